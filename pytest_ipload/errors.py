@@ -1,0 +1,81 @@
+"""The errors of this package, in one tree.
+
+::
+
+    IploadError
+    ├── SettingError               a bad option, ini value, marker key or threshold expression
+    ├── PoolError                  a pool that cannot be read or cannot be used
+    ├── TargetNotAllowed           a request to a host that nobody allowed
+    ├── GeneratorLimitError        this process may not open enough files or start enough threads
+    └── SourceAddressError         (also urllib3's NewConnectionError) the own side of a connection failed
+        ├── SourceNotLocal
+        ├── SourcePortsExhausted
+        ├── SourceFamilyMismatch
+        └── SourceNotUsable
+
+The verdicts on a load test are not errors; they live in ``pytest_ipload.verdict.outcomes``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from urllib3.exceptions import NewConnectionError
+
+
+class IploadError(Exception):
+    """Base of all errors of this package."""
+
+
+class SettingError(IploadError, ValueError):
+    """A setting is unknown, malformed or contradicts another one."""
+
+
+class PoolError(IploadError, ValueError):
+    """An address pool cannot be parsed, or its addresses cannot be used."""
+
+
+class TargetNotAllowed(IploadError):
+    """A request was refused before anything was sent, because its host is not on the allow-list."""
+
+
+class GeneratorLimitError(IploadError):
+    """A limit of this machine or process (open files, threads) stands in the way of the load."""
+
+
+class SourceAddressError(IploadError, NewConnectionError):
+    """A connection could not be opened because of its own (source) side.
+
+    ``requests`` turns it into ``requests.ConnectionError``; the original is ``error.args[0].reason``.
+    Such a fault is the generator's, not the target's: ``fault`` is its name in the results.
+    """
+
+    fault = "source-address"
+
+    def __init__(self, conn: Any, message: str) -> None:
+        # Not super(): NewConnectionError's own __init__ is the one that takes the connection.
+        NewConnectionError.__init__(self, conn, message)
+
+
+class SourceNotLocal(SourceAddressError):
+    """The source address is not an address of this host."""
+
+    fault = "source-not-local"
+
+
+class SourcePortsExhausted(SourceAddressError):
+    """No local port is left for this source address and this target."""
+
+    fault = "ports-exhausted"
+
+
+class SourceFamilyMismatch(SourceAddressError):
+    """The target has no address of the source address's family."""
+
+    fault = "source-family-mismatch"
+
+
+class SourceNotUsable(SourceAddressError):
+    """The kernel accepts the address, but does not use it as the source of this connection."""
+
+    fault = "source-not-usable"

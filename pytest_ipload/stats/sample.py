@@ -1,0 +1,50 @@
+"""One timed thing, as the user's thread hands it over."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+REQUEST = "request"
+STEP = "step"
+ITERATION = "iteration"
+
+OK = "ok"
+FAILED = "failed"
+FAULT = "fault"  # the generator's own side failed: not the target's error
+
+
+class Problem(NamedTuple):
+    """Why a sample failed, in words that group well: the same cause gives the same type and location."""
+
+    type: str
+    """The exception's type name, or ``HTTP 503`` for a reply that does not count as a success."""
+    message: str
+    location: str
+    """``file:line`` in the user's code; empty when unknown."""
+
+
+class Sample(NamedTuple):
+    """One request, step or iteration. Times are nanoseconds of ``time.perf_counter_ns``."""
+
+    kind: str
+    name: str
+    started_ns: int
+    latency_ns: int
+    """Service time: from the request's start to the last byte of its body (sum over the hops of a redirect)."""
+    outcome: str = OK
+    """``ok``, ``failed`` or ``fault``; see the constants above."""
+    status: int = 0
+    """HTTP status of the last reply; 0 where there was none."""
+    source_address: str | None = None
+    redirects: int = 0
+    connections: int = 0
+    """Connections opened for this sample; the three times below are of the last one and absent where it is 0."""
+    connect_ns: int | None = None
+    tls_ns: int | None = None
+    first_byte_ns: int | None = None
+    """From the request's start to the first byte of the reply's head."""
+    problem: Problem | None = None
+    fault: str | None = None
+    """The name of the generator's fault (``ports-exhausted`` ...), with the outcome ``fault``."""
+    lateness_ns: int = 0
+    """How late the iteration started against its plan; added to the latency it gives the response time."""
