@@ -1,1 +1,162 @@
-"""The pytest hooks."""
+"""The pytest hooks. Wiring only: what they do is in the modules that they call.
+
+Everything that is not needed to find out whether there is a load test is imported where it is needed: a test suite
+without load tests pays next to nothing for having the plugin installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_ipload import fixtures, markers
+from pytest_ipload.distributed.slots import SLOT_KEY, Slots, slot_of
+from pytest_ipload.fixtures import ipload, ipload_iteration, ipload_pool, ipload_session, ipload_user
+from pytest_ipload.options import add_options, session_settings
+from pytest_ipload.report.reporter import REPORT_KEY, Reporter
+from pytest_ipload.state import STATE, Pools, SessionState, state_of, take_results
+
+if TYPE_CHECKING:
+    pass
+
+if TYPE_CHECKING:
+    from _pytest.fixtures import SubRequest  # the type of the hook's request, which pytest does not export
+
+    from pytest_ipload.loadtest import LoadTest
+
+__all__ = ["ipload", "ipload_iteration", "ipload_pool", "ipload_session", "ipload_user"]
+
+_SLOTS = pytest.StashKey[Slots]()
+_LOAD_TEST: pytest.StashKey[LoadTest] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options and ini keys."""
+    add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers, read the settings; a bad one ends the run here, before anything is collected."""
+    for line in markers.MARKERS.values():
+        config.addinivalue_line("markers", line)
+    settings = session_settings(config)
+    pools = Pools(config.rootpath, settings.value("pool"), slot_of(config))
+    config.stash[STATE] = SessionState(settings, pools)
+    config.stash[_SLOTS] = Slots()
+    if settings.need_preflight and not hasattr(config, "workerinput"):
+        from pytest_ipload.preflight import check_session
+
+        check_session(config.stash[STATE])
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Reporter(config), "ipload-reporter")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Serve ``--ipload-only`` and ``--ipload-skip``."""
+    only, skip = config.getoption("ipload_only"), config.getoption("ipload_skip")
+    if not (only or skip):
+        return
+    left_out = [item for item in items if markers.is_load_test(item) != bool(only)]
+    items[:] = [item for item in items if markers.is_load_test(item) == bool(only)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Print the load plans with ``--collect-only -v``."""
+    if session.config.option.collectonly and session.config.get_verbosity() > 0:
+        from pytest_ipload.report.plan import print_plans
+
+        print_plans(session)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Check the markers, let pytest set up the item, then set up the users."""
+    __tracebackhide__ = True
+    if not markers.concerns_us(item):
+        return (yield)
+    from pytest_ipload.loadtest import prepare
+
+    test = prepare(item, state_of(item.config))
+    if test is not None:
+        item.stash[_LOAD_TEST] = test
+    result = yield
+    only_fixtures = item.config.getoption("setupplan", False) or item.config.getoption("setuponly", False)
+    if test is not None and not only_fixtures:
+        test.set_up()
+    return result
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: SubRequest) -> object | None:
+    """Put a placeholder in the place of a fixture that each user has for itself."""
+    value = fixtures.placeholder(fixturedef, request)
+    if value is None:
+        return None
+    if value.is_user:
+        request.node.stash[_LOAD_TEST].ask_base_url(request)
+    # As pytest's own implementation of this hook does: the next request for the fixture finds its value here.
+    fixturedef.cached_result = (value, fixturedef.cache_key(request), None)
+    return value
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
+    """Run the body of a load test: many times, on many threads."""
+    __tracebackhide__ = True
+    test = pyfuncitem.stash.get(_LOAD_TEST, None)
+    if test is None:
+        return None
+    test.run()
+    return True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Raise the verdict in the call phase, so that xfail, --pdb, -x and reports take it as any test's failure."""
+    __tracebackhide__ = True
+    try:
+        result = yield
+    except (KeyboardInterrupt, pytest.exit.Exception):
+        # No report will be made of this phase: what was measured goes straight to the summary.
+        state_of(item.config).results[item.nodeid, ""] = take_results(item)
+        raise
+    test = item.stash.get(_LOAD_TEST, None)
+    if test is not None:
+        test.judge()
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Put the results on the report of the call phase: they travel with it, from an xdist worker too."""
+    report = yield
+    if call.when != "call":
+        return report
+    results = take_results(item)
+    if results:
+        vars(report)[REPORT_KEY] = results
+    test = item.stash.get(_LOAD_TEST, None)
+    if test is not None and test.failed_in_set_up:
+        report.when = "setup"  # a user of the ramp-up failed in its set-up: an error, as pytest has it
+    return report
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """xdist starts a worker: tell it which share of the addresses is its own."""
+    slot = node.config.stash[_SLOTS].take(node.gateway.id)
+    node.workerinput[SLOT_KEY] = [slot, node.workerinput["workercount"]]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """An xdist worker is gone: its share is free for the one that replaces it."""
+    node.config.stash[_SLOTS].free(node.gateway.id)

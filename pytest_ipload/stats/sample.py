@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 REQUEST = "request"
 STEP = "step"
+SETUP = "setup"  # a request outside the iterations: in a per-user fixture's set-up or tear-down
 ITERATION = "iteration"
 
 OK = "ok"

@@ -1,0 +1,3 @@
+"""The test-suite runs whole pytest sessions in a directory of their own."""
+
+pytest_plugins = ["pytester"]

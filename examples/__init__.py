@@ -1,0 +1,1 @@
+"""Runnable examples of pytest-ipload; see README.md."""

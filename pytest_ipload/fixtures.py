@@ -1,0 +1,301 @@
+"""The fixtures, and how a fixture that depends on a user is made once for each user.
+
+When pytest sets up a load test, each function-scoped fixture that depends on ``ipload_user`` (directly or not) gets a
+``PerUser`` placeholder instead of a value. It holds the fixture's definition and the values or placeholders of what
+it asks for. In each user's thread, ``UserFixtures`` turns the placeholders into that user's own values, in the order
+in which pytest would have made them, and tears them down in reverse when the user leaves. What depends on
+``ipload_iteration`` is made and torn down for each iteration.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_ipload.addresses.pool import IpPool
+    from pytest_ipload.load.user import Iteration, VirtualUser
+    from pytest_ipload.runner import LoadRunner
+    from pytest_ipload.transport.session import LoadSession
+
+PER_USER_ROOTS = frozenset({"ipload_user", "ipload_session", "ipload_iteration"})
+THREAD_UNSAFE = frozenset(
+    {
+        "capfd", "capfdbinary", "capsys", "capsysbinary", "capteesys", "monkeypatch", "recwarn", "pytester",
+        "subtests", "mocker", "requests_mock", "freezer", "benchmark",
+    }
+)  # fmt: skip
+"""Fixtures that change or read state of the whole process: threads cannot share them."""
+
+_IS_LOAD_TEST = pytest.StashKey[bool]()
+
+
+@pytest.fixture
+def ipload_user() -> VirtualUser:
+    """The virtual user that this fixture set or test body belongs to."""
+    pytest.fail(
+        "ipload_user (or a fixture that depends on it) was asked for by a test that is no load test: "
+        "request.getfixturevalue() came too late for pytest-ipload to know. Name the fixture in the test's signature "
+        "or mark the test with @pytest.mark.ipload",
+        pytrace=False,
+    )
+
+
+@pytest.fixture
+def ipload_session(ipload_user: VirtualUser) -> LoadSession:
+    """The user's HTTP session: a ``requests.Session`` that leaves from the user's source address."""
+    return ipload_user.session
+
+
+@pytest.fixture
+def ipload_iteration(ipload_user: VirtualUser) -> Iteration:
+    """The running iteration. What depends on it is made anew for each iteration."""
+    raise AssertionError("made by pytest-ipload for each iteration")
+
+
+@pytest.fixture(scope="session")
+def ipload_pool(request: pytest.FixtureRequest) -> IpPool:
+    """The session's pool of source addresses (``--ipload-pool`` or ini); empty where none is set."""
+    from pytest_ipload.state import state_of
+
+    return state_of(request.config).pools.default()
+
+
+@pytest.fixture
+def ipload(request: pytest.FixtureRequest) -> LoadRunner:
+    """Runs loads from within an ordinary test: ``result = ipload.run(body, users=5)``."""
+    from pytest_ipload.runner import LoadRunner
+
+    return LoadRunner(request)
+
+
+@dataclass(frozen=True, eq=False)
+class PerUser:
+    """Stands for a fixture that has a value of its own for each user, or for each iteration."""
+
+    name: str
+    func: Callable[..., Any]
+    arguments: Mapping[str, Any]
+    per_iteration: bool
+
+    @property
+    def is_user(self) -> bool:
+        """Whether it stands for the user itself."""
+        return self.func is ipload_user_function
+
+
+def mark_as_load_test(item: pytest.Item) -> None:
+    """From now on, the item's per-user fixtures get placeholders."""
+    item.stash[_IS_LOAD_TEST] = True
+
+
+def placeholder(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> PerUser | None:
+    """The placeholder for a fixture about to be set up; None if it is shared, as everywhere else in pytest."""
+    if fixturedef.scope != "function" or not request.node.stash.get(_IS_LOAD_TEST, False):
+        return None
+    # The root is recognised by its function: a project may override the name with a fixture of its own.
+    is_root = fixturedef.func in (ipload_user_function, ipload_iteration_function)
+    arguments = {name: request.getfixturevalue(name) for name in fixturedef.argnames}
+    asked = [value for value in arguments.values() if isinstance(value, PerUser)]
+    if not is_root and not asked:
+        return None
+    if inspect.iscoroutinefunction(fixturedef.func) or inspect.isasyncgenfunction(fixturedef.func):
+        pytest.fail(f"fixture {fixturedef.argname!r} is async; a per-user fixture must be blocking", pytrace=False)
+    per_iteration = fixturedef.func is ipload_iteration_function or any(value.per_iteration for value in asked)
+    return PerUser(fixturedef.argname, fixturedef.func, arguments, per_iteration)
+
+
+# What @pytest.fixture returns wraps the function that ``FixtureDef.func`` shows.
+ipload_user_function: Callable[..., Any] = inspect.unwrap(ipload_user)
+ipload_iteration_function: Callable[..., Any] = inspect.unwrap(ipload_iteration)
+
+
+class Finalizers:
+    """What has to be undone, last first; each is run even if another one fails."""
+
+    def __init__(self) -> None:
+        self._stack: list[Callable[[], object]] = []
+
+    def add(self, finalizer: Callable[[], object]) -> None:
+        """Run this before all that was added earlier."""
+        self._stack.append(finalizer)
+
+    def run(self) -> None:
+        """Run all of them; then what one of them raised goes on."""
+        try:
+            while self._stack:
+                self._stack.pop()()
+        finally:
+            if self._stack:
+                self.run()
+
+
+class UserFixtures:
+    """One user's own fixtures and body; its three public methods are called in the user's thread."""
+
+    def __init__(self, item: pytest.Function, user: VirtualUser, lock: threading.Lock) -> None:
+        """``lock`` is shared by the item's users: pytest's own fixture machinery is not made for threads."""
+        self._item = item
+        self._user = user
+        self._lock = lock
+        self._thread: threading.Thread | None = None
+        self._values: dict[PerUser, Any] = {}
+        self._finalizers = Finalizers()
+        self._iteration_values: dict[PerUser, Any] = {}
+        self._iteration_finalizers = Finalizers()
+        self._iteration: Iteration | None = None
+        # A method's users do not share `self`: what one of them assigns is not seen by the others.
+        self._instance = copy.copy(item.instance)
+        self._body = self._bound(item.obj)
+        self._arguments: dict[str, Any] = {}
+        self._renewed: dict[str, PerUser] = {}
+        self._per_iteration: list[PerUser] = []
+
+    def set_up(self) -> None:
+        """Make the user's fixtures, in pytest's order, then the body's arguments."""
+        self._thread = threading.current_thread()
+        own = [each for each in self._item.funcargs.values() if isinstance(each, PerUser)]
+        self._per_iteration = [each for each in own if each.per_iteration]
+        for each in own:
+            if not each.per_iteration:
+                self._resolve(each)
+        for name in self._argument_names():
+            value = self._item.funcargs[name]
+            if isinstance(value, PerUser) and value.per_iteration:
+                self._renewed[name] = value
+            else:
+                self._arguments[name] = self._resolve(value)
+
+    def iterate(self, iteration: Iteration) -> None:
+        """Run the body once, with the fixtures of this iteration made before and torn down after it."""
+        self._iteration = iteration
+        try:
+            for value in self._per_iteration:
+                self._resolve(value)
+            if self._renewed:
+                self._body(**self._arguments, **{name: self._resolve(value) for name, value in self._renewed.items()})
+            else:
+                self._body(**self._arguments)
+        finally:
+            if self._iteration_values:
+                self._iteration_values.clear()
+                self._iteration_finalizers.run()
+
+    def tear_down(self) -> None:
+        """Undo the user's fixtures in reverse."""
+        self._finalizers.run()
+
+    def _argument_names(self) -> list[str]:
+        """The body's parameters that are fixtures or parametrised values.
+
+        A parameter with a default is no fixture to pytest; one that a decorator such as ``mock.patch`` fills is
+        not among the item's values.
+        """
+        parameters = inspect.signature(self._item.obj).parameters.values()
+        return [p.name for p in parameters if p.name in self._item.funcargs and p.default is p.empty]
+
+    def _resolve(self, value: Any) -> Any:
+        """This user's value for a placeholder; any other value is shared and stays as it is."""
+        if isinstance(value, pytest.FixtureRequest):
+            return UserRequest(value, self, self._finalizers)
+        if not isinstance(value, PerUser):
+            return value
+        if value.is_user:
+            return self._user
+        if value.func is ipload_iteration_function:
+            return self._running_iteration()
+        values = self._iteration_values if value.per_iteration else self._values
+        if value not in values:
+            values[value] = self._make(value)
+        return values[value]
+
+    def _running_iteration(self) -> Iteration:
+        if self._iteration is None:
+            raise RuntimeError("ipload_iteration is only there while an iteration runs")
+        return self._iteration
+
+    def _make(self, value: PerUser) -> Any:
+        """Call the fixture function, in pytest's manner: a generator is torn down by running it to its end."""
+        finalizers = self._iteration_finalizers if value.per_iteration else self._finalizers
+        arguments = {
+            name: UserRequest(argument, self, finalizers)
+            if isinstance(argument, pytest.FixtureRequest)
+            else self._resolve(argument)
+            for name, argument in value.arguments.items()
+        }
+        made = self._bound(value.func)(**arguments)
+        if not inspect.isgenerator(made):
+            return made
+        try:
+            result = next(made)
+        except StopIteration:
+            raise ValueError(f"fixture {value.name!r} did not yield a value") from None
+        finalizers.add(lambda: _finish(made, value.name))
+        return result
+
+    def _bound(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A method of the test's class is bound to the user's own copy of the instance."""
+        owner = getattr(function, "__self__", None)
+        if owner is None or self._instance is None or not isinstance(self._instance, type(owner)):
+            return function
+        bound: Callable[..., Any] = function.__func__.__get__(self._instance)  # type: ignore[attr-defined]
+        return bound
+
+    def getfixturevalue(self, request: pytest.FixtureRequest, name: str) -> Any:
+        """``request.getfixturevalue(name)`` for this user."""
+        if threading.current_thread() is not self._thread:
+            raise RuntimeError(
+                f"request.getfixturevalue({name!r}) works in the thread of user {self._user.index} only, "
+                f"not in {threading.current_thread().name!r}; get the value before the thread is started"
+            )
+        with self._lock:
+            value = request.getfixturevalue(name)
+        return self._resolve(value)
+
+    @property
+    def instance(self) -> Any:
+        """The user's copy of the test's instance; None for a test function."""
+        return self._instance
+
+
+def _finish(generator: Any, name: str) -> None:
+    """Run a generator fixture behind its yield."""
+    try:
+        next(generator)
+    except StopIteration:
+        return
+    raise ValueError(f"fixture {name!r} yields more than once")
+
+
+class UserRequest:
+    """``request`` as a user's fixtures and body see it; all else is that of pytest's own ``request``."""
+
+    def __init__(self, request: pytest.FixtureRequest, fixtures: UserFixtures, finalizers: Finalizers) -> None:
+        self._request = request
+        self._fixtures = fixtures
+        self._finalizers = finalizers
+
+    def getfixturevalue(self, argname: str) -> Any:
+        """The user's value of a per-user fixture, or the shared value of any other."""
+        return self._fixtures.getfixturevalue(self._request, argname)
+
+    def addfinalizer(self, finalizer: Callable[[], object]) -> None:
+        """Call this when the user leaves (or, in a fixture of the iteration, when the iteration ends)."""
+        self._finalizers.add(finalizer)
+
+    @property
+    def instance(self) -> Any:
+        """The user's copy of the test's instance."""
+        return self._fixtures.instance
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._request, name)
+
+    def __repr__(self) -> str:
+        return f"<UserRequest for {self._request!r}>"

@@ -1,0 +1,88 @@
+"""What a load test is asked to do: the frozen result of all settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from pytest_ipload.errors import SettingError
+from pytest_ipload.units import format_setting
+
+Span = tuple[float, float]
+"""Seconds from low to high; a value is drawn evenly between them."""
+
+
+@dataclass(frozen=True)
+class LoadProfile:
+    """The settings of one load test. Times are seconds; ``origins`` says where each value came from."""
+
+    users: int = 1
+    iterations: int | None = None
+    """Iterations per user; None means as many as fit into the duration."""
+    total_iterations: int | None = None
+    """Iterations shared by all users. With ``iterations`` or ``duration`` too, what ends first ends the load."""
+    duration: float | None = None
+    """Time at full load, after the ramp-up."""
+    ramp_up: float = 0.0
+    ramp_down: float = 0.0
+    think_time: Span = (0.0, 0.0)
+    pacing: Span = (0.0, 0.0)
+    """Minimum time from one iteration's planned start to the next one's."""
+    warmup: float = 0.0
+    """Samples that start in this time, counted from the start of the load, are not judged."""
+    graceful_stop: float = 30.0
+    pool: str | None = None
+    base_url: str | None = None
+    timeout: float | None = 30.0
+    seed: int = 0
+    ip_binding: str = "user"
+    ip_order: str = "round-robin"
+    ip_exclusive: bool = False
+    on_exhaustion: str = "share"
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse settings that contradict each other, naming both."""
+        if self.ramp_down and self.duration is None:
+            raise SettingError("ramp_down needs a duration: without one nobody knows when the users should leave")
+        if self.warmup and self.duration is not None and self.warmup >= self.ramp_up + self.duration:
+            raise SettingError(
+                f"warmup={format_setting(self.warmup)} leaves nothing to judge: the load is at its height until "
+                f"{format_setting(self.ramp_up + self.duration)} after its start; give a shorter warmup"
+            )
+
+    @property
+    def iterations_per_user(self) -> int | None:
+        """Iterations of each user, with the default of one where nothing else ends the load; None is no limit."""
+        if self.iterations is None and self.total_iterations is None and self.duration is None:
+            return 1
+        return self.iterations
+
+    @property
+    def planned(self) -> bool:
+        """Whether iterations have planned starts, against which they can be late."""
+        return self.pacing[1] > 0
+
+    @property
+    def is_functional(self) -> bool:
+        """Whether the body runs exactly once: a functional test."""
+        return self.users == 1 and 1 in (self.iterations_per_user, self.total_iterations)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The settings as plain values for a report: seconds end in ``_s``, what was not set is absent."""
+        plain: dict[str, Any] = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.name == "origins" or value is None:
+                continue
+            if item.name in _SPANS:
+                plain[f"{item.name}_s"] = list(value)
+            else:
+                plain[f"{item.name}_s" if item.name in _SECONDS else item.name] = value
+        plain["origins"] = dict(self.origins)
+        return plain
+
+
+_SPANS = frozenset({"think_time", "pacing"})
+_SECONDS = frozenset({"duration", "ramp_up", "ramp_down", "warmup", "graceful_stop", "timeout"})

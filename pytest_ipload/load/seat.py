@@ -1,0 +1,121 @@
+"""One user's thread, and what its life looks like from outside."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from pytest_ipload.load.schedule import UserSlot
+from pytest_ipload.load.user import Iteration, VirtualUser
+from pytest_ipload.places import place_of_frame
+from pytest_ipload.stats.recorder import Recorder
+
+
+class Life(Protocol):
+    """What a user does. All three are called in the user's thread."""
+
+    def set_up(self) -> None:
+        """Make everything that belongs to the user."""
+
+    def iterate(self, iteration: Iteration) -> None:
+        """Run the body once."""
+
+    def tear_down(self) -> None:
+        """Undo what ``set_up`` did, also when that failed half-way."""
+
+
+class IterationInterrupted(BaseException):
+    """Raised in a user's thread whose iteration outlived the graceful stop.
+
+    Not an ``Exception``: a body's ``except Exception`` must not swallow it.
+    """
+
+
+class Phase(Enum):
+    """Where a user is in its life."""
+
+    SET_UP = "set-up"
+    READY = "ready"
+    ITERATIONS = "iterations"
+    TEAR_DOWN = "tear-down"
+    LEFT = "left"
+
+
+@dataclass
+class Seat:
+    """A user's place in the load. The user's thread writes it, the executor's thread reads it."""
+
+    slot: UserSlot
+    user: VirtualUser
+    recorder: Recorder
+    phase: Phase = Phase.SET_UP
+    thread: threading.Thread | None = None
+    began_ns: int | None = None
+    """When the iterations began."""
+    left_ns: int | None = None
+    in_body: bool = False
+    teardown_since_ns: int | None = None
+    interrupted_ns: int | None = None
+    setup_error: BaseException | None = None
+    teardown_error: BaseException | None = None
+    abandoned: bool = False
+    _immune: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def start(self, live: Callable[[Seat], None]) -> None:
+        """Start the thread. Raises RuntimeError when the system has no thread left."""
+        # A daemon: a user who cannot be stopped must not keep the interpreter from ending.
+        self.thread = threading.Thread(target=live, args=(self,), name=f"ipload-user-{self.slot.index}", daemon=True)
+        self.thread.start()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody waits for this user any more."""
+        return self.abandoned or self.phase is Phase.LEFT
+
+    def interrupt(self, now_ns: int) -> None:
+        """Close the user's sockets and raise IterationInterrupted in its thread (at its next line of Python)."""
+        with self._lock:
+            self.interrupted_ns = now_ns
+            if self._immune:
+                return
+            self._raise_in_thread(IterationInterrupted)
+        self.user.interrupt()
+
+    def settle(self, *, final: bool = False) -> None:
+        """Called in the user's thread when a phase is over: an interruption that did not arrive yet is taken back.
+
+        ``final`` means that only our own lines follow, which must not be interrupted.
+        """
+        with self._lock:
+            self._immune = final
+            if self.interrupted_ns is not None:
+                self._raise_in_thread(None)
+
+    def leave(self, now_ns: int) -> None:
+        """The last thing that the user's thread does."""
+        with self._lock:
+            self.left_ns = now_ns
+            self.phase = Phase.LEFT
+
+    def whereabouts(self) -> str:
+        """The line of user code that the thread is at, for a user that does not stop."""
+        frame = None if self.thread is None else sys._current_frames().get(self.thread.ident or 0)
+        return place_of_frame(frame) or "an unknown place"
+
+    def _raise_in_thread(self, kind: type[BaseException] | None) -> None:
+        """Schedule an exception in the thread, or with None unschedule it.
+
+        ``PyThreadState_SetAsyncExc`` is in CPython's documented C API; other interpreters have no ``pythonapi``, and
+        there closing the sockets has to be enough.
+        """
+        api = getattr(ctypes, "pythonapi", None)
+        if api is None or self.thread is None or self.thread.ident is None:
+            return
+        argument = ctypes.py_object(kind) if kind is not None else None
+        api.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread.ident), argument)

@@ -1,0 +1,174 @@
+"""The virtual user, as fixtures and test bodies see it."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pytest_ipload.places import place_of_frame, place_of_traceback
+from pytest_ipload.stats.sample import FAILED, FAULT, ITERATION, OK, REQUEST, SETUP, STEP, Problem, Sample
+
+if TYPE_CHECKING:
+    from pytest_ipload.transport.session import LoadSession
+
+SessionFactory = Callable[["VirtualUser"], "LoadSession"]
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """One run of the body: its ``number`` (from 0, per user) and its ``user``."""
+
+    number: int
+    user: VirtualUser = field(repr=False)
+
+
+class VirtualUser:
+    """One virtual user of a load, living on one thread.
+
+    ``index`` counts from 0 over the whole load and stays the same when a load is divided. ``state`` is a dict for the
+    test's own use. ``random`` is a ``random.Random`` of (seed, index): the same user draws the same values in each run.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        *,
+        seed: int,
+        source_addresses: tuple[str, ...],
+        record: Callable[[Sample], None],
+        make_session: SessionFactory | None = None,
+    ) -> None:
+        self.index = index
+        self.iteration = 0
+        """Number of the running iteration, from 0."""
+        self.random = random.Random(f"{seed}:{index}")
+        self.state: dict[str, Any] = {}
+        self.source_addresses = source_addresses
+        """The leased addresses, at most one per family; empty where the operating system chooses."""
+        self._record = record
+        self._make_session = make_session
+        self._session: LoadSession | None = None
+        self._log = _IterationLog()
+
+    def __repr__(self) -> str:
+        return f"<VirtualUser {self.index} from {self.source_address or 'any address'}>"
+
+    @property
+    def source_address(self) -> str | None:
+        """The leased source address; None where the operating system chooses."""
+        return self.source_addresses[0] if self.source_addresses else None
+
+    @property
+    def session(self) -> LoadSession:
+        """This user's HTTP session, opened on first use and closed when the user leaves."""
+        if self._session is None:
+            if self._make_session is None:
+                raise RuntimeError(f"user {self.index} has no way to make a session")
+            self._session = self._make_session(self)
+        return self._session
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time a named part of the iteration. An exception in it makes it a failed step, and goes on."""
+        with self._timed(STEP, name):
+            yield
+
+    @contextmanager
+    def measure(self, name: str) -> Iterator[None]:
+        """Record what happens inside as one request sample: a call of any protocol.
+
+        An exception makes it a failed sample, and goes on.
+        """
+        with self._timed(REQUEST, name):
+            yield
+
+    @contextmanager
+    def _timed(self, kind: str, name: str) -> Iterator[None]:
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"the name of a {kind} is a text that is not empty, not {name!r}")
+        outcome, problem = OK, None
+        started = time.perf_counter_ns()
+        try:
+            yield
+        except BaseException as error:
+            outcome = FAILED
+            problem = Problem(type(error).__name__, str(error), place_of_traceback(error.__traceback__))
+            raise
+        finally:
+            latency = time.perf_counter_ns() - started
+            self.record(
+                Sample(kind, name, started, latency, outcome, source_address=self.source_address, problem=problem)
+            )
+
+    def record(self, sample: Sample) -> None:
+        """Take a sample: stamp it with the iteration's lateness, remember its failure, hand it on."""
+        log = self._log
+        if sample.kind == STEP:
+            if not log.running:
+                return  # a step is a part of an iteration
+        elif not log.running:
+            sample = sample._replace(kind=SETUP)
+        elif sample.outcome != OK:
+            log.note(sample)
+        if log.lateness_ns:
+            sample = sample._replace(lateness_ns=log.lateness_ns)
+        self._record(sample)
+
+    def begin_iteration(self, number: int, lateness_ns: int) -> None:
+        """The executor starts an iteration that is ``lateness_ns`` behind its plan."""
+        self.iteration = number
+        self._log = _IterationLog(running=True, lateness_ns=lateness_ns)
+
+    def end_iteration(self, started_ns: int, ended_ns: int, failed: bool) -> Problem | None:
+        """The executor ends the iteration; returns the problem of the first failed request, if one failed.
+
+        The iteration fails if its body raised (``failed``) or if one of its requests failed.
+        """
+        log, self._log = self._log, _IterationLog()
+        outcome = FAILED if failed or log.problem is not None else OK
+        self._record(
+            Sample(
+                ITERATION,
+                "",
+                started_ns,
+                ended_ns - started_ns,
+                outcome,
+                source_address=self.source_address,
+                lateness_ns=log.lateness_ns,
+            )
+        )
+        return log.problem
+
+    def interrupt(self) -> None:
+        """Close this user's sockets under its feet, from another thread: blocking calls on them end."""
+        if self._session is not None:
+            self._session.interrupt()
+
+    def close(self) -> None:
+        """Close the session, at the end of the user's life."""
+        if self._session is not None:
+            self._session.close()
+
+
+@dataclass
+class _IterationLog:
+    """What happened in the running iteration; outside iterations, requests belong to set-up and tear-down."""
+
+    running: bool = False
+    lateness_ns: int = 0
+    problem: Problem | None = None
+
+    def note(self, sample: Sample) -> None:
+        """Remember the first failed request."""
+        if self.problem is not None:
+            return
+        if sample.problem is not None:
+            self.problem = sample.problem
+        else:
+            what = sample.fault if sample.outcome == FAULT else "request failed"
+            self.problem = Problem(str(what), sample.name, place_of_frame(sys._getframe(1)))

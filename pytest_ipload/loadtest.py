@@ -1,0 +1,245 @@
+"""A pytest item as a load test: what makes it one, what forbids it, and its way through set-up, call and verdict."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+import unittest
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pytest
+
+from pytest_ipload.errors import IploadError, SettingError
+from pytest_ipload.fixtures import THREAD_UNSAFE, PerUser, UserFixtures, mark_as_load_test
+from pytest_ipload.load.executor import UserSetUpError
+from pytest_ipload.load.failures import FailureGroup
+from pytest_ipload.load.profile import LoadProfile
+from pytest_ipload.markers import MARKER, THRESHOLD_MARKER, is_load_test, marker_problem
+from pytest_ipload.options import PLANNED_THRESHOLD_KEYS, did_you_mean, marker_settings
+from pytest_ipload.places import user_traceback
+from pytest_ipload.runner import Load, base_url_fixture, profile_of, session_thresholds
+from pytest_ipload.state import SessionState, keep_result
+from pytest_ipload.units import format_count
+from pytest_ipload.verdict.evaluate import FAIL, WARN, JudgedThreshold
+from pytest_ipload.verdict.expression import Threshold
+from pytest_ipload.verdict.outcomes import MeasurementInvalid, ThresholdFailed
+from pytest_ipload.verdict.result import FAILED, INVALID, LoadResult
+
+
+def kind_problem(item: pytest.Item) -> str | None:
+    """Why this kind of item cannot be a load test; None if it can."""
+    if not isinstance(item, pytest.Function):
+        return f"{type(item).__name__} items cannot be load tests; write a plain test function or method"
+    if item.cls is not None and issubclass(item.cls, unittest.TestCase):
+        return (
+            "unittest.TestCase methods cannot be load tests; write a plain test function or a method of a plain class"
+        )
+    function = item.function
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        return "async tests cannot be load tests: users are threads; write a blocking test"
+    if "ipload" in item.fixturenames:
+        return (
+            "the fixture ipload starts loads from an ordinary test, but this test is a load test itself; "
+            "remove the fixture, or the marker and the per-user fixtures"
+        )
+    return None
+
+
+def load_settings(item: pytest.Item) -> dict[str, Any]:
+    """The merged keywords of the item's markers. Raises SettingError naming marker, key and what is allowed."""
+    try:
+        return marker_settings((mark.kwargs, mark.args) for mark in item.iter_markers(MARKER))
+    except ValueError as error:
+        raise SettingError(f"marker {MARKER}: {error}") from None
+
+
+def load_thresholds(item: pytest.Item, state: SessionState) -> list[JudgedThreshold]:
+    """The item's thresholds: of all its markers, then of ini and command line. Raises SettingError."""
+    judged = []
+    for mark in item.iter_markers(THRESHOLD_MARKER):
+        severity = _severity(mark.kwargs)
+        if not mark.args:
+            raise SettingError(f"marker {THRESHOLD_MARKER}: no expression given; give some, as in 'p95 < 200ms'")
+        for text in mark.args:
+            if not isinstance(text, str):
+                raise SettingError(f"marker {THRESHOLD_MARKER}: {text!r} is not a text, as in 'p95 < 200ms'")
+            try:
+                judged.append(JudgedThreshold(Threshold.parse(text), severity))
+            except ValueError as error:
+                raise SettingError(f"marker {THRESHOLD_MARKER}: {error}") from None
+    return [*judged, *session_thresholds(state)]
+
+
+def _severity(kwargs: Mapping[str, Any]) -> str:
+    for key in kwargs:
+        if key in PLANNED_THRESHOLD_KEYS:
+            raise SettingError(f"marker {THRESHOLD_MARKER}: {key!r} is not supported yet")
+        if key != "severity":
+            raise SettingError(
+                f"marker {THRESHOLD_MARKER}: unknown key {key!r}{did_you_mean(key, ['severity'])}; known: severity"
+            )
+    severity = kwargs.get("severity", FAIL)
+    if severity not in (FAIL, WARN):
+        raise SettingError(f"marker {THRESHOLD_MARKER}: severity {severity!r} is unknown; allowed: {FAIL!r}, {WARN!r}")
+    return str(severity)
+
+
+def check_measurable(judged: Iterable[JudgedThreshold], profile: LoadProfile) -> None:
+    """Refuse thresholds on what this load does not measure. Raises SettingError."""
+    for threshold in (each.threshold for each in judged):
+        if threshold.statistic == "dropped_iterations":
+            raise SettingError(f"threshold {threshold.text!r}: dropped_iterations is not supported yet")
+        if threshold.statistic == "ip_pool_usage" and profile.pool is None:
+            raise SettingError(f"threshold {threshold.text!r} needs an address pool; set pool or --ipload-pool")
+
+
+class LoadTest:
+    """One load test on its way through pytest's phases."""
+
+    def __init__(self, item: pytest.Function, state: SessionState) -> None:
+        """Read and check the settings. Raises IploadError."""
+        self._item = item
+        self._state = state
+        self._marker = load_settings(item)
+        self._thresholds = load_thresholds(item, state)
+        self._load: Load | None = None
+        self._base_url: str | None = None
+        self._result: LoadResult | None = None
+        self.failed_in_set_up = False
+        """Whether a user failed in its set-up while the load was running already."""
+        # Settings that contradict each other are an error before any fixture is set up.
+        check_measurable(self._thresholds, profile_of(state, self._marker, item.nodeid, None))
+        mark_as_load_test(item)
+
+    def ask_base_url(self, request: pytest.FixtureRequest) -> None:
+        """Look for a fixture ``base_url``, with the request of the user's fixture."""
+        self._base_url = base_url_fixture(request, self._state, self._marker)
+
+    def set_up(self) -> None:
+        """Set up the users that are there from the start. Raises what failed, as pytest would."""
+        __tracebackhide__ = True
+        profile = profile_of(self._state, self._marker, self._item.nodeid, self._base_url)
+        if profile.users > 1:
+            self._refuse_thread_unsafe(profile.users)
+        lock = threading.Lock()
+        self._load = Load(
+            self._state,
+            profile,
+            self._thresholds,
+            self._item.nodeid,
+            lambda user: UserFixtures(self._item, user, lock),
+        )
+        self._item.addfinalizer(self._load.executor.close)
+        try:
+            self._load.executor.set_up()
+        except UserSetUpError as error:
+            raise self._own_exception(error) from None
+
+    def run(self) -> None:
+        """Run the load; raises what ended it, a user's set-up error among them."""
+        __tracebackhide__ = True
+        load = self._started_load()
+        try:
+            load.run()
+        except UserSetUpError as error:
+            self.failed_in_set_up = True
+            raise self._own_exception(error) from None
+        except (pytest.skip.Exception, pytest.xfail.Exception):
+            raise
+        except BaseException as error:
+            keep_result(self._item, load.result(f"the load was broken off by {type(error).__name__}"))
+            raise
+        self._result = load.result()
+        keep_result(self._item, self._result)
+
+    def judge(self) -> None:
+        """Raise the verdict, unless it is *passed*."""
+        __tracebackhide__ = True
+        result, load = self._result, self._started_load()
+        if result is None or result.verdict not in (FAILED, INVALID):
+            return
+        groups = load.failure_groups()
+        if result.verdict == FAILED and load.profile.is_functional and groups and groups[0].exception is not None:
+            # A functional test fails as any test does, with its own exception.
+            error = groups[0].exception
+            raise error.with_traceback(user_traceback(error.__traceback__))
+        kind = MeasurementInvalid if result.verdict == INVALID else ThresholdFailed
+        raise kind(self._message(result, groups))
+
+    def _started_load(self) -> Load:
+        if self._load is None:
+            raise RuntimeError(f"{self._item.nodeid}: the load test was called without its set-up")
+        return self._load
+
+    def _refuse_thread_unsafe(self, users: int) -> None:
+        """Fixtures that change the process must not be used by several users at once."""
+        arguments = inspect.signature(self._item.obj).parameters
+        used = {f"the test: {name}" for name in THREAD_UNSAFE.intersection(arguments)}
+        for value in self._item.funcargs.values():
+            if isinstance(value, PerUser):
+                used |= {
+                    f"the per-user fixture {value.name!r}: {n}" for n in THREAD_UNSAFE.intersection(value.arguments)
+                }
+        if used:
+            raise SettingError(
+                f"{users} users would share a fixture that changes the whole process, in {', '.join(sorted(used))}; "
+                "use it in a shared fixture, or run with one user"
+            )
+
+    def _own_exception(self, error: UserSetUpError) -> BaseException:
+        """The user's exception with the traceback of its own code, and a section that says whose it was."""
+        user, cause = error.user, error.__cause__
+        assert cause is not None
+        more = f"; {error.failed} users failed in their set-up" if error.failed > 1 else ""
+        source = user.source_address or "chosen by the system"
+        self._item.add_report_section(
+            "setup", "ipload", f"set-up of user {user.index} failed (source address: {source}){more}\n"
+        )
+        return cause.with_traceback(user_traceback(cause.__traceback__))
+
+    def _message(self, result: LoadResult, groups: list[FailureGroup]) -> str:
+        """The measured value first: pytest's short summary shows the beginning."""
+        lines = [result.reason] if result.verdict == INVALID else []
+        lines += [each.message for each in result.thresholds if not each.passed and each.severity == FAIL]
+        if groups:
+            lines += ["", f"{format_count(result.failed_iterations)} iterations failed:"]
+            lines += [_group_line(group) for group in groups]
+        traced = next((group for group in groups if group.exception is not None), None)
+        if traced is not None:
+            lines += ["", f"the first {traced.type}:", self._traceback(traced)]
+        return "\n".join(lines)
+
+    def _traceback(self, group: FailureGroup) -> str:
+        """pytest's own report of the exception, with rewritten assertions."""
+        error = group.exception
+        assert error is not None
+        error = error.with_traceback(user_traceback(error.__traceback__))
+        return str(self._item.repr_failure(pytest.ExceptionInfo.from_exception(error)))
+
+
+def _group_line(group: FailureGroup) -> str:
+    source = f" from {group.source_address}" if group.source_address else ""
+    place = f" at {group.location}" if group.location else ""
+    return (
+        f"  {format_count(group.count)} x {group.type}{place}: {group.message} "
+        f"(first: user {group.user}, iteration {group.iteration}{source})"
+    )
+
+
+def prepare(item: pytest.Item, state: SessionState) -> LoadTest | None:
+    """Make the item a load test, or leave it alone. Fails the item's set-up when something forbids it."""
+    __tracebackhide__ = True
+    problem = marker_problem(item)
+    if problem is None and is_load_test(item):
+        problem = kind_problem(item)
+        if problem is None and isinstance(item, pytest.Function):
+            try:
+                test = LoadTest(item, state)
+            except IploadError as error:
+                problem = str(error)
+            else:
+                return test
+    if problem is not None:
+        pytest.fail(problem, pytrace=False)
+    return None

@@ -1,0 +1,41 @@
+"""The markers, and which items they make load tests. Light: asked for every item of a test suite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from pytest_ipload.fixtures import PER_USER_ROOTS
+from pytest_ipload.options import did_you_mean
+
+MARKER, THRESHOLD_MARKER = "ipload", "ipload_threshold"
+MARKERS: Mapping[str, str] = {
+    MARKER: "ipload(users=1, duration=None, ...): run the test's body as a load test; the keys are in the README",
+    THRESHOLD_MARKER: "ipload_threshold(*expressions, severity='fail'): limits, as in 'p95 < 200ms'",
+}
+
+
+def is_load_test(item: pytest.Item) -> bool:
+    """Whether the item has the marker ``ipload`` or asks for a per-user fixture."""
+    if item.get_closest_marker(MARKER) is not None:
+        return True
+    return not PER_USER_ROOTS.isdisjoint(getattr(item, "fixturenames", ()))
+
+
+def concerns_us(item: pytest.Item) -> bool:
+    """Whether the item is a load test, or has a marker that means to make it one."""
+    return is_load_test(item) or any(mark.name.startswith(MARKER) for mark in item.iter_markers())
+
+
+def marker_problem(item: pytest.Item) -> str | None:
+    """What is wrong with the item's ``ipload*`` markers, whether it is a load test or not."""
+    for mark in item.iter_markers():
+        if mark.name.startswith(MARKER) and mark.name not in MARKERS:
+            return f"unknown marker {mark.name!r}{did_you_mean(mark.name, MARKERS)}; known: {', '.join(MARKERS)}"
+    if item.get_closest_marker(THRESHOLD_MARKER) is not None and not is_load_test(item):
+        return (
+            f"the marker {THRESHOLD_MARKER} needs a load test: mark the test with @pytest.mark.ipload too, "
+            "or ask for a per-user fixture such as ipload_session"
+        )
+    return None

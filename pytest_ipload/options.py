@@ -1,0 +1,353 @@
+"""Settings: from command line, marker and ini to one ``LoadProfile``.
+
+Each value comes from the first of these that gives it: command line, marker (the nearest one first, key by key), ini,
+default. ``LoadProfile.origins`` remembers which one it was. One table, ``SETTINGS``, is the source of the options, the
+ini keys, the marker's keys and their errors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from pytest_ipload.units import parse_duration, parse_span
+
+COMMAND_LINE, MARKER, INI, DEFAULT = "command line", "marker", "ini", "default"
+
+Parser = Callable[[Any], Any]
+
+
+def _count(value: Any) -> int:
+    """A whole number from 1 on, or its text."""
+    number = _whole(value)
+    if number < 1:
+        raise ValueError(f"{value!r} is too small; give a whole number from 1 on")
+    return number
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, str):
+        try:
+            return int(value, 10)
+        except ValueError:
+            raise ValueError(f"{value!r} is not a whole number") from None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{value!r} is not a whole number")
+    return value
+
+
+def _seconds(value: Any) -> float:
+    """A duration text, or (from Python only) a number of seconds."""
+    if isinstance(value, str):
+        return parse_duration(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+        raise ValueError(f"{value!r} is not a duration; give seconds as a number from 0 on, or a text such as '1m30s'")
+    return float(value)
+
+
+def _positive_seconds(value: Any) -> float:
+    seconds = _seconds(value)
+    if seconds <= 0:
+        raise ValueError(f"{value!r} is no time at all; give a duration above 0")
+    return seconds
+
+
+def _span(value: Any) -> tuple[float, float]:
+    if isinstance(value, str):
+        return parse_span(value)
+    seconds = _seconds(value)
+    return seconds, seconds
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{value!r} is not a text, or an empty one")
+    return value.strip()
+
+
+def _url(value: Any) -> str:
+    text = _text(value)
+    scheme, separator, rest = text.partition("://")
+    if scheme.lower() not in ("http", "https") or not separator or not rest.strip("/"):
+        raise ValueError(f"{value!r} is not a URL; write it as in http://127.0.0.1:8000")
+    return text
+
+
+def _bool(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{value!r} is neither True nor False")
+    return value
+
+
+def _only(*supported: Any, planned: Iterable[Any] = ()) -> Parser:
+    """A choice of which only some values can be served yet; the others are refused, never ignored."""
+    later = tuple(planned)
+
+    def parse(value: Any) -> Any:
+        if any(type(value) is type(known) and value == known for known in supported):
+            return value
+        if any(type(value) is type(known) and value == known for known in later):
+            raise ValueError(f"{value!r} is not supported yet; supported: {_listed(supported)}")
+        raise ValueError(f"{value!r} is unknown; allowed: {_listed(supported)}")
+
+    return parse
+
+
+def _listed(values: Iterable[Any]) -> str:
+    return ", ".join(repr(value) for value in values)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting, wherever it can be given. ``key`` is the marker's key and the field of ``LoadProfile``."""
+
+    key: str
+    parse: Parser
+    help: str
+    metavar: str = "T"
+    marker: bool = True
+    option: bool = False
+    ini: bool = False
+
+    @property
+    def flag(self) -> str:
+        """The option: ``--ipload-ramp-up``."""
+        return "--ipload-" + self.key.replace("_", "-")
+
+    @property
+    def dest(self) -> str:
+        """The ini key and the option's attribute: ``ipload_ramp_up``."""
+        return f"ipload_{self.key}"
+
+
+SETTINGS = (
+    Setting("users", _count, "Virtual users. Default: 1", "N", option=True, ini=True),
+    Setting(
+        "iterations", _count, "Iterations of each user. Default: 1 where no duration is set", "N", option=True, ini=True
+    ),
+    Setting("total_iterations", _count, "Iterations shared by all users", "N"),
+    Setting(
+        "duration", _positive_seconds, "Time at full load, after the ramp-up, as in 30s or 1m30s", option=True, ini=True
+    ),
+    Setting("ramp_up", _seconds, "Users start evenly over this time. Default: 0s", option=True, ini=True),
+    Setting("ramp_down", _seconds, "Users leave evenly over this time, after the duration"),
+    Setting("think_time", _span, "Pause between the iterations of a user, as in 1s or 100ms-300ms"),
+    Setting("pacing", _span, "Minimum cycle of the iterations of a user, as in 1s or 900ms-1100ms"),
+    Setting(
+        "warmup",
+        _seconds,
+        "Samples in this time, from the start of the load, are not judged. Default: 0s",
+        option=True,
+        ini=True,
+    ),
+    Setting(
+        "graceful_stop",
+        _seconds,
+        "How long a running iteration may finish; then it is interrupted. Default: 30s",
+        option=True,
+    ),
+    Setting(
+        "pool",
+        _text,
+        "Source addresses: comma list of address, first-last, CIDR, interface name, @file. Default: the system chooses",
+        "SPEC",
+        option=True,
+        ini=True,
+    ),
+    Setting("ip_binding", _only("user", planned=("iteration", "request")), "How often a lease changes", "WHEN"),
+    Setting(
+        "ip_order",
+        _only("round-robin", planned=("random", "least-used")),
+        "Order in which addresses are leased: round-robin. Default: round-robin",
+        "ORDER",
+        option=True,
+    ),
+    Setting("ip_exclusive", _only(False, planned=(True,)), "One user per address", "BOOL"),
+    Setting("on_exhaustion", _only("share", planned=("wait", "fail")), "What to do when no address is free", "WHAT"),
+    Setting("base_url", _url, "Relative URLs resolve against it", "URL", option=True, ini=True),
+    Setting("timeout", _positive_seconds, "Default timeout of a request. Default: 30s", option=True, ini=True),
+    Setting("seed", _whole, "Seed of the users' random streams. Default: from the test's node id", "N", option=True),
+)
+BY_KEY: Mapping[str, Setting] = {setting.key: setting for setting in SETTINGS}
+
+PLANNED_MARKER_KEYS = frozenset(
+    {"stages", "arrival_rate", "max_users", "max_rate", "ip_wait", "fallback_pool", "arrivals", "suppress_health_check"}
+)
+PLANNED_THRESHOLD_KEYS = frozenset({"abort_on_fail", "delay", "window", "confidence"})
+PLANNED_OPTIONS: Mapping[str, str | int] = {  # the option, and its nargs as argparse has it
+    "--ipload-stages": 1, "--ipload-arrival-rate": 1, "--ipload-max-rate": 1, "--ipload-strict": 0,
+    "--ipload-pool-check": 1, "--ipload-pin": 1, "--ipload-shards": 1, "--ipload-concurrent": 0,
+    "--ipload-segment": 1, "--ipload-start-at": 1, "--ipload-progress": 1, "--ipload-save": 1,
+    "--ipload-autosave": 0, "--ipload-compare": "?", "--ipload-compare-fail": 1, "--ipload-rounds": 1,
+    "--ipload-against": 1, "--ipload-html": 1, "--ipload-summary": 1, "--ipload-hlog": 1, "--ipload-jsonl": 1,
+    "--ipload-openmetrics": 1,
+}  # fmt: skip  # a table reads better in rows
+PLANNED_INI = ("ipload_pools", "ipload_suppress_health_check", "ipload_strict", "ipload_pin")
+
+
+class _NotYet(argparse.Action):
+    """Refuses an option whose feature does not exist yet: it must not be ignored."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *args: Any, **kwargs: Any) -> None:
+        raise argparse.ArgumentError(self, "not supported yet")
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Register all options and ini keys."""
+    group = parser.getgroup("ipload", "load tests (pytest-ipload)")
+    for setting in SETTINGS:
+        if setting.option:
+            group.addoption(
+                setting.flag, dest=setting.dest, metavar=setting.metavar, type=_argument(setting), help=setting.help
+            )
+        if setting.ini:
+            parser.addini(setting.dest, setting.help, type="string", default=None)
+    group.addoption(
+        "--ipload-threshold",
+        dest="ipload_threshold",
+        metavar="EXPR",
+        action="append",
+        help="Threshold added to every load test, as in 'p95 < 200ms' (may be given several times)",
+    )
+    parser.addini("ipload_thresholds", "Thresholds added to every load test, one per line", type="linelist")
+    group.addoption(
+        "--ipload-allow-host",
+        dest="ipload_allow_host",
+        metavar="HOST",
+        action="append",
+        help="Host that may be loaded, as in shop.test or *.shop.test (may be given several times). "
+        "Loopback, private addresses and the base URL's host always may.",
+    )
+    parser.addini("ipload_allowed_hosts", "Hosts that may be loaded, one per line", type="linelist")
+    group.addoption("--ipload-json", dest="ipload_json", metavar="PATH", help="Write the results as JSON")
+    group.addoption(
+        "--ipload-disable",
+        dest="ipload_disable",
+        action="store_true",
+        default=None,
+        help="Run load tests once, as functional tests: 1 user, 1 iteration, no thresholds",
+    )
+    group.addoption(
+        "--ipload-only", dest="ipload_only", action="store_true", default=None, help="Select load tests only"
+    )
+    group.addoption("--ipload-skip", dest="ipload_skip", action="store_true", default=None, help="Select no load tests")
+    for flag, nargs in PLANNED_OPTIONS.items():
+        extra: dict[str, Any] = {} if nargs == 1 else {"nargs": nargs}
+        group.addoption(flag, dest="ipload_not_yet", action=_NotYet, help=argparse.SUPPRESS, **extra)
+    for key in PLANNED_INI:
+        parser.addini(key, "(not supported yet)", type="string", default=None)
+
+
+def _argument(setting: Setting) -> Parser:
+    """The setting's parser in argparse's manner of complaining."""
+
+    def parse(text: str) -> Any:
+        try:
+            return setting.parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parse
+
+
+@dataclass(frozen=True)
+class SessionSettings:
+    """What command line and ini say for the whole session."""
+
+    command_line: Mapping[str, Any]
+    ini: Mapping[str, Any]
+    thresholds: tuple[str, ...]
+    allowed_hosts: tuple[str, ...]
+    disabled: bool
+
+    @property
+    def need_preflight(self) -> bool:
+        """Whether the command line asks for something that can be checked before anything is collected."""
+        return bool(self.thresholds or "pool" in self.command_line or "pool" in self.ini or self.value("users"))
+
+    def value(self, key: str) -> Any:
+        """A setting of the session, from the command line or else the ini file; None where neither gives it."""
+        return self.command_line.get(key, self.ini.get(key))
+
+
+def session_settings(config: pytest.Config) -> SessionSettings:
+    """Read and check the session's settings. Raises ``pytest.UsageError``."""
+    command_line, ini = {}, {}
+    for setting in SETTINGS:
+        value = config.getoption(setting.dest) if setting.option else None
+        if value is not None:
+            command_line[setting.key] = value
+        text = config.getini(setting.dest) if setting.ini else None
+        if text is not None:
+            try:
+                ini[setting.key] = setting.parse(text)
+            except ValueError as error:
+                raise pytest.UsageError(f"ini key {setting.dest}: {error}") from None
+    for key in PLANNED_INI:
+        if config.getini(key) is not None:
+            raise pytest.UsageError(f"ini key {key}: not supported yet")
+    thresholds = (*config.getini("ipload_thresholds"), *(config.getoption("ipload_threshold") or ()))
+    hosts = (*config.getini("ipload_allowed_hosts"), *(config.getoption("ipload_allow_host") or ()))
+    if config.getoption("ipload_only") and config.getoption("ipload_skip"):
+        raise pytest.UsageError("--ipload-only and --ipload-skip together select nothing; give one of them")
+    return SessionSettings(command_line, ini, thresholds, hosts, bool(config.getoption("ipload_disable")))
+
+
+def marker_settings(kwargs_nearest_first: Iterable[tuple[Mapping[str, Any], tuple[Any, ...]]]) -> dict[str, Any]:
+    """Merge the keywords of all ``ipload`` markers of a test, the nearest winning key by key. Raises ``ValueError``."""
+    merged: dict[str, Any] = {}
+    for kwargs, args in kwargs_nearest_first:
+        if args:
+            raise ValueError(f"takes keywords only, as in users=50; got {_listed(args)}")
+        for key, value in kwargs.items():
+            if key not in merged:
+                merged[key] = parse_key(key, value)
+    return merged
+
+
+def parse_key(key: str, value: Any) -> Any:
+    """A marker's key and value, checked. Raises ``ValueError`` naming the key and what is allowed."""
+    setting = BY_KEY.get(key)
+    if setting is None:
+        if key in PLANNED_MARKER_KEYS:
+            raise ValueError(f"{key!r} is not supported yet")
+        raise ValueError(f"unknown key {key!r}{did_you_mean(key, BY_KEY)}; known: {', '.join(BY_KEY)}")
+    try:
+        return setting.parse(value)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A hint for a mistyped word, or nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+_DISABLED: Mapping[str, Any] = {
+    "users": 1, "iterations": 1, "total_iterations": None, "duration": None, "ramp_up": 0.0, "ramp_down": 0.0,
+    "think_time": (0.0, 0.0), "pacing": (0.0, 0.0), "warmup": 0.0,
+}  # fmt: skip
+
+
+def resolve(session: SessionSettings, marker: Mapping[str, Any], nodeid: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """The values for a ``LoadProfile`` and where each came from."""
+    values: dict[str, Any] = {"seed": zlib.crc32(nodeid.encode())}
+    origins: dict[str, str] = {}
+    for setting in SETTINGS:
+        for origin, source in ((COMMAND_LINE, session.command_line), (MARKER, marker), (INI, session.ini)):
+            if setting.key in source:
+                values[setting.key], origins[setting.key] = source[setting.key], origin
+                break
+        else:
+            origins[setting.key] = DEFAULT
+    if session.disabled:
+        values.update(_DISABLED)
+        origins.update(dict.fromkeys(_DISABLED, "--ipload-disable"))
+    return values, origins

@@ -1,0 +1,46 @@
+"""The JSON report; its fields are described in docs/json-report.md."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCHEMA = 1
+_PACKAGES = ("pytest", "pytest-ipload", "pytest-xdist", "requests", "urllib3")
+
+
+def environment() -> dict[str, Any]:
+    """What was measured with: the machine and the versions."""
+    return {
+        "python": platform.python_version(),
+        "implementation": sys.implementation.name,
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+        "packages": {name: found for name in _PACKAGES if (found := _version(name)) is not None},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def write_json(path: Path, results: Sequence[dict[str, Any]]) -> None:
+    """Write the report; a file that cannot be written is a warning, the verdicts stand without it."""
+    report = {"schema": SCHEMA, "environment": environment(), "tests": list(results)}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        warnings.warn(pytest.PytestWarning(f"--ipload-json: {path} cannot be written: {error}"), stacklevel=2)

@@ -1,0 +1,66 @@
+"""The load plans that ``--collect-only -v`` prints."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_ipload.errors import IploadError
+from pytest_ipload.load.profile import LoadProfile
+from pytest_ipload.loadtest import load_settings, load_thresholds
+from pytest_ipload.markers import is_load_test
+from pytest_ipload.runner import profile_of
+from pytest_ipload.state import SessionState, state_of
+from pytest_ipload.units import format_count, format_setting
+
+
+def print_plans(session: pytest.Session) -> None:
+    """Print the plan of each collected load test."""
+    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+    items = [item for item in session.items if is_load_test(item)]
+    if terminal is None or not items:
+        return
+    terminal.section("load plans")
+    for item in items:
+        terminal.write_line(f"{item.nodeid}: {plan_of(item, state_of(session.config))}")
+
+
+def plan_of(item: pytest.Item, state: SessionState) -> str:
+    """One line: users, time, addresses, thresholds, each with where it comes from; or what is wrong."""
+    try:
+        profile = profile_of(state, load_settings(item), item.nodeid, None)
+        thresholds = load_thresholds(item, state)
+        addresses = len(state.pools.get(profile.pool))
+    except IploadError as error:
+        return f"error: {error}"
+    source = f"{format_count(addresses)} source addresses" if profile.pool else "source address chosen by the system"
+    parts = [_origin(profile, "users", f"{format_count(profile.users)} users"), *_times(profile), source]
+    if profile.base_url is not None:
+        parts.append(_origin(profile, "base_url", profile.base_url))
+    if thresholds:
+        parts.append("; ".join(judged.threshold.text for judged in thresholds))
+    return ", ".join(parts)
+
+
+def _times(profile: LoadProfile) -> list[str]:
+    """How long it lasts: by the clock, by iterations, or both."""
+    parts = []
+    if profile.duration is not None:
+        parts.append(_origin(profile, "duration", format_setting(profile.duration)))
+    parts += [
+        _origin(profile, key, f"{key} {format_setting(getattr(profile, key))}")
+        for key in ("ramp_up", "ramp_down", "warmup")
+        if getattr(profile, key)
+    ]
+    if profile.total_iterations is not None:
+        parts.append(
+            _origin(profile, "total_iterations", f"{format_count(profile.total_iterations)} iterations in all")
+        )
+    if profile.iterations_per_user is not None:
+        text = f"{format_count(profile.iterations_per_user)} iterations per user"
+        parts.append(_origin(profile, "iterations", text))
+    return parts
+
+
+def _origin(profile: LoadProfile, key: str, text: str) -> str:
+    origin = profile.origins.get(key, "default")
+    return text if origin == "default" else f"{text} ({origin})"

@@ -1,0 +1,263 @@
+"""One load, from its profile to its result."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_ipload.errors import SettingError
+from pytest_ipload.load.executor import Executor
+from pytest_ipload.load.failures import FailureGroup
+from pytest_ipload.load.limits import ensure_open_files
+from pytest_ipload.load.profile import LoadProfile
+from pytest_ipload.load.schedule import user_slots
+from pytest_ipload.load.seat import Life
+from pytest_ipload.load.user import Iteration, VirtualUser
+from pytest_ipload.options import COMMAND_LINE, parse_key, resolve
+from pytest_ipload.state import SessionState, keep_result, state_of
+from pytest_ipload.stats.sample import Sample
+from pytest_ipload.stats.summary import Frame, summarise
+from pytest_ipload.verdict.evaluate import JudgedThreshold, Scope, evaluate, with_implied
+from pytest_ipload.verdict.result import (
+    FailureSummary,
+    FirstFailure,
+    GeneratorHealth,
+    LoadResult,
+    decide,
+)
+
+if TYPE_CHECKING:
+    from pytest_ipload.addresses.pool import IpPool, Lease
+    from pytest_ipload.transport.session import LoadSession
+
+MakeLife = Callable[[VirtualUser], Life]
+
+
+def profile_of(state: SessionState, marker: dict[str, Any], nodeid: str, base_url: str | None) -> LoadProfile:
+    """The profile of a test, from all that sets it; ``base_url`` is the fixture's, for want of another.
+
+    Raises SettingError when settings contradict each other.
+    """
+    values, origins = resolve(state.settings, marker, nodeid)
+    if values.get("base_url") is None and base_url is not None:
+        values["base_url"], origins["base_url"] = base_url, "base_url fixture"
+    return LoadProfile(**values, origins=origins)
+
+
+class Load:
+    """Makes users, runs them, and turns what they measured into a result."""
+
+    def __init__(
+        self,
+        state: SessionState,
+        profile: LoadProfile,
+        thresholds: Sequence[JudgedThreshold],
+        nodeid: str,
+        make_life: MakeLife,
+    ) -> None:
+        """Raises PoolError or GeneratorLimitError before anything was started."""
+        given = "--ipload-users" if profile.origins.get("users") == COMMAND_LINE else "users"
+        ensure_open_files(profile.users, f"{given}={profile.users}")
+        self.profile = profile
+        self.nodeid = nodeid
+        self._state = state
+        self._thresholds = with_implied(thresholds)
+        if state.settings.disabled:  # only errors fail a functional test, unless its thresholds tolerate some
+            self._thresholds = self._thresholds[len(thresholds) :]
+        self._pool: IpPool = state.pools.usable(profile.pool)
+        self._leases: dict[int, list[Lease]] = {}
+        self._lease_lock = threading.Lock()
+        self._users_by_source: Counter[str] = Counter()
+        self._started_at = datetime.now(timezone.utc)
+        self.executor = Executor(
+            profile,
+            user_slots(profile),
+            make_user=self._make_user,
+            make_life=make_life,
+            user_left=self._release,
+            ends_load=_ends_load,
+        )
+
+    def run(self) -> None:
+        """Run the load; see ``Executor.run``."""
+        self._started_at = datetime.now(timezone.utc)
+        self.executor.run()
+
+    def failure_groups(self) -> list[FailureGroup]:
+        """The failed iterations, with their exceptions."""
+        return self.executor.failures.groups()
+
+    def result(self, broken_off: str | None = None) -> LoadResult:
+        """The verdict and the numbers. ``broken_off`` says why the load ended before its time."""
+        executor = self.executor
+        record, measured = executor.record, executor.measurements
+        frame = Frame(
+            origin_ns=record.origin_ns,
+            ended_ns=record.ended_ns,
+            warmup_s=self.profile.warmup,
+            users=record.users_started,
+            users_by_source=self._users_by_source,
+            lifetimes=record.lifetimes,
+        )
+        scope = Scope(frame.judged_s, len(self._pool), len(self._users_by_source))
+        thresholds = [evaluate(judged, measured, scope) for judged in self._thresholds]
+        invalid = [*([broken_off] if broken_off else []), *self._invalid_reasons()]
+        verdict, reason = decide(thresholds, invalid)
+        return LoadResult(
+            nodeid=self.nodeid,
+            verdict=verdict,
+            reason=reason,
+            profile=self.profile.as_dict(),
+            started_at=self._started_at.isoformat(timespec="milliseconds"),
+            thresholds=thresholds,
+            failures=[_failure(group) for group in self.failure_groups()],
+            generator=self._health(frame),
+            **summarise(measured, frame),
+        )
+
+    def _make_user(self, index: int, record: Callable[[Sample], None]) -> VirtualUser:
+        leases = [self._pool.acquire(index, family) for family in self._pool.families]
+        with self._lease_lock:
+            self._leases[index] = leases
+            self._users_by_source.update(lease.address for lease in leases)
+        return VirtualUser(
+            index,
+            seed=self.profile.seed,
+            source_addresses=tuple(lease.address for lease in leases),
+            record=record,
+            make_session=self._make_session,
+        )
+
+    def _make_session(self, user: VirtualUser) -> LoadSession:
+        from pytest_ipload.transport.session import LoadSession
+
+        return LoadSession(
+            source_address=user.source_addresses or None,
+            base_url=self.profile.base_url,
+            timeout=self.profile.timeout,
+            allowed_hosts=self._state.settings.allowed_hosts,
+            record=user.record,
+            tls=self._state.tls,
+        )
+
+    def _release(self, user: VirtualUser) -> None:
+        with self._lease_lock:
+            leases = self._leases.pop(user.index, [])
+        for lease in leases:
+            self._pool.release(lease)
+
+    def _invalid_reasons(self) -> list[str]:
+        """What keeps the measurement from deserving a verdict."""
+        reasons = []
+        if self.executor.record.shortage is not None:
+            reasons.append(f"users not reached: {self.executor.record.shortage}")
+        for fault, seen in self.executor.measurements.faults.items():
+            reasons.append(f"fault of the load generator: {fault}, {seen.count} times: {seen.message}")
+        return reasons
+
+    def _health(self, frame: Frame) -> GeneratorHealth:
+        record, measured = self.executor.record, self.executor.measurements
+        notes = [*self._invalid_reasons(), *record.abandoned]
+        for user, error in record.teardown_errors:
+            notes.append(f"tear-down of user {user.index} failed: {type(error).__name__}: {error}")
+        if measured.names_dropped:
+            notes.append(
+                f"too many request names: {measured.names_dropped} samples are counted as '(other names)'; give "
+                "requests whose path holds an id a name of their own, as in name='GET /items/ID'"
+            )
+        duration = frame.duration_s
+        return GeneratorHealth(
+            healthy=not notes,
+            cpu_share=round(record.cpu_seconds / duration, 3) if duration > 0 else None,
+            late_starts=record.late_starts,
+            interrupted_iterations=record.interrupted,
+            faults={name: fault.count for name, fault in measured.faults.items()},
+            notes=notes,
+        )
+
+
+class LoadRunner:
+    """The ``ipload`` fixture: starts loads from within an ordinary test and returns their results."""
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self._request = request
+
+    def run(self, body: Callable[[VirtualUser], object], **settings: Any) -> LoadResult:
+        """Run ``body(user)`` under load and return what was measured; the test asserts on it.
+
+        The keywords are those of the ``ipload`` marker. Raises SettingError for a bad one, and what the marker's
+        load would end with: a skip in the first iteration, KeyboardInterrupt, the exception of a user's set-up.
+        """
+        if not callable(body):
+            raise SettingError(f"ipload.run: the body must be a function that takes the user, not {body!r}")
+        try:
+            marker = {key: parse_key(key, value) for key, value in settings.items()}
+        except ValueError as error:
+            raise SettingError(f"ipload.run: {error}") from None
+        state = state_of(self._request.config)
+        nodeid = self._request.node.nodeid
+        profile = profile_of(state, marker, nodeid, base_url_fixture(self._request, state, marker))
+        thresholds = session_thresholds(state)
+        load = Load(state, profile, thresholds, nodeid, lambda user: _BodyLife(body))
+        broken_off: str | None = "the load was broken off"
+        try:
+            load.executor.set_up()
+            load.run()
+            broken_off = None
+        finally:
+            load.executor.close()
+            result = load.result(broken_off)
+            keep_result(self._request.node, result)
+        return result
+
+
+class _BodyLife:
+    """A life that is nothing but its body."""
+
+    def __init__(self, body: Callable[[VirtualUser], object]) -> None:
+        self._body = body
+
+    def set_up(self) -> None:
+        """There is nothing to make."""
+
+    def iterate(self, iteration: Iteration) -> None:
+        """Run the body."""
+        self._body(iteration.user)
+
+    def tear_down(self) -> None:
+        """There is nothing to undo."""
+
+
+def base_url_fixture(request: pytest.FixtureRequest, state: SessionState, marker: dict[str, Any]) -> str | None:
+    """The value of a fixture named ``base_url`` (pytest-base-url's, or the project's own), if no setting gives one."""
+    if state.settings.value("base_url") is not None or "base_url" in marker:
+        return None
+    try:
+        value = request.getfixturevalue("base_url")
+    except pytest.FixtureLookupError:
+        return None
+    return str(value) if value else None
+
+
+def session_thresholds(state: SessionState) -> list[JudgedThreshold]:
+    """The thresholds that command line and ini add to every load test."""
+    from pytest_ipload.verdict.expression import Threshold
+
+    return [JudgedThreshold(Threshold.parse(text)) for text in state.settings.thresholds]
+
+
+def _ends_load(error: BaseException, number: int, untried: bool) -> bool:
+    """``pytest.exit`` ends the load; so does a skip or xfail in the first iteration, before any other completed."""
+    if isinstance(error, pytest.exit.Exception):
+        return True
+    return isinstance(error, (pytest.skip.Exception, pytest.xfail.Exception)) and number == 0 and untried
+
+
+def _failure(group: FailureGroup) -> FailureSummary:
+    first = FirstFailure(group.user, group.iteration, group.source_address)
+    return FailureSummary(group.type, group.message, group.location, group.count, first)

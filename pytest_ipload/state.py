@@ -1,0 +1,106 @@
+"""What a pytest session keeps for its load tests, in ``config.stash``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_ipload.options import SessionSettings
+
+if TYPE_CHECKING:
+    from pytest_ipload.addresses.pool import IpPool
+    from pytest_ipload.transport.tls import TlsContexts
+    from pytest_ipload.verdict.result import LoadResult
+
+Results = list[dict[str, Any]]
+
+
+@dataclass
+class SessionState:
+    """The session's settings, pools and results."""
+
+    settings: SessionSettings
+    pools: Pools
+    results: dict[tuple[str, str], Results] = field(default_factory=dict)
+    """Results by test and by the xdist worker that ran it; a rerun replaces what came before."""
+    _tls: TlsContexts | None = None
+
+    @property
+    def tls(self) -> TlsContexts:
+        """TLS contexts, shared by all users of the session."""
+        if self._tls is None:
+            from pytest_ipload.transport.tls import TlsContexts
+
+            self._tls = TlsContexts()
+        return self._tls
+
+    def all_results(self) -> Results:
+        """All results, in the order in which they came."""
+        return [result for results in self.results.values() for result in results]
+
+
+class Pools:
+    """The address pools of a session, each parsed and checked once."""
+
+    def __init__(self, base: Path, default_spec: str | None, slot: tuple[int, int]) -> None:
+        """``slot`` is (number, count) of this process among its neighbours: each takes its own share of a pool."""
+        self._base = base
+        self._default_spec = default_spec
+        self._slot = slot
+        self._pools: dict[str | None, IpPool] = {}
+        self._usable: set[str] = set()
+
+    def default(self) -> IpPool:
+        """The session's pool; empty where none is set."""
+        return self.get(self._default_spec)
+
+    def get(self, spec: str | None) -> IpPool:
+        """This process's share of the pool that ``spec`` describes. Raises PoolError."""
+        pool = self._pools.get(spec)
+        if pool is None:
+            from pytest_ipload.addresses.pool import IpPool
+
+            pool = IpPool() if spec is None else IpPool.parse(spec, base=self._base)
+            number, count = self._slot
+            if len(pool) and count > 1:
+                pool = pool.shard(number, count)
+            self._pools[spec] = pool
+        return pool
+
+    def usable(self, spec: str | None) -> IpPool:
+        """The same, after each address was tried as a source. Raises PoolError naming those that are not usable."""
+        pool = self.get(spec)
+        if spec is not None and spec not in self._usable:
+            pool.validate()
+            self._usable.add(spec)
+        return pool
+
+
+STATE = pytest.StashKey[SessionState]()
+_RESULTS = pytest.StashKey[Results]()
+_PROPERTIES = ("verdict", "requests", "rps", "error_rate")
+
+
+def state_of(config: pytest.Config) -> SessionState:
+    """The session's state."""
+    return config.stash[STATE]
+
+
+def keep_result(item: pytest.Item, result: LoadResult) -> None:
+    """Keep a load's result for the item's report, and the main numbers as its user properties (JUnit and others)."""
+    item.stash.setdefault(_RESULTS, []).append(result.as_dict())
+    values = {f"ipload_{name}": getattr(result, name) for name in _PROPERTIES}
+    values.update({f"ipload_{name}": getattr(result.latency, name) for name in ("p50_ms", "p95_ms", "p99_ms")})
+    fresh = [(name, value) for name, value in values.items() if value is not None]
+    # A rerun finds the properties of the run before it: they are replaced, not doubled.
+    item.user_properties[:] = [pair for pair in item.user_properties if pair[0] not in values] + fresh
+
+
+def take_results(item: pytest.Item) -> Results:
+    """The item's results, once."""
+    results = item.stash.get(_RESULTS, [])
+    item.stash[_RESULTS] = []
+    return results

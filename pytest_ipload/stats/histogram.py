@@ -1,0 +1,334 @@
+"""A mergeable histogram of durations, compatible with HdrHistogram (3 significant digits, 1 us to 1 hour).
+
+Below 2048 us each microsecond has its own bin. Above, the bins double in width each time the value doubles: 1024
+bins per doubling, so a bin is never wider than 0.1 % of its values. The numbering of the bins and the text form are
+those of HdrHistogram (http://hdrhistogram.org, the "V2 compressed" encoding), and its tools read them.
+"""
+
+from __future__ import annotations
+
+import base64
+import struct
+import zlib
+from typing import Any
+
+from pytest_ipload.stats.confidence import nearest_rank
+
+HIGHEST_US = 3_600_000_000
+"""The highest trackable value: one hour."""
+_LARGEST_COUNT = 2**53
+"""Of what is read: JSON numbers are exact up to here, and a thousand merged ones still fit into 63 bits."""
+
+_V2_COOKIE = 0x1C849303
+_V2_COMPRESSED_COOKIE = 0x1C849304
+_COOKIE_WORD_SIZE = 0xF0  # this part of a cookie tells the width of the counters; V2 packs them and sets 0x10
+_OUTER = struct.Struct(">iI")  # cookie, length of what follows
+_INNER = struct.Struct(">iIiiqqd")  # cookie, length, index offset, digits, lowest and highest value, ratio
+_MAX_DECOMPRESSED = 1_000_000  # bytes; a histogram with every bin in use takes less than a quarter of it
+
+
+def bin_index(us: int) -> int:
+    """The index of the bin of a value in microseconds."""
+    shift = us.bit_length() - 11
+    return us if shift <= 0 else (shift << 10) + (us >> shift)
+
+
+def bin_edges_us(index: int) -> tuple[int, int]:
+    """The lowest and the highest value of a bin, in microseconds."""
+    shift = (index >> 10) - 1
+    if shift <= 0:
+        return index, index
+    low = ((index & 1023) + 1024) << shift
+    return low, low + (1 << shift) - 1
+
+
+LAST_BIN = bin_index(HIGHEST_US)
+
+
+class Histogram:
+    """Durations in nanoseconds, counted in bins of microseconds.
+
+    ``count``, ``total_ns``, ``min_ns`` and ``max_ns`` are exact; quantiles are off by at most 0.1 % or 0.5 us,
+    whichever is larger. Not for two threads at a time: each thread records into its own, then they are merged.
+    """
+
+    __slots__ = ("_max_ns", "_min_ns", "bins", "count", "overflow", "total_ns")
+
+    def __init__(self) -> None:
+        self.bins: dict[int, int] = {}
+        """Counts by bin index; empty bins are absent."""
+        self.count = 0
+        self.total_ns = 0
+        self.overflow = 0
+        """Values above one hour: they count in the last bin, but are exact in ``total_ns`` and ``max_ns``."""
+        self._min_ns = 0
+        self._max_ns = 0
+
+    def __eq__(self, other: object) -> bool:
+        return self.to_plain() == other.to_plain() if isinstance(other, Histogram) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # a histogram changes, so it is no key
+
+    def __repr__(self) -> str:
+        return f"<Histogram count={self.count} min_ns={self.min_ns} max_ns={self.max_ns}>"
+
+    def record(self, ns: int) -> None:
+        """Count one duration."""
+        # A difference of two clock readings is negative only by a fault of the clock; it was as good as no time.
+        if ns < 0:
+            ns = 0
+        if not self.count:
+            self._min_ns = self._max_ns = ns
+        elif ns > self._max_ns:
+            self._max_ns = ns
+        elif ns < self._min_ns:
+            self._min_ns = ns
+        self.count += 1
+        self.total_ns += ns
+        # From here on as bin_index does, but without a call: this runs several times per request.
+        us = (ns + 500) // 1000
+        if us > HIGHEST_US:
+            self.overflow += 1
+            us = HIGHEST_US
+        shift = us.bit_length() - 11
+        index = us if shift <= 0 else (shift << 10) + (us >> shift)
+        bins = self.bins
+        bins[index] = bins.get(index, 0) + 1
+
+    def merge(self, other: Histogram) -> None:
+        """Add the values of another histogram to this one."""
+        if not other.count:
+            return
+        if self.count:
+            self._min_ns = min(self._min_ns, other._min_ns)
+            self._max_ns = max(self._max_ns, other._max_ns)
+        else:
+            self._min_ns, self._max_ns = other._min_ns, other._max_ns
+        self.count += other.count
+        self.total_ns += other.total_ns
+        self.overflow += other.overflow
+        bins = self.bins
+        for index, count in other.bins.items():
+            bins[index] = bins.get(index, 0) + count
+
+    @property
+    def min_ns(self) -> int | None:
+        """The smallest value; None without values."""
+        return self._min_ns if self.count else None
+
+    @property
+    def max_ns(self) -> int | None:
+        """The largest value; None without values."""
+        return self._max_ns if self.count else None
+
+    @property
+    def mean_ns(self) -> float | None:
+        """The arithmetic mean; None without values."""
+        return self.total_ns / self.count if self.count else None
+
+    def quantile(self, q: float) -> int | None:
+        """The quantile ``q`` (0 to 1) by nearest rank, in nanoseconds; None without values."""
+        rank = nearest_rank(self.count, q)
+        return self.value_at_rank(rank) if self.count else None
+
+    def value_at_rank(self, rank: int) -> int:
+        """The value that is number ``rank`` (1 to ``count``) in ascending order, in nanoseconds.
+
+        It is the highest value of its bin, but never outside of the smallest and largest value recorded. Of values
+        above one hour only the largest is known, so it stands for all of them.
+        """
+        if not 1 <= rank <= self.count:
+            raise ValueError(f"there is no rank {rank} among {self.count} values; ranks count from 1")
+        if rank > self.count - self.overflow:
+            return self._max_ns
+        seen = 0
+        for index in sorted(self.bins):
+            seen += self.bins[index]
+            if seen >= rank:
+                break
+        return min(max(bin_edges_us(index)[1] * 1000, self._min_ns), self._max_ns)
+
+    def encode(self) -> str:
+        """The bins as HdrHistogram's V2 compressed form in base64, in microseconds."""
+        packed = bytearray()
+        next_index = 0
+        for index in sorted(self.bins):
+            empty = index - next_index
+            if empty:
+                # A run of empty bins is its negated length, and a single one is a count of 0.
+                _pack(-empty if empty > 1 else 0, packed)
+            _pack(self.bins[index], packed)
+            next_index = index + 1
+        head = _INNER.pack(_V2_COOKIE | 0x10, len(packed), 0, 3, 1, HIGHEST_US, 1.0)
+        compressed = zlib.compress(head + packed)
+        return base64.b64encode(_OUTER.pack(_V2_COMPRESSED_COOKIE | 0x10, len(compressed)) + compressed).decode()
+
+    @classmethod
+    def decode(cls, text: str) -> Histogram:
+        """Read the form that ``encode`` writes; ``ValueError`` if it is anything else, or has other digits or units.
+
+        The text has only bins: the smallest and largest value are the edges of theirs, and the total counts each
+        value as the middle of its bin. The text may come from anywhere; a decompression bomb is refused.
+        """
+        try:
+            bins = _read_bins(_unwrap(text))
+        except (ValueError, zlib.error, struct.error) as error:
+            raise ValueError(f"not an HdrHistogram in the V2 compressed form: {error}") from error
+        histogram = cls()
+        histogram.bins = bins
+        histogram.count = sum(bins.values())
+        # The middle of a bin is (low + high) / 2 in us, which is a whole number of ns.
+        histogram.total_ns = sum(count * sum(bin_edges_us(index)) * 500 for index, count in bins.items())
+        if bins:
+            histogram._min_ns = bin_edges_us(min(bins))[0] * 1000
+            histogram._max_ns = bin_edges_us(max(bins))[1] * 1000
+        return histogram
+
+    def to_plain(self) -> dict[str, Any]:
+        """All of it as plain values that JSON and execnet carry without loss; ``bins`` is index, count, index, ..."""
+        return {
+            "count": self.count,
+            "total_ns": self.total_ns,
+            "min_ns": self.min_ns,
+            "max_ns": self.max_ns,
+            "overflow": self.overflow,
+            "bins": [number for index in sorted(self.bins) for number in (index, self.bins[index])],
+        }
+
+    @classmethod
+    def from_plain(cls, plain: object) -> Histogram:
+        """Read what ``to_plain`` wrote; ``ValueError`` if a part is missing, of another type or contradicts another."""
+        fields = plain_dict(plain, "histogram", ("count", "total_ns", "min_ns", "max_ns", "overflow", "bins"))
+        histogram = cls()
+        histogram.bins = _plain_bins(fields["bins"])
+        histogram.count = plain_int(fields["count"], "histogram count", high=_LARGEST_COUNT)
+        histogram.total_ns = plain_int(fields["total_ns"], "histogram total_ns")
+        histogram.overflow = plain_int(fields["overflow"], "histogram overflow")
+        if histogram.count:
+            histogram._min_ns = plain_int(fields["min_ns"], "histogram min_ns")
+            histogram._max_ns = plain_int(fields["max_ns"], "histogram max_ns")
+        elif fields["min_ns"] is not None or fields["max_ns"] is not None:
+            raise ValueError("histogram: without values there is neither min_ns nor max_ns")
+        histogram._check()
+        return histogram
+
+    def _check(self) -> None:
+        """Do the numbers fit together? For what was read from outside."""
+        low, high, bins = self._min_ns, self._max_ns, self.bins
+        consistent = (
+            sum(bins.values()) == self.count
+            and low * self.count <= self.total_ns <= high * self.count
+            and self.overflow <= bins.get(LAST_BIN, 0)
+            and (not bins or (_bin_of_ns(low), _bin_of_ns(high)) == (min(bins), max(bins)))
+            and (not self.overflow or (high + 500) // 1000 > HIGHEST_US)
+        )
+        if not consistent:
+            raise ValueError("histogram: count, total_ns, min_ns, max_ns, overflow and bins contradict each other")
+
+
+def plain_dict(value: object, what: str, keys: tuple[str, ...]) -> dict[str, Any]:
+    """The value, if it is a dict with exactly these keys; else ``ValueError``."""
+    if type(value) is not dict or set(value) != set(keys):
+        raise ValueError(f"{what}: expected a dict with the keys {', '.join(keys)}, got {_shorten(value)}")
+    return value
+
+
+def plain_int(value: object, what: str, *, low: int | None = 0, high: int | None = None) -> int:
+    """The value, if it is an int (no bool) from ``low`` to ``high``; else ``ValueError``."""
+    if type(value) is not int or (low is not None and value < low) or (high is not None and value > high):
+        limits = "".join(f" {word} {limit}" for word, limit in (("from", low), ("up to", high)) if limit is not None)
+        raise ValueError(f"{what}: expected a whole number{limits}, got {_shorten(value)}")
+    return value
+
+
+def plain_list(value: object, what: str) -> list[Any]:
+    """The value, if it is a list; else ``ValueError``."""
+    if type(value) is not list:
+        raise ValueError(f"{what}: expected a list, got {_shorten(value)}")
+    return value
+
+
+def _shorten(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _bin_of_ns(ns: int) -> int:
+    return bin_index(min((ns + 500) // 1000, HIGHEST_US))
+
+
+def _plain_bins(value: object) -> dict[int, int]:
+    numbers = plain_list(value, "histogram bins")
+    if len(numbers) % 2:
+        raise ValueError("histogram bins: expected pairs of index and count, got an odd number of values")
+    bins: dict[int, int] = {}
+    lowest = 0
+    for index, count in zip(numbers[::2], numbers[1::2], strict=True):
+        plain_int(index, "histogram bin index", low=lowest, high=LAST_BIN)  # ascending, so none comes twice
+        bins[index] = plain_int(count, "histogram bin count", low=1, high=_LARGEST_COUNT)
+        lowest = index + 1
+    return bins
+
+
+def _unwrap(text: str) -> bytes:
+    """The inner header and packed counts of an encoded text."""
+    raw = base64.b64decode(text, validate=True)
+    cookie, length = _OUTER.unpack_from(raw)
+    if cookie & ~_COOKIE_WORD_SIZE != _V2_COMPRESSED_COOKIE:
+        raise ValueError(f"it starts with {cookie:#x} instead of the mark of this form")
+    if length != len(raw) - _OUTER.size:
+        raise ValueError(f"{length} bytes are announced, {len(raw) - _OUTER.size} are there")
+    inflater = zlib.decompressobj()
+    inner = inflater.decompress(raw[_OUTER.size :], _MAX_DECOMPRESSED)
+    if not inflater.eof or inflater.unused_data:
+        raise ValueError("the compressed part is cut off, too large or followed by something else")
+    return inner
+
+
+def _read_bins(inner: bytes) -> dict[int, int]:
+    cookie, length, offset, digits, lowest, _highest, ratio = _INNER.unpack_from(inner)
+    if cookie & ~_COOKIE_WORD_SIZE != _V2_COOKIE or length != len(inner) - _INNER.size:
+        raise ValueError("the inner header is damaged")
+    # The highest trackable value does not change the numbering of the bins, so any will do.
+    if (offset, digits, lowest, ratio) != (0, 3, 1, 1.0):
+        raise ValueError(
+            f"index offset, digits, lowest value and ratio are {(offset, digits, lowest, ratio)}, not (0, 3, 1, 1.0)"
+        )
+    bins: dict[int, int] = {}
+    index, position = 0, _INNER.size
+    while position < len(inner):
+        value, position = _unpack(inner, position)
+        if value > 0:
+            bins[index] = value
+        index += -value if value < 0 else 1
+        if index > LAST_BIN + 1:
+            raise ValueError("it has values above one hour")
+    if sum(bins.values()) > _LARGEST_COUNT:
+        raise ValueError("it has more values than can be")
+    return bins
+
+
+def _pack(value: int, out: bytearray) -> None:
+    """Append a signed 64-bit number in ZigZag LEB128: 7 bits per byte, low ones first; a ninth byte has all 8."""
+    rest = (value << 1) ^ (value >> 63)
+    for _ in range(8):
+        if rest < 0x80:
+            break
+        out.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    out.append(rest)
+
+
+def _unpack(data: bytes, position: int) -> tuple[int, int]:
+    """The number at this position and the position behind it."""
+    result = 0
+    for shift in range(0, 63, 7):
+        if position == len(data):
+            raise ValueError("the last count is cut off")
+        byte = data[position]
+        position += 1
+        if byte < 0x80 or shift == 56:
+            result |= byte << shift
+            break
+        result |= (byte & 0x7F) << shift
+    return (result >> 1) ^ -(result & 1), position

@@ -1,0 +1,275 @@
+"""The numbers of a load, for people and reports, from what was measured.
+
+Times are milliseconds, rates are fractions from 0 to 1. None means that something was not measured; such a field is
+left out of ``as_dict``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+from pytest_ipload.stats.histogram import Histogram
+from pytest_ipload.stats.measurements import Measurements
+from pytest_ipload.stats.sample import FAILED, ITERATION, OK, REQUEST, SETUP, STEP
+
+_MS = 1_000_000
+_SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class LatencyStats:
+    """The distribution of a time: nearest-rank percentiles with an error of at most 0.1 % (or 0.5 us)."""
+
+    count: int
+    min_ms: float | None = None
+    mean_ms: float | None = None
+    max_ms: float | None = None
+    p50_ms: float | None = None
+    p90_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+    p99_9_ms: float | None = None
+    histogram: str | None = None
+    """HdrHistogram V2, compressed, base64; in microseconds."""
+
+
+@dataclass(frozen=True)
+class RequestStats:
+    """All requests of one name."""
+
+    name: str
+    requests: int
+    failed_requests: int
+    rps: float
+    latency: LatencyStats
+    redirects: int | None = None
+
+
+@dataclass(frozen=True)
+class SourceStats:
+    """All requests from one source address."""
+
+    source_address: str
+    users: int
+    connections: int
+    requests: int
+    failed_requests: int
+    latency: LatencyStats
+
+
+@dataclass(frozen=True)
+class StepStats:
+    """All runs of one step."""
+
+    name: str
+    count: int
+    failed: int
+    latency: LatencyStats
+
+
+@dataclass(frozen=True)
+class TimelinePoint:
+    """One second of the load; ``users`` is the largest number at work at once in it."""
+
+    t_s: int
+    users: int
+    requests: int
+    failed_requests: int
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """The numbers of one load. Everything but ``timeline`` leaves the warm-up out."""
+
+    duration_s: float
+    users: int
+    iterations: int
+    failed_iterations: int
+    requests: int
+    failed_requests: int
+    error_rate: float | None
+    request_error_rate: float | None
+    rps: float
+    iterations_per_second: float
+    latency: LatencyStats
+    response_time: LatencyStats | None
+    by_name: Sequence[RequestStats]
+    by_source: Sequence[SourceStats]
+    steps: Sequence[StepStats]
+    timeline: Sequence[TimelinePoint]
+    setup: Sequence[RequestStats] | None
+    """Requests of the users' set-up and tear-down."""
+    warmup_requests: int | None
+    warmup_iterations: int | None
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What the numbers are counted over, besides the samples."""
+
+    origin_ns: int
+    ended_ns: int
+    warmup_s: float
+    users: int
+    users_by_source: Mapping[str, int]
+    lifetimes: Sequence[tuple[int, int]]
+
+    @property
+    def duration_s(self) -> float:
+        """From the start of the load to the end of its last iteration."""
+        return max(0, self.ended_ns - self.origin_ns) / _SECOND
+
+    @property
+    def judged_s(self) -> float:
+        """The part of it that is judged."""
+        return max(0.0, self.duration_s - self.warmup_s)
+
+
+def summarise(measured: Measurements, frame: Frame) -> dict[str, Any]:
+    """The fields of ``Summary``, as keyword arguments."""
+    requests, failed = measured.count(kind=REQUEST), measured.count(kind=REQUEST, outcome=FAILED)
+    iterations, failed_iterations = measured.count(kind=ITERATION), measured.count(kind=ITERATION, outcome=FAILED)
+    response = measured.response(kind=REQUEST, outcome=OK) if measured.planned else None
+    setup = [_by_name(measured, SETUP, name, 0.0) for name in measured.names(SETUP)]
+    return {
+        "duration_s": frame.duration_s,
+        "users": frame.users,
+        "iterations": iterations,
+        "failed_iterations": failed_iterations,
+        "requests": requests,
+        "failed_requests": failed,
+        "error_rate": ratio(failed_iterations, iterations),
+        "request_error_rate": ratio(failed, requests),
+        "rps": per_second(requests, frame.judged_s),
+        "iterations_per_second": per_second(iterations, frame.judged_s),
+        "latency": latency_stats(measured.latency(kind=REQUEST, outcome=OK)),
+        "response_time": None if response is None else latency_stats(response),
+        "by_name": [_by_name(measured, REQUEST, name, frame.judged_s) for name in measured.names(REQUEST)],
+        "by_source": _by_source(measured, frame),
+        "steps": [_step(measured, name) for name in measured.names(STEP)],
+        "timeline": _timeline(measured, frame),
+        "setup": setup or None,
+        "warmup_requests": measured.warmup_requests if frame.warmup_s else None,
+        "warmup_iterations": measured.warmup_iterations if frame.warmup_s else None,
+    }
+
+
+def latency_stats(histogram: Histogram) -> LatencyStats:
+    """The statistics of one histogram; only the count, when it is empty."""
+    if not histogram.count:
+        return LatencyStats(0)
+    return LatencyStats(
+        count=histogram.count,
+        min_ms=_ms(histogram.min_ns),
+        mean_ms=_ms(histogram.mean_ns),
+        max_ms=_ms(histogram.max_ns),
+        p50_ms=_ms(histogram.quantile(0.5)),
+        p90_ms=_ms(histogram.quantile(0.9)),
+        p95_ms=_ms(histogram.quantile(0.95)),
+        p99_ms=_ms(histogram.quantile(0.99)),
+        p99_9_ms=_ms(histogram.quantile(0.999)),
+        histogram=histogram.encode(),
+    )
+
+
+def ratio(part: int, whole: int) -> float | None:
+    """A fraction; None over nothing."""
+    return part / whole if whole else None
+
+
+def per_second(count: int, seconds: float) -> float:
+    """A rate; 0 over no time."""
+    return count / seconds if seconds > 0 else 0.0
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses as dicts without the fields that are None, sequences as lists, all the way down."""
+    if is_dataclass(value) and not isinstance(value, type):
+        items = ((item.name, getattr(value, item.name)) for item in fields(value))
+        return {name: plain(content) for name, content in items if content is not None}
+    if isinstance(value, Mapping):
+        return {name: plain(content) for name, content in value.items() if content is not None}
+    if isinstance(value, (list, tuple)):
+        return [plain(content) for content in value]
+    return value
+
+
+def _by_name(measured: Measurements, kind: str, name: str, seconds: float) -> RequestStats:
+    literal = {"kind": kind, "exact_name": name}
+    requests = measured.count(**literal)
+    redirects = sum(series.redirects for _, series in measured.series(**literal))
+    return RequestStats(
+        name=name,
+        requests=requests,
+        failed_requests=measured.count(**literal, outcome=FAILED),
+        rps=per_second(requests, seconds),
+        latency=latency_stats(measured.latency(**literal, outcome=OK)),
+        redirects=redirects or None,
+    )
+
+
+def _by_source(measured: Measurements, frame: Frame) -> list[SourceStats]:
+    seen = [address for address in measured.source_addresses() if address is not None]
+    leased = [address for address in frame.users_by_source if address not in seen]
+    return [
+        SourceStats(
+            source_address=address,
+            users=frame.users_by_source.get(address, 0),
+            connections=sum(
+                series.connections
+                for kind in (REQUEST, SETUP)
+                for _, series in measured.series(kind, source_address=address)
+            ),
+            requests=measured.count(REQUEST, source_address=address),
+            failed_requests=measured.count(REQUEST, source_address=address, outcome=FAILED),
+            latency=latency_stats(measured.latency(REQUEST, source_address=address, outcome=OK)),
+        )
+        for address in [*seen, *leased]
+    ]
+
+
+def _step(measured: Measurements, name: str) -> StepStats:
+    return StepStats(
+        name=name,
+        count=measured.count(STEP, exact_name=name),
+        failed=measured.count(STEP, exact_name=name, outcome=FAILED),
+        latency=latency_stats(measured.latency(STEP, exact_name=name, outcome=OK)),
+    )
+
+
+def _timeline(measured: Measurements, frame: Frame) -> list[TimelinePoint]:
+    points = []
+    for second, row in sorted(measured.seconds.items()):
+        begin = frame.origin_ns + second * _SECOND
+        points.append(
+            TimelinePoint(
+                t_s=second,
+                users=_most_at_once(frame.lifetimes, begin, begin + _SECOND),
+                requests=row.requests,
+                failed_requests=row.failed_requests,
+                p50_ms=_ms(row.latency.quantile(0.5)),
+                p95_ms=_ms(row.latency.quantile(0.95)),
+            )
+        )
+    return points
+
+
+def _most_at_once(lifetimes: Sequence[tuple[int, int]], begin: int, end: int) -> int:
+    """The largest number of lifetimes that overlap at one moment between ``begin`` and ``end``."""
+    changes = []
+    for start, stop in lifetimes:
+        if start < end and stop >= begin:
+            changes += [(max(start, begin), 1), (stop, -1)]
+    most = now = 0
+    for _, change in sorted(changes, key=lambda item: (item[0], -item[1])):
+        now += change
+        most = max(most, now)
+    return most
+
+
+def _ms(nanoseconds: float | None) -> float | None:
+    return None if nanoseconds is None else nanoseconds / _MS

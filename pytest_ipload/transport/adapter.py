@@ -1,0 +1,124 @@
+"""The transport adapter of a load session: guarded, bound, timed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from datetime import timedelta
+from time import perf_counter_ns
+from typing import Any, ClassVar, cast
+
+import requests
+from requests import PreparedRequest
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import SSLError
+
+from pytest_ipload.transport.binding import Binding, Hop
+from pytest_ipload.transport.connection import pool_classes
+from pytest_ipload.transport.response import LoadResponse
+from pytest_ipload.transport.tls import TlsContexts
+
+_TLS_FILES = ("ca_certs", "ca_cert_dir", "cert_file", "key_file")
+
+
+class SourceAdapter(HTTPAdapter):
+    """An ``HTTPAdapter`` whose connections leave from the source addresses of a ``Binding``, also to proxies.
+
+    Without ``binding`` it binds nothing. Further keywords are those of ``HTTPAdapter``. It can be pickled; the copy
+    keeps source addresses and allowed hosts.
+    """
+
+    __attrs__: ClassVar[list[str]] = [*HTTPAdapter.__attrs__, "binding", "tls"]  # type: ignore[misc]  # for pickle
+
+    def __init__(self, binding: Binding | None = None, tls: TlsContexts | None = None, **kwargs: Any) -> None:
+        self.binding = binding or Binding()
+        self.tls = tls or TlsContexts()
+        super().__init__(**kwargs)
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any) -> None:
+        """As in requests, which also calls it when the adapter is unpickled."""
+        super().init_poolmanager(connections, maxsize, block, **self._source_keyword(), **pool_kwargs)
+        self._bind_pools(self.poolmanager)
+        self._proxy_lock = threading.Lock()
+
+    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
+        """As in requests. A SOCKS proxy is reached by PySocks, which binds in its own way."""
+        with self._proxy_lock:  # no other thread may see a manager before it has its pool classes
+            manager = super().proxy_manager_for(proxy, **self._source_keyword(), **proxy_kwargs)
+            if not proxy.lower().startswith("socks"):
+                self._bind_pools(manager)
+            return manager
+
+    def _source_keyword(self) -> Mapping[str, Any]:
+        """urllib3's own way to bind: it keeps the pools of different sources apart, and PySocks follows it."""
+        source = self.binding.source_address
+        return {} if source is None else {"source_address": (source, 0)}
+
+    def _bind_pools(self, manager: Any) -> None:
+        manager.pool_classes_by_scheme = pool_classes(self.binding)
+
+    def build_connection_pool_key_attributes(
+        self, request: PreparedRequest, verify: Any, cert: Any = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """As in requests, with one shared TLS context in the place of files that each connection would read again."""
+        host, tls = super().build_connection_pool_key_attributes(request, verify, cert)
+        if host["scheme"] == "https":
+            for name in _TLS_FILES:
+                tls.pop(name, None)
+            tls["cert_reqs"] = "CERT_REQUIRED" if verify else "CERT_NONE"
+            try:
+                tls["ssl_context"] = self.tls.get(verify, cert)
+            except SSLError as error:
+                raise requests.exceptions.SSLError(error, request=request) from error
+        return host, tls
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Leave the pool alone: its context is complete. Only for TLS to a proxy urllib3 reads the files itself."""
+        if url.lower().startswith("https") and not (conn.proxy is not None and conn.proxy.scheme == "https"):
+            return
+        super().cert_verify(conn, url, verify, cert)
+
+    def build_response(self, req: PreparedRequest, resp: Any) -> LoadResponse:
+        """As in requests."""
+        return LoadResponse.of(super().build_response(req, resp))
+
+    def send(
+        self,
+        request: PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Any = None,
+    ) -> LoadResponse:
+        """Send one request and, unless ``stream`` is set, read the reply's body.
+
+        Raises what requests raises, TargetNotAllowed before anything is sent, and LoadEnded when the session was
+        interrupted.
+        """
+        self.binding.check(request.url)
+        thread = self.binding.thread
+        outer, hop = thread.hop, Hop()
+        thread.hop = hop
+        if thread.hops is not None:
+            thread.hops.append(hop)
+        hop.started_ns = perf_counter_ns()
+        try:
+            response = self._exchange(request, stream, timeout, verify, cert, proxies)
+            if not stream:
+                response.read_body(timedelta(microseconds=(perf_counter_ns() - hop.started_ns) / 1000))
+        except requests.RequestException:
+            self.binding.check_running()  # an interrupted connection fails in many ways
+            raise
+        finally:
+            hop.ended_ns = perf_counter_ns()
+            thread.hop = outer
+        if self.binding.ended:
+            response.close()
+            self.binding.check_running()  # the body may have been cut off unseen
+        response.source_address = hop.source_address
+        return response
+
+    def _exchange(self, request: PreparedRequest, *settings: Any) -> LoadResponse:
+        """One request and the head of its reply, with nothing between the clock's readings but this."""
+        return cast(LoadResponse, super().send(request, *settings))

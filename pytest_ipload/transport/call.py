@@ -1,0 +1,131 @@
+"""One call of a session and the sample that it becomes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter_ns
+from urllib.parse import urlsplit
+
+from requests import PreparedRequest, Response
+
+from pytest_ipload.errors import SettingError, TargetNotAllowed
+from pytest_ipload.places import place_of_frame
+from pytest_ipload.stats.sample import FAILED, FAULT, OK, REQUEST, Problem, Sample
+from pytest_ipload.transport.binding import Hop, LoadEnded
+
+ExpectedItem = int | str | type[Exception]
+Expected = ExpectedItem | Sequence[ExpectedItem] | None
+
+_STATUS_CLASSES = {f"{digit}xx": range(digit * 100, digit * 100 + 100) for digit in range(1, 6)}
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What counts as a success: any of these statuses or exceptions."""
+
+    statuses: frozenset[int]
+    exceptions: tuple[type[Exception], ...] = ()
+
+    @classmethod
+    def of(cls, expect: Expected) -> Expectation:
+        """Read an ``expect`` keyword. None means any status below 400. Raises SettingError."""
+        if expect is None:
+            return _USUAL
+        items = expect if isinstance(expect, (list, tuple)) else (expect,)
+        statuses: set[int] = set()
+        exceptions: list[type[Exception]] = []
+        for item in items:
+            if isinstance(item, str) and item in _STATUS_CLASSES:
+                statuses.update(_STATUS_CLASSES[item])
+            elif isinstance(item, int) and not isinstance(item, bool) and 100 <= item <= 599:
+                statuses.add(item)
+            elif isinstance(item, type) and issubclass(item, Exception):
+                exceptions.append(item)
+            else:
+                raise SettingError(f"expect={expect!r}: {item!r} is none of {_ALLOWED}")
+        if not items:
+            raise SettingError(f"expect={expect!r} is empty; allowed: {_ALLOWED}")
+        return cls(frozenset(statuses), tuple(exceptions))
+
+
+_ALLOWED = "a status as in 404, a class of statuses as in '4xx', an exception type, or a list of these"
+_USUAL = Expectation(frozenset(range(400)))
+
+
+class Call:
+    """One call of a session's user: what it expects, and what was measured on its way."""
+
+    __slots__ = ("awaits_send", "expectation", "hops", "name", "redirects", "request", "started_ns")
+
+    def __init__(self, name: str | None, expectation: Expectation) -> None:
+        self.name = name
+        self.expectation = expectation
+        self.request: PreparedRequest | None = None
+        """The first request of the call; None as long as it is being prepared."""
+        self.redirects = 0
+        self.hops: list[Hop] = []
+        self.awaits_send = True
+        """Whether the session's next ``send`` in this thread belongs to this call."""
+        self.started_ns = 0
+
+    def begin(self, request: PreparedRequest) -> None:
+        """A request of this call is about to be sent: the first, or the next one on a way of redirects."""
+        self.awaits_send = False
+        if self.request is None:
+            self.request = request
+            self.started_ns = perf_counter_ns()
+        else:
+            self.redirects += 1
+
+    def sample(self, response: Response | None, error: Exception | None = None) -> Sample | None:
+        """The call's sample, made in the calling thread at its end; None if nothing was to be sent."""
+        refused = isinstance(error, LoadEnded) and not self.hops
+        if self.request is None or refused or isinstance(error, TargetNotAllowed):
+            return None
+        ended = perf_counter_ns()
+        hops = self.hops
+        opened = next((hop for hop in reversed(hops) if hop.connections), None)
+        status = getattr(getattr(error, "response", response), "status_code", None) or 0
+        fault = hops[-1].fault if hops and error is not None else None
+        outcome, problem = self._judge(response, error, fault)
+        return Sample(
+            kind=REQUEST,
+            name=self.name or self._label(),
+            started_ns=hops[0].started_ns if hops else self.started_ns,
+            # An adapter of the user's own is not timed inside.
+            latency_ns=sum(hop.ended_ns - hop.started_ns for hop in hops) if hops else ended - self.started_ns,
+            outcome=outcome,
+            status=status,
+            source_address=hops[-1].source_address if hops else None,
+            redirects=self.redirects,
+            connections=sum(hop.connections for hop in hops),
+            connect_ns=opened and opened.connect_ns,
+            tls_ns=opened and opened.tls_ns,
+            first_byte_ns=opened and opened.first_byte_ns,
+            problem=problem,
+            fault=fault,
+        )
+
+    def _judge(
+        self, response: Response | None, error: Exception | None, fault: str | None
+    ) -> tuple[str, Problem | None]:
+        if error is not None:
+            if fault is None and isinstance(error, self.expectation.exceptions):
+                return OK, None
+            return FAULT if fault else FAILED, Problem(type(error).__name__, str(error), _place())
+        if response is None or response.status_code in self.expectation.statuses:
+            return OK, None
+        status = f"{response.status_code} {response.reason or ''}".rstrip()
+        return FAILED, Problem(f"HTTP {response.status_code}", f"{self._label()} answered {status}", _place())
+
+    def _label(self) -> str:
+        request = self.request
+        if request is None:
+            return ""
+        return f"{request.method} {urlsplit(request.url or '').path or '/'}"
+
+
+def _place() -> str:
+    return place_of_frame(sys._getframe(1))

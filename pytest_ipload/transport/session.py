@@ -1,0 +1,276 @@
+"""The HTTP session of a virtual user."""
+
+from __future__ import annotations
+
+import copy
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+import requests
+from requests import PreparedRequest, Request, Response
+from requests.exceptions import MissingSchema
+
+from pytest_ipload.errors import SettingError
+from pytest_ipload.stats.sample import Sample
+from pytest_ipload.transport.adapter import SourceAdapter
+from pytest_ipload.transport.binding import Binding
+from pytest_ipload.transport.call import Call, Expectation, Expected
+from pytest_ipload.transport.guard import AllowedHosts
+from pytest_ipload.transport.response import LoadResponse
+from pytest_ipload.transport.tls import TlsContexts
+
+_ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+
+
+class _Default:
+    """Stands for a timeout that was not given: None already means none at all."""
+
+    def __repr__(self) -> str:
+        return "the session's timeout"
+
+
+_DEFAULT = _Default()
+
+
+class _Current(threading.local):
+    call: Call | None = None
+
+
+class LoadSession(requests.Session):
+    """A ``requests.Session`` that leaves from a source address and hands each call on as a ``Sample``.
+
+    ``source_address``
+        an IP address, or several with at most one of each family: that of the destination's family is used. None:
+        the operating system chooses.
+    ``base_url``
+        relative URLs are appended to it.
+    ``timeout``
+        seconds for connecting and for each read, where a call gives none itself. None: no limit.
+    ``allowed_hosts``
+        names and patterns for ``AllowedHosts``; a request to any other host raises TargetNotAllowed, and nothing is
+        sent. None: every host is allowed.
+    ``record``
+        is called with one ``Sample`` for each call, in the thread of the call. Redirects and authentication belong
+        to the call; a call that a hook makes is one of its own. None: nothing is recorded.
+    ``tls``
+        a cache of TLS contexts to share with other sessions.
+
+    Settings of the environment (proxies, CA bundles, .netrc) are not read: ``trust_env`` is False. A pickled copy
+    records nothing. Raises SettingError.
+    """
+
+    __attrs__: ClassVar[list[str]] = [  # type: ignore[misc]  # what pickle keeps
+        *requests.Session.__attrs__,
+        "base_url",
+        "timeout",
+        "binding",
+    ]
+
+    def __init__(
+        self,
+        source_address: str | Sequence[str] | None = None,
+        base_url: str | None = None,
+        timeout: float | None = 30,
+        allowed_hosts: Iterable[str] | None = None,
+        record: Callable[[Sample], None] | None = None,
+        *,
+        tls: TlsContexts | None = None,
+    ) -> None:
+        super().__init__()
+        self.trust_env = False
+        if base_url is not None and not (_ABSOLUTE.match(base_url) and urlsplit(base_url).netloc):
+            raise SettingError(f"base URL {base_url!r} is not complete; write it as in 'http://localhost:8000'")
+        self.base_url = base_url
+        self.timeout = timeout
+        self.record = record
+        sources = (source_address,) if isinstance(source_address, str) else source_address or ()
+        guard = None if allowed_hosts is None else AllowedHosts(allowed_hosts, base_url)
+        self.binding = Binding(sources, guard)
+        self._current = _Current()
+        adapter = SourceAdapter(self.binding, tls)
+        self.mount("https://", adapter)
+        self.mount("http://", adapter)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.record = None
+        self._current = _Current()
+
+    @property
+    def source_address(self) -> str | None:
+        """The session's (first) source address; None where the operating system chooses."""
+        return self.binding.source_address
+
+    def interrupt(self) -> None:
+        """End the session from another thread: what blocks in it fails at once, and so does every later request.
+
+        Connections in use are shut down. A call that waits for the name server still waits.
+        """
+        self.binding.interrupt()
+
+    def prepare_request(self, request: Request) -> PreparedRequest:
+        """As in requests, with relative URLs resolved. Raises MissingSchema for one without a base URL."""
+        absolute = copy.copy(request)
+        absolute.url = self._absolute(request.url)
+        return super().prepare_request(absolute)
+
+    def _absolute(self, url: Any) -> str:
+        text = (url.decode() if isinstance(url, bytes) else str(url)).lstrip()
+        if _ABSOLUTE.match(text):
+            return text
+        if self.base_url is not None:
+            return f"{self.base_url.rstrip('/')}/{text.lstrip('/')}"
+        if ":" not in text:  # what has a colon and no host, requests explains itself
+            raise MissingSchema(
+                f"Invalid URL {text!r}: it is relative, and there is no base URL to resolve it against; "
+                "set base_url or --ipload-base-url, or give the whole URL as in 'http://localhost:8000/'"
+            )
+        return text
+
+    def request(
+        self,
+        method: str,
+        url: str | bytes,
+        params: Any = None,
+        data: Any = None,
+        headers: Any = None,
+        cookies: Any = None,
+        files: Any = None,
+        auth: Any = None,
+        timeout: Any = _DEFAULT,
+        allow_redirects: bool = True,
+        proxies: Any = None,
+        hooks: Any = None,
+        stream: bool | None = None,
+        verify: Any = None,
+        cert: Any = None,
+        json: Any = None,
+        *,
+        name: str | None = None,
+        expect: Expected = None,
+    ) -> LoadResponse:
+        """Send a request, as in requests.
+
+        ``name`` labels the sample; the default is the method and the path. ``expect`` says what counts as a success:
+        a status, a class of statuses such as ``"4xx"``, an exception type, or a list of these; the default is any
+        status below 400. A reply that is not expected makes a failed sample, but raises nothing.
+        """
+        call = Call(name, Expectation.of(expect))
+        if timeout is _DEFAULT:
+            timeout = self.timeout
+        # Each argument by its place, as requests names them.
+        settings = (params, data, headers, cookies, files, auth, timeout, allow_redirects)
+        settings += (proxies, hooks, stream, verify, cert, json)
+        return self._run(call, super().request, method, url, *settings)
+
+    def send(
+        self, request: PreparedRequest, *, name: str | None = None, expect: Expected = None, **kwargs: Any
+    ) -> LoadResponse:
+        """Send a prepared request, as in requests; it is a call of its own. ``name`` and ``expect``: see ``request``."""
+        kwargs.setdefault("timeout", self.timeout)
+        call = self._current.call
+        if call is not None and call.awaits_send:
+            call.begin(request)
+            return self._transmit(request, **kwargs)
+        call = Call(name, Expectation.of(expect))
+        call.begin(request)
+        return self._run(call, self._transmit, request, **kwargs)
+
+    def _transmit(self, request: PreparedRequest, **kwargs: Any) -> LoadResponse:
+        if isinstance(request, PreparedRequest) and not isinstance(self._adapter_of(request), SourceAdapter):
+            self.binding.check(request.url)  # an adapter of the user's own does not do that itself
+        return LoadResponse.of(super().send(request, **kwargs))
+
+    def _adapter_of(self, request: PreparedRequest) -> Any:
+        return self.get_adapter(request.url or "")
+
+    def _run(self, call: Call, function: Callable[..., Response], *args: Any, **kwargs: Any) -> LoadResponse:
+        """Run one call in this thread, and record it."""
+        current, thread, record = self._current, self.binding.thread, self.record
+        outer_call, outer_hops = current.call, thread.hops
+        current.call, thread.hops = call, call.hops
+        try:
+            response = function(*args, **kwargs)
+        except Exception as error:
+            if record is not None and (sample := call.sample(None, error)) is not None:
+                record(sample)
+            raise
+        finally:
+            current.call, thread.hops = outer_call, outer_hops
+        if record is not None and (sample := call.sample(response)) is not None:
+            record(sample)
+        return LoadResponse.of(response)
+
+    def resolve_redirects(
+        self, resp: Response, req: PreparedRequest, *args: Any, yield_requests: bool = False, **kwargs: Any
+    ) -> Iterator[Any]:
+        """As in requests."""
+        redirects = super().resolve_redirects(resp, req, *args, yield_requests=yield_requests, **kwargs)
+        call = self._current.call
+        if call is None or yield_requests:
+            yield from redirects
+            return
+        while True:
+            call.awaits_send = True  # what follows the redirect belongs to the call, what a hook sends does not
+            try:
+                response = next(redirects)
+            except StopIteration:
+                return
+            finally:
+                call.awaits_send = False
+            yield response
+
+    def get(
+        self, url: str | bytes, params: Any = None, *, name: str | None = None, expect: Expected = None, **kwargs: Any
+    ) -> LoadResponse:
+        """GET; see ``request``."""
+        kwargs.setdefault("allow_redirects", True)
+        return self.request("GET", url, params=params, name=name, expect=expect, **kwargs)
+
+    def options(
+        self, url: str | bytes, *, name: str | None = None, expect: Expected = None, **kwargs: Any
+    ) -> LoadResponse:
+        """OPTIONS; see ``request``."""
+        kwargs.setdefault("allow_redirects", True)
+        return self.request("OPTIONS", url, name=name, expect=expect, **kwargs)
+
+    def head(
+        self, url: str | bytes, *, name: str | None = None, expect: Expected = None, **kwargs: Any
+    ) -> LoadResponse:
+        """HEAD, by default without following redirects; see ``request``."""
+        kwargs.setdefault("allow_redirects", False)
+        return self.request("HEAD", url, name=name, expect=expect, **kwargs)
+
+    def post(
+        self,
+        url: str | bytes,
+        data: Any = None,
+        json: Any = None,
+        *,
+        name: str | None = None,
+        expect: Expected = None,
+        **kwargs: Any,
+    ) -> LoadResponse:
+        """POST; see ``request``."""
+        return self.request("POST", url, data=data, json=json, name=name, expect=expect, **kwargs)
+
+    def put(
+        self, url: str | bytes, data: Any = None, *, name: str | None = None, expect: Expected = None, **kwargs: Any
+    ) -> LoadResponse:
+        """PUT; see ``request``."""
+        return self.request("PUT", url, data=data, name=name, expect=expect, **kwargs)
+
+    def patch(
+        self, url: str | bytes, data: Any = None, *, name: str | None = None, expect: Expected = None, **kwargs: Any
+    ) -> LoadResponse:
+        """PATCH; see ``request``."""
+        return self.request("PATCH", url, data=data, name=name, expect=expect, **kwargs)
+
+    def delete(
+        self, url: str | bytes, *, name: str | None = None, expect: Expected = None, **kwargs: Any
+    ) -> LoadResponse:
+        """DELETE; see ``request``."""
+        return self.request("DELETE", url, name=name, expect=expect, **kwargs)

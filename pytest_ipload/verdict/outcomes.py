@@ -1,0 +1,37 @@
+"""What a load test ends with when it does not pass.
+
+They are pytest outcomes, like ``pytest.fail.Exception``: not subclasses of ``Exception``, so that a body's own
+``except Exception`` does not swallow them, and ``xfail(raises=...)`` can name them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from _pytest.outcomes import Failed  # a type checker cannot subclass the attribute below
+else:
+    Failed = pytest.fail.Exception
+
+
+class LoadTestFailed(Failed):
+    """A load test did not pass. Raised without a traceback: the message says what was measured."""
+
+    __module__ = "builtins"  # as pytest's own outcomes: the short summary shows the bare class name
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, pytrace=False)
+
+
+class ThresholdFailed(LoadTestFailed):
+    """What was measured is beyond a threshold: the verdict is *failed*."""
+
+    __module__ = "builtins"
+
+
+class MeasurementInvalid(LoadTestFailed):
+    """The measurement does not deserve a verdict, because the generator could not do its part: *invalid*."""
+
+    __module__ = "builtins"

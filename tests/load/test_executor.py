@@ -1,0 +1,365 @@
+"""The executor with lives that are plain functions: what runs, what stops, what is left."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from pytest_ipload.errors import GeneratorLimitError
+from pytest_ipload.load import executor as executor_module
+from pytest_ipload.load.executor import Executor, UserSetUpError
+from pytest_ipload.load.profile import LoadProfile
+from pytest_ipload.load.schedule import user_slots
+from pytest_ipload.load.seat import IterationInterrupted, Seat
+from pytest_ipload.load.user import Iteration, VirtualUser
+from pytest_ipload.stats.sample import FAILED, ITERATION, REQUEST, Sample
+
+
+@dataclass
+class Script:
+    """What users do, and what they did."""
+
+    body: Callable[[Iteration], object] = lambda iteration: None
+    set_up: Callable[[VirtualUser], object] = lambda user: None
+    tear_down: Callable[[VirtualUser], object] = lambda user: None
+    log: list[tuple[str, int]] = field(default_factory=list)
+    users: list[VirtualUser] = field(default_factory=list)
+    left: list[int] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def note(self, what: str, index: int) -> None:
+        with self.lock:
+            self.log.append((what, index))
+
+    def count(self, what: str) -> int:
+        return sum(1 for event, _ in self.log if event == what)
+
+
+class ScriptedLife:
+    def __init__(self, script: Script, user: VirtualUser) -> None:
+        self.script, self.user = script, user
+
+    def set_up(self) -> None:
+        self.script.note("set_up", self.user.index)
+        self.script.set_up(self.user)
+
+    def iterate(self, iteration: Iteration) -> None:
+        self.script.note("iterate", self.user.index)
+        self.script.body(iteration)
+
+    def tear_down(self) -> None:
+        self.script.note("tear_down", self.user.index)
+        self.script.tear_down(self.user)
+
+
+def make(script: Script, ends_load: Any = None, **settings: Any) -> Executor:
+    profile = LoadProfile(**settings)
+
+    def make_user(index: int, record: Callable[[Sample], None]) -> VirtualUser:
+        user = VirtualUser(index, seed=0, source_addresses=(), record=record)
+        script.users.append(user)
+        return user
+
+    options = {} if ends_load is None else {"ends_load": ends_load}
+    return Executor(
+        profile,
+        user_slots(profile),
+        make_user=make_user,
+        make_life=lambda user: ScriptedLife(script, user),
+        user_left=lambda user: script.left.append(user.index),
+        **options,
+    )
+
+
+def run(script: Script, **settings: Any) -> Executor:
+    executor = make(script, **settings)
+    executor.set_up()
+    executor.run()
+    return executor
+
+
+@pytest.fixture(autouse=True)
+def no_user_thread_is_left() -> Iterator[None]:
+    yield
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("ipload-user")] == []
+
+
+def test_each_user_runs_its_iterations_on_a_thread_of_its_own_and_leaves() -> None:
+    threads: set[tuple[int, str]] = set()
+    script = Script(body=lambda it: threads.add((it.user.index, threading.current_thread().name)))
+    executor = run(script, users=5, iterations=3)
+    assert threads == {(index, f"ipload-user-{index}") for index in range(5)}
+    assert (script.count("set_up"), script.count("iterate"), script.count("tear_down")) == (5, 15, 5)
+    assert sorted(script.left) == list(range(5))
+    assert executor.measurements.count(ITERATION) == 15
+    assert executor.record.users_started == 5
+    assert len(executor.record.lifetimes) == 5
+
+
+def test_iterations_are_numbered_per_user_and_the_user_knows_the_running_one() -> None:
+    seen: list[tuple[int, int, int]] = []
+    run(Script(body=lambda it: seen.append((it.user.index, it.number, it.user.iteration))), users=2, iterations=3)
+    assert sorted(seen) == [(user, number, number) for user in range(2) for number in range(3)]
+
+
+def test_total_iterations_are_shared_by_all_users() -> None:
+    script = Script()
+    run(script, users=4, total_iterations=10)
+    assert script.count("iterate") == 10
+
+
+def test_no_user_iterates_before_all_of_the_first_ones_are_set_up() -> None:
+    script = Script()
+    run(script, users=6, iterations=1)
+    events = [event for event, _ in script.log]
+    assert events.index("iterate") >= 6
+    assert events[:6] == ["set_up"] * 6
+
+
+def test_a_duration_ends_the_iterations_and_think_time_is_cut_short() -> None:
+    script = Script()
+    executor = run(script, users=3, duration=0.2, think_time=(30.0, 30.0))
+    assert script.count("iterate") == 3
+    assert (executor.record.ended_ns - executor.record.origin_ns) / 1e9 < 5
+
+
+def test_users_of_the_ramp_up_are_set_up_when_they_come() -> None:
+    script = Script()
+    executor = run(script, users=4, ramp_up=0.2, iterations=1)
+    assert script.count("set_up") == script.count("tear_down") == 4
+    begins = [begin for begin, _ in sorted(executor.record.lifetimes)]
+    planned = [executor.record.origin_ns + round(k * 0.05e9) for k in range(4)]
+    assert all(begin >= plan for begin, plan in zip(begins, planned, strict=True))
+
+
+def test_samples_of_the_warm_up_are_not_judged() -> None:
+    gate = threading.Event()
+
+    def body(iteration: Iteration) -> None:
+        iteration.user.record(Sample(REQUEST, "GET /", executor._clock(), 1000))
+        if iteration.number == 0:
+            gate.wait(0.15)  # the next iteration starts after the warm-up of 0.1 s
+
+    script = Script(body=body)
+    executor = make(script, users=1, iterations=2, warmup=0.1)
+    executor.set_up()
+    executor.run()
+    measured = executor.measurements
+    assert (measured.warmup_iterations, measured.warmup_requests) == (1, 1)
+    assert (measured.count(ITERATION), measured.count(REQUEST)) == (1, 1)
+
+
+def test_with_pacing_a_slow_iteration_makes_the_next_one_late() -> None:
+    slow = threading.Event()
+    script = Script(body=lambda it: slow.wait(0.1) if it.number == 0 else None)
+    executor = run(script, users=1, iterations=3, pacing=(0.02, 0.02))
+    latency, response = (
+        executor.measurements.latency(ITERATION),
+        executor.measurements.response(ITERATION),
+    )
+    assert latency.count == response.count == 3
+    # Planned at 20 and 40 ms, started after 100 ms.
+    assert response.total_ns - latency.total_ns >= (80 + 60 - 1) * 1_000_000
+
+
+def test_a_raising_body_is_a_failed_iteration_and_the_user_goes_on() -> None:
+    def body(iteration: Iteration) -> None:
+        if iteration.number == 1:
+            raise ValueError("on the second")
+
+    script = Script(body=body)
+    executor = run(script, users=2, iterations=3)
+    assert script.count("iterate") == 6
+    assert executor.measurements.count(ITERATION, outcome=FAILED) == 2
+    (group,) = executor.failures.groups()
+    assert (group.type, group.count, group.iteration) == ("ValueError", 2, 1)
+
+
+class TestSetUp:
+    def test_an_error_of_one_user_keeps_the_load_from_starting_and_all_are_torn_down(self) -> None:
+        def set_up(user: VirtualUser) -> None:
+            if user.index == 2:
+                raise ValueError("no account")
+
+        script = Script(set_up=set_up)
+        executor = make(script, users=4, iterations=1)
+        with pytest.raises(UserSetUpError) as caught:
+            executor.set_up()
+        assert caught.value.user.index == 2
+        assert isinstance(caught.value.__cause__, ValueError)
+        assert script.count("iterate") == 0
+        assert script.count("tear_down") == 4
+        assert sorted(script.left) == [0, 1, 2, 3]
+
+    def test_an_error_during_the_ramp_up_stops_the_load(self) -> None:
+        def set_up(user: VirtualUser) -> None:
+            if user.index == 1:
+                raise ValueError("no account")
+
+        script = Script(set_up=set_up)
+        executor = make(script, users=2, ramp_up=0.05, duration=60.0, think_time=(0.01, 0.01))
+        executor.set_up()
+        with pytest.raises(UserSetUpError):
+            executor.run()
+        assert script.count("tear_down") == 2
+        assert executor.measurements.count(ITERATION) > 0
+
+    def test_outcomes_that_are_no_exceptions_are_seen_too(self) -> None:
+        def skip(user: VirtualUser) -> None:
+            pytest.skip("not here")
+
+        executor = make(Script(set_up=skip), users=1)
+        with pytest.raises(UserSetUpError) as caught:
+            executor.set_up()
+        assert isinstance(caught.value.__cause__, pytest.skip.Exception)
+
+    def test_an_error_of_a_tear_down_is_kept(self) -> None:
+        def fail(user: VirtualUser) -> None:
+            raise OSError("logout failed")
+
+        executor = run(Script(tear_down=fail), users=2)
+        assert [str(error) for _, error in executor.record.teardown_errors] == ["logout failed"] * 2
+
+
+class TestEnds:
+    def test_what_ends_the_load_is_raised_from_run(self) -> None:
+        def body(iteration: Iteration) -> None:
+            if iteration.number == 3:
+                raise SystemError("enough")
+
+        script = Script(body=body)
+        executor = make(
+            script, users=3, duration=60.0, ends_load=lambda error, number, untried: isinstance(error, SystemError)
+        )
+        executor.set_up()
+        with pytest.raises(SystemError, match="enough"):
+            executor.run()
+        assert script.count("tear_down") == 3
+        assert executor.failures.groups() == []
+
+    def test_a_keyboard_interrupt_of_a_body_ends_the_load(self) -> None:
+        def body(iteration: Iteration) -> None:
+            raise KeyboardInterrupt
+
+        executor = make(Script(body=body), users=2, duration=60.0)
+        executor.set_up()
+        with pytest.raises(KeyboardInterrupt):
+            executor.run()
+
+    def test_the_policy_is_told_the_number_and_whether_any_iteration_completed(self) -> None:
+        asked: list[tuple[int, bool]] = []
+
+        def body(iteration: Iteration) -> None:
+            raise ValueError
+
+        def policy(error: BaseException, number: int, untried: bool) -> bool:
+            asked.append((number, untried))
+            return False
+
+        executor = make(Script(body=body), users=1, iterations=2, ends_load=policy)
+        executor.set_up()
+        executor.run()
+        assert asked == [(0, True), (1, False)]
+
+    def test_an_exception_in_the_calling_thread_stops_the_load_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        script = Script()
+        executor = make(script, users=3, duration=60.0, think_time=(0.01, 0.01))
+        executor.set_up()
+        turn = executor._turn
+
+        def interrupted_turn() -> None:
+            turn()
+            if script.count("iterate") > 5 and not executor._hurry:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(executor, "_turn", interrupted_turn)
+        with pytest.raises(KeyboardInterrupt):
+            executor.run()
+        assert script.count("tear_down") == 3
+        assert executor.measurements.count(ITERATION) == script.count("iterate") > 5
+        assert (executor.record.ended_ns - executor.record.origin_ns) / 1e9 < 10
+
+
+class TestInterruption:
+    def test_an_iteration_that_outlives_the_graceful_stop_is_interrupted_and_counted(self) -> None:
+        def spin(iteration: Iteration) -> None:
+            while True:  # bounded by the interruption, which this test is about
+                never.wait(0.01)
+
+        never = threading.Event()
+        script = Script(body=spin)
+        executor = run(script, users=2, duration=0.05, graceful_stop=0.1)
+        assert executor.record.interrupted == 2
+        assert executor.measurements.count(ITERATION, outcome=FAILED) == 2
+        (group,) = executor.failures.groups()
+        assert group.type == "IterationInterrupted"
+        assert "still running after the graceful stop" in group.message
+        assert "test_executor.py" in group.location
+        assert script.count("tear_down") == 2
+
+    def test_an_iteration_that_ends_within_the_graceful_stop_is_whole(self) -> None:
+        pause = threading.Event()
+        executor = run(Script(body=lambda it: pause.wait(0.15)), users=1, duration=0.05, graceful_stop=20.0)
+        assert executor.record.interrupted == 0
+        assert executor.measurements.count(ITERATION, outcome=FAILED) == 0
+
+    def test_a_user_that_does_not_stop_is_given_up_named_and_its_sockets_closed(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(executor_module, "_INTERRUPT_WAIT", 0.2)
+        release, interrupted = threading.Event(), threading.Event()
+        script = Script(body=lambda it: release.wait(60))  # one call into C: no exception can be raised in it
+        executor = make(script, users=1, duration=0.05, graceful_stop=0.05)
+        executor.set_up()
+        monkeypatch.setattr(script.users[0], "interrupt", interrupted.set)
+        executor.run()
+        assert interrupted.is_set()
+        (line,) = executor.record.abandoned
+        assert "user 0" in line
+        assert "iterations" in line
+        assert "test_executor.py" in line
+        release.set()
+        thread = executor._seats[0].thread
+        assert thread is not None
+        thread.join(10)
+        assert script.count("tear_down") == 1
+
+    def test_an_interruption_that_comes_after_the_body_is_taken_back(self) -> None:
+        executor = run(Script(), users=1)
+        seat: Seat = executor._seats[0]
+        seat.interrupt(1)  # the thread has ended: nothing to do, nothing raised
+        assert not issubclass(IterationInterrupted, Exception)
+
+
+class TestShortage:
+    @pytest.fixture
+    def three_threads(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        start, started = Seat.start, []
+
+        def limited(seat: Seat, live: Callable[[Seat], None]) -> None:
+            if len(started) == 3:
+                raise RuntimeError("can't start new thread")
+            started.append(seat)
+            start(seat, live)
+
+        monkeypatch.setattr(Seat, "start", limited)
+
+    @pytest.mark.usefixtures("three_threads")
+    def test_too_few_threads_at_the_start_are_an_error_before_the_load(self) -> None:
+        script = Script()
+        executor = make(script, users=5)
+        with pytest.raises(GeneratorLimitError, match=r"only 3 of 5 users .* can't start new thread.*ulimit -u"):
+            executor.set_up()
+        assert script.count("iterate") == 0
+        assert script.count("tear_down") == 3
+        assert sorted(script.left) == [0, 1, 2, 3]
+
+    @pytest.mark.usefixtures("three_threads")
+    def test_too_few_threads_during_the_ramp_up_stop_the_load_and_are_told(self) -> None:
+        executor = run(Script(), users=5, ramp_up=0.1, duration=60.0, think_time=(0.01, 0.01))
+        assert executor.record.shortage is not None
+        assert "only 3 of 5 users" in executor.record.shortage

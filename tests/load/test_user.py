@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_ipload.load.user import VirtualUser
+from pytest_ipload.stats.sample import FAILED, FAULT, ITERATION, OK, REQUEST, SETUP, STEP, Problem, Sample
+
+
+def user_with_samples(index: int = 0, **options: Any) -> tuple[VirtualUser, list[Sample]]:
+    samples: list[Sample] = []
+    options = {"seed": 1, "source_addresses": ("127.0.0.9",), **options}
+    return VirtualUser(index, record=samples.append, **options), samples
+
+
+def test_the_same_user_of_the_same_seed_draws_the_same_values() -> None:
+    first, second, other = (user_with_samples(index)[0] for index in (3, 3, 4))
+    draws = [[user.random.random() for _ in range(5)] for user in (first, second, other)]
+    assert draws[0] == draws[1] != draws[2]
+
+
+def test_an_iteration_fails_if_one_of_its_requests_failed_though_the_body_went_on() -> None:
+    user, samples = user_with_samples()
+    user.begin_iteration(0, lateness_ns=0)
+    user.record(Sample(REQUEST, "GET /", 10, 5))
+    problem = Problem("HTTP 503", "GET /x answered 503", "test.py:3")
+    user.record(Sample(REQUEST, "GET /x", 20, 5, FAILED, 503, problem=problem))
+    assert user.end_iteration(5, 30, failed=False) == problem
+    assert [(sample.kind, sample.outcome) for sample in samples] == [
+        (REQUEST, OK),
+        (REQUEST, FAILED),
+        (ITERATION, FAILED),
+    ]
+    user.begin_iteration(1, lateness_ns=0)
+    assert user.end_iteration(40, 50, failed=False) is None
+    assert samples[-1].outcome == OK
+
+
+def test_a_fault_of_the_generator_fails_the_iteration_too() -> None:
+    user, _ = user_with_samples()
+    user.begin_iteration(0, 0)
+    user.record(Sample(REQUEST, "GET /", 1, 1, FAULT, fault="ports-exhausted"))
+    problem = user.end_iteration(0, 2, failed=False)
+    assert problem is not None
+    assert problem.type == "ports-exhausted"
+
+
+def test_lateness_of_the_iteration_is_on_all_its_samples() -> None:
+    user, samples = user_with_samples()
+    user.begin_iteration(0, lateness_ns=77)
+    user.record(Sample(REQUEST, "GET /", 10, 5))
+    user.end_iteration(5, 30, failed=False)
+    assert [sample.lateness_ns for sample in samples] == [77, 77]
+
+
+def test_requests_outside_an_iteration_belong_to_set_up_and_tear_down() -> None:
+    user, samples = user_with_samples()
+    user.record(Sample(REQUEST, "POST /login", 1, 1))
+    with user.step("login"):
+        pass
+    user.begin_iteration(0, 0)
+    user.record(Sample(REQUEST, "GET /", 2, 1))
+    user.end_iteration(0, 3, failed=False)
+    user.record(Sample(REQUEST, "POST /logout", 4, 1))
+    assert [sample.kind for sample in samples] == [SETUP, REQUEST, ITERATION, SETUP]
+
+
+def test_steps_and_measured_calls_are_timed_and_a_failing_one_goes_on() -> None:
+    user, samples = user_with_samples()
+    user.begin_iteration(0, 0)
+    with user.step("think"):
+        pass
+    with pytest.raises(ZeroDivisionError), user.measure("PING"):
+        _ = 1 // 0
+    step, ping = samples
+    assert (step.kind, step.name, step.outcome, step.source_address) == (STEP, "think", OK, "127.0.0.9")
+    assert (ping.kind, ping.name, ping.outcome) == (REQUEST, "PING", FAILED)
+    assert ping.problem is not None
+    assert ping.problem.type == "ZeroDivisionError"
+    assert "test_user.py" in ping.problem.location
+    assert ping.latency_ns > 0
+
+
+@pytest.mark.parametrize("name", ["", None, 3])
+def test_a_step_needs_a_name(name: Any) -> None:
+    user, _ = user_with_samples()
+    with pytest.raises(ValueError, match="not empty"), user.step(name):
+        pass
+
+
+class FakeSession:
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def interrupt(self) -> None:
+        self.calls.append("interrupt")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+def test_the_session_is_made_once_and_closed_with_the_user() -> None:
+    sessions: list[FakeSession] = []
+
+    def make(user: VirtualUser) -> Any:
+        sessions.append(FakeSession())
+        return sessions[-1]
+
+    user, _ = user_with_samples(make_session=make)
+    user.interrupt()
+    assert sessions == []  # nobody asked for it yet
+    assert user.session is user.session
+    user.interrupt()
+    user.close()
+    assert [session.calls for session in sessions] == [["interrupt", "close"]]
+
+
+def test_without_a_lease_there_is_no_source_address() -> None:
+    user, _ = user_with_samples(source_addresses=())
+    assert user.source_address is None
+    assert "any address" in repr(user)

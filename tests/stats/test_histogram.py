@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import math
+import random
+import struct
+import zlib
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hdrh.histogram import HdrHistogram
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_ipload.stats.histogram import HIGHEST_US, LAST_BIN, Histogram, bin_edges_us, bin_index
+
+HOUR_NS = HIGHEST_US * 1000
+durations = st.one_of(st.integers(0, 5_000_000), st.integers(0, HOUR_NS), st.integers(0, 40).map(lambda n: 2**n))
+
+
+def histogram_of(values: list[int]) -> Histogram:
+    histogram = Histogram()
+    for value in values:
+        histogram.record(value)
+    return histogram
+
+
+def merged(*parts: Histogram) -> Histogram:
+    result = Histogram()
+    for part in parts:
+        result.merge(part)
+    return result
+
+
+def reference(values: list[int]) -> Any:
+    histogram = HdrHistogram(1, HIGHEST_US, 3)
+    for value in values:
+        histogram.record_value((value + 500) // 1000)
+    return histogram
+
+
+def test_an_empty_histogram_has_no_statistics() -> None:
+    empty = Histogram()
+    assert (empty.count, empty.total_ns, empty.overflow) == (0, 0, 0)
+    assert (empty.min_ns, empty.max_ns, empty.mean_ns, empty.quantile(0.5)) == (None, None, None, None)
+
+
+def test_exact_numbers_beside_the_bins() -> None:
+    histogram = histogram_of([1_499, 1_500, 3_000_001])
+    assert histogram.bins == {1: 1, 2: 1, bin_index(3_000): 1}
+    assert (histogram.count, histogram.total_ns) == (3, 3_003_000)
+    assert (histogram.min_ns, histogram.max_ns, histogram.mean_ns) == (1_499, 3_000_001, 1_001_000)
+
+
+@pytest.mark.parametrize(("ns", "us"), [(0, 0), (1, 0), (499, 0), (500, 1), (1_499, 1), (1_500, 2), (2_047_000, 2047)])
+def test_values_are_rounded_to_the_nearest_microsecond(ns: int, us: int) -> None:
+    assert histogram_of([ns]).bins == {us: 1}
+
+
+def test_a_negative_value_counts_as_zero() -> None:
+    assert histogram_of([-5]) == histogram_of([0])
+
+
+def test_a_value_above_one_hour_is_kept_in_the_last_bin_and_counted() -> None:
+    histogram = histogram_of([1_000_000, HOUR_NS, 3 * HOUR_NS])
+    assert histogram.overflow == 1
+    assert histogram.bins[LAST_BIN] == 2
+    assert histogram.max_ns == 3 * HOUR_NS
+    assert histogram.value_at_rank(3) == 3 * HOUR_NS
+    assert histogram.value_at_rank(2) == pytest.approx(HOUR_NS, rel=0.001)
+
+
+@pytest.mark.parametrize("us", [0, 1, 2047, 2048, 2049, 4095, 4096, 1_000_000, HIGHEST_US])
+def test_a_value_lies_within_the_edges_of_its_bin(us: int) -> None:
+    low, high = bin_edges_us(bin_index(us))
+    assert low <= us <= high
+    assert high - low <= us / 1000
+
+
+def test_bins_follow_each_other_without_gap() -> None:
+    edges = [bin_edges_us(index) for index in range(LAST_BIN + 1)]
+    assert all(high + 1 == next_low for (_, high), (next_low, _) in itertools.pairwise(edges))
+
+
+@given(st.lists(durations, min_size=1, max_size=200), st.sampled_from([0, 0.01, 0.07, 0.5, 0.55, 0.9, 0.95, 0.999, 1]))
+def test_a_quantile_is_the_nearest_rank_within_the_promised_error(values: list[int], q: float) -> None:
+    rank = max(1, math.ceil(Fraction(str(q)) * len(values)))
+    exact = sorted(values)[rank - 1]
+    measured = histogram_of(values).quantile(q)
+    assert measured is not None
+    assert abs(measured - exact) <= max(exact / 1000, 500)
+    assert min(values) <= measured <= max(values)
+
+
+def test_p95_of_20_samples_is_the_19th() -> None:
+    histogram = histogram_of([10_000_000] * 19 + [900_000_000])
+    assert histogram.quantile(0.95) == pytest.approx(10_000_000, rel=0.001)
+    assert histogram.quantile(0.951) == 900_000_000
+
+
+@pytest.mark.parametrize("rank", [0, -1, 3])
+def test_a_rank_that_does_not_exist_is_refused(rank: int) -> None:
+    with pytest.raises(ValueError, match=f"no rank {rank} among 2"):
+        histogram_of([1, 2]).value_at_rank(rank)
+
+
+@pytest.mark.parametrize("q", [-0.1, 1.1, 95, math.nan])
+def test_what_is_no_quantile_is_refused(q: float) -> None:
+    with pytest.raises(ValueError, match="not a quantile"):
+        Histogram().quantile(q)
+
+
+groups = st.lists(durations, max_size=30)
+
+
+@given(groups, groups, groups)
+def test_merging_is_associative_commutative_and_the_same_as_recording_all(
+    one: list[int], two: list[int], three: list[int]
+) -> None:
+    a, b, c = histogram_of(one), histogram_of(two), histogram_of(three)
+    assert merged(a, b) == merged(b, a)
+    assert merged(merged(a, b), c) == merged(a, merged(b, c)) == histogram_of([*one, *two, *three])
+
+
+def test_merging_leaves_the_other_alone_and_adds_the_overflow() -> None:
+    other = histogram_of([2 * HOUR_NS])
+    histogram = histogram_of([2 * HOUR_NS, 1])
+    histogram.merge(other)
+    assert histogram.overflow == 2
+    assert other == histogram_of([2 * HOUR_NS])
+
+
+def test_hdrhistogram_reads_the_text_with_equal_counts_and_percentiles() -> None:
+    random_ = random.Random(7)
+    values = [int(random_.lognormvariate(17, 1.5)) for _ in range(5_000)] + [0, 999, HOUR_NS]
+    values += values[: 10_000 - len(values)]  # of 10 000, each of these percentiles is a whole rank
+    values += values[: 10_000 - len(values)]
+    histogram = histogram_of(values)
+    theirs = HdrHistogram.decode(histogram.encode())
+    assert theirs.get_total_count() == histogram.count == 10_000
+    assert {i: n for i in range(theirs.counts_len) if (n := theirs.get_count_at_index(i))} == histogram.bins
+    bins_only = Histogram.decode(histogram.encode())
+    for percent in (1, 25, 50, 75, 90, 95, 99, 99.9, 99.99, 100):
+        assert theirs.get_value_at_percentile(percent) * 1000 == bins_only.quantile(percent / 100)
+
+
+@given(st.lists(durations, max_size=50))
+def test_texts_go_both_ways_between_us_and_hdrhistogram(values: list[int]) -> None:
+    histogram = histogram_of(values)
+    assert Histogram.decode(histogram.encode()).bins == histogram.bins
+    assert Histogram.decode(reference(values).encode().decode()).bins == histogram.bins
+    assert HdrHistogram.decode(histogram.encode()).get_total_count() == len(values)
+
+
+@pytest.mark.parametrize("count", [1, 63, 64, 8_191, 8_192, 2**31, 2**53])
+def test_large_counts_survive_the_text(count: int) -> None:
+    histogram = Histogram()
+    histogram.bins = {5: count}
+    assert Histogram.decode(histogram.encode()).bins == {5: count}
+    assert HdrHistogram.decode(histogram.encode()).get_count_at_index(5) == count
+
+
+def test_what_is_decoded_has_the_statistics_of_its_bins() -> None:
+    decoded = Histogram.decode(histogram_of([1_200, 10_000_123_000]).encode())
+    low, high = bin_edges_us(bin_index(10_000_123))
+    assert (decoded.count, decoded.min_ns, decoded.max_ns) == (2, 1_000, high * 1000)
+    assert decoded.total_ns == 1_000 + (low + high) * 500
+    assert Histogram.from_plain(decoded.to_plain()) == decoded
+
+
+def encoded(
+    inner: bytes = b"",
+    *,
+    cookie: int = 0x1C849304 | 0x10,
+    head: tuple[Any, ...] = (0, 3, 1, HIGHEST_US, 1.0),
+    inner_cookie: int = 0x1C849303 | 0x10,
+    inner_length: int | None = None,
+    length: int | None = None,
+    tail: bytes = b"",
+) -> str:
+    size = len(inner) if inner_length is None else inner_length
+    compressed = zlib.compress(struct.pack(">iIiiqqd", inner_cookie, size, *head) + inner) + tail
+    size = len(compressed) if length is None else length
+    return base64.b64encode(struct.pack(">iI", cookie, size) + compressed).decode()
+
+
+def test_the_text_of_the_refusals_below_is_right_without_its_fault() -> None:
+    assert Histogram.decode(encoded(b"\x02\x03\x04")).bins == {0: 1, 3: 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "unpack"),
+        ("not base64!", "base64"),
+        ("HISTFAAé", "ASCII"),
+        (encoded(cookie=0x1C849301), "0x1c849301"),
+        (encoded(length=5), "5 bytes are announced"),
+        (encoded(tail=b"x"), "followed by something else"),
+        (base64.b64encode(struct.pack(">iI", 0x1C849314, 4) + b"abcd").decode(), "header"),
+        (base64.b64encode(struct.pack(">iI", 0x1C849314, 9) + zlib.compress(b"a" * 99)[:9]).decode(), "cut off"),
+        (encoded(inner_cookie=0x1C849301), "damaged"),
+        (encoded(inner_length=7), "damaged"),
+        (encoded(head=(1, 3, 1, HIGHEST_US, 1.0)), "index offset"),
+        (encoded(head=(0, 2, 1, HIGHEST_US, 1.0)), "digits"),
+        (encoded(head=(0, 3, 1000, HIGHEST_US, 1.0)), "lowest value"),
+        (encoded(head=(0, 3, 1, HIGHEST_US, math.nan)), "ratio"),
+        (encoded(b"\x80"), "cut off"),
+        (encoded(b"\xff" * 9), "above one hour|more values"),
+        (encoded(b"\xff\xff\x7f"), "above one hour"),
+        (encoded(b"\xfe" * 8 + b"\x7f"), "more values"),
+        (encoded(b"\x02" * (LAST_BIN + 2)), "above one hour"),
+        (encoded(b"\x00" * 50_000_000), "too large"),
+    ],
+    ids=lambda value: value[:20] or "empty",
+)
+def test_a_text_of_another_kind_is_refused(text: str, complaint: str) -> None:
+    with pytest.raises(ValueError, match="not an HdrHistogram in the V2 compressed form") as caught:
+        Histogram.decode(text)
+    caught.match(complaint)
+
+
+@given(st.binary(max_size=60))
+def test_damaged_counts_are_read_or_refused_but_never_crash(inner: bytes) -> None:
+    try:
+        histogram = Histogram.decode(encoded(inner))
+    except ValueError:
+        return
+    assert Histogram.from_plain(histogram.to_plain()) == histogram
+
+
+@given(st.lists(st.one_of(durations, st.just(2 * HOUR_NS)), max_size=30))
+def test_plain_values_are_lossless_also_through_json(values: list[int]) -> None:
+    histogram = histogram_of(values)
+    assert Histogram.from_plain(histogram.to_plain()) == histogram
+    assert Histogram.from_plain(json.loads(json.dumps(histogram.to_plain()))) == histogram
+
+
+def change(**fields: object) -> Callable[[dict[str, Any]], object]:
+    return lambda plain: {**plain, **fields}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda plain: None,
+        lambda plain: [],
+        lambda plain: {key: value for key, value in plain.items() if key != "overflow"},
+        change(extra=1),
+        change(count=3),
+        change(count=True),
+        change(count=2.0),
+        change(count=2**60),
+        change(total_ns=-1),
+        change(total_ns=1),
+        change(total_ns=10**12),
+        change(total_ns="9"),
+        change(min_ns=None),
+        change(min_ns=2_000),
+        change(max_ns=10**9),
+        change(overflow=1),
+        change(overflow=-1),
+        change(bins={}),
+        change(bins=[1]),
+        change(bins=[1, 2]),
+        change(bins=[3000, 1, 1, 1]),
+        change(bins=[1, 1, 1, 1]),
+        change(bins=[-1, 1, 1, 1]),
+        change(bins=[1, 1, LAST_BIN + 1, 1]),
+        change(bins=[1, 2, 3000, 0]),
+        change(bins=[1, 1, 3000, 1.0]),
+        change(bins=[], count=0, total_ns=0),
+    ],
+)
+def test_plain_values_that_are_wrong_or_contradict_each_other_are_refused(damage: Callable[[Any], object]) -> None:
+    plain = histogram_of([1_000, 5_000_000]).to_plain()
+    with pytest.raises(ValueError, match="histogram"):
+        Histogram.from_plain(damage(plain))
+
+
+def test_an_overflow_without_a_large_maximum_is_refused() -> None:
+    with pytest.raises(ValueError, match="contradict"):
+        Histogram.from_plain({**histogram_of([HOUR_NS]).to_plain(), "overflow": 1})
+
+
+def test_equal_means_equal_in_every_number() -> None:
+    assert histogram_of([5_000]) == histogram_of([5_000])
+    assert histogram_of([5_000]) != histogram_of([5_001])
+    assert histogram_of([]) != {}
+    assert repr(histogram_of([5_000])) == "<Histogram count=1 min_ns=5000 max_ns=5000>"

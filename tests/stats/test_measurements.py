@@ -1,0 +1,384 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_ipload.stats.histogram import Histogram
+from pytest_ipload.stats.measurements import MAX_NAMES, OTHER_NAMES, Measurements, SeriesKey, matches
+from pytest_ipload.stats.sample import FAILED, FAULT, ITERATION, OK, REQUEST, SETUP, STEP, Sample
+
+MS = 1_000_000
+SECOND = 1_000_000_000
+ORIGIN = 50 * SECOND
+
+
+def sample(name: str = "GET /", started_ms: int = 0, latency_ms: int = 10, kind: str = REQUEST, **more: Any) -> Sample:
+    return Sample(kind, name, ORIGIN + started_ms * MS, latency_ms * MS, **more)
+
+
+def measured(samples: Sequence[Sample], *, judged_from_ms: int = 0, planned: bool = False) -> Measurements:
+    result = Measurements(origin_ns=ORIGIN, judged_from_ns=ORIGIN + judged_from_ms * MS, planned=planned)
+    result.add(samples)
+    return result
+
+
+def latencies(*ms: int) -> Histogram:
+    histogram = Histogram()
+    for each in ms:
+        histogram.record(each * MS)
+    return histogram
+
+
+def test_samples_are_kept_apart_by_kind_name_source_status_and_outcome() -> None:
+    variants = [
+        sample(),
+        sample("GET /a"),
+        sample(kind=STEP),
+        sample(source_address="127.0.0.2"),
+        sample(status=404),
+        sample(outcome=FAILED),
+    ]
+    series = dict(measured([*variants, *variants]).series())
+    assert list(series) == [SeriesKey(s.kind, s.name, s.source_address, s.status, s.outcome) for s in variants]
+    assert {each.latency.count for each in series.values()} == {2}
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ({}, [1, 2, 3, 4, 5, 6]),
+        ({"kind": REQUEST}, [1, 2, 3, 4]),
+        ({"kind": STEP}, [5]),
+        ({"name": "GET /cart"}, [1, 2]),
+        ({"name": "GET *"}, [1, 2, 4]),
+        ({"name": "*"}, [1, 2, 3, 4, 5, 6]),
+        ({"name": "GET /[c]art"}, []),
+        ({"name": "GET /*"}, [1, 2, 4]),
+        ({"exact_name": "GET /*"}, [4]),
+        ({"source_address": "127.0.0.3"}, [2]),
+        ({"status": 500}, [3]),
+        ({"outcome": FAILED}, [3, 6]),
+        ({"kind": REQUEST, "outcome": FAILED}, [3]),
+    ],
+)
+def test_accessors_pick_what_fits_all_that_is_given(where: dict[str, Any], expected: list[int]) -> None:
+    measurements = measured(
+        [
+            sample("GET /cart", latency_ms=1, source_address="127.0.0.2", lateness_ns=7 * MS),
+            sample("GET /cart", latency_ms=2, source_address="127.0.0.3", lateness_ns=7 * MS),
+            sample("POST /orders", latency_ms=3, status=500, outcome=FAILED, lateness_ns=7 * MS),
+            sample("GET /*", latency_ms=4, lateness_ns=7 * MS),
+            sample("checkout", latency_ms=5, kind=STEP, lateness_ns=7 * MS),
+            sample("", latency_ms=6, kind=ITERATION, outcome=FAILED, lateness_ns=7 * MS),
+        ],
+        planned=True,
+    )
+    assert measurements.latency(**where) == latencies(*expected)
+    assert measurements.response(**where) == latencies(*(each + 7 for each in expected))
+    assert measurements.count(**where) == len(expected)
+
+
+def test_without_a_plan_there_is_no_response_time() -> None:
+    measurements = measured([sample(lateness_ns=5 * MS)])
+    assert [series.response for _, series in measurements.series()] == [None]
+    assert measurements.response() == Histogram()
+
+
+def test_redirects_connections_and_their_times_are_added_up() -> None:
+    measurements = measured(
+        [
+            sample(redirects=2, connections=3, connect_ns=4 * MS, tls_ns=5 * MS, first_byte_ns=6 * MS),
+            sample(connections=1, connect_ns=1 * MS, first_byte_ns=2 * MS),
+            sample(redirects=1),
+            sample(),
+        ]
+    )
+    ((_, series),) = measurements.series()
+    assert (series.redirects, series.connections) == (3, 4)
+    assert measurements.phase("connect", REQUEST) == latencies(4, 1)
+    assert measurements.phase("tls", REQUEST) == latencies(5)
+    assert measurements.phase("ttfb", REQUEST) == latencies(6, 2)
+    assert measurements.phase("ttfb", name="other") == Histogram()
+
+
+def test_the_warm_up_is_only_counted_and_seen_in_the_timeline() -> None:
+    measurements = measured(
+        [
+            sample(started_ms=999, latency_ms=5),
+            sample(started_ms=1000, latency_ms=7),
+            sample(kind=ITERATION, started_ms=0),
+            sample(kind=STEP, started_ms=0),
+        ],
+        judged_from_ms=1000,
+    )
+    assert (measurements.warmup_requests, measurements.warmup_iterations) == (1, 1)
+    assert measurements.latency() == latencies(7)
+    assert measurements.names(STEP) == []
+    assert measurements.seconds[1].latency == latencies(5, 7)
+    assert (measurements.first_started_ns, measurements.last_ended_ns) == (ORIGIN + 1000 * MS, ORIGIN + 1007 * MS)
+
+
+def test_set_up_is_kept_although_it_comes_before_the_load_and_is_no_request() -> None:
+    measurements = measured([sample("POST /login", started_ms=-500, kind=SETUP, source_address="127.0.0.9")])
+    assert measurements.count(SETUP) == 1
+    assert measurements.count(REQUEST) == measurements.warmup_requests == 0
+    assert measurements.seconds == {}
+    assert measurements.source_addresses() == ["127.0.0.9"]
+
+
+def test_faults_of_the_generator_are_counted_apart_from_everything_else() -> None:
+    fault = sample(outcome=FAULT, fault="ports-exhausted")
+    measurements = measured([fault, fault, sample(outcome=FAULT), sample(kind=ITERATION, outcome=FAILED)])
+    assert measurements.faults == {"ports-exhausted": 2, "unknown": 1}
+    assert measurements.count(REQUEST) == 0
+    assert measurements.count(ITERATION, outcome=FAILED) == 1
+    assert measurements.seconds == {}
+    assert measurements.first_started_ns is None
+
+
+def test_the_timeline_is_by_the_second_in_which_a_request_ended() -> None:
+    measurements = measured(
+        [
+            sample(started_ms=0, latency_ms=999),
+            sample(started_ms=0, latency_ms=1000),
+            sample(started_ms=1500, latency_ms=3, outcome=FAILED),
+            sample(started_ms=1500, latency_ms=3, kind=STEP),
+        ]
+    )
+    assert set(measurements.seconds) == {0, 1}
+    assert (measurements.seconds[1].requests, measurements.seconds[1].failed_requests) == (2, 1)
+    assert measurements.seconds[1].latency == latencies(1000)
+
+
+def test_names_and_addresses_come_in_order_of_first_sight() -> None:
+    measurements = measured(
+        [
+            sample("b", source_address="127.0.0.3"),
+            sample("a"),
+            sample("b", source_address="127.0.0.2", outcome=FAILED),
+            sample("s", kind=STEP, source_address="127.0.0.3"),
+        ]
+    )
+    assert measurements.names(REQUEST) == ["b", "a"]
+    assert measurements.names(STEP) == ["s"]
+    assert measurements.names(ITERATION) == []
+    assert measurements.source_addresses() == ["127.0.0.3", "127.0.0.2"]
+
+
+def test_too_many_names_fold_into_one() -> None:
+    many = [sample(f"GET /{number}") for number in range(MAX_NAMES + 3)]
+    measurements = measured([*many, many[0], many[-1]])
+    assert measurements.names(REQUEST) == [*(f"GET /{number}" for number in range(MAX_NAMES)), OTHER_NAMES]
+    assert measurements.names_dropped == measurements.count(REQUEST, exact_name=OTHER_NAMES) == 4
+    assert measurements.count(REQUEST, name="GET /0") == 2
+
+
+def test_merging_folds_too_many_names_too() -> None:
+    one = measured([sample(f"GET /{number}") for number in range(MAX_NAMES)])
+    two = measured([sample("late"), sample("late"), sample("GET /5")])
+    one.merge(two)
+    one.merge(measured([sample(f"POST /{number}") for number in range(MAX_NAMES + 2)]))
+    assert one.names(REQUEST)[-1] == OTHER_NAMES
+    assert len(one.names(REQUEST)) == MAX_NAMES + 1
+    assert one.names_dropped == one.count(exact_name=OTHER_NAMES) == 2 + MAX_NAMES + 2
+    assert one.count() == 2 * MAX_NAMES + 5
+
+
+samples_ = st.builds(
+    sample,
+    st.sampled_from(["a", "b", "c"]),
+    st.integers(0, 5000),
+    st.integers(0, 3000),
+    st.sampled_from([REQUEST, STEP, SETUP, ITERATION]),
+    outcome=st.sampled_from([OK, FAILED, FAULT]),
+    status=st.sampled_from([0, 200, 503]),
+    source_address=st.sampled_from([None, "127.0.0.2", "127.0.0.3"]),
+    connections=st.integers(0, 2),
+    redirects=st.integers(0, 2),
+    connect_ns=st.one_of(st.none(), st.integers(0, MS)),
+    tls_ns=st.one_of(st.none(), st.integers(0, MS)),
+    first_byte_ns=st.one_of(st.none(), st.integers(0, MS)),
+    fault=st.sampled_from([None, "ports-exhausted"]),
+    lateness_ns=st.integers(0, MS),
+)
+batches = st.lists(samples_, max_size=15)
+
+
+def in_any_order(measurements: Measurements) -> dict[str, Any]:
+    plain = measurements.to_plain()
+    return {**plain, "series": sorted(plain["series"], key=str), "seconds": sorted(plain["seconds"], key=str)}
+
+
+@given(batches, batches, batches, st.booleans())
+def test_merging_parts_in_any_order_is_the_same_as_measuring_the_whole(
+    one: list[Sample], two: list[Sample], three: list[Sample], planned: bool
+) -> None:
+    def part(*batch: Sample) -> Measurements:
+        return measured(batch, judged_from_ms=1000, planned=planned)
+
+    left = part(*one)
+    left.merge(part(*two))
+    left.merge(part(*three))
+    tail = part(*three)
+    tail.merge(part(*two))
+    right = part()
+    right.merge(tail)
+    right.merge(part(*one))
+    assert in_any_order(left) == in_any_order(right) == in_any_order(part(*one, *two, *three))
+
+
+def test_merging_leaves_the_other_part_alone() -> None:
+    part = measured([sample(connections=1, connect_ns=MS)], planned=True)
+    before = part.to_plain()
+    whole = measured([], planned=True)
+    whole.merge(part)
+    whole.merge(part)
+    assert part.to_plain() == before
+    assert whole.count() == 2
+
+
+def test_parts_with_another_origin_are_shifted_to_it() -> None:
+    whole = measured([sample(started_ms=100, latency_ms=1)])
+    other = Measurements(origin_ns=ORIGIN + 7 * SECOND, judged_from_ns=0, planned=False)
+    other.add([sample(started_ms=7_000 + 2_000, latency_ms=30)])
+    whole.merge(other)
+    assert set(whole.seconds) == {0, 2}
+    assert whole.last_ended_ns == ORIGIN + 2_030 * MS
+
+
+def test_a_planned_and_an_unplanned_part_do_not_merge() -> None:
+    with pytest.raises(ValueError, match="one part of the load is planned"):
+        measured([], planned=True).merge(measured([]))
+
+
+@given(batches, st.booleans())
+def test_plain_values_are_lossless_also_through_json(batch: list[Sample], planned: bool) -> None:
+    plain = measured(batch, judged_from_ms=1000, planned=planned).to_plain()
+    again = Measurements.from_plain(json.loads(json.dumps(plain)))
+    assert again.to_plain() == plain
+    again.merge(measured(batch, planned=planned))  # what was read is as good as what was measured
+
+
+def only_builtins(value: object) -> bool:
+    if type(value) is dict:
+        return all(type(key) is str and only_builtins(content) for key, content in value.items())
+    if type(value) is list:
+        return all(map(only_builtins, value))
+    return type(value) in (str, int, bool, type(None))
+
+
+@given(batches)
+def test_plain_values_have_only_exact_builtin_types(batch: list[Sample]) -> None:
+    assert only_builtins(measured(batch, planned=True).to_plain())
+
+
+def test_names_survive_the_plain_form_in_their_order() -> None:
+    many = [sample(f"GET /{number}") for number in range(MAX_NAMES + 1)]
+    measurements = measured([sample("s", kind=STEP), *many])
+    again = Measurements.from_plain(measurements.to_plain())
+    assert again.names(REQUEST) == measurements.names(REQUEST)
+    assert again.names(STEP) == ["s"]
+    assert again.names_dropped == 1
+
+
+def at(*path: Any, to: Any) -> Callable[[dict[str, Any]], None]:
+    """Replace what is at this path."""
+
+    def damage(plain: dict[str, Any]) -> None:
+        target: Any = plain
+        for step in path[:-1]:
+            target = target[step]
+        target[path[-1]] = to
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    [
+        (lambda plain: plain.pop("faults"), "expected a dict with the keys"),
+        (at("extra", to=1), "expected a dict with the keys"),
+        (at("planned", to=1), "planned"),
+        (at("planned", to=False), "response"),
+        (at("faults", to=[]), "faults"),
+        (at("faults", 5, to=1), "faults"),
+        (at("faults", "x", to=0), "faults"),
+        (at("origin_ns", to=None), "origin_ns"),
+        (at("origin_ns", to=1.5), "origin_ns"),
+        (at("warmup_requests", to=-1), "warmup_requests"),
+        (at("names_dropped", to=True), "names_dropped"),
+        (at("first_started_ns", to=None), "contradict"),
+        (at("last_ended_ns", to=0), "contradict"),
+        (at("seconds", to={}), "seconds"),
+        (at("seconds", 0, to=[1]), "pairs"),
+        (at("seconds", 0, 0, to="0"), "second"),
+        (at("seconds", 1, 0, to=0), "comes twice"),
+        (at("seconds", 0, 1, "requests", to=9), "second"),
+        (at("seconds", 0, 1, "latency", to=None), "histogram"),
+        (at("series", to=None), "series"),
+        (at("series", 0, 0, to=[REQUEST, "a"]), "series key"),
+        (at("series", 0, 0, 0, to="other"), "series key"),
+        (at("series", 0, 0, 0, to=[]), "series key"),
+        (at("series", 0, 0, 1, to=5), "series key"),
+        (at("series", 0, 0, 2, to=5), "series key"),
+        (at("series", 0, 0, 3, to=None), "series key"),
+        (at("series", 0, 0, 4, to=FAULT), "series key"),
+        (at("series", 1, 0, 1, to="a"), "comes twice"),
+        (at("series", 0, 1, "redirects", to=-1), "redirects"),
+        (at("series", 0, 1, "connections", to="1"), "connections"),
+        (at("series", 0, 1, "latency", to={}), "histogram"),
+        (at("series", 0, 1, "response", to=None), "response"),
+        (at("series", 0, 1, "response", to=Histogram().to_plain()), "response"),
+        (at("series", 0, 1, "connect", to=latencies(1, 2).to_plain()), "more values"),
+    ],
+)
+def test_plain_values_that_are_wrong_are_refused(damage: Callable[[Any], Any], complaint: str) -> None:
+    plain = measured([sample("a"), sample("b", started_ms=2000)], planned=True).to_plain()
+    Measurements.from_plain(plain)
+    damage(plain)
+    with pytest.raises(ValueError, match=complaint):
+        Measurements.from_plain(plain)
+
+
+def test_plain_values_with_too_many_names_are_refused() -> None:
+    plain = measured([sample("a")]).to_plain()
+    ((_, series),) = plain["series"]
+    plain["series"] = [[[REQUEST, str(number), None, 0, OK], series] for number in range(MAX_NAMES + 2)]
+    with pytest.raises(ValueError, match="too many names"):
+        Measurements.from_plain(plain)
+
+
+@pytest.mark.parametrize("plain", [None, [], 5, "text", {}])
+def test_what_is_no_measurement_is_refused(plain: object) -> None:
+    with pytest.raises(ValueError, match="measurements: expected a dict"):
+        Measurements.from_plain(plain)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "fits"),
+    [
+        ("GET /", "GET /", True),
+        ("GET /", "GET /a", False),
+        ("GET /*", "GET /", True),
+        ("*", "", True),
+        ("**", "x", True),
+        ("*/cart", "GET /cart", True),
+        ("*/cart", "GET /cart/", False),
+        ("a*b*c", "a-b-c", True),
+        ("a*b*c", "a-c-b", False),
+        ("ab*ba", "aba", False),
+        ("a*b*b", "ab", False),
+        ("G?T", "GET", False),
+        ("[ab]", "a", False),
+        ("a.c", "abc", False),
+        ("get /", "GET /", False),
+        ("a*", "a\nb", True),
+    ],
+)
+def test_only_the_asterisk_is_a_wildcard(pattern: str, name: str, fits: bool) -> None:
+    assert matches(pattern, name) is fits
