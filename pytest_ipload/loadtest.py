@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_ipload.errors import IploadError, SettingError
+from pytest_ipload.errors import GeneratorLimitError, IploadError, SettingError
 from pytest_ipload.fixtures import THREAD_UNSAFE, PerUser, UserFixtures, mark_as_load_test
 from pytest_ipload.load.executor import UserSetUpError
 from pytest_ipload.load.failures import FailureGroup
@@ -119,22 +119,31 @@ class LoadTest:
     def set_up(self) -> None:
         """Set up the users that are there from the start. Raises what failed, as pytest would."""
         __tracebackhide__ = True
-        profile = profile_of(self._state, self._marker, self._item.nodeid, self._base_url)
-        if profile.users > 1:
-            self._refuse_thread_unsafe(profile.users)
-        lock = threading.Lock()
-        self._load = Load(
-            self._state,
-            profile,
-            self._thresholds,
-            self._item.nodeid,
-            lambda user: UserFixtures(self._item, user, lock),
-        )
-        self._item.addfinalizer(self._load.executor.close)
+        load = self._load = self._prepared_load()
+        self._item.addfinalizer(load.executor.close)
         try:
-            self._load.executor.set_up()
+            load.executor.set_up()
         except UserSetUpError as error:
             raise self._own_exception(error) from None
+        except GeneratorLimitError as error:
+            raise _refusal(error) from None
+
+    def _prepared_load(self) -> Load:
+        """The load, with everything checked that can be checked before it starts."""
+        lock = threading.Lock()
+        try:
+            profile = profile_of(self._state, self._marker, self._item.nodeid, self._base_url)
+            if profile.users > 1:
+                self._refuse_thread_unsafe(profile.users)
+            return Load(
+                self._state,
+                profile,
+                self._thresholds,
+                self._item.nodeid,
+                lambda user: UserFixtures(self._item, user, lock),
+            )
+        except IploadError as error:
+            raise _refusal(error) from None
 
     def run(self) -> None:
         """Run the load; raises what ended it, a user's set-up error among them."""
@@ -155,7 +164,6 @@ class LoadTest:
 
     def judge(self) -> None:
         """Raise the verdict, unless it is *passed*."""
-        __tracebackhide__ = True
         result, load = self._result, self._started_load()
         if result is None or result.verdict not in (FAILED, INVALID):
             return
@@ -227,19 +235,21 @@ def _group_line(group: FailureGroup) -> str:
     )
 
 
+def _refusal(why: object) -> BaseException:
+    """A failure in pytest's manner, with the text alone: where in our code it was found out helps nobody."""
+    return pytest.fail.Exception(str(why), pytrace=False)
+
+
 def prepare(item: pytest.Item, state: SessionState) -> LoadTest | None:
     """Make the item a load test, or leave it alone. Fails the item's set-up when something forbids it."""
-    __tracebackhide__ = True
     problem = marker_problem(item)
     if problem is None and is_load_test(item):
         problem = kind_problem(item)
         if problem is None and isinstance(item, pytest.Function):
             try:
-                test = LoadTest(item, state)
+                return LoadTest(item, state)
             except IploadError as error:
-                problem = str(error)
-            else:
-                return test
+                raise _refusal(error) from None
     if problem is not None:
-        pytest.fail(problem, pytrace=False)
+        raise _refusal(problem)
     return None

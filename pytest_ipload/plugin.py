@@ -77,7 +77,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
     """Check the markers, let pytest set up the item, then set up the users."""
-    __tracebackhide__ = True
     if not markers.concerns_us(item):
         return (yield)
     from pytest_ipload.loadtest import prepare
@@ -88,6 +87,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
     result = yield
     only_fixtures = item.config.getoption("setupplan", False) or item.config.getoption("setuponly", False)
     if test is not None and not only_fixtures:
+        __tracebackhide__ = True  # not before: an error of pytest's own set-up shall be shown as pytest shows it
         test.set_up()
     return result
 
@@ -119,7 +119,6 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """Raise the verdict in the call phase, so that xfail, --pdb, -x and reports take it as any test's failure."""
-    __tracebackhide__ = True
     try:
         result = yield
     except (KeyboardInterrupt, pytest.exit.Exception):

@@ -65,7 +65,7 @@ class Pools:
 
             pool = IpPool() if spec is None else IpPool.parse(spec, base=self._base)
             number, count = self._slot
-            if len(pool) and count > 1:
+            if pool and count > 1:
                 pool = pool.shard(number, count)
             self._pools[spec] = pool
         return pool

@@ -101,6 +101,11 @@ class IpPool:
         return f"<IpPool: {count} addresses, {self[0]} to {self[-1]}>" if count else "<IpPool: empty>"
 
     @property
+    def size(self) -> int:
+        """The number of addresses, also where ``len()`` overflows."""
+        return self._addresses.count
+
+    @property
     def families(self) -> tuple[int, ...]:
         """The address families the pool has: 4, 6, both (in this order) or none."""
         return tuple(version for version in (4, 6) if self._by_family[version].count)
@@ -116,8 +121,7 @@ class IpPool:
         if count > MAX_VALIDATED:
             raise PoolError(
                 f"ip pool: {format_count(count)} addresses are too many to check (at most "
-                f"{format_count(MAX_VALIDATED)}); use a smaller pool, or switch the check off "
-                "with --ipload-pool-check=off"
+                f"{format_count(MAX_VALIDATED)}); use a smaller pool"
             )
         if faults := probe.unusable(list(self)):
             raise PoolError(_complaint(faults, count))

@@ -29,7 +29,7 @@ def plan_of(item: pytest.Item, state: SessionState) -> str:
     try:
         profile = profile_of(state, load_settings(item), item.nodeid, None)
         thresholds = load_thresholds(item, state)
-        addresses = len(state.pools.get(profile.pool))
+        addresses = state.pools.get(profile.pool).size
     except IploadError as error:
         return f"error: {error}"
     source = f"{format_count(addresses)} source addresses" if profile.pool else "source address chosen by the system"

@@ -36,7 +36,8 @@ def block(result: Mapping[str, Any], verbosity: int = 0) -> list[str]:
     lines = [_headline(result)]
     if result["verdict"] == "invalid":
         lines.append(f"invalid: {result['reason']}")
-    lines += ["", *_request_table(result, verbosity).splitlines()]
+    if result["by_name"]:
+        lines += ["", *_request_table(result, verbosity).splitlines()]
     if result["steps"]:
         lines += ["", *_step_table(result).splitlines()]
     if result["thresholds"]:

@@ -153,10 +153,8 @@ class Histogram:
         packed = bytearray()
         next_index = 0
         for index in sorted(self.bins):
-            empty = index - next_index
-            if empty:
-                # A run of empty bins is its negated length, and a single one is a count of 0.
-                _pack(-empty if empty > 1 else 0, packed)
+            if index > next_index:
+                _pack(next_index - index, packed)  # a run of empty bins is its negated length
             _pack(self.bins[index], packed)
             next_index = index + 1
         head = _INNER.pack(_V2_COOKIE | 0x10, len(packed), 0, 3, 1, HIGHEST_US, 1.0)
@@ -300,7 +298,7 @@ def _read_bins(inner: bytes) -> dict[int, int]:
         value, position = _unpack(inner, position)
         if value > 0:
             bins[index] = value
-        index += -value if value < 0 else 1
+        index += -value if value < 0 else 1  # a single empty bin may also be a count of 0
         if index > LAST_BIN + 1:
             raise ValueError("it has values above one hour")
     if sum(bins.values()) > _LARGEST_COUNT:

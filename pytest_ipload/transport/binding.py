@@ -30,6 +30,7 @@ class Hop:
         "connections",
         "ended_ns",
         "fault",
+        "fault_text",
         "first_byte_ns",
         "source_address",
         "started_ns",
@@ -48,6 +49,8 @@ class Hop:
         """From the start to the first byte of the reply; only where the connection was opened for this exchange."""
         self.source_address: str | None = None
         self.fault: str | None = None
+        """The own side's fault that stopped the last attempt to connect, and what it says."""
+        self.fault_text = ""
 
 
 class ThreadState(threading.local):

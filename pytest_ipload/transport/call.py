@@ -13,7 +13,7 @@ from requests import PreparedRequest, Response
 from pytest_ipload.errors import SettingError, TargetNotAllowed
 from pytest_ipload.places import place_of_frame
 from pytest_ipload.stats.sample import FAILED, FAULT, OK, REQUEST, Problem, Sample
-from pytest_ipload.transport.binding import Hop, LoadEnded
+from pytest_ipload.transport.binding import Hop
 
 ExpectedItem = int | str | type[Exception]
 Expected = ExpectedItem | Sequence[ExpectedItem] | None
@@ -52,18 +52,21 @@ class Expectation:
 
 _ALLOWED = "a status as in 404, a class of statuses as in '4xx', an exception type, or a list of these"
 _USUAL = Expectation(frozenset(range(400)))
+_NOT_OPENED = Hop()
 
 
 class Call:
     """One call of a session's user: what it expects, and what was measured on its way."""
 
-    __slots__ = ("awaits_send", "expectation", "hops", "name", "redirects", "request", "started_ns")
+    __slots__ = ("awaits_send", "expectation", "hops", "is_untimed", "name", "redirects", "request", "started_ns")
 
     def __init__(self, name: str | None, expectation: Expectation) -> None:
         self.name = name
         self.expectation = expectation
         self.request: PreparedRequest | None = None
         """The first request of the call; None as long as it is being prepared."""
+        self.is_untimed = False
+        """Whether an adapter of the user's own, which measures nothing, was used."""
         self.redirects = 0
         self.hops: list[Hop] = []
         self.awaits_send = True
@@ -80,13 +83,12 @@ class Call:
             self.redirects += 1
 
     def sample(self, response: Response | None, error: Exception | None = None) -> Sample | None:
-        """The call's sample, made in the calling thread at its end; None if nothing was to be sent."""
-        refused = isinstance(error, LoadEnded) and not self.hops
-        if self.request is None or refused or isinstance(error, TargetNotAllowed):
+        """The call's sample, made in the calling thread at its end; None if nothing was sent or may be sent."""
+        hops = self.hops
+        if not (hops or self.is_untimed) or isinstance(error, TargetNotAllowed):
             return None
         ended = perf_counter_ns()
-        hops = self.hops
-        opened = next((hop for hop in reversed(hops) if hop.connections), None)
+        opened = next((hop for hop in reversed(hops) if hop.connections), _NOT_OPENED)
         status = getattr(getattr(error, "response", response), "status_code", None) or 0
         fault = hops[-1].fault if hops and error is not None else None
         outcome, problem = self._judge(response, error, fault)
@@ -94,16 +96,16 @@ class Call:
             kind=REQUEST,
             name=self.name or self._label(),
             started_ns=hops[0].started_ns if hops else self.started_ns,
-            # An adapter of the user's own is not timed inside.
+            # An adapter of the user's own is not timed inside, only with all that requests does round it.
             latency_ns=sum(hop.ended_ns - hop.started_ns for hop in hops) if hops else ended - self.started_ns,
             outcome=outcome,
             status=status,
             source_address=hops[-1].source_address if hops else None,
             redirects=self.redirects,
             connections=sum(hop.connections for hop in hops),
-            connect_ns=opened and opened.connect_ns,
-            tls_ns=opened and opened.tls_ns,
-            first_byte_ns=opened and opened.first_byte_ns,
+            connect_ns=opened.connect_ns,
+            tls_ns=opened.tls_ns,
+            first_byte_ns=opened.first_byte_ns,
             problem=problem,
             fault=fault,
         )
@@ -114,7 +116,8 @@ class Call:
         if error is not None:
             if fault is None and isinstance(error, self.expectation.exceptions):
                 return OK, None
-            return FAULT if fault else FAILED, Problem(type(error).__name__, str(error), _place())
+            text = self.hops[-1].fault_text if fault else str(error)
+            return FAULT if fault else FAILED, Problem(type(error).__name__, text, _place())
         if response is None or response.status_code in self.expectation.statuses:
             return OK, None
         status = f"{response.status_code} {response.reason or ''}".rstrip()

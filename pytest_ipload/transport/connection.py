@@ -45,7 +45,7 @@ class OpenFilesExhausted(IploadError, NewConnectionError):
 
 
 class _TimedReply(http.client.HTTPResponse):
-    """Notes where the request left from and, on a connection that was opened for it, when the reply's first byte came."""
+    """Notes where the request left from and, where a connection was opened for it, when the first byte came back."""
 
     def __init__(self, thread: ThreadState, local_address: str, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -81,6 +81,7 @@ class SourceHTTPConnection(HTTPConnection):
             sock = self._dial(hop)
         except NewConnectionError as error:
             hop.fault = getattr(error, "fault", None)
+            hop.fault_text = str(error).removeprefix(f"{self}: ")
             raise
         self.connected_ns = perf_counter_ns()
         hop.source_address = sock.getsockname()[0]

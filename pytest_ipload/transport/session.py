@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -161,15 +161,17 @@ class LoadSession(requests.Session):
         call = Call(name, Expectation.of(expect))
         if timeout is _DEFAULT:
             timeout = self.timeout
-        # Each argument by its place, as requests names them.
-        settings = (params, data, headers, cookies, files, auth, timeout, allow_redirects)
-        settings += (proxies, hooks, stream, verify, cert, json)
-        return self._run(call, super().request, method, url, *settings)
+        # fmt: off
+        return self._run(  # all by their places, which requests documents
+            call, super().request, method, url, params, data, headers, cookies, files, auth, timeout, allow_redirects,
+            proxies, hooks, stream, verify, cert, json,
+        )
+        # fmt: on
 
     def send(
         self, request: PreparedRequest, *, name: str | None = None, expect: Expected = None, **kwargs: Any
     ) -> LoadResponse:
-        """Send a prepared request, as in requests; it is a call of its own. ``name`` and ``expect``: see ``request``."""
+        """Send a prepared request, as in requests: a call of its own. ``name`` and ``expect``: see ``request``."""
         kwargs.setdefault("timeout", self.timeout)
         call = self._current.call
         if call is not None and call.awaits_send:
@@ -180,12 +182,12 @@ class LoadSession(requests.Session):
         return self._run(call, self._transmit, request, **kwargs)
 
     def _transmit(self, request: PreparedRequest, **kwargs: Any) -> LoadResponse:
-        if isinstance(request, PreparedRequest) and not isinstance(self._adapter_of(request), SourceAdapter):
+        call = self._current.call
+        if isinstance(request, PreparedRequest) and not isinstance(self.get_adapter(request.url or ""), SourceAdapter):
             self.binding.check(request.url)  # an adapter of the user's own does not do that itself
+            if call is not None:
+                call.is_untimed = True
         return LoadResponse.of(super().send(request, **kwargs))
-
-    def _adapter_of(self, request: PreparedRequest) -> Any:
-        return self.get_adapter(request.url or "")
 
     def _run(self, call: Call, function: Callable[..., Response], *args: Any, **kwargs: Any) -> LoadResponse:
         """Run one call in this thread, and record it."""
@@ -205,10 +207,21 @@ class LoadSession(requests.Session):
         return LoadResponse.of(response)
 
     def resolve_redirects(
-        self, resp: Response, req: PreparedRequest, *args: Any, yield_requests: bool = False, **kwargs: Any
-    ) -> Iterator[Any]:
+        self,
+        resp: Response,
+        req: PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Any = None,
+        yield_requests: bool = False,
+        **adapter_kwargs: Any,
+    ) -> Generator[Response, None, None]:
         """As in requests."""
-        redirects = super().resolve_redirects(resp, req, *args, yield_requests=yield_requests, **kwargs)
+        redirects = super().resolve_redirects(
+            resp, req, stream, timeout, verify, cert, proxies, yield_requests, **adapter_kwargs
+        )
         call = self._current.call
         if call is None or yield_requests:
             yield from redirects

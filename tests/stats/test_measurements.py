@@ -189,6 +189,13 @@ def test_merging_folds_too_many_names_too() -> None:
     assert one.count() == 2 * MAX_NAMES + 5
 
 
+def test_the_other_names_of_two_parts_are_not_dropped_twice() -> None:
+    names = [sample(f"GET /{number}") for number in range(MAX_NAMES)]
+    whole = measured(names)
+    whole.merge(measured([*names, sample("late")]))
+    assert whole.names_dropped == whole.count(exact_name=OTHER_NAMES) == 1
+
+
 samples_ = st.builds(
     sample,
     st.sampled_from(["a", "b", "c"]),
@@ -371,6 +378,7 @@ def test_what_is_no_measurement_is_refused(plain: object) -> None:
         ("*/cart", "GET /cart/", False),
         ("a*b*c", "a-b-c", True),
         ("a*b*c", "a-c-b", False),
+        ("a*b*b*c", "abc", False),
         ("ab*ba", "aba", False),
         ("a*b*b", "ab", False),
         ("G?T", "GET", False),

@@ -105,6 +105,7 @@ def test_what_is_counted_by_request_takes_a_selector(metric: str, selector: str)
         ("p95{} < 1s", "the selector {} is empty; write a request name, step:NAME, source:ADDRESS or status:CODE"),
         ("p95{step: } < 1s", "is empty"),
         ("P95 < 1s", "'P95' is no metric (did you mean 'p95'?)"),
+        ("ERROR_RATE < 1%", "did you mean 'error_rate'?"),
         ("p95. < 1s", "did you mean 'p95'?"),
         ("meen < 1s", "did you mean 'mean'?"),
         ("eror_rate < 1%", "did you mean 'error_rate'?"),

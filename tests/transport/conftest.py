@@ -1,0 +1,63 @@
+"""Servers and certificates for the tests of the transport."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from support.certificates import Certificates
+from support.http_server import RecordingServer
+from support.proxy import RecordingProxy
+
+from pytest_ipload.stats.sample import Sample
+from pytest_ipload.transport.session import LoadSession
+
+
+@pytest.fixture
+def server() -> Iterator[RecordingServer]:
+    with RecordingServer() as running:
+        yield running
+
+
+@pytest.fixture
+def proxy() -> Iterator[RecordingProxy]:
+    with RecordingProxy() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def tls_server(certificates: Certificates) -> Iterator[RecordingServer]:
+    with RecordingServer(tls=certificates.server_context()) as running:
+        yield running
+
+
+@pytest.fixture
+def samples() -> list[Sample]:
+    """What the session of ``session`` records."""
+    return []
+
+
+@pytest.fixture
+def make_session(samples: list[Sample]) -> Iterator[Callable[..., LoadSession]]:
+    """Makes sessions that record into ``samples`` and are closed after the test."""
+    made: list[LoadSession] = []
+
+    def make(*args: object, **kwargs: object) -> LoadSession:
+        kwargs.setdefault("record", samples.append)
+        kwargs.setdefault("timeout", 5)
+        made.append(LoadSession(*args, **kwargs))  # type: ignore[arg-type]  # the test knows what it passes
+        return made[-1]
+
+    yield make
+    for session in made:
+        session.close()
+
+
+@pytest.fixture
+def session(make_session: Callable[..., LoadSession]) -> LoadSession:
+    return make_session()
