@@ -22,6 +22,7 @@ from pytest_ipload.options import COMMAND_LINE, parse_key, resolve
 from pytest_ipload.state import SessionState, keep_result, state_of
 from pytest_ipload.stats.sample import Sample
 from pytest_ipload.stats.summary import Frame, summarise
+from pytest_ipload.units import format_count
 from pytest_ipload.verdict.evaluate import JudgedThreshold, Scope, evaluate, with_implied
 from pytest_ipload.verdict.result import (
     FailureSummary,
@@ -156,8 +157,10 @@ class Load:
         reasons = []
         if self.executor.record.shortage is not None:
             reasons.append(f"users not reached: {self.executor.record.shortage}")
-        for fault, seen in self.executor.measurements.faults.items():
-            reasons.append(f"fault of the load generator: {fault}, {seen.count} times: {seen.message}")
+        measured = self.executor.measurements
+        for fault, count in measured.faults.items():
+            times = f"{format_count(count)} {'time' if count == 1 else 'times'}"
+            reasons.append(f"fault of the load generator: {fault}, {times}: {measured.fault_messages[fault]}")
         return reasons
 
     def _health(self, frame: Frame) -> GeneratorHealth:
@@ -176,7 +179,7 @@ class Load:
             cpu_share=round(record.cpu_seconds / duration, 3) if duration > 0 else None,
             late_starts=record.late_starts,
             interrupted_iterations=record.interrupted,
-            faults={name: fault.count for name, fault in measured.faults.items()},
+            faults=dict(measured.faults),
             notes=notes,
         )
 

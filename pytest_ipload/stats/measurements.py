@@ -153,6 +153,8 @@ class Measurements:
         self.names_dropped = 0
         """Samples counted under ``OTHER_NAMES`` because there were too many names."""
         self.faults: dict[str, int] = {}
+        self.fault_messages: dict[str, str] = {}
+        """What the first fault of each name said."""
         self.seconds: dict[int, Second] = {}
         """By the second of the load (from 0, after ``origin_ns``) in which the request ended."""
         self.first_started_ns: int | None = None
@@ -171,6 +173,7 @@ class Measurements:
             if outcome == FAULT:
                 fault = sample.fault or UNNAMED_FAULT
                 self.faults[fault] = self.faults.get(fault, 0) + 1
+                self.fault_messages.setdefault(fault, sample.problem.message if sample.problem else "")
                 continue
             if kind == REQUEST:
                 self._add_to_timeline(started_ns, latency_ns, outcome)
@@ -199,6 +202,7 @@ class Measurements:
             self._second(number).merge(second)
         for fault, count in other.faults.items():
             self.faults[fault] = self.faults.get(fault, 0) + count
+        self.fault_messages = {**other.fault_messages, **self.fault_messages}
         self.warmup_requests += other.warmup_requests
         self.warmup_iterations += other.warmup_iterations
         self.names_dropped += other.names_dropped
@@ -263,7 +267,7 @@ class Measurements:
         return {
             **plain,
             "planned": self.planned,
-            "faults": dict(self.faults),
+            "faults": {fault: [count, self.fault_messages[fault]] for fault, count in self.faults.items()},
             "seconds": [[number, second.to_plain()] for number, second in self.seconds.items()],
             "series": [[list(key), series.to_plain()] for key, series in self._series.items()],
         }
@@ -281,10 +285,12 @@ class Measurements:
         first, last = measured.first_started_ns, measured.last_ended_ns
         if (first is None) != (last is None) or (first is not None and last is not None and first > last):
             raise ValueError("measurements: first_started_ns and last_ended_ns contradict each other")
-        for fault, count in fields["faults"].items():
-            if type(fault) is not str:
-                raise ValueError(f"measurements faults: expected names, got {fault!r}")
+        for fault, pair in fields["faults"].items():
+            count, message = _plain_pair(pair, "measurements faults")
+            if type(fault) is not str or type(message) is not str:
+                raise ValueError(f"measurements faults: expected names and messages, got {fault!r} and {message!r}")
             measured.faults[fault] = plain_int(count, "measurements faults", low=1)
+            measured.fault_messages[fault] = message
         for number, second in map(_plain_pair, plain_list(fields["seconds"], "measurements seconds")):
             if plain_int(number, "second", low=None) in measured.seconds:
                 raise ValueError(f"measurements seconds: {number} comes twice")
@@ -375,10 +381,10 @@ def _merged(histograms: Iterable[Histogram | None]) -> Histogram:
     return result
 
 
-def _plain_pair(value: object) -> tuple[Any, Any]:
-    pair = plain_list(value, "measurements")
+def _plain_pair(value: object, what: str = "measurements") -> tuple[Any, Any]:
+    pair = plain_list(value, what)
     if len(pair) != 2:
-        raise ValueError(f"measurements: expected pairs, got a list of {len(pair)}")
+        raise ValueError(f"{what}: expected pairs, got a list of {len(pair)}")
     return pair[0], pair[1]
 
 

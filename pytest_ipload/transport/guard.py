@@ -116,7 +116,7 @@ def _host_of(url: str) -> str | IPAddress | None:
 
 def _canonical(host: str) -> str | IPAddress:
     """An address, or a name in lower case and ASCII without its trailing dot. Raises ValueError."""
-    text = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
+    text = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -61,3 +63,18 @@ def make_session(samples: list[Sample]) -> Iterator[Callable[..., LoadSession]]:
 @pytest.fixture
 def session(make_session: Callable[..., LoadSession]) -> LoadSession:
     return make_session()
+
+
+@pytest.fixture
+def full_listener() -> Iterator[int]:
+    """A port that does not answer: its queue of connections is full, so Linux drops what else comes."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address = listener.getsockname()
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(address)
+        yield address[1]

@@ -84,7 +84,7 @@ def test_a_wrong_ca_is_rejected(
 def test_a_wrong_host_name_is_rejected(make_session: MakeSession, certificates: Certificates) -> None:
     with (
         RecordingServer(tls=certificates.server_context("elsewhere.test")) as server,
-        pytest.raises(requests.exceptions.SSLError, match="doesn't match|not valid for|IP address mismatch"),
+        pytest.raises(requests.exceptions.SSLError, match=r"not valid for|IP address mismatch"),
     ):
         make_session().get(server.url(), verify=certificates.ca)
 
@@ -117,9 +117,11 @@ def test_without_verification_there_is_the_usual_warning(
 ) -> None:
     with pytest.warns(InsecureRequestWarning, match=r"127\.0\.0\.1"):
         assert make_session().get(tls_server.url(), verify=False).ok
-    with RecordingServer(tls=certificates.server_context("elsewhere.test")) as other:
-        with pytest.warns(InsecureRequestWarning):
-            assert make_session().get(other.url(), verify=False).ok
+    with (
+        RecordingServer(tls=certificates.server_context("elsewhere.test")) as other,
+        pytest.warns(InsecureRequestWarning),
+    ):
+        assert make_session().get(other.url(), verify=False).ok
 
 
 @pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")

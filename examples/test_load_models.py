@@ -1,0 +1,38 @@
+"""How long a load lasts, and how fast its users go."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_ipload import LoadSession
+
+
+@pytest.mark.ipload(users=10, iterations=3)
+def test_iterations_of_each_user(ipload_session: LoadSession) -> None:
+    assert ipload_session.get("/whoami").ok
+
+
+@pytest.mark.ipload(users=10, total_iterations=25)
+def test_iterations_shared_by_all_users(ipload_session: LoadSession) -> None:
+    assert ipload_session.get("/whoami").ok
+
+
+@pytest.mark.ipload(users=10, duration="1s", ramp_up="500ms", ramp_down="500ms")
+def test_users_come_and_go_evenly(ipload_session: LoadSession) -> None:
+    assert ipload_session.get("/slow?ms=10").ok
+
+
+@pytest.mark.ipload(users=10, iterations=5, think_time="10ms-50ms")
+def test_users_think_between_iterations(ipload_session: LoadSession) -> None:
+    assert ipload_session.get("/whoami").ok
+
+
+@pytest.mark.ipload(users=10, iterations=3, pacing="500ms")
+def test_iterations_start_no_faster_than_the_pacing(ipload_session: LoadSession) -> None:
+    assert ipload_session.get("/slow?ms=10").ok
+
+
+@pytest.mark.ipload(users=10, duration="1s", warmup="300ms", think_time="50ms")
+@pytest.mark.ipload_threshold("p95 < 2s")
+def test_what_happens_in_the_warmup_is_not_judged(ipload_session: LoadSession) -> None:
+    assert ipload_session.get("/whoami").ok

@@ -1,0 +1,121 @@
+"""The import arrows of the package: data flows one way, and what must stay light or pure does."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import pytest_ipload
+
+PACKAGE = Path(pytest_ipload.__file__).parent
+
+# A room may import from the rooms below it and from those on its own level that are listed with it.
+LEVELS = (
+    ("errors", "units", "places"),
+    ("addresses", "stats"),
+    ("transport", "load"),
+    ("verdict",),
+    ("distributed", "options"),
+    ("fixtures", "markers", "state", "runner", "loadtest", "preflight", "report", "plugin"),
+)
+LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
+APART = frozenset({"addresses", "stats", "transport", "load"})
+"""Rooms on one level that do not know of each other."""
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        yield ".".join(parts).removesuffix(".__init__"), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports(tree: ast.AST, *, top_level_only: bool = False) -> Iterator[str]:
+    """The modules that a module imports; imports for a type checker only are no imports."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif not (top_level_only and isinstance(node, (ast.FunctionDef, ast.ClassDef))):
+            yield from imports(node, top_level_only=top_level_only)
+
+
+ALL = dict(modules())
+
+
+def test_every_room_has_its_place() -> None:
+    rooms = {room_of(name) for name in ALL} - {""}
+    assert rooms == set(LEVEL_OF)
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if room_of(name)])
+def test_imports_go_down(name: str) -> None:
+    room = room_of(name)
+    for imported in imports(ALL[name]):
+        target = room_of(imported) if imported.startswith("pytest_ipload.") else ""
+        if target not in LEVEL_OF or target == room:
+            continue
+        same_level = LEVEL_OF[target] == LEVEL_OF[room] and not {room, target} <= APART
+        assert LEVEL_OF[target] < LEVEL_OF[room] or same_level, f"{name} imports {imported}"
+
+
+def test_modules_do_not_import_each_other_in_a_circle() -> None:
+    graph = {
+        name: {
+            target
+            for imported in imports(tree, top_level_only=True)
+            for target in (imported, imported.rpartition(".")[0])
+            if target in ALL and target not in (name, "pytest_ipload")
+        }
+        for name, tree in ALL.items()
+    }
+    while graph:
+        leaves = {name for name, targets in graph.items() if not targets & set(graph)}
+        assert leaves, f"a circle among {sorted(graph)}"
+        graph = {name: targets for name, targets in graph.items() if name not in leaves}
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if room_of(name) == "load"])
+def test_the_load_room_knows_neither_pytest_nor_http(name: str) -> None:
+    assert not {imported.split(".")[0] for imported in imports(ALL[name])} & {"pytest", "_pytest", "requests", "urllib3"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(name for name in ALL if room_of(name) == "stats"),
+        "pytest_ipload.verdict.expression",
+        "pytest_ipload.load.schedule",
+        "pytest_ipload.addresses.spec",
+    ],
+)
+def test_pure_modules_use_no_network_no_clock_and_no_threads(name: str) -> None:
+    impure = {"socket", "ssl", "time", "threading", "subprocess", "requests", "urllib3", "pytest"}
+    assert not {imported.split(".")[0] for imported in imports(ALL[name])} & impure
+
+
+def test_nothing_is_unpickled_or_evaluated() -> None:
+    for name, tree in ALL.items():
+        used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        assert not used & {"eval", "exec", "pickle", "marshal", "shelve"}, name
+        assert not {imported.split(".")[0] for imported in imports(tree)} & {"pickle", "marshal", "shelve"}, name
+
+
+def test_the_plugin_alone_imports_nothing_that_takes_time() -> None:
+    code = "import sys, pytest; import pytest_ipload.plugin; print(*sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    heavy = {"requests", "urllib3", "tabulate", "ssl", "hypothesis", "xdist", "multiprocessing"}
+    assert not heavy & set(loaded)
+    ours = {name for name in loaded if name.startswith("pytest_ipload.")}
+    assert not ours & {"pytest_ipload.runner", "pytest_ipload.loadtest", "pytest_ipload.load.executor"}

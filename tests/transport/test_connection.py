@@ -1,0 +1,398 @@
+"""Bind before connect: the right source, or an error that says what is wrong with it."""
+
+from __future__ import annotations
+
+import errno
+import resource
+import socket
+import struct
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import requests
+import urllib3.connection
+from support.http_server import RecordingServer
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+
+from pytest_ipload.errors import (
+    SourceAddressError,
+    SourceFamilyMismatch,
+    SourceNotLocal,
+    SourceNotUsable,
+    SourcePortsExhausted,
+)
+from pytest_ipload.stats.sample import Sample
+from pytest_ipload.transport import connection
+from pytest_ipload.transport.binding import Binding
+from pytest_ipload.transport.connection import (
+    OpenFilesExhausted,
+    SourceHTTPConnection,
+    SourceHTTPSConnection,
+    _Attempt,
+)
+from pytest_ipload.transport.session import LoadSession
+
+MakeSession = Callable[..., LoadSession]
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's loopback network and socket options")
+IP_LOCAL_PORT_RANGE = 51  # Linux 6.3
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this host has no ::1")
+
+
+def reason_of(error: requests.exceptions.ConnectionError) -> Exception:
+    """What urllib3 said, below the exception that requests made of it."""
+    reason = error.args[0].reason
+    assert isinstance(reason, Exception)
+    return reason
+
+
+def failure(session: LoadSession, url: str, **kwargs: Any) -> Exception:
+    with pytest.raises(requests.exceptions.ConnectionError) as raised:
+        session.get(url, **kwargs)
+    return reason_of(raised.value)
+
+
+@pytest.fixture
+def closed_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+    return port
+
+
+@linux_only
+def test_the_server_sees_the_source_address_and_so_does_the_reply(
+    make_session: MakeSession, server: RecordingServer
+) -> None:
+    for source in ("127.0.0.5", "127.0.0.6"):
+        response = make_session(source).get(server.url())
+        assert response.source_address == source
+    assert server.peers == ["127.0.0.5", "127.0.0.6"]
+
+
+@needs_ipv6
+def test_an_ipv6_source_works(make_session: MakeSession) -> None:
+    with RecordingServer("::1") as server:
+        assert make_session("::1").get(server.url()).source_address == "::1"
+        assert server.peers == ["::1"]
+
+
+@linux_only
+@needs_ipv6
+def test_of_two_sources_the_one_of_the_destinations_family_is_used(make_session: MakeSession) -> None:
+    session = make_session(["127.0.0.7", "::1"])
+    with RecordingServer("::1") as v6, RecordingServer() as v4:
+        assert session.get(v6.url()).source_address == "::1"
+        assert session.get(v4.url()).source_address == "127.0.0.7"
+    assert session.source_address == "127.0.0.7"
+
+
+@linux_only
+def test_a_name_is_looked_up_in_the_sources_family(make_session: MakeSession, server: RecordingServer) -> None:
+    assert make_session("127.0.0.5").get(server.url(host="localhost")).source_address == "127.0.0.5"
+
+
+def test_without_a_source_nothing_is_bound(
+    make_session: MakeSession, server: RecordingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "bind_source", lambda *args: pytest.fail("bound"))
+    assert make_session().get(server.url()).source_address == "127.0.0.1"
+
+
+@linux_only
+def test_the_port_is_left_to_connect(
+    make_session: MakeSession, server: RecordingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """IP_BIND_ADDRESS_NO_PORT: a port chosen by bind() would serve one target only and starve other programs."""
+    bound: list[tuple[str, int]] = []
+    original = socket.socket.connect
+
+    def seen(self: socket.socket, address: Any) -> None:
+        bound.append(self.getsockname()[:2])
+        original(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", seen)
+    make_session("127.0.0.5").get(server.url())
+    assert bound == [("127.0.0.5", 0)]
+
+
+@pytest.mark.parametrize("source", [None, "127.0.0.1"])
+def test_urllib3_still_calls_the_private_method_that_is_overridden(
+    make_session: MakeSession, server: RecordingServer, source: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If this fails, urllib3 opens sockets in another way: sources would be bound without ports left to connect."""
+    for kind in (urllib3.connection.HTTPConnection, urllib3.connection.HTTPSConnection):
+        assert callable(kind._new_conn)
+    for kind in (SourceHTTPConnection, SourceHTTPSConnection):
+        called = kind("127.0.0.1", server.port, binding=Binding())
+        monkeypatch.setattr(kind, "_new_conn", lambda self: (_ for _ in ()).throw(LookupError("called")))
+        with pytest.raises(LookupError, match="called"):
+            called.connect()
+        monkeypatch.undo()
+    assert SourceHTTPConnection("name.", binding=Binding())._dns_host == "name."
+    assert make_session(source).get(server.url()).source_address is not None  # through http.client's response_class
+
+
+def test_a_source_that_is_not_on_this_host_says_so(make_session: MakeSession, server: RecordingServer) -> None:
+    reason = failure(make_session("203.0.113.7"), server.url())
+    assert isinstance(reason, SourceNotLocal)
+    assert (
+        "source address 203.0.113.7 is not an address of this host (bind: EADDRNOTAVAIL); "
+        "add it with 'ip addr add 203.0.113.7/32 dev lo' or remove it from the IP pool"
+    ) in str(reason)
+
+
+@needs_ipv6
+def test_an_ipv4_source_to_an_ipv6_target_is_no_name_error(make_session: MakeSession) -> None:
+    with RecordingServer("::1") as server:
+        reason = failure(make_session("127.0.0.5"), server.url())
+    assert isinstance(reason, SourceFamilyMismatch)
+    assert (
+        "source 127.0.0.5 is IPv4 but '::1' has only IPv6 addresses (::1); "
+        "add an IPv6 source to the pool or use a target name with an IPv4 address"
+    ) in str(reason)
+
+
+def test_a_name_with_only_ipv6_addresses_is_no_name_error(
+    make_session: MakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lookup(host: str, port: int, family: int = 0, kind: int = 0) -> list[Any]:
+        if family == socket.AF_INET:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("2001:db8::5", port, 0, 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    reason = failure(make_session("127.0.0.5"), "http://v6only.test/")
+    assert isinstance(reason, SourceFamilyMismatch)
+    assert (
+        "source 127.0.0.5 is IPv4 but 'v6only.test' has only IPv6 addresses (2001:db8::5); "
+        "add an IPv6 source to the pool or use a target name with an IPv4 address"
+    ) in str(reason)
+
+
+@pytest.mark.parametrize("source", [None, "127.0.0.1"])
+def test_a_name_that_does_not_exist_is_a_name_error(
+    make_session: MakeSession, source: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lookup(*args: Any) -> list[Any]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    assert isinstance(failure(make_session(source), "http://nowhere.test/"), NameResolutionError)
+
+
+@needs_ipv6
+def test_a_refused_ipv6_connection_is_no_name_error(make_session: MakeSession, closed_port: int) -> None:
+    reason = failure(make_session("::1"), f"http://localhost:{closed_port}/")
+    if isinstance(reason, SourceFamilyMismatch):  # localhost is IPv4 only here
+        reason = failure(make_session("::1"), f"http://[::1]:{closed_port}/")
+    assert "Connection refused" in str(reason)
+
+
+@linux_only
+def test_a_broadcast_source_is_refused_although_it_can_be_bound(
+    make_session: MakeSession, server: RecordingServer
+) -> None:
+    reason = failure(make_session("127.255.255.255"), server.url())
+    assert isinstance(reason, SourceNotUsable)
+    assert (
+        "source address 127.255.255.255 is a broadcast or multicast address: "
+        "the kernel used 127.0.0.1 instead; remove it from the pool"
+    ) in str(reason)
+    assert server.hits == []
+
+
+@pytest.fixture
+def two_ports(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Sockets of this test may only use two local ports."""
+    with socket.socket() as probe:
+        try:
+            probe.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, struct.pack("I", 40001 << 16 | 40000))
+        except OSError:
+            pytest.skip("needs IP_LOCAL_PORT_RANGE (Linux 6.3)")
+    option = (socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, struct.pack("I", 40001 << 16 | 40000))
+    monkeypatch.setattr(SourceHTTPConnection, "socket_options", property(lambda self: [option], lambda self, v: None))
+    return
+
+
+@linux_only
+@pytest.mark.usefixtures("two_ports")
+def test_errno_99_of_connect_means_that_ports_ran_out(
+    make_session: MakeSession, server: RecordingServer, samples: list[Sample]
+) -> None:
+    session = make_session("127.0.0.23")
+    held = [session.get(server.url("/half/length"), stream=True) for _ in range(2)]
+    reason = failure(session, server.url())
+    assert isinstance(reason, SourcePortsExhausted)
+    low, high = connection._PORT_RANGE.read_text().split()
+    assert (
+        f"no free local port left for source 127.0.0.23 -> 127.0.0.1:{server.port} (connect: EADDRNOTAVAIL; "
+        f"range {low}-{high}); add source addresses, keep connections alive, or widen net.ipv4.ip_local_port_range"
+    ) in str(reason)
+    assert samples[-1].fault == "ports-exhausted"
+    for response in held:
+        response.close()
+
+
+@linux_only
+def test_a_silent_network_names_source_and_return_route(make_session: MakeSession, full_listener: int) -> None:
+    with pytest.raises(requests.exceptions.ConnectTimeout) as raised:
+        make_session("127.0.0.5").get(f"http://127.0.0.1:{full_listener}/", timeout=0.1)
+    assert (
+        "Connection to 127.0.0.1 from source 127.0.0.5 timed out (connect timeout=0.1); "
+        "no SYN-ACK came back: is there a return route to 127.0.0.5?"
+    ) in str(reason_of(raised.value))
+
+
+@linux_only
+def test_without_a_source_the_texts_are_those_of_urllib3(
+    make_session: MakeSession, full_listener: int, closed_port: int
+) -> None:
+    for port in (full_listener, closed_port):
+        texts = []
+        for session in (make_session(), requests.Session()):
+            session.trust_env = False
+            with session, pytest.raises(requests.exceptions.ConnectionError) as raised:
+                session.get(f"http://127.0.0.1:{port}/", timeout=0.1)
+            texts.append((type(raised.value), str(raised.value).replace("SourceHTTP", "HTTP")))
+        assert texts[0] == texts[1]
+
+
+DESTINATION = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.77.0.2", 18080))
+DESTINATION_6 = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("fd00::2", 18080, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("source", "step", "code", "kind", "text"),
+    [
+        ("10.0.0.7", "bind", errno.EADDRNOTAVAIL, SourceNotLocal, "add it with 'ip addr add 10.0.0.7/32 dev lo'"),
+        ("10.0.0.7", "bind", errno.EADDRINUSE, SourcePortsExhausted, "-> 10.77.0.2:18080 (bind: EADDRINUSE"),
+        ("10.0.0.7", "bind", errno.EACCES, SourceAddressError, "source address 10.0.0.7 cannot be bound"),
+        ("10.0.0.7", "connect", errno.EADDRNOTAVAIL, SourcePortsExhausted, "(connect: EADDRNOTAVAIL"),
+        (None, "connect", errno.EADDRNOTAVAIL, SourcePortsExhausted, "for this host's own address -> 10.77.0.2:18080"),
+        (
+            "127.0.0.5",
+            "connect",
+            errno.EINVAL,
+            SourceNotUsable,
+            "source address 127.0.0.5 is a loopback address and can only reach this host, not 10.77.0.2",
+        ),
+        ("10.0.0.7", "connect", errno.EINVAL, NewConnectionError, "from source 10.0.0.7 to 10.77.0.2"),
+        ("10.0.0.7", "connect", errno.ECONNREFUSED, NewConnectionError, "from source 10.0.0.7 to 10.77.0.2"),
+        ("10.0.0.7", "connect", errno.ETIMEDOUT, ConnectTimeoutError, "is there a return route to 10.0.0.7?"),
+        (None, "connect", errno.ENETUNREACH, NewConnectionError, "Failed to establish a new connection: "),
+        (None, "socket", errno.EMFILE, OpenFilesExhausted, "too many open files"),
+        ("10.0.0.7", "socket", errno.ENFILE, OpenFilesExhausted, "too many open files"),
+    ],
+)
+def test_an_errno_is_explained_by_the_step_that_met_it(
+    source: str | None, step: str, code: int, kind: type[Exception], text: str
+) -> None:
+    attempt = _Attempt(SourceHTTPConnection("shop.test", 18080, binding=Binding()), source, DESTINATION)
+    attempt.step = step
+    error = OSError(code, "what the system says")
+    explained = attempt.explain(error)
+    assert type(explained) is kind
+    assert text in str(explained)
+    assert explained.__cause__ is error
+
+
+def test_ipv6_texts_have_brackets_and_128_bits_and_no_ipv6_at_all_is_no_port_shortage() -> None:
+    conn = SourceHTTPConnection("shop.test", 18080, binding=Binding())
+    attempt = _Attempt(conn, "fd00::7", DESTINATION_6)
+    attempt.step = "connect"
+    assert "-> [fd00::2]:18080" in str(attempt.explain(OSError(errno.EADDRNOTAVAIL, "")))
+    attempt.step = "bind"
+    assert "fd00::7/128" in str(attempt.explain(OSError(errno.EADDRNOTAVAIL, "")))
+    unbound = _Attempt(conn, None, DESTINATION_6)
+    unbound.step = "connect"
+    assert type(unbound.explain(OSError(errno.EADDRNOTAVAIL, ""))) is NewConnectionError
+
+
+def test_where_the_port_range_cannot_be_read_nothing_is_said_about_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    monkeypatch.setattr(connection, "_PORT_RANGE", tmp_path / "absent")
+    attempt = _Attempt(SourceHTTPConnection("shop.test", 18080, binding=Binding()), "10.0.0.7", DESTINATION)
+    attempt.step = "connect"
+    assert "(connect: EADDRNOTAVAIL);" in str(attempt.explain(OSError(errno.EADDRNOTAVAIL, "")))
+
+
+def answer_with(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) -> None:
+    infos = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args: infos)
+
+
+@linux_only
+def test_a_refused_address_is_followed_by_the_next(
+    make_session: MakeSession, server: RecordingServer, closed_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer_with(monkeypatch, ("127.0.0.1", closed_port), ("127.0.0.1", server.port))
+    assert make_session("127.0.0.5").get("http://two.test/").source_address == "127.0.0.5"
+
+
+def test_a_source_that_cannot_be_bound_is_not_tried_again(
+    make_session: MakeSession, closed_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer_with(monkeypatch, ("127.0.0.1", closed_port), ("127.0.0.2", closed_port))
+    made = []
+    original = connection.bind_source
+    monkeypatch.setattr(connection, "bind_source", lambda *args: (made.append(1), original(*args)))
+    assert isinstance(failure(make_session("203.0.113.7"), "http://two.test/"), SourceNotLocal)
+    assert len(made) == 1
+
+
+def test_the_own_sides_fault_is_not_hidden_by_a_later_refusal(
+    make_session: MakeSession, closed_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer_with(monkeypatch, ("127.0.0.1", 1), ("127.0.0.1", closed_port))
+    original = socket.socket.connect
+
+    def connect(self: socket.socket, address: Any) -> None:
+        if address[1] == 1:
+            raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+        original(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    assert isinstance(failure(make_session("127.0.0.1"), "http://two.test/"), SourcePortsExhausted)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs resource limits")
+def test_too_many_open_files_are_a_fault_of_the_own_side(
+    make_session: MakeSession, server: RecordingServer, samples: list[Sample]
+) -> None:
+    session = make_session()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket() as last:
+        lowest_free = last.fileno()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+    try:
+        reason = failure(session, server.url())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert isinstance(reason, OpenFilesExhausted)
+    assert (samples[0].outcome, samples[0].fault) == ("fault", "files-exhausted")
+
+
+def test_a_label_that_is_too_long_is_an_error_as_in_urllib3() -> None:
+    with pytest.raises(urllib3.exceptions.LocationParseError, match="label empty or too long"):
+        SourceHTTPConnection("x" * 70 + ".test", binding=Binding()).connect()
+
+
+def test_socket_options_are_kept(make_session: MakeSession, server: RecordingServer) -> None:
+    conn = SourceHTTPConnection("127.0.0.1", server.port, binding=Binding(("127.0.0.1",)))
+    conn.connect()
+    assert conn.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    conn.close()
