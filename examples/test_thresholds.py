@@ -8,7 +8,7 @@ from pytest_ipload import LoadSession, VirtualUser
 from pytest_ipload.load.user import Iteration
 
 
-@pytest.mark.ipload(users=10, iterations=10)
+@pytest.mark.ipload(users=10, iterations=5)
 @pytest.mark.ipload_threshold("p95 < 2s", "p95{GET /bytes/*} < 2s", "max{POST /echo} < 10s")
 def test_by_request_name(ipload_session: LoadSession) -> None:
     assert ipload_session.get("/bytes/10").ok

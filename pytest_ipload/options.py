@@ -13,14 +13,20 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
-from pytest_ipload.units import parse_duration, parse_span
+from pytest_ipload.units import format_setting, parse_duration, parse_span
 
 COMMAND_LINE, MARKER, INI, DEFAULT = "command line", "marker", "ini", "default"
 
 Parser = Callable[[Any], Any]
+
+_LONGEST = 365 * 24 * 3600.0
+"""A year. Far above it the system's own calls refuse a time, in the midst of the load."""
+_WHOLE_OR_TEXT: Any = int | str if pytest.version_tuple >= (9, 2) else "string"
+"""The type of ini keys for whole numbers: TOML tables of pytest's own (``[tool.pytest]``) have such numbers."""
 
 
 def _count(value: Any) -> int:
@@ -42,13 +48,21 @@ def _whole(value: Any) -> int:
     return value
 
 
-def _seconds(value: Any) -> float:
+def _seconds(value: Any, example: str = "1m30s") -> float:
     """A duration text, or (from Python only) a number of seconds."""
     if isinstance(value, str):
-        return parse_duration(value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
-        raise ValueError(f"{value!r} is not a duration; give seconds as a number from 0 on, or a text such as '1m30s'")
-    return float(value)
+        return _not_too_long(parse_duration(value), value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+        raise ValueError(
+            f"{value!r} is not a duration; give seconds as a number from 0 on, or a text such as {example!r}"
+        )
+    return float(_not_too_long(value, value))
+
+
+def _not_too_long(seconds: float, given: Any) -> float:
+    if seconds > _LONGEST:
+        raise ValueError(f"{given!r} is too long; the longest duration is {format_setting(_LONGEST)}")
+    return seconds
 
 
 def _positive_seconds(value: Any) -> float:
@@ -60,8 +74,9 @@ def _positive_seconds(value: Any) -> float:
 
 def _span(value: Any) -> tuple[float, float]:
     if isinstance(value, str):
-        return parse_span(value)
-    seconds = _seconds(value)
+        low, high = parse_span(value)
+        return low, _not_too_long(high, value)
+    seconds = _seconds(value, example="100ms-300ms")
     return seconds, seconds
 
 
@@ -73,8 +88,12 @@ def _text(value: Any) -> str:
 
 def _url(value: Any) -> str:
     text = _text(value)
-    scheme, separator, rest = text.partition("://")
-    if scheme.lower() not in ("http", "https") or not separator or not rest.strip("/"):
+    try:
+        parts = urlsplit(text)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of an unclosed [ or of a port that is no number
+        known = False
+    if not known:
         raise ValueError(f"{value!r} is not a URL; write it as in http://127.0.0.1:8000")
     return text
 
@@ -179,6 +198,7 @@ BY_KEY: Mapping[str, Setting] = {setting.key: setting for setting in SETTINGS}
 PLANNED_MARKER_KEYS = frozenset(
     {"stages", "arrival_rate", "max_users", "max_rate", "ip_wait", "fallback_pool", "arrivals", "suppress_health_check"}
 )
+PLANNED_METRICS = frozenset({"dropped_iterations"})
 PLANNED_THRESHOLD_KEYS = frozenset({"abort_on_fail", "delay", "window", "confidence"})
 PLANNED_OPTIONS: Mapping[str, str | int] = {  # the option, and its nargs as argparse has it
     "--ipload-stages": 1, "--ipload-arrival-rate": 1, "--ipload-max-rate": 1, "--ipload-strict": 0,
@@ -207,7 +227,8 @@ def add_options(parser: pytest.Parser) -> None:
                 setting.flag, dest=setting.dest, metavar=setting.metavar, type=_argument(setting), help=setting.help
             )
         if setting.ini:
-            parser.addini(setting.dest, setting.help, type="string", default=None)
+            ini_type = _WHOLE_OR_TEXT if setting.parse is _count else "string"
+            parser.addini(setting.dest, setting.help, type=ini_type, default=None)
     group.addoption(
         "--ipload-threshold",
         dest="ipload_threshold",
@@ -268,8 +289,8 @@ class SessionSettings:
 
     @property
     def need_preflight(self) -> bool:
-        """Whether the command line asks for something that can be checked before anything is collected."""
-        return bool(self.thresholds or "pool" in self.command_line or "pool" in self.ini or self.value("users"))
+        """Whether they ask for something of this machine, which can be checked before anything is collected."""
+        return self.value("pool") is not None or self.value("users") is not None
 
     def value(self, key: str) -> Any:
         """A setting of the session, from the command line or else the ini file; None where neither gives it."""
@@ -283,20 +304,67 @@ def session_settings(config: pytest.Config) -> SessionSettings:
         value = config.getoption(setting.dest) if setting.option else None
         if value is not None:
             command_line[setting.key] = value
-        text = config.getini(setting.dest) if setting.ini else None
-        if text is not None:
-            try:
-                ini[setting.key] = setting.parse(text)
-            except ValueError as error:
-                raise pytest.UsageError(f"ini key {setting.dest}: {error}") from None
-    for key in PLANNED_INI:
-        if config.getini(key) is not None:
-            raise pytest.UsageError(f"ini key {key}: not supported yet")
-    thresholds = (*config.getini("ipload_thresholds"), *(config.getoption("ipload_threshold") or ()))
-    hosts = (*config.getini("ipload_allowed_hosts"), *(config.getoption("ipload_allow_host") or ()))
+        given = _ini_value(config, setting.dest) if setting.ini else None
+        if given is not None:
+            ini[setting.key] = _checked(setting.parse, given, f"ini key {setting.dest}")
+    if planned := next((key for key in PLANNED_INI if _is_given(config, key)), None):
+        raise pytest.UsageError(f"ini key {planned}: not supported yet")
     if config.getoption("ipload_only") and config.getoption("ipload_skip"):
         raise pytest.UsageError("--ipload-only and --ipload-skip together select nothing; give one of them")
-    return SessionSettings(command_line, ini, thresholds, hosts, bool(config.getoption("ipload_disable")))
+    return SessionSettings(
+        command_line,
+        ini,
+        thresholds=_all_given(config, "ipload_thresholds", "--ipload-threshold", _threshold),
+        allowed_hosts=_all_given(config, "ipload_allowed_hosts", "--ipload-allow-host", _host),
+        disabled=bool(config.getoption("ipload_disable")),
+    )
+
+
+def _ini_value(config: pytest.Config, key: str) -> Any:
+    """The value of an ini key; pytest's own complaint about its type names the key."""
+    try:
+        return config.getini(key)
+    except TypeError as error:  # of pytest 9.0 and 9.1; later ones raise a UsageError themselves
+        raise pytest.UsageError(str(error)) from None
+
+
+def _is_given(config: pytest.Config, key: str) -> bool:
+    try:
+        return config.getini(key) is not None
+    except (TypeError, pytest.UsageError):  # it is there, as a number or a list of a TOML table
+        return True
+
+
+def _checked(parse: Parser, given: Any, place: str) -> Any:
+    try:
+        return parse(given)
+    except ValueError as error:
+        raise pytest.UsageError(f"{place}: {error}") from None
+
+
+def _all_given(config: pytest.Config, key: str, flag: str, parse: Parser) -> tuple[str, ...]:
+    """What an ini key and an option of many values have together."""
+    options = config.getoption(flag.removeprefix("--").replace("-", "_")) or ()
+    return (
+        *(_checked(parse, text, f"ini key {key}") for text in _ini_value(config, key)),
+        *(_checked(parse, text, flag) for text in options),
+    )
+
+
+def _threshold(text: Any) -> str:
+    from pytest_ipload.verdict.expression import Threshold
+
+    threshold = Threshold.parse(text)
+    if threshold.statistic in PLANNED_METRICS:
+        raise ValueError(f"threshold {text!r}: {threshold.statistic} is not supported yet")
+    return threshold.text
+
+
+def _host(pattern: str) -> str:
+    from pytest_ipload.transport.guard import AllowedHosts
+
+    AllowedHosts([pattern])
+    return pattern
 
 
 def marker_settings(kwargs_nearest_first: Iterable[tuple[Mapping[str, Any], tuple[Any, ...]]]) -> dict[str, Any]:

@@ -13,29 +13,31 @@ whether ``5`` means seconds or milliseconds. All functions raise ``ValueError`` 
 
 from __future__ import annotations
 
-import math
 import re
+from decimal import Decimal
 
-_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
-_PART = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(us|ms|s|m|h)")
-_RATE = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*/\s*(s|m|h)")
-_PERCENT = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*%")
+# Decimal, so that 9ms is 0.009 and not the 0.009000000000000001 of 9 * 0.001.
+_SECONDS = {"h": Decimal(3600), "m": Decimal(60), "s": Decimal(1), "ms": Decimal("0.001"), "us": Decimal("0.000001")}
+_NUMBER = r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
+_PART = re.compile(rf"{_NUMBER}(us|ms|s|m|h)")
+_RATE = re.compile(rf"{_NUMBER}\s*/\s*(s|m|h)")
+_PERCENT = re.compile(rf"{_NUMBER}\s*%")
 _DURATION_HELP = "a duration has a number and a unit, as in 500us, 20ms, 1.5s, 2m, 1h or 1m30s"
 
 
 def parse_duration(text: str) -> float:
     """Seconds of a duration text such as ``1m30s``."""
     stripped = text.strip()
-    seconds, position, last_unit = 0.0, 0, math.inf
+    seconds, position, last_unit = Decimal(), 0, Decimal("Infinity")
     for match in _PART.finditer(stripped):
         unit = _SECONDS[match[2]]
         if match.start() != position or unit >= last_unit:
             break
-        seconds += float(match[1]) * unit
+        seconds += Decimal(match[1]) * unit
         position, last_unit = match.end(), unit
     if not stripped or position != len(stripped):
         raise ValueError(f"{text!r} is not a duration; {_DURATION_HELP}")
-    return seconds
+    return float(seconds)
 
 
 def parse_span(text: str) -> tuple[float, float]:
@@ -53,7 +55,7 @@ def parse_rate(text: str) -> float:
     match = _RATE.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not a rate; a rate is a number per unit of time, as in 100/s or 30/m")
-    return float(match[1]) / _SECONDS[match[2]]
+    return float(Decimal(match[1]) / _SECONDS[match[2]])
 
 
 def parse_percent(text: str) -> float:
@@ -61,7 +63,7 @@ def parse_percent(text: str) -> float:
     match = _PERCENT.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not a percentage; write it as in 1% or 0.5%")
-    return float(match[1]) / 100
+    return float(Decimal(match[1]) / 100)
 
 
 def format_duration(seconds: float) -> str:
@@ -82,14 +84,14 @@ def format_duration(seconds: float) -> str:
 
 
 def format_setting(seconds: float) -> str:
-    """A duration as a setting is written, so that it parses back to the same value: ``1m30s``, ``250ms``."""
+    """A duration as a setting is written, so that it parses back to the same value: ``90s``, ``2h``, ``250ms``."""
     if seconds == 0:
         return "0s"
-    for unit in ("h", "m", "s", "ms", "us"):
-        number = round(seconds / _SECONDS[unit], 9)
-        if number >= 1 and (number == int(number) or unit in ("s", "ms", "us")):
-            return f"{number:.15g}{unit}"
-    return f"{seconds / 1e-6:.15g}us"
+    exact = Decimal(repr(seconds))
+    for unit, size in _SECONDS.items():
+        if exact >= size and (size <= 1 or exact % size == 0):
+            break
+    return f"{(exact / size).normalize():f}{unit}"
 
 
 def format_count(number: int) -> str:
@@ -98,12 +100,11 @@ def format_count(number: int) -> str:
 
 
 def format_percent(fraction: float) -> str:
-    """A fraction as a percentage with up to three significant digits, but never rounded to 0 or 100 by accident."""
-    percent = fraction * 100
-    text = f"{percent:.3g}"
-    if (text == "0" and percent > 0) or (text == "100" and percent < 100):
-        text = f"{percent:.6g}"
-    return f"{text} %"
+    """A fraction as a percentage with three significant digits, or more where it would seem to be all of 100."""
+    percent, digits = fraction * 100, 3
+    while percent < 100 and digits < 17 and float(f"{percent:.{digits}g}") >= 100:
+        digits += 1
+    return f"{Decimal(f'{percent:.{digits}g}'):f} %"  # a Decimal's f shows no more digits than it has
 
 
 def _short(value: float) -> str:

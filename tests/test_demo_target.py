@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import importlib.util
 import json
 import os
 import signal
@@ -15,20 +14,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from support.demo import EXAMPLES, demo_target
 
-SCRIPT = Path(__file__).parents[1] / "examples" / "demo_target.py"
-
-if TYPE_CHECKING:
-    from examples import demo_target
-else:  # the examples are no installed package
-    _spec = importlib.util.spec_from_file_location("demo_target", SCRIPT)
-    demo_target = sys.modules["demo_target"] = importlib.util.module_from_spec(_spec)
-    _spec.loader.exec_module(demo_target)
+SCRIPT = EXAMPLES / "demo_target.py"
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the whole of 127.0.0.0/8 as its own")
 

@@ -39,7 +39,7 @@ class Expectation:
         for item in items:
             if isinstance(item, str) and item in _STATUS_CLASSES:
                 statuses.update(_STATUS_CLASSES[item])
-            elif isinstance(item, int) and not isinstance(item, bool) and 100 <= item <= 599:
+            elif isinstance(item, int) and 100 <= item <= 599:
                 statuses.add(item)
             elif isinstance(item, type) and issubclass(item, Exception):
                 exceptions.append(item)

@@ -75,7 +75,7 @@ class SourceHTTPConnection(HTTPConnection):
     # tests/transport/test_connection.py notices when urllib3 does not call it any more.
     def _new_conn(self) -> socket.socket:
         hop = self.binding.thread.hop or Hop()
-        hop.fault = None
+        hop.fault = None  # of an attempt before this one, if the adapter retries
         started = perf_counter_ns()
         try:
             sock = self._dial(hop)

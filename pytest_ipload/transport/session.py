@@ -226,15 +226,10 @@ class LoadSession(requests.Session):
         if call is None or yield_requests:
             yield from redirects
             return
-        while True:
-            call.awaits_send = True  # what follows the redirect belongs to the call, what a hook sends does not
-            try:
-                response = next(redirects)
-            except StopIteration:
-                return
-            finally:
-                call.awaits_send = False
+        call.awaits_send = True  # what follows a redirect belongs to the call; what a hook sends does not
+        for response in redirects:
             yield response
+            call.awaits_send = True
 
     def get(
         self, url: str | bytes, params: Any = None, *, name: str | None = None, expect: Expected = None, **kwargs: Any

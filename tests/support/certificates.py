@@ -26,6 +26,14 @@ class Certificates:
         self.client_in_one_file = str(folder / "client-both.pem")
         client.private_key_and_cert_chain_pem.write_to_path(self.client_in_one_file)
 
+    def server_files(self, *names: str) -> tuple[str, str]:
+        """A certificate for these names and its key, as files."""
+        issued = self._authority.issue_cert(*names)
+        certificate, key = self._folder / "server.pem", self._folder / "server.key"
+        certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+        issued.private_key_pem.write_to_path(str(key))
+        return str(certificate), str(key)
+
     def ca_directory(self) -> str | None:
         """A directory in OpenSSL's format (file names are hashes); None without the command openssl."""
         try:

@@ -159,6 +159,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def head(self, status: int, headers: dict[str, str]) -> None:
         self.send_response(status)
+        if self.close_connection:
+            headers = {"Connection": "close", **headers}
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()

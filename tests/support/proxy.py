@@ -16,6 +16,7 @@ class RecordingProxy(socketserver.ThreadingTCPServer):
 
     daemon_threads = False
     block_on_close = True
+    request_queue_size = 128
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)

@@ -95,6 +95,12 @@ def test_every_other_target_and_every_trick_is_refused(url: str) -> None:
         AllowedHosts(PATTERNS, "http://base.example/api").check(url)
 
 
+@pytest.mark.parametrize("number", range(20))
+def test_where_two_readers_of_a_url_disagree_it_is_refused(number: int) -> None:
+    with pytest.raises(TargetNotAllowed, match="names no clear host"):
+        AllowedHosts().check(f"http://evil{number}.example\\@127.0.0.1/")
+
+
 def test_the_refusal_names_the_host_and_the_option() -> None:
     with pytest.raises(TargetNotAllowed) as refused:
         AllowedHosts().check("https://user:pw@Shop.example.com:8443/cart?id=1")

@@ -1,0 +1,65 @@
+"""Fixtures for tests of whole runs."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from support.demo import running_target
+
+import pytest_ipload
+
+# pytester forgets the modules that a run in this process imported. The plugin imports late, so each run would get
+# copies of its own of requests and http.cookiejar, with classes that do not know each other.
+for _module in pkgutil.walk_packages(pytest_ipload.__path__, "pytest_ipload."):
+    importlib.import_module(_module.name)
+for _name in ("requests", "tabulate", "urllib3.contrib.socks", "http.cookiejar"):
+    try:
+        importlib.import_module(_name)
+    except ImportError:
+        continue  # an extra that is not installed
+
+
+OTHER_PLUGINS = ("anyio", "base_url", "locust", "randomly", "rerunfailures", "timeout")
+"""Plugins that may be installed here; the runs of the tests do without them unless a test is about one."""
+
+
+@pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """pytest's own, with only the plugins that this package needs."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(f"-p no:{name}" for name in OTHER_PLUGINS))
+    return pytester
+
+
+@pytest.fixture(scope="session")
+def demo_url() -> Iterator[str]:
+    """The URL of a demo target in a process of its own."""
+    with running_target() as target:
+        yield target.url
+
+
+def require_program(name: str, install: str) -> str:
+    """The path of a program that a test needs; without it the test is skipped, or fails where CI=true."""
+    path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if path is None:
+        message = f"{name} is missing; install it with '{install}'"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return path
+
+
+@pytest.fixture
+def nginx() -> str:
+    """The path of nginx."""
+    return require_program("nginx", "apt-get install nginx-light")
+
+
+@pytest.fixture
+def tinyproxy() -> str:
+    """The path of tinyproxy."""
+    return require_program("tinyproxy", "apt-get install tinyproxy-bin")

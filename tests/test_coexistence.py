@@ -1,0 +1,259 @@
+"""Living together: with xdist, with other plugins, and with suites that have no load test."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from xml.etree import ElementTree
+
+import pytest
+
+WHO_AM_I = """
+    import pytest
+
+    @pytest.mark.parametrize("number", range({tests}))
+    @pytest.mark.ipload(users=8, iterations=3, base_url={url!r})
+    def test_who(number, ipload_session, ipload_user, record_property):
+        reply = ipload_session.get("/whoami").json()
+        assert reply["address"] == ipload_user.source_address
+"""
+
+
+def requires(module: str) -> pytest.MarkDecorator:
+    """Other plugins are in the extra ``dev``; where CI=true they have to be there."""
+    missing = importlib.util.find_spec(module) is None and os.environ.get("CI") != "true"
+    return pytest.mark.skipif(missing, reason=f"{module} is missing; install it with pip install -e '.[dev]'")
+
+
+class TestXdist:
+    @requires("xdist")
+    def test_two_workers_never_use_the_same_source_address(self, pytester: pytest.Pytester, demo_url: str) -> None:
+        pytester.makepyfile(WHO_AM_I.format(url=demo_url, tests=6))
+        result = pytester.runpytest("-n2", "--ipload-pool=127.0.3.0/29", "--ipload-json=out.json")
+        result.assert_outcomes(passed=6)
+        tests = json.loads((pytester.path / "out.json").read_text())["tests"]
+        assert len(tests) == 6
+        shares = {tuple(sorted(row["source_address"] for row in test["by_source"])) for test in tests}
+        assert shares == {("127.0.3.1", "127.0.3.3", "127.0.3.5"), ("127.0.3.2", "127.0.3.4", "127.0.3.6")}
+
+    @requires("xdist")
+    def test_results_travel_to_the_one_report(self, pytester: pytest.Pytester, demo_url: str) -> None:
+        pytester.makepyfile(WHO_AM_I.format(url=demo_url, tests=3))
+        result = pytester.runpytest("-n2", "--junit-xml=out.xml", "--ipload-pool=127.0.3.0/29")
+        result.assert_outcomes(passed=3)
+        result.stdout.fnmatch_lines(["*= load tests =*", "*::test_who[[]*  PASSED"])
+        cases = list(ElementTree.parse(pytester.path / "out.xml").getroot().iter("testcase"))
+        verdicts = [each.get("value") for each in cases[0].iter("property") if each.get("name") == "ipload_verdict"]
+        assert (len(cases), verdicts) == (3, ["passed"])
+
+    @requires("xdist")
+    def test_more_workers_than_addresses_are_an_error(self, pytester: pytest.Pytester, demo_url: str) -> None:
+        pytester.makepyfile(WHO_AM_I.format(url=demo_url, tests=2))
+        result = pytester.runpytest("-n3", "--ipload-pool=127.0.3.1-127.0.3.2")
+        result.assert_outcomes(errors=2)
+        result.stdout.fnmatch_lines(["*2 addresses are too few for 3 shards*"])
+
+    @requires("xdist")
+    def test_a_worker_that_replaces_a_crashed_one_takes_over_its_share(
+        self, pytester: pytest.Pytester, demo_url: str
+    ) -> None:
+        pytester.makepyfile(
+            f"""
+            import os, pytest
+
+            @pytest.mark.parametrize("number", range(8))
+            @pytest.mark.ipload(users=4, base_url={demo_url!r})
+            def test_who(number, ipload_session, ipload_user):
+                if number == 1:
+                    os._exit(1)
+                assert ipload_session.get("/whoami").json()["address"] == ipload_user.source_address
+            """
+        )
+        result = pytester.runpytest_subprocess("-n2", "--ipload-pool=127.0.3.0/29", "--ipload-json=out.json")
+        result.assert_outcomes(passed=7, failed=1)
+        tests = json.loads((pytester.path / "out.json").read_text())["tests"]
+        shares = Counter(tuple(sorted(row["source_address"] for row in test["by_source"])) for test in tests)
+        assert set(shares) == {("127.0.3.1", "127.0.3.3", "127.0.3.5"), ("127.0.3.2", "127.0.3.4", "127.0.3.6")}
+
+    def test_the_plugin_works_without_xdist(self, pytester: pytest.Pytester) -> None:
+        pytester.makepyfile("def test_it(ipload_user): pass")
+        pytester.runpytest("-p", "no:xdist").assert_outcomes(passed=1)
+
+
+class TestOtherPlugins:
+    @requires("pytest_locust")
+    def test_locust(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, demo_url: str) -> None:
+        monkeypatch.delenv("PYTEST_ADDOPTS")
+        pytester.makepyfile(WHO_AM_I.format(url=demo_url, tests=1))
+        # locust's plugin imports gevent, which warns when ssl is there already.
+        result = pytester.runpytest_subprocess("--ipload-pool=127.0.3.0/29", "-p", "no:randomly", "-W", "ignore")
+        result.assert_outcomes(passed=1)
+        result.stdout.fnmatch_lines(["plugins:*locust*"])
+
+    @requires("pytest_timeout")
+    @pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="pytest-timeout interrupts by a signal on POSIX only")
+    def test_a_timeout_stops_the_load_and_leaves_no_user(self, pytester: pytest.Pytester) -> None:
+        pytester.makepyfile(
+            """
+            import threading, pytest
+
+            @pytest.mark.timeout(1, method="signal")
+            @pytest.mark.ipload(users=3, duration="60s", think_time="10ms")
+            def test_long(ipload_user):
+                pass
+
+            def test_after():
+                assert [t.name for t in threading.enumerate() if t.name.startswith("ipload-user")] == []
+            """
+        )
+        result = pytester.runpytest_subprocess("-p", "timeout", "-p", "no:randomly")
+        result.assert_outcomes(failed=1, passed=1)
+        result.stdout.fnmatch_lines(["*Timeout*1*s*", "invalid: the load was broken off by Failed"])
+
+    @requires("pytest_randomly")
+    def test_randomly_does_not_change_the_users_own_random_streams(
+        self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("PYTEST_ADDOPTS")
+        pytester.makepyfile(
+            test_r="""
+            import pytest
+
+            @pytest.mark.ipload(users=3)
+            def test_draw(ipload_user, record_property):
+                record_property(f"draw{ipload_user.index}", ipload_user.random.random())
+            """
+        )
+        draws = []
+        for seed in ("1", "2"):
+            result = pytester.runpytest_subprocess("-p", "no:locust", f"--randomly-seed={seed}", "--junit-xml=out.xml")
+            result.assert_outcomes(passed=1)
+            root = ElementTree.parse(pytester.path / "out.xml").getroot()
+            draws.append({p.get("name"): p.get("value") for p in root.iter("property") if "draw" in str(p.get("name"))})
+        assert len(draws[0]) == 3
+        assert draws[0] == draws[1]
+
+    @requires("pytest_rerunfailures")
+    def test_a_rerun_is_a_whole_load_and_its_result_replaces_the_first(
+        self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("PYTEST_ADDOPTS")
+        pytester.makepyfile(
+            """
+            import pytest
+
+            runs = []
+
+            @pytest.fixture
+            def run():
+                runs.append(1)
+                return len(runs)
+
+            @pytest.mark.flaky(reruns=1)
+            @pytest.mark.ipload(users=3, iterations=2)
+            def test_it(ipload_user, run):
+                with ipload_user.measure("X"):
+                    assert run == 2
+            """
+        )
+        result = pytester.runpytest_subprocess(
+            "-p", "no:locust", "-p", "no:randomly", "--junit-xml=out.xml", "--ipload-json=out.json"
+        )
+        result.assert_outcomes(passed=1)
+        assert result.parseoutcomes()["rerun"] == 1
+        (test,) = json.loads((pytester.path / "out.json").read_text())["tests"]
+        assert (test["verdict"], test["requests"], test["failed_requests"]) == ("passed", 6, 0)
+        names = [p.get("name") for p in ElementTree.parse(pytester.path / "out.xml").getroot().iter("property")]
+        assert names.count("ipload_verdict") == 1
+
+    @requires("pytest_base_url")
+    def test_the_base_url_of_pytest_base_url_is_used(
+        self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, demo_url: str
+    ) -> None:
+        monkeypatch.delenv("PYTEST_ADDOPTS")
+        pytester.makepyfile(
+            """
+            def test_it(ipload_session):
+                assert ipload_session.get("/whoami").ok
+            """
+        )
+        options = ["-p", "no:locust", "-p", "no:randomly", "--ipload-json=out.json"]
+        result = pytester.runpytest_subprocess(f"--base-url={demo_url}", *options)
+        result.assert_outcomes(passed=1)
+        (test,) = json.loads((pytester.path / "out.json").read_text())["tests"]
+        assert test["profile"]["origins"]["base_url"] == "base_url fixture"
+
+
+class TestSuitesWithoutLoadTests:
+    def test_they_see_nothing_of_the_plugin(self, pytester: pytest.Pytester) -> None:
+        pytester.makepyfile("def test_it(): pass")
+        result = pytester.runpytest("-v")
+        result.assert_outcomes(passed=1)
+        lines = [line for line in result.outlines if "ipload" in line and not line.startswith("plugins:")]
+        assert lines == []
+
+    def test_the_plugin_can_be_switched_off(self, pytester: pytest.Pytester) -> None:
+        pytester.makepyfile("def test_it(): pass")
+        pytester.runpytest_subprocess("-p", "no:ipload").assert_outcomes(passed=1)
+        result = pytester.runpytest_subprocess("-p", "no:ipload", "--ipload-users=3")
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+
+    def test_importing_the_plugin_loads_few_modules(self) -> None:
+        """The cost of being installed, counted in modules rather than in milliseconds of a busy machine."""
+        code = """if True:
+            import sys, pytest, argparse, difflib, zlib
+            before = set(sys.modules)
+            import pytest_ipload.plugin
+            print(*sorted(set(sys.modules) - before))
+        """
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        loaded = done.stdout.split()
+        assert len(loaded) <= 20, loaded
+
+
+class TestControlC:
+    def test_it_stops_the_load_at_once_and_prints_what_was_measured(self, pytester: pytest.Pytester) -> None:
+        pytester.makepyfile(
+            """
+            import pathlib, pytest
+
+            @pytest.fixture
+            def visitor(ipload_user):
+                yield ipload_user
+                with pathlib.Path("left").open("a") as file:
+                    file.write("x")
+
+            @pytest.mark.ipload(users=4, duration="60s", think_time="5ms")
+            def test_long(visitor):
+                with visitor.measure("VISIT"):
+                    pathlib.Path("started").touch()
+            """
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pytest", "--ipload-json=out.json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=pytester.path,
+        )
+        deadline = time.monotonic() + 30
+        while not (pytester.path / "started").exists() and time.monotonic() < deadline:
+            assert process.poll() is None
+            time.sleep(0.02)  # polls for a file of another process; there is no event to wait for
+        process.send_signal(signal.SIGINT)
+        sent = time.monotonic()
+        output, _ = process.communicate(timeout=30)
+        text = output.decode()
+        assert process.returncode == pytest.ExitCode.INTERRUPTED
+        assert "invalid: the load was broken off by KeyboardInterrupt" in text
+        assert "VISIT" in text
+        assert (pytester.path / "left").read_text() == "xxxx"
+        (test,) = json.loads((pytester.path / "out.json").read_text())["tests"]
+        assert test["verdict"] == "invalid"
+        assert test["requests"] > 0
+        assert time.monotonic() - sent < 10  # generous for a busy machine; the load itself lasts 60 s
