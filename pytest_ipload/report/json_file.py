@@ -6,13 +6,10 @@ import json
 import os
 import platform
 import sys
-import warnings
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 SCHEMA = 1
 _PACKAGES = ("pytest", "pytest-ipload", "pytest-xdist", "requests", "urllib3")
@@ -37,10 +34,7 @@ def _version(package: str) -> str | None:
 
 
 def write_json(path: Path, results: Sequence[dict[str, Any]]) -> None:
-    """Write the report; a file that cannot be written is a warning, the verdicts stand without it."""
+    """Write the report, with the folders above it. Raises OSError if the file cannot be written."""
     report = {"schema": SCHEMA, "environment": environment(), "tests": list(results)}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        warnings.warn(pytest.PytestWarning(f"--ipload-json: {path} cannot be written: {error}"), stacklevel=2)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")

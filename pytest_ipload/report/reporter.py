@@ -26,22 +26,38 @@ class Reporter:
         self._json_path = None if path is None else Path(path).absolute()
         if self._json_path is not None and self._json_path.is_dir():
             raise pytest.UsageError(f"--ipload-json: {path} is a directory; give the path of a file")
+        self._json_problem: OSError | None = None
+        self._outcomes: dict[tuple[str, str], str] = {}
+        """What pytest made of each test with results: ``passed``, ``failed`` or ``xfailed``."""
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Keep the results that came with the report of a test."""
         results = getattr(report, REPORT_KEY, None)
         if results:
-            state_of(self._config).results[report.nodeid, getattr(report, "worker_id", "")] = results
+            test = report.nodeid, getattr(report, "worker_id", "")
+            state_of(self._config).results[test] = results
+            self._outcomes[test] = "xfailed" if report.skipped and hasattr(report, "wasxfail") else report.outcome
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
-        """Print a block for each load."""
-        results = state_of(self._config).all_results()
-        if results:
+        """Print a block for each load; with ``-q`` only those of tests that failed."""
+        verbosity = self._config.get_verbosity()
+        shown = []
+        for test, results in state_of(self._config).results.items():
+            outcome = self._outcomes.get(test, "failed")  # one that was broken off has no report
+            if verbosity >= 0 or outcome == "failed":
+                shown += [(result, outcome == "xfailed") for result in results]
+        if shown:
             from pytest_ipload.report.terminal import print_results
 
-            print_results(terminalreporter, results, self._config.get_verbosity())
-        if self._json_path is not None and self._config.get_verbosity() >= 0:
-            terminalreporter.write_line(f"ipload results: {self._json_path}")
+            print_results(terminalreporter, shown, verbosity, self._config.get_terminal_writer().fullwidth)
+        self._print_json_path(terminalreporter, verbosity)
+
+    def _print_json_path(self, terminal: TerminalReporter, verbosity: int) -> None:
+        if self._json_problem is not None:
+            # Not a Python warning: ``-W error`` would make the end of the session crash.
+            terminal.write_line(f"--ipload-json: not written: {self._json_problem}", yellow=True)
+        elif self._json_path is not None and verbosity >= 0 and not self._config.option.collectonly:
+            terminal.write_line(f"ipload results: {self._json_path}")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
@@ -50,4 +66,7 @@ class Reporter:
             return
         from pytest_ipload.report.json_file import write_json
 
-        write_json(self._json_path, state_of(self._config).all_results())
+        try:
+            write_json(self._json_path, state_of(self._config).all_results())
+        except OSError as error:
+            self._json_problem = error

@@ -6,12 +6,13 @@ left out of ``as_dict``.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from pytest_ipload.stats.histogram import Histogram
-from pytest_ipload.stats.measurements import Measurements
+from pytest_ipload.stats.measurements import Measurements, Second
 from pytest_ipload.stats.sample import FAILED, ITERATION, OK, REQUEST, SETUP, STEP
 
 _MS = 1_000_000
@@ -242,13 +243,15 @@ def _step(measured: Measurements, name: str) -> StepStats:
 
 
 def _timeline(measured: Measurements, frame: Frame) -> list[TimelinePoint]:
+    """All seconds up to the last one with a request; those in which none ended are what a stalled target looks like."""
+    seconds = max(measured.seconds, default=-1) + 1
     points = []
-    for second, row in sorted(measured.seconds.items()):
-        begin = frame.origin_ns + second * _SECOND
+    for second, users in enumerate(_users_by_second(frame.lifetimes, frame.origin_ns, seconds)):
+        row = measured.seconds.get(second) or Second()
         points.append(
             TimelinePoint(
                 t_s=second,
-                users=_most_at_once(frame.lifetimes, begin, begin + _SECOND),
+                users=users,
                 requests=row.requests,
                 failed_requests=row.failed_requests,
                 p50_ms=_ms(row.latency.quantile(0.5)),
@@ -258,17 +261,18 @@ def _timeline(measured: Measurements, frame: Frame) -> list[TimelinePoint]:
     return points
 
 
-def _most_at_once(lifetimes: Sequence[tuple[int, int]], begin: int, end: int) -> int:
-    """The largest number of lifetimes that overlap at one moment between ``begin`` and ``end``."""
-    changes = []
-    for start, stop in lifetimes:
-        if start < end and stop >= begin:
-            changes += [(max(start, begin), 1), (stop, -1)]
-    most = now = 0
-    for _, change in sorted(changes, key=lambda item: (item[0], -item[1])):
-        now += change
-        most = max(most, now)
-    return most
+def _users_by_second(lifetimes: Sequence[tuple[int, int]], origin_ns: int, seconds: int) -> list[int]:
+    """The largest number of lifetimes that overlap at one moment of each second."""
+    # At the same moment they come before they leave: a life without length counts too.
+    changes = deque(sorted([(start, -1) for start, _ in lifetimes] + [(stop, 1) for _, stop in lifetimes]))
+    users, now = [], 0
+    for second in range(seconds):
+        most = now
+        while changes and changes[0][0] < origin_ns + (second + 1) * _SECOND:
+            now -= changes.popleft()[1]
+            most = max(most, now)
+        users.append(most)
+    return users
 
 
 def _ms(nanoseconds: float | None) -> float | None:

@@ -17,6 +17,7 @@ from pytest_ipload.verdict.expression import Threshold
 FAIL, WARN = "fail", "warn"
 
 _NS = 1e-9
+_NEGLIGIBLE = 1e-9  # a nanosecond: below it a difference is one of arithmetic
 _MS = 1e3  # milliseconds in a second: reports carry durations in milliseconds
 _IMPLIED = Threshold.parse("error_rate == 0%")
 _SPEAKS_OF_ERRORS = frozenset({"error_rate", "request_error_rate", "errors"})
@@ -105,6 +106,8 @@ def _measure(threshold: Threshold, measured: Measurements, scope: Scope) -> _Mea
         return _duration(threshold, measured)
     where = _where(threshold)
     requests = measured.count(REQUEST, **where)
+    # No reply with a certain status is a result: what is counted from are all requests.
+    looked_at = measured.count(REQUEST) if "status" in where else requests
     iterations = measured.count(ITERATION)
     failed_iterations = measured.count(ITERATION, outcome=FAILED)
     match threshold.statistic:
@@ -113,13 +116,13 @@ def _measure(threshold: Threshold, measured: Measurements, scope: Scope) -> _Mea
         case "request_error_rate":
             return _share(measured.count(REQUEST, outcome=FAILED, **where), requests, "requests")
         case "requests":
-            return _Measured(requests, requests, "requests")
+            return _Measured(requests, looked_at, "requests")
         case "iterations":
             return _Measured(iterations, iterations, "iterations")
         case "errors":
             return _Measured(failed_iterations, iterations, "iterations", part=failed_iterations)
         case "rps":
-            return _Measured(per_second(requests, scope.seconds), requests, "requests")
+            return _Measured(per_second(requests, scope.seconds), looked_at, "requests")
         case "iterations_per_second":
             return _Measured(per_second(iterations, scope.seconds), iterations, "iterations")
         case "ip_pool_usage":
@@ -198,7 +201,15 @@ def _message(threshold: Threshold, value: _Measured, measured: Measurements) -> 
         if (interval := _interval(*value.ci)) is not None:
             notes.append(f"95 % CI {interval}")
     noted = f" ({', '.join(notes)})" if notes else ""
-    return f"{threshold.metric} {threshold.format(number)}, limit {threshold.limit_text}{noted}"
+    return f"{threshold.metric} {_shown(threshold, number)}, limit {threshold.limit_text}{noted}"
+
+
+def _shown(threshold: Threshold, number: float) -> str:
+    """The value; one that looks like the limit when it is rounded, but differs, says by how much."""
+    text, difference = threshold.format(number), number - threshold.limit
+    if text != threshold.format(threshold.limit) or abs(difference) < _NEGLIGIBLE:
+        return text
+    return f"{text} ({threshold.format(abs(difference))} {'more' if difference > 0 else 'less'})"
 
 
 def _no_samples(threshold: Threshold, measured: Measurements) -> str:
