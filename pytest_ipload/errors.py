@@ -7,6 +7,8 @@
     ├── PoolError                  a pool that cannot be read or cannot be used
     ├── TargetNotAllowed           a request to a host that nobody allowed
     ├── GeneratorLimitError        this process may not open enough files or start enough threads
+    ├── OpenFilesExhausted         (also urllib3's NewConnectionError) no socket could be made
+    ├── LoadEnded                  (in transport.binding; also requests' ConnectionError) the load is over
     └── SourceAddressError         (also urllib3's NewConnectionError) the own side of a connection failed
         ├── SourceNotLocal
         ├── SourcePortsExhausted
@@ -79,3 +81,12 @@ class SourceNotUsable(SourceAddressError):
     """The kernel accepts the address, but does not use it as the source of this connection."""
 
     fault = "source-not-usable"
+
+
+class OpenFilesExhausted(IploadError, NewConnectionError):
+    """No socket could be made, because this process or system has too many open files."""
+
+    fault = "files-exhausted"
+
+    def __init__(self, conn: Any, message: str) -> None:
+        NewConnectionError.__init__(self, conn, message)

@@ -88,7 +88,12 @@ def test_modules_do_not_import_each_other_in_a_circle() -> None:
 
 @pytest.mark.parametrize("name", [name for name in ALL if room_of(name) == "load"])
 def test_the_load_room_knows_neither_pytest_nor_http(name: str) -> None:
-    assert not {imported.split(".")[0] for imported in imports(ALL[name])} & {"pytest", "_pytest", "requests", "urllib3"}
+    assert not {imported.split(".")[0] for imported in imports(ALL[name])} & {
+        "pytest",
+        "_pytest",
+        "requests",
+        "urllib3",
+    }
 
 
 @pytest.mark.parametrize(

@@ -383,9 +383,7 @@ class TestFixturesOfAnIteration:
 
 class TestSharedFixtures:
     @pytest.mark.parametrize("scope", ["session", "package", "module", "class", "function"])
-    def test_set_up_once_before_the_users_and_torn_down_after_them(
-        self, pytester: pytest.Pytester, scope: str
-    ) -> None:
+    def test_set_up_once_before_the_users_and_torn_down_after_them(self, pytester: pytest.Pytester, scope: str) -> None:
         run = whole_run(
             pytester,
             f"""
@@ -909,9 +907,7 @@ class TestRequest:
             ]
         assert run.all.count("open") == run.all.count("close") == 1
 
-    def test_getfixturevalue_of_a_name_that_is_not_known_is_pytests_own_error(
-        self, pytester: pytest.Pytester
-    ) -> None:
+    def test_getfixturevalue_of_a_name_that_is_not_known_is_pytests_own_error(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
             pytester,
             """

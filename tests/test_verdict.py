@@ -181,13 +181,13 @@ class TestFailedIterations:
         pytester.makepyfile(test_f=FAILING_TEST.format(more=""))
         result = pytester.runpytest("--ipload-users=1", "--ipload-iterations=1")
         result.assert_outcomes(failed=1)
-        result.stdout.fnmatch_lines([">       assert ipload_user.index == expected", "FAILED *::test_it - assert 0 == 1"])
+        result.stdout.fnmatch_lines(
+            [">       assert ipload_user.index == expected", "FAILED *::test_it - assert 0 == 1"]
+        )
 
 
 class TestInvalid:
-    def test_a_fault_of_the_generator_is_invalid_and_no_request(
-        self, pytester: pytest.Pytester, demo_url: str
-    ) -> None:
+    def test_a_fault_of_the_generator_is_invalid_and_no_request(self, pytester: pytest.Pytester, demo_url: str) -> None:
         pytester.makepyfile(
             test_g=f"""
             import pytest

@@ -8,9 +8,10 @@ from pytest_ipload.errors import IploadError
 from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.loadtest import load_settings, load_thresholds
 from pytest_ipload.markers import is_load_test
+from pytest_ipload.report.text import counted
 from pytest_ipload.runner import profile_of
 from pytest_ipload.state import SessionState, state_of
-from pytest_ipload.units import format_count, format_setting
+from pytest_ipload.units import format_setting
 
 
 def print_plans(session: pytest.Session) -> None:
@@ -32,8 +33,10 @@ def plan_of(item: pytest.Item, state: SessionState) -> str:
         addresses = state.pools.get(profile.pool).size
     except IploadError as error:
         return f"error: {error}"
-    source = f"{format_count(addresses)} source addresses" if profile.pool else "source address chosen by the system"
-    parts = [_origin(profile, "users", f"{format_count(profile.users)} users"), *_times(profile), source]
+    source = "source address chosen by the system"
+    if profile.pool is not None:
+        source = _origin(profile, "pool", counted(addresses, "source address"))
+    parts = [_origin(profile, "users", counted(profile.users, "user")), *_times(profile), source]
     if profile.base_url is not None:
         parts.append(_origin(profile, "base_url", profile.base_url))
     if thresholds:
@@ -52,11 +55,10 @@ def _times(profile: LoadProfile) -> list[str]:
         if getattr(profile, key)
     ]
     if profile.total_iterations is not None:
-        parts.append(
-            _origin(profile, "total_iterations", f"{format_count(profile.total_iterations)} iterations in all")
-        )
+        text = f"{counted(profile.total_iterations, 'iteration')} in all"
+        parts.append(_origin(profile, "total_iterations", text))
     if profile.iterations_per_user is not None:
-        text = f"{format_count(profile.iterations_per_user)} iterations per user"
+        text = f"{counted(profile.iterations_per_user, 'iteration')} per user"
         parts.append(_origin(profile, "iterations", text))
     return parts
 

@@ -5,148 +5,167 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pytest_ipload.report.text import counted, printable, shorten
 from pytest_ipload.units import format_count, format_duration, format_percent
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter  # pytest exports this type from 9.2 on only
 
+Result = Mapping[str, Any]
+
 _MS = 1e-3
 _MAX_ROWS = 20
+_MAX_FAILURES = 3
+_NARROWEST_NAME = 12
+_BETWEEN_COLUMNS = 2
 _COLOURS = {"passed": "green", "failed": "red", "invalid": "yellow"}
 
 
-def print_results(terminal: TerminalReporter, results: Sequence[Mapping[str, Any]], verbosity: int) -> None:
-    """Print all blocks; with ``-q`` only those of loads that did not pass."""
-    shown = [result for result in results if verbosity >= 0 or result["verdict"] != "passed"]
-    if not shown:
-        return
+def print_results(
+    terminal: TerminalReporter, results: Sequence[tuple[Result, bool]], verbosity: int, width: int
+) -> None:
+    """Print a block for each result; the second of each pair says whether pytest expected it to fail."""
+    terminal.ensure_newline()
     terminal.section("load tests")
-    for number, result in enumerate(shown):
+    for number, (result, is_expected) in enumerate(results):
         if number:
             terminal.write_line("")
         verdict = result["verdict"]
-        terminal.write(f"{result['nodeid']}  ")
-        terminal.write_line(verdict.upper(), **{_COLOURS[verdict]: True, "bold": True})
-        for line in block(result, verbosity):
+        terminal.write(f"{printable(result['nodeid'])}  ")
+        terminal.write(verdict.upper(), **{_COLOURS[verdict]: True, "bold": True})
+        terminal.write(" (xfail)\n" if is_expected else "\n")
+        for line in block(result, verbosity, width):
             terminal.write_line(line)
 
 
-def block(result: Mapping[str, Any], verbosity: int = 0) -> list[str]:
-    """The lines below the test's name."""
+def block(result: Result, verbosity: int = 0, width: int = 80) -> list[str]:
+    """The lines below the test's name. With a verbosity above 0 nothing is shortened or left out."""
     lines = [_headline(result)]
     if result["verdict"] == "invalid":
-        lines.append(f"invalid: {result['reason']}")
-    if result["by_name"]:
-        lines += ["", *_request_table(result, verbosity).splitlines()]
-    if result["steps"]:
-        lines += ["", *_step_table(result).splitlines()]
-    if result["thresholds"]:
-        lines += ["", *(_threshold_line(threshold) for threshold in result["thresholds"])]
-    lines += [line for line in (_sources_line(result), _setup_line(result), _generator_line(result)) if line]
-    return lines
+        lines.append(f"invalid: {printable(result['reason'])}")
+    lines += _request_table(result, verbosity, width)
+    lines += _step_table(result, verbosity, width)
+    lines += [_threshold_line(threshold) for threshold in result["thresholds"]]
+    lines += _failure_lines(result, verbosity)
+    return lines + [line for line in (_sources_line(result), _setup_line(result), _generator_line(result)) if line]
 
 
-def _headline(result: Mapping[str, Any]) -> str:
+def _headline(result: Result) -> str:
+    failed = result["failed_iterations"]
     parts = [
-        f"{format_count(result['users'])} {_plural('user', result['users'])}",
+        counted(result["users"], "user"),
         format_duration(result["duration_s"]),
-        f"{format_count(result['iterations'])} {_plural('iteration', result['iterations'])}"
-        f" ({format_count(result['failed_iterations'])} failed)",
+        counted(result["iterations"], "iteration") + (f" ({format_count(failed)} failed)" if failed else ""),
     ]
     if "warmup_iterations" in result:
-        parts.append(f"warm-up of {format_count(result['warmup_iterations'])} iterations not judged")
-    if "response_time" in result and result["response_time"]["count"]:
-        parts.append(f"response time p95 {_time(result['response_time'].get('p95_ms'))}")
+        parts.append(f"warm-up of {counted(result['warmup_iterations'], 'iteration')} not judged")
     return ", ".join(parts)
 
 
-def _request_table(result: Mapping[str, Any], verbosity: int) -> str:
+def _request_table(result: Result, verbosity: int, width: int) -> list[str]:
     rows = [*result["by_name"]]
-    hidden = 0
-    if verbosity <= 0 and len(rows) > _MAX_ROWS:
-        rows.sort(key=lambda row: -row["requests"])
-        hidden, rows = len(rows) - _MAX_ROWS, rows[:_MAX_ROWS]
-    if len(result["by_name"]) != 1:
+    if not rows:
+        return []
+    hidden = len(rows) - _MAX_ROWS if verbosity <= 0 else 0
+    if hidden > 0:
+        rows = sorted(rows, key=lambda row: -row["requests"])[:_MAX_ROWS]
+    if len(result["by_name"]) > 1:
         rows.append({**result, "name": "all requests"})
-    table = _table(
-        ["request", "requests", "rps", "errors", "p50", "p95", "p99", "max"],
+    cells = [
         [
-            [
-                row["name"],
-                format_count(row["requests"]),
-                f"{row['rps']:.1f}",
-                format_count(row["failed_requests"]),
-                *_times(row["latency"]),
-            ]
-            for row in rows
-        ],
-    )
-    return table + (f"\n({hidden} more request names; -v shows all)" if hidden else "")
+            row["name"],
+            format_count(row["requests"]),
+            _rate(row["rps"]),
+            format_count(row["failed_requests"]),
+            *_times(row["latency"]),
+        ]
+        for row in rows
+    ]
+    if "response_time" in result:
+        cells.append(["response time", "", "", "", *_times(result["response_time"])])
+    lines = _table(["request", "requests", "rps", "errors", "p50", "p95", "p99", "max"], cells, verbosity, width)
+    return [*lines, f"({counted(hidden, 'more request name')}; -v shows all)"] if hidden > 0 else lines
 
 
-def _step_table(result: Mapping[str, Any]) -> str:
-    return _table(
-        ["step", "count", "", "errors", "p50", "p95", "p99", "max"],
-        [
-            [step["name"], format_count(step["count"]), "", format_count(step["failed"]), *_times(step["latency"])]
-            for step in result["steps"]
-        ],
-    )
+def _step_table(result: Result, verbosity: int, width: int) -> list[str]:
+    cells = [
+        [step["name"], format_count(step["count"]), format_count(step["failed"]), *_times(step["latency"])]
+        for step in result["steps"]
+    ]
+    return _table(["step", "count", "errors", "p50", "p95", "p99", "max"], cells, verbosity, width) if cells else []
 
 
-def _table(headers: list[str], rows: list[list[str]]) -> str:
+def _table(headers: list[str], rows: list[list[str]], verbosity: int, width: int) -> list[str]:
+    """The lines of a table of numbers, the first column being names; they are shortened to make it fit."""
     from tabulate import tabulate
 
-    return tabulate(rows, headers, tablefmt="simple", disable_numparse=True, colalign=("left", *["right"] * 7))
+    others = sum(_BETWEEN_COLUMNS + max(map(len, column)) for column in list(zip(headers, *rows, strict=True))[1:])
+    room = max(_NARROWEST_NAME, width - others)
+    names = [printable(row[0]) for row in rows]
+    if verbosity <= 0:
+        names = [shorten(name, room) for name in names]
+    cells = [headers, *([name, *row[1:]] for name, row in zip(names, rows, strict=True))]
+    # "plain" and a rule of our own: with headers tabulate makes the columns wider than they need to be.
+    head, *lines = tabulate(
+        cells, tablefmt="plain", disable_numparse=True, colalign=("left", *["right"] * (len(headers) - 1))
+    ).splitlines()
+    return [head, "-" * len(head), *lines]
 
 
 def _times(latency: Mapping[str, Any]) -> list[str]:
-    return [_time(latency.get(f"{name}_ms")) for name in ("p50", "p95", "p99", "max")]
+    found = [latency.get(f"{name}_ms") for name in ("p50", "p95", "p99", "max")]
+    return ["-" if milliseconds is None else format_duration(milliseconds * _MS) for milliseconds in found]
 
 
-def _time(milliseconds: float | None) -> str:
-    return "-" if milliseconds is None else format_duration(milliseconds * _MS)
+def _rate(per_second: float) -> str:
+    return format_count(round(per_second)) if per_second >= 99.95 else f"{per_second:.3g}"
 
 
 def _threshold_line(threshold: Mapping[str, Any]) -> str:
     word = "ok  " if threshold["passed"] else ("warn" if threshold["severity"] == "warn" else "FAIL")
-    return f"{word}  {threshold['expression']}: {threshold['message']}"
+    return f"{word}  {printable(threshold['message'])}"
 
 
-def _sources_line(result: Mapping[str, Any]) -> str:
+def _failure_lines(result: Result, verbosity: int) -> list[str]:
+    """What failed, the most frequent first: also of a test that passed because some failures are allowed."""
+    groups = result["failures"]
+    shown = groups if verbosity > 0 else groups[:_MAX_FAILURES]
+    lines = []
+    for group in shown:
+        place = f" at {group['location']}" if group["location"] else ""
+        lines.append(printable(f"failed: {format_count(group['count'])} x {group['type']}{place}: {group['message']}"))
+    hidden = len(groups) - len(shown)
+    return [*lines, f"({counted(hidden, 'more kind')} of failures; -v shows all)"] if hidden else lines
+
+
+def _sources_line(result: Result) -> str:
     used = [row for row in result["by_source"] if row["connections"] or row["requests"]]
     if not used:
         return ""
     addresses = [row["source_address"] for row in used]
-    shown = ", ".join(addresses[:4]) + (
-        f" ... {addresses[-1]}" if len(addresses) > 5 else ", ".join(["", *addresses[4:]])
-    )
-    requests = [row["requests"] for row in used]
+    if len(addresses) > 4:
+        addresses = [*addresses[:2], "...", addresses[-1]]
+    requests = sorted(row["requests"] for row in used)
+    each = format_count(requests[0])
+    if requests[-1] != requests[0]:
+        each += f" to {format_count(requests[-1])}"
     return (
-        f"sources: {format_count(len(used))} {_plural('address', len(used))} ({shown}), "
-        f"{format_count(sum(row['connections'] for row in used))} connections, "
-        f"{format_count(min(requests))} to {format_count(max(requests))} requests each"
+        f"sources: {counted(len(used), 'address')} ({', '.join(addresses)}), {each} requests each, "
+        f"{counted(sum(row['connections'] for row in used), 'connection')}"
     )
 
 
-def _setup_line(result: Mapping[str, Any]) -> str:
+def _setup_line(result: Result) -> str:
     rows = result.get("setup", ())
     if not rows:
         return ""
     requests, failed = (sum(row[key] for row in rows) for key in ("requests", "failed_requests"))
-    return (
-        f"set-up and tear-down of users: {format_count(requests)} requests, {format_count(failed)} failed (not judged)"
-    )
+    return f"set-up and tear-down of users: {counted(requests, 'request')}, {format_count(failed)} failed (not judged)"
 
 
-def _generator_line(result: Mapping[str, Any]) -> str:
+def _generator_line(result: Result) -> str:
     generator = result["generator"]
-    state = "healthy" if generator["healthy"] else "; ".join(generator["notes"])
+    notes = [printable(note) for note in generator["notes"] if note not in result["reason"]]
+    state = "healthy" if generator["healthy"] else "; ".join(notes) or "not healthy, see above"
     cpu = f", {format_percent(generator['cpu_share'])} of a processor core" if "cpu_share" in generator else ""
     return f"generator: {state}{cpu}"
-
-
-def _plural(word: str, number: int) -> str:
-    if number == 1:
-        return word
-    return word + ("es" if word.endswith("s") else "s")

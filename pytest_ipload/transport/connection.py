@@ -21,7 +21,7 @@ from urllib3.util.connection import allowed_gai_family
 
 from pytest_ipload.addresses.binding import bind_source
 from pytest_ipload.errors import (
-    IploadError,
+    OpenFilesExhausted,
     SourceAddressError,
     SourceFamilyMismatch,
     SourceNotLocal,
@@ -33,15 +33,6 @@ from pytest_ipload.transport.binding import Binding, Hop, ThreadState
 _PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
-
-
-class OpenFilesExhausted(IploadError, NewConnectionError):
-    """No socket could be made, because this process or system has too many open files."""
-
-    fault = "files-exhausted"
-
-    def __init__(self, conn: Any, message: str) -> None:
-        NewConnectionError.__init__(self, conn, message)
 
 
 class _TimedReply(http.client.HTTPResponse):

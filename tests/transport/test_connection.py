@@ -18,6 +18,7 @@ from urllib3.exceptions import NameResolutionError
 
 from pytest_ipload.addresses.binding import bind_source
 from pytest_ipload.errors import (
+    OpenFilesExhausted,
     SourceFamilyMismatch,
     SourceNotLocal,
     SourceNotUsable,
@@ -27,7 +28,6 @@ from pytest_ipload.stats.sample import Sample
 from pytest_ipload.transport import connection
 from pytest_ipload.transport.binding import Binding
 from pytest_ipload.transport.connection import (
-    OpenFilesExhausted,
     SourceHTTPConnection,
     SourceHTTPSConnection,
 )

@@ -10,6 +10,7 @@ import pytest
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from pytest_ipload.errors import (
+    OpenFilesExhausted,
     SourceAddressError,
     SourceNotLocal,
     SourceNotUsable,
@@ -18,7 +19,6 @@ from pytest_ipload.errors import (
 from pytest_ipload.transport import connection
 from pytest_ipload.transport.binding import Binding
 from pytest_ipload.transport.connection import (
-    OpenFilesExhausted,
     SourceHTTPConnection,
     _Attempt,
 )
