@@ -177,7 +177,10 @@ class Executor:
     def _turn(self) -> None:
         """Start who is due, fold what was measured, interrupt who is overdue; then wait for the next thing."""
         now = self._clock()
-        if self._run_of_users.ended_by is not None or any(seat.setup_error for seat in self._seats):
+        if self._run_of_users.ended_by is not None:
+            self.stop()
+            self._hurry = True  # nobody will judge what the others are doing
+        elif any(seat.setup_error for seat in self._seats):
             self.stop()
         if self._pending:
             self._start_due((now - self.record.origin_ns) / _SECOND)
@@ -274,47 +277,53 @@ class Executor:
 
     def _live(self, seat: Seat) -> None:
         """A user's whole life, in its own thread."""
-        life = self._make_life(seat.user)
         try:
-            if self._set_up_user(seat, life) and self._gate.wait() and not self._stop.is_set():
+            life = self._set_up_user(seat)
+            if life is not None and self._gate.wait() and not self._stop.is_set():
                 seat.phase = Phase.ITERATIONS
                 seat.began_ns = self._clock()
                 self._run_of_users.iterate(seat, life)
         except IterationInterrupted:
             pass  # it arrived between two lines of ours, just after the body: the user leaves
         finally:
-            self._tear_down_user(seat, life)
+            self._tear_down_user(seat)
 
-    def _set_up_user(self, seat: Seat, life: Life) -> bool:
+    def _set_up_user(self, seat: Seat) -> Life | None:
+        """The user's life, set up; None if that failed."""
         try:
-            life.set_up()
+            seat.life = self._make_life(seat.user)
+            seat.life.set_up()
         except BaseException as error:  # pytest's outcomes are no Exceptions
             seat.setup_error = error
-            return False
+            return None
         finally:
             seat.settle()
             with self._changed:
                 seat.phase = Phase.READY
                 self._changed.notify_all()
-        return True
+        return seat.life
 
-    def _tear_down_user(self, seat: Seat, life: Life) -> None:
+    def _tear_down_user(self, seat: Seat) -> None:
         ended = self._clock()
         seat.phase = Phase.TEAR_DOWN
         seat.teardown_since_ns = ended
         try:
-            life.tear_down()
+            if seat.life is not None:
+                seat.life.tear_down()
         except BaseException as error:
             seat.teardown_error = error
         seat.settle(final=True)
-        seat.user.close()
+        try:
+            seat.user.close()
+            self._user_left(seat.user)
+        except Exception as error:
+            seat.teardown_error = seat.teardown_error or error
         seat.recorder.flush()
-        self._user_left(seat.user)
         with self._changed:
             if seat.began_ns is not None:
                 self.record.lifetimes.append((seat.began_ns, ended))
             if seat.teardown_error is not None:
                 self.record.teardown_errors.append((seat.user, seat.teardown_error))
-            seat.leave(self._clock())
             self.record.ended_ns = max(self.record.ended_ns, ended)
+            seat.leave(self._clock())
             self._changed.notify_all()

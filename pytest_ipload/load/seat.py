@@ -54,6 +54,7 @@ class Seat:
     user: VirtualUser
     recorder: Recorder
     phase: Phase = Phase.SET_UP
+    life: Life | None = None
     thread: threading.Thread | None = None
     began_ns: int | None = None
     """When the iterations began."""

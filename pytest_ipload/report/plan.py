@@ -48,7 +48,7 @@ def _times(profile: LoadProfile) -> list[str]:
     """How long it lasts: by the clock, by iterations, or both."""
     parts = []
     if profile.duration is not None:
-        parts.append(_origin(profile, "duration", format_setting(profile.duration)))
+        parts.append(_origin(profile, "duration", f"duration {format_setting(profile.duration)}"))
     parts += [
         _origin(profile, key, f"{key} {format_setting(getattr(profile, key))}")
         for key in ("ramp_up", "ramp_down", "warmup")

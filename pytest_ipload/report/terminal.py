@@ -92,7 +92,9 @@ def _step_table(result: Result, verbosity: int, width: int) -> list[str]:
         [step["name"], format_count(step["count"]), format_count(step["failed"]), *_times(step["latency"])]
         for step in result["steps"]
     ]
-    return _table(["step", "count", "errors", "p50", "p95", "p99", "max"], cells, verbosity, width) if cells else []
+    if not cells:
+        return []
+    return ["", *_table(["step", "count", "errors", "p50", "p95", "p99", "max"], cells, verbosity, width)]
 
 
 def _table(headers: list[str], rows: list[list[str]], verbosity: int, width: int) -> list[str]:

@@ -217,6 +217,19 @@ class TestSetUp:
             executor.set_up()
         assert isinstance(caught.value.__cause__, pytest.skip.Exception)
 
+    def test_an_error_in_making_the_life_is_one_of_the_set_up(self) -> None:
+        script = Script()
+        executor = make(script, users=2)
+
+        def broken(user: VirtualUser) -> ScriptedLife:
+            raise TypeError("cannot be copied")
+
+        executor._make_life = broken
+        with pytest.raises(UserSetUpError) as caught:
+            executor.set_up()
+        assert isinstance(caught.value.__cause__, TypeError)
+        assert sorted(script.left) == [0, 1]
+
     def test_an_error_of_a_tear_down_is_kept(self) -> None:
         def fail(user: VirtualUser) -> None:
             raise OSError("logout failed")
@@ -241,9 +254,14 @@ class TestEnds:
         assert script.count("tear_down") == 3
         assert executor.failures.groups() == []
 
-    def test_a_keyboard_interrupt_of_a_body_ends_the_load(self) -> None:
+    def test_a_keyboard_interrupt_of_a_body_ends_the_load_without_patience_for_the_others(self) -> None:
+        never = threading.Event()
+
         def body(iteration: Iteration) -> None:
-            raise KeyboardInterrupt
+            if iteration.user.index == 0:
+                raise KeyboardInterrupt
+            while True:  # bounded by the interruption
+                never.wait(0.01)
 
         executor = make(Script(body=body), users=2, duration=60.0)
         executor.set_up()
@@ -338,7 +356,8 @@ class TestInterruption:
 class TestShortage:
     @pytest.fixture
     def three_threads(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        start, started = Seat.start, []
+        start = Seat.start
+        started: list[Seat] = []
 
         def limited(seat: Seat, live: Callable[[Seat], None]) -> None:
             if len(started) == 3:
