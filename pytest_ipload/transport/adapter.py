@@ -11,6 +11,7 @@ from typing import Any, ClassVar, cast
 import requests
 from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
+from requests.utils import prepend_scheme_if_needed, select_proxy
 from urllib3.exceptions import SSLError
 
 from pytest_ipload.transport.binding import Binding, Hop
@@ -18,6 +19,8 @@ from pytest_ipload.transport.connection import pool_classes
 from pytest_ipload.transport.response import LoadResponse
 from pytest_ipload.transport.tls import TlsContexts
 
+_POOLS = 1024
+"""Pools of connections that are kept open, one for each pair of host and source address."""
 _TLS_FILES = ("ca_certs", "ca_cert_dir", "cert_file", "key_file")
 
 
@@ -33,7 +36,7 @@ class SourceAdapter(HTTPAdapter):
     def __init__(self, binding: Binding | None = None, tls: TlsContexts | None = None, **kwargs: Any) -> None:
         self.binding = binding or Binding()
         self.tls = tls or TlsContexts()
-        super().__init__(**kwargs)
+        super().__init__(**{"pool_connections": _POOLS, **kwargs})
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any) -> None:
         """As in requests, which also calls it when the adapter is unpickled."""
@@ -70,6 +73,7 @@ class SourceAdapter(HTTPAdapter):
                 tls["ssl_context"] = self.tls.get(verify, cert)
             except SSLError as error:
                 raise requests.exceptions.SSLError(error, request=request) from error
+        tls.update(self._source_keyword())  # not that of the adapter's beginning: a session may be bound anew
         return host, tls
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
@@ -97,6 +101,8 @@ class SourceAdapter(HTTPAdapter):
         interrupted.
         """
         self.binding.check(request.url)
+        if proxies and (proxy := select_proxy(request.url or "", proxies)):
+            self.binding.check(prepend_scheme_if_needed(proxy, "http"))  # it gets the load too
         thread = self.binding.thread
         outer, hop = thread.hop, Hop()
         thread.hop = hop

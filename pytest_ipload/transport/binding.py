@@ -7,7 +7,7 @@ import ipaddress
 import socket
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import requests
@@ -68,13 +68,16 @@ class Binding:
     """
 
     def __init__(self, sources: Sequence[str] = (), guard: AllowedHosts | None = None) -> None:
-        self.sources = _by_family(sources)
         self.guard = guard
         self._restore()
+        self.rebind(sources)
 
     def _restore(self) -> None:
         self.ended = False
         self.thread = ThreadState()
+        self.sources: Mapping[int, str] = {}
+        """The addresses that new requests leave from, by address family."""
+        self._groups: dict[str, Mapping[int, str]] = {}
         self._lock = threading.Lock()
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
@@ -83,8 +86,18 @@ class Binding:
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         sources, self.guard = state
-        self.sources = _by_family(sources)
         self._restore()
+        self.rebind(sources)
+
+    def rebind(self, sources: Sequence[str]) -> None:
+        """Leave from these addresses from now on. Connections that are open stay bound, for when they come again."""
+        self.sources = _by_family(sources)
+        if self.source_address is not None:
+            self._groups[self.source_address] = self.sources
+
+    def group(self, first: str | None) -> Mapping[int, str]:
+        """The addresses that go with a first one, by address family; none for None."""
+        return {} if first is None else self._groups[first]
 
     @property
     def source_address(self) -> str | None:
@@ -96,6 +109,11 @@ class Binding:
         if self.guard is not None:
             self.guard.check(url or "")
         self.check_running()
+
+    def check_address(self, host: str, address: str) -> None:
+        """Raise TargetNotAllowed if ``host`` is allowed, but not when it is at this address."""
+        if self.guard is not None:
+            self.guard.check_address(host, address)
 
     def check_running(self) -> None:
         """Raise LoadEnded after an interruption."""

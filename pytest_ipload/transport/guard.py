@@ -71,6 +71,21 @@ class AllowedHosts:
         if origin is not None and len(self._allowed_origins) < _REMEMBERED_ORIGINS:
             self._allowed_origins.add(origin[0])
 
+    def check_address(self, host: str, address: str) -> None:
+        """Raise TargetNotAllowed if a name that is allowed as this host's own leads somewhere else.
+
+        ``localhost`` and the names below it have to lead to a loopback or private address. Any other name was
+        allowed by hand, and may be anywhere.
+        """
+        name = _canonical(host)
+        if not isinstance(name, str) or not f".{name}".endswith(".localhost"):
+            return
+        if not self._allows(_canonical(address.partition("%")[0])):
+            raise TargetNotAllowed(
+                f"{host!r} leads to {address}, which is no loopback or private address; load was not sent. "
+                f"If that is meant, add it with --ipload-allow-host {address}"
+            )
+
     def _allows(self, host: str | IPAddress) -> bool:
         if host in self._hosts:
             return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import socket
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, ClassVar
@@ -20,6 +21,7 @@ from pytest_ipload.transport.binding import Binding
 from pytest_ipload.transport.call import Call, Expectation, Expected
 from pytest_ipload.transport.guard import AllowedHosts
 from pytest_ipload.transport.response import LoadResponse
+from pytest_ipload.transport.sockets import connect_stream, open_datagram
 from pytest_ipload.transport.tls import TlsContexts
 
 _ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -57,6 +59,8 @@ class LoadSession(requests.Session):
         to the call; a call that a hook makes is one of its own. None: nothing is recorded.
     ``tls``
         a cache of TLS contexts to share with other sessions.
+    ``before_call``
+        is called at the start of each call, in its thread; it may ``rebind`` the session.
 
     Settings of the environment (proxies, CA bundles, .netrc) are not read: ``trust_env`` is False. A pickled copy
     records nothing. Raises SettingError.
@@ -78,6 +82,7 @@ class LoadSession(requests.Session):
         record: Callable[[Sample], None] | None = None,
         *,
         tls: TlsContexts | None = None,
+        before_call: Callable[[], object] | None = None,
     ) -> None:
         super().__init__()
         self.trust_env = False
@@ -86,9 +91,9 @@ class LoadSession(requests.Session):
         self.base_url = base_url
         self.timeout = timeout
         self.record = record
-        sources = (source_address,) if isinstance(source_address, str) else source_address or ()
+        self.before_call = before_call
         guard = None if allowed_hosts is None else AllowedHosts(allowed_hosts, base_url)
-        self.binding = Binding(sources, guard)
+        self.binding = Binding(_sequence(source_address), guard)
         self._current = _Current()
         adapter = SourceAdapter(self.binding, tls)
         self.mount("https://", adapter)
@@ -96,13 +101,36 @@ class LoadSession(requests.Session):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self.record = None
+        self.record = self.before_call = None
         self._current = _Current()
 
     @property
     def source_address(self) -> str | None:
         """The session's (first) source address; None where the operating system chooses."""
         return self.binding.source_address
+
+    def rebind(self, source_address: str | Sequence[str] | None) -> None:
+        """Leave from another source address from the next request on.
+
+        Connections that are open are kept, and used again when their address comes again: a session that rotates
+        through eight addresses has eight connections.
+        """
+        self.binding.rebind(_sequence(source_address))
+
+    def create_connection(self, address: tuple[str, int], timeout: float | _Default | None = _DEFAULT) -> socket.socket:
+        """A TCP socket to (host, port), as ``socket.create_connection`` makes it, but from the source address.
+
+        ``timeout`` is in seconds, by default the session's. The host has to be allowed, and ``interrupt`` ends what
+        blocks on the socket. The caller closes it. Raises TargetNotAllowed, the faults of the own side, OSError.
+        """
+        return connect_stream(self.binding, address, self.timeout if isinstance(timeout, _Default) else timeout)
+
+    def create_datagram_socket(self, family: int | None = None) -> socket.socket:
+        """A UDP socket that is bound to the source address; ``family`` is 4, 6, or None for the first address's.
+
+        It sends to allowed hosts only. The caller closes it. Raises SettingError without an address of the family.
+        """
+        return open_datagram(self.binding, family)
 
     def interrupt(self) -> None:
         """End the session from another thread: what blocks in it fails at once, and so does every later request.
@@ -191,6 +219,8 @@ class LoadSession(requests.Session):
 
     def _run(self, call: Call, function: Callable[..., Response], *args: Any, **kwargs: Any) -> LoadResponse:
         """Run one call in this thread, and record it."""
+        if self.before_call is not None:
+            self.before_call()
         current, thread, record = self._current, self.binding.thread, self.record
         outer_call, outer_hops = current.call, thread.hops
         current.call, thread.hops = call, call.hops
@@ -282,3 +312,7 @@ class LoadSession(requests.Session):
     ) -> LoadResponse:
         """DELETE; see ``request``."""
         return self.request("DELETE", url, name=name, expect=expect, **kwargs)
+
+
+def _sequence(source_address: str | Sequence[str] | None) -> Sequence[str]:
+    return (source_address,) if isinstance(source_address, str) else source_address or ()

@@ -25,7 +25,7 @@ from pytest_ipload.errors import (
     SourcePortsExhausted,
 )
 from pytest_ipload.stats.sample import Sample
-from pytest_ipload.transport import connection
+from pytest_ipload.transport import dial
 from pytest_ipload.transport.binding import Binding
 from pytest_ipload.transport.connection import (
     SourceHTTPConnection,
@@ -106,7 +106,7 @@ def test_a_name_is_looked_up_in_the_sources_family(make_session: MakeSession, se
 def test_without_a_source_nothing_is_bound(
     make_session: MakeSession, server: RecordingServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "bind_source", lambda *args: pytest.fail("bound"))
+    monkeypatch.setattr(dial, "bind_source", lambda *args: pytest.fail("bound"))
     assert make_session().get(server.url()).source_address == "127.0.0.1"
 
 
@@ -225,7 +225,7 @@ def two_ports(monkeypatch: pytest.MonkeyPatch) -> None:
         sock.setsockopt(*option)
         bind_source(sock, address)
 
-    monkeypatch.setattr(connection, "bind_source", bind_narrow)
+    monkeypatch.setattr(dial, "bind_source", bind_narrow)
 
 
 @linux_only
@@ -237,7 +237,7 @@ def test_errno_99_of_connect_means_that_ports_ran_out(
     held = [session.get(server.url("/half/length"), stream=True) for _ in range(2)]
     reason = failure(session, server.url())
     assert isinstance(reason, SourcePortsExhausted)
-    low, high = connection._PORT_RANGE.read_text().split()
+    low, high = dial._PORT_RANGE.read_text().split()
     assert (
         f"no free local port left for source 127.0.0.23 -> 127.0.0.1:{server.port} (connect: EADDRNOTAVAIL; "
         f"range {low}-{high}); add source addresses, keep connections alive, or widen net.ipv4.ip_local_port_range"
@@ -295,7 +295,7 @@ def test_a_source_that_cannot_be_bound_is_not_tried_again(
         made.append(address)
         bind_source(sock, address)
 
-    monkeypatch.setattr(connection, "bind_source", counted)
+    monkeypatch.setattr(dial, "bind_source", counted)
     assert isinstance(failure(make_session("203.0.113.7"), "http://two.test/"), SourceNotLocal)
     assert made == ["203.0.113.7"]
 

@@ -16,15 +16,16 @@ from pytest_ipload.errors import (
     SourceNotUsable,
     SourcePortsExhausted,
 )
-from pytest_ipload.transport import connection
+from pytest_ipload.transport import dial
 from pytest_ipload.transport.binding import Binding
-from pytest_ipload.transport.connection import (
-    SourceHTTPConnection,
-    _Attempt,
-)
+from pytest_ipload.transport.dial import Attempt, Dialer
 
 DESTINATION = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.77.0.2", 18080))
 DESTINATION_6 = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("fd00::2", 18080, 0, 0))
+
+
+def dialer() -> Dialer:
+    return Dialer("the owner", Binding(), {}, "shop.test", 18080)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ DESTINATION_6 = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("fd00::2", 18080, 
 def test_an_errno_is_explained_by_the_step_that_met_it(
     source: str | None, step: str, code: int, kind: type[Exception], text: str
 ) -> None:
-    attempt = _Attempt(SourceHTTPConnection("shop.test", 18080, binding=Binding()), source, DESTINATION)
+    attempt = Attempt(dialer(), source, DESTINATION)
     attempt.step = step
     error = OSError(code, "what the system says")
     explained = attempt.explain(error)
@@ -63,13 +64,12 @@ def test_an_errno_is_explained_by_the_step_that_met_it(
 
 
 def test_ipv6_texts_have_brackets_and_128_bits_and_no_ipv6_at_all_is_no_port_shortage() -> None:
-    conn = SourceHTTPConnection("shop.test", 18080, binding=Binding())
-    attempt = _Attempt(conn, "fd00::7", DESTINATION_6)
+    attempt = Attempt(dialer(), "fd00::7", DESTINATION_6)
     attempt.step = "connect"
     assert "-> [fd00::2]:18080" in str(attempt.explain(OSError(errno.EADDRNOTAVAIL, "")))
     attempt.step = "bind"
     assert "fd00::7/128" in str(attempt.explain(OSError(errno.EADDRNOTAVAIL, "")))
-    unbound = _Attempt(conn, None, DESTINATION_6)
+    unbound = Attempt(dialer(), None, DESTINATION_6)
     unbound.step = "connect"
     assert type(unbound.explain(OSError(errno.EADDRNOTAVAIL, ""))) is NewConnectionError
 
@@ -77,7 +77,7 @@ def test_ipv6_texts_have_brackets_and_128_bits_and_no_ipv6_at_all_is_no_port_sho
 def test_where_the_port_range_cannot_be_read_nothing_is_said_about_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    monkeypatch.setattr(connection, "_PORT_RANGE", tmp_path / "absent")
-    attempt = _Attempt(SourceHTTPConnection("shop.test", 18080, binding=Binding()), "10.0.0.7", DESTINATION)
+    monkeypatch.setattr(dial, "_PORT_RANGE", tmp_path / "absent")
+    attempt = Attempt(dialer(), "10.0.0.7", DESTINATION)
     attempt.step = "connect"
     assert "(connect: EADDRNOTAVAIL);" in str(attempt.explain(OSError(errno.EADDRNOTAVAIL, "")))

@@ -1,0 +1,107 @@
+"""Plain sockets for protocols other than HTTP, bound and guarded as a session's connections are."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from urllib3.exceptions import HTTPError
+
+from pytest_ipload.errors import SettingError
+from pytest_ipload.transport.binding import Binding
+from pytest_ipload.transport.dial import Attempt, Dialer
+
+_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+
+
+def connect_stream(binding: Binding, address: tuple[str, int], timeout: float | None) -> socket.socket:
+    """A TCP socket connected to (host, port), from the binding's source address.
+
+    Raises TargetNotAllowed, LoadEnded, the own side's fault (SourceAddressError, OpenFilesExhausted), or the OSError
+    that ``socket.create_connection`` would raise.
+    """
+    host, port = address
+    binding.check(_url(host, port))
+    dialer = Dialer(f"connection to {host}:{port}", binding, binding.sources, host, port)
+    dialer.timeout = timeout
+    try:
+        return dialer.dial()
+    except HTTPError as error:
+        binding.check_running()  # an interrupted connection fails in many ways
+        if not hasattr(error, "fault") and isinstance(error.__cause__, OSError):
+            raise error.__cause__ from None  # what a user of sockets expects
+        raise
+
+
+def open_datagram(binding: Binding, family: int | None) -> socket.socket:
+    """A UDP socket of a family (4 or 6; None: that of the first source address, else 4), bound to the source address.
+
+    Its ``connect`` and ``sendto`` raise TargetNotAllowed for a host that is not allowed. Raises LoadEnded,
+    SourceAddressError, and SettingError if there is no source address of the family.
+    """
+    binding.check_running()
+    if family not in (None, *_FAMILIES):
+        raise SettingError(f"the family of a datagram socket is 4, 6 or None, not {family!r}")
+    chosen = _FAMILIES[family] if family else next(iter(binding.sources), socket.AF_INET)
+    source = binding.sources.get(chosen)
+    if source is None and binding.sources:
+        raise SettingError(f"this user has no IPv{family} source address, only {', '.join(binding.sources.values())}")
+    sock = DatagramSocket(binding, chosen)
+    try:
+        if source is not None:
+            _bind(sock, binding, source)
+        binding.watch(sock)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+class DatagramSocket(socket.socket):
+    """A UDP socket that sends to allowed hosts only."""
+
+    def __init__(self, binding: Binding, family: int) -> None:
+        super().__init__(family, socket.SOCK_DGRAM)
+        self._binding = binding
+
+    def connect(self, address: Any) -> None:
+        """As in ``socket``."""
+        self._check(address)
+        super().connect(address)
+
+    def connect_ex(self, address: Any) -> int:
+        """As in ``socket``."""
+        self._check(address)
+        return super().connect_ex(address)
+
+    def sendto(self, data: Any, *flags_and_address: Any) -> int:
+        """As in ``socket``."""
+        self._check(flags_and_address[-1])
+        return super().sendto(data, *flags_and_address)
+
+    def sendmsg(self, buffers: Any, ancdata: Any = (), flags: int = 0, address: Any = None, /) -> int:
+        """As in ``socket``."""
+        if address is not None:
+            self._check(address)
+        return super().sendmsg(buffers, ancdata, flags, address)
+
+    def _check(self, address: Any) -> None:
+        self._binding.check(_url(address[0], address[1]))
+
+
+def _bind(sock: socket.socket, binding: Binding, source: str) -> None:
+    attempt = Attempt(
+        Dialer("datagram socket", binding, binding.sources, "", 0),
+        source,
+        (sock.family, sock.type, 0, "", ("", 0)),
+    )
+    attempt.step = "bind"
+    try:
+        # Not with the no-port option: an unconnected datagram socket needs its port now.
+        sock.bind((source, 0))
+    except OSError as error:
+        raise attempt.explain(error) from error
+
+
+def _url(host: str, port: int) -> str:
+    return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
