@@ -75,14 +75,8 @@ class Load:
         self._lease_lock = threading.Lock()
         self._users_by_source: Counter[str] = Counter()
         self._started_at = datetime.now(timezone.utc)
-        self.executor = Executor(
-            profile,
-            user_slots(profile),
-            make_user=self._make_user,
-            make_life=make_life,
-            user_left=self._release,
-            ends_load=_ends_load,
-        )
+        self._make_life = make_life
+        self.executor = Executor(profile, user_slots(profile), self)
 
     def run(self) -> None:
         """Run the load; see ``Executor.run``."""
@@ -121,18 +115,44 @@ class Load:
             **summarise(measured, frame),
         )
 
-    def _make_user(self, index: int, record: Callable[[Sample], None]) -> VirtualUser:
-        leases = [self._pool.acquire(index, family) for family in self._pool.families]
-        with self._lease_lock:
-            self._leases[index] = leases
-            self._users_by_source.update(lease.address for lease in leases)
+    # -- the crew of the executor -------------------------------------------------------------------------------
+
+    def make_user(self, index: int, record: Callable[[Sample], None]) -> VirtualUser:
+        """A user without a lease."""
         return VirtualUser(
-            index,
-            seed=self.profile.seed,
-            source_addresses=tuple(lease.address for lease in leases),
-            record=record,
-            make_session=self._make_session,
+            index, seed=self.profile.seed, source_addresses=(), record=record, make_session=self._make_session
         )
+
+    def admit(self, user: VirtualUser, *, block: bool) -> bool:
+        """Lease an address of each family to the user."""
+        leases = [self._pool.acquire(user.index, family) for family in self._pool.families]
+        with self._lease_lock:
+            self._leases[user.index] = leases
+            self._users_by_source.update(lease.address for lease in leases)
+        user.bind(tuple(lease.address for lease in leases))
+        return True
+
+    def make_life(self, user: VirtualUser) -> Life:
+        """What the user does."""
+        return self._make_life(user)
+
+    def user_left(self, user: VirtualUser) -> None:
+        """Release the user's leases."""
+        with self._lease_lock:
+            leases = self._leases.pop(user.index, [])
+        for lease in leases:
+            self._pool.release(lease)
+
+    def stopping(self) -> None:
+        """Nobody waits for an address."""
+
+    def ends_load(self, error: BaseException, number: int, untried: bool) -> bool:
+        """``pytest.exit`` ends the load; so does a skip or xfail in the first iteration, before any other completed."""
+        if isinstance(error, pytest.exit.Exception):
+            return True
+        return isinstance(error, (pytest.skip.Exception, pytest.xfail.Exception)) and number == 0 and untried
+
+    # -----------------------------------------------------------------------------------------------------------
 
     def _make_session(self, user: VirtualUser) -> LoadSession:
         from pytest_ipload.transport.session import LoadSession
@@ -145,12 +165,6 @@ class Load:
             record=user.record,
             tls=self._state.tls,
         )
-
-    def _release(self, user: VirtualUser) -> None:
-        with self._lease_lock:
-            leases = self._leases.pop(user.index, [])
-        for lease in leases:
-            self._pool.release(lease)
 
     def _invalid_reasons(self) -> list[str]:
         """What keeps the measurement from deserving a verdict."""
@@ -252,13 +266,6 @@ def session_thresholds(state: SessionState) -> list[JudgedThreshold]:
     from pytest_ipload.verdict.expression import Threshold
 
     return [JudgedThreshold(Threshold.parse(text)) for text in state.settings.thresholds]
-
-
-def _ends_load(error: BaseException, number: int, untried: bool) -> bool:
-    """``pytest.exit`` ends the load; so does a skip or xfail in the first iteration, before any other completed."""
-    if isinstance(error, pytest.exit.Exception):
-        return True
-    return isinstance(error, (pytest.skip.Exception, pytest.xfail.Exception)) and number == 0 and untried
 
 
 def _failure(group: FailureGroup) -> FailureSummary:

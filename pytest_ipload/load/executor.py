@@ -1,7 +1,7 @@
 """Runs virtual users on threads, by a plan, and gathers what they measured.
 
 The executor knows nothing of pytest or HTTP, and nothing of other processes: it is given the slots of *its* users and
-a way to make each user and its life. It is used in three calls, from one thread::
+a ``Crew`` that knows how to make users and their lives. It is used in three calls, from one thread::
 
     executor.set_up()   # the users that start at once are set up; raises what went wrong
     executor.run()      # the load; returns when the last user left
@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from pytest_ipload.errors import GeneratorLimitError
 from pytest_ipload.load.failures import FailureLog
@@ -36,6 +37,36 @@ _INTERRUPT_WAIT = 1.0
 """Seconds that an interrupted user gets before it is given up; half of it when the load is broken off."""
 _LATE_START = 0.05
 """A user that begins later than this many seconds after its planned start counts as a late start."""
+
+
+class Crew(Protocol):
+    """What the executor asks of those who started the load."""
+
+    def make_user(self, index: int, record: Callable[[Sample], None]) -> VirtualUser:
+        """A user, whose samples go to ``record``. Called in the executor's thread."""
+
+    def admit(self, user: VirtualUser, *, block: bool) -> bool:
+        """Give the user what it needs before its set-up: source addresses. Called in the user's thread.
+
+        Without ``block``, False means that the user has to wait; it is asked again, with ``block``, when the load
+        has begun. Raises what makes the user's set-up fail.
+        """
+
+    def make_life(self, user: VirtualUser) -> Life:
+        """What the user does. Called in the user's thread."""
+
+    def user_left(self, user: VirtualUser) -> None:
+        """Take back what ``admit`` gave. Called in the user's thread."""
+
+    def stopping(self) -> None:
+        """The load is over: who waits in ``admit`` has to come back, with an exception."""
+
+    def ends_load(self, error: BaseException, number: int, untried: bool) -> bool:
+        """Whether a body's exception is not a failed iteration but the end of the load (a skip, an exit).
+
+        It is then raised from ``Executor.run``. ``number`` is that of the user's iteration; ``untried`` says that no
+        iteration of the load has completed yet.
+        """
 
 
 class UserSetUpError(Exception):
@@ -75,21 +106,16 @@ class Executor:
         self,
         profile: LoadProfile,
         slots: Sequence[UserSlot],
-        *,
-        make_user: Callable[[int, Callable[[Sample], None]], VirtualUser],
-        make_life: Callable[[VirtualUser], Life],
-        user_left: Callable[[VirtualUser], None] = lambda user: None,
-        ends_load: Callable[[BaseException, int, bool], bool] = lambda error, number, untried: False,
+        crew: Crew,
         clock: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
-        """``ends_load(error, iteration number, nothing completed yet)`` tells whether a body's exception is not a
-        failed iteration but the end of the load, to be raised from ``run`` (a skip, an exit)."""
         self._profile = profile
         self._pending = sorted(slots, key=lambda slot: slot.start)
         self._planned_users = len(slots)
-        self._make_user = make_user
-        self._make_life = make_life
-        self._user_left = user_left
+        stops = [slot.stop for slot in slots]
+        self._end = None if None in stops else max((stop for stop in stops if stop is not None), default=0.0)
+        """When the last user's time is over; None where only iterations end the load."""
+        self._crew = crew
         self._clock = clock
         self._seats: list[Seat] = []
         self._changed = threading.Condition()
@@ -102,7 +128,7 @@ class Executor:
         self.record = LoadRecord()
         self.measurements = Measurements(origin_ns=0, judged_from_ns=0, planned=profile.planned)
         self._run_of_users = UserRun(
-            profile, self.failures, Budget(profile.total_iterations), self._stop, clock, ends_load
+            profile, self.failures, Budget(profile.total_iterations), self._stop, clock, crew.ends_load
         )
 
     # -- the three calls ----------------------------------------------------------------------------------------
@@ -148,6 +174,7 @@ class Executor:
             self._stopped_ns = self._clock()
         self._pending = []
         self._stop.set()
+        self._crew.stopping()
 
     def close(self, *, hurry: bool = True) -> None:
         """End whatever still runs, at once; after it, no user thread is left but those given up (and named).
@@ -182,14 +209,18 @@ class Executor:
             self._hurry = True  # nobody will judge what the others are doing
         elif any(seat.setup_error for seat in self._seats):
             self.stop()
+        elif self._end is not None and self._elapsed() >= self._end:
+            self._crew.stopping()
         if self._pending:
-            self._start_due((now - self.record.origin_ns) / _SECOND)
+            self._start_due(self._elapsed())
         if now - self._last_tick >= _TICK * _SECOND and self.record.origin_ns:
             self._collect()
             self._last_tick = now
         wake_ns = self._enforce_deadlines(now)
         if self._pending:
             wake_ns = min(wake_ns, self.record.origin_ns + round(self._pending[0].start * _SECOND))
+        if self._end is not None and self._elapsed() < self._end:
+            wake_ns = min(wake_ns, self.record.origin_ns + round(self._end * _SECOND))
         with self._changed:
             if self._pending or not all(seat.is_over for seat in self._seats):
                 self._changed.wait(max(0.0, min(_TICK, (wake_ns - self._clock()) / _SECOND)))
@@ -198,11 +229,10 @@ class Executor:
         while self._pending and self._pending[0].start <= elapsed:
             slot = self._pending.pop(0)
             recorder = Recorder()
-            seat = Seat(slot, self._make_user(slot.index, recorder.record), recorder)
+            seat = Seat(slot, self._crew.make_user(slot.index, recorder.record), recorder)
             try:
                 seat.start(self._live)
             except RuntimeError as error:
-                self._user_left(seat.user)
                 self.record.shortage = (
                     f"only {len(self._seats)} of {self._planned_users} users could be started: {error}; "
                     "raise the limit of threads (ulimit -u, or the container's pids limit) or use fewer users"
@@ -291,17 +321,35 @@ class Executor:
     def _set_up_user(self, seat: Seat) -> Life | None:
         """The user's life, set up; None if that failed."""
         try:
-            seat.life = self._make_life(seat.user)
+            if not self._crew.admit(seat.user, block=False):
+                self._set_phase(seat, Phase.READY)  # the others shall not wait for this one
+                self._gate.wait()
+                self._crew.admit(seat.user, block=True)
+                seat.phase = Phase.SET_UP
+            seat.life = self._crew.make_life(seat.user)
             seat.life.set_up()
         except BaseException as error:  # pytest's outcomes are no Exceptions
-            seat.setup_error = error
+            if seat.life is not None or not self._is_past_its_time(seat):
+                seat.setup_error = error
             return None
         finally:
             seat.settle()
-            with self._changed:
-                seat.phase = Phase.READY
-                self._changed.notify_all()
+            self._set_phase(seat, Phase.READY)
         return seat.life
+
+    def _is_past_its_time(self, seat: Seat) -> bool:
+        """Whether the load, or this user's part of it, is over."""
+        stop = seat.slot.stop
+        return self._stop.is_set() or (stop is not None and self._elapsed() >= stop)
+
+    def _elapsed(self) -> float:
+        """Seconds since the start of the load."""
+        return (self._clock() - self.record.origin_ns) / _SECOND
+
+    def _set_phase(self, seat: Seat, phase: Phase) -> None:
+        with self._changed:
+            seat.phase = phase
+            self._changed.notify_all()
 
     def _tear_down_user(self, seat: Seat) -> None:
         ended = self._clock()
@@ -315,7 +363,7 @@ class Executor:
         seat.settle(final=True)
         try:
             seat.user.close()
-            self._user_left(seat.user)
+            self._crew.user_left(seat.user)
         except Exception as error:
             seat.teardown_error = seat.teardown_error or error
         seat.recorder.flush()

@@ -72,10 +72,10 @@ class UserRun:
 
     def _run_once(self, seat: Seat, life: Life, number: int, started: int, lateness: int) -> None:
         user = seat.user
-        user.begin_iteration(number, lateness)
         error: BaseException | None = None
         seat.in_body = True
         try:
+            user.begin_iteration(number, lateness)
             life.iterate(Iteration(number, user))
         except BaseException as raised:  # pytest's outcomes are no Exceptions
             error = raised
@@ -90,7 +90,7 @@ class UserRun:
             self._stop.set()
             return
         self._untried = False
-        problem = user.end_iteration(started, self._clock(), failed=error is not None)
+        problem = user.end_iteration(started, self._clock(), error)
         if error is not None:
             self._failures.add_exception(error, user.index, number, user.source_address)
         elif problem is not None:

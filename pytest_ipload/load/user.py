@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -54,6 +55,8 @@ class VirtualUser:
         self._make_session = make_session
         self._session: LoadSession | None = None
         self._log = _IterationLog()
+        self.before_iteration: Callable[[VirtualUser], None] | None = None
+        """Called before each iteration, in the user's thread; changes its lease where leases last an iteration."""
 
     def __repr__(self) -> str:
         return f"<VirtualUser {self.index} from {self.source_address or 'any address'}>"
@@ -71,6 +74,26 @@ class VirtualUser:
                 raise RuntimeError(f"user {self.index} has no way to make a session")
             self._session = self._make_session(self)
         return self._session
+
+    def bind(self, source_addresses: tuple[str, ...]) -> None:
+        """Leave from these addresses (at most one per family) from now on."""
+        self.source_addresses = source_addresses
+        if self._session is not None:
+            self._session.rebind(source_addresses)
+
+    def create_connection(self, address: tuple[str, int], timeout: float | None = 30.0) -> socket.socket:
+        """A TCP socket to (host, port) that leaves from the user's source address; see ``LoadSession``.
+
+        Raises TargetNotAllowed, the faults of the own side (SourceAddressError), OSError. The caller closes it.
+        """
+        return self.session.create_connection(address, timeout)
+
+    def create_datagram_socket(self, family: int | None = None) -> socket.socket:
+        """A UDP socket bound to the user's source address; ``family`` is 4, 6 or None: that of the first address.
+
+        Raises SourceAddressError, and SettingError without an address of the family. The caller closes it.
+        """
+        return self.session.create_datagram_socket(family)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -91,18 +114,20 @@ class VirtualUser:
     def _timed(self, kind: str, name: str) -> Iterator[None]:
         if not isinstance(name, str) or not name:
             raise ValueError(f"the name of a {kind} is a text that is not empty, not {name!r}")
-        outcome, problem = OK, None
+        problem = fault = None
         started = time.perf_counter_ns()
         try:
             yield
         except BaseException as error:
-            outcome = FAILED
             problem = Problem(type(error).__name__, str(error), place_of_traceback(error.__traceback__))
+            fault = getattr(error, "fault", None)  # a socket of ours could not be opened: not the target's failure
             raise
         finally:
             latency = time.perf_counter_ns() - started
+            outcome = OK if problem is None else (FAULT if fault and kind == REQUEST else FAILED)
+            source = self.source_address
             self.record(
-                Sample(kind, name, started, latency, outcome, source_address=self.source_address, problem=problem)
+                Sample(kind, name, started, latency, outcome, source_address=source, problem=problem, fault=fault)
             )
 
     def record(self, sample: Sample) -> None:
@@ -122,15 +147,21 @@ class VirtualUser:
     def begin_iteration(self, number: int, lateness_ns: int) -> None:
         """The executor starts an iteration that is ``lateness_ns`` behind its plan."""
         self.iteration = number
+        if self.before_iteration is not None:
+            self.before_iteration(self)
         self._log = _IterationLog(running=True, lateness_ns=lateness_ns)
 
-    def end_iteration(self, started_ns: int, ended_ns: int, failed: bool) -> Problem | None:
+    def end_iteration(self, started_ns: int, ended_ns: int, error: BaseException | None) -> Problem | None:
         """The executor ends the iteration; returns the problem of the first failed request, if one failed.
 
-        The iteration fails if its body raised (``failed``) or if one of its requests failed.
+        The iteration fails if its body raised (``error``) or if one of its requests failed.
         """
+        fault = getattr(error, "fault", None)
+        if fault and not self._log.has_fault:  # of a socket that was opened outside of ``measure``
+            problem = Problem(type(error).__name__, str(error), "")
+            self.record(Sample(REQUEST, "", started_ns, 0, FAULT, problem=problem, fault=fault))
         log, self._log = self._log, _IterationLog()
-        outcome = FAILED if failed or log.problem is not None else OK
+        outcome = OK if error is None and log.problem is None else FAILED
         self._record(
             Sample(
                 ITERATION,
@@ -162,9 +193,11 @@ class _IterationLog:
     running: bool = False
     lateness_ns: int = 0
     problem: Problem | None = None
+    has_fault: bool = False
 
     def note(self, sample: Sample) -> None:
-        """Remember the first failed request."""
+        """Remember the first failed request, and whether there was a fault of the own side."""
+        self.has_fault = self.has_fault or sample.outcome == FAULT
         if self.problem is not None:
             return
         if sample.problem is not None:

@@ -56,23 +56,47 @@ class ScriptedLife:
         self.script.tear_down(self.user)
 
 
-def make(script: Script, ends_load: Any = None, **settings: Any) -> Executor:
-    profile = LoadProfile(**settings)
+@dataclass
+class ScriptedCrew:
+    script: Script
+    ends_load: Callable[[BaseException, int, bool], bool] = lambda error, number, untried: False
+    refuse: frozenset[int] = frozenset()
+    """Users that have to wait until ``free`` is set."""
+    free: threading.Event = field(default_factory=threading.Event)
+    is_stopping: bool = False
 
-    def make_user(index: int, record: Callable[[Sample], None]) -> VirtualUser:
+    def make_user(self, index: int, record: Callable[[Sample], None]) -> VirtualUser:
         user = VirtualUser(index, seed=0, source_addresses=(), record=record)
-        script.users.append(user)
+        self.script.users.append(user)
         return user
 
-    options = {} if ends_load is None else {"ends_load": ends_load}
-    return Executor(
-        profile,
-        user_slots(profile),
-        make_user=make_user,
-        make_life=lambda user: ScriptedLife(script, user),
-        user_left=lambda user: script.left.append(user.index),
-        **options,
-    )
+    def admit(self, user: VirtualUser, *, block: bool) -> bool:
+        if user.index in self.refuse:
+            if not block:
+                return False
+            assert self.free.wait(30)
+            if self.is_stopping:
+                raise OSError("the load is over")
+        self.script.note("admitted", user.index)
+        return True
+
+    def make_life(self, user: VirtualUser) -> ScriptedLife:
+        return ScriptedLife(self.script, user)
+
+    def user_left(self, user: VirtualUser) -> None:
+        self.script.left.append(user.index)
+
+    def stopping(self) -> None:
+        self.is_stopping = True
+        self.free.set()
+
+
+def make(script: Script, *, crew: ScriptedCrew | None = None, ends_load: Any = None, **settings: Any) -> Executor:
+    profile = LoadProfile(**settings)
+    crew = crew or ScriptedCrew(script)
+    if ends_load is not None:
+        crew.ends_load = ends_load
+    return Executor(profile, user_slots(profile), crew)
 
 
 def run(script: Script, **settings: Any) -> Executor:
@@ -115,7 +139,7 @@ def test_total_iterations_are_shared_by_all_users() -> None:
 def test_no_user_iterates_before_all_of_the_first_ones_are_set_up() -> None:
     script = Script()
     run(script, users=6, iterations=1)
-    events = [event for event, _ in script.log]
+    events = [event for event, _ in script.log if event != "admitted"]
     assert events.index("iterate") >= 6
     assert events[:6] == ["set_up"] * 6
 
@@ -218,13 +242,12 @@ class TestSetUp:
         assert isinstance(caught.value.__cause__, pytest.skip.Exception)
 
     def test_an_error_in_making_the_life_is_one_of_the_set_up(self) -> None:
+        class BrokenCrew(ScriptedCrew):
+            def make_life(self, user: VirtualUser) -> ScriptedLife:
+                raise TypeError("cannot be copied")
+
         script = Script()
-        executor = make(script, users=2)
-
-        def broken(user: VirtualUser) -> ScriptedLife:
-            raise TypeError("cannot be copied")
-
-        executor._make_life = broken
+        executor = make(script, crew=BrokenCrew(script), users=2)
         with pytest.raises(UserSetUpError) as caught:
             executor.set_up()
         assert isinstance(caught.value.__cause__, TypeError)
@@ -236,6 +259,39 @@ class TestSetUp:
 
         executor = run(Script(tear_down=fail), users=2)
         assert [str(error) for _, error in executor.record.teardown_errors] == ["logout failed"] * 2
+
+
+class TestAdmission:
+    def test_a_user_that_has_to_wait_does_not_keep_the_others_from_starting(self) -> None:
+        script = Script()
+        crew = ScriptedCrew(script, refuse=frozenset({1}))
+        script.tear_down = lambda user: crew.free.set()  # the first one leaves, and makes room
+        run(script, crew=crew, users=2, iterations=2)
+        assert [event for event in script.log if event[0] in ("iterate", "admitted")] == [
+            ("admitted", 0),
+            ("iterate", 0),
+            ("iterate", 0),
+            ("admitted", 1),
+            ("iterate", 1),
+            ("iterate", 1),
+        ]
+
+    def test_a_user_that_waits_when_the_load_ends_leaves_without_an_error(self) -> None:
+        script = Script()
+        executor = run(script, crew=ScriptedCrew(script, refuse=frozenset({1})), users=2, duration=0.1)
+        assert script.count("set_up") == 1
+        assert executor.failures.groups() == []
+        assert executor.record.abandoned == []
+
+    def test_an_error_of_the_admission_is_one_of_the_set_up(self) -> None:
+        class FullCrew(ScriptedCrew):
+            def admit(self, user: VirtualUser, *, block: bool) -> bool:
+                raise OSError("no address left")
+
+        script = Script()
+        with pytest.raises(UserSetUpError) as caught:
+            make(script, crew=FullCrew(script), users=2).set_up()
+        assert isinstance(caught.value.__cause__, OSError)
 
 
 class TestEnds:
@@ -375,7 +431,7 @@ class TestShortage:
             executor.set_up()
         assert script.count("iterate") == 0
         assert script.count("tear_down") == 3
-        assert sorted(script.left) == [0, 1, 2, 3]
+        assert sorted(script.left) == [0, 1, 2]
 
     @pytest.mark.usefixtures("three_threads")
     def test_too_few_threads_during_the_ramp_up_stop_the_load_and_are_told(self) -> None:

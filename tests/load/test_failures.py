@@ -66,9 +66,12 @@ def test_a_message_is_one_short_line_even_when_the_exception_cannot_show_it() ->
 def test_no_failure_is_lost_between_threads() -> None:
     log = FailureLog()
     problem = Problem("HTTP 500", "", "x.py:1")
-    threads = [
-        threading.Thread(target=lambda: [log.add_problem(problem, 0, 0, None) for _ in range(500)]) for _ in range(8)
-    ]
+
+    def fail_often() -> None:
+        for _ in range(500):
+            log.add_problem(problem, 0, 0, None)
+
+    threads = [threading.Thread(target=fail_often) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

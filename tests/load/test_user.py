@@ -26,14 +26,14 @@ def test_an_iteration_fails_if_one_of_its_requests_failed_though_the_body_went_o
     user.record(Sample(REQUEST, "GET /", 10, 5))
     problem = Problem("HTTP 503", "GET /x answered 503", "test.py:3")
     user.record(Sample(REQUEST, "GET /x", 20, 5, FAILED, 503, problem=problem))
-    assert user.end_iteration(5, 30, failed=False) == problem
+    assert user.end_iteration(5, 30, None) == problem
     assert [(sample.kind, sample.outcome) for sample in samples] == [
         (REQUEST, OK),
         (REQUEST, FAILED),
         (ITERATION, FAILED),
     ]
     user.begin_iteration(1, lateness_ns=0)
-    assert user.end_iteration(40, 50, failed=False) is None
+    assert user.end_iteration(40, 50, None) is None
     assert samples[-1].outcome == OK
 
 
@@ -41,16 +41,74 @@ def test_a_fault_of_the_generator_fails_the_iteration_too() -> None:
     user, _ = user_with_samples()
     user.begin_iteration(0, 0)
     user.record(Sample(REQUEST, "GET /", 1, 1, FAULT, fault="ports-exhausted"))
-    problem = user.end_iteration(0, 2, failed=False)
+    problem = user.end_iteration(0, 2, None)
     assert problem is not None
     assert problem.type == "ports-exhausted"
+
+
+class OutOfPorts(OSError):
+    fault = "ports-exhausted"
+
+
+def test_a_fault_of_a_plain_socket_is_counted_once_inside_and_outside_of_measure() -> None:
+    user, samples = user_with_samples()
+    user.begin_iteration(0, 0)
+    with pytest.raises(OutOfPorts) as caught, user.measure("PING"):
+        raise OutOfPorts("none left")
+    user.end_iteration(0, 2, caught.value)
+    assert [(sample.kind, sample.outcome, sample.fault) for sample in samples] == [
+        (REQUEST, FAULT, "ports-exhausted"),
+        (ITERATION, FAILED, None),
+    ]
+    user.begin_iteration(1, 0)
+    user.end_iteration(0, 2, OutOfPorts("none left"))
+    assert [sample.fault for sample in samples[2:]] == ["ports-exhausted", None]
+
+
+class RecordingSession:
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+
+    def rebind(self, *arguments: Any) -> None:
+        self.calls.append(("rebind", *arguments))
+
+    def create_connection(self, *arguments: Any) -> None:
+        self.calls.append(("stream", *arguments))
+
+    def create_datagram_socket(self, *arguments: Any) -> None:
+        self.calls.append(("datagram", *arguments))
+
+
+def test_a_new_lease_binds_the_session_anew_and_sockets_are_the_sessions() -> None:
+    session = RecordingSession()
+    user, _ = user_with_samples(make_session=lambda user: session)
+    user.bind(("127.0.0.7",))
+    assert session.calls == []  # there is none yet; it will be made with the new lease
+    user.create_connection(("127.0.0.1", 80), 3.0)
+    user.create_datagram_socket(4)
+    user.bind(("127.0.0.8", "::1"))
+    assert user.source_address == "127.0.0.8"
+    assert session.calls == [
+        ("stream", ("127.0.0.1", 80), 3.0),
+        ("datagram", 4),
+        ("rebind", ("127.0.0.8", "::1")),
+    ]
+
+
+def test_a_lease_of_an_iteration_is_changed_before_it_begins() -> None:
+    user, _ = user_with_samples()
+    seen: list[int] = []
+    user.before_iteration = lambda user: seen.append(user.iteration)
+    user.begin_iteration(0, 0)
+    user.begin_iteration(1, 0)
+    assert seen == [0, 1]
 
 
 def test_lateness_of_the_iteration_is_on_all_its_samples() -> None:
     user, samples = user_with_samples()
     user.begin_iteration(0, lateness_ns=77)
     user.record(Sample(REQUEST, "GET /", 10, 5))
-    user.end_iteration(5, 30, failed=False)
+    user.end_iteration(5, 30, None)
     assert [sample.lateness_ns for sample in samples] == [77, 77]
 
 
@@ -61,7 +119,7 @@ def test_requests_outside_an_iteration_belong_to_set_up_and_tear_down() -> None:
         pass
     user.begin_iteration(0, 0)
     user.record(Sample(REQUEST, "GET /", 2, 1))
-    user.end_iteration(0, 3, failed=False)
+    user.end_iteration(0, 3, None)
     user.record(Sample(REQUEST, "POST /logout", 4, 1))
     assert [sample.kind for sample in samples] == [SETUP, REQUEST, ITERATION, SETUP]
 
