@@ -5,6 +5,7 @@
     IploadError
     ├── SettingError               a bad option, ini value, marker key or threshold expression
     ├── PoolError                  a pool that cannot be read or cannot be used
+    │   └── PoolExhausted          no address of a pool is free
     ├── TargetNotAllowed           a request to a host that nobody allowed
     ├── GeneratorLimitError        this process may not open enough files or start enough threads
     ├── OpenFilesExhausted         (also urllib3's NewConnectionError) no socket could be made
@@ -37,6 +38,10 @@ class PoolError(IploadError, ValueError):
     """An address pool cannot be parsed, or its addresses cannot be used."""
 
 
+class PoolExhausted(PoolError):
+    """All addresses of a pool are leased, and a lease is exclusive."""
+
+
 class TargetNotAllowed(IploadError):
     """A request was refused before anything was sent, because its host is not on the allow-list."""
 
@@ -45,18 +50,30 @@ class GeneratorLimitError(IploadError):
     """A limit of this machine or process (open files, threads) stands in the way of the load."""
 
 
-class SourceAddressError(IploadError, NewConnectionError):
-    """A connection could not be opened because of its own (source) side.
+class _OwnSideError(IploadError, NewConnectionError):
+    """What the two errors below have in common: urllib3's way of being made."""
 
-    ``requests`` turns it into ``requests.ConnectionError``; the original is ``error.args[0].reason``.
-    Such a fault is the generator's, not the target's: ``fault`` is its name in the results.
-    """
-
-    fault = "source-address"
+    fault: str
+    """Its name in the results: such a fault is the generator's, not the target's."""
 
     def __init__(self, conn: Any, message: str) -> None:
         # Not super(): NewConnectionError's own __init__ is the one that takes the connection.
         NewConnectionError.__init__(self, conn, message)
+        self.conn = conn
+        self.message = message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy has the connection's text in place of the connection, so that it says the same."""
+        return type(self), (str(self.conn), self.message)
+
+
+class SourceAddressError(_OwnSideError):
+    """A connection could not be opened because of its own (source) side.
+
+    ``requests`` turns it into ``requests.ConnectionError``; the original is ``error.args[0].reason``.
+    """
+
+    fault = "source-address"
 
 
 class SourceNotLocal(SourceAddressError):
@@ -83,10 +100,7 @@ class SourceNotUsable(SourceAddressError):
     fault = "source-not-usable"
 
 
-class OpenFilesExhausted(IploadError, NewConnectionError):
+class OpenFilesExhausted(_OwnSideError):
     """No socket could be made, because this process or system has too many open files."""
 
     fault = "files-exhausted"
-
-    def __init__(self, conn: Any, message: str) -> None:
-        NewConnectionError.__init__(self, conn, message)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import inspect
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -84,10 +84,48 @@ class PerUser:
     arguments: Mapping[str, Any]
     per_iteration: bool
 
+    def __getattr__(self, name: str) -> Any:
+        """A shared fixture got hold of it by ``request.getfixturevalue`` and takes it for a value."""
+        raise AttributeError(
+            f"{self.name!r} is a per-user fixture, but what asks for it is shared by all users; "
+            "name it in the signature, so that both are made for each user"
+        )
+
     @property
     def is_user(self) -> bool:
         """Whether it stands for the user itself."""
         return self.func is ipload_user_function
+
+    def with_all_it_asks_for(self) -> Iterator[PerUser]:
+        """This and every per-user fixture below it."""
+        yield self
+        for value in self.arguments.values():
+            if isinstance(value, PerUser):
+                yield from value.with_all_it_asks_for()
+
+
+def refuse_unusable(users: int, asked: Mapping[str, Any], patched: bool = False) -> None:
+    """Refuse what a load cannot have, among the fixtures that a body asks for and all that these ask for.
+
+    ``asked`` are fixtures by name; ``patched`` tells whether ``mock.patch`` decorates the body. Raises SettingError
+    for an async per-user fixture, and with several users for what changes the whole process.
+    """
+    from pytest_ipload.errors import SettingError
+
+    below = [each for value in asked.values() if isinstance(value, PerUser) for each in value.with_all_it_asks_for()]
+    for each in below:
+        if inspect.iscoroutinefunction(each.func) or inspect.isasyncgenfunction(each.func):
+            raise SettingError(f"fixture {each.name!r} is async; a per-user fixture must be blocking")
+    used = {f"the test: {name}" for name in THREAD_UNSAFE.intersection(asked)}
+    if patched:
+        used.add("the test: mock.patch")
+    for each in below:
+        used |= {f"the per-user fixture {each.name!r}: {name}" for name in THREAD_UNSAFE.intersection(each.arguments)}
+    if used and users > 1:
+        raise SettingError(
+            f"{users} users would share what changes the whole process, in {', '.join(sorted(used))}; "
+            "use it in a shared fixture, or run with one user"
+        )
 
 
 def mark_as_load_test(item: pytest.Item) -> None:
@@ -105,8 +143,6 @@ def placeholder(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureReque
     asked = [value for value in arguments.values() if isinstance(value, PerUser)]
     if not is_root and not asked:
         return None
-    if inspect.iscoroutinefunction(fixturedef.func) or inspect.isasyncgenfunction(fixturedef.func):
-        pytest.fail(f"fixture {fixturedef.argname!r} is async; a per-user fixture must be blocking", pytrace=False)
     per_iteration = fixturedef.func is ipload_iteration_function or any(value.per_iteration for value in asked)
     return PerUser(fixturedef.argname, fixturedef.func, arguments, per_iteration)
 
@@ -139,12 +175,14 @@ class Finalizers:
 class UserFixtures:
     """One user's own fixtures and body; its three public methods are called in the user's thread."""
 
-    def __init__(self, item: pytest.Function, user: VirtualUser, lock: threading.Lock) -> None:
-        """``lock`` is shared by the item's users: pytest's own fixture machinery is not made for threads."""
+    def __init__(self, item: pytest.Function, user: VirtualUser, users: int, lock: threading.Lock) -> None:
+        """``lock`` is shared by the item's ``users``: pytest's own fixture machinery is not made for threads."""
         self._item = item
         self._user = user
+        self._users = users
         self._lock = lock
         self._thread: threading.Thread | None = None
+        self._being_made: list[PerUser] = []
         self._values: dict[PerUser, Any] = {}
         self._finalizers = Finalizers()
         self._iteration_values: dict[PerUser, Any] = {}
@@ -183,9 +221,9 @@ class UserFixtures:
             else:
                 self._body(**self._arguments)
         finally:
-            if self._iteration_values:
-                self._iteration_values.clear()
-                self._iteration_finalizers.run()
+            self._iteration_values.clear()
+            self._iteration = None
+            self._iteration_finalizers.run()
 
     def tear_down(self) -> None:
         """Undo the user's fixtures in reverse."""
@@ -212,7 +250,16 @@ class UserFixtures:
             return self._running_iteration()
         values = self._iteration_values if value.per_iteration else self._values
         if value not in values:
-            values[value] = self._make(value)
+            if value in self._being_made:
+                raise RuntimeError(
+                    f"fixture {value.name!r} asks for itself by request.getfixturevalue(); "
+                    "name it in the signature to get the fixture that it overrides"
+                )
+            self._being_made.append(value)
+            try:
+                values[value] = self._make(value)
+            finally:
+                self._being_made.pop()
         return values[value]
 
     def _running_iteration(self) -> Iteration:
@@ -230,7 +277,7 @@ class UserFixtures:
             for name, argument in value.arguments.items()
         }
         made = self._bound(value.func)(**arguments)
-        if not inspect.isgenerator(made):
+        if not inspect.isgeneratorfunction(value.func):
             return made
         try:
             result = next(made)
@@ -249,6 +296,7 @@ class UserFixtures:
 
     def getfixturevalue(self, request: pytest.FixtureRequest, name: str) -> Any:
         """``request.getfixturevalue(name)`` for this user."""
+        __tracebackhide__ = True
         if threading.current_thread() is not self._thread:
             raise RuntimeError(
                 f"request.getfixturevalue({name!r}) works in the thread of user {self._user.index} only, "
@@ -256,6 +304,7 @@ class UserFixtures:
             )
         with self._lock:
             value = request.getfixturevalue(name)
+        refuse_unusable(self._users, {name: value})
         return self._resolve(value)
 
     @property
@@ -283,6 +332,7 @@ class UserRequest:
 
     def getfixturevalue(self, argname: str) -> Any:
         """The user's value of a per-user fixture, or the shared value of any other."""
+        __tracebackhide__ = True
         return self._fixtures.getfixturevalue(self._request, argname)
 
     def addfinalizer(self, finalizer: Callable[[], object]) -> None:

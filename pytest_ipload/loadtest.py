@@ -11,13 +11,16 @@ from typing import Any
 import pytest
 
 from pytest_ipload.errors import GeneratorLimitError, IploadError, SettingError
-from pytest_ipload.fixtures import THREAD_UNSAFE, PerUser, UserFixtures, mark_as_load_test
+from pytest_ipload.fixtures import PerUser, UserFixtures, mark_as_load_test, refuse_unusable
 from pytest_ipload.load.executor import UserSetUpError
 from pytest_ipload.load.failures import FailureGroup
 from pytest_ipload.load.profile import LoadProfile
+from pytest_ipload.load.seat import IterationInterrupted
+from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.markers import MARKER, THRESHOLD_MARKER, is_load_test, marker_problem
 from pytest_ipload.options import PLANNED_THRESHOLD_KEYS, did_you_mean, marker_settings
 from pytest_ipload.places import user_traceback
+from pytest_ipload.report.text import counted
 from pytest_ipload.runner import Load, base_url_fixture, profile_of, session_thresholds
 from pytest_ipload.state import SessionState, keep_result
 from pytest_ipload.units import format_count
@@ -106,6 +109,8 @@ class LoadTest:
         self._load: Load | None = None
         self._base_url: str | None = None
         self._result: LoadResult | None = None
+        self._session_ends = False
+        """Whether the session is being broken off: there is no teardown phase to raise anything in."""
         self.failed_in_set_up = False
         """Whether a user failed in its set-up while the load was running already."""
         # Settings that contradict each other are an error before any fixture is set up.
@@ -120,27 +125,41 @@ class LoadTest:
         """Set up the users that are there from the start. Raises what failed, as pytest would."""
         __tracebackhide__ = True
         load = self._load = self._prepared_load()
-        self._item.addfinalizer(load.executor.close)
+        self._item.addfinalizer(self._tear_down)
         try:
             load.executor.set_up()
         except UserSetUpError as error:
-            raise self._own_exception(error) from None
+            own_exception = self._set_up_exception(error)
         except GeneratorLimitError as error:
             raise _refusal(error) from None
+        except KeyboardInterrupt:
+            self._session_ends = True
+            raise
+        else:
+            return
+        raise own_exception  # here, where its own causes are not replaced by ours
+
+    def _tear_down(self) -> None:
+        """End what still runs, in the teardown phase; raises the error of the first user whose tear-down failed."""
+        __tracebackhide__ = True
+        executor = self._started_load().executor
+        executor.close()
+        errors = executor.record.teardown_errors
+        if errors and not self._session_ends:
+            raise self._own_exception("teardown", *errors[0], len(errors))
 
     def _prepared_load(self) -> Load:
         """The load, with everything checked that can be checked before it starts."""
         lock = threading.Lock()
         try:
             profile = profile_of(self._state, self._marker, self._item.nodeid, self._base_url)
-            if profile.users > 1:
-                self._refuse_thread_unsafe(profile.users)
+            self._refuse_unusable(profile.users)
             return Load(
                 self._state,
                 profile,
                 self._thresholds,
                 self._item.nodeid,
-                lambda user: UserFixtures(self._item, user, lock),
+                lambda user: UserFixtures(self._item, user, profile.users, lock),
             )
         except IploadError as error:
             raise _refusal(error) from None
@@ -153,14 +172,18 @@ class LoadTest:
             load.run()
         except UserSetUpError as error:
             self.failed_in_set_up = True
-            raise self._own_exception(error) from None
+            own_exception = self._set_up_exception(error)
         except (pytest.skip.Exception, pytest.xfail.Exception):
             raise
         except BaseException as error:
+            self._session_ends = isinstance(error, (KeyboardInterrupt, pytest.exit.Exception))
             keep_result(self._item, load.result(f"the load was broken off by {type(error).__name__}"))
             raise
-        self._result = load.result()
-        keep_result(self._item, self._result)
+        else:
+            self._result = load.result()
+            keep_result(self._item, self._result)
+            return
+        raise own_exception  # here, where its own causes are not replaced by ours
 
     def judge(self) -> None:
         """Raise the verdict, unless it is *passed*."""
@@ -180,38 +203,49 @@ class LoadTest:
             raise RuntimeError(f"{self._item.nodeid}: the load test was called without its set-up")
         return self._load
 
-    def _refuse_thread_unsafe(self, users: int) -> None:
-        """Fixtures that change the process must not be used by several users at once."""
-        arguments = inspect.signature(self._item.obj).parameters
-        used = {f"the test: {name}" for name in THREAD_UNSAFE.intersection(arguments)}
-        for value in self._item.funcargs.values():
-            if isinstance(value, PerUser):
-                used |= {
-                    f"the per-user fixture {value.name!r}: {n}" for n in THREAD_UNSAFE.intersection(value.arguments)
-                }
-        if used:
-            raise SettingError(
-                f"{users} users would share a fixture that changes the whole process, in {', '.join(sorted(used))}; "
-                "use it in a shared fixture, or run with one user"
-            )
+    def _refuse_unusable(self, users: int) -> None:
+        """Refuse what a load cannot have; raises SettingError."""
+        function = self._item.function
+        parameters = inspect.signature(function).parameters
+        # A shared fixture that the body has no hold of (usefixtures, autouse) is nobody's trouble.
+        asked = {
+            name: value
+            for name, value in self._item.funcargs.items()
+            if name in parameters or isinstance(value, PerUser)
+        }
+        # Users enter and leave the body's patches in any order; the last to leave would put a mock back for good.
+        refuse_unusable(users, asked, patched=hasattr(function, "patchings"))
 
-    def _own_exception(self, error: UserSetUpError) -> BaseException:
-        """The user's exception with the traceback of its own code, and a section that says whose it was."""
-        user, cause = error.user, error.__cause__
-        assert cause is not None
-        more = f"; {error.failed} users failed in their set-up" if error.failed > 1 else ""
+    def _set_up_exception(self, error: UserSetUpError) -> BaseException:
+        assert error.__cause__ is not None
+        self._session_ends = isinstance(error.__cause__, (KeyboardInterrupt, pytest.exit.Exception))
+        return self._own_exception("setup", error.user, error.__cause__, error.failed)
+
+    def _own_exception(self, when: str, user: VirtualUser, error: BaseException, failed: int) -> BaseException:
+        """A user's exception with the traceback of its own code; a section in the report says whose it was.
+
+        ``when`` is pytest's word for the phase; ``failed`` is the number of users who failed in it.
+        """
+        phase = {"setup": "set-up", "teardown": "tear-down"}[when]
+        more = f"; {failed} users failed in their {phase}" if failed > 1 else ""
         source = user.source_address or "chosen by the system"
         self._item.add_report_section(
-            "setup", "ipload", f"set-up of user {user.index} failed (source address: {source}){more}\n"
+            when, "ipload", f"{phase} of user {user.index} failed (source address: {source}){more}\n"
         )
-        return cause.with_traceback(user_traceback(cause.__traceback__))
+        traceback = user_traceback(error.__traceback__)
+        if isinstance(error, pytest.skip.Exception):
+            # As pytest does with a skip in a fixture: the report names the test. There is no public way to say so.
+            error._use_item_location = True
+        if isinstance(error, IterationInterrupted):  # pytest expects an Exception, or an outcome of its own
+            error = TimeoutError(f"user {user.index} was still in its {phase} after the graceful stop")
+        return error.with_traceback(traceback)
 
     def _message(self, result: LoadResult, groups: list[FailureGroup]) -> str:
         """The measured value first: pytest's short summary shows the beginning."""
         lines = [result.reason] if result.verdict == INVALID else []
         lines += [each.message for each in result.thresholds if not each.passed and each.severity == FAIL]
         if groups:
-            lines += ["", f"{format_count(result.failed_iterations)} iterations failed:"]
+            lines += ["", f"{counted(result.failed_iterations, 'iteration')} failed:"]
             lines += [_group_line(group) for group in groups]
         traced = next((group for group in groups if group.exception is not None), None)
         if traced is not None:

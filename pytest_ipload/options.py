@@ -104,16 +104,13 @@ def _bool(value: Any) -> bool:
     return value
 
 
-def _only(*supported: Any, planned: Iterable[Any] = ()) -> Parser:
-    """A choice of which only some values can be served yet; the others are refused, never ignored."""
-    later = tuple(planned)
+def _choice(*allowed: str) -> Parser:
+    """One of some words."""
 
     def parse(value: Any) -> Any:
-        if any(type(value) is type(known) and value == known for known in supported):
-            return value
-        if any(type(value) is type(known) and value == known for known in later):
-            raise ValueError(f"{value!r} is not supported yet; supported: {_listed(supported)}")
-        raise ValueError(f"{value!r} is unknown; allowed: {_listed(supported)}")
+        if value not in allowed:
+            raise ValueError(f"{value!r} is unknown; allowed: {_listed(allowed)}")
+        return value
 
     return parse
 
@@ -179,36 +176,42 @@ SETTINGS = (
         option=True,
         ini=True,
     ),
-    Setting("ip_binding", _only("user", planned=("iteration", "request")), "How often a lease changes", "WHEN"),
+    Setting("ip_binding", _choice("user", "iteration", "request"), "How often a lease changes", "WHEN"),
     Setting(
         "ip_order",
-        _only("round-robin", planned=("random", "least-used")),
-        "Order in which addresses are leased: round-robin. Default: round-robin",
+        _choice("round-robin", "random", "least-used"),
+        "Order in which addresses are leased: round-robin, random (seeded) or least-used. Default: round-robin",
         "ORDER",
         option=True,
     ),
-    Setting("ip_exclusive", _only(False, planned=(True,)), "One user per address", "BOOL"),
-    Setting("on_exhaustion", _only("share", planned=("wait", "fail")), "What to do when no address is free", "WHAT"),
+    Setting("ip_exclusive", _bool, "One user per address", "BOOL"),
+    Setting(
+        "on_exhaustion", _choice("share", "wait", "fail", "fallback"), "What to do when no address is free", "WHAT"
+    ),
+    Setting("ip_wait", _seconds, "How long a user may wait for a free address"),
+    Setting("fallback_pool", _text, "Pool to lease from when no address is free", "SPEC"),
     Setting("base_url", _url, "Relative URLs resolve against it", "URL", option=True, ini=True),
     Setting("timeout", _positive_seconds, "Default timeout of a request. Default: 30s", option=True, ini=True),
     Setting("seed", _whole, "Seed of the users' random streams. Default: from the test's node id", "N", option=True),
 )
 BY_KEY: Mapping[str, Setting] = {setting.key: setting for setting in SETTINGS}
 
+STRICT, SKIP, OFF = POOL_CHECKS = ("strict", "skip", "off")
+
 PLANNED_MARKER_KEYS = frozenset(
-    {"stages", "arrival_rate", "max_users", "max_rate", "ip_wait", "fallback_pool", "arrivals", "suppress_health_check"}
+    {"stages", "arrival_rate", "max_users", "max_rate", "arrivals", "suppress_health_check"}
 )
 PLANNED_METRICS = frozenset({"dropped_iterations"})
 PLANNED_THRESHOLD_KEYS = frozenset({"abort_on_fail", "delay", "window", "confidence"})
 PLANNED_OPTIONS: Mapping[str, str | int] = {  # the option, and its nargs as argparse has it
     "--ipload-stages": 1, "--ipload-arrival-rate": 1, "--ipload-max-rate": 1, "--ipload-strict": 0,
-    "--ipload-pool-check": 1, "--ipload-pin": 1, "--ipload-shards": 1, "--ipload-concurrent": 0,
+    "--ipload-pin": 1, "--ipload-shards": 1, "--ipload-concurrent": 0,
     "--ipload-segment": 1, "--ipload-start-at": 1, "--ipload-progress": 1, "--ipload-save": 1,
     "--ipload-autosave": 0, "--ipload-compare": "?", "--ipload-compare-fail": 1, "--ipload-rounds": 1,
     "--ipload-against": 1, "--ipload-html": 1, "--ipload-summary": 1, "--ipload-hlog": 1, "--ipload-jsonl": 1,
     "--ipload-openmetrics": 1,
 }  # fmt: skip  # a table reads better in rows
-PLANNED_INI = ("ipload_pools", "ipload_suppress_health_check", "ipload_strict", "ipload_pin")
+PLANNED_INI = ("ipload_suppress_health_check", "ipload_strict", "ipload_pin")
 
 
 class _NotYet(argparse.Action):
@@ -227,7 +230,7 @@ def add_options(parser: pytest.Parser) -> None:
                 setting.flag, dest=setting.dest, metavar=setting.metavar, type=_argument(setting), help=setting.help
             )
         if setting.ini:
-            ini_type = _WHOLE_OR_TEXT if setting.parse is _count else "string"
+            ini_type: Any = _WHOLE_OR_TEXT if setting.parse is _count else "string"
             parser.addini(setting.dest, setting.help, type=ini_type, default=None)
     group.addoption(
         "--ipload-threshold",
@@ -246,6 +249,15 @@ def add_options(parser: pytest.Parser) -> None:
         "Loopback, private addresses and the base URL's host always may.",
     )
     parser.addini("ipload_allowed_hosts", "Hosts that may be loaded, one per line", type="linelist")
+    parser.addini("ipload_pools", "Named pools of source addresses, one per line: name = SPEC", type="linelist")
+    group.addoption(
+        "--ipload-pool-check",
+        dest="ipload_pool_check",
+        metavar="HOW",
+        choices=POOL_CHECKS,
+        help="What to do with addresses that cannot be used: strict (an error), skip (do without them) or off "
+        "(no check). Default: strict",
+    )
     group.addoption("--ipload-json", dest="ipload_json", metavar="PATH", help="Write the results as JSON")
     group.addoption(
         "--ipload-disable",
@@ -286,6 +298,9 @@ class SessionSettings:
     thresholds: tuple[str, ...]
     allowed_hosts: tuple[str, ...]
     disabled: bool
+    pool_check: str = STRICT
+    named_pools: tuple[str, ...] = ()
+    """The lines of the ini key, ``name = SPEC``."""
 
     @property
     def need_preflight(self) -> bool:

@@ -42,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for line in markers.MARKERS.values():
         config.addinivalue_line("markers", line)
     settings = session_settings(config)
-    pools = Pools(config.rootpath, settings.value("pool"), slot_of(config))
+    pools = Pools(config.rootpath, settings, slot_of(config))
     config.stash[STATE] = SessionState(settings, pools)
     config.stash[_SLOTS] = Slots()
     if settings.need_preflight and not hasattr(config, "workerinput"):

@@ -17,6 +17,7 @@ def check_session(state: SessionState) -> None:
     its addresses. Its addresses are tried when the first load test is set up.
     """
     settings = state.settings
+    _check_named_pools(state)
     for origin, values in ((COMMAND_LINE, settings.command_line), (INI, settings.ini)):
         name = "--ipload-{}" if origin == COMMAND_LINE else "ini key ipload_{}"
         if "users" in values and not settings.disabled:
@@ -29,3 +30,12 @@ def check_session(state: SessionState) -> None:
                 (state.pools.usable if origin == COMMAND_LINE else state.pools.get)(values["pool"])
             except IploadError as error:
                 raise pytest.UsageError(f"{name.format('pool')}: {error}") from None
+
+
+def _check_named_pools(state: SessionState) -> None:
+    """Each named pool has to be readable, whether a test uses it or not."""
+    try:
+        for name in state.pools.named if state.settings.named_pools else ():
+            state.pools.get(name)
+    except IploadError as error:
+        raise pytest.UsageError(f"ini key ipload_pools: {error}") from None

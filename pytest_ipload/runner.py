@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_ipload.addresses.leasing import LeaseBook, LeasePolicy
 from pytest_ipload.errors import SettingError
 from pytest_ipload.load.executor import Executor
 from pytest_ipload.load.failures import FailureGroup
+from pytest_ipload.load.leases import REQUEST, UserLeases
 from pytest_ipload.load.limits import ensure_open_files
 from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.load.schedule import user_slots
@@ -33,7 +33,7 @@ from pytest_ipload.verdict.result import (
 )
 
 if TYPE_CHECKING:
-    from pytest_ipload.addresses.pool import IpPool, Lease
+    from pytest_ipload.addresses.pool import IpPool
     from pytest_ipload.transport.session import LoadSession
 
 MakeLife = Callable[[VirtualUser], Life]
@@ -71,9 +71,7 @@ class Load:
         if state.settings.disabled:  # only errors fail a functional test, unless its thresholds tolerate some
             self._thresholds = self._thresholds[len(thresholds) :]
         self._pool: IpPool = state.pools.usable(profile.pool)
-        self._leases: dict[int, list[Lease]] = {}
-        self._lease_lock = threading.Lock()
-        self._users_by_source: Counter[str] = Counter()
+        self._leases = self._open_leases()
         self._started_at = datetime.now(timezone.utc)
         self._make_life = make_life
         self.executor = Executor(profile, user_slots(profile), self)
@@ -96,10 +94,10 @@ class Load:
             ended_ns=record.ended_ns,
             warmup_s=self.profile.warmup,
             users=record.users_started,
-            users_by_source=self._users_by_source,
+            users_by_source={address: stats.users for address, stats in self._leases.used.items()},
             lifetimes=record.lifetimes,
         )
-        scope = Scope(frame.judged_s, len(self._pool), len(self._users_by_source))
+        scope = Scope(frame.judged_s, self._leases.addresses_total, len(self._leases.used))
         thresholds = [evaluate(judged, measured, scope) for judged in self._thresholds]
         invalid = [*([broken_off] if broken_off else []), *self._invalid_reasons()]
         verdict, reason = decide(thresholds, invalid)
@@ -125,12 +123,7 @@ class Load:
 
     def admit(self, user: VirtualUser, *, block: bool) -> bool:
         """Lease an address of each family to the user."""
-        leases = [self._pool.acquire(user.index, family) for family in self._pool.families]
-        with self._lease_lock:
-            self._leases[user.index] = leases
-            self._users_by_source.update(lease.address for lease in leases)
-        user.bind(tuple(lease.address for lease in leases))
-        return True
+        return self._leases.admit(user, block=block)
 
     def make_life(self, user: VirtualUser) -> Life:
         """What the user does."""
@@ -138,13 +131,11 @@ class Load:
 
     def user_left(self, user: VirtualUser) -> None:
         """Release the user's leases."""
-        with self._lease_lock:
-            leases = self._leases.pop(user.index, [])
-        for lease in leases:
-            self._pool.release(lease)
+        self._leases.give_back(user)
 
     def stopping(self) -> None:
-        """Nobody waits for an address."""
+        """Nobody waits for an address any more."""
+        self._leases.close()
 
     def ends_load(self, error: BaseException, number: int, untried: bool) -> bool:
         """``pytest.exit`` ends the load; so does a skip or xfail in the first iteration, before any other completed."""
@@ -154,16 +145,29 @@ class Load:
 
     # -----------------------------------------------------------------------------------------------------------
 
+    def _open_leases(self) -> UserLeases:
+        profile = self.profile
+        fallback = None if profile.fallback_pool is None else self._state.pools.usable(profile.fallback_pool)
+        policy = LeasePolicy(
+            order=profile.ip_order,
+            exclusive=profile.ip_exclusive,
+            on_exhaustion=profile.on_exhaustion if fallback is None else "fallback",
+            wait_s=profile.ip_wait,
+            seed=profile.seed,
+        )
+        return UserLeases(LeaseBook(self._pool, policy, fallback), self._pool.families, profile.ip_binding)
+
     def _make_session(self, user: VirtualUser) -> LoadSession:
         from pytest_ipload.transport.session import LoadSession
 
         return LoadSession(
-            source_address=user.source_addresses or None,
+            source_address=user.sources or None,
             base_url=self.profile.base_url,
             timeout=self.profile.timeout,
             allowed_hosts=self._state.settings.allowed_hosts,
             record=user.record,
             tls=self._state.tls,
+            before_call=(lambda: self._leases.renew(user)) if self.profile.ip_binding == REQUEST else None,
         )
 
     def _invalid_reasons(self) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_ipload.options import SessionSettings
+from pytest_ipload.options import OFF, SKIP, SessionSettings
 
 if TYPE_CHECKING:
     from pytest_ipload.addresses.pool import IpPool
@@ -45,38 +45,66 @@ class SessionState:
 class Pools:
     """The address pools of a session, each parsed and checked once."""
 
-    def __init__(self, base: Path, default_spec: str | None, slot: tuple[int, int]) -> None:
+    def __init__(self, base: Path, settings: SessionSettings, slot: tuple[int, int]) -> None:
         """``slot`` is (number, count) of this process among its neighbours: each takes its own share of a pool."""
         self._base = base
-        self._default_spec = default_spec
+        self._settings = settings
         self._slot = slot
-        self._pools: dict[str | None, IpPool] = {}
-        self._usable: set[str] = set()
+        self._named: dict[str, str] | None = None
+        self._parsed: dict[str, IpPool] = {}
+        self._usable: dict[str, IpPool] = {}
 
     def default(self) -> IpPool:
         """The session's pool; empty where none is set."""
-        return self.get(self._default_spec)
+        return self.get(self._settings.value("pool"))
 
-    def get(self, spec: str | None) -> IpPool:
-        """This process's share of the pool that ``spec`` describes. Raises PoolError."""
-        pool = self._pools.get(spec)
+    def get(self, text: str | None) -> IpPool:
+        """This process's share of the pool that a setting names or describes; empty for None. Raises PoolError."""
+        from pytest_ipload.addresses.names import resolve_pool
+        from pytest_ipload.addresses.pool import IpPool
+
+        if text is None:
+            return IpPool()
+        spec = resolve_pool(text, self.named)
+        pool = self._parsed.get(spec)
         if pool is None:
-            from pytest_ipload.addresses.pool import IpPool
-
-            pool = IpPool() if spec is None else IpPool.parse(spec, base=self._base)
+            pool = IpPool.parse(spec, base=self._base)
             number, count = self._slot
-            if pool and count > 1:
+            if count > 1:
                 pool = pool.shard(number, count)
-            self._pools[spec] = pool
+            self._parsed[spec] = pool
         return pool
 
-    def usable(self, spec: str | None) -> IpPool:
-        """The same, after each address was tried as a source. Raises PoolError naming those that are not usable."""
-        pool = self.get(spec)
-        if spec is not None and spec not in self._usable:
+    @property
+    def named(self) -> dict[str, str]:
+        """The named pools of the ini file. Raises PoolError."""
+        if self._named is None:
+            from pytest_ipload.addresses.names import parse_named_pools
+
+            self._named = parse_named_pools(self._settings.named_pools)
+        return self._named
+
+    def usable(self, text: str | None) -> IpPool:
+        """The same, after each address was tried as a source.
+
+        Raises PoolError naming those that are not usable; with ``--ipload-pool-check=skip`` the pool does without
+        them, with ``off`` nothing is tried.
+        """
+        pool = self.get(text)
+        if text is None or self._settings.pool_check == OFF:
+            return pool
+        if text not in self._usable:
+            self._usable[text] = self._checked(pool)
+        return self._usable[text]
+
+    def _checked(self, pool: IpPool) -> IpPool:
+        if self._settings.pool_check != SKIP:
             pool.validate()
-            self._usable.add(spec)
-        return pool
+            return pool
+        rest = pool.without(fault.address for fault in pool.unusable())
+        if not rest:
+            pool.validate()  # says what is wrong with them all
+        return rest
 
 
 STATE = pytest.StashKey[SessionState]()

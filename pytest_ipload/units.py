@@ -88,10 +88,9 @@ def format_setting(seconds: float) -> str:
     if seconds == 0:
         return "0s"
     exact = Decimal(repr(seconds))
-    for unit, size in _SECONDS.items():
-        if exact >= size and (size <= 1 or exact % size == 0):
-            break
-    return f"{(exact / size).normalize():f}{unit}"
+    fitting = (unit for unit, size in _SECONDS.items() if exact >= size and (size <= 1 or exact % size == 0))
+    unit = next(fitting, "us")
+    return f"{(exact / _SECONDS[unit]).normalize():f}{unit}"
 
 
 def format_count(number: int) -> str:

@@ -279,7 +279,7 @@ class TestFixturesOfAnIteration:
             failed=1,
         )
         assert run.user(0) == ["undone", "body", "undone"]
-        run.lines("*1 x ValueError at test_it.py:8: no order (first: user 0, iteration 0)")
+        run.lines("*1 x ValueError at test_it.py:9: no order (first: user 0, iteration 0)")
 
     def test_a_failing_teardown_is_a_failed_iteration(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
@@ -297,7 +297,7 @@ class TestFixturesOfAnIteration:
 """,
             failed=1,
         )
-        run.lines("*1 x ValueError at test_it.py:8: cannot cancel (first: user 0, iteration 1)")
+        run.lines("*1 x ValueError at test_it.py:9: cannot cancel (first: user 0, iteration 1)")
 
     def test_what_is_not_in_the_signature_is_made_too(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
@@ -907,6 +907,25 @@ class TestRequest:
             ]
         assert run.all.count("open") == run.all.count("close") == 1
 
+    def test_getfixturevalue_of_a_shared_fixture_that_fails_shows_where(self, pytester: pytest.Pytester) -> None:
+        run = whole_run(
+            pytester,
+            """
+    @pytest.fixture
+    def shop(note):
+        note("open")
+        raise ValueError("closed")
+
+    @pytest.mark.ipload(users=2)
+    def test(request):
+        request.getfixturevalue("shop")
+""",
+            failed=1,
+        )
+        assert run.all == ["open"]
+        run.lines("  2 x ValueError at test_it.py:8: closed *", '>       raise ValueError("closed")')
+        run.result.stdout.no_fnmatch_line("*pytest_ipload/*")
+
     def test_getfixturevalue_of_a_name_that_is_not_known_is_pytests_own_error(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
             pytester,
@@ -990,8 +1009,20 @@ class TestFixturesThatThreadsCannotShare:
 """,
             errors=1,
         )
-        run.lines(f"*2 users would share a fixture that changes the whole process, in the test: {name}; *")
+        run.lines(f"*2 users would share what changes the whole process, in the test: {name}; *")
         assert run.all == []
+
+    def test_are_allowed_where_the_body_has_no_hold_of_them(self, pytester: pytest.Pytester) -> None:
+        whole_run(
+            pytester,
+            """
+    @pytest.mark.ipload(users=2)
+    @pytest.mark.usefixtures("recwarn")
+    def test():
+        pass
+""",
+            passed=1,
+        )
 
     def test_are_refused_in_a_per_user_fixture(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
@@ -1045,7 +1076,7 @@ class TestFixturesThatThreadsCannotShare:
 """,
             failed=1,
         )
-        run.lines("*2 users would share a fixture that changes the whole process, in *: monkeypatch; *")
+        run.lines("*2 users would share what changes the whole process, in *: monkeypatch; *")
 
     def test_all_places_are_named_at_once(self, pytester: pytest.Pytester) -> None:
         run = whole_run(

@@ -111,7 +111,7 @@ def test_a_rate_is_read(text: str, per_second: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "100", "100/", "/s", "100/ms", "100/d", "-1/s", "1e3/s", "100 per s"])
 def test_what_is_no_rate_is_refused_with_examples(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a rate; .*100/s or 30/m"):
+    with pytest.raises(ValueError, match=r"is not a rate; .*100/s or 30/m"):
         parse_rate(text)
 
 
@@ -124,7 +124,7 @@ def test_a_percentage_is_read(text: str, fraction: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "1", "%", "-1%", "1 percent", "1%%", "1e2%"])
 def test_what_is_no_percentage_is_refused_with_examples(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a percentage; write it as in 1% or 0.5%"):
+    with pytest.raises(ValueError, match=r"is not a percentage; write it as in 1% or 0\.5%"):
         parse_percent(text)
 
 

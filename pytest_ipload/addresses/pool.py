@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import threading
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from itertools import accumulate, groupby
+from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
 
 from pytest_ipload.addresses import probe
-from pytest_ipload.addresses.spec import AddressBlock, address_text, parse_spec
+from pytest_ipload.addresses.sequence import AddressSequence, Run, first_common, parse_address
+from pytest_ipload.addresses.spec import FREEBIND_PREFIX, AddressBlock, address_text, parse_spec
 from pytest_ipload.errors import PoolError
 from pytest_ipload.units import format_count
 
@@ -31,6 +30,8 @@ class Lease:
     """The index of the virtual user."""
     family: int
     """4 or 6: the family of the address."""
+    freebind: bool = False
+    """Whether a socket is bound to it with the free-bind option; see ``binding.bind_source``."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,25 @@ class LeaseStats:
     """Leases ever given out."""
     users: int
     """Distinct users that ever held one."""
+
+
+@dataclass
+class Usage:
+    """The count behind ``LeaseStats``; whoever changes it holds a lock."""
+
+    active: int = 0
+    total: int = 0
+    users: set[int] = field(default_factory=set)
+
+    def add(self, user: int) -> None:
+        """Count one more lease."""
+        self.active += 1
+        self.total += 1
+        self.users.add(user)
+
+    def stats(self) -> LeaseStats:
+        """The numbers as of now."""
+        return LeaseStats(self.active, self.total, len(self.users))
 
 
 class IpPool:
@@ -66,10 +86,10 @@ class IpPool:
     """
 
     def __init__(self, blocks: Iterable[AddressBlock] = ()) -> None:
-        self._set_addresses(_Addresses(_Run(block.version, block.numbers) for block in blocks))
+        self._set_addresses(AddressSequence(Run(block, block.numbers) for block in blocks))
         self._lock = threading.Lock()
         self._held: dict[int, Lease] = {}  # by identity: equal leases may be held at once
-        self._usage: dict[str, _Usage] = {}
+        self._usage: dict[str, Usage] = {}
 
     @classmethod
     def parse(cls, spec: str, *, base: Path | None = None) -> IpPool:
@@ -94,7 +114,7 @@ class IpPool:
 
     def __contains__(self, address: object) -> bool:
         """Whether the pool has the address, however it is written (``2001:DB8::0:1``)."""
-        return isinstance(address, str) and address in self._addresses
+        return isinstance(address, str) and (parsed := parse_address(address)) is not None and parsed in self._addresses
 
     def __repr__(self) -> str:
         count = self._addresses.count
@@ -117,14 +137,46 @@ class IpPool:
         Raises ``PoolError`` with the unusable addresses, grouped by reason, or when the pool has more than
         65 536 addresses.
         """
+        if faults := self.unusable():
+            raise PoolError(self._complaint(faults))
+
+    def unusable(self) -> list[probe.Unusable]:
+        """The addresses that do not work as a source and why, in the pool's order; see ``validate``.
+
+        Raises ``PoolError`` when the pool has more than 65 536 addresses.
+        """
         count = self._addresses.count
         if count > MAX_VALIDATED:
             raise PoolError(
                 f"ip pool: {format_count(count)} addresses are too many to check (at most "
                 f"{format_count(MAX_VALIDATED)}); use a smaller pool"
             )
-        if faults := probe.unusable(list(self)):
-            raise PoolError(_complaint(faults, count))
+        freebind = {
+            address_text(number, run.version) for run in self._addresses.runs if run.freebind for number in run.numbers
+        }
+        return probe.unusable(list(self), freebind=freebind)
+
+    def without(self, addresses: Iterable[str]) -> IpPool:
+        """The pool without some of its addresses, in the same order and with leases of its own; it may be empty.
+
+        Raises ``PoolError`` for a text that is not an address of the pool.
+        """
+        texts = list(addresses)
+        parsed = [parse_address(text) for text in texts]
+        removed: dict[int, set[int]] = {4: set(), 6: set()}
+        for address in parsed:
+            if address is not None:
+                removed[address.version].add(int(address))
+        rest = self._addresses.without(removed)
+        # To look up each text would be slow in a pool of many blocks.
+        if None in parsed or rest.count + sum(map(len, removed.values())) != self._addresses.count:
+            stray = next(text for text in texts if text not in self)
+            raise PoolError(f"ip pool: {stray!r} cannot be left out, as it is not in the pool ({self!r})")
+        return self._part(rest)
+
+    def first_common(self, other: IpPool) -> str | None:
+        """An address that both pools have; None if they have none in common."""
+        return first_common(self._addresses, other._addresses)
 
     def shard(self, index: int, count: int) -> IpPool:
         """The part of process ``index`` when ``count`` processes share the pool: every ``count``-th address.
@@ -139,9 +191,11 @@ class IpPool:
                 f"ip pool: {self._addresses.count} addresses are too few for {count} shards, as no two of them may "
                 "have the same address; add addresses or use fewer shards"
             )
-        shard = IpPool()
-        shard._set_addresses(self._addresses.every(count, start=index))
-        return shard
+        return self._part(self._addresses.every(count, start=index))
+
+    def count(self, family: int | None = None) -> int:
+        """The number of addresses of a family, 4 or 6; with None, of all."""
+        return self._of_family(family).count
 
     def acquire(self, user: int, family: int | None = None) -> Lease:
         """Lease an address to a user: the one at ``user`` modulo the number of addresses, so always the same.
@@ -150,19 +204,24 @@ class IpPool:
         with None they all do. Addresses are shared when there are more users than addresses.
         Raises ``PoolError`` if the pool has no address of the family.
         """
-        if family not in self._by_family:
-            raise PoolError(f"ip pool: the family of a lease is 4, 6 or None, not {family!r}")
-        candidates = self._by_family[family]
-        if not candidates.count:
+        count = self.count(family)
+        if not count:
             raise PoolError(self._shortage(user, family))
-        version, number = candidates.find(user % candidates.count)
-        lease = Lease(address_text(number, version), user, version)
+        return self.acquire_at(user % count, user, family)
+
+    def acquire_at(self, index: int, user: int, family: int | None = None) -> Lease:
+        """Lease the address at an index of those of the family to a user, whoever else has it.
+
+        Raises ``PoolError`` if there is no such index.
+        """
+        candidates = self._of_family(family)
+        if not 0 <= index < candidates.count:
+            raise PoolError(self._shortage(user, family) if not candidates.count else f"ip pool has no address {index}")
+        run, number = candidates.find(index)
+        lease = Lease(address_text(number, run.version), user, run.version, run.freebind)
         with self._lock:
             self._held[id(lease)] = lease
-            usage = self._usage.setdefault(lease.address, _Usage())
-            usage.active += 1
-            usage.total += 1
-            usage.users.add(user)
+            self._usage.setdefault(lease.address, Usage()).add(user)
         return lease
 
     def release(self, lease: Lease) -> None:
@@ -181,14 +240,22 @@ class IpPool:
     def stats(self) -> dict[str, LeaseStats]:
         """The use of every address that was ever leased, as of now, in the order of the first lease."""
         with self._lock:
-            return {
-                address: LeaseStats(usage.active, usage.total, len(usage.users))
-                for address, usage in self._usage.items()
-            }
+            return {address: usage.stats() for address, usage in self._usage.items()}
 
-    def _set_addresses(self, addresses: _Addresses) -> None:
+    def _set_addresses(self, addresses: AddressSequence) -> None:
         self._addresses = addresses
         self._by_family = {None: addresses, 4: addresses.of_family(4), 6: addresses.of_family(6)}
+
+    def _part(self, addresses: AddressSequence) -> IpPool:
+        """A pool of some of the addresses."""
+        part = IpPool()
+        part._set_addresses(addresses)
+        return part
+
+    def _of_family(self, family: int | None) -> AddressSequence:
+        if family not in self._by_family:
+            raise PoolError(f"ip pool: the family of a lease is 4, 6 or None, not {family!r}")
+        return self._by_family[family]
 
     def _shortage(self, user: int, family: int | None) -> str:
         if not self:
@@ -199,84 +266,34 @@ class IpPool:
             f"add an IPv{family} address, or use a target that has an IPv{other} address"
         )
 
+    def _complaint(self, faults: Sequence[probe.Unusable]) -> str:
+        """The faults of the pool in one sentence for each reason, and what to do."""
+        count = format_count(self._addresses.count)
+        parts = []
+        # Sorting is stable: within a reason the pool's order holds.
+        for reason, group in groupby(sorted(faults, key=lambda fault: fault.reason), key=lambda fault: fault.reason):
+            addresses = [fault.address for fault in group]
+            listed = ", ".join(addresses[:_NAMED_IN_ERRORS])
+            if len(addresses) > _NAMED_IN_ERRORS:
+                listed += f" and {format_count(len(addresses) - _NAMED_IN_ERRORS)} more"
+            parts.append(f"{format_count(len(addresses))} of {count} addresses are {reason}: {listed}")
+        first = {fault.reason: fault.address for fault in reversed(faults)}
+        advice = list(self._advice(first))
+        advice.append("or remove them from the pool" if advice else "remove them from the pool")
+        return f"ip pool: {'; '.join([*parts, ', '.join(advice)])}"
 
-@dataclass
-class _Usage:
-    active: int = 0
-    total: int = 0
-    users: set[int] = field(default_factory=set)
+    def _advice(self, first: Mapping[str, str]) -> Iterator[str]:
+        """What to do about each reason, given the first address that has it."""
+        if (missing := first.get(probe.NOT_ON_THIS_HOST)) and (command := probe.how_to_add(missing)):
+            yield f"add missing ones with '{command}'"
+        if unrouted := first.get(probe.NOT_ROUTED):
+            item = self._item(unrouted)
+            # A range is seldom a network, and a larger network could take addresses that others have.
+            yield f"route them to this host with '{probe.how_to_route(item if '/' in item else unrouted)}'"
+        if plain := first.get(probe.LOCAL_BY_ROUTE):
+            yield f"write '{FREEBIND_PREFIX}{self._item(plain)}'"
 
-
-class _Run(NamedTuple):
-    """Evenly spaced addresses of one family, as numbers; never empty."""
-
-    version: int
-    numbers: range
-
-    @property
-    def size(self) -> int:
-        """As ``len(self.numbers)``, also where that overflows."""
-        return (self.numbers[-1] - self.numbers[0]) // self.numbers.step + 1
-
-
-class _Addresses:
-    """A sequence of runs, indexed as one sequence of addresses without making them."""
-
-    def __init__(self, runs: Iterable[_Run]) -> None:
-        self._runs = tuple(runs)
-        self._ends = tuple(accumulate(run.size for run in self._runs))
-        self.count = self._ends[-1] if self._ends else 0
-
-    def find(self, index: int) -> tuple[int, int]:
-        """The family and number of the address at an index from 0 to ``count - 1``."""
-        position = bisect_right(self._ends, index)
-        run = self._runs[position]
-        return run.version, run.numbers[index - self._ends[position]]  # counted from the run's end
-
-    def __getitem__(self, index: int) -> str:
-        if not -self.count <= index < self.count:
-            raise IndexError(f"index {index} is out of range for an ip pool of {self.count} addresses")
-        version, number = self.find(index % self.count)
-        return address_text(number, version)
-
-    def __iter__(self) -> Iterator[str]:
-        return (address_text(number, run.version) for run in self._runs for number in run.numbers)
-
-    def __contains__(self, text: str) -> bool:
-        try:
-            address = ip_address(text)
-        except ValueError:
-            return False
-        return any(run.version == address.version and int(address) in run.numbers for run in self._runs)
-
-    def of_family(self, version: int) -> _Addresses:
-        """Only the addresses of one family, in the same order."""
-        return _Addresses(run for run in self._runs if run.version == version)
-
-    def every(self, step: int, *, start: int) -> _Addresses:
-        """As the slice ``[start::step]``."""
-        runs = []
-        for run, end in zip(self._runs, self._ends, strict=True):
-            begin = end - run.size
-            numbers = run.numbers[(start - begin) % step :: step]
-            if numbers:
-                runs.append(_Run(run.version, numbers))
-        return _Addresses(runs)
-
-
-def _complaint(faults: Sequence[probe.Unusable], count: int) -> str:
-    """The faults of a pool of ``count`` addresses in one sentence for each reason, and what to do."""
-    sentences = []
-    # Sorting is stable: within a reason the pool's order holds.
-    for reason, group in groupby(sorted(faults, key=lambda fault: fault.reason), key=lambda fault: fault.reason):
-        addresses = [fault.address for fault in group]
-        listed = ", ".join(addresses[:_NAMED_IN_ERRORS])
-        if len(addresses) > _NAMED_IN_ERRORS:
-            listed += f" and {format_count(len(addresses) - _NAMED_IN_ERRORS)} more"
-        sentences.append(f"{format_count(len(addresses))} of {format_count(count)} addresses are {reason}: {listed}")
-    missing = next((fault.address for fault in faults if fault.reason == probe.NOT_ON_THIS_HOST), None)
-    command = probe.how_to_add(missing) if missing else ""
-    advice = (
-        f"add missing ones with '{command}', or remove them from the pool" if command else "remove them from the pool"
-    )
-    return f"ip pool: {'; '.join([*sentences, advice])}"
+    def _item(self, address: str) -> str:
+        """The item of the spec that named one of the pool's addresses, without the mark of free-bind addresses."""
+        run = self._addresses.run_of(ip_address(address))
+        return run.block.text.removeprefix(FREEBIND_PREFIX).strip() if run is not None else address

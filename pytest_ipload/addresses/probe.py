@@ -1,6 +1,6 @@
 """What this host says about addresses: which ones its interfaces have, and which ones work as a source.
 
-The only module of this package that opens sockets of its own.
+It and ``netlink`` are the only modules of this package that open sockets of their own.
 """
 
 from __future__ import annotations
@@ -9,36 +9,28 @@ import contextlib
 import errno
 import ipaddress
 import math
-import os
 import socket
 import struct
 import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 from pytest_ipload.addresses.binding import bind_source
+from pytest_ipload.addresses.netlink import Routes, configured_addresses
 from pytest_ipload.errors import PoolError
 
 MAX_SELF_CONNECTS = 4096
 """Up to so many addresses are checked by a connection of each to this host; beyond, the others are only bound."""
 
 NOT_ON_THIS_HOST = "not on this host"
+NOT_ROUTED = "not routed to this host"
+LOCAL_BY_ROUTE = "on this host by a local route only"
 
 _CONNECT_TIMEOUT_S = 0.5  # on loopback the handshake takes microseconds
-_NETLINK_TIMEOUT_S = 5.0
 _LOOPBACKS = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: no TIME_WAIT is left behind
-
-# linux/netlink.h, linux/rtnetlink.h, linux/if_addr.h. All numbers are in host byte order.
-_NLMSG_ERROR, _NLMSG_DONE = 2, 3
-_RTM_GETADDR, _RTM_NEWADDR = 22, 20
-_NLM_F_REQUEST_DUMP = 0x1 | 0x300
-_IFA_ADDRESS, _IFA_LOCAL = 1, 2
-_NLMSGHDR = struct.Struct("=IHHII")  # length, type, flags, sequence number, port
-_IFADDRMSG = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, interface index
-_RTATTR = struct.Struct("=HH")  # length, type
 
 
 class Unusable(NamedTuple):
@@ -66,7 +58,7 @@ def interface_addresses(name: str) -> list[str]:
         raise PoolError(f"no interface {name!r} (this host has {', '.join(known) or 'none'})")
     try:
         wanted = socket.if_nametoindex(name)
-        return [address for index, address in _configured_addresses() if index == wanted]
+        return [address for index, address in configured_addresses() if index == wanted]
     except OSError as error:
         raise PoolError(f"the addresses of interface {name!r} cannot be read ({error}); list them") from error
 
@@ -81,13 +73,23 @@ def how_to_add(address: str) -> str:
     return ""
 
 
-def unusable(addresses: Sequence[str], *, patience: float = 30.0) -> list[Unusable]:
+def how_to_route(network: str) -> str:
+    """The command that makes all addresses of a network (or one address) local on Linux, through a route (AnyIP)."""
+    return f"ip {'-6 ' if ':' in network else ''}route add local {network} dev lo"
+
+
+def unusable(
+    addresses: Sequence[str], *, freebind: Collection[str] = frozenset(), patience: float = 30.0
+) -> list[Unusable]:
     """The addresses that are not local or that the kernel does not use as a source, in the order given.
 
     Being able to bind proves little: broadcast and multicast addresses bind too, and then the kernel sends from
     another address. So each one connects to a listener of this process on loopback and is compared with what the
     socket got. No packet leaves the host. Of more than ``MAX_SELF_CONNECTS`` addresses only the ends of each
     evenly spaced run connect, and all bind.
+
+    Those in ``freebind`` are bound as free-bind addresses. As any address binds then, the kernel is asked whether
+    it is routed to this host; where it does not tell, each one has to connect.
 
     After ``patience`` seconds the rest is given back as not checked. Raises ``PoolError`` if this process
     may not open sockets.
@@ -97,11 +99,18 @@ def unusable(addresses: Sequence[str], *, patience: float = 30.0) -> list[Unusab
     found: list[Unusable] = []
     with contextlib.ExitStack() as stack:
         listeners = {family: _listen(family, stack) for family in _LOOPBACKS}
+        routes = stack.enter_context(Routes())
         for index, address in enumerate(addresses):
-            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            listener = listeners[socket.AF_INET6 if ":" in address else socket.AF_INET]
             reason: str | None = f"not checked (the check was stopped after {patience:g} s)"
             if time.monotonic() < deadline:
-                reason = _fault(address, family, listeners[family] if index in connecting else None)
+                connected = listener if index in connecting else None
+                if address not in freebind:
+                    reason = _fault(address, connected, routes)
+                elif (local := routes.is_local(address)) is False:
+                    reason = NOT_ROUTED
+                else:
+                    reason = _fault(address, connected if local else listener, routes, freebind=True)
             if reason is not None:
                 found.append(Unusable(address, reason))
     return found
@@ -130,8 +139,9 @@ def _listen(family: socket.AddressFamily, stack: contextlib.ExitStack) -> socket
     return listener
 
 
-def _fault(address: str, family: socket.AddressFamily, listener: socket.socket | None) -> str | None:
+def _fault(address: str, listener: socket.socket | None, routes: Routes, *, freebind: bool = False) -> str | None:
     """Why an address is not usable; None if nothing speaks against it."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         sock = socket.socket(family, socket.SOCK_STREAM)
     except OSError as error:
@@ -143,14 +153,17 @@ def _fault(address: str, family: socket.AddressFamily, listener: socket.socket |
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         call = "bind"
         try:
-            bind_source(sock, address)
+            bind_source(sock, address, freebind)
             if listener is None:
                 return None
             call = "connect"
             sock.connect(listener.getsockname())
         except OSError as error:
             if call == "bind" and error.errno == errno.EADDRNOTAVAIL:
-                return NOT_ON_THIS_HOST
+                # IPv6 binds to what an interface has; IPv4 also to what a route makes local.
+                return LOCAL_BY_ROUTE if family == socket.AF_INET6 and routes.is_local(address) else NOT_ON_THIS_HOST
+            if call == "connect" and freebind and (isinstance(error, TimeoutError) or error.errno == errno.ENETUNREACH):
+                return NOT_ROUTED
             return f"not usable as a source ({call}: {error.strerror or error})"
         used = sock.getsockname()[0]
     _empty(listener)
@@ -164,52 +177,3 @@ def _empty(listener: socket.socket) -> None:
     with contextlib.suppress(OSError):  # BlockingIOError: nothing waits any more
         while True:
             listener.accept()[0].close()
-
-
-def _configured_addresses() -> Iterator[tuple[int, str]]:
-    """Every address of every interface with the interface's index, from the kernel (RTM_GETADDR)."""
-    body = _IFADDRMSG.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
-    request = _NLMSGHDR.pack(_NLMSGHDR.size + len(body), _RTM_GETADDR, _NLM_F_REQUEST_DUMP, 1, 0) + body
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as netlink:
-        netlink.settimeout(_NETLINK_TIMEOUT_S)
-        netlink.sendto(request, (0, 0))
-        while True:
-            reply = netlink.recv(1 << 16)
-            for kind, message in _messages(reply):
-                if kind == _NLMSG_DONE:
-                    return
-                if kind == _NLMSG_ERROR:
-                    code = -struct.unpack_from("=i", message)[0]
-                    raise OSError(code, os.strerror(code))
-                if kind == _RTM_NEWADDR and (address := _own_address(message)) is not None:
-                    yield address
-
-
-def _messages(reply: bytes) -> Iterator[tuple[int, bytes]]:
-    """The type and body of each netlink message in a reply."""
-    position = 0
-    while position + _NLMSGHDR.size <= len(reply):
-        length, kind, *_ = _NLMSGHDR.unpack_from(reply, position)
-        yield kind, reply[position + _NLMSGHDR.size : position + length]
-        position += max(_aligned(length), _NLMSGHDR.size)
-
-
-def _own_address(message: bytes) -> tuple[int, str] | None:
-    """The interface's index and the address in an RTM_NEWADDR message; None for another family than IP."""
-    family, _, _, _, index = _IFADDRMSG.unpack_from(message)
-    if family not in (socket.AF_INET, socket.AF_INET6):
-        return None
-    attributes: dict[int, bytes] = {}
-    position = _IFADDRMSG.size
-    while position + _RTATTR.size <= len(message):
-        length, kind = _RTATTR.unpack_from(message, position)
-        attributes[kind] = message[position + _RTATTR.size : position + length]
-        position += max(_aligned(length), _RTATTR.size)
-    # On a point-to-point link IFA_ADDRESS is the other end, and IFA_LOCAL is this one.
-    packed = attributes.get(_IFA_LOCAL) or attributes[_IFA_ADDRESS]
-    return index, str(ipaddress.ip_address(packed))
-
-
-def _aligned(length: int) -> int:
-    """Netlink pads messages and attributes to four bytes."""
-    return (length + 3) & ~3

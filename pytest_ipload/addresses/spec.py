@@ -12,7 +12,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from pytest_ipload.addresses.binding import FREEBIND
 from pytest_ipload.errors import PoolError
+
+FREEBIND_PREFIX = "freebind:"
 
 _ALLOWED = "allowed are an address, a range 10.0.0.5-10.0.0.20, a network 10.0.0.0/24, an interface name, or @file"
 
@@ -51,6 +54,8 @@ class AddressBlock:
     """4 or 6."""
     text: str
     """The item of the spec, or the line of the file, that the block came from."""
+    freebind: bool = False
+    """Whether the addresses are bound with the free-bind option: see ``binding.bind_source``."""
 
     @property
     def numbers(self) -> range:
@@ -74,6 +79,18 @@ class _Item(NamedTuple):
     place: str = ""
     """The file and line of an item that does not stand in the spec itself."""
 
+    @property
+    def freebind(self) -> bool:
+        return self.text.startswith(FREEBIND_PREFIX)
+
+    @property
+    def addresses(self) -> str:
+        """The text without the mark of free-bind addresses."""
+        return self.text.removeprefix(FREEBIND_PREFIX).strip()
+
+    def block(self, first: int, count: int, version: int) -> AddressBlock:
+        return AddressBlock(first, count, version, self.text, self.freebind)
+
     def __str__(self) -> str:
         return f"{self.text!r} ({self.place})" if self.place else repr(self.text)
 
@@ -86,7 +103,8 @@ def parse_spec(
     Grammar::
 
         spec      = item { "," item }                      (spaces round an item are ignored)
-        item      = address | range | network | interface | file
+        item      = addresses | "freebind:" addresses | interface | file
+        addresses = address | range | network
         address   = an IPv4 or IPv6 address in full, without port, brackets or scope id
         range     = address "-" address                    both ends included; of one family, low to high
         network   = address "/" prefix-length              the usable hosts: without an IPv4 network's own and its
@@ -95,6 +113,9 @@ def parse_spec(
         interface = a name such as eth0                    its configured addresses, link-local ones left out
         file      = "@" path                               relative to ``base``; one item (but no file) per line,
                                                            blank lines and what follows a "#" are ignored
+
+    Free-bind addresses need not be configured on an interface; a route makes them local. This is for IPv6 networks
+    that are routed to this host (AnyIP), and needs Linux.
 
     ``interface_addresses`` gives the addresses of an interface, or raises ``PoolError``.
     Raises ``PoolError``, naming the item and the cause: also for an address that can never be a source (multicast,
@@ -142,14 +163,23 @@ def _file_items(item: _Item, base: Path) -> Iterator[_Item]:
 
 def _blocks(item: _Item, interface_addresses: Callable[[str], Sequence[str]]) -> list[AddressBlock]:
     _refuse_targets(item)
-    first, dash, last = (part.strip() for part in item.text.partition("-"))
-    head, slash, prefix = item.text.partition("/")
+    text = item.addresses
+    first, dash, last = (part.strip() for part in text.partition("-"))
+    head, slash, prefix = text.partition("/")
+    if item.freebind and FREEBIND is None:
+        raise _error(
+            item, "free-bind addresses need Linux; add the addresses to an interface and leave 'freebind:' out"
+        )
     if dash and (_resembles_address(first) or _resembles_address(last)):
         block = _range(item, first, last)
     elif slash and _resembles_address(head):
         block = _network(item, head, prefix)
-    elif (address := _address(item.text)) is not None:
-        block = AddressBlock(int(address), 1, address.version, item.text)
+    elif (address := _address(text)) is not None:
+        block = item.block(int(address), 1, address.version)
+    elif item.freebind:
+        raise _error(
+            item, "'freebind:' stands before an address, a range or a network, as in freebind:2001:db8::/64, only"
+        )
     else:
         return _interface(item, interface_addresses)
     _refuse_never_a_source(item, block)
@@ -165,7 +195,7 @@ def _range(item: _Item, first: str, last: str) -> AddressBlock:
         raise _error(item, "range mixes IPv4 and IPv6")
     if int(high) < int(low):
         raise _error(item, "range runs backwards")
-    return AddressBlock(int(low), int(high) - int(low) + 1, low.version, item.text)
+    return item.block(int(low), int(high) - int(low) + 1, low.version)
 
 
 def _network(item: _Item, head: str, prefix: str) -> AddressBlock:
@@ -182,8 +212,8 @@ def _network(item: _Item, head: str, prefix: str) -> AddressBlock:
         network = f"{address_text(start, version)}/{prefix}"
         raise _error(item, f"has host bits set; write {network} for the network, or {address} for this address alone")
     if size <= 2:
-        return AddressBlock(start, size, version, item.text)
-    return AddressBlock(start + 1, size - (2 if version == 4 else 1), version, item.text)
+        return item.block(start, size, version)
+    return item.block(start + 1, size - (2 if version == 4 else 1), version)
 
 
 def _interface(item: _Item, interface_addresses: Callable[[str], Sequence[str]]) -> list[AddressBlock]:
@@ -211,7 +241,7 @@ def _resembles_address(text: str) -> bool:
 
 
 def _refuse_targets(item: _Item) -> None:
-    text = item.text
+    text = item.addresses
     if text.lower() == "localhost":
         raise _error(item, "names are not looked up; write 127.0.0.1")
     if "://" in text or text.startswith("[") or text.count(":") == 1:

@@ -40,6 +40,8 @@ class LoadProfile:
     ip_order: str = "round-robin"
     ip_exclusive: bool = False
     on_exhaustion: str = "share"
+    ip_wait: float | None = None
+    fallback_pool: str | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -51,6 +53,27 @@ class LoadProfile:
                 f"warmup={format_setting(self.warmup)} leaves nothing to judge: the load is at its height until "
                 f"{format_setting(self.ramp_up + self.duration)} after its start; give a shorter warmup"
             )
+
+        self._check_addresses()
+
+    def _check_addresses(self) -> None:
+        """Refuse settings of addresses that say nothing without another one."""
+        exclusive_only = {
+            f"on_exhaustion={self.on_exhaustion!r}": self.on_exhaustion != "share",
+            "fallback_pool": self.fallback_pool is not None,
+            "ip_wait": self.ip_wait is not None,
+        }
+        for name, given in exclusive_only.items():
+            if given and not self.ip_exclusive:
+                raise SettingError(f"{name} is about exclusive leases; set ip_exclusive=True too, or remove it")
+        if self.ip_exclusive and self.pool is None:
+            raise SettingError("ip_exclusive needs an address pool; set pool or --ipload-pool")
+        if self.ip_wait is not None and self.on_exhaustion != "wait":
+            raise SettingError("ip_wait needs on_exhaustion='wait'")
+        if self.fallback_pool is not None and self.on_exhaustion not in ("share", "fallback"):
+            raise SettingError(f"fallback_pool and on_exhaustion={self.on_exhaustion!r} contradict each other")
+        if self.on_exhaustion == "fallback" and self.fallback_pool is None:
+            raise SettingError("on_exhaustion='fallback' needs a fallback_pool")
 
     @property
     def iterations_per_user(self) -> int | None:
@@ -85,4 +108,4 @@ class LoadProfile:
 
 
 _SPANS = frozenset({"think_time", "pacing"})
-_SECONDS = frozenset({"duration", "ramp_up", "ramp_down", "warmup", "graceful_stop", "timeout"})
+_SECONDS = frozenset({"ip_wait", "duration", "ramp_up", "ramp_down", "warmup", "graceful_stop", "timeout"})

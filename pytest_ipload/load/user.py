@@ -49,8 +49,8 @@ class VirtualUser:
         """Number of the running iteration, from 0."""
         self.random = random.Random(f"{seed}:{index}")
         self.state: dict[str, Any] = {}
-        self.source_addresses = source_addresses
-        """The leased addresses, at most one per family; empty where the operating system chooses."""
+        self.sources = source_addresses
+        """As the session takes them: the leased addresses, those that need it with ``freebind:`` in front."""
         self._record = record
         self._make_session = make_session
         self._session: LoadSession | None = None
@@ -62,9 +62,14 @@ class VirtualUser:
         return f"<VirtualUser {self.index} from {self.source_address or 'any address'}>"
 
     @property
+    def source_addresses(self) -> tuple[str, ...]:
+        """The leased addresses, at most one per family; empty where the operating system chooses."""
+        return tuple(source.removeprefix("freebind:") for source in self.sources)
+
+    @property
     def source_address(self) -> str | None:
         """The leased source address; None where the operating system chooses."""
-        return self.source_addresses[0] if self.source_addresses else None
+        return self.sources[0].removeprefix("freebind:") if self.sources else None
 
     @property
     def session(self) -> LoadSession:
@@ -75,11 +80,11 @@ class VirtualUser:
             self._session = self._make_session(self)
         return self._session
 
-    def bind(self, source_addresses: tuple[str, ...]) -> None:
+    def bind(self, sources: tuple[str, ...]) -> None:
         """Leave from these addresses (at most one per family) from now on."""
-        self.source_addresses = source_addresses
+        self.sources = sources
         if self._session is not None:
-            self._session.rebind(source_addresses)
+            self._session.rebind(sources)
 
     def create_connection(self, address: tuple[str, int], timeout: float | None = 30.0) -> socket.socket:
         """A TCP socket to (host, port) that leaves from the user's source address; see ``LoadSession``.

@@ -200,7 +200,7 @@ def plain(value: Any) -> Any:
 
 
 def _by_name(measured: Measurements, kind: str, name: str, seconds: float) -> RequestStats:
-    literal = {"kind": kind, "exact_name": name}
+    literal: dict[str, Any] = {"kind": kind, "exact_name": name}
     requests = measured.count(**literal)
     redirects = sum(series.redirects for _, series in measured.series(**literal))
     return RequestStats(

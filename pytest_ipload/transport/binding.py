@@ -15,6 +15,8 @@ import requests
 from pytest_ipload.errors import IploadError, SettingError
 from pytest_ipload.transport.guard import AllowedHosts
 
+FREEBIND = "freebind:"
+"""In front of a source address that is this host's by a route only; see ``addresses.binding.bind_source``."""
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
@@ -77,12 +79,14 @@ class Binding:
         self.thread = ThreadState()
         self.sources: Mapping[int, str] = {}
         """The addresses that new requests leave from, by address family."""
+        self.freebind: frozenset[str] = frozenset()
+        """Those of them that are bound with the free-bind option."""
         self._groups: dict[str, Mapping[int, str]] = {}
         self._lock = threading.Lock()
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return tuple(self.sources.values()), self.guard
+        return tuple(f"{FREEBIND * (each in self.freebind)}{each}" for each in self.sources.values()), self.guard
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         sources, self.guard = state
@@ -91,7 +95,10 @@ class Binding:
 
     def rebind(self, sources: Sequence[str]) -> None:
         """Leave from these addresses from now on. Connections that are open stay bound, for when they come again."""
-        self.sources = _by_family(sources)
+        addresses = [source.removeprefix(FREEBIND) for source in sources]
+        self.sources = _by_family(addresses)
+        pairs = zip(self.sources.values(), sources, strict=True)
+        self.freebind |= {address for address, source in pairs if source.startswith(FREEBIND)}
         if self.source_address is not None:
             self._groups[self.source_address] = self.sources
 

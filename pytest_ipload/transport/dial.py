@@ -122,7 +122,7 @@ class Attempt:
             sock.settimeout(Timeout.resolve_default_timeout(dialer.timeout))
             if self._source is not None:
                 self.step = "bind"
-                bind_source(sock, self._source)
+                bind_source(sock, self._source, self._source in dialer.binding.freebind)
             self.step = "connect"
             dialer.binding.watch(sock)
             sock.connect(self._address)

@@ -46,7 +46,7 @@ class LoadSession(requests.Session):
 
     ``source_address``
         an IP address, or several with at most one of each family: that of the destination's family is used. None:
-        the operating system chooses.
+        the operating system chooses. ``freebind:`` in front of an IPv6 address that is this host's by a route only.
     ``base_url``
         relative URLs are appended to it.
     ``timeout``

@@ -7,6 +7,7 @@ from typing import Any
 
 from urllib3.exceptions import HTTPError
 
+from pytest_ipload.addresses.binding import bind_source
 from pytest_ipload.errors import SettingError
 from pytest_ipload.transport.binding import Binding
 from pytest_ipload.transport.dial import Attempt, Dialer
@@ -98,7 +99,7 @@ def _bind(sock: socket.socket, binding: Binding, source: str) -> None:
     attempt.step = "bind"
     try:
         # Not with the no-port option: an unconnected datagram socket needs its port now.
-        sock.bind((source, 0))
+        bind_source(sock, source, source in binding.freebind, no_port=False)
     except OSError as error:
         raise attempt.explain(error) from error
 

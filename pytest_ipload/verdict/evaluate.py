@@ -84,21 +84,29 @@ def evaluate(judged: JudgedThreshold, measured: Measurements, scope: Scope) -> T
     enough = value.samples > 0 or (threshold.operator == "==" and threshold.limit == 0 and threshold.unit == "count")
     passed = enough and value.value is not None and threshold.holds(value.value)
     uncertain = threshold.quantile is not None and 0 < value.samples < minimum_samples(threshold.quantile)
-    factor = _MS if threshold.unit == "duration" else 1.0
-    low, high = (None if end is None else end * factor for end in value.ci)
+    low, high = (_reported(end, threshold) for end in value.ci)
     return ThresholdResult(
         expression=threshold.text,
         severity=judged.severity,
         passed=passed,
         unit={"duration": "ms", "rate": "1/s"}.get(threshold.unit, threshold.unit),
-        limit=threshold.limit * factor,
-        measured=None if value.value is None or not enough else value.value * factor,
+        limit=_in_reports(threshold.limit, threshold),
+        measured=_reported(value.value, threshold) if enough else None,
         samples=value.samples,
         ci_low=low,
         ci_high=high,
         uncertain=uncertain,
         message=_message(threshold, value, measured) if enough else _no_samples(threshold, measured),
     )
+
+
+def _reported(value: float | None, threshold: Threshold) -> float | None:
+    return None if value is None else _in_reports(value, threshold)
+
+
+def _in_reports(value: float, threshold: Threshold) -> float:
+    """The value in the unit of reports, without the noise of the conversion."""
+    return round(value * _MS, 6) if threshold.unit == "duration" else value
 
 
 def _measure(threshold: Threshold, measured: Measurements, scope: Scope) -> _Measured:
@@ -193,7 +201,9 @@ def _message(threshold: Threshold, value: _Measured, measured: Measurements) -> 
         verb = "in use" if value.noun == "addresses" else "failed"
         notes.append(f"{format_count(value.part)} of {format_count(value.samples)} {value.noun} {verb}")
     elif threshold.unit != "count":
-        notes.append(f"{format_count(value.samples)} {value.noun}")
+        notes.append(
+            f"{format_count(value.samples)} {value.noun if value.samples != 1 else value.noun.removesuffix('s')}"
+        )
     if threshold.quantile is not None:
         minimum = minimum_samples(threshold.quantile)
         if value.samples < minimum:

@@ -90,3 +90,34 @@ def test_an_address_of_another_host_is_refused_by_the_system(sock: RecordingSock
 @linux_only
 def test_the_number_of_the_option_is_that_of_the_kernel() -> None:
     assert binding.NO_PORT == 24
+
+
+# Free-bind
+
+
+@linux_only
+@pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, "203.0.113.7"), (socket.AF_INET6, "2001:db8::7")])
+def test_a_free_bind_address_need_not_be_on_this_host(family: socket.AddressFamily, address: str) -> None:
+    with socket.socket(family) as sock:
+        bind_source(sock, address, freebind=True)
+        assert sock.getsockname()[:2] == (address, 0)
+    with socket.socket(family) as sock, pytest.raises(OSError, match="assign requested address"):
+        bind_source(sock, address)
+
+
+@linux_only
+def test_a_system_that_refuses_free_bind_is_heard(sock: RecordingSocket) -> None:
+    sock.refused = 15
+    with pytest.raises(OSError, match="Protocol not available"):
+        bind_source(sock, "127.0.0.1", freebind=True)
+
+
+def test_without_the_free_bind_option_the_bind_decides(monkeypatch: pytest.MonkeyPatch, sock: RecordingSocket) -> None:
+    monkeypatch.setattr(binding, "FREEBIND", None)
+    with pytest.raises(OSError, match=r"assign requested address|not valid in its context"):
+        bind_source(sock, "203.0.113.7", freebind=True)
+
+
+@linux_only
+def test_the_numbers_of_free_bind_are_those_of_the_kernel() -> None:
+    assert binding.FREEBIND == {4: (0, 15), 6: (41, 78)}

@@ -5,6 +5,7 @@ import ipaddress
 import re
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError
 from pathlib import Path
@@ -159,6 +160,58 @@ def test_a_shard_that_does_not_exist_is_refused(index: int, count: int) -> None:
         make_pool((4, 9)).shard(index, count)
 
 
+# Without some addresses
+
+
+@settings(deadline=None)
+@given(pool=pools, data=st.data())
+def test_a_pool_without_some_addresses_has_the_others_in_their_order(pool: IpPool, data: st.DataObject) -> None:
+    parts = data.draw(st.integers(1, len(pool)))
+    pool = pool.shard(parts - 1, parts)
+    removed = data.draw(st.lists(st.sampled_from(list(pool))))
+    rest = pool.without(address.upper() for address in removed)
+    expected = [address for address in pool if address not in removed]
+    assert list(rest) == [rest[index] for index in range(len(rest))] == expected
+    assert rest.families == tuple(v for v in (4, 6) if any((":" in address) == (v == 6) for address in expected))
+
+
+def test_a_huge_network_without_some_addresses_is_not_expanded() -> None:
+    rest = IpPool.parse("10.0.0.1, 2001:db8::/64").without(["2001:db8::3", "10.0.0.1", "2001:db8::1"])
+    assert rest.size == 2**64 - 3
+    assert [rest[index] for index in (0, 1, -1)] == ["2001:db8::2", "2001:db8::4", "2001:db8::ffff:ffff:ffff:ffff"]
+
+
+def test_leaving_out_half_of_many_single_addresses_is_quick() -> None:
+    blocks = [AddressBlock(number, 1, 4, "made") for number in range(1, 65_536, 2)]
+    pool = IpPool(blocks)
+    started = time.perf_counter()
+    assert len(pool.without(list(pool)[::2])) == len(pool) // 2
+    assert time.perf_counter() - started < 10  # 0.3 s; looking up each one takes minutes
+
+
+def test_a_pool_without_some_addresses_has_leases_of_its_own() -> None:
+    pool = make_pool((4, 3))
+    pool.acquire(0)
+    rest = pool.without(["10.0.0.2"])
+    assert rest.stats() == {}
+    assert [rest.acquire(user).address for user in range(3)] == ["10.0.0.1", "10.0.0.3", "10.0.0.1"]
+
+
+@pytest.mark.parametrize("stray", ["10.0.0.9", "2001:db8::1", "eth0", ""])
+def test_only_addresses_of_the_pool_can_be_left_out(stray: str) -> None:
+    message = f"{stray!r} cannot be left out, as it is not in the pool (<IpPool: 3 addresses, 10.0.0.1 to 10.0.0.3>)"
+    with pytest.raises(PoolError, match=rf"\Aip pool: {re.escape(message)}\Z"):
+        make_pool((4, 3)).without(["10.0.0.1", stray])
+
+
+def test_two_pools_may_have_an_address_in_common() -> None:
+    pool = IpPool.parse("10.0.0.0/24, 2001:db8::/64")
+    assert pool.first_common(IpPool.parse("10.0.1.0/24, 10.0.0.7")) == "10.0.0.7"
+    assert pool.first_common(IpPool.parse("10.0.1.0/24, 2001:db9::/64")) is None
+    assert pool.shard(0, 2).first_common(pool.shard(1, 2)) is None
+    assert pool.first_common(IpPool()) is None
+
+
 # Leases
 
 
@@ -275,6 +328,55 @@ def test_addresses_that_nobody_can_add_are_to_be_removed() -> None:
         IpPool.parse("127.255.255.255").validate()
 
 
+@linux_only
+def test_the_unusable_addresses_can_be_left_out() -> None:
+    pool = IpPool.parse("203.0.113.7, 127.0.0.2, 127.255.255.255")
+    faults = pool.unusable()
+    assert [fault.address for fault in faults] == ["203.0.113.7", "127.255.255.255"]
+    rest = pool.without(fault.address for fault in faults)
+    assert list(rest) == ["127.0.0.2"]
+    rest.validate()
+
+
+@linux_only
+def test_free_bind_addresses_are_checked_as_such() -> None:
+    assert IpPool.parse("127.0.0.2, freebind:127.0.1.0/30").unusable() == []
+    message = (
+        "ip pool: 1 of 4 addresses are not on this host: 203.0.113.7; "
+        "2 of 4 addresses are not routed to this host: 198.51.100.1, 198.51.100.2; "
+        "add missing ones with 'ip addr add 203.0.113.7/32 dev lo', "
+        "route them to this host with 'ip route add local 198.51.100.0/30 dev lo', or remove them from the pool"
+    )
+    with pytest.raises(PoolError, match=rf"\A{re.escape(message)}\Z"):
+        IpPool.parse("freebind: 198.51.100.0/30, 203.0.113.7, 127.0.0.3").validate()
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason", "advice"),
+    [
+        (
+            "freebind:2001:db8::/120",
+            probe.NOT_ROUTED,
+            "route them to this host with 'ip -6 route add local 2001:db8::/120 dev lo'",
+        ),
+        (
+            "freebind:2001:db8::1-2001:db8::9",
+            probe.NOT_ROUTED,
+            "route them to this host with 'ip -6 route add local 2001:db8::1 dev lo'",
+        ),
+        ("2001:db8::/120", probe.LOCAL_BY_ROUTE, "write 'freebind:2001:db8::/120'"),
+        ("2001:db8::1-2001:db8::9", probe.LOCAL_BY_ROUTE, "write 'freebind:2001:db8::1-2001:db8::9'"),
+    ],
+)
+@linux_only
+def test_the_advice_is_made_of_the_item_of_the_spec(
+    monkeypatch: pytest.MonkeyPatch, spec: str, reason: str, advice: str
+) -> None:
+    monkeypatch.setattr(probe, "unusable", lambda *_, **__: [probe.Unusable("2001:db8::1", reason)])
+    with pytest.raises(PoolError, match=rf"{re.escape(advice)}, or remove them from the pool\Z"):
+        IpPool.parse(spec).validate()
+
+
 @pytest.mark.parametrize(
     ("count", "tail"),
     [(10, r"203\.0\.113\.9, 203\.0\.113\.10; add "), (11, r"203\.0\.113\.10 and 1 more; "), (254, " and 244 more; ")],
@@ -294,15 +396,14 @@ def test_without_a_known_command_the_advice_is_to_remove(monkeypatch: pytest.Mon
 def test_a_pool_too_large_to_check_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     checked: list[int] = []
 
-    def count(addresses: list[str]) -> list[probe.Unusable]:
+    def count(addresses: list[str], *, freebind: set[str]) -> list[probe.Unusable]:
+        assert not freebind
         checked.append(len(addresses))
         return []
 
     monkeypatch.setattr(probe, "unusable", count)
     make_pool((4, 65_536)).validate()
     for pool in (make_pool((4, 65_537)), IpPool.parse("2001:db8::/64")):
-        with pytest.raises(
-            PoolError, match=r"addresses are too many to check \(at most 65.536\); use a smaller pool"
-        ):
+        with pytest.raises(PoolError, match=r"addresses are too many to check \(at most 65.536\); use a smaller pool"):
             pool.validate()
     assert checked == [65_536]

@@ -14,7 +14,15 @@ from typing import Any
 import pytest
 
 from pytest_ipload.addresses import probe
-from pytest_ipload.addresses.probe import Unusable, how_to_add, interface_addresses, interfaces, unusable
+from pytest_ipload.addresses.netlink import Routes
+from pytest_ipload.addresses.probe import (
+    Unusable,
+    how_to_add,
+    how_to_route,
+    interface_addresses,
+    interfaces,
+    unusable,
+)
 from pytest_ipload.errors import PoolError
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="all of 127.0.0.0/8 is local on Linux only")
@@ -330,3 +338,161 @@ def test_thousands_of_addresses_of_an_interface_are_read() -> None:
     )
     count = in_namespace(LO_UP, f"{{ {batch}; }} | ip -batch -", run="len(set(interface_addresses('lo')))")
     assert count == 2002
+
+
+# Free-bind addresses
+
+ANYIP = "ip -6 route add local 2001:db8::/64 dev lo"
+
+
+@linux_only
+def test_a_free_bind_address_is_usable_if_it_is_routed_to_this_host() -> None:
+    addresses = ["127.0.0.2", "203.0.113.7", "2001:db8::7", "::1"]
+    found = [Unusable(address, "not routed to this host") for address in ("203.0.113.7", "2001:db8::7")]
+    started = time.perf_counter()
+    assert unusable(addresses, freebind=addresses) == found
+    assert unusable(addresses, freebind=["203.0.113.7"]) == [found[0], Unusable("2001:db8::7", "not on this host")]
+    assert time.perf_counter() - started < 5  # milliseconds; to wait for an answer takes longer
+
+
+@linux_only
+def test_a_broadcast_address_is_not_routed_to_this_host() -> None:
+    found = unusable(["127.255.255.255"], freebind=["127.255.255.255"])
+    assert found == [Unusable("127.255.255.255", "not routed to this host")]
+
+
+@linux_only
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EACCES, errno.EAFNOSUPPORT])
+def test_where_the_kernel_does_not_tell_a_free_bind_address_has_to_connect(
+    monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    refusing_sockets(monkeypatch, code, socket.AF_NETLINK)
+    monkeypatch.setattr(probe, "MAX_SELF_CONNECTS", 2)  # also beyond the limit
+    monkeypatch.setattr(probe, "_CONNECT_TIMEOUT_S", 0.05)
+    addresses = ["127.0.0.2", "127.0.0.3", "127.0.0.4", "198.51.100.1", "2001:db8::7", "127.0.0.5", "127.0.0.6"]
+    found = {fault.address: fault.reason for fault in unusable(addresses, freebind=set(addresses))}
+    assert found["2001:db8::7"] == "not routed to this host"
+    assert "198.51.100.1" in found
+    assert len(found) == 2
+
+
+@linux_only
+@pytest.mark.parametrize(("answer", "local"), [(errno.EPERM, None), (errno.EOPNOTSUPP, None), (errno.EACCES, False)])
+def test_a_refusal_is_told_from_the_answer_no(monkeypatch: pytest.MonkeyPatch, answer: int, local: bool | None) -> None:
+    class RefusingNetlink(socket.socket):
+        def recv(self, size: int, flags: int = 0) -> bytes:
+            super().recv(size)
+            return struct.pack("=IHHII", 36, 2, 0, 1, 0) + struct.pack("=i", -answer) + bytes(16)
+
+    monkeypatch.setattr(socket, "socket", RefusingNetlink)
+    with Routes() as routes:
+        assert routes.is_local("127.0.0.1") is local
+
+
+@linux_only
+def test_a_kernel_that_never_answers_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    class SilentNetlink(socket.socket):
+        def recv(self, size: int, flags: int = 0) -> bytes:
+            asked.append(size)
+            raise TimeoutError("timed out")
+
+    monkeypatch.setattr(socket, "socket", SilentNetlink)
+    with Routes() as routes:
+        assert [routes.is_local("127.0.0.1") for _ in range(3)] == [None] * 3
+    assert len(asked) == 1
+
+
+@linux_only
+def test_an_answer_to_an_earlier_question_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    class LateNetlink(socket.socket):
+        late = True
+
+        def recv(self, size: int, flags: int = 0) -> bytes:
+            if self.late:
+                self.late = False
+                return struct.pack("=IHHII", 36, 2, 0, 77, 0) + struct.pack("=i", -errno.ENETUNREACH) + bytes(16)
+            return super().recv(size)
+
+    monkeypatch.setattr(socket, "socket", LateNetlink)
+    with Routes() as routes:
+        assert routes.is_local("127.0.0.1") is True
+
+
+def test_other_systems_do_not_tell_what_is_local(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(socket, "AF_NETLINK", raising=False)
+    with Routes() as routes:
+        assert routes.is_local("127.0.0.1") is None
+
+
+@linux_only
+@pytest.mark.parametrize("address", ["127.0.0.9", "::1", "203.0.113.7", "2001:db8::7", "127.255.255.255"])
+def test_only_what_stays_on_this_host_is_local(address: str) -> None:
+    with Routes() as routes:
+        assert routes.is_local(address) is (address in ("127.0.0.9", "::1"))
+
+
+def test_an_ipv6_network_with_a_local_route_is_usable_as_free_bind_only() -> None:
+    addresses = "['2001:db8::5', '2001:db8::ffff', '2001:db9::5', '2001:db8::7']"
+    plain, freebind, mixed = in_namespace(
+        LO_UP,
+        ANYIP,
+        "ip addr add 2001:db8::7/128 dev lo",
+        run=f"[unusable({addresses}), unusable({addresses}, freebind={addresses}), "
+        f"unusable({addresses}, freebind=['2001:db8::5'])]",
+    )
+    by_route = "on this host by a local route only"
+    absent = ["2001:db9::5", "not on this host"]
+    assert plain == [["2001:db8::5", by_route], ["2001:db8::ffff", by_route], absent]
+    assert freebind == [["2001:db9::5", "not routed to this host"]]
+    assert mixed == [["2001:db8::ffff", by_route], absent]
+
+
+def test_an_ipv4_network_with_a_local_route_is_usable_either_way() -> None:
+    addresses = "['10.1.0.0', '10.1.255.255', '10.2.0.1']"
+    plain, freebind = in_namespace(
+        LO_UP,
+        "ip route add local 10.1.0.0/16 dev lo",
+        run=f"[unusable({addresses}), unusable({addresses}, freebind={addresses})]",
+    )
+    assert plain == [["10.2.0.1", "not on this host"]]
+    assert freebind == [["10.2.0.1", "not routed to this host"]]
+
+
+def test_a_route_elsewhere_or_nowhere_is_not_local() -> None:
+    elsewhere = ["2001:db8:2::1", "2001:db8:3::1", "2001:db8:4::1", "10.3.0.1"]
+    found = in_namespace(
+        LO_UP,
+        "ip link add left type veth peer name right",
+        "ip addr add 2001:db8:1::1/64 dev left nodad",
+        "ip link set left up",
+        "ip -6 route add 2001:db8:2::/64 dev left",
+        "ip -6 route add unreachable 2001:db8:3::/64",
+        "ip -6 route add blackhole 2001:db8:4::/64",
+        "ip route add prohibit 10.3.0.0/16",
+        run=f"unusable({['2001:db8:1::1', *elsewhere]}, freebind={['2001:db8:1::1', *elsewhere]})",
+    )
+    assert found == [[address, "not routed to this host"] for address in elsewhere]
+
+
+def test_thousands_of_free_bind_addresses_are_checked_in_a_moment() -> None:
+    seconds, found = in_namespace(
+        LO_UP,
+        ANYIP,
+        run="(lambda addresses, start: (unusable(addresses, freebind=set(addresses)), time.monotonic() - start)[::-1])"
+        "([f'2001:db8::{number:x}' for number in range(1, 10_001)], time.monotonic())",
+    )
+    assert found == []
+    assert seconds < 20  # 0.6 s on a quiet machine
+
+
+@pytest.mark.parametrize(
+    ("network", "command"),
+    [
+        ("2001:db8::/64", "ip -6 route add local 2001:db8::/64 dev lo"),
+        ("10.1.0.0/16", "ip route add local 10.1.0.0/16 dev lo"),
+    ],
+)
+def test_each_family_has_its_command_to_route_a_network(network: str, command: str) -> None:
+    assert how_to_route(network) == command

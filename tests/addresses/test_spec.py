@@ -10,8 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pytest_ipload.addresses import spec as spec_module
 from pytest_ipload.addresses.spec import AddressBlock, address_text, parse_spec
 from pytest_ipload.errors import PoolError
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="free-bind addresses need Linux")
 
 INTERFACES = {
     "eth0": ["10.9.0.1", "10.9.0.2", "2001:db8:9::1", "fe80::1", "169.254.1.1"],
@@ -66,6 +69,71 @@ def test_each_kind_of_item_names_its_addresses(spec: str, addresses: list[str]) 
 @pytest.mark.parametrize("spec", ["10.0.0.5", "10.0.0.5-10.0.0.9", "10.0.0.0/24", "eth0"])
 def test_a_block_keeps_the_item_it_came_from(spec: str) -> None:
     assert {block.text for block in parse(f" {spec} ")} == {spec}
+
+
+@linux_only
+@pytest.mark.parametrize(
+    ("item", "addresses"),
+    [
+        ("freebind:10.0.0.5", ["10.0.0.5"]),
+        ("freebind:2001:db8::5", ["2001:db8::5"]),
+        ("freebind: 2001:db8::/126", ["2001:db8::1", "2001:db8::2", "2001:db8::3"]),
+        ("freebind:10.0.0.5 - 10.0.0.6", ["10.0.0.5", "10.0.0.6"]),
+    ],
+)
+def test_a_free_bind_item_names_the_same_addresses(item: str, addresses: list[str]) -> None:
+    spec = f"{item}, 10.200.0.1"
+    assert expand(spec) == [*addresses, "10.200.0.1"]
+    assert [(block.freebind, block.text) for block in parse(spec)] == [(True, item), (False, "10.200.0.1")]
+
+
+@linux_only
+def test_a_line_of_a_file_may_be_free_bind(tmp_path: Path) -> None:
+    (tmp_path / "pool.txt").write_text("freebind:2001:db8::1 # routed\n10.0.0.1\n")
+    assert [block.freebind for block in parse("@pool.txt", tmp_path)] == [True, False]
+
+
+ONLY = "'freebind:' stands before an address, a range or a network, as in freebind:2001:db8::/64, only"
+
+
+@linux_only
+@pytest.mark.parametrize(
+    ("item", "cause"),
+    [
+        ("freebind:", ONLY),
+        ("freebind:eth0", ONLY),
+        ("freebind:@pool.txt", ONLY),
+        ("freebind:10.1", ONLY),
+        ("freebind:10.0.0.9-10.0.0.1", "range runs backwards"),
+        ("freebind:ff02::1", "ff02::1 is a multicast address; a source is a unicast address of this host"),
+    ],
+)
+def test_a_bad_free_bind_item_is_named_with_its_cause(item: str, cause: str) -> None:
+    with pytest.raises(PoolError, match=rf"\A{re.escape(f'ip pool {item!r}: {cause}')}\Z"):
+        parse(item)
+
+
+@linux_only
+@pytest.mark.parametrize("item", ["freebind:10.0.0.1:80", "freebind:freebind:10.0.0.1", "Freebind:10.0.0.1"])
+def test_a_target_is_no_free_bind_item(item: str) -> None:
+    with pytest.raises(PoolError, match="looks like a target"):
+        parse(item)
+
+
+@linux_only
+def test_an_address_is_free_bind_or_not() -> None:
+    with pytest.raises(PoolError, match=r"duplicate 10\.0\.0\.1 \(from '10\.0\.0\.1' and 'freebind:10\.0\.0\.1'\)"):
+        parse("10.0.0.1,freebind:10.0.0.1")
+
+
+def test_other_systems_have_no_free_bind_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spec_module, "FREEBIND", None)
+    message = (
+        "ip pool 'freebind:10.0.0.1': free-bind addresses need Linux; "
+        "add the addresses to an interface and leave 'freebind:' out"
+    )
+    with pytest.raises(PoolError, match=rf"\A{re.escape(message)}\Z"):
+        parse("freebind:10.0.0.1")
 
 
 def test_a_network_of_any_size_is_one_block() -> None:

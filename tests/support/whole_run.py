@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from textwrap import dedent
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ HEADER = "import threading\nimport pytest\n\n"
 
 @dataclass
 class EventLog:
-    """A plugin for the inner session: its fixture ``note`` logs a text together with the thread's name."""
+    """What happened, each event with the name of the thread in which it did."""
 
     events: list[tuple[str, str]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -25,10 +26,16 @@ class EventLog:
         with self._lock:
             self.events.append((threading.current_thread().name, " ".join(map(str, words))))
 
-    @pytest.fixture(scope="session")
-    def note(self) -> Callable[..., None]:
-        """``note("text", 1)`` logs ``"text 1"``."""
-        return self.add
+    def plugin(self) -> ModuleType:
+        """A plugin for the inner session, with a shared fixture: ``note("text", 1)`` logs ``"text 1"``."""
+
+        @pytest.fixture(scope="session")
+        def note() -> Callable[..., None]:
+            return self.add
+
+        plugin = ModuleType("note_plugin")
+        vars(plugin)["note"] = note
+        return plugin
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,9 @@ def whole_run(
     if conftest is not None:
         pytester.makeconftest(HEADER + dedent(conftest))
     log = EventLog()
-    result = pytester.runpytest("-W", "error", *args, plugins=[log], no_reraise_ctrlc=True)
+    # Hypothesis' plugin would import all of hypothesis anew in each session, for a line of the header.
+    options = ("-W", "error", "-p", "no:hypothesispytest")
+    result = pytester.runpytest(*options, *args, plugins=[log.plugin()], no_reraise_ctrlc=True)
     if outcomes:
         result.assert_outcomes(**outcomes)
     return WholeRun(result, log)

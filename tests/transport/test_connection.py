@@ -221,7 +221,7 @@ def two_ports(monkeypatch: pytest.MonkeyPatch) -> None:
         except OSError:
             pytest.skip("needs IP_LOCAL_PORT_RANGE (Linux 6.3)")
 
-    def bind_narrow(sock: socket.socket, address: str) -> None:
+    def bind_narrow(sock: socket.socket, address: str, freebind: bool) -> None:
         sock.setsockopt(*option)
         bind_source(sock, address)
 
@@ -291,7 +291,7 @@ def test_a_source_that_cannot_be_bound_is_not_tried_again(
     answer_with(monkeypatch, ("127.0.0.1", closed_port), ("127.0.0.2", closed_port))
     made = []
 
-    def counted(sock: socket.socket, address: str) -> None:
+    def counted(sock: socket.socket, address: str, freebind: bool) -> None:
         made.append(address)
         bind_source(sock, address)
 

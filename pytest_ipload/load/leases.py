@@ -1,0 +1,70 @@
+"""The source addresses of a load's users: leased before the set-up, for as long as the binding says."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+from pytest_ipload.addresses.leasing import LeaseBook
+from pytest_ipload.addresses.pool import Lease, LeaseStats
+from pytest_ipload.load.user import VirtualUser
+
+USER, ITERATION, REQUEST = "user", "iteration", "request"
+
+
+class UserLeases:
+    """What the users of one load hold. Every method is called in the user's own thread."""
+
+    def __init__(self, book: LeaseBook, families: tuple[int, ...], binding: str) -> None:
+        """``binding`` is how long a lease lasts: ``user``, ``iteration`` or ``request``."""
+        self._book = book
+        self._families = families
+        self._rotation = binding != USER
+        self._binding = binding
+        self._lock = threading.Lock()
+        self._held: dict[int, list[Lease]] = {}
+
+    def admit(self, user: VirtualUser, *, block: bool) -> bool:
+        """Lease an address of each family; False if there is none to be had without waiting. Raises PoolError."""
+        leases: list[Lease] = []
+        for family in self._families:
+            lease = self._book.acquire(user.index, family, rotation=self._rotation, block=block)
+            if lease is None:
+                self._release(leases)
+                return False
+            leases.append(lease)
+        with self._lock:
+            self._held[user.index] = leases
+        user.bind(tuple(f"freebind:{lease.address}" if lease.freebind else lease.address for lease in leases))
+        if self._binding == ITERATION:
+            user.before_iteration = self.renew
+        return True
+
+    def renew(self, user: VirtualUser) -> None:
+        """Give back what the user holds and lease anew: the next iteration, or the next request, begins."""
+        self.give_back(user)
+        self.admit(user, block=True)
+
+    def give_back(self, user: VirtualUser) -> None:
+        """Release what the user holds."""
+        with self._lock:
+            leases = self._held.pop(user.index, [])
+        self._release(leases)
+
+    def close(self) -> None:
+        """The load is over: nobody gets a lease any more, and who waits for one stops waiting."""
+        self._book.close()
+
+    @property
+    def used(self) -> Mapping[str, LeaseStats]:
+        """The addresses that were leased in this load."""
+        return self._book.used
+
+    @property
+    def addresses_total(self) -> int:
+        """How many addresses there are to lease."""
+        return self._book.addresses_total
+
+    def _release(self, leases: list[Lease]) -> None:
+        for lease in leases:
+            self._book.release(lease)

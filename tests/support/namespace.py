@@ -1,0 +1,238 @@
+"""A bench of network namespaces: hosts with addresses, links and settings of their own, for one test.
+
+::
+
+    with network() as net:
+        client, server = net.add("client"), net.add("server")
+        net.link("wire", (client, ["10.77.0.1/24"]), (server, ["10.77.0.2/24"]))
+        client.sysctl("net.ipv4.ip_local_port_range", "40000 40099")
+        with server.running(serve):                     # a context manager, entered in a program on that host
+            assert client.call(ask, "10.77.0.2") == ...     # a function, called in a program on that host
+
+Functions are named by their file, arguments and results are JSON. All is removed at the end of the ``with`` block.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+PATIENCE_S = 60.0
+"""How long a program on a host may run before it is killed."""
+
+_TESTS = Path(__file__).parents[1]
+_RUN = """
+import contextlib, json, runpy, sys
+path, name, arguments = sys.argv[1:]
+result = runpy.run_path(path)[name](*json.loads(arguments))
+with result if hasattr(result, "__enter__") else contextlib.nullcontext(result) as value:
+    print(json.dumps(value), flush=True)
+    sys.stdin.read()
+"""
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """A host of the bench."""
+
+    name: str
+    enter: tuple[str, ...]
+    """The command that runs what follows it on this host."""
+
+    def run(self, *command: str) -> str:
+        """The output of a command, which must succeed: another program, or pytest."""
+        return _output(*self.enter, *command)
+
+    def ip(self, line: str) -> str:
+        """Run ``ip``, as in ``ip("route add local 10.50.0.0/16 dev lo")``."""
+        return self.run("ip", *line.split())
+
+    def sysctl(self, key: str, value: str) -> None:
+        """Set a network setting of this host alone, by its dotted name."""
+        self.run("sh", "-c", 'printf %s "$1" > "$0"', f"/proc/sys/{key.replace('.', '/')}", value)
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """The result of a module's function, called in a new Python on this host."""
+        with self._program(function, arguments) as result:
+            return result
+
+    def running(
+        self, function: Callable[..., AbstractContextManager[Any]], *arguments: Any
+    ) -> AbstractContextManager[Any]:
+        """A module's context manager, entered in a new Python on this host and left with the ``with`` block."""
+        return self._program(function, arguments)
+
+    @contextlib.contextmanager
+    def _program(self, function: Callable[..., Any], arguments: Sequence[Any]) -> Iterator[Any]:
+        what = (inspect.getfile(inspect.unwrap(function)), function.__name__, json.dumps(arguments))
+        command = [*self.enter, sys.executable, "-W", "error", "-c", _RUN, *what]
+        environment = {**os.environ, "PYTHONPATH": str(_TESTS)}
+        with (
+            tempfile.TemporaryFile("w+") as errors,
+            subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
+            ) as process,
+            _killed_after(PATIENCE_S, process),
+        ):
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                line = process.stdout.readline()
+                if line:
+                    yield json.loads(line)
+            finally:
+                process.stdin.close()  # tells the program to end
+                code = process.wait()
+                errors.seek(0)
+                said = errors.read()
+            assert (code, said) == (0, ""), f"{function.__name__} on host {self.name}: exit code {code}\n{said}"
+
+
+@dataclass(frozen=True)
+class Network:
+    """The hosts of one test and the links between them; the links go with their hosts."""
+
+    cleanup: contextlib.ExitStack
+
+    def add(self, label: str) -> Namespace:
+        """A new host, with loopback up."""
+        name = f"{_prefix()}{label}"
+        _output("ip", "netns", "add", name)
+        self.cleanup.callback(_output, "ip", "netns", "delete", name)
+        host = Namespace(name, ("ip", "netns", "exec", name))
+        host.ip("link set lo up")
+        return host
+
+    def link(self, name: str, *ends: tuple[Namespace, Sequence[str]]) -> None:
+        """A cable between two hosts; at both it has this name, and there the addresses given (``10.77.0.1/24``)."""
+        (one, _), (other, _) = ends
+        pair = f"ip link add {name} netns {one.name} type veth peer name {name} netns {other.name}"
+        _output(*pair.split())
+        for host, addresses in ends:
+            for address in addresses:
+                host.ip(f"addr add {address} dev {name}")
+            host.ip(f"link set {name} up")
+        for host, _ in ends:
+            _wait_until_up(host, name)
+
+
+@contextlib.contextmanager
+def network() -> Iterator[Network]:
+    """A network without hosts; it needs root. Skips the test where there is none, or fails it where CI=true."""
+    lack = network_lack()
+    if lack is not None:
+        _do_without(f"no network of namespaces: {lack}")
+    with contextlib.ExitStack() as cleanup:
+        yield Network(cleanup)
+
+
+@contextlib.contextmanager
+def lone_host() -> Iterator[Namespace]:
+    """One host without links, which a system that permits user namespaces gives to everybody; else as ``network``."""
+    lack = lone_host_lack()
+    if lack is not None:
+        with network() as net:
+            yield net.add("alone")
+        return
+    with subprocess.Popen(
+        ["unshare", "-Urn", "sh", "-c", "echo; exec cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        holder.stdout.readline()  # now it is in its namespace, which lives as long as it
+        try:
+            host = Namespace(
+                "alone", ("nsenter", "--preserve-credentials", "--user", "--net", f"--target={holder.pid}")
+            )
+            host.ip("link set lo up")
+            yield host
+        finally:
+            holder.stdin.close()
+
+
+def network_lack() -> str | None:
+    """What this system lacks for a network of namespaces; None if nothing."""
+    missing = _missing_programs("ip", "ss", "sh")
+    if missing is not None:
+        return missing
+    try:
+        with contextlib.ExitStack() as cleanup:
+            trial = Network(cleanup).add("trial")
+            trial.sysctl("net.ipv4.ip_local_port_range", "40000 40099")
+    except AssertionError as error:
+        return f"{error} (it needs root and a writable /proc/sys)"
+    return None
+
+
+def lone_host_lack() -> str | None:
+    """What this system lacks for a single namespace without root; None if nothing."""
+    missing = _missing_programs("ip", "sh", "unshare", "nsenter")
+    if missing is not None:
+        return missing
+    try:
+        _output("unshare", "-Urn", "ip", "link", "set", "lo", "up")
+    except AssertionError as error:
+        return str(error)
+    return None
+
+
+def hosts_of_this_process() -> list[str]:
+    """The names of the namespaces that this process made and did not remove."""
+    names = (line.split()[0] for line in _output("ip", "netns", "list").splitlines())
+    return [name for name in names if name.startswith(_prefix())]
+
+
+def _prefix() -> str:
+    return f"ipl-{os.getpid()}-"
+
+
+def _missing_programs(*names: str) -> str | None:
+    if sys.platform != "linux":
+        return "it needs Linux"
+    missing = [name for name in names if shutil.which(name) is None]
+    return f"no program named {' or '.join(missing)} (packages iproute2, util-linux)" if missing else None
+
+
+def _do_without(reason: str) -> NoReturn:
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"CI must be able to do this: {reason}")
+    pytest.skip(reason)
+
+
+def _output(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}"
+    return done.stdout
+
+
+def _wait_until_up(host: Namespace, link: str) -> None:
+    """The kernel opens a link some time after the command; packets before that are lost."""
+    deadline = time.monotonic() + PATIENCE_S
+    while json.loads(host.ip(f"-json link show {link}"))[0]["operstate"] != "UP":
+        assert time.monotonic() < deadline, f"link {link} of host {host.name} does not come up"
+
+
+@contextlib.contextmanager
+def _killed_after(seconds: float, process: subprocess.Popen[str]) -> Iterator[None]:
+    watchdog = threading.Timer(seconds, process.kill)
+    watchdog.start()
+    try:
+        yield
+    finally:
+        watchdog.cancel()
+        watchdog.join()
