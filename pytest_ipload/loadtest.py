@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pytest_ipload.bare_calls import bare_call_note
 from pytest_ipload.errors import GeneratorLimitError, IploadError, SettingError
 from pytest_ipload.fixtures import PerUser, UserFixtures, mark_as_load_test, refuse_unusable
 from pytest_ipload.load.executor import UserSetUpError
@@ -19,7 +20,7 @@ from pytest_ipload.load.seat import IterationInterrupted
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.markers import MARKER, THRESHOLD_MARKER, is_load_test, marker_problem
 from pytest_ipload.options import PLANNED_THRESHOLD_KEYS, did_you_mean, marker_settings
-from pytest_ipload.places import user_traceback
+from pytest_ipload.places import is_user_code, user_traceback
 from pytest_ipload.report.text import counted
 from pytest_ipload.runner import Load, base_url_fixture, profile_of, session_thresholds
 from pytest_ipload.state import SessionState, keep_result
@@ -160,6 +161,7 @@ class LoadTest:
                 self._thresholds,
                 self._item.nodeid,
                 lambda user: UserFixtures(self._item, user, profile.users, lock),
+                notes=list(filter(None, [bare_call_note(self._item.function)])),
             )
         except IploadError as error:
             raise _refusal(error) from None
@@ -232,6 +234,8 @@ class LoadTest:
         self._item.add_report_section(
             when, "ipload", f"{phase} of user {user.index} failed (source address: {source}){more}\n"
         )
+        if isinstance(error, IploadError) and not _passed_user_code(error):
+            return _refusal(error)  # no lease for the user, say: the text tells all
         traceback = user_traceback(error.__traceback__)
         if isinstance(error, pytest.skip.Exception):
             # As pytest does with a skip in a fixture: the report names the test. There is no public way to say so.
@@ -267,6 +271,11 @@ def _group_line(group: FailureGroup) -> str:
         f"  {format_count(group.count)} x {group.type}{place}: {group.message} "
         f"(first: user {group.user}, iteration {group.iteration}{source})"
     )
+
+
+def _passed_user_code(error: BaseException) -> bool:
+    traceback = user_traceback(error.__traceback__)
+    return traceback is not None and is_user_code(traceback.tb_frame.f_code.co_filename)
 
 
 def _refusal(why: object) -> BaseException:

@@ -13,12 +13,12 @@ from pytest_ipload.errors import SettingError
 from pytest_ipload.load.executor import Executor
 from pytest_ipload.load.failures import FailureGroup
 from pytest_ipload.load.leases import REQUEST, UserLeases
-from pytest_ipload.load.limits import ensure_open_files
 from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.load.schedule import user_slots
 from pytest_ipload.load.seat import Life
 from pytest_ipload.load.user import Iteration, VirtualUser
-from pytest_ipload.options import COMMAND_LINE, parse_key, resolve
+from pytest_ipload.needs import Needs, refuse_impossible
+from pytest_ipload.options import parse_key, resolve
 from pytest_ipload.state import SessionState, keep_result, state_of
 from pytest_ipload.stats.sample import Sample
 from pytest_ipload.stats.summary import Frame, summarise
@@ -60,10 +60,12 @@ class Load:
         thresholds: Sequence[JudgedThreshold],
         nodeid: str,
         make_life: MakeLife,
+        notes: Sequence[str] = (),
     ) -> None:
-        """Raises PoolError or GeneratorLimitError before anything was started."""
-        given = "--ipload-users" if profile.origins.get("users") == COMMAND_LINE else "users"
-        ensure_open_files(profile.users, f"{given}={profile.users}")
+        """``notes`` is what else there is to say about the load.
+
+        Raises PoolError or GeneratorLimitError before anything was started.
+        """
         self.profile = profile
         self.nodeid = nodeid
         self._state = state
@@ -71,6 +73,8 @@ class Load:
         if state.settings.disabled:  # only errors fail a functional test, unless its thresholds tolerate some
             self._thresholds = self._thresholds[len(thresholds) :]
         self._pool: IpPool = state.pools.usable(profile.pool)
+        refuse_impossible(profile, self._pool)
+        self._notes = [*notes, *filter(None, [Needs.of(profile, self._pool).shortage()])]
         self._leases = self._open_leases()
         self._started_at = datetime.now(timezone.utc)
         self._make_life = make_life
@@ -183,7 +187,7 @@ class Load:
 
     def _health(self, frame: Frame) -> GeneratorHealth:
         record, measured = self.executor.record, self.executor.measurements
-        notes = [*self._invalid_reasons(), *record.abandoned]
+        notes = [*self._notes, *self._invalid_reasons(), *record.abandoned]
         for user, error in record.teardown_errors:
             notes.append(f"tear-down of user {user.index} failed: {type(error).__name__}: {error}")
         if measured.names_dropped:

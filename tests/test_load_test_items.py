@@ -130,7 +130,7 @@ class TestWhatIsALoadTest:
     def test_its_body_runs_in_the_threads_of_its_users(self, pytester: pytest.Pytester, source: str) -> None:
         run = whole_run(pytester, source, passed=1)
         assert run.log.events == [("ipload-user-0", "body")]
-        run.lines("*= load tests =*")
+        run.expect_lines("*= load tests =*")
 
     @pytest.mark.parametrize("source", IS_NO_LOAD_TEST.values(), ids=IS_NO_LOAD_TEST)
     def test_everything_else_runs_once_as_always(self, pytester: pytest.Pytester, source: str) -> None:
@@ -198,7 +198,7 @@ class TestWhatIsALoadTest:
             skipped=1,
         )
         assert run.all == []
-        run.lines("SKIPPED * not today")
+        run.expect_lines("SKIPPED * not today")
         run.result.stdout.no_fnmatch_line("*load tests*")
 
 
@@ -265,7 +265,7 @@ class TestKindsThatCannotBeLoadTests:
     def test_are_an_error_in_their_set_up(self, pytester: pytest.Pytester, source: str, message: str) -> None:
         run = whole_run(pytester, source, errors=1)
         assert run.phases("failed") == ["setup"]
-        run.lines("*ERROR at setup of *test*", message)
+        run.expect_lines("*ERROR at setup of *test*", message)
         run.result.stdout.no_fnmatch_line("*traceback*")
 
     def test_a_doctest_under_the_modules_marker_is_an_error(self, pytester: pytest.Pytester) -> None:
@@ -284,7 +284,7 @@ class TestKindsThatCannotBeLoadTests:
             "--doctest-modules",
             errors=1,
         )
-        run.lines("DoctestItem items cannot be load tests; write a plain test function or method")
+        run.expect_lines("DoctestItem items cannot be load tests; write a plain test function or method")
 
     def test_a_doctest_next_to_load_tests_is_untouched(self, pytester: pytest.Pytester) -> None:
         whole_run(
@@ -363,7 +363,7 @@ class TestArguments:
             """,
             errors=1,
         )
-        run.lines("2 users would share what changes the whole process, in the test: mock.patch; *")
+        run.expect_lines("2 users would share what changes the whole process, in the test: mock.patch; *")
         assert run.all == []
 
 
@@ -381,7 +381,7 @@ class TestWhatABodyMayRaise:
             skipped=1,
         )
         assert run.user(0) == ["body"]
-        run.lines("SKIPPED [[]1] test_it.py:8: no shop today")
+        run.expect_lines("SKIPPED [[]1] test_it.py:8: no shop today")
         run.result.stdout.no_fnmatch_line("*load tests*")
 
     def test_skip_in_a_later_iteration_is_a_failed_iteration(self, pytester: pytest.Pytester) -> None:
@@ -397,7 +397,9 @@ class TestWhatABodyMayRaise:
             failed=1,
         )
         assert run.user(0) == ["0", "1", "2"]
-        run.lines("1 iteration failed:", "  1 x Skipped at test_it.py:9: closed in the meantime (first: user 0, *")
+        run.expect_lines(
+            "1 iteration failed:", "  1 x Skipped at test_it.py:9: closed in the meantime (first: user 0, *"
+        )
 
     def test_xfail_in_the_first_iteration_is_an_expected_failure(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
@@ -412,7 +414,7 @@ class TestWhatABodyMayRaise:
             xfailed=1,
         )
         assert run.user(0) == ["body"]
-        run.lines("XFAIL *known to be slow")
+        run.expect_lines("XFAIL *known to be slow")
 
     def test_xfail_in_a_later_iteration_is_a_failed_iteration(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
@@ -425,7 +427,7 @@ class TestWhatABodyMayRaise:
             """,
             failed=1,
         )
-        run.lines("  1 x XFailed at test_it.py:8: too late (first: user 0, iteration 1)")
+        run.expect_lines("  1 x XFailed at test_it.py:8: too late (first: user 0, iteration 1)")
 
     def test_fail_is_a_failed_iteration(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
@@ -438,7 +440,9 @@ class TestWhatABodyMayRaise:
             """,
             failed=1,
         )
-        run.lines("2 iterations failed:", "  2 x Failed at test_it.py:8: wrong goods (first: user 1, iteration 0)")
+        run.expect_lines(
+            "2 iterations failed:", "  2 x Failed at test_it.py:8: wrong goods (first: user 1, iteration 0)"
+        )
 
     def test_the_only_iteration_of_one_user_fails_with_its_own_exception(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
@@ -450,7 +454,7 @@ class TestWhatABodyMayRaise:
             """,
             failed=1,
         )
-        run.lines(
+        run.expect_lines(
             '>       assert "cake" in goods', "E       AssertionError: assert 'cake' in ['tea']", "test_it.py:7: *"
         )
         run.result.stdout.no_fnmatch_line("*pytest_ipload/*")
@@ -472,7 +476,7 @@ class TestWhatABodyMayRaise:
         )
         assert run.result.ret == pytest.ExitCode.INTERRUPTED
         assert run.all == []
-        run.lines("test_it.py::test  INVALID", "GET / * 3 *", "*Exit: the shop burns*")
+        run.expect_lines("test_it.py::test  INVALID", "GET / * 3 *", "*Exit: the shop burns*")
 
     def test_an_interrupt_ends_the_session_with_what_was_measured(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
@@ -496,7 +500,7 @@ class TestWhatABodyMayRaise:
         )
         assert run.result.ret == pytest.ExitCode.INTERRUPTED
         assert sorted(run.all) == ["down 0", "down 1"]
-        run.lines("test_it.py::test  INVALID", "GET / *", "*KeyboardInterrupt*")
+        run.expect_lines("test_it.py::test  INVALID", "GET / *", "*KeyboardInterrupt*")
 
     @pytest.mark.parametrize("end", ["raise KeyboardInterrupt", "pytest.exit('the shop burns')"])
     @pytest.mark.parametrize("phase", ["set-up", "ramp-up", "body"])
@@ -530,7 +534,9 @@ class TestWhatABodyMayRaise:
         )
         assert run.result.ret == pytest.ExitCode.INTERRUPTED
         assert sorted(run.all) == ["down 0", "down 1"]
-        run.lines("the session ends", "!!* {} !!*".format("KeyboardInterrupt" if "Key" in end else "*the shop burns"))
+        run.expect_lines(
+            "the session ends", "!!* {} !!*".format("KeyboardInterrupt" if "Key" in end else "*the shop burns")
+        )
         run.result.stdout.no_fnmatch_line("*will not leave")
         assert run.result.errlines == []
 
@@ -556,7 +562,7 @@ class TestWhatABodyMayRaise:
             """,
         )
         assert run.result.ret == pytest.ExitCode.INTERRUPTED
-        run.lines("*Exit: the shop burns*")
+        run.expect_lines("*Exit: the shop burns*")
 
 
 SET_UP_FAILS = """
@@ -590,7 +596,7 @@ class TestSetUpErrors:
         assert run.phases("failed") == ["setup"]
         assert [report.when for report in run.reports] == ["setup", "teardown"]
         assert sorted(run.all) == ["down 0", "down 1", "down 2", "up 0", "up 1", "up 2"]
-        run.lines(
+        run.expect_lines(
             "*ERROR at setup of test*",
             '>           raise ValueError(f"no basket for {ipload_user.index}")',
             "E           ValueError: no basket for 1",
@@ -628,8 +634,8 @@ class TestSetUpErrors:
             """,
             errors=2,
         )
-        run.lines("OSError: no street", "The above exception was the direct cause*", "E * ValueError: no shop")
-        run.lines("E * KeyError: 'door'", "During handling of the above exception*", "E * ValueError: no basket")
+        run.expect_lines("OSError: no street", "The above exception was the direct cause*", "E * ValueError: no shop")
+        run.expect_lines("E * KeyError: 'door'", "During handling of the above exception*", "E * ValueError: no basket")
         run.result.stdout.no_fnmatch_line("*UserSetUpError*")
 
     @pytest.mark.parametrize("style", ["auto", "long", "short", "line"])
@@ -645,7 +651,7 @@ class TestSetUpErrors:
             conftest=SET_UP_FAILS + FAILING_FIXTURE.format(who="[1]"),
             errors=1,
         )
-        run.lines("*ValueError: no basket for 1*")
+        run.expect_lines("*ValueError: no basket for 1*")
         run.result.stdout.no_fnmatch_line("*pytest_ipload/*")
 
     def test_the_source_address_is_named(self, pytester: pytest.Pytester) -> None:
@@ -660,7 +666,7 @@ class TestSetUpErrors:
 """,
             errors=1,
         )
-        run.lines("set-up of user 1 failed (source address: 127.0.0.6)")
+        run.expect_lines("set-up of user 1 failed (source address: 127.0.0.6)")
 
     def test_the_others_are_counted(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
@@ -679,7 +685,9 @@ class TestSetUpErrors:
             """,
             errors=1,
         )
-        run.lines("set-up of user ? failed (source address: chosen by the system); 3 users failed in their set-up")
+        run.expect_lines(
+            "set-up of user ? failed (source address: chosen by the system); 3 users failed in their set-up"
+        )
 
     @pytest.mark.xfail(reason="the executor takes the first user, not the first error")
     def test_the_first_error_is_shown_and_not_that_of_a_user_who_was_stopped_for_it(
@@ -703,7 +711,7 @@ class TestSetUpErrors:
             """,
             errors=1,
         )
-        run.lines("E * ValueError: no basket", "set-up of user 1 failed (source address: chosen by the system)*")
+        run.expect_lines("E * ValueError: no basket", "set-up of user 1 failed (source address: chosen by the system)*")
 
     @pytest.mark.parametrize("ramp_up", ["0ms", "30ms"])
     def test_skip_in_a_fixture_skips_the_test(self, pytester: pytest.Pytester, ramp_up: str) -> None:
@@ -726,7 +734,7 @@ class TestSetUpErrors:
             skipped=1,
         )
         assert sorted(run.all) == ["down 0", "up 0", "up 1"]
-        run.lines("SKIPPED [[]1] test_it.py:13: only one may shop")  # the place of the test, not of the fixture
+        run.expect_lines("SKIPPED [[]1] test_it.py:13: only one may shop")  # the place of the test, not of the fixture
 
     def test_xfail_in_a_fixture_is_an_expected_failure(self, pytester: pytest.Pytester) -> None:
         whole_run(
@@ -758,7 +766,7 @@ class TestSetUpErrors:
             errors=1,
         )
         assert run.all == []
-        run.lines("E       ValueError: closed")
+        run.expect_lines("E       ValueError: closed")
         run.result.stdout.no_fnmatch_line("*Captured ipload*")
 
 
@@ -784,7 +792,7 @@ class TestSetUpErrorsDuringTheRampUp:
         assert run.user(0)[-1] == "down 0"
         assert run.user(1) == ["up 1", "down 1"]
         assert run.shared == ["next"]
-        run.lines(
+        run.expect_lines(
             "*ERROR at setup of test_load*",
             "E           ValueError: no basket for 1",
             "set-up of user 1 failed (source address: chosen by the system)",
@@ -834,7 +842,7 @@ class TestTeardownErrors:
         )
         assert run.phases("failed") == ["teardown"]
         assert sorted(run.all) == ["down 0", "down 1", "down 2"]
-        run.lines(
+        run.expect_lines(
             "*ERROR at teardown of test*",
             '>           raise ValueError(f"{ipload_user.index} will not leave")',
             "E           ValueError: 1 will not leave",
@@ -857,7 +865,7 @@ class TestTeardownErrors:
             passed=1,
             errors=1,
         )
-        run.lines("tear-down of user ? failed (source address: *); 2 users failed in their tear-down")
+        run.expect_lines("tear-down of user ? failed (source address: *); 2 users failed in their tear-down")
 
     def test_each_fixture_is_torn_down_even_if_another_one_fails(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
@@ -887,7 +895,7 @@ class TestTeardownErrors:
             errors=1,
         )
         assert run.user(0) == ["down third", "down second", "down first"]
-        run.lines("E * ValueError: third", "E * ValueError: second")
+        run.expect_lines("E * ValueError: third", "E * ValueError: second")
 
     def test_comes_on_top_of_a_failure(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
@@ -916,7 +924,7 @@ class TestTeardownErrors:
             errors=2,
         )
         assert run.phases("failed") == ["setup", "teardown"]
-        run.lines("E * ValueError: no basket for 1", "E * ValueError: 0 will not leave")
+        run.expect_lines("E * ValueError: no basket for 1", "E * ValueError: 0 will not leave")
 
     def test_that_does_not_end_is_interrupted_and_said_so(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
@@ -940,7 +948,7 @@ class TestTeardownErrors:
             passed=2,
             errors=1,
         )
-        run.lines("E * TimeoutError: user 0 was still in its tear-down after the graceful stop")
+        run.expect_lines("E * TimeoutError: user 0 was still in its tear-down after the graceful stop")
 
     def test_a_shared_fixtures_error_is_pytests_own(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
@@ -957,7 +965,7 @@ class TestTeardownErrors:
             passed=1,
             errors=1,
         )
-        run.lines("E       ValueError: cannot close")
+        run.expect_lines("E       ValueError: cannot close")
         run.result.stdout.no_fnmatch_line("*Captured ipload*")
 
 
@@ -979,7 +987,9 @@ class TestPytestsOptions:
     def test_setup_show_shows_a_per_user_fixture_once(self, pytester: pytest.Pytester) -> None:
         run = whole_run(pytester, self.SOURCE, "--setup-show", passed=2)
         assert run.user(0) == run.user(1) == ["up", "body"]
-        run.lines("*SETUP    F shopper (fixtures used: ipload_user, note)[[]'tea']", "*TEARDOWN F shopper[[]'tea']")
+        run.expect_lines(
+            "*SETUP    F shopper (fixtures used: ipload_user, note)[[]'tea']", "*TEARDOWN F shopper[[]'tea']"
+        )
         assert run.result.stdout.str().count("SETUP    F shopper") == 1
 
     @pytest.mark.parametrize("option", ["--setup-only", "--setup-plan"])
@@ -987,7 +997,7 @@ class TestPytestsOptions:
         run = whole_run(pytester, self.SOURCE, option)
         assert run.result.ret == pytest.ExitCode.OK
         assert run.all == []
-        run.lines("*SETUP    F shopper*", "*test_it.py::test*fixtures used*", "*TEARDOWN F shopper*")
+        run.expect_lines("*SETUP    F shopper*", "*test_it.py::test*fixtures used*", "*TEARDOWN F shopper*")
         run.result.stdout.no_fnmatch_line("*load tests*")
         assert run.phases("failed", "skipped") == []
 
@@ -995,7 +1005,7 @@ class TestPytestsOptions:
         run = whole_run(pytester, self.SOURCE, "--fixtures")
         assert run.all == []
         for name in ("ipload_user", "ipload_session", "ipload_iteration", "ipload_pool", "ipload"):
-            run.lines(f"{name}* -- *pytest_ipload/fixtures.py:*", "    [A-Z]*")
+            run.expect_lines(f"{name}* -- *pytest_ipload/fixtures.py:*", "    [A-Z]*")
 
     def test_collect_only_starts_no_users(self, pytester: pytest.Pytester) -> None:
         run = whole_run(pytester, self.SOURCE, "--collect-only", "-v")
@@ -1039,7 +1049,7 @@ class TestPytestsOptions:
             "--pdb",
             failed=1,
         )
-        run.lines("DEBUGGER IN test tea")
+        run.expect_lines("DEBUGGER IN test tea")
 
 
 class TestCombinations:
@@ -1166,7 +1176,7 @@ class TestCombinations:
             """,
             errors=2,
         )
-        run.lines(
+        run.expect_lines(
             "ERROR test_it.py::test_one - ValueError: no shop", "ERROR test_it.py::test_two - ValueError: no shop"
         )
 
@@ -1195,6 +1205,6 @@ class TestCombinations:
             "--reruns=1",
         )
         run.result.assert_outcomes(passed=1)
-        run.lines("*1 passed, 1 rerun*")
+        run.expect_lines("*1 passed, 1 rerun*")
         assert run.user(0) == run.user(1) == ["up", "body []", "down"] * 2
         assert run.result.stdout.str().count("test_it.py::test  PASSED") == 1

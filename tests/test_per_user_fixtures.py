@@ -279,7 +279,7 @@ class TestFixturesOfAnIteration:
             failed=1,
         )
         assert run.user(0) == ["undone", "body", "undone"]
-        run.lines("*1 x ValueError at test_it.py:9: no order (first: user 0, iteration 0)")
+        run.expect_lines("*1 x ValueError at test_it.py:9: no order (first: user 0, iteration 0)")
 
     def test_a_failing_teardown_is_a_failed_iteration(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
@@ -297,7 +297,7 @@ class TestFixturesOfAnIteration:
 """,
             failed=1,
         )
-        run.lines("*1 x ValueError at test_it.py:9: cannot cancel (first: user 0, iteration 1)")
+        run.expect_lines("*1 x ValueError at test_it.py:9: cannot cancel (first: user 0, iteration 1)")
 
     def test_what_is_not_in_the_signature_is_made_too(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
@@ -361,7 +361,7 @@ class TestFixturesOfAnIteration:
 """,
             errors=1,
         )
-        run.lines("E * RuntimeError: ipload_iteration is only there while an iteration runs")
+        run.expect_lines("E * RuntimeError: ipload_iteration is only there while an iteration runs")
 
     def test_it_is_gone_when_the_user_leaves(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
@@ -378,7 +378,7 @@ class TestFixturesOfAnIteration:
             passed=1,
             errors=1,
         )
-        run.lines("E * RuntimeError: ipload_iteration is only there while an iteration runs")
+        run.expect_lines("E * RuntimeError: ipload_iteration is only there while an iteration runs")
 
 
 class TestSharedFixtures:
@@ -476,7 +476,9 @@ class TestSharedFixtures:
 """,
             errors=1,
         )
-        run.lines("E * 'shopper' is a per-user fixture, but what asks for it is shared by all users; *signature*")
+        run.expect_lines(
+            "E * 'shopper' is a per-user fixture, but what asks for it is shared by all users; *signature*"
+        )
 
 
 class TestParametrisation:
@@ -669,7 +671,7 @@ class TestClasses:
 """,
             errors=1,
         )
-        run.lines("E * TypeError: there is only one shop")
+        run.expect_lines("E * TypeError: there is only one shop")
 
     @pytest.mark.parametrize("kind", ["staticmethod", "classmethod"])
     def test_a_test_need_not_have_a_self(self, pytester: pytest.Pytester, kind: str) -> None:
@@ -784,6 +786,26 @@ class TestOverridingByName:
             passed=1,
         )
         assert (run.user(0), run.user(1)) == (["0"], ["1"])
+
+    def test_by_a_fixture_that_has_nothing_to_do_with_users_makes_it_a_shared_one(
+        self, pytester: pytest.Pytester
+    ) -> None:
+        run = whole_run(
+            pytester,
+            """
+    @pytest.fixture
+    def ipload_user(note):
+        note("up")
+        return "nobody"
+
+    @pytest.mark.ipload(users=2)
+    def test(ipload_user, note):
+        note(ipload_user)
+""",
+            passed=1,
+        )
+        assert run.shared == ["up"]
+        assert run.user(0) == run.user(1) == ["nobody"]
 
     def test_a_shared_fixture_may_be_overridden_by_a_per_user_one(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
@@ -923,7 +945,7 @@ class TestRequest:
             failed=1,
         )
         assert run.all == ["open"]
-        run.lines("  2 x ValueError at test_it.py:8: closed *", '>       raise ValueError("closed")')
+        run.expect_lines("  2 x ValueError at test_it.py:8: closed *", '>       raise ValueError("closed")')
         run.result.stdout.no_fnmatch_line("*pytest_ipload/*")
 
     def test_getfixturevalue_of_a_name_that_is_not_known_is_pytests_own_error(self, pytester: pytest.Pytester) -> None:
@@ -935,7 +957,7 @@ class TestRequest:
 """,
             failed=1,
         )
-        run.lines("E * fixture 'shoper' not found")
+        run.expect_lines("E * fixture 'shoper' not found")
 
     def test_getfixturevalue_of_the_fixture_itself_is_an_error(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
@@ -950,7 +972,7 @@ class TestRequest:
 """,
             errors=1,
         )
-        run.lines("E * fixture 'shopper' asks for itself*")
+        run.expect_lines("E * fixture 'shopper' asks for itself*")
 
     def test_getfixturevalue_from_another_thread_is_an_error(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
@@ -994,7 +1016,9 @@ class TestRequest:
 """,
             failed=1,
         )
-        run.lines("ipload_user (or a fixture that depends on it) was asked for by a test that is no load test: *")
+        run.expect_lines(
+            "ipload_user (or a fixture that depends on it) was asked for by a test that is no load test: *"
+        )
 
 
 class TestFixturesThatThreadsCannotShare:
@@ -1009,7 +1033,7 @@ class TestFixturesThatThreadsCannotShare:
 """,
             errors=1,
         )
-        run.lines(f"*2 users would share what changes the whole process, in the test: {name}; *")
+        run.expect_lines(f"*2 users would share what changes the whole process, in the test: {name}; *")
         assert run.all == []
 
     def test_are_allowed_where_the_body_has_no_hold_of_them(self, pytester: pytest.Pytester) -> None:
@@ -1038,7 +1062,7 @@ class TestFixturesThatThreadsCannotShare:
 """,
             errors=1,
         )
-        run.lines("*2 users would share *, in the per-user fixture 'shopper': monkeypatch; *")
+        run.expect_lines("*2 users would share *, in the per-user fixture 'shopper': monkeypatch; *")
 
     def test_are_refused_in_an_overridden_per_user_fixture(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
@@ -1059,7 +1083,7 @@ class TestFixturesThatThreadsCannotShare:
 """,
             errors=1,
         )
-        run.lines("*2 users would share *, in the per-user fixture 'shopper': capsys; *")
+        run.expect_lines("*2 users would share *, in the per-user fixture 'shopper': capsys; *")
 
     @pytest.mark.parametrize("name", ["monkeypatch", "shopper"])
     def test_are_refused_by_getfixturevalue(self, pytester: pytest.Pytester, name: str) -> None:
@@ -1076,7 +1100,7 @@ class TestFixturesThatThreadsCannotShare:
 """,
             failed=1,
         )
-        run.lines("*2 users would share what changes the whole process, in *: monkeypatch; *")
+        run.expect_lines("*2 users would share what changes the whole process, in *: monkeypatch; *")
 
     def test_all_places_are_named_at_once(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
@@ -1092,7 +1116,7 @@ class TestFixturesThatThreadsCannotShare:
 """,
             errors=1,
         )
-        run.lines("*, in the per-user fixture 'shopper': monkeypatch, the test: capsys; *")
+        run.expect_lines("*, in the per-user fixture 'shopper': monkeypatch, the test: capsys; *")
 
     @pytest.mark.parametrize("ask", ["capsys", "request"])
     def test_are_allowed_with_one_user(self, pytester: pytest.Pytester, ask: str) -> None:
@@ -1133,7 +1157,9 @@ class TestBadFixtures:
 """,
             errors=1,
         )
-        run.lines(f"ScopeMismatch: You tried to access the function scoped fixture {name} with a {scope} scoped *")
+        run.expect_lines(
+            f"ScopeMismatch: You tried to access the function scoped fixture {name} with a {scope} scoped *"
+        )
 
     @pytest.mark.parametrize("body", ["return 1", "yield 1"])
     def test_an_async_fixture_is_an_error_in_each_test(self, pytester: pytest.Pytester, body: str) -> None:
@@ -1169,7 +1195,7 @@ class TestBadFixtures:
 """,
             errors=1,
         )
-        run.lines("E * ValueError: fixture 'shopper' did not yield a value")
+        run.expect_lines("E * ValueError: fixture 'shopper' did not yield a value")
         assert run.phases("failed") == ["setup"]
 
     def test_a_fixture_that_yields_twice_is_an_error(self, pytester: pytest.Pytester) -> None:
@@ -1187,5 +1213,5 @@ class TestBadFixtures:
             passed=1,
             errors=1,
         )
-        run.lines("E * ValueError: fixture 'shopper' yields more than once")
+        run.expect_lines("E * ValueError: fixture 'shopper' yields more than once")
         assert run.phases("failed") == ["teardown"]

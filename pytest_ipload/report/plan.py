@@ -8,6 +8,7 @@ from pytest_ipload.errors import IploadError
 from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.loadtest import load_settings, load_thresholds
 from pytest_ipload.markers import is_load_test
+from pytest_ipload.needs import Needs
 from pytest_ipload.report.text import counted
 from pytest_ipload.runner import profile_of
 from pytest_ipload.state import SessionState, state_of
@@ -30,17 +31,21 @@ def plan_of(item: pytest.Item, state: SessionState) -> str:
     try:
         profile = profile_of(state, load_settings(item), item.nodeid, None)
         thresholds = load_thresholds(item, state)
-        addresses = state.pools.get(profile.pool).size
+        pool = state.pools.get(profile.pool)
     except IploadError as error:
         return f"error: {error}"
     source = "source address chosen by the system"
     if profile.pool is not None:
-        source = _origin(profile, "pool", counted(addresses, "source address"))
+        source = _origin(profile, "pool", counted(pool.size, "source address"))
     parts = [_origin(profile, "users", counted(profile.users, "user")), *_times(profile), source]
     if profile.base_url is not None:
         parts.append(_origin(profile, "base_url", profile.base_url))
     if thresholds:
         parts.append("; ".join(judged.threshold.text for judged in thresholds))
+    needs = Needs.of(profile, pool)
+    parts.append(f"needs {needs}")
+    if (shortage := needs.shortage()) is not None:
+        parts.append(f"too few local ports for one target: {shortage}")
     return ", ".join(parts)
 
 

@@ -70,7 +70,7 @@ class WholeRun:
         """The phases of all tests with one of these outcomes."""
         return [str(report.when) for report in self.reports if report.outcome in outcomes]
 
-    def lines(self, *patterns: str) -> None:
+    def expect_lines(self, *patterns: str) -> None:
         """The output has lines that match the patterns, in this order."""
         self.result.stdout.fnmatch_lines(patterns)
 
