@@ -23,8 +23,8 @@ def bare_call_note(function: Callable[..., Any]) -> str | None:
     if not found:
         return None
     return (
-        f"the body uses {', '.join(found)} itself: such calls leave from any address, are not timed and are not held to "
-        "the allowed hosts; use ipload_session"
+        f"the body uses {', '.join(found)} itself: such calls leave from any address, are not timed and are not held "
+        "to the allowed hosts; use ipload_session"
     )
 
 

@@ -49,11 +49,11 @@ class Needs:
         )
 
 
-def refuse_impossible(profile: LoadProfile, pool: IpPool) -> None:
-    """Raise GeneratorLimitError or PoolError if this host cannot carry the load to its base URL."""
+def refuse_impossible(profile: LoadProfile, pool: IpPool, *, routes: bool) -> None:
+    """Raise GeneratorLimitError or, with ``routes``, PoolError if this host cannot carry the load to its base URL."""
     given = "--ipload-users" if profile.origins.get("users") == COMMAND_LINE else "users"
     ensure_open_files(Needs.of(profile, pool).connections, f"{given}={profile.users}")
-    if profile.base_url is None or not pool:
+    if profile.base_url is None or not pool or not routes:
         return
     problems = [
         problem

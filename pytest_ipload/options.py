@@ -305,7 +305,7 @@ class SessionSettings:
     @property
     def need_preflight(self) -> bool:
         """Whether they ask for something of this machine, which can be checked before anything is collected."""
-        return self.value("pool") is not None or self.value("users") is not None
+        return bool(self.named_pools) or self.value("pool") is not None or self.value("users") is not None
 
     def value(self, key: str) -> Any:
         """A setting of the session, from the command line or else the ini file; None where neither gives it."""
@@ -332,6 +332,8 @@ def session_settings(config: pytest.Config) -> SessionSettings:
         thresholds=_all_given(config, "ipload_thresholds", "--ipload-threshold", _threshold),
         allowed_hosts=_all_given(config, "ipload_allowed_hosts", "--ipload-allow-host", _host),
         disabled=bool(config.getoption("ipload_disable")),
+        pool_check=config.getoption("ipload_pool_check") or STRICT,
+        named_pools=tuple(config.getini("ipload_pools")),
     )
 
 

@@ -18,7 +18,7 @@ from pytest_ipload.load.schedule import user_slots
 from pytest_ipload.load.seat import Life
 from pytest_ipload.load.user import Iteration, VirtualUser
 from pytest_ipload.needs import Needs, refuse_impossible
-from pytest_ipload.options import parse_key, resolve
+from pytest_ipload.options import OFF, parse_key, resolve
 from pytest_ipload.state import SessionState, keep_result, state_of
 from pytest_ipload.stats.sample import Sample
 from pytest_ipload.stats.summary import Frame, summarise
@@ -73,7 +73,7 @@ class Load:
         if state.settings.disabled:  # only errors fail a functional test, unless its thresholds tolerate some
             self._thresholds = self._thresholds[len(thresholds) :]
         self._pool: IpPool = state.pools.usable(profile.pool)
-        refuse_impossible(profile, self._pool)
+        refuse_impossible(profile, self._pool, routes=state.settings.pool_check != OFF)
         self._notes = [*notes, *filter(None, [Needs.of(profile, self._pool).shortage()])]
         self._leases = self._open_leases()
         self._started_at = datetime.now(timezone.utc)

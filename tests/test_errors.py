@@ -17,6 +17,7 @@ from pytest_ipload.errors import (
     IploadError,
     OpenFilesExhausted,
     PoolError,
+    PoolExhausted,
     SettingError,
     SourceAddressError,
     SourceFamilyMismatch,
@@ -29,7 +30,7 @@ from pytest_ipload.transport.binding import LoadEnded
 
 SOURCE_ERRORS = (SourceAddressError, SourceNotLocal, SourcePortsExhausted, SourceFamilyMismatch, SourceNotUsable)
 OWN_SIDE_ERRORS = (*SOURCE_ERRORS, OpenFilesExhausted)
-ALL = {SettingError, PoolError, TargetNotAllowed, GeneratorLimitError, LoadEnded, *OWN_SIDE_ERRORS}
+ALL = {SettingError, PoolError, PoolExhausted, TargetNotAllowed, GeneratorLimitError, LoadEnded, *OWN_SIDE_ERRORS}
 
 
 def test_all_errors_are_in_one_tree() -> None:

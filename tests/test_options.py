@@ -42,7 +42,17 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("ip_binding", "user", "user"),
     ("ip_order", "round-robin", "round-robin"),
     ("ip_exclusive", False, False),
+    ("ip_binding", "iteration", "iteration"),
+    ("ip_binding", "request", "request"),
+    ("ip_order", "random", "random"),
+    ("ip_order", "least-used", "least-used"),
+    ("ip_exclusive", True, True),
     ("on_exhaustion", "share", "share"),
+    ("on_exhaustion", "wait", "wait"),
+    ("on_exhaustion", "fail", "fail"),
+    ("on_exhaustion", "fallback", "fallback"),
+    ("ip_wait", "1s", 1.0),
+    ("fallback_pool", "127.0.0.1", "127.0.0.1"),
 ]
 
 BAD: list[tuple[str, Any, str]] = [
@@ -72,16 +82,11 @@ BAD: list[tuple[str, Any, str]] = [
         ("base_url", given, "is not a URL; write it as in http://127.0.0.1:8000")
         for given in ("127.0.0.1:8000", "/path", "ftp://host", "http://", "http://:80/", "http://h:x/", "http://[::1")
     ),
-    ("ip_binding", "request", "'request' is not supported yet; supported: 'user'"),
-    ("ip_binding", "iteration", "not supported yet"),
-    ("ip_binding", "users", "'users' is unknown; allowed: 'user'"),
-    ("ip_order", "random", "not supported yet; supported: 'round-robin'"),
-    ("ip_order", "least-used", "not supported yet"),
-    ("ip_order", "alphabetic", "unknown; allowed: 'round-robin'"),
-    ("ip_exclusive", True, "True is not supported yet; supported: False"),
-    ("ip_exclusive", 0, "0 is unknown; allowed: False"),
-    ("on_exhaustion", "wait", "not supported yet; supported: 'share'"),
-    ("on_exhaustion", "fail", "not supported yet"),
+    ("ip_binding", "users", "'users' is unknown; allowed: 'user', 'iteration', 'request'"),
+    ("ip_order", "alphabetic", "unknown; allowed: 'round-robin', 'random', 'least-used'"),
+    ("ip_exclusive", 0, "0 is neither True nor False"),
+    ("ip_wait", "5", "not a duration"),
+    ("fallback_pool", "", "not a text, or an empty one"),
     ("on_exhaustion", None, "None is unknown"),
 ]
 

@@ -125,7 +125,8 @@ class LeaseBook:
             desk = self._desks.get(family)
             if desk is None:
                 return self._pool.acquire(user, family)  # raises what is wrong: the pool knows best
-            if not self.policy.exclusive or (desk.positions.free and not self._waiting[family]):
+            # Where somebody waits nothing is free: what is released is handed over at once.
+            if not self.policy.exclusive or desk.positions.free:
                 return self._grant(desk, user, rotation)
             return self._when_exhausted(desk, user, rotation, block)
 

@@ -24,7 +24,8 @@ def take(book: LeaseBook, user: int, family: int = 4, *, rotation: bool = False)
     return lease
 
 
-def exclusive(on_exhaustion: str = "fail", wait_s: float | None = None) -> LeasePolicy:
+def exclusive(on_exhaustion: str = "fail", wait_s: float | None = TIMEOUT_S) -> LeasePolicy:
+    """Exclusive leases. A wait has an end even here, so that a test which fails does not hang."""
     return LeasePolicy(exclusive=True, on_exhaustion=on_exhaustion, wait_s=wait_s)
 
 
@@ -226,7 +227,7 @@ def test_those_who_wait_are_served_in_their_order(threads: ThreadPoolExecutor) -
     assert {use.active for use in book.used.values()} == {1}
 
 
-def test_nobody_jumps_the_queue() -> None:
+def test_who_does_not_block_gets_none_when_no_address_is_free() -> None:
     book = LeaseBook(IpPool.parse("10.0.0.1"), exclusive("wait"))
     assert book.acquire(1, 4, block=False) is not None
     assert book.acquire(2, 4, block=False) is None
@@ -263,6 +264,24 @@ def test_a_wait_is_as_long_as_allowed_by_the_clock_of_this_host() -> None:
         book.acquire(3, 4)
 
 
+@pytest.mark.parametrize(("wait_s", "expected"), [(None, None), (5.0, 3.0), (1e300, threading.TIMEOUT_MAX)])
+def test_a_wait_sleeps_for_what_is_left_of_its_time(
+    monkeypatch: pytest.MonkeyPatch, wait_s: float | None, expected: float | None
+) -> None:
+    book = LeaseBook(IpPool.parse("10.0.0.1"), exclusive("wait", wait_s=wait_s), clock=clock_of(100.0, 102.0))
+    held = take(book, 0)
+    sleeps: list[float | None] = []
+
+    def sleep(condition: threading.Condition, timeout: float | None = None) -> bool:
+        sleeps.append(timeout)
+        book._take_back(held)  # as a thread that releases it meanwhile
+        return True
+
+    monkeypatch.setattr(threading.Condition, "wait", sleep)
+    assert take(book, 1).user == 1
+    assert sleeps == [expected]
+
+
 def test_a_wait_of_no_time_fails_at_once() -> None:
     book = LeaseBook(IpPool.parse("10.0.0.1"), exclusive("wait", wait_s=0), clock=clock_of(1.0))
     take(book, 0)
@@ -275,6 +294,7 @@ def test_closing_ends_every_wait_and_leaves_what_is_held(threads: ThreadPoolExec
     held = take(book, 0)
     waiting = [threads.submit(take, book, user) for user in range(1, 6)]
     until_waiting(book, 5)
+    book.close()
     book.close()
     for user, future in enumerate(waiting, start=1):
         error = future.exception(TIMEOUT_S)
@@ -360,7 +380,7 @@ def test_no_two_threads_ever_hold_an_exclusive_address(
 ) -> None:
     pool = IpPool.parse(f"10.0.0.1-10.0.0.{size}")
     spare = IpPool.parse("10.9.0.1-10.9.0.25") if way == "fallback" else None
-    policy = LeasePolicy(order, True, way, wait_s=TIMEOUT_S if way == "wait" else None, seed=repetition)
+    policy = LeasePolicy(order, True, way, TIMEOUT_S, seed=repetition)
     book = LeaseBook(pool, policy, spare)
     holders = {address: threading.Lock() for address in chain(pool, spare or ())}
     start = threading.Barrier(THREADS)
