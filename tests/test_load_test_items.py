@@ -540,6 +540,36 @@ class TestWhatABodyMayRaise:
         run.result.stdout.no_fnmatch_line("*will not leave")
         assert run.result.errlines == []
 
+    def test_ctrl_c_during_the_set_up_ends_the_session_whoever_cannot_leave(self, pytester: pytest.Pytester) -> None:
+        run = whole_run(
+            pytester,
+            """
+            import signal
+
+            never = threading.Event()
+
+            @pytest.fixture
+            def shopper(ipload_user, note):
+                yield
+                note("down")
+                raise ValueError("will not leave")
+
+            @pytest.fixture
+            def basket(shopper):
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+                while not never.wait(0.01):
+                    pass
+
+            def test(basket):
+                pass
+            """,
+        )
+        assert run.result.ret == pytest.ExitCode.INTERRUPTED
+        assert run.user(0) == ["down"]
+        run.expect_lines("!!* KeyboardInterrupt !!*")
+        run.result.stdout.no_fnmatch_line("*will not leave")
+        assert run.result.errlines == []
+
     @pytest.mark.xfail(reason="the executor reports the other user's interrupted set-up instead")
     def test_exit_while_another_user_is_being_set_up_ends_the_session(self, pytester: pytest.Pytester) -> None:
         run = whole_run(

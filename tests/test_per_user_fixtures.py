@@ -929,6 +929,33 @@ class TestRequest:
             ]
         assert run.all.count("open") == run.all.count("close") == 1
 
+    def test_getfixturevalue_of_a_shared_fixture_sets_it_up_once_however_many_ask_at_once(
+        self, pytester: pytest.Pytester
+    ) -> None:
+        run = whole_run(
+            pytester,
+            """
+    asking = threading.Barrier(3)
+    again = threading.Event()
+    opened = []
+
+    @pytest.fixture
+    def shop(note):
+        note("open")
+        opened.append(1)
+        if len(opened) > 1:
+            again.set()
+        again.wait(0.1)
+
+    @pytest.mark.ipload(users=3)
+    def test(request):
+        asking.wait(10)
+        request.getfixturevalue("shop")
+""",
+            passed=1,
+        )
+        assert run.all == ["open"]
+
     def test_getfixturevalue_of_a_shared_fixture_that_fails_shows_where(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
             pytester,
