@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from socketserver import (
-    BaseServer,
     DatagramRequestHandler,
     StreamRequestHandler,
     ThreadingTCPServer,

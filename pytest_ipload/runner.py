@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,6 +30,7 @@ from pytest_ipload.verdict.result import (
     FirstFailure,
     GeneratorHealth,
     LoadResult,
+    UnusedAddresses,
     decide,
 )
 
@@ -113,6 +115,7 @@ class Load:
             started_at=self._started_at.isoformat(timespec="milliseconds"),
             thresholds=thresholds,
             failures=[_failure(group) for group in self.failure_groups()],
+            unused_addresses=self._unused(),
             generator=self._health(frame),
             **summarise(measured, frame),
         )
@@ -173,6 +176,13 @@ class Load:
             tls=self._state.tls,
             before_call=(lambda: self._leases.renew(user)) if self.profile.ip_binding == REQUEST else None,
         )
+
+    def _unused(self) -> UnusedAddresses | None:
+        used = self._leases.used
+        count = self._pool.size - sum(address in self._pool for address in used)
+        if count == 0:
+            return None
+        return UnusedAddresses(count, list(islice((each for each in self._pool if each not in used), 100)))
 
     def _invalid_reasons(self) -> list[str]:
         """What keeps the measurement from deserving a verdict."""

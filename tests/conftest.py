@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from support.demo import running_target
+from support.plugins import OTHER_PLUGINS
 
 import pytest_ipload
 
@@ -22,10 +23,6 @@ for _name in ("requests", "tabulate", "urllib3.contrib.socks", "http.cookiejar")
         importlib.import_module(_name)
     except ImportError:
         continue  # an extra that is not installed
-
-
-OTHER_PLUGINS = ("anyio", "base_url", "locust", "randomly", "rerunfailures", "timeout")
-"""Plugins that may be installed here; the runs of the tests do without them unless a test is about one."""
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.demo import EXAMPLES
+from support.plugins import OTHER_PLUGINS
 
 from pytest_ipload.options import PLANNED_MARKER_KEYS, PLANNED_OPTIONS, SETTINGS
 
@@ -69,8 +71,9 @@ def test_the_example_of_the_readme_that_fails_fails_like_that(tmp_path: Path) ->
     shown = block_after("example: too_slow.py")
     shutil.copytree(EXAMPLES, tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__"))
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "examples/too_slow.py", "-p", "no:cacheprovider", "-p", "no:randomly"],
+        [sys.executable, "-m", "pytest", "examples/too_slow.py", *(f"-pno:{name}" for name in OTHER_PLUGINS)],
         cwd=tmp_path,
+        env={**os.environ, "COLUMNS": "100"},
         capture_output=True,
         text=True,
         timeout=60,

@@ -556,6 +556,7 @@ class TestWhatABodyMayRaise:
 
             @pytest.fixture
             def basket(shopper):
+                never.wait(0.1)  # until the main thread has started all users and waits for them
                 signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
                 while not never.wait(0.01):
                     pass

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 from support.namespace import Namespace, lone_host, network
 
 PORT = 8080
@@ -102,8 +101,8 @@ def test_a_load_that_runs_out_of_ports_is_invalid_and_reports_what_did_run(tmp_p
     assert run.seen == {"10.77.0.11": {"/": 100}}
     text = (
         "fault of the load generator: ports-exhausted, 50 times: no free local port left for source 10.77.0.11 -> "
-        "10.77.0.101:8080 (connect: EADDRNOTAVAIL; range 40000-40099); add source addresses, keep connections alive, or "
-        "widen net.ipv4.ip_local_port_range"
+        "10.77.0.101:8080 (connect: EADDRNOTAVAIL; range 40000-40099); add source addresses, keep connections alive, "
+        "or widen net.ipv4.ip_local_port_range"
     )
     assert text in run.test["reason"]
     assert text in run.output

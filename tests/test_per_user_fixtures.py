@@ -1075,16 +1075,18 @@ class TestFixturesThatThreadsCannotShare:
             passed=1,
         )
 
-    def test_are_refused_in_a_per_user_fixture(self, pytester: pytest.Pytester) -> None:
+    @pytest.mark.parametrize(("marker", "argument"), [("", "shopper"), ("@pytest.mark.usefixtures('shopper')", "")])
+    def test_are_refused_in_a_per_user_fixture(self, pytester: pytest.Pytester, marker: str, argument: str) -> None:
         run = whole_run(
             pytester,
-            """
+            f"""
     @pytest.fixture
     def shopper(ipload_user, monkeypatch):
         pass
 
     @pytest.mark.ipload(users=2)
-    def test(shopper):
+    {marker}
+    def test({argument}):
         pass
 """,
             errors=1,

@@ -212,13 +212,28 @@ class TestPoolCheck:
 
             def test_pool(ipload_pool):
                 assert list(ipload_pool) == ["127.0.5.1", "127.0.5.2"]
-                assert {{address: stats.total for address, stats in ipload_pool.stats().items()}} == dict.fromkeys(ipload_pool, 3)
+                totals = {{address: stats.total for address, stats in ipload_pool.stats().items()}}
+                assert totals == dict.fromkeys(ipload_pool, 3)
                 lease = ipload_pool.acquire(1, 4)
                 assert lease.address == "127.0.5.2"
                 ipload_pool.release(lease)
             """
         )
         pytester.runpytest("--ipload-pool=127.0.5.1-127.0.5.2").assert_outcomes(passed=2)
+
+
+def test_results_by_source_address_and_the_unused_ones_are_shown(pytester: pytest.Pytester, demo_url: str) -> None:
+    result, test = run(pytester, demo_url, "users=3, iterations=2, pool='127.0.5.1-127.0.5.9'", "-v")
+    assert test["unused_addresses"] == {"count": 6, "first": [f"127.0.5.{last}" for last in range(4, 10)]}
+    result.stdout.re_match_lines(
+        [
+            r"source address +users +connections +requests +errors +p50 +p95 +p99 +max",
+            r"127\.0\.5\.1 +1 +1 +2 +0 .*",
+            r"not used: 6 addresses of the pool \(127\.0\.5\.4, 127\.0\.5\.5, 127\.0\.5\.6, 127\.0\.5\.7, \.\.\.\)",
+        ]
+    )
+    _, test = run(pytester, demo_url, "users=9, pool='127.0.5.1-127.0.5.9'")
+    assert "unused_addresses" not in test
 
 
 def test_a_pool_that_cannot_reach_the_base_url_is_an_error_before_the_load(pytester: pytest.Pytester) -> None:

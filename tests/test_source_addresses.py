@@ -214,7 +214,8 @@ def test_a_certificate_that_the_ca_did_not_sign_is_refused(
         def test_it(ipload_session):
             for verify in ({certificates.other_ca!r}, True):
                 with pytest.raises(requests.exceptions.SSLError):
-                    ipload_session.get("https://localhost:{tls_site.tls}/", verify=verify, expect=requests.RequestException)
+                    url = "https://localhost:{tls_site.tls}/"
+                    ipload_session.get(url, verify=verify, expect=requests.RequestException)
         """,
     )
     assert tls_site.peers("https") == {}

@@ -29,9 +29,18 @@ class Reporter:
         self._json_problem: OSError | None = None
         self._outcomes: dict[tuple[str, str], str] = {}
         """What pytest made of each test with results: ``passed``, ``failed`` or ``xfailed``."""
+        self._reruns: set[str] = set()
+        """Tests whose run did not count and will be repeated, between its call and its tear-down."""
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Keep the results that came with the report of a test."""
+        if report.when == "teardown" and report.nodeid in self._reruns:
+            # junitxml takes the properties from here, and would add those of the run that did not count.
+            report.user_properties = [pair for pair in report.user_properties if not pair[0].startswith("ipload_")]
+            self._reruns.discard(report.nodeid)
+        if report.outcome == "rerun":
+            self._reruns.add(report.nodeid)
         results = getattr(report, REPORT_KEY, None)
         if results:
             test = report.nodeid, getattr(report, "worker_id", "")

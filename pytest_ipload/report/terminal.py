@@ -47,7 +47,9 @@ def block(result: Result, verbosity: int = 0, width: int = 80) -> list[str]:
     lines += _step_table(result, verbosity, width)
     lines += [_threshold_line(threshold) for threshold in result["thresholds"]]
     lines += _failure_lines(result, verbosity)
-    return lines + [line for line in (_sources_line(result), _setup_line(result), _generator_line(result)) if line]
+    lines += _source_table(result, verbosity, width)
+    ends = (_sources_line(result), _unused_line(result), _setup_line(result), _generator_line(result))
+    return lines + [line for line in ends if line]
 
 
 def _headline(result: Result) -> str:
@@ -155,6 +157,30 @@ def _sources_line(result: Result) -> str:
         f"sources: {counted(len(used), 'address')} ({', '.join(addresses)}), {each} requests each, "
         f"{counted(sum(row['connections'] for row in used), 'connection')}"
     )
+
+
+def _source_table(result: Result, verbosity: int, width: int) -> list[str]:
+    """Results by source address, with ``-v``."""
+    if verbosity <= 0 or not result["by_source"]:
+        return []
+    headers = ["source address", "users", "connections", "requests", "errors", "p50", "p95", "p99", "max"]
+    rows = [
+        [
+            row["source_address"],
+            *(format_count(row[key]) for key in ("users", "connections", "requests", "failed_requests")),
+            *_times(row["latency"]),
+        ]
+        for row in result["by_source"]
+    ]
+    return _table(headers, rows, verbosity, width)
+
+
+def _unused_line(result: Result) -> str:
+    unused = result.get("unused_addresses")
+    if not unused:
+        return ""
+    shown = ", ".join(unused["first"][:4]) + (", ..." if unused["count"] > 4 else "")
+    return f"not used: {counted(unused['count'], 'address')} of the pool ({shown})"
 
 
 def _setup_line(result: Result) -> str:

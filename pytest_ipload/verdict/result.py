@@ -45,6 +45,15 @@ class GeneratorHealth:
     notes: Sequence[str]
 
 
+@dataclass(frozen=True)
+class UnusedAddresses:
+    """The addresses of the pool that no user leased."""
+
+    count: int
+    first: Sequence[str]
+    """The first hundred of them."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LoadResult(Summary):
     """One load test's verdict and numbers.
@@ -63,6 +72,8 @@ class LoadResult(Summary):
     """ISO 8601, UTC."""
     thresholds: Sequence[ThresholdResult]
     failures: Sequence[FailureSummary]
+    unused_addresses: UnusedAddresses | None = None
+    """None without a pool, or where all addresses were used."""
     generator: GeneratorHealth
 
     def as_dict(self) -> dict[str, Any]:
