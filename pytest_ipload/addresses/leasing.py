@@ -120,6 +120,8 @@ class LeaseBook:
         Raises ``PoolExhausted`` if no address is free and the policy has no other way, or the wait was too long;
         ``PoolError`` if the pool has no address of the family, or when the book is closed.
         """
+        if family not in (4, 6):
+            raise PoolError(f"ip pool: the family of a lease is 4 or 6, not {family!r}")
         with self._lock:
             self._refuse_if_closed(user)
             desk = self._desks.get(family)
@@ -207,7 +209,7 @@ class LeaseBook:
 
     def _serve(self, desk: _Desk) -> None:
         """Hand free addresses over to those who wait longest."""
-        line = self._waiting[desk.family] if desk is self._desks.get(desk.family) else ()
+        line = self._waiting[desk.family]
         while line and desk.positions.free and not self._closed:
             waiter = line.popleft()
             waiter.lease = self._grant(desk, waiter.user, waiter.rotation)

@@ -29,6 +29,10 @@ class Life(Protocol):
         """Undo what ``set_up`` did, also when that failed half-way."""
 
 
+_LINES_TO_ARRIVE = 100
+"""An exception that another thread raised arrives at the next turn of a loop; this many are more than enough."""
+
+
 class IterationInterrupted(BaseException):
     """Raised in a user's thread whose iteration outlived the graceful stop.
 
@@ -89,14 +93,20 @@ class Seat:
         self.user.interrupt()
 
     def settle(self, *, final: bool = False) -> None:
-        """Called in the user's thread when a phase is over: an interruption that did not arrive yet is taken back.
+        """Called in the user's thread when a phase is over: an interruption that did not arrive yet arrives here.
 
         ``final`` means that only our own lines follow, which must not be interrupted.
         """
-        with self._lock:
-            self._immune = final
+        try:
+            with self._lock:
+                self._immune = final
             if self.interrupted_ns is not None:
-                self._raise_in_thread(None)
+                # It cannot be taken back: CPython leaves the flag behind that made it look for the exception, and
+                # under a trace function (coverage, a debugger) 3.11 then looks for ever. So it is waited for.
+                for _ in range(_LINES_TO_ARRIVE):
+                    pass
+        except IterationInterrupted:
+            self._immune = final
 
     def leave(self, now_ns: int) -> None:
         """The last thing that the user's thread does."""
@@ -109,8 +119,8 @@ class Seat:
         frame = None if self.thread is None else sys._current_frames().get(self.thread.ident or 0)
         return place_of_frame(frame) or "an unknown place"
 
-    def _raise_in_thread(self, kind: type[BaseException] | None) -> None:
-        """Schedule an exception in the thread, or with None unschedule it.
+    def _raise_in_thread(self, kind: type[BaseException]) -> None:
+        """Schedule an exception in the thread.
 
         ``PyThreadState_SetAsyncExc`` is in CPython's documented C API; other interpreters have no ``pythonapi``, and
         there closing the sockets has to be enough.
@@ -118,5 +128,4 @@ class Seat:
         api = getattr(ctypes, "pythonapi", None)
         if api is None or self.thread is None or self.thread.ident is None:
             return
-        argument = ctypes.py_object(kind) if kind is not None else None
-        api.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread.ident), argument)
+        api.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread.ident), ctypes.py_object(kind))

@@ -106,10 +106,14 @@ def test_a_free_bind_address_need_not_be_on_this_host(family: socket.AddressFami
 
 
 @linux_only
-def test_a_system_that_refuses_free_bind_is_heard(sock: RecordingSocket) -> None:
-    sock.refused = 15
-    with pytest.raises(OSError, match="Protocol not available"):
-        bind_source(sock, "127.0.0.1", freebind=True)
+@pytest.mark.parametrize(
+    ("family", "option", "address"), [(socket.AF_INET, 15, "127.0.0.1"), (socket.AF_INET6, 78, "::1")]
+)
+def test_a_system_that_refuses_free_bind_is_heard(family: socket.AddressFamily, option: int, address: str) -> None:
+    with RecordingSocket(family) as sock:
+        sock.refused = option
+        with pytest.raises(OSError, match="Protocol not available"):
+            bind_source(sock, address, freebind=True)
 
 
 def test_without_the_free_bind_option_the_bind_decides(monkeypatch: pytest.MonkeyPatch, sock: RecordingSocket) -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, count, repeat
+from typing import Any
 
 import pytest
 
@@ -197,11 +198,12 @@ def test_without_exclusive_leases_a_pool_is_never_exhausted() -> None:
     ("spec", "family", "words"),
     [
         ("10.0.0.1", 6, "no IPv6 address for user 3, only IPv4"),
-        ("10.0.0.1", 10, "family of a lease is 4, 6 or None, not 10"),
+        ("10.0.0.1", 10, "family of a lease is 4 or 6, not 10"),
+        ("10.0.0.1", None, "family of a lease is 4 or 6, not None"),
         (None, 4, "ip pool is empty: no address for user 3"),
     ],
 )
-def test_a_family_that_the_pool_lacks_is_refused(spec: str | None, family: int, words: str) -> None:
+def test_a_family_that_the_pool_lacks_is_refused(spec: str | None, family: Any, words: str) -> None:
     pool = IpPool.parse(spec) if spec else IpPool()
     with pytest.raises(PoolError, match=words):
         LeaseBook(pool, exclusive()).acquire(3, family)
@@ -283,10 +285,25 @@ def test_a_wait_sleeps_for_what_is_left_of_its_time(
 
 
 def test_a_wait_of_no_time_fails_at_once() -> None:
-    book = LeaseBook(IpPool.parse("10.0.0.1"), exclusive("wait", wait_s=0), clock=clock_of(1.0))
+    book = LeaseBook(IpPool.parse("10.0.0.1"), exclusive("wait", wait_s=0), clock=clock_of(1.0, 1.0, 2.0))
     take(book, 0)
-    with pytest.raises(PoolExhausted):
+    with pytest.raises(PoolExhausted, match=r"after a wait of 0"):
         book.acquire(3, 4)
+
+
+def test_what_is_released_after_closing_is_handed_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    book = LeaseBook(IpPool.parse("10.0.0.1"), exclusive("wait"))
+    held = take(book, 0)
+
+    def close_and_release(condition: threading.Condition, timeout: float | None = None) -> bool:
+        book._closed = True  # as other threads do while this one has given up the lock
+        book._take_back(held)
+        return True
+
+    monkeypatch.setattr(threading.Condition, "wait", close_and_release)
+    with pytest.raises(PoolError, match="no address for user 1: the load is over"):
+        book.acquire(1, 4)
+    assert book.used == {"10.0.0.1": LeaseStats(active=0, total=1, users=1)}
 
 
 def test_closing_ends_every_wait_and_leaves_what_is_held(threads: ThreadPoolExecutor) -> None:
