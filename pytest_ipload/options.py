@@ -13,110 +13,28 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
-from pytest_ipload.units import format_setting, parse_duration, parse_span
+from pytest_ipload.values import (
+    as_bool,
+    as_count,
+    as_positive_seconds,
+    as_seconds,
+    as_span,
+    as_text,
+    as_url,
+    as_whole_number,
+    listed,
+    one_of,
+)
 
 COMMAND_LINE, MARKER, INI, DEFAULT = "command line", "marker", "ini", "default"
 
 Parser = Callable[[Any], Any]
 
-_LONGEST = 365 * 24 * 3600.0
-"""A year. Far above it the system's own calls refuse a time, in the midst of the load."""
 _WHOLE_OR_TEXT: Any = int | str if pytest.version_tuple >= (9, 2) else "string"
 """The type of ini keys for whole numbers: TOML tables of pytest's own (``[tool.pytest]``) have such numbers."""
-
-
-def _count(value: Any) -> int:
-    """A whole number from 1 on, or its text."""
-    number = _whole(value)
-    if number < 1:
-        raise ValueError(f"{value!r} is too small; give a whole number from 1 on")
-    return number
-
-
-def _whole(value: Any) -> int:
-    if isinstance(value, str):
-        try:
-            return int(value, 10)
-        except ValueError:
-            raise ValueError(f"{value!r} is not a whole number") from None
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{value!r} is not a whole number")
-    return value
-
-
-def _seconds(value: Any, example: str = "1m30s") -> float:
-    """A duration text, or (from Python only) a number of seconds."""
-    if isinstance(value, str):
-        return _not_too_long(parse_duration(value), value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
-        raise ValueError(
-            f"{value!r} is not a duration; give seconds as a number from 0 on, or a text such as {example!r}"
-        )
-    return float(_not_too_long(value, value))
-
-
-def _not_too_long(seconds: float, given: Any) -> float:
-    if seconds > _LONGEST:
-        raise ValueError(f"{given!r} is too long; the longest duration is {format_setting(_LONGEST)}")
-    return seconds
-
-
-def _positive_seconds(value: Any) -> float:
-    seconds = _seconds(value)
-    if seconds <= 0:
-        raise ValueError(f"{value!r} is no time at all; give a duration above 0")
-    return seconds
-
-
-def _span(value: Any) -> tuple[float, float]:
-    if isinstance(value, str):
-        low, high = parse_span(value)
-        return low, _not_too_long(high, value)
-    seconds = _seconds(value, example="100ms-300ms")
-    return seconds, seconds
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{value!r} is not a text, or an empty one")
-    return value.strip()
-
-
-def _url(value: Any) -> str:
-    text = _text(value)
-    try:
-        parts = urlsplit(text)
-        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # of an unclosed [ or of a port that is no number
-        known = False
-    if not known:
-        raise ValueError(f"{value!r} is not a URL; write it as in http://127.0.0.1:8000")
-    return text
-
-
-def _bool(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"{value!r} is neither True nor False")
-    return value
-
-
-def _choice(*allowed: str) -> Parser:
-    """One of some words."""
-
-    def parse(value: Any) -> Any:
-        if value not in allowed:
-            raise ValueError(f"{value!r} is unknown; allowed: {_listed(allowed)}")
-        return value
-
-    return parse
-
-
-def _listed(values: Iterable[Any]) -> str:
-    return ", ".join(repr(value) for value in values)
 
 
 @dataclass(frozen=True)
@@ -127,7 +45,6 @@ class Setting:
     parse: Parser
     help: str
     metavar: str = "T"
-    marker: bool = True
     option: bool = False
     ini: bool = False
 
@@ -143,56 +60,65 @@ class Setting:
 
 
 SETTINGS = (
-    Setting("users", _count, "Virtual users. Default: 1", "N", option=True, ini=True),
+    Setting("users", as_count, "Virtual users. Default: 1", "N", option=True, ini=True),
     Setting(
-        "iterations", _count, "Iterations of each user. Default: 1 where no duration is set", "N", option=True, ini=True
+        "iterations",
+        as_count,
+        "Iterations of each user. Default: 1 where no duration is set",
+        "N",
+        option=True,
+        ini=True,
     ),
-    Setting("total_iterations", _count, "Iterations shared by all users", "N"),
+    Setting("total_iterations", as_count, "Iterations shared by all users", "N"),
     Setting(
-        "duration", _positive_seconds, "Time at full load, after the ramp-up, as in 30s or 1m30s", option=True, ini=True
+        "duration",
+        as_positive_seconds,
+        "Time at full load, after the ramp-up, as in 30s or 1m30s",
+        option=True,
+        ini=True,
     ),
-    Setting("ramp_up", _seconds, "Users start evenly over this time. Default: 0s", option=True, ini=True),
-    Setting("ramp_down", _seconds, "Users leave evenly over this time, after the duration"),
-    Setting("think_time", _span, "Pause between the iterations of a user, as in 1s or 100ms-300ms"),
-    Setting("pacing", _span, "Minimum cycle of the iterations of a user, as in 1s or 900ms-1100ms"),
+    Setting("ramp_up", as_seconds, "Users start evenly over this time. Default: 0s", option=True, ini=True),
+    Setting("ramp_down", as_seconds, "Users leave evenly over this time, after the duration"),
+    Setting("think_time", as_span, "Pause between the iterations of a user, as in 1s or 100ms-300ms"),
+    Setting("pacing", as_span, "Minimum cycle of the iterations of a user, as in 1s or 900ms-1100ms"),
     Setting(
         "warmup",
-        _seconds,
+        as_seconds,
         "Samples in this time, from the start of the load, are not judged. Default: 0s",
         option=True,
         ini=True,
     ),
     Setting(
         "graceful_stop",
-        _seconds,
+        as_seconds,
         "How long a running iteration may finish; then it is interrupted. Default: 30s",
         option=True,
     ),
     Setting(
         "pool",
-        _text,
+        as_text,
         "Source addresses: comma list of address, first-last, CIDR, interface name, @file. Default: the system chooses",
         "SPEC",
         option=True,
         ini=True,
     ),
-    Setting("ip_binding", _choice("user", "iteration", "request"), "How often a lease changes", "WHEN"),
+    Setting("ip_binding", one_of("user", "iteration", "request"), "How often a lease changes", "WHEN"),
     Setting(
         "ip_order",
-        _choice("round-robin", "random", "least-used"),
+        one_of("round-robin", "random", "least-used"),
         "Order in which addresses are leased: round-robin, random (seeded) or least-used. Default: round-robin",
         "ORDER",
         option=True,
     ),
-    Setting("ip_exclusive", _bool, "One user per address", "BOOL"),
+    Setting("ip_exclusive", as_bool, "One user per address", "BOOL"),
+    Setting("on_exhaustion", one_of("share", "wait", "fail", "fallback"), "What to do when no address is free", "WHAT"),
+    Setting("ip_wait", as_seconds, "How long a user may wait for a free address"),
+    Setting("fallback_pool", as_text, "Pool to lease from when no address is free", "SPEC"),
+    Setting("base_url", as_url, "Relative URLs resolve against it", "URL", option=True, ini=True),
+    Setting("timeout", as_positive_seconds, "Default timeout of a request. Default: 30s", option=True, ini=True),
     Setting(
-        "on_exhaustion", _choice("share", "wait", "fail", "fallback"), "What to do when no address is free", "WHAT"
+        "seed", as_whole_number, "Seed of the users' random streams. Default: from the test's node id", "N", option=True
     ),
-    Setting("ip_wait", _seconds, "How long a user may wait for a free address"),
-    Setting("fallback_pool", _text, "Pool to lease from when no address is free", "SPEC"),
-    Setting("base_url", _url, "Relative URLs resolve against it", "URL", option=True, ini=True),
-    Setting("timeout", _positive_seconds, "Default timeout of a request. Default: 30s", option=True, ini=True),
-    Setting("seed", _whole, "Seed of the users' random streams. Default: from the test's node id", "N", option=True),
 )
 BY_KEY: Mapping[str, Setting] = {setting.key: setting for setting in SETTINGS}
 
@@ -230,7 +156,7 @@ def add_options(parser: pytest.Parser) -> None:
                 setting.flag, dest=setting.dest, metavar=setting.metavar, type=_argument(setting), help=setting.help
             )
         if setting.ini:
-            ini_type: Any = _WHOLE_OR_TEXT if setting.parse is _count else "string"
+            ini_type: Any = _WHOLE_OR_TEXT if setting.parse is as_count else "string"
             parser.addini(setting.dest, setting.help, type=ini_type, default=None)
     group.addoption(
         "--ipload-threshold",
@@ -333,7 +259,7 @@ def session_settings(config: pytest.Config) -> SessionSettings:
         allowed_hosts=_all_given(config, "ipload_allowed_hosts", "--ipload-allow-host", _host),
         disabled=bool(config.getoption("ipload_disable")),
         pool_check=config.getoption("ipload_pool_check") or STRICT,
-        named_pools=tuple(config.getini("ipload_pools")),
+        named_pools=tuple(_ini_value(config, "ipload_pools")),
     )
 
 
@@ -389,7 +315,7 @@ def marker_settings(kwargs_nearest_first: Iterable[tuple[Mapping[str, Any], tupl
     merged: dict[str, Any] = {}
     for kwargs, args in kwargs_nearest_first:
         if args:
-            raise ValueError(f"takes keywords only, as in users=50; got {_listed(args)}")
+            raise ValueError(f"takes keywords only, as in users=50; got {listed(args)}")
         for key, value in kwargs.items():
             if key not in merged:
                 merged[key] = parse_key(key, value)

@@ -98,10 +98,11 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: SubRequest
     value = fixtures.placeholder(fixturedef, request)
     if value is None:
         return None
+    # As pytest's own implementation of this hook does: the next request for the fixture finds its value here. First
+    # of all, because pytest forgets the finalizers of a fixture only if there is a result.
+    fixturedef.cached_result = (value, fixturedef.cache_key(request), None)
     if value.is_user:
         request.node.stash[_LOAD_TEST].ask_base_url(request)
-    # As pytest's own implementation of this hook does: the next request for the fixture finds its value here.
-    fixturedef.cached_result = (value, fixturedef.cache_key(request), None)
     return value
 
 

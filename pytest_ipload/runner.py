@@ -198,8 +198,6 @@ class Load:
     def _health(self, frame: Frame) -> GeneratorHealth:
         record, measured = self.executor.record, self.executor.measurements
         notes = [*self._notes, *self._invalid_reasons(), *record.abandoned]
-        for user, error in record.teardown_errors:
-            notes.append(f"tear-down of user {user.index} failed: {type(error).__name__}: {error}")
         if measured.names_dropped:
             notes.append(
                 f"too many request names: {measured.names_dropped} samples are counted as '(other names)'; give "
@@ -274,7 +272,9 @@ def base_url_fixture(request: pytest.FixtureRequest, state: SessionState, marker
         return None
     try:
         value = request.getfixturevalue("base_url")
-    except pytest.FixtureLookupError:
+    except pytest.FixtureLookupError as error:
+        if error.argname != "base_url":  # there is one, and something that it asks for is missing
+            raise
         return None
     return str(value) if value else None
 

@@ -172,6 +172,21 @@ class TestOtherPlugins:
         names = [p.get("name") for p in ElementTree.parse(pytester.path / "out.xml").getroot().iter("property")]
         assert names.count("ipload_verdict") == 1
 
+    def test_a_base_url_fixture_with_a_mistake_is_not_ignored(self, pytester: pytest.Pytester) -> None:
+        pytester.makeconftest(
+            """
+            import pytest
+
+            @pytest.fixture
+            def base_url(sevrer):
+                return sevrer.url
+            """
+        )
+        pytester.makepyfile("def test_it(ipload_session): pass")
+        result = pytester.runpytest()
+        result.assert_outcomes(errors=1)
+        result.stdout.fnmatch_lines(["*fixture 'sevrer' not found*"])
+
     @requires("pytest_base_url")
     def test_the_base_url_of_pytest_base_url_is_used(
         self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, demo_url: str

@@ -571,7 +571,6 @@ class TestWhatABodyMayRaise:
         run.result.stdout.no_fnmatch_line("*will not leave")
         assert run.result.errlines == []
 
-    @pytest.mark.xfail(reason="the executor reports the other user's interrupted set-up instead")
     def test_exit_while_another_user_is_being_set_up_ends_the_session(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
             pytester,
@@ -720,7 +719,6 @@ class TestSetUpErrors:
             "set-up of user ? failed (source address: chosen by the system); 3 users failed in their set-up"
         )
 
-    @pytest.mark.xfail(reason="the executor takes the first user, not the first error")
     def test_the_first_error_is_shown_and_not_that_of_a_user_who_was_stopped_for_it(
         self, pytester: pytest.Pytester
     ) -> None:
@@ -1188,9 +1186,6 @@ class TestCombinations:
         )
         assert run.user(0) == run.user(1) == ["up", "down", "up", "down"]
 
-    @pytest.mark.xfail(
-        pytest.version_tuple >= (9,), reason="pytest keeps the finalizers of a fixture whose set-up left no result"
-    )
     def test_a_failing_base_url_fixture_is_the_same_error_in_each_test(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
             pytester,

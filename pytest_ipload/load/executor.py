@@ -164,9 +164,9 @@ class Executor:
             self.close()
             gc.unfreeze()
             self.record.cpu_seconds = time.process_time() - cpu_started
-        self._raise_setup_error()
         if self._run_of_users.ended_by is not None:
             raise self._run_of_users.ended_by
+        self._raise_setup_error()
 
     def stop(self) -> None:
         """No iteration starts from now on; running ones may finish within the graceful stop."""
@@ -222,7 +222,9 @@ class Executor:
         if self._end is not None and self._elapsed() < self._end:
             wake_ns = min(wake_ns, self.record.origin_ns + round(self._end * _SECOND))
         with self._changed:
-            if self._pending or not all(seat.is_over for seat in self._seats):
+            # A user may have failed since the look at the top of this turn; nobody would wake us for it.
+            unnoticed = any(seat.setup_error for seat in self._seats) and not self._stop.is_set()
+            if not unnoticed and (self._pending or not all(seat.is_over for seat in self._seats)):
                 self._changed.wait(max(0.0, min(_TICK, (wake_ns - self._clock()) / _SECOND)))
 
     def _start_due(self, elapsed: float) -> None:
@@ -230,16 +232,17 @@ class Executor:
             slot = self._pending.pop(0)
             recorder = Recorder()
             seat = Seat(slot, self._crew.make_user(slot.index, recorder.record), recorder)
+            self._seats.append(seat)  # first: an interrupt (Ctrl-C) in start() must not lose a user whose thread runs
             try:
                 seat.start(self._live)
             except RuntimeError as error:
+                self._seats.pop()
                 self.record.shortage = (
                     f"only {len(self._seats)} of {self._planned_users} users could be started: {error}; "
                     "raise the limit of threads (ulimit -u, or the container's pids limit) or use fewer users"
                 )
                 self.stop()
                 return
-            self._seats.append(seat)
             self.record.users_started += 1
             if elapsed - slot.start > _LATE_START:
                 self.record.late_starts += 1
@@ -295,7 +298,10 @@ class Executor:
         if failed:
             self.close(hurry=False)
             failed = [seat for seat in self._seats if seat.setup_error is not None]
-            raise UserSetUpError(failed[0].user, len(failed)) from failed[0].setup_error
+            # Those who were interrupted because another one failed come last and do not count.
+            failed.sort(key=lambda seat: seat.interrupted_ns is not None)
+            count = sum(1 for seat in failed if seat.interrupted_ns is None) or 1
+            raise UserSetUpError(failed[0].user, count) from failed[0].setup_error
 
     def _collect(self) -> None:
         for seat in self._seats:

@@ -101,8 +101,7 @@ class Seat:
             with self._lock:
                 self._immune = final
             if self.interrupted_ns is not None:
-                # It cannot be taken back: CPython leaves the flag behind that made it look for the exception, and
-                # under a trace function (coverage, a debugger) 3.11 then looks for ever. So it is waited for.
+                # It cannot be taken back: CPython would leave the flag behind that makes it look for the exception.
                 for _ in range(_LINES_TO_ARRIVE):
                     pass
         except IterationInterrupted:
@@ -120,12 +119,22 @@ class Seat:
         return place_of_frame(frame) or "an unknown place"
 
     def _raise_in_thread(self, kind: type[BaseException]) -> None:
-        """Schedule an exception in the thread.
+        """Schedule an exception in the thread, where the interpreter can do that.
 
-        ``PyThreadState_SetAsyncExc`` is in CPython's documented C API; other interpreters have no ``pythonapi``, and
-        there closing the sockets has to be enough.
+        ``PyThreadState_SetAsyncExc`` is in CPython's documented C API. Where it cannot be used, closing the sockets
+        has to be enough.
         """
         api = getattr(ctypes, "pythonapi", None)
-        if api is None or self.thread is None or self.thread.ident is None:
+        if api is None or _would_hang() or self.thread is None or self.thread.ident is None:
             return
         api.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread.ident), ctypes.py_object(kind))
+
+
+def _would_hang() -> bool:
+    """Whether scheduling an exception in one thread would stop the others.
+
+    In CPython 3.11 a traced thread (coverage, a debugger) that enters a function while an exception is scheduled in
+    any thread tries to enter it again and again, until that one arrives: RESUME looks for it before it goes on.
+    """
+    is_traced = sys.gettrace() is not None or threading.gettrace() is not None
+    return is_traced and sys.version_info[:2] == (3, 11)

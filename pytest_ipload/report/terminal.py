@@ -172,7 +172,7 @@ def _source_table(result: Result, verbosity: int, width: int) -> list[str]:
         ]
         for row in result["by_source"]
     ]
-    return _table(headers, rows, verbosity, width)
+    return ["", *_table(headers, rows, verbosity, width)]
 
 
 def _unused_line(result: Result) -> str:

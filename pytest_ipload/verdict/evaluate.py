@@ -96,7 +96,7 @@ def evaluate(judged: JudgedThreshold, measured: Measurements, scope: Scope) -> T
         ci_low=low,
         ci_high=high,
         uncertain=uncertain,
-        message=_message(threshold, value, measured) if enough else _no_samples(threshold, measured),
+        message=_message(threshold, value) if enough else _no_samples(threshold, measured),
     )
 
 
@@ -193,7 +193,7 @@ def _where(threshold: Threshold) -> dict[str, Any]:
             return {"name": selector.pattern}
 
 
-def _message(threshold: Threshold, value: _Measured, measured: Measurements) -> str:
+def _message(threshold: Threshold, value: _Measured) -> str:
     """What was measured, first; then the limit; then how much it is worth."""
     number = 0.0 if value.value is None else value.value
     notes = []
@@ -201,9 +201,8 @@ def _message(threshold: Threshold, value: _Measured, measured: Measurements) -> 
         verb = "in use" if value.noun == "addresses" else "failed"
         notes.append(f"{format_count(value.part)} of {format_count(value.samples)} {value.noun} {verb}")
     elif threshold.unit != "count":
-        notes.append(
-            f"{format_count(value.samples)} {value.noun if value.samples != 1 else value.noun.removesuffix('s')}"
-        )
+        noun = value.noun.removesuffix("s") if value.samples == 1 else value.noun
+        notes.append(f"{format_count(value.samples)} {noun}")
     if threshold.quantile is not None:
         minimum = minimum_samples(threshold.quantile)
         if value.samples < minimum:
