@@ -92,7 +92,7 @@ def accepts_connections(url: str) -> bool:
     with closing(Client(url)) as connection:
         try:
             connection.connect()
-        except ConnectionRefusedError:
+        except OSError:  # refused, or reset by a server that is about to end
             return False
     return True
 
