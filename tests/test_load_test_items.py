@@ -540,6 +540,7 @@ class TestWhatABodyMayRaise:
         run.result.stdout.no_fnmatch_line("*will not leave")
         assert run.result.errlines == []
 
+    @pytest.mark.untraced
     def test_ctrl_c_during_the_set_up_ends_the_session_whoever_cannot_leave(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
             pytester,
@@ -955,6 +956,7 @@ class TestTeardownErrors:
         assert run.phases("failed") == ["setup", "teardown"]
         run.expect_lines("E * ValueError: no basket for 1", "E * ValueError: 0 will not leave")
 
+    @pytest.mark.untraced
     def test_that_does_not_end_is_interrupted_and_said_so(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
             pytester,

@@ -94,6 +94,14 @@ class TestBindings:
         runs = [spread(run(pytester, demo_url, settings, f"--ipload-seed={seed}")[1]) for seed in (1, 1, 2)]
         assert runs[0] == runs[1] != runs[2]
 
+    def test_addresses_that_a_random_order_leaves_idle_are_listed(
+        self, pytester: pytest.Pytester, demo_url: str
+    ) -> None:
+        settings = "users=20, pool='127.0.5.1-127.0.5.40', ip_order='random', seed=7"
+        _, test = run(pytester, demo_url, settings)
+        assert test["unused_addresses"]["count"] == 40 - len(spread(test)) >= 20
+        assert not set(test["unused_addresses"]["first"]) & set(spread(test))
+
     def test_least_used_is_even(self, pytester: pytest.Pytester, demo_url: str) -> None:
         _, test = run(pytester, demo_url, "users=16, pool='127.0.5.1-127.0.5.8', ip_order='least-used'")
         assert set(spread(test).values()) == {2}
@@ -255,6 +263,17 @@ def test_the_plan_tells_addresses_files_and_ports(pytester: pytest.Pytester) -> 
     result = pytester.runpytest("--collect-only", "-v")
     result.stdout.fnmatch_lines(
         ["*5 source addresses (marker), needs about 120 open files and 4 local ports per source address and target"]
+    )
+
+
+def test_too_few_open_files_are_a_usage_error_before_the_start(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_it(ipload_user): pass")
+    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)); "
+    code = limited + "import pytest; sys.exit(pytest.main(['--ipload-users=50', '-p', 'no:locust']))"
+    result = pytester.run(sys.executable, "-c", code)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: --ipload-users=50 needs about 150 open files, the limit is 64 (hard 64); run 'ulimit -n 256' or *"]
     )
 
 

@@ -16,7 +16,7 @@ Result = Mapping[str, Any]
 _MS = 1e-3
 _MAX_ROWS = 20
 _MAX_FAILURES = 3
-_NARROWEST_NAME = 12
+_NARROWEST_NAME = 13
 _BETWEEN_COLUMNS = 2
 _COLOURS = {"passed": "green", "failed": "red", "invalid": "yellow"}
 
@@ -150,13 +150,10 @@ def _sources_line(result: Result) -> str:
     if len(addresses) > 4:
         addresses = [*addresses[:2], "...", addresses[-1]]
     requests = sorted(row["requests"] for row in used)
-    each = format_count(requests[0])
-    if requests[-1] != requests[0]:
-        each += f" to {format_count(requests[-1])}"
-    return (
-        f"sources: {counted(len(used), 'address')} ({', '.join(addresses)}), {each} requests each, "
-        f"{counted(sum(row['connections'] for row in used), 'connection')}"
-    )
+    fewest = f"{format_count(requests[0])} to " if requests[0] != requests[-1] else ""
+    connections = counted(sum(row["connections"] for row in used), "connection")
+    each = f"{fewest}{counted(requests[-1], 'request')} each"
+    return f"sources: {counted(len(used), 'address')} ({', '.join(addresses)}), {each}, {connections}"
 
 
 def _source_table(result: Result, verbosity: int, width: int) -> list[str]:

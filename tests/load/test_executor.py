@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -365,10 +364,7 @@ class TestEnds:
         assert (executor.record.ended_ns - executor.record.origin_ns) / 1e9 < 10
 
 
-@pytest.mark.skipif(
-    sys.gettrace() is not None and sys.version_info[:2] == (3, 11),
-    reason="CPython 3.11 cannot raise in another thread while it is traced; tests/test_interruption.py runs untraced",
-)
+@pytest.mark.untraced
 class TestInterruption:
     def test_an_iteration_that_outlives_the_graceful_stop_is_interrupted_and_counted(self) -> None:
         def spin(iteration: Iteration) -> None:

@@ -5,21 +5,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from support.samples import ORIGIN, SECOND, iteration, measurements, request, step
+from support import results
+from support.results import failure, load_result
+from support.samples import MS, iteration, request, step
 
-from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.stats.sample import FAILED, SETUP, Sample
-from pytest_ipload.stats.summary import Frame, summarise
-from pytest_ipload.verdict.evaluate import WARN, JudgedThreshold, Scope, ThresholdResult, evaluate
-from pytest_ipload.verdict.expression import Threshold
-from pytest_ipload.verdict.result import (
-    FailureSummary,
-    FirstFailure,
-    GeneratorHealth,
-    LoadResult,
-    UnusedAddresses,
-    decide,
-)
+from pytest_ipload.verdict.evaluate import FAIL, WARN, ThresholdResult
+from pytest_ipload.verdict.result import GeneratorHealth, LoadResult, UnusedAddresses, decide
 
 SAMPLES = [
     request("GET /login")._replace(kind=SETUP),
@@ -30,35 +22,41 @@ SAMPLES = [
     iteration(),
 ]
 
-# The fields of a test in the report, as the contract has them. Those in the second line are more than it asks for.
-FIELDS = {
-    *"nodeid verdict reason profile started_at duration_s users iterations failed_iterations requests".split(),
-    *"failed_requests error_rate request_error_rate rps latency response_time by_name by_source steps".split(),
-    *"thresholds failures timeline generator".split(),
-    *"setup iterations_per_second warmup_requests warmup_iterations unused_addresses".split(),
+AFTER_WARM_UP = [sample._replace(started_ns=sample.started_ns + 500 * MS) for sample in SAMPLES]
+
+CONTRACT = {
+    *("nodeid", "verdict", "reason", "profile", "started_at", "duration_s", "users"),
+    *("iterations", "failed_iterations", "requests", "failed_requests", "error_rate", "request_error_rate", "rps"),
+    *("latency", "response_time", "by_name", "by_source", "steps", "thresholds", "failures", "timeline", "generator"),
 }
-STATISTICS = set("count min_ms mean_ms max_ms p50_ms p90_ms p95_ms p99_ms p99_9_ms histogram".split())
+BEYOND = {"setup", "iterations_per_second", "warmup_requests", "warmup_iterations", "unused_addresses"}
+FIELDS = CONTRACT | BEYOND
+STATISTICS = {
+    *("count", "min_ms", "mean_ms", "max_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "p99_9_ms", "histogram"),
+}
+THRESHOLD = {
+    *("expression", "severity", "passed", "unit", "limit", "measured", "samples", "ci_low", "ci_high", "uncertain"),
+    "message",
+}
 
 
-def judged(expression: str, severity: str = "fail", samples: list[Sample] | None = None) -> ThresholdResult:
-    threshold = JudgedThreshold(Threshold.parse(expression), severity)
-    return evaluate(threshold, measurements(SAMPLES if samples is None else samples), Scope(seconds=10.0))
+def judged(expression: str, severity: str = FAIL) -> ThresholdResult:
+    return results.judged(expression, SAMPLES, severity)
 
 
-def load_result(samples: list[Sample], *, planned: bool = True, warmup_s: float = 0.0) -> LoadResult:
+def full_result(samples: list[Sample], *, planned: bool = True, warmup_s: float = 0.0) -> LoadResult:
     """A result with everything in it that there can be, as far as the samples give it."""
-    frame = Frame(ORIGIN, ORIGIN + SECOND, warmup_s, 1, {"127.0.0.2": 1}, [(ORIGIN, ORIGIN + SECOND)])
-    return LoadResult(
-        nodeid="test_a.py::test_a",
+    return load_result(
+        samples,
         verdict="failed",
         reason="because",
-        profile=LoadProfile(duration=1.0, origins={"duration": "marker"}).as_dict(),
-        started_at="2025-01-01T00:00:00.000+00:00",
-        thresholds=[judged("p95 < 1ms", samples=samples), judged("requests > 0", WARN, samples)],
-        failures=[FailureSummary("HTTP 503", "no", "test_a.py:3", 1, FirstFailure(0, 0, None))],
-        unused_addresses=UnusedAddresses(1, ("127.0.0.3",)),
-        generator=GeneratorHealth(True, 0.5, 0, 0, {}, ()),
-        **summarise(measurements(samples, planned=planned), frame),
+        planned=planned,
+        warmup_s=warmup_s,
+        seconds=1.0,
+        users_by_source={"127.0.0.2": 1},
+        thresholds=[results.judged("p95 < 1ms", samples), results.judged("requests > 0", samples, WARN)],
+        failures=[failure()],
+        unused=UnusedAddresses(1, ("127.0.0.3",)),
     )
 
 
@@ -85,7 +83,7 @@ class TestVerdict:
 
 class TestPlainValues:
     def test_they_are_the_fields_of_the_report(self) -> None:
-        plain = load_result(SAMPLES, warmup_s=0.1).as_dict()
+        plain = full_result([*SAMPLES, *AFTER_WARM_UP], warmup_s=0.1).as_dict()
         assert set(plain) == FIELDS
         assert list(plain)[:3] == ["nodeid", "verdict", "reason"]
         assert set(plain["latency"]) == set(plain["response_time"]) == STATISTICS
@@ -99,15 +97,16 @@ class TestPlainValues:
             *("healthy", "cpu_share", "late_starts", "notes"),
             *("interrupted_iterations", "faults"),
         }
-        assert set(plain["thresholds"][0]) >= {"expression", "severity", "passed", "measured", "limit", "samples"}
-        assert (
-            plain["thresholds"][0]["ci_low"] == pytest.approx(10, rel=0.001) or "ci_low" not in plain["thresholds"][0]
-        )
         assert plain["profile"]["duration_s"] == 1.0
         assert plain["profile"]["origins"] == {"duration": "marker"}
 
+    def test_a_percentile_of_enough_samples_has_both_ends_of_its_interval(self) -> None:
+        plain = full_result([request()] * 200).as_dict()
+        assert set(plain["thresholds"][0]) == THRESHOLD
+        assert set(plain["thresholds"][1]) == THRESHOLD - {"ci_low", "ci_high"}
+
     def test_what_was_not_measured_is_absent(self) -> None:
-        plain = load_result([], planned=False).as_dict()
+        plain = full_result([], planned=False).as_dict()
         absent = {"response_time", "setup", "error_rate", "request_error_rate", "warmup_requests", "warmup_iterations"}
         assert FIELDS - set(plain) == absent
         assert plain["latency"] == {"count": 0}
@@ -117,16 +116,16 @@ class TestPlainValues:
         assert "null" not in json.dumps(plain)
 
     def test_a_generator_that_was_not_watched_has_no_share_of_the_processor(self) -> None:
-        unwatched = replace(load_result(SAMPLES), generator=GeneratorHealth(True, None, 0, 0, {}, ()))
+        unwatched = replace(full_result(SAMPLES), generator=GeneratorHealth(True, None, 0, 0, {}, ()))
         assert "cpu_share" not in unwatched.as_dict()["generator"]
 
     @pytest.mark.parametrize("samples", [SAMPLES, []])
     def test_they_are_json_without_loss(self, samples: list[Sample]) -> None:
-        plain = load_result(samples).as_dict()
+        plain = full_result(samples).as_dict()
         assert json.loads(json.dumps(plain, allow_nan=False)) == plain
 
     def test_they_are_builtins_that_xdist_can_send(self) -> None:
-        assert _types(load_result(SAMPLES).as_dict()) <= {dict, list, str, int, float, bool}
+        assert _types(full_result(SAMPLES).as_dict()) <= {dict, list, str, int, float, bool}
 
 
 def _types(value: Any) -> set[type]:
@@ -135,7 +134,7 @@ def _types(value: Any) -> set[type]:
 
 
 def test_the_fields_are_attributes_too() -> None:
-    result = load_result(SAMPLES)
+    result = full_result(SAMPLES)
     assert (result.requests, result.latency.count, result.by_name[0].name) == (3, 2, "GET /cart")
     assert result.latency.p95_ms == pytest.approx(10, rel=0.001)
     assert result.thresholds[0].expression == "p95 < 1ms"

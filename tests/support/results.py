@@ -1,0 +1,61 @@
+"""Results of loads made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from support.samples import ORIGIN, SECOND, measurements
+
+from pytest_ipload.load.profile import LoadProfile
+from pytest_ipload.stats.sample import Sample
+from pytest_ipload.stats.summary import Frame, summarise
+from pytest_ipload.verdict.evaluate import FAIL, JudgedThreshold, Scope, ThresholdResult, evaluate
+from pytest_ipload.verdict.expression import Threshold
+from pytest_ipload.verdict.result import FailureSummary, FirstFailure, GeneratorHealth, LoadResult, UnusedAddresses
+
+HEALTHY = GeneratorHealth(healthy=True, cpu_share=0.5, late_starts=0, interrupted_iterations=0, faults={}, notes=())
+
+
+def judged(expression: str, samples: Sequence[Sample], severity: str = FAIL) -> ThresholdResult:
+    """A threshold over the samples of ten seconds."""
+    return evaluate(JudgedThreshold(Threshold.parse(expression), severity), measurements(samples), Scope(seconds=10.0))
+
+
+def failure(
+    kind: str = "HTTP 503", message: str = "no", location: str = "test_a.py:3", count: int = 1
+) -> FailureSummary:
+    """A group of failed iterations."""
+    return FailureSummary(kind, message, location, count, FirstFailure(0, 0, None))
+
+
+def load_result(
+    samples: Sequence[Sample],
+    *,
+    nodeid: str = "test_a.py::test_a",
+    verdict: str = "passed",
+    reason: str = "",
+    planned: bool = False,
+    warmup_s: float = 0.0,
+    seconds: float = 10.0,
+    users_by_source: dict[str, int] | None = None,
+    thresholds: Sequence[ThresholdResult] = (),
+    failures: Sequence[FailureSummary] = (),
+    unused: UnusedAddresses | None = None,
+    generator: GeneratorHealth = HEALTHY,
+) -> LoadResult:
+    """A result with the numbers that the samples give."""
+    ended = ORIGIN + round(seconds * SECOND)
+    frame = Frame(ORIGIN, ended, warmup_s, 1, users_by_source or {}, [(ORIGIN, ended)])
+    measured = measurements(samples, warmup_ms=round(warmup_s * 1000), planned=planned)
+    return LoadResult(
+        nodeid=nodeid,
+        verdict=verdict,
+        reason=reason,
+        profile=LoadProfile(duration=seconds or None, origins={"duration": "marker"}).as_dict(),
+        started_at="2025-01-01T00:00:00.000+00:00",
+        thresholds=thresholds,
+        failures=failures,
+        unused_addresses=unused,
+        generator=generator,
+        **summarise(measured, frame),
+    )
