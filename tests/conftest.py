@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import pkgutil
 import shutil
@@ -57,6 +58,15 @@ def require_program(name: str, install: str) -> str:
             pytest.fail(message)
         pytest.skip(message)
     return path
+
+
+@pytest.fixture
+def xdist() -> None:
+    """For tests that need pytest-xdist; the package itself works without it."""
+    if importlib.util.find_spec("xdist") is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("pytest-xdist is missing")
+        pytest.skip("pytest-xdist is missing; install it with 'pip install pytest-xdist'")
 
 
 @pytest.fixture

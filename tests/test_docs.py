@@ -33,7 +33,8 @@ def normalised(output: str) -> list[str]:
         text = re.sub(r"\d+(?:[.,]\d+)*", "0", line)
         text = re.sub(r"0 (?:us|ms|s)\b", "0 T", text)
         lines.append(re.sub(r"[-=_ .]{2,}", " ", text).strip())
-    return [line for line in lines if line and not line.startswith(("platform", "rootdir", "plugins", "configfile"))]
+    varying = ("platform", "cachedir", "rootdir", "plugins", "configfile")
+    return [line for line in lines if line and not line.startswith(varying)]
 
 
 def rows_of_settings() -> dict[str, list[str]]:
