@@ -12,7 +12,7 @@ import pytest
 
 from pytest_ipload.bare_calls import bare_call_note
 from pytest_ipload.errors import GeneratorLimitError, IploadError, SettingError
-from pytest_ipload.fixtures import PerUser, UserFixtures, mark_as_load_test, refuse_unusable
+from pytest_ipload.fixtures import mark_as_load_test
 from pytest_ipload.load.executor import UserSetUpError
 from pytest_ipload.load.failures import FailureGroup
 from pytest_ipload.load.profile import LoadProfile
@@ -20,6 +20,7 @@ from pytest_ipload.load.seat import IterationInterrupted
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.markers import MARKER, THRESHOLD_MARKER, is_load_test, marker_problem
 from pytest_ipload.options import PLANNED_THRESHOLD_KEYS, did_you_mean, marker_settings
+from pytest_ipload.per_user import PerUser, UserFixtures, refuse_unusable
 from pytest_ipload.places import is_user_code, user_traceback
 from pytest_ipload.report.text import counted
 from pytest_ipload.runner import Load, base_url_fixture, profile_of, session_thresholds

@@ -11,8 +11,7 @@ import argparse
 import difflib
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -37,8 +36,8 @@ _WHOLE_OR_TEXT: Any = int | str if pytest.version_tuple >= (9, 2) else "string"
 """The type of ini keys for whole numbers: TOML tables of pytest's own (``[tool.pytest]``) have such numbers."""
 
 
-@dataclass(frozen=True)
-class Setting:
+# The two classes of this module are named tuples, not dataclasses: every pytest run makes them, and they cost less.
+class Setting(NamedTuple):
     """One setting, wherever it can be given. ``key`` is the marker's key and the field of ``LoadProfile``."""
 
     key: str
@@ -215,8 +214,7 @@ def _argument(setting: Setting) -> Parser:
     return parse
 
 
-@dataclass(frozen=True)
-class SessionSettings:
+class SessionSettings(NamedTuple):
     """What command line and ini say for the whole session."""
 
     command_line: Mapping[str, Any]

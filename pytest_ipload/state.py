@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +17,15 @@ if TYPE_CHECKING:
 Results = list[dict[str, Any]]
 
 
-@dataclass
 class SessionState:
     """The session's settings, pools and results."""
 
-    settings: SessionSettings
-    pools: Pools
-    results: dict[tuple[str, str], Results] = field(default_factory=dict)
-    """Results by test and by the xdist worker that ran it; a rerun replaces what came before."""
-    _tls: TlsContexts | None = None
+    def __init__(self, settings: SessionSettings, pools: Pools) -> None:
+        self.settings = settings
+        self.pools = pools
+        self.results: dict[tuple[str, str], Results] = {}
+        """Results by test and by the xdist worker that ran it; a rerun replaces what came before."""
+        self._tls: TlsContexts | None = None
 
     @property
     def tls(self) -> TlsContexts:

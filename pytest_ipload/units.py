@@ -19,9 +19,10 @@ from decimal import Decimal
 # Decimal, so that 9ms is 0.009 and not the 0.009000000000000001 of 9 * 0.001.
 _SECONDS = {"h": Decimal(3600), "m": Decimal(60), "s": Decimal(1), "ms": Decimal("0.001"), "us": Decimal("0.000001")}
 _NUMBER = r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
-_PART = re.compile(rf"{_NUMBER}(us|ms|s|m|h)")
-_RATE = re.compile(rf"{_NUMBER}\s*/\s*(s|m|h)")
-_PERCENT = re.compile(rf"{_NUMBER}\s*%")
+# Not compiled here, as every pytest run loads this module; re compiles them once, when they are first used.
+_PART = rf"{_NUMBER}(us|ms|s|m|h)"
+_RATE = rf"{_NUMBER}\s*/\s*(s|m|h)"
+_PERCENT = rf"{_NUMBER}\s*%"
 _DURATION_HELP = "a duration has a number and a unit, as in 500us, 20ms, 1.5s, 2m, 1h or 1m30s"
 
 
@@ -29,7 +30,7 @@ def parse_duration(text: str) -> float:
     """Seconds of a duration text such as ``1m30s``."""
     stripped = text.strip()
     seconds, position, last_unit = Decimal(), 0, Decimal("Infinity")
-    for match in _PART.finditer(stripped):
+    for match in re.finditer(_PART, stripped):
         unit = _SECONDS[match[2]]
         if match.start() != position or unit >= last_unit:
             break
@@ -52,7 +53,7 @@ def parse_span(text: str) -> tuple[float, float]:
 
 def parse_rate(text: str) -> float:
     """Events per second of a rate text such as ``100/s``."""
-    match = _RATE.fullmatch(text.strip())
+    match = re.fullmatch(_RATE, text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not a rate; a rate is a number per unit of time, as in 100/s or 30/m")
     return float(Decimal(match[1]) / _SECONDS[match[2]])
@@ -60,7 +61,7 @@ def parse_rate(text: str) -> float:
 
 def parse_percent(text: str) -> float:
     """The fraction (0 to 1, or more) of a percentage text such as ``1%``."""
-    match = _PERCENT.fullmatch(text.strip())
+    match = re.fullmatch(_PERCENT, text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not a percentage; write it as in 1% or 0.5%")
     return float(Decimal(match[1]) / 100)

@@ -21,7 +21,19 @@ LEVELS = (
     ("transport", "load"),
     ("verdict",),
     ("distributed", "options"),
-    ("bare_calls", "fixtures", "markers", "needs", "state", "runner", "loadtest", "preflight", "report", "plugin"),
+    (
+        "bare_calls",
+        "fixtures",
+        "markers",
+        "needs",
+        "per_user",
+        "state",
+        "runner",
+        "loadtest",
+        "preflight",
+        "report",
+        "plugin",
+    ),
 )
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 APART = frozenset({"addresses", "stats", "transport", "load"})

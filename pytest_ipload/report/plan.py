@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pytest_ipload.errors import IploadError
@@ -17,10 +19,10 @@ from pytest_ipload.units import format_setting
 
 def print_plans(session: pytest.Session) -> None:
     """Print the plan of each collected load test."""
-    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
     items = [item for item in session.items if is_load_test(item)]
-    if terminal is None or not items:
+    if not items:
         return
+    terminal: Any = session.config.pluginmanager.get_plugin("terminalreporter")  # it is there: it gave the -v
     terminal.section("load plans")
     for item in items:
         terminal.write_line(f"{item.nodeid}: {plan_of(item, state_of(session.config))}")

@@ -103,12 +103,13 @@ def test_a_plan_that_cannot_be_made_says_why(pytester: pytest.Pytester) -> None:
 
 
 def test_without_a_terminal_there_are_none_and_no_error(pytester: pytest.Pytester) -> None:
-    assert collect(pytester, "-v", "-p", "no:terminal").ret == pytest.ExitCode.OK
+    assert collect(pytester, "-p", "no:terminal").ret == pytest.ExitCode.OK
 
 
 def test_deselected_load_tests_have_none(pytester: pytest.Pytester) -> None:
     assert set(plans(collect(pytester, "-v", "-k", "once"))) == {"test_once"}
 
 
+@pytest.mark.usefixtures("xdist")
 def test_under_xdist_the_plans_are_printed_once(pytester: pytest.Pytester) -> None:
     assert set(plans(collect(pytester, "-v", "-n2"))) == {"test_long", "TestShared::test_method", "test_once"}
