@@ -24,7 +24,7 @@ PLUGINS = ("-p", "pytest_ipload.plugin", "-p", "no:cacheprovider")
 @contextlib.contextmanager
 def counting(host: str, path: str) -> Iterator[None]:
     """A server that answers each request with the peer's address, and writes down at its end who asked how often."""
-    resource.setrlimit(resource.RLIMIT_NOFILE, (8192, max(8192, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (16384, max(16384, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
     seen: dict[str, Counter[str]] = {}
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -125,7 +125,7 @@ def test_a_thousand_users_keep_a_thousand_addresses_of_a_routed_network(tmp_path
 
             @pytest.mark.ipload(users=1000, duration="20s", ramp_up="5s", think_time="2s-4s")
             def test_it(ipload_session, ipload_user):
-                seen = ipload_session.get(f"/{ipload_user.index}", name="GET /USER").text
+                seen = ipload_session.get(f"/{ipload_user.index}", name="GET /USER").content.decode()
                 assert seen == ipload_user.source_address
             """,
             "--ipload-pool=10.50.0.1-10.50.3.232",
@@ -138,12 +138,35 @@ def test_a_thousand_users_keep_a_thousand_addresses_of_a_routed_network(tmp_path
     assert all(row["connections"] == row["users"] == 1 for row in run.test["by_source"])
 
 
+def test_two_hundred_users_that_change_with_each_request_spread_within_one_percent(tmp_path: Path) -> None:
+    with lone_host() as host:
+        run = run_load(
+            tmp_path,
+            host,
+            host,
+            f"http://127.0.0.1:{PORT}",
+            """
+            import pytest
+
+            @pytest.mark.ipload(users=200, iterations=50, ip_binding="request")
+            def test_it(ipload_session, ipload_user):
+                assert ipload_session.get("/").content.decode() == ipload_user.source_address
+            """,
+            "--ipload-pool=127.0.5.1-127.0.5.50",
+        )
+    assert run.test["verdict"] == "passed", run.output
+    requests = {peer: sum(paths.values()) for peer, paths in run.seen.items()}
+    assert len(requests) == 50
+    assert sum(requests.values()) == 10_000
+    assert all(198 <= count <= 202 for count in requests.values()), requests
+
+
 def test_ipv6_addresses_that_are_only_routed_here_need_free_bind(tmp_path: Path) -> None:
     with lone_host() as host:
         host.ip("-6 route add local 2001:db8:5::/64 dev lo")
         body = """
             def test_it(ipload_session, ipload_user):
-                assert ipload_session.get("/").text == ipload_user.source_address
+                assert ipload_session.get("/").content.decode() == ipload_user.source_address
             """
         pool = "2001:db8:5::10-2001:db8:5::13"
         url = f"http://[::1]:{PORT}"
