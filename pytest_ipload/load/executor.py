@@ -33,8 +33,8 @@ _TICK = 1.0
 """Seconds between two foldings of the samples into histograms."""
 _HURRY = 0.3
 """Seconds that users get to leave by themselves when the load is broken off (Ctrl-C)."""
-_INTERRUPT_WAIT = 1.0
-"""Seconds that an interrupted user gets before it is given up; half of it when the load is broken off."""
+_INTERRUPT_WAIT, _HURRIED_WAIT = 3.0, 0.5
+"""Seconds that an interrupted user gets before it is given up; the second when the load is broken off."""
 _LATE_START = 0.05
 """A user that begins later than this many seconds after its planned start counts as a late start."""
 
@@ -269,7 +269,7 @@ class Executor:
     def _deadline(self, seat: Seat) -> int | None:
         """When this user must have got on, as things stand; None where nothing presses."""
         if seat.interrupted_ns is not None:
-            return seat.interrupted_ns + round(_INTERRUPT_WAIT * _SECOND * (0.5 if self._hurry else 1))
+            return seat.interrupted_ns + round((_HURRIED_WAIT if self._hurry else _INTERRUPT_WAIT) * _SECOND)
         grace = round((_HURRY if self._hurry else self._profile.graceful_stop) * _SECOND)
         if seat.teardown_since_ns is not None:
             since = seat.teardown_since_ns
@@ -320,7 +320,7 @@ class Executor:
                 seat.began_ns = self._clock()
                 self._run_of_users.iterate(seat, life)
         except IterationInterrupted:
-            pass  # it arrived between two lines of ours, just after the body: the user leaves
+            pass  # it arrived between two lines of ours, just after the set-up: the user leaves
         finally:
             self._tear_down_user(seat)
 
@@ -333,13 +333,14 @@ class Executor:
                 self._crew.admit(seat.user, block=True)
                 seat.phase = Phase.SET_UP
             seat.life = self._crew.make_life(seat.user)
+            seat.expose()
             seat.life.set_up()
         except BaseException as error:  # pytest's outcomes are no Exceptions
             if seat.life is not None or not self._is_past_its_time(seat):
                 seat.setup_error = error
             return None
         finally:
-            seat.settle()
+            seat.cover()
             self._set_phase(seat, Phase.READY)
         return seat.life
 
@@ -362,11 +363,16 @@ class Executor:
         seat.phase = Phase.TEAR_DOWN
         seat.teardown_since_ns = ended
         try:
-            if seat.life is not None:
-                seat.life.tear_down()
-        except BaseException as error:
-            seat.teardown_error = error
-        seat.settle(final=True)
+            try:
+                seat.expose()
+                if seat.life is not None:
+                    seat.life.tear_down()
+            except BaseException as error:
+                seat.teardown_error = error
+            seat.cover()
+        except IterationInterrupted as late:  # it arrived between two lines of ours, just after the tear-down
+            seat.teardown_error = seat.teardown_error or late
+            seat.cover()
         try:
             seat.user.close()
             self._crew.user_left(seat.user)

@@ -75,13 +75,18 @@ class UserRun:
         error: BaseException | None = None
         seat.in_body = True
         try:
-            user.begin_iteration(number, lateness)
-            life.iterate(Iteration(number, user))
-        except BaseException as raised:  # pytest's outcomes are no Exceptions
-            error = raised
+            try:
+                seat.expose()
+                user.begin_iteration(number, lateness)
+                life.iterate(Iteration(number, user))
+            except BaseException as raised:  # pytest's outcomes are no Exceptions
+                error = raised
+            seat.cover()
+        except IterationInterrupted as late:  # it arrived between two lines of ours, just after the body
+            error = error or late
+            seat.cover()
         seat.in_body = False
         if seat.interrupted_ns is not None:
-            seat.settle()
             error = self._interruption(error)
         elif error is not None and (
             isinstance(error, KeyboardInterrupt) or self._ends_load(error, number, self._untried)

@@ -69,7 +69,7 @@ class Seat:
     setup_error: BaseException | None = None
     teardown_error: BaseException | None = None
     abandoned: bool = False
-    _immune: bool = False
+    _exposed: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def start(self, live: Callable[[Seat], None]) -> None:
@@ -87,25 +87,29 @@ class Seat:
         """Close the user's sockets and raise IterationInterrupted in its thread (at its next line of Python)."""
         with self._lock:
             self.interrupted_ns = now_ns
-            if self._immune:
-                return
-            self._raise_in_thread(IterationInterrupted)
+            if self._exposed:
+                self._raise_in_thread(IterationInterrupted)
         self.user.interrupt()
 
-    def settle(self, *, final: bool = False) -> None:
-        """Called in the user's thread when a phase is over: an interruption that did not arrive yet arrives here.
+    def expose(self) -> None:
+        """Called in the user's thread before its own code runs, which may be interrupted."""
+        with self._lock:
+            self._exposed = True
 
-        ``final`` means that only our own lines follow, which must not be interrupted.
+    def cover(self) -> None:
+        """Called in the user's thread after its own code: ours, which follows, must not be interrupted.
+
+        An interruption that was raised and did not arrive yet arrives here.
         """
         try:
             with self._lock:
-                self._immune = final
+                self._exposed = False
             if self.interrupted_ns is not None:
                 # It cannot be taken back: CPython would leave the flag behind that makes it look for the exception.
                 for _ in range(_LINES_TO_ARRIVE):
                     pass
         except IterationInterrupted:
-            self._immune = final
+            self._exposed = False
 
     def leave(self, now_ns: int) -> None:
         """The last thing that the user's thread does."""

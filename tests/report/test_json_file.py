@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import json
 import platform
+import re
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hdrh.histogram import HdrHistogram
@@ -10,6 +13,11 @@ from support.results import load_result
 from support.samples import request
 
 from pytest_ipload.report.json_file import environment, write_json
+from pytest_ipload.stats.summary import LatencyStats, RequestStats, SourceStats, StepStats, TimelinePoint
+from pytest_ipload.verdict.evaluate import ThresholdResult
+from pytest_ipload.verdict.result import FailureSummary, FirstFailure, GeneratorHealth, LoadResult, UnusedAddresses
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "json-report.md"
 
 LATENCIES = [*range(1, 1001), 20_000]
 
@@ -69,3 +77,15 @@ def test_the_environment_names_versions() -> None:
 def test_a_package_that_is_not_installed_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pytest_ipload.report.json_file._PACKAGES", ("pytest", "no-such-package"))
     assert set(environment()["packages"]) == {"pytest"}
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        *(LoadResult, LatencyStats, RequestStats, SourceStats, StepStats, TimelinePoint, ThresholdResult),
+        *(FailureSummary, FirstFailure, GeneratorHealth, UnusedAddresses),
+    ],
+)
+def test_every_field_stands_in_the_documentation(part: Any) -> None:
+    documented = set(re.findall(r"`(\w+)`", DOCUMENT.read_text(encoding="utf-8")))
+    assert {field.name for field in fields(part)} <= documented

@@ -178,7 +178,7 @@ class TestNames:
             samples,
             verdict="invalid",
             reason=evil,
-            thresholds=[judged("p95{x} < 1s", samples)],
+            thresholds=[judged(f"p95{{{evil}}} < 1s", samples)],
             failures=[failure(evil, evil, evil)],
             generator=replace(HEALTHY, healthy=False, notes=[f"note {evil}"]),
         )
