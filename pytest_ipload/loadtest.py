@@ -191,13 +191,15 @@ class LoadTest:
     def judge(self) -> None:
         """Raise the verdict, unless it is *passed*."""
         result, load = self._result, self._started_load()
-        if result is None or result.verdict not in (FAILED, INVALID):
+        if result is None:
             return
         groups = load.failure_groups()
-        if result.verdict == FAILED and load.profile.is_functional and groups and groups[0].exception is not None:
+        error = groups[0].exception if groups and load.profile.is_functional else None
+        if error is not None and (result.verdict == FAILED or self._state.settings.disabled):
             # A functional test fails as any test does, with its own exception.
-            error = groups[0].exception
             raise error.with_traceback(user_traceback(error.__traceback__))
+        if result.verdict not in (FAILED, INVALID):
+            return
         kind = MeasurementInvalid if result.verdict == INVALID else ThresholdFailed
         raise kind(self._message(result, groups))
 

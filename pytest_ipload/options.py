@@ -157,9 +157,19 @@ def add_options(parser: pytest.Parser) -> None:
         if setting.ini:
             ini_type: Any = _WHOLE_OR_TEXT if setting.parse is as_count else "string"
             parser.addini(setting.dest, setting.help, type=ini_type, default=None)
+    _add_lists(parser, group)
+    _add_switches(group)
+    for flag, nargs in PLANNED_OPTIONS.items():
+        extra: dict[str, Any] = {} if nargs == 1 else {"nargs": nargs}
+        group.addoption(flag, dest="ipload_not_yet", action=_NotYet, help=argparse.SUPPRESS, **extra)
+    for key in PLANNED_INI:
+        parser.addini(key, "(not supported yet)", type="string", default=None)
+
+
+def _add_lists(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
+    """What may be given several times."""
     group.addoption(
         "--ipload-threshold",
-        dest="ipload_threshold",
         metavar="EXPR",
         action="append",
         help="Threshold added to every load test, as in 'p95 < 200ms' (may be given several times)",
@@ -167,7 +177,6 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("ipload_thresholds", "Thresholds added to every load test, one per line", type="linelist")
     group.addoption(
         "--ipload-allow-host",
-        dest="ipload_allow_host",
         metavar="HOST",
         action="append",
         help="Host that may be loaded, as in shop.test or *.shop.test (may be given several times). "
@@ -175,31 +184,25 @@ def add_options(parser: pytest.Parser) -> None:
     )
     parser.addini("ipload_allowed_hosts", "Hosts that may be loaded, one per line", type="linelist")
     parser.addini("ipload_pools", "Named pools of source addresses, one per line: name = SPEC", type="linelist")
+
+
+def _add_switches(group: pytest.OptionGroup) -> None:
+    """What is about the session and no setting of a load."""
     group.addoption(
         "--ipload-pool-check",
-        dest="ipload_pool_check",
         metavar="HOW",
         choices=POOL_CHECKS,
         help="What to do with addresses that cannot be used: strict (an error), skip (do without them) or off "
         "(no check). Default: strict",
     )
-    group.addoption("--ipload-json", dest="ipload_json", metavar="PATH", help="Write the results as JSON")
-    group.addoption(
-        "--ipload-disable",
-        dest="ipload_disable",
-        action="store_true",
-        default=None,
-        help="Run load tests once, as functional tests: 1 user, 1 iteration, no thresholds",
-    )
-    group.addoption(
-        "--ipload-only", dest="ipload_only", action="store_true", default=None, help="Select load tests only"
-    )
-    group.addoption("--ipload-skip", dest="ipload_skip", action="store_true", default=None, help="Select no load tests")
-    for flag, nargs in PLANNED_OPTIONS.items():
-        extra: dict[str, Any] = {} if nargs == 1 else {"nargs": nargs}
-        group.addoption(flag, dest="ipload_not_yet", action=_NotYet, help=argparse.SUPPRESS, **extra)
-    for key in PLANNED_INI:
-        parser.addini(key, "(not supported yet)", type="string", default=None)
+    group.addoption("--ipload-json", metavar="PATH", help="Write the results as JSON")
+    switches = {
+        "--ipload-disable": "Run load tests once, as functional tests: 1 user, 1 iteration, no thresholds",
+        "--ipload-only": "Select load tests only",
+        "--ipload-skip": "Select no load tests",
+    }
+    for flag, text in switches.items():
+        group.addoption(flag, action="store_true", default=None, help=text)
 
 
 def _argument(setting: Setting) -> Parser:

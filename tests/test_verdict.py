@@ -177,6 +177,13 @@ class TestFailedIterations:
         pytester.makepyfile(FAILING_TEST.format(more='@pytest.mark.ipload_threshold("error_rate < 70%")'))
         pytester.runpytest().assert_outcomes(passed=1)
 
+    def test_a_disabled_load_test_fails_by_its_assertions_whatever_its_thresholds_tolerate(
+        self, pytester: pytest.Pytester
+    ) -> None:
+        pytester.makepyfile(FAILING_TEST.format(more='@pytest.mark.ipload_threshold("error_rate <= 100%")'))
+        pytester.runpytest().assert_outcomes(passed=1)
+        pytester.runpytest("--ipload-disable").assert_outcomes(failed=1)
+
     def test_a_functional_test_fails_with_its_own_exception(self, pytester: pytest.Pytester) -> None:
         pytester.makepyfile(test_f=FAILING_TEST.format(more=""))
         result = pytester.runpytest("--ipload-users=1", "--ipload-iterations=1")
