@@ -94,6 +94,10 @@ class Finalizers:
         """Run this before all that was added earlier."""
         self._stack.append(finalizer)
 
+    def __bool__(self) -> bool:
+        """Whether there is anything to undo."""
+        return bool(self._stack)
+
     def run(self) -> None:
         """Run all of them; then what one of them raised goes on."""
         try:
@@ -153,9 +157,11 @@ class UserFixtures:
             else:
                 self._body(**self._arguments)
         finally:
-            self._iteration_values.clear()
             self._iteration = None
-            self._iteration_finalizers.run()
+            if self._iteration_values:
+                self._iteration_values.clear()
+            if self._iteration_finalizers:
+                self._iteration_finalizers.run()
 
     def tear_down(self) -> None:
         """Undo the user's fixtures in reverse."""

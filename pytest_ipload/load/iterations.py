@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import count
 
 from pytest_ipload.load.failures import FailureLog
 from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.load.schedule import Pacer
 from pytest_ipload.load.seat import IterationInterrupted, Life, Seat
-from pytest_ipload.load.user import Iteration
+from pytest_ipload.load.user import Iteration, VirtualUser
+from pytest_ipload.stats.sample import Problem
 
 _SECOND = 1_000_000_000
 
@@ -57,23 +59,47 @@ class UserRun:
 
     def iterate(self, seat: Seat, life: Life) -> None:
         """Run iterations until the user's time, its iterations or the load are over."""
-        limit, slot, clock = self._profile.iterations_per_user, seat.slot, self._clock
-        pauses = random.Random(f"{self._profile.seed}:{slot.index}:pauses")
-        due = max(slot.start, self._elapsed())
-        pacer = Pacer(due, self._profile.pacing, self._profile.think_time)
-        planned: float | None = due if self._profile.planned else None
-        number = 0
-        while (limit is None or number < limit) and self._wait_until(due, slot.stop) and self._budget.take():
-            started = clock()
-            lateness = 0 if planned is None else max(0, started - self.origin_ns - round(planned * _SECOND))
-            self._run_once(seat, life, number, started, lateness)
-            number += 1
-            due, planned = pacer.following(self._elapsed(), pauses.random(), pauses.random())
+        due = max(seat.slot.first, self._elapsed())
+        if self._profile.planned or self._profile.think_time[1] > 0:
+            self._run_with_pauses(seat, life, due)
+        elif self._wait_until(due, seat.slot.stop):
+            self._run_without_pauses(seat, life)
 
-    def _run_once(self, seat: Seat, life: Life, number: int, started: int, lateness: int) -> None:
+    def _run_with_pauses(self, seat: Seat, life: Life, due: float) -> None:
+        """Wait for each iteration's time, the first one's being ``due``."""
+        slot, profile = seat.slot, self._profile
+        pauses = random.Random(f"{profile.seed}:{slot.index}:pauses")
+        pacer = Pacer(due, profile.pacing, profile.think_time)
+        planned: float | None = due if profile.planned else None
+        for number in self._numbers():
+            if not self._wait_until(due, slot.stop) or not self._budget.take():
+                return
+            started = self._clock()
+            lateness = 0 if planned is None else max(0, started - self.origin_ns - round(planned * _SECOND))
+            ended = self._run_once(seat, life, number, started, lateness)
+            due, planned = pacer.following(self._seconds(ended), pauses.random(), pauses.random())
+
+    def _run_without_pauses(self, seat: Seat, life: Life) -> None:
+        """Nothing lies between two iterations, so that the end of one is taken as the start of the next."""
+        stop = seat.slot.stop
+        stop_ns = None if stop is None else self.origin_ns + round(stop * _SECOND)
+        take = None if self._profile.total_iterations is None else self._budget.take
+        is_stopped, run_once = self._stop.is_set, self._run_once
+        now = self._clock()
+        for number in self._numbers():
+            if is_stopped() or (stop_ns is not None and now >= stop_ns) or (take is not None and not take()):
+                return
+            now = run_once(seat, life, number, now, 0)
+
+    def _numbers(self) -> Iterable[int]:
+        """The numbers of a user's iterations."""
+        limit = self._profile.iterations_per_user
+        return count() if limit is None else range(limit)
+
+    def _run_once(self, seat: Seat, life: Life, number: int, started: int, lateness: int) -> int:
+        """Run the body once and record it; returns when the next iteration may be said to start."""
         user = seat.user
         error: BaseException | None = None
-        seat.in_body = True
         try:
             try:
                 seat.expose()
@@ -85,17 +111,30 @@ class UserRun:
         except IterationInterrupted as late:  # it arrived between two lines of ours, just after the body
             error = error or late
             seat.cover()
-        seat.in_body = False
+        ended = self._clock()
         if seat.interrupted_ns is not None:
             error = self._interruption(error)
-        elif error is not None and (
-            isinstance(error, KeyboardInterrupt) or self._ends_load(error, number, self._untried)
-        ):
-            self.ended_by = self.ended_by or error
-            self._stop.set()
-            return
-        self._untried = False
-        problem = user.end_iteration(started, self._clock(), error)
+        elif error is not None and self._is_the_end(error, number):
+            return ended
+        if self._untried:  # asked first: all users' threads would be writing it all the time
+            self._untried = False
+        problem = user.end_iteration(started, ended, error)
+        if error is None and problem is None:
+            return ended
+        self._note_failure(user, number, error, problem)
+        return self._clock()
+
+    def _is_the_end(self, error: BaseException, number: int) -> bool:
+        """Whether what a body raised ends the load; if so, it is ended."""
+        if not isinstance(error, KeyboardInterrupt) and not self._ends_load(error, number, self._untried):
+            return False
+        self.ended_by = self.ended_by or error
+        self._stop.set()
+        return True
+
+    def _note_failure(
+        self, user: VirtualUser, number: int, error: BaseException | None, problem: Problem | None
+    ) -> None:
         if error is not None:
             self._failures.add_exception(error, user.index, number, user.source_address)
         elif problem is not None:
@@ -117,4 +156,8 @@ class UserRun:
         return not self._stop.is_set() and (stop is None or due < stop)
 
     def _elapsed(self) -> float:
-        return (self._clock() - self.origin_ns) / _SECOND
+        return self._seconds(self._clock())
+
+    def _seconds(self, ns: int) -> float:
+        """A reading of the clock as seconds since the start of the load."""
+        return (ns - self.origin_ns) / _SECOND

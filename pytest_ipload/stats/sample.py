@@ -49,3 +49,31 @@ class Sample(NamedTuple):
     """The name of the generator's fault (``ports-exhausted`` ...), with the outcome ``fault``."""
     lateness_ns: int = 0
     """How late the iteration started against its plan; added to the latency it gives the response time."""
+    retries: int = 0
+    """How often a request was sent again, on a new connection, because a kept one had gone stale."""
+
+
+_new = tuple.__new__  # what the constructor of a NamedTuple calls when it has sorted out its arguments
+
+
+def timed_sample(
+    kind: str,
+    name: str,
+    started_ns: int,
+    latency_ns: int,
+    outcome: str = OK,
+    status: int = 0,
+    source_address: str | None = None,
+    lateness_ns: int = 0,
+) -> Sample:
+    """A ``Sample`` of these fields, the others being what they are by default: in two thirds of the time."""
+    fields = (
+        kind, name, started_ns, latency_ns, outcome, status, source_address,
+        0, 0, None, None, None, None, None, lateness_ns, 0,
+    )  # fmt: skip
+    return _new(Sample, fields)
+
+
+def with_lateness(sample: Sample, lateness_ns: int) -> Sample:
+    """The sample with another lateness, as ``_replace`` makes it: in a third of the time."""
+    return _new(Sample, (*sample[:-2], lateness_ns, sample.retries))  # the last two fields

@@ -12,8 +12,9 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from pytest_ipload.stats.histogram import Histogram
-from pytest_ipload.stats.measurements import Measurements, Second
+from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import FAILED, ITERATION, OK, REQUEST, SETUP, STEP
+from pytest_ipload.stats.series import Second
 
 _MS = 1_000_000
 _SECOND = 1_000_000_000
@@ -46,6 +47,8 @@ class RequestStats:
     rps: float
     latency: LatencyStats
     redirects: int | None = None
+    retried_requests: int | None = None
+    """How often one was sent again on a new connection, as a kept one had gone stale; None if that never happened."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,8 @@ class Summary:
     timeline: Sequence[TimelinePoint]
     setup: Sequence[RequestStats] | None
     """Requests of the users' set-up and tear-down."""
+    retried_requests: int | None
+    """How often one was sent again on a new connection, as a kept one had gone stale; None if that never happened."""
     warmup_requests: int | None
     warmup_iterations: int | None
 
@@ -154,6 +159,7 @@ def summarise(measured: Measurements, frame: Frame) -> dict[str, Any]:
         "steps": [_step(measured, name) for name in measured.names(STEP)],
         "timeline": _timeline(measured, frame),
         "setup": setup or None,
+        "retried_requests": _retries(measured, kind=REQUEST),
         "warmup_requests": measured.warmup_requests if frame.warmup_s else None,
         "warmup_iterations": measured.warmup_iterations if frame.warmup_s else None,
     }
@@ -210,7 +216,12 @@ def _by_name(measured: Measurements, kind: str, name: str, seconds: float) -> Re
         rps=per_second(requests, seconds),
         latency=latency_stats(measured.latency(**literal, outcome=OK)),
         redirects=redirects or None,
+        retried_requests=_retries(measured, **literal),
     )
+
+
+def _retries(measured: Measurements, kind: str, **where: Any) -> int | None:
+    return sum(series.retries for _, series in measured.series(kind, **where)) or None
 
 
 def _by_source(measured: Measurements, frame: Frame) -> list[SourceStats]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pytest_ipload.load.user import VirtualUser
+from pytest_ipload.load.user import Iteration, VirtualUser
 from pytest_ipload.stats.sample import FAILED, FAULT, ITERATION, OK, REQUEST, SETUP, STEP, Problem, Sample
 
 
@@ -110,6 +110,66 @@ def test_lateness_of_the_iteration_is_on_all_its_samples() -> None:
     user.record(Sample(REQUEST, "GET /", 10, 5))
     user.end_iteration(5, 30, None)
     assert [sample.lateness_ns for sample in samples] == [77, 77]
+
+
+def test_lateness_of_an_iteration_ends_with_it() -> None:
+    user, samples = user_with_samples()
+    user.begin_iteration(0, lateness_ns=77)
+    user.end_iteration(5, 30, None)
+    user.record(Sample(REQUEST, "POST /logout", 40, 5))
+    user.begin_iteration(1, lateness_ns=0)
+    user.end_iteration(50, 60, None)
+    assert [sample.lateness_ns for sample in samples] == [77, 0, 0]
+
+
+def test_an_iteration_whose_lease_could_not_be_changed_fails_and_the_next_one_is_whole() -> None:
+    def refuse(user: VirtualUser) -> None:
+        raise OutOfPorts("no lease")
+
+    user, samples = user_with_samples()
+    user.begin_iteration(0, 0)
+    with pytest.raises(OutOfPorts) as caught, user.measure("PING"):
+        raise OutOfPorts("none left")
+    user.end_iteration(0, 1, caught.value)
+    user.before_iteration = refuse
+    with pytest.raises(OutOfPorts) as caught:
+        user.begin_iteration(1, 0)
+    assert user.end_iteration(2, 3, caught.value) is None
+    user.before_iteration = None
+    user.begin_iteration(2, 0)
+    user.end_iteration(4, 5, None)
+    assert [(sample.kind, sample.outcome) for sample in samples[2:]] == [
+        (SETUP, FAULT),
+        (ITERATION, FAILED),
+        (ITERATION, OK),
+    ]
+
+
+def test_the_sample_of_an_iteration() -> None:
+    user, samples = user_with_samples()
+    user.begin_iteration(0, 0)
+    user.end_iteration(5, 30, None)
+    user.bind(())
+    user.begin_iteration(1, 3)
+    user.end_iteration(40, 42, ValueError())
+    assert samples == [
+        Sample(ITERATION, "", 5, 25, OK, source_address="127.0.0.9"),
+        Sample(ITERATION, "", 40, 2, FAILED, lateness_ns=3),
+    ]
+
+
+def test_addresses_are_told_without_the_mark_of_how_they_are_bound() -> None:
+    user, _ = user_with_samples(source_addresses=("freebind:10.0.0.1", "::1"))
+    assert (user.sources, user.source_addresses) == (("freebind:10.0.0.1", "::1"), ("10.0.0.1", "::1"))
+    assert user.source_address == "10.0.0.1"
+    user.bind(("::2",))
+    assert (user.sources, user.source_addresses, user.source_address) == (("::2",), ("::2",), "::2")
+
+
+def test_an_iteration_shows_its_number_and_is_a_key() -> None:
+    user, _ = user_with_samples()
+    assert repr(Iteration(3, user)) == "Iteration(number=3)"
+    assert len({Iteration(3, user), Iteration(3, user), Iteration(4, user)}) == 2
 
 
 def test_requests_outside_an_iteration_belong_to_set_up_and_tear_down() -> None:

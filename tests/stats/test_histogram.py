@@ -16,7 +16,7 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_ipload.stats.histogram import HIGHEST_US, LAST_BIN, Histogram, bin_edges_us, bin_index
+from pytest_ipload.stats.histogram import HIGHEST_US, LAST_BIN, Histogram, bin_edges_us, bin_index, record_many
 
 HOUR_NS = HIGHEST_US * 1000
 durations = st.one_of(st.integers(0, 5_000_000), st.integers(0, HOUR_NS), st.integers(0, 40).map(lambda n: 2**n))
@@ -59,6 +59,21 @@ def test_exact_numbers_beside_the_bins() -> None:
 @pytest.mark.parametrize(("ns", "us"), [(0, 0), (1, 0), (499, 0), (500, 1), (1_499, 1), (1_500, 2), (2_047_000, 2047)])
 def test_values_are_rounded_to_the_nearest_microsecond(ns: int, us: int) -> None:
     assert histogram_of([ns]).bins == {us: 1}
+
+
+odd_values = st.sampled_from([-2_000, -1, 0, 499, 500, HOUR_NS + 499, HOUR_NS + 500, 3 * HOUR_NS])
+
+
+@given(st.lists(st.lists(st.one_of(odd_values, durations)), max_size=3), st.lists(durations))
+def test_recording_many_is_the_same_as_recording_one_at_a_time(batches: list[list[int]], before: list[int]) -> None:
+    histogram, other = histogram_of(before), Histogram()
+    for batch in batches:
+        kept = list(batch)
+        record_many(batch, histogram, other)
+        assert batch == kept
+    values = [value for batch in batches for value in batch]
+    assert histogram == histogram_of([*before, *values])
+    assert other == histogram_of(values)
 
 
 def test_a_negative_value_counts_as_zero() -> None:

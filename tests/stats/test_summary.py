@@ -81,6 +81,18 @@ class TestCounts:
         by_name = summary([request(redirects=2), request(redirects=1), request("GET /other")]).by_name
         assert rows(by_name, "redirects") == [(3,), (None,)]
 
+    def test_retries_are_added_up_where_there_were_any_but_not_those_of_the_set_up(self) -> None:
+        samples = [
+            *(request(retries=1), request(retries=2, outcome=FAILED), request("GET /other")),
+            request("POST /login", retries=4)._replace(kind=SETUP),
+        ]
+        total = summary(samples)
+        assert rows(total.by_name, "retried_requests") == [(3,), (None,)]
+        assert total.retried_requests == 3
+        assert total.setup is not None
+        assert rows(total.setup, "retried_requests") == [(4,)]
+        assert summary(self.SAMPLES).retried_requests is None
+
     def test_over_nothing_there_are_no_shares_and_no_times(self) -> None:
         nothing = summary([])
         assert (nothing.error_rate, nothing.request_error_rate) == (None, None)

@@ -1,0 +1,145 @@
+"""The folded samples that have something in common: those of one key, and those of one second."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from pytest_ipload.stats.histogram import Histogram, plain_dict, plain_int, plain_list
+from pytest_ipload.stats.sample import FAILED, ITERATION, OK, REQUEST, SETUP, STEP, Sample
+
+_KINDS = (REQUEST, STEP, SETUP, ITERATION)
+_OUTCOMES = (OK, FAILED)
+_COUNTS = ("redirects", "connections", "retries")
+_OPTIONAL = ("response", "connect", "tls", "first_byte")
+
+
+class SeriesKey(NamedTuple):
+    """What the samples of one series have in common."""
+
+    kind: str
+    name: str
+    source_address: str | None
+    status: int
+    outcome: str
+
+    @classmethod
+    def from_plain(cls, value: object) -> SeriesKey:
+        """Read the key from a list of its fields; ``ValueError`` if it is anything else."""
+        parts = plain_list(value, "series key")
+        if len(parts) != len(cls._fields):
+            raise ValueError(f"series key: expected {', '.join(cls._fields)}, got {len(parts)} parts")
+        key = cls(*parts)
+        plain_int(key.status, "series key status")
+        if key.kind not in _KINDS or key.outcome not in _OUTCOMES or type(key.name) is not str:
+            raise ValueError(f"series key: unknown kind or outcome, or no name, in {parts!r:.80}")
+        if key.source_address is not None and type(key.source_address) is not str:
+            raise ValueError(f"series key: the source address is no text in {parts!r:.80}")
+        return key
+
+
+class Series:
+    """The judged samples of one key; ``latency.count`` is their number."""
+
+    __slots__ = ("connect", "connections", "first_byte", "latency", "redirects", "response", "retries", "tls")
+
+    def __init__(self, *, planned: bool) -> None:
+        self.latency = Histogram()
+        self.response = Histogram() if planned else None
+        """Latency plus the lateness of the iteration; None where there was no plan to be late against."""
+        self.redirects = 0
+        self.connections = 0
+        self.retries = 0
+        self.connect: Histogram | None = None
+        self.tls: Histogram | None = None
+        self.first_byte: Histogram | None = None
+
+    def add_connections(self, sample: Sample) -> None:
+        """Count what only some samples have: redirects, connections, retries and the times of a connection."""
+        self.redirects += sample.redirects
+        self.connections += sample.connections
+        self.retries += sample.retries
+        for phase, ns in (("connect", sample.connect_ns), ("tls", sample.tls_ns), ("first_byte", sample.first_byte_ns)):
+            if ns is not None:
+                self._histogram(phase).record(ns)
+
+    def merge(self, other: Series) -> None:
+        """Add the samples of another series to this one."""
+        self.latency.merge(other.latency)
+        self.redirects += other.redirects
+        self.connections += other.connections
+        self.retries += other.retries
+        for field in _OPTIONAL:
+            histogram = getattr(other, field)
+            if histogram is not None:
+                self._histogram(field).merge(histogram)
+
+    def to_plain(self) -> dict[str, Any]:
+        """All of it as plain values."""
+        plain: dict[str, Any] = {field: getattr(self, field) for field in _COUNTS}
+        for field in ("latency", *_OPTIONAL):
+            histogram = getattr(self, field)
+            plain[field] = None if histogram is None else histogram.to_plain()
+        return plain
+
+    @classmethod
+    def from_plain(cls, plain: object, *, planned: bool) -> Series:
+        """Read what ``to_plain`` wrote; ``ValueError`` if it is anything else."""
+        fields = plain_dict(plain, "series", (*_COUNTS, "latency", *_OPTIONAL))
+        series = cls(planned=planned)
+        for field in _COUNTS:
+            setattr(series, field, plain_int(fields[field], f"series {field}"))
+        series.latency = Histogram.from_plain(fields["latency"])
+        for field in _OPTIONAL:
+            histogram = None if fields[field] is None else Histogram.from_plain(fields[field])
+            if histogram is not None and histogram.count > series.latency.count:
+                raise ValueError(f"series {field}: it has more values than there are samples")
+            setattr(series, field, histogram)
+        responses = None if series.response is None else series.response.count
+        if responses != (series.latency.count if planned else None):
+            raise ValueError("series response: a planned load, and no other, has one for each latency")
+        return series
+
+    def _histogram(self, field: str) -> Histogram:
+        histogram: Histogram | None = getattr(self, field)
+        if histogram is None:
+            histogram = Histogram()
+            setattr(self, field, histogram)
+        return histogram
+
+
+class Second:
+    """The requests that ended in one second of the load, those of the warm-up included."""
+
+    __slots__ = ("failed_requests", "latency", "requests")
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.failed_requests = 0
+        self.latency = Histogram()
+        """Of the successful ones."""
+
+    def merge(self, other: Second) -> None:
+        """Add the requests of the same second in another part of the load."""
+        self.requests += other.requests
+        self.failed_requests += other.failed_requests
+        self.latency.merge(other.latency)
+
+    def to_plain(self) -> dict[str, Any]:
+        """All of it as plain values."""
+        return {
+            "requests": self.requests,
+            "failed_requests": self.failed_requests,
+            "latency": self.latency.to_plain(),
+        }
+
+    @classmethod
+    def from_plain(cls, plain: object) -> Second:
+        """Read what ``to_plain`` wrote; ``ValueError`` if it is anything else."""
+        fields = plain_dict(plain, "second", ("requests", "failed_requests", "latency"))
+        second = cls()
+        second.requests = plain_int(fields["requests"], "second requests")
+        second.failed_requests = plain_int(fields["failed_requests"], "second failed_requests")
+        second.latency = Histogram.from_plain(fields["latency"])
+        if second.failed_requests + second.latency.count != second.requests:
+            raise ValueError("second: its requests are not the failed and the successful ones together")
+        return second

@@ -1,0 +1,194 @@
+"""One user's loop, by a clock that only waiting and bodies advance."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from pytest_ipload.load.failures import FailureLog
+from pytest_ipload.load.iterations import Budget, UserRun
+from pytest_ipload.load.profile import LoadProfile
+from pytest_ipload.load.schedule import user_slots
+from pytest_ipload.load.seat import Phase, Seat
+from pytest_ipload.load.user import Iteration, VirtualUser
+from pytest_ipload.stats.recorder import Recorder
+from pytest_ipload.stats.sample import FAILED, OK, REQUEST, Sample
+
+MS = 1_000_000
+
+
+class Stop(threading.Event):
+    """Waiting for it takes the clock's time, and no other."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self._run = run
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self._run.now += max(1, round(timeout * 1000 * MS))
+        return self.is_set()
+
+
+@dataclass
+class Run:
+    """A user's iterations, each of which takes ``takes_ms``; looking at the clock takes ``look_ns``."""
+
+    settings: dict[str, Any]
+    takes_ms: Callable[[int], int] = lambda number: 10
+    body: Callable[[Iteration], object] = lambda iteration: None
+    index: int = 0
+    begins_ms: int = 0
+    look_ns: int = 0
+    now: int = 0
+    """In nanoseconds; the load began at 0."""
+    samples: list[Sample] = field(default_factory=list)
+    failures: FailureLog = field(default_factory=FailureLog)
+
+    def __post_init__(self) -> None:
+        profile = LoadProfile(**self.settings)
+        self.stop = Stop(self)
+        self.budget = Budget(profile.total_iterations)
+        self.run = UserRun(profile, self.failures, self.budget, self.stop, self.clock, lambda *_: False)
+        user = VirtualUser(self.index, seed=0, source_addresses=(), record=self.samples.append)
+        self.seat = Seat(user_slots(profile)[self.index], user, Recorder(), phase=Phase.ITERATIONS)
+        self.now = self.begins_ms * MS
+        self.run.iterate(self.seat, self)
+
+    def clock(self) -> int:
+        self.now += self.look_ns
+        return self.now
+
+    def set_up(self) -> None: ...
+
+    def tear_down(self) -> None: ...
+
+    def iterate(self, iteration: Iteration) -> None:
+        self.now += self.takes_ms(iteration.number) * MS
+        if iteration.number > 1000:  # what should have ended it did not
+            self.stop.set()
+        self.body(iteration)
+
+    @property
+    def starts_ms(self) -> list[float]:
+        return [sample.started_ns / MS for sample in self.samples]
+
+    @property
+    def lateness_ms(self) -> list[float]:
+        return [sample.lateness_ns / MS for sample in self.samples]
+
+
+def test_without_pauses_the_end_of_an_iteration_is_the_start_of_the_next() -> None:
+    run = Run({"iterations": 50}, look_ns=7)
+    ends = [sample.started_ns + sample.latency_ns for sample in run.samples]
+    assert [sample.started_ns for sample in run.samples[1:]] == ends[:-1]
+    assert {sample.latency_ns for sample in run.samples} == {10 * MS + 7}
+
+
+def test_what_a_failure_costs_is_no_part_of_the_next_iteration() -> None:
+    def fail(iteration: Iteration) -> None:
+        if iteration.number == 1:
+            raise ValueError
+
+    run = Run({"iterations": 3}, body=fail, look_ns=7)
+    first, second, third = run.samples
+    assert second.started_ns == first.started_ns + first.latency_ns
+    assert third.started_ns == second.started_ns + second.latency_ns + 7  # it looked at the clock again
+    assert [sample.outcome for sample in run.samples] == [OK, FAILED, OK]
+
+
+@pytest.mark.parametrize(
+    ("settings", "iterations"),
+    [
+        ({}, 1),
+        ({"iterations": 3}, 3),
+        ({"total_iterations": 4}, 4),
+        ({"total_iterations": 4, "iterations": 2}, 2),
+        ({"total_iterations": 2, "duration": 1}, 2),
+        ({"duration": 0.1}, 10),
+        ({"duration": 0.101}, 11),  # the last one starts in time and is finished
+        ({"duration": 0.1, "iterations": 4}, 4),
+        ({"duration": 0.1, "think_time": (0.01, 0.01)}, 5),
+        ({"duration": 0.1, "pacing": (0.03, 0.03)}, 4),
+        ({"duration": 0.1, "pacing": (0.001, 0.001)}, 10),
+        ({"total_iterations": 3, "pacing": (0.03, 0.03)}, 3),
+        ({"iterations": 3, "think_time": (0.01, 0.01)}, 3),
+    ],
+)
+def test_iterations_end_with_the_first_of_their_number_the_shared_number_and_the_time(
+    settings: dict[str, Any], iterations: int
+) -> None:
+    run = Run(settings)
+    assert len(run.samples) == iterations
+    if settings.keys() & {"pacing", "think_time"} and "iterations" in settings:
+        assert run.now == run.samples[-1].started_ns + run.samples[-1].latency_ns  # nobody waits after the last one
+
+
+@dataclass
+class StoppedInTheThird(Run):
+    def iterate(self, iteration: Iteration) -> None:
+        super().iterate(iteration)
+        if iteration.number == 2:
+            self.stop.set()
+
+
+@pytest.mark.parametrize("pause", [{}, {"pacing": (0.02, 0.02)}, {"think_time": (0.02, 0.02)}])
+def test_after_the_load_was_stopped_no_iteration_starts(pause: dict[str, Any]) -> None:
+    assert len(StoppedInTheThird({"iterations": 9, **pause}).samples) == 3
+
+
+class TestFirst:
+    def test_it_starts_when_it_is_planned_and_is_not_late(self) -> None:
+        run = Run({"users": 4, "iterations": 3, "pacing": (1.0, 1.0)}, index=3)
+        assert run.starts_ms == [750, 1750, 2750]
+        assert run.lateness_ms == [0, 0, 0]
+
+    def test_without_pacing_it_waits_for_its_turn_too(self) -> None:
+        assert Run({"users": 4, "iterations": 2}, index=3).starts_ms == [1.5, 11.5]
+        assert Run({"users": 4, "iterations": 2, "think_time": (0.01, 0.01)}, index=3).starts_ms == [1.5, 21.5]
+
+    def test_a_user_who_comes_later_than_that_starts_at_once_and_is_not_late(self) -> None:
+        run = Run({"users": 4, "iterations": 2, "pacing": (1.0, 1.0)}, index=3, begins_ms=900)
+        assert (run.starts_ms, run.lateness_ms) == ([900, 1900], [0, 0])
+        assert Run({"users": 4, "iterations": 2}, index=3, begins_ms=900).starts_ms == [900, 910]
+
+    def test_one_that_is_planned_after_the_users_time_does_not_start(self) -> None:
+        settings = {"users": 4, "duration": 0.5, "pacing": (1.0, 1.0)}
+        assert [len(Run(settings, index=index).samples) for index in range(4)] == [1, 1, 0, 0]
+
+    def test_all_users_together_make_an_even_rate(self) -> None:
+        settings = {"users": 8, "iterations": 3, "pacing": (0.2, 0.2)}
+        starts = sorted(start for index in range(8) for start in Run(settings, index=index).starts_ms)
+        assert starts == pytest.approx([25 * number for number in range(24)])
+
+
+class TestLateness:
+    def test_it_is_counted_against_the_plan_and_caught_up(self) -> None:
+        run = Run({"iterations": 6, "pacing": (0.02, 0.02)}, takes_ms=lambda number: 50 if number == 0 else 10)
+        assert run.starts_ms == [0, 50, 60, 70, 80, 100]
+        assert run.lateness_ms == [0, 30, 20, 10, 0, 0]
+
+    def test_without_a_plan_nothing_is_late(self) -> None:
+        run = Run({"iterations": 3, "think_time": (0.02, 0.02)}, takes_ms=lambda number: 50)
+        assert (run.starts_ms, run.lateness_ms) == ([0, 70, 140], [0, 0, 0])
+
+
+def test_each_iteration_has_an_object_of_its_own() -> None:
+    seen: list[Iteration] = []
+    run = Run({"iterations": 3}, body=seen.append)
+    assert seen == [Iteration(number, run.seat.user) for number in range(3)]
+
+
+def test_a_failed_request_of_one_iteration_is_not_one_of_the_next() -> None:
+    def body(iteration: Iteration) -> None:
+        if iteration.number == 1:
+            iteration.user.record(Sample(REQUEST, "GET /", 0, 1, FAILED, 503))
+
+    run = Run({"iterations": 3}, body=body)
+    assert [sample.outcome for sample in run.samples if sample.kind != REQUEST] == [OK, FAILED, OK]
+    (group,) = run.failures.groups()
+    assert (group.iteration, group.count) == (1, 1)

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from pytest_ipload.stats.histogram import Histogram
+from pytest_ipload.stats.sample import FAULT, OK, REQUEST, Sample
+from pytest_ipload.stats.series import Second, Series, SeriesKey
+
+KEY = SeriesKey(REQUEST, "GET /", "127.0.0.2", 200, OK)
+
+
+def histogram(*ns: int) -> Histogram:
+    result = Histogram()
+    for each in ns:
+        result.record(each)
+    return result
+
+
+def series(*, planned: bool = True, latency_ns: int = 5_000_000) -> Series:
+    """Of one sample, with all that a sample can have."""
+    result = Series(planned=planned)
+    result.latency.record(latency_ns)
+    if result.response is not None:
+        result.response.record(latency_ns + 1_000_000)
+    result.add_connections(
+        Sample(
+            *(REQUEST, "GET /", 0, latency_ns),
+            redirects=1,
+            connections=2,
+            connect_ns=3_000,
+            tls_ns=4_000,
+            first_byte_ns=5_000,
+            retries=3,
+        )
+    )
+    return result
+
+
+@pytest.mark.parametrize("planned", [True, False])
+def test_the_plain_form_is_lossless(planned: bool) -> None:
+    plain = series(planned=planned).to_plain()
+    assert (plain["redirects"], plain["connections"], plain["retries"]) == (1, 2, 3)
+    assert Series.from_plain(plain, planned=planned).to_plain() == plain
+    assert SeriesKey.from_plain(list(KEY)) == KEY
+
+
+def test_merging_adds_everything_up() -> None:
+    whole = series()
+    whole.merge(series(latency_ns=7_000_000))
+    assert whole.latency == histogram(5_000_000, 7_000_000)
+    assert whole.response == histogram(6_000_000, 8_000_000)
+    assert (whole.redirects, whole.connections, whole.retries) == (2, 4, 6)
+    assert (whole.connect, whole.tls, whole.first_byte) == (
+        histogram(3_000, 3_000),
+        histogram(4_000, 4_000),
+        histogram(5_000, 5_000),
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "complaint"),
+    [
+        ("redirects", -1, "redirects"),
+        ("connections", "1", "connections"),
+        ("retries", None, "retries"),
+        ("latency", {}, "histogram"),
+        ("latency", None, "histogram"),
+        ("response", None, "response"),
+        ("response", Histogram().to_plain(), "response"),
+        ("connect", histogram(1, 2).to_plain(), "more values"),
+        ("tls", 5, "histogram"),
+        ("extra", 1, "expected a dict with the keys"),
+    ],
+)
+def test_a_wrong_series_is_refused(field: str, value: Any, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        Series.from_plain({**series().to_plain(), field: value}, planned=True)
+
+
+def test_a_planned_series_has_no_place_in_an_unplanned_load() -> None:
+    with pytest.raises(ValueError, match="response"):
+        Series.from_plain(series().to_plain(), planned=False)
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        ("kind", ("other", [], 5, None)),
+        ("name", (5, [], None)),
+        ("source_address", (5, [], True)),
+        ("status", ("200", [], None, True, -1)),
+        ("outcome", ("other", [], 5, None, FAULT)),
+    ],
+)
+def test_a_wrong_key_is_refused(field: str, wrong: Sequence[Any]) -> None:
+    for value in wrong:
+        with pytest.raises(ValueError, match="series key"):
+            SeriesKey.from_plain(list(KEY._replace(**{field: value})))
+
+
+@pytest.mark.parametrize("parts", [None, {}, [REQUEST, "a"], [*KEY, 1]])
+def test_what_is_no_key_is_refused(parts: Any) -> None:
+    with pytest.raises(ValueError, match="series key"):
+        SeriesKey.from_plain(parts)
+
+
+def second() -> Second:
+    result = Second()
+    result.requests, result.failed_requests = 3, 1
+    result.latency.merge(histogram(5, 6))
+    return result
+
+
+def test_a_second_of_two_parts() -> None:
+    whole = second()
+    whole.merge(second())
+    assert (whole.requests, whole.failed_requests, whole.latency) == (6, 2, histogram(5, 6, 5, 6))
+    assert Second.from_plain(whole.to_plain()).to_plain() == whole.to_plain()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "complaint"),
+    [
+        ("requests", 9, "second: its requests are not"),
+        ("failed_requests", -1, "failed_requests"),
+        ("latency", None, "histogram"),
+        ("extra", 1, "expected a dict with the keys"),
+    ],
+)
+def test_a_wrong_second_is_refused(field: str, value: Any, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        Second.from_plain({**second().to_plain(), field: value})
