@@ -19,10 +19,10 @@ from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.load.seat import IterationInterrupted
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.markers import MARKER, THRESHOLD_MARKER, is_load_test, marker_problem
-from pytest_ipload.options import PLANNED_THRESHOLD_KEYS, did_you_mean, marker_settings
+from pytest_ipload.options import PLANNED_METRICS, PLANNED_THRESHOLD_KEYS, did_you_mean, marker_settings
 from pytest_ipload.per_user import PerUser, UserFixtures, refuse_unusable
 from pytest_ipload.places import is_user_code, user_traceback
-from pytest_ipload.report.text import counted
+from pytest_ipload.report.text import counted, printable
 from pytest_ipload.runner import Load, base_url_fixture, profile_of, session_thresholds
 from pytest_ipload.state import SessionState, keep_result
 from pytest_ipload.units import format_count
@@ -93,8 +93,8 @@ def _severity(kwargs: Mapping[str, Any]) -> str:
 def check_measurable(judged: Iterable[JudgedThreshold], profile: LoadProfile) -> None:
     """Refuse thresholds on what this load does not measure. Raises SettingError."""
     for threshold in (each.threshold for each in judged):
-        if threshold.statistic == "dropped_iterations":
-            raise SettingError(f"threshold {threshold.text!r}: dropped_iterations is not supported yet")
+        if threshold.statistic in PLANNED_METRICS:
+            raise SettingError(f"threshold {threshold.text!r}: {threshold.statistic} is not supported yet")
         if threshold.statistic == "ip_pool_usage" and profile.pool is None:
             raise SettingError(f"threshold {threshold.text!r} needs an address pool; set pool or --ipload-pool")
 
@@ -270,7 +270,7 @@ class LoadTest:
 def _group_line(group: FailureGroup) -> str:
     source = f" from {group.source_address}" if group.source_address else ""
     place = f" at {group.location}" if group.location else ""
-    return (
+    return printable(
         f"  {format_count(group.count)} x {group.type}{place}: {group.message} "
         f"(first: user {group.user}, iteration {group.iteration}{source})"
     )

@@ -122,6 +122,7 @@ SETTINGS = (
 BY_KEY: Mapping[str, Setting] = {setting.key: setting for setting in SETTINGS}
 
 STRICT, SKIP, OFF = POOL_CHECKS = ("strict", "skip", "off")
+AUTO = "auto"
 
 PLANNED_MARKER_KEYS = frozenset(
     {"stages", "arrival_rate", "max_users", "max_rate", "arrivals", "suppress_health_check"}
@@ -130,13 +131,13 @@ PLANNED_METRICS = frozenset({"dropped_iterations"})
 PLANNED_THRESHOLD_KEYS = frozenset({"abort_on_fail", "delay", "window", "confidence"})
 PLANNED_OPTIONS: Mapping[str, str | int] = {  # the option, and its nargs as argparse has it
     "--ipload-stages": 1, "--ipload-arrival-rate": 1, "--ipload-max-rate": 1, "--ipload-strict": 0,
-    "--ipload-pin": 1, "--ipload-shards": 1, "--ipload-concurrent": 0,
-    "--ipload-segment": 1, "--ipload-start-at": 1, "--ipload-progress": 1, "--ipload-save": 1,
+    "--ipload-shards": 1, "--ipload-concurrent": 0, "--ipload-segment": 1, "--ipload-start-at": 1,
+    "--ipload-progress": 1, "--ipload-save": 1,
     "--ipload-autosave": 0, "--ipload-compare": "?", "--ipload-compare-fail": 1, "--ipload-rounds": 1,
     "--ipload-against": 1, "--ipload-html": 1, "--ipload-summary": 1, "--ipload-hlog": 1, "--ipload-jsonl": 1,
     "--ipload-openmetrics": 1,
 }  # fmt: skip  # a table reads better in rows
-PLANNED_INI = ("ipload_suppress_health_check", "ipload_strict", "ipload_pin")
+PLANNED_INI = ("ipload_suppress_health_check", "ipload_strict")
 
 
 class _NotYet(argparse.Action):
@@ -158,7 +159,7 @@ def add_options(parser: pytest.Parser) -> None:
             ini_type: Any = _WHOLE_OR_TEXT if setting.parse is as_count else "string"
             parser.addini(setting.dest, setting.help, type=ini_type, default=None)
     _add_lists(parser, group)
-    _add_switches(group)
+    _add_switches(parser, group)
     for flag, nargs in PLANNED_OPTIONS.items():
         extra: dict[str, Any] = {} if nargs == 1 else {"nargs": nargs}
         group.addoption(flag, dest="ipload_not_yet", action=_NotYet, help=argparse.SUPPRESS, **extra)
@@ -186,7 +187,7 @@ def _add_lists(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
     parser.addini("ipload_pools", "Named pools of source addresses, one per line: name = SPEC", type="linelist")
 
 
-def _add_switches(group: pytest.OptionGroup) -> None:
+def _add_switches(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
     """What is about the session and no setting of a load."""
     group.addoption(
         "--ipload-pool-check",
@@ -195,6 +196,9 @@ def _add_switches(group: pytest.OptionGroup) -> None:
         help="What to do with addresses that cannot be used: strict (an error), skip (do without them) or off "
         "(no check). Default: strict",
     )
+    pin = "The CPU on which a load keeps this process: auto, off or the CPU's number. Default: auto"
+    group.addoption("--ipload-pin", metavar="CPU", help=pin)
+    parser.addini("ipload_pin", pin, type=_WHOLE_OR_TEXT, default=None)
     group.addoption("--ipload-json", metavar="PATH", help="Write the results as JSON")
     switches = {
         "--ipload-disable": "Run load tests once, as functional tests: 1 user, 1 iteration, no thresholds",
@@ -228,6 +232,8 @@ class SessionSettings(NamedTuple):
     pool_check: str = STRICT
     named_pools: tuple[str, ...] = ()
     """The lines of the ini key, ``name = SPEC``."""
+    pin: int | str = AUTO
+    """The CPU for loads, ``auto`` or ``off``."""
 
     @property
     def need_preflight(self) -> bool:
@@ -261,7 +267,35 @@ def session_settings(config: pytest.Config) -> SessionSettings:
         disabled=bool(config.getoption("ipload_disable")),
         pool_check=config.getoption("ipload_pool_check") or STRICT,
         named_pools=tuple(_ini_value(config, "ipload_pools")),
+        pin=_given_pin(config),
     )
+
+
+def _given_pin(config: pytest.Config) -> int | str:
+    for value, place in (
+        (config.getoption("ipload_pin"), "--ipload-pin"),
+        (_ini_value(config, "ipload_pin"), "ini key ipload_pin"),
+    ):
+        if value is not None:
+            pin: int | str = _checked(_pin, value, place)
+            return pin
+    return AUTO
+
+
+def _pin(given: Any) -> int | str:
+    text = str(given).strip()  # ini tables of pytest's own have numbers
+    if text in (AUTO, OFF):
+        return text
+    from pytest_ipload.load.affinity import allowed_cpus
+
+    allowed = sorted(allowed_cpus())
+    if not allowed:
+        raise ValueError(f"{text!r}: this system keeps no process on one CPU; give 'auto' or 'off'")
+    cpu = next((cpu for cpu in allowed if str(cpu) == text), None)
+    if cpu is None:
+        known = ", ".join(map(str, allowed))
+        raise ValueError(f"{text!r} is no CPU that this process may use; give 'auto', 'off' or one of {known}")
+    return cpu
 
 
 def _ini_value(config: pytest.Config, key: str) -> Any:

@@ -80,7 +80,7 @@ class Load:
         self._leases = self._open_leases()
         self._started_at = datetime.now(timezone.utc)
         self._make_life = make_life
-        self.executor = Executor(profile, user_slots(profile), self)
+        self.executor = Executor(profile, user_slots(profile), self, cpu=state.cpu)
 
     def run(self) -> None:
         """Run the load; see ``Executor.run``."""
@@ -174,6 +174,7 @@ class Load:
             allowed_hosts=self._state.settings.allowed_hosts,
             record=user.record,
             tls=self._state.tls,
+            heads=self._state.heads,
             before_call=(lambda: self._leases.renew(user)) if self.profile.ip_binding == REQUEST else None,
         )
 
@@ -197,21 +198,30 @@ class Load:
 
     def _health(self, frame: Frame) -> GeneratorHealth:
         record, measured = self.executor.record, self.executor.measurements
-        notes = [*self._notes, *self._invalid_reasons(), *record.abandoned]
+        problems = [*self._notes, *self._invalid_reasons(), *record.abandoned]
         if measured.names_dropped:
-            notes.append(
+            problems.append(
                 f"too many request names: {measured.names_dropped} samples are counted as '(other names)'; give "
                 "requests whose path holds an id a name of their own, as in name='GET /items/ID'"
             )
         duration = frame.duration_s
         return GeneratorHealth(
-            healthy=not notes,
+            healthy=not problems,
             cpu_share=round(record.cpu_seconds / duration, 3) if duration > 0 else None,
             late_starts=record.late_starts,
             interrupted_iterations=record.interrupted,
             faults=dict(measured.faults),
-            notes=notes,
+            notes=[*problems, *self._remarks()],
+            pinned_cpu=record.pinned_cpu,
         )
+
+    def _remarks(self) -> list[str]:
+        """What is good to know and makes no measurement worse than it looks."""
+        problem, pin = self.executor.record.pin_problem, self._state.settings.pin
+        remarks = [] if problem is None else [problem]
+        if isinstance(pin, int) and problem is None and (workers := self._state.pools.slot[1]) > 1:
+            remarks.append(f"the loads of all {workers} workers run on CPU {pin}; with pin 'auto' each has its own")
+        return remarks
 
 
 class LoadRunner:

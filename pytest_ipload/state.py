@@ -11,6 +11,7 @@ from pytest_ipload.options import OFF, SKIP, SessionSettings
 
 if TYPE_CHECKING:
     from pytest_ipload.addresses.pool import IpPool
+    from pytest_ipload.transport.heads import ReplyHeads
     from pytest_ipload.transport.tls import TlsContexts
     from pytest_ipload.verdict.result import LoadResult
 
@@ -26,6 +27,7 @@ class SessionState:
         self.results: dict[tuple[str, str], Results] = {}
         """Results by test and by the xdist worker that ran it; a rerun replaces what came before."""
         self._tls: TlsContexts | None = None
+        self._heads: ReplyHeads | None = None
 
     @property
     def tls(self) -> TlsContexts:
@@ -36,6 +38,27 @@ class SessionState:
             self._tls = TlsContexts()
         return self._tls
 
+    @property
+    def cpu(self) -> int | None:
+        """The CPU that the loads of this process are kept on; None where they may use all that the process may use."""
+        pin = self.settings.pin
+        if pin == OFF or self.settings.disabled:
+            return None
+        if isinstance(pin, int):
+            return pin
+        from pytest_ipload.load.affinity import automatic_cpu
+
+        return automatic_cpu(self.pools.slot[0])
+
+    @property
+    def heads(self) -> ReplyHeads:
+        """Heads of replies, shared by all users of the session."""
+        if self._heads is None:
+            from pytest_ipload.transport.heads import ReplyHeads
+
+            self._heads = ReplyHeads()
+        return self._heads
+
     def all_results(self) -> Results:
         """All results, in the order in which they came."""
         return [result for results in self.results.values() for result in results]
@@ -45,10 +68,10 @@ class Pools:
     """The address pools of a session, each parsed and checked once."""
 
     def __init__(self, base: Path, settings: SessionSettings, slot: tuple[int, int]) -> None:
-        """``slot`` is (number, count) of this process among its neighbours: each takes its own share of a pool."""
         self._base = base
         self._settings = settings
-        self._slot = slot
+        self.slot = slot
+        """(number, count) of this process among its neighbours: each takes its own share of a pool."""
         self._named: dict[str, str] | None = None
         self._parsed: dict[str, IpPool] = {}
         self._usable: dict[str, IpPool] = {}
@@ -68,7 +91,7 @@ class Pools:
         pool = self._parsed.get(spec)
         if pool is None:
             pool = IpPool.parse(spec, base=self._base)
-            number, count = self._slot
+            number, count = self.slot
             if count > 1:
                 pool = pool.shard(number, count)
             self._parsed[spec] = pool

@@ -10,6 +10,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from pytest_ipload.load.affinity import allowed_cpus
+
 TESTS = """
     import pytest
 
@@ -118,6 +120,24 @@ class TestTerminal:
         result.assert_outcomes(passed=1)
         result.stdout.fnmatch_lines(["1 user, *1 iteration (1 failed)", "2 users, *2 iterations (2 failed)"])
         pytester.runpytest("-q").stdout.no_fnmatch_line("*load tests*")  # the test itself passed
+
+    @pytest.mark.skipif(len(allowed_cpus()) < 1, reason="this system keeps no process on one CPU")
+    def test_with_v_it_says_on_which_cpu_the_load_ran(self, pytester: pytest.Pytester) -> None:
+        pytester.makepyfile(TESTS)
+        line = f"generator: healthy, * of a processor core, pinned to CPU {max(allowed_cpus())}"
+        pytester.runpytest("-v", "-k", "passes").stdout.fnmatch_lines([line])
+        pytester.runpytest("-k", "passes").stdout.no_fnmatch_line("*pinned*")
+
+    def test_the_texts_of_exceptions_are_shown_and_not_obeyed(self, pytester: pytest.Pytester) -> None:
+        pytester.makepyfile("""
+            import pytest
+
+            @pytest.mark.ipload(users=2)
+            def test_it(ipload_user):
+                raise ValueError("\\x1b[31mred\\x07")
+        """)
+        result = pytester.runpytest("--tb=line")
+        assert r":5: \x1b[31mred\x07 (first: user " in result.stdout.str()
 
     def test_an_invalid_measurement_says_why(self, pytester: pytest.Pytester, demo_url: str) -> None:
         pytester.makepyfile(f"""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pytest_ipload.load.affinity import allowed_cpus
 from pytest_ipload.options import PLANNED_INI, PLANNED_MARKER_KEYS, PLANNED_OPTIONS, PLANNED_THRESHOLD_KEYS, SETTINGS
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the whole of 127.0.0.0/8 as its own")
@@ -348,6 +350,197 @@ def test_a_pytest_whose_tables_take_texts_only_says_so_and_names_the_key(pyteste
     refused(TestNativeToml.run(pytester, line), f"*config option '{line.split()[0]}' expects a *, got *")
 
 
+needs_two_cpus = pytest.mark.skipif(
+    len(allowed_cpus()) < 2, reason="with one CPU, or no choice among them, there is nothing to pin"
+)
+
+CPUS = """
+    import json, os, pathlib, pytest
+
+    def cpus(where):
+        with open(pathlib.Path(__file__).parent / f"{where}.jsonl", "a") as log:
+            log.write(json.dumps(sorted(os.sched_getaffinity(0))) + "\\n")
+
+    @pytest.fixture(scope="session", autouse=True)
+    def shared():
+        cpus("shared")
+        yield
+        cpus("shared")
+
+    @pytest.fixture
+    def visitor(ipload_user):
+        cpus("user")
+        yield
+        cpus("user")
+
+    @pytest.mark.ipload(users=2)
+    def test_load(visitor):
+        cpus("user")
+        BODY
+
+    def test_after():
+        cpus("shared")
+"""
+
+
+def cpus_of(where: str) -> list[list[int]]:
+    """The CPUs that threads of the inner run might use."""
+    return [json.loads(line) for line in Path(f"{where}.jsonl").read_text().splitlines()]
+
+
+@needs_two_cpus
+class TestPin:
+    ALL = sorted(allowed_cpus())
+
+    @pytest.mark.parametrize(
+        ("options", "ini", "cpu"),
+        [
+            ((), "", ALL[-1:]),
+            (("--ipload-pin=auto",), "", ALL[-1:]),
+            (("--ipload-pin=FIRST",), "", ALL[:1]),
+            ((), "ipload_pin = FIRST", ALL[:1]),
+            (("--ipload-pin=auto",), "ipload_pin = FIRST", ALL[-1:]),
+            (("--ipload-pin=off",), "ipload_pin = auto", []),
+            ((), "ipload_pin = off", []),
+            (("--ipload-disable",), "", []),
+            (("--ipload-disable", "--ipload-pin=FIRST"), "", []),
+        ],
+    )
+    def test_the_load_runs_on_the_cpu_and_nothing_else_does(
+        self, pytester: pytest.Pytester, options: tuple[str, ...], ini: str, cpu: list[int]
+    ) -> None:
+        first = str(self.ALL[0])
+        pytester.makepyfile(CPUS.replace("BODY", "pass"))
+        pytester.makeini(f"[pytest]\n{ini.replace('FIRST', first)}\n")
+        pytester.runpytest("--ipload-json=out.json", *(option.replace("FIRST", first) for option in options))
+        generator = json.loads(Path("out.json").read_text())["tests"][0]["generator"]
+        assert ([generator["pinned_cpu"]] if "pinned_cpu" in generator else []) == cpu
+        assert generator["healthy"]
+        users = 1 if "--ipload-disable" in options else 2
+        assert cpus_of("user") == [cpu or self.ALL] * users * 3  # set-up, body, tear-down
+        assert cpus_of("shared") == [self.ALL] * 3
+        assert sorted(os.sched_getaffinity(0)) == self.ALL
+
+    @pytest.mark.parametrize("body", ["raise ValueError", "pytest.skip()", "pytest.exit('enough')"])
+    def test_all_cpus_are_back_however_the_load_ends(self, pytester: pytest.Pytester, body: str) -> None:
+        pytester.makepyfile(CPUS.replace("BODY", body))
+        pytester.runpytest()
+        assert self.ALL[-1:] in cpus_of("user")
+        assert cpus_of("shared")[-1] == self.ALL
+        assert sorted(os.sched_getaffinity(0)) == self.ALL
+
+    def test_all_cpus_are_back_when_a_set_up_fails(self, pytester: pytest.Pytester) -> None:
+        pytester.makepyfile(CPUS.replace('yield\n        cpus("user")', "raise ValueError"))
+        pytester.runpytest().assert_outcomes(errors=1, passed=1)
+        assert cpus_of("shared") == [self.ALL] * 3
+
+    def test_all_cpus_are_back_after_control_c(self, pytester: pytest.Pytester) -> None:
+        body = "import _thread, time; _thread.interrupt_main(); time.sleep(0.1)"
+        pytester.makepyfile(CPUS.replace("BODY", body))
+        result = pytester.runpytest_subprocess("--ipload-duration=30s", timeout=60)
+        assert result.ret == pytest.ExitCode.INTERRUPTED
+        assert cpus_of("user")[0] == self.ALL[-1:]
+        assert cpus_of("shared") == [self.ALL] * 2  # before and after; the next test did not run
+
+    def test_a_load_of_the_fixture_is_pinned_too(self, pytester: pytest.Pytester) -> None:
+        pytester.makepyfile("""
+            import os
+
+            def test_it(ipload):
+                before, seen = os.sched_getaffinity(0), []
+                result = ipload.run(lambda user: seen.append(os.sched_getaffinity(0)), users=2)
+                assert seen == [{result.generator.pinned_cpu}] * 2
+                assert os.sched_getaffinity(0) == before
+        """)
+        pytester.runpytest().assert_outcomes(passed=1)
+
+    def test_a_cpu_that_cannot_be_had_is_a_note_and_no_fault(
+        self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(thread: int, cpus: object) -> None:
+            raise PermissionError(1, "Operation not permitted")
+
+        monkeypatch.setattr(os, "sched_setaffinity", refuse)
+        result, test = run(pytester)
+        result.assert_outcomes(passed=1)
+        note = f"the load was not kept on CPU {self.ALL[-1]}: Operation not permitted"
+        assert (test["generator"]["healthy"], test["generator"]["notes"]) == (True, [note])
+        assert "pinned_cpu" not in test["generator"]
+        result.stdout.fnmatch_lines([f"generator: healthy; {note}, *"])
+
+    @pytest.mark.parametrize("given", ["100000", "-1", "x", "", "1.5", "0,1", "AUTO"])
+    def test_a_bad_value_is_refused_with_all_that_are_allowed(self, pytester: pytest.Pytester, given: str) -> None:
+        known = ", ".join(map(str, self.ALL))
+        why = f"{given!r} is no CPU that this process may use; give 'auto', 'off' or one of {known}"
+        result, _ = run(pytester, f"--ipload-pin={given}")
+        refused(result, f"ERROR: --ipload-pin: {why}")
+        result, _ = run(pytester, ini=f"ipload_pin = {given}")
+        refused(result, f"ERROR: ini key ipload_pin: {why}")
+
+    def test_a_cpu_that_exists_and_is_not_allowed_is_refused(self, pytester: pytest.Pytester) -> None:
+        pytester.makepyfile(TEST.format(markers=""))
+        code = f"import os, sys, pytest; os.sched_setaffinity(0, {{{self.ALL[0]}}}); sys.exit(pytest.main())"
+        result = pytester.run(sys.executable, "-c", code, f"--ipload-pin={self.ALL[1]}")
+        refused(result, f"ERROR: --ipload-pin: '{self.ALL[1]}' is no CPU * give 'auto', 'off' or one of {self.ALL[0]}")
+
+    @pytest.mark.skipif(pytest.version_tuple < (9, 2), reason="older ones refuse numbers for texts")
+    def test_in_a_toml_table_it_may_be_a_number(self, pytester: pytest.Pytester) -> None:
+        TestNativeToml.run(pytester, f"ipload_pin = {self.ALL[0]}").assert_outcomes(passed=1)
+        (test,) = json.loads(Path("out.json").read_text())["tests"]
+        assert test["generator"]["pinned_cpu"] == self.ALL[0]
+        refused(TestNativeToml.run(pytester, "ipload_pin = true"), "ERROR: *'ipload_pin' expects *")
+
+    def test_it_is_no_marker_key(self, pytester: pytest.Pytester) -> None:
+        result, _ = run(pytester, markers="@pytest.mark.ipload(pin='off')")
+        result.stdout.fnmatch_lines(["marker ipload: unknown key 'pin'*"])
+
+    @pytest.mark.usefixtures("xdist")
+    def test_xdist_workers_have_a_cpu_each(self, pytester: pytest.Pytester) -> None:
+        generators = self.two_workers(pytester)
+        assert {generator["pinned_cpu"] for generator in generators} == set(self.ALL[-2:])
+        assert [generator["notes"] for generator in generators] == [[], []]
+
+    @pytest.mark.usefixtures("xdist")
+    def test_xdist_workers_share_a_cpu_that_is_given_and_say_so(self, pytester: pytest.Pytester) -> None:
+        for generator in self.two_workers(pytester, f"--ipload-pin={self.ALL[0]}"):
+            assert (generator["pinned_cpu"], generator["healthy"]) == (self.ALL[0], True)
+            note = f"the loads of all 2 workers run on CPU {self.ALL[0]}; with pin 'auto' each has its own"
+            assert generator["notes"] == [note]
+
+    @staticmethod
+    def two_workers(pytester: pytest.Pytester, *options: str) -> list[dict[str, Any]]:
+        """The generators of two loads, which wait for each other so that each worker has one."""
+        pytester.makepyfile("""
+            import pathlib, time, pytest
+
+            @pytest.mark.parametrize("number", [0, 1])
+            def test_it(number, ipload_user):
+                here = pathlib.Path(__file__).parent
+                (here / f"{number}.there").touch()
+                deadline = time.monotonic() + 30
+                while not (here / f"{1 - number}.there").exists():
+                    assert time.monotonic() < deadline
+                    time.sleep(0.01)
+        """)
+        result = pytester.runpytest("--ipload-json=out.json", "-n2", *options)
+        result.assert_outcomes(passed=2)
+        return [test["generator"] for test in json.loads(Path("out.json").read_text())["tests"]]
+
+
+def test_where_the_system_keeps_no_process_on_a_cpu_there_is_auto_and_off_only(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.delattr(os, "sched_setaffinity", raising=False)
+    for options in ((), ("--ipload-pin=auto",), ("--ipload-pin=off",)):
+        result, test = run(pytester, *options)
+        result.assert_outcomes(passed=1)
+        assert test["generator"]["notes"] == []
+        assert "pinned_cpu" not in test["generator"]
+    result, _ = run(pytester, "--ipload-pin=0")
+    refused(result, "ERROR: --ipload-pin: '0': this system keeps no process on one CPU; give 'auto' or 'off'")
+
+
 class TestPlanned:
     @pytest.mark.parametrize(("flag", "nargs"), PLANNED_OPTIONS.items())
     def test_an_option_is_not_supported_yet(self, pytester: pytest.Pytester, flag: str, nargs: str | int) -> None:
@@ -503,8 +696,9 @@ class TestHelp:
         for setting in SETTINGS:
             assert (f"  {setting.flag}=" in text) == setting.option
             assert (f"  {setting.dest} (" in text) == setting.ini
-        for flag in ("threshold", "allow-host", "json", "pool-check", "disable", "only", "skip"):
+        for flag in ("threshold", "allow-host", "json", "pool-check", "pin", "disable", "only", "skip"):
             assert f"  --ipload-{flag}" in text
+        assert "  ipload_pin (" in text
         words = text.replace("=", " ").split()
         assert not set(words) & set(PLANNED_OPTIONS)
 

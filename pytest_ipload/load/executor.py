@@ -13,60 +13,35 @@ from __future__ import annotations
 import gc
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from contextlib import ExitStack
 
 from pytest_ipload.errors import GeneratorLimitError
+from pytest_ipload.load.affinity import pinned
+from pytest_ipload.load.crew import Crew
 from pytest_ipload.load.failures import FailureLog
 from pytest_ipload.load.iterations import Budget, UserRun
+from pytest_ipload.load.limits import users_stack
 from pytest_ipload.load.profile import LoadProfile
+from pytest_ipload.load.record import LoadRecord
 from pytest_ipload.load.schedule import UserSlot
 from pytest_ipload.load.seat import IterationInterrupted, Life, Phase, Seat
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Recorder
-from pytest_ipload.stats.sample import Sample
 
 _SECOND = 1_000_000_000
 _TICK = 1.0
 """Seconds between two foldings of the samples into histograms."""
+_LOOK = 0.05
+"""Seconds between two looks at the users' deadlines, at least: each look is at every user."""
 _HURRY = 0.3
 """Seconds that users get to leave by themselves when the load is broken off (Ctrl-C)."""
 _INTERRUPT_WAIT, _HURRIED_WAIT = 3.0, 0.5
 """Seconds that an interrupted user gets before it is given up; the second when the load is broken off."""
 _LATE_START = 0.05
 """A user that begins later than this many seconds after its planned start counts as a late start."""
-
-
-class Crew(Protocol):
-    """What the executor asks of those who started the load."""
-
-    def make_user(self, index: int, record: Callable[[Sample], None]) -> VirtualUser:
-        """A user, whose samples go to ``record``. Called in the executor's thread."""
-
-    def admit(self, user: VirtualUser, *, block: bool) -> bool:
-        """Give the user what it needs before its set-up: source addresses. Called in the user's thread.
-
-        Without ``block``, False means that the user has to wait; it is asked again, with ``block``, when the load
-        has begun. Raises what makes the user's set-up fail.
-        """
-
-    def make_life(self, user: VirtualUser) -> Life:
-        """What the user does. Called in the user's thread."""
-
-    def user_left(self, user: VirtualUser) -> None:
-        """Take back what ``admit`` gave. Called in the user's thread."""
-
-    def stopping(self) -> None:
-        """The load is over: who waits in ``admit`` has to come back, with an exception."""
-
-    def ends_load(self, error: BaseException, number: int, untried: bool) -> bool:
-        """Whether a body's exception is not a failed iteration but the end of the load (a skip, an exit).
-
-        It is then raised from ``Executor.run``. ``number`` is that of the user's iteration; ``untried`` says that no
-        iteration of the load has completed yet.
-        """
 
 
 class UserSetUpError(Exception):
@@ -79,26 +54,6 @@ class UserSetUpError(Exception):
         """How many users failed in their set-up until the load was stopped."""
 
 
-@dataclass
-class LoadRecord:
-    """What is known of a load besides its samples."""
-
-    users_started: int = 0
-    late_starts: int = 0
-    interrupted: int = 0
-    """Iterations that outlived the graceful stop."""
-    abandoned: list[str] = field(default_factory=list)
-    """One line for each user that could not be stopped."""
-    teardown_errors: list[tuple[VirtualUser, BaseException]] = field(default_factory=list)
-    shortage: str | None = None
-    """Why not all users could be started."""
-    origin_ns: int = 0
-    ended_ns: int = 0
-    cpu_seconds: float = 0.0
-    lifetimes: list[tuple[int, int]] = field(default_factory=list)
-    """When each user's iterations began and ended, in nanoseconds of the executor's clock."""
-
-
 class Executor:
     """Runs one process's users of a load."""
 
@@ -108,22 +63,33 @@ class Executor:
         slots: Sequence[UserSlot],
         crew: Crew,
         clock: Callable[[], int] = time.perf_counter_ns,
+        cpu: int | None = None,
     ) -> None:
+        """``cpu`` is where the load runs, from the users' set-up to the last one's tear-down; None is anywhere."""
         self._profile = profile
-        self._pending = sorted(slots, key=lambda slot: slot.start)
+        self._pending = deque(sorted(slots, key=lambda slot: slot.start))
         self._planned_users = len(slots)
         stops = [slot.stop for slot in slots]
         self._end = None if None in stops else max((stop for stop in stops if stop is not None), default=0.0)
         """When the last user's time is over; None where only iterations end the load."""
         self._crew = crew
         self._clock = clock
+        self._cpu = cpu
+        self._unpin = ExitStack()
         self._seats: list[Seat] = []
+        # Counted, not looked for: each of thousands of users would look at all the others. Guarded by ``_changed``.
+        self._settled = 0
+        """Seats that are in their set-up no more."""
+        self._over = 0
+        """Seats that nobody waits for any more."""
+        self._set_up_failed = False
         self._changed = threading.Condition()
         self._gate = threading.Event()
         self._stop = threading.Event()
         self._stopped_ns: int | None = None
         self._hurry = False
         self._last_tick = 0
+        self._next_look_ns = 0
         self.failures = FailureLog()
         self.record = LoadRecord()
         self.measurements = Measurements(origin_ns=0, judged_from_ns=0, planned=profile.planned)
@@ -139,6 +105,8 @@ class Executor:
         Raises UserSetUpError from the first user's exception, after all others were torn down; GeneratorLimitError
         when the system has no thread left.
         """
+        self.record.pin_problem = self._unpin.enter_context(pinned(self._cpu))
+        self.record.pinned_cpu = self._cpu if self.record.pin_problem is None else None
         self._start_due(0.0)
         if self.record.shortage is not None:
             self.close()
@@ -158,7 +126,7 @@ class Executor:
         cpu_started = time.process_time()
         try:
             self._open_gate()
-            while self._pending or not all(seat.is_over for seat in self._seats):
+            while self._pending or not self._is_empty():
                 self._turn()
         finally:
             self.close()
@@ -172,7 +140,8 @@ class Executor:
         """No iteration starts from now on; running ones may finish within the graceful stop."""
         if self._stopped_ns is None:
             self._stopped_ns = self._clock()
-        self._pending = []
+            self._next_look_ns = 0
+        self._pending.clear()
         self._stop.set()
         self._crew.stopping()
 
@@ -181,14 +150,18 @@ class Executor:
 
         Without ``hurry`` each user gets the graceful stop first.
         """
-        self.stop()
-        self._hurry = hurry
-        self._gate.set()
-        while not all(seat.is_over for seat in self._seats):
-            self._turn()
-        self._collect()
-        if not self.record.ended_ns:
-            self.record.ended_ns = self._clock()
+        try:
+            self.stop()
+            self._hurry = hurry
+            self._next_look_ns = 0
+            self._gate.set()
+            while not self._is_empty():
+                self._turn()
+            self._collect()
+            if not self.record.ended_ns:
+                self.record.ended_ns = self._clock()
+        finally:
+            self._unpin.close()
 
     # -- one turn of the loop -----------------------------------------------------------------------------------
 
@@ -204,10 +177,11 @@ class Executor:
     def _turn(self) -> None:
         """Start who is due, fold what was measured, interrupt who is overdue; then wait for the next thing."""
         now = self._clock()
-        if self._run_of_users.ended_by is not None:
+        if self._run_of_users.ended_by is not None and not self._hurry:
             self.stop()
             self._hurry = True  # nobody will judge what the others are doing
-        elif any(seat.setup_error for seat in self._seats):
+            self._next_look_ns = 0
+        elif self._set_up_failed:
             self.stop()
         elif self._end is not None and self._elapsed() >= self._end:
             self._crew.stopping()
@@ -216,30 +190,33 @@ class Executor:
         if now - self._last_tick >= _TICK * _SECOND and self.record.origin_ns:
             self._collect()
             self._last_tick = now
-        wake_ns = self._enforce_deadlines(now)
+        if now >= self._next_look_ns:
+            self._next_look_ns = max(self._enforce_deadlines(now), now + round(_LOOK * _SECOND))
+        wake_ns = self._next_look_ns
         if self._pending:
             wake_ns = min(wake_ns, self.record.origin_ns + round(self._pending[0].start * _SECOND))
         if self._end is not None and self._elapsed() < self._end:
             wake_ns = min(wake_ns, self.record.origin_ns + round(self._end * _SECOND))
         with self._changed:
-            # A user may have failed since the look at the top of this turn; nobody would wake us for it.
-            unnoticed = any(seat.setup_error for seat in self._seats) and not self._stop.is_set()
-            if not unnoticed and (self._pending or not all(seat.is_over for seat in self._seats)):
+            # What came up since the top of this turn has nobody who would wake us for it.
+            if not self._is_urgent() and (self._pending or not self._is_empty()):
                 self._changed.wait(max(0.0, min(_TICK, (wake_ns - self._clock()) / _SECOND)))
 
     def _start_due(self, elapsed: float) -> None:
         while self._pending and self._pending[0].start <= elapsed:
-            slot = self._pending.pop(0)
+            slot = self._pending.popleft()
             recorder = Recorder()
             seat = Seat(slot, self._crew.make_user(slot.index, recorder.record), recorder)
             self._seats.append(seat)  # first: an interrupt (Ctrl-C) in start() must not lose a user whose thread runs
             try:
-                seat.start(self._live)
+                with users_stack():
+                    seat.start(self._live)
             except RuntimeError as error:
                 self._seats.pop()
                 self.record.shortage = (
                     f"only {len(self._seats)} of {self._planned_users} users could be started: {error}; "
-                    "raise the limit of threads (ulimit -u, or the container's pids limit) or use fewer users"
+                    "raise the limit of threads (ulimit -u, or the container's pids limit) or of address space "
+                    "(ulimit -v), or use fewer users"
                 )
                 self.stop()
                 return
@@ -280,7 +257,11 @@ class Executor:
         return min(asked) + grace if asked else None
 
     def _abandon(self, seat: Seat) -> None:
-        seat.abandoned = True
+        with self._changed:
+            if seat.is_over:
+                return  # it left in the last moment
+            seat.abandoned = True
+            self._over += 1
         self.record.abandoned.append(
             f"user {seat.slot.index} ({seat.user.source_address or 'no lease'}) did not stop: its thread is still in "
             f"its {seat.phase.value}, at {seat.whereabouts()}"
@@ -289,13 +270,19 @@ class Executor:
     # -- set-up, samples ----------------------------------------------------------------------------------------
 
     def _is_set_up(self) -> bool:
-        return any(seat.setup_error for seat in self._seats) or all(
-            seat.phase is not Phase.SET_UP for seat in self._seats
-        )
+        return self._set_up_failed or self._settled == len(self._seats)
+
+    def _is_empty(self) -> bool:
+        return self._over == len(self._seats)
+
+    def _is_urgent(self) -> bool:
+        """Whether something happened for which the load has to be stopped, and was not yet."""
+        if self._run_of_users.ended_by is not None:
+            return not self._hurry
+        return self._set_up_failed and not self._stop.is_set()
 
     def _raise_setup_error(self) -> None:
-        failed = [seat for seat in self._seats if seat.setup_error is not None]
-        if failed:
+        if self._set_up_failed:
             self.close(hurry=False)
             failed = [seat for seat in self._seats if seat.setup_error is not None]
             # Those who were interrupted because another one failed come last and do not count.
@@ -331,7 +318,7 @@ class Executor:
                 self._set_phase(seat, Phase.READY)  # the others shall not wait for this one
                 self._gate.wait()
                 self._crew.admit(seat.user, block=True)
-                seat.phase = Phase.SET_UP
+                self._set_phase(seat, Phase.SET_UP)
             seat.life = self._crew.make_life(seat.user)
             seat.expose()
             seat.life.set_up()
@@ -354,8 +341,17 @@ class Executor:
         return (self._clock() - self.record.origin_ns) / _SECOND
 
     def _set_phase(self, seat: Seat, phase: Phase) -> None:
+        """Enter the set-up, or leave it."""
         with self._changed:
+            if (phase is Phase.SET_UP) != (seat.phase is Phase.SET_UP):
+                self._settled += -1 if phase is Phase.SET_UP else 1
             seat.phase = phase
+            self._set_up_failed = self._set_up_failed or seat.setup_error is not None
+            self._wake()
+
+    def _wake(self) -> None:
+        """Wake the executor's thread, if there is something for it to do: for thousands of users there rarely is."""
+        if self._is_urgent() or self._is_empty() or (self._is_set_up() and not self._gate.is_set()):
             self._changed.notify_all()
 
     def _tear_down_user(self, seat: Seat) -> None:
@@ -386,4 +382,5 @@ class Executor:
                 self.record.teardown_errors.append((seat.user, seat.teardown_error))
             self.record.ended_ns = max(self.record.ended_ns, ended)
             seat.leave(self._clock())
-            self._changed.notify_all()
+            self._over += not seat.abandoned
+            self._wake()

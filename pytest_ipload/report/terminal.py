@@ -48,7 +48,7 @@ def block(result: Result, verbosity: int = 0, width: int = 80) -> list[str]:
     lines += [_threshold_line(threshold) for threshold in result["thresholds"]]
     lines += _failure_lines(result, verbosity)
     lines += _source_table(result, verbosity, width)
-    ends = (_sources_line(result), _unused_line(result), _setup_line(result), _generator_line(result))
+    ends = (_sources_line(result), _unused_line(result), _setup_line(result), _generator_line(result, verbosity))
     return lines + [line for line in ends if line]
 
 
@@ -188,9 +188,11 @@ def _setup_line(result: Result) -> str:
     return f"set-up and tear-down of users: {counted(requests, 'request')}, {format_count(failed)} failed (not judged)"
 
 
-def _generator_line(result: Result) -> str:
+def _generator_line(result: Result, verbosity: int) -> str:
     generator = result["generator"]
-    notes = [printable(note) for note in generator["notes"] if note not in result["reason"]]
-    state = "healthy" if generator["healthy"] else "; ".join(notes) or "not healthy, see above"
+    states = ["healthy"] if generator["healthy"] else []
+    states += [printable(note) for note in generator["notes"] if note not in result["reason"]]
     cpu = f", {format_percent(generator['cpu_share'])} of a processor core" if "cpu_share" in generator else ""
-    return f"generator: {state}{cpu}"
+    if verbosity > 0 and "pinned_cpu" in generator:
+        cpu += f", pinned to CPU {generator['pinned_cpu']}"
+    return f"generator: {'; '.join(states) or 'not healthy, see above'}{cpu}"

@@ -12,14 +12,15 @@ import requests
 from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
 from requests.utils import prepend_scheme_if_needed, select_proxy
+from urllib3 import Retry
 from urllib3.exceptions import SSLError
 
-from pytest_ipload.transport.binding import Binding, Hop
+from pytest_ipload.transport.binding import Binding, HandOver, Hop
 from pytest_ipload.transport.connection import pool_classes
 from pytest_ipload.transport.response import LoadResponse
 from pytest_ipload.transport.tls import TlsContexts
 
-_POOLS = 1024
+POOLS = 1024
 """Pools of connections that are kept open, one for each pair of host and source address."""
 _TLS_FILES = ("ca_certs", "ca_cert_dir", "cert_file", "key_file")
 
@@ -36,7 +37,13 @@ class SourceAdapter(HTTPAdapter):
     def __init__(self, binding: Binding | None = None, tls: TlsContexts | None = None, **kwargs: Any) -> None:
         self.binding = binding or Binding()
         self.tls = tls or TlsContexts()
-        super().__init__(**{"pool_connections": _POOLS, **kwargs})
+        super().__init__(**{"pool_connections": POOLS, **kwargs})
+
+    @property
+    def retries_itself(self) -> bool:
+        """Whether urllib3 was told to repeat requests."""
+        retries = self.max_retries
+        return not isinstance(retries, Retry) or bool(retries.total or retries.read or retries.status_forcelist)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any) -> None:
         """As in requests, which also calls it when the adapter is unpickled."""
@@ -100,31 +107,47 @@ class SourceAdapter(HTTPAdapter):
         Raises what requests raises, TargetNotAllowed before anything is sent, and LoadEnded when the session was
         interrupted.
         """
-        self.binding.check(request.url)
-        if proxies and (proxy := select_proxy(request.url or "", proxies)):
-            self.binding.check(prepend_scheme_if_needed(proxy, "http"))  # it gets the load too
         thread = self.binding.thread
-        outer, hop = thread.hop, Hop()
+        handed_over = thread.hand_over
+        if handed_over is None:
+            self.binding.check(request.url)
+            if proxies and (proxy := select_proxy(request.url or "", proxies)):
+                self.binding.check(prepend_scheme_if_needed(proxy, "http"))  # it gets the load too
+        outer, hop = thread.hop, Hop() if handed_over is None else handed_over.hop
         thread.hop = hop
         if thread.hops is not None:
             thread.hops.append(hop)
-        hop.started_ns = perf_counter_ns()
         try:
-            response = self._exchange(request, stream, timeout, verify, cert, proxies)
-            if not stream:
-                response.read_body(timedelta(microseconds=(perf_counter_ns() - hop.started_ns) / 1000))
+            response = self._reply(handed_over, hop, request, stream, timeout, verify, cert, proxies)
         except requests.RequestException:
             self.binding.check_running()  # an interrupted connection fails in many ways
             raise
         finally:
-            hop.ended_ns = perf_counter_ns()
+            hop.ended_ns = hop.ended_ns or perf_counter_ns()
             thread.hop = outer
+            thread.drop_hand_over()
         if self.binding.ended:
             response.close()
             self.binding.check_running()  # the body may have been cut off unseen
         response.source_address = hop.source_address
         return response
 
+    def _reply(
+        self, handed_over: HandOver | None, hop: Hop, request: PreparedRequest, stream: bool, *settings: Any
+    ) -> LoadResponse:
+        """The reply, with its body unless ``stream`` is set: what the short way handed over, or from urllib3."""
+        if handed_over is not None and handed_over.response is not None:
+            response = cast(LoadResponse, handed_over.response)
+            response.request, response.url, response.connection = request, request.url or "", self
+            time_to_head = response.elapsed
+        else:
+            hop.started_ns = hop.started_ns or perf_counter_ns()
+            response = self._exchange(request, stream, *settings)
+            time_to_head = timedelta(microseconds=(perf_counter_ns() - hop.started_ns) / 1000)
+        if not stream:
+            response.read_body(time_to_head)
+        return response
+
     def _exchange(self, request: PreparedRequest, *settings: Any) -> LoadResponse:
         """One request and the head of its reply, with nothing between the clock's readings but this."""
-        return cast(LoadResponse, super().send(request, *settings))
+        return LoadResponse.of(super().send(request, *settings))

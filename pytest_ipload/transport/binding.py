@@ -8,9 +8,11 @@ import socket
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import requests
+from requests import Response
 
 from pytest_ipload.errors import IploadError, SettingError
 from pytest_ipload.transport.guard import AllowedHosts
@@ -34,6 +36,7 @@ class Hop:
         "fault",
         "fault_text",
         "first_byte_ns",
+        "retries",
         "source_address",
         "started_ns",
         "tls_ns",
@@ -53,6 +56,17 @@ class Hop:
         self.fault: str | None = None
         """The own side's fault that stopped the last attempt to connect, and what it says."""
         self.fault_text = ""
+        self.retries = 0
+        """How often the request was sent again, because a kept connection had gone stale."""
+
+
+@dataclass
+class HandOver:
+    """What the short way leaves to requests and urllib3: a whole reply, or a connection amid an exchange."""
+
+    hop: Hop
+    response: Response | None = None
+    conn: Any = None
 
 
 class ThreadState(threading.local):
@@ -60,6 +74,21 @@ class ThreadState(threading.local):
 
     hop: Hop | None = None
     hops: list[Hop] | None = None
+    hand_over: HandOver | None = None
+
+    def take_connection(self) -> Any:
+        """The connection that was handed over, once; None without one."""
+        if self.hand_over is None:
+            return None
+        conn, self.hand_over.conn = self.hand_over.conn, None
+        return conn
+
+    def drop_hand_over(self) -> None:
+        """Nobody goes on with what was handed over, if anything is left of it."""
+        conn = self.take_connection()
+        if conn is not None:
+            conn.close()
+        self.hand_over = None
 
 
 class Binding:
@@ -79,6 +108,8 @@ class Binding:
         self.thread = ThreadState()
         self.sources: Mapping[int, str] = {}
         """The addresses that new requests leave from, by address family."""
+        self.source_address: str | None = None
+        """The first of them."""
         self.freebind: frozenset[str] = frozenset()
         """Those of them that are bound with the free-bind option."""
         self._groups: dict[str, Mapping[int, str]] = {}
@@ -99,17 +130,13 @@ class Binding:
         self.sources = _by_family(addresses)
         pairs = zip(self.sources.values(), sources, strict=True)
         self.freebind |= {address for address, source in pairs if source.startswith(FREEBIND)}
+        self.source_address = next(iter(self.sources.values()), None)
         if self.source_address is not None:
             self._groups[self.source_address] = self.sources
 
     def group(self, first: str | None) -> Mapping[int, str]:
         """The addresses that go with a first one, by address family; none for None."""
         return {} if first is None else self._groups[first]
-
-    @property
-    def source_address(self) -> str | None:
-        """The first source address."""
-        return next(iter(self.sources.values()), None)
 
     def check(self, url: str | None) -> None:
         """Raise TargetNotAllowed or LoadEnded if no request may be sent there."""

@@ -32,7 +32,7 @@ class Expectation:
     def of(cls, expect: Expected) -> Expectation:
         """Read an ``expect`` keyword. None means any status below 400. Raises SettingError."""
         if expect is None:
-            return _USUAL
+            return USUAL
         items = expect if isinstance(expect, (list, tuple)) else (expect,)
         statuses: set[int] = set()
         exceptions: list[type[Exception]] = []
@@ -51,7 +51,7 @@ class Expectation:
 
 
 _ALLOWED = "a status as in 404, a class of statuses as in '4xx', an exception type, or a list of these"
-_USUAL = Expectation(frozenset(range(400)))
+USUAL = Expectation(frozenset(range(400)))
 _NOT_OPENED = Hop()
 
 
@@ -103,6 +103,7 @@ class Call:
             source_address=hops[-1].source_address if hops else None,
             redirects=self.redirects,
             connections=sum(hop.connections for hop in hops),
+            retries=sum(hop.retries for hop in hops),
             connect_ns=opened.connect_ns,
             tls_ns=opened.tls_ns,
             first_byte_ns=opened.first_byte_ns,

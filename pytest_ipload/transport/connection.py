@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import http.client
+import queue
 import socket
 import sys
+from collections import deque
 from collections.abc import Callable
 from time import perf_counter_ns
 from typing import Any, cast
@@ -17,6 +19,8 @@ from urllib3.exceptions import NewConnectionError
 
 from pytest_ipload.transport.binding import Binding, Hop, ThreadState
 from pytest_ipload.transport.dial import Dialer
+from pytest_ipload.transport.replay import ReplaySocket
+from pytest_ipload.transport.wire import Wire, open_wire
 
 
 class _TimedReply(http.client.HTTPResponse):
@@ -31,7 +35,7 @@ class _TimedReply(http.client.HTTPResponse):
         hop = self._thread.hop
         if hop is not None:
             hop.source_address = self._local_address
-            if hop.connections:
+            if hop.connections and hop.first_byte_ns is None:
                 cast(Any, self.fp).peek(1)  # the socket's buffered reader waits for bytes and leaves them there
                 hop.first_byte_ns = perf_counter_ns() - hop.started_ns
         super().begin()
@@ -46,6 +50,11 @@ class SourceHTTPConnection(HTTPConnection):
         self.sources = binding.group(self.source_address and self.source_address[0])
         """The addresses to leave from: urllib3 keeps a pool of connections for each first one."""
         self.connected_ns = 0
+        self.local_address: str | None = None
+        self.wire: Wire | None = None
+        """The open socket as the short way uses it."""
+        self.refusal: Exception | None = None
+        """What ``connect`` raises, because a connection was tried for this request already."""
 
     # Private in urllib3, and the only place where bind() and connect() can be told apart: the same errno from both
     # means different things. Public ways (source_address, socket_options) pass through one call that hides this.
@@ -65,13 +74,64 @@ class SourceHTTPConnection(HTTPConnection):
             hop.fault_text = str(error).removeprefix(f"{self}: ")
             raise
         self.connected_ns = perf_counter_ns()
-        hop.source_address = sock.getsockname()[0]
+        self.local_address = hop.source_address = sock.getsockname()[0]
         # http.client makes its replies with this, for keep-alive connections also those of later requests.
         self.response_class = cast(Any, functools.partial(_TimedReply, self.binding.thread, hop.source_address))
         hop.connections += 1
         hop.connect_ns, hop.tls_ns, hop.first_byte_ns = self.connected_ns - started, None, None
         sys.audit("http.client.connect", self, self.host, self.port)  # as urllib3 does
         return sock
+
+    def open_wire(self, timeout: float | None) -> Wire:
+        """Connect, for the short way; ``timeout`` is in seconds. Raises what ``connect`` raises."""
+        self.timeout = timeout
+        self.connect()
+        self.wire = open_wire(self.sock)
+        return self.wire
+
+    def fit_wire(self) -> Wire | None:
+        """The wire, if the connection is open and the server has not closed it; else it is closed, and None."""
+        if not self.is_connected:
+            self.close()
+        elif self.wire is None:  # it was opened by http.client
+            self.wire = open_wire(self.sock)
+        return self.wire
+
+    def replay(self, sock: ReplaySocket) -> None:
+        """Let http.client, which has to go on with an exchange, begin it anew on this socket."""
+        sock.real = self.sock
+        self.sock = cast(Any, sock)
+
+    def connect(self) -> None:
+        """As in urllib3, or raises ``refusal``."""
+        if self.refusal is not None:
+            refusal, self.refusal = self.refusal, None
+            raise refusal
+        super().connect()
+
+    @property
+    def is_connected(self) -> bool:
+        """As in urllib3, where data that waits to be read means that the connection was dropped."""
+        return isinstance(self.sock, ReplaySocket) or super().is_connected
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        """As in urllib3."""
+        if self.wire is not None:
+            self.wire.relax()
+        super().request(*args, **kwargs)
+
+    def getresponse(self) -> Any:
+        """As in urllib3."""
+        try:
+            return super().getresponse()
+        finally:
+            if isinstance(self.sock, ReplaySocket):
+                self.sock = self.sock.real
+
+    def close(self) -> None:
+        """As in urllib3."""
+        self.wire = None
+        super().close()
 
 
 class SourceHTTPSConnection(SourceHTTPConnection, HTTPSConnection):
@@ -105,13 +165,75 @@ class SourceHTTPSConnection(SourceHTTPConnection, HTTPSConnection):
             self.binding.watch(sock)
 
 
-class SourceHTTPConnectionPool(HTTPConnectionPool):
+class IdleConnections:
+    """The idle connections of a pool, last in first out: a ``queue.LifoQueue`` for urllib3, but without its lock."""
+
+    def __init__(self, maxsize: int = 0) -> None:
+        self._maxsize = maxsize
+        self._connections: deque[SourceHTTPConnection | None] = deque()
+        self.take = self._connections.pop
+        """The last one; None for one that is to be made. Raises IndexError when all that may be kept are in use."""
+        self.give = self._connections.append
+        """Give back what was taken."""
+
+    def get(self, block: bool = True, timeout: float | None = None) -> SourceHTTPConnection | None:
+        """As in ``queue``, for pools that do not block."""
+        try:
+            return self._connections.pop()
+        except IndexError:
+            raise queue.Empty from None
+
+    def put(self, conn: SourceHTTPConnection | None, block: bool = True, timeout: float | None = None) -> None:
+        """As in ``queue``, for pools that do not block."""
+        if len(self._connections) >= self._maxsize:
+            raise queue.Full
+        self._connections.append(conn)
+
+    def qsize(self) -> int:
+        """As in ``queue``."""
+        return len(self._connections)
+
+
+class Pool(HTTPConnectionPool):
+    """What both pools have: connections with a ``binding``, kept in an ``IdleConnections``."""
+
+    def __init__(self, *args: Any, binding: Binding, **kwargs: Any) -> None:
+        if not kwargs.get("block"):  # a pool that blocks needs a queue that does
+            # urllib3 makes the queue with this while it starts; only the class attribute is documented.
+            self.QueueCls = cast(Any, IdleConnections)
+        self._thread = binding.thread
+        super().__init__(*args, binding=binding, **kwargs)
+
+    # Private in urllib3. Not done by the queue, which urllib3 also empties when a pool is dropped.
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        """As in urllib3; but what the short way of this thread handed over comes before all others."""
+        conn = self._thread.take_connection()
+        return super()._get_conn(timeout) if conn is None else conn
+
+    def new_connection(self) -> SourceHTTPConnection:
+        """A connection that is not open yet."""
+        # Private in urllib3, and the only way to get one with all that the pool knows: TLS settings, source, options.
+        return cast(SourceHTTPConnection, self._new_conn())
+
+    def open(self, conn: SourceHTTPConnection, timeout: float | None) -> Wire:
+        """Open a new connection for the short way; ``timeout`` is in seconds. Raises what urllib3 raises."""
+        wire = conn.open_wire(timeout)
+        # Private in urllib3; it warns where a certificate was not verified.
+        self._validate_conn(conn)
+        return wire
+
+    def give(self, conn: SourceHTTPConnection) -> None:
+        """Take a connection back."""
+        self._put_conn(conn)  # private in urllib3: it knows what to do when the pool is full, or closed meanwhile
+
+
+class SourceHTTPConnectionPool(Pool):
     """A pool of ``SourceHTTPConnection``; it hands ``binding`` on to them."""
 
     ConnectionCls = SourceHTTPConnection
 
 
-class SourceHTTPSConnectionPool(HTTPSConnectionPool):
+class SourceHTTPSConnectionPool(Pool, HTTPSConnectionPool):
     """A pool of ``SourceHTTPSConnection``."""
 
     ConnectionCls = SourceHTTPSConnection

@@ -2,20 +2,78 @@
 
 from __future__ import annotations
 
+import contextlib
+import zlib
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
-from requests import Response
+from requests import PreparedRequest, Response
+from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
+
+from pytest_ipload.transport.binding import Hop
+from pytest_ipload.transport.heads import Head
+from pytest_ipload.transport.replay import replayed_response
+from pytest_ipload.transport.templates import NO_BODY, Body
+
+if TYPE_CHECKING:
+    from pytest_ipload.transport.short_way import Outgoing
+
+_Value = TypeVar("_Value")
+
+
+class _Lazy(Generic[_Value]):
+    """An attribute that is made when it is first read, and is an ordinary one from then on.
+
+    It is ``functools.cached_property`` without the lock that this has before Python 3.12: one for all instances.
+    """
+
+    def __init__(self, make: Callable[[Any], _Value]) -> None:
+        self._make = make
+        self.__doc__ = make.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> _Lazy[_Value]: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> _Value: ...
+    def __get__(self, instance: object | None, owner: type) -> _Lazy[_Value] | _Value:
+        if instance is None:
+            return self
+        value = self._make(instance)
+        vars(instance)[self._name] = value
+        return value
 
 
 class LoadResponse(Response):
-    """A ``requests.Response`` that knows from which address its request left."""
+    """A ``requests.Response`` that knows from which address its request left.
+
+    One from the short way holds the bytes that came, and makes its attributes when they are read.
+    """
 
     __attrs__: ClassVar[list[str]] = [*Response.__attrs__, "source_address"]  # type: ignore[misc]  # what pickle keeps
 
-    # Defaults of the class, because a plain Response becomes a LoadResponse without passing __init__.
+    # Defaults of the class, because a response is also made without passing __init__.
     source_address: str | None = None
     """The local address of the connection, as the system reports it; None when unknown."""
+    hop: Hop | None = None
+    """Of the short way: what was measured besides the latency, where a connection was opened."""
+    started_ns = latency_ns = 0
+    """Of the short way: when the request was sent (``perf_counter_ns``), and the time to the last byte."""
+    head_ns: int | None = None
+    """The time to the end of the head, if the body came later."""
+    head: Head
+    received: bytes
+    """The whole reply as it came."""
+    outgoing: Outgoing
+    body_sent: Body | None
+    """What the request was made from, on the short way."""
+    cookies_then: RequestsCookieJar | None = None
+    """Of the short way: the reply's cookies, if they depend on the time at which it came. Shared: a copy is shown."""
+    _content_consumed = True
+    _next: PreparedRequest | None = None
     _body_error: Exception | None = None
     _time_to_head: timedelta | None = None
 
@@ -28,10 +86,84 @@ class LoadResponse(Response):
             vars(response).setdefault("source_address", None)
         return response  # type: ignore[return-value]  # a foreign subclass has what a caller needs
 
+    @_Lazy
+    def headers(self) -> Any:
+        """As in requests."""
+        return self.head.headers()
+
+    @_Lazy
+    def encoding(self) -> str | None:
+        """As in requests."""
+        return self.head.encoding()
+
+    @_Lazy
+    def reason(self) -> str:
+        """As in requests."""
+        return self.head.reason
+
+    @_Lazy
+    def history(self) -> list[Response]:
+        """As in requests."""
+        return []
+
+    @_Lazy
+    def request(self) -> PreparedRequest:
+        """As in requests."""
+        return self.outgoing.request(self.body_sent or NO_BODY)
+
+    @_Lazy
+    def url(self) -> str:
+        """As in requests."""
+        return self.outgoing.target.url
+
+    @_Lazy
+    def connection(self) -> Any:
+        """As in requests."""
+        return self.outgoing.adapter
+
+    @_Lazy
+    def cookies(self) -> RequestsCookieJar:
+        """As in requests."""
+        if self.cookies_then is not None:
+            return self.cookies_then.copy()
+        jar = RequestsCookieJar()
+        if self.head.set_cookies:
+            extract_cookies_to_jar(jar, self.request, self.raw)
+        return jar
+
+    @_Lazy
+    def raw(self) -> Any:
+        """As in requests: what was read already is not in it any more."""
+        raw = self._fresh_raw()
+        for _ in raw.stream(65536, decode_content=False):
+            pass
+        return raw
+
+    def _fresh_raw(self) -> Any:
+        request = self.request
+        return replayed_response(self.received, request.method or "", request.path_url)
+
+    def decode(self) -> bool:
+        """Undo gzip, the usual coding of a content, now. False: urllib3 will do it when the content is read."""
+        if self.head.content_encoding in ("gzip", "x-gzip"):
+            inflater = zlib.decompressobj(16 + zlib.MAX_WBITS)
+            with contextlib.suppress(zlib.error):
+                content = inflater.decompress(self._content)
+                if inflater.eof and not inflater.unused_data:  # one whole member, as nearly always
+                    self._content = content
+                    return True
+        vars(self)["raw"] = self._fresh_raw()
+        self._content: Any = False
+        self._content_consumed = False
+        return False
+
     @property
     def elapsed(self) -> timedelta:
         """From sending the request until its head was read, as requests documents it."""
-        value: timedelta = vars(self)["elapsed"]
+        value: timedelta | None = vars(self).get("elapsed")
+        if value is None:
+            nanoseconds = self.latency_ns if self.head_ns is None else min(self.head_ns, self.latency_ns)
+            value = vars(self)["elapsed"] = timedelta(microseconds=nanoseconds / 1000)
         return value
 
     @elapsed.setter

@@ -7,20 +7,24 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 from urllib.parse import urlsplit
 
 import requests
 from requests import PreparedRequest, Request, Response
+from requests.adapters import HTTPAdapter
 from requests.exceptions import MissingSchema
 
 from pytest_ipload.errors import SettingError
-from pytest_ipload.stats.sample import Sample
+from pytest_ipload.stats.sample import OK, REQUEST, Sample, timed_sample
 from pytest_ipload.transport.adapter import SourceAdapter
 from pytest_ipload.transport.binding import Binding
-from pytest_ipload.transport.call import Call, Expectation, Expected
+from pytest_ipload.transport.call import USUAL, Call, Expectation, Expected
+from pytest_ipload.transport.cookies import SessionCookies
 from pytest_ipload.transport.guard import AllowedHosts
+from pytest_ipload.transport.heads import ReplyHeads
 from pytest_ipload.transport.response import LoadResponse
+from pytest_ipload.transport.short_way import Details, SessionHeaders, ShortWay, hop_of
 from pytest_ipload.transport.sockets import connect_stream, open_datagram
 from pytest_ipload.transport.tls import TlsContexts
 
@@ -35,6 +39,7 @@ class _Default:
 
 
 _DEFAULT = _Default()
+_ADAPTER_SEND, _SEND, _GET_ADAPTER = HTTPAdapter.send, requests.Session.send, requests.Session.get_adapter
 
 
 class _Current(threading.local):
@@ -57,10 +62,13 @@ class LoadSession(requests.Session):
     ``record``
         is called with one ``Sample`` for each call, in the thread of the call. Redirects and authentication belong
         to the call; a call that a hook makes is one of its own. None: nothing is recorded.
-    ``tls``
-        a cache of TLS contexts to share with other sessions.
+    ``tls``, ``heads``
+        caches of TLS contexts and of heads of replies, to share with other sessions.
     ``before_call``
         is called at the start of each call, in its thread; it may ``rebind`` the session.
+    ``fast``
+        whether plain calls may take the short way, which gives the same replies for less CPU time. False: every call
+        takes the way of requests and urllib3.
 
     Settings of the environment (proxies, CA bundles, .netrc) are not read: ``trust_env`` is False. A pickled copy
     records nothing. Raises SettingError.
@@ -71,6 +79,7 @@ class LoadSession(requests.Session):
         "base_url",
         "timeout",
         "binding",
+        "fast",
     ]
 
     def __init__(
@@ -82,9 +91,13 @@ class LoadSession(requests.Session):
         record: Callable[[Sample], None] | None = None,
         *,
         tls: TlsContexts | None = None,
+        heads: ReplyHeads | None = None,
         before_call: Callable[[], object] | None = None,
+        fast: bool = True,
     ) -> None:
         super().__init__()
+        self.fast = fast
+        self.heads = ReplyHeads() if heads is None else heads
         self.trust_env = False
         if base_url is not None and not (_ABSOLUTE.match(base_url) and urlsplit(base_url).netloc):
             raise SettingError(f"base URL {base_url!r} is not complete; write it as in 'http://localhost:8000'")
@@ -102,7 +115,26 @@ class LoadSession(requests.Session):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self.record = self.before_call = None
+        self.heads = ReplyHeads()
         self._current = _Current()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "headers":
+            SessionHeaders.adopt(value)
+        elif name == "cookies":
+            SessionCookies.adopt(value)
+        super().__setattr__(name, value)
+        super().__setattr__("_short_way", None)  # what it knows of the session may be true no more
+
+    def mount(self, prefix: Any, adapter: Any) -> None:
+        """As in requests."""
+        super().mount(prefix, adapter)
+        self._short_way = None
+
+    def close(self) -> None:
+        """As in requests: close all connections that are idle. The session can be used again."""
+        super().close()
+        self._short_way = None
 
     @property
     def source_address(self) -> str | None:
@@ -142,10 +174,11 @@ class LoadSession(requests.Session):
     def prepare_request(self, request: Request) -> PreparedRequest:
         """As in requests, with relative URLs resolved. Raises MissingSchema for one without a base URL."""
         absolute = copy.copy(request)
-        absolute.url = self._absolute(request.url)
+        absolute.url = self.absolute_url(request.url)
         return super().prepare_request(absolute)
 
-    def _absolute(self, url: Any) -> str:
+    def absolute_url(self, url: Any) -> str:
+        """The URL, resolved against the base URL if it is relative. Raises MissingSchema if there is none."""
         text = (url.decode() if isinstance(url, bytes) else str(url)).lstrip()
         if _ABSOLUTE.match(text):
             return text
@@ -186,15 +219,51 @@ class LoadSession(requests.Session):
         a status, a class of statuses such as ``"4xx"``, an exception type, or a list of these; the default is any
         status below 400. A reply that is not expected makes a failed sample, but raises nothing.
         """
-        call = Call(name, Expectation.of(expect))
+        expectation = USUAL if expect is None else Expectation.of(expect)
         if timeout is _DEFAULT:
             timeout = self.timeout
+        if self.before_call is not None:
+            self.before_call()
+        short_way = self._short_way or self._open_short_way()
+        if (
+            short_way.is_open
+            and (files is cookies is hooks is verify is cert is None)
+            and not (proxies or stream)
+            # Libraries that stand in for servers put themselves into requests at these places.
+            and HTTPAdapter.send is _ADAPTER_SEND
+            and requests.Session.send is _SEND
+            and requests.Session.get_adapter is _GET_ADAPTER
+        ):
+            details = None
+            if not (params is data is headers is auth is json is None):
+                details = Details(params, data, headers, auth, json)
+            reply = short_way.call(self, method, url, timeout, details)
+            if reply is not None:
+                if self.record is not None:
+                    self.record(_sample(reply, name, expectation))
+                return reply
         # fmt: off
         return self._run(  # all by their places, which requests documents
-            call, super().request, method, url, params, data, headers, cookies, files, auth, timeout, allow_redirects,
-            proxies, hooks, stream, verify, cert, json,
+            Call(name, expectation), super().request, method, url, params, data, headers, cookies, files, auth, timeout,
+            allow_redirects, proxies, hooks, stream, verify, cert, json,
         )
         # fmt: on
+
+    def _open_short_way(self) -> ShortWay:
+        short_way = ShortWay(self)
+        short_way.is_open = short_way.is_open and self.fast and self._has_own_methods()
+        super().__setattr__("_short_way", short_way)
+        return short_way
+
+    def _has_own_methods(self) -> bool:
+        """Whether neither a subclass nor a patch replaces what the short way goes round."""
+        own = vars(self)
+        return all(
+            name not in own
+            and getattr(kind, name) is method
+            and (kind is not LoadSession or getattr(type(self), name) is method)
+            for (kind, name), method in _GONE_ROUND.items()
+        )
 
     def send(
         self, request: PreparedRequest, *, name: str | None = None, expect: Expected = None, **kwargs: Any
@@ -206,6 +275,8 @@ class LoadSession(requests.Session):
             call.begin(request)
             return self._transmit(request, **kwargs)
         call = Call(name, Expectation.of(expect))
+        if self.before_call is not None:
+            self.before_call()
         call.begin(request)
         return self._run(call, self._transmit, request, **kwargs)
 
@@ -219,8 +290,6 @@ class LoadSession(requests.Session):
 
     def _run(self, call: Call, function: Callable[..., Response], *args: Any, **kwargs: Any) -> LoadResponse:
         """Run one call in this thread, and record it."""
-        if self.before_call is not None:
-            self.before_call()
         current, thread, record = self._current, self.binding.thread, self.record
         outer_call, outer_hops = current.call, thread.hops
         current.call, thread.hops = call, call.hops
@@ -232,6 +301,7 @@ class LoadSession(requests.Session):
             raise
         finally:
             current.call, thread.hops = outer_call, outer_hops
+            thread.drop_hand_over()
         if record is not None and (sample := call.sample(response)) is not None:
             record(sample)
         return LoadResponse.of(response)
@@ -265,14 +335,14 @@ class LoadSession(requests.Session):
         self, url: str | bytes, params: Any = None, *, name: str | None = None, expect: Expected = None, **kwargs: Any
     ) -> LoadResponse:
         """GET; see ``request``."""
-        kwargs.setdefault("allow_redirects", True)
-        return self.request("GET", url, params=params, name=name, expect=expect, **kwargs)
+        if not kwargs:  # to hand on none costs as much as to hand on some
+            return self.request("GET", url, params, name=name, expect=expect)
+        return self.request("GET", url, params, name=name, expect=expect, **kwargs)
 
     def options(
         self, url: str | bytes, *, name: str | None = None, expect: Expected = None, **kwargs: Any
     ) -> LoadResponse:
         """OPTIONS; see ``request``."""
-        kwargs.setdefault("allow_redirects", True)
         return self.request("OPTIONS", url, name=name, expect=expect, **kwargs)
 
     def head(
@@ -312,6 +382,25 @@ class LoadSession(requests.Session):
     ) -> LoadResponse:
         """DELETE; see ``request``."""
         return self.request("DELETE", url, name=name, expect=expect, **kwargs)
+
+
+def _sample(reply: LoadResponse, name: str | None, expectation: Expectation) -> Sample:
+    """The sample of a reply of the short way."""
+    label, status = name or reply.outgoing.label, reply.status_code
+    if reply.hop is None and status in expectation.statuses:
+        return timed_sample(REQUEST, label, reply.started_ns, reply.latency_ns, OK, status, reply.source_address)
+    call = Call(label, expectation)
+    call.begin(reply.request)
+    call.hops.append(hop_of(reply))
+    return cast(Sample, call.sample(reply))  # a call with a hop has one
+
+
+_GONE_ROUND = {
+    (kind, name): getattr(kind, name)
+    for kind in (LoadSession, requests.Session)
+    for name in ("send", "prepare_request", "merge_environment_settings", "get_adapter")
+}
+"""Methods of a session that the short way does not call each time."""
 
 
 def _sequence(source_address: str | Sequence[str] | None) -> Sequence[str]:

@@ -43,6 +43,9 @@ class GeneratorHealth:
     faults: Mapping[str, int]
     """Faults of the generator's own side by name, such as ``ports-exhausted``; not counted as requests."""
     notes: Sequence[str]
+    """What was wrong, and what else there is to know."""
+    pinned_cpu: int | None = None
+    """The number of the CPU that the load was kept on; None where it was not."""
 
 
 @dataclass(frozen=True)

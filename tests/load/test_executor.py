@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -91,12 +95,19 @@ class ScriptedCrew:
         self.free.set()
 
 
-def make(script: Script, *, crew: ScriptedCrew | None = None, ends_load: Any = None, **settings: Any) -> Executor:
+def make(
+    script: Script,
+    *,
+    crew: ScriptedCrew | None = None,
+    ends_load: Any = None,
+    cpu: int | None = None,
+    **settings: Any,
+) -> Executor:
     profile = LoadProfile(**settings)
     crew = crew or ScriptedCrew(script)
     if ends_load is not None:
         crew.ends_load = ends_load
-    return Executor(profile, user_slots(profile), crew)
+    return Executor(profile, user_slots(profile), crew, cpu=cpu)
 
 
 def run(script: Script, **settings: Any) -> Executor:
@@ -408,6 +419,7 @@ class TestInterruption:
         assert thread is not None
         thread.join(10)
         assert script.count("tear_down") == 1
+        assert executor._is_empty()  # it counts once, though it left after it was given up
 
     def test_an_interruption_that_comes_after_the_body_is_taken_back(self) -> None:
         executor = run(Script(), users=1)
@@ -445,3 +457,231 @@ class TestShortage:
         executor = run(Script(), users=5, ramp_up=0.1, duration=60.0, think_time=(0.01, 0.01))
         assert executor.record.shortage is not None
         assert "only 3 of 5 users" in executor.record.shortage
+
+
+def calls_of(owner: object, name: str, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """The arguments of each call of one of the owner's methods, from now on."""
+    calls: list[tuple[Any, ...]] = []
+    method = getattr(owner, name)
+
+    def noted(*args: Any) -> Any:
+        calls.append(args)
+        return method(*args)
+
+    monkeypatch.setattr(owner, name, noted)
+    return calls
+
+
+class TestManyUsers:
+    """What the executor's thread does must not grow with the square of the users."""
+
+    def test_a_user_that_leaves_does_not_wake_the_executor_unless_it_is_the_last(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        executor = make(Script(), users=300, iterations=1)
+        executor.set_up()
+        calls = calls_of(executor._changed, "notify_all", monkeypatch)
+        executor.run()
+        assert len(calls) == 1
+
+    def test_deadlines_are_not_looked_at_for_each_user_that_starts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        executor = make(Script(), users=100, ramp_up=0.2, iterations=1)
+        looks = calls_of(executor, "_enforce_deadlines", monkeypatch)
+        executor.set_up()
+        executor.run()
+        seconds = (executor.record.ended_ns - executor.record.origin_ns) / 1e9
+        assert 0 < len(looks) <= seconds / 0.05 + 3  # three: the first, and those of the two ends
+
+
+needs_two_cpus = pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2,
+    reason="with one CPU, or no choice among them, there is nothing to pin",
+)
+
+
+@needs_two_cpus
+class TestPinned:
+    @pytest.fixture
+    def cpu(self) -> Iterator[int]:
+        before = os.sched_getaffinity(0)
+        yield min(before)
+        assert os.sched_getaffinity(0) == before
+
+    def test_the_whole_life_of_each_user_and_the_executor_run_on_the_cpu(self, cpu: int) -> None:
+        seen: dict[str, set[int]] = {}
+
+        def look(where: str) -> None:
+            seen.setdefault(where, set()).update(os.sched_getaffinity(0))
+
+        script = Script(
+            set_up=lambda user: look("set-up"),
+            body=lambda iteration: look("body"),
+            tear_down=lambda user: look("tear-down"),
+        )
+        executor = make(script, users=3, ramp_up=0.03, iterations=2, cpu=cpu)
+        executor.set_up()
+        look("executor")
+        executor.run()
+        assert seen == {where: {cpu} for where in ("set-up", "executor", "body", "tear-down")}
+        assert (executor.record.pinned_cpu, executor.record.pin_problem) == (cpu, None)
+
+    def test_without_a_cpu_nothing_changes(self, cpu: int) -> None:
+        seen: list[set[int]] = []
+        executor = run(Script(body=lambda iteration: seen.append(os.sched_getaffinity(0))))
+        assert seen == [os.sched_getaffinity(0)]
+        assert executor.record.pinned_cpu is None
+
+    def test_after_an_error_in_the_set_up_all_cpus_are_back(self, cpu: int) -> None:
+        def fail(user: VirtualUser) -> None:
+            raise ValueError("no account")
+
+        with pytest.raises(UserSetUpError):
+            make(Script(set_up=fail), users=2, cpu=cpu).set_up()
+
+    def test_after_an_interruption_all_cpus_are_back(self, cpu: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        executor = make(Script(), users=2, iterations=1, cpu=cpu)
+        executor.set_up()
+        monkeypatch.setattr(executor, "_turn", self._interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            executor.run()
+        monkeypatch.undo()
+        executor.close()
+
+    @staticmethod
+    def _interrupt() -> None:
+        raise KeyboardInterrupt
+
+    def test_a_load_that_is_closed_without_a_run_gives_all_cpus_back(self, cpu: int) -> None:
+        executor = make(Script(), users=2, cpu=cpu)
+        executor.set_up()
+        executor.close()
+
+    def test_where_it_cannot_be_done_the_load_runs_and_says_so(self, cpu: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(thread: int, cpus: object) -> None:
+            raise PermissionError(1, "Operation not permitted")
+
+        monkeypatch.setattr(os, "sched_setaffinity", refuse)
+        executor = make(script := Script(), users=2, cpu=cpu)
+        executor.set_up()
+        executor.run()
+        assert script.count("iterate") == 2
+        assert executor.record.pinned_cpu is None
+        assert executor.record.pin_problem == f"the load was not kept on CPU {cpu}: Operation not permitted"
+
+
+DEEP = """
+    import copy, json, pickle, re, threading
+    from pytest_ipload.load.executor import Executor
+    from pytest_ipload.load.profile import LoadProfile
+    from pytest_ipload.load.schedule import user_slots
+    from pytest_ipload.load.user import VirtualUser
+
+    def nested():
+        value = []
+        for _ in range(100_000):
+            value = {"a": [value]}
+        return value
+
+    def to_the_limit():
+        to_the_limit()
+
+    def sort_to_the_limit(value):
+        return sorted([1, 2], key=sort_to_the_limit)
+
+    class Adds:
+        def __add__(self, other):
+            return self + other
+
+    class Formats:
+        def __format__(self, spec):
+            return "{0:{1}}".format(self, spec)
+
+    BODIES = {
+        "function": to_the_limit,
+        "sort": lambda: sort_to_the_limit(1),
+        "operator": lambda: Adds() + 1,
+        "format": lambda: format(Formats(), "x"),
+        "json.loads": lambda: json.loads('{"a":[' * 100_000),
+        "json.dumps": lambda: json.dumps(nested()),
+        "json.dumps default": lambda: json.dumps(object(), default=lambda value: [object()]),
+        "pickle": lambda: pickle.dumps(nested()),
+        "deepcopy": lambda: copy.deepcopy(nested()),
+        "repr": lambda: repr(nested()),
+        "equality": lambda: nested() == nested(),
+        "re": lambda: re.compile("(" * 5000 + ")" * 5000),
+        "compile": lambda: compile("+".join(["1"] * 100_000), "sum", "eval"),
+    }
+
+    class Life:
+        def __init__(self, name):
+            self.name = name
+
+        def set_up(self):
+            pass
+
+        tear_down = set_up
+
+        def iterate(self, iteration):
+            try:
+                BODIES[self.name]()
+            except RecursionError:
+                return
+            raise AssertionError(self.name)
+
+    class Crew:
+        def make_user(self, index, record):
+            return VirtualUser(index, seed=0, source_addresses=(), record=record)
+
+        def admit(self, user, *, block):
+            return True
+
+        def make_life(self, user):
+            return Life(list(BODIES)[user.index])
+
+        def user_left(self, user):
+            pass
+
+        def stopping(self):
+            pass
+
+        def ends_load(self, *_):
+            return False
+
+    profile = LoadProfile(users=len(BODIES))
+    executor = Executor(profile, user_slots(profile), Crew())
+    executor.set_up()
+    executor.run()
+    print(len(BODIES), [group.message for group in executor.failures.groups()], threading.stack_size())
+"""
+
+
+class TestStacks:
+    @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere CPython chooses the size")
+    def test_bodies_that_recurse_without_end_get_an_error_and_no_segmentation_fault(self) -> None:
+        # With a limit of the main thread's stack that is the default of all others, and too small for such bodies.
+        small = ["sh", "-c", 'ulimit -S -s 1024 && exec "$@"', "sh", sys.executable, "-c", textwrap.dedent(DEEP)]
+        done = subprocess.run(small, capture_output=True, text=True, timeout=120)
+        assert (done.returncode, done.stdout.strip()) == (0, "13 [] 0"), done.stderr
+
+    def test_a_size_that_was_chosen_before_stays(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        sizes: list[int] = []
+        start = threading.Thread.start
+
+        def noting_start(thread: threading.Thread) -> None:
+            sizes.append(stack_size())
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", noting_start)
+        before = threading.stack_size(16 << 20)
+        try:
+            run(Script(), users=2)
+            assert (sizes, stack_size()) == ([16 << 20] * 2, 16 << 20)
+        finally:
+            threading.stack_size(before)
+
+
+def stack_size() -> int:
+    """Asking for the size makes it the default: it is put back."""
+    size = threading.stack_size()
+    threading.stack_size(size)
+    return size

@@ -13,6 +13,15 @@ from support.proxy import RecordingProxy
 
 from pytest_ipload.stats.sample import Sample
 from pytest_ipload.transport.session import LoadSession
+from pytest_ipload.transport.wire import ask_for_arrival_times
+
+
+@pytest.fixture(scope="session", autouse=True)
+def arrival_times() -> Iterator[None]:
+    """Keep the kernel's time stamps on: it switches them on a moment after the first socket has asked for them."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        ask_for_arrival_times(sock)
+        yield
 
 
 @pytest.fixture

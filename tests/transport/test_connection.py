@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import queue
 import re
 import socket
+import ssl
 import struct
 import sys
 from collections.abc import Callable
@@ -13,7 +15,10 @@ from typing import Any
 import pytest
 import requests
 import urllib3.exceptions
+from support.certificates import Certificates
 from support.http_server import RecordingServer
+from support.replies import reply
+from support.scripted_server import OK, Do, Pause, Reply, ScriptedServer
 from urllib3.exceptions import NameResolutionError
 
 from pytest_ipload.addresses.binding import bind_source
@@ -26,11 +31,15 @@ from pytest_ipload.errors import (
 )
 from pytest_ipload.stats.sample import Sample
 from pytest_ipload.transport import dial
-from pytest_ipload.transport.binding import Binding
+from pytest_ipload.transport.binding import Binding, HandOver, Hop, ThreadState
 from pytest_ipload.transport.connection import (
+    IdleConnections,
+    Pool,
     SourceHTTPConnection,
+    SourceHTTPConnectionPool,
     SourceHTTPSConnection,
 )
+from pytest_ipload.transport.replay import ReplaySocket
 from pytest_ipload.transport.session import LoadSession
 
 MakeSession = Callable[..., LoadSession]
@@ -211,10 +220,21 @@ def test_a_broadcast_source_is_refused_although_it_can_be_bound(
     assert server.hits == []
 
 
+def is_unused(port: int) -> bool:
+    """Whether nobody has the port, and no server had it within the last minute."""
+    with socket.socket() as sock:
+        try:
+            sock.bind(("", port))
+        except OSError:
+            return False
+    return True
+
+
 @pytest.fixture
 def two_ports(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bound sockets of this test may only use two local ports."""
-    option = (socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, struct.pack("I", 40001 << 16 | 40000))
+    low = next(port for port in range(40000, 60000, 2) if is_unused(port) and is_unused(port + 1))
+    option = (socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, struct.pack("I", (low + 1) << 16 | low))
     with socket.socket() as probe:
         try:
             probe.setsockopt(*option)
@@ -344,3 +364,223 @@ def test_socket_options_are_kept(make_session: MakeSession, server: RecordingSer
     conn.connect()
     assert conn.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     conn.close()
+
+
+# --- shared by the short way and requests --------------------------------------------------------------------------
+
+SLOW: Reply = (Pause(0.15), reply(b"slow"))
+SHORT: dict[str, Any] = {}
+LONG_WAYS: dict[str, dict[str, Any]] = {
+    "stream": {"stream": True},
+    "hooks": {"hooks": {"response": lambda response, **kwargs: None}},
+    "cookies": {"cookies": {"a": "b"}},
+}
+
+
+@pytest.mark.parametrize("is_short_first", [False, True], ids=["requests first", "short way first"])
+@pytest.mark.parametrize(
+    ("is_tls", "long_way", "later"),
+    [(False, "stream", None), (False, "hooks", 5), (False, "cookies", None), (True, "stream", 5)],
+)
+def test_a_timeout_of_one_way_does_not_hold_on_the_other(
+    make_session: MakeSession,
+    certificates: Certificates,
+    is_tls: bool,
+    is_short_first: bool,
+    long_way: str,
+    later: float | None,
+) -> None:
+    ways = [SHORT, LONG_WAYS[long_way]]
+    first, second = ways if is_short_first else reversed(ways)
+    context = certificates.server_context() if is_tls else None
+    with ScriptedServer([OK, OK, SLOW, SLOW, OK, (Do.STALL,)], tls=context) as server:
+        session = make_session()
+        session.verify = certificates.ca
+        for keywords, timeout in ((first, 0.1), (second, 0.1), (first, later), (second, later), (first, 0.1)):
+            with session.get(server.url(), timeout=timeout, **keywords) as response:
+                assert response.content in (b"ok", b"slow")
+        with pytest.raises(requests.exceptions.ReadTimeout):
+            session.get(server.url(), timeout=0.1, **second)
+        server.settle()
+        assert server.connections == 1
+
+
+def test_a_timeout_for_connecting_is_not_one_for_reading(make_session: MakeSession) -> None:
+    with ScriptedServer([SLOW, SLOW]) as server:
+        session = make_session()
+        for _ in range(2):
+            assert session.get(server.url(), timeout=(0.05, 5)).content == b"slow"
+
+
+@pytest.fixture
+def open_connection(server: RecordingServer) -> Any:
+    conn = SourceHTTPConnection("127.0.0.1", server.port, binding=Binding())
+    yield conn
+    conn.close()
+
+
+def test_an_open_connection_has_a_wire(open_connection: SourceHTTPConnection) -> None:
+    wire = open_connection.open_wire(3)
+    assert (open_connection.wire, open_connection.timeout) == (wire, 3)
+    assert open_connection.local_address == "127.0.0.1"
+    assert open_connection.fit_wire() is wire
+    open_connection.close()
+    assert open_connection.wire is None
+    assert open_connection.fit_wire() is None
+
+
+def test_a_connection_that_requests_opened_gets_its_wire_later(open_connection: SourceHTTPConnection) -> None:
+    open_connection.connect()
+    assert open_connection.wire is None
+    wire = open_connection.fit_wire()
+    assert wire is not None
+    assert open_connection.fit_wire() is wire
+
+
+def test_data_that_nobody_asked_for_make_a_connection_unfit(make_session: MakeSession) -> None:
+    with ScriptedServer([(reply(b"ok"), Do.HOLD, b"x", Do.STALL)]) as server:
+        conn = SourceHTTPConnection("127.0.0.1", server.port, binding=Binding())
+        wire = conn.open_wire(5)
+        wire.set_timeout(5)
+        wire.send(b"GET / HTTP/1.1\r\n\r\n")
+        assert wire.receive().endswith(b"ok")
+        assert conn.fit_wire() is wire
+        server.release()
+        conn.sock.recv(1, socket.MSG_PEEK)
+        assert conn.fit_wire() is None
+        assert conn.sock is None
+
+
+def test_a_refusal_is_raised_once_in_the_place_of_connecting(open_connection: SourceHTTPConnection) -> None:
+    refusal = open_connection.refusal = ssl.SSLError("no")
+    with pytest.raises(ssl.SSLError) as raised:
+        open_connection.connect()
+    assert raised.value is refusal
+    open_connection.connect()
+    assert open_connection.is_connected
+
+
+def test_a_replayed_exchange_gives_the_real_socket_back(open_connection: SourceHTTPConnection) -> None:
+    open_connection.connect()
+    real = open_connection.sock
+    open_connection.replay(ReplaySocket(reply(b"hello")))
+    assert open_connection.is_connected
+    open_connection.request("GET", "/", preload_content=False)
+    assert isinstance(open_connection.sock, ReplaySocket)
+    response = open_connection.getresponse()
+    assert open_connection.sock is real
+    assert response.read() == b"hello"
+
+
+def test_a_replayed_reply_that_closes_closes_the_real_socket(open_connection: SourceHTTPConnection) -> None:
+    open_connection.connect()
+    real = open_connection.sock
+    open_connection.replay(ReplaySocket(reply(b"hello", "Connection: close")))
+    open_connection.request("GET", "/", preload_content=False)
+    response = open_connection.getresponse()
+    assert open_connection.sock is None
+    assert response.read() == b"hello"
+    response.close()
+    assert real.fileno() == -1
+
+
+def test_a_replayed_error_leaves_the_real_socket(open_connection: SourceHTTPConnection) -> None:
+    open_connection.connect()
+    real = open_connection.sock
+    open_connection.replay(ReplaySocket(b"HTTP/1.1", error=TimeoutError("timed out")))
+    open_connection.request("GET", "/", preload_content=False)
+    with pytest.raises(TimeoutError):
+        open_connection.getresponse()
+    assert open_connection.sock is real
+
+
+# --- pools ---------------------------------------------------------------------------------------------------------
+
+
+def test_idle_connections_are_a_stack_with_bounds() -> None:
+    idle = IdleConnections(maxsize=2)
+    conns = [SourceHTTPConnection("a.test", binding=Binding()) for _ in range(3)]
+    idle.put(conns[0])
+    idle.put(None)
+    assert idle.qsize() == 2
+    with pytest.raises(queue.Full):
+        idle.put(conns[1])
+    assert (idle.get(), idle.get()) == (None, conns[0])
+    with pytest.raises(queue.Empty):
+        idle.get(block=False)
+    with pytest.raises(IndexError):
+        idle.take()
+    idle.give(conns[2])
+    assert idle.take() is conns[2]
+
+
+def test_a_connection_that_was_handed_over_is_got_first_and_once() -> None:
+    binding = Binding()
+    pool = SourceHTTPConnectionPool("a.test", binding=binding)
+    conn = SourceHTTPConnection("a.test", binding=binding)
+    binding.thread.hand_over = HandOver(Hop(), conn=conn)
+    assert pool._get_conn() is conn
+    assert pool._get_conn() is not conn
+    pool.close()
+
+
+def test_a_pool_that_is_closed_leaves_what_was_handed_over_alone(open_connection: SourceHTTPConnection) -> None:
+    open_connection.connect()
+    binding = open_connection.binding
+    binding.thread.hand_over = HandOver(Hop(), conn=open_connection)
+    SourceHTTPConnectionPool("other.test", binding=binding).close()
+    assert open_connection.sock is not None
+    assert binding.thread.take_connection() is open_connection
+
+
+def test_what_was_handed_over_and_nobody_took_is_closed(open_connection: SourceHTTPConnection) -> None:
+    thread = ThreadState()
+    open_connection.connect()
+    thread.hand_over = HandOver(Hop(), conn=open_connection)
+    thread.drop_hand_over()
+    assert not open_connection.is_connected
+    assert thread.take_connection() is None
+    thread.drop_hand_over()
+
+
+def test_a_pool_has_idle_connections_unless_it_blocks_or_is_closed() -> None:
+    pool = SourceHTTPConnectionPool("a.test", binding=Binding())
+    assert isinstance(pool.pool, IdleConnections)
+    pool.close()
+    assert pool.pool is None
+    blocking = SourceHTTPConnectionPool("a.test", binding=Binding(), block=True)
+    assert not isinstance(blocking.pool, IdleConnections)
+    blocking.close()
+
+
+def test_a_pool_takes_back_no_more_than_it_keeps(server: RecordingServer) -> None:
+    pool = SourceHTTPConnectionPool("127.0.0.1", server.port, maxsize=1, binding=Binding())
+    conns = [pool.new_connection() for _ in range(2)]
+    idle = pool.pool
+    assert isinstance(idle, IdleConnections)
+    idle.take()
+    for conn in conns:
+        pool.open(conn, 5)
+        pool.give(conn)
+    assert (conns[0].sock is None, conns[1].sock is None) == (False, True)
+    pool.close()
+    assert conns[0].sock is None
+
+
+def test_urllib3_still_has_the_private_methods_that_pools_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this fails, urllib3 makes, checks or takes back connections in another way."""
+    for name in ("_new_conn", "_validate_conn", "_put_conn"):
+        assert getattr(Pool, name) is getattr(urllib3.HTTPConnectionPool, name)
+    pool = SourceHTTPConnectionPool("127.0.0.1", 1, binding=Binding())
+    monkeypatch.setattr(Pool, "_get_conn", lambda self, timeout=None: (_ for _ in ()).throw(LookupError("called")))
+    with pytest.raises(LookupError, match="called"):
+        pool.urlopen("GET", "/")
+    pool.close()
+
+
+def test_a_certificate_that_is_not_verified_is_warned_of(make_session: MakeSession, certificates: Certificates) -> None:
+    with ScriptedServer(tls=certificates.server_context()) as server:
+        session = make_session()
+        session.verify = False
+        with pytest.warns(urllib3.exceptions.InsecureRequestWarning, match="Unverified HTTPS request"):
+            session.get(server.url())

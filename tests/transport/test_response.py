@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import pickle
 import sys
+import zlib
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -10,6 +13,8 @@ from typing import Any
 import pytest
 import requests
 from support.http_server import RecordingServer
+from support.replies import LAST, chunk, chunked, head, reply
+from support.scripted_server import Pause, Reply, ScriptedServer
 
 from pytest_ipload.stats.sample import FAILED, Sample
 from pytest_ipload.transport.response import LoadResponse
@@ -67,3 +72,122 @@ def test_every_reply_of_a_redirected_call_knows_its_source(make_session: MakeSes
     first = response.history[0]
     assert isinstance(first, LoadResponse)
     assert (first.source_address, response.source_address) == ("127.0.0.9", "127.0.0.9")
+
+
+# --- of the short way ----------------------------------------------------------------------------------------------
+
+BODY = b'{"key": "v\xc3\xa4lue"}'
+PLAIN: dict[str, bytes] = {
+    "json": reply(BODY, "Content-Type: application/json"),
+    "text": reply(BODY, "Content-Type: text/plain; charset=utf-8", "X-A: 1", "x-a: 2"),
+    "chunks": chunked(chunk(BODY[:5]), chunk(BODY[5:]), LAST),
+    "empty": reply(b"", status="404 Not Found"),
+    "no content": head("X-A: b", status="204 No Content"),
+    "cookies": reply(BODY, "Set-Cookie: a=1; Path=/", "Set-Cookie: b=2; Max-Age=0"),
+    "links": reply(BODY, 'Link: <http://a.test/>; rel="next"'),
+    "gzip": reply(gzip.compress(BODY), "Content-Encoding: gzip", "Content-Type: application/json"),
+    "x-gzip": reply(gzip.compress(BODY), "Content-Encoding: X-GZIP"),
+    "gzip in chunks": chunked(chunk(gzip.compress(BODY)), LAST, headers=("Content-Encoding: gzip",)),
+    "gzip of two members": reply(gzip.compress(BODY[:5]) + gzip.compress(BODY[5:]), "Content-Encoding: gzip"),
+    "gzip with garbage": reply(gzip.compress(BODY) + b"garbage", "Content-Encoding: gzip"),
+    "gzip cut off": reply(gzip.compress(BODY)[:-9], "Content-Encoding: gzip"),
+    "empty gzip": reply(b"", "Content-Encoding: gzip"),
+    "deflate": reply(zlib.compress(BODY), "Content-Encoding: deflate"),
+    "identity": reply(BODY, "Content-Encoding: identity"),
+    "codings": reply(zlib.compress(gzip.compress(BODY)), "Content-Encoding: gzip, deflate"),
+}
+LOOKS: dict[str, Callable[[requests.Response], object]] = {
+    "content": lambda r: r.content,
+    "text": lambda r: r.text,
+    "encoding": lambda r: r.encoding,
+    "headers": lambda r: list(r.headers.items()),
+    "cookies": lambda r: [sorted(vars(cookie).items()) for cookie in r.cookies],
+    "history": lambda r: r.history,
+    "links": lambda r: r.links,
+    "reason": lambda r: (r.status_code, r.reason, r.ok, repr(r)),
+    "request": lambda r: (r.request.method, r.request.body, list(r.request.headers.items())),
+    "raw": lambda r: (r.raw.status, r.raw.read(), r.raw.tell(), list(r.raw.headers.items())),
+    "lines": lambda r: (list(r.iter_lines()), list(r.iter_content(3)), list(r.iter_content(3, decode_unicode=True))),
+    "next": lambda r: (r.next, r.is_redirect),
+    "pickled": lambda r: pickle.loads(pickle.dumps(r)).content,
+}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_response_shows_what_that_of_requests_shows(make_session: MakeSession, name: str, method: str) -> None:
+    """Each aspect is looked at first once, and then in the place of all others."""
+    looks = list(LOOKS)
+    with ScriptedServer([(PLAIN[name],)] * (1 + len(looks))) as server, requests.Session() as stock:
+        expected = seen(stock.request(method, server.url()), looks)
+        session = make_session()
+        for turn in range(len(looks)):
+            session.cookies.clear()
+            assert seen(session.request(method, server.url()), looks[turn:] + looks[:turn]) == expected
+
+
+def seen(response: requests.Response, looks: list[str]) -> dict[str, object]:
+    return {name: LOOKS[name](response) for name in looks}
+
+
+@pytest.mark.parametrize("content", [b"this is not gzip", gzip.compress(BODY)[:-12] + b"x" * 12])
+def test_a_broken_coding_fails_as_in_requests(make_session: MakeSession, samples: list[Sample], content: bytes) -> None:
+    with ScriptedServer([(reply(content, "Content-Encoding: gzip"),)] * 2) as server, requests.Session() as stock:
+        errors = []
+        for session in (stock, make_session()):
+            with pytest.raises(requests.exceptions.ContentDecodingError) as raised:
+                session.get(server.url())
+            errors.append(str(raised.value))
+    assert errors[0] == errors[1]
+    assert [sample.outcome for sample in samples] == [FAILED]
+
+
+ATTRIBUTES = ["headers", "encoding", "reason", "history", "request", "url", "connection", "cookies", "raw", "elapsed"]
+
+
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_attributes_are_made_once_and_can_be_set(make_session: MakeSession, server: RecordingServer, name: str) -> None:
+    response = make_session().get(server.url())
+    made = getattr(response, name)
+    assert getattr(response, name) is made
+    value = timedelta(1) if name == "elapsed" else object()
+    other = make_session().get(server.url())
+    setattr(other, name, value)
+    assert getattr(other, name) is value
+
+
+def test_an_attribute_of_the_class_describes_itself() -> None:
+    assert LoadResponse.headers.__doc__ == "As in requests."
+    with pytest.raises(AttributeError):
+        _ = LoadResponse.__new__(LoadResponse).headers
+
+
+def test_what_is_changed_in_one_response_is_not_in_the_next(make_session: MakeSession, server: RecordingServer) -> None:
+    session = make_session()
+    first = session.get(server.url())
+    first.headers["X-Mine"] = first.request.headers["X-Mine"] = "1"
+    first.history.append(first)
+    first.cookies.set("mine", "1")
+    second = session.get(server.url())
+    assert "X-Mine" not in second.headers
+    assert "X-Mine" not in second.request.headers
+    assert (second.history, len(second.cookies), len(session.cookies)) == ([], 0, 0)
+
+
+def test_a_response_outlives_its_session(server: RecordingServer) -> None:
+    with LoadSession() as session:
+        response = session.post(server.url("/echo"), json={"a": 1})
+    del session
+    assert response.json()["body"] == '{"a": 1}'
+    assert response.request.body == b'{"a": 1}'
+    assert response.raw.status == 200
+    response.close()
+
+
+def test_the_elapsed_time_is_that_to_the_head(make_session: MakeSession) -> None:
+    late: Reply = (head("Content-Length: 4"), Pause(0.05), b"body")
+    with ScriptedServer([late, (reply(b"x"),)]) as server:
+        session = make_session()
+        assert session.get(server.url()).elapsed < timedelta(seconds=0.05)
+        whole = session.get(server.url())
+        assert whole.elapsed == timedelta(microseconds=whole.latency_ns / 1000)

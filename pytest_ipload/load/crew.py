@@ -1,0 +1,40 @@
+"""What the executor asks of those who start a load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from pytest_ipload.load.seat import Life
+from pytest_ipload.load.user import VirtualUser
+from pytest_ipload.stats.sample import Sample
+
+
+class Crew(Protocol):
+    """Makes users and their lives, and decides what ends the load."""
+
+    def make_user(self, index: int, record: Callable[[Sample], None]) -> VirtualUser:
+        """A user, whose samples go to ``record``. Called in the executor's thread."""
+
+    def admit(self, user: VirtualUser, *, block: bool) -> bool:
+        """Give the user what it needs before its set-up: source addresses. Called in the user's thread.
+
+        Without ``block``, False means that the user has to wait; it is asked again, with ``block``, when the load
+        has begun. Raises what makes the user's set-up fail.
+        """
+
+    def make_life(self, user: VirtualUser) -> Life:
+        """What the user does. Called in the user's thread."""
+
+    def user_left(self, user: VirtualUser) -> None:
+        """Take back what ``admit`` gave. Called in the user's thread."""
+
+    def stopping(self) -> None:
+        """The load is over: who waits in ``admit`` has to come back, with an exception."""
+
+    def ends_load(self, error: BaseException, number: int, untried: bool) -> bool:
+        """Whether a body's exception is not a failed iteration but the end of the load (a skip, an exit).
+
+        It is then raised from ``Executor.run``. ``number`` is that of the user's iteration; ``untried`` says that no
+        iteration of the load has completed yet.
+        """

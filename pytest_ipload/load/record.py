@@ -1,0 +1,31 @@
+"""What is known of a load besides its samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pytest_ipload.load.user import VirtualUser
+
+
+@dataclass
+class LoadRecord:
+    """Filled by the executor and by the threads of its users."""
+
+    users_started: int = 0
+    late_starts: int = 0
+    interrupted: int = 0
+    """Iterations that outlived the graceful stop."""
+    abandoned: list[str] = field(default_factory=list)
+    """One line for each user that could not be stopped."""
+    teardown_errors: list[tuple[VirtualUser, BaseException]] = field(default_factory=list)
+    shortage: str | None = None
+    """Why not all users could be started."""
+    pinned_cpu: int | None = None
+    """The CPU that the load was kept on."""
+    pin_problem: str | None = None
+    """Why it was not kept on the one that was asked for."""
+    origin_ns: int = 0
+    ended_ns: int = 0
+    cpu_seconds: float = 0.0
+    lifetimes: list[tuple[int, int]] = field(default_factory=list)
+    """When each user's iterations began and ended, in nanoseconds of the executor's clock."""

@@ -1,0 +1,132 @@
+"""The heads of ordinary HTTP/1.1 replies.
+
+Grammar of what is read here (RFC 9112, less what is deprecated in it)::
+
+    head        = status-line 1*( CRLF field )
+    status-line = "HTTP/1.1 " status [ SP [ reason ] ]
+    status      = ("2" / "3" / "4" / "5") 2DIGIT
+    reason      = printable ASCII that does not begin with a space
+    field       = token ":" value            ; value: no control character but the tab
+
+and of its fields at most one each of Content-Length, Transfer-Encoding, Content-Encoding and Connection, and no
+Set-Cookie2; either a Content-Length of digits or exactly ``Transfer-Encoding: chunked``. Any other head is left to
+``http.client``, which knows what to do about it: this reader must never see something in a reply that http.client
+would not.
+"""
+
+from __future__ import annotations
+
+import re
+
+from requests.structures import CaseInsensitiveDict
+from requests.utils import get_encoding_from_headers
+from urllib3 import HTTPHeaderDict
+
+LONGEST_HEAD = 32768
+"""A longer head is not ordinary; http.client has limits of its own."""
+_MOST_FIELDS = 99  # http.client refuses more
+_ORDINARY = re.compile(
+    rb"HTTP/1\.1 ([2-5][0-9][0-9])(?: ([!-~][ -~]*)?)?((?:\r\n[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\xa0-\xff]*)+)"
+)
+_DIGITS = re.compile(r"[0-9]{1,18}")
+_BODILESS = (204, 304)
+_REDIRECTS = (301, 302, 303, 307, 308)
+_SINGLE = ("content-length", "transfer-encoding", "content-encoding", "connection")
+_REMEMBERED_HEADS, _REMEMBERED_LENGTH = 2048, 2048
+
+
+class Head:
+    """The head of one reply. It is shared by replies with the same bytes, so nobody changes it."""
+
+    __slots__ = (
+        "_encoding",
+        "_has_repeated",
+        "content_encoding",
+        "is_redirect",
+        "is_special",
+        "items",
+        "keeps_open",
+        "length",
+        "reason",
+        "set_cookies",
+        "status",
+    )
+
+    def __init__(self, status: int, reason: str, items: tuple[tuple[str, str], ...]) -> None:
+        """Raises ValueError if the head is not ordinary after all."""
+        self.status = status
+        self.reason = reason
+        self.items = items
+        """The header fields as they came."""
+        lower = [name.lower() for name, _ in items]
+        if any(lower.count(name) > 1 for name in _SINGLE):
+            raise ValueError("a field that must not be repeated is")
+        if "set-cookie2" in lower:
+            raise ValueError("a kind of cookies that nobody sends")
+        self._has_repeated = len(set(lower)) < len(lower)
+        fields = dict(zip(lower, (value for _, value in items), strict=True))
+        self.length = _length(status, fields)
+        """Bytes of the body; None: chunked."""
+        self.keeps_open = "close" not in fields.get("connection", "").lower()
+        self.content_encoding = fields.get("content-encoding", "").lower()
+        self.set_cookies = tuple(value for name, (_, value) in zip(lower, items, strict=True) if name == "set-cookie")
+        self.is_redirect = status in _REDIRECTS and "location" in fields
+        self.is_special = bool(self.is_redirect or self.set_cookies or self.content_encoding)
+        """Whether there is more to do with the reply than to hand it on."""
+        self._encoding: str | bool | None = False
+
+    def headers(self) -> CaseInsensitiveDict[str]:
+        """The header as a response has it: the values of a repeated field are joined, as urllib3 joins them."""
+        if self._has_repeated:
+            return CaseInsensitiveDict(HTTPHeaderDict(self.items))
+        return CaseInsensitiveDict(self.items)
+
+    def encoding(self) -> str | None:
+        """The encoding of the text, as requests takes it from the header."""
+        if self._encoding is False:
+            self._encoding = get_encoding_from_headers(self.headers())
+        return self._encoding  # type: ignore[return-value]  # False is gone
+
+
+def _length(status: int, fields: dict[str, str]) -> int | None:
+    transfer, length = fields.get("transfer-encoding"), fields.get("content-length")
+    if transfer is not None:
+        if length is not None or status in _BODILESS or transfer.lower() != "chunked":
+            raise ValueError("an unusual Transfer-Encoding")
+        return None
+    if status in _BODILESS and length is None:
+        return 0
+    if length is None or not _DIGITS.fullmatch(length.strip(" \t")):
+        raise ValueError("no usable Content-Length")
+    return 0 if status in _BODILESS else int(length)
+
+
+def parse_head(head: bytes) -> Head | None:
+    """The head in these bytes (up to, not with, the empty line); None if it is not ordinary."""
+    match = _ORDINARY.fullmatch(head) if len(head) <= LONGEST_HEAD else None
+    if match is None:
+        return None
+    status, reason, fields = match.groups()
+    lines = fields.decode("latin-1").split("\r\n")[1:]
+    if len(lines) > _MOST_FIELDS:
+        return None
+    items = tuple((name, value.lstrip(" \t")) for name, _, value in (line.partition(":") for line in lines))
+    try:
+        return Head(int(status), (reason or b"").decode("ascii").rstrip(" "), items)
+    except ValueError:
+        return None
+
+
+class ReplyHeads(dict[bytes, "Head | None"]):
+    """Heads by their bytes, as ``parse_head`` reads them, None for those that are not ordinary.
+
+    Within a second, most replies of one kind begin with the same bytes: they are parsed once. Thread-safe.
+    """
+
+    def __missing__(self, head: bytes) -> Head | None:
+        parsed = parse_head(head)
+        if parsed is not None and len(head) <= _REMEMBERED_LENGTH:
+            if len(self) >= _REMEMBERED_HEADS:
+                self.clear()
+            self[head] = parsed
+        return parsed

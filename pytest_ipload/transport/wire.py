@@ -1,0 +1,201 @@
+"""A connected socket as the short way uses it: few system calls, and the kernel's own time of arrival.
+
+Python's timeouts make a socket non-blocking and poll it before each call. Linux can keep the time itself
+(SO_RCVTIMEO, SO_SNDTIMEO), on a blocking socket and without a poll. It can also say when data arrived
+(SO_TIMESTAMPNS): a thread that had to wait for its turn reads its reply late, the time of arrival does not change.
+Where the system has neither, Python's timeouts and the clock after reading take their place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import socket
+import ssl
+import struct
+import sys
+from collections.abc import Callable
+from typing import Any, Protocol
+
+READ_BYTES = 16384
+"""So much is asked for at once. Most replies are smaller, and Python makes room for all of it before each read."""
+
+# Linux' number, the same on all architectures that Debian builds for; Python has no name for it before 3.14.
+_SO_TIMESTAMPNS = 35
+_ANCILLARY_BYTES = 64
+_TIMEVAL = struct.Struct("ll")
+_TIMESPEC = struct.Struct("qq")
+_NO_LIMIT = _TIMEVAL.pack(0, 0)
+_UNSET = -1.0
+_NS = 1_000_000_000
+_HALF_A_SECOND = _NS // 2
+
+
+class Wire(Protocol):
+    """What an exchange needs of a connected socket."""
+
+    used_ns: int
+    """When the last exchange on it ended, by ``perf_counter_ns``."""
+    probe_after_ns: int
+    """After so long without use, somebody should look whether the server has closed the connection."""
+    timeout: float | None
+    """Seconds that each send and each receive may take, as they are set now; None: no limit."""
+    send: Callable[[bytes], None]
+
+    def set_timeout(self, timeout: float | None) -> None:
+        """Let each send and receive take so many seconds, above 0; None: no limit."""
+
+    def relax(self) -> None:
+        """Give the socket back to those who set Python's timeouts on it."""
+
+    def receive(self, limit: int = READ_BYTES) -> bytes:
+        """Some bytes, or none at the end of the stream. Raises OSError; a timeout is a TimeoutError or EAGAIN's."""
+
+    stamp: bytes | None
+    """When the last data that ``receive`` returned had arrived, as the kernel writes it; None if unknown."""
+
+
+def open_wire(sock: Any) -> Wire:
+    """The wire for the socket of an open connection."""
+    if isinstance(sock, ssl.SSLSocket):
+        return TlsWire(sock)
+    return KernelWire(sock) if type(sock) is socket.socket and kernel_keeps_time() else PlainWire(sock)
+
+
+class PlainWire:
+    """A socket with Python's timeouts. It does not tell when data came, so each use has to look before."""
+
+    probe_after_ns = 0
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.used_ns = 0
+        self.timeout: float | None = _UNSET
+        self.stamp: bytes | None = None
+        self.send: Callable[[bytes], None] = sock.sendall
+        self._sock = sock
+        self._receive = sock.recv
+
+    def set_timeout(self, timeout: float | None) -> None:
+        self._sock.settimeout(timeout)
+        self.timeout = timeout
+
+    def relax(self) -> None:
+        self.timeout = _UNSET
+
+    def receive(self, limit: int = READ_BYTES) -> bytes:
+        return self._receive(limit)
+
+
+class KernelWire:
+    """A plain TCP socket on Linux."""
+
+    probe_after_ns = _HALF_A_SECOND
+    __slots__ = ("_receive", "_sock", "send", "stamp", "timeout", "used_ns")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.used_ns = 0
+        self.timeout: float | None = _UNSET
+        self.send: Callable[[bytes], None] = sock.sendall
+        self._sock = sock
+        self._receive = sock.recvmsg
+        self.stamp: bytes | None = None
+        ask_for_arrival_times(sock)
+
+    def set_timeout(self, timeout: float | None) -> None:
+        self._sock.settimeout(None)
+        limit = _timeval(timeout)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        self.timeout = timeout
+
+    def relax(self) -> None:
+        if self.timeout != _UNSET:
+            self.timeout = _UNSET
+            # A socket that fails here fails whoever uses it next, who can say more about it.
+            with contextlib.suppress(OSError):
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _NO_LIMIT)
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _NO_LIMIT)
+
+    def receive(self, limit: int = READ_BYTES) -> bytes:
+        data, ancillary, _, _ = self._receive(limit, _ANCILLARY_BYTES)
+        self.stamp = ancillary[0][2] if ancillary else None
+        return data
+
+
+class TlsWire:
+    """A socket under TLS, with Python's timeouts: OpenSSL waits for the rest of a record in its own way.
+
+    The time of arrival is that of the encrypted bytes, which are looked at before TLS reads them.
+    """
+
+    def __init__(self, sock: ssl.SSLSocket) -> None:
+        self.used_ns = 0
+        self.timeout: float | None = _UNSET
+        self.send: Callable[[bytes], None] = sock.sendall
+        self._sock = sock
+        self.stamp: bytes | None = None
+        # SSLSocket's own recvmsg refuses to work, as it would hand out encrypted bytes. Those are just looked at here.
+        self._peek = functools.partial(socket.socket.recvmsg, sock, 1, _ANCILLARY_BYTES, socket.MSG_PEEK)
+        self._has_times = kernel_keeps_time()
+        self.probe_after_ns = _HALF_A_SECOND if self._has_times else 0
+        self._has_read = False
+        if self._has_times:
+            ask_for_arrival_times(sock)
+
+    def set_timeout(self, timeout: float | None) -> None:
+        self._sock.settimeout(timeout)
+        self.timeout = timeout
+
+    def relax(self) -> None:
+        self.timeout = _UNSET
+
+    def receive(self, limit: int = READ_BYTES) -> bytes:
+        # What TLS has decrypted already is not in the socket any more: looking there would wait for more. What comes
+        # first may be the session tickets of TLS 1.3, which say nothing about the reply behind them.
+        if self._has_times and self._has_read and not self._sock.pending():
+            self.stamp = self._peek_at_stamp()
+        data = self._sock.recv(limit)
+        self._has_read = True
+        return data
+
+    def _peek_at_stamp(self) -> bytes | None:
+        try:
+            _, ancillary, _, _ = self._peek()
+        except (TimeoutError, BlockingIOError):
+            raise
+        except OSError:  # TLS will come upon it too, and say what it means
+            return None
+        return ancillary[0][2] if ancillary else None
+
+
+def ask_for_arrival_times(sock: socket.socket) -> None:
+    """Let the kernel note when data arrives; where it does not, the times are absent."""
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+
+
+@functools.cache
+def kernel_keeps_time() -> bool:
+    """Whether sockets have SO_RCVTIMEO and SO_TIMESTAMPNS as 64-bit Linux has them."""
+    if sys.platform != "linux" or struct.calcsize("l") != 8:
+        return False
+    with socket.socket() as sock:
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.pack(5, 0))
+            return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.size) == _TIMEVAL.pack(5, 0)
+        except OSError:
+            return False
+
+
+def _timeval(timeout: float | None) -> bytes:
+    if timeout is None:
+        return _NO_LIMIT
+    microseconds = max(1, round(timeout * 1_000_000))  # 0 would mean no limit
+    return _TIMEVAL.pack(*divmod(microseconds, 1_000_000))
+
+
+def arrival_ns(stamp: bytes) -> int:
+    """A wire's ``stamp`` in nanoseconds of ``time.time_ns``."""
+    seconds, nanoseconds = _TIMESPEC.unpack(stamp)
+    return seconds * _NS + nanoseconds  # type: ignore[no-any-return]  # struct has no types
