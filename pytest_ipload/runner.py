@@ -21,7 +21,7 @@ from pytest_ipload.load.user import Iteration, VirtualUser
 from pytest_ipload.needs import Needs, refuse_impossible
 from pytest_ipload.options import OFF, parse_key, resolve
 from pytest_ipload.state import SessionState, keep_result, state_of
-from pytest_ipload.stats.sample import Sample
+from pytest_ipload.stats.recorder import Recorder
 from pytest_ipload.stats.summary import Frame, summarise
 from pytest_ipload.units import format_count
 from pytest_ipload.verdict.evaluate import JudgedThreshold, Scope, evaluate, with_implied
@@ -122,10 +122,15 @@ class Load:
 
     # -- the crew of the executor -------------------------------------------------------------------------------
 
-    def make_user(self, index: int, record: Callable[[Sample], None]) -> VirtualUser:
+    def make_user(self, index: int, recorder: Recorder) -> VirtualUser:
         """A user without a lease."""
         return VirtualUser(
-            index, seed=self.profile.seed, source_addresses=(), record=record, make_session=self._make_session
+            index,
+            seed=self.profile.seed,
+            source_addresses=(),
+            record=recorder.record,
+            tally=recorder.tally,
+            make_session=self._make_session,
         )
 
     def admit(self, user: VirtualUser, *, block: bool) -> bool:
@@ -173,6 +178,7 @@ class Load:
             timeout=self.profile.timeout,
             allowed_hosts=self._state.settings.allowed_hosts,
             record=user.record,
+            tally=user.tally,
             tls=self._state.tls,
             heads=self._state.heads,
             before_call=(lambda: self._leases.renew(user)) if self.profile.ip_binding == REQUEST else None,

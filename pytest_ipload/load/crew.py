@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 from pytest_ipload.load.seat import Life
 from pytest_ipload.load.user import VirtualUser
-from pytest_ipload.stats.sample import Sample
+from pytest_ipload.stats.recorder import Recorder
 
 
 class Crew(Protocol):
     """Makes users and their lives, and decides what ends the load."""
 
-    def make_user(self, index: int, record: Callable[[Sample], None]) -> VirtualUser:
-        """A user, whose samples go to ``record``. Called in the executor's thread."""
+    def make_user(self, index: int, recorder: Recorder) -> VirtualUser:
+        """A user, whose samples go to ``recorder``. Called in the executor's thread."""
 
     def admit(self, user: VirtualUser, *, block: bool) -> bool:
         """Give the user what it needs before its set-up: source addresses. Called in the user's thread.

@@ -206,7 +206,7 @@ class Executor:
         while self._pending and self._pending[0].start <= elapsed:
             slot = self._pending.popleft()
             recorder = Recorder()
-            seat = Seat(slot, self._crew.make_user(slot.index, recorder.record), recorder)
+            seat = Seat(slot, self._crew.make_user(slot.index, recorder), recorder)
             self._seats.append(seat)  # first: an interrupt (Ctrl-C) in start() must not lose a user whose thread runs
             try:
                 with users_stack():
@@ -292,9 +292,8 @@ class Executor:
 
     def _collect(self) -> None:
         for seat in self._seats:
-            samples = seat.recorder.drain()
-            if samples:
-                self.measurements.add(samples)
+            for chunk in seat.recorder.drain():
+                self.measurements.add_chunk(chunk)
 
     # -- in the users' threads ----------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_ipload.places import place_of_frame, place_of_traceback
+from pytest_ipload.stats.recorder import Key
 from pytest_ipload.stats.sample import (
     FAILED,
     FAULT,
@@ -54,6 +55,7 @@ class VirtualUser:
         seed: int,
         source_addresses: tuple[str, ...],
         record: Callable[[Sample], None],
+        tally: Callable[[Key, int, int], None] | None = None,
         make_session: SessionFactory | None = None,
     ) -> None:
         self.index = index
@@ -62,6 +64,7 @@ class VirtualUser:
         self.random = random.Random(f"{seed}:{index}")
         self.state: dict[str, Any] = {}
         self._record = record
+        self._tally = tally or self._record_ordinary
         self._make_session = make_session
         self._session: LoadSession | None = None
         self._log = _IterationLog()
@@ -157,6 +160,19 @@ class VirtualUser:
             sample = with_lateness(sample, log.lateness_ns)
         self._record(sample)
 
+    def tally(self, key: Key, started_ns: int, latency_ns: int) -> None:
+        """Take a successful request by its numbers; see ``Recorder.tally``."""
+        log = self._log
+        if log.running and not log.lateness_ns:
+            self._tally(key, started_ns, latency_ns)
+        else:
+            kind, name, source_address, status, outcome = key
+            self.record(timed_sample(kind, name, started_ns, latency_ns, outcome, status, source_address))
+
+    def _record_ordinary(self, key: Key, started_ns: int, latency_ns: int) -> None:
+        kind, name, source_address, status, outcome = key
+        self._record(timed_sample(kind, name, started_ns, latency_ns, outcome, status, source_address))
+
     def begin_iteration(self, number: int, lateness_ns: int) -> None:
         """The executor starts an iteration that is ``lateness_ns`` behind its plan."""
         self.iteration = number
@@ -178,8 +194,11 @@ class VirtualUser:
         outcome = OK if error is None and problem is None else FAILED
         if outcome == FAILED:
             log.problem, log.has_fault = None, False
-        latency_ns = ended_ns - started_ns
-        self._record(timed_sample(ITERATION, "", started_ns, latency_ns, outcome, 0, self.source_address, lateness_ns))
+        latency_ns, source = ended_ns - started_ns, self.source_address
+        if outcome == OK and not lateness_ns:
+            self._tally((ITERATION, "", source, 0, OK), started_ns, latency_ns)
+        else:
+            self._record(timed_sample(ITERATION, "", started_ns, latency_ns, outcome, 0, source, lateness_ns))
         return problem
 
     def _record_fault(self, error: BaseException, started_ns: int) -> None:

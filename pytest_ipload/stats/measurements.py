@@ -8,6 +8,7 @@ from operator import add, itemgetter
 from typing import Any
 
 from pytest_ipload.stats.histogram import Histogram, plain_dict, plain_int, plain_list, record_many
+from pytest_ipload.stats.recorder import Chunk, Key
 from pytest_ipload.stats.sample import FAULT, ITERATION, OK, REQUEST, SETUP, Sample
 from pytest_ipload.stats.series import Second, Series, SeriesKey
 
@@ -20,6 +21,7 @@ _SECOND = 1_000_000_000
 _PHASES = {"connect": "connect", "tls": "tls", "ttfb": "first_byte"}
 _KEY = itemgetter(*map(Sample._fields.index, SeriesKey._fields))
 _STARTED = itemgetter(Sample._fields.index("started_ns"))
+_FIRST = itemgetter(0)
 _MANY = 20
 """Samples of one series, on average, from which on it is faster to take them together."""
 
@@ -61,9 +63,32 @@ class Measurements:
                 groups[_KEY(sample)].append(sample)
         if len(samples) >= _MANY * len(groups) > 0 and all(key[-1] != FAULT for key in groups):
             for key, group in groups.items():
-                self._add_alike(key, group)
+                starts = list(map(_STARTED, group))
+                latencies = [sample.latency_ns for sample in group]
+                series = self._add_alike(
+                    key, starts, latencies, [sample.latency_ns + sample.lateness_ns for sample in group]
+                )
+                for sample in group:
+                    if sample.connections or sample.redirects or sample.retries:
+                        series.add_connections(sample)
         else:
             self._add_each(samples)
+
+    def add_chunk(self, chunk: Chunk) -> None:
+        """Fold a chunk of a recorder in, what began first coming first: names are shown in the order of their coming."""
+        groups: list[tuple[int, Key | None]] = [(times[0], key) for key, times in chunk.times.items()]
+        if chunk.samples:
+            groups.append((chunk.samples[0].started_ns, None))
+        for _, key in sorted(groups, key=_FIRST):
+            if key is None:
+                self.add(chunk.samples)
+                continue
+            times = chunk.times[key]
+            starts, latencies = times[::2].tolist(), times[1::2].tolist()
+            if min(starts) < self.judged_from_ns:
+                self._add_each(chunk.ordinary(key))
+            else:
+                self._add_alike(key, starts, latencies, latencies)
 
     def merge(self, other: Measurements) -> None:
         """Add another part of the same load. Its times are shifted so that both parts have the same origin.
@@ -220,22 +245,18 @@ class Measurements:
         if started_ns >= self.judged_from_ns:
             self._span(started_ns, ended_ns)
 
-    def _add_alike(self, key: tuple[Any, ...], samples: list[Sample]) -> None:
+    def _add_alike(self, key: tuple[Any, ...], starts: list[int], latencies: list[int], responses: list[int]) -> Series:
         """Fold samples of one series in, none of which is of the warm-up or a fault: as ``_add_each`` does."""
-        series = self._series_of(SeriesKey(*key), len(samples))
-        latencies = [sample.latency_ns for sample in samples]
+        series = self._series_of(SeriesKey(*key), len(latencies))
         if key[0] == REQUEST:
-            starts = list(map(_STARTED, samples))
             ends = list(map(add, starts, latencies))
             self._span(min(starts), max(ends))
             self._add_requests(ends, latencies, key[-1], series.latency)
         else:
             record_many(latencies, series.latency)
         if series.response is not None:
-            record_many([sample.latency_ns + sample.lateness_ns for sample in samples], series.response)
-        for sample in samples:
-            if sample.connections or sample.redirects or sample.retries:
-                series.add_connections(sample)
+            record_many(responses, series.response)
+        return series
 
     def _add_requests(self, ends: list[int], latencies: list[int], outcome: str, latency: Histogram) -> None:
         """Put requests into the timeline, and their latencies also into the histogram of their series."""

@@ -60,8 +60,9 @@ def exchange(
         except OSError as error:
             careful = _Exchange(pool, binding, heads, method, data, timeouts, started, wall_started)
             return careful.fail(conn, b"", error, is_kept=True, in_send=not is_sent)
-        arrived = None if wire.stamp is None else arrival_ns(wire.stamp) - wall_started
-        if arrived is not None and arrived <= 0:  # it was there before the request: it is no reply to that
+        arrived = None
+        if (stamp := wire.stamp) is not None and (arrived := arrival_ns(stamp) - wall_started) <= 0:
+            # It was there before the request: it is no reply to that.
             careful = _Exchange(pool, binding, heads, method, data, timeouts, started, wall_started)
             return careful.fail(conn, b"", UnusualReply(), is_kept=True)
         end = received.find(b"\r\n\r\n")

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 import requests
 from requests import PreparedRequest, Request, Response
-from requests.adapters import HTTPAdapter
 from requests.exceptions import MissingSchema
 
 from pytest_ipload.errors import SettingError
+from pytest_ipload.stats.recorder import Key
 from pytest_ipload.stats.sample import OK, REQUEST, Sample, timed_sample
 from pytest_ipload.transport.adapter import SourceAdapter
 from pytest_ipload.transport.binding import Binding
@@ -39,7 +39,6 @@ class _Default:
 
 
 _DEFAULT = _Default()
-_ADAPTER_SEND, _SEND, _GET_ADAPTER = HTTPAdapter.send, requests.Session.send, requests.Session.get_adapter
 
 
 class _Current(threading.local):
@@ -62,6 +61,9 @@ class LoadSession(requests.Session):
     ``record``
         is called with one ``Sample`` for each call, in the thread of the call. Redirects and authentication belong
         to the call; a call that a hook makes is one of its own. None: nothing is recorded.
+    ``tally``
+        is called in the place of ``record`` for an ordinary success, with the sample's key, start and latency; see
+        ``Recorder.tally``.
     ``tls``, ``heads``
         caches of TLS contexts and of heads of replies, to share with other sessions.
     ``before_call``
@@ -90,6 +92,7 @@ class LoadSession(requests.Session):
         allowed_hosts: Iterable[str] | None = None,
         record: Callable[[Sample], None] | None = None,
         *,
+        tally: Callable[[Key, int, int], None] | None = None,
         tls: TlsContexts | None = None,
         heads: ReplyHeads | None = None,
         before_call: Callable[[], object] | None = None,
@@ -104,6 +107,7 @@ class LoadSession(requests.Session):
         self.base_url = base_url
         self.timeout = timeout
         self.record = record
+        self.tally = tally
         self.before_call = before_call
         guard = None if allowed_hosts is None else AllowedHosts(allowed_hosts, base_url)
         self.binding = Binding(_sequence(source_address), guard)
@@ -114,7 +118,7 @@ class LoadSession(requests.Session):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self.record = self.before_call = None
+        self.record = self.tally = self.before_call = None
         self.heads = ReplyHeads()
         self._current = _Current()
 
@@ -225,22 +229,13 @@ class LoadSession(requests.Session):
         if self.before_call is not None:
             self.before_call()
         short_way = self._short_way or self._open_short_way()
-        if (
-            short_way.is_open
-            and (files is cookies is hooks is verify is cert is None)
-            and not (proxies or stream)
-            # Libraries that stand in for servers put themselves into requests at these places.
-            and HTTPAdapter.send is _ADAPTER_SEND
-            and requests.Session.send is _SEND
-            and requests.Session.get_adapter is _GET_ADAPTER
-        ):
+        if short_way.is_open and (files is cookies is hooks is verify is cert is None) and not (proxies or stream):
             details = None
             if not (params is data is headers is auth is json is None):
                 details = Details(params, data, headers, auth, json)
             reply = short_way.call(self, method, url, timeout, details)
             if reply is not None:
-                if self.record is not None:
-                    self.record(_sample(reply, name, expectation))
+                self._record(reply, name, expectation)
                 return reply
         # fmt: off
         return self._run(  # all by their places, which requests documents
@@ -249,19 +244,36 @@ class LoadSession(requests.Session):
         )
         # fmt: on
 
+    def _record(self, reply: LoadResponse, name: str | None, expectation: Expectation) -> None:
+        """Record a reply of the short way."""
+        label, status = name or reply.outgoing.label, reply.status_code
+        if reply.hop is None and status in expectation.statuses:
+            if self.tally is not None:
+                key = (REQUEST, label, reply.source_address, status, OK)
+                self.tally(key, reply.started_ns, reply.latency_ns)
+            elif self.record is not None:
+                self.record(
+                    timed_sample(REQUEST, label, reply.started_ns, reply.latency_ns, OK, status, reply.source_address)
+                )
+        elif self.record is not None:
+            call = Call(label, expectation)
+            call.begin(reply.request)
+            call.hops.append(hop_of(reply))
+            self.record(cast(Sample, call.sample(reply)))  # a call with a hop has one
+
     def _open_short_way(self) -> ShortWay:
         short_way = ShortWay(self)
         short_way.is_open = short_way.is_open and self.fast and self._has_own_methods()
+        is_own = getattr(self.request, "__func__", None) is LoadSession.request
+        short_way.is_direct = short_way.is_open and is_own and self.before_call is None
         super().__setattr__("_short_way", short_way)
         return short_way
 
     def _has_own_methods(self) -> bool:
         """Whether neither a subclass nor a patch replaces what the short way goes round."""
-        own = vars(self)
         return all(
-            name not in own
-            and getattr(kind, name) is method
-            and (kind is not LoadSession or getattr(type(self), name) is method)
+            getattr(kind, name) is method
+            and (kind is not LoadSession or getattr(getattr(self, name), "__func__", None) is method)
             for (kind, name), method in _GONE_ROUND.items()
         )
 
@@ -335,9 +347,16 @@ class LoadSession(requests.Session):
         self, url: str | bytes, params: Any = None, *, name: str | None = None, expect: Expected = None, **kwargs: Any
     ) -> LoadResponse:
         """GET; see ``request``."""
-        if not kwargs:  # to hand on none costs as much as to hand on some
-            return self.request("GET", url, params, name=name, expect=expect)
-        return self.request("GET", url, params, name=name, expect=expect, **kwargs)
+        short_way = self._short_way
+        if kwargs or params is not None or short_way is None or not short_way.is_direct:
+            return self.request("GET", url, params, name=name, expect=expect, **kwargs)
+        # What ``request`` would do, for the call that load tests make most.
+        expectation = USUAL if expect is None else Expectation.of(expect)
+        reply = short_way.call(self, "GET", url, self.timeout, None)
+        if reply is None:
+            return self._run(Call(name, expectation), super().request, "GET", url, timeout=self.timeout)
+        self._record(reply, name, expectation)
+        return reply
 
     def options(
         self, url: str | bytes, *, name: str | None = None, expect: Expected = None, **kwargs: Any
@@ -382,17 +401,6 @@ class LoadSession(requests.Session):
     ) -> LoadResponse:
         """DELETE; see ``request``."""
         return self.request("DELETE", url, name=name, expect=expect, **kwargs)
-
-
-def _sample(reply: LoadResponse, name: str | None, expectation: Expectation) -> Sample:
-    """The sample of a reply of the short way."""
-    label, status = name or reply.outgoing.label, reply.status_code
-    if reply.hop is None and status in expectation.statuses:
-        return timed_sample(REQUEST, label, reply.started_ns, reply.latency_ns, OK, status, reply.source_address)
-    call = Call(label, expectation)
-    call.begin(reply.request)
-    call.hops.append(hop_of(reply))
-    return cast(Sample, call.sample(reply))  # a call with a hop has one
 
 
 _GONE_ROUND = {

@@ -13,7 +13,8 @@ import time
 from http.cookiejar import Cookie
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from requests import PreparedRequest
+from requests import PreparedRequest, Session
+from requests.adapters import HTTPAdapter
 from requests.sessions import merge_setting
 from requests.structures import CaseInsensitiveDict
 
@@ -33,6 +34,7 @@ _HAS_QUERY = re.compile(r"[?#]").search
 _FOREVER = float("inf")
 _LONGEST_TIMEOUT = 1e6  # seconds; the system calls take no endless number
 _Key = tuple[Any, ...]
+_ADAPTER_SEND, _GET_ADAPTER, _SEND = HTTPAdapter.send, Session.get_adapter, Session.send
 
 
 class SessionHeaders(CaseInsensitiveDict[Any]):
@@ -114,8 +116,11 @@ class Outgoing:
 class ShortWay:
     """Serves the plain calls of a session, as long as the session's attributes stay what they are.
 
-    ``is_open`` is False if a setting of the session needs requests for each call.
+    ``is_open`` is False if a setting of the session needs requests for each call. ``is_direct`` says that a call may
+    come here without passing the session's ``request``.
     """
+
+    is_direct = False
 
     def __init__(self, session: LoadSession) -> None:
         self._binding = session.binding
@@ -148,6 +153,13 @@ class ShortWay:
         """
         # These can be changed in place, without the session taking notice.
         if session.proxies or session.params or session.hooks.get("response") or self._binding.ended:
+            return None
+        # Libraries that stand in for servers put themselves into requests at these places.
+        if (
+            HTTPAdapter.send is not _ADAPTER_SEND
+            or Session.get_adapter is not _GET_ADAPTER
+            or Session.send is not _SEND
+        ):
             return None
         if self._headers.version != self._headers_version or self._jar.version != self._jar_version:
             self._forget()

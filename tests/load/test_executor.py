@@ -20,6 +20,7 @@ from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.load.schedule import user_slots
 from pytest_ipload.load.seat import IterationInterrupted, Seat
 from pytest_ipload.load.user import Iteration, VirtualUser
+from pytest_ipload.stats.recorder import Recorder
 from pytest_ipload.stats.sample import FAILED, ITERATION, REQUEST, Sample
 
 
@@ -69,8 +70,8 @@ class ScriptedCrew:
     free: threading.Event = field(default_factory=threading.Event)
     is_stopping: bool = False
 
-    def make_user(self, index: int, record: Callable[[Sample], None]) -> VirtualUser:
-        user = VirtualUser(index, seed=0, source_addresses=(), record=record)
+    def make_user(self, index: int, recorder: Recorder) -> VirtualUser:
+        user = VirtualUser(index, seed=0, source_addresses=(), record=recorder.record)
         self.script.users.append(user)
         return user
 
@@ -629,8 +630,8 @@ DEEP = """
             raise AssertionError(self.name)
 
     class Crew:
-        def make_user(self, index, record):
-            return VirtualUser(index, seed=0, source_addresses=(), record=record)
+        def make_user(self, index, recorder):
+            return VirtualUser(index, seed=0, source_addresses=(), record=recorder.record)
 
         def admit(self, user, *, block):
             return True

@@ -12,6 +12,7 @@ from support.samples import ORIGIN, SECOND, iteration, measurements, request
 
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
+from pytest_ipload.stats.recorder import Recorder
 from pytest_ipload.stats.sample import FAILED, FAULT, ITERATION, OK, REQUEST, SETUP, STEP, Problem, Sample
 
 kinds = st.builds(
@@ -67,3 +68,27 @@ def test_an_ordinary_chunk_is_taken_together(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delattr(Histogram, "record")  # what takes one value
     monkeypatch.delattr(Measurements, "_add_each")
     assert measurements(chunk).to_plain() == expected
+
+
+@given(st.integers(0, 2**32), st.tuples(kinds, kinds), odd_ones, st.booleans(), st.sampled_from([0, 500]))
+def test_the_chunks_of_a_recorder_give_the_same_as_its_samples_one_at_a_time(
+    seed: int, like: tuple[Sample, Sample], odd: list[Sample], planned: bool, warmup_ms: int
+) -> None:
+    ordinary = [each._replace(outcome=OK, redirects=0, connections=0, lateness_ns=0, retries=0) for each in like]
+    samples = [*chunk_of(like, random.Random(seed)), *odd, *chunk_of(ordinary, random.Random(seed))]
+    recorder, together = Recorder(), measurements([], warmup_ms=warmup_ms, planned=planned)
+    for sample in samples:
+        recorder.record(sample)
+    recorder.flush()
+    for chunk in recorder.drain():
+        together.add_chunk(chunk)
+    one_at_a_time = measurements([], warmup_ms=warmup_ms, planned=planned)
+    for sample in samples:
+        one_at_a_time.add([sample])
+    assert in_any_order(together) == in_any_order(one_at_a_time)
+
+
+def in_any_order(measured: Measurements) -> dict[str, object]:
+    """All of it, but for what came first."""
+    plain = measured.to_plain()
+    return {**plain, "series": sorted(plain["series"], key=repr), "faults": set(plain["faults"])}

@@ -1,21 +1,27 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 
-from pytest_ipload.stats.recorder import CHUNK_SAMPLES, Recorder
-from pytest_ipload.stats.sample import REQUEST, Sample
+from pytest_ipload.stats.recorder import CHUNK_SAMPLES, Chunk, Recorder
+from pytest_ipload.stats.sample import FAILED, FAULT, OK, REQUEST, Problem, Sample
 
 SECOND = 1_000_000_000
 
 
 def sample(number: int, ended_ns: int = 0, latency_ns: int = 0) -> Sample:
-    return Sample(REQUEST, str(number), ended_ns - latency_ns, latency_ns)
+    """One that is kept whole."""
+    return Sample(REQUEST, str(number), ended_ns - latency_ns, latency_ns, redirects=1)
 
 
-def names(samples: list[Sample]) -> list[int]:
-    return [int(each.name) for each in samples]
+ORDINARY = Sample(REQUEST, "GET /", 5, 10, OK, 200, "127.0.0.1")
+PROBLEM = Problem("HTTP 500", "no", "test.py:1")
+
+
+def names(chunks: list[Chunk]) -> list[int]:
+    return [int(each.name) for chunk in chunks for each in chunk.all_samples()]
 
 
 def test_a_chunk_is_handed_over_when_it_is_full() -> None:
@@ -44,6 +50,49 @@ def test_age_is_counted_from_end_to_end_so_a_long_iteration_makes_no_small_chunk
     recorder.record(sample(0, ended_ns=60 * SECOND, latency_ns=60 * SECOND))
     recorder.record(sample(1, ended_ns=60 * SECOND + 1))
     assert recorder.drain() == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"redirects": 1},
+        {"connections": 1, "connect_ns": 2, "tls_ns": 3, "first_byte_ns": 4},
+        {"outcome": FAILED, "problem": PROBLEM},
+        {"outcome": FAULT, "fault": "ports-exhausted", "problem": PROBLEM},
+        {"lateness_ns": 7},
+        {"retries": 1},
+    ],
+)
+def test_of_ordinary_samples_the_times_are_kept_and_others_are_kept_whole(other: dict[str, Any]) -> None:
+    recorder, unusual = Recorder(), ORDINARY._replace(**other)
+    ordinary = [ORDINARY._replace(started_ns=number) for number in range(3)]
+    for each in (*ordinary, unusual):
+        recorder.record(each)
+    recorder.flush()
+    [chunk] = recorder.drain()
+    assert chunk.samples == [unusual]
+    assert [list(times) for times in chunk.times.values()] == [[0, 10, 1, 10, 2, 10]]
+    assert chunk.all_samples() == [unusual, *ordinary]
+
+
+def test_a_name_for_each_sample_does_not_make_an_array_for_each() -> None:
+    recorder = Recorder()
+    samples = [ORDINARY._replace(name=str(number)) for number in range(100)]
+    for each in samples:
+        recorder.record(each)
+    recorder.flush()
+    [chunk] = recorder.drain()
+    assert len(chunk.times) == 16
+    assert sorted(chunk.all_samples()) == sorted(samples)
+
+
+def test_a_chunk_of_ordinary_samples_is_handed_over_when_one_kind_is_full() -> None:
+    recorder = Recorder()
+    for _ in range(CHUNK_SAMPLES - 1):
+        recorder.record(ORDINARY)
+    assert recorder.drain() == []
+    recorder.record(ORDINARY)
+    assert [len(chunk.all_samples()) for chunk in recorder.drain()] == [CHUNK_SAMPLES]
 
 
 def test_flush_hands_over_the_rest_once() -> None:

@@ -142,6 +142,12 @@ CASES = {
         [get(), do(lambda s: s.cookies.set("a", "own", domain="127.0.0.1", path="/")), get(), get()],
     ),
     "value of the cookie changed in place": Case([AGAIN, AGAIN, OK], [get(), do(change_values), get(), get()]),
+    "value of the cookie changed in place, later": Case(
+        [AGAIN, OK, OK, OK], [get(), get(), do(change_values), get(), get()]
+    ),
+    "deleted by the user, later": Case([AGAIN], [get(), get(), do(lambda s: s.cookies.clear()), get(), get()]),
+    "set by the user, later": Case([AGAIN], [get(), get(), do(lambda s: s.cookies.set("u", "1")), get(), get()]),
+    "another jar, later": Case([AGAIN], [get(), get(), assign(cookies=cookiejar_from_dict({"u": "1"})), get(), get()]),
     "set for a path": Case(
         [OK] * 3, [do(lambda s: s.cookies.set("u", "1", path="/x")), get("/x/y"), get("/"), get("/x")]
     ),

@@ -134,6 +134,12 @@ MORE = {
     "more than length 4": replies(head("Content-Length: 4") + b"hello", Do.CLOSE),
     "more than length 0": replies(head("Content-Length: 0") + b"hello", Do.CLOSE),
     "more than the length": replies(reply(b"hello") + b" and more"),
+    "more than the length, in a later segment, and reset": replies(
+        head("Content-Length: 5") + b"he", b"llo and more", Do.RESET
+    ),
+    "more than the length, in a later segment, and closed": replies(
+        head("Content-Length: 5") + b"he", b"llo and more", Do.CLOSE
+    ),
     "another reply behind it": replies(reply(b"hello") + reply(b"nobody asked")),
     "line end behind it": replies(reply(b"hello") + b"\r\n"),
     "more than the length, and closed": replies(reply(b"hello") + b" and more", Do.CLOSE),

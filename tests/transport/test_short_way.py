@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import gzip
 import http.cookiejar
@@ -175,7 +176,7 @@ SETTINGS: dict[str, tuple[bool, Callable[[LoadSession], object]]] = {
     ),
     "adapter that blocks": (False, lambda s: s.mount("http://", SourceAdapter(s.binding, pool_block=True))),
     "adapter of the session's binding": (True, lambda s: s.mount("http://", SourceAdapter(s.binding))),
-    "own send": (False, lambda s: setattr(s, "send", s.send)),
+    "own send": (False, lambda s: setattr(s, "send", functools.partial(LoadSession.send, s))),
     "record": (True, lambda s: setattr(s, "record", None)),
 }  # fmt: skip
 

@@ -1,0 +1,583 @@
+"""The benchmarks: their arithmetic, their servers, and very short runs. No test looks at a figure that was measured."""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import importlib.metadata
+import json
+import math
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+if not sys.platform.startswith("linux"):
+    pytest.skip("the benchmarks need Linux", allow_module_level=True)
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))  # the scripts find their modules beside themselves
+
+import accuracy
+import distribution
+import exact_server
+import footprint
+import machine
+import nginx as nginx_module
+import options
+import proc
+import table
+from child import ToolFailed, plain_environment, running
+from growth import Growth, timeline
+from held_users import Held, kib_per_user
+from idle_plugin import Cost, Pair, differences
+from paced import Report, parse_result
+from scenarios import SCENARIOS
+from steady import Instant, Throughput, is_halted, task_seconds
+from throughput import Results
+from tools import TOOLS, hey_complaint, pytest_command, wrk_complaint
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = ("throughput", "accuracy", "footprint")
+PAGE = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def compiler() -> None:
+    """For tests that compile the exact server."""
+    if shutil.which("cc") is None:
+        message = f"cc is missing; install it with '{exact_server.INSTALL}'"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+
+
+def run_script(script: str, *words: str) -> str:
+    """What a benchmark prints to stdout."""
+    command = [sys.executable, str(ROOT / "benchmarks" / f"{script}.py"), *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout
+
+
+def rows(markdown: str) -> list[list[str]]:
+    """The cells of all rows of the tables, without headers."""
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown.splitlines() if line[:1] == "|"]
+    heads = [index for index, row in enumerate(cells) if row[0] == "---"]
+    return [row for index, row in enumerate(cells) if index not in heads and index + 1 not in heads]
+
+
+# -- the command lines and the page -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_each_script_has_a_help_with_all_options_that_the_page_uses(script: str) -> None:
+    shown = run_script(script, "--help")
+    commands = re.findall(rf"python benchmarks/{script}\.py(.*)", PAGE)
+    assert commands
+    for option in re.findall(r"--[a-z-]+", " ".join(commands)):
+        assert option in shown
+    assert "--rounds" in shown
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_page_has_a_result_of_each_script_that_can_be_replaced(script: str) -> None:
+    begin, end = f"<!-- results: {script} -->", f"<!-- end of results: {script} -->"
+    assert PAGE.count(begin) == PAGE.count(end) == 1
+    assert PAGE.index(begin) < PAGE.index(end)
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [
+        (options.count, "0"),
+        (options.count, "-1"),
+        (options.count, "1.5"),
+        (options.count, "²"),
+        (options.counts, "1,,2"),
+        (options.amount, "0"),
+        (options.amount, "nan"),
+        (options.amount, "inf"),
+        (options.amount, "x"),
+        (options.names(("a", "b")), "c"),
+        (options.names(("a", "b")), "a,"),
+        (options.names(("a", "b")), ""),
+    ],
+)
+def test_bad_values_are_refused(read: object, text: str) -> None:
+    assert callable(read)
+    with pytest.raises(argparse.ArgumentTypeError, match=r"above zero|choose from a,b"):
+        read(text)
+
+
+def test_lists_come_in_an_order_of_their_own() -> None:
+    assert options.names(("a", "b", "c"))("c, a") == ("a", "c")
+    assert options.counts("500,50,500") == (50, 500)
+
+
+# -- tables and figures -----------------------------------------------------------------------------------------
+
+
+def test_a_table_is_markdown_with_numbers_on_the_right() -> None:
+    expected = "| tool | rate |\n| --- | ---: |\n| a | 1 |\n| b | 2 |"
+    assert table.markdown(("tool", "rate"), [["a", "1"], ["b", "2"]]) == expected
+    with pytest.raises(ValueError, match="2 cells"):
+        table.markdown(("tool", "rate"), [["a"]])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (0.123, "0.12"), (-0.5, "-0.50"), (12.34, "12.3"), (123.4, "123"), (1234.5, "1234"), (71909, "71909")],
+)
+def test_numbers_have_the_digits_that_mean_something(value: float, text: str) -> None:
+    assert table.number(value) == text
+
+
+def test_spreads_and_ratios_say_when_there_is_nothing() -> None:
+    assert table.spread([]) == table.ABSENT
+    assert table.spread([5.0]) == "5.00"
+    assert table.spread([1000.0, 3000.0, 2000.0]) == "2000 (1000-3000)"
+    assert table.ratio(30.0, 10.0) == "3.00x"
+    assert table.ratio(None, 10.0) == table.ratio(1.0, None) == table.ratio(1.0, 0.0) == table.ABSENT
+    assert table.median([]) is None
+    assert table.median([1.0, 9.0, 2.0]) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("count", "percent", "value"),
+    [(1, 50, 1), (10, 50, 5), (10, 90, 9), (10, 91, 10), (100, 99, 99), (1000, 99.9, 999), (10, 100, 10), (10, 0, 1)],
+)
+def test_a_percentile_is_the_value_at_the_nearest_rank(count: int, percent: float, value: float) -> None:
+    assert distribution.percentile(list(range(1, count + 1)), percent) == value
+
+
+@given(values=st.lists(st.integers(0, 50), min_size=1), percent=st.integers(1, 100))
+def test_a_percentile_is_the_smallest_value_that_so_many_do_not_exceed(values: list[int], percent: int) -> None:
+    enough = [value for value in values if sum(each <= value for each in values) * 100 >= percent * len(values)]
+    assert distribution.percentile(sorted(values), percent) == min(enough)
+
+
+def test_errors_are_differences_and_rounds_are_medians_of_all_but_the_largest() -> None:
+    figures = distribution.figures([21.0, 20.5, 30.0, 20.25])
+    assert figures == (20.5, 30.0, 30.0, 30.0)
+    assert figures.minus(20.0) == (0.5, 10.0, 10.0, 10.0)
+    three = [distribution.Figures(*values) for values in ((1, 2, 3, 9), (2, 4, 8, 10), (3, 3, 4, 11))]
+    assert distribution.over_rounds(three) == (2, 3, 4, 11)
+    with pytest.raises(ValueError, match="no values"):
+        distribution.figures([])
+
+
+def test_the_arithmetic_of_stalls_is_that_of_evenly_arriving_users() -> None:
+    every, stall, delay = 10_000, 1_000, 20
+    waits = sorted(max(delay, stall - at) for at in range(every))  # one user each millisecond
+    for percent, value in zip((50, 90, 99, 100), distribution.of_stalls(delay, every, stall), strict=True):
+        assert value == pytest.approx(distribution.percentile(waits, percent), abs=1)
+
+
+# -- the system -------------------------------------------------------------------------------------------------
+
+
+def write_process(folder: Path, pid: int, parent: int, ticks: tuple[int, int, int, int], command: str = "x") -> None:
+    (folder / str(pid)).mkdir()
+    fields = ["S", str(parent), *["0"] * 9, *map(str, ticks), *["0"] * 20]
+    (folder / str(pid) / "stat").write_text(f"{pid} ({command}) {' '.join(fields)}\n")
+
+
+def test_the_processor_time_of_a_tree_is_that_of_all_its_processes(tmp_path: Path) -> None:
+    write_process(tmp_path, 10, 1, (1, 2, 3, 4), command="odd (name) 1 2")
+    write_process(tmp_path, 11, 10, (100, 0, 0, 0))
+    write_process(tmp_path, 12, 11, (0, 1000, 0, 0))
+    write_process(tmp_path, 13, 1, (9999, 0, 0, 0))
+    (tmp_path / "14").mkdir()  # it ended while its directory was read
+    assert [stat.pid for stat in proc.process_tree(10, tmp_path)] == [10, 11, 12]
+    assert proc.cpu_seconds(10, tmp_path) == pytest.approx(1110 / os.sysconf("SC_CLK_TCK"))
+    assert proc.cpu_seconds(99, tmp_path) == 0
+
+
+def test_processor_time_and_memory_of_this_process_can_be_read() -> None:
+    assert proc.parse_stat(Path("/proc/self/stat").read_text())[:2] == (os.getpid(), os.getppid())
+    cpu, until = proc.cpu_seconds(os.getpid()), time.process_time() + 0.05
+    while time.process_time() < until:
+        pass
+    assert proc.cpu_seconds(os.getpid()) > cpu
+    assert proc.resident_kib(os.getpid()) > 1000
+    assert proc.core_seconds(min(os.sched_getaffinity(0))) > 0
+
+
+def test_a_cores_time_is_that_of_processes_and_of_other_machines(tmp_path: Path) -> None:
+    (tmp_path / "stat").write_text(
+        "cpu 9 9 9 9 9 9 9 9 9 9\ncpu0 1 1 1 1 1 1 1 1 1 1\ncpu1 1 20 300 7 7 7 7 4000 7 7\n"
+    )
+    assert proc.core_seconds(1, tmp_path) == pytest.approx(4321 / os.sysconf("SC_CLK_TCK"))
+    with pytest.raises(ValueError, match="no core 2"):
+        proc.core_seconds(2, tmp_path)
+
+
+def test_a_process_that_is_gone_has_no_memory(tmp_path: Path) -> None:
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "status").write_text("Name:\tx\nState:\tZ (zombie)\n")
+    with pytest.raises(ProcessLookupError, match="7"):
+        proc.resident_kib(7, tmp_path)
+
+
+def test_server_and_tools_have_cores_of_their_own_if_there_are_two() -> None:
+    assert machine.choose_cores({5, 3, 9}) == machine.Cores(3, 5)
+    assert "server on core 3, tools on core 5" in machine.Cores(3, 5).as_text()
+    alone = machine.choose_cores({4})
+    assert alone.shared
+    assert "share core 4" in alone.as_text()
+
+
+def test_a_block_on_a_core_ends_on_all_that_were_allowed() -> None:
+    before = os.sched_getaffinity(0)
+    with machine.on_core(min(before)):
+        assert os.sched_getaffinity(0) == {min(before)}
+    assert os.sched_getaffinity(0) == before
+
+
+def test_the_machine_and_the_versions_are_told() -> None:
+    told = machine.describe(machine.Cores(0, 1), ("no-such-program",))
+    for part in ("cores", "Python 3.", "pytest-ipload ", "requests ", "load average"):
+        assert part in told
+    assert "no-such-program" not in told
+    assert machine.cpu_model("processor\t: 0\nmodel name\t: Some CPU @ 3 GHz\n") == "Some CPU @ 3 GHz"
+
+
+def test_tools_get_no_proxy_and_no_options_of_other_runs() -> None:
+    given_ = dict.fromkeys(
+        ("HOME", "http_proxy", "NO_PROXY", "PYTEST_ADDOPTS", "LOCUST_USERS", "REQUESTS_CA_BUNDLE"), "x"
+    )
+    assert plain_environment(given_) == {"HOME": "x"}
+
+
+def test_the_runs_have_this_plugin_and_no_other() -> None:
+    left_out = pytest_command("test_x.py")
+    installed = {point.name for point in importlib.metadata.entry_points(group="pytest11")}
+    assert "hypothesispytest" in installed
+    assert {f"-pno:{name}" for name in installed} - set(left_out) == {"-pno:ipload"}
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that nobody has waited for does not any more."""
+    try:
+        return re.search(r"^State:\s+[ZX]", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE) is None
+    except FileNotFoundError:
+        return False
+
+
+def test_a_child_ends_with_its_block_and_takes_along_what_it_started(tmp_path: Path) -> None:
+    core = min(os.sched_getaffinity(0))
+    command = ["sh", "-c", "sleep 100 & echo started $HOW; wait"]
+    with running("shell", command, core, tmp_path, {"HOW": "well"}) as child:
+        child.wait_until(lambda: "started well" in child.output(), "it started")
+        pids = [stat.pid for stat in proc.process_tree(child.pid)]
+        assert len(pids) == 2
+        assert os.sched_getaffinity(pids[1]) == {core}
+    deadline = time.monotonic() + 10
+    while any(map(is_alive, pids)):
+        assert time.monotonic() < deadline
+
+
+def test_the_wait_for_a_child_has_a_limit_and_gives_the_exit_code(tmp_path: Path) -> None:
+    core = min(os.sched_getaffinity(0))
+    with running("shell", ["sh", "-c", "read line; exit 7"], core, tmp_path) as child:
+        with pytest.raises(ToolFailed, match=r"shell did not end within 0\.01 s"):
+            child.wait(0.01)
+        child.close_stdin()
+        assert child.wait(10) == 7
+        assert child.wait(10) == 7
+
+
+def test_a_child_that_ends_too_early_is_a_failure_with_its_last_words(tmp_path: Path) -> None:
+    with (
+        running("shell", ["sh", "-c", "echo out of luck; exit 3"], min(os.sched_getaffinity(0)), tmp_path) as child,
+        pytest.raises(ToolFailed, match=r"(?s)shell ended with exit code 3 before it was ready.*out of luck") as caught,
+    ):
+        child.wait_until(lambda: False, "it was ready")
+    assert "luck" not in caught.value.summary
+
+
+# -- what tools and servers say ---------------------------------------------------------------------------------
+
+STATUS = "Active connections: 51 \nserver accepts handled requests\n 60 60 12345 \nReading: 0 Writing: 1 Waiting: 50 \n"
+
+
+def test_the_page_of_stub_status_is_read() -> None:
+    assert nginx_module.parse_status(STATUS) == (51, 12345)
+    with pytest.raises(ValueError, match="not a page of stub_status"):
+        nginx_module.parse_status("<html>404</html>")
+
+
+def test_failed_requests_of_hey_and_wrk_are_noticed() -> None:
+    fine = "Status code distribution:\n  [200]\t1000 responses\n"
+    assert hey_complaint(fine) is None
+    assert hey_complaint(fine + "  [503]\t1 responses\n") is not None
+    assert hey_complaint(fine + "Error distribution:\n  [1]\tGet: refused\n") is not None
+    assert hey_complaint("") is not None
+    assert wrk_complaint("  100 requests in 1s\n") is None
+    assert wrk_complaint("  Non-2xx or 3xx responses: 7\n") == "Non-2xx or 3xx responses: 7"
+    assert wrk_complaint("  Socket errors: connect 0, read 3, write 0, timeout 0\n") is not None
+
+
+def test_the_exact_server_tells_how_late_it_was() -> None:
+    late = exact_server.parse_report(
+        'port 1\n{"replies": 9, "stalled": 1, "fifo": true, "late_us": {"p50": 1, "p99": 2, "max": 3.5}}\n'
+    )
+    assert late == exact_server.Lateness(9, True, 1, 2, 3.5)
+    assert exact_server.parse_report('{"replies": 0, "stalled": 0, "fifo": false}\n').replies == 0
+    with pytest.raises(ValueError, match="did not report"):
+        exact_server.parse_report("port 1\n")
+
+
+def test_the_figures_of_a_load_test_are_those_of_its_json() -> None:
+    latency = {"count": 9, "min_ms": 0.5, "p50_ms": 1.0, "p90_ms": 2.0, "p99_ms": 3.0, "max_ms": 4.0}
+    test = {"verdict": "passed", "reason": "", "rps": 100.0, "latency": latency}
+    report = parse_result(json.dumps({"tests": [test]}))
+    assert report == Report(distribution.Figures(1, 2, 3, 4), 0.5, 100.0, None, "")
+    spoiled = {**test, "verdict": "invalid", "reason": "too slow", "response_time": {**latency, "max_ms": 9.0}}
+    with pytest.raises(ValueError, match="not enough values"):
+        parse_result('{"tests": []}')
+    report = parse_result(json.dumps({"tests": [spoiled]}))
+    assert report.note == "invalid: too slow"
+    assert report.response_time == (1, 2, 3, 9)
+
+
+# -- results ----------------------------------------------------------------------------------------------------
+
+
+def test_throughput_is_what_happened_between_two_instants() -> None:
+    begin, end = Instant(10.0, 1000, 1.0, 5.0, 100.0), Instant(12.0, 3000, 2.0, 6.5, 101.5)
+    assert Throughput.between(begin, end, machine.Cores(0, 1)) == Throughput(1000.0, 500.0, 0.75, 0.25)
+    assert Throughput.between(begin, end, machine.Cores(0, 0)).foreign_share == 0
+    with pytest.raises(ValueError, match="0 requests"):
+        Throughput.between(begin, begin, machine.Cores(0, 1))
+
+
+def test_a_measurement_that_was_halted_is_noticed() -> None:
+    begin = Instant(10.0, 0, 0.0, 0.0, 0.0)
+    assert not is_halted(begin, replace(begin, seconds=12.1), 2.0)
+    assert is_halted(begin, replace(begin, seconds=70.0), 2.0)
+
+
+@given(seconds=st.floats(0.1, 100))
+def test_a_tool_runs_longer_than_it_is_measured_and_for_whole_seconds(seconds: float) -> None:
+    lasts = task_seconds(seconds)
+    assert math.isclose(lasts, round(lasts))
+    assert 2 <= lasts - seconds <= 3.01
+
+
+def test_the_table_of_a_scenario_compares_with_plain_requests_and_with_ours() -> None:
+    results = Results(SCENARIOS[0])
+    results.rounds = {
+        "pytest-ipload": [Throughput(rate, 20.0, 0.5, 0.0) for rate in (30000.0, 10000.0, 20000.0)],
+        "requests": [Throughput(1000.0, 900.0, 0.1, 0.3)],
+        "wrk": [Throughput(100000.0, 6.0, 0.99, 0.0)],
+        "hey": [],
+    }
+    shown = results.as_markdown()
+    assert rows(shown) == [
+        ["**pytest-ipload**", "20000 (10000-30000)", "20.0 (20.0-20.0)", "20.0x", "1.00x"],
+        ["requests.Session, threads", "1000", "900", "1.00x", "20.0x"],
+        ["wrk", "100000", "6.00", "100x", "0.20x"],
+        ["hey", "-", "-", "-", "-"],
+    ]
+    assert "wrk: nginx used 99% of its core" in shown
+    assert "in the worst round of requests.Session, threads 30%." in shown
+
+
+def test_each_scenario_has_tools_and_a_body_in_the_load_tests() -> None:
+    bodies = (ROOT / "benchmarks" / "bodies" / "load_tests.py").read_text(encoding="utf-8")
+    for scenario in SCENARIOS:
+        assert set(scenario.tools) <= set(TOOLS)
+        assert f"def test_{scenario.test}(" in bodies
+
+
+def test_memory_per_user_is_the_difference_from_one_user() -> None:
+    assert kib_per_user(Held(101, 1.0, 9000), Held(1, 0.5, 5000)) == 40
+    with pytest.raises(ValueError, match="not more"):
+        kib_per_user(Held(1, 1.0, 9000), Held(1, 0.5, 5000))
+
+
+def test_a_run_that_fails_is_noted_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hold(tool: str, users: int, *_: object) -> Held:
+        if users == 50:
+            raise ToolFailed("it fell over", "its last words")
+        return Held(users, 1.0, 4096 + users * 40)
+
+    monkeypatch.setattr(footprint, "hold", hold)
+    nginx_ = nginx_module.Nginx(None, nginx_module.Ports(1, 2, 3, 4), "")  # type: ignore[arg-type]  # hold is replaced
+    bench = footprint.Bench(footprint.parse(["--rounds=2"]), machine.Cores(0, 1), Path(), nginx_)
+    shown = footprint.user_rows(bench, "requests", (1, 50, 101))
+    assert [row[1:] for row in shown] == [
+        ["1", "4.04 (4.04-4.04)", "-", "1.00 (1.00-1.00)"],
+        ["50", "-", "-", "-"],
+        ["101", "7.95 (7.95-7.95)", "40.0 (40.0-40.0)", "1.00 (1.00-1.00)"],
+    ]
+    assert bench.failures == ["- users, round 1: it fell over.", "- users, round 2: it fell over."]
+
+
+def measured(tool: str, p99: float, foreign_share: float = 0.0) -> accuracy.Results:
+    """One round of a tool that reported 20 ms and more, of a server that was late by 20 us."""
+    figures = distribution.Figures(20.5, 21.0, 20 + p99, 30.0)
+    report = Report(figures, 19.5, 199.6, foreign_share=foreign_share)
+    return accuracy.Results(accuracy.WORKLOADS[0], tool, [report], [exact_server.Lateness(9, True, 10, 20, 30)])
+
+
+def test_the_row_of_a_load_shows_errors_and_disturbances_are_noted() -> None:
+    results, ours = measured("locust-fast", 4.0, foreign_share=0.3), measured("pytest-ipload", 0.5)
+    assert results.row(ours) == [
+        *("200/s", "Locust FastHttpUser", "200", "-0.50", "0.50", "1.00", "4.00", "10.0", "8.00x", "20.0", "30.0")
+    ]
+    assert "30% of the tool's core" in " ".join(results.notes(machine.Cores(0, 1)))
+    assert results.notes(machine.Cores(0, 0)) == []  # there, the server is one of the others
+    results.lateness.append(exact_server.Lateness(9, True, 10, 20, 84.6e6))
+    assert "late by up to 84.6 s; measure this row again" in " ".join(results.notes(machine.Cores(0, 1)))
+    assert accuracy.Results(accuracy.WORKLOADS[0], "requests").row(ours)[2:] == ["-"] * 9
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "shown"),
+    [
+        (4.0, 0.5, "8.00x"),
+        (4.0, 0.001, "> 200x"),  # no better than the 20 us of the server
+        (4.0, -0.001, "> 200x"),
+        (0.01, 0.001, "-"),
+    ],
+)
+def test_a_ratio_to_an_error_that_cannot_be_resolved_is_a_lower_bound(theirs: float, ours: float, shown: str) -> None:
+    assert measured("requests", theirs).by_ours(measured("pytest-ipload", ours)) == shown
+    assert measured("requests", theirs).by_ours(None) == "-"
+
+
+def test_growth_counts_from_the_tenth_second() -> None:
+    grown = Growth(tuple([1000] * 10 + [2000] * 50 + [2500]), requests=7)
+    assert (grown.start, grown.grown) == (2000, 500)
+    assert Growth((1, 5, 6), requests=7).grown == 1  # a load too short for that: its second half
+    assert timeline([1024 * second for second in range(13)], points=3) == "0 s: 0.0, 6 s: 6.0, 12 s: 12.0"
+
+
+def test_the_cost_of_an_idle_plugin_is_the_median_of_differences() -> None:
+    pairs = [Pair(Cost(base, base), Cost(base + more, base + 2 * more)) for base, more in ((100, 5), (200, 1), (50, 9))]
+    assert differences(pairs) == (5, 10)
+
+
+# -- the servers ------------------------------------------------------------------------------------------------
+
+
+def test_nginx_counts_the_requests_of_others_and_keeps_or_closes_connections(nginx: str, tmp_path: Path) -> None:
+    with nginx_module.running_nginx(min(os.sched_getaffinity(0)), tmp_path) as server:
+        context = ssl.create_default_context(cafile=server.certificate)
+        assert server.status() == server.status() == (0, 0)
+        for port, secure, keeps in (
+            (server.ports.http, False, True),
+            (server.ports.https, True, True),
+            (server.ports.closing, True, False),
+        ):
+            before = server.status().requests
+            connection = (
+                http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=context)
+                if secure
+                else http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            )
+            connection.request("GET", "/cookie-changing" if keeps else "/small")
+            reply = connection.getresponse()
+            assert (reply.status, reply.read().decode()) == (200, nginx_module.REPLY)
+            assert (reply.headers.get("Set-Cookie") is not None) == keeps
+            assert (connection.sock is not None) == keeps
+            connection.close()
+            assert server.status().requests == before + 1
+    assert not server.child.is_running
+
+
+def test_the_exact_server_never_answers_early_and_counts_its_replies(compiler: None, tmp_path: Path) -> None:
+    binary = exact_server.compile_server(tmp_path)
+    with exact_server.running_server(binary, min(os.sched_getaffinity(0)), tmp_path, delay_ms=20) as server:
+        with socket.create_connection(("127.0.0.1", int(server.url.rsplit(":", 1)[1])), timeout=10) as sock:
+            for part in (b"GET / HTTP/1.1\r\nHost: x\r\n", b"\r", b"\nGET / HTTP/1.1\r\n"):
+                started = time.perf_counter()
+                sock.sendall(part)
+            reply = sock.recv(1000)
+            assert time.perf_counter() - started >= 0.0199  # two clocks, both in nanoseconds
+            assert reply.endswith(b"\r\n\r\nok")
+            sock.sendall(b"\r\n")
+            assert sock.recv(1000) == reply
+        late = server.end()
+    assert late.replies == 2
+    assert 0 <= late.p50_us <= late.p99_us <= late.max_us
+
+
+def test_the_exact_server_stalls_when_asked_to(compiler: None, tmp_path: Path) -> None:
+    binary = exact_server.compile_server(tmp_path)
+    core = min(os.sched_getaffinity(0))
+    with exact_server.running_server(binary, core, tmp_path, delay_ms=1, stall=(0.4, 0.1)) as server:
+        connection = http.client.HTTPConnection("127.0.0.1", int(server.url.rsplit(":", 1)[1]), timeout=10)
+        slowest, until = 0.0, time.perf_counter() + 0.35  # the first stall is 0.2 s after the first request
+        while time.perf_counter() < until:
+            started = time.perf_counter()
+            connection.request("GET", "/")
+            assert connection.getresponse().read() == b"ok"
+            slowest = max(slowest, time.perf_counter() - started)
+        connection.close()
+    assert slowest >= 0.09
+
+
+# -- very short runs --------------------------------------------------------------------------------------------
+
+
+def test_a_short_run_of_throughput_gives_its_table(nginx: str) -> None:
+    result = run_script(
+        "throughput", "--rounds=1", "--seconds=1", "--scenarios=get", "--only=pytest-ipload,requests", "--users=5"
+    )
+    assert result.startswith("<!-- results: throughput -->")
+    ours, plain = rows(result)
+    assert (ours[0], plain[0]) == ("**pytest-ipload**", "requests.Session, threads")
+    assert all(float(cell.rstrip("x")) > 0 for row in (ours, plain) for cell in row[1:])
+
+
+def test_a_short_run_of_accuracy_on_one_core_gives_its_table_and_says_so(compiler: None) -> None:
+    with machine.on_core(min(os.sched_getaffinity(0))):
+        result = run_script("accuracy", "--rounds=1", "--seconds=1", "--workloads=200/s", "--only=pytest-ipload")
+    assert "server and tools share core" in result
+    (row,) = rows(result)
+    assert row[:2] == ["200/s", "**pytest-ipload**"]
+    assert all(float(cell.rstrip("x")) > -1 for cell in row[2:])
+
+
+def test_a_short_run_of_footprint_gives_its_tables(nginx: str) -> None:
+    result = run_script(
+        "footprint",
+        *("--rounds=1", "--seconds=0.1", "--users=3", "--only=pytest-ipload"),
+        *("--parts=users,growth,costs,idle", "--minutes=0.05", "--count=500", "--pairs=1"),
+    )
+    shown = rows(result)
+    assert [row[:2] for row in shown[:2]] == [["**pytest-ipload**", "1"], ["**pytest-ipload**", "3"]]
+    assert all(float(value) > 0 for _, value in shown[2:6])
+    assert "50 users, 3 s" in result
+    assert shown[-1][0] == "median difference in a pair"
+
+
+def test_ctrl_c_leaves_nothing_behind(nginx: str) -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / "throughput.py"), "--only=requests", "--seconds=60"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as script:
+        deadline = time.monotonic() + 60
+        # The script, nginx with its worker, and the tool.
+        while len(processes := [stat.pid for stat in proc.process_tree(script.pid)]) < 4:
+            assert script.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)  # other processes start; there is no event to wait for
+        script.send_signal(signal.SIGINT)
+        _, said = script.communicate(timeout=30)
+    assert script.returncode == 128 + signal.SIGINT
+    assert "interrupted" in said
+    while any(map(is_alive, processes)):
+        assert time.monotonic() < deadline
