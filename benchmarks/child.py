@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from machine import on_core
+from machine import on_core, program
 
 _MISLEADING = re.compile(
     r"(pytest_|locust_).*|(http|https|all|no)_proxy|(requests|curl)_ca_bundle|ssl_cert_(file|dir)|pythonwarnings", re.I
@@ -106,7 +106,7 @@ def running(
     with tempfile.TemporaryFile() as log:
         with on_core(core):
             process = subprocess.Popen(
-                command,
+                [*_dies_with_parent(), *command],
                 cwd=folder,
                 env=plain_environment(os.environ) | (environment or {}),
                 stdin=subprocess.PIPE,
@@ -119,6 +119,12 @@ def running(
             yield child
         finally:
             child.kill()
+
+
+def _dies_with_parent() -> list[str]:
+    """What stands before a command so that it does not even outlive a parent that is killed, where there is setpriv."""
+    setpriv = program("setpriv")
+    return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
 
 
 def plain_environment(environment: Mapping[str, str]) -> dict[str, str]:

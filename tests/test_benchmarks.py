@@ -566,7 +566,17 @@ def test_a_short_run_of_footprint_gives_its_tables(nginx: str) -> None:
     assert shown[-1][0] == "median difference in a pair"
 
 
-def test_ctrl_c_leaves_nothing_behind(nginx: str) -> None:
+@pytest.mark.parametrize(
+    ("sent", "code", "says"),
+    [
+        (signal.SIGINT, 128 + signal.SIGINT, "interrupted"),
+        (signal.SIGTERM, 128 + signal.SIGTERM, ""),
+        (signal.SIGKILL, -signal.SIGKILL, ""),
+    ],
+)
+def test_a_script_that_is_ended_leaves_nothing_behind(nginx: str, sent: signal.Signals, code: int, says: str) -> None:
+    if sent == signal.SIGKILL and machine.program("setpriv") is None:
+        pytest.skip("setpriv is missing; install it with 'apt-get install util-linux'")
     command = [sys.executable, str(ROOT / "benchmarks" / "throughput.py"), "--only=requests", "--seconds=60"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as script:
         deadline = time.monotonic() + 60
@@ -575,9 +585,9 @@ def test_ctrl_c_leaves_nothing_behind(nginx: str) -> None:
             assert script.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.02)  # other processes start; there is no event to wait for
-        script.send_signal(signal.SIGINT)
+        script.send_signal(sent)
         _, said = script.communicate(timeout=30)
-    assert script.returncode == 128 + signal.SIGINT
-    assert "interrupted" in said
+    assert script.returncode == code
+    assert says in said
     while any(map(is_alive, processes)):
         assert time.monotonic() < deadline

@@ -48,9 +48,19 @@ def pinned(cpu: int | None) -> Iterator[str | None]:
     thread gets its CPUs back, and so does each thread that was started meanwhile and lives on.
     """
     before = allowed_cpus()
-    if cpu is None or before == {cpu}:
+    if cpu is None:
         yield None
         return
+    with _unhurried():
+        if before == {cpu}:
+            yield None
+        else:
+            with _moved(cpu, before) as problem:
+                yield problem
+
+
+@contextmanager
+def _moved(cpu: int, before: Collection[int]) -> Iterator[str | None]:
     others = _threads()
     problem = None
     try:
@@ -63,6 +73,29 @@ def pinned(cpu: int | None) -> Iterator[str | None]:
         if problem is None:
             os.sched_setaffinity(0, before)
             _give_back(_threads() - others, cpu, before)
+
+
+@contextmanager
+def _unhurried() -> Iterator[None]:
+    """Let no thread of the load take the CPU from another one just because it woke up (Linux' SCHED_BATCH).
+
+    A thread that sends first gives the interpreter's lock to whoever waits for it. On one CPU that one, waking up, would
+    run before the request has left, and a body that computes for milliseconds would delay it by as many.
+    """
+    batch, usual = getattr(os, "SCHED_BATCH", None), getattr(os, "SCHED_OTHER", None)
+    if batch is None or usual is None or os.sched_getscheduler(0) != usual:
+        yield
+        return
+    others = _threads()
+    with suppress(OSError):  # a container may forbid it
+        os.sched_setscheduler(0, batch, os.sched_param(0))
+    try:
+        yield
+    finally:
+        for thread in {0, *_threads()} - others:
+            with suppress(OSError):  # it has ended
+                if os.sched_getscheduler(thread) == batch:
+                    os.sched_setscheduler(thread, usual, os.sched_param(0))
 
 
 def _give_back(threads: Collection[int], cpu: int, cpus: Collection[int]) -> None:

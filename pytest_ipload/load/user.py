@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import random
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from pytest_ipload.places import place_of_frame, place_of_traceback
@@ -61,7 +61,8 @@ class VirtualUser:
         self.index = index
         self.iteration = 0
         """Number of the running iteration, from 0."""
-        self.random = random.Random(f"{seed}:{index}")
+        self._seed = seed
+        self._random: Random | None = None
         self.state: dict[str, Any] = {}
         self._record = record
         self._tally = tally or self._record_ordinary

@@ -75,7 +75,7 @@ class Measurements:
             self._add_each(samples)
 
     def add_chunk(self, chunk: Chunk) -> None:
-        """Fold a chunk of a recorder in, what began first coming first: names are shown in the order of their coming."""
+        """Fold a chunk of a recorder in; what began first comes first, as names are shown in that order."""
         groups: list[tuple[int, Key | None]] = [(times[0], key) for key, times in chunk.times.items()]
         if chunk.samples:
             groups.append((chunk.samples[0].started_ns, None))

@@ -175,3 +175,48 @@ class TestPinned:
             patch.delattr(os, "sched_setaffinity")
             with pinned(cpu) as problem:
                 assert problem is None
+
+
+needs_batch = pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="this system has no SCHED_BATCH")
+
+
+@needs_batch
+class TestTurns:
+    """While a load runs, a thread that wakes up does not take the CPU from the one that runs."""
+
+    def test_the_thread_and_what_it_starts_are_batch_work_and_then_as_before(self) -> None:
+        others = Worker()
+        with pinned(max(allowed_cpus())):
+            assert os.sched_getscheduler(0) == os.SCHED_BATCH
+            inherits = Worker()
+            assert os.sched_getscheduler(inherits.number) == os.SCHED_BATCH
+            assert os.sched_getscheduler(others.number) == os.SCHED_OTHER
+        assert os.sched_getscheduler(0) == os.sched_getscheduler(inherits.number) == os.SCHED_OTHER
+        inherits.end()
+        others.end()
+
+    def test_a_load_that_is_not_pinned_is_left_alone(self) -> None:
+        with pinned(None):
+            assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+    def test_also_after_an_exception(self) -> None:
+        with pytest.raises(KeyboardInterrupt), pinned(max(allowed_cpus())):
+            raise KeyboardInterrupt
+        assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+    def test_who_chose_a_policy_keeps_it(self) -> None:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        try:
+            with pinned(max(allowed_cpus())):
+                assert os.sched_getscheduler(0) == os.SCHED_IDLE
+        finally:
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+    def test_where_it_is_forbidden_the_load_runs_all_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*args: object) -> None:
+            raise PermissionError
+
+        monkeypatch.setattr(os, "sched_setscheduler", refuse)
+        with pinned(max(allowed_cpus())) as problem:
+            assert problem is None
+            assert os.sched_getscheduler(0) == os.SCHED_OTHER
