@@ -79,8 +79,8 @@ def _moved(cpu: int, before: Collection[int]) -> Iterator[str | None]:
 def _unhurried() -> Iterator[None]:
     """Let no thread of the load take the CPU from another one just because it woke up (Linux' SCHED_BATCH).
 
-    A thread that sends first gives the interpreter's lock to whoever waits for it. On one CPU that one, waking up, would
-    run before the request has left, and a body that computes for milliseconds would delay it by as many.
+    A thread that sends first gives the interpreter's lock to whoever waits for it. On one CPU that one, waking up,
+    would run before the request has left, and a body that computes for milliseconds would delay it by as many.
     """
     batch, usual = getattr(os, "SCHED_BATCH", None), getattr(os, "SCHED_OTHER", None)
     if batch is None or usual is None or os.sched_getscheduler(0) != usual:

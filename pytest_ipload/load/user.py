@@ -77,6 +77,13 @@ class VirtualUser:
         return f"<VirtualUser {self.index} from {self.source_address or 'any address'}>"
 
     @property
+    def random(self) -> Random:
+        """Random numbers of this user's own: the same user draws the same values in each run."""
+        if self._random is None:
+            self._random = Random(f"{self._seed}:{self.index}")  # 2.5 KiB, which most users do without
+        return self._random
+
+    @property
     def session(self) -> LoadSession:
         """This user's HTTP session, opened on first use and closed when the user leaves."""
         if self._session is None:

