@@ -122,9 +122,12 @@ def running(
 
 
 def _dies_with_parent() -> list[str]:
-    """What stands before a command so that it does not even outlive a parent that is killed, where there is setpriv."""
+    """What stands before a command so that it does not even outlive a parent that is killed, where there is setpriv.
+
+    The signal is one that a server can pass on to its workers: they do not inherit this.
+    """
     setpriv = program("setpriv")
-    return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
+    return [setpriv, "--pdeathsig", "TERM"] if setpriv else []
 
 
 def plain_environment(environment: Mapping[str, str]) -> dict[str, str]:

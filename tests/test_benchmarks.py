@@ -574,11 +574,16 @@ def test_a_short_run_of_footprint_gives_its_tables(nginx: str) -> None:
         (signal.SIGKILL, -signal.SIGKILL, ""),
     ],
 )
-def test_a_script_that_is_ended_leaves_nothing_behind(nginx: str, sent: signal.Signals, code: int, says: str) -> None:
+def test_a_script_that_is_ended_leaves_nothing_behind(
+    nginx: str, tmp_path: Path, sent: signal.Signals, code: int, says: str
+) -> None:
     if sent == signal.SIGKILL and machine.program("setpriv") is None:
         pytest.skip("setpriv is missing; install it with 'apt-get install util-linux'")
     command = [sys.executable, str(ROOT / "benchmarks" / "throughput.py"), "--only=requests", "--seconds=60"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as script:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}  # who is killed cannot remove its files
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as script:
         deadline = time.monotonic() + 60
         # The script, nginx with its worker, and the tool.
         while len(processes := [stat.pid for stat in proc.process_tree(script.pid)]) < 4:
@@ -589,5 +594,6 @@ def test_a_script_that_is_ended_leaves_nothing_behind(nginx: str, sent: signal.S
         _, said = script.communicate(timeout=30)
     assert script.returncode == code
     assert says in said
+    assert sent == signal.SIGKILL or not list(tmp_path.iterdir())
     while any(map(is_alive, processes)):
         assert time.monotonic() < deadline

@@ -17,6 +17,10 @@ from pytest_ipload.stats.sample import Problem
 _SECOND = 1_000_000_000
 
 
+def _any_fraction() -> float:
+    return 0.0
+
+
 class Budget:
     """Iterations that all users share."""
 
@@ -68,7 +72,10 @@ class UserRun:
     def _run_with_pauses(self, seat: Seat, life: Life, due: float) -> None:
         """Wait for each iteration's time, the first one's being ``due``."""
         slot, profile = seat.slot, self._profile
-        pauses = random.Random(f"{profile.seed}:{slot.index}:pauses")
+        vary = any(low != high for low, high in (profile.pacing, profile.think_time))
+        draw = (
+            random.Random(f"{profile.seed}:{slot.index}:pauses").random if vary else _any_fraction
+        )  # it takes 2.5 KiB
         pacer = Pacer(due, profile.pacing, profile.think_time)
         planned: float | None = due if profile.planned else None
         for number in self._numbers():
@@ -77,7 +84,7 @@ class UserRun:
             started = self._clock()
             lateness = 0 if planned is None else max(0, started - self.origin_ns - round(planned * _SECOND))
             ended = self._run_once(seat, life, number, started, lateness)
-            due, planned = pacer.following(self._seconds(ended), pauses.random(), pauses.random())
+            due, planned = pacer.following(self._seconds(ended), draw(), draw())
 
     def _run_without_pauses(self, seat: Seat, life: Life) -> None:
         """Nothing lies between two iterations, so that the end of one is taken as the start of the next."""

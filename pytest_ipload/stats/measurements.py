@@ -22,6 +22,8 @@ _PHASES = {"connect": "connect", "tls": "tls", "ttfb": "first_byte"}
 _KEY = itemgetter(*map(Sample._fields.index, SeriesKey._fields))
 _STARTED = itemgetter(Sample._fields.index("started_ns"))
 _FIRST = itemgetter(0)
+_OPEN_SECONDS = 10
+"""Samples may still come in for a second that is so long ago; for older ones they hardly do."""
 _MANY = 20
 """Samples of one series, on average, from which on it is faster to take them together."""
 
@@ -279,6 +281,8 @@ class Measurements:
         second = self.seconds.get(number)
         if second is None:
             second = self.seconds[number] = Second()
+            if (over := self.seconds.get(number - _OPEN_SECONDS)) is not None:
+                over.pack()
         return second
 
     def _span(self, started_ns: int, ended_ns: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from typing import Any, NamedTuple
 
 from pytest_ipload.stats.histogram import Histogram, plain_dict, plain_int, plain_list
@@ -110,13 +112,26 @@ class Series:
 class Second:
     """The requests that ended in one second of the load, those of the warm-up included."""
 
-    __slots__ = ("failed_requests", "latency", "requests")
+    __slots__ = ("_latency", "_packed", "failed_requests", "requests")
 
     def __init__(self) -> None:
         self.requests = 0
         self.failed_requests = 0
-        self.latency = Histogram()
+        self._latency = Histogram()
+        self._packed: bytes | None = None
+
+    @property
+    def latency(self) -> Histogram:
         """Of the successful ones."""
+        if self._packed is not None:
+            self._latency, self._packed = Histogram.from_plain(json.loads(zlib.decompress(self._packed))), None
+        return self._latency
+
+    def pack(self) -> None:
+        """Make the histogram small, for a second that is over: a long load has thousands of them. Nothing is lost."""
+        if self._packed is None:
+            self._packed = zlib.compress(json.dumps(self._latency.to_plain()).encode())
+            self._latency = Histogram()
 
     def merge(self, other: Second) -> None:
         """Add the requests of the same second in another part of the load."""
@@ -139,7 +154,7 @@ class Second:
         second = cls()
         second.requests = plain_int(fields["requests"], "second requests")
         second.failed_requests = plain_int(fields["failed_requests"], "second failed_requests")
-        second.latency = Histogram.from_plain(fields["latency"])
+        second._latency = Histogram.from_plain(fields["latency"])
         if second.failed_requests + second.latency.count != second.requests:
             raise ValueError("second: its requests are not the failed and the successful ones together")
         return second

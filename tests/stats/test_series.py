@@ -133,3 +133,19 @@ def test_a_second_of_two_parts() -> None:
 def test_a_wrong_second_is_refused(field: str, value: Any, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         Second.from_plain({**second().to_plain(), field: value})
+
+
+def test_a_packed_second_is_small_and_loses_nothing() -> None:
+    second = Second()
+    for us in range(2000):
+        second.latency.record(us * 1000 + 1)
+    second.requests = 2000
+    before = second.to_plain()
+    second.pack()
+    second.pack()
+    assert second._packed is not None
+    assert len(second._packed) < 8000
+    assert second.to_plain() == before
+    second.pack()
+    second.latency.record(5)
+    assert second.latency.count == 2001

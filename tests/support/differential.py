@@ -12,7 +12,7 @@ import socket
 import ssl
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from time import perf_counter
@@ -178,7 +178,8 @@ def assert_same(
     assert expected["raised"] == repr([each.__name__ for each in case.raises]), "the case is not what it seems"
     for contender in chosen.contenders:
         seen = play(case, CONTENDERS[contender], chosen, tls, certificates)
-        assert differences(expected, seen) == {}, f"{contender} (stock: first; load session: second)"
+        found = differences(expected, seen)
+        assert not found, f"the contender {contender!r} differs\n{explained(found)}"
 
 
 def differences(expected: Seen, seen: Seen) -> dict[str, tuple[str | None, str | None]]:
@@ -193,6 +194,12 @@ def differences(expected: Seen, seen: Seen) -> dict[str, tuple[str | None, str |
         expected, seen = _whatever_connection(expected), _whatever_connection(seen)
     paths = sorted({*expected, *seen})
     return {path: (expected.get(path), seen.get(path)) for path in paths if expected.get(path) != seen.get(path)}
+
+
+def explained(found: Mapping[str, tuple[str | None, str | None]]) -> str:
+    """Differences, line by line."""
+    lines = (f"{path}\n  stock session: {one}\n  load session:  {other}" for path, (one, other) in found.items())
+    return "\n".join(lines)
 
 
 def _whatever_connection(seen: Seen) -> Seen:

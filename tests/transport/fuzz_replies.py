@@ -15,6 +15,7 @@ import time
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from support.conversations import Conversation, conversations
+from support.differential import explained
 
 _BATCH = 50
 """Conversations for one seed; the next seed is the next number."""
@@ -78,8 +79,7 @@ def report(number: int, conversation: Conversation, found: dict[str, tuple[str |
         print(f"  {exchange.method} {exchange.path} {flags}, and the reply, segment by segment:")
         for step in exchange.reply:
             print(f"    {step!r}")
-    for path, (expected, seen) in found.items():
-        print(f"  {path}\n    stock session: {expected}\n    load session:  {seen}")
+    print(explained(found))
 
 
 def main() -> int:
