@@ -181,6 +181,7 @@ class Load:
             tally=user.tally,
             tls=self._state.tls,
             heads=self._state.heads,
+            templates=self._state.templates,
             before_call=(lambda: self._leases.renew(user)) if self.profile.ip_binding == REQUEST else None,
         )
 

@@ -28,6 +28,8 @@ class SessionState:
         """Results by test and by the xdist worker that ran it; a rerun replaces what came before."""
         self._tls: TlsContexts | None = None
         self._heads: ReplyHeads | None = None
+        self.templates: dict[Any, Any] = {}
+        """Templates of requests, shared by all users of the session."""
 
     @property
     def tls(self) -> TlsContexts:

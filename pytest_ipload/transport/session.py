@@ -26,6 +26,7 @@ from pytest_ipload.transport.heads import ReplyHeads
 from pytest_ipload.transport.response import LoadResponse
 from pytest_ipload.transport.short_way import Details, SessionHeaders, ShortWay, hop_of
 from pytest_ipload.transport.sockets import connect_stream, open_datagram
+from pytest_ipload.transport.templates import Template
 from pytest_ipload.transport.tls import TlsContexts
 
 _ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -64,8 +65,8 @@ class LoadSession(requests.Session):
     ``tally``
         is called in the place of ``record`` for an ordinary success, with the sample's key, start and latency; see
         ``Recorder.tally``.
-    ``tls``, ``heads``
-        caches of TLS contexts and of heads of replies, to share with other sessions.
+    ``tls``, ``heads``, ``templates``
+        caches of TLS contexts, of heads of replies and of templates of requests, to share with other sessions.
     ``before_call``
         is called at the start of each call, in its thread; it may ``rebind`` the session.
     ``fast``
@@ -95,12 +96,14 @@ class LoadSession(requests.Session):
         tally: Callable[[Key, int, int], None] | None = None,
         tls: TlsContexts | None = None,
         heads: ReplyHeads | None = None,
+        templates: dict[Any, Template | None] | None = None,
         before_call: Callable[[], object] | None = None,
         fast: bool = True,
     ) -> None:
         super().__init__()
         self.fast = fast
         self.heads = ReplyHeads() if heads is None else heads
+        self.templates: dict[Any, Template | None] = {} if templates is None else templates
         self.trust_env = False
         if base_url is not None and not (_ABSOLUTE.match(base_url) and urlsplit(base_url).netloc):
             raise SettingError(f"base URL {base_url!r} is not complete; write it as in 'http://localhost:8000'")
@@ -119,7 +122,7 @@ class LoadSession(requests.Session):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self.record = self.tally = self.before_call = None
-        self.heads = ReplyHeads()
+        self.heads, self.templates = ReplyHeads(), {}
         self._current = _Current()
 
     def __setattr__(self, name: str, value: Any) -> None:

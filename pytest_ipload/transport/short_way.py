@@ -133,8 +133,9 @@ class ShortWay:
         self._templates: dict[_Key, Template | None] = {}
         self._targets: dict[str, Target] = {}
         self._pools: dict[tuple[str, str | None, SourceAdapter], Pool] = {}
-        self._cookie_lines = CookieLines()
-        self._set_cookies = SetCookieMemo()
+        self._cookie_lines: CookieLines | None = None
+        self._set_cookies: SetCookieMemo | None = None
+        """Made when there are cookies: most users have none, and there may be thousands of them."""
         self._timeouts: tuple[Any, Timeouts | None] = (None, (None, None))
         self.is_open = (
             type(session.headers) is SessionHeaders
@@ -213,6 +214,7 @@ class ShortWay:
             self._binding.thread.hand_over = HandOver(hop_of(response), response=response)
             return None
         if head.set_cookies:
+            self._set_cookies = self._set_cookies or SetCookieMemo()
             self._set_cookies.take(self._jar, response, response.outgoing.where)
         return response
 
@@ -236,7 +238,8 @@ class ShortWay:
             if template is None:
                 return None
             line = CookieLine(None, _FOREVER)
-            if not template.has_own_cookies:
+            if self._jar.by_place and not template.has_own_cookies:
+                self._cookie_lines = self._cookie_lines or CookieLines()
                 line = self._cookie_lines.line(self._jar, template, target)
             outgoing = Outgoing(template, method, target, *line, session.get_adapter(target.url))
         except Exception:  # requests finds the same error, and reports it in its way
@@ -258,7 +261,11 @@ class ShortWay:
         key = (method, target.origin, tuple(headers.items()) if headers else None, auth, kind)
         if key not in self._templates:
             header = merge_setting(headers, self._headers, dict_class=CaseInsensitiveDict)
-            _remember(self._templates, key, Template.make(method, target, header, auth, kind))
+            shared, shared_key = session.templates, (method, target.origin, tuple(header.items()), auth, kind)
+            if shared_key not in shared:
+                _remember(shared, shared_key, Template.make(method, target, header, auth, kind))
+            # Another session's thread may have made room in between.
+            _remember(self._templates, key, shared.get(shared_key))
         return self._templates[key]
 
     def _choose_pool(self, session: LoadSession, outgoing: Outgoing) -> Pool | None:
