@@ -194,6 +194,9 @@ class _Exchange:
         if in_send and is_kept and conn.wire is not None and isinstance(error, ConnectionError):
             with contextlib.suppress(OSError):  # a server may answer, and close, before it has read everything
                 received = conn.wire.receive()
+                stamp = conn.wire.stamp
+                if stamp is not None and arrival_ns(stamp) <= self._wall_started:
+                    received = b""  # it was left over from before
         is_stale = is_kept and not received and isinstance(error, _GONE)
         if is_stale and self._method in IDEMPOTENT and not self._binding.ended:
             conn.close()

@@ -9,7 +9,7 @@ import stat
 import pytest
 from hypothesis import HealthCheck, given, settings
 from support.conversations import Conversation, conversations
-from support.differential import CONTENDERS, MANNERS, Case, call, get, play
+from support.differential import CONTENDERS, MANNERS, Case, call, explained, get, play
 from support.replies import reply
 from support.scripted_server import OK, Do
 
@@ -18,7 +18,8 @@ from support.scripted_server import OK, Do
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(conversations())
 def test_a_load_session_shows_what_requests_shows(conversation: Conversation) -> None:
-    assert conversation.differences() == {}
+    found = conversation.differences()
+    assert not found, explained(found)
 
 
 def open_sockets() -> int:
