@@ -117,21 +117,31 @@ class Second:
     def __init__(self) -> None:
         self.requests = 0
         self.failed_requests = 0
-        self._latency = Histogram()
+        self._latency: Histogram | None = None
         self._packed: bytes | None = None
 
     @property
     def latency(self) -> Histogram:
         """Of the successful ones."""
         if self._packed is not None:
-            self._latency, self._packed = Histogram.from_plain(json.loads(zlib.decompress(self._packed))), None
+            self._latency, self._packed = self._unpacked(), None
+        elif self._latency is None:
+            self._latency = Histogram()
         return self._latency
 
     def pack(self) -> None:
-        """Make the histogram small, for a second that is over: a long load has thousands of them. Nothing is lost."""
-        if self._packed is None:
-            self._packed = zlib.compress(json.dumps(self._latency.to_plain()).encode())
-            self._latency = Histogram()
+        """Make the histogram small and its bins coarse, for a second that is over: a long load has thousands of them.
+
+        From then on the quantiles of this second are up to 0.8 % too high; nobody judges them.
+        """
+        if self._latency is not None:
+            self._packed = zlib.compress(json.dumps(self._latency.coarse().to_plain()).encode())
+            self._latency = None
+
+    def quantiles(self, *quantiles: float) -> list[int | None]:
+        """Quantiles of the successful requests, in nanoseconds; a packed second stays packed."""
+        latency = self.latency if self._packed is None else self._unpacked()
+        return [latency.quantile(q) for q in quantiles]
 
     def merge(self, other: Second) -> None:
         """Add the requests of the same second in another part of the load."""
@@ -141,10 +151,11 @@ class Second:
 
     def to_plain(self) -> dict[str, Any]:
         """All of it as plain values."""
+        latency = self.latency if self._packed is None else self._unpacked()
         return {
             "requests": self.requests,
             "failed_requests": self.failed_requests,
-            "latency": self.latency.to_plain(),
+            "latency": latency.to_plain(),
         }
 
     @classmethod
@@ -158,3 +169,6 @@ class Second:
         if second.failed_requests + second.latency.count != second.requests:
             raise ValueError("second: its requests are not the failed and the successful ones together")
         return second
+
+    def _unpacked(self) -> Histogram:
+        return Histogram.from_plain(json.loads(zlib.decompress(self._packed or b"")))

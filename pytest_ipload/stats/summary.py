@@ -259,14 +259,15 @@ def _timeline(measured: Measurements, frame: Frame) -> list[TimelinePoint]:
     points = []
     for second, users in enumerate(_users_by_second(frame.lifetimes, frame.origin_ns, seconds)):
         row = measured.seconds.get(second) or Second()
+        p50_ns, p95_ns = row.quantiles(0.5, 0.95)
         points.append(
             TimelinePoint(
                 t_s=second,
                 users=users,
                 requests=row.requests,
                 failed_requests=row.failed_requests,
-                p50_ms=_ms(row.latency.quantile(0.5)),
-                p95_ms=_ms(row.latency.quantile(0.95)),
+                p50_ms=_ms(p50_ns),
+                p95_ms=_ms(p95_ns),
             )
         )
     return points

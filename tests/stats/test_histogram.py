@@ -149,6 +149,24 @@ def test_merging_leaves_the_other_alone_and_adds_the_overflow() -> None:
     assert other == histogram_of([2 * HOUR_NS])
 
 
+@given(values=st.lists(st.integers(0, 2 * 3_600_000_000_000), max_size=50), q=st.floats(0, 1))
+def test_a_coarse_histogram_has_the_same_numbers_and_quantiles_less_than_a_hundredth_higher(
+    values: list[int], q: float
+) -> None:
+    exact = histogram_of(values)
+    coarse = exact.coarse()
+    assert {**coarse.to_plain(), "bins": None} == {**exact.to_plain(), "bins": None}
+    assert Histogram.from_plain(coarse.to_plain()).to_plain() == coarse.coarse().to_plain() == coarse.to_plain()
+    low, high = exact.quantile(q), coarse.quantile(q)
+    if low is not None and high is not None:
+        assert low <= high <= low * 1.008 + 1000
+
+
+def test_a_coarse_histogram_has_128_bins_per_doubling() -> None:
+    coarse = histogram_of([us * 1000 for us in range(1024, 4096)]).coarse()
+    assert len(coarse.bins) == 256 + 1, "the smallest value keeps its bin"
+
+
 def test_hdrhistogram_reads_the_text_with_equal_counts_and_percentiles() -> None:
     random_ = random.Random(7)
     values = [int(random_.lognormvariate(17, 1.5)) for _ in range(5_000)] + [0, 999, HOUR_NS]

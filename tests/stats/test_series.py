@@ -135,17 +135,43 @@ def test_a_wrong_second_is_refused(field: str, value: Any, complaint: str) -> No
         Second.from_plain({**second().to_plain(), field: value})
 
 
-def test_a_packed_second_is_small_and_loses_nothing() -> None:
+def packed_second() -> Second:
     second = Second()
     for us in range(2000):
         second.latency.record(us * 1000 + 1)
     second.requests = 2000
+    second.pack()
+    return second
+
+
+def test_a_packed_second_is_small_and_keeps_all_but_its_fine_bins() -> None:
+    second, exact = packed_second(), histogram(*(us * 1000 + 1 for us in range(2000)))
+    assert second._packed is not None
+    assert len(second._packed) < 1500, "of 900 bins"
+    plain = second.to_plain()
+    assert {**plain["latency"], "bins": None} == {**exact.to_plain(), "bins": None}
+    for quantile, found in zip((0.5, 0.95), second.quantiles(0.5, 0.95), strict=True):
+        true = exact.quantile(quantile)
+        assert true is not None
+        assert found is not None
+        assert true <= found <= true * 1.008
+    assert second._packed is not None, "to look at it does not unpack it"
+
+
+def test_packing_twice_changes_nothing_and_samples_may_still_come() -> None:
+    second = packed_second()
     before = second.to_plain()
     second.pack()
-    second.pack()
-    assert second._packed is not None
-    assert len(second._packed) < 8000
     assert second.to_plain() == before
-    second.pack()
     second.latency.record(5)
     assert second.latency.count == 2001
+    second.pack()
+    assert second.to_plain()["latency"]["count"] == 2001
+
+
+def test_a_second_without_a_success_stays_empty() -> None:
+    second = Second()
+    second.failed_requests = second.requests = 1
+    second.pack()
+    assert second.quantiles(0.5) == [None]
+    assert second.to_plain()["latency"]["count"] == 0
