@@ -27,6 +27,7 @@ _V2_COMPRESSED_COOKIE = 0x1C849304
 _COOKIE_WORD_SIZE = 0xF0  # this part of a cookie tells the width of the counters; V2 packs them and sets 0x10
 _OUTER = struct.Struct(">iI")  # cookie, length of what follows
 _INNER = struct.Struct(">iIiiqqd")  # cookie, length, index offset, digits, lowest and highest value, ratio
+_EXACT = struct.Struct(">QQQQQ")  # what is exact beside the bins
 _MAX_DECOMPRESSED = 1_000_000  # bytes; a histogram with every bin in use takes less than a quarter of it
 
 
@@ -172,6 +173,23 @@ class Histogram:
 
     def encode(self) -> str:
         """The bins as HdrHistogram's V2 compressed form in base64, in microseconds."""
+        return base64.b64encode(self._v2_compressed()).decode()
+
+    def pack(self) -> bytes:
+        """All of it in a few hundred bytes, for keeping in memory."""
+        exact = _EXACT.pack(self.count, self.total_ns, self._min_ns, self._max_ns, self.overflow)
+        return exact + self._v2_compressed()
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> Histogram:
+        """What ``pack`` made small."""
+        histogram = cls()
+        histogram.bins = _read_bins(_unwrap(packed[_EXACT.size :]))
+        count, total_ns, low_ns, high_ns, overflow = _EXACT.unpack_from(packed)
+        histogram._add(count, low_ns, high_ns, total_ns, overflow)
+        return histogram
+
+    def _v2_compressed(self) -> bytes:
         packed = bytearray()
         next_index = 0
         for index in sorted(self.bins):
@@ -181,7 +199,7 @@ class Histogram:
             next_index = index + 1
         head = _INNER.pack(_V2_COOKIE | 0x10, len(packed), 0, 3, 1, HIGHEST_US, 1.0)
         compressed = zlib.compress(head + packed)
-        return base64.b64encode(_OUTER.pack(_V2_COMPRESSED_COOKIE | 0x10, len(compressed)) + compressed).decode()
+        return _OUTER.pack(_V2_COMPRESSED_COOKIE | 0x10, len(compressed)) + compressed
 
     @classmethod
     def decode(cls, text: str) -> Histogram:
@@ -191,7 +209,7 @@ class Histogram:
         value as the middle of its bin. The text may come from anywhere; a decompression bomb is refused.
         """
         try:
-            bins = _read_bins(_unwrap(text))
+            bins = _read_bins(_unwrap(base64.b64decode(text, validate=True)))
         except (ValueError, zlib.error, struct.error) as error:
             raise ValueError(f"not an HdrHistogram in the V2 compressed form: {error}") from error
         histogram = cls()
@@ -310,9 +328,8 @@ def _plain_bins(value: object) -> dict[int, int]:
     return bins
 
 
-def _unwrap(text: str) -> bytes:
-    """The inner header and packed counts of an encoded text."""
-    raw = base64.b64decode(text, validate=True)
+def _unwrap(raw: bytes) -> bytes:
+    """The inner header and packed counts of the compressed form."""
     cookie, length = _OUTER.unpack_from(raw)
     if cookie & ~_COOKIE_WORD_SIZE != _V2_COMPRESSED_COOKIE:
         raise ValueError(f"it starts with {cookie:#x} instead of the mark of this form")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import zlib
 from typing import Any, NamedTuple
 
 from pytest_ipload.stats.histogram import Histogram, plain_dict, plain_int, plain_list
@@ -124,7 +122,7 @@ class Second:
     def latency(self) -> Histogram:
         """Of the successful ones."""
         if self._packed is not None:
-            self._latency, self._packed = self._unpacked(), None
+            self._latency, self._packed = Histogram.unpack(self._packed), None
         elif self._latency is None:
             self._latency = Histogram()
         return self._latency
@@ -135,12 +133,12 @@ class Second:
         From then on the quantiles of this second are up to 0.8 % too high; nobody judges them.
         """
         if self._latency is not None:
-            self._packed = zlib.compress(json.dumps(self._latency.coarse().to_plain()).encode())
+            self._packed = self._latency.coarse().pack()
             self._latency = None
 
     def quantiles(self, *quantiles: float) -> list[int | None]:
         """Quantiles of the successful requests, in nanoseconds; a packed second stays packed."""
-        latency = self.latency if self._packed is None else self._unpacked()
+        latency = self._kept()
         return [latency.quantile(q) for q in quantiles]
 
     def merge(self, other: Second) -> None:
@@ -151,11 +149,10 @@ class Second:
 
     def to_plain(self) -> dict[str, Any]:
         """All of it as plain values."""
-        latency = self.latency if self._packed is None else self._unpacked()
         return {
             "requests": self.requests,
             "failed_requests": self.failed_requests,
-            "latency": latency.to_plain(),
+            "latency": self._kept().to_plain(),
         }
 
     @classmethod
@@ -170,5 +167,6 @@ class Second:
             raise ValueError("second: its requests are not the failed and the successful ones together")
         return second
 
-    def _unpacked(self) -> Histogram:
-        return Histogram.from_plain(json.loads(zlib.decompress(self._packed or b"")))
+    def _kept(self) -> Histogram:
+        """The histogram, without unpacking it for good."""
+        return self.latency if self._packed is None else Histogram.unpack(self._packed)

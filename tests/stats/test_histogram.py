@@ -162,6 +162,12 @@ def test_a_coarse_histogram_has_the_same_numbers_and_quantiles_less_than_a_hundr
         assert low <= high <= low * 1.008 + 1000
 
 
+@given(values=st.lists(durations, max_size=50))
+def test_a_packed_histogram_is_the_same_afterwards(values: list[int]) -> None:
+    histogram = histogram_of(values)
+    assert Histogram.unpack(histogram.pack()) == histogram
+
+
 def test_a_coarse_histogram_has_128_bins_per_doubling() -> None:
     coarse = histogram_of([us * 1000 for us in range(1024, 4096)]).coarse()
     assert len(coarse.bins) == 256 + 1, "the smallest value keeps its bin"
