@@ -155,13 +155,13 @@ class LoadTest:
         lock = threading.Lock()
         try:
             profile = profile_of(self._state, self._marker, self._item.nodeid, self._base_url)
-            self._refuse_unusable(profile.users)
+            self._refuse_unusable(profile.most_users)
             return Load(
                 self._state,
                 profile,
                 self._thresholds,
                 self._item.nodeid,
-                lambda user: UserFixtures(self._item, user, profile.users, lock),
+                lambda user: UserFixtures(self._item, user, profile.most_users, lock),
                 notes=list(filter(None, [bare_call_note(self._item.function)])),
             )
         except IploadError as error:

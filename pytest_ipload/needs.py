@@ -13,7 +13,7 @@ from pytest_ipload.errors import PoolError
 from pytest_ipload.load.leases import USER
 from pytest_ipload.load.limits import ensure_open_files, files_needed
 from pytest_ipload.load.profile import LoadProfile
-from pytest_ipload.options import COMMAND_LINE
+from pytest_ipload.shape import COMMAND_LINE
 from pytest_ipload.units import format_count
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ class Needs:
     def of(cls, profile: LoadProfile, pool: IpPool) -> Needs:
         """One connection for each user; where leases change, one from each address."""
         per_user = 1 if profile.ip_binding == USER else min(max(pool.size, 1), _MOST_POOLS)
-        return cls(profile.users * per_user, max(1, min(pool.size, profile.users * per_user)))
+        connections = profile.most_users * per_user
+        return cls(connections, max(1, min(pool.size, connections)))
 
     def shortage(self) -> str | None:
         """Why the local ports do not suffice for one target; None if they do, or if nobody knows."""
@@ -52,7 +53,7 @@ class Needs:
 def refuse_impossible(profile: LoadProfile, pool: IpPool, *, routes: bool) -> None:
     """Raise GeneratorLimitError or, with ``routes``, PoolError if this host cannot carry the load to its base URL."""
     given = "--ipload-users" if profile.origins.get("users") == COMMAND_LINE else "users"
-    ensure_open_files(Needs.of(profile, pool).connections, f"{given}={profile.users}")
+    ensure_open_files(Needs.of(profile, pool).connections, f"{given}={profile.most_users}")
     if profile.base_url is None or not pool or not routes:
         return
     problems = [

@@ -1,8 +1,7 @@
 """Settings: from command line, marker and ini to one ``LoadProfile``.
 
 Each value comes from the first of these that gives it: command line, marker (the nearest one first, key by key), ini,
-default. ``LoadProfile.origins`` remembers which one it was. One table, ``SETTINGS``, is the source of the options, the
-ini keys, the marker's keys and their errors.
+default. ``LoadProfile.origins`` remembers which one it was. The table of all settings is in ``settings``.
 """
 
 from __future__ import annotations
@@ -10,127 +9,26 @@ from __future__ import annotations
 import argparse
 import difflib
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import pytest
 
-from pytest_ipload.values import (
-    as_bool,
-    as_count,
-    as_positive_seconds,
-    as_seconds,
-    as_span,
-    as_text,
-    as_url,
-    as_whole_number,
-    listed,
-    one_of,
-)
-
-COMMAND_LINE, MARKER, INI, DEFAULT = "command line", "marker", "ini", "default"
-
-Parser = Callable[[Any], Any]
+from pytest_ipload.settings import BY_KEY, SETTINGS, Parser, Setting
+from pytest_ipload.shape import COMMAND_LINE, DEFAULT, INI, MARKER, fit_shape
+from pytest_ipload.values import as_count, listed
 
 _WHOLE_OR_TEXT: Any = int | str if pytest.version_tuple >= (9, 2) else "string"
 """The type of ini keys for whole numbers: TOML tables of pytest's own (``[tool.pytest]``) have such numbers."""
 
-
-# The two classes of this module are named tuples, not dataclasses: every pytest run makes them, and they cost less.
-class Setting(NamedTuple):
-    """One setting, wherever it can be given. ``key`` is the marker's key and the field of ``LoadProfile``."""
-
-    key: str
-    parse: Parser
-    help: str
-    metavar: str = "T"
-    option: bool = False
-    ini: bool = False
-
-    @property
-    def flag(self) -> str:
-        """The option: ``--ipload-ramp-up``."""
-        return "--ipload-" + self.key.replace("_", "-")
-
-    @property
-    def dest(self) -> str:
-        """The ini key and the option's attribute: ``ipload_ramp_up``."""
-        return f"ipload_{self.key}"
-
-
-SETTINGS = (
-    Setting("users", as_count, "Virtual users. Default: 1", "N", option=True, ini=True),
-    Setting(
-        "iterations",
-        as_count,
-        "Iterations of each user. Default: 1 where no duration is set",
-        "N",
-        option=True,
-        ini=True,
-    ),
-    Setting("total_iterations", as_count, "Iterations shared by all users", "N"),
-    Setting(
-        "duration",
-        as_positive_seconds,
-        "Time at full load, after the ramp-up, as in 30s or 1m30s",
-        option=True,
-        ini=True,
-    ),
-    Setting("ramp_up", as_seconds, "Users start evenly over this time. Default: 0s", option=True, ini=True),
-    Setting("ramp_down", as_seconds, "Users leave evenly over this time, after the duration"),
-    Setting("think_time", as_span, "Pause between the iterations of a user, as in 1s or 100ms-300ms"),
-    Setting("pacing", as_span, "Minimum cycle of the iterations of a user, as in 1s or 900ms-1100ms"),
-    Setting(
-        "warmup",
-        as_seconds,
-        "Samples in this time, from the start of the load, are not judged. Default: 0s",
-        option=True,
-        ini=True,
-    ),
-    Setting(
-        "graceful_stop",
-        as_seconds,
-        "How long a running iteration may finish; then it is interrupted. Default: 30s",
-        option=True,
-    ),
-    Setting(
-        "pool",
-        as_text,
-        "Source addresses: comma list of address, first-last, CIDR, interface name, @file. Default: the system chooses",
-        "SPEC",
-        option=True,
-        ini=True,
-    ),
-    Setting("ip_binding", one_of("user", "iteration", "request"), "How often a lease changes", "WHEN"),
-    Setting(
-        "ip_order",
-        one_of("round-robin", "random", "least-used"),
-        "Order in which addresses are leased: round-robin, random (seeded) or least-used. Default: round-robin",
-        "ORDER",
-        option=True,
-    ),
-    Setting("ip_exclusive", as_bool, "One user per address", "BOOL"),
-    Setting("on_exhaustion", one_of("share", "wait", "fail", "fallback"), "What to do when no address is free", "WHAT"),
-    Setting("ip_wait", as_seconds, "How long a user may wait for a free address"),
-    Setting("fallback_pool", as_text, "Pool to lease from when no address is free", "SPEC"),
-    Setting("base_url", as_url, "Relative URLs resolve against it", "URL", option=True, ini=True),
-    Setting("timeout", as_positive_seconds, "Default timeout of a request. Default: 30s", option=True, ini=True),
-    Setting(
-        "seed", as_whole_number, "Seed of the users' random streams. Default: from the test's node id", "N", option=True
-    ),
-)
-BY_KEY: Mapping[str, Setting] = {setting.key: setting for setting in SETTINGS}
-
 STRICT, SKIP, OFF = POOL_CHECKS = ("strict", "skip", "off")
 AUTO = "auto"
 
-PLANNED_MARKER_KEYS = frozenset(
-    {"stages", "arrival_rate", "max_users", "max_rate", "arrivals", "suppress_health_check"}
-)
+PLANNED_MARKER_KEYS = frozenset({"suppress_health_check"})
 PLANNED_METRICS = frozenset({"dropped_iterations"})
 PLANNED_THRESHOLD_KEYS = frozenset({"abort_on_fail", "delay", "window", "confidence"})
 PLANNED_OPTIONS: Mapping[str, str | int] = {  # the option, and its nargs as argparse has it
-    "--ipload-stages": 1, "--ipload-arrival-rate": 1, "--ipload-max-rate": 1, "--ipload-strict": 0,
+    "--ipload-strict": 0,
     "--ipload-shards": 1, "--ipload-concurrent": 0, "--ipload-segment": 1, "--ipload-start-at": 1,
     "--ipload-progress": 1, "--ipload-save": 1,
     "--ipload-autosave": 0, "--ipload-compare": "?", "--ipload-compare-fail": 1, "--ipload-rounds": 1,
@@ -221,7 +119,7 @@ def _argument(setting: Setting) -> Parser:
     return parse
 
 
-class SessionSettings(NamedTuple):
+class SessionSettings(NamedTuple):  # not a dataclass: every pytest run makes it, and this costs less
     """What command line and ini say for the whole session."""
 
     command_line: Mapping[str, Any]
@@ -378,12 +276,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 _DISABLED: Mapping[str, Any] = {
     "users": 1, "iterations": 1, "total_iterations": None, "duration": None, "ramp_up": 0.0, "ramp_down": 0.0,
-    "think_time": (0.0, 0.0), "pacing": (0.0, 0.0), "warmup": 0.0,
+    "think_time": (0.0, 0.0), "pacing": (0.0, 0.0), "warmup": 0.0, "stages": None, "arrival_rate": None,
+    "arrivals": "constant", "max_users": None, "max_rate": None,
 }  # fmt: skip
 
 
 def resolve(session: SessionSettings, marker: Mapping[str, Any], nodeid: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """The values for a ``LoadProfile`` and where each came from."""
+    """The values for a ``LoadProfile`` and where each came from. Raises ``ValueError`` if they do not fit together."""
     values: dict[str, Any] = {"seed": zlib.crc32(nodeid.encode())}
     origins: dict[str, str] = {}
     for setting in SETTINGS:
@@ -396,4 +295,5 @@ def resolve(session: SessionSettings, marker: Mapping[str, Any], nodeid: str) ->
     if session.disabled:
         values.update(_DISABLED)
         origins.update(dict.fromkeys(_DISABLED, "--ipload-disable"))
+    fit_shape(values, origins)
     return values, origins

@@ -6,7 +6,7 @@ import pytest
 
 from pytest_ipload.errors import IploadError
 from pytest_ipload.load.limits import ensure_open_files
-from pytest_ipload.options import COMMAND_LINE, INI
+from pytest_ipload.shape import COMMAND_LINE, INI
 from pytest_ipload.state import SessionState
 
 

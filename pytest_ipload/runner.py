@@ -15,6 +15,7 @@ from pytest_ipload.load.executor import Executor
 from pytest_ipload.load.failures import FailureGroup
 from pytest_ipload.load.leases import REQUEST, UserLeases
 from pytest_ipload.load.profile import LoadProfile
+from pytest_ipload.load.rate_limit import RateLimit
 from pytest_ipload.load.schedule import user_slots
 from pytest_ipload.load.seat import Life
 from pytest_ipload.load.user import Iteration, VirtualUser
@@ -46,7 +47,10 @@ def profile_of(state: SessionState, marker: dict[str, Any], nodeid: str, base_ur
 
     Raises SettingError when settings contradict each other.
     """
-    values, origins = resolve(state.settings, marker, nodeid)
+    try:
+        values, origins = resolve(state.settings, marker, nodeid)
+    except ValueError as error:
+        raise SettingError(str(error)) from None
     if values.get("base_url") is None and base_url is not None:
         values["base_url"], origins["base_url"] = base_url, "base_url fixture"
     return LoadProfile(**values, origins=origins)
@@ -78,6 +82,7 @@ class Load:
         refuse_impossible(profile, self._pool, routes=state.settings.pool_check != OFF)
         self._notes = [*notes, *filter(None, [Needs.of(profile, self._pool).shortage()])]
         self._leases = self._open_leases()
+        self._rate_limit = None if profile.max_rate is None else RateLimit(profile.max_rate)
         self._started_at = datetime.now(timezone.utc)
         self._make_life = make_life
         self.executor = Executor(profile, user_slots(profile), self, cpu=state.cpu)
@@ -102,6 +107,8 @@ class Load:
             users=record.users_started,
             users_by_source={address: stats.users for address, stats in self._leases.used.items()},
             lifetimes=record.lifetimes,
+            planned_iterations=record.planned_iterations,
+            dropped_iterations=record.dropped_iterations,
         )
         scope = Scope(frame.judged_s, self._leases.addresses_total, len(self._leases.used))
         thresholds = [evaluate(judged, measured, scope) for judged in self._thresholds]
@@ -131,6 +138,7 @@ class Load:
             record=recorder.record,
             tally=recorder.tally,
             make_session=self._make_session,
+            before_measure=None if self._rate_limit is None else self._rate_limit.wait,
         )
 
     def admit(self, user: VirtualUser, *, block: bool) -> bool:
@@ -182,8 +190,22 @@ class Load:
             tls=self._state.tls,
             heads=self._state.heads,
             templates=self._state.templates,
-            before_call=(lambda: self._leases.renew(user)) if self.profile.ip_binding == REQUEST else None,
+            before_call=self._before_call(user),
         )
+
+    def _before_call(self, user: VirtualUser) -> Callable[[], object] | None:
+        """What a user does before each of its requests."""
+        limit = self._rate_limit
+        if self.profile.ip_binding != REQUEST:
+            return None if limit is None else limit.wait
+        if limit is None:
+            return lambda: self._leases.renew(user)
+
+        def in_turn_with_a_new_lease() -> None:
+            limit.wait()  # first: a lease is not for waiting
+            self._leases.renew(user)
+
+        return in_turn_with_a_new_lease
 
     def _unused(self) -> UnusedAddresses | None:
         used = self._leases.used

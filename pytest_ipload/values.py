@@ -5,11 +5,12 @@ All functions raise ``ValueError`` with what was given and what is allowed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from pytest_ipload.units import format_setting, parse_duration, parse_span
+from pytest_ipload.units import format_setting, parse_duration, parse_rate, parse_span
 
 _LONGEST = 365 * 24 * 3600.0
 """A year. Far above it the system's own calls refuse a time, in the midst of the load."""
@@ -67,6 +68,97 @@ def as_span(value: Any) -> tuple[float, float]:
         return low, _not_too_long(high, value)
     seconds = as_seconds(value, example="100ms-300ms")
     return seconds, seconds
+
+
+def as_rate(value: Any) -> float:
+    """Events per second: a rate text, or (from Python only) a number."""
+    if isinstance(value, str):
+        rate = parse_rate(value)
+    elif isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"{value!r} is not a rate; give a number per second, or a text such as '100/s' or '30/m'")
+    else:
+        rate = float(value)
+    if not 0 < rate <= _HIGHEST_RATE:
+        raise ValueError(f"{value!r} is out of reach; give a rate above 0 and up to {_HIGHEST_RATE:.0f}/s")
+    return rate
+
+
+def as_rate_or_true(value: Any) -> float | bool:
+    """A rate, or True (from Python only): the rates are in the stages."""
+    return True if value is True else as_rate(value)
+
+
+class Stages(NamedTuple):
+    """Linear segments of a load, from nothing on: each leads, in so many seconds, to so many users (or per second)."""
+
+    segments: tuple[tuple[float, float], ...]
+    """(seconds, target) of each."""
+    are_rates: bool
+    """Whether the targets are written as rates."""
+
+    @property
+    def peak(self) -> float:
+        """The highest target."""
+        return max(target for _, target in self.segments)
+
+    @property
+    def seconds(self) -> float:
+        """How long they take together."""
+        return sum(seconds for seconds, _ in self.segments)
+
+    def scaled(self, height: float = 1.0, length: float = 1.0) -> Stages:
+        """The same shape with other targets and times: factors of both."""
+        return self._replace(segments=tuple((seconds * length, target * height) for seconds, target in self.segments))
+
+    def __str__(self) -> str:
+        unit = "/s" if self.are_rates else ""
+        return ",".join(f"{format_setting(seconds)}:{target:g}{unit}" for seconds, target in self.segments)
+
+
+def as_stages(value: Any) -> Stages:
+    """Segments of a load, as a text or (from Python) as a list of pairs.
+
+    ::
+
+        stages = stage { "," stage }        stage = duration ":" target        target = number [ "/" ("s" | "m" | "h") ]
+    """
+    if isinstance(value, str):
+        pairs = [part.partition(":")[::2] for part in value.split(",")]
+    elif isinstance(value, (list, tuple)) and all(isinstance(each, (list, tuple)) and len(each) == 2 for each in value):
+        pairs = [(duration, target) for duration, target in value]
+    else:
+        raise ValueError(f"{value!r} are no stages; {_STAGES_HELP}")
+    segments, kinds = [], set()
+    for duration, target in pairs:
+        number, is_rate = _target(target)
+        segments.append((as_seconds(duration), number))
+        kinds.add(is_rate)
+    if len(kinds) != 1:
+        raise ValueError(f"{value!r} mixes users and rates, or has no stage; {_STAGES_HELP}")
+    stages = Stages(tuple(segments), kinds.pop())
+    _not_too_long(stages.seconds, value)
+    if not stages.peak or not stages.seconds:
+        raise ValueError(f"{value!r} are no load: some stage must have a target above 0, and some must take time")
+    return stages
+
+
+def _target(value: Any) -> tuple[float, bool]:
+    """A stage's target, and whether it is written as a rate."""
+    text = value.strip() if isinstance(value, str) else value
+    if isinstance(text, str) and "/" in text:
+        return (0.0 if re.fullmatch(r"0+(\.0*)?\s*/\s*[smh]", text) else as_rate(text)), True
+    number = float(text) if isinstance(text, str) and re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) else text
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 <= number <= _HIGHEST_RATE:
+        raise ValueError(f"{value!r} is no target of a stage; {_STAGES_HELP}")
+    return float(number), False
+
+
+_HIGHEST_RATE = 1e6
+"""Per second. No generator comes near it, and a plan of more than that is a slip of the pen."""
+_STAGES_HELP = (
+    "give segments of duration:users, as in '10s:50,30s:50,5s:0' or [('10s', 50), (30, 50)]; "
+    "targets of the open model are rates, as in '10s:100/s,30s:100/s'"
+)
 
 
 def as_text(value: Any) -> str:

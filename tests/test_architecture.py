@@ -20,7 +20,7 @@ LEVELS = (
     ("addresses", "stats"),
     ("transport", "load"),
     ("verdict",),
-    ("distributed", "options"),
+    ("distributed", "options", "settings", "shape"),
     (
         "bare_calls",
         "fixtures",

@@ -13,7 +13,8 @@ import pytest
 from support.demo import EXAMPLES
 from support.plugins import OTHER_PLUGINS
 
-from pytest_ipload.options import PLANNED_MARKER_KEYS, PLANNED_OPTIONS, SETTINGS
+from pytest_ipload.options import PLANNED_MARKER_KEYS, PLANNED_OPTIONS
+from pytest_ipload.settings import SETTINGS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -47,7 +48,7 @@ def rows_of_settings() -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.key)
 def test_each_setting_stands_in_the_readme_with_its_option_and_ini_key(setting: object) -> None:
-    from pytest_ipload.options import Setting
+    from pytest_ipload.settings import Setting
 
     assert isinstance(setting, Setting)
     row = rows_of_settings()[setting.key]

@@ -11,18 +11,16 @@ from hypothesis import strategies as st
 
 from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.options import (
-    BY_KEY,
     PLANNED_INI,
     PLANNED_MARKER_KEYS,
     PLANNED_OPTIONS,
-    SETTINGS,
     SessionSettings,
-    Setting,
     did_you_mean,
     marker_settings,
     parse_key,
     resolve,
 )
+from pytest_ipload.settings import BY_KEY, SETTINGS, Setting
 
 DURATIONS = ("duration", "ramp_up", "ramp_down", "warmup", "graceful_stop", "timeout")
 SPANS = ("think_time", "pacing")

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from pytest_ipload.load.affinity import allowed_cpus
-from pytest_ipload.options import PLANNED_INI, PLANNED_MARKER_KEYS, PLANNED_OPTIONS, PLANNED_THRESHOLD_KEYS, SETTINGS
+from pytest_ipload.options import PLANNED_INI, PLANNED_MARKER_KEYS, PLANNED_OPTIONS, PLANNED_THRESHOLD_KEYS
+from pytest_ipload.settings import SETTINGS
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the whole of 127.0.0.0/8 as its own")
 

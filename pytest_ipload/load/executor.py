@@ -19,13 +19,14 @@ from contextlib import ExitStack
 
 from pytest_ipload.errors import GeneratorLimitError
 from pytest_ipload.load.affinity import pinned
+from pytest_ipload.load.arrivals import ArrivalQueue
 from pytest_ipload.load.crew import Crew
 from pytest_ipload.load.failures import FailureLog
 from pytest_ipload.load.iterations import Budget, UserRun
 from pytest_ipload.load.limits import users_stack
 from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.load.record import LoadRecord
-from pytest_ipload.load.schedule import UserSlot
+from pytest_ipload.load.schedule import UserSlot, arrival_times, arrivals_before
 from pytest_ipload.load.seat import IterationInterrupted, Life, Phase, Seat
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.stats.measurements import Measurements
@@ -34,6 +35,8 @@ from pytest_ipload.stats.recorder import Recorder
 _SECOND = 1_000_000_000
 _TICK = 1.0
 """Seconds between two foldings of the samples into histograms."""
+_LOOK_FOR_ARRIVALS = 0.005
+"""Seconds between two looks at the iterations that are due, while all users are at work and more may come."""
 _LOOK = 0.05
 """Seconds between two looks at the users' deadlines, at least: each look is at every user."""
 _HURRY = 0.3
@@ -68,7 +71,7 @@ class Executor:
         """``cpu`` is where the load runs, from the users' set-up to the last one's tear-down; None is anywhere."""
         self._profile = profile
         self._pending = deque(sorted(slots, key=lambda slot: slot.start))
-        self._planned_users = len(slots)
+        self._planned_users = profile.most_users if profile.is_open else len(slots)
         stops = [slot.stop for slot in slots]
         self._end = None if None in stops else max((stop for stop in stops if stop is not None), default=0.0)
         """When the last user's time is over; None where only iterations end the load."""
@@ -83,6 +86,8 @@ class Executor:
         self._over = 0
         """Seats that nobody waits for any more."""
         self._set_up_failed = False
+        self._is_dry = False
+        """Whether all users are at work; guarded by ``_changed``."""
         self._changed = threading.Condition()
         self._gate = threading.Event()
         self._stop = threading.Event()
@@ -93,8 +98,11 @@ class Executor:
         self.failures = FailureLog()
         self.record = LoadRecord()
         self.measurements = Measurements(origin_ns=0, judged_from_ns=0, planned=profile.planned)
+        self._arrivals = (
+            ArrivalQueue(arrival_times(profile), profile.ends_at, self._wake_for_growth) if profile.is_open else None
+        )
         self._run_of_users = UserRun(
-            profile, self.failures, Budget(profile.total_iterations), self._stop, clock, crew.ends_load
+            profile, self.failures, Budget(profile.total_iterations), self._stop, clock, crew.ends_load, self._arrivals
         )
 
     # -- the three calls ----------------------------------------------------------------------------------------
@@ -160,6 +168,7 @@ class Executor:
             self._collect()
             if not self.record.ended_ns:
                 self.record.ended_ns = self._clock()
+            self._count_arrivals()
         finally:
             self._unpin.close()
 
@@ -187,19 +196,22 @@ class Executor:
             self._crew.stopping()
         if self._pending:
             self._start_due(self._elapsed())
+        self._grow()
         if now - self._last_tick >= _TICK * _SECOND and self.record.origin_ns:
             self._collect()
             self._last_tick = now
         if now >= self._next_look_ns:
             self._next_look_ns = max(self._enforce_deadlines(now), now + round(_LOOK * _SECOND))
         wake_ns = self._next_look_ns
+        if self._arrivals is not None and self._arrivals.is_dry and self._may_grow():
+            wake_ns = min(wake_ns, now + round(_LOOK_FOR_ARRIVALS * _SECOND))
         if self._pending:
             wake_ns = min(wake_ns, self.record.origin_ns + round(self._pending[0].start * _SECOND))
         if self._end is not None and self._elapsed() < self._end:
             wake_ns = min(wake_ns, self.record.origin_ns + round(self._end * _SECOND))
         with self._changed:
             # What came up since the top of this turn has nobody who would wake us for it.
-            if not self._is_urgent() and (self._pending or not self._is_empty()):
+            if not self._is_urgent() and not self._is_dry and (self._pending or not self._is_empty()):
                 self._changed.wait(max(0.0, min(_TICK, (wake_ns - self._clock()) / _SECOND)))
 
     def _start_due(self, elapsed: float) -> None:
@@ -223,6 +235,33 @@ class Executor:
             self.record.users_started += 1
             if elapsed - slot.start > _LATE_START:
                 self.record.late_starts += 1
+
+    def _may_grow(self) -> bool:
+        """Whether the open model may have more users."""
+        return len(self._seats) < self._profile.most_users and not self._stop.is_set() and bool(self.record.origin_ns)
+
+    def _grow(self) -> None:
+        """Start as many users as there are iterations that wait for one, and one to spare when nobody is free."""
+        self._is_dry = False
+        elapsed = self._elapsed()
+        if self._arrivals is None or not self._may_grow() or (self._end is not None and elapsed >= self._end):
+            return
+        room, coming = self._profile.most_users - len(self._seats), len(self._seats) - self._settled
+        needed = self._arrivals.overdue(elapsed, room + coming) - coming
+        if self._arrivals.is_dry and not coming:
+            needed = max(1, needed)
+        first = len(self._seats)
+        self._pending.extend(
+            UserSlot(index, elapsed, elapsed, self._end) for index in range(first, first + min(needed, room))
+        )
+        self._start_due(elapsed)
+
+    def _wake_for_growth(self) -> None:
+        """Called in the thread of the last user who was free."""
+        if self._may_grow():
+            with self._changed:
+                self._is_dry = True
+                self._changed.notify_all()
 
     def _enforce_deadlines(self, now: int) -> int:
         """Interrupt users who are overdue, give up those whom that did not stop; returns the next deadline."""
@@ -266,6 +305,16 @@ class Executor:
             f"user {seat.slot.index} ({seat.user.source_address or 'no lease'}) did not stop: its thread is still in "
             f"its {seat.phase.value}, at {seat.whereabouts()}"
         )
+
+    def _count_arrivals(self) -> None:
+        """Compare the iterations that were started with those that were due until the load was over or stopped."""
+        if self._arrivals is None or not self.record.origin_ns or self.record.planned_iterations is not None:
+            return
+        stopped_ns = self._clock() if self._stopped_ns is None else self._stopped_ns
+        stopped = (stopped_ns - self.record.origin_ns) / _SECOND
+        due = arrivals_before(self._profile, stopped if self._end is None else min(stopped, self._end))
+        self.record.planned_iterations = max(due, self._arrivals.started)
+        self.record.dropped_iterations = self.record.planned_iterations - self._arrivals.started
 
     # -- set-up, samples ----------------------------------------------------------------------------------------
 

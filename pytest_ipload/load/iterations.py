@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable
 from itertools import count
 
+from pytest_ipload.load.arrivals import ArrivalQueue
 from pytest_ipload.load.failures import FailureLog
 from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.load.schedule import Pacer
@@ -48,13 +49,16 @@ class UserRun:
         stop: threading.Event,
         clock: Callable[[], int],
         ends_load: Callable[[BaseException, int, bool], bool],
+        arrivals: ArrivalQueue | None = None,
     ) -> None:
+        """``arrivals`` says in the open model when iterations start."""
         self._profile = profile
         self._failures = failures
         self._budget = budget
         self._stop = stop
         self._clock = clock
         self._ends_load = ends_load
+        self._arrivals = arrivals
         self._untried = True
         self.origin_ns = 0
         """When the load began; set before any user iterates."""
@@ -63,11 +67,30 @@ class UserRun:
 
     def iterate(self, seat: Seat, life: Life) -> None:
         """Run iterations until the user's time, its iterations or the load are over."""
+        if self._arrivals is not None:
+            self._run_arrivals(seat, life, self._arrivals)
+            return
         due = max(seat.slot.first, self._elapsed())
         if self._profile.planned or self._profile.think_time[1] > 0:
             self._run_with_pauses(seat, life, due)
         elif self._wait_until(due, seat.slot.stop):
             self._run_without_pauses(seat, life)
+
+    def _run_arrivals(self, seat: Seat, life: Life, arrivals: ArrivalQueue) -> None:
+        """Run iterations that are due by the clock, as long as there are any to take."""
+        for number in count():
+            due = arrivals.take(self._elapsed())
+            if due is None or self._stop.is_set():
+                return
+            if due > self._elapsed():
+                with arrivals.waiting():
+                    is_its_time = self._wait_until(due, None)
+                if not is_its_time:
+                    return
+            arrivals.start()
+            started = self._clock()
+            lateness = max(0, started - self.origin_ns - round(due * _SECOND))
+            self._run_once(seat, life, number, started, lateness)
 
     def _run_with_pauses(self, seat: Seat, life: Life, due: float) -> None:
         """Wait for each iteration's time, the first one's being ``due``."""

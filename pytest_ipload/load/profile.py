@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_ipload.errors import SettingError
 from pytest_ipload.units import format_setting
+from pytest_ipload.values import Stages
 
 Span = tuple[float, float]
 """Seconds from low to high; a value is drawn evenly between them."""
@@ -26,6 +27,16 @@ class LoadProfile:
     """Time at full load, after the ramp-up."""
     ramp_up: float = 0.0
     ramp_down: float = 0.0
+    stages: Stages | None = None
+    """Linear segments of users, or of arrivals per second in the open model, in the place of the three above."""
+    arrival_rate: float | None = None
+    """The open model: iterations that start in each second (at most, with stages or ramps)."""
+    arrivals: str = "constant"
+    """``constant`` or ``poisson``."""
+    max_users: int | None = None
+    """Most users that the open model may start."""
+    max_rate: float | None = None
+    """Requests per second, over all users, that are not exceeded."""
     think_time: Span = (0.0, 0.0)
     pacing: Span = (0.0, 0.0)
     """Minimum time from one iteration's planned start to the next one's."""
@@ -46,15 +57,35 @@ class LoadProfile:
 
     def __post_init__(self) -> None:
         """Refuse settings that contradict each other, naming both."""
+        if self.is_open:
+            self._check_open_model()
+        elif self.arrivals != "constant" or self.max_users is not None:
+            name = "max_users" if self.max_users is not None else f"arrivals={self.arrivals!r}"
+            raise SettingError(f"{name} is about the open model; give an arrival_rate too, or remove it")
         if self.ramp_down and self.duration is None:
             raise SettingError("ramp_down needs a duration: without one nobody knows when the users should leave")
-        if self.warmup and self.duration is not None and self.warmup >= self.ramp_up + self.duration:
+        if self.full_until is not None and self.warmup and self.warmup >= self.full_until:
             raise SettingError(
                 f"warmup={format_setting(self.warmup)} leaves nothing to judge: the load is at its height until "
-                f"{format_setting(self.ramp_up + self.duration)} after its start; give a shorter warmup"
+                f"{format_setting(self.full_until)} after its start; give a shorter warmup"
             )
-
         self._check_addresses()
+
+    def _check_open_model(self) -> None:
+        """Refuse what makes no sense where iterations start by the clock."""
+        if self.duration is None and self.stages is None and self.total_iterations is None:
+            raise SettingError("arrival_rate needs an end: give a duration, stages or total_iterations")
+        closed_only = {
+            "iterations": (self.iterations is not None, "say total_iterations, which all users share"),
+            "pacing": (self.pacing[1] > 0, "the arrival rate says when iterations start"),
+            "think_time": (self.think_time[1] > 0, "the arrival rate says when iterations start"),
+        }
+        for name, (given, advice) in closed_only.items():
+            if given:
+                raise SettingError(
+                    f"{name} ({self.origins.get(name, 'given')}) and arrival_rate contradict each other: {advice}; "
+                    "remove one of them"
+                )
 
     def _check_addresses(self) -> None:
         """Refuse settings of addresses that say nothing without another one."""
@@ -76,21 +107,43 @@ class LoadProfile:
             raise SettingError("on_exhaustion='fallback' needs a fallback_pool")
 
     @property
+    def is_open(self) -> bool:
+        """Whether iterations start by the clock (the open model), not when a user is ready for the next one."""
+        return self.arrival_rate is not None
+
+    @property
+    def most_users(self) -> int:
+        """So many users there can be at once."""
+        return max(self.users, self.max_users or 0)
+
+    @property
+    def full_until(self) -> float | None:
+        """When the load is at its height for the last time, in seconds after its start; None if nobody knows."""
+        if self.stages is not None:
+            return self.stages.seconds
+        return None if self.duration is None else self.ramp_up + self.duration
+
+    @property
+    def ends_at(self) -> float | None:
+        """When no iteration starts any more, in seconds after its start; None where only iterations end the load."""
+        return None if self.full_until is None else self.full_until + self.ramp_down
+
+    @property
     def iterations_per_user(self) -> int | None:
         """Iterations of each user, with the default of one where nothing else ends the load; None is no limit."""
-        if self.iterations is None and self.total_iterations is None and self.duration is None:
+        if self.iterations is None and self.total_iterations is None and self.ends_at is None:
             return 1
         return self.iterations
 
     @property
     def planned(self) -> bool:
         """Whether iterations have planned starts, against which they can be late."""
-        return self.pacing[1] > 0
+        return self.pacing[1] > 0 or self.is_open
 
     @property
     def is_functional(self) -> bool:
         """Whether the body runs exactly once: a functional test."""
-        return self.users == 1 and 1 in (self.iterations_per_user, self.total_iterations)
+        return not self.is_open and self.users == 1 and 1 in (self.iterations_per_user, self.total_iterations)
 
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain values for a report: seconds end in ``_s``, what was not set is absent."""
@@ -99,7 +152,9 @@ class LoadProfile:
             value = getattr(self, item.name)
             if item.name == "origins" or value is None:
                 continue
-            if item.name in _SPANS:
+            if item.name == "stages":
+                plain["stages"] = [list(segment) for segment in value.segments]
+            elif item.name in _SPANS:
                 plain[f"{item.name}_s"] = list(value)
             else:
                 plain[f"{item.name}_s" if item.name in _SECONDS else item.name] = value

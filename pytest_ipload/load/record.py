@@ -18,6 +18,10 @@ class LoadRecord:
     abandoned: list[str] = field(default_factory=list)
     """One line for each user that could not be stopped."""
     teardown_errors: list[tuple[VirtualUser, BaseException]] = field(default_factory=list)
+    planned_iterations: int | None = None
+    """How many iterations were due until the load ended, in the open model."""
+    dropped_iterations: int | None = None
+    """How many of them never started."""
     shortage: str | None = None
     """Why not all users could be started."""
     pinned_cpu: int | None = None

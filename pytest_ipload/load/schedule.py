@@ -5,12 +5,16 @@ All times are seconds since the start of the load.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, count, islice, takewhile
 from math import ceil
+from random import Random
 
 from pytest_ipload.load.profile import LoadProfile, Span
+from pytest_ipload.values import Stages
 
 _STEP = 0.0005
 """Seconds between the first iterations of two users who start at once: a listen queue is emptied faster than that."""
@@ -18,6 +22,8 @@ _LONGEST_SPREAD = 1.0
 """Seconds over which the first iterations are spread at most, however many users there are."""
 _MANY_ITERATIONS = 100
 """Iterations per user from which on it does not matter that some began before the others."""
+_ROUNDING = 1e-9
+"""Of users or arrivals: below it a difference is one of arithmetic."""
 
 
 @dataclass(frozen=True)
@@ -35,22 +41,118 @@ class UserSlot:
 def user_slots(profile: LoadProfile) -> list[UserSlot]:
     """The slots of all users, in the order of their start.
 
-    Users start evenly over ``ramp_up``, the first at once. All are there when ``duration`` begins. They leave evenly
-    over ``ramp_down``, those who came first going first, the last at its very end.
+    In the closed model users start evenly over ``ramp_up``, the first at once. All are there when ``duration`` begins.
+    They leave evenly over ``ramp_down``, those who came first going first, the last at its very end. With ``stages``
+    there are ``ceil(u)`` users at each moment, where u is what the stages say; those who came first go first, and who
+    has left does not come back: a user who comes later has the next index.
+
+    In the open model these are the users who are there from the start; more come as they are needed.
 
     A slot depends on the profile and the user's index only, so it is the same in each part of a divided load.
     """
-    users = profile.users
-    starts = [profile.ramp_up * index / users for index in range(users)]
+    starts, stops = _lifetimes(profile)
     cycle = sum(profile.pacing) / 2
     firsts = _in_turn(starts, cycle) if cycle and profile.iterations_per_user != 1 else _one_by_one(starts, profile)
-    slots = []
-    for index, (start, first) in enumerate(zip(starts, firsts, strict=True)):
-        stop = None
-        if profile.duration is not None:
-            stop = profile.ramp_up + profile.duration + profile.ramp_down * (index + 1) / users
-        slots.append(UserSlot(index, start, first, stop))
-    return slots
+    rows = zip(starts, firsts, stops, strict=True)
+    return [UserSlot(index, start, first, stop) for index, (start, first, stop) in enumerate(rows)]
+
+
+def _lifetimes(profile: LoadProfile) -> tuple[list[float], list[float | None]]:
+    """When each user starts and stops."""
+    users, end = profile.users, profile.ends_at
+    if profile.is_open:
+        return [0.0] * users, [end] * users
+    if profile.stages is not None:
+        return _lifetimes_in_stages(profile.stages)
+    starts = [profile.ramp_up * index / users for index in range(users)]
+    if profile.full_until is None:
+        return starts, [None] * users
+    return starts, [profile.full_until + profile.ramp_down * (index + 1) / users for index in range(users)]
+
+
+def _lifetimes_in_stages(stages: Stages) -> tuple[list[float], list[float | None]]:
+    """The starts and stops that make ``ceil(u)`` users at each moment, first come, first gone."""
+    starts: list[float] = []
+    stops: list[float | None] = []
+    begin, level = 0.0, 0.0
+    for seconds, target in stages.segments:
+        before, after, rise = _users_at(level), _users_at(target), target - level
+        starts += [begin + seconds * max(0.0, (number - level) / rise) for number in range(before, after)]
+        stops += [begin + seconds * max(0.0, (number - level) / rise) for number in range(before - 1, after - 1, -1)]
+        begin, level = begin + seconds, target
+    return starts, [*stops, *[begin] * (len(starts) - len(stops))]
+
+
+def _users_at(level: float) -> int:
+    """How many users stand for a level; scaled stages have targets that are no whole numbers, but for rounding."""
+    return ceil(level - _ROUNDING)
+
+
+def arrival_times(profile: LoadProfile) -> Iterator[float]:
+    """When the iterations of the open model are due, in ascending order; without end if only ``total_iterations`` is.
+
+    With the rate r(t) and R(t) the integral of r from 0 to t, arrival k (from 0) is due when R(t) = k: at a constant
+    rate each 1/r seconds. Poisson arrivals are due where R(t) is the sum of k + 1 exponential gaps of mean 1, which
+    makes them a Poisson process of rate r(t) (time rescaling: E. Cinlar, Introduction to Stochastic Processes, 1975,
+    section 4.7). They depend on the seed alone, so that each part of a divided load knows them all.
+    """
+    due = _times_of(_marks(profile), _rates(profile))
+    return due if profile.total_iterations is None else islice(due, profile.total_iterations)
+
+
+def arrivals_before(profile: LoadProfile, until: float) -> int:
+    """How many iterations of the open model are due before ``until``."""
+    if profile.arrivals != "constant":
+        return sum(1 for _ in takewhile(until.__gt__, arrival_times(profile)))
+    done = begin = 0.0
+    for seconds, first, last in _rates(profile):
+        part = min(seconds, until - begin)
+        if part > 0:
+            reached = last if seconds == math.inf else first + (last - first) * part / seconds
+            done += part * (first + reached) / 2
+        begin += seconds
+    total = ceil(done - _ROUNDING)
+    return total if profile.total_iterations is None else min(total, profile.total_iterations)
+
+
+def _marks(profile: LoadProfile) -> Iterator[float]:
+    """Where the integral of the rate stands at each arrival."""
+    if profile.arrivals == "constant":
+        return map(float, count())
+    random = Random(f"{profile.seed}:arrivals")
+    return accumulate(random.expovariate(1.0) for _ in count())
+
+
+def _rates(profile: LoadProfile) -> Iterator[tuple[float, float, float]]:
+    """Seconds, first and last rate of each linear segment."""
+    if profile.stages is not None:
+        level = 0.0
+        for seconds, target in profile.stages.segments:
+            yield seconds, level, target
+            level = target
+        return
+    rate = profile.arrival_rate or 0.0
+    yield profile.ramp_up, 0.0, rate
+    yield math.inf if profile.duration is None else profile.duration, rate, rate
+    yield profile.ramp_down, rate, 0.0
+
+
+def _times_of(marks: Iterator[float], segments: Iterator[tuple[float, float, float]]) -> Iterator[float]:
+    """When the integral of a rate that is linear in each segment reaches each of the marks."""
+    begin = done = 0.0
+    mark = next(marks)
+    for seconds, first, last in segments:
+        if not seconds:
+            continue
+        slope = (last - first) / seconds
+        area = seconds * (first + last) / 2
+        while (rest := mark - done) < area - _ROUNDING:
+            # The positive root of slope / 2 * t * t + first * t = rest, in the form that does not cancel.
+            yield begin + (
+                2 * rest / (first + math.sqrt(max(0.0, first * first + 2 * slope * rest))) if rest > 0 else 0.0
+            )
+            mark = next(marks)
+        begin, done = begin + seconds, done + area
 
 
 def _in_turn(starts: Sequence[float], cycle: float) -> list[float]:
@@ -74,13 +176,13 @@ def _in_turn(starts: Sequence[float], cycle: float) -> list[float]:
 def _one_by_one(starts: Sequence[float], profile: LoadProfile) -> list[float]:
     """First iterations without a cycle: users who start at once connect one after the other, not all in one instant.
 
-    The steps are small: 0.5 ms, less for more than 2000 users, and together no more than a tenth of the duration.
+    The steps are small: 0.5 ms, less for more than 2000 users, and together no more than a tenth of the load.
     There are none where few iterations are shared by all users: the first ones would take them from the others.
     """
     users, shared = len(starts), profile.total_iterations
     if shared is not None and shared < users * _MANY_ITERATIONS:
         return list(starts)
-    spread = _LONGEST_SPREAD if profile.duration is None else min(_LONGEST_SPREAD, profile.duration / 10)
+    spread = _LONGEST_SPREAD if profile.ends_at is None else min(_LONGEST_SPREAD, profile.ends_at / 10)
     step = min(_STEP, spread / users)
     return [max(start, index * step) for index, start in enumerate(starts)]
 

@@ -57,6 +57,7 @@ class VirtualUser:
         record: Callable[[Sample], None],
         tally: Callable[[Key, int, int], None] | None = None,
         make_session: SessionFactory | None = None,
+        before_measure: Callable[[], object] | None = None,
     ) -> None:
         self.index = index
         self.iteration = 0
@@ -67,6 +68,7 @@ class VirtualUser:
         self._record = record
         self._tally = tally or self._record_ordinary
         self._make_session = make_session
+        self._before_measure = before_measure
         self._session: LoadSession | None = None
         self._log = _IterationLog()
         self._lease(source_addresses)
@@ -132,6 +134,8 @@ class VirtualUser:
 
         An exception makes it a failed sample, and goes on.
         """
+        if self._before_measure is not None:
+            self._before_measure()
         with self._timed(REQUEST, name):
             yield
 

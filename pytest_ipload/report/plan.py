@@ -39,7 +39,7 @@ def plan_of(item: pytest.Item, state: SessionState) -> str:
     source = "source address chosen by the system"
     if profile.pool is not None:
         source = _origin(profile, "pool", counted(pool.size, "source address"))
-    parts = [_origin(profile, "users", counted(profile.users, "user")), *_times(profile), source]
+    parts = [*_height(profile), *_times(profile), source]
     if profile.base_url is not None:
         parts.append(_origin(profile, "base_url", profile.base_url))
     if thresholds:
@@ -51,9 +51,26 @@ def plan_of(item: pytest.Item, state: SessionState) -> str:
     return ", ".join(parts)
 
 
+def _height(profile: LoadProfile) -> list[str]:
+    """How many users, how many requests or iterations at most."""
+    users = _origin(profile, "users", counted(profile.users, "user"))
+    if profile.arrival_rate is None:
+        parts = [users]
+    else:
+        peak = "up to " if profile.stages is not None else ""
+        rate = f"{peak}{profile.arrival_rate:g} iterations/s, {profile.arrivals} arrivals"
+        most = _origin(profile, "max_users", f"at most {counted(profile.most_users, 'user')}")
+        parts = [_origin(profile, "arrival_rate", rate), f"{users} at the start", most]
+    if profile.max_rate is not None:
+        parts.append(_origin(profile, "max_rate", f"at most {profile.max_rate:g} requests/s"))
+    return parts
+
+
 def _times(profile: LoadProfile) -> list[str]:
     """How long it lasts: by the clock, by iterations, or both."""
     parts = []
+    if profile.stages is not None:
+        parts.append(_origin(profile, "stages", f"stages {profile.stages} ({format_setting(profile.stages.seconds)})"))
     if profile.duration is not None:
         parts.append(_origin(profile, "duration", f"duration {format_setting(profile.duration)}"))
     parts += [

@@ -59,6 +59,9 @@ def _headline(result: Result) -> str:
         format_duration(result["duration_s"]),
         counted(result["iterations"], "iteration") + (f" ({format_count(failed)} failed)" if failed else ""),
     ]
+    if result.get("dropped_iterations"):
+        dropped, planned = (result[f"{kind}_iterations"] for kind in ("dropped", "planned"))
+        parts.append(f"{format_count(dropped)} of {counted(planned, 'planned one')} never started")
     if "warmup_iterations" in result:
         parts.append(f"warm-up of {counted(result['warmup_iterations'], 'iteration')} not judged")
     return ", ".join(parts)

@@ -93,6 +93,10 @@ class Summary:
     users: int
     iterations: int
     failed_iterations: int
+    planned_iterations: int | None
+    """Of the open model: how many were due until the load ended, the warm-up included. None in the closed model."""
+    dropped_iterations: int | None
+    """Of the open model: how many of them never started. None in the closed model."""
     requests: int
     failed_requests: int
     error_rate: float | None
@@ -123,6 +127,8 @@ class Frame:
     users: int
     users_by_source: Mapping[str, int]
     lifetimes: Sequence[tuple[int, int]]
+    planned_iterations: int | None = None
+    dropped_iterations: int | None = None
 
     @property
     def duration_s(self) -> float:
@@ -146,6 +152,8 @@ def summarise(measured: Measurements, frame: Frame) -> dict[str, Any]:
         "users": frame.users,
         "iterations": iterations,
         "failed_iterations": failed_iterations,
+        "planned_iterations": frame.planned_iterations,
+        "dropped_iterations": frame.dropped_iterations,
         "requests": requests,
         "failed_requests": failed,
         "error_rate": ratio(failed_iterations, iterations),
