@@ -130,8 +130,9 @@ def as_stages(value: Any) -> Stages:
         raise ValueError(f"{value!r} are no stages; {_STAGES_HELP}")
     segments, kinds = [], set()
     for duration, target in pairs:
+        seconds = as_seconds(duration)
         number, is_rate = _target(target)
-        segments.append((as_seconds(duration), number))
+        segments.append((seconds, number))
         kinds.add(is_rate)
     if len(kinds) != 1:
         raise ValueError(f"{value!r} mixes users and rates, or has no stage; {_STAGES_HELP}")

@@ -21,10 +21,12 @@ from pytest_ipload.options import (
     resolve,
 )
 from pytest_ipload.settings import BY_KEY, SETTINGS, Setting
+from pytest_ipload.values import Stages
 
 DURATIONS = ("duration", "ramp_up", "ramp_down", "warmup", "graceful_stop", "timeout")
 SPANS = ("think_time", "pacing")
-COUNTS = ("users", "iterations", "total_iterations")
+COUNTS = ("users", "iterations", "total_iterations", "max_users")
+RATES = ("arrival_rate", "max_rate")
 
 GOOD: list[tuple[str, Any, Any]] = [
     *((key, given, 7) for key in COUNTS for given in (7, "7")),
@@ -33,6 +35,17 @@ GOOD: list[tuple[str, Any, Any]] = [
     *((key, "100ms-300ms", (0.1, 0.3)) for key in SPANS),
     *((key, given, (1.0, 1.0)) for key in SPANS for given in ("1s", 1, 1.0)),
     *((key, 0, (0.0, 0.0)) for key in SPANS),
+    *((key, given, 100.0) for key in RATES for given in ("100/s", "6000/m", 100, 100.0)),
+    ("arrival_rate", True, True),
+    ("arrivals", "poisson", "poisson"),
+    *(
+        ("stages", given, Stages(((10.0, 50.0), (90.0, 0.0)), are_rates=False))
+        for given in ("10s:50,1m30s:0", " 10s : 50 , 90s:0", [("10s", 50), (90, 0)], ((10, "50"), ("90s", 0.0)))
+    ),
+    *(
+        ("stages", given, Stages(((10.0, 50.0), (90.0, 0.5), (1.0, 0.0)), are_rates=True))
+        for given in ("10s:50/s,1m30s:30/m,1s:0/s", [(10, "50/s"), ("90s", "30/m"), (1, "0/m")])
+    ),
     *(("seed", given, expected) for given, expected in ((0, 0), (-3, -3), ("42", 42), ("-3", -3))),
     ("pool", " 127.0.0.1-127.0.0.5 ", "127.0.0.1-127.0.0.5"),
     ("base_url", "http://127.0.0.1:8000/api", "http://127.0.0.1:8000/api"),
@@ -52,6 +65,9 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("ip_wait", "1s", 1.0),
     ("fallback_pool", "127.0.0.1", "127.0.0.1"),
 ]
+
+NO_TARGETS: list[Any] = [[(1, True)], [(1, -1)], [(1, None)], [(1, [])]]
+NO_STAGES: list[Any] = [5, None, True, [5], [(1,)], ["10s:5"]]
 
 BAD: list[tuple[str, Any, str]] = [
     *((key, given, "too small; give a whole number from 1 on") for key in COUNTS for given in (0, -1, "0", "-1")),
@@ -80,6 +96,21 @@ BAD: list[tuple[str, Any, str]] = [
         ("base_url", given, "is not a URL; write it as in http://127.0.0.1:8000")
         for given in ("127.0.0.1:8000", "/path", "ftp://host", "http://", "http://:80/", "http://h:x/", "http://[::1")
     ),
+    *((key, given, "is not a rate") for key in RATES for given in ("", "5", "x/s", "5/d", "-5/s", None, [1])),
+    *((key, given, "is out of reach") for key in RATES for given in ("0/s", 0, -1, float("nan"), 10**7, "9999999/s")),
+    *((key, False, "False is not a rate") for key in RATES),
+    ("max_rate", True, "True is not a rate"),
+    ("arrivals", "normal", "'normal' is unknown; allowed: 'constant', 'poisson'"),
+    *(("stages", given, "are no stages; give segments") for given in NO_STAGES),
+    *(("stages", given, "is not a duration") for given in ("", "10:5", ":5", "x:5", ",", "10s:5,", [("10", 5)])),
+    *(
+        ("stages", given, "is no target of a stage")
+        for given in ("10s:", "10s", "10s:x", "10s:-1", "10s:5%", *NO_TARGETS)
+    ),
+    ("stages", "10s:5,10s:5/s", "mixes users and rates"),
+    ("stages", [], "or has no stage"),
+    *(("stages", given, "are no load") for given in ("10s:0", "0s:5", "5s:0/s", [(0, 0)])),
+    ("stages", "8000h:5,8000h:5", "is too long"),
     ("ip_binding", "users", "'users' is unknown; allowed: 'user', 'iteration', 'request'"),
     ("ip_order", "alphabetic", "unknown; allowed: 'round-robin', 'random', 'least-used'"),
     ("ip_exclusive", 0, "0 is neither True nor False"),
@@ -233,7 +264,10 @@ def test_options_and_ini_keys_have_the_names_of_their_keys() -> None:
 
 
 def test_the_designed_options_and_ini_keys_are_there() -> None:
-    options = "users iterations duration ramp_up warmup graceful_stop pool ip_order base_url timeout seed"
+    options = (
+        "users iterations duration ramp_up stages arrival_rate max_rate warmup graceful_stop pool ip_order base_url "
+        "timeout seed"
+    )
     inis = "users iterations duration ramp_up warmup pool base_url timeout"
     assert {setting.key for setting in SETTINGS if setting.option} == set(options.split())
     assert {setting.key for setting in SETTINGS if setting.ini} == set(inis.split())

@@ -7,9 +7,10 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -22,6 +23,7 @@ from pytest_ipload.load.seat import IterationInterrupted, Seat
 from pytest_ipload.load.user import Iteration, VirtualUser
 from pytest_ipload.stats.recorder import Recorder
 from pytest_ipload.stats.sample import FAILED, ITERATION, REQUEST, Sample
+from pytest_ipload.values import as_stages
 
 
 @dataclass
@@ -686,3 +688,120 @@ def stack_size() -> int:
     size = threading.stack_size()
     threading.stack_size(size)
     return size
+
+
+class TestOpenModel:
+    """Iterations that start by the clock."""
+
+    OPEN: ClassVar[dict[str, Any]] = {"arrival_rate": 200.0, "duration": 0.5, "max_users": 40}
+
+    def test_each_iteration_that_is_due_runs_once(self) -> None:
+        script = Script()
+        executor = run(script, **self.OPEN)
+        record = executor.record
+        assert script.count("iterate") == record.planned_iterations == 100
+        assert record.dropped_iterations == 0
+        assert record.users_started <= 5, "nobody has to wait, so that few are enough"
+        assert script.count("set_up") == script.count("tear_down") == record.users_started
+
+    def test_users_come_as_they_are_needed(self) -> None:
+        script = Script(body=lambda iteration: time.sleep(0.1))
+        executor = run(script, **self.OPEN)
+        assert script.count("iterate") == 100
+        assert 20 <= executor.record.users_started <= 40, "200 per second take 100 ms each"
+
+    def test_there_are_no_more_than_allowed_and_what_never_started_is_counted(self) -> None:
+        running: list[int] = []
+        most: list[int] = []
+
+        def body(iteration: Iteration) -> None:
+            running.append(1)
+            most.append(len(running))
+            time.sleep(0.1)
+            running.pop()
+
+        executor = run(Script(body=body), **{**self.OPEN, "max_users": 3})
+        record = executor.record
+        assert (record.users_started, max(most)) == (3, 3)
+        assert record.planned_iterations == 100
+        assert record.dropped_iterations is not None
+        assert 80 <= record.dropped_iterations <= 90
+        iterations = executor.measurements.count(ITERATION)
+        assert iterations + record.dropped_iterations == 100
+
+    def test_the_users_of_the_start_are_set_up_before_the_load(self) -> None:
+        script = Script()
+        run(script, **{**self.OPEN, "users": 8})
+        assert [event for event, _ in script.log[:16]].count("set_up") == 8
+
+    def test_lateness_is_part_of_the_response_time(self) -> None:
+        is_first = iter([True])
+
+        def body(iteration: Iteration) -> None:
+            if next(is_first, False):
+                time.sleep(0.3)
+
+        executor = run(Script(body=body), **{**self.OPEN, "max_users": 1})
+        measured = executor.measurements
+        assert measured.count(ITERATION) == 100, "all are made up for"
+        latency, response = measured.latency(ITERATION), measured.response(ITERATION)
+        late = 100 - sum(1 for index in range(1, 101) if response.value_at_rank(index) < 50_000_000)
+        assert latency.quantile(0.9) is not None
+        assert (latency.quantile(0.9) or 0) < 50_000_000
+        assert 45 <= late <= 60, "those of 300 ms but for the last 50 ms"
+
+    def test_a_slow_set_up_of_a_user_who_comes_later_makes_iterations_late_not_lost(self) -> None:
+        def set_up(user: VirtualUser) -> None:
+            if user.index:
+                time.sleep(0.05)
+
+        script = Script(body=lambda iteration: time.sleep(0.02), set_up=set_up)
+        executor = run(script, **self.OPEN)
+        assert script.count("iterate") == 100
+        assert executor.record.dropped_iterations == 0
+
+    def test_a_user_who_cannot_be_set_up_ends_the_load(self) -> None:
+        def set_up(user: VirtualUser) -> None:
+            if user.index == 1:
+                raise ValueError("no account")
+
+        executor = make(Script(set_up=set_up), **{**self.OPEN, "duration": 30.0})
+        executor.set_up()
+        with pytest.raises(UserSetUpError):
+            executor.run()
+
+    def test_shared_iterations_end_it(self) -> None:
+        script = Script()
+        executor = run(script, arrival_rate=500.0, total_iterations=50, max_users=10)
+        assert script.count("iterate") == executor.record.planned_iterations == 50
+        assert executor.record.dropped_iterations == 0
+
+    def test_a_stopped_load_counts_what_was_due_until_then(self) -> None:
+        executor = make(Script(), **{**self.OPEN, "duration": 60.0})
+        executor.set_up()
+        threading.Timer(0.3, executor.stop).start()
+        executor.run()
+        record = executor.record
+        assert record.planned_iterations is not None
+        assert record.dropped_iterations is not None
+        assert 20 <= record.planned_iterations <= 200
+        assert record.dropped_iterations <= 5
+
+    def test_stages_of_rates(self) -> None:
+        stages = as_stages("0.2s:200/s,0.2s:200/s,0.2s:0/s")
+        script = Script()
+        executor = run(script, stages=stages, arrival_rate=stages.peak, max_users=20)
+        assert script.count("iterate") == executor.record.planned_iterations == 80
+
+    def test_the_closed_model_has_no_plan_to_drop_from(self) -> None:
+        record = run(Script(), users=2).record
+        assert (record.planned_iterations, record.dropped_iterations) == (None, None)
+
+
+def test_users_of_stages_come_and_go() -> None:
+    stages = as_stages("0s:3,0.2s:3,0s:1,0.2s:1")
+    script = Script(body=lambda iteration: time.sleep(0.01))
+    executor = run(script, stages=stages, users=3)
+    lives = sorted((stop - start) / 1e9 for start, stop in executor.record.lifetimes)
+    assert lives == pytest.approx([0.2, 0.2, 0.4], abs=0.15)
+    assert lives[2] > lives[1] + 0.1

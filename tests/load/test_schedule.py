@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
+from itertools import islice, pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pytest_ipload.load.profile import LoadProfile
-from pytest_ipload.load.schedule import Pacer, draw, user_slots
+from pytest_ipload.load.schedule import Pacer, arrival_times, arrivals_before, draw, user_slots
+from pytest_ipload.values import Stages, as_stages
 
 seconds = st.floats(min_value=0, max_value=3600, allow_nan=False)
 
@@ -36,6 +40,183 @@ def test_every_user_has_the_whole_plateau(users: int, duration: float, ramp_up: 
     assert max(starts) <= ramp_up
     assert min(stops) >= ramp_up + duration
     assert stops[-1] == pytest.approx(ramp_up + duration + ramp_down)
+
+
+def staged(text: str, **settings: Any) -> LoadProfile:
+    stages = as_stages(text)
+    if stages.are_rates:
+        return LoadProfile(stages=stages, arrival_rate=stages.peak, **settings)
+    return LoadProfile(stages=stages, users=math.ceil(stages.peak), **settings)
+
+
+def level(stages: Stages, t: float) -> float:
+    """What the stages say at a time, straight from their definition."""
+    begin = before = 0.0
+    for seconds, target in stages.segments:
+        if t < begin + seconds:
+            return before + (target - before) * (t - begin) / seconds
+        begin, before = begin + seconds, target
+    return before
+
+
+segments = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 30)), min_size=1, max_size=6)
+
+
+class TestStages:
+    def test_users_come_and_go_first_come_first_gone(self) -> None:
+        slots = user_slots(staged("10s:5,5s:5,10s:2,0s:4,5s:0"))
+        assert [slot.start for slot in slots] == [0, 2, 4, 6, 8, 25, 25]
+        assert [slot.stop for slot in slots] == pytest.approx([18 + 1 / 3, 21 + 2 / 3, 25, 26.25, 27.5, 28.75, 30])
+        assert [slot.index for slot in slots] == list(range(7))
+
+    def test_a_stage_without_time_is_a_jump(self) -> None:
+        slots = user_slots(staged("0s:3,5s:3"))
+        assert [(slot.start, slot.stop) for slot in slots] == [(0, 5)] * 3
+
+    def test_who_is_left_at_the_end_leaves_at_the_end(self) -> None:
+        assert {slot.stop for slot in user_slots(staged("2s:2,3s:7"))} == {5}
+
+    @given(segments, st.floats(0, 1))
+    def test_there_are_as_many_users_as_the_stages_say(
+        self, segments: list[tuple[float, float]], fraction: float
+    ) -> None:
+        assume(any(seconds for seconds, _ in segments) and any(target for _, target in segments))
+        stages = as_stages(segments)
+        slots = user_slots(LoadProfile(stages=stages, users=math.ceil(stages.peak)))
+        assert all(slot.stop is not None and slot.start <= slot.first for slot in slots)
+        assert all(slot.stop is not None and slot.start <= slot.stop <= stages.seconds for slot in slots)
+        t = stages.seconds * fraction * 0.999
+        there = sum(1 for slot in slots if slot.start <= t and slot.stop is not None and t < slot.stop)
+        said = level(stages, t)
+        # At the very moment of a change both are right.
+        assert math.ceil(said - 1e-6) <= there + 1e-6
+        assert there <= math.floor(said + 1e-6) + 1
+
+    def test_paced_users_of_stages_are_out_of_phase(self) -> None:
+        slots = user_slots(staged("0s:4,10s:4", pacing=(1.0, 1.0)))
+        assert [slot.first for slot in slots] == [0, 0.25, 0.5, 0.75]
+
+
+def integral(profile: LoadProfile, t: float) -> float:
+    """Of the rate, from 0 to t, by the trapezoids of its corners."""
+    rate = profile.arrival_rate or 0.0
+    corners = [(0.0, 0.0)]
+    if profile.stages is not None:
+        for seconds, target in profile.stages.segments:
+            corners.append((corners[-1][0] + seconds, target))
+    else:
+        ends = (profile.ramp_up, profile.ramp_up + (profile.duration or 0.0))
+        corners = [(0.0, 0.0), (ends[0], rate), (ends[1], rate), (ends[1] + profile.ramp_down, 0.0)]
+    area = 0.0
+    for (begin, low), (end, high) in pairwise(corners):
+        part = min(t, end) - begin
+        if end > begin and part > 0:
+            area += part * (low + low + (high - low) * part / (end - begin)) / 2
+    return area
+
+
+class TestArrivals:
+    def test_at_a_constant_rate_they_are_evenly_spaced_from_the_start_on(self) -> None:
+        due = list(arrival_times(LoadProfile(arrival_rate=10.0, duration=2.0)))
+        assert due == pytest.approx([number / 10 for number in range(20)])
+
+    def test_they_end_with_the_shared_iterations(self) -> None:
+        due = list(arrival_times(LoadProfile(arrival_rate=2.0, total_iterations=3)))
+        assert due == pytest.approx([0, 0.5, 1])
+        assert len(list(arrival_times(LoadProfile(arrival_rate=2.0, total_iterations=300, duration=1.0)))) == 2
+
+    def test_ramps_are_linear(self) -> None:
+        profile = LoadProfile(arrival_rate=10.0, ramp_up=2.0, duration=1.0, ramp_down=2.0)
+        due = list(arrival_times(profile))
+        assert len(due) == 30
+        assert due[:3] == pytest.approx([0, math.sqrt(0.4), math.sqrt(0.8)])
+        assert [bisect_left(due, t - 1e-9) for t in (1, 2, 3, 4, 5)] == [3, 10, 20, 28, 30]
+
+    @pytest.mark.parametrize(("rate", "seconds"), [(2000.0, 20), (7.0, 13), (333.3, 10), (20000.0, 3)])
+    def test_each_second_has_its_rate_within_one(self, rate: float, seconds: int) -> None:
+        due = list(arrival_times(LoadProfile(arrival_rate=rate, duration=float(seconds))))
+        marks = [bisect_left(due, second - 1e-9) for second in range(seconds + 1)]
+        assert all(abs(after - before - rate) <= 1 for before, after in pairwise(marks))
+        assert len(due) == math.ceil(rate * seconds - 1e-6)
+
+    @given(segments, st.integers(0, 3))
+    def test_they_follow_the_integral_of_the_rate(self, segments: list[tuple[float, float]], place: int) -> None:
+        assume(any(seconds for seconds, _ in segments) and any(target for _, target in segments))
+        stages = as_stages(segments)
+        profile = LoadProfile(stages=stages, arrival_rate=stages.peak)
+        due = list(arrival_times(profile))
+        assert due == sorted(due)
+        assert len(due) == math.ceil(integral(profile, stages.seconds) - 1e-6)
+        for number, t in enumerate(due):
+            assert integral(profile, t) == pytest.approx(number, abs=1e-5)
+
+    @given(
+        rate=st.floats(0.1, 50),
+        duration=st.floats(0.1, 20),
+        ramp_up=st.sampled_from([0.0, 1.0, 3.3]),
+        ramp_down=st.sampled_from([0.0, 2.0]),
+        until=st.floats(0, 30),
+        total=st.none() | st.integers(1, 300),
+        arrivals=st.sampled_from(["constant", "poisson"]),
+    )
+    def test_the_number_before_a_time_is_counted_without_making_them(
+        self,
+        rate: float,
+        duration: float,
+        ramp_up: float,
+        ramp_down: float,
+        until: float,
+        total: int | None,
+        arrivals: str,
+    ) -> None:
+        profile = LoadProfile(
+            arrival_rate=rate,
+            duration=duration,
+            ramp_up=ramp_up,
+            ramp_down=ramp_down,
+            total_iterations=total,
+            arrivals=arrivals,
+        )
+        due = list(arrival_times(profile))
+        low, high = (sum(1 for t in due if t < until + shift) for shift in (-1e-6, 1e-6))
+        assert low <= arrivals_before(profile, until) <= high
+
+    def test_the_number_before_a_time_of_a_load_without_end(self) -> None:
+        assert arrivals_before(LoadProfile(arrival_rate=10.0, total_iterations=5), 0.3) == 3
+        assert arrivals_before(LoadProfile(arrival_rate=10.0, total_iterations=5), 30) == 5
+
+
+class TestPoissonArrivals:
+    def make(self, seed: int, rate: float = 100.0, duration: float = 100.0, **settings: Any) -> list[float]:
+        profile = LoadProfile(arrival_rate=rate, duration=duration, arrivals="poisson", seed=seed, **settings)
+        return list(arrival_times(profile))
+
+    def test_the_seed_decides(self) -> None:
+        assert self.make(1) == self.make(1)
+        assert self.make(1) != self.make(2)
+
+    def test_gaps_are_exponential_and_counts_vary_as_much_as_they_should(self) -> None:
+        counts, gaps = [], []
+        for seed in range(20):
+            due = self.make(seed)
+            counts.append(len(due))
+            gaps += [after - before for before, after in pairwise(due)]
+        mean = sum(gaps) / len(gaps)
+        assert mean == pytest.approx(0.01, rel=0.02)
+        assert sum((gap - mean) ** 2 for gap in gaps) / len(gaps) == pytest.approx(0.0001, rel=0.05)
+        assert sum(1 for gap in gaps if gap > 0.01) / len(gaps) == pytest.approx(math.exp(-1), rel=0.02)
+        # 10 000 are expected each time, with a standard deviation of 100.
+        deviation = math.sqrt(sum((count - 10_000) ** 2 for count in counts) / len(counts))
+        assert 60 < deviation < 150
+
+    def test_a_ramp_thins_them(self) -> None:
+        due = self.make(3, ramp_up=100.0)
+        halves = [sum(1 for t in due if begin <= t < begin + 50) for begin in (0, 50, 100, 150)]
+        assert halves == pytest.approx([1250, 3750, 5000, 5000], rel=0.1)
+
+    def test_a_load_without_end_has_them_too(self) -> None:
+        profile = LoadProfile(arrival_rate=10.0, total_iterations=1000, arrivals="poisson")
+        assert len(list(islice(arrival_times(profile), 2000))) == 1000
 
 
 def firsts(**settings: Any) -> list[float]:
