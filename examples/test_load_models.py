@@ -36,3 +36,24 @@ def test_iterations_start_no_faster_than_the_pacing(ipload_session: LoadSession)
 @pytest.mark.ipload_threshold("p95 < 2s")
 def test_what_happens_in_the_warmup_is_not_judged(ipload_session: LoadSession) -> None:
     assert ipload_session.get("/whoami").ok
+
+
+@pytest.mark.ipload(stages="300ms:10,500ms:10,200ms:0")
+def test_users_come_and_go_in_stages(ipload_session: LoadSession) -> None:
+    assert ipload_session.get("/slow?ms=10").ok
+
+
+@pytest.mark.ipload(arrival_rate="100/s", duration="1s", max_users=50)
+@pytest.mark.ipload_threshold("p95 < 2s", "raw.p95 < 2s")
+def test_iterations_start_by_the_clock(ipload_session: LoadSession) -> None:
+    assert ipload_session.get("/slow?ms=10").ok
+
+
+@pytest.mark.ipload(stages="500ms:100/s,500ms:0/s", arrivals="poisson")
+def test_independent_visitors_come_and_go(ipload_session: LoadSession) -> None:
+    assert ipload_session.get("/whoami").ok
+
+
+@pytest.mark.ipload(users=10, iterations=5, max_rate="200/s")
+def test_all_users_together_do_not_exceed_a_rate(ipload_session: LoadSession) -> None:
+    assert ipload_session.get("/whoami").ok

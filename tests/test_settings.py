@@ -92,6 +92,9 @@ class TestEffects:
             ("--ipload-graceful-stop=2s", {"graceful_stop_s": 2.0}),
             ("--ipload-ip-order=least-used", {"ip_order": "least-used"}),
             ("--ipload-seed=-5", {"seed": -5}),
+            ("--ipload-stages=50ms:2", {"stages": [[0.05, 2]], "users": 2}),
+            ("--ipload-stages=50ms:20/s", {"stages": [[0.05, 20]], "arrival_rate": 20.0}),
+            ("--ipload-max-rate=100/s", {"max_rate": 100.0}),
         ],
     )
     def test_of_options_without_an_ini_key(
@@ -104,7 +107,7 @@ class TestEffects:
         tested = {"users", "iterations", "duration", "ramp_up", "warmup", "pool", "base_url", "timeout"}
         assert {setting.key for setting in SETTINGS if setting.ini} == tested
         options = {setting.key for setting in SETTINGS if setting.option}
-        assert options == tested | {"graceful_stop", "ip_order", "seed"}
+        assert options == tested | {"graceful_stop", "ip_order", "seed", "stages", "arrival_rate", "max_rate"}
 
     def test_of_numbers_of_users_and_iterations(self, pytester: pytest.Pytester) -> None:
         _, test = run(pytester, "--ipload-users=3", "--ipload-iterations=4")

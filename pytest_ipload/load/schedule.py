@@ -111,7 +111,7 @@ def arrivals_before(profile: LoadProfile, until: float) -> int:
             reached = last if seconds == math.inf else first + (last - first) * part / seconds
             done += part * (first + reached) / 2
         begin += seconds
-    total = ceil(done - _ROUNDING)
+    total = max(ceil(done - _ROUNDING), 1 if done > 0 else 0)  # the first one is due at once
     return total if profile.total_iterations is None else min(total, profile.total_iterations)
 
 

@@ -54,6 +54,7 @@ class RecordingServer(ThreadingHTTPServer):
         self.connections: list[tuple[str, int]] = []
         self.released = threading.Event()
         """Set when the server stops: whoever is silent may go."""
+        self.stalls_since: float | None = None
         self._sockets: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self.serve_forever, args=(0.01,), name="recording-server")
@@ -270,6 +271,16 @@ def _slow(handler: _Handler, body: bytes, before_ms: str, between_ms: str) -> No
     handler.wfile.write(b"body")
 
 
+def _stalling(handler: _Handler, body: bytes, period_ms: str, stall_ms: str) -> None:
+    """Answers nobody in the first part of each period, counted from the first request of this kind."""
+    server, now = handler.server, time.perf_counter()
+    if server.stalls_since is None:
+        server.stalls_since = now
+    into = (now - server.stalls_since) % (int(period_ms) / 1000)
+    time.sleep(max(0.0, int(stall_ms) / 1000 - into))
+    handler.reply(200, b"at last")
+
+
 def _basic(handler: _Handler, body: bytes) -> None:
     if handler.headers.get("Authorization") == "Basic dXNlcjpwYXNz":  # user:pass
         handler.reply(200, b"welcome")
@@ -306,6 +317,7 @@ _ROUTES: list[tuple[re.Pattern[str], Callable[..., None]]] = [
         ("/silent", _silent),
         ("/half/(length|close)", _half),
         (r"/slow/(\d+)/(\d+)", _slow),
+        (r"/stalling/(\d+)/(\d+)", _stalling),
         ("/basic", _basic),
         ("/digest", _digest),
     )
