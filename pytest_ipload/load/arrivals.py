@@ -69,3 +69,15 @@ class ArrivalQueue:
                     break
                 self._ahead.append(due)
             return min(limit, sum(1 for due in self._ahead if due <= now))
+
+    def users_wanted(self, now: float, room: int, coming: int) -> int:
+        """How many more users would be of use: one for each iteration that waits, one to spare when nobody is free.
+
+        There are no more than ``room``; ``coming`` are being set up already.
+        """
+        if self._end is not None and now >= self._end:
+            return 0
+        wanted = self.overdue(now, room + coming) - coming
+        if self.is_dry and not coming:
+            wanted = max(1, wanted)
+        return max(0, min(wanted, room))

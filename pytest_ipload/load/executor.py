@@ -241,19 +241,13 @@ class Executor:
         return len(self._seats) < self._profile.most_users and not self._stop.is_set() and bool(self.record.origin_ns)
 
     def _grow(self) -> None:
-        """Start as many users as there are iterations that wait for one, and one to spare when nobody is free."""
+        """Start the users that the open model could make use of."""
         self._is_dry = False
-        elapsed = self._elapsed()
-        if self._arrivals is None or not self._may_grow() or (self._end is not None and elapsed >= self._end):
+        if self._arrivals is None or not self._may_grow():
             return
-        room, coming = self._profile.most_users - len(self._seats), len(self._seats) - self._settled
-        needed = self._arrivals.overdue(elapsed, room + coming) - coming
-        if self._arrivals.is_dry and not coming:
-            needed = max(1, needed)
-        first = len(self._seats)
-        self._pending.extend(
-            UserSlot(index, elapsed, elapsed, self._end) for index in range(first, first + min(needed, room))
-        )
+        elapsed, there = self._elapsed(), len(self._seats)
+        wanted = self._arrivals.users_wanted(elapsed, self._profile.most_users - there, there - self._settled)
+        self._pending.extend(UserSlot(there + number, elapsed, elapsed, self._end) for number in range(wanted))
         self._start_due(elapsed)
 
     def _wake_for_growth(self) -> None:

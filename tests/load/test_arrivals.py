@@ -77,3 +77,27 @@ def test_many_threads_take_each_start_once() -> None:
     assert sorted(due for mine in taken for due in mine) == list(map(float, range(4000)))
     assert all(mine == sorted(mine) for mine in taken)
     assert arrivals.started == 4000
+
+
+@pytest.mark.parametrize(
+    ("now", "room", "coming", "expected"),
+    [
+        (5.0, 9, 0, 4),  # one for each that waits
+        (5.0, 2, 0, 2),
+        (5.0, 0, 0, 0),
+        (5.0, 9, 3, 1),  # three are being set up already
+        (5.0, 9, 9, 0),
+        (-1.0, 9, 0, 1),  # nothing is due, but nobody is free: one to spare
+        (-1.0, 9, 1, 0),
+        (9.0, 9, 0, 0),  # the load is over
+    ],
+)
+def test_as_many_users_as_are_of_use(now: float, room: int, coming: int, expected: int) -> None:
+    arrivals, _ = queue(0.0, 0.5, 1.0, 1.5, end=9.0)
+    assert arrivals.users_wanted(now, room, coming) == expected
+
+
+def test_nobody_to_spare_is_needed_while_somebody_is_free() -> None:
+    arrivals, _ = queue(0.0)
+    with arrivals.waiting():
+        assert arrivals.users_wanted(-1.0, room=9, coming=0) == 0
