@@ -88,6 +88,11 @@ class LoadProfile:
         return self.pacing[1] > 0
 
     @property
+    def is_open(self) -> bool:
+        """Whether iterations start on a schedule of arrivals (open model)."""
+        return False
+
+    @property
     def is_functional(self) -> bool:
         """Whether the body runs exactly once: a functional test."""
         return self.users == 1 and 1 in (self.iterations_per_user, self.total_iterations)

@@ -18,6 +18,8 @@ class LoadRecord:
     abandoned: list[str] = field(default_factory=list)
     """One line for each user that could not be stopped."""
     teardown_errors: list[tuple[VirtualUser, BaseException]] = field(default_factory=list)
+    aborted: str | None = None
+    """Why a threshold broke the load off."""
     shortage: str | None = None
     """Why not all users could be started."""
     pinned_cpu: int | None = None
