@@ -55,6 +55,10 @@ class IdleCrew:
         """No body raises."""
         return False
 
+    def abort_reason(self, measured: Measurements, elapsed_s: float) -> str | None:
+        """Nothing is judged."""
+        return None
+
 
 def iteration_ns(users: int, iterations: int) -> float:
     """Processor time per iteration of all threads, with the iteration's sample and its folding into histograms."""

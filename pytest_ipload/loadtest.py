@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import threading
 import unittest
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -15,21 +14,19 @@ from pytest_ipload.errors import GeneratorLimitError, IploadError, SettingError
 from pytest_ipload.fixtures import mark_as_load_test
 from pytest_ipload.load.executor import UserSetUpError
 from pytest_ipload.load.failures import FailureGroup
-from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.load.seat import IterationInterrupted
 from pytest_ipload.load.user import VirtualUser
-from pytest_ipload.markers import MARKER, THRESHOLD_MARKER, is_load_test, marker_problem
-from pytest_ipload.options import PLANNED_METRICS, PLANNED_THRESHOLD_KEYS, did_you_mean, marker_settings
+from pytest_ipload.markers import MARKER, is_load_test, marker_problem
+from pytest_ipload.options import marker_settings
 from pytest_ipload.per_user import PerUser, UserFixtures, refuse_unusable
 from pytest_ipload.places import is_user_code, user_traceback
 from pytest_ipload.report.text import counted, printable
-from pytest_ipload.runner import Load, base_url_fixture, profile_of, session_thresholds
+from pytest_ipload.runner import Load, base_url_fixture, profile_of
 from pytest_ipload.state import SessionState, keep_result
+from pytest_ipload.thresholds import check_measurable, load_thresholds
 from pytest_ipload.units import format_count
-from pytest_ipload.verdict.evaluate import FAIL, WARN, JudgedThreshold
-from pytest_ipload.verdict.expression import Threshold
 from pytest_ipload.verdict.outcomes import MeasurementInvalid, ThresholdFailed
-from pytest_ipload.verdict.result import FAILED, INVALID, LoadResult
+from pytest_ipload.verdict.result import FAILED, INVALID, LoadResult, failures_of
 
 
 def kind_problem(item: pytest.Item) -> str | None:
@@ -57,46 +54,6 @@ def load_settings(item: pytest.Item) -> dict[str, Any]:
         return marker_settings((mark.kwargs, mark.args) for mark in item.iter_markers(MARKER))
     except ValueError as error:
         raise SettingError(f"marker {MARKER}: {error}") from None
-
-
-def load_thresholds(item: pytest.Item, state: SessionState) -> list[JudgedThreshold]:
-    """The item's thresholds: of all its markers, then of ini and command line. Raises SettingError."""
-    judged = []
-    for mark in item.iter_markers(THRESHOLD_MARKER):
-        severity = _severity(mark.kwargs)
-        if not mark.args:
-            raise SettingError(f"marker {THRESHOLD_MARKER}: no expression given; give some, as in 'p95 < 200ms'")
-        for text in mark.args:
-            if not isinstance(text, str):
-                raise SettingError(f"marker {THRESHOLD_MARKER}: {text!r} is not a text, as in 'p95 < 200ms'")
-            try:
-                judged.append(JudgedThreshold(Threshold.parse(text), severity))
-            except ValueError as error:
-                raise SettingError(f"marker {THRESHOLD_MARKER}: {error}") from None
-    return [*judged, *session_thresholds(state)]
-
-
-def _severity(kwargs: Mapping[str, Any]) -> str:
-    for key in kwargs:
-        if key in PLANNED_THRESHOLD_KEYS:
-            raise SettingError(f"marker {THRESHOLD_MARKER}: {key!r} is not supported yet")
-        if key != "severity":
-            raise SettingError(
-                f"marker {THRESHOLD_MARKER}: unknown key {key!r}{did_you_mean(key, ['severity'])}; known: severity"
-            )
-    severity = kwargs.get("severity", FAIL)
-    if severity not in (FAIL, WARN):
-        raise SettingError(f"marker {THRESHOLD_MARKER}: severity {severity!r} is unknown; allowed: {FAIL!r}, {WARN!r}")
-    return str(severity)
-
-
-def check_measurable(judged: Iterable[JudgedThreshold], profile: LoadProfile) -> None:
-    """Refuse thresholds on what this load does not measure. Raises SettingError."""
-    for threshold in (each.threshold for each in judged):
-        if threshold.statistic in PLANNED_METRICS:
-            raise SettingError(f"threshold {threshold.text!r}: {threshold.statistic} is not supported yet")
-        if threshold.statistic == "ip_pool_usage" and profile.pool is None:
-            raise SettingError(f"threshold {threshold.text!r} needs an address pool; set pool or --ipload-pool")
 
 
 class LoadTest:
@@ -250,7 +207,7 @@ class LoadTest:
     def _message(self, result: LoadResult, groups: list[FailureGroup]) -> str:
         """The measured value first: pytest's short summary shows the beginning."""
         lines = [result.reason] if result.verdict == INVALID else []
-        lines += [each.message for each in result.thresholds if not each.passed and each.severity == FAIL]
+        lines += failures_of(result.thresholds)
         if groups:
             lines += ["", f"{counted(result.failed_iterations, 'iteration')} failed:"]
             lines += [_group_line(group) for group in groups]

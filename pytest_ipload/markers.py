@@ -12,7 +12,8 @@ from pytest_ipload.options import did_you_mean
 MARKER, THRESHOLD_MARKER = "ipload", "ipload_threshold"
 MARKERS: Mapping[str, str] = {
     MARKER: "ipload(users=1, duration=None, ...): run the test's body as a load test; the keys are in the README",
-    THRESHOLD_MARKER: "ipload_threshold(*expressions, severity='fail'): limits, as in 'p95 < 200ms'",
+    THRESHOLD_MARKER: "ipload_threshold(*expressions, abort_on_fail=False, delay='10s', window=None, severity='fail', "
+    "confidence=None): limits, as in 'p95 < 200ms'",
 }
 
 

@@ -25,17 +25,14 @@ STRICT, SKIP, OFF = POOL_CHECKS = ("strict", "skip", "off")
 AUTO = "auto"
 
 PLANNED_MARKER_KEYS = frozenset({"suppress_health_check"})
-PLANNED_METRICS = frozenset({"dropped_iterations"})
-PLANNED_THRESHOLD_KEYS = frozenset({"abort_on_fail", "delay", "window", "confidence"})
 PLANNED_OPTIONS: Mapping[str, str | int] = {  # the option, and its nargs as argparse has it
-    "--ipload-strict": 0,
     "--ipload-shards": 1, "--ipload-concurrent": 0, "--ipload-segment": 1, "--ipload-start-at": 1,
     "--ipload-progress": 1, "--ipload-save": 1,
     "--ipload-autosave": 0, "--ipload-compare": "?", "--ipload-compare-fail": 1, "--ipload-rounds": 1,
     "--ipload-against": 1, "--ipload-html": 1, "--ipload-summary": 1, "--ipload-hlog": 1, "--ipload-jsonl": 1,
     "--ipload-openmetrics": 1,
 }  # fmt: skip  # a table reads better in rows
-PLANNED_INI = ("ipload_suppress_health_check", "ipload_strict")
+PLANNED_INI = ("ipload_suppress_health_check",)
 
 
 class _NotYet(argparse.Action):
@@ -98,7 +95,10 @@ def _add_switches(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
     group.addoption("--ipload-pin", metavar="CPU", help=pin)
     parser.addini("ipload_pin", pin, type=_WHOLE_OR_TEXT, default=None)
     group.addoption("--ipload-json", metavar="PATH", help="Write the results as JSON")
+    strict = "A threshold with a confidence that is undecided fails"
+    parser.addini("ipload_strict", f"{strict}. Default: false", type="bool", default=False)
     switches = {
+        "--ipload-strict": strict,
         "--ipload-disable": "Run load tests once, as functional tests: 1 user, 1 iteration, no thresholds",
         "--ipload-only": "Select load tests only",
         "--ipload-skip": "Select no load tests",
@@ -132,6 +132,8 @@ class SessionSettings(NamedTuple):  # not a dataclass: every pytest run makes it
     """The lines of the ini key, ``name = SPEC``."""
     pin: int | str = AUTO
     """The CPU for loads, ``auto`` or ``off``."""
+    strict: bool = False
+    """An undecided threshold fails."""
 
     @property
     def need_preflight(self) -> bool:
@@ -166,6 +168,7 @@ def session_settings(config: pytest.Config) -> SessionSettings:
         pool_check=config.getoption("ipload_pool_check") or STRICT,
         named_pools=tuple(_ini_value(config, "ipload_pools")),
         pin=_given_pin(config),
+        strict=bool(config.getoption("ipload_strict") or _ini_value(config, "ipload_strict")),
     )
 
 
@@ -202,6 +205,8 @@ def _ini_value(config: pytest.Config, key: str) -> Any:
         return config.getini(key)
     except TypeError as error:  # of pytest 9.0 and 9.1; later ones raise a UsageError themselves
         raise pytest.UsageError(str(error)) from None
+    except ValueError as error:  # of a truth value
+        raise pytest.UsageError(f"ini key {key}: {error}; give true or false") from None
 
 
 def _is_given(config: pytest.Config, key: str) -> bool:
@@ -230,10 +235,7 @@ def _all_given(config: pytest.Config, key: str, flag: str, parse: Parser) -> tup
 def _threshold(text: Any) -> str:
     from pytest_ipload.verdict.expression import Threshold
 
-    threshold = Threshold.parse(text)
-    if threshold.statistic in PLANNED_METRICS:
-        raise ValueError(f"threshold {text!r}: {threshold.statistic} is not supported yet")
-    return threshold.text
+    return Threshold.parse(text).text
 
 
 def _host(pattern: str) -> str:

@@ -22,10 +22,15 @@ from pytest_ipload.load.user import Iteration, VirtualUser
 from pytest_ipload.needs import Needs, refuse_impossible
 from pytest_ipload.options import OFF, parse_key, resolve
 from pytest_ipload.state import SessionState, keep_result, state_of
+from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Recorder
 from pytest_ipload.stats.summary import Frame, summarise
+from pytest_ipload.thresholds import check_measurable, planned_seconds, session_thresholds
 from pytest_ipload.units import format_count
-from pytest_ipload.verdict.evaluate import JudgedThreshold, Scope, evaluate, with_implied
+from pytest_ipload.verdict.abort import AbortWatch
+from pytest_ipload.verdict.evaluate import evaluate
+from pytest_ipload.verdict.judged import JudgedThreshold, window_lengths, with_implied
+from pytest_ipload.verdict.measure import Scope
 from pytest_ipload.verdict.result import (
     FailureSummary,
     FirstFailure,
@@ -85,7 +90,14 @@ class Load:
         self._rate_limit = None if profile.max_rate is None else RateLimit(profile.max_rate)
         self._started_at = datetime.now(timezone.utc)
         self._make_life = make_life
-        self.executor = Executor(profile, user_slots(profile), self, cpu=state.cpu)
+        self._abort_watch = AbortWatch(self._thresholds)
+        self.executor = Executor(
+            profile,
+            user_slots(profile),
+            self,
+            cpu=state.cpu,
+            window_lengths_ns=window_lengths(self._thresholds),
+        )
 
     def run(self) -> None:
         """Run the load; see ``Executor.run``."""
@@ -110,8 +122,11 @@ class Load:
             planned_iterations=record.planned_iterations,
             dropped_iterations=record.dropped_iterations,
         )
-        scope = Scope(frame.judged_s, self._leases.addresses_total, len(self._leases.used))
-        thresholds = [evaluate(judged, measured, scope) for judged in self._thresholds]
+        scope = self._scope(frame.judged_s)
+        strict, watch = self._state.settings.strict, self._abort_watch
+        thresholds = [
+            watch.final(judged, evaluate(judged, measured, scope, strict=strict)) for judged in self._thresholds
+        ]
         invalid = [*([broken_off] if broken_off else []), *self._invalid_reasons()]
         verdict, reason = decide(thresholds, invalid)
         return LoadResult(
@@ -120,6 +135,7 @@ class Load:
             reason=reason,
             profile=self.profile.as_dict(),
             started_at=self._started_at.isoformat(timespec="milliseconds"),
+            aborted_s=None if watch.abort is None else watch.abort.after_s,
             thresholds=thresholds,
             failures=[_failure(group) for group in self.failure_groups()],
             unused_addresses=self._unused(),
@@ -163,7 +179,25 @@ class Load:
             return True
         return isinstance(error, (pytest.skip.Exception, pytest.xfail.Exception)) and number == 0 and untried
 
+    def abort_reason(self, measured: Measurements, elapsed_s: float) -> str | None:
+        """What the first threshold says that cannot hold any more and has ``abort_on_fail``."""
+        watch = self._abort_watch
+        if not watch.watched:
+            return None
+        return watch.look(measured, self._scope(elapsed_s - self.profile.warmup), elapsed_s)
+
     # -----------------------------------------------------------------------------------------------------------
+
+    def _scope(self, judged_s: float) -> Scope:
+        """What rates and shares are counted over, when so many seconds of the load are judged."""
+        return Scope(
+            seconds=max(0.0, judged_s),
+            pool_size=self._leases.addresses_total,
+            addresses_used=len(self._leases.used),
+            planned_seconds=planned_seconds(self.profile),
+            planned_iterations=self.executor.record.planned_iterations,
+            dropped=self.executor.record.dropped_iterations,
+        )
 
     def _open_leases(self) -> UserLeases:
         profile = self.profile
@@ -275,6 +309,7 @@ class LoadRunner:
         nodeid = self._request.node.nodeid
         profile = profile_of(state, marker, nodeid, base_url_fixture(self._request, state, marker))
         thresholds = session_thresholds(state)
+        check_measurable(thresholds, profile)
         load = Load(state, profile, thresholds, nodeid, lambda user: _BodyLife(body))
         broken_off: str | None = "the load was broken off"
         try:
@@ -316,13 +351,6 @@ def base_url_fixture(request: pytest.FixtureRequest, state: SessionState, marker
             raise
         return None
     return str(value) if value else None
-
-
-def session_thresholds(state: SessionState) -> list[JudgedThreshold]:
-    """The thresholds that command line and ini add to every load test."""
-    from pytest_ipload.verdict.expression import Threshold
-
-    return [JudgedThreshold(Threshold.parse(text)) for text in state.settings.thresholds]
 
 
 def _failure(group: FailureGroup) -> FailureSummary:

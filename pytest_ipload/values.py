@@ -189,6 +189,13 @@ def as_bool(value: Any) -> bool:
     return value
 
 
+def as_confidence(value: Any) -> float:
+    """A confidence: above 0.5, as less is none, and below 1, as no sample is enough for that."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.5 < value < 1:
+        raise ValueError(f"{value!r} is no confidence; give a number above 0.5 and below 1, as in 0.95")
+    return float(value)
+
+
 def one_of(*allowed: str) -> Callable[[Any], Any]:
     """One of some words."""
 

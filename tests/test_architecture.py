@@ -30,6 +30,7 @@ LEVELS = (
         "state",
         "runner",
         "loadtest",
+        "thresholds",
         "preflight",
         "report",
         "plugin",

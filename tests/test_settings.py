@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_ipload.load.affinity import allowed_cpus
-from pytest_ipload.options import PLANNED_INI, PLANNED_MARKER_KEYS, PLANNED_OPTIONS, PLANNED_THRESHOLD_KEYS
+from pytest_ipload.options import PLANNED_INI, PLANNED_MARKER_KEYS, PLANNED_OPTIONS
 from pytest_ipload.settings import SETTINGS
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the whole of 127.0.0.0/8 as its own")
@@ -235,7 +235,6 @@ class TestUsageErrors:
         [
             ("--ipload-pool=10.0.0.9-10.0.0.1", "--ipload-pool: ip pool '10.0.0.9-10.0.0.1': *"),
             ("--ipload-threshold=p95", "--ipload-threshold: threshold 'p95': it has no operator and no limit; *"),
-            ("--ipload-threshold=dropped_iterations == 0", "--ipload-threshold: *dropped_iterations*not supported yet"),
             ("--ipload-allow-host=http://x", "--ipload-allow-host: allowed host 'http://x' is malformed; *"),
             ("--ipload-json=.", "--ipload-json: . is a directory; give the path of a file"),
         ],
@@ -274,7 +273,7 @@ class TestUsageErrors:
             (("--ipload-users=0",), "", "argument --ipload-users: '0' is too small"),
             (("--ipload-threshold=p95",), "", "--ipload-threshold: threshold 'p95'"),
             ((), "ipload_users = 0", "ini key ipload_users: "),
-            ((), "ipload_strict = true", "ini key ipload_strict: not supported yet"),
+            ((), "ipload_strict = perhaps", "ini key ipload_strict: invalid truth value 'perhaps'; give true or false"),
         ],
     )
     @pytest.mark.usefixtures("xdist")
@@ -340,7 +339,7 @@ class TestNativeToml:
             ("ipload_duration = 30", "*'ipload_duration' expects a string, got int: 30"),
             ("ipload_thresholds = 'p95 < 1s'", "*'ipload_thresholds' expects a list *"),
             ("ipload_pools = 'a = 127.0.0.1'", "*'ipload_pools' expects a list *"),
-            ("ipload_strict = true", "ini key ipload_strict: not supported yet"),
+            ("ipload_strict = 'perhaps'", "*'ipload_strict' expects a bool, got str: 'perhaps'"),
             ("ipload_suppress_health_check = []", "ini key ipload_suppress_health_check: not supported yet"),
         ],
     )
@@ -565,17 +564,6 @@ class TestPlanned:
         result, _ = run(pytester, markers=f"@pytest.mark.ipload({key}=5)")
         result.assert_outcomes(errors=1)
         result.stdout.fnmatch_lines([f"marker ipload: '{key}' is not supported yet"])
-
-    @pytest.mark.parametrize("key", sorted(PLANNED_THRESHOLD_KEYS))
-    def test_a_key_of_a_threshold_is_not_supported_yet(self, pytester: pytest.Pytester, key: str) -> None:
-        result, _ = run(pytester, markers=f"@pytest.mark.ipload_threshold('p95 < 1s', {key}=5)")
-        result.assert_outcomes(errors=1)
-        result.stdout.fnmatch_lines([f"marker ipload_threshold: '{key}' is not supported yet"])
-
-    def test_a_metric_is_not_supported_yet(self, pytester: pytest.Pytester) -> None:
-        result, _ = run(pytester, markers="@pytest.mark.ipload_threshold('dropped_iterations == 0')")
-        result.assert_outcomes(errors=1)
-        result.stdout.fnmatch_lines(["*dropped_iterations is not supported yet*"])
 
 
 class TestMistakesInMarkers:

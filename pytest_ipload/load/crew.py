@@ -6,6 +6,7 @@ from typing import Protocol
 
 from pytest_ipload.load.seat import Life
 from pytest_ipload.load.user import VirtualUser
+from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Recorder
 
 
@@ -36,4 +37,10 @@ class Crew(Protocol):
 
         It is then raised from ``Executor.run``. ``number`` is that of the user's iteration; ``untried`` says that no
         iteration of the load has completed yet.
+        """
+
+    def abort_reason(self, measured: Measurements, elapsed_s: float) -> str | None:
+        """Why the load has to be broken off, going by what was measured in ``elapsed_s`` since its start.
+
+        None if it may go on. Called once a second, in the executor's thread.
         """

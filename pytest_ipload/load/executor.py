@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 from pytest_ipload.errors import GeneratorLimitError
 from pytest_ipload.load.affinity import pinned
@@ -43,6 +44,8 @@ _HURRY = 0.3
 """Seconds that users get to leave by themselves when the load is broken off (Ctrl-C)."""
 _INTERRUPT_WAIT, _HURRIED_WAIT = 3.0, 0.5
 """Seconds that an interrupted user gets before it is given up; the second when the load is broken off."""
+_ABORT_GRACE = 1.0
+"""Seconds that running iterations get at most, when a threshold has broken the load off."""
 _LATE_START = 0.05
 """A user that begins later than this many seconds after its planned start counts as a late start."""
 
@@ -67,6 +70,7 @@ class Executor:
         crew: Crew,
         clock: Callable[[], int] = time.perf_counter_ns,
         cpu: int | None = None,
+        window_lengths_ns: Sequence[int] = (),
     ) -> None:
         """``cpu`` is where the load runs, from the users' set-up to the last one's tear-down; None is anywhere."""
         self._profile = profile
@@ -97,7 +101,8 @@ class Executor:
         self._next_look_ns = 0
         self.failures = FailureLog()
         self.record = LoadRecord()
-        self.measurements = Measurements(origin_ns=0, judged_from_ns=0, planned=profile.planned)
+        self._new_measurements = partial(Measurements, planned=profile.planned, window_lengths_ns=window_lengths_ns)
+        self.measurements = self._new_measurements(origin_ns=0, judged_from_ns=0)
         self._arrivals = (
             ArrivalQueue(arrival_times(profile), profile.ends_at, self._wake_for_growth) if profile.is_open else None
         )
@@ -178,7 +183,7 @@ class Executor:
         origin = self._clock()
         self.record.origin_ns = origin
         judged_from = origin + round(self._profile.warmup * _SECOND)
-        self.measurements = Measurements(origin_ns=origin, judged_from_ns=judged_from, planned=self._profile.planned)
+        self.measurements = self._new_measurements(origin_ns=origin, judged_from_ns=judged_from)
         self._run_of_users.origin_ns = origin
         self._last_tick = origin
         self._gate.set()
@@ -200,6 +205,7 @@ class Executor:
         if now - self._last_tick >= _TICK * _SECOND and self.record.origin_ns:
             self._collect()
             self._last_tick = now
+            self._abort_if_hopeless()
         if now >= self._next_look_ns:
             self._next_look_ns = max(self._enforce_deadlines(now), now + round(_LOOK * _SECOND))
         wake_ns = self._next_look_ns
@@ -213,6 +219,13 @@ class Executor:
             # What came up since the top of this turn has nobody who would wake us for it.
             if not self._is_urgent() and not self._is_dry and (self._pending or not self._is_empty()):
                 self._changed.wait(max(0.0, min(_TICK, (wake_ns - self._clock()) / _SECOND)))
+
+    def _abort_if_hopeless(self) -> None:
+        """Break the load off, if it goes on although its verdict is certain."""
+        if not (self._stop.is_set() or (self._end is not None and self._elapsed() >= self._end)):
+            self.record.aborted = self._crew.abort_reason(self.measurements, self._elapsed())
+            if self.record.aborted is not None:
+                self.stop()
 
     def _start_due(self, elapsed: float) -> None:
         while self._pending and self._pending[0].start <= elapsed:
@@ -284,6 +297,8 @@ class Executor:
         if seat.teardown_since_ns is not None:
             since = seat.teardown_since_ns
             return (max(since, self._stopped_ns) if self._hurry and self._stopped_ns else since) + grace
+        if self.record.aborted is not None:
+            grace = min(grace, round(_ABORT_GRACE * _SECOND))
         asked = [] if self._stopped_ns is None else [self._stopped_ns]
         if seat.slot.stop is not None and self.record.origin_ns:
             asked.append(self.record.origin_ns + round(seat.slot.stop * _SECOND))

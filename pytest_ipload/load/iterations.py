@@ -16,6 +16,8 @@ from pytest_ipload.load.user import Iteration, VirtualUser
 from pytest_ipload.stats.sample import Problem
 
 _SECOND = 1_000_000_000
+_LONG_PAUSE = 1.0
+"""Seconds; before a longer pause a user hands over what it measured: after it, the recorder would do so at once."""
 
 
 def _any_fraction() -> float:
@@ -108,6 +110,8 @@ class UserRun:
             lateness = 0 if planned is None else max(0, started - self.origin_ns - round(planned * _SECOND))
             ended = self._run_once(seat, life, number, started, lateness)
             due, planned = pacer.following(self._seconds(ended), draw(), draw())
+            if due - self._seconds(ended) > _LONG_PAUSE:
+                seat.recorder.flush()
 
     def _run_without_pauses(self, seat: Seat, life: Life) -> None:
         """Nothing lies between two iterations, so that the end of one is taken as the start of the next."""

@@ -22,6 +22,8 @@ class LoadRecord:
     """How many iterations were due until the load ended, in the open model."""
     dropped_iterations: int | None = None
     """How many of them never started."""
+    aborted: str | None = None
+    """Why a threshold broke the load off."""
     shortage: str | None = None
     """Why not all users could be started."""
     pinned_cpu: int | None = None

@@ -8,12 +8,13 @@ import pytest
 
 from pytest_ipload.errors import IploadError
 from pytest_ipload.load.profile import LoadProfile
-from pytest_ipload.loadtest import load_settings, load_thresholds
+from pytest_ipload.loadtest import load_settings
 from pytest_ipload.markers import is_load_test
 from pytest_ipload.needs import Needs
 from pytest_ipload.report.text import counted
 from pytest_ipload.runner import profile_of
 from pytest_ipload.state import SessionState, state_of
+from pytest_ipload.thresholds import load_thresholds
 from pytest_ipload.units import format_setting
 
 
@@ -43,7 +44,7 @@ def plan_of(item: pytest.Item, state: SessionState) -> str:
     if profile.base_url is not None:
         parts.append(_origin(profile, "base_url", profile.base_url))
     if thresholds:
-        parts.append("; ".join(judged.threshold.text for judged in thresholds))
+        parts.append("; ".join(judged.text for judged in thresholds))
     needs = Needs.of(profile, pool)
     parts.append(f"needs {needs}")
     if (shortage := needs.shortage()) is not None:

@@ -130,6 +130,8 @@ def _rate(per_second: float) -> str:
 
 def _threshold_line(threshold: Mapping[str, Any]) -> str:
     word = "ok  " if threshold["passed"] else ("warn" if threshold["severity"] == "warn" else "FAIL")
+    if threshold["passed"] and threshold["undecided"]:
+        word = "??  "
     return f"{word}  {printable(threshold['message'])}"
 
 

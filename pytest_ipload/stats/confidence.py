@@ -1,12 +1,15 @@
-"""Ranks of order statistics: which sorted sample stands for a quantile, and how sure that is.
+"""How sure a measured quantile or share is.
 
-A sorted sample is ``X(1) <= X(2) <= ... <= X(n)``; ranks count from 1. A quantile is a fraction, 0.95 for p95.
+A quantile is a sorted sample with a certain rank, and its interval lies between two others. A sorted sample is
+``X(1) <= X(2) <= ... <= X(n)``; ranks count from 1. A quantile is a fraction, 0.95 for p95.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable
+from statistics import NormalDist
 
 _PARTS = 10**12
 """A quantile is read to 12 decimals, so that 0.07 is 7/100 and not the binary fraction next to it."""
@@ -58,6 +61,38 @@ def quantile_ranks(count: int, q: float, confidence: float = 0.95) -> tuple[int 
     lower = first + _terms_within(tail, weights)
     upper = first + len(weights) - _terms_within(tail, reversed(weights))
     return (lower if lower >= 1 else None), (upper if upper <= count else None)
+
+
+def samples_to_close(q: float, confidence: float = 0.95) -> tuple[int, int]:
+    """The numbers of samples from which on ``quantile_ranks`` bounds the quantile from below, and from above.
+
+    All of n samples lie above the true quantile with the probability (1 - q) ** n, and below it with q ** n; each has
+    to be at most ``(1 - confidence) / 2``.
+    """
+    _check_inside(q, "quantile")
+    _check_inside(confidence, "confidence")
+    tail = math.log((1 - confidence) / 2 * (1 + _ROUNDING))
+    return max(1, math.ceil(tail / math.log1p(-q))), max(1, math.ceil(tail / math.log(q)))
+
+
+def share_interval(part: int, whole: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Between which fractions the true share lies with this confidence, when ``part`` of ``whole`` were counted.
+
+    The Wilson score interval: the shares p from which the counted one is at most z standard deviations
+    ``sqrt(p * (1 - p) / whole)`` away. Unlike the textbook interval it is right near 0 as well, where error rates are.
+    Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference, Journal of the
+    American Statistical Association 22 (1927), pages 209-212.
+    """
+    _check_inside(confidence, "confidence")
+    if not 0 <= part <= whole or whole == 0:
+        raise ValueError(f"{part} of {whole} is not a share")
+    z_squared = NormalDist().inv_cdf((1 + confidence) / 2) ** 2
+    centre = part + z_squared / 2
+    spread = math.sqrt(z_squared * (part * (whole - part) / whole + z_squared / 4))
+    # At the ends the two terms are equal, but for their rounding.
+    low = (centre - spread) / (whole + z_squared) if part else 0.0
+    high = (centre + spread) / (whole + z_squared) if part < whole else 1.0
+    return low, high
 
 
 def _check_inside(value: float, what: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from operator import add, itemgetter
 from typing import Any
 
@@ -11,14 +11,12 @@ from pytest_ipload.stats.histogram import Histogram, plain_dict, plain_int, plai
 from pytest_ipload.stats.recorder import Chunk, Key
 from pytest_ipload.stats.sample import FAULT, ITERATION, OK, REQUEST, SETUP, Sample
 from pytest_ipload.stats.series import Second, Series, SeriesKey
+from pytest_ipload.stats.table import SeriesTable, plain_pair
+from pytest_ipload.stats.windows import Windows
 
-MAX_NAMES = 1000
-"""So many names of each kind are kept apart: a label made of an order number must not eat the memory."""
-OTHER_NAMES = "(other names)"
 UNNAMED_FAULT = "unknown"
 
 _SECOND = 1_000_000_000
-_PHASES = {"connect": "connect", "tls": "tls", "ttfb": "first_byte"}
 _KEY = itemgetter(*map(Sample._fields.index, SeriesKey._fields))
 _STARTED = itemgetter(Sample._fields.index("started_ns"))
 _FIRST = itemgetter(0)
@@ -28,7 +26,7 @@ _MANY = 20
 """Samples of one series, on average, from which on it is faster to take them together."""
 
 
-class Measurements:
+class Measurements(SeriesTable):
     """The folded samples of a load.
 
     Requests, steps and iterations that started before ``judged_from_ns`` (the warm-up) are only counted, and seen
@@ -36,15 +34,15 @@ class Measurements:
     generator's own side goes to ``faults`` and nowhere else. Not for two threads at a time.
     """
 
-    def __init__(self, *, origin_ns: int, judged_from_ns: int, planned: bool) -> None:
+    def __init__(
+        self, *, origin_ns: int, judged_from_ns: int, planned: bool, window_lengths_ns: Sequence[int] = ()
+    ) -> None:
+        """Besides the whole, the samples are kept by windows of each of the lengths."""
+        super().__init__(planned=planned)
         self.origin_ns = origin_ns
         self.judged_from_ns = judged_from_ns
-        self.planned = planned
-        """Iterations had times to start at (open model or pacing), so there is a response time."""
         self.warmup_requests = 0
         self.warmup_iterations = 0
-        self.names_dropped = 0
-        """Samples counted under ``OTHER_NAMES`` because there were too many names."""
         self.faults: dict[str, int] = {}
         self.fault_messages: dict[str, str] = {}
         """What the first fault of each name said."""
@@ -53,12 +51,36 @@ class Measurements:
         self.first_started_ns: int | None = None
         self.last_ended_ns: int | None = None
         """Of the judged requests; None without any."""
-        self._series: dict[SeriesKey, Series] = {}
-        self._names: dict[str, dict[str, None]] = {}
+        self.windows: dict[int, Windows] = {
+            length_ns: Windows(length_ns, judged_from_ns=judged_from_ns, planned=planned)
+            for length_ns in window_lengths_ns
+        }
+        """By their length in nanoseconds."""
 
     def add(self, samples: Iterable[Sample]) -> None:
+        """Fold samples in."""
+        self.add_chunk(Chunk(list(samples), {}))
+
+    def add_chunk(self, chunk: Chunk) -> None:
+        """Fold a chunk of a recorder in; what began first comes first, as names are shown in that order."""
+        for windows in self.windows.values():
+            windows.add_chunk(chunk)
+        groups: list[tuple[int, Key | None]] = [(times[0], key) for key, times in chunk.times.items()]
+        if chunk.samples:
+            groups.append((chunk.samples[0].started_ns, None))
+        for _, key in sorted(groups, key=_FIRST):
+            if key is None:
+                self._add(chunk.samples)
+                continue
+            times = chunk.times[key]
+            starts, latencies = times[::2].tolist(), times[1::2].tolist()
+            if min(starts) < self.judged_from_ns:
+                self._add_each(chunk.ordinary(key))
+            else:
+                self._add_alike(key, starts, latencies, latencies)
+
+    def _add(self, samples: list[Sample]) -> None:
         """Fold samples in. Runs for all samples of the load; many that are alike are taken together, for speed."""
-        samples = list(samples)
         groups: defaultdict[tuple[Any, ...], list[Sample]] = defaultdict(list)
         if len(samples) >= _MANY and min(map(_STARTED, samples)) >= self.judged_from_ns:
             for sample in samples:
@@ -76,31 +98,16 @@ class Measurements:
         else:
             self._add_each(samples)
 
-    def add_chunk(self, chunk: Chunk) -> None:
-        """Fold a chunk of a recorder in; what began first comes first, as names are shown in that order."""
-        groups: list[tuple[int, Key | None]] = [(times[0], key) for key, times in chunk.times.items()]
-        if chunk.samples:
-            groups.append((chunk.samples[0].started_ns, None))
-        for _, key in sorted(groups, key=_FIRST):
-            if key is None:
-                self.add(chunk.samples)
-                continue
-            times = chunk.times[key]
-            starts, latencies = times[::2].tolist(), times[1::2].tolist()
-            if min(starts) < self.judged_from_ns:
-                self._add_each(chunk.ordinary(key))
-            else:
-                self._add_alike(key, starts, latencies, latencies)
-
     def merge(self, other: Measurements) -> None:
         """Add another part of the same load. Its times are shifted so that both parts have the same origin.
 
-        ``ValueError`` if one has response times and the other has not.
+        ``ValueError`` if one has response times, or windows, that the other has not.
         """
-        if self.planned != other.planned:
-            raise ValueError("one part of the load is planned (open model or pacing) and the other is not")
-        for key, series in list(other._series.items()):
-            self._series_of(key, series.latency.count).merge(series)
+        if set(self.windows) != set(other.windows):
+            raise ValueError("one part of the load has windows that the other has not")
+        self.merge_series(other)
+        for length_ns, windows in other.windows.items():
+            self.windows[length_ns].merge(windows)
         for number, second in other.seconds.items():
             self._second(number).merge(second)
         for fault, count in other.faults.items():
@@ -108,61 +115,9 @@ class Measurements:
         self.fault_messages = {**other.fault_messages, **self.fault_messages}
         self.warmup_requests += other.warmup_requests
         self.warmup_iterations += other.warmup_iterations
-        self.names_dropped += other.names_dropped
         if other.first_started_ns is not None and other.last_ended_ns is not None:
             shift = self.origin_ns - other.origin_ns
             self._span(other.first_started_ns + shift, other.last_ended_ns + shift)
-
-    def series(
-        self,
-        kind: str | None = None,
-        *,
-        name: str | None = None,
-        exact_name: str | None = None,
-        source_address: str | None = None,
-        status: int | None = None,
-        outcome: str | None = None,
-    ) -> Iterator[tuple[SeriesKey, Series]]:
-        """The series that fit all that is given, in order of first sight.
-
-        In ``name``, ``*`` stands for any text and everything else for itself; ``exact_name`` has no wildcards.
-        """
-        for key, series in self._series.items():
-            if (
-                (kind is None or key.kind == kind)
-                and (exact_name is None or key.name == exact_name)
-                and (source_address is None or key.source_address == source_address)
-                and (status is None or key.status == status)
-                and (outcome is None or key.outcome == outcome)
-                and (name is None or matches(name, key.name))
-            ):
-                yield key, series
-
-    def count(self, kind: str | None = None, **where: Any) -> int:
-        """The number of samples; the keywords are those of ``series``."""
-        return sum(series.latency.count for _, series in self.series(kind, **where))
-
-    def latency(self, kind: str | None = None, **where: Any) -> Histogram:
-        """The latencies of the samples; the keywords are those of ``series``."""
-        return _merged(series.latency for _, series in self.series(kind, **where))
-
-    def response(self, kind: str | None = None, **where: Any) -> Histogram:
-        """The response times of the samples, empty if there was no plan; the keywords are those of ``series``."""
-        return _merged(series.response for _, series in self.series(kind, **where))
-
-    def phase(self, phase: str, kind: str | None = None, **where: Any) -> Histogram:
-        """Times of new connections: ``connect``, ``tls`` or ``ttfb`` (first byte); keywords as in ``series``."""
-        field = _PHASES[phase]
-        return _merged(getattr(series, field) for _, series in self.series(kind, **where))
-
-    def names(self, kind: str) -> list[str]:
-        """The names of this kind in order of first sight."""
-        return list(self._names.get(kind, ()))
-
-    def source_addresses(self) -> list[str]:
-        """The source addresses of all samples in order of first sight."""
-        seen = dict.fromkeys(key.source_address for key in self._series)
-        return [address for address in seen if address is not None]
 
     def to_plain(self) -> dict[str, Any]:
         """All of it as plain values that JSON and execnet carry without loss."""
@@ -172,13 +127,14 @@ class Measurements:
             "planned": self.planned,
             "faults": {fault: [count, self.fault_messages[fault]] for fault, count in self.faults.items()},
             "seconds": [[number, self.seconds[number].to_plain()] for number in sorted(self.seconds)],
-            "series": [[list(key), series.to_plain()] for key, series in self._series.items()],
+            "series": self.series_to_plain(),
+            "windows": [windows.to_plain() for windows in self.windows.values()],
         }
 
     @classmethod
     def from_plain(cls, plain: object) -> Measurements:
         """Read what ``to_plain`` wrote; ``ValueError`` if a part is missing, of another type or contradicts another."""
-        fields = plain_dict(plain, "measurements", (*_NUMBERS, "planned", "faults", "seconds", "series"))
+        fields = plain_dict(plain, "measurements", (*_NUMBERS, "planned", "faults", "seconds", "series", "windows"))
         if type(fields["planned"]) is not bool or type(fields["faults"]) is not dict:
             raise ValueError("measurements: planned must be true or false, and faults a dict")
         measured = cls(origin_ns=0, judged_from_ns=0, planned=fields["planned"])
@@ -189,33 +145,29 @@ class Measurements:
         if (first is None) != (last is None) or (first is not None and last is not None and first > last):
             raise ValueError("measurements: first_started_ns and last_ended_ns contradict each other")
         for fault, pair in fields["faults"].items():
-            count, message = _plain_pair(pair, "measurements faults")
+            count, message = plain_pair(pair, "measurements faults")
             if type(fault) is not str or type(message) is not str:
                 raise ValueError(f"measurements faults: expected names and messages, got {fault!r} and {message!r}")
             measured.faults[fault] = plain_int(count, "measurements faults", low=1)
             measured.fault_messages[fault] = message
-        for number, second in map(_plain_pair, plain_list(fields["seconds"], "measurements seconds")):
+        for pair in plain_list(fields["seconds"], "measurements seconds"):
+            number, second = plain_pair(pair, "measurements seconds")
             if plain_int(number, "second", low=None) in measured.seconds:
                 raise ValueError(f"measurements seconds: {number} comes twice")
             measured.seconds[number] = Second.from_plain(second)
-        for key_plain, series in map(_plain_pair, plain_list(fields["series"], "measurements series")):
-            measured._insert(SeriesKey.from_plain(key_plain), Series.from_plain(series, planned=measured.planned))
+        measured.read_series(fields["series"], "measurements series")
+        for each in plain_list(fields["windows"], "measurements windows"):
+            windows = Windows.from_plain(each, judged_from_ns=measured.judged_from_ns, planned=measured.planned)
+            if windows.length_ns in measured.windows:
+                raise ValueError(f"measurements windows: the length {windows.length_ns} comes twice")
+            measured.windows[windows.length_ns] = windows
         return measured
-
-    def _insert(self, key: SeriesKey, series: Series) -> None:
-        names = self._names.setdefault(key.kind, {})
-        names[key.name] = None
-        if key in self._series or len(names) > MAX_NAMES + 1:
-            raise ValueError(f"measurements series: {tuple(key)} comes twice, or there are too many names")
-        self._series[key] = series
 
     def _add_each(self, samples: Iterable[Sample]) -> None:
         """Fold samples in one at a time, whatever they are."""
-        # A NamedTuple is found by an equal tuple, which is several times cheaper to make.
-        known: dict[Any, Series] = self._series
         judged_from_ns = self.judged_from_ns
         for sample in samples:
-            kind, name, started_ns, latency_ns, outcome, status, source_address = sample[:7]
+            kind, _, started_ns, latency_ns, outcome = sample[:5]
             if outcome == FAULT:
                 fault = sample.fault or UNNAMED_FAULT
                 self.faults[fault] = self.faults.get(fault, 0) + 1
@@ -227,13 +179,7 @@ class Measurements:
                 self.warmup_requests += kind == REQUEST
                 self.warmup_iterations += kind == ITERATION
                 continue
-            key = (kind, name, source_address, status, outcome)
-            series = known.get(key) or self._series_of(SeriesKey(*key), 1)
-            series.latency.record(latency_ns)
-            if series.response is not None:
-                series.response.record(latency_ns + sample.lateness_ns)
-            if sample.connections or sample.redirects or sample.retries:
-                series.add_connections(sample)
+            self.record(sample)
 
     def _add_request(self, started_ns: int, latency_ns: int, outcome: str) -> None:
         """Put a request into the timeline."""
@@ -249,13 +195,12 @@ class Measurements:
 
     def _add_alike(self, key: tuple[Any, ...], starts: list[int], latencies: list[int], responses: list[int]) -> Series:
         """Fold samples of one series in, none of which is of the warm-up or a fault: as ``_add_each`` does."""
+        if key[0] != REQUEST:
+            return self.record_alike(key, latencies, responses)
         series = self._series_of(SeriesKey(*key), len(latencies))
-        if key[0] == REQUEST:
-            ends = list(map(add, starts, latencies))
-            self._span(min(starts), max(ends))
-            self._add_requests(ends, latencies, key[-1], series.latency)
-        else:
-            record_many(latencies, series.latency)
+        ends = list(map(add, starts, latencies))
+        self._span(min(starts), max(ends))
+        self._add_requests(ends, latencies, key[-1], series.latency)
         if series.response is not None:
             record_many(responses, series.response)
         return series
@@ -291,19 +236,6 @@ class Measurements:
         if self.last_ended_ns is None or ended_ns > self.last_ended_ns:
             self.last_ended_ns = ended_ns
 
-    def _series_of(self, key: SeriesKey, samples: int) -> Series:
-        """The series for so many samples of this key; it is made, or they go under the other names."""
-        names = self._names.setdefault(key.kind, {})
-        if key.name not in names:
-            if len(names) >= MAX_NAMES and key.name != OTHER_NAMES:
-                self.names_dropped += samples
-                key = key._replace(name=OTHER_NAMES)
-            names[key.name] = None
-        series = self._series.get(key)
-        if series is None:
-            series = self._series[key] = Series(planned=self.planned)
-        return series
-
 
 _SPAN = ("first_started_ns", "last_ended_ns")
 _NUMBERS: dict[str, int | None] = {
@@ -316,35 +248,3 @@ _NUMBERS: dict[str, int | None] = {
     "warmup_iterations": 0,
     "names_dropped": 0,
 }
-
-
-def matches(pattern: str, name: str) -> bool:
-    """Does the name fit the pattern? ``*`` stands for any text, also none; every other character for itself."""
-    first, *rest = pattern.split("*")
-    if not rest:
-        return name == pattern
-    *middle, last = rest
-    position, end = len(first), len(name) - len(last)
-    if position > end or not (name.startswith(first) and name.endswith(last)):
-        return False
-    for part in middle:
-        found = name.find(part, position, end)
-        if found < 0:
-            return False
-        position = found + len(part)
-    return True
-
-
-def _merged(histograms: Iterable[Histogram | None]) -> Histogram:
-    result = Histogram()
-    for histogram in histograms:
-        if histogram is not None:
-            result.merge(histogram)
-    return result
-
-
-def _plain_pair(value: object, what: str = "measurements") -> tuple[Any, Any]:
-    pair = plain_list(value, what)
-    if len(pair) != 2:
-        raise ValueError(f"{what}: expected pairs, got a list of {len(pair)}")
-    return pair[0], pair[1]

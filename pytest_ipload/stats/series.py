@@ -12,6 +12,9 @@ _OUTCOMES = (OK, FAILED)
 _COUNTS = ("redirects", "connections", "retries")
 _OPTIONAL = ("response", "connect", "tls", "first_byte")
 
+PackedSeries = tuple[tuple[int, ...], tuple[bytes | None, ...]]
+"""The counts and the histograms of a series."""
+
 
 class SeriesKey(NamedTuple):
     """What the samples of one series have in common."""
@@ -72,6 +75,25 @@ class Series:
             histogram = getattr(other, field)
             if histogram is not None:
                 self._histogram(field).merge(histogram)
+
+    def pack(self) -> PackedSeries:
+        """All of it, without loss and small, for keeping in memory."""
+        histograms: list[Histogram | None] = [getattr(self, field) for field in ("latency", *_OPTIONAL)]
+        return (
+            tuple(getattr(self, field) for field in _COUNTS),
+            tuple(None if histogram is None else histogram.pack() for histogram in histograms),
+        )
+
+    @classmethod
+    def unpack(cls, packed: PackedSeries) -> Series:
+        """What ``pack`` made small."""
+        counts, histograms = packed
+        series = cls(planned=False)
+        for field, count in zip(_COUNTS, counts, strict=True):
+            setattr(series, field, count)
+        for field, histogram in zip(("latency", *_OPTIONAL), histograms, strict=True):
+            setattr(series, field, None if histogram is None else Histogram.unpack(histogram))
+        return series
 
     def to_plain(self) -> dict[str, Any]:
         """All of it as plain values."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_ipload.stats.summary import Summary, plain
-from pytest_ipload.verdict.evaluate import FAIL, ThresholdResult
+from pytest_ipload.verdict.evaluate import ThresholdResult
+from pytest_ipload.verdict.judged import FAIL
 
 PASSED, FAILED, INVALID = "passed", "failed", "invalid"
 
@@ -73,6 +74,8 @@ class LoadResult(Summary):
     profile: Mapping[str, Any]
     started_at: str
     """ISO 8601, UTC."""
+    aborted_s: float | None = None
+    """When a threshold broke the load off, in seconds since its start; None where none did."""
     thresholds: Sequence[ThresholdResult]
     failures: Sequence[FailureSummary]
     unused_addresses: UnusedAddresses | None = None
@@ -94,5 +97,11 @@ def decide(thresholds: Sequence[ThresholdResult], invalid: Sequence[str]) -> tup
     """The verdict and its reason. What makes the measurement invalid comes before what it says."""
     if invalid:
         return INVALID, "; ".join(invalid)
-    failed = [result.message for result in thresholds if not result.passed and result.severity == FAIL]
+    failed = failures_of(thresholds)
     return (FAILED, "; ".join(failed)) if failed else (PASSED, "")
+
+
+def failures_of(thresholds: Sequence[ThresholdResult]) -> list[str]:
+    """What the thresholds say that fail the test; the one that broke the load off comes first."""
+    failed = [result for result in thresholds if not result.passed and result.severity == FAIL]
+    return [result.message for result in sorted(failed, key=lambda result: not result.aborted)]

@@ -21,6 +21,7 @@ from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.load.schedule import user_slots
 from pytest_ipload.load.seat import IterationInterrupted, Seat
 from pytest_ipload.load.user import Iteration, VirtualUser
+from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Recorder
 from pytest_ipload.stats.sample import FAILED, ITERATION, REQUEST, Sample
 from pytest_ipload.values import as_stages
@@ -67,6 +68,7 @@ class ScriptedLife:
 class ScriptedCrew:
     script: Script
     ends_load: Callable[[BaseException, int, bool], bool] = lambda error, number, untried: False
+    abort: Callable[[Measurements, float], str | None] = lambda measured, elapsed_s: None
     refuse: frozenset[int] = frozenset()
     """Users that have to wait until ``free`` is set."""
     free: threading.Event = field(default_factory=threading.Event)
@@ -96,6 +98,9 @@ class ScriptedCrew:
     def stopping(self) -> None:
         self.is_stopping = True
         self.free.set()
+
+    def abort_reason(self, measured: Measurements, elapsed_s: float) -> str | None:
+        return self.abort(measured, elapsed_s)
 
 
 def make(
@@ -649,6 +654,9 @@ DEEP = """
 
         def ends_load(self, *_):
             return False
+
+        def abort_reason(self, *_):
+            return None
 
     profile = LoadProfile(users=len(BODIES))
     executor = Executor(profile, user_slots(profile), Crew())

@@ -13,7 +13,7 @@ from support.samples import MS, iteration, request, step
 
 from pytest_ipload.report.terminal import block, print_results
 from pytest_ipload.stats.sample import FAILED, SETUP
-from pytest_ipload.verdict.evaluate import WARN
+from pytest_ipload.verdict.judged import WARN
 from pytest_ipload.verdict.result import LoadResult, UnusedAddresses
 
 SAMPLES = [

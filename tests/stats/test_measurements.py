@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_ipload.stats.histogram import Histogram
-from pytest_ipload.stats.measurements import MAX_NAMES, OTHER_NAMES, Measurements, matches
+from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import FAILED, FAULT, ITERATION, OK, REQUEST, SETUP, STEP, Sample
 from pytest_ipload.stats.series import SeriesKey
+from pytest_ipload.stats.table import MAX_NAMES, OTHER_NAMES, matches
 
 MS = 1_000_000
 SECOND = 1_000_000_000

@@ -9,8 +9,10 @@ from support.samples import ORIGIN, SECOND, measurements
 from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.stats.sample import Sample
 from pytest_ipload.stats.summary import Frame, summarise
-from pytest_ipload.verdict.evaluate import FAIL, JudgedThreshold, Scope, ThresholdResult, evaluate
+from pytest_ipload.verdict.evaluate import ThresholdResult, evaluate
 from pytest_ipload.verdict.expression import Threshold
+from pytest_ipload.verdict.judged import FAIL, JudgedThreshold
+from pytest_ipload.verdict.measure import Scope
 from pytest_ipload.verdict.result import FailureSummary, FirstFailure, GeneratorHealth, LoadResult, UnusedAddresses
 
 HEALTHY = GeneratorHealth(healthy=True, cpu_share=0.5, late_starts=0, interrupted_iterations=0, faults={}, notes=())

@@ -7,8 +7,10 @@ from support.samples import iteration, measurements, request, step
 
 from pytest_ipload.stats.confidence import nearest_rank, quantile_ranks
 from pytest_ipload.stats.sample import FAILED, FAULT, SETUP, Sample
-from pytest_ipload.verdict.evaluate import WARN, JudgedThreshold, Scope, ThresholdResult, evaluate, with_implied
+from pytest_ipload.verdict.evaluate import ThresholdResult, evaluate
 from pytest_ipload.verdict.expression import Threshold
+from pytest_ipload.verdict.judged import WARN, JudgedThreshold, with_implied
+from pytest_ipload.verdict.measure import Scope
 
 SCOPE = Scope(seconds=10.0, pool_size=4, addresses_used=3)
 

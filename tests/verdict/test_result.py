@@ -10,7 +10,8 @@ from support.results import failure, load_result
 from support.samples import MS, iteration, request, step
 
 from pytest_ipload.stats.sample import FAILED, SETUP, Sample
-from pytest_ipload.verdict.evaluate import FAIL, WARN, ThresholdResult
+from pytest_ipload.verdict.evaluate import ThresholdResult
+from pytest_ipload.verdict.judged import FAIL, WARN
 from pytest_ipload.verdict.result import GeneratorHealth, LoadResult, UnusedAddresses, decide
 
 SAMPLES = [

@@ -1,0 +1,188 @@
+"""Samples folded by what they have in common: what all statistics are merged from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pytest_ipload.stats.histogram import Histogram, plain_list, record_many
+from pytest_ipload.stats.sample import Sample
+from pytest_ipload.stats.series import PackedSeries, Series, SeriesKey
+
+MAX_NAMES = 1000
+"""So many names of each kind are kept apart: a label made of an order number must not eat the memory."""
+OTHER_NAMES = "(other names)"
+
+PackedTable = tuple[int, list[tuple[SeriesKey, PackedSeries]]]
+
+_PHASES = {"connect": "connect", "tls": "tls", "ttfb": "first_byte"}
+
+
+class SeriesTable:
+    """Series of samples by kind, name, source address, status and outcome. Not for two threads at a time."""
+
+    def __init__(self, *, planned: bool) -> None:
+        self.planned = planned
+        """Iterations had times to start at (open model or pacing), so there is a response time."""
+        self.names_dropped = 0
+        """Samples counted under ``OTHER_NAMES`` because there were too many names."""
+        self._series: dict[SeriesKey, Series] = {}
+        self._names: dict[str, dict[str, None]] = {}
+
+    def series(
+        self,
+        kind: str | None = None,
+        *,
+        name: str | None = None,
+        exact_name: str | None = None,
+        source_address: str | None = None,
+        status: int | None = None,
+        outcome: str | None = None,
+    ) -> Iterator[tuple[SeriesKey, Series]]:
+        """The series that fit all that is given, in order of first sight.
+
+        In ``name``, ``*`` stands for any text and everything else for itself; ``exact_name`` has no wildcards.
+        """
+        for key, series in self._series.items():
+            if (
+                (kind is None or key.kind == kind)
+                and (exact_name is None or key.name == exact_name)
+                and (source_address is None or key.source_address == source_address)
+                and (status is None or key.status == status)
+                and (outcome is None or key.outcome == outcome)
+                and (name is None or matches(name, key.name))
+            ):
+                yield key, series
+
+    def count(self, kind: str | None = None, **where: Any) -> int:
+        """The number of samples; the keywords are those of ``series``."""
+        return sum(series.latency.count for _, series in self.series(kind, **where))
+
+    def latency(self, kind: str | None = None, **where: Any) -> Histogram:
+        """The latencies of the samples; the keywords are those of ``series``."""
+        return _merged(series.latency for _, series in self.series(kind, **where))
+
+    def response(self, kind: str | None = None, **where: Any) -> Histogram:
+        """The response times of the samples, empty if there was no plan; the keywords are those of ``series``."""
+        return _merged(series.response for _, series in self.series(kind, **where))
+
+    def phase(self, phase: str, kind: str | None = None, **where: Any) -> Histogram:
+        """Times of new connections: ``connect``, ``tls`` or ``ttfb`` (first byte); keywords as in ``series``."""
+        field = _PHASES[phase]
+        return _merged(getattr(series, field) for _, series in self.series(kind, **where))
+
+    def names(self, kind: str) -> list[str]:
+        """The names of this kind in order of first sight."""
+        return list(self._names.get(kind, ()))
+
+    def source_addresses(self) -> list[str]:
+        """The source addresses of all samples in order of first sight."""
+        seen = dict.fromkeys(key.source_address for key in self._series)
+        return [address for address in seen if address is not None]
+
+    def record(self, sample: Sample) -> None:
+        """Record one sample."""
+        kind, name, _, latency_ns, outcome, status, source_address = sample[:7]
+        # A NamedTuple is found by an equal tuple, which is several times cheaper to make.
+        known: dict[Any, Series] = self._series
+        key = (kind, name, source_address, status, outcome)
+        series = known.get(key) or self._series_of(SeriesKey(*key), 1)
+        series.latency.record(latency_ns)
+        if series.response is not None:
+            series.response.record(latency_ns + sample.lateness_ns)
+        if sample.connections or sample.redirects or sample.retries:
+            series.add_connections(sample)
+
+    def record_alike(self, key: tuple[Any, ...], latencies: list[int], responses: list[int]) -> Series:
+        """Record samples of one key; what only some of them have (see ``Series.add_connections``) is the caller's."""
+        series = self._series_of(SeriesKey(*key), len(latencies))
+        record_many(latencies, series.latency)
+        if series.response is not None:
+            record_many(responses, series.response)
+        return series
+
+    def merge_series(self, other: SeriesTable) -> None:
+        """Add the samples of another table to this one.
+
+        ``ValueError`` if one has response times and the other has not.
+        """
+        if self.planned != other.planned:
+            raise ValueError("one part of the load is planned (open model or pacing) and the other is not")
+        for key, series in list(other._series.items()):
+            self._series_of(key, series.latency.count).merge(series)
+        self.names_dropped += other.names_dropped
+
+    def pack(self) -> PackedTable:
+        """All of it, without loss and small, for keeping in memory."""
+        return self.names_dropped, [(key, series.pack()) for key, series in self._series.items()]
+
+    @staticmethod
+    def unpack(packed: PackedTable, *, planned: bool) -> SeriesTable:
+        """What ``pack`` made small."""
+        table = SeriesTable(planned=planned)
+        table.names_dropped = packed[0]
+        for key, series in packed[1]:
+            table._insert(key, Series.unpack(series))
+        return table
+
+    def series_to_plain(self) -> list[Any]:
+        """The series as plain values."""
+        return [[list(key), series.to_plain()] for key, series in self._series.items()]
+
+    def read_series(self, plain: object, what: str) -> None:
+        """Read what ``series_to_plain`` wrote; ``ValueError`` if it is anything else."""
+        for key_plain, series in (plain_pair(pair, what) for pair in plain_list(plain, what)):
+            self._insert(SeriesKey.from_plain(key_plain), Series.from_plain(series, planned=self.planned))
+
+    def _insert(self, key: SeriesKey, series: Series) -> None:
+        names = self._names.setdefault(key.kind, {})
+        names[key.name] = None
+        if key in self._series or len(names) > MAX_NAMES + 1:
+            raise ValueError(f"series: {tuple(key)} comes twice, or there are too many names")
+        self._series[key] = series
+
+    def _series_of(self, key: SeriesKey, samples: int) -> Series:
+        """The series for so many samples of this key; it is made, or they go under the other names."""
+        names = self._names.setdefault(key.kind, {})
+        if key.name not in names:
+            if len(names) >= MAX_NAMES and key.name != OTHER_NAMES:
+                self.names_dropped += samples
+                key = key._replace(name=OTHER_NAMES)
+            names[key.name] = None
+        series = self._series.get(key)
+        if series is None:
+            series = self._series[key] = Series(planned=self.planned)
+        return series
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Does the name fit the pattern? ``*`` stands for any text, also none; every other character for itself."""
+    first, *rest = pattern.split("*")
+    if not rest:
+        return name == pattern
+    *middle, last = rest
+    position, end = len(first), len(name) - len(last)
+    if position > end or not (name.startswith(first) and name.endswith(last)):
+        return False
+    for part in middle:
+        found = name.find(part, position, end)
+        if found < 0:
+            return False
+        position = found + len(part)
+    return True
+
+
+def _merged(histograms: Iterable[Histogram | None]) -> Histogram:
+    result = Histogram()
+    for histogram in histograms:
+        if histogram is not None:
+            result.merge(histogram)
+    return result
+
+
+def plain_pair(value: object, what: str) -> tuple[Any, Any]:
+    """The two values of a list; ``ValueError`` if it is anything else."""
+    pair = plain_list(value, what)
+    if len(pair) != 2:
+        raise ValueError(f"{what}: expected pairs, got a list of {len(pair)}")
+    return pair[0], pair[1]
