@@ -42,7 +42,7 @@ class Table:
     """The rows of one source. They are kept once for the load and made anew when they are handed out."""
 
     def __init__(self, name: str, kept: Sequence[Any], make: Callable[[Any], Any], digest: int | None = None) -> None:
-        """``make`` makes a row of what is kept of it; ``digest`` tells a file from others, wherever it lies."""
+        """``name`` is for errors; ``make`` makes a row of what is kept of it; ``digest`` tells a file from others."""
         self.name = name
         self.digest = digest
         self._kept = kept
@@ -96,7 +96,7 @@ class Rows:
         number = self._user + self._had * self._users
         if number >= size and self._order == UNIQUE:
             raise FeedExhausted(
-                f"test data {self._table.name}: no unique row is left for user {self._user}, which has had "
+                f"{self._table.name}: no unique row is left for user {self._user}, which has had "
                 f"{self._had} of the {size} rows ({self._users} users take turns); give more rows, use fewer users or "
                 f"iterations, or say order={SEQUENTIAL!r}, which begins anew"
             )
@@ -144,7 +144,7 @@ class FeedBook:
             except FeedError as error:
                 self._faults[path] = str(error)
                 raise
-            table = self._of_paths[path] = Table(name, kept, make, digest)
+            table = self._of_paths[path] = Table(f"test data {name}", kept, make, digest)
         return table
 
     def _found(self, name: str) -> Path:
@@ -174,7 +174,7 @@ class FeedBook:
         # An equal list that is made in each iteration is the same source: the user goes on in it.
         table = next((each for _, each in self._kept.values() if each.has_the_rows(rows)), None)
         if table is None:
-            table = Table(kind.removeprefix("test data "), rows, _own)
+            table = Table(kind, rows, _own)
             self._keep(source, table)
         elif iter(source) is source:
             self._remember(source, table)
@@ -183,7 +183,7 @@ class FeedBook:
     def _keep(self, source: Any, table: Table) -> None:
         if len(self._kept) >= _MOST_ITERABLES:
             raise FeedError(
-                f"test data {table.name}: this load has {_MOST_ITERABLES} sources already; make the rows once, in a "
+                f"{table.name}: this load has {_MOST_ITERABLES} sources already; make the rows once, in a "
                 "shared fixture or in the test's module, and not in each iteration"
             )
         self._kept[id(source)] = source, table

@@ -88,7 +88,7 @@ def _read_csv(lines: _Lines) -> FileRows:
             elif len(fields) == len(header):
                 kept.append(tuple(fields))
             elif fields:
-                problem = f"{len(fields)} fields, but the header has {len(header)}: {', '.join(header)}"
+                problem = f"a row of {len(fields)}, where the header has {len(header)}: {', '.join(header)}"
                 raise _BadLine(number, problem)
             number = lines.number + 1
     except csv.Error as error:
