@@ -6,6 +6,10 @@
     ├── SettingError               a bad option, ini value, marker key or threshold expression
     ├── PoolError                  a pool that cannot be read or cannot be used
     │   └── PoolExhausted          no address of a pool is free
+    ├── FeedError                  test data that cannot be found or read
+    │   └── FeedExhausted          no row of test data is left for a user
+    ├── RendezvousTimeout          (also TimeoutError) too few users came to a rendezvous in time
+    ├── RendezvousEnded            the load is over, and a rendezvous will not take place any more
     ├── TargetNotAllowed           a request to a host that nobody allowed
     ├── GeneratorLimitError        this process may not open enough files or start enough threads
     ├── OpenFilesExhausted         (also urllib3's NewConnectionError) no socket could be made
@@ -40,6 +44,22 @@ class PoolError(IploadError, ValueError):
 
 class PoolExhausted(PoolError):
     """All addresses of a pool are leased, and a lease is exclusive."""
+
+
+class FeedError(IploadError, ValueError):
+    """Test data cannot be found or read; the text names the file and the line."""
+
+
+class FeedExhausted(FeedError):
+    """No row of test data is left for a user whose rows are to be unique."""
+
+
+class RendezvousTimeout(IploadError, TimeoutError):
+    """Too few users came to a rendezvous in time."""
+
+
+class RendezvousEnded(IploadError):
+    """The load ended while a user waited at a rendezvous. No failure: the iteration is not counted."""
 
 
 class TargetNotAllowed(IploadError):

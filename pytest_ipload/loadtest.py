@@ -119,6 +119,7 @@ class LoadTest:
                 self._thresholds,
                 self._item.nodeid,
                 lambda user: UserFixtures(self._item, user, profile.most_users, lock),
+                folders=(self._item.path.parent, self._item.config.rootpath),
                 notes=list(filter(None, [bare_call_note(self._item.function)])),
             )
         except IploadError as error:

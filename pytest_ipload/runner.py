@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_ipload.addresses.leasing import LeaseBook, LeasePolicy
 from pytest_ipload.errors import SettingError
-from pytest_ipload.load.executor import Executor
+from pytest_ipload.load.bodies import Body, life_of
+from pytest_ipload.load.executor import Executor, UserSetUpError
 from pytest_ipload.load.failures import FailureGroup
+from pytest_ipload.load.feed import FeedBook, UserFeeds
 from pytest_ipload.load.leases import REQUEST, UserLeases
 from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.load.rate_limit import RateLimit
+from pytest_ipload.load.rendezvous import RendezvousBook
 from pytest_ipload.load.schedule import user_slots
 from pytest_ipload.load.seat import Life
-from pytest_ipload.load.user import Iteration, VirtualUser
+from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.needs import Needs, refuse_impossible
 from pytest_ipload.options import OFF, parse_key, resolve
 from pytest_ipload.state import SessionState, keep_result, state_of
@@ -71,9 +75,10 @@ class Load:
         thresholds: Sequence[JudgedThreshold],
         nodeid: str,
         make_life: MakeLife,
+        folders: Sequence[Path],
         notes: Sequence[str] = (),
     ) -> None:
-        """``notes`` is what else there is to say about the load.
+        """``folders`` is where files of test data are looked for, ``notes`` what else there is to say about the load.
 
         Raises PoolError or GeneratorLimitError before anything was started.
         """
@@ -91,12 +96,12 @@ class Load:
         self._started_at = datetime.now(timezone.utc)
         self._make_life = make_life
         self._abort_watch = AbortWatch(self._thresholds)
+        slots = user_slots(profile)
+        # With stages, users who come later have new numbers: there are more of them than at any one time.
+        self._feeds = FeedBook(max(len(slots), profile.most_users), profile.seed, folders)
+        self._meetings = RendezvousBook(profile.most_users, is_functional=state.settings.disabled)
         self.executor = Executor(
-            profile,
-            user_slots(profile),
-            self,
-            cpu=state.cpu,
-            window_lengths_ns=window_lengths(self._thresholds),
+            profile, slots, self, cpu=state.cpu, window_lengths_ns=window_lengths(self._thresholds)
         )
 
     def run(self) -> None:
@@ -155,6 +160,8 @@ class Load:
             tally=recorder.tally,
             make_session=self._make_session,
             before_measure=None if self._rate_limit is None else self._rate_limit.wait,
+            feeds=UserFeeds(self._feeds, index),
+            meetings=self._meetings,
         )
 
     def admit(self, user: VirtualUser, *, block: bool) -> bool:
@@ -170,8 +177,9 @@ class Load:
         self._leases.give_back(user)
 
     def stopping(self) -> None:
-        """Nobody waits for an address any more."""
+        """Nobody waits for an address, or for others at a rendezvous, any more."""
         self._leases.close()
+        self._meetings.close()
 
     def ends_load(self, error: BaseException, number: int, untried: bool) -> bool:
         """``pytest.exit`` ends the load; so does a skip or xfail in the first iteration, before any other completed."""
@@ -293,15 +301,18 @@ class LoadRunner:
     def __init__(self, request: pytest.FixtureRequest) -> None:
         self._request = request
 
-    def run(self, body: Callable[[VirtualUser], object], **settings: Any) -> LoadResult:
+    def run(self, body: Body | Mapping[Body, int], **settings: Any) -> LoadResult:
         """Run ``body(user)`` under load and return what was measured; the test asserts on it.
+
+        A dict runs several bodies in one load, as often as their weights say, as in ``{browse: 3, buy: 1}``: user i
+        runs in its iteration j the body at place i + j of an order in which each has its share. Each run is a step that
+        has the body's name.
 
         The keywords are those of the ``ipload`` marker. Raises SettingError for a bad one, and what the marker's
         load would end with: a skip in the first iteration, KeyboardInterrupt, the exception of a user's set-up.
         """
-        if not callable(body):
-            raise SettingError(f"ipload.run: the body must be a function that takes the user, not {body!r}")
         try:
+            life = life_of(body)
             marker = {key: parse_key(key, value) for key, value in settings.items()}
         except ValueError as error:
             raise SettingError(f"ipload.run: {error}") from None
@@ -310,34 +321,23 @@ class LoadRunner:
         profile = profile_of(state, marker, nodeid, base_url_fixture(self._request, state, marker))
         thresholds = session_thresholds(state)
         check_measurable(thresholds, profile)
-        load = Load(state, profile, thresholds, nodeid, lambda user: _BodyLife(body))
+        folders = (self._request.path.parent, self._request.config.rootpath)
+        load = Load(state, profile, thresholds, nodeid, lambda user: life, folders)
         broken_off: str | None = "the load was broken off"
+        own_exception: BaseException | None = None
         try:
             load.executor.set_up()
             load.run()
             broken_off = None
+        except UserSetUpError as error:
+            own_exception = error.__cause__ or error
         finally:
             load.executor.close()
             result = load.result(broken_off)
             keep_result(self._request.node, result)
+        if own_exception is not None:
+            raise own_exception  # here, where its own causes are not replaced by ours
         return result
-
-
-class _BodyLife:
-    """A life that is nothing but its body."""
-
-    def __init__(self, body: Callable[[VirtualUser], object]) -> None:
-        self._body = body
-
-    def set_up(self) -> None:
-        """There is nothing to make."""
-
-    def iterate(self, iteration: Iteration) -> None:
-        """Run the body."""
-        self._body(iteration.user)
-
-    def tear_down(self) -> None:
-        """There is nothing to undo."""
 
 
 def base_url_fixture(request: pytest.FixtureRequest, state: SessionState, marker: dict[str, Any]) -> str | None:

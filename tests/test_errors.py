@@ -13,11 +13,15 @@ from urllib3.exceptions import NewConnectionError
 
 from pytest_ipload import errors
 from pytest_ipload.errors import (
+    FeedError,
+    FeedExhausted,
     GeneratorLimitError,
     IploadError,
     OpenFilesExhausted,
     PoolError,
     PoolExhausted,
+    RendezvousEnded,
+    RendezvousTimeout,
     SettingError,
     SourceAddressError,
     SourceFamilyMismatch,
@@ -30,7 +34,19 @@ from pytest_ipload.transport.binding import LoadEnded
 
 SOURCE_ERRORS = (SourceAddressError, SourceNotLocal, SourcePortsExhausted, SourceFamilyMismatch, SourceNotUsable)
 OWN_SIDE_ERRORS = (*SOURCE_ERRORS, OpenFilesExhausted)
-ALL = {SettingError, PoolError, PoolExhausted, TargetNotAllowed, GeneratorLimitError, LoadEnded, *OWN_SIDE_ERRORS}
+ALL = {
+    SettingError,
+    PoolError,
+    PoolExhausted,
+    FeedError,
+    FeedExhausted,
+    RendezvousTimeout,
+    RendezvousEnded,
+    TargetNotAllowed,
+    GeneratorLimitError,
+    LoadEnded,
+    *OWN_SIDE_ERRORS,
+}
 
 
 def test_all_errors_are_in_one_tree() -> None:
@@ -52,6 +68,8 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
     [
         (SettingError, (ValueError,)),
         (PoolError, (ValueError,)),
+        (FeedExhausted, (FeedError, ValueError)),
+        (RendezvousTimeout, (TimeoutError,)),
         *((cls, (NewConnectionError,)) for cls in OWN_SIDE_ERRORS),
         *((cls, (SourceAddressError,)) for cls in SOURCE_ERRORS[1:]),
     ],

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 
-from pytest_ipload.errors import GeneratorLimitError
+from pytest_ipload.errors import GeneratorLimitError, RendezvousEnded
 from pytest_ipload.load.affinity import pinned
 from pytest_ipload.load.arrivals import ArrivalQueue
 from pytest_ipload.load.crew import Crew
@@ -380,7 +380,8 @@ class Executor:
             seat.expose()
             seat.life.set_up()
         except BaseException as error:  # pytest's outcomes are no Exceptions
-            if seat.life is not None or not self._is_past_its_time(seat):
+            waited = seat.life is None or isinstance(error, RendezvousEnded)
+            if not (waited and self._is_past_its_time(seat)):
                 seat.setup_error = error
             return None
         finally:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable
 from itertools import count
 
+from pytest_ipload.errors import RendezvousEnded
 from pytest_ipload.load.arrivals import ArrivalQueue
 from pytest_ipload.load.failures import FailureLog
 from pytest_ipload.load.profile import LoadProfile
@@ -146,7 +147,11 @@ class UserRun:
             error = error or late
             seat.cover()
         ended = self._clock()
-        if seat.interrupted_ns is not None:
+        if error is not None and isinstance(error, RendezvousEnded):
+            if user.drop_iteration():  # the end of the load cut it short, while it waited for others
+                return ended
+            error = None  # a request of it had failed before
+        elif seat.interrupted_ns is not None:
             error = self._interruption(error)
         elif error is not None and self._is_the_end(error, number):
             return ended

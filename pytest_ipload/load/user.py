@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from pytest_ipload.errors import IploadError, RendezvousEnded
 from pytest_ipload.places import place_of_frame, place_of_traceback
 from pytest_ipload.stats.recorder import Key
 from pytest_ipload.stats.sample import (
@@ -28,6 +29,8 @@ from pytest_ipload.stats.sample import (
 )
 
 if TYPE_CHECKING:
+    from pytest_ipload.load.feed import Rows, Source, UserFeeds
+    from pytest_ipload.load.rendezvous import RendezvousBook
     from pytest_ipload.transport.session import LoadSession
 
 SessionFactory = Callable[["VirtualUser"], "LoadSession"]
@@ -58,6 +61,8 @@ class VirtualUser:
         tally: Callable[[Key, int, int], None] | None = None,
         make_session: SessionFactory | None = None,
         before_measure: Callable[[], object] | None = None,
+        feeds: UserFeeds | None = None,
+        meetings: RendezvousBook | None = None,
     ) -> None:
         self.index = index
         self.iteration = 0
@@ -69,6 +74,8 @@ class VirtualUser:
         self._tally = tally or self._record_ordinary
         self._make_session = make_session
         self._before_measure = before_measure
+        self._feeds = feeds
+        self._meetings = meetings
         self._session: LoadSession | None = None
         self._log = _IterationLog()
         self._lease(source_addresses)
@@ -122,6 +129,39 @@ class VirtualUser:
         """
         return self.session.create_datagram_socket(family)
 
+    def feed(self, source: Source, order: str = "sequential") -> Rows:
+        """This user's rows of test data: an iterator, and the same one each time for the same source and order.
+
+        ``source`` is a list (or any iterable) of rows, or the path of a file: ``.csv`` with a header row gives dicts,
+        ``.jsonl`` and ``.ndjson`` any JSON values. A relative path leads from the test's file, else from pytest's
+        rootdir. ``order`` is ``sequential`` (user i of U has the rows i, i + U, i + 2 U, ... and begins anew at the
+        end), ``unique`` (the same, but no row is handed out twice) or ``random`` (seeded, with replacement).
+
+        Raises FeedError and SettingError; where unique rows run out, ``next`` raises FeedExhausted.
+        """
+        __tracebackhide__ = True
+        if self._feeds is None:
+            raise IploadError(f"user {self.index} belongs to no load, and so has no test data to feed from")
+        try:
+            return self._feeds.rows(source, order)
+        except IploadError as error:
+            raise error.with_traceback(None) from None  # where in our code it was found out helps nobody
+
+    def rendezvous(self, name: str, n: int, timeout: float | str = 30.0) -> None:
+        """Wait here until ``n`` users of the load have come, then go on all at once; the next n meet anew.
+
+        ``timeout`` is seconds, or a text such as ``5s``. Raises RendezvousTimeout; SettingError for an ``n`` that this
+        load can never reach, or that differs from that of those who wait; RendezvousEnded when the load is over, which
+        makes the iteration neither a failed nor a completed one.
+        """
+        __tracebackhide__ = True
+        if self._meetings is None:
+            raise IploadError(f"user {self.index} belongs to no load, and so has nobody to meet")
+        try:
+            self._meetings.arrive(self.index, name, n, timeout)
+        except IploadError as error:
+            raise error.with_traceback(None) from None
+
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Time a named part of the iteration. An exception in it makes it a failed step, and goes on."""
@@ -144,9 +184,13 @@ class VirtualUser:
         if not isinstance(name, str) or not name:
             raise ValueError(f"the name of a {kind} is a text that is not empty, not {name!r}")
         problem = fault = None
+        is_whole = True
         started = time.perf_counter_ns()
         try:
             yield
+        except RendezvousEnded:
+            is_whole = False  # the load is over, and so is what waited in here: that is no failure
+            raise
         except BaseException as error:
             problem = Problem(type(error).__name__, str(error), place_of_traceback(error.__traceback__))
             fault = getattr(error, "fault", None)  # a socket of ours could not be opened: not the target's failure
@@ -155,9 +199,10 @@ class VirtualUser:
             latency = time.perf_counter_ns() - started
             outcome = OK if problem is None else (FAULT if fault and kind == REQUEST else FAILED)
             source = self.source_address
-            self.record(
-                Sample(kind, name, started, latency, outcome, source_address=source, problem=problem, fault=fault)
-            )
+            if is_whole:
+                self.record(
+                    Sample(kind, name, started, latency, outcome, source_address=source, problem=problem, fault=fault)
+                )
 
     def record(self, sample: Sample) -> None:
         """Take a sample: stamp it with the iteration's lateness, remember its failure, hand it on."""
@@ -213,6 +258,13 @@ class VirtualUser:
             self._record(timed_sample(ITERATION, "", started_ns, latency_ns, outcome, 0, source, lateness_ns))
         return problem
 
+    def drop_iteration(self) -> bool:
+        """The executor forgets the iteration; False if one of its requests failed: then it has to be ended."""
+        if self._log.problem is not None:
+            return False
+        self._log.running, self._log.lateness_ns = False, 0
+        return True
+
     def _record_fault(self, error: BaseException, started_ns: int) -> None:
         """Record a fault of a socket of ours that was opened outside of ``measure``."""
         fault = getattr(error, "fault", None)
@@ -221,7 +273,12 @@ class VirtualUser:
             self.record(Sample(REQUEST, "", started_ns, 0, FAULT, problem=problem, fault=fault))
 
     def interrupt(self) -> None:
-        """Close this user's sockets under its feet, from another thread: blocking calls on them end."""
+        """Close this user's sockets under its feet, from another thread: blocking calls on them end.
+
+        So does its waiting at a rendezvous.
+        """
+        if self._meetings is not None:
+            self._meetings.interrupt(self.index)
         if self._session is not None:
             self._session.interrupt()
 

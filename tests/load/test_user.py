@@ -4,6 +4,9 @@ from typing import Any
 
 import pytest
 
+from pytest_ipload.errors import IploadError, RendezvousEnded, SettingError
+from pytest_ipload.load.feed import FeedBook, UserFeeds
+from pytest_ipload.load.rendezvous import RendezvousBook
 from pytest_ipload.load.user import Iteration, VirtualUser
 from pytest_ipload.stats.sample import FAILED, FAULT, ITERATION, OK, REQUEST, SETUP, STEP, Problem, Sample
 
@@ -238,3 +241,60 @@ def test_without_a_lease_there_is_no_source_address() -> None:
     user, _ = user_with_samples(source_addresses=())
     assert user.source_address is None
     assert "any address" in repr(user)
+
+
+def test_a_user_of_no_load_has_no_test_data_and_nobody_to_meet() -> None:
+    user, _ = user_with_samples(5)
+    with pytest.raises(IploadError, match="user 5 belongs to no load, and so has no test data to feed from"):
+        user.feed([1, 2])
+    with pytest.raises(IploadError, match="user 5 belongs to no load, and so has nobody to meet"):
+        user.rendezvous("sale", 1)
+
+
+def test_test_data_leave_the_users_random_numbers_alone() -> None:
+    user, other = (user_with_samples(3, feeds=UserFeeds(FeedBook(5, 1, []), 3))[0] for _ in range(2))
+    rows = user.feed(range(1000), order="random")
+    drawn = [next(rows) for _ in range(5)]
+    assert [user.random.random() for _ in range(5)] == [other.random.random() for _ in range(5)]
+    assert drawn == [next(other.feed(range(1000), order="random")) for _ in range(5)]
+    assert user.feed(range(1000), order="random") is rows
+
+
+def test_errors_of_test_data_and_rendezvous_end_in_the_users_own_line() -> None:
+    user, _ = user_with_samples(feeds=UserFeeds(FeedBook(1, 1, []), 0), meetings=RendezvousBook(1))
+    for wrong in (lambda: user.feed("nowhere.csv"), lambda: user.feed([]), lambda: user.rendezvous("x", 2)):
+        with pytest.raises(IploadError) as caught:
+            wrong()
+        assert isinstance(caught.value, ValueError)
+        shown = caught.traceback.filter(caught)
+        assert {str(entry.path) for entry in shown} == {__file__}
+
+
+def test_a_step_that_the_end_of_the_load_cut_short_is_no_step() -> None:
+    meetings = RendezvousBook(2)
+    user, samples = user_with_samples(meetings=meetings)
+    user.begin_iteration(0, 7)
+    meetings.close()
+    with pytest.raises(RendezvousEnded), user.step("wait"):
+        user.rendezvous("sale", 2)
+    assert user.drop_iteration()
+    user.record(Sample(REQUEST, "POST /logout", 1, 1))
+    assert [(sample.kind, sample.lateness_ns) for sample in samples] == [(SETUP, 0)]
+
+
+def test_an_iteration_with_a_failed_request_is_not_dropped() -> None:
+    user, samples = user_with_samples()
+    user.begin_iteration(0, 0)
+    user.record(Sample(REQUEST, "GET /", 1, 1, FAILED))
+    assert not user.drop_iteration()
+    assert user.end_iteration(0, 3, None) is not None
+    assert [(sample.kind, sample.outcome) for sample in samples] == [(REQUEST, FAILED), (ITERATION, FAILED)]
+
+
+def test_an_interrupted_user_waits_for_nobody() -> None:
+    user, _ = user_with_samples(meetings=RendezvousBook(2))
+    user.interrupt()
+    with pytest.raises(RendezvousEnded):
+        user.rendezvous("sale", 2)
+    with pytest.raises(SettingError):
+        user.rendezvous("sale", 3)

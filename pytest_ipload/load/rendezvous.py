@@ -1,0 +1,146 @@
+"""Rendezvous: users wait for each other, and go on all at once."""
+
+from __future__ import annotations
+
+import threading
+
+from pytest_ipload.errors import RendezvousEnded, RendezvousTimeout, SettingError
+from pytest_ipload.units import format_duration
+from pytest_ipload.values import as_seconds
+
+
+class _Waiter:
+    """One user who waits."""
+
+    def __init__(self, user: int) -> None:
+        self.user = user
+        self.is_met = False
+        # A bare lock, not a Condition: an exception that another thread raises in this one (an interruption) does not
+        # arrive while it waits, and must not arrive in the midst of a Condition's own Python code either.
+        self._gate = threading.Lock()
+        self._gate.acquire()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until woken, or so long."""
+        self._gate.acquire(timeout=seconds)
+
+    def wake(self) -> None:
+        """End the waiting, if it did not end yet."""
+        if self._gate.locked():
+            self._gate.release()
+
+
+class _Meeting:
+    """The users who wait for the same ``size`` to be complete."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.waiters: set[_Waiter] = set()
+
+
+class RendezvousBook:
+    """All rendezvous of one load, by name; safe to use from all threads."""
+
+    def __init__(self, users: int, is_functional: bool = False) -> None:
+        """``users`` is the largest number of users at once. In a functional test nobody waits: it has one user."""
+        self._users = users
+        self._is_functional = is_functional
+        self._lock = threading.Lock()
+        self._meetings: dict[str, _Meeting] = {}
+        self._interrupted: set[int] = set()
+        self._is_over = False
+
+    def arrive(self, user: int, name: str, n: int, timeout: float | str) -> None:
+        """Wait until ``n`` users are there. ``timeout`` is seconds or a text such as ``5s``.
+
+        Raises RendezvousTimeout; RendezvousEnded when the load is over, or the user is interrupted; SettingError.
+        """
+        seconds = self._checked(name, n, timeout)
+        if self._is_functional:
+            return
+        waiter = _Waiter(user)
+        present = 0
+        try:
+            self._enter(name, n, waiter)
+            waiter.wait(seconds)
+        finally:
+            present = self._leave(name, waiter)
+        if waiter.is_met:
+            return
+        self._refuse_if_over(name, user)
+        raise RendezvousTimeout(
+            f"rendezvous {name!r}: {present} of {n} users came within {format_duration(seconds)}; wait for fewer of "
+            "them, give a longer timeout, or see to it that the iterations that come here are a multiple of n"
+        )
+
+    def interrupt(self, user: int) -> None:
+        """The user waits no more, neither now nor later."""
+        with self._lock:
+            self._interrupted.add(user)
+            self._dismiss(user)
+
+    def close(self) -> None:
+        """The load is over: nobody waits any more. May be called again."""
+        with self._lock:
+            self._is_over = True
+            self._dismiss(None)
+
+    def _checked(self, name: str, n: int, timeout: float | str) -> float:
+        """The timeout in seconds."""
+        if not isinstance(name, str) or not name:
+            raise SettingError(f"the name of a rendezvous is a text that is not empty, not {name!r}")
+        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+            raise SettingError(f"rendezvous {name!r}: n={n!r} is no number of users; give a whole number from 1 on")
+        if n > self._users and not self._is_functional:
+            raise SettingError(
+                f"rendezvous {name!r} waits for {n} users, and the load never has more than {self._users} at once; "
+                f"wait for at most {self._users}, or give the load more users"
+            )
+        try:
+            return as_seconds(timeout)
+        except ValueError as error:
+            raise SettingError(f"rendezvous {name!r}: timeout: {error}") from None
+
+    def _enter(self, name: str, n: int, waiter: _Waiter) -> None:
+        """Join those who wait; the last one wakes them all, itself too."""
+        with self._lock:
+            self._refuse_if_over(name, waiter.user)
+            meeting = self._meetings.setdefault(name, _Meeting(n))
+            if meeting.size != n:
+                raise SettingError(
+                    f"rendezvous {name!r}: user {waiter.user} waits for {n} users, and others wait there for "
+                    f"{meeting.size}; all have to give the same n"
+                )
+            meeting.waiters.add(waiter)
+            if len(meeting.waiters) >= n:
+                for each in meeting.waiters:
+                    each.is_met = True
+                    each.wake()
+                del self._meetings[name]  # those who come next are the next n
+
+    def _leave(self, name: str, waiter: _Waiter) -> int:
+        """Wait no more; returns how many were waiting until now."""
+        with self._lock:
+            meeting = self._meetings.get(name)
+            if meeting is None or waiter not in meeting.waiters:
+                return 0
+            present = len(meeting.waiters)
+            self._part(name, meeting, {waiter})
+            return present
+
+    def _refuse_if_over(self, name: str, user: int) -> None:
+        if self._is_over or user in self._interrupted:
+            raise RendezvousEnded(f"rendezvous {name!r}: the load is over, and nobody waits here any more")
+
+    def _dismiss(self, user: int | None) -> None:
+        """Send one user, or all, away without having met."""
+        for name, meeting in list(self._meetings.items()):
+            leaving = {each for each in meeting.waiters if user is None or each.user == user}
+            for waiter in leaving:
+                waiter.wake()
+            self._part(name, meeting, leaving)
+
+    def _part(self, name: str, meeting: _Meeting, leaving: set[_Waiter]) -> None:
+        meeting.waiters -= leaving
+        if not meeting.waiters:
+            del self._meetings[name]

@@ -1,0 +1,241 @@
+"""Users who wait for each other, on threads; every wait of a test is bounded and for something that can be seen."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any
+
+import pytest
+
+from pytest_ipload.errors import IploadError, RendezvousEnded, RendezvousTimeout, SettingError
+from pytest_ipload.load.rendezvous import RendezvousBook
+from pytest_ipload.load.schedule import UserSlot
+from pytest_ipload.load.seat import IterationInterrupted, Seat
+from pytest_ipload.load.user import VirtualUser
+from pytest_ipload.stats.recorder import Recorder
+
+TIMEOUT_S = 30
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(50) as made:
+        yield made
+
+
+def waiting(book: RendezvousBook, name: str = "x") -> int:
+    meeting = book._meetings.get(name)
+    return 0 if meeting is None else len(meeting.waiters)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Return when it holds; a bounded loop."""
+    pause = threading.Event()
+    for _ in range(TIMEOUT_S * 1000):
+        if condition():
+            return
+        pause.wait(0.001)
+    pytest.fail("it never came")
+
+
+def arrive(
+    threads: ThreadPoolExecutor, book: RendezvousBook, user: int, n: int, *, name: str = "x", timeout: float = TIMEOUT_S
+) -> Future[None]:
+    return threads.submit(book.arrive, user, name, n, timeout)
+
+
+class TestMeeting:
+    def test_nobody_goes_on_before_the_last_one_comes_and_then_all_do(self, threads: ThreadPoolExecutor) -> None:
+        book = RendezvousBook(10)
+        first = [arrive(threads, book, user, 10) for user in range(9)]
+        until(lambda: waiting(book) == 9)
+        assert not any(future.done() for future in first)
+        arrive(threads, book, 9, 10).result(TIMEOUT_S)
+        assert {future.result(TIMEOUT_S) for future in first} == {None}
+        assert book._meetings == {}  # names may be made up without end
+
+    def test_one_waits_for_nobody(self) -> None:
+        RendezvousBook(1).arrive(0, "x", 1, 0)
+
+    def test_the_next_ones_meet_anew(self, threads: ThreadPoolExecutor) -> None:
+        users, rounds = 8, 50
+        book, lock = RendezvousBook(users), threading.Lock()
+        log: list[tuple[int, str]] = []
+
+        def live(user: int) -> None:
+            for number in range(rounds):
+                with lock:
+                    log.append((number, "came"))
+                book.arrive(user, "x", users, TIMEOUT_S)
+                with lock:
+                    log.append((number, "went"))
+
+        for future in [threads.submit(live, user) for user in range(users)]:
+            future.result(TIMEOUT_S)
+        for number in range(rounds):
+            events = [event for event in log if event[0] == number]
+            assert events == [(number, "came")] * users + [(number, "went")] * users
+
+    def test_groups_of_n_meet_and_the_rest_waits(self, threads: ThreadPoolExecutor) -> None:
+        book = RendezvousBook(20)
+        futures = [arrive(threads, book, user, 3) for user in range(20)]
+        until(lambda: sum(future.done() for future in futures) == 18 and waiting(book) == 2)
+        book.close()
+        ended = [future for future in futures if future.exception(TIMEOUT_S) is not None]
+        assert len(ended) == 2
+
+    def test_names_are_places_of_their_own(self, threads: ThreadPoolExecutor) -> None:
+        book = RendezvousBook(4)
+        first = [arrive(threads, book, user, 2, name=name) for user, name in enumerate("ab")]
+        until(lambda: waiting(book, "a") == waiting(book, "b") == 1)
+        assert not any(future.done() for future in first)
+        second = [arrive(threads, book, user, 2, name=name) for user, name in enumerate("ab", start=2)]
+        assert len(wait(first + second, TIMEOUT_S).done) == 4
+
+    def test_in_a_functional_test_nobody_waits(self) -> None:
+        book = RendezvousBook(1, is_functional=True)
+        book.arrive(0, "x", 50, 0)
+        with pytest.raises(SettingError, match="n=0 is no number of users"):
+            book.arrive(0, "x", 0, 0)
+
+
+class TestTimeout:
+    def test_it_says_how_many_came_and_who_gives_up_is_not_counted_any_more(self, threads: ThreadPoolExecutor) -> None:
+        book = RendezvousBook(5)
+        patient = arrive(threads, book, 0, 3)
+        until(lambda: waiting(book) == 1)
+        for timeout, shown in ((0.01, "10.0 ms"), ("10ms", "10.0 ms"), (0, "0 ms")):
+            with pytest.raises(RendezvousTimeout) as caught:
+                book.arrive(1, "x", 3, timeout)
+            assert str(caught.value) == (
+                f"rendezvous 'x': 2 of 3 users came within {shown}; wait for fewer of them, give a longer timeout, or "
+                "see to it that the iterations that come here are a multiple of n"
+            )
+        assert isinstance(caught.value, TimeoutError)
+        assert waiting(book) == 1
+        others = [arrive(threads, book, user, 3) for user in (1, 2)]
+        assert len(wait([patient, *others], TIMEOUT_S).done) == 3
+
+    def test_the_last_one_to_give_up_leaves_nothing_behind(self) -> None:
+        book = RendezvousBook(5)
+        for n in (2, 3):  # another n is welcome when nobody waits
+            with pytest.raises(RendezvousTimeout, match=f"1 of {n} users"):
+                book.arrive(0, "x", n, 0)
+        assert book._meetings == {}
+
+    def test_nobody_is_lost_between_a_timeout_and_a_meeting(self, threads: ThreadPoolExecutor) -> None:
+        users = 6
+        book = RendezvousBook(users)
+        outcomes: Counter[str] = Counter()
+        lock = threading.Lock()
+
+        def live(user: int) -> None:
+            for number in range(60):
+                try:
+                    book.arrive(user, "x", 2, 0.0001 * (number % 3))
+                    outcome = "met"
+                except RendezvousTimeout:
+                    outcome = "gave up"
+                with lock:
+                    outcomes[outcome] += 1
+
+        for future in [threads.submit(live, user) for user in range(users)]:
+            future.result(TIMEOUT_S)
+        assert outcomes.total() == users * 60
+        assert outcomes["met"] % 2 == 0  # nobody met alone
+        assert book._meetings == {}
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("name", "n", "timeout", "problem"),
+        [
+            ("x", 0, 1, "rendezvous 'x': n=0 is no number of users; give a whole number from 1 on"),
+            ("x", -1, 1, "rendezvous 'x': n=-1 is no number of users"),
+            ("x", True, 1, "rendezvous 'x': n=True is no number of users"),
+            ("x", 2.0, 1, "rendezvous 'x': n=2.0 is no number of users"),
+            ("x", "2", 1, "rendezvous 'x': n='2' is no number of users"),
+            (
+                "x", 6, 1,
+                "rendezvous 'x' waits for 6 users, and the load never has more than 5 at once; wait for at most 5, or "
+                "give the load more users",
+            ),
+            ("x", 2, "5", "rendezvous 'x': timeout: '5' is not a duration; a duration has a number and a unit"),
+            ("x", 2, -1, "rendezvous 'x': timeout: -1 is not a duration"),
+            ("x", 2, None, "rendezvous 'x': timeout: None is not a duration"),
+            ("", 2, 1, "the name of a rendezvous is a text that is not empty, not ''"),
+            (None, 2, 1, "the name of a rendezvous is a text that is not empty, not None"),
+        ],
+    )  # fmt: skip
+    def test_what_makes_no_sense(self, name: Any, n: Any, timeout: Any, problem: str) -> None:
+        with pytest.raises(SettingError) as caught:
+            RendezvousBook(5).arrive(0, name, n, timeout)
+        assert str(caught.value).startswith(problem)
+
+    def test_another_n_than_those_who_wait(self, threads: ThreadPoolExecutor) -> None:
+        book = RendezvousBook(5)
+        first = arrive(threads, book, 0, 2)
+        until(lambda: waiting(book) == 1)
+        with pytest.raises(SettingError) as caught:
+            book.arrive(1, "x", 3, 1)
+        assert str(caught.value) == (
+            "rendezvous 'x': user 1 waits for 3 users, and others wait there for 2; all have to give the same n"
+        )
+        assert waiting(book) == 1
+        book.arrive(1, "x", 2, TIMEOUT_S)
+        first.result(TIMEOUT_S)
+
+
+class TestEnd:
+    def test_all_who_wait_come_back_and_nobody_waits_any_more(self, threads: ThreadPoolExecutor) -> None:
+        book = RendezvousBook(9)
+        futures = [arrive(threads, book, user, 5, name="ab"[user % 2]) for user in range(8)]
+        until(lambda: waiting(book, "a") == waiting(book, "b") == 4)
+        book.close()
+        book.close()
+        for future in futures:
+            with pytest.raises(RendezvousEnded, match=r"rendezvous '[ab]': the load is over, and nobody waits here"):
+                future.result(TIMEOUT_S)
+        for n in (1, 2):
+            with pytest.raises(RendezvousEnded):
+                book.arrive(8, "a", n, TIMEOUT_S)
+        assert book._meetings == {}
+
+    def test_an_interrupted_user_comes_back_and_the_others_wait_on(self, threads: ThreadPoolExecutor) -> None:
+        book = RendezvousBook(3)
+        first, second = (arrive(threads, book, user, 3) for user in (0, 1))
+        until(lambda: waiting(book) == 2)
+        book.interrupt(0)
+        assert isinstance(first.exception(TIMEOUT_S), RendezvousEnded)
+        assert (waiting(book), second.done()) == (1, False)
+        with pytest.raises(RendezvousEnded):  # an interruption may come just before the user does
+            book.arrive(0, "x", 3, TIMEOUT_S)
+        assert waiting(book) == 1
+        others = [arrive(threads, book, user, 3) for user in (2, 3)]
+        assert len(wait([second, *others], TIMEOUT_S).done) == 3
+
+    def test_an_interruption_by_the_executor_reaches_a_user_who_waits(self) -> None:
+        book = RendezvousBook(2)
+        user = VirtualUser(7, seed=0, source_addresses=(), record=lambda sample: None, meetings=book)
+        seat = Seat(UserSlot(7, 0.0, 0.0, None), user, Recorder())
+        caught: list[BaseException] = []
+
+        def live(seat: Seat) -> None:
+            try:
+                seat.expose()
+                user.rendezvous("x", 2, timeout="1h")
+            except (IterationInterrupted, IploadError) as error:
+                caught.append(error)
+            seat.cover()
+
+        seat.start(live)
+        until(lambda: waiting(book) == 1)
+        seat.interrupt(1)
+        assert seat.thread is not None
+        seat.thread.join(TIMEOUT_S)
+        assert not seat.thread.is_alive()
+        assert [type(error) for error in caught] in ([IterationInterrupted], [RendezvousEnded])
+        assert book._meetings == {}
