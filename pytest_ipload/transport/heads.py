@@ -32,7 +32,7 @@ _DIGITS = re.compile(r"[0-9]{1,18}")
 _BODILESS = (204, 304)
 _REDIRECTS = (301, 302, 303, 307, 308)
 _SINGLE = ("content-length", "transfer-encoding", "content-encoding", "connection")
-_REMEMBERED_HEADS, _REMEMBERED_LENGTH = 2048, 2048
+_REMEMBERED_HEADS, _REMEMBERED_LENGTH = 512, 2048
 
 
 class Head:
