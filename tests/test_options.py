@@ -15,13 +15,12 @@ from pytest_ipload.options import (
     PLANNED_MARKER_KEYS,
     PLANNED_OPTIONS,
     SessionSettings,
-    did_you_mean,
     marker_settings,
     parse_key,
     resolve,
 )
 from pytest_ipload.settings import BY_KEY, SETTINGS, Setting
-from pytest_ipload.values import Stages
+from pytest_ipload.values import Stages, did_you_mean
 
 DURATIONS = ("duration", "ramp_up", "ramp_down", "warmup", "graceful_stop", "timeout")
 SPANS = ("think_time", "pacing")
