@@ -11,21 +11,10 @@ from typing import Any
 _VERBS = frozenset({"delete", "get", "head", "options", "patch", "post", "put", "request", "Session", "session"})
 
 
-def bare_call_note(function: Callable[..., Any]) -> str | None:
-    """What to say about ``requests.get()`` and the like in the function's own lines; None if there is none.
-
-    What the function calls is not looked at.
-    """
+def bare_calls(function: Callable[..., Any]) -> list[str]:
+    """The ``requests.get()`` and the like in the function's own lines. What the function calls is not looked at."""
     requests = sys.modules.get("requests")
-    if requests is None:
-        return None
-    found = sorted(set(_bare_calls(function, requests)))
-    if not found:
-        return None
-    return (
-        f"the body uses {', '.join(found)} itself: such calls leave from any address, are not timed and are not held "
-        "to the allowed hosts; use ipload_session"
-    )
+    return [] if requests is None else sorted(set(_bare_calls(function, requests)))
 
 
 def _bare_calls(function: Callable[..., Any], requests: Any) -> Iterator[str]:

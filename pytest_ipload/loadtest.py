@@ -5,15 +5,18 @@ from __future__ import annotations
 import inspect
 import threading
 import unittest
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
-from pytest_ipload.bare_calls import bare_call_note
+from pytest_ipload.bare_calls import bare_calls
 from pytest_ipload.errors import GeneratorLimitError, IploadError, SettingError
 from pytest_ipload.fixtures import mark_as_load_test
 from pytest_ipload.load.executor import UserSetUpError
 from pytest_ipload.load.failures import FailureGroup
+from pytest_ipload.load.health import HealthCheck, fired
+from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.load.seat import IterationInterrupted
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.markers import MARKER, is_load_test, marker_problem
@@ -22,6 +25,7 @@ from pytest_ipload.per_user import PerUser, UserFixtures, refuse_unusable
 from pytest_ipload.places import is_user_code, user_traceback
 from pytest_ipload.report.text import counted, printable
 from pytest_ipload.runner import Load, base_url_fixture, profile_of
+from pytest_ipload.shared_values import unsafe_values
 from pytest_ipload.state import SessionState, keep_result
 from pytest_ipload.thresholds import check_measurable, load_thresholds
 from pytest_ipload.units import format_count
@@ -112,7 +116,9 @@ class LoadTest:
         lock = threading.Lock()
         try:
             profile = profile_of(self._state, self._marker, self._item.nodeid, self._base_url)
-            self._refuse_unusable(profile.most_users)
+            asked = self._asked()
+            # Users enter and leave the body's patches in any order; the last to leave would put a mock back for good.
+            refuse_unusable(profile.most_users, asked, patched=hasattr(self._item.function, "patchings"))
             return Load(
                 self._state,
                 profile,
@@ -120,7 +126,7 @@ class LoadTest:
                 self._item.nodeid,
                 lambda user: UserFixtures(self._item, user, profile.most_users, lock),
                 folders=(self._item.path.parent, self._item.config.rootpath),
-                notes=list(filter(None, [bare_call_note(self._item.function)])),
+                foreseen=list(self._foreseen(profile, asked)),
             )
         except IploadError as error:
             raise _refusal(error) from None
@@ -166,18 +172,23 @@ class LoadTest:
             raise RuntimeError(f"{self._item.nodeid}: the load test was called without its set-up")
         return self._load
 
-    def _refuse_unusable(self, users: int) -> None:
-        """Refuse what a load cannot have; raises SettingError."""
-        function = self._item.function
-        parameters = inspect.signature(function).parameters
+    def _asked(self) -> dict[str, Any]:
+        """The fixtures and parameters that the body has hold of, and the per-user fixtures."""
+        parameters = inspect.signature(self._item.function).parameters
         # A shared fixture that the body has no hold of (usefixtures, autouse) is nobody's trouble.
-        asked = {
+        return {
             name: value
             for name, value in self._item.funcargs.items()
             if name in parameters or isinstance(value, PerUser)
         }
-        # Users enter and leave the body's patches in any order; the last to leave would put a mock back for good.
-        refuse_unusable(users, asked, patched=hasattr(function, "patchings"))
+
+    def _foreseen(self, profile: LoadProfile, asked: Mapping[str, Any]) -> Iterator[HealthCheck]:
+        """Health checks that fire before the load."""
+        if calls := bare_calls(self._item.function):
+            yield fired("bare-calls", f"the body uses {', '.join(calls)} itself")
+        if profile.most_users > 1 and (shared := unsafe_values(asked)):
+            values = ", ".join(f"{name!r} ({kind})" for name, kind in shared.items())
+            yield fired("shared-fixture", f"all users share {values}")
 
     def _set_up_exception(self, error: UserSetUpError) -> BaseException:
         assert error.__cause__ is not None
@@ -208,7 +219,8 @@ class LoadTest:
     def _message(self, result: LoadResult, groups: list[FailureGroup]) -> str:
         """The measured value first: pytest's short summary shows the beginning."""
         lines = [result.reason] if result.verdict == INVALID else []
-        lines += failures_of(result.thresholds)
+        failed = failures_of(result.thresholds)
+        lines += [message for message in failed if result.verdict != INVALID or message not in result.reason]
         if groups:
             lines += ["", f"{counted(result.failed_iterations, 'iteration')} failed:"]
             lines += [_group_line(group) for group in groups]

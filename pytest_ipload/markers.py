@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from pytest_ipload.fixtures import PER_USER_ROOTS
-from pytest_ipload.options import did_you_mean
+from pytest_ipload.values import did_you_mean
 
 MARKER, THRESHOLD_MARKER = "ipload", "ipload_threshold"
 MARKERS: Mapping[str, str] = {

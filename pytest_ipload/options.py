@@ -7,24 +7,23 @@ default. ``LoadProfile.origins`` remembers which one it was. The table of all se
 from __future__ import annotations
 
 import argparse
-import difflib
 import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import pytest
 
-from pytest_ipload.settings import BY_KEY, SETTINGS, Parser, Setting
+from pytest_ipload.settings import BY_KEY, SETTINGS, Parser, Setting, as_check_names
 from pytest_ipload.shape import COMMAND_LINE, DEFAULT, INI, MARKER, fit_shape
-from pytest_ipload.values import as_count, listed
+from pytest_ipload.values import as_count, did_you_mean, listed
 
 _WHOLE_OR_TEXT: Any = int | str if pytest.version_tuple >= (9, 2) else "string"
 """The type of ini keys for whole numbers: TOML tables of pytest's own (``[tool.pytest]``) have such numbers."""
+_INI_TYPES: Mapping[Parser, Any] = {as_count: _WHOLE_OR_TEXT, as_check_names: "linelist"}
 
 STRICT, SKIP, OFF = POOL_CHECKS = ("strict", "skip", "off")
 AUTO = "auto"
 
-PLANNED_MARKER_KEYS = frozenset({"suppress_health_check"})
 PLANNED_OPTIONS: Mapping[str, str | int] = {  # the option, and its nargs as argparse has it
     "--ipload-shards": 1, "--ipload-concurrent": 0, "--ipload-segment": 1, "--ipload-start-at": 1,
     "--ipload-progress": 1, "--ipload-save": 1,
@@ -32,7 +31,6 @@ PLANNED_OPTIONS: Mapping[str, str | int] = {  # the option, and its nargs as arg
     "--ipload-against": 1, "--ipload-html": 1, "--ipload-summary": 1, "--ipload-hlog": 1, "--ipload-jsonl": 1,
     "--ipload-openmetrics": 1,
 }  # fmt: skip  # a table reads better in rows
-PLANNED_INI = ("ipload_suppress_health_check",)
 
 
 class _NotYet(argparse.Action):
@@ -51,15 +49,12 @@ def add_options(parser: pytest.Parser) -> None:
                 setting.flag, dest=setting.dest, metavar=setting.metavar, type=_argument(setting), help=setting.help
             )
         if setting.ini:
-            ini_type: Any = _WHOLE_OR_TEXT if setting.parse is as_count else "string"
-            parser.addini(setting.dest, setting.help, type=ini_type, default=None)
+            parser.addini(setting.dest, setting.help, type=_INI_TYPES.get(setting.parse, "string"), default=None)
     _add_lists(parser, group)
     _add_switches(parser, group)
     for flag, nargs in PLANNED_OPTIONS.items():
         extra: dict[str, Any] = {} if nargs == 1 else {"nargs": nargs}
         group.addoption(flag, dest="ipload_not_yet", action=_NotYet, help=argparse.SUPPRESS, **extra)
-    for key in PLANNED_INI:
-        parser.addini(key, "(not supported yet)", type="string", default=None)
 
 
 def _add_lists(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
@@ -155,8 +150,6 @@ def session_settings(config: pytest.Config) -> SessionSettings:
         given = _ini_value(config, setting.dest) if setting.ini else None
         if given is not None:
             ini[setting.key] = _checked(setting.parse, given, f"ini key {setting.dest}")
-    if planned := next((key for key in PLANNED_INI if _is_given(config, key)), None):
-        raise pytest.UsageError(f"ini key {planned}: not supported yet")
     if config.getoption("ipload_only") and config.getoption("ipload_skip"):
         raise pytest.UsageError("--ipload-only and --ipload-skip together select nothing; give one of them")
     return SessionSettings(
@@ -209,13 +202,6 @@ def _ini_value(config: pytest.Config, key: str) -> Any:
         raise pytest.UsageError(f"ini key {key}: {error}; give true or false") from None
 
 
-def _is_given(config: pytest.Config, key: str) -> bool:
-    try:
-        return config.getini(key) is not None
-    except (TypeError, pytest.UsageError):  # it is there, as a number or a list of a TOML table
-        return True
-
-
 def _checked(parse: Parser, given: Any, place: str) -> Any:
     try:
         return parse(given)
@@ -261,8 +247,6 @@ def parse_key(key: str, value: Any) -> Any:
     """A marker's key and value, checked. Raises ``ValueError`` naming the key and what is allowed."""
     setting = BY_KEY.get(key)
     if setting is None:
-        if key in PLANNED_MARKER_KEYS:
-            raise ValueError(f"{key!r} is not supported yet")
         raise ValueError(f"unknown key {key!r}{did_you_mean(key, BY_KEY)}; known: {', '.join(BY_KEY)}")
     try:
         return setting.parse(value)
@@ -270,17 +254,14 @@ def parse_key(key: str, value: Any) -> Any:
         raise ValueError(f"{key}: {error}") from None
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint for a mistyped word, or nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
-
-
 _DISABLED: Mapping[str, Any] = {
     "users": 1, "iterations": 1, "total_iterations": None, "duration": None, "ramp_up": 0.0, "ramp_down": 0.0,
     "think_time": (0.0, 0.0), "pacing": (0.0, 0.0), "warmup": 0.0, "stages": None, "arrival_rate": None,
     "arrivals": "constant", "max_users": None, "max_rate": None,
 }  # fmt: skip
+
+_ADDED_UP = "suppress_health_check"
+"""What marker and ini give together, not one in the place of the other: there is nothing that takes a name away."""
 
 
 def resolve(session: SessionSettings, marker: Mapping[str, Any], nodeid: str) -> tuple[dict[str, Any], dict[str, str]]:
@@ -294,6 +275,9 @@ def resolve(session: SessionSettings, marker: Mapping[str, Any], nodeid: str) ->
                 break
         else:
             origins[setting.key] = DEFAULT
+    if _ADDED_UP in marker and _ADDED_UP in session.ini:
+        values[_ADDED_UP] = tuple(dict.fromkeys((*marker[_ADDED_UP], *session.ini[_ADDED_UP])))
+        origins[_ADDED_UP] = f"{MARKER} and {INI}"
     if session.disabled:
         values.update(_DISABLED)
         origins.update(dict.fromkeys(_DISABLED, "--ipload-disable"))

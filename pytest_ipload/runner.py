@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ipload.addresses.leasing import LeaseBook, LeasePolicy
+from pytest_ipload.addresses.listening import Targets, ports_served_here
 from pytest_ipload.errors import SettingError
 from pytest_ipload.load.bodies import Body, life_of
 from pytest_ipload.load.executor import Executor, UserSetUpError
 from pytest_ipload.load.failures import FailureGroup
 from pytest_ipload.load.feed import FeedBook, UserFeeds
+from pytest_ipload.load.health import HealthCheck, Signs, examine, fired_by_message
 from pytest_ipload.load.leases import REQUEST, UserLeases
 from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.load.rate_limit import RateLimit
@@ -30,10 +32,10 @@ from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Recorder
 from pytest_ipload.stats.summary import Frame, summarise
 from pytest_ipload.thresholds import check_measurable, planned_seconds, session_thresholds
-from pytest_ipload.units import format_count
 from pytest_ipload.verdict.abort import AbortWatch
-from pytest_ipload.verdict.evaluate import evaluate
-from pytest_ipload.verdict.judged import JudgedThreshold, window_lengths, with_implied
+from pytest_ipload.verdict.evaluate import ThresholdResult, evaluate
+from pytest_ipload.verdict.health_rule import invalid_reasons
+from pytest_ipload.verdict.judged import FAIL, JudgedThreshold, window_lengths, with_implied
 from pytest_ipload.verdict.measure import Scope
 from pytest_ipload.verdict.result import (
     FailureSummary,
@@ -76,9 +78,9 @@ class Load:
         nodeid: str,
         make_life: MakeLife,
         folders: Sequence[Path],
-        notes: Sequence[str] = (),
+        foreseen: Sequence[HealthCheck] = (),
     ) -> None:
-        """``folders`` is where files of test data are looked for, ``notes`` what else there is to say about the load.
+        """``folders`` is where files of test data are looked for, ``foreseen`` are health checks that fired already.
 
         Raises PoolError or GeneratorLimitError before anything was started.
         """
@@ -90,7 +92,9 @@ class Load:
             self._thresholds = self._thresholds[len(thresholds) :]
         self._pool: IpPool = state.pools.usable(profile.pool)
         refuse_impossible(profile, self._pool, routes=state.settings.pool_check != OFF)
-        self._notes = [*notes, *filter(None, [Needs.of(profile, self._pool).shortage()])]
+        shortage = Needs.of(profile, self._pool).shortage()
+        self._foreseen = [*foreseen, *([] if shortage is None else [fired_by_message("few-ports", shortage)])]
+        self._targets = Targets()
         self._leases = self._open_leases()
         self._rate_limit = None if profile.max_rate is None else RateLimit(profile.max_rate)
         self._started_at = datetime.now(timezone.utc)
@@ -132,7 +136,10 @@ class Load:
         thresholds = [
             watch.final(judged, evaluate(judged, measured, scope, strict=strict)) for judged in self._thresholds
         ]
-        invalid = [*([broken_off] if broken_off else []), *self._invalid_reasons()]
+        is_cut_short = broken_off is not None or record.aborted is not None
+        found = examine(self._signs(thresholds, is_cut_short=is_cut_short))
+        checks = [check for check in found if check.name not in self.profile.suppress_health_check]
+        invalid = [*([broken_off] if broken_off else []), *invalid_reasons(checks, thresholds)]
         verdict, reason = decide(thresholds, invalid)
         return LoadResult(
             nodeid=self.nodeid,
@@ -144,7 +151,11 @@ class Load:
             thresholds=thresholds,
             failures=[_failure(group) for group in self.failure_groups()],
             unused_addresses=self._unused(),
-            generator=self._health(frame),
+            generator=GeneratorHealth.of(
+                checks,
+                suppressed=[check.name for check in found if check not in checks],
+                **self._generator_numbers(frame.duration_s),
+            ),
             **summarise(measured, frame),
         )
 
@@ -222,7 +233,7 @@ class Load:
     def _make_session(self, user: VirtualUser) -> LoadSession:
         from pytest_ipload.transport.session import LoadSession
 
-        return LoadSession(
+        session = LoadSession(
             source_address=user.sources or None,
             base_url=self.profile.base_url,
             timeout=self.profile.timeout,
@@ -234,6 +245,8 @@ class Load:
             templates=self._state.templates,
             before_call=self._before_call(user),
         )
+        session.binding.targets = self._targets
+        return session
 
     def _before_call(self, user: VirtualUser) -> Callable[[], object] | None:
         """What a user does before each of its requests."""
@@ -256,43 +269,36 @@ class Load:
             return None
         return UnusedAddresses(count, list(islice((each for each in self._pool if each not in used), 100)))
 
-    def _invalid_reasons(self) -> list[str]:
-        """What keeps the measurement from deserving a verdict."""
-        reasons = []
-        if self.executor.record.shortage is not None:
-            reasons.append(f"users not reached: {self.executor.record.shortage}")
-        measured = self.executor.measurements
-        for fault, count in measured.faults.items():
-            times = f"{format_count(count)} {'time' if count == 1 else 'times'}"
-            reasons.append(f"fault of the load generator: {fault}, {times}: {measured.fault_messages[fault]}")
-        return reasons
-
-    def _health(self, frame: Frame) -> GeneratorHealth:
-        record, measured = self.executor.record, self.executor.measurements
-        problems = [*self._notes, *self._invalid_reasons(), *record.abandoned]
-        if measured.names_dropped:
-            problems.append(
-                f"too many request names: {measured.names_dropped} samples are counted as '(other names)'; give "
-                "requests whose path holds an id a name of their own, as in name='GET /items/ID'"
-            )
-        duration = frame.duration_s
-        return GeneratorHealth(
-            healthy=not problems,
-            cpu_share=round(record.cpu_seconds / duration, 3) if duration > 0 else None,
-            late_starts=record.late_starts,
-            interrupted_iterations=record.interrupted,
-            faults=dict(measured.faults),
-            notes=[*problems, *self._remarks()],
-            pinned_cpu=record.pinned_cpu,
+    def _signs(self, thresholds: Sequence[ThresholdResult], *, is_cut_short: bool) -> Signs:
+        """What the health checks look at."""
+        is_functional = self.profile.is_functional  # one iteration: nobody asks how certain a percentile is
+        return Signs(
+            record=self.executor.record,
+            vitals=self.executor.vitals,
+            measured=self.executor.measurements,
+            foreseen=self._foreseen,
+            uncertain=[(each.expression, each.samples) for each in thresholds if each.uncertain and not is_functional],
+            is_cut_short=is_cut_short,
+            judges_dropped=any(
+                judged.severity == FAIL and judged.threshold.statistic == "dropped_iterations"
+                for judged in self._thresholds
+            ),
+            own_ports=ports_served_here(self._targets.all()),
+            workers_on_cpu=self._state.workers_on_cpu,
         )
 
-    def _remarks(self) -> list[str]:
-        """What is good to know and makes no measurement worse than it looks."""
-        problem, pin = self.executor.record.pin_problem, self._state.settings.pin
-        remarks = [] if problem is None else [problem]
-        if isinstance(pin, int) and problem is None and (workers := self._state.pools.slot[1]) > 1:
-            remarks.append(f"the loads of all {workers} workers run on CPU {pin}; with pin 'auto' each has its own")
-        return remarks
+    def _generator_numbers(self, duration_s: float) -> dict[str, Any]:
+        """The numbers of a ``GeneratorHealth``."""
+        record, vitals = self.executor.record, self.executor.vitals
+        lag_ns = vitals.lags.quantile(0.99)
+        return {
+            "cpu_share": round(vitals.cpu_ns / 1e9 / duration_s, 3) if duration_s > 0 else None,
+            "timer_lag_p99_ms": None if lag_ns is None else round(lag_ns / 1e6, 3),
+            "late_starts": record.late_starts,
+            "interrupted_iterations": record.interrupted,
+            "faults": dict(self.executor.measurements.faults),
+            "pinned_cpu": record.pinned_cpu,
+        }
 
 
 class LoadRunner:

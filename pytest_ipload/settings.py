@@ -17,6 +17,8 @@ from pytest_ipload.values import (
     as_text,
     as_url,
     as_whole_number,
+    did_you_mean,
+    listed,
     one_of,
 )
 
@@ -42,6 +44,20 @@ class Setting(NamedTuple):  # not a dataclass: every pytest run makes them, and 
     def dest(self) -> str:
         """The ini key and the option's attribute: ``ipload_ramp_up``."""
         return f"ipload_{self.key}"
+
+
+def as_check_names(value: Any) -> tuple[str, ...]:
+    """Names of health checks of the generator: a list of them, or a single one."""
+    from pytest_ipload.load.health import HEALTH_CHECKS
+
+    names = (value,) if isinstance(value, str) else value
+    if not isinstance(names, (list, tuple)):
+        raise ValueError(f"{value!r} is no list of names of health checks; known: {listed(HEALTH_CHECKS)}")
+    for name in names:
+        if not isinstance(name, str) or name not in HEALTH_CHECKS:
+            hint = did_you_mean(name, HEALTH_CHECKS) if isinstance(name, str) else ""
+            raise ValueError(f"{name!r} is no health check{hint}; known: {listed(HEALTH_CHECKS)}")
+    return tuple(names)
 
 
 SETTINGS = (
@@ -120,6 +136,13 @@ SETTINGS = (
     Setting("timeout", as_positive_seconds, "Default timeout of a request. Default: 30s", option=True, ini=True),
     Setting(
         "seed", as_whole_number, "Seed of the users' random streams. Default: from the test's node id", "N", option=True
+    ),
+    Setting(
+        "suppress_health_check",
+        as_check_names,
+        "Health checks of the generator that are neither judged nor shown, one name per line",
+        "NAMES",
+        ini=True,
     ),
 )
 BY_KEY: Mapping[str, Setting] = {setting.key: setting for setting in SETTINGS}

@@ -53,6 +53,17 @@ class SessionState:
         return automatic_cpu(self.pools.slot[0])
 
     @property
+    def workers_on_cpu(self) -> int:
+        """How many workers, this one among them, keep their loads on this one's CPU."""
+        number, count = self.pools.slot
+        if isinstance(self.settings.pin, int):
+            return count
+        from pytest_ipload.load.affinity import usable_cpus
+
+        cpus = usable_cpus()
+        return len(range(number % cpus, count, cpus))
+
+    @property
     def heads(self) -> ReplyHeads:
         """Heads of replies, shared by all users of the session."""
         if self._heads is None:

@@ -10,10 +10,9 @@ import pytest
 from pytest_ipload.errors import SettingError
 from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.markers import THRESHOLD_MARKER
-from pytest_ipload.options import did_you_mean
 from pytest_ipload.state import SessionState
 from pytest_ipload.units import format_setting
-from pytest_ipload.values import as_bool, as_confidence, as_positive_seconds, as_seconds, one_of
+from pytest_ipload.values import as_bool, as_confidence, as_positive_seconds, as_seconds, did_you_mean, one_of
 from pytest_ipload.verdict.expression import Threshold
 from pytest_ipload.verdict.judged import FAIL, WARN, JudgedThreshold
 

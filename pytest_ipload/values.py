@@ -5,6 +5,7 @@ All functions raise ``ValueError`` with what was given and what is allowed.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -210,3 +211,9 @@ def one_of(*allowed: str) -> Callable[[Any], Any]:
 def listed(values: Iterable[Any]) -> str:
     """``'a', 'b'``, for errors."""
     return ", ".join(repr(value) for value in values)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A hint for a mistyped word, or nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

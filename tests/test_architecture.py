@@ -29,6 +29,7 @@ LEVELS = (
         "per_user",
         "state",
         "runner",
+        "shared_values",
         "loadtest",
         "thresholds",
         "preflight",

@@ -13,7 +13,7 @@ import pytest
 from support.demo import EXAMPLES
 from support.plugins import OTHER_PLUGINS
 
-from pytest_ipload.options import PLANNED_MARKER_KEYS, PLANNED_OPTIONS
+from pytest_ipload.options import PLANNED_OPTIONS
 from pytest_ipload.settings import SETTINGS
 
 ROOT = Path(__file__).parents[1]
@@ -60,7 +60,6 @@ def test_the_readme_has_no_setting_that_does_not_exist() -> None:
     assert set(rows_of_settings()) == {setting.key for setting in SETTINGS}
     words = set(re.findall(r"--ipload-[a-z-]+", README))
     assert not words & set(PLANNED_OPTIONS)
-    assert not {f"`{key}`" for key in PLANNED_MARKER_KEYS} & set(re.findall(r"`\w+`", README))
 
 
 def test_links_lead_somewhere() -> None:

@@ -16,7 +16,7 @@ def python_blocks(document: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", (DOCS / document).read_text(encoding="utf-8"), re.DOTALL)
 
 
-@pytest.mark.parametrize("document", ["load-models.md"])
+@pytest.mark.parametrize("document", ["load-models.md", "health-checks.md"])
 def test_the_tests_of_a_document_pass(pytester: pytest.Pytester, document: str) -> None:
     module = "\n\n".join(["import pytest", *python_blocks(document)])
     pytester.makepyfile(module)

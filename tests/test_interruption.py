@@ -67,5 +67,6 @@ def test_a_user_in_a_call_that_nothing_can_end_is_given_up_and_named(pytester: p
     result, test = run(pytester, "time.sleep(20)", left="['ipload-user-0', 'ipload-user-1']")
     result.assert_outcomes(failed=1, passed=1)
     notes = " ".join(test["generator"]["notes"])
+    assert notes.startswith("unstoppable-users: user ")
     assert "user 0 (no lease) did not stop: its thread is still in its iterations, at test_long.py:" in notes
     assert not test["generator"]["healthy"]

@@ -11,17 +11,14 @@ from hypothesis import strategies as st
 
 from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.options import (
-    PLANNED_INI,
-    PLANNED_MARKER_KEYS,
     PLANNED_OPTIONS,
     SessionSettings,
-    did_you_mean,
     marker_settings,
     parse_key,
     resolve,
 )
 from pytest_ipload.settings import BY_KEY, SETTINGS, Setting
-from pytest_ipload.values import Stages
+from pytest_ipload.values import Stages, did_you_mean
 
 DURATIONS = ("duration", "ramp_up", "ramp_down", "warmup", "graceful_stop", "timeout")
 SPANS = ("think_time", "pacing")
@@ -64,6 +61,10 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("on_exhaustion", "fallback", "fallback"),
     ("ip_wait", "1s", 1.0),
     ("fallback_pool", "127.0.0.1", "127.0.0.1"),
+    ("suppress_health_check", [], ()),
+    ("suppress_health_check", (), ()),
+    *(("suppress_health_check", given, ("few-ports",)) for given in ("few-ports", ["few-ports"], ("few-ports",))),
+    ("suppress_health_check", ["few-ports", "late-starts"], ("few-ports", "late-starts")),
 ]
 
 NO_TARGETS: list[Any] = [[(1, True)], [(1, -1)], [(1, None)], [(1, [])]]
@@ -117,6 +118,14 @@ BAD: list[tuple[str, Any, str]] = [
     ("ip_wait", "5", "not a duration"),
     ("fallback_pool", "", "not a text, or an empty one"),
     ("on_exhaustion", None, "None is unknown"),
+    *(
+        ("suppress_health_check", given, "is no list of names of health checks; known: 'rate-not-reached', ")
+        for given in (None, 5, True, {"few-ports": 1}, {"few-ports"})
+    ),
+    ("suppress_health_check", "", "'' is no health check; known: 'rate-not-reached', "),
+    ("suppress_health_check", "few-port", "is no health check (did you mean 'few-ports'?); known: 'rate-not-reached'"),
+    ("suppress_health_check", ["few-ports", "few-prots"], "'few-prots' is no health check (did you mean 'few-ports'?)"),
+    ("suppress_health_check", [["few-ports"]], "['few-ports'] is no health check; known: "),
 ]
 
 
@@ -157,16 +166,8 @@ def test_every_setting_is_a_field_of_the_profile() -> None:
     assert set(BY_KEY) | {"origins"} == set(LoadProfile.__dataclass_fields__)
 
 
-@pytest.mark.parametrize("key", sorted(PLANNED_MARKER_KEYS))
-def test_a_planned_key_is_not_supported_yet(key: str) -> None:
-    with pytest.raises(ValueError, match=f"^'{key}' is not supported yet$"):
-        parse_key(key, 1)
-
-
 def test_what_is_planned_is_not_supported() -> None:
-    assert not PLANNED_MARKER_KEYS & set(BY_KEY)
     assert not set(PLANNED_OPTIONS) & {setting.flag for setting in SETTINGS}
-    assert not set(PLANNED_INI) & {setting.dest for setting in SETTINGS}
 
 
 def test_an_unknown_key_is_refused_with_a_guess_and_all_that_are_known() -> None:
@@ -223,6 +224,25 @@ class TestPrecedence:
             "timeout": "ini",
         }
 
+    @pytest.mark.parametrize(
+        ("marker", "ini", "names", "origin"),
+        [
+            (None, None, (), "default"),
+            (("few-ports",), None, ("few-ports",), "marker"),
+            (None, ("few-ports",), ("few-ports",), "ini"),
+            (("late-starts", "few-ports"), ("few-ports",), ("late-starts", "few-ports"), "marker and ini"),
+            ((), ("few-ports",), ("few-ports",), "marker and ini"),
+        ],
+    )
+    def test_suppressed_checks_of_marker_and_ini_add_up(
+        self, marker: Any, ini: Any, names: tuple[str, ...], origin: str
+    ) -> None:
+        key = "suppress_health_check"
+        by_marker, by_ini = ({} if given is None else {key: given} for given in (marker, ini))
+        values, origins = resolve(session(ini=by_ini), by_marker, "test_a.py::test_a")
+        assert LoadProfile(**values, origins=origins).suppress_health_check == names
+        assert origins[key] == origin
+
     def test_the_seed_comes_from_the_node_id_unless_given(self) -> None:
         one, origins = resolve(session(), {}, "test_a.py::test_one")
         assert one["seed"] == zlib.crc32(b"test_a.py::test_one")
@@ -268,6 +288,6 @@ def test_the_designed_options_and_ini_keys_are_there() -> None:
         "users iterations duration ramp_up stages arrival_rate max_rate warmup graceful_stop pool ip_order base_url "
         "timeout seed"
     )
-    inis = "users iterations duration ramp_up warmup pool base_url timeout"
+    inis = "users iterations duration ramp_up warmup pool base_url timeout suppress_health_check"
     assert {setting.key for setting in SETTINGS if setting.option} == set(options.split())
     assert {setting.key for setting in SETTINGS if setting.ini} == set(inis.split())

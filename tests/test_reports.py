@@ -149,7 +149,7 @@ class TestTerminal:
         """)
         result = pytester.runpytest("--ipload-pool-check=off")
         assert blocks(result) == {"test_it": "INVALID"}
-        result.stdout.fnmatch_lines(["invalid: fault of the load generator: source-not-local, 2 times: *192.0.2.1*"])
+        result.stdout.fnmatch_lines(["invalid: source-not-local: 2 times: *192.0.2.1*"])
 
 
 class TestJUnit:

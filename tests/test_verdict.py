@@ -212,8 +212,8 @@ class TestInvalid:
         result.assert_outcomes(failed=1)
         result.stdout.fnmatch_lines(
             [
-                "fault of the load generator: source-not-local, 2 times: source address 203.0.113.7 is not *",
-                "FAILED *::test_it - MeasurementInvalid: fault of the load generator*",
+                "source-not-local: 2 times: source address 203.0.113.7 is not *. Such requests were never sent *",
+                "FAILED *::test_it - MeasurementInvalid: source-not-local: 2 times*",
             ]
         )
         (test,) = json_results(pytester.path / "out.json")

@@ -20,6 +20,11 @@ def allowed_cpus() -> frozenset[int]:
     return frozenset() if ask is None else frozenset(ask(0))
 
 
+def usable_cpus() -> int:
+    """How many CPUs the calling thread may use."""
+    return len(allowed_cpus()) or os.cpu_count() or 1
+
+
 def choose_cpu(allowed: Collection[int], number: int) -> int | None:
     """The CPU for the ``number``-th (from 0) of the processes that load from this machine; None if none is allowed.
 

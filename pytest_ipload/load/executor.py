@@ -19,17 +19,18 @@ from contextlib import ExitStack
 from functools import partial
 
 from pytest_ipload.errors import GeneratorLimitError, RendezvousEnded
-from pytest_ipload.load.affinity import pinned
+from pytest_ipload.load.affinity import pinned, usable_cpus
 from pytest_ipload.load.arrivals import ArrivalQueue
 from pytest_ipload.load.crew import Crew
 from pytest_ipload.load.failures import FailureLog
 from pytest_ipload.load.iterations import Budget, UserRun
 from pytest_ipload.load.limits import users_stack
 from pytest_ipload.load.profile import LoadProfile
-from pytest_ipload.load.record import LoadRecord
+from pytest_ipload.load.record import LATE_START_S, LoadRecord
 from pytest_ipload.load.schedule import UserSlot, arrival_times, arrivals_before
 from pytest_ipload.load.seat import IterationInterrupted, Life, Phase, Seat
 from pytest_ipload.load.user import VirtualUser
+from pytest_ipload.load.vitals import LOOK_NS, Vitals
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Recorder
 
@@ -46,8 +47,6 @@ _INTERRUPT_WAIT, _HURRIED_WAIT = 3.0, 0.5
 """Seconds that an interrupted user gets before it is given up; the second when the load is broken off."""
 _ABORT_GRACE = 1.0
 """Seconds that running iterations get at most, when a threshold has broken the load off."""
-_LATE_START = 0.05
-"""A user that begins later than this many seconds after its planned start counts as a late start."""
 
 
 class UserSetUpError(Exception):
@@ -101,6 +100,7 @@ class Executor:
         self._next_look_ns = 0
         self.failures = FailureLog()
         self.record = LoadRecord()
+        self.vitals = Vitals()
         self._new_measurements = partial(Measurements, planned=profile.planned, window_lengths_ns=window_lengths_ns)
         self.measurements = self._new_measurements(origin_ns=0, judged_from_ns=0)
         self._arrivals = (
@@ -136,7 +136,6 @@ class Executor:
         """
         gc.collect()
         gc.freeze()  # what exists before the load need not be looked at again by each collection during it
-        cpu_started = time.process_time()
         try:
             self._open_gate()
             while self._pending or not self._is_empty():
@@ -144,7 +143,7 @@ class Executor:
         finally:
             self.close()
             gc.unfreeze()
-            self.record.cpu_seconds = time.process_time() - cpu_started
+            self.vitals.end(self._clock())
         if self._run_of_users.ended_by is not None:
             raise self._run_of_users.ended_by
         self._raise_setup_error()
@@ -186,6 +185,12 @@ class Executor:
         self.measurements = self._new_measurements(origin_ns=origin, judged_from_ns=judged_from)
         self._run_of_users.origin_ns = origin
         self._last_tick = origin
+        self.vitals.begin(
+            origin,
+            judged_from_ns=judged_from,
+            judged_until_ns=None if self._end is None else origin + round(self._end * _SECOND),
+            cores=usable_cpus() if self.record.pinned_cpu is None else 1,
+        )
         self._gate.set()
 
     def _turn(self) -> None:
@@ -203,6 +208,7 @@ class Executor:
             self._start_due(self._elapsed())
         self._grow()
         if now - self._last_tick >= _TICK * _SECOND and self.record.origin_ns:
+            self.vitals.each_second(now)
             self._collect()
             self._last_tick = now
             self._abort_if_hopeless()
@@ -218,7 +224,10 @@ class Executor:
         with self._changed:
             # What came up since the top of this turn has nobody who would wake us for it.
             if not self._is_urgent() and not self._is_dry and (self._pending or not self._is_empty()):
-                self._changed.wait(max(0.0, min(_TICK, (wake_ns - self._clock()) / _SECOND)))
+                now = self._clock()
+                wait_ns = max(0, min(LOOK_NS, wake_ns - now))
+                if not self._changed.wait(wait_ns / _SECOND) and wait_ns:
+                    self.vitals.woke(now + wait_ns, self._clock())
 
     def _abort_if_hopeless(self) -> None:
         """Break the load off, if it goes on although its verdict is certain."""
@@ -246,7 +255,7 @@ class Executor:
                 self.stop()
                 return
             self.record.users_started += 1
-            if elapsed - slot.start > _LATE_START:
+            if elapsed - slot.start > LATE_START_S:
                 self.record.late_starts += 1
 
     def _may_grow(self) -> bool:

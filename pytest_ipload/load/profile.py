@@ -53,6 +53,8 @@ class LoadProfile:
     on_exhaustion: str = "share"
     ip_wait: float | None = None
     fallback_pool: str | None = None
+    suppress_health_check: tuple[str, ...] = ()
+    """Names of checks in ``load.health`` that are neither judged nor shown."""
     origins: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from pytest_ipload.load.user import VirtualUser
 
+LATE_START_S = 0.05
+"""A user that starts later than this after its planned start counts as a late start."""
+
 
 @dataclass
 class LoadRecord:
@@ -32,6 +35,5 @@ class LoadRecord:
     """Why it was not kept on the one that was asked for."""
     origin_ns: int = 0
     ended_ns: int = 0
-    cpu_seconds: float = 0.0
     lifetimes: list[tuple[int, int]] = field(default_factory=list)
     """When each user's iterations began and ended, in nanoseconds of the executor's clock."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from pytest_ipload.report.text import counted, printable, shorten
@@ -17,6 +18,7 @@ _MS = 1e-3
 _MAX_ROWS = 20
 _MAX_FAILURES = 3
 _NARROWEST_NAME = 13
+_NARROWEST_TEXT = 40
 _BETWEEN_COLUMNS = 2
 _COLOURS = {"passed": "green", "failed": "red", "invalid": "yellow"}
 
@@ -49,7 +51,7 @@ def block(result: Result, verbosity: int = 0, width: int = 80) -> list[str]:
     lines += _failure_lines(result, verbosity)
     lines += _source_table(result, verbosity, width)
     ends = (_sources_line(result), _unused_line(result), _setup_line(result), _generator_line(result, verbosity))
-    return lines + [line for line in ends if line]
+    return [*lines, *(line for line in ends if line), *_check_lines(result, width)]
 
 
 def _headline(result: Result) -> str:
@@ -195,9 +197,28 @@ def _setup_line(result: Result) -> str:
 
 def _generator_line(result: Result, verbosity: int) -> str:
     generator = result["generator"]
-    states = ["healthy"] if generator["healthy"] else []
-    states += [printable(note) for note in generator["notes"] if note not in result["reason"]]
-    cpu = f", {format_percent(generator['cpu_share'])} of a processor core" if "cpu_share" in generator else ""
+    names = [check["name"] for check in generator["checks"] if check["severity"] != "remark"]
+    parts = ["healthy" if generator["healthy"] else f"not healthy ({', '.join(names)})"]
+    if "cpu_share" in generator:
+        parts.append(f"{format_percent(generator['cpu_share'])} of a processor core")
+    if "timer_lag_p99_ms" in generator:
+        parts.append(f"timer lag p99 {format_duration(generator['timer_lag_p99_ms'] * _MS)}")
     if verbosity > 0 and "pinned_cpu" in generator:
-        cpu += f", pinned to CPU {generator['pinned_cpu']}"
-    return f"generator: {'; '.join(states) or 'not healthy, see above'}{cpu}"
+        parts.append(f"pinned to CPU {generator['pinned_cpu']}")
+    return f"generator: {printable(', '.join(parts))}"
+
+
+def _check_lines(result: Result, width: int) -> list[str]:
+    """A paragraph for each health check that fired; what made the load invalid was said already."""
+    lines = []
+    for note in result["generator"]["notes"]:
+        if note not in result["reason"]:
+            lines += wrap(
+                printable(note),
+                max(width, _NARROWEST_TEXT),
+                initial_indent="  ",
+                subsequent_indent="    ",
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+    return lines

@@ -14,6 +14,7 @@ from typing import Any
 import requests
 from requests import Response
 
+from pytest_ipload.addresses.listening import Targets
 from pytest_ipload.errors import IploadError, SettingError
 from pytest_ipload.transport.guard import AllowedHosts
 
@@ -112,6 +113,8 @@ class Binding:
         """The first of them."""
         self.freebind: frozenset[str] = frozenset()
         """Those of them that are bound with the free-bind option."""
+        self.targets: Targets | None = None
+        """Where the targets are noted, if anybody wants to know them."""
         self._groups: dict[str, Mapping[int, str]] = {}
         self._lock = threading.Lock()
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()

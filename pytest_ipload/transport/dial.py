@@ -60,11 +60,15 @@ class Dialer:
             self.source = self.sources.get(info[0], self.source)
             attempt = Attempt(self, self.sources.get(info[0]), info)
             try:
-                return attempt.connect()
+                sock = attempt.connect()
             except OSError as error:
                 failures.append(attempt.explain(error))
                 if attempt.step == "bind":
                     break  # another destination would not help
+            else:
+                if self.binding.targets is not None:
+                    self.binding.targets.add(*info[4][:2])
+                return sock
         if not failures:
             raise NewConnectionError(
                 self.owner, "Failed to establish a new connection: getaddrinfo returns an empty list"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_ipload.load.health import REMARK, HealthCheck
 from pytest_ipload.stats.summary import Summary, plain
 from pytest_ipload.verdict.evaluate import ThresholdResult
 from pytest_ipload.verdict.judged import FAIL
@@ -34,19 +35,47 @@ class FailureSummary:
 
 
 @dataclass(frozen=True)
+class FiredCheck:
+    """A health check of the generator that fired."""
+
+    name: str
+    severity: str
+    """``invalid``, ``saturated``, ``unhealthy`` or ``remark``."""
+    text: str
+    """What was seen, what it does to the numbers, and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class GeneratorHealth:
     """How the generator itself fared. ``cpu_share`` is in processor cores: 1.0 is one core, full."""
 
-    healthy: bool
-    cpu_share: float | None
-    late_starts: int
-    interrupted_iterations: int
-    faults: Mapping[str, int]
+    healthy: bool = True
+    """Whether no check fired but remarks."""
+    cpu_share: float | None = None
+    timer_lag_p99_ms: float | None = None
+    """How late the executor's timer came back."""
+    late_starts: int = 0
+    interrupted_iterations: int = 0
+    faults: Mapping[str, int] = field(default_factory=dict)
     """Faults of the generator's own side by name, such as ``ports-exhausted``; not counted as requests."""
-    notes: Sequence[str]
-    """What was wrong, and what else there is to know."""
+    notes: Sequence[str] = ()
+    """The name and the text of each check that fired."""
+    checks: Sequence[FiredCheck] = ()
+    suppressed: Sequence[str] = ()
+    """The names of checks that fired and that nobody wanted to see."""
     pinned_cpu: int | None = None
     """The number of the CPU that the load was kept on; None where it was not."""
+
+    @classmethod
+    def of(cls, checks: Sequence[HealthCheck], suppressed: Sequence[str] = (), **measured: Any) -> GeneratorHealth:
+        """From the checks that fired; ``measured`` are the numbers."""
+        return cls(
+            healthy=all(check.severity == REMARK for check in checks),
+            notes=[check.note for check in checks],
+            checks=[FiredCheck(check.name, check.severity, check.paragraph) for check in checks],
+            suppressed=suppressed,
+            **measured,
+        )
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,14 @@ from support.samples import request
 from pytest_ipload.report.json_file import environment, write_json
 from pytest_ipload.stats.summary import LatencyStats, RequestStats, SourceStats, StepStats, TimelinePoint
 from pytest_ipload.verdict.evaluate import ThresholdResult
-from pytest_ipload.verdict.result import FailureSummary, FirstFailure, GeneratorHealth, LoadResult, UnusedAddresses
+from pytest_ipload.verdict.result import (
+    FailureSummary,
+    FiredCheck,
+    FirstFailure,
+    GeneratorHealth,
+    LoadResult,
+    UnusedAddresses,
+)
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "json-report.md"
 
@@ -83,7 +90,7 @@ def test_a_package_that_is_not_installed_is_absent(monkeypatch: pytest.MonkeyPat
     "part",
     [
         *(LoadResult, LatencyStats, RequestStats, SourceStats, StepStats, TimelinePoint, ThresholdResult),
-        *(FailureSummary, FirstFailure, GeneratorHealth, UnusedAddresses),
+        *(FailureSummary, FirstFailure, GeneratorHealth, FiredCheck, UnusedAddresses),
     ],
 )
 def test_every_field_stands_in_the_documentation(part: Any) -> None:

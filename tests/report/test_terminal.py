@@ -2,19 +2,19 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.results import HEALTHY, failure, judged, load_result
+from support.results import failure, judged, load_result
 from support.samples import MS, iteration, request, step
 
+from pytest_ipload.load.health import fired
 from pytest_ipload.report.terminal import block, print_results
 from pytest_ipload.stats.sample import FAILED, SETUP
 from pytest_ipload.verdict.judged import WARN
-from pytest_ipload.verdict.result import LoadResult, UnusedAddresses
+from pytest_ipload.verdict.result import GeneratorHealth, LoadResult, UnusedAddresses
 
 SAMPLES = [
     *(request("GET /cart", latency, source_address="127.0.0.2") for latency in [10] * 900 + [20] * 90 + [30] * 10),
@@ -58,7 +58,7 @@ def test_a_block_at_eighty_columns() -> None:
         "ok    error_rate 5 %, limit < 10 % (1 of 20 iterations failed)",
         "failed: 1 x HTTP 503 at test_a.py:3: no",
         "sources: 2 addresses (127.0.0.2, 127.0.0.3), 41 to 1 000 requests each, 40 connections",
-        "generator: healthy, 50 % of a processor core",
+        "generator: healthy, 50 % of a processor core, timer lag p99 250 us",
     ]
 
 
@@ -69,7 +69,7 @@ def test_one_name_needs_no_total() -> None:
 def test_a_load_without_requests_has_no_table() -> None:
     assert lines(load_result([iteration()])) == [
         "1 user, 10.0 s, 1 iteration",
-        "generator: healthy, 50 % of a processor core",
+        "generator: healthy, 50 % of a processor core, timer lag p99 250 us",
     ]
 
 
@@ -128,14 +128,37 @@ def test_with_v_each_source_has_a_row() -> None:
 
 
 class TestGenerator:
-    def test_notes_are_shown(self) -> None:
-        result = load_result([], generator=replace(HEALTHY, healthy=False, notes=("user 3 did not stop", "late")))
-        assert lines(result)[-1] == "generator: user 3 did not stop; late, 50 % of a processor core"
+    CHECKS = (fired("late-starts", "3 of 50 users were late"), fired("not-pinned", "CPU 1 was not to be had"))
+
+    def test_each_check_that_fired_has_its_paragraph_in_the_width_of_the_terminal(self) -> None:
+        result = load_result([], generator=GeneratorHealth.of(self.CHECKS, cpu_share=0.5))
+        assert lines(result)[1:] == [
+            "generator: not healthy (late-starts), 50 % of a processor core",
+            "  late-starts: 3 of 50 users were late. Until then the target got less load than",
+            "    was planned. Use a longer ramp-up, or do less in the set-up of users and in",
+            "    the body",
+            "  not-pinned: CPU 1 was not to be had. Handing over from one processor to",
+            "    another takes time: latencies may be higher and rates lower. Let the process",
+            "    choose its processors, or set pin to 'off'",
+        ]
+        assert lines(result, width=1000)[2:] == [f"  {check.note}" for check in self.CHECKS]
+        assert max(map(len, lines(result, width=1))) < 70
+
+    def test_remarks_leave_it_healthy(self) -> None:
+        result = load_result([], generator=GeneratorHealth.of(self.CHECKS[1:]))
+        assert lines(result)[1:3] == [
+            "generator: healthy",
+            "  not-pinned: CPU 1 was not to be had. Handing over from one processor to",
+        ]
 
     def test_what_made_the_load_invalid_is_said_once(self) -> None:
-        unhealthy = replace(HEALTHY, healthy=False, notes=("ports ran out",), cpu_share=None)
-        result = load_result([], verdict="invalid", reason="ports ran out", generator=unhealthy)
-        assert lines(result)[1:] == ["invalid: ports ran out", "generator: not healthy, see above"]
+        check = fired("few-ports", "ports ran out")
+        result = load_result([], verdict="invalid", reason=f"{check.note}; x", generator=GeneratorHealth.of([check]))
+        assert lines(result)[1:] == [f"invalid: {check.note}; x", "generator: not healthy (few-ports)"]
+
+    def test_what_is_suppressed_is_not_shown(self) -> None:
+        result = load_result([], generator=GeneratorHealth.of([], ["few-ports"]))
+        assert lines(result)[1:] == ["generator: healthy"]
 
 
 class TestFailures:
@@ -180,11 +203,11 @@ class TestNames:
             reason=evil,
             thresholds=[judged(f"p95{{{evil}}} < 1s", samples)],
             failures=[failure(evil, evil, evil)],
-            generator=replace(HEALTHY, healthy=False, notes=[f"note {evil}"]),
+            generator=GeneratorHealth.of([fired(evil, "x"), fired("few-ports", evil)]),
         )
         shown = lines(result, verbosity=1)
         assert all(line.isprintable() for line in shown)
-        assert sum(r"a\x1b[31m\nb\rc" in line for line in shown) == 6
+        assert sum(r"a\x1b[31m\nb\rc" in line for line in shown) == 8
 
     @given(st.lists(st.text(min_size=1, max_size=60), min_size=1, max_size=25), st.integers(75, 200))
     def test_whatever_the_names_the_table_is_aligned_and_fits(self, names: list[str], width: int) -> None:

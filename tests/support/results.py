@@ -15,7 +15,7 @@ from pytest_ipload.verdict.judged import FAIL, JudgedThreshold
 from pytest_ipload.verdict.measure import Scope
 from pytest_ipload.verdict.result import FailureSummary, FirstFailure, GeneratorHealth, LoadResult, UnusedAddresses
 
-HEALTHY = GeneratorHealth(healthy=True, cpu_share=0.5, late_starts=0, interrupted_iterations=0, faults={}, notes=())
+HEALTHY = GeneratorHealth(cpu_share=0.5, timer_lag_p99_ms=0.25)
 
 
 def judged(expression: str, samples: Sequence[Sample], severity: str = FAIL) -> ThresholdResult:

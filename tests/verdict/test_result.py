@@ -9,6 +9,7 @@ from support import results
 from support.results import failure, load_result
 from support.samples import MS, iteration, request, step
 
+from pytest_ipload.load.health import HEALTH_CHECKS, fired
 from pytest_ipload.stats.sample import FAILED, SETUP, Sample
 from pytest_ipload.verdict.evaluate import ThresholdResult
 from pytest_ipload.verdict.judged import FAIL, WARN
@@ -95,8 +96,8 @@ class TestPlainValues:
         assert set(plain["failures"][0]) == {"type", "message", "location", "count", "first"}
         assert set(plain["timeline"][0]) == {"t_s", "users", "requests", "failed_requests", "p50_ms", "p95_ms"}
         assert set(plain["generator"]) == {
-            *("healthy", "cpu_share", "late_starts", "notes"),
-            *("interrupted_iterations", "faults"),
+            *("healthy", "cpu_share", "timer_lag_p99_ms", "late_starts", "notes"),
+            *("interrupted_iterations", "faults", "checks", "suppressed"),
         }
         assert plain["profile"]["duration_s"] == 1.0
         assert plain["profile"]["origins"] == {"duration": "marker"}
@@ -116,9 +117,27 @@ class TestPlainValues:
         assert "source_address" not in plain["failures"][0]["first"]
         assert "null" not in json.dumps(plain)
 
-    def test_a_generator_that_was_not_watched_has_no_share_of_the_processor(self) -> None:
-        unwatched = replace(full_result(SAMPLES), generator=GeneratorHealth(True, None, 0, 0, {}, ()))
-        assert "cpu_share" not in unwatched.as_dict()["generator"]
+    def test_a_generator_that_was_not_watched_has_no_share_of_the_processor_and_no_lag(self) -> None:
+        unwatched = replace(full_result(SAMPLES), generator=GeneratorHealth())
+        assert not {"cpu_share", "timer_lag_p99_ms"} & set(unwatched.as_dict()["generator"])
+
+    def test_the_checks_of_a_generator_are_told_as_a_whole_and_in_parts(self) -> None:
+        checks = [fired("late-starts", "3 users"), fired("not-pinned", "forbidden")]
+        result = replace(full_result(SAMPLES), generator=GeneratorHealth.of(checks, ["few-ports"], late_starts=3))
+        generator = result.as_dict()["generator"]
+        assert (generator["healthy"], generator["late_starts"], generator["suppressed"]) == (False, 3, ["few-ports"])
+        assert generator["notes"] == [check.note for check in checks]
+        assert generator["checks"] == [
+            {"name": check.name, "severity": check.severity, "text": check.paragraph} for check in checks
+        ]
+
+    @pytest.mark.parametrize(
+        ("names", "healthy"),
+        [((), True), (("not-pinned", "shared-cpu"), True), (("not-pinned", "late-starts"), False)]
+        + [((name,), kind.severity == "remark") for name, kind in HEALTH_CHECKS.items()],
+    )
+    def test_a_generator_is_healthy_if_no_check_fired_but_remarks(self, names: tuple[str, ...], healthy: bool) -> None:
+        assert GeneratorHealth.of([fired(name, "x") for name in names]).healthy is healthy
 
     @pytest.mark.parametrize("samples", [SAMPLES, []])
     def test_they_are_json_without_loss(self, samples: list[Sample]) -> None:

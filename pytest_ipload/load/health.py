@@ -1,0 +1,299 @@
+"""What a load tells of its own generator: checks with a name, each with its meaning for the numbers. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from pytest_ipload.load.vitals import BUSY_SHARE
+from pytest_ipload.units import format_count, format_duration, format_percent
+
+if TYPE_CHECKING:
+    from pytest_ipload.load.record import LoadRecord
+    from pytest_ipload.load.vitals import Vitals
+    from pytest_ipload.stats.measurements import Measurements
+
+INVALID, SATURATED, UNHEALTHY, REMARK = SEVERITIES = ("invalid", "saturated", "unhealthy", "remark")
+"""The measurement deserves no verdict; none if a latency threshold failed; shown only; worth knowing only."""
+
+MOST_DROPPED = 0.01
+"""The share of the planned iterations that may be dropped."""
+MOST_BUSY = 0.1
+"""The share of busy seconds from which on the generator was saturated."""
+LATEST_TIMER_NS = 50_000_000
+"""The timer's lag from which on it was."""
+LATE_READINGS = ((0.99, 100), (0.9, 20))
+"""The quantiles of the lag that are looked at, and the readings that it takes: of five seconds, and of one."""
+_MOST_LISTED = 3
+
+
+class Kind(NamedTuple):
+    """What all checks of one name have in common."""
+
+    severity: str
+    meaning: str
+    effect: str
+    """What it does to the numbers."""
+    advice: str
+
+
+_NEVER_SENT = "Such requests were never sent and are counted nowhere: the target got less load than was planned"
+
+HEALTH_CHECKS: Mapping[str, Kind] = {
+    "rate-not-reached": Kind(
+        INVALID,
+        "more than 1 % of the planned iterations never started",
+        "The target got less load than was planned, and the least of it when it was slow",
+        "Allow more max_users, lower the rate, or judge it yourself with a threshold on dropped_iterations",
+    ),
+    "users-not-reached": Kind(
+        INVALID,
+        "not all users could be started",
+        "The target got less load than was planned",
+        "Use fewer users",
+    ),
+    "ports-exhausted": Kind(
+        INVALID,
+        "no local port was left for a connection",
+        _NEVER_SENT,
+        "Add source addresses, or keep connections alive",
+    ),
+    "files-exhausted": Kind(
+        INVALID,
+        "this process could not open another file or socket",
+        _NEVER_SENT,
+        "Raise the limit with 'ulimit -n', or use fewer users",
+    ),
+    "source-not-local": Kind(
+        INVALID,
+        "a source address is not one of this host",
+        _NEVER_SENT,
+        "Remove it from the pool",
+    ),
+    "source-family-mismatch": Kind(
+        INVALID,
+        "a target has no address of the source address's family",
+        _NEVER_SENT,
+        "Add a source address of its family to the pool",
+    ),
+    "source-not-usable": Kind(
+        INVALID,
+        "a source address cannot be used to reach the target",
+        _NEVER_SENT,
+        "Remove it from the pool",
+    ),
+    "source-address": Kind(
+        INVALID,
+        "a source address cannot be bound",
+        _NEVER_SENT,
+        "Remove it from the pool",
+    ),
+    "generator-saturated": Kind(
+        SATURATED,
+        "the generator was too busy, or was kept waiting too long, to measure in time",
+        "Latencies hold time that the generator needed for itself: they may be too high, but not too low",
+        "Use fewer users or more think time, or do less in the body",
+    ),
+    "late-starts": Kind(
+        UNHEALTHY,
+        "users started more than 50 ms late",
+        "Until then the target got less load than was planned",
+        "Use a longer ramp-up, or do less in the set-up of users and in the body",
+    ),
+    "unstoppable-users": Kind(
+        UNHEALTHY,
+        "users that did not stop when the load was over",
+        "What they were doing is not counted, and they may disturb the tests that follow",
+        "Give what they wait for a timeout",
+    ),
+    "too-many-names": Kind(
+        UNHEALTHY,
+        "more request names than are kept apart",
+        "Thresholds and rows of single names miss these samples",
+        "Give requests whose path holds an id a name of their own, as in name='GET /items/ID'",
+    ),
+    "bare-calls": Kind(
+        UNHEALTHY,
+        "the body sends requests past its session",
+        "Such calls leave from any address, are not timed and are not held to the allowed hosts",
+        "Use ipload_session",
+    ),
+    "shared-fixture": Kind(
+        UNHEALTHY,
+        "all users share a value that is not made for threads",
+        "Users may wait for each other, which is in the latencies, or spoil each other's data",
+        "Make the fixture depend on ipload_user: then each user has one of its own",
+    ),
+    "few-ports": Kind(
+        UNHEALTHY,
+        "this host has fewer local ports than the load may need",
+        "Connections fail when they run out",
+        "Use more source addresses or fewer users",
+    ),
+    "too-few-samples": Kind(
+        REMARK,
+        "a percentile with fewer samples than it wants",
+        "A percentile p wants 10/(1-p) samples, 200 for p95 and 1 000 for p99; with fewer it changes from run to run",
+        "Let the load run longer, or judge a lower percentile",
+    ),
+    "target-in-process": Kind(
+        REMARK,
+        "the target is served by the process that loads it",
+        "It shares the interpreter with the load: the time of both is in the latencies",
+        "Run the server as a process of its own",
+    ),
+    "not-pinned": Kind(
+        REMARK,
+        "the load was not kept on one processor",
+        "Handing over from one processor to another takes time: latencies may be higher and rates lower",
+        "Let the process choose its processors, or set pin to 'off'",
+    ),
+    "shared-cpu": Kind(
+        REMARK,
+        "the loads of several workers run on one processor",
+        "Loads that run at the same time slow each other down",
+        "With pin 'auto', and no more workers than processors, each worker has its own",
+    ),
+}
+"""All checks by name."""
+
+
+@dataclass(frozen=True)
+class HealthCheck:
+    """A check that fired."""
+
+    name: str
+    what: str
+    """What was seen, with numbers."""
+    effect: str
+    """What it does to the numbers of the load."""
+    advice: str
+    severity: str
+
+    @property
+    def paragraph(self) -> str:
+        """All three."""
+        return f"{self.what}. {self.effect}. {self.advice}"
+
+    @property
+    def note(self) -> str:
+        """The paragraph, with the check's name before it."""
+        return f"{self.name}: {self.paragraph}"
+
+
+def fired(name: str, what: str, advice: str = "") -> HealthCheck:
+    """The check with what was seen; ``advice`` takes the place of the usual one.
+
+    A name that is not in the table is that of a fault that an exception of somebody else names.
+    """
+    kind = HEALTH_CHECKS.get(name, HEALTH_CHECKS["source-address"])
+    return HealthCheck(name, what, kind.effect, advice or kind.advice, kind.severity)
+
+
+def fired_by_message(name: str, message: str) -> HealthCheck:
+    """The same from a message of the form ``what; advice``."""
+    what, _, advice = message.rpartition("; ")
+    return fired(name, what, advice[:1].upper() + advice[1:]) if what else fired(name, message)
+
+
+@dataclass(frozen=True)
+class Signs:
+    """What the checks look at, when the load is over."""
+
+    record: LoadRecord
+    vitals: Vitals
+    measured: Measurements
+    foreseen: Sequence[HealthCheck] = ()
+    """What was found before the load."""
+    uncertain: Sequence[tuple[str, int]] = ()
+    """Percentile thresholds with too few samples, and how many there were."""
+    is_cut_short: bool = False
+    """Whether the load was broken off, or ended by a threshold."""
+    judges_dropped: bool = False
+    """Whether a threshold judges the dropped iterations."""
+    own_ports: Sequence[int] = ()
+    """Ports of targets that this process serves itself."""
+    workers_on_cpu: int = 1
+    """How many workers load from the CPU that this load was kept on."""
+
+
+def examine(signs: Signs) -> list[HealthCheck]:
+    """The checks that fired, the gravest first."""
+    found = [*signs.foreseen, *_shortfalls(signs), *_faults(signs.measured), *_saturation(signs.vitals)]
+    found += [*_users(signs.record), *_names(signs.measured), *_remarks(signs)]
+    return sorted(found, key=lambda check: SEVERITIES.index(check.severity))
+
+
+def _shortfalls(signs: Signs) -> Iterator[HealthCheck]:
+    record = signs.record
+    planned, dropped = record.planned_iterations, record.dropped_iterations
+    if planned and dropped is not None and not (signs.is_cut_short or signs.judges_dropped):
+        share = dropped / planned
+        if share > MOST_DROPPED:
+            numbers = f"{format_count(dropped)} of {format_count(planned)} planned iterations never started"
+            yield fired("rate-not-reached", f"{numbers} ({format_percent(share)})")
+    if record.shortage is not None:
+        yield fired_by_message("users-not-reached", record.shortage)
+
+
+def _faults(measured: Measurements) -> Iterator[HealthCheck]:
+    for fault, count in measured.faults.items():
+        times = f"{format_count(count)} {'time' if count == 1 else 'times'}"
+        yield fired_by_message(fault, f"{times}: {measured.fault_messages[fault]}")
+
+
+def _saturation(vitals: Vitals) -> Iterator[HealthCheck]:
+    seen = []
+    if vitals.busy_seconds and vitals.busy_seconds >= vitals.seconds * MOST_BUSY:
+        seconds = f"{format_count(vitals.busy_seconds)} of {format_count(vitals.seconds)} seconds"
+        seen.append(f"this process used at least {format_percent(BUSY_SHARE)} of its processor time in {seconds}")
+    readings = vitals.lags.count
+    for quantile, fewest in LATE_READINGS:
+        lag_ns = vitals.lags.quantile(quantile)
+        if lag_ns is not None and lag_ns >= LATEST_TIMER_NS and readings >= fewest:
+            seen.append(f"its timer came back {_duration(lag_ns)} late (p{quantile * 100:g} of {readings} readings)")
+            break
+    if seen:
+        waited_ns, advice = vitals.queue_wait_ns, ""
+        if waited_ns is not None:
+            seen.append(f"the thread that watches over the load waited {_duration(waited_ns)} for a processor")
+            # Idle for more than half of the time, and late mostly because it had to wait: others were running.
+            if vitals.cpu_ns * 2 < vitals.watched_ns and waited_ns * 2 > vitals.lags.total_ns:
+                seen.append("which other processes used")
+                advice = "Stop what else runs on this processor, or give the load another one (--ipload-pin)"
+        yield fired("generator-saturated", ", ".join(seen), advice)
+
+
+def _users(record: LoadRecord) -> Iterator[HealthCheck]:
+    if record.late_starts:
+        users = f"{format_count(record.late_starts)} of {format_count(record.users_started)} users"
+        yield fired("late-starts", f"{users} started more than 50 ms after their time")
+    if record.abandoned:
+        more = len(record.abandoned) - _MOST_LISTED
+        listed = [*record.abandoned[:_MOST_LISTED], *([f"and {format_count(more)} more"] if more > 0 else [])]
+        yield fired("unstoppable-users", "; ".join(listed))
+
+
+def _names(measured: Measurements) -> Iterator[HealthCheck]:
+    if measured.names_dropped:
+        samples = f"{format_count(measured.names_dropped)} samples"
+        yield fired("too-many-names", f"{samples} are counted as '(other names)'")
+
+
+def _remarks(signs: Signs) -> Iterator[HealthCheck]:
+    if signs.uncertain:
+        listed = ", ".join(f"'{expression}' on {format_count(count)}" for expression, count in signs.uncertain)
+        yield fired("too-few-samples", f"judged on few samples: {listed}")
+    if signs.own_ports:
+        ports = f"port{'s' if len(signs.own_ports) > 1 else ''} {', '.join(map(str, signs.own_ports))}"
+        yield fired("target-in-process", f"this very process listens on {ports}, as Django's live_server does")
+    if signs.record.pin_problem is not None:
+        yield fired("not-pinned", signs.record.pin_problem)
+    if signs.workers_on_cpu > 1 and signs.record.pinned_cpu is not None:
+        workers = f"the loads of {signs.workers_on_cpu} workers"
+        yield fired("shared-cpu", f"{workers} run on CPU {signs.record.pinned_cpu}")
+
+
+def _duration(ns: int) -> str:
+    return format_duration(ns / 1e9)
