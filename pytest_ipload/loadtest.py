@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from pytest_ipload.bare_calls import bare_calls
+from pytest_ipload.distributed.conclude import conclude
+from pytest_ipload.distributed.part import Part, Traceback
 from pytest_ipload.errors import GeneratorLimitError, IploadError, SettingError
 from pytest_ipload.fixtures import mark_as_load_test
 from pytest_ipload.load.executor import UserSetUpError
-from pytest_ipload.load.failures import FailureGroup
 from pytest_ipload.load.health import HealthCheck, fired
 from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.load.seat import IterationInterrupted
@@ -23,14 +24,13 @@ from pytest_ipload.markers import MARKER, is_load_test, marker_problem
 from pytest_ipload.options import marker_settings
 from pytest_ipload.per_user import PerUser, UserFixtures, refuse_unusable
 from pytest_ipload.places import is_user_code, user_traceback
-from pytest_ipload.report.text import counted, printable
+from pytest_ipload.report.failure import failure_message
 from pytest_ipload.runner import Load, base_url_fixture, profile_of
 from pytest_ipload.shared_values import unsafe_values
 from pytest_ipload.state import SessionState, keep_result
 from pytest_ipload.thresholds import check_measurable, load_thresholds
-from pytest_ipload.units import format_count
 from pytest_ipload.verdict.outcomes import MeasurementInvalid, ThresholdFailed
-from pytest_ipload.verdict.result import FAILED, INVALID, LoadResult, failures_of
+from pytest_ipload.verdict.result import FAILED, INVALID, LoadResult
 
 
 def kind_problem(item: pytest.Item) -> str | None:
@@ -72,6 +72,7 @@ class LoadTest:
         self._load: Load | None = None
         self._base_url: str | None = None
         self._result: LoadResult | None = None
+        self._traceback: Traceback | None = None
         self._session_ends = False
         """Whether the session is being broken off: there is no teardown phase to raise anything in."""
         self.failed_in_set_up = False
@@ -144,13 +145,16 @@ class LoadTest:
             raise
         except BaseException as error:
             self._session_ends = isinstance(error, (KeyboardInterrupt, pytest.exit.Exception))
-            keep_result(self._item, load.result(f"the load was broken off by {type(error).__name__}"))
+            self._keep_result(load.part(f"the load was broken off by {type(error).__name__}"))
             raise
         else:
-            self._result = load.result()
-            keep_result(self._item, self._result)
+            self._keep_result(load.part(traceback=self._first_traceback(load)))
             return
         raise own_exception  # here, where its own causes are not replaced by ours
+
+    def _keep_result(self, part: Part) -> None:
+        self._result, self._traceback = conclude(part), part.traceback
+        keep_result(self._item, self._result)
 
     def judge(self) -> None:
         """Raise the verdict, unless it is *passed*."""
@@ -165,7 +169,7 @@ class LoadTest:
         if result.verdict not in (FAILED, INVALID):
             return
         kind = MeasurementInvalid if result.verdict == INVALID else ThresholdFailed
-        raise kind(self._message(result, groups))
+        raise kind(failure_message(result, self._traceback))
 
     def _started_load(self) -> Load:
         if self._load is None:
@@ -216,34 +220,14 @@ class LoadTest:
             error = TimeoutError(f"user {user.index} was still in its {phase} after the graceful stop")
         return error.with_traceback(traceback)
 
-    def _message(self, result: LoadResult, groups: list[FailureGroup]) -> str:
-        """The measured value first: pytest's short summary shows the beginning."""
-        lines = [result.reason] if result.verdict == INVALID else []
-        failed = failures_of(result.thresholds)
-        lines += [message for message in failed if result.verdict != INVALID or message not in result.reason]
-        if groups:
-            lines += ["", f"{counted(result.failed_iterations, 'iteration')} failed:"]
-            lines += [_group_line(group) for group in groups]
-        traced = next((group for group in groups if group.exception is not None), None)
-        if traced is not None:
-            lines += ["", f"the first {traced.type}:", self._traceback(traced)]
-        return "\n".join(lines)
-
-    def _traceback(self, group: FailureGroup) -> str:
-        """pytest's own report of the exception, with rewritten assertions."""
-        error = group.exception
-        assert error is not None
-        error = error.with_traceback(user_traceback(error.__traceback__))
-        return str(self._item.repr_failure(pytest.ExceptionInfo.from_exception(error)))
-
-
-def _group_line(group: FailureGroup) -> str:
-    source = f" from {group.source_address}" if group.source_address else ""
-    place = f" at {group.location}" if group.location else ""
-    return printable(
-        f"  {format_count(group.count)} x {group.type}{place}: {group.message} "
-        f"(first: user {group.user}, iteration {group.iteration}{source})"
-    )
+    def _first_traceback(self, load: Load) -> Traceback | None:
+        """pytest's own report of the first exception of the most frequent kind, with rewritten assertions."""
+        for group in load.failure_groups():
+            if (error := group.exception) is not None:
+                error = error.with_traceback(user_traceback(error.__traceback__))
+                shown = self._item.repr_failure(pytest.ExceptionInfo.from_exception(error))
+                return Traceback(group.type, str(shown))
+        return None
 
 
 def _passed_user_code(error: BaseException) -> bool:

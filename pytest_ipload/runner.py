@@ -12,6 +12,8 @@ import pytest
 
 from pytest_ipload.addresses.leasing import LeaseBook, LeasePolicy
 from pytest_ipload.addresses.listening import Targets, ports_served_here
+from pytest_ipload.distributed.conclude import conclude
+from pytest_ipload.distributed.part import AbortNote, Part, Traceback
 from pytest_ipload.errors import SettingError
 from pytest_ipload.load.bodies import Body, life_of
 from pytest_ipload.load.executor import Executor, UserSetUpError
@@ -30,20 +32,14 @@ from pytest_ipload.options import OFF, parse_key, resolve
 from pytest_ipload.state import SessionState, keep_result, state_of
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Recorder
-from pytest_ipload.stats.summary import Frame, summarise
 from pytest_ipload.thresholds import check_measurable, planned_seconds, session_thresholds
 from pytest_ipload.verdict.abort import AbortWatch
-from pytest_ipload.verdict.evaluate import ThresholdResult, evaluate
-from pytest_ipload.verdict.health_rule import invalid_reasons
-from pytest_ipload.verdict.judged import FAIL, JudgedThreshold, window_lengths, with_implied
+from pytest_ipload.verdict.judged import JudgedThreshold, window_lengths, with_implied
 from pytest_ipload.verdict.measure import Scope
 from pytest_ipload.verdict.result import (
     FailureSummary,
     FirstFailure,
-    GeneratorHealth,
     LoadResult,
-    UnusedAddresses,
-    decide,
 )
 
 if TYPE_CHECKING:
@@ -117,47 +113,43 @@ class Load:
         """The failed iterations, with their exceptions."""
         return self.executor.failures.groups()
 
-    def result(self, broken_off: str | None = None) -> LoadResult:
-        """The verdict and the numbers. ``broken_off`` says why the load ended before its time."""
-        executor = self.executor
-        record, measured = executor.record, executor.measurements
-        frame = Frame(
-            origin_ns=record.origin_ns,
-            ended_ns=record.ended_ns,
-            warmup_s=self.profile.warmup,
+    def part(self, broken_off: str | None = None, traceback: Traceback | None = None) -> Part:
+        """What was measured. ``broken_off`` says why the load ended before its time."""
+        record, measured, vitals = self.executor.record, self.executor.measurements, self.executor.vitals
+        origin, used = record.origin_ns, self._leases.used
+        unused_count = self._pool.size - sum(address in self._pool for address in used)
+        unused = (address for address in self._pool if address not in used) if unused_count else iter(())
+        return Part(
+            nodeid=self.nodeid,
+            profile=self.profile,
+            thresholds=self._thresholds,
+            strict=self._state.settings.strict,
+            started_at=self._started_at.isoformat(timespec="milliseconds"),
+            measured=measured,
+            ended=max(0, record.ended_ns - origin),
             users=record.users_started,
-            users_by_source={address: stats.users for address, stats in self._leases.used.items()},
-            lifetimes=record.lifetimes,
+            lifetimes=[(began - origin, ended - origin) for began, ended in record.lifetimes],
+            users_by_source={address: stats.users for address, stats in used.items()},
+            pool_size=self._leases.addresses_total,
+            unused_count=unused_count,
+            unused_first=list(islice(unused, 100)),
             planned_iterations=record.planned_iterations,
             dropped_iterations=record.dropped_iterations,
-        )
-        scope = self._scope(frame.judged_s)
-        strict, watch = self._state.settings.strict, self._abort_watch
-        thresholds = [
-            watch.final(judged, evaluate(judged, measured, scope, strict=strict)) for judged in self._thresholds
-        ]
-        is_cut_short = broken_off is not None or record.aborted is not None
-        found = examine(self._signs(thresholds, is_cut_short=is_cut_short))
-        checks = [check for check in found if check.name not in self.profile.suppress_health_check]
-        invalid = [*([broken_off] if broken_off else []), *invalid_reasons(checks, thresholds)]
-        verdict, reason = decide(thresholds, invalid)
-        return LoadResult(
-            nodeid=self.nodeid,
-            verdict=verdict,
-            reason=reason,
-            profile=self.profile.as_dict(),
-            started_at=self._started_at.isoformat(timespec="milliseconds"),
-            aborted_s=None if watch.abort is None else watch.abort.after_s,
-            thresholds=thresholds,
+            late_starts=record.late_starts,
+            interrupted=record.interrupted,
+            checks=examine(self._signs()),
+            lags=vitals.lags,
+            cpu_ns=vitals.cpu_ns,
+            pinned_cpu=record.pinned_cpu,
             failures=[_failure(group) for group in self.failure_groups()],
-            unused_addresses=self._unused(),
-            generator=GeneratorHealth.of(
-                checks,
-                suppressed=[check.name for check in found if check not in checks],
-                **self._generator_numbers(frame.duration_s),
-            ),
-            **summarise(measured, frame),
+            traceback=traceback,
+            broken_off=broken_off,
+            abort=self._abort_note(),
         )
+
+    def _abort_note(self) -> AbortNote | None:
+        abort = self._abort_watch.abort
+        return None if abort is None else AbortNote(self._thresholds.index(abort.judged), abort.after_s, abort.result)
 
     # -- the crew of the executor -------------------------------------------------------------------------------
 
@@ -262,43 +254,15 @@ class Load:
 
         return in_turn_with_a_new_lease
 
-    def _unused(self) -> UnusedAddresses | None:
-        used = self._leases.used
-        count = self._pool.size - sum(address in self._pool for address in used)
-        if count == 0:
-            return None
-        return UnusedAddresses(count, list(islice((each for each in self._pool if each not in used), 100)))
-
-    def _signs(self, thresholds: Sequence[ThresholdResult], *, is_cut_short: bool) -> Signs:
-        """What the health checks look at."""
-        is_functional = self.profile.is_functional  # one iteration: nobody asks how certain a percentile is
+    def _signs(self) -> Signs:
+        """What the health checks of this process look at."""
         return Signs(
             record=self.executor.record,
             vitals=self.executor.vitals,
-            measured=self.executor.measurements,
             foreseen=self._foreseen,
-            uncertain=[(each.expression, each.samples) for each in thresholds if each.uncertain and not is_functional],
-            is_cut_short=is_cut_short,
-            judges_dropped=any(
-                judged.severity == FAIL and judged.threshold.statistic == "dropped_iterations"
-                for judged in self._thresholds
-            ),
             own_ports=ports_served_here(self._targets.all()),
             workers_on_cpu=self._state.workers_on_cpu,
         )
-
-    def _generator_numbers(self, duration_s: float) -> dict[str, Any]:
-        """The numbers of a ``GeneratorHealth``."""
-        record, vitals = self.executor.record, self.executor.vitals
-        lag_ns = vitals.lags.quantile(0.99)
-        return {
-            "cpu_share": round(vitals.cpu_ns / 1e9 / duration_s, 3) if duration_s > 0 else None,
-            "timer_lag_p99_ms": None if lag_ns is None else round(lag_ns / 1e6, 3),
-            "late_starts": record.late_starts,
-            "interrupted_iterations": record.interrupted,
-            "faults": dict(self.executor.measurements.faults),
-            "pinned_cpu": record.pinned_cpu,
-        }
 
 
 class LoadRunner:
@@ -339,7 +303,7 @@ class LoadRunner:
             own_exception = error.__cause__ or error
         finally:
             load.executor.close()
-            result = load.result(broken_off)
+            result = conclude(load.part(broken_off))
             keep_result(self._request.node, result)
         if own_exception is not None:
             raise own_exception  # here, where its own causes are not replaced by ours

@@ -20,7 +20,8 @@ LEVELS = (
     ("addresses", "stats"),
     ("transport", "load"),
     ("verdict",),
-    ("distributed", "options", "settings", "shape"),
+    ("distributed",),
+    ("options", "settings", "shape"),
     (
         "bare_calls",
         "fixtures",

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
+from itertools import islice
 
 from pytest_ipload.errors import GeneratorLimitError, RendezvousEnded
 from pytest_ipload.load.affinity import pinned, usable_cpus
@@ -29,6 +30,7 @@ from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.load.record import LATE_START_S, LoadRecord
 from pytest_ipload.load.schedule import UserSlot, arrival_times, arrivals_before
 from pytest_ipload.load.seat import IterationInterrupted, Life, Phase, Seat
+from pytest_ipload.load.share import WHOLE, Share
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.load.vitals import LOOK_NS, Vitals
 from pytest_ipload.stats.measurements import Measurements
@@ -70,11 +72,17 @@ class Executor:
         clock: Callable[[], int] = time.perf_counter_ns,
         cpu: int | None = None,
         window_lengths_ns: Sequence[int] = (),
+        share: Share = WHOLE,
     ) -> None:
-        """``cpu`` is where the load runs, from the users' set-up to the last one's tear-down; None is anywhere."""
+        """``slots`` are those of the users of this ``share`` of the load.
+
+        ``cpu`` is where the load runs, from the users' set-up to the last one's tear-down; None is anywhere.
+        """
         self._profile = profile
+        self._share = share
+        self._most_users = share.size_of(profile.most_users)
         self._pending = deque(sorted(slots, key=lambda slot: slot.start))
-        self._planned_users = profile.most_users if profile.is_open else len(slots)
+        self._planned_users = self._most_users if profile.is_open else len(slots)
         stops = [slot.stop for slot in slots]
         self._end = None if None in stops else max((stop for stop in stops if stop is not None), default=0.0)
         """When the last user's time is over; None where only iterations end the load."""
@@ -103,12 +111,13 @@ class Executor:
         self.vitals = Vitals()
         self._new_measurements = partial(Measurements, planned=profile.planned, window_lengths_ns=window_lengths_ns)
         self.measurements = self._new_measurements(origin_ns=0, judged_from_ns=0)
-        self._arrivals = (
-            ArrivalQueue(arrival_times(profile), profile.ends_at, self._wake_for_growth) if profile.is_open else None
-        )
-        self._run_of_users = UserRun(
-            profile, self.failures, Budget(profile.total_iterations), self._stop, clock, crew.ends_load, self._arrivals
-        )
+        self._arrivals: ArrivalQueue | None = None
+        if profile.is_open:
+            due = islice(arrival_times(profile), share.index, None, share.count)
+            self._arrivals = ArrivalQueue(due, profile.ends_at, self._wake_for_growth)
+        total = profile.total_iterations
+        budget = Budget(None if total is None else share.size_of(total))
+        self._run_of_users = UserRun(profile, self.failures, budget, self._stop, clock, crew.ends_load, self._arrivals)
 
     # -- the three calls ----------------------------------------------------------------------------------------
 
@@ -260,7 +269,7 @@ class Executor:
 
     def _may_grow(self) -> bool:
         """Whether the open model may have more users."""
-        return len(self._seats) < self._profile.most_users and not self._stop.is_set() and bool(self.record.origin_ns)
+        return len(self._seats) < self._most_users and not self._stop.is_set() and bool(self.record.origin_ns)
 
     def _grow(self) -> None:
         """Start the users that the open model could make use of."""
@@ -268,8 +277,9 @@ class Executor:
         if self._arrivals is None or not self._may_grow():
             return
         elapsed, there = self._elapsed(), len(self._seats)
-        wanted = self._arrivals.users_wanted(elapsed, self._profile.most_users - there, there - self._settled)
-        self._pending.extend(UserSlot(there + number, elapsed, elapsed, self._end) for number in range(wanted))
+        wanted = self._arrivals.users_wanted(elapsed, self._most_users - there, there - self._settled)
+        numbers = map(self._share.number, range(there, there + wanted))
+        self._pending.extend(UserSlot(number, elapsed, elapsed, self._end) for number in numbers)
         self._start_due(elapsed)
 
     def _wake_for_growth(self) -> None:
@@ -330,7 +340,8 @@ class Executor:
             return
         stopped_ns = self._clock() if self._stopped_ns is None else self._stopped_ns
         stopped = (stopped_ns - self.record.origin_ns) / _SECOND
-        due = arrivals_before(self._profile, stopped if self._end is None else min(stopped, self._end))
+        until = stopped if self._end is None else min(stopped, self._end)
+        due = self._share.size_of(arrivals_before(self._profile, until))
         self.record.planned_iterations = max(due, self._arrivals.started)
         self.record.dropped_iterations = self.record.planned_iterations - self._arrivals.started
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -199,42 +199,62 @@ def fired_by_message(name: str, message: str) -> HealthCheck:
 
 @dataclass(frozen=True)
 class Signs:
-    """What the checks look at, when the load is over."""
+    """What the checks look at in one process, when the load is over."""
 
     record: LoadRecord
     vitals: Vitals
-    measured: Measurements
     foreseen: Sequence[HealthCheck] = ()
     """What was found before the load."""
-    uncertain: Sequence[tuple[str, int]] = ()
-    """Percentile thresholds with too few samples, and how many there were."""
-    is_cut_short: bool = False
-    """Whether the load was broken off, or ended by a threshold."""
-    judges_dropped: bool = False
-    """Whether a threshold judges the dropped iterations."""
     own_ports: Sequence[int] = ()
     """Ports of targets that this process serves itself."""
     workers_on_cpu: int = 1
     """How many workers load from the CPU that this load was kept on."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What the checks look at in the whole load, all its parts together."""
+
+    measured: Measurements
+    planned_iterations: int | None
+    dropped_iterations: int | None
+    uncertain: Sequence[tuple[str, int]] = ()
+    """Percentile thresholds with too few samples, and how many there were."""
+    is_cut_short: bool = False
+    """Whether the load was broken off, or ended by a threshold."""
+    judges_dropped: bool = False
+    """Whether a threshold judges the dropped iterations."""
+
+
 def examine(signs: Signs) -> list[HealthCheck]:
-    """The checks that fired, the gravest first."""
-    found = [*signs.foreseen, *_shortfalls(signs), *_faults(signs.measured), *_saturation(signs.vitals)]
-    found += [*_users(signs.record), *_names(signs.measured), *_remarks(signs)]
-    return sorted(found, key=lambda check: SEVERITIES.index(check.severity))
+    """The checks that fired in one process."""
+    found = list(signs.foreseen)
+    if signs.record.shortage is not None:
+        found.append(fired_by_message("users-not-reached", signs.record.shortage))
+    return [*found, *_saturation(signs.vitals), *_users(signs.record), *_remarks(signs)]
 
 
-def _shortfalls(signs: Signs) -> Iterator[HealthCheck]:
-    record = signs.record
-    planned, dropped = record.planned_iterations, record.dropped_iterations
-    if planned and dropped is not None and not (signs.is_cut_short or signs.judges_dropped):
+def examine_whole(outcome: Outcome) -> list[HealthCheck]:
+    """The checks that only the whole load can tell."""
+    found = [*_shortfall(outcome), *_faults(outcome.measured), *_names(outcome.measured)]
+    if outcome.uncertain:
+        listed = ", ".join(f"'{expression}' on {format_count(count)}" for expression, count in outcome.uncertain)
+        found.append(fired("too-few-samples", f"judged on few samples: {listed}"))
+    return found
+
+
+def by_gravity(checks: Iterable[HealthCheck]) -> list[HealthCheck]:
+    """The checks, the gravest first."""
+    return sorted(checks, key=lambda check: SEVERITIES.index(check.severity))
+
+
+def _shortfall(outcome: Outcome) -> Iterator[HealthCheck]:
+    planned, dropped = outcome.planned_iterations, outcome.dropped_iterations
+    if planned and dropped is not None and not (outcome.is_cut_short or outcome.judges_dropped):
         share = dropped / planned
         if share > MOST_DROPPED:
             numbers = f"{format_count(dropped)} of {format_count(planned)} planned iterations never started"
             yield fired("rate-not-reached", f"{numbers} ({format_percent(share)})")
-    if record.shortage is not None:
-        yield fired_by_message("users-not-reached", record.shortage)
 
 
 def _faults(measured: Measurements) -> Iterator[HealthCheck]:
@@ -282,9 +302,6 @@ def _names(measured: Measurements) -> Iterator[HealthCheck]:
 
 
 def _remarks(signs: Signs) -> Iterator[HealthCheck]:
-    if signs.uncertain:
-        listed = ", ".join(f"'{expression}' on {format_count(count)}" for expression, count in signs.uncertain)
-        yield fired("too-few-samples", f"judged on few samples: {listed}")
     if signs.own_ports:
         ports = f"port{'s' if len(signs.own_ports) > 1 else ''} {', '.join(map(str, signs.own_ports))}"
         yield fired("target-in-process", f"this very process listens on {ports}, as Django's live_server does")

@@ -132,8 +132,3 @@ class AbortWatch:
             if judged.window is not None:
                 self._windows_seen[id(judged)] = int(settled(measured, scope).seconds / judged.window)
         return None
-
-    def final(self, judged: JudgedThreshold, result: ThresholdResult) -> ThresholdResult:
-        """A threshold's result at the end of the load, with the word for the one that broke it off."""
-        is_it = self.abort is not None and self.abort.judged is judged
-        return self.abort.final(result) if self.abort is not None and is_it else result

@@ -79,6 +79,24 @@ class GeneratorHealth:
 
 
 @dataclass(frozen=True)
+class ShardStats:
+    """One process's share of a load."""
+
+    index: int
+    name: str
+    """Of the process: ``gw0``, or that of a segment."""
+    host: str
+    users: int
+    iterations: int
+    requests: int
+    failed_requests: int
+    start_skew_ms: float | None
+    """How much later than agreed its load began."""
+    cpu_share: float | None
+    pinned_cpu: int | None
+
+
+@dataclass(frozen=True)
 class UnusedAddresses:
     """The addresses of the pool that no user leased."""
 
@@ -110,6 +128,8 @@ class LoadResult(Summary):
     unused_addresses: UnusedAddresses | None = None
     """None without a pool, or where all addresses were used."""
     generator: GeneratorHealth
+    shards: Sequence[ShardStats] | None = None
+    """The processes that ran the load together; None where it was one."""
 
     def as_dict(self) -> dict[str, Any]:
         """The result as plain values, without the fields that were not measured."""

@@ -1,0 +1,104 @@
+"""From what was measured to the result. Pure, and the same for one process and for many."""
+
+from __future__ import annotations
+
+from pytest_ipload.distributed.part import Part
+from pytest_ipload.load.health import HealthCheck, Outcome, by_gravity, examine_whole
+from pytest_ipload.stats.summary import Frame, summarise
+from pytest_ipload.verdict.abort import Abort
+from pytest_ipload.verdict.evaluate import ThresholdResult, evaluate
+from pytest_ipload.verdict.health_rule import invalid_reasons
+from pytest_ipload.verdict.judged import FAIL
+from pytest_ipload.verdict.measure import Scope
+from pytest_ipload.verdict.result import GeneratorHealth, LoadResult, UnusedAddresses, decide
+
+_SECOND = 1_000_000_000
+
+
+def conclude(part: Part) -> LoadResult:
+    """The verdict and the numbers of a load whose parts have been merged."""
+    frame = _frame(part)
+    scope = scope_of(part, frame.judged_s)
+    thresholds = [evaluate(judged, part.measured, scope, strict=part.strict) for judged in part.thresholds]
+    if part.abort is not None:
+        number = part.abort.number
+        abort = Abort(part.thresholds[number], part.abort.after_s, part.abort.result)
+        thresholds[number] = abort.final(thresholds[number])
+    found = by_gravity([*part.checks, *_of_the_whole(part, thresholds)])
+    suppressed = set(part.profile.suppress_health_check)
+    checks = [check for check in found if check.name not in suppressed]
+    invalid = [*([part.broken_off] if part.broken_off else []), *invalid_reasons(checks, thresholds)]
+    verdict, reason = decide(thresholds, invalid)
+    return LoadResult(
+        nodeid=part.nodeid,
+        verdict=verdict,
+        reason=reason,
+        profile=part.profile.as_dict(),
+        started_at=part.started_at,
+        aborted_s=None if part.abort is None else part.abort.after_s,
+        thresholds=thresholds,
+        failures=part.failures,
+        unused_addresses=UnusedAddresses(part.unused_count, part.unused_first) if part.unused_count else None,
+        generator=_health(part, checks, [check.name for check in found if check.name in suppressed], frame.duration_s),
+        shards=part.shards if len(part.shards) > 1 else None,
+        **summarise(part.measured, frame),
+    )
+
+
+def scope_of(part: Part, judged_s: float) -> Scope:
+    """What rates and shares are counted over, when so many seconds of the load are judged."""
+    ends_at = part.profile.ends_at
+    return Scope(
+        seconds=max(0.0, judged_s),
+        pool_size=part.pool_size,
+        addresses_used=len(part.users_by_source),
+        planned_seconds=None if ends_at is None else round(ends_at - part.profile.warmup, 9),
+        planned_iterations=part.planned_iterations,
+        dropped=part.dropped_iterations,
+    )
+
+
+def _frame(part: Part) -> Frame:
+    origin = part.measured.origin_ns
+    return Frame(
+        origin_ns=origin,
+        ended_ns=origin + part.ended,
+        warmup_s=part.profile.warmup,
+        users=part.users,
+        users_by_source=part.users_by_source,
+        lifetimes=[(origin + began, origin + ended) for began, ended in part.lifetimes],
+        planned_iterations=part.planned_iterations,
+        dropped_iterations=part.dropped_iterations,
+    )
+
+
+def _of_the_whole(part: Part, thresholds: list[ThresholdResult]) -> list[HealthCheck]:
+    """The health checks that only the whole load can tell."""
+    is_functional = part.profile.is_functional  # one iteration: nobody asks how certain a percentile is
+    return examine_whole(
+        Outcome(
+            measured=part.measured,
+            planned_iterations=part.planned_iterations,
+            dropped_iterations=part.dropped_iterations,
+            uncertain=[(each.expression, each.samples) for each in thresholds if each.uncertain and not is_functional],
+            is_cut_short=part.broken_off is not None or part.abort is not None,
+            judges_dropped=any(
+                judged.severity == FAIL and judged.threshold.statistic == "dropped_iterations"
+                for judged in part.thresholds
+            ),
+        )
+    )
+
+
+def _health(part: Part, checks: list[HealthCheck], suppressed: list[str], duration_s: float) -> GeneratorHealth:
+    lag_ns = part.lags.quantile(0.99)
+    return GeneratorHealth.of(
+        checks,
+        suppressed=suppressed,
+        cpu_share=round(part.cpu_ns / _SECOND / duration_s, 3) if duration_s > 0 else None,
+        timer_lag_p99_ms=None if lag_ns is None else round(lag_ns / 1e6, 3),
+        late_starts=part.late_starts,
+        interrupted_iterations=part.interrupted,
+        faults=dict(part.measured.faults),
+        pinned_cpu=part.pinned_cpu,
+    )

@@ -1,0 +1,161 @@
+"""What one process measured of a load, or several together: all that a conclusion needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from typing import Any
+
+from pytest_ipload.distributed.codec import decode, encode
+from pytest_ipload.load.health import HealthCheck
+from pytest_ipload.load.profile import LoadProfile
+from pytest_ipload.stats.histogram import Histogram
+from pytest_ipload.stats.measurements import Measurements
+from pytest_ipload.verdict.evaluate import ThresholdResult
+from pytest_ipload.verdict.judged import JudgedThreshold
+from pytest_ipload.verdict.result import FailureSummary, ShardStats
+
+_MOST_UNUSED = 100
+
+
+@dataclass(frozen=True)
+class Traceback:
+    """The first failure of a kind in full, as pytest shows it."""
+
+    type: str
+    text: str
+
+
+@dataclass(frozen=True)
+class AbortNote:
+    """The threshold that broke the load off."""
+
+    number: int
+    """Its place among the thresholds."""
+    after_s: float
+    result: ThresholdResult
+    """What it said then."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A part of a load, or the whole of it. Times without a unit in their name are nanoseconds since its start."""
+
+    nodeid: str
+    profile: LoadProfile
+    """That of the whole load."""
+    thresholds: list[JudgedThreshold]
+    strict: bool
+    started_at: str
+    """ISO 8601, UTC."""
+    measured: Measurements
+    ended: int
+    """When the last iteration ended."""
+    users: int
+    lifetimes: list[tuple[int, int]]
+    """When each user's iterations began and ended."""
+    users_by_source: dict[str, int]
+    pool_size: int
+    unused_count: int
+    unused_first: list[str]
+    planned_iterations: int | None
+    dropped_iterations: int | None
+    late_starts: int
+    interrupted: int
+    checks: list[HealthCheck]
+    """Those that can be told from a part."""
+    lags: Histogram
+    cpu_ns: int
+    pinned_cpu: int | None
+    failures: list[FailureSummary]
+    traceback: Traceback | None
+    broken_off: str | None
+    """Why the load ended before its time."""
+    abort: AbortNote | None
+    shards: list[ShardStats] = field(default_factory=list)
+    """The parts that this one was made of, where there were several."""
+
+    def to_plain(self) -> dict[str, Any]:
+        """All of it as plain values that JSON and execnet carry without loss."""
+        plain: dict[str, Any] = encode(self)
+        return plain
+
+    @classmethod
+    def from_plain(cls, plain: object, where: str = "part") -> Part:
+        """Read what ``to_plain`` wrote; ``ValueError`` if it is anything else."""
+        return decode(cls, plain, where)
+
+
+def merge(parts: Sequence[Part]) -> Part:
+    """The parts of one load as one; their order does not matter, but for what came first.
+
+    ``ValueError`` if they are not parts of the same load.
+    """
+    return reduce(_together, parts)
+
+
+def _together(one: Part, other: Part) -> Part:
+    for name in ("nodeid", "profile", "thresholds", "strict"):
+        if getattr(one, name) != getattr(other, name):
+            raise ValueError(f"the parts of {one.nodeid} differ in their {name}: they are not of the same load")
+    measured = Measurements.from_plain(one.measured.to_plain())
+    measured.merge(other.measured)
+    lags = Histogram()
+    lags.merge(one.lags)
+    lags.merge(other.lags)
+    sources = {**one.users_by_source}
+    for source, users in other.users_by_source.items():
+        sources[source] = sources.get(source, 0) + users
+    return replace(
+        one,
+        started_at=min(one.started_at, other.started_at),
+        measured=measured,
+        ended=max(one.ended, other.ended),
+        users=one.users + other.users,
+        lifetimes=[*one.lifetimes, *other.lifetimes],
+        users_by_source=sources,
+        pool_size=one.pool_size + other.pool_size,
+        unused_count=one.unused_count + other.unused_count,
+        unused_first=[*one.unused_first, *other.unused_first][:_MOST_UNUSED],
+        planned_iterations=_sum(one.planned_iterations, other.planned_iterations),
+        dropped_iterations=_sum(one.dropped_iterations, other.dropped_iterations),
+        late_starts=one.late_starts + other.late_starts,
+        interrupted=one.interrupted + other.interrupted,
+        checks=_checks(one.checks, other.checks),
+        lags=lags,
+        cpu_ns=one.cpu_ns + other.cpu_ns,
+        pinned_cpu=None,
+        failures=_failures([*one.failures, *other.failures]),
+        traceback=one.traceback or other.traceback,
+        broken_off=one.broken_off or other.broken_off,
+        abort=one.abort or other.abort,
+        shards=sorted([*one.shards, *other.shards], key=lambda shard: shard.index),
+    )
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else one + other
+
+
+def _checks(one: Iterable[HealthCheck], other: Iterable[HealthCheck]) -> list[HealthCheck]:
+    """The checks of both; those of one name in one, with what each saw."""
+    found = {check.name: check for check in one}
+    for check in other:
+        known = found.get(check.name)
+        if known is None:
+            found[check.name] = check
+        elif check.what not in known.what.split(" | "):
+            found[check.name] = replace(known, what=f"{known.what} | {check.what}")
+    return list(found.values())
+
+
+def _failures(failures: Iterable[FailureSummary]) -> list[FailureSummary]:
+    """Those of one kind and place together, the most frequent first."""
+    groups: dict[tuple[str, str], FailureSummary] = {}
+    for failure in failures:
+        known = groups.get((failure.type, failure.location))
+        groups[failure.type, failure.location] = (
+            failure if known is None else replace(known, count=known.count + failure.count)
+        )
+    return sorted(groups.values(), key=lambda failure: -failure.count)

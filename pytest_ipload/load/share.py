@@ -1,0 +1,40 @@
+"""One process's share of a load: which users, arrivals and iterations are its own. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True)
+class Share:
+    """Share ``index`` (from 0) of ``count``. Number g of the whole load belongs to share g modulo ``count``.
+
+    So ramps stay even in each share, and what a user does depends on its number in the whole load alone.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        """ValueError for a share that does not exist."""
+        if not 0 <= self.index < self.count:
+            raise ValueError(f"there is no share {self.index} of {self.count}; shares count from 0")
+
+    def of(self, whole: Sequence[_Item]) -> Sequence[_Item]:
+        """The items of a sequence that are this share's."""
+        return whole[self.index :: self.count]
+
+    def size_of(self, total: int) -> int:
+        """How many of ``total`` are this share's."""
+        return len(range(self.index, total, self.count))
+
+    def number(self, place: int) -> int:
+        """The number in the whole load of the share's own number ``place``, both from 0."""
+        return self.index + place * self.count
+
+
+WHOLE = Share()
