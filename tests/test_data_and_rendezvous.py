@@ -138,21 +138,25 @@ class TestFeed:
         )
         run.result.stdout.no_fnmatch_line("*pytest_ipload/load/*.py:*")
 
-    @pytest.mark.parametrize("model", ["stages=[('30ms', 3), ('30ms', 0), ('30ms', 3), ('30ms', 0)]", "users=3"])
+    @pytest.mark.parametrize(
+        "model",
+        [
+            "stages=[('150ms', 3), ('150ms', 0), ('150ms', 3), ('150ms', 0)]",
+            "users=6, duration='100ms', ramp_up='50ms'",
+        ],
+    )
     def test_unique_rows_stay_unique_when_users_come_and_go(self, pytester: pytest.Pytester, model: str) -> None:
-        more = "think_time='1ms'" if "stages" in model else "duration='100ms', ramp_up='20ms', think_time='1ms'"
         run = whole_run(
             pytester,
             f"""
-            @pytest.mark.ipload({model}, {more})
+            @pytest.mark.ipload({model}, think_time='1ms')
             def test(ipload_user, note):
                 note(next(ipload_user.feed(range(100_000), order="unique")))
             """,
             passed=1,
         )
         assert set(Counter(run.all).values()) == {1}
-        if "stages" in model:
-            assert len(rows_seen(run)) == 6
+        assert max(rows_seen(run)) >= 3  # with stages, users who come after others have left
 
     def test_each_load_begins_anew(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
@@ -258,7 +262,7 @@ class TestRendezvous:
         run = whole_run(
             pytester,
             """
-            @pytest.mark.ipload(users=3, total_iterations=3)
+            @pytest.mark.ipload(users=3, iterations=1)
             def test(ipload_user):
                 if ipload_user.index < 2:
                     ipload_user.rendezvous("all", 3, timeout="50ms")

@@ -89,6 +89,18 @@ def test_the_example_of_the_readme_that_fails_fails_like_that(tmp_path: Path) ->
     assert normalised("\n".join(output)) == normalised(done.stdout)
 
 
+def test_the_files_of_test_data_md_are_tests_that_pass(pytester: pytest.Pytester, demo_url: str) -> None:
+    text = (ROOT / "docs" / "test-data.md").read_text(encoding="utf-8")
+    files = re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", text, re.DOTALL)
+    assert len(files) == text.count("```") // 2
+    for name, content in files:
+        Path(name).write_text(content, encoding="utf-8")
+    pytester.runpytest("-W", "error", f"--ipload-base-url={demo_url}").assert_outcomes(passed=4)
+    pytester.runpytest("--ipload-disable", f"--ipload-base-url={demo_url}", "-k", "not mix").assert_outcomes(
+        passed=3, deselected=1
+    )
+
+
 def test_ci_runs_the_commands_of_the_readme() -> None:
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "readme_command tests" in script

@@ -135,7 +135,7 @@ class TestMix:
             "--ipload-threshold=p95{step:browse} < 30s",
             passed=1,
         )
-        run.expect_lines("browse * 15 *", "ok    p95{step:browse} *, limit < 30.0 s (15 steps)")
+        run.expect_lines("browse * 15 *", "ok    p95{step:browse} *, limit < 30.0 s (15 steps, *")
 
     def test_which_body_runs_is_a_matter_of_user_and_iteration(self, pytester: pytest.Pytester) -> None:
         run = whole_run(

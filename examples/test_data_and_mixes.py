@@ -1,0 +1,75 @@
+"""Users who differ: in their data, in the moment of their requests, in what they do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from pytest_ipload import LoadSession, VirtualUser
+from pytest_ipload.runner import LoadRunner
+
+USERS = 10
+
+
+@pytest.fixture
+def account(ipload_user: VirtualUser) -> Mapping[str, str]:
+    """A row of a file beside this one, the same for the same user in each run; after the last row, the first again."""
+    row: Mapping[str, str] = next(ipload_user.feed("accounts.csv"))
+    return row
+
+
+@pytest.fixture
+def shopper(ipload_session: LoadSession, account: Mapping[str, str]) -> Iterator[LoadSession]:
+    """Logged in with the user's own account."""
+    ipload_session.post("/login", json={"name": account["name"]}).raise_for_status()
+    yield ipload_session
+    ipload_session.post("/logout")
+
+
+@pytest.mark.ipload(users=USERS, iterations=3)
+def test_each_user_has_an_account(shopper: LoadSession, account: Mapping[str, str]) -> None:
+    assert shopper.get("/cart").json()["name"] == account["name"]
+
+
+@pytest.fixture(scope="session")
+def vouchers() -> list[str]:
+    """Rows may come from anywhere. These are enough for 1000 users with ten iterations each."""
+    return [f"voucher-{number:05}" for number in range(10_000)]
+
+
+@pytest.mark.ipload(users=USERS, iterations=3)
+def test_each_voucher_is_spent_once(shopper: LoadSession, ipload_user: VirtualUser, vouchers: list[str]) -> None:
+    voucher = next(ipload_user.feed(vouchers, order="unique"))
+    assert shopper.post("/orders", json={"item": voucher}).json()["item"] == voucher
+
+
+@pytest.fixture(scope="session")
+def everybody(pytestconfig: pytest.Config) -> int:
+    """How many users there are: the command line has the last word."""
+    return pytestconfig.getoption("--ipload-users") or USERS
+
+
+@pytest.mark.ipload(users=USERS, iterations=3)
+def test_all_buy_in_the_same_moment(shopper: LoadSession, ipload_user: VirtualUser, everybody: int) -> None:
+    assert shopper.get("/cart").ok
+    ipload_user.rendezvous("the sale begins", everybody)
+    assert shopper.post("/orders", json={"item": "the last one"}).status_code == 201
+
+
+def browse(user: VirtualUser) -> None:
+    """What most visitors do."""
+    assert user.session.get("/whoami").ok
+
+
+def upload(user: VirtualUser) -> None:
+    """What some do."""
+    assert user.session.post("/echo", data=b"x" * 1000).ok
+
+
+def test_three_browse_while_one_uploads(ipload: LoadRunner) -> None:
+    result = ipload.run({browse: 3, upload: 1}, users=USERS, iterations=8)
+    assert result.error_rate == 0
+    for step in result.steps:  # one for each body
+        assert step.latency.p95_ms is not None
+        assert step.latency.p95_ms < 5000
