@@ -13,7 +13,7 @@ from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.verdict.evaluate import ThresholdResult
-from pytest_ipload.verdict.judged import JudgedThreshold
+from pytest_ipload.verdict.judged import JudgedThreshold, window_lengths
 from pytest_ipload.verdict.result import FailureSummary, ShardStats
 
 _MOST_UNUSED = 100
@@ -75,6 +75,16 @@ class Part:
     abort: AbortNote | None
     shards: list[ShardStats] = field(default_factory=list)
     """The parts that this one was made of, where there were several."""
+
+    def __post_init__(self) -> None:
+        """ValueError for fields that contradict each other: a part may come from a file."""
+        missing = set(window_lengths(self.thresholds)) - set(self.measured.windows)
+        if missing or (self.abort is not None and not 0 <= self.abort.number < len(self.thresholds)):
+            raise ValueError(f"part of {self.nodeid}: its thresholds, windows and abort contradict each other")
+        if self.measured.planned != self.profile.planned or (self.planned_iterations is None) != (
+            self.dropped_iterations is None
+        ):
+            raise ValueError(f"part of {self.nodeid}: its plan and its measurements contradict each other")
 
     def to_plain(self) -> dict[str, Any]:
         """All of it as plain values that JSON and execnet carry without loss."""

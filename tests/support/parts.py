@@ -1,0 +1,54 @@
+"""Parts of loads made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from support.samples import ORIGIN, SECOND, measurements
+
+from pytest_ipload.distributed.part import Part
+from pytest_ipload.load.profile import LoadProfile
+from pytest_ipload.stats.histogram import Histogram
+from pytest_ipload.stats.sample import Sample
+from pytest_ipload.verdict.expression import Threshold
+from pytest_ipload.verdict.judged import JudgedThreshold
+
+PROFILE = LoadProfile(users=4, duration=10.0, origins={"users": "marker"})
+
+
+def part_of(samples: Sequence[Sample], *thresholds: str, **fields: Any) -> Part:
+    """A part with the numbers that the samples give, of a load of ten seconds."""
+    lags = Histogram()
+    lags.record(1_000_000)
+    values: dict[str, Any] = {
+        "nodeid": "test_a.py::test_a",
+        "profile": PROFILE,
+        "thresholds": [JudgedThreshold(Threshold.parse(text)) for text in thresholds],
+        "strict": False,
+        "started_at": "2025-01-01T00:00:00.000+00:00",
+        "measured": measurements(samples),
+        "ended": 10 * SECOND,
+        "users": 2,
+        "lifetimes": [(0, 10 * SECOND), (0, 9 * SECOND)],
+        "users_by_source": {},
+        "pool_size": 0,
+        "unused_count": 0,
+        "unused_first": [],
+        "planned_iterations": None,
+        "dropped_iterations": None,
+        "late_starts": 0,
+        "interrupted": 0,
+        "checks": [],
+        "lags": lags,
+        "cpu_ns": SECOND,
+        "pinned_cpu": 1,
+        "failures": [],
+        "traceback": None,
+        "broken_off": None,
+        "abort": None,
+    }
+    return Part(**{**values, **fields})
+
+
+__all__ = ["ORIGIN", "PROFILE", "part_of"]
