@@ -137,8 +137,8 @@ class Executor:
             self._changed.wait_for(self._is_set_up)
         self._raise_setup_error()
 
-    def run(self) -> None:
-        """Run the load until the last user left.
+    def run(self, start_at_ns: int | None = None) -> None:
+        """Run the load until the last user left. It begins at ``start_at_ns`` of the clock, or at once.
 
         Raises UserSetUpError if a user of the ramp-up could not be set up, what a body raised to end the load, and
         whatever is raised in the calling thread meanwhile (KeyboardInterrupt); the measurements are there all the same.
@@ -146,6 +146,9 @@ class Executor:
         gc.collect()
         gc.freeze()  # what exists before the load need not be looked at again by each collection during it
         try:
+            while start_at_ns is not None and (early_ns := start_at_ns - self._clock()) > 0:
+                if self._stop.wait(early_ns / _SECOND):
+                    break
             self._open_gate()
             while self._pending or not self._is_empty():
                 self._turn()

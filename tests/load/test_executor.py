@@ -806,6 +806,27 @@ class TestOpenModel:
         assert (record.planned_iterations, record.dropped_iterations) == (None, None)
 
 
+def test_a_load_may_begin_at_a_given_time() -> None:
+    script = Script()
+    executor = make(script, users=2)
+    executor.set_up()
+    at = time.perf_counter_ns() + 200_000_000
+    executor.run(start_at_ns=at)
+    assert 0 <= executor.record.origin_ns - at < 100_000_000
+    assert script.count("iterate") == 2
+
+
+def test_a_load_that_is_stopped_before_its_time_does_not_begin() -> None:
+    script = Script()
+    executor = make(script, users=2)
+    executor.set_up()
+    threading.Timer(0.1, executor.stop).start()
+    began = time.perf_counter()
+    executor.run(start_at_ns=time.perf_counter_ns() + 60_000_000_000)
+    assert time.perf_counter() - began < 20
+    assert (script.count("iterate"), script.count("tear_down")) == (0, 2)
+
+
 def test_users_of_stages_come_and_go() -> None:
     stages = as_stages("0s:3,0.2s:3,0s:1,0.2s:1")
     script = Script(body=lambda iteration: time.sleep(0.01))
