@@ -12,19 +12,22 @@ import pytest
 
 from pytest_ipload.bare_calls import bare_calls
 from pytest_ipload.distributed.conclude import conclude
-from pytest_ipload.distributed.part import Part, Traceback
+from pytest_ipload.distributed.part import Part, Traceback, as_shard
 from pytest_ipload.errors import GeneratorLimitError, IploadError, SettingError
 from pytest_ipload.fixtures import mark_as_load_test
 from pytest_ipload.load.executor import UserSetUpError
 from pytest_ipload.load.health import HealthCheck, fired
 from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.load.seat import IterationInterrupted
+from pytest_ipload.load.share import Share
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.markers import MARKER, is_load_test, marker_problem
 from pytest_ipload.options import marker_settings
 from pytest_ipload.per_user import PerUser, UserFixtures, refuse_unusable
 from pytest_ipload.places import is_user_code, user_traceback
 from pytest_ipload.report.failure import failure_message
+from pytest_ipload.report.json_file import host_name
+from pytest_ipload.report.text import counted
 from pytest_ipload.runner import Load, base_url_fixture, profile_of
 from pytest_ipload.shared_values import unsafe_values
 from pytest_ipload.state import SessionState, keep_result
@@ -128,16 +131,27 @@ class LoadTest:
                 lambda user: UserFixtures(self._item, user, profile.most_users, lock),
                 folders=(self._item.path.parent, self._item.config.rootpath),
                 foreseen=list(self._foreseen(profile, asked)),
+                share=self._share_of(profile),
             )
         except IploadError as error:
             raise _refusal(error) from None
+
+    def _share_of(self, profile: LoadProfile) -> Share:
+        """The share of this process. Raises SettingError if there are fewer users than shares."""
+        share, users = self._state.share, profile.most_users
+        if users < share.count:
+            raise SettingError(
+                f"--ipload-segment={self._state.settings.segment}: {counted(users, 'user')} cannot be divided into "
+                f"{share.count} segments; give at least as many users as segments"
+            )
+        return share
 
     def run(self) -> None:
         """Run the load; raises what ended it, a user's set-up error among them."""
         __tracebackhide__ = True
         load = self._started_load()
         try:
-            load.run()
+            load.run(self._state.start_at_ns)
         except UserSetUpError as error:
             self.failed_in_set_up = True
             own_exception = self._set_up_exception(error)
@@ -154,12 +168,18 @@ class LoadTest:
 
     def _keep_result(self, part: Part) -> None:
         self._result, self._traceback = conclude(part), part.traceback
-        keep_result(self._item, self._result)
+        segment = self._state.settings.segment
+        if segment is None:
+            keep_result(self._item, self._result)
+        else:
+            share = self._state.share
+            shard = as_shard(part, share.index, f"segment {segment}", host_name())
+            keep_result(self._item, self._result, segment=segment, part=shard.to_plain())
 
     def judge(self) -> None:
         """Raise the verdict, unless it is *passed*."""
         result, load = self._result, self._started_load()
-        if result is None:
+        if result is None or self._state.settings.segment is not None:  # segments are judged when they are merged
             return
         groups = load.failure_groups()
         error = groups[0].exception if groups and load.profile.is_functional else None

@@ -15,7 +15,7 @@ import pytest
 
 from pytest_ipload.settings import BY_KEY, SETTINGS, Parser, Setting, as_check_names
 from pytest_ipload.shape import COMMAND_LINE, DEFAULT, INI, MARKER, fit_shape
-from pytest_ipload.values import as_count, did_you_mean, listed
+from pytest_ipload.values import as_count, as_moment, did_you_mean, listed
 
 _WHOLE_OR_TEXT: Any = int | str if pytest.version_tuple >= (9, 2) else "string"
 """The type of ini keys for whole numbers: TOML tables of pytest's own (``[tool.pytest]``) have such numbers."""
@@ -25,7 +25,7 @@ STRICT, SKIP, OFF = POOL_CHECKS = ("strict", "skip", "off")
 AUTO = "auto"
 
 PLANNED_OPTIONS: Mapping[str, str | int] = {  # the option, and its nargs as argparse has it
-    "--ipload-shards": 1, "--ipload-concurrent": 0, "--ipload-segment": 1, "--ipload-start-at": 1,
+    "--ipload-shards": 1, "--ipload-concurrent": 0,
     "--ipload-progress": 1, "--ipload-save": 1,
     "--ipload-autosave": 0, "--ipload-compare": "?", "--ipload-compare-fail": 1, "--ipload-rounds": 1,
     "--ipload-against": 1, "--ipload-html": 1, "--ipload-summary": 1, "--ipload-hlog": 1, "--ipload-jsonl": 1,
@@ -90,6 +90,16 @@ def _add_switches(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
     group.addoption("--ipload-pin", metavar="CPU", help=pin)
     parser.addini("ipload_pin", pin, type=_WHOLE_OR_TEXT, default=None)
     group.addoption("--ipload-json", metavar="PATH", help="Write the results as JSON")
+    group.addoption(
+        "--ipload-segment",
+        metavar="I/N",
+        help="Run only part I (from 0) of N of each load; 'python -m pytest_ipload merge' judges their JSON files",
+    )
+    group.addoption(
+        "--ipload-start-at",
+        metavar="TIME",
+        help="No load begins before this time: seconds since 1970, or as in 2026-01-31T12:00:00Z",
+    )
     strict = "A threshold with a confidence that is undecided fails"
     parser.addini("ipload_strict", f"{strict}. Default: false", type="bool", default=False)
     switches = {
@@ -127,6 +137,10 @@ class SessionSettings(NamedTuple):  # not a dataclass: every pytest run makes it
     """The lines of the ini key, ``name = SPEC``."""
     pin: int | str = AUTO
     """The CPU for loads, ``auto`` or ``off``."""
+    segment: str | None = None
+    """``i/n``, checked."""
+    start_at: float | None = None
+    """Seconds since 1970 before which no load begins."""
     strict: bool = False
     """An undecided threshold fails."""
 
@@ -161,8 +175,23 @@ def session_settings(config: pytest.Config) -> SessionSettings:
         pool_check=config.getoption("ipload_pool_check") or STRICT,
         named_pools=tuple(_ini_value(config, "ipload_pools")),
         pin=_given_pin(config),
+        segment=_option(config, "segment", _segment),
+        start_at=_option(config, "start_at", as_moment),
         strict=bool(config.getoption("ipload_strict") or _ini_value(config, "ipload_strict")),
     )
+
+
+def _option(config: pytest.Config, name: str, parse: Parser) -> Any:
+    """The value of an option without an ini key, checked; None where it is not given."""
+    given = config.getoption(f"ipload_{name}")
+    return None if given is None else _checked(parse, given, f"--ipload-{name.replace('_', '-')}")
+
+
+def _segment(text: str) -> str:
+    from pytest_ipload.distributed.segments import parse_segment
+
+    parse_segment(text)
+    return text
 
 
 def _given_pin(config: pytest.Config) -> int | str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timezone
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,8 +24,9 @@ from pytest_ipload.load.leases import REQUEST, UserLeases
 from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.load.rate_limit import RateLimit
 from pytest_ipload.load.rendezvous import RendezvousBook
-from pytest_ipload.load.schedule import user_slots
+from pytest_ipload.load.schedule import slots_of, user_slots
 from pytest_ipload.load.seat import Life
+from pytest_ipload.load.share import WHOLE, Share
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.needs import Needs, refuse_impossible
 from pytest_ipload.options import OFF, parse_key, resolve
@@ -75,8 +76,11 @@ class Load:
         make_life: MakeLife,
         folders: Sequence[Path],
         foreseen: Sequence[HealthCheck] = (),
+        share: Share = WHOLE,
     ) -> None:
         """``folders`` is where files of test data are looked for, ``foreseen`` are health checks that fired already.
+
+        This process runs its ``share`` of the load; profile and thresholds are those of the whole.
 
         Raises PoolError or GeneratorLimitError before anything was started.
         """
@@ -92,22 +96,26 @@ class Load:
         self._foreseen = [*foreseen, *([] if shortage is None else [fired_by_message("few-ports", shortage)])]
         self._targets = Targets()
         self._leases = self._open_leases()
-        self._rate_limit = None if profile.max_rate is None else RateLimit(profile.max_rate)
-        self._started_at = datetime.now(timezone.utc)
+        self._rate_limit = None if profile.max_rate is None else RateLimit(profile.max_rate / share.count)
         self._make_life = make_life
         self._abort_watch = AbortWatch(self._thresholds)
-        slots = user_slots(profile)
         # With stages, users who come later have new numbers: there are more of them than at any one time.
-        self._feeds = FeedBook(max(len(slots), profile.most_users), profile.seed, folders)
-        self._meetings = RendezvousBook(profile.most_users, is_functional=state.settings.disabled)
+        self._feeds = FeedBook(max(len(user_slots(profile)), profile.most_users), profile.seed, folders)
+        self._meetings = RendezvousBook(share.size_of(profile.most_users), is_functional=state.settings.disabled)
+        self._start_at_ns: int | None = None
         self.executor = Executor(
-            profile, slots, self, cpu=state.cpu, window_lengths_ns=window_lengths(self._thresholds)
+            profile,
+            slots_of(profile, share),
+            self,
+            cpu=state.cpu,
+            window_lengths_ns=window_lengths(self._thresholds),
+            share=share,
         )
 
-    def run(self) -> None:
+    def run(self, start_at_ns: int | None = None) -> None:
         """Run the load; see ``Executor.run``."""
-        self._started_at = datetime.now(timezone.utc)
-        self.executor.run()
+        self._start_at_ns = start_at_ns
+        self.executor.run(start_at_ns)
 
     def failure_groups(self) -> list[FailureGroup]:
         """The failed iterations, with their exceptions."""
@@ -124,7 +132,8 @@ class Load:
             profile=self.profile,
             thresholds=self._thresholds,
             strict=self._state.settings.strict,
-            started_at=self._started_at.isoformat(timespec="milliseconds"),
+            started_at=time.time() - (time.perf_counter_ns() - origin) / 1e9,
+            late=0 if self._start_at_ns is None else max(0, origin - self._start_at_ns),
             measured=measured,
             ended=max(0, record.ended_ns - origin),
             users=record.users_started,
@@ -287,6 +296,11 @@ class LoadRunner:
         except ValueError as error:
             raise SettingError(f"ipload.run: {error}") from None
         state = state_of(self._request.config)
+        if state.settings.segment is not None:
+            raise SettingError(
+                "ipload.run: a load that a test starts and judges by itself cannot be divided into segments; mark the "
+                "test with @pytest.mark.ipload, or leave it out of this run"
+            )
         nodeid = self._request.node.nodeid
         profile = profile_of(state, marker, nodeid, base_url_fixture(self._request, state, marker))
         thresholds = session_thresholds(state)

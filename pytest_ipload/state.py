@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from pytest_ipload.options import OFF, SKIP, SessionSettings
 
 if TYPE_CHECKING:
     from pytest_ipload.addresses.pool import IpPool
+    from pytest_ipload.load.share import Share
     from pytest_ipload.transport.heads import ReplyHeads
     from pytest_ipload.transport.tls import TlsContexts
     from pytest_ipload.verdict.result import LoadResult
@@ -30,6 +32,21 @@ class SessionState:
         self._heads: ReplyHeads | None = None
         self.templates: dict[Any, Any] = {}
         """Templates of requests, shared by all users of the session."""
+
+    @property
+    def share(self) -> Share:
+        """The segment of each load that this session runs; the whole, where none was asked for."""
+        from pytest_ipload.distributed.segments import parse_segment
+        from pytest_ipload.load.share import WHOLE
+
+        return WHOLE if self.settings.segment is None else parse_segment(self.settings.segment)
+
+    @property
+    def start_at_ns(self) -> int | None:
+        """When the load of this session begins, as a reading of ``perf_counter_ns``; None for at once."""
+        if self.settings.start_at is None:
+            return None
+        return time.perf_counter_ns() + round((self.settings.start_at - time.time()) * 1e9)
 
     @property
     def tls(self) -> TlsContexts:
@@ -144,7 +161,6 @@ class Pools:
 
 STATE = pytest.StashKey[SessionState]()
 _RESULTS = pytest.StashKey[Results]()
-_PROPERTIES = ("verdict", "requests", "rps", "error_rate")
 
 
 def state_of(config: pytest.Config) -> SessionState:
@@ -152,14 +168,17 @@ def state_of(config: pytest.Config) -> SessionState:
     return config.stash[STATE]
 
 
-def keep_result(item: pytest.Item, result: LoadResult) -> None:
-    """Keep a load's result for the item's report, and the main numbers as its user properties (JUnit and others)."""
-    item.stash.setdefault(_RESULTS, []).append(result.as_dict())
-    values = {f"ipload_{name}": getattr(result, name) for name in _PROPERTIES}
-    values.update({f"ipload_{name}": getattr(result.latency, name) for name in ("p50_ms", "p95_ms", "p99_ms")})
-    fresh = [(name, value) for name, value in values.items() if value is not None]
+def keep_result(item: pytest.Item, result: LoadResult, **more: Any) -> None:
+    """Keep a load's result for the item's report, and the main numbers as its user properties (JUnit and others).
+
+    ``more`` are further plain values that belong to the result.
+    """
+    from pytest_ipload.report.properties import NAMES, properties_of
+
+    item.stash.setdefault(_RESULTS, []).append({**result.as_dict(), **more})
     # A rerun finds the properties of the run before it: they are replaced, not doubled.
-    item.user_properties[:] = [pair for pair in item.user_properties if pair[0] not in values] + fresh
+    others = [pair for pair in item.user_properties if pair[0] not in NAMES]
+    item.user_properties[:] = [*others, *properties_of(result).items()]
 
 
 def take_results(item: pytest.Item) -> Results:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -161,6 +162,28 @@ _STAGES_HELP = (
     "give segments of duration:users, as in '10s:50,30s:50,5s:0' or [('10s', 50), (30, 50)]; "
     "targets of the open model are rates, as in '10s:100/s,30s:100/s'"
 )
+
+
+def as_moment(text: str) -> float:
+    """Seconds since 1970: such a number as a text, or a date and time of ISO 8601 with its offset from UTC."""
+    from datetime import datetime
+
+    with suppress(ValueError):
+        seconds = float(text)
+        if 0 <= seconds < _END_OF_TIME:
+            return seconds
+    with suppress(ValueError):
+        moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00").replace("z", "+00:00"))
+        if moment.tzinfo is not None:
+            return moment.timestamp()
+    raise ValueError(
+        f"{text!r} is no moment; give seconds since 1970, as in 1767225600.5, or a date and time with its offset from "
+        "UTC, as in 2026-01-31T12:00:00Z"
+    )
+
+
+_END_OF_TIME = 1e11
+"""Seconds since 1970: the year 5138. A larger number is one of milliseconds."""
 
 
 def as_text(value: Any) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+
 from pytest_ipload.distributed.part import Part
 from pytest_ipload.load.health import HealthCheck, Outcome, by_gravity, examine_whole
 from pytest_ipload.stats.summary import Frame, summarise
@@ -34,7 +36,7 @@ def conclude(part: Part) -> LoadResult:
         verdict=verdict,
         reason=reason,
         profile=part.profile.as_dict(),
-        started_at=part.started_at,
+        started_at=datetime.fromtimestamp(part.started_at, timezone.utc).isoformat(timespec="milliseconds"),
         aborted_s=None if part.abort is None else part.abort.after_s,
         thresholds=thresholds,
         failures=part.failures,

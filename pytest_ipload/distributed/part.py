@@ -12,6 +12,7 @@ from pytest_ipload.load.health import HealthCheck
 from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
+from pytest_ipload.stats.sample import FAILED, ITERATION, REQUEST
 from pytest_ipload.verdict.evaluate import ThresholdResult
 from pytest_ipload.verdict.judged import JudgedThreshold, window_lengths
 from pytest_ipload.verdict.result import FailureSummary, ShardStats
@@ -47,8 +48,10 @@ class Part:
     """That of the whole load."""
     thresholds: list[JudgedThreshold]
     strict: bool
-    started_at: str
-    """ISO 8601, UTC."""
+    started_at: float
+    """Seconds since 1970, by the clock of its machine."""
+    late: int
+    """How long after the instant that was agreed upon the load began."""
     measured: Measurements
     ended: int
     """When the last iteration ended."""
@@ -97,6 +100,18 @@ class Part:
         return decode(cls, plain, where)
 
 
+def as_shard(part: Part, index: int, name: str, host: str) -> Part:
+    """The part with a note of what it alone was, for when it is merged with others."""
+    requests, iterations = part.measured.count(REQUEST), part.measured.count(ITERATION)
+    failed = part.measured.count(REQUEST, outcome=FAILED)
+    cpu_share = round(part.cpu_ns / part.ended, 3) if part.ended else None
+    skew_ms, pinned = round(part.late / 1e6, 3), part.pinned_cpu
+    return replace(
+        part,
+        shards=[ShardStats(index, name, host, part.users, iterations, requests, failed, skew_ms, cpu_share, pinned)],
+    )
+
+
 def merge(parts: Sequence[Part]) -> Part:
     """The parts of one load as one; their order does not matter, but for what came first.
 
@@ -120,6 +135,7 @@ def _together(one: Part, other: Part) -> Part:
     return replace(
         one,
         started_at=min(one.started_at, other.started_at),
+        late=max(one.late, other.late),
         measured=measured,
         ended=max(one.ended, other.ended),
         users=one.users + other.users,

@@ -14,6 +14,7 @@ from math import ceil
 from random import Random
 
 from pytest_ipload.load.profile import LoadProfile, Span
+from pytest_ipload.load.share import Share
 from pytest_ipload.values import Stages
 
 _STEP = 0.0005
@@ -55,6 +56,14 @@ def user_slots(profile: LoadProfile) -> list[UserSlot]:
     firsts = _in_turn(starts, cycle) if cycle and profile.iterations_per_user != 1 else _one_by_one(starts, profile)
     rows = zip(starts, firsts, stops, strict=True)
     return [UserSlot(index, start, first, stop) for index, (start, first, stop) in enumerate(rows)]
+
+
+def slots_of(profile: LoadProfile, share: Share) -> list[UserSlot]:
+    """The slots of the users of one share of the load. In the open model each has at least one to begin with."""
+    slots = list(share.of(user_slots(profile)))
+    if profile.is_open and not slots and share.index < profile.most_users:
+        slots.append(UserSlot(share.index, 0.0, 0.0, profile.ends_at))
+    return slots
 
 
 def _lifetimes(profile: LoadProfile) -> tuple[list[float], list[float | None]]:

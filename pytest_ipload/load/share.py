@@ -24,6 +24,10 @@ class Share:
         if not 0 <= self.index < self.count:
             raise ValueError(f"there is no share {self.index} of {self.count}; shares count from 0")
 
+    def divided(self, inner: Share) -> Share:
+        """The ``inner`` share of this share."""
+        return Share(self.index + inner.index * self.count, self.count * inner.count)
+
     def of(self, whole: Sequence[_Item]) -> Sequence[_Item]:
         """The items of a sequence that are this share's."""
         return whole[self.index :: self.count]

@@ -33,8 +33,19 @@ def _version(package: str) -> str | None:
         return None
 
 
-def write_json(path: Path, results: Sequence[dict[str, Any]]) -> None:
-    """Write the report, with the folders above it. Raises OSError if the file cannot be written."""
-    report = {"schema": SCHEMA, "environment": environment(), "tests": list(results)}
+def host_name() -> str:
+    """The name of this machine."""
+    return platform.node()
+
+
+def write_json(path: Path, results: Sequence[dict[str, Any]], segment: dict[str, int] | None = None) -> None:
+    """Write the report, with the folders above it. Raises OSError if the file cannot be written.
+
+    ``segment`` is the index and the count of the segment that the session ran.
+    """
+    report: dict[str, Any] = {"schema": SCHEMA, "environment": environment()}
+    if segment is not None:
+        report["segment"] = segment
+    report["tests"] = list(results)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")

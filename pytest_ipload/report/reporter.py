@@ -76,6 +76,9 @@ class Reporter:
         from pytest_ipload.report.json_file import write_json
 
         try:
-            write_json(self._json_path, state_of(self._config).all_results())
+            state = state_of(self._config)
+            share = state.share
+            segment = None if state.settings.segment is None else {"index": share.index, "count": share.count}
+            write_json(self._json_path, state.all_results(), segment)
         except OSError as error:
             self._json_problem = error

@@ -34,7 +34,10 @@ def print_results(
             terminal.write_line("")
         verdict = result["verdict"]
         terminal.write(f"{printable(result['nodeid'])}  ")
-        terminal.write(verdict.upper(), **{_COLOURS[verdict]: True, "bold": True})
+        if "segment" in result:
+            terminal.write(f"SEGMENT {result['segment']} (judged when it is merged)", bold=True)
+        else:
+            terminal.write(verdict.upper(), **{_COLOURS[verdict]: True, "bold": True})
         terminal.write(" (xfail)\n" if is_expected else "\n")
         for line in block(result, verbosity, width):
             terminal.write_line(line)

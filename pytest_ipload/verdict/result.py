@@ -90,7 +90,7 @@ class ShardStats:
     iterations: int
     requests: int
     failed_requests: int
-    start_skew_ms: float | None
+    start_skew_ms: float
     """How much later than agreed its load began."""
     cpu_share: float | None
     pinned_cpu: int | None

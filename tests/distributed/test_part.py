@@ -189,7 +189,7 @@ def test_the_rate_is_that_of_all_parts() -> None:
 
 def test_shards_are_listed_by_their_number() -> None:
     def shard(index: int) -> ShardStats:
-        return ShardStats(index, f"gw{index}", "host", 2, 1, 1, 0, None, None, None)
+        return ShardStats(index, f"gw{index}", "host", 2, 1, 1, 0, 0.0, None, None)
 
     whole = merge([part_of([], shards=[shard(1)]), part_of([], shards=[shard(0)])])
     result = conclude(whole).as_dict()

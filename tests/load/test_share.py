@@ -19,6 +19,14 @@ def test_the_shares_are_the_whole_and_differ_by_one_at_most(total: int, count: i
         assert [share.number(place) for place in range(len(part))] == part
 
 
+@given(total=st.integers(0, 100), outer=st.integers(1, 5), inner=st.integers(1, 5))
+def test_a_share_of_a_share(total: int, outer: int, inner: int) -> None:
+    whole = list(range(total))
+    for share in (Share(index, outer) for index in range(outer)):
+        for part in (Share(index, inner) for index in range(inner)):
+            assert list(share.divided(part).of(whole)) == list(part.of(share.of(whole)))
+
+
 def test_the_whole_load_is_a_share_of_one() -> None:
     assert WHOLE.of([1, 2, 3]) == [1, 2, 3]
 

@@ -1,0 +1,131 @@
+"""Segments: parts of one load that ran by themselves, on machines that know nothing of each other, merged by files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pytest_ipload.distributed.codec import decode
+from pytest_ipload.distributed.part import Part, merge
+from pytest_ipload.load.share import Share
+from pytest_ipload.units import format_duration
+
+FARTHEST_STARTS = 0.1
+"""Of the load's length: segments whose loads began farther apart than this were not one load."""
+_LEAST_APART_S = 0.5
+"""Clocks of machines differ by some milliseconds, and short loads are short."""
+_LARGEST_FILE = 1 << 30
+
+
+class UnusableFile(ValueError):
+    """A file that is no report of a segment; the text says which, and why."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The report of one segment."""
+
+    path: str
+    share: Share
+    parts: Mapping[str, Part]
+    """By the node id of the test."""
+
+
+def parse_segment(text: str) -> Share:
+    """``i/n``: segment i, counted from 0, of n. ``ValueError`` says what is allowed."""
+    index, slash, count = text.partition("/")
+    if not slash or not (index.strip().isdecimal() and count.strip().isdecimal()):
+        raise ValueError(f"{text!r} is not a segment; give its number, from 0 on, and how many there are, as in 0/4")
+    try:
+        return Share(int(index), int(count))
+    except ValueError:
+        raise ValueError(
+            f"{text!r} does not exist; of {int(count)} segments the first is 0/{int(count)} and the last "
+            f"{int(count) - 1}/{int(count)}"
+        ) from None
+
+
+def read_segment(path: Path) -> Segment:
+    """Read a segment's report. Raises UnusableFile."""
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise UnusableFile(f"{path}: it is larger than 1 GiB, which no report is")
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        if isinstance(error, UnusableFile):
+            raise
+        raise UnusableFile(f"{path}: it cannot be read as JSON: {error}") from None
+    if not isinstance(report, dict) or report.get("schema") != 1 or not isinstance(report.get("tests"), list):
+        raise UnusableFile(f"{path}: it is no JSON report of pytest-ipload (schema 1); write it with --ipload-json")
+    if "segment" not in report:
+        raise UnusableFile(f"{path}: it is the report of a whole run; segments are run with --ipload-segment")
+    try:
+        share = decode(Share, report["segment"], "segment")
+        parts = [
+            Part.from_plain(_part_of(test), f"tests[{number}].part") for number, test in enumerate(report["tests"])
+        ]
+    except ValueError as error:
+        raise UnusableFile(f"{path}: {error}") from None
+    return Segment(str(path), share, {part.nodeid: part for part in parts})
+
+
+def _part_of(test: Any) -> Any:
+    return test.get("part") if isinstance(test, dict) else None
+
+
+def merge_segments(segments: Sequence[Segment]) -> list[Part]:
+    """The whole loads, one for each test. What is missing, comes twice or does not fit makes a load invalid."""
+    if not segments:
+        return []
+    nodeids = dict.fromkeys(nodeid for segment in segments for nodeid in segment.parts)
+    return [_whole(nodeid, segments) for nodeid in nodeids]
+
+
+def _whole(nodeid: str, segments: Sequence[Segment]) -> Part:
+    """One load; if something is wrong with it, its ``broken_off`` says what."""
+    there = sorted((each for each in segments if nodeid in each.parts), key=lambda each: each.share.index)
+    problems = [*_numbers(nodeid, segments, there)]
+    first, *others = [segment.parts[nodeid] for segment in there]
+    whole = first
+    for segment, part in zip(there[1:], others, strict=True):
+        try:
+            whole = merge([whole, part])
+        except ValueError as error:
+            problems.append(f"{segment.path}: {error}")
+    problems += _starts(there, nodeid)
+    reasons = [*([whole.broken_off] if whole.broken_off else []), *problems]
+    return replace(whole, broken_off="; ".join(reasons) or None)
+
+
+def _numbers(nodeid: str, segments: Sequence[Segment], there: Sequence[Segment]) -> list[str]:
+    """What is wrong with the numbers of the segments."""
+    counts = sorted({segment.share.count for segment in segments})
+    if len(counts) > 1:
+        return [f"the files are of loads in {' and in '.join(map(str, counts))} segments"]
+    seen = [segment.share.index for segment in there]
+    missing = [index for index in range(counts[0]) if index not in seen]
+    doubled = sorted({index for index in seen if seen.count(index) > 1})
+    problems = []
+    if missing:
+        listed = ", ".join(f"{index}/{counts[0]}" for index in missing)
+        noun = "segments" if len(missing) > 1 else "segment"
+        problems.append(f"missing: {noun} {listed}; the numbers are those of the others")
+    for index in doubled:
+        paths = ", ".join(segment.path for segment in there if segment.share.index == index)
+        problems.append(f"segment {index}/{counts[0]} comes {seen.count(index)} times: {paths}")
+    return problems
+
+
+def _starts(there: Sequence[Segment], nodeid: str) -> list[str]:
+    starts = [segment.parts[nodeid].started_at for segment in there]
+    apart = max(starts) - min(starts)
+    longest = max(segment.parts[nodeid].ended for segment in there) / 1e9
+    if apart <= max(_LEAST_APART_S, longest * FARTHEST_STARTS):
+        return []
+    return [
+        f"the segments did not run together: their loads began {format_duration(apart)} apart; start them with the "
+        "same --ipload-start-at, on machines whose clocks agree"
+    ]

@@ -1,0 +1,85 @@
+"""The reports of loads that were merged from segments: outside of pytest, so without its terminal and its JUnit."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+from xml.etree import ElementTree
+
+from pytest_ipload.distributed.conclude import conclude
+from pytest_ipload.distributed.part import Part
+from pytest_ipload.report.failure import failure_message
+from pytest_ipload.report.json_file import write_json
+from pytest_ipload.report.properties import properties_of
+from pytest_ipload.report.terminal import block
+from pytest_ipload.report.text import printable
+from pytest_ipload.verdict.result import PASSED, LoadResult
+
+_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""XML 1.0, production 2 (Char)."""
+
+
+class Merged:
+    """Whole loads and their reports."""
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self.results: Mapping[str, LoadResult] = {part.nodeid: conclude(part) for part in parts}
+        self._messages = {part.nodeid: failure_message(self.results[part.nodeid], part.traceback) for part in parts}
+
+    @property
+    def passed(self) -> bool:
+        """Whether all loads passed."""
+        return all(result.verdict == PASSED for result in self.results.values())
+
+    def print(self, stream: IO[str]) -> None:
+        """A block for each load, as in pytest's terminal summary, and what made it fail."""
+        width = shutil.get_terminal_size().columns
+        for nodeid, result in self.results.items():
+            print(f"{printable(nodeid)}  {result.verdict.upper()}", file=stream)
+            print(*block(result.as_dict(), 0, width), sep="\n", file=stream)
+            print(file=stream)
+        failed = sum(result.verdict != PASSED for result in self.results.values())
+        print(f"{len(self.results) - failed} passed, {failed} failed", file=stream)
+
+    def write_json(self, path: Path) -> None:
+        """The report that ``--ipload-json`` writes. Raises OSError."""
+        write_json(path, [result.as_dict() for result in self.results.values()])
+
+    def write_junit(self, path: Path) -> None:
+        """One testcase for each load, with pytest-ipload's properties. Raises OSError."""
+        failed = sum(result.verdict != PASSED for result in self.results.values())
+        counts = {"tests": str(len(self.results)), "failures": str(failed), "errors": "0", "skipped": "0"}
+        suites = ElementTree.Element("testsuites")
+        suite = ElementTree.SubElement(suites, "testsuite", {"name": "pytest-ipload", **counts})
+        for nodeid, result in self.results.items():
+            suite.append(self._case(nodeid, result))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        ElementTree.ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)
+
+    def _case(self, nodeid: str, result: LoadResult) -> ElementTree.Element:
+        path, _, name = nodeid.partition("::")
+        classname = ".".join([*Path(path).with_suffix("").parts, *name.split("::")[:-1]])
+        case = ElementTree.Element(
+            "testcase",
+            {
+                "classname": _in_xml(classname),
+                "name": _in_xml(name.rpartition("::")[2]),
+                "time": f"{result.duration_s:.3f}",
+            },
+        )
+        properties = ElementTree.SubElement(case, "properties")
+        for key, value in properties_of(result).items():
+            ElementTree.SubElement(properties, "property", {"name": key, "value": _in_xml(str(value))})
+        if result.verdict != PASSED:
+            message = self._messages[nodeid]
+            failure = ElementTree.SubElement(case, "failure", {"message": _in_xml(message.splitlines()[0])})
+            failure.text = _in_xml(message)
+        return case
+
+
+def _in_xml(text: str) -> str:
+    """The text with everything escaped that XML cannot carry."""
+    return _NOT_IN_XML.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), text)
