@@ -6,11 +6,22 @@ from typing import Any
 import pytest
 from support.samples import MS, SECOND, measurements, request
 
-from pytest_ipload.load.health import HEALTH_CHECKS, SEVERITIES, HealthCheck, Signs, examine, fired, fired_by_message
+from pytest_ipload.load.health import (
+    HEALTH_CHECKS,
+    SEVERITIES,
+    HealthCheck,
+    Outcome,
+    Signs,
+    by_gravity,
+    examine,
+    examine_whole,
+    fired,
+    fired_by_message,
+)
 from pytest_ipload.load.record import LATE_START_S, LoadRecord
 from pytest_ipload.load.vitals import Vitals
-from pytest_ipload.stats.measurements import MAX_NAMES
 from pytest_ipload.stats.sample import FAULT, Problem, Sample
+from pytest_ipload.stats.table import MAX_NAMES
 
 
 def vitals(
@@ -33,16 +44,20 @@ def vitals(
     return found
 
 
-def signs(*samples: Sample, record: LoadRecord | None = None, vital: Vitals | None = None, **more: Any) -> Signs:
-    return Signs(record or LoadRecord(), vital or Vitals(), measurements(samples), **more)
+def signs(*, record: LoadRecord | None = None, vital: Vitals | None = None, **more: Any) -> Signs:
+    return Signs(record or LoadRecord(), vital or Vitals(), **more)
 
 
-def names(signs_of_a_load: Signs) -> list[str]:
-    return [check.name for check in examine(signs_of_a_load)]
+def whole(*samples: Sample, planned: int | None = None, dropped: int | None = None, **more: Any) -> Outcome:
+    return Outcome(measured=measurements(samples), planned_iterations=planned, dropped_iterations=dropped, **more)
 
 
-def only(signs_of_a_load: Signs) -> HealthCheck:
-    (check,) = examine(signs_of_a_load)
+def names(load: Signs | Outcome) -> list[str]:
+    return [check.name for check in (examine(load) if isinstance(load, Signs) else examine_whole(load))]
+
+
+def only(load: Signs | Outcome) -> HealthCheck:
+    (check,) = examine(load) if isinstance(load, Signs) else examine_whole(load)
     return check
 
 
@@ -90,7 +105,7 @@ class TestTable:
 
 def test_of_a_load_of_which_nothing_is_known_nothing_is_said() -> None:
     assert names(signs()) == []
-    assert names(signs(*[request()] * 100)) == []
+    assert names(whole(*[request()] * 100)) == []
 
 
 class TestRate:
@@ -109,17 +124,16 @@ class TestRate:
         ],
     )
     def test_more_than_one_percent_is_too_much(self, planned: int | None, dropped: int | None, fires: bool) -> None:
-        record = LoadRecord(planned_iterations=planned, dropped_iterations=dropped)
-        assert names(signs(record=record)) == ["rate-not-reached"] * fires
+        assert names(whole(planned=planned, dropped=dropped)) == ["rate-not-reached"] * fires
 
     def test_unless_somebody_else_judges_it_or_the_load_did_not_last(self) -> None:
-        load = signs(record=LoadRecord(planned_iterations=1000, dropped_iterations=500))
+        load = whole(planned=1000, dropped=500)
         assert names(load) == ["rate-not-reached"]
         assert names(replace(load, is_cut_short=True)) == []
         assert names(replace(load, judges_dropped=True)) == []
 
     def test_it_has_its_numbers(self) -> None:
-        check = only(signs(record=LoadRecord(planned_iterations=4000, dropped_iterations=1000)))
+        check = only(whole(planned=4000, dropped=1000))
         assert check.what == "1 000 of 4 000 planned iterations never started (25 %)"
         assert check.severity == "invalid"
 
@@ -206,17 +220,17 @@ class TestSamples:
         ],
     )
     def test_each_fault_of_the_own_side_is_a_check_of_its_name(self, name: str) -> None:
-        check = only(signs(fault(name, "it was so; do this"), fault(name, "and so"), request()))
+        check = only(whole(fault(name, "it was so; do this"), fault(name, "and so"), request()))
         assert check.note == f"{name}: 2 times: it was so. {HEALTH_CHECKS[name].effect}. Do this"
         assert check.severity == "invalid"
-        assert only(signs(fault(name, "x"))).what == "1 time: x"
+        assert only(whole(fault(name, "x"))).what == "1 time: x"
 
     def test_names_beyond_the_limit(self) -> None:
-        check = only(signs(*(request(f"GET /{number}") for number in range(MAX_NAMES + 3))))
+        check = only(whole(*(request(f"GET /{number}") for number in range(MAX_NAMES + 3))))
         assert check.note.startswith("too-many-names: 3 samples are counted as '(other names)'. ")
 
     def test_percentiles_of_too_few(self) -> None:
-        check = only(signs(uncertain=[("p95 < 20ms", 50), ("p99 < 1s", 1200)]))
+        check = only(whole(uncertain=[("p95 < 20ms", 50), ("p99 < 1s", 1200)]))
         assert check.what == "judged on few samples: 'p95 < 20ms' on 50, 'p99 < 1s' on 1 200"
         assert (check.name, check.severity) == ("too-few-samples", "remark")
 
@@ -236,14 +250,14 @@ class TestRemarks:
         assert [check.what for check in examine(load)] == ["the loads of 2 workers run on CPU 3"] * fires
 
 
-def test_the_gravest_come_first_and_what_was_foreseen_is_among_them() -> None:
+def test_what_was_foreseen_is_among_them_and_the_gravest_come_first() -> None:
     load = signs(
-        fault("ports-exhausted", "x"),
         record=LoadRecord(late_starts=1, users_started=2, pin_problem="x", shortage="y"),
         vital=vitals(seconds=1, busy=1, cpu=1.0),
         foreseen=[fired("bare-calls", "x"), fired("few-ports", "y")],
     )
-    assert names(load) == [
+    found = [*examine(load), *examine_whole(whole(fault("ports-exhausted", "x")))]
+    assert [check.name for check in by_gravity(found)] == [
         *("users-not-reached", "ports-exhausted", "generator-saturated"),
         *("bare-calls", "few-ports", "late-starts", "not-pinned"),
     ]

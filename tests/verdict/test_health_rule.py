@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,8 +9,9 @@ from support.samples import iteration, request
 
 from pytest_ipload.load.health import HEALTH_CHECKS, HealthCheck, fired
 from pytest_ipload.stats.sample import FAILED
-from pytest_ipload.verdict.evaluate import FAIL, WARN, ThresholdResult
+from pytest_ipload.verdict.evaluate import ThresholdResult
 from pytest_ipload.verdict.health_rule import invalid_reasons
+from pytest_ipload.verdict.judged import FAIL, WARN
 from pytest_ipload.verdict.result import decide
 
 SAMPLES = [*[request()] * 100, *[iteration()] * 9, iteration(outcome=FAILED)]
@@ -58,6 +60,13 @@ def test_by_severity_only_the_gravest_make_it_invalid_by_themselves(name: str, t
 def test_a_saturated_generator_matters_where_a_latency_is_above_its_limit(thresholds: Any, verdict: str) -> None:
     assert decide(thresholds, invalid_reasons([SATURATED], thresholds))[0] == verdict
     assert decide(thresholds, invalid_reasons([], thresholds))[0] in ("passed", "failed")
+
+
+def test_a_latency_that_is_not_decided_is_less_so_when_the_generator_was_saturated() -> None:
+    """In a strict session it fails although the value is below the limit: the interval is not."""
+    undecided = replace(HOLDS, passed=False, undecided=True, confidence=0.95)
+    assert decide([undecided], invalid_reasons([SATURATED], [undecided]))[0] == "invalid"
+    assert decide([undecided], invalid_reasons([], [undecided]))[0] == "failed"
 
 
 def test_the_reason_names_the_check_first_and_then_the_threshold() -> None:
