@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -18,6 +17,10 @@ _UNSAFE = (
     ("collections.abc", "Iterator"),
 )
 """Modules and their classes. A value of a class whose module nobody imported does not exist."""
+_SAFE = (
+    ("itertools", "count"),  # one step of it is one step of C code, and users number things with it
+    ("unittest.mock", "NonCallableMock"),  # it has all methods there are
+)
 
 
 def unsafe_values(asked: Mapping[str, Any]) -> dict[str, str]:
@@ -26,12 +29,11 @@ def unsafe_values(asked: Mapping[str, Any]) -> dict[str, str]:
     ``asked`` are the fixtures and parameters of a body by name; those that its per-user fixtures ask for are looked
     at too.
     """
-    unsafe = tuple(_classes())
+    unsafe, safe = _classes(_UNSAFE), _classes(_SAFE)
     found = {}
     for name, value in _shared(asked.items()):
-        kind = type(value)  # not isinstance(): a proxy's __class__ may do anything
-        # One step of a counter is one step of C code, and a counter is what users number things with.
-        if issubclass(kind, unsafe) and not issubclass(kind, itertools.count):
+        kind = type(value)  # not isinstance(): a mock says that it is what it stands for
+        if issubclass(kind, unsafe) and not issubclass(kind, safe):
             found[name] = (
                 kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
             )
@@ -46,8 +48,6 @@ def _shared(values: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-def _classes() -> Iterator[type]:
-    for module, name in _UNSAFE:
-        found = getattr(sys.modules.get(module), name, None)
-        if isinstance(found, type):
-            yield found
+def _classes(names: Iterable[tuple[str, str]]) -> tuple[type, ...]:
+    found = (getattr(sys.modules.get(module), name, None) for module, name in names)
+    return tuple(each for each in found if isinstance(each, type))

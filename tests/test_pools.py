@@ -288,4 +288,6 @@ def test_a_bare_call_of_requests_is_noted(pytester: pytest.Pytester, demo_url: s
     )
     result = pytester.runpytest()
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["generator: *the body uses requests.get() itself: such calls leave from any address*"])
+    result.stdout.fnmatch_lines(
+        ["generator: not healthy (bare-calls), *", "  bare-calls: the body uses requests.get() itself. Such calls *"]
+    )

@@ -17,11 +17,12 @@ def invalid_reasons(checks: Sequence[HealthCheck], thresholds: Sequence[Threshol
     """
     reasons = [check.note for check in checks if check.severity == INVALID]
     saturated = [check.note for check in checks if check.severity == SATURATED]
-    too_high = [result.message for result in thresholds if _is_latency_above_its_limit(result)]
+    too_high = [result.message for result in thresholds if _is_latency_that_may_be_too_high(result)]
     return [*reasons, *saturated, *too_high] if saturated and too_high else reasons
 
 
-def _is_latency_above_its_limit(result: ThresholdResult) -> bool:
+def _is_latency_that_may_be_too_high(result: ThresholdResult) -> bool:
+    """Whether it failed, or was not decided, because of a value above the limit."""
     if result.passed or result.severity != FAIL or result.unit != "ms":
         return False
-    return result.measured is not None and result.measured >= result.limit
+    return result.undecided or (result.measured is not None and result.measured >= result.limit)

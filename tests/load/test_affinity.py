@@ -12,11 +12,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_ipload.load import affinity
-from pytest_ipload.load.affinity import allowed_cpus, automatic_cpu, choose_cpu, pinned
+from pytest_ipload.load.affinity import allowed_cpus, automatic_cpu, choose_cpu, pinned, usable_cpus
 
 needs_two_cpus = pytest.mark.skipif(
     len(allowed_cpus()) < 2, reason="with one CPU, or no choice among them, there is nothing to pin"
 )
+
+
+class TestNumber:
+    @pytest.mark.parametrize(
+        ("allowed", "there", "usable"), [({0, 3}, 8, 2), ((), 8, 8), ((), None, 1)], ids=["choice", "none", "unknown"]
+    )
+    def test_of_usable_cpus(
+        self, monkeypatch: pytest.MonkeyPatch, allowed: set[int], there: int | None, usable: int
+    ) -> None:
+        monkeypatch.setattr(affinity, "allowed_cpus", lambda: frozenset(allowed))
+        monkeypatch.setattr(os, "cpu_count", lambda: there)
+        assert usable_cpus() == usable
 
 
 class TestChoice:

@@ -21,6 +21,7 @@ from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.load.schedule import user_slots
 from pytest_ipload.load.seat import IterationInterrupted, Seat
 from pytest_ipload.load.user import Iteration, VirtualUser
+from pytest_ipload.load.vitals import LOOK_NS, Vitals
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Recorder
 from pytest_ipload.stats.sample import FAILED, ITERATION, REQUEST, Sample
@@ -834,3 +835,49 @@ def test_users_of_stages_come_and_go() -> None:
     lives = sorted((stop - start) / 1e9 for start, stop in executor.record.lifetimes)
     assert lives == pytest.approx([0.2, 0.2, 0.4], abs=0.15)
     assert lives[2] > lives[1] + 0.1
+
+
+class TestVitals:
+    def test_timer_and_processor_time_are_watched_while_the_load_runs(self) -> None:
+        vitals = run(Script(body=lambda iteration: time.sleep(0.01)), users=2, duration=0.4).vitals
+        assert vitals.lags.count >= 4  # there is time for seven; one that comes late counts for those that it delayed
+        assert 0 < vitals.cpu_ns < 1e9
+        assert 0.4e9 <= vitals.watched_ns < 2e9
+        assert vitals.seconds == 0
+
+    def test_seconds_are_counted(self) -> None:
+        vitals = run(Script(body=lambda iteration: time.sleep(0.01)), users=2, duration=1.2).vitals
+        assert (vitals.seconds, vitals.busy_seconds <= 1) == (1, True)
+
+    def test_warm_up_and_tear_down_are_not(self) -> None:
+        script = Script(body=lambda iteration: time.sleep(0.01), tear_down=lambda user: time.sleep(0.3))
+        vitals = run(script, users=2, duration=0.3, warmup=0.25).vitals
+        assert (
+            vitals.lags.count <= 3 + vitals.lags.total_ns // LOOK_NS
+        )  # a late one counts for several; else there are 12
+        assert vitals.watched_ns >= 0.6e9
+
+    @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system keeps no process on one CPU")
+    def test_a_load_that_is_kept_on_one_cpu_has_one_and_else_all(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        begun: list[int] = []
+
+        class NotedVitals(Vitals):
+            def begin(self, now_ns: int, *, cores: int = 1, **more: Any) -> None:
+                begun.append(cores)
+                super().begin(now_ns, cores=cores, **more)
+
+        monkeypatch.setattr(executor_module, "Vitals", NotedVitals)
+        monkeypatch.setattr(executor_module, "usable_cpus", lambda: 7)
+        run(Script(), users=1, cpu=max(os.sched_getaffinity(0)))
+        run(Script(), users=1)
+        assert begun == [1, 7]
+
+    def test_a_load_that_is_broken_off_is_over(self) -> None:
+        def fail(iteration: Iteration) -> None:
+            raise KeyboardInterrupt
+
+        executor = make(Script(body=fail), users=1, iterations=1, ends_load=lambda *_: True)
+        executor.set_up()
+        with pytest.raises(KeyboardInterrupt):
+            executor.run()
+        assert executor.vitals.watched_ns > 0
