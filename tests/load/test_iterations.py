@@ -192,3 +192,21 @@ def test_a_failed_request_of_one_iteration_is_not_one_of_the_next() -> None:
     assert [sample.outcome for sample in run.samples if sample.kind != REQUEST] == [OK, FAILED, OK]
     (group,) = run.failures.groups()
     assert (group.iteration, group.count) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "flushes"),
+    [
+        ({"think_time": (1.5, 1.5)}, 3),
+        ({"think_time": (0.5, 0.5)}, 0),
+        ({"pacing": (1.5, 1.5)}, 3),
+        ({}, 0),
+    ],
+)
+def test_before_a_long_pause_what_was_measured_is_handed_over(
+    settings: dict[str, Any], flushes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Recorder] = []
+    monkeypatch.setattr(Recorder, "flush", lambda recorder: calls.append(recorder))
+    Run({**settings, "iterations": 3})
+    assert len(calls) == flushes
