@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pytest_ipload.load.arrivals import ArrivalQueue
 from pytest_ipload.load.failures import FailureLog
 from pytest_ipload.load.iterations import Budget, UserRun
 from pytest_ipload.load.profile import LoadProfile
@@ -41,6 +42,7 @@ class Run:
     settings: dict[str, Any]
     takes_ms: Callable[[int], int] = lambda number: 10
     body: Callable[[Iteration], object] = lambda iteration: None
+    arrivals: ArrivalQueue | None = None
     index: int = 0
     begins_ms: int = 0
     look_ns: int = 0
@@ -53,7 +55,7 @@ class Run:
         profile = LoadProfile(**self.settings)
         self.stop = Stop(self)
         self.budget = Budget(profile.total_iterations)
-        self.run = UserRun(profile, self.failures, self.budget, self.stop, self.clock, lambda *_: False)
+        self.run = UserRun(profile, self.failures, self.budget, self.stop, self.clock, lambda *_: False, self.arrivals)
         user = VirtualUser(self.index, seed=0, source_addresses=(), record=self.samples.append)
         self.seat = Seat(user_slots(profile)[self.index], user, Recorder(), phase=Phase.ITERATIONS)
         self.now = self.begins_ms * MS
@@ -210,3 +212,11 @@ def test_before_a_long_pause_what_was_measured_is_handed_over(
     monkeypatch.setattr(Recorder, "flush", lambda recorder: calls.append(recorder))
     Run({**settings, "iterations": 3})
     assert len(calls) == flushes
+
+
+def test_before_a_long_wait_for_an_arrival_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    arrivals = ArrivalQueue(iter([0.0, 0.5, 3.0, 3.0, 5.0]), None, lambda: None)
+    monkeypatch.setattr(Recorder, "flush", lambda recorder: calls.append(arrivals.started))
+    Run({"arrival_rate": 1.0, "total_iterations": 5}, arrivals=arrivals)
+    assert calls == [2, 4]
