@@ -225,10 +225,10 @@ def _ini_value(config: pytest.Config, key: str) -> Any:
     """The value of an ini key; pytest's own complaint about its type names the key."""
     try:
         return config.getini(key)
-    except TypeError as error:  # of pytest 9.0 and 9.1; later ones raise a UsageError themselves
-        raise pytest.UsageError(str(error)) from None
-    except ValueError as error:  # of a truth value
-        raise pytest.UsageError(f"ini key {key}: {error}; give true or false") from None
+    except (TypeError, ValueError, pytest.UsageError) as error:  # which one, depends on pytest's version
+        text = str(error)
+        # Of a truth value that is none pytest does not say where it stands.
+        raise pytest.UsageError(text if key in text else f"ini key {key}: {text}; give true or false") from None
 
 
 def _checked(parse: Parser, given: Any, place: str) -> Any:

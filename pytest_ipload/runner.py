@@ -158,7 +158,10 @@ class Load:
 
     def _abort_note(self) -> AbortNote | None:
         abort = self._abort_watch.abort
-        return None if abort is None else AbortNote(self._thresholds.index(abort.judged), abort.after_s, abort.result)
+        if abort is None:
+            return None
+        number = next(number for number, judged in enumerate(self._thresholds) if judged is abort.judged)
+        return AbortNote(number, abort.after_s, abort.result)
 
     # -- the crew of the executor -------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from support.demo import running_target
 from support.plugins import OTHER_PLUGINS
@@ -25,6 +26,10 @@ for _name in ("requests", "tabulate", "urllib3.contrib.socks", "http.cookiejar")
         importlib.import_module(_name)
     except ImportError:
         continue  # an extra that is not installed
+
+# How long an example takes says nothing on a machine that others use too.
+hypothesis.settings.register_profile("no-deadline", deadline=None)
+hypothesis.settings.load_profile("no-deadline")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

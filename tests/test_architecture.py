@@ -36,6 +36,7 @@ LEVELS = (
         "preflight",
         "report",
         "plugin",
+        "__main__",
     ),
 )
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

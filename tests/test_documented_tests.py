@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.demo import running_target
+from support.samples import MS, iteration, measurements, request, step
+
+from pytest_ipload import thresholds
+from pytest_ipload.stats.sample import FAILED
+from pytest_ipload.verdict import expression
+from pytest_ipload.verdict.evaluate import evaluate
+from pytest_ipload.verdict.expression import Threshold
+from pytest_ipload.verdict.judged import JudgedThreshold
+from pytest_ipload.verdict.measure import Scope
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -16,7 +26,22 @@ def python_blocks(document: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", (DOCS / document).read_text(encoding="utf-8"), re.DOTALL)
 
 
-@pytest.mark.parametrize("document", ["load-models.md", "health-checks.md"])
+def examples_of(document: str) -> list[str]:
+    """What stands in the columns ``examples`` of a document's tables."""
+    found: list[str] = []
+    column: int | None = None
+    for line in (DOCS / document).read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")] if line.startswith("|") else []
+        if not cells:
+            column = None
+        elif "examples" in cells:
+            column = cells.index("examples")
+        elif column is not None:
+            found += re.findall("`([^`]+)`", cells[column])
+    return found
+
+
+@pytest.mark.parametrize("document", ["load-models.md", "health-checks.md", "thresholds.md"])
 def test_the_tests_of_a_document_pass(pytester: pytest.Pytester, document: str) -> None:
     module = "\n\n".join(["import pytest", *python_blocks(document)])
     pytester.makepyfile(module)
@@ -30,3 +55,36 @@ def test_each_setting_of_the_models_has_an_example() -> None:
     settings = {"users", "iterations", "total_iterations", "duration", "ramp_up", "ramp_down", "stages", "arrival_rate"}
     settings |= {"max_users", "arrivals", "pacing", "think_time", "max_rate", "warmup", "graceful_stop", "seed"}
     assert not {name for name in settings if not re.search(rf"\b{name}=", code)}
+
+
+def test_each_key_of_a_threshold_has_an_example() -> None:
+    code = "\n".join(python_blocks("thresholds.md"))
+    document = (DOCS / "thresholds.md").read_text(encoding="utf-8")
+    for key in thresholds._KEYS:
+        assert re.search(rf"ipload_threshold\(.*\b{key}=", code), key
+        assert f"\n| `{key}` |" in document
+
+
+def test_the_examples_of_the_grammar_hold_of_a_load_that_has_everything() -> None:
+    fast: dict[str, Any] = {"status": 200, "source_address": "10.0.0.5"}
+    opened: dict[str, Any] = {"connections": 1, "connect_ns": 2 * MS, "tls_ns": 5 * MS, "first_byte_ns": 8 * MS}
+    samples = [*[request("GET /cart", 10, **fast)] * 18, request("GET /items/7", 12, **fast, **opened)]
+    samples += [
+        request("GET /cart", 30, outcome=FAILED, status=503),
+        *[iteration(20)] * 19,
+        iteration(50, outcome=FAILED),
+    ]
+    samples += [*[step("checkout", 25)] * 19, step("checkout", 40, outcome=FAILED)]
+    scope = Scope(10.0, pool_size=2, addresses_used=2, dropped=0, planned_iterations=20)
+    for text in examples_of("thresholds.md"):
+        result = evaluate(JudgedThreshold(Threshold.parse(text)), measurements(samples), scope)
+        assert result.passed, result.message
+        assert result.measured is not None
+
+
+def test_there_is_an_example_of_everything_in_the_grammar() -> None:
+    parsed = [Threshold.parse(text) for text in examples_of("thresholds.md")]
+    assert {each.family for each in parsed} == {None, *expression.FAMILIES}
+    assert {each.statistic for each in parsed} == set(expression._UNITS)
+    assert {each.operator for each in parsed} == set(expression._COMPARISONS)
+    assert {each.selector.kind for each in parsed if each.selector} == {"name", "step", "source", "status"}

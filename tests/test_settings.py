@@ -262,6 +262,7 @@ class TestUsageErrors:
                 "ipload_thresholds: threshold 'p95 < 1': the limit of *",
             ),
             ("ipload_allowed_hosts = a b", "ipload_allowed_hosts: allowed host 'a b' is malformed*"),
+            ("ipload_strict = perhaps", "ipload_strict: invalid truth value 'perhaps'; give true or false"),
         ],
     )
     def test_a_bad_ini_value_is_named(self, pytester: pytest.Pytester, ini: str, why: str) -> None:
@@ -586,9 +587,68 @@ class TestMistakesInMarkers:
             ("ipload_threshold(5)", "marker ipload_threshold: 5 is not a text, as in 'p95 < 200ms'"),
             (
                 "ipload_threshold('p95 < 5s', sverity='warn')",
-                "marker ipload_threshold: unknown key 'sverity' (did you*",
+                "marker ipload_threshold: unknown key 'sverity' (did you mean 'severity'?); known: abort_on_fail*",
             ),
-            ("ipload_threshold('p95 < 5s', severity='red')", "*severity 'red' is unknown; allowed: 'fail', 'warn'"),
+            (
+                "ipload_threshold('p95 < 5s', severity='red')",
+                "marker ipload_threshold: severity 'red' is unknown; allowed: 'fail', 'warn'",
+            ),
+            (
+                "ipload_threshold('p95 < 5s', abort_on_fail=1)",
+                "marker ipload_threshold: abort_on_fail 1 is neither True nor False",
+            ),
+            (
+                "ipload_threshold('p95 < 5s', abort_on_fail=True, delay='soon')",
+                "marker ipload_threshold: delay 'soon' is not a duration; a duration has a number and a unit,*",
+            ),
+            (
+                "ipload_threshold('p95 < 5s', abort_on_fail=True, delay=-1)",
+                "marker ipload_threshold: delay -1 is not a duration; give seconds as a number from 0 on, *",
+            ),
+            (
+                "ipload_threshold('p95 < 5s', delay='1s')",
+                "marker ipload_threshold: delay says when abort_on_fail begins; set abort_on_fail=True too, or *",
+            ),
+            (
+                "ipload_threshold('p95 < 5s', abort_on_fail=True, severity='warn')",
+                "marker ipload_threshold: threshold 'p95 < 5s': abort_on_fail=True and severity='warn' contradict *",
+            ),
+            (
+                "ipload_threshold('p95 < 5s', window='0s')",
+                "marker ipload_threshold: window '0s' is no time at all; give a duration above 0",
+            ),
+            (
+                "ipload_threshold('p95 < 5s', window='10')",
+                "marker ipload_threshold: window '10' is not a duration; *",
+            ),
+            (
+                "ipload_threshold('p95 < 5s', window=0.01)",
+                "marker ipload_threshold: threshold 'p95 < 5s': window=10ms is too short; the shortest window is 100ms",
+            ),
+            (
+                "ipload_threshold('p95 < 5s', confidence='95%')",
+                "marker ipload_threshold: confidence '95%' is no confidence; give a number above 0.5 and below 1, as *",
+            ),
+            (
+                "ipload_threshold('p95 < 5s', confidence=95)",
+                "marker ipload_threshold: confidence 95 is no confidence; give a number above 0.5 and below 1, as *",
+            ),
+            (
+                "ipload_threshold('rps > 5', confidence=0.95)",
+                "marker ipload_threshold: threshold 'rps > 5': confidence goes with percentiles, error_rate and *",
+            ),
+            (
+                "ipload_threshold('p95 == 5s', confidence=0.95)",
+                "marker ipload_threshold: threshold 'p95 == 5s': confidence does not go with '==', *",
+            ),
+            (
+                "ipload_threshold('dropped_iterations == 0')",
+                "threshold 'dropped_iterations == 0' needs an arrival_rate: without one there are no planned *",
+            ),
+            (
+                "ipload_threshold('p95 < 5s', window='1m')\n    @pytest.mark.ipload(duration='30s', warmup='5s')",
+                "threshold 'p95 < 5s': window=1m is longer than the judged part of the load, 25s",
+            ),
             ("ipload_threshold('ip_pool_usage > 1%')", "*'ip_pool_usage > 1%' needs an address pool*"),
             (
                 "ipload_treshold('p95 < 5s')",
@@ -616,6 +676,54 @@ class TestMistakesInMarkers:
         result.stdout.fnmatch_lines(
             ["the marker ipload_threshold needs a load test: mark the test with @pytest.mark.*"]
         )
+
+
+class TestThresholdKeys:
+    @pytest.mark.parametrize(
+        "keys",
+        [
+            "abort_on_fail=False, window=None, severity='fail', confidence=None",
+            "abort_on_fail=True, delay='1m30s'",
+            "abort_on_fail=True, delay=0",
+            "confidence=0.95",
+            "severity='warn'",
+        ],
+    )
+    def test_good_ones_are_taken(self, pytester: pytest.Pytester, keys: str) -> None:
+        result, _ = run(pytester, markers=f"@pytest.mark.ipload_threshold('p95 < 1h', {keys})")
+        result.assert_outcomes(passed=1)
+
+    def test_they_hold_for_the_expressions_of_their_marker(self, pytester: pytest.Pytester) -> None:
+        markers = """
+    @pytest.mark.ipload(iterations=100)
+    @pytest.mark.ipload_threshold("p95 < 1h", "p90 < 1h", confidence=0.9)
+    @pytest.mark.ipload_threshold("max < 1h")
+    """
+        result, test = run(pytester, "--ipload-threshold=p99 < 1h", markers=markers)
+        result.assert_outcomes(passed=1)
+        confidences = {each["expression"]: each.get("confidence") for each in test["thresholds"]}
+        assert confidences == {
+            "p95 < 1h": 0.9,
+            "p90 < 1h": 0.9,
+            "max < 1h": None,
+            "p99 < 1h": None,
+            "error_rate == 0%": None,
+        }
+
+    def test_the_plan_shows_them(self, pytester: pytest.Pytester) -> None:
+        marker = "@pytest.mark.ipload_threshold('p95 < 1s', window='10s', abort_on_fail=True)"
+        pytester.makepyfile(TEST.format(markers=marker))
+        result = pytester.runpytest("--collect-only", "-v")
+        result.stdout.fnmatch_lines(["*p95 < 1s (window 10s, abort_on_fail after 10s)*"])
+
+    def test_a_load_from_within_a_test_refuses_what_it_does_not_measure(self, pytester: pytest.Pytester) -> None:
+        pytester.makepyfile("""
+            def test_it(ipload):
+                ipload.run(lambda user: None)
+        """)
+        result = pytester.runpytest("--ipload-threshold=dropped_iterations == 0")
+        result.assert_outcomes(failed=1)
+        result.stdout.fnmatch_lines(["E *SettingError: threshold 'dropped_iterations == 0' needs an arrival_rate: *"])
 
 
 class TestSelection:
@@ -681,9 +789,10 @@ class TestHelp:
         for setting in SETTINGS:
             assert (f"  {setting.flag}=" in text) == setting.option
             assert (f"  {setting.dest} (" in text) == setting.ini
-        for flag in ("threshold", "allow-host", "json", "pool-check", "pin", "disable", "only", "skip"):
+        for flag in ("threshold", "allow-host", "json", "pool-check", "pin", "strict", "disable", "only", "skip"):
             assert f"  --ipload-{flag}" in text
         assert "  ipload_pin (" in text
+        assert "  ipload_strict (" in text
         words = text.replace("=", " ").split()
         assert not set(words) & set(PLANNED_OPTIONS)
 

@@ -85,7 +85,9 @@ class UserRun:
             due = arrivals.take(self._elapsed())
             if due is None or self._stop.is_set():
                 return
-            if due > self._elapsed():
+            if (pause := due - self._elapsed()) > 0:
+                if pause > _LONG_PAUSE:
+                    seat.recorder.flush()
                 with arrivals.waiting():
                     is_its_time = self._wait_until(due, None)
                 if not is_its_time:

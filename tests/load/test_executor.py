@@ -437,6 +437,87 @@ class TestInterruption:
         assert not issubclass(IterationInterrupted, Exception)
 
 
+class TestAbort:
+    @pytest.fixture(autouse=True)
+    def short_ticks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(executor_module, "_TICK", 0.02)
+
+    @staticmethod
+    def aborting(script: Script, after: int, **settings: Any) -> tuple[Executor, list[tuple[int, float]]]:
+        """Run a load that is broken off after so many looks; returns it and what was seen at each look."""
+        seen: list[tuple[int, float]] = []
+
+        def look(measured: Measurements, elapsed_s: float) -> str | None:
+            seen.append((measured.count(ITERATION), elapsed_s))
+            return "it is hopeless" if len(seen) == after else None
+
+        return run(script, crew=ScriptedCrew(script, abort=look), **settings), seen
+
+    def test_a_load_is_broken_off_for_the_reason_that_the_crew_gives(self) -> None:
+        executor, seen = self.aborting(Script(), 3, users=2, duration=60.0)
+        assert executor.record.aborted == "it is hopeless"
+        assert len(seen) == 3  # it is not asked again
+        assert [elapsed for _, elapsed in seen] == sorted(elapsed for _, elapsed in seen)
+        assert seen[-1][0] > 0  # what was measured until then was there to look at
+        assert (executor.record.ended_ns - executor.record.origin_ns) / 1e9 < 30
+
+    def test_as_long_as_there_is_none_it_goes_on(self) -> None:
+        executor, seen = self.aborting(Script(), 0, users=1, duration=0.2)
+        assert executor.record.aborted is None
+        assert seen
+
+    def test_after_its_planned_end_a_load_is_not_broken_off(self) -> None:
+        pause = threading.Event()
+        _, seen = self.aborting(Script(body=lambda it: pause.wait(0.4)), 0, users=1, duration=0.1)
+        assert max(elapsed for _, elapsed in seen) < 0.3
+
+    @pytest.mark.untraced
+    def test_a_running_iteration_gets_a_second_at_most_and_then_it_is_interrupted_and_counted(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(executor_module, "_ABORT_GRACE", 0.1)
+        never = threading.Event()
+
+        def spin(iteration: Iteration) -> None:
+            while True:  # bounded by the interruption, which this test is about
+                never.wait(0.01)
+
+        executor, _ = self.aborting(Script(body=spin), 2, users=2, duration=60.0, graceful_stop=600.0)
+        assert executor.record.interrupted == 2
+        assert executor.measurements.count(ITERATION, outcome=FAILED) == 2
+
+    @pytest.mark.untraced
+    def test_a_shorter_graceful_stop_stays_one(self) -> None:
+        never = threading.Event()
+
+        def spin(iteration: Iteration) -> None:
+            while True:  # bounded by the interruption
+                never.wait(0.01)
+
+        executor, seen = self.aborting(Script(body=spin), 2, users=1, duration=60.0, graceful_stop=0.0)
+        assert executor.record.interrupted == 1
+        assert (executor.record.ended_ns - executor.record.origin_ns) / 1e9 - seen[-1][1] < 0.9
+
+    def test_a_tear_down_has_the_whole_graceful_stop(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(executor_module, "_ABORT_GRACE", 0.01)
+        pause = threading.Event()
+        script = Script(body=lambda it: pause.wait(0.001), tear_down=lambda user: pause.wait(0.3))
+        executor, _ = self.aborting(script, 2, users=1, duration=60.0)
+        assert executor.record.teardown_errors == []
+
+
+def test_samples_are_kept_by_windows_of_the_lengths_asked_for() -> None:
+    script = Script(body=lambda it: None)
+    profile = LoadProfile(users=2, iterations=5)
+    executor = Executor(profile, user_slots(profile), ScriptedCrew(script), window_lengths_ns=[10**12, 10**13])
+    executor.set_up()
+    executor.run()
+    assert set(executor.measurements.windows) == {10**12, 10**13}
+    for length_ns, windows in executor.measurements.windows.items():
+        ((_, window),) = windows.full(executor.record.origin_ns + length_ns)
+        assert window.count(ITERATION) == executor.measurements.count(ITERATION) == 10
+
+
 class TestShortage:
     @pytest.fixture
     def three_threads(self, monkeypatch: pytest.MonkeyPatch) -> None:

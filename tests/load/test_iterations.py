@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pytest_ipload.load.arrivals import ArrivalQueue
 from pytest_ipload.load.failures import FailureLog
 from pytest_ipload.load.iterations import Budget, UserRun
 from pytest_ipload.load.profile import LoadProfile
@@ -41,6 +42,7 @@ class Run:
     settings: dict[str, Any]
     takes_ms: Callable[[int], int] = lambda number: 10
     body: Callable[[Iteration], object] = lambda iteration: None
+    arrivals: ArrivalQueue | None = None
     index: int = 0
     begins_ms: int = 0
     look_ns: int = 0
@@ -53,7 +55,7 @@ class Run:
         profile = LoadProfile(**self.settings)
         self.stop = Stop(self)
         self.budget = Budget(profile.total_iterations)
-        self.run = UserRun(profile, self.failures, self.budget, self.stop, self.clock, lambda *_: False)
+        self.run = UserRun(profile, self.failures, self.budget, self.stop, self.clock, lambda *_: False, self.arrivals)
         user = VirtualUser(self.index, seed=0, source_addresses=(), record=self.samples.append)
         self.seat = Seat(user_slots(profile)[self.index], user, Recorder(), phase=Phase.ITERATIONS)
         self.now = self.begins_ms * MS
@@ -192,3 +194,29 @@ def test_a_failed_request_of_one_iteration_is_not_one_of_the_next() -> None:
     assert [sample.outcome for sample in run.samples if sample.kind != REQUEST] == [OK, FAILED, OK]
     (group,) = run.failures.groups()
     assert (group.iteration, group.count) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "flushes"),
+    [
+        ({"think_time": (1.5, 1.5)}, 3),
+        ({"think_time": (0.5, 0.5)}, 0),
+        ({"pacing": (1.5, 1.5)}, 3),
+        ({}, 0),
+    ],
+)
+def test_before_a_long_pause_what_was_measured_is_handed_over(
+    settings: dict[str, Any], flushes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Recorder] = []
+    monkeypatch.setattr(Recorder, "flush", lambda recorder: calls.append(recorder))
+    Run({**settings, "iterations": 3})
+    assert len(calls) == flushes
+
+
+def test_before_a_long_wait_for_an_arrival_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    arrivals = ArrivalQueue(iter([0.0, 0.5, 3.0, 3.0, 5.0]), None, lambda: None)
+    monkeypatch.setattr(Recorder, "flush", lambda recorder: calls.append(arrivals.started))
+    Run({"arrival_rate": 1.0, "total_iterations": 5}, arrivals=arrivals)
+    assert calls == [2, 4]

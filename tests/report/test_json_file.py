@@ -21,6 +21,7 @@ from pytest_ipload.verdict.result import (
     FirstFailure,
     GeneratorHealth,
     LoadResult,
+    ShardStats,
     UnusedAddresses,
 )
 
@@ -90,7 +91,7 @@ def test_a_package_that_is_not_installed_is_absent(monkeypatch: pytest.MonkeyPat
     "part",
     [
         *(LoadResult, LatencyStats, RequestStats, SourceStats, StepStats, TimelinePoint, ThresholdResult),
-        *(FailureSummary, FirstFailure, GeneratorHealth, FiredCheck, UnusedAddresses),
+        *(FailureSummary, FirstFailure, GeneratorHealth, FiredCheck, UnusedAddresses, ShardStats),
     ],
 )
 def test_every_field_stands_in_the_documentation(part: Any) -> None:

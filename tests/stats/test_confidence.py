@@ -4,12 +4,19 @@ import math
 import random
 from decimal import Decimal
 from fractions import Fraction
+from statistics import NormalDist
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_ipload.stats.confidence import minimum_samples, nearest_rank, quantile_ranks
+from pytest_ipload.stats.confidence import (
+    minimum_samples,
+    nearest_rank,
+    quantile_ranks,
+    samples_to_close,
+    share_interval,
+)
 
 
 def brute_force_ranks(count: int, q: Fraction, confidence: Fraction) -> tuple[int | None, int | None]:
@@ -126,3 +133,70 @@ def test_a_minimum_exists_only_for_quantiles_between_0_and_1() -> None:
     with pytest.raises(ValueError, match="is not a quantile"):
         minimum_samples(1.0)
     assert minimum_samples(math.nextafter(1, 0)) == 10**13
+
+
+@settings(max_examples=100)
+@given(st.floats(0.01, 0.99), st.floats(0.51, 0.999))
+def test_so_many_samples_close_the_interval_and_one_less_does_not(q: float, confidence: float) -> None:
+    for side, count in enumerate(samples_to_close(q, confidence)):
+        assert quantile_ranks(count, q, confidence)[side] is not None
+        assert quantile_ranks(count - 1, q, confidence)[side] is None
+
+
+def test_the_samples_that_p95_and_the_median_want() -> None:
+    assert samples_to_close(0.95) == (2, 72)
+    assert samples_to_close(0.5) == (6, 6)
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "confidence", "low", "high"),
+    [
+        # Wilson's interval as the solutions of (share - p) ** 2 == z ** 2 * p * (1 - p) / n, worked out by hand for
+        # n = 10 and z = 1.96; the others from the same equation.
+        (0, 10, 0.95, 0.0, 0.27753),
+        (1, 10, 0.95, 0.01788, 0.40415),
+        (5, 10, 0.95, 0.23659, 0.76341),
+        (10, 10, 0.95, 0.72247, 1.0),
+        (10, 100, 0.99, 0.04603, 0.20375),
+        (0, 1, 0.95, 0.0, 0.79346),
+    ],
+)
+def test_the_interval_of_a_share_is_wilsons(part: int, whole: int, confidence: float, low: float, high: float) -> None:
+    assert share_interval(part, whole, confidence) == pytest.approx((low, high), abs=1e-5)
+
+
+@given(st.integers(1, 10**7), st.floats(0, 1), st.floats(0.51, 0.999))
+def test_the_interval_of_a_share_solves_wilsons_equation(whole: int, fraction: float, confidence: float) -> None:
+    part = round(fraction * whole)
+    share = part / whole
+    low, high = share_interval(part, whole, confidence)
+    assert 0 <= low <= share <= high <= 1
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    for end in (low, high):
+        if 0 < end < 1:
+            assert (share - end) ** 2 == pytest.approx(z**2 * end * (1 - end) / whole, rel=1e-4, abs=1e-15)
+
+
+@pytest.mark.parametrize(("count", "share"), [(200, 0.5), (500, 0.05), (1000, 0.01)])
+def test_the_interval_of_a_share_covers_the_true_one_as_often_as_promised(count: int, share: float) -> None:
+    random_ = random.Random(27)
+    rounds = 1000
+    covered = 0
+    for _ in range(rounds):
+        low, high = share_interval(sum(random_.random() < share for _ in range(count)), count)
+        covered += low <= share <= high
+    assert covered / rounds >= 0.92
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "confidence", "complaint"),
+    [
+        (0, 0, 0.95, "0 of 0 is not a share"),
+        (2, 1, 0.95, "2 of 1 is not a share"),
+        (-1, 5, 0.95, "-1 of 5 is not a share"),
+        (1, 2, 1.0, "1.0 is not a confidence"),
+    ],
+)
+def test_what_is_no_share_is_refused(part: int, whole: int, confidence: float, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        share_interval(part, whole, confidence)

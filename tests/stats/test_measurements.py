@@ -12,7 +12,7 @@ from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import FAILED, FAULT, ITERATION, OK, REQUEST, SETUP, STEP, Sample
 from pytest_ipload.stats.series import SeriesKey
-from pytest_ipload.stats.table import MAX_NAMES, OTHER_NAMES, matches
+from pytest_ipload.stats.table import MAX_NAMES, OTHER_NAMES
 
 MS = 1_000_000
 SECOND = 1_000_000_000
@@ -23,8 +23,15 @@ def sample(name: str = "GET /", started_ms: int = 0, latency_ms: int = 10, kind:
     return Sample(kind, name, ORIGIN + started_ms * MS, latency_ms * MS, **more)
 
 
-def measured(samples: Sequence[Sample], *, judged_from_ms: int = 0, planned: bool = False) -> Measurements:
-    result = Measurements(origin_ns=ORIGIN, judged_from_ns=ORIGIN + judged_from_ms * MS, planned=planned)
+def measured(
+    samples: Sequence[Sample], *, judged_from_ms: int = 0, planned: bool = False, windows: Sequence[int] = ()
+) -> Measurements:
+    result = Measurements(
+        origin_ns=ORIGIN,
+        judged_from_ns=ORIGIN + judged_from_ms * MS,
+        planned=planned,
+        window_lengths_ns=[length * MS for length in windows],
+    )
     result.add(samples)
     return result
 
@@ -228,6 +235,9 @@ batches = st.lists(samples_, max_size=15)
 
 def in_any_order(measurements: Measurements) -> dict[str, Any]:
     plain = measurements.to_plain()
+    for windows in plain["windows"]:
+        for _, content in windows["windows"]:
+            content[1].sort(key=str)
     return {**plain, "series": sorted(plain["series"], key=str), "seconds": sorted(plain["seconds"], key=str)}
 
 
@@ -236,7 +246,7 @@ def test_merging_parts_in_any_order_is_the_same_as_measuring_the_whole(
     one: list[Sample], two: list[Sample], three: list[Sample], planned: bool
 ) -> None:
     def part(*batch: Sample) -> Measurements:
-        return measured(batch, judged_from_ms=1000, planned=planned)
+        return measured(batch, judged_from_ms=1000, planned=planned, windows=[500, 2000])
 
     left = part(*one)
     left.merge(part(*two))
@@ -275,10 +285,10 @@ def test_a_planned_and_an_unplanned_part_do_not_merge() -> None:
 
 @given(batches, st.booleans())
 def test_plain_values_are_lossless_also_through_json(batch: list[Sample], planned: bool) -> None:
-    plain = measured(batch, judged_from_ms=1000, planned=planned).to_plain()
+    plain = measured(batch, judged_from_ms=1000, planned=planned, windows=[700]).to_plain()
     again = Measurements.from_plain(json.loads(json.dumps(plain)))
     assert again.to_plain() == plain
-    again.merge(measured(batch, planned=planned))  # what was read is as good as what was measured
+    again.merge(measured(batch, planned=planned, windows=[700]))  # what was read is as good as what was measured
 
 
 def only_builtins(value: object) -> bool:
@@ -291,7 +301,13 @@ def only_builtins(value: object) -> bool:
 
 @given(batches)
 def test_plain_values_have_only_exact_builtin_types(batch: list[Sample]) -> None:
-    assert only_builtins(measured(batch, planned=True).to_plain())
+    assert only_builtins(measured(batch, planned=True, windows=[700]).to_plain())
+
+
+@pytest.mark.parametrize(("one", "two"), [([500], []), ([], [500]), ([500], [1000])])
+def test_parts_with_other_windows_do_not_merge(one: list[int], two: list[int]) -> None:
+    with pytest.raises(ValueError, match="one part of the load has windows that the other has not"):
+        measured([], windows=one).merge(measured([], windows=two))
 
 
 def test_seconds_are_in_order_in_the_plain_form() -> None:
@@ -345,10 +361,21 @@ def at(*path: Any, to: Any) -> Callable[[dict[str, Any]], None]:
         (at("series", 0, 0, to=[REQUEST, "a"]), "series key"),
         (at("series", 1, 0, 1, to="a"), "comes twice"),
         (at("series", 0, 1, "response", to=None), "response"),
+        (at("windows", to={}), "windows"),
+        (at("windows", 0, "length_ns", to=0), "windows length_ns"),
+        (at("windows", 0, "extra", to=0), "expected a dict with the keys"),
+        (at("windows", 1, "length_ns", to=500 * MS), "comes twice"),
+        (at("windows", 0, "windows", to=None), "windows"),
+        (at("windows", 0, "windows", 0, to=[0]), "pairs"),
+        (at("windows", 0, "windows", 0, 0, to=-1), "window number"),
+        (at("windows", 0, "windows", 1, 0, to=0), "window number"),
+        (at("windows", 0, "windows", 0, 1, to=[0]), "pairs"),
+        (at("windows", 0, "windows", 0, 1, 0, to=None), "window names_dropped"),
+        (at("windows", 0, "windows", 0, 1, 1, 0, 1, "response", to=None), "response"),
     ],
 )
 def test_plain_values_that_are_wrong_are_refused(damage: Callable[[Any], Any], complaint: str) -> None:
-    plain = measured([sample("a"), sample("b", started_ms=2000)], planned=True).to_plain()
+    plain = measured([sample("a"), sample("b", started_ms=2000)], planned=True, windows=[500, 700]).to_plain()
     Measurements.from_plain(plain)
     damage(plain)
     with pytest.raises(ValueError, match=complaint):
@@ -367,29 +394,3 @@ def test_plain_values_with_too_many_names_are_refused() -> None:
 def test_what_is_no_measurement_is_refused(plain: object) -> None:
     with pytest.raises(ValueError, match="measurements: expected a dict"):
         Measurements.from_plain(plain)
-
-
-@pytest.mark.parametrize(
-    ("pattern", "name", "fits"),
-    [
-        ("GET /", "GET /", True),
-        ("GET /", "GET /a", False),
-        ("GET /*", "GET /", True),
-        ("*", "", True),
-        ("**", "x", True),
-        ("*/cart", "GET /cart", True),
-        ("*/cart", "GET /cart/", False),
-        ("a*b*c", "a-b-c", True),
-        ("a*b*c", "a-c-b", False),
-        ("a*b*b*c", "abc", False),
-        ("ab*ba", "aba", False),
-        ("a*b*b", "ab", False),
-        ("G?T", "GET", False),
-        ("[ab]", "a", False),
-        ("a.c", "abc", False),
-        ("get /", "GET /", False),
-        ("a*", "a\nb", True),
-    ],
-)
-def test_only_the_asterisk_is_a_wildcard(pattern: str, name: str, fits: bool) -> None:
-    assert matches(pattern, name) is fits

@@ -29,8 +29,15 @@ def step(name: str, latency_ms: float = 10, **more: Any) -> Sample:
     return request(name, latency_ms, **more)._replace(kind=STEP)
 
 
-def measurements(samples: Iterable[Sample], *, warmup_ms: int = 0, planned: bool = False) -> Measurements:
+def measurements(
+    samples: Iterable[Sample], *, warmup_ms: int = 0, planned: bool = False, window_ms: int | None = None
+) -> Measurements:
     """The samples, folded."""
-    measured = Measurements(origin_ns=ORIGIN, judged_from_ns=ORIGIN + warmup_ms * MS, planned=planned)
+    measured = Measurements(
+        origin_ns=ORIGIN,
+        judged_from_ns=ORIGIN + warmup_ms * MS,
+        planned=planned,
+        window_lengths_ns=[] if window_ms is None else [window_ms * MS],
+    )
     measured.add(samples)
     return measured

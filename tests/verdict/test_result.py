@@ -13,7 +13,7 @@ from pytest_ipload.load.health import HEALTH_CHECKS, fired
 from pytest_ipload.stats.sample import FAILED, SETUP, Sample
 from pytest_ipload.verdict.evaluate import ThresholdResult
 from pytest_ipload.verdict.judged import FAIL, WARN
-from pytest_ipload.verdict.result import GeneratorHealth, LoadResult, UnusedAddresses, decide
+from pytest_ipload.verdict.result import GeneratorHealth, LoadResult, UnusedAddresses, decide, failures_of
 
 SAMPLES = [
     request("GET /login")._replace(kind=SETUP),
@@ -38,7 +38,7 @@ STATISTICS = {
 }
 THRESHOLD = {
     *("expression", "severity", "passed", "unit", "limit", "measured", "samples", "ci_low", "ci_high", "uncertain"),
-    "message",
+    *("message", "undecided", "aborted"),
 }
 
 
@@ -74,6 +74,13 @@ class TestVerdict:
     def test_a_warning_does_not_fail(self) -> None:
         assert decide([judged("max < 1ms", WARN)], []) == ("passed", "")
         assert decide([judged("max < 1ms", WARN), judged("requests > 5")], [])[1] == judged("requests > 5").message
+
+    def test_what_broke_the_load_off_comes_first_of_what_failed(self) -> None:
+        thresholds = [judged("max < 1ms"), replace(judged("requests > 5"), message="aborted after 5 s", aborted=True)]
+        assert decide(thresholds, []) == ("failed", f"aborted after 5 s; {thresholds[0].message}")
+
+    def test_what_passed_is_no_failure_whatever_it_says(self) -> None:
+        assert failures_of([replace(judged("max < 1h"), undecided=True), judged("max < 1ms", WARN)]) == []
 
     @pytest.mark.parametrize("expression", ["max < 1ms", "max < 1h"])
     def test_what_makes_it_invalid_comes_first(self, expression: str) -> None:
@@ -116,6 +123,14 @@ class TestPlainValues:
         assert "measured" not in plain["thresholds"][0]
         assert "source_address" not in plain["failures"][0]["first"]
         assert "null" not in json.dumps(plain)
+
+    def test_a_window_a_confidence_and_an_abort_are_there_where_they_were(self) -> None:
+        result = full_result(SAMPLES)
+        (first, *_), usual = result.thresholds, result.as_dict()
+        windowed = replace(first, window_s=0.5, confidence=0.9)
+        plain = replace(result, thresholds=[windowed], aborted_s=2.5).as_dict()
+        assert (plain["thresholds"][0]["window_s"], plain["thresholds"][0]["confidence"]) == (0.5, 0.9)
+        assert (plain["aborted_s"], "aborted_s" in usual) == (2.5, False)
 
     def test_a_generator_that_was_not_watched_has_no_share_of_the_processor_and_no_lag(self) -> None:
         unwatched = replace(full_result(SAMPLES), generator=GeneratorHealth())
