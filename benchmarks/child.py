@@ -9,12 +9,12 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from machine import on_core, program
+from machine import on_cores, program
 
 _MISLEADING = re.compile(
     r"(pytest_|locust_).*|(http|https|all|no)_proxy|(requests|curl)_ca_bundle|ssl_cert_(file|dir)|pythonwarnings", re.I
@@ -100,11 +100,15 @@ class Child:
 
 @contextmanager
 def running(
-    name: str, command: Sequence[str], core: int, folder: Path, environment: dict[str, str] | None = None
+    name: str,
+    command: Sequence[str],
+    cores: int | Collection[int],
+    folder: Path,
+    environment: dict[str, str] | None = None,
 ) -> Iterator[Child]:
-    """Run a command in ``folder`` on one core. It has a session of its own, so that Ctrl-C is not for it."""
+    """Run a command in ``folder`` on one core or some, in a session of its own, so that Ctrl-C is not for it."""
     with tempfile.TemporaryFile() as log:
-        with on_core(core):
+        with on_cores({cores} if isinstance(cores, int) else cores):
             process = subprocess.Popen(
                 [*_dies_with_parent(), *command],
                 cwd=folder,

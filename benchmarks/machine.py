@@ -31,6 +31,8 @@ class Cores:
 
     server: int
     client: int
+    all: frozenset[int] = frozenset()
+    """Every core that was allowed before the script chose."""
 
     @property
     def shared(self) -> bool:
@@ -50,14 +52,14 @@ class Cores:
 def choose_cores(allowed: Collection[int]) -> Cores:
     """The first two allowed cores; the same one twice if there is no other."""
     first, *others = sorted(allowed)
-    return Cores(first, others[0] if others else first)
+    return Cores(first, others[0] if others else first, frozenset(allowed))
 
 
 @contextmanager
-def on_core(core: int) -> Iterator[None]:
-    """Processes that are started in this block run on one core: they inherit the affinity of this thread."""
+def on_cores(cores: Collection[int]) -> Iterator[None]:
+    """Processes that are started in this block run on these cores: they inherit the affinity of this thread."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, cores)
     try:
         yield
     finally:

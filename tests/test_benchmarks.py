@@ -231,7 +231,7 @@ def test_a_process_that_is_gone_has_no_memory(tmp_path: Path) -> None:
 
 
 def test_server_and_tools_have_cores_of_their_own_if_there_are_two() -> None:
-    assert machine.choose_cores({5, 3, 9}) == machine.Cores(3, 5)
+    assert machine.choose_cores({5, 3, 9}) == machine.Cores(3, 5, frozenset({3, 5, 9}))
     assert "server on core 3, tools on core 5" in machine.Cores(3, 5).as_text()
     alone = machine.choose_cores({4})
     assert alone.shared
@@ -240,7 +240,7 @@ def test_server_and_tools_have_cores_of_their_own_if_there_are_two() -> None:
 
 def test_a_block_on_a_core_ends_on_all_that_were_allowed() -> None:
     before = os.sched_getaffinity(0)
-    with machine.on_core(min(before)):
+    with machine.on_cores({min(before)}):
         assert os.sched_getaffinity(0) == {min(before)}
     assert os.sched_getaffinity(0) == before
 
@@ -545,7 +545,7 @@ def test_a_short_run_of_throughput_gives_its_table(nginx: str) -> None:
 
 
 def test_a_short_run_of_accuracy_on_one_core_gives_its_table_and_says_so(compiler: None) -> None:
-    with machine.on_core(min(os.sched_getaffinity(0))):
+    with machine.on_cores({min(os.sched_getaffinity(0))}):
         result = run_script("accuracy", "--rounds=1", "--seconds=1", "--workloads=200/s", "--only=pytest-ipload")
     assert "server and tools share core" in result
     (row,) = rows(result)
