@@ -185,3 +185,24 @@ class TestUndecided:
         result, _ = run(pytester, FEW.format(more=""), "--ipload-strict", "--ipload-iterations=72")
         result.assert_outcomes(passed=1)
         result.stdout.fnmatch_lines(["ok    p95 *, limit < 10.0 s (72 requests, *)"])
+
+
+def test_the_wind_down_of_a_load_fills_no_window(pytester: pytest.Pytester) -> None:
+    source = """
+        import time
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def begun():
+            return []
+
+        @pytest.mark.ipload(users=2, duration="1s")
+        @pytest.mark.ipload_threshold("iterations > 0", window="500ms")
+        def test_shop(ipload_user, begun):
+            begun.append(time.monotonic())
+            time.sleep(2.0 if time.monotonic() - begun[0] > 0.9 else 0.01)
+    """
+    result, test = run(pytester, source)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["ok    iterations * in the window *, limit > 0 (the worst of 2 windows)"])
+    assert test["duration_s"] > 2.5

@@ -482,7 +482,8 @@ class TestAbort:
             while True:  # bounded by the interruption, which this test is about
                 never.wait(0.01)
 
-        executor, _ = self.aborting(Script(body=spin), 2, users=2, duration=60.0, graceful_stop=600.0)
+        executor, _ = self.aborting(Script(body=spin), 2, users=2, duration=60.0, graceful_stop=20.0)
+        assert (executor.record.ended_ns - executor.record.origin_ns) / 1e9 < 15
         assert executor.record.interrupted == 2
         assert executor.measurements.count(ITERATION, outcome=FAILED) == 2
 
