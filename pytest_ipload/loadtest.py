@@ -81,7 +81,9 @@ class LoadTest:
         self.failed_in_set_up = False
         """Whether a user failed in its set-up while the load was running already."""
         # Settings that contradict each other are an error before any fixture is set up.
-        check_measurable(self._thresholds, profile_of(state, self._marker, item.nodeid, None))
+        profile = profile_of(state, self._marker, item.nodeid, None)
+        if not state.settings.disabled:  # they are not judged then, and the load that they are about is another one
+            check_measurable(self._thresholds, profile)
         mark_as_load_test(item)
 
     def ask_base_url(self, request: pytest.FixtureRequest) -> None:

@@ -307,7 +307,8 @@ class LoadRunner:
         nodeid = self._request.node.nodeid
         profile = profile_of(state, marker, nodeid, base_url_fixture(self._request, state, marker))
         thresholds = session_thresholds(state)
-        check_measurable(thresholds, profile)
+        if not state.settings.disabled:
+            check_measurable(thresholds, profile)
         folders = (self._request.path.parent, self._request.config.rootpath)
         load = Load(state, profile, thresholds, nodeid, lambda user: life, folders)
         broken_off: str | None = "the load was broken off"

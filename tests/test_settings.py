@@ -761,6 +761,16 @@ class TestDisable:
         assert (test["users"], test["iterations"], test["requests"]) == (1, 1, 1)
         assert [threshold["expression"] for threshold in test["thresholds"]] in ([], ["error_rate == 0%"])
 
+    def test_what_a_functional_test_does_not_measure_is_not_asked_of_it(self, pytester: pytest.Pytester) -> None:
+        markers = """
+    @pytest.mark.ipload(arrival_rate="20/s", duration="1h")
+    @pytest.mark.ipload_threshold("dropped_iterations == 0")
+    @pytest.mark.ipload_threshold("rps > 1", window="1m", abort_on_fail=True)
+    """
+        result, test = run(pytester, "--ipload-disable", markers=markers)
+        result.assert_outcomes(passed=1)
+        assert "dropped_iterations" not in test
+
     def test_a_failing_body_fails_with_its_own_traceback(self, pytester: pytest.Pytester) -> None:
         pytester.makepyfile("""
             import pytest

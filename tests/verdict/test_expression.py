@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_ipload.errors import SettingError
-from pytest_ipload.verdict.expression import FAMILIES, Selector, Threshold
+from pytest_ipload.verdict.expression import _UNITS, FAMILIES, Selector, Threshold
 
 
 @pytest.mark.parametrize(
@@ -231,9 +231,7 @@ selectors = st.one_of(
     st.integers(100, 999).map("status:{}".format),
 )
 percentiles = st.decimals(0, 100, places=3).map("p{}".format)
-metrics = st.one_of(
-    percentiles, st.sampled_from(["median", "mean", "min", "max", "error_rate", "requests", "rps", "errors"])
-)
+metrics = st.one_of(percentiles, st.sampled_from([name for name in _UNITS if name != "percentile"]))
 limits = st.builds(
     "{}{}{}".format,
     st.decimals(0, 10**6, places=4),
