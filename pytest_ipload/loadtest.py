@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_ipload.bare_calls import bare_calls
-from pytest_ipload.distributed.conclude import conclude
+from pytest_ipload.distributed.member import MEMBER, Solo, TeamAborted, TeamMember
 from pytest_ipload.distributed.part import Part, Traceback, as_shard
 from pytest_ipload.errors import GeneratorLimitError, IploadError, SettingError
 from pytest_ipload.fixtures import mark_as_load_test
@@ -25,15 +25,15 @@ from pytest_ipload.markers import MARKER, is_load_test, marker_problem
 from pytest_ipload.options import marker_settings
 from pytest_ipload.per_user import PerUser, UserFixtures, refuse_unusable
 from pytest_ipload.places import is_user_code, user_traceback
-from pytest_ipload.report.failure import failure_message
 from pytest_ipload.report.json_file import host_name
 from pytest_ipload.report.text import counted
 from pytest_ipload.runner import Load, base_url_fixture, profile_of
 from pytest_ipload.shared_values import unsafe_values
 from pytest_ipload.state import SessionState, keep_result
+from pytest_ipload.team import Judge
 from pytest_ipload.thresholds import check_measurable, load_thresholds
 from pytest_ipload.verdict.outcomes import MeasurementInvalid, ThresholdFailed
-from pytest_ipload.verdict.result import FAILED, INVALID, LoadResult
+from pytest_ipload.verdict.result import FAILED, INVALID
 
 
 def kind_problem(item: pytest.Item) -> str | None:
@@ -74,8 +74,7 @@ class LoadTest:
         self._thresholds = load_thresholds(item, state)
         self._load: Load | None = None
         self._base_url: str | None = None
-        self._result: LoadResult | None = None
-        self._traceback: Traceback | None = None
+        self._conclusion: dict[str, Any] | None = None
         self._session_ends = False
         """Whether the session is being broken off: there is no teardown phase to raise anything in."""
         self.failed_in_set_up = False
@@ -85,6 +84,8 @@ class LoadTest:
         if not state.settings.disabled:  # they are not judged then, and the load that they are about is another one
             check_measurable(self._thresholds, profile)
         mark_as_load_test(item)
+        self._judge = Judge(state.settings.segment)
+        self._member: TeamMember = item.stash.get(MEMBER, None) or Solo(self._alone, state.pools.slot)
 
     def ask_base_url(self, request: pytest.FixtureRequest) -> None:
         """Look for a fixture ``base_url``, with the request of the user's fixture."""
@@ -134,6 +135,7 @@ class LoadTest:
                 folders=(self._item.path.parent, self._item.config.rootpath),
                 foreseen=list(self._foreseen(profile, asked)),
                 share=self._share_of(profile),
+                member=self._member,
             )
         except IploadError as error:
             raise _refusal(error) from None
@@ -146,7 +148,7 @@ class LoadTest:
                 f"--ipload-segment={self._state.settings.segment}: {counted(users, 'user')} cannot be divided into "
                 f"{share.count} segments; give at least as many users as segments"
             )
-        return share
+        return share.divided(self._member.share)
 
     def run(self) -> None:
         """Run the load; raises what ended it, a user's set-up error among them."""
@@ -159,39 +161,47 @@ class LoadTest:
             own_exception = self._set_up_exception(error)
         except (pytest.skip.Exception, pytest.xfail.Exception):
             raise
+        except TeamAborted as error:
+            raise MeasurementInvalid(str(error)) from None
         except BaseException as error:
             self._session_ends = isinstance(error, (KeyboardInterrupt, pytest.exit.Exception))
-            self._keep_result(load.part(f"the load was broken off by {type(error).__name__}"))
+            part = load.part(f"the load was broken off by {type(error).__name__}")
+            self._keep(self._judge.conclude(self._item.nodeid, [part.to_plain()], []))
             raise
         else:
-            self._keep_result(load.part(traceback=self._first_traceback(load)))
+            self._conclude(load.part(traceback=self._first_traceback(load)))
             return
         raise own_exception  # here, where its own causes are not replaced by ours
 
-    def _keep_result(self, part: Part) -> None:
-        self._result, self._traceback = conclude(part), part.traceback
-        segment = self._state.settings.segment
-        if segment is None:
-            keep_result(self._item, self._result)
-        else:
-            share = self._state.share
-            shard = as_shard(part, share.index, f"segment {segment}", host_name())
-            keep_result(self._item, self._result, segment=segment, part=shard.to_plain())
+    def _alone(self, part: dict[str, Any]) -> dict[str, Any]:
+        return self._judge.conclude(self._item.nodeid, [part], [])
+
+    def _conclude(self, part: Part) -> None:
+        member = self._member
+        if member.share.count > 1:
+            part = as_shard(part, member.share.index, member.name, host_name())
+        try:
+            self._keep(member.conclude(part.to_plain()))
+        except TeamAborted as error:
+            raise MeasurementInvalid(str(error)) from None
+
+    def _keep(self, conclusion: dict[str, Any]) -> None:
+        self._conclusion = conclusion
+        keep_result(self._item, conclusion["results"], conclusion["properties"])
 
     def judge(self) -> None:
         """Raise the verdict, unless it is *passed*."""
-        result, load = self._result, self._started_load()
-        if result is None or self._state.settings.segment is not None:  # segments are judged when they are merged
+        conclusion, load = self._conclusion, self._started_load()
+        if conclusion is None or self._state.settings.segment is not None:  # segments are judged when they are merged
             return
+        verdict = conclusion["verdict"]
         groups = load.failure_groups()
         error = groups[0].exception if groups and load.profile.is_functional else None
-        if error is not None and (result.verdict == FAILED or self._state.settings.disabled):
+        if error is not None and (verdict == FAILED or self._state.settings.disabled):
             # A functional test fails as any test does, with its own exception.
             raise error.with_traceback(user_traceback(error.__traceback__))
-        if result.verdict not in (FAILED, INVALID):
-            return
-        kind = MeasurementInvalid if result.verdict == INVALID else ThresholdFailed
-        raise kind(failure_message(result, self._traceback))
+        if verdict in (FAILED, INVALID):
+            raise (MeasurementInvalid if verdict == INVALID else ThresholdFailed)(conclusion["message"])
 
     def _started_load(self) -> Load:
         if self._load is None:

@@ -25,7 +25,6 @@ STRICT, SKIP, OFF = POOL_CHECKS = ("strict", "skip", "off")
 AUTO = "auto"
 
 PLANNED_OPTIONS: Mapping[str, str | int] = {  # the option, and its nargs as argparse has it
-    "--ipload-shards": 1, "--ipload-concurrent": 0,
     "--ipload-progress": 1, "--ipload-save": 1,
     "--ipload-autosave": 0, "--ipload-compare": "?", "--ipload-compare-fail": 1, "--ipload-rounds": 1,
     "--ipload-against": 1, "--ipload-html": 1, "--ipload-summary": 1, "--ipload-hlog": 1, "--ipload-jsonl": 1,
@@ -89,6 +88,11 @@ def _add_switches(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
     pin = "The CPU on which a load keeps this process: auto, off or the CPU's number. Default: auto"
     group.addoption("--ipload-pin", metavar="CPU", help=pin)
     parser.addini("ipload_pin", pin, type=_WHOLE_OR_TEXT, default=None)
+    group.addoption(
+        "--ipload-shards",
+        metavar="N",
+        help="How many of pytest-xdist's workers share the load of a test, at most. Default: all",
+    )
     group.addoption("--ipload-json", metavar="PATH", help="Write the results as JSON")
     group.addoption(
         "--ipload-segment",
@@ -104,6 +108,7 @@ def _add_switches(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
     parser.addini("ipload_strict", f"{strict}. Default: false", type="bool", default=False)
     switches = {
         "--ipload-strict": strict,
+        "--ipload-concurrent": "With pytest-xdist, run each load test whole on one worker, beside other tests",
         "--ipload-disable": "Run load tests once, as functional tests: 1 user, 1 iteration, no thresholds",
         "--ipload-only": "Select load tests only",
         "--ipload-skip": "Select no load tests",
@@ -143,6 +148,10 @@ class SessionSettings(NamedTuple):  # not a dataclass: every pytest run makes it
     """Seconds since 1970 before which no load begins."""
     strict: bool = False
     """An undecided threshold fails."""
+    shards: int | None = None
+    """How many of xdist's workers share a load at most; None is all."""
+    concurrent: bool = False
+    """Each load test runs whole on one of xdist's workers, beside other tests."""
 
     @property
     def need_preflight(self) -> bool:
@@ -177,6 +186,8 @@ def session_settings(config: pytest.Config) -> SessionSettings:
         pin=_given_pin(config),
         segment=_option(config, "segment", _segment),
         start_at=_option(config, "start_at", as_moment),
+        shards=_option(config, "shards", as_count),
+        concurrent=bool(config.getoption("ipload_concurrent")),
         strict=bool(config.getoption("ipload_strict") or _ini_value(config, "ipload_strict")),
     )
 

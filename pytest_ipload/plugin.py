@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_ipload import fixtures, markers
+from pytest_ipload import fixtures, markers, team
 from pytest_ipload.distributed.slots import SLOT_KEY, Slots, slot_of
 from pytest_ipload.fixtures import ipload, ipload_iteration, ipload_pool, ipload_session, ipload_user
 from pytest_ipload.options import add_options, session_settings
 from pytest_ipload.report.reporter import REPORT_KEY, Reporter
 from pytest_ipload.state import STATE, Pools, SessionState, state_of, take_results
-
-if TYPE_CHECKING:
-    pass
 
 if TYPE_CHECKING:
     from _pytest.fixtures import SubRequest  # the type of the hook's request, which pytest does not export
@@ -45,12 +42,18 @@ def pytest_configure(config: pytest.Config) -> None:
     pools = Pools(config.rootpath, settings, slot_of(config))
     config.stash[STATE] = SessionState(settings, pools)
     config.stash[_SLOTS] = Slots()
+    team.set_up_team(config)
     if settings.need_preflight and not hasattr(config, "workerinput"):
         from pytest_ipload.preflight import check_session
 
         check_session(config.stash[STATE])
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Reporter(config), "ipload-reporter")
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say why the workers of xdist do not share load tests, if they cannot."""
+    return team.header(config)
 
 
 @pytest.hookimpl(trylast=True)
@@ -151,9 +154,10 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """xdist starts a worker: tell it which share of the addresses is its own."""
+    """xdist starts a worker: tell it which share of the addresses is its own, and with whom it shares loads."""
     slot = node.config.stash[_SLOTS].take(node.gateway.id)
     node.workerinput[SLOT_KEY] = [slot, node.workerinput["workercount"]]
+    team.lead_worker(node, slot)
 
 
 @pytest.hookimpl(optionalhook=True)

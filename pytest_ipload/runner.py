@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ import pytest
 from pytest_ipload.addresses.leasing import LeaseBook, LeasePolicy
 from pytest_ipload.addresses.listening import Targets, ports_served_here
 from pytest_ipload.distributed.conclude import conclude
+from pytest_ipload.distributed.member import TeamMember
 from pytest_ipload.distributed.part import AbortNote, Part, Traceback
 from pytest_ipload.errors import SettingError
 from pytest_ipload.load.bodies import Body, life_of
@@ -30,6 +32,7 @@ from pytest_ipload.load.share import WHOLE, Share
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.needs import Needs, refuse_impossible
 from pytest_ipload.options import OFF, parse_key, resolve
+from pytest_ipload.report.properties import properties_of
 from pytest_ipload.state import SessionState, keep_result, state_of
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Recorder
@@ -77,10 +80,12 @@ class Load:
         folders: Sequence[Path],
         foreseen: Sequence[HealthCheck] = (),
         share: Share = WHOLE,
+        member: TeamMember | None = None,
     ) -> None:
         """``folders`` is where files of test data are looked for, ``foreseen`` are health checks that fired already.
 
-        This process runs its ``share`` of the load; profile and thresholds are those of the whole.
+        This process runs its ``share`` of the load, in step with the others if it is a ``member`` of a team; profile
+        and thresholds are those of the whole.
 
         Raises PoolError or GeneratorLimitError before anything was started.
         """
@@ -90,7 +95,8 @@ class Load:
         self._thresholds = with_implied(thresholds)
         if state.settings.disabled:  # only errors fail a functional test, unless its thresholds tolerate some
             self._thresholds = self._thresholds[len(thresholds) :]
-        self._pool: IpPool = state.pools.usable(profile.pool)
+        self._member = member
+        self._pool: IpPool = state.pools.usable(profile.pool, None if member is None else member.pool_share)
         refuse_impossible(profile, self._pool, routes=state.settings.pool_check != OFF)
         shortage = Needs.of(profile, self._pool).shortage()
         self._foreseen = [*foreseen, *([] if shortage is None else [fired_by_message("few-ports", shortage)])]
@@ -113,7 +119,14 @@ class Load:
         )
 
     def run(self, start_at_ns: int | None = None) -> None:
-        """Run the load; see ``Executor.run``."""
+        """Run the load when all who share it are ready; see ``Executor.run``. Raises TeamAborted."""
+        if self._member is not None:
+            self._member.on_stop = self.executor.ask_to_stop
+            if self._member.share.count > 1:
+                import_module("pytest_ipload.transport.session")  # takes its time: not at the expense of the first user
+            agreed_ns = self._member.ready()
+            if self._member.share.count > 1:
+                start_at_ns = max(agreed_ns, start_at_ns or agreed_ns)
         self._start_at_ns = start_at_ns
         self.executor.run(start_at_ns)
 
@@ -206,6 +219,9 @@ class Load:
         """What the first threshold says that cannot hold any more and has ``abort_on_fail``."""
         watch = self._abort_watch
         if not watch.watched:
+            return None
+        if self._member is not None and self._member.share.count > 1:  # somebody else sees all of the load
+            self._member.progress({"part": self.part().to_plain(), "elapsed_s": elapsed_s})
             return None
         return watch.look(measured, self._scope(elapsed_s - self.profile.warmup), elapsed_s)
 
@@ -322,7 +338,7 @@ class LoadRunner:
         finally:
             load.executor.close()
             result = conclude(load.part(broken_off))
-            keep_result(self._request.node, result)
+            keep_result(self._request.node, [result.as_dict()], properties_of(result))
         if own_exception is not None:
             raise own_exception  # here, where its own causes are not replaced by ours
         return result

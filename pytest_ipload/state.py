@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from pytest_ipload.load.share import Share
     from pytest_ipload.transport.heads import ReplyHeads
     from pytest_ipload.transport.tls import TlsContexts
-    from pytest_ipload.verdict.result import LoadResult
 
 Results = list[dict[str, Any]]
 
@@ -103,28 +103,31 @@ class Pools:
         self.slot = slot
         """(number, count) of this process among its neighbours: each takes its own share of a pool."""
         self._named: dict[str, str] | None = None
-        self._parsed: dict[str, IpPool] = {}
-        self._usable: dict[str, IpPool] = {}
+        self._parsed: dict[tuple[str, tuple[int, int]], IpPool] = {}
+        self._usable: dict[tuple[str, tuple[int, int]], IpPool] = {}
 
     def default(self) -> IpPool:
         """The session's pool; empty where none is set."""
         return self.get(self._settings.value("pool"))
 
-    def get(self, text: str | None) -> IpPool:
-        """This process's share of the pool that a setting names or describes; empty for None. Raises PoolError."""
+    def get(self, text: str | None, share: tuple[int, int] | None = None) -> IpPool:
+        """A share of the pool that a setting names or describes; empty for None. Raises PoolError.
+
+        ``share`` is (number, count); without it, this process's slot.
+        """
         from pytest_ipload.addresses.names import resolve_pool
         from pytest_ipload.addresses.pool import IpPool
 
         if text is None:
             return IpPool()
         spec = resolve_pool(text, self.named)
-        pool = self._parsed.get(spec)
+        number, count = share or self.slot
+        pool = self._parsed.get((spec, (number, count)))
         if pool is None:
             pool = IpPool.parse(spec, base=self._base)
-            number, count = self.slot
             if count > 1:
                 pool = pool.shard(number, count)
-            self._parsed[spec] = pool
+            self._parsed[spec, (number, count)] = pool
         return pool
 
     @property
@@ -136,18 +139,19 @@ class Pools:
             self._named = parse_named_pools(self._settings.named_pools)
         return self._named
 
-    def usable(self, text: str | None) -> IpPool:
+    def usable(self, text: str | None, share: tuple[int, int] | None = None) -> IpPool:
         """The same, after each address was tried as a source.
 
         Raises PoolError naming those that are not usable; with ``--ipload-pool-check=skip`` the pool does without
         them, with ``off`` nothing is tried.
         """
-        pool = self.get(text)
+        pool = self.get(text, share)
         if text is None or self._settings.pool_check == OFF:
             return pool
-        if text not in self._usable:
-            self._usable[text] = self._checked(pool)
-        return self._usable[text]
+        key = text, share or self.slot
+        if key not in self._usable:
+            self._usable[key] = self._checked(pool)
+        return self._usable[key]
 
     def _checked(self, pool: IpPool) -> IpPool:
         if self._settings.pool_check != SKIP:
@@ -168,17 +172,14 @@ def state_of(config: pytest.Config) -> SessionState:
     return config.stash[STATE]
 
 
-def keep_result(item: pytest.Item, result: LoadResult, **more: Any) -> None:
-    """Keep a load's result for the item's report, and the main numbers as its user properties (JUnit and others).
+def keep_result(item: pytest.Item, results: Results, properties: Mapping[str, Any]) -> None:
+    """Keep a load's results for the item's report, and the main numbers as its user properties (JUnit and others)."""
+    from pytest_ipload.report.properties import NAMES
 
-    ``more`` are further plain values that belong to the result.
-    """
-    from pytest_ipload.report.properties import NAMES, properties_of
-
-    item.stash.setdefault(_RESULTS, []).append({**result.as_dict(), **more})
+    item.stash.setdefault(_RESULTS, []).extend(results)
     # A rerun finds the properties of the run before it: they are replaced, not doubled.
     others = [pair for pair in item.user_properties if pair[0] not in NAMES]
-    item.user_properties[:] = [*others, *properties_of(result).items()]
+    item.user_properties[:] = [*others, *properties.items()]
 
 
 def take_results(item: pytest.Item) -> Results:

@@ -33,6 +33,7 @@ LEVELS = (
         "shared_values",
         "loadtest",
         "thresholds",
+        "team",
         "preflight",
         "report",
         "plugin",

@@ -23,6 +23,8 @@ WHO_AM_I = """
         reply = ipload_session.get("/whoami").json()
         assert reply["address"] == ipload_user.source_address
 """
+CONCURRENT = ("--ipload-concurrent", "--ipload-pool=127.0.3.0/29")
+"""Load tests run whole, beside each other."""
 
 
 def requires(module: str) -> pytest.MarkDecorator:
@@ -35,7 +37,7 @@ class TestXdist:
     @requires("xdist")
     def test_two_workers_never_use_the_same_source_address(self, pytester: pytest.Pytester, demo_url: str) -> None:
         pytester.makepyfile(WHO_AM_I.format(url=demo_url, tests=6))
-        result = pytester.runpytest("-n2", "--ipload-pool=127.0.3.0/29", "--ipload-json=out.json")
+        result = pytester.runpytest("-n2", *CONCURRENT, "--ipload-json=out.json")
         result.assert_outcomes(passed=6)
         tests = json.loads((pytester.path / "out.json").read_text())["tests"]
         assert len(tests) == 6
@@ -75,7 +77,7 @@ class TestXdist:
                 assert ipload_session.get("/whoami").json()["address"] == ipload_user.source_address
             """
         )
-        result = pytester.runpytest_subprocess("-n2", "--ipload-pool=127.0.3.0/29", "--ipload-json=out.json")
+        result = pytester.runpytest_subprocess("-n2", *CONCURRENT, "--ipload-json=out.json")
         result.assert_outcomes(passed=7, failed=1)
         tests = json.loads((pytester.path / "out.json").read_text())["tests"]
         shares = Counter(tuple(sorted(row["source_address"] for row in test["by_source"])) for test in tests)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import pytest
 
+TEAM_KEY = "ipload_team"
+"""In ``workerinput``: the channel to the controller, the seconds between two signs of life, and how many may lack."""
 SLOT_KEY = "ipload_slot"
 """In ``workerinput``: [number, count]."""
 

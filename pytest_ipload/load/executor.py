@@ -103,6 +103,8 @@ class Executor:
         self._gate = threading.Event()
         self._stop = threading.Event()
         self._stopped_ns: int | None = None
+        self._asked_to_stop: str | None = None
+        """Why another thread wants the load to end; guarded by ``_changed``."""
         self._hurry = False
         self._last_tick = 0
         self._next_look_ns = 0
@@ -147,8 +149,10 @@ class Executor:
         gc.freeze()  # what exists before the load need not be looked at again by each collection during it
         try:
             while start_at_ns is not None and (early_ns := start_at_ns - self._clock()) > 0:
-                if self._stop.wait(early_ns / _SECOND):
-                    break
+                with self._changed:
+                    if self._stop.is_set() or self._asked_to_stop is not None:
+                        break
+                    self._changed.wait(min(_TICK, early_ns / _SECOND))
             self._open_gate()
             while self._pending or not self._is_empty():
                 self._turn()
@@ -168,6 +172,12 @@ class Executor:
         self._pending.clear()
         self._stop.set()
         self._crew.stopping()
+
+    def ask_to_stop(self, reason: str) -> None:
+        """Have the load end as if a threshold had broken it off. The only method for any thread."""
+        with self._changed:
+            self._asked_to_stop = self._asked_to_stop or reason
+            self._changed.notify_all()
 
     def close(self, *, hurry: bool = True) -> None:
         """End whatever still runs, at once; after it, no user thread is left but those given up (and named).
@@ -213,6 +223,9 @@ class Executor:
             self._hurry = True  # nobody will judge what the others are doing
             self._next_look_ns = 0
         elif self._set_up_failed:
+            self.stop()
+        elif self._asked_to_stop is not None and not self._stop.is_set():
+            self.record.aborted = self._asked_to_stop
             self.stop()
         elif self._end is not None and self._elapsed() >= self._end:
             self._crew.stopping()
@@ -360,7 +373,7 @@ class Executor:
         """Whether something happened for which the load has to be stopped, and was not yet."""
         if self._run_of_users.ended_by is not None:
             return not self._hurry
-        return self._set_up_failed and not self._stop.is_set()
+        return (self._set_up_failed or self._asked_to_stop is not None) and not self._stop.is_set()
 
     def _raise_setup_error(self) -> None:
         if self._set_up_failed:

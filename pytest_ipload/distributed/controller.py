@@ -1,0 +1,216 @@
+"""The controller's hooks: the team's coordinator, with threads, channels and xdist."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection, Generator
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import pytest
+
+from pytest_ipload.distributed.coordinator import Coordinator, Judges, Timing
+from pytest_ipload.distributed.messages import BadMessage, Message
+from pytest_ipload.distributed.reports import merged_reports
+from pytest_ipload.distributed.scheduler import TeamScheduler
+from pytest_ipload.distributed.slots import TEAM_KEY
+from pytest_ipload.distributed.team_test import TeamTest
+from pytest_ipload.distributed.xdist_names import call_from_main_thread, cut_off, end_workers, report_test
+
+_END = "closed"  # no message: those are pairs
+_TICK = 0.1
+"""Seconds between two looks at what is due."""
+
+
+class Controller:
+    """Registered as a plugin in the process that xdist's workers report to."""
+
+    def __init__(
+        self, config: pytest.Config, judges: Judges, version: str, shards: int | None, results_key: str
+    ) -> None:
+        """``results_key`` is the attribute of a report that has the results of a load test."""
+        self._config = config
+        self._timing = Timing.from_environment()
+        self._is_each = config.getoption("dist") == "each"
+        clock = time.perf_counter_ns
+        self._coordinator = Coordinator(self._send, clock, judges, version, self._timing, shards, self._is_each)
+        self._results_key = results_key
+        self._lock = threading.RLock()
+        """Guards the coordinator: messages come in a thread of each worker's gateway."""
+        self._nodes: dict[str, Any] = {}
+        self._channels: dict[str, Any] = {}
+        self._has_taken_over = False
+        self._over = threading.Event()
+        self._due = threading.Event()
+
+    # -- workers come and go ------------------------------------------------------------------------------------
+
+    def attach(self, node: Any, rank: int) -> None:
+        """A worker is about to start: give it a channel of its own. execnet makes the end of it on the other side."""
+        if not self._nodes:
+            threading.Thread(target=self._tick, name="ipload-team", daemon=True).start()
+        name = node.gateway.id
+        channel = node.gateway.newchannel()
+        with self._lock:
+            self._nodes[name], self._channels[name] = node, channel
+            self._coordinator.attach(name, rank)
+        node.workerinput[TEAM_KEY] = (channel, self._timing.beat, self._timing.heartbeat)
+        channel.setcallback(partial(self._receive, name), endmarker=_END)
+
+    @pytest.hookimpl(tryfirst=True, optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        """xdist knows that a worker is gone: after this hook it may end the session, or replace the worker."""
+        output = getattr(node, "workeroutput", None) or {}
+        reason = output.get("shouldfail") or output.get("shouldstop")
+        name = node.gateway.id
+        with self._lock:
+            if reason:
+                self._coordinator.end(str(reason))
+            will_tell = bool(error) and self._has_taken_over
+            self._coordinator.lose(name, _loss(error), hold=will_tell)
+            if will_tell:
+                self._coordinator.hold(name)
+                call_from_main_thread(node)
+            else:
+                self._coordinator.release(name)
+
+    @pytest.hookimpl(wrapper=True, optionalhook=True)
+    def pytest_xdist_make_scheduler(self) -> Generator[None, Any, Any]:
+        """Put ours round whichever scheduler there is. With ``--dist each`` the tests are not shared."""
+        inner = yield
+        return inner if self._is_each else TeamScheduler(inner, self, self._session)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self) -> None:
+        """Called in the main thread, where the session can be ended."""
+        if self._coordinator.refusal is not None:
+            raise pytest.UsageError(self._coordinator.refusal)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """End the workers before anything else: a host that is gone must not cost the reports."""
+        with self._lock:
+            self._coordinator.end("the session is over")
+        if self._has_taken_over and (problem := end_workers(self._session)) is not None:
+            self._say(f"pytest-ipload: not every worker could be ended: {problem}")
+
+    def pytest_unconfigure(self) -> None:
+        """End the thread."""
+        self._over.set()
+        self._due.set()
+
+    @property
+    def _session(self) -> Any:
+        return self._config.pluginmanager.getplugin("dsession")
+
+    # -- what the scheduler asks for ----------------------------------------------------------------------------
+
+    def load_tests(self, name: str) -> list[int] | None:
+        """See ``scheduler.Team``."""
+        with self._lock:
+            tests = self._coordinator.workers[name].tests
+            return None if tests is None else [place for place, _, _ in tests]
+
+    def load_tests_to_run(self, name: str) -> list[int]:
+        """See ``scheduler.Team``."""
+        with self._lock:
+            return self._coordinator.tests_to_run(name)
+
+    def expects_workers(self, known: Collection[str]) -> bool:
+        """See ``scheduler.Team``."""
+        with self._lock:
+            return self._coordinator.has_tests_waiting and any(
+                worker.name not in known for worker in self._coordinator.alive()
+            )
+
+    def take_over(self) -> None:
+        """See ``scheduler.Team``."""
+        with self._lock:
+            silent = [worker.name for worker in self._coordinator.alive() if worker.tests is None]
+        if silent:
+            raise pytest.UsageError(
+                f"there are load tests, but {', '.join(silent)} did not say which it has: "
+                "install the same version of pytest-ipload on all hosts, or give --ipload-concurrent"
+            )
+        self._has_taken_over = True
+        if self._config.getoption("reruns", None):
+            self._say("\npytest-ipload: --reruns does not rerun load tests that several workers share")
+
+    def leave_out(self, name: str, why: str) -> None:
+        """See ``scheduler.Team``."""
+        self._say(f"\npytest-ipload: worker {name} is not used: {why}")
+        with self._lock:
+            self._coordinator.lose(name, why, hold=False)
+
+    def xdist_is_through_with(self, name: str) -> None:
+        """See ``scheduler.Team``."""
+        with self._lock:
+            self._coordinator.release(name)
+        self.report_tests()
+
+    def report_tests(self) -> None:
+        """See ``scheduler.Team``."""
+        with self._lock:
+            if self._session.shouldstop:
+                self._coordinator.end(str(self._session.shouldstop))
+            tests = self._coordinator.tests_to_report()
+        for test in tests:
+            if not (test.aborted is not None and test.aborted == self._coordinator.ending):  # else: it was not run
+                self._report(test)
+            with self._lock:
+                if self._session.shouldstop:
+                    self._coordinator.end(str(self._session.shouldstop))
+                self._coordinator.reported(test.nodeid)
+
+    def _report(self, test: TeamTest) -> None:
+        hook = self._config.hook
+        load = partial(hook.pytest_report_from_serializable, config=self._config)
+        name, reports = merged_reports(test, lambda data: load(data=data), self._results_key)
+        if not reports:
+            return
+        node, location = self._nodes[name], reports[0].location
+        hook.pytest_runtest_logstart(nodeid=test.nodeid, location=location)
+        for report in reports:
+            vars(report).update(worker_id=name, testrun_uid=node.workerinput["testrunuid"])
+            report_test(self._session, node, report)
+        hook.pytest_runtest_logfinish(nodeid=test.nodeid, location=location)
+
+    # -- in other threads ---------------------------------------------------------------------------------------
+
+    def _send(self, name: str, message: Message) -> None:
+        with suppress(OSError):  # its end will be noticed
+            self._channels[name].send(message)
+
+    def _receive(self, name: str, message: object) -> None:
+        """Called in the thread in which execnet receives from a worker: short, and never raises."""
+        with self._lock:
+            if message == _END:
+                self._coordinator.lose(name, "the connection is closed", hold=self._has_taken_over)
+                return
+            try:
+                self._coordinator.receive(name, message)
+            except BadMessage as error:
+                self._coordinator.reject(name, f"it does not speak the controller's language: {error}")
+        self._due.set()
+
+    def _tick(self) -> None:
+        while not self._over.is_set():
+            self._due.wait(_TICK)
+            self._due.clear()
+            with self._lock:
+                silent = self._coordinator.tick()
+                nodes = [self._nodes[name] for name in silent]
+            for node in nodes:
+                cut_off(node)
+
+    def _say(self, line: str) -> None:
+        terminal = self._config.pluginmanager.getplugin("terminalreporter")
+        if terminal is not None and self._config.get_verbosity() >= 0:
+            terminal.write_line(line, yellow=True)
+
+
+def _loss(error: object) -> str:
+    """Why a worker is gone, in the words for a report."""
+    return str(error) if error else "it has finished"

@@ -1,0 +1,273 @@
+"""The controller's side of a team: who is there, whose turn it is, and when a load test begins.
+
+A state machine without threads, locks, clock and channels of its own: ``controller`` gives it those. Nothing in here
+knows xdist. A load test begins when every worker that is alive has come to it, and when nothing else is going on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_ipload.distributed.messages import FROM_WORKER, BadMessage, checked, checked_tests
+from pytest_ipload.distributed.team_test import Conclude, Done, Look, Send, State, TeamTest, Worker
+from pytest_ipload.distributed.turns import Turns
+
+TIMING_VARIABLE = "PYTEST_IPLOAD_TEAM_TIMING"
+"""For tests: seconds of ``Timing``, as in ``beat=0.1,heartbeat=0.5``."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long to wait for each other, in seconds."""
+
+    beat: float = 0.5
+    """Between two signs of life."""
+    heartbeat: float = 3.0
+    """Who has given no sign of life for so long is lost."""
+    set_up: float = 300.0
+    """How long those who are ready wait for the others."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Timing:
+        """The usual one, with what the environment says."""
+        pairs = (pair.partition("=") for pair in environment.get(TIMING_VARIABLE, "").split(",") if pair)
+        return cls(**{name: float(seconds) for name, _, seconds in pairs})
+
+
+@dataclass(frozen=True)
+class Judges:
+    """What decides about a load; see ``Look`` and ``Conclude``."""
+
+    look: Look
+    conclude: Conclude
+
+
+class Coordinator:
+    """The team and its load tests."""
+
+    def __init__(
+        self,
+        send: Send,
+        clock: Callable[[], int],
+        judges: Judges,
+        version: str,
+        timing: Timing = Timing(),  # frozen
+        shards: int | None = None,
+        each: bool = False,
+    ) -> None:
+        """``shards`` is how many workers take part in a load at most; with ``each``, workers run their tests whole."""
+        self.workers: dict[str, Worker] = {}
+        self.tests: dict[str, TeamTest] = {}
+        self.refusal: str | None = None
+        """Why the team cannot work at all."""
+        self.ending: str | None = None
+        """Why no further load test begins."""
+        self._send = send
+        self._clock = clock
+        self._judges = judges
+        self._version = version
+        self._timing = timing
+        self._shards = shards
+        self._turns = Turns(send) if each else None
+        self._entered: dict[str, str] = {}
+        """Which load test each waiting worker has come to."""
+        self._held: set[str] = set()
+        """Workers whose end xdist has not digested yet: it may end the session, or replace them."""
+        self._silent: list[str] = []
+        self._ticked_ns = self._beaten_ns = clock()
+
+    # -- workers come and go ------------------------------------------------------------------------------------
+
+    def attach(self, name: str, rank: int) -> None:
+        """A worker is about to start."""
+        self.workers[name] = Worker(name, rank, self._clock())
+
+    def lose(self, name: str, why: str, *, hold: bool) -> None:
+        """A worker is gone. With ``hold`` nothing begins until ``release`` is called for it."""
+        worker = self.workers.get(name)
+        if worker is None or worker.gone is not None:
+            return
+        worker.gone = why
+        if hold:
+            self._held.add(name)
+        self._entered.pop(name, None)
+        for test in self.tests.values():
+            test.lose(worker, why)
+        self._advance()
+
+    def reject(self, name: str, why: str) -> None:
+        """A worker cannot be understood, or hangs: do without it, and have it cut off."""
+        self._silent.append(name)
+        self.lose(name, why, hold=True)
+
+    def hold(self, name: str) -> None:
+        """Let nothing begin until ``release`` is called."""
+        self._held.add(name)
+
+    def release(self, name: str) -> None:
+        """xdist knows that the worker is gone, and has replaced it if it wants to."""
+        self._held.discard(name)
+        self._advance()
+
+    def end(self, reason: str) -> None:
+        """The session is to end: no load test begins any more, and one that is going on is called off."""
+        if self.ending is not None:
+            return
+        self.ending = reason
+        for name, nodeid in self._entered.items():
+            self._send(name, ("abort", {"nodeid": nodeid, "reason": reason}))
+        self._entered.clear()
+        for test in self.tests.values():
+            if test.is_going_on:
+                test.abort(reason)
+
+    def reported(self, nodeid: str) -> None:
+        """The test's outcome is known to pytest: the next one may begin."""
+        self.tests[nodeid].is_reported = True
+        self._advance()
+
+    @property
+    def has_tests_waiting(self) -> bool:
+        """Whether load tests are still to begin."""
+        return self.ending is None and any(test.state is State.WAIT for test in self.tests.values())
+
+    def tests_to_run(self, name: str) -> list[int]:
+        """The places, in the worker's collection, of the load tests that have not begun."""
+        tests = self.workers[name].tests or []
+        return [place for place, nodeid, _ in tests if self.tests[nodeid].state is State.WAIT]
+
+    def tests_to_report(self) -> list[TeamTest]:
+        """The tests that are over, and that pytest has not heard of yet."""
+        return [test for test in self.tests.values() if test.state is State.CLOSED and not test.is_reported]
+
+    # -- messages -----------------------------------------------------------------------------------------------
+
+    def receive(self, name: str, message: object) -> None:
+        """A worker said something. Raises BadMessage, and then nothing has changed."""
+        kind, fields = checked(message, FROM_WORKER)
+        worker = self.workers[name]
+        worker.heard_ns = self._clock()
+        if worker.gone is not None or kind == "beat":
+            return
+        if kind == "hello":
+            self._greet(worker, **fields)
+        elif kind == "entered":
+            self._enter(worker, fields["nodeid"])
+        elif kind == "turn_over":
+            assert self._turns is not None
+            self._turns.over(worker)
+        elif kind == "pong":
+            for test in self.tests.values():
+                test.pong(worker, fields["number"], fields["at_ns"], worker.heard_ns)
+        else:
+            self._of_test(worker, kind, fields)
+        self._advance()
+
+    def _greet(self, worker: Worker, version: str, host: str, tests: list[Any]) -> None:
+        if version != self._version:
+            self.refusal = (
+                f"worker {worker.name} runs pytest-ipload {version}, the controller {self._version}; "
+                "install the same version on all hosts"
+            )
+            return
+        worker.host, worker.tests = host, checked_tests(tests)
+        for _, nodeid, users in worker.tests:
+            self.tests.setdefault(nodeid, TeamTest(nodeid, users, self._send))
+
+    def _enter(self, worker: Worker, nodeid: str) -> None:
+        if self._turns is not None:
+            self._turns.enter(worker, nodeid)
+            return
+        test = self._test(nodeid)
+        if self.ending is not None or test.state is not State.WAIT:
+            reason = self.ending or "the load test is over already"
+            self._send(worker.name, ("abort", {"nodeid": nodeid, "reason": reason}))
+            return
+        self._entered[worker.name] = nodeid
+
+    def _of_test(self, worker: Worker, kind: str, fields: dict[str, Any]) -> None:
+        test = self._test(fields["nodeid"])
+        if worker not in test.members:
+            return  # it was told to go on without the test
+        if kind == "ready":
+            test.set_ready(worker, worker.heard_ns)
+        elif kind == "progress":
+            test.snapshots[worker.name] = fields["snapshot"]
+        elif kind == "part":
+            test.add_part(worker, fields["part"])
+        elif kind == "done":
+            test.set_done(worker, Done(fields["reports"], fields["aborted"]))
+
+    def _test(self, nodeid: str) -> TeamTest:
+        if nodeid not in self.tests:
+            raise BadMessage(f"nobody collected a load test {nodeid!r:.200}")
+        return self.tests[nodeid]
+
+    # -- time passes --------------------------------------------------------------------------------------------
+
+    def tick(self) -> list[str]:
+        """To be called several times a second. Returns the workers that have to be cut off, because they hang."""
+        now = self._clock()
+        self._forgive_own_absence(now)
+        for test in list(self.tests.values()):
+            if test.is_going_on:
+                self._miss_silent(test, now)
+                self._end_waiting(test, now)
+                test.look(self._judges.look, now)
+                test.conclude(self._judges.conclude)
+        if now - self._beaten_ns >= self._timing.beat * 1e9:
+            self._beaten_ns = now
+            for test in self.tests.values():
+                for worker in test.at_work() if test.is_going_on else ():
+                    self._send(worker.name, ("beat", {}))
+        self._advance()
+        silent, self._silent = self._silent, []
+        return silent
+
+    def _forgive_own_absence(self, now: int) -> None:
+        """If this process did not run for a while (Ctrl-Z, a laptop asleep), nobody else is to blame for it."""
+        gap, self._ticked_ns = now - self._ticked_ns, now
+        if gap > self._timing.heartbeat * 0.5e9:
+            for worker in self.workers.values():
+                worker.heard_ns += gap
+
+    def _miss_silent(self, test: TeamTest, now: int) -> None:
+        for worker in test.at_work() if test.is_watched else ():
+            if now - worker.heard_ns > self._timing.heartbeat * 1e9:
+                self.reject(worker.name, f"no sign of life for {self._timing.heartbeat:g} s")
+
+    def _end_waiting(self, test: TeamTest, now: int) -> None:
+        since, limit = test.ready_since_ns, self._timing.set_up
+        if test.state is State.SET_UP and since is not None and now - since > limit * 1e9:
+            late = ", ".join(worker.name for worker in test.members if worker.name not in test.ready)
+            test.abort(f"the users of {late} were not set up {limit:g} s after those of the first worker")
+
+    # -----------------------------------------------------------------------------------------------------------
+
+    def alive(self) -> list[Worker]:
+        """The workers that are there, or about to start, in the order of their ranks."""
+        return sorted((worker for worker in self.workers.values() if worker.gone is None), key=lambda one: one.rank)
+
+    def _advance(self) -> None:
+        for test in self.tests.values():
+            test.advance()
+        alive = self.alive()
+        if self._turns is not None:
+            self._turns.advance(alive)
+            return
+        if self._held or self.ending is not None or not alive or self.tests_to_report():
+            return
+        if any(test.is_going_on for test in self.tests.values()):
+            return
+        for test in self.tests.values():
+            if test.state is State.WAIT and all(self._entered.get(worker.name) == test.nodeid for worker in alive):
+                self._begin(test, alive)
+                return
+
+    def _begin(self, test: TeamTest, workers: list[Worker]) -> None:
+        self._entered.clear()
+        count = max(1, min(len(workers), test.users, self._shards or len(workers)))
+        test.begin(workers[:count], workers[count:])

@@ -1,0 +1,131 @@
+"""A worker's connection to the controller."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from pytest_ipload.distributed.member import Member
+from pytest_ipload.distributed.messages import FROM_CONTROLLER, BadMessage, Message, checked
+from pytest_ipload.load.share import Share
+
+_END = "closed"  # no message: those are pairs
+_TO_MEMBER = frozenset({"start", "stop", "abort", "conclusion"})
+
+
+class Link:
+    """Messages to and from the controller, over an execnet channel."""
+
+    def __init__(self, channel: Any, name: str, clock: Callable[[], int] = time.perf_counter_ns) -> None:
+        """``name`` is this worker's."""
+        self._channel = channel
+        self._name = name
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._inbox: deque[Message] = deque()
+        self._closed: str | None = None
+        self.heard_ns = clock()
+        """When the controller last gave a sign of life."""
+        self.member: Member | None = None
+        """The load test that this worker takes part in."""
+        channel.setcallback(self._receive, endmarker=_END)
+
+    def tell(self, kind: str, **fields: Any) -> None:
+        """Send a message; nothing happens if the controller is gone."""
+        try:
+            self._channel.send((kind, fields))
+        except OSError:
+            self._close("the connection to the controller is closed")
+
+    def wait(self, nodeid: str, *kinds: str) -> str:
+        """Wait for one of these kinds of message about a test; ``abort`` comes too, also if the controller is gone."""
+        with self._changed:
+            while True:
+                while self._inbox:
+                    kind, fields = self._inbox.popleft()
+                    if fields["nodeid"] == nodeid and kind in (*kinds, "abort"):
+                        return kind
+                if self._closed is not None:
+                    return "abort"
+                self._changed.wait()
+
+    def _receive(self, message: object) -> None:
+        """Called in the thread of execnet that receives: short, and never raises."""
+        if message == _END:
+            self._close("the controller is gone")
+            return
+        try:
+            kind, fields = checked(message, FROM_CONTROLLER)
+        except BadMessage as error:
+            self._close(f"the controller does not speak our language: {error}")
+            return
+        self.heard_ns = self._clock()
+        if kind == "ping":
+            self.tell("pong", number=fields["number"], at_ns=self.heard_ns)
+        elif kind != "beat":
+            self._deliver(kind, fields)
+
+    def _deliver(self, kind: str, fields: dict[str, Any]) -> None:
+        if kind == "assign":
+            # Here and not where the test waits for it: the next message may be for the member already.
+            share, pool_share = (fields["index"], fields["count"]), (fields["pool_index"], fields["pool_count"])
+            self.member = Member(self._name, fields["nodeid"], Share(*share), pool_share, self.tell)
+        member = self.member
+        if kind in _TO_MEMBER and member is not None and member.nodeid == fields["nodeid"]:
+            member.receive(kind, fields)
+            return
+        with self._changed:
+            self._inbox.append((kind, fields))
+            self._changed.notify_all()
+
+    def _close(self, why: str) -> None:
+        with self._changed:
+            self._closed = why
+            self._changed.notify_all()
+        if self.member is not None:
+            self.member.abort(why)
+
+
+class Pulse:
+    """Signs of life in both directions while a load test runs: two threads.
+
+    One sends. The other one only watches, so that it never waits for a full pipe: when the controller is silent for
+    too long, the load ends. Nobody would know what it does.
+    """
+
+    def __init__(self, link: Link, member: Member, beat_s: float, heartbeat_s: float) -> None:
+        self._link = link
+        self._member = member
+        self._beat_s = beat_s
+        self._heartbeat_s = heartbeat_s
+        self._over = threading.Event()
+
+    def __enter__(self) -> None:
+        self._link.heard_ns = time.perf_counter_ns()
+        for work in (self._send, self._watch):
+            threading.Thread(target=work, name=f"ipload-team{work.__name__}", daemon=True).start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+
+    def _send(self) -> None:
+        while not self._over.wait(self._beat_s):
+            snapshot = self._member.take_snapshot()
+            if snapshot is None:
+                self._link.tell("beat")
+            else:
+                self._link.tell("progress", nodeid=self._member.nodeid, snapshot=snapshot)
+
+    def _watch(self) -> None:
+        looked_ns = time.perf_counter_ns()
+        while not self._over.wait(self._beat_s / 2):
+            now = time.perf_counter_ns()
+            if now - looked_ns > self._heartbeat_s * 0.5e9:  # this process itself did not run for a while
+                self._link.heard_ns += now - looked_ns
+            looked_ns = now
+            if now - self._link.heard_ns > self._heartbeat_s * 1e9:
+                self._member.abort(f"the controller has given no sign of life for {self._heartbeat_s:g} s")
+                return

@@ -1,0 +1,163 @@
+"""A process's part in a load test: as a member of a team, or alone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import pytest
+
+from pytest_ipload.load.share import WHOLE, Share
+
+
+class TeamAborted(Exception):
+    """The load test was called off: there will be no verdict. The text says why."""
+
+
+class TeamMember(Protocol):
+    """What a load test asks of those with whom it shares its load."""
+
+    name: str
+    """The process's."""
+    share: Share
+    """Which part of the load is this process's."""
+    pool_share: tuple[int, int]
+    """Which part of the pool is this process's; the others are for other processes on this host."""
+    on_stop: Callable[[str], object] | None
+    """Called with the reason, in any thread, when the load has to end. To be set before ``ready``."""
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why the load has to end, or had to."""
+
+    def ready(self) -> int:
+        """All users of the start are set up: wait for the others.
+
+        Returns the instant at which all start, in nanoseconds of ``time.perf_counter_ns``. Raises TeamAborted.
+        """
+
+    def progress(self, snapshot: dict[str, Any]) -> None:
+        """What was measured so far, as plain values; to be called once a second. Does not block."""
+
+    def conclude(self, part: dict[str, Any]) -> dict[str, Any]:
+        """Hand in what was measured, as plain values; returns the verdict on all parts. Raises TeamAborted."""
+
+
+MEMBER = pytest.StashKey[TeamMember]()
+"""In ``item.stash``: the part in a load test that this process has; absent where it is alone."""
+
+
+class Solo:
+    """The only process."""
+
+    def __init__(self, conclude: Callable[[dict[str, Any]], dict[str, Any]], pool_share: tuple[int, int]) -> None:
+        """``conclude`` gives the verdict; of the addresses, other processes may use other shares."""
+        self.name = "main"
+        self.share = WHOLE
+        self.pool_share = pool_share
+        self.on_stop: Callable[[str], object] | None = None
+        self._conclude = conclude
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Nobody else stops the load."""
+        return None
+
+    def ready(self) -> int:
+        """There is nobody to wait for."""
+        return time.perf_counter_ns()
+
+    def progress(self, snapshot: dict[str, Any]) -> None:
+        """Nobody wants to know."""
+
+    def conclude(self, part: dict[str, Any]) -> dict[str, Any]:
+        """The verdict."""
+        return self._conclude(part)
+
+
+class Member:
+    """One of several processes. Messages arrive in another thread than the load test's."""
+
+    def __init__(
+        self, name: str, nodeid: str, share: Share, pool_share: tuple[int, int], tell: Callable[..., object]
+    ) -> None:
+        """``tell(kind, **fields)`` sends a message to the controller."""
+        self.name = name
+        self.nodeid = nodeid
+        self.share = share
+        self.pool_share = pool_share
+        self.on_stop: Callable[[str], object] | None = None
+        self._tell = tell
+        self._changed = threading.Condition()
+        self._start_ns: int | None = None
+        self._conclusion: dict[str, Any] | None = None
+        self._stopped: str | None = None
+        self._aborted: str | None = None
+        self._snapshot: dict[str, Any] | None = None
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why the load has to end, or had to."""
+        return self._aborted or self._stopped
+
+    @property
+    def is_aborted(self) -> bool:
+        """Whether there will be no verdict."""
+        return self._aborted is not None
+
+    def ready(self) -> int:
+        """Wait until all are ready; see ``TeamMember``."""
+        self._tell("ready", nodeid=self.nodeid)
+        with self._changed:
+            self._changed.wait_for(lambda: self._start_ns is not None or self.is_aborted)
+            if self._start_ns is None or self.is_aborted:
+                raise TeamAborted(self._aborted)
+            return self._start_ns
+
+    def progress(self, snapshot: dict[str, Any]) -> None:
+        """Keep a snapshot for the thread that sends it: a load never waits for a full pipe."""
+        self._snapshot = snapshot
+
+    def take_snapshot(self) -> dict[str, Any] | None:
+        """The newest snapshot, once."""
+        snapshot, self._snapshot = self._snapshot, None
+        return snapshot
+
+    def conclude(self, part: dict[str, Any]) -> dict[str, Any]:
+        """Send the part and wait for the verdict; see ``TeamMember``."""
+        if not self.is_aborted:
+            self._tell("part", nodeid=self.nodeid, part=part)
+        with self._changed:
+            self._changed.wait_for(lambda: self._conclusion is not None or self.is_aborted)
+            if self._conclusion is None:
+                raise TeamAborted(self._aborted)
+            return self._conclusion
+
+    # -- what the controller says -------------------------------------------------------------------------------
+
+    def receive(self, kind: str, fields: dict[str, Any]) -> None:
+        """A message for this load test came."""
+        with self._changed:
+            if kind == "start":
+                self._start_ns = fields["at_ns"]
+            elif kind == "conclusion":
+                self._conclusion = fields["conclusion"]
+            elif kind == "stop":
+                self._stopped = fields["reason"]
+            self._changed.notify_all()
+        if kind == "abort":
+            self.abort(fields["reason"])
+        elif kind == "stop" and self.on_stop is not None:
+            self.on_stop(fields["reason"])
+
+    def abort(self, reason: str) -> None:
+        """There will be no verdict: whoever waits for one waits no longer."""
+        with self._changed:
+            if self._aborted is not None or self._conclusion is not None:
+                return
+            self._aborted = reason
+            self._changed.notify_all()
+        if self.on_stop is not None:
+            self.on_stop(reason)

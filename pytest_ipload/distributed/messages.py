@@ -1,0 +1,114 @@
+"""What the controller and the workers of a team say to each other.
+
+A message is a pair of its kind and its fields, all of plain builtin types: execnet sends nothing else, and nothing is
+ever unpickled. Each kind has a fixed set of fields; what does not match is refused where it arrives. Both sides have
+to run the same version of the package, which a worker's ``hello`` tells.
+
+A worker says::
+
+    hello      its version, its host, and which load tests it collected: [place, node id, users] of each
+    entered    it has come to a load test, and waits
+    ready      its users are set up
+    pong       its clock, at once after a ping
+    beat       it is alive
+    progress   what it measured so far
+    part       what it measured
+    done       it is through with the test; its reports; whether its part was called off
+    turn_over  it is through with a test that it ran whole
+
+The controller says::
+
+    assign     take part: which share of the load, and which share of the host's addresses
+    spectate   take no part, and wait for ``finish``
+    turn       run the test whole, while all others wait
+    ping       tell the time
+    start      the load begins at this instant of the worker's own clock
+    beat       it is alive
+    stop       end the load now and send what was measured
+    abort      end the load, if it runs; there will be no verdict
+    conclusion the verdict on all parts
+    finish     the test is over everywhere
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Message = tuple[str, dict[str, Any]]
+
+_TEXT = {"nodeid": str}
+FROM_WORKER: Mapping[str, Mapping[str, type]] = {
+    "hello": {"version": str, "host": str, "tests": list},
+    "entered": _TEXT,
+    "ready": _TEXT,
+    "pong": {"number": int, "at_ns": int},
+    "beat": {},
+    "progress": {"nodeid": str, "snapshot": dict},
+    "part": {"nodeid": str, "part": dict},
+    "done": {"nodeid": str, "reports": list, "aborted": bool},
+    "turn_over": _TEXT,
+}
+FROM_CONTROLLER: Mapping[str, Mapping[str, type]] = {
+    "assign": {"nodeid": str, "index": int, "count": int, "pool_index": int, "pool_count": int},
+    "spectate": _TEXT,
+    "turn": _TEXT,
+    "ping": {"number": int},
+    "start": {"nodeid": str, "at_ns": int},
+    "beat": {},
+    "stop": {"nodeid": str, "reason": str},
+    "abort": {"nodeid": str, "reason": str},
+    "conclusion": {"nodeid": str, "conclusion": dict},
+    "finish": _TEXT,
+}
+_PLAIN = (str, int, float, bool, type(None), bytes)
+
+
+class BadMessage(ValueError):
+    """A message that the other side of this version does not send."""
+
+
+def checked(message: object, known: Mapping[str, Mapping[str, type]]) -> Message:
+    """A message as it arrived, if it is one of the known kinds with exactly its fields. Raises BadMessage."""
+    if not (isinstance(message, tuple) and len(message) == 2 and isinstance(message[1], dict)):
+        raise BadMessage(f"a message is a pair of a kind and its fields; got {message!r:.100}")
+    kind, fields = message
+    if kind not in known:
+        raise BadMessage(f"unknown kind of message {kind!r:.100}; known: {', '.join(known)}")
+    expected = known[kind]
+    if fields.keys() != expected.keys():
+        raise BadMessage(f"{kind}: has the fields {', '.join(expected) or '(none)'}; got {', '.join(map(str, fields))}")
+    for name, value in fields.items():
+        if type(value) is not expected[name]:  # a bool is no int here
+            raise BadMessage(f"{kind}: {name} is a {expected[name].__name__}; got {value!r:.100}")
+    return kind, fields
+
+
+def checked_tests(tests: list[Any]) -> list[tuple[int, str, int]]:
+    """The load tests of a ``hello``: place in the collection, node id, users. Raises BadMessage."""
+    for test in tests:
+        if not (isinstance(test, (list, tuple)) and [type(value) for value in test] == [int, str, int]):
+            raise BadMessage(f"hello: a test is [place, node id, users]; got {test!r:.100}")
+    return [(place, nodeid, users) for place, nodeid, users in tests]
+
+
+def as_plain(value: Any, other: Callable[[Any], Any] | None = None) -> Any:
+    """The same value in exactly the builtin types that execnet can send.
+
+    Subclasses (an IntEnum, a str subclass, a Counter, a named tuple) become what they are at heart. ``other`` makes
+    something plain of anything else; without it, TypeError is raised.
+    """
+    if type(value) in _PLAIN:
+        return value
+    if isinstance(value, Mapping):
+        return {as_plain(key, other): as_plain(item, other) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return tuple(as_plain(item, other) for item in value)
+    if isinstance(value, list):
+        return [as_plain(item, other) for item in value]
+    for kind in (str, int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    if other is not None:
+        return as_plain(other(value))
+    raise TypeError(f"not a plain value: {value!r:.100} of type {type(value).__name__}")

@@ -1,0 +1,127 @@
+"""One test's reports out of those of all members of its team."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from pytest_ipload.distributed.team_test import TeamTest
+
+_PHASES = ("setup", "call", "teardown")
+Located = tuple[str, pytest.TestReport]
+"""A worker's name and its report."""
+
+
+def merged_reports(
+    test: TeamTest, load: Callable[[dict[str, Any]], pytest.TestReport], results_key: str
+) -> tuple[str, list[pytest.TestReport]]:
+    """The worker to which the outcome is ascribed, and one report for each phase that there was.
+
+    In each phase the worst report counts: an error of one member is an error of the test. ``load`` makes a report of
+    what a worker sent; ``results_key`` is the attribute of a report that has the results, which are kept once.
+    """
+    located = [
+        (worker.name, load(dict(report)))
+        for worker in test.members
+        if worker.name in test.done
+        for report in test.done[worker.name].reports
+    ]
+    results = next((found for _, report in located if (found := vars(report).pop(results_key, None))), None)
+    chosen = {phase: found for phase in _PHASES if (found := _worst(test, phase, located)) is not None}
+    _look_at_set_up(test, chosen, located)
+    _account_for_lost(test, chosen)
+    if not chosen:
+        return "", []
+    for _, report in located:
+        vars(report).pop(results_key, None)
+    if test.conclusion is not None and results is None:
+        results = test.conclusion.get("results")
+    if results and (carrier := chosen.get("call") or chosen.get("setup")):
+        vars(carrier[1])[results_key] = results
+    return _ascribed(chosen), [report for _, report in chosen.values()]
+
+
+def _ascribed(chosen: dict[str, Located]) -> str:
+    """Make all phases have the same properties; the worker that failed, or else the first.
+
+    JUnit's properties are those of the tear-down.
+    """
+    source = (chosen.get("call") or chosen.get("setup") or next(iter(chosen.values())))[1]
+    for _, report in chosen.values():
+        report.user_properties = [(str(name), value) for name, value in source.user_properties]
+    return next((name for name, report in chosen.values() if report.failed), next(iter(chosen.values()))[0])
+
+
+def _worst(test: TeamTest, phase: str, located: Sequence[Located]) -> Located | None:
+    """The report that counts; that of a member whose part was called off does only for want of others."""
+
+    def rank(entry: Located) -> int:
+        name, report = entry
+        called_off = phase == "call" and test.done[name].aborted
+        return (3 if called_off else 0) + {"failed": 0, "skipped": 1, "passed": 2}[report.outcome]
+
+    return min((entry for entry in located if entry[1].when == phase), key=rank, default=None)
+
+
+def _look_at_set_up(test: TeamTest, chosen: dict[str, Located], located: Sequence[Located]) -> None:
+    """Without a set-up on all members there was no load: its report would say only that others failed."""
+    if "setup" not in chosen or chosen["setup"][1].passed:
+        return
+    chosen.pop("call", None)
+    report = chosen["setup"][1]
+    alike = [name for name, other in located if other.when == "setup" and other.outcome == report.outcome]
+    where = f"on {len(alike)} of {len(test.members)} workers: {', '.join(alike)}"
+    if report.failed:
+        if len(test.members) > 1:
+            report.sections.append(("ipload", f"the set-up failed {where}\n"))
+    elif len(alike) < len(test.members):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"skipped {where} only; the load test did not run: {reason}"
+
+
+def _account_for_lost(test: TeamTest, chosen: dict[str, Located]) -> None:
+    """A lost worker is never green, whether the others noticed it or not."""
+    if test.lost:
+        count = f"{len(test.lost)} of {len(test.members)} workers"
+        text = f"the load test lost {count}: " + "; ".join(f"{name}: {why}" for name, why in test.lost)
+        if chosen.get("setup", (None, None))[1] is not None and not chosen["setup"][1].passed:
+            chosen["setup"][1].sections.append(("ipload", text + "\n"))
+        elif "call" not in chosen or chosen["call"][1].passed:
+            _fail(test, chosen, "call", test.lost[0][0], _conclusion_text(test, text))
+    elif "call" not in chosen and test.vanished and "setup" not in chosen:
+        text = f"the load test lost {test.vanished[0][0]} after the load: {test.vanished[0][1]}"
+        _fail(test, chosen, "call", test.vanished[0][0], _conclusion_text(test, text))
+    elif test.vanished:
+        text = "; ".join(f"worker {name} was lost after the load: {why}" for name, why in test.vanished)
+        if "teardown" not in chosen or chosen["teardown"][1].passed:
+            _fail(test, chosen, "teardown", test.vanished[0][0], text)
+    if chosen and "teardown" not in chosen:
+        name, report = next(iter(chosen.values()))
+        chosen["teardown"] = name, _report(test, "teardown", "passed", None, report.location)
+
+
+def _conclusion_text(test: TeamTest, text: str) -> str:
+    message = "" if test.conclusion is None else str(test.conclusion.get("message", ""))
+    return f"{text}\n{message}".strip()
+
+
+def _fail(test: TeamTest, chosen: dict[str, Located], phase: str, name: str, text: str) -> None:
+    known = next((report for _, report in chosen.values()), None)
+    path, _, rest = test.nodeid.partition("::")
+    location = (path, None, rest) if known is None else known.location
+    report = _report(test, phase, "failed", text, location)
+    if test.conclusion is not None:
+        report.user_properties = [(str(key), value) for key, value in test.conclusion.get("properties", {}).items()]
+    chosen[phase] = name, report
+    for each in _PHASES:  # the order of pytest
+        if each in chosen:
+            chosen[each] = chosen.pop(each)
+
+
+def _report(test: TeamTest, phase: Any, outcome: Any, text: str | None, location: Any) -> pytest.TestReport:
+    return pytest.TestReport(
+        nodeid=test.nodeid, location=location, keywords={}, outcome=outcome, longrepr=text, when=phase
+    )

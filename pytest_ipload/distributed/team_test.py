@@ -1,0 +1,244 @@
+"""One load test that the workers of a team run together: its states, as the controller sees them.
+
+::
+
+    WAIT -> SET_UP -> SYNC -> RUN -> VERDICT -> CLOSED
+
+In SET_UP the members set up their users; in SYNC their clocks are compared; in RUN they load; in VERDICT all parts are
+there, and each member gets the one conclusion. What goes wrong before the load, or keeps a member from delivering its
+part, *aborts* the test: no verdict. A threshold that cannot hold any more, or a lost worker, *stops* the load: what was
+measured is judged. The class has no clock, no lock and no channel of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from pytest_ipload.distributed.clocks import ClockOffset
+from pytest_ipload.distributed.messages import Message, as_plain
+
+Send = Callable[[str, Message], None]
+"""Sends a message to the worker of that name; never raises."""
+Look = Callable[[str, list[dict[str, Any]], float], str | None]
+"""Why a load has to be stopped everywhere, by the newest snapshot of each member and the seconds since the start."""
+Conclude = Callable[[str, list[dict[str, Any]], list[tuple[str, str]]], dict[str, Any]]
+"""The verdict on all parts; the second list has the workers that were lost, and why."""
+
+_LEAD_NS = 250_000_000
+"""From the order to start until the start: it has to reach every worker before."""
+_LOOK_NS = 1_000_000_000
+
+
+class State(Enum):
+    """Where a load test is."""
+
+    WAIT = "wait"
+    SET_UP = "set-up"
+    SYNC = "sync"
+    RUN = "run"
+    VERDICT = "verdict"
+    CLOSED = "closed"
+
+
+@dataclass
+class Worker:
+    """One worker process, as the controller knows it."""
+
+    name: str
+    rank: int
+    """Its place among its neighbours; a worker that replaces another one has the same."""
+    heard_ns: int
+    """When it last gave a sign of life."""
+    host: str = ""
+    tests: list[tuple[int, str, int]] | None = None
+    """What it collected; None as long as it has not said so."""
+    gone: str | None = None
+    """Why it is not there any more."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a member said at the end of its part."""
+
+    reports: list[dict[str, Any]]
+    aborted: bool
+    """Its part was called off; its own report of the call says no more than that."""
+
+
+@dataclass
+class TeamTest:
+    """A load test and what is known of its parts."""
+
+    nodeid: str
+    users: int
+    send: Send = field(repr=False)
+    state: State = State.WAIT
+    members: list[Worker] = field(default_factory=list)
+    """Those who take part, in the order of their shares."""
+    spectators: list[Worker] = field(default_factory=list)
+    ready: set[str] = field(default_factory=set)
+    parts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    snapshots: dict[str, dict[str, Any]] = field(default_factory=dict)
+    done: dict[str, Done] = field(default_factory=dict)
+    lost: list[tuple[str, str]] = field(default_factory=list)
+    """Members that were lost with their part of the load, and why."""
+    vanished: list[tuple[str, str]] = field(default_factory=list)
+    """Members that were lost after they had delivered their part."""
+    stopped: str | None = None
+    aborted: str | None = None
+    conclusion: dict[str, Any] | None = None
+    is_reported: bool = False
+    ready_since_ns: int | None = None
+    """When the first member was ready."""
+    _clocks: dict[str, ClockOffset] = field(default_factory=dict)
+    _started_ns: int = 0
+    _looked_ns: int = 0
+
+    @property
+    def is_going_on(self) -> bool:
+        """Whether some worker is at it."""
+        return self.state not in (State.WAIT, State.CLOSED)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether a member that gives no sign of life is missed: users' set-up may keep a whole process busy."""
+        return self.state in (State.SYNC, State.RUN, State.VERDICT)
+
+    @property
+    def wants_conclusion(self) -> bool:
+        """Whether all parts are there and wait for the verdict."""
+        return self.state is State.VERDICT and self.conclusion is None and self.aborted is None
+
+    def at_work(self) -> list[Worker]:
+        """The members who are alive and not through yet."""
+        return [worker for worker in self.members if worker.gone is None and worker.name not in self.done]
+
+    # -- what happens -------------------------------------------------------------------------------------------
+
+    def begin(self, members: list[Worker], spectators: list[Worker]) -> None:
+        """Everybody is there: give each member its share, of the load and of the addresses of its host."""
+        self.members, self.spectators, self.state = members, spectators, State.SET_UP
+        for index, worker in enumerate(members):
+            neighbours = [other.name for other in members if other.host == worker.host]
+            pool = neighbours.index(worker.name), len(neighbours)
+            fields = {"index": index, "count": len(members), "pool_index": pool[0], "pool_count": pool[1]}
+            self._tell(worker, "assign", **fields)
+        for worker in spectators:
+            self._tell(worker, "spectate")
+
+    def set_ready(self, worker: Worker, now_ns: int) -> None:
+        """A member's users are set up."""
+        self.ready.add(worker.name)
+        self.ready_since_ns = self.ready_since_ns or now_ns
+        if self.aborted is not None:
+            self._tell(worker, "abort", reason=self.aborted)
+        elif self.state is State.SET_UP and self.ready >= {member.name for member in self.members}:
+            self.state = State.SYNC
+            for member in self.members:
+                clock = self._clocks[member.name] = ClockOffset()
+                self.send(member.name, ("ping", {"number": clock.ask(now_ns)}))
+
+    def pong(self, worker: Worker, number: int, at_ns: int, now_ns: int) -> None:
+        """A member told the time: ask again, or start when all clocks are known."""
+        clock = self._clocks.get(worker.name)
+        if self.state is not State.SYNC or clock is None or self.aborted is not None:
+            return
+        clock.answer(number, at_ns, now_ns)
+        if not clock.is_known:
+            self.send(worker.name, ("ping", {"number": clock.ask(now_ns)}))
+        elif all(each.is_known for each in self._clocks.values()):
+            self.state = State.RUN
+            self._started_ns = self._looked_ns = now_ns + _LEAD_NS
+            for member in self.at_work():
+                self._tell(member, "start", at_ns=self._started_ns + self._clocks[member.name].offset_ns)
+
+    def add_part(self, worker: Worker, part: dict[str, Any]) -> None:
+        """A member measured this."""
+        if self.state is State.RUN:
+            self.parts[worker.name] = part
+
+    def set_done(self, worker: Worker, done: Done) -> None:
+        """A member is through, whether it took part in the load or not."""
+        self.done[worker.name] = done
+        if self.aborted is not None:
+            return
+        if self.state in (State.SET_UP, State.SYNC):
+            self.abort(f"worker {worker.name} did not come to the start of the load")
+        elif self.state is State.RUN and worker.name not in self.parts:
+            self.abort(f"worker {worker.name} ended its part of the load before its time")
+
+    def lose(self, worker: Worker, why: str) -> None:
+        """A member is gone."""
+        if worker not in self.members or worker.name in self.done or not self.is_going_on:
+            return
+        if worker.name in self.parts:
+            self.vanished.append((worker.name, why))
+            return
+        self.lost.append((worker.name, why))
+        if self.state is State.RUN:
+            self.stop(f"worker {worker.name} was lost: {why}")
+        else:
+            self.abort(f"worker {worker.name} was lost before the load began: {why}")
+
+    def stop(self, reason: str) -> None:
+        """End the load everywhere; what was measured is judged."""
+        if self.stopped is None and self.aborted is None:
+            self.stopped = reason
+            for worker in self.at_work():
+                if worker.name not in self.parts:
+                    self._tell(worker, "stop", reason=reason)
+
+    def abort(self, reason: str) -> None:
+        """End the test everywhere, without a verdict."""
+        if self.aborted is None:
+            self.aborted = reason
+            for worker in self.at_work():
+                self._tell(worker, "abort", reason=reason)
+
+    def advance(self) -> None:
+        """Go on to the verdict, or to the end, if nobody is missing any more."""
+        pending = [worker for worker in self.at_work() if worker.name not in self.parts]
+        if self.state is State.RUN and self.aborted is None and self.parts and not pending:
+            self.state = State.VERDICT
+        if self.is_going_on and not self.at_work() and not self.wants_conclusion:
+            self.state = State.CLOSED
+            for worker in self.spectators:
+                self._tell(worker, "finish")
+
+    # -- once in a while ----------------------------------------------------------------------------------------
+
+    def look(self, look: Look, now_ns: int) -> None:
+        """Once a second: ask whether the load shall go on."""
+        if self.state is not State.RUN or self.stopped is not None or now_ns - self._looked_ns < _LOOK_NS:
+            return
+        self._looked_ns = now_ns
+        if len(self.snapshots) == len(self.members):
+            snapshots = [self.snapshots[worker.name] for worker in self.members]
+            try:
+                reason = look(self.nodeid, snapshots, (now_ns - self._started_ns) / 1e9)
+            except Exception as error:
+                self.abort(f"what was measured so far could not be judged: {type(error).__name__}: {error}")
+            else:
+                if reason is not None:
+                    self.stop(reason)
+
+    def conclude(self, conclude: Conclude) -> None:
+        """Get the verdict and tell everybody."""
+        if not self.wants_conclusion:
+            return
+        parts = [self.parts[worker.name] for worker in self.members if worker.name in self.parts]
+        try:
+            self.conclusion = as_plain(conclude(self.nodeid, parts, list(self.lost)))
+        except Exception as error:
+            self.abort(f"the parts of the load could not be brought together: {type(error).__name__}: {error}")
+        else:
+            for worker in self.at_work():
+                self._tell(worker, "conclusion", conclusion=self.conclusion)
+        self.advance()
+
+    def _tell(self, worker: Worker, kind: str, **fields: Any) -> None:
+        if worker.gone is None:
+            self.send(worker.name, (kind, {"nodeid": self.nodeid, **fields}))

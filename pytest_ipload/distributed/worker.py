@@ -1,0 +1,97 @@
+"""A worker's hooks: how it runs the load tests that it shares with its team."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_ipload.distributed.link import Link, Pulse
+from pytest_ipload.distributed.member import MEMBER
+from pytest_ipload.distributed.messages import as_plain
+from pytest_ipload.distributed.slots import TEAM_KEY
+from pytest_ipload.distributed.xdist_names import run_phases, tear_down_for
+
+
+def host_key() -> str:
+    """The same for processes that have the same addresses: the machine, and its network namespace."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        network = os.readlink("/proc/self/ns/net")
+    except OSError:  # not Linux
+        boot = network = ""
+    return "|".join((socket.gethostname(), boot, network))
+
+
+class WorkerTeam:
+    """Registered as a plugin in each worker of a team."""
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        version: str,
+        is_load_test: Callable[[pytest.Item], bool],
+        users_of: Callable[[pytest.Item], int],
+    ) -> None:
+        """``users_of`` says how many users a load test has at most; 1 if that cannot be said."""
+        workerinput = vars(config)["workerinput"]
+        channel, self._beat_s, self._heartbeat_s = workerinput[TEAM_KEY]
+        self._config = config
+        self._version = version
+        self._is_load_test = is_load_test
+        self._users_of = users_of
+        self._link = Link(channel, workerinput["workerid"])
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Say which tests are load tests. xdist tells the collection after this, over the same connection."""
+        tests = [
+            [place, str(item.nodeid), self._users_of(item)]
+            for place, item in enumerate(session.items)
+            if self._is_load_test(item)
+        ]
+        self._link.tell("hello", version=self._version, host=host_key(), tests=tests)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+        """Run a load test together with the team. Its reports go to the controller only, which makes one of all."""
+        if not self._is_load_test(item):
+            return None
+        nodeid = str(item.nodeid)
+        self._link.tell("entered", nodeid=nodeid)
+        order = self._link.wait(nodeid, "assign", "spectate", "turn")
+        if order == "turn":
+            self._run_whole(item, nextitem)
+        elif order == "assign":
+            self._run_share(item, nextitem)
+        else:
+            if order == "spectate":
+                self._link.wait(nodeid, "finish")
+            report = tear_down_for(item, nextitem)
+            if report.failed:
+                item.ihook.pytest_runtest_logreport(report=report)
+        return True
+
+    def _run_share(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
+        member = self._link.member
+        assert member is not None
+        item.stash[MEMBER] = member
+        with Pulse(self._link, member, self._beat_s, self._heartbeat_s):
+            reports = run_phases(item, nextitem)
+        make_plain = self._config.hook.pytest_report_to_serializable
+        plain = [as_plain(make_plain(config=self._config, report=report), other=str) for report in reports]
+        self._link.tell("done", nodeid=member.nodeid, reports=plain, aborted=member.is_aborted)
+
+    def _run_whole(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
+        """As pytest does it; all others wait."""
+        nodeid = str(item.nodeid)
+        location = item.location
+        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=location)
+        for report in run_phases(item, nextitem):
+            item.ihook.pytest_runtest_logreport(report=report)
+        item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=location)
+        self._link.tell("turn_over", nodeid=nodeid)
+        self._link.wait(nodeid, "finish")

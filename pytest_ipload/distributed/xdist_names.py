@@ -1,0 +1,97 @@
+"""The names of pytest, pytest-xdist and execnet that a team of workers needs and that they do not promise to keep.
+
+All in one place: when one of them is gone, this is what has to change. Until then each load test runs whole on one
+worker, and the header of the run says so.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+_NAMES = (
+    ("_pytest.runner", "runtestprotocol"),
+    ("_pytest.runner", "SetupState.teardown_exact"),
+    ("xdist.dsession", "DSession.worker_testreport"),
+    ("xdist.dsession", "DSession.worker_unscheduled"),
+    ("xdist.workermanage", "NodeManager.teardown_nodes"),
+    ("xdist.workermanage", "WorkerController.notify_inproc"),
+    ("xdist.workermanage", "WorkerController.send_runtest_some"),
+    ("xdist.workermanage", "WorkerController.send_steal"),
+    ("xdist.workermanage", "WorkerController.shutting_down"),
+    ("execnet.gateway_base", "BaseGateway.newchannel"),
+    ("execnet.gateway_io", "Popen2IOMaster.kill"),
+)
+"""Modules, and what is needed of them."""
+
+
+def missing(names: Sequence[tuple[str, str]] = _NAMES) -> list[str]:
+    """The names that the installed packages do not have."""
+    return [f"{module}.{name}" for module, name in names if not _is_there(module, name)]
+
+
+def _is_there(module: str, name: str) -> bool:
+    try:
+        found: Any = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError):
+        return False
+    return True
+
+
+def run_phases(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestReport]:
+    """Set-up, call and tear-down of an item; the reports are returned and go nowhere else."""
+    from _pytest.runner import runtestprotocol
+
+    return runtestprotocol(item, log=False, nextitem=nextitem)
+
+
+def tear_down_for(item: pytest.Item, nextitem: pytest.Item | None) -> pytest.TestReport:
+    """Tear down the shared fixtures that were kept for an item that is not run after all."""
+    setup_state: Any = getattr(item.session, "_setupstate")  # noqa: B009
+    call = pytest.CallInfo.from_call(lambda: setup_state.teardown_exact(nextitem), when="teardown")
+    report: pytest.TestReport = item.ihook.pytest_runtest_makereport(item=item, call=call)
+    return report
+
+
+def report_test(session: Any, node: Any, report: pytest.TestReport) -> None:
+    """Treat a report as one that came from a worker: all plugins see it, and -x counts it. Main thread only."""
+    session.worker_testreport(node, report)
+
+
+def call_from_main_thread(node: Any) -> None:
+    """Have xdist call ``remove_pending_tests_from_node(node, ())`` of its scheduler, in its main thread."""
+    node.notify_inproc("unscheduled", node=node, indices=())
+
+
+def cut_off(node: Any) -> None:
+    """End a worker that does not answer; xdist then finds that it is gone."""
+    io = getattr(node.gateway, "_io", None)
+    for step in ("kill", "close_read"):
+        act: Callable[[], object] | None = getattr(io, step, None)
+        try:
+            if act is not None:
+                act()
+        except Exception:
+            continue  # it is gone already, or cannot be reached: then xdist finds out by itself
+
+
+def end_workers(session: Any) -> str | None:
+    """End all workers; what went wrong.
+
+    execnet raises an OSError when the gateway to another host is gone. In xdist's own hook at the end of the session
+    it would cost the summary and the JUnit file.
+    """
+    manager = getattr(session, "nodemanager", None)
+    if manager is None:
+        return None
+    try:
+        manager.teardown_nodes()
+    except OSError as error:
+        session.nodemanager = None  # nothing is left for xdist to end
+        return str(error)
+    return None

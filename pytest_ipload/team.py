@@ -1,0 +1,147 @@
+"""Wires load tests to those who run them together: the processes of pytest-xdist, or one process alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_ipload import markers
+from pytest_ipload.state import state_of
+
+if TYPE_CHECKING:
+    from pytest_ipload.distributed.controller import Controller
+    from pytest_ipload.distributed.part import Part
+    from pytest_ipload.verdict.abort import AbortWatch
+    from pytest_ipload.verdict.judged import JudgedThreshold
+
+_MISSING: pytest.StashKey[list[str]] = pytest.StashKey()
+
+
+class Judge:
+    """Judges loads by the parts that their processes measured. A load that ran whole is one of one part."""
+
+    def __init__(self, segment: str | None = None) -> None:
+        """``segment`` is ``i/n`` if these processes run no more than a segment of each load."""
+        self._segment = segment
+        self._watches: dict[str, tuple[AbortWatch, list[JudgedThreshold]]] = {}
+
+    def look(self, nodeid: str, snapshots: Sequence[dict[str, Any]], elapsed_s: float) -> str | None:
+        """What the first threshold says that cannot hold any more and has ``abort_on_fail``."""
+        from pytest_ipload.distributed.conclude import scope_of
+        from pytest_ipload.verdict.abort import AbortWatch
+
+        part = _together([snapshot["part"] for snapshot in snapshots])
+        if nodeid not in self._watches:
+            self._watches[nodeid] = AbortWatch(part.thresholds), part.thresholds
+        watch, _ = self._watches[nodeid]
+        elapsed_s = min([elapsed_s, *(snapshot["elapsed_s"] for snapshot in snapshots)])
+        return watch.look(part.measured, scope_of(part, elapsed_s - part.profile.warmup), elapsed_s)
+
+    def conclude(self, nodeid: str, parts: Sequence[dict[str, Any]], lost: Sequence[tuple[str, str]]) -> dict[str, Any]:
+        """The verdict on a load, as plain values; ``lost`` are the processes without a part, and why."""
+        from pytest_ipload.distributed.conclude import conclude
+        from pytest_ipload.distributed.part import AbortNote
+        from pytest_ipload.report.failure import failure_message
+        from pytest_ipload.report.properties import properties_of
+
+        part = _together(parts)
+        watch, thresholds = self._watches.pop(nodeid, (None, []))
+        if watch is not None and (abort := watch.abort) is not None:
+            number = next(number for number, judged in enumerate(thresholds) if judged is abort.judged)
+            part = replace(part, abort=AbortNote(number, abort.after_s, abort.result))
+        if lost:
+            who = "; ".join(f"{name}: {why}" for name, why in lost)
+            part = replace(part, broken_off=f"lost {len(lost)} of {len(parts) + len(lost)} workers: {who}")
+        result = conclude(part)
+        return {
+            "verdict": result.verdict,
+            "message": failure_message(result, part.traceback),
+            "properties": properties_of(result),
+            "results": [{**result.as_dict(), **self._of_segment(part)}],
+        }
+
+    def _of_segment(self, part: Part) -> dict[str, Any]:
+        """What a segment's result has besides: all that is needed to merge it with others."""
+        if self._segment is None:
+            return {}
+        from pytest_ipload.distributed.part import as_shard
+        from pytest_ipload.distributed.segments import parse_segment
+        from pytest_ipload.report.json_file import host_name
+
+        shard = as_shard(part, parse_segment(self._segment).index, f"segment {self._segment}", host_name())
+        return {"segment": self._segment, "part": shard.to_plain()}
+
+
+def _together(parts: Sequence[dict[str, Any]]) -> Part:
+    from pytest_ipload.distributed.part import Part, merge
+
+    return merge([Part.from_plain(part) for part in parts])
+
+
+def set_up_team(config: pytest.Config) -> None:
+    """In a worker that shares loads with others: take part. In xdist's controller: find out whether it can lead."""
+    from pytest_ipload.distributed.slots import TEAM_KEY
+
+    if TEAM_KEY in getattr(config, "workerinput", {}):
+        import pytest_ipload
+        from pytest_ipload.distributed.worker import WorkerTeam
+
+        team = WorkerTeam(config, pytest_ipload.__version__, markers.is_load_test, _users_of)
+        config.pluginmanager.register(team, "ipload-worker")
+    elif config.getoption("dist", "no") != "no":
+        from pytest_ipload.distributed.xdist_names import missing
+
+        config.stash[_MISSING] = missing()
+
+
+def header(config: pytest.Config) -> str | None:
+    """Why load tests are not shared although they could be."""
+    names = config.stash.get(_MISSING, [])
+    if not names:
+        return None
+    return (
+        "ipload: WARNING: each load test runs whole on one worker, because the installed pytest, pytest-xdist and "
+        f"execnet have no {', '.join(names)}"
+    )
+
+
+def lead_worker(node: Any, rank: int) -> None:
+    """xdist starts a worker: make it one of the team, unless load tests are not to be shared."""
+    config = node.config
+    settings = state_of(config).settings
+    if settings.concurrent or settings.disabled or config.stash.get(_MISSING, []):
+        return
+    controller: Controller | None = config.pluginmanager.get_plugin("ipload-controller")
+    if controller is None:
+        controller = _make_controller(config)
+        config.pluginmanager.register(controller, "ipload-controller")
+    controller.attach(node, rank)
+
+
+def _make_controller(config: pytest.Config) -> Controller:
+    import pytest_ipload
+    from pytest_ipload.distributed.controller import Controller
+    from pytest_ipload.distributed.coordinator import Judges
+    from pytest_ipload.report.reporter import REPORT_KEY
+
+    settings = state_of(config).settings
+    judge = Judge(settings.segment)
+    judges = Judges(judge.look, judge.conclude)
+    return Controller(config, judges, pytest_ipload.__version__, settings.shards, REPORT_KEY)
+
+
+def _users_of(item: pytest.Item) -> int:
+    """How many users a load test has; 1 if its settings are wrong: then one worker says so."""
+    from pytest_ipload.errors import IploadError
+    from pytest_ipload.loadtest import load_settings
+    from pytest_ipload.runner import profile_of
+
+    state = state_of(item.config)
+    try:
+        users = profile_of(state, load_settings(item), item.nodeid, None).most_users
+    except IploadError:
+        return 1
+    return max(1, state.share.size_of(users))

@@ -1,0 +1,648 @@
+"""Load tests that the workers of pytest-xdist share: whole runs."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from textwrap import dedent
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+pytestmark = pytest.mark.usefixtures("xdist")
+
+HEADER = """
+import os, pathlib, signal, threading, time
+import pytest
+
+def worker():
+    return os.environ.get("PYTEST_XDIST_WORKER", "main")
+
+"""
+LOAD = """
+@pytest.mark.ipload(users=5, iterations=4)
+def test_load(ipload_user):
+    with ipload_user.measure("VISIT"):
+        time.sleep(0.01)
+"""
+LONG = """
+@pytest.mark.ipload(users=4, duration="60s", think_time="10ms")
+def test_load(ipload_user):
+    with ipload_user.measure("VISIT"):
+        {does}
+"""
+ANOTHER = """
+@pytest.mark.ipload(users=3)
+def test_zz_another(ipload_user):
+    pass
+"""
+
+
+@dataclass(frozen=True)
+class TeamRun:
+    """What came out of a session with workers."""
+
+    result: pytest.RunResult
+    tests: Mapping[str, Mapping[str, Any]]
+    """Results in the JSON report, by the name of the test."""
+    cases: Mapping[str, list[str]]
+    """Of each test case in the JUnit report, the names of its children but for the properties."""
+    properties: Mapping[str, list[str]]
+
+    def expect(self, code: int, **outcomes: int) -> None:
+        """The exit code and pytest's count of outcomes."""
+        self.result.assert_outcomes(**outcomes)
+        assert self.result.ret == code
+        assert "INTERNALERROR" not in self.result.stdout.str()
+
+    def expect_lines(self, *patterns: str) -> None:
+        """The output has lines that match the patterns, in this order."""
+        self.result.stdout.fnmatch_lines(patterns)
+
+
+def team_run(
+    pytester: pytest.Pytester,
+    source: str,
+    *args: str,
+    deaths: bool = False,
+    timing: str = "",
+    monkeypatch: pytest.MonkeyPatch | None = None,
+) -> TeamRun:
+    """Run ``source`` with the arguments. ``deaths`` is for runs in which processes die."""
+    if monkeypatch is not None:
+        monkeypatch.setenv("PYTEST_IPLOAD_TEAM_TIMING", timing)
+    pytester.makepyfile(test_it=HEADER + dedent(source))
+    options = ("--junit-xml=out.xml", "--ipload-json=out.json", "-p", "no:hypothesispytest", *args)
+    result = pytester.runpytest_subprocess(*options, timeout=120) if deaths else pytester.runpytest(*options)
+    tests = json.loads((pytester.path / "out.json").read_text())["tests"]
+    root = ElementTree.parse(pytester.path / "out.xml").getroot()
+    cases: dict[str, list[str]] = {}
+    properties: dict[str, list[str]] = {}
+    for case in root.iter("testcase"):
+        name = str(case.get("name"))
+        assert name not in cases, f"{name} is in the JUnit report twice"
+        cases[name] = [child.tag for child in case if child.tag != "properties"]
+        properties[name] = [str(each.get("name")) for each in case.iter("property")]
+    return TeamRun(result, {test["nodeid"].partition("::")[2]: test for test in tests}, cases, properties)
+
+
+def shares(test: Mapping[str, Any]) -> list[tuple[str, int, int]]:
+    """Of each process that took part: its name, its users and its iterations."""
+    return [(shard["name"], shard["users"], shard["iterations"]) for shard in test["shards"]]
+
+
+class TestSharing:
+    def test_users_are_divided_and_there_is_one_outcome(self, pytester: pytest.Pytester) -> None:
+        run = team_run(pytester, LOAD, "-n2")
+        run.expect(0, passed=1)
+        test = run.tests["test_load"]
+        assert shares(test) == [("gw0", 3, 12), ("gw1", 2, 8)]
+        assert (test["verdict"], test["users"], test["iterations"], test["requests"]) == ("passed", 5, 20, 20)
+        assert sum(row["requests"] for row in test["by_name"]) == test["latency"]["count"] == 20
+        assert run.cases == {"test_load": []}
+        assert run.properties["test_load"].count("ipload_verdict") == 1
+        run.expect_lines("test_it.py::test_load  PASSED")
+        assert run.result.stdout.str().count("test_it.py::test_load  ") == 1
+
+    def test_all_start_together_and_alone(self, pytester: pytest.Pytester) -> None:
+        source = """
+            LOG = pathlib.Path("log")
+
+            def note(*words):
+                with LOG.open("a") as file:
+                    print(time.perf_counter_ns(), *words, file=file)
+
+            @pytest.mark.parametrize("n", range(12))
+            def test_ordinary(n):
+                note("ordinary", "begin")
+                time.sleep(0.02)
+                note("ordinary", "end")
+
+            @pytest.mark.parametrize("n", range(2))
+            @pytest.mark.ipload(users=4, iterations=3)
+            def test_load(ipload_user, n):
+                note(f"load{n}", "begin", ipload_user.index)
+                time.sleep(0.02)
+                note(f"load{n}", "end", ipload_user.index)
+        """
+        run = team_run(pytester, source, "-n2")
+        run.expect(0, passed=14)
+        events = sorted(
+            (int(line.split()[0]), line.split()[1]) for line in (pytester.path / "log").read_text().splitlines()
+        )
+        order = [name for _, name in events]
+        blocks = [name for place, name in enumerate(order) if place == 0 or order[place - 1] != name]
+        assert blocks == ["ordinary", "load0", "load1"]  # never two of them in turn
+        assert order.count("load0") == 4 * 3 * 2
+        for n in range(2):
+            for shard in run.tests[f"test_load[{n}]"]["shards"]:
+                assert 0 <= shard["start_skew_ms"] < 200  # of a busy machine; see docs for what is usual
+
+    def test_source_addresses_are_divided(self, pytester: pytest.Pytester, demo_url: str) -> None:
+        source = f"""
+            @pytest.mark.ipload(users=6, iterations=2, base_url={demo_url!r})
+            def test_load(ipload_session, ipload_user):
+                assert ipload_session.get("/whoami").json()["address"] == ipload_user.source_address
+        """
+        run = team_run(pytester, source, "-n2", "--ipload-pool=127.0.3.0/29")
+        run.expect(0, passed=1)
+        users = {row["source_address"]: row["users"] for row in run.tests["test_load"]["by_source"]}
+        assert users == {f"127.0.3.{number}": 1 for number in range(1, 7)}
+
+    def test_a_users_random_numbers_are_the_same_in_one_process_and_in_many(self, pytester: pytest.Pytester) -> None:
+        source = """
+            @pytest.mark.ipload(users=5)
+            def test_load(ipload_user):
+                with pathlib.Path(os.environ["DRAWS"]).open("a") as file:
+                    print(ipload_user.index, ipload_user.random.random(), file=file)
+        """
+        drawn = []
+        for workers in ("-n0", "-n2"):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("DRAWS", f"draws{workers}")
+                team_run(pytester, source, workers).expect(0, passed=1)
+            drawn.append(sorted((pytester.path / f"draws{workers}").read_text().splitlines()))
+        assert len(drawn[0]) == 5
+        assert drawn[0] == drawn[1]
+
+    @pytest.mark.parametrize("args", [("-n0",), ("-p", "no:xdist"), ("-n1",)])
+    def test_one_process_runs_all_users(self, pytester: pytest.Pytester, args: tuple[str, ...]) -> None:
+        run = team_run(pytester, LOAD, *args)
+        run.expect(0, passed=1)
+        assert (run.tests["test_load"]["users"], run.tests["test_load"]["iterations"]) == (5, 20)
+        assert "shards" not in run.tests["test_load"]
+
+    def test_with_fewer_users_than_workers_some_only_watch(self, pytester: pytest.Pytester) -> None:
+        source = """
+            @pytest.mark.ipload(users=1, iterations=3)
+            def test_load(ipload_user):
+                pathlib.Path(worker()).touch()
+        """
+        run = team_run(pytester, dedent(source) + LOAD.replace("test_load", "test_other"), "-n2")
+        run.expect(0, passed=2)
+        assert run.tests["test_load"]["iterations"] == 3
+        assert [name for name in ("gw0", "gw1") if (pytester.path / name).exists()] == ["gw0"]
+        assert len(run.tests["test_other"]["shards"]) == 2
+
+    def test_shards_limit_those_who_take_part(self, pytester: pytest.Pytester) -> None:
+        run = team_run(pytester, LOAD, "-n2", "--ipload-shards=1")
+        run.expect(0, passed=1)
+        assert (run.tests["test_load"]["users"], "shards" in run.tests["test_load"]) == (5, False)
+
+    def test_who_watches_tears_down_the_fixtures_of_the_module_before(self, pytester: pytest.Pytester) -> None:
+        """The test that it does not run was the next one of the module, for which they were kept."""
+        pytester.makepyfile(
+            test_a="""
+            import pathlib, pytest
+
+            @pytest.fixture(scope="module", autouse=True)
+            def shared():
+                yield
+                with pathlib.Path("torn_down").open("a") as file:
+                    file.write("x")
+
+            @pytest.mark.parametrize("n", range(4))
+            def test_ordinary(n):
+                pass
+
+            @pytest.mark.ipload(users=1)
+            def test_small(ipload_user):
+                pass
+            """
+        )
+        team_run(pytester, LOAD, "-n2").expect(0, passed=6)
+        assert (pytester.path / "torn_down").read_text() == "xx"
+
+    def test_concurrent_load_tests_run_whole_on_one_worker(self, pytester: pytest.Pytester) -> None:
+        run = team_run(pytester, LOAD, "-n2", "--ipload-concurrent")
+        run.expect(0, passed=1)
+        assert (run.tests["test_load"]["users"], "shards" in run.tests["test_load"]) == (5, False)
+
+    def test_with_dist_each_every_worker_runs_it_whole_one_after_the_other(self, pytester: pytest.Pytester) -> None:
+        source = """
+            @pytest.mark.ipload(users=2, iterations=3)
+            def test_load(ipload_user):
+                with pathlib.Path("log").open("a") as file:
+                    file.write(worker()[-1])
+                time.sleep(0.02)
+        """
+        pytester.makepyfile(test_it=HEADER + dedent(source) + "\ndef test_ordinary(): pass\n")
+        result = pytester.runpytest("--dist=each", "--tx=2*popen")
+        result.assert_outcomes(passed=4)
+        assert (pytester.path / "log").read_text() in ("000000111111", "111111000000")
+
+    @pytest.mark.parametrize("dist", ["loadscope", "loadfile", "loadgroup", "worksteal"])
+    def test_ordinary_tests_are_scheduled_as_the_user_says(self, pytester: pytest.Pytester, dist: str) -> None:
+        source = """
+            @pytest.mark.xdist_group("one")
+            @pytest.mark.parametrize("n", range(6))
+            def test_ordinary(n):
+                with pathlib.Path(worker()).open("a") as file:
+                    file.write("x")
+
+            @pytest.mark.xdist_group("one")
+            @pytest.mark.ipload(users=4)
+            def test_load(ipload_user):
+                pass
+        """
+        run = team_run(pytester, source, "-n2", f"--dist={dist}")
+        run.expect(0, passed=7)
+        (test,) = run.tests.values()
+        assert [shard["users"] for shard in test["shards"]] == [2, 2]
+        if dist in ("loadscope", "loadfile"):  # xdist 3.8 does not keep groups together with pytest 9.2
+            counts = [(pytester.path / name).read_text() for name in ("gw0", "gw1") if (pytester.path / name).exists()]
+            assert counts == ["xxxxxx"]
+
+
+class TestOutcomes:
+    def test_a_missed_threshold_is_one_failure(self, pytester: pytest.Pytester) -> None:
+        run = team_run(pytester, LOAD, "-n2", "--ipload-threshold=max < 1ms")
+        run.expect(1, failed=1)
+        assert run.tests["test_load"]["verdict"] == "failed"
+        assert run.cases == {"test_load": ["failure"]}
+        run.expect_lines("max * ms, limit < 1.00 ms (20 requests*")
+
+    def test_failures_of_all_workers_are_in_one_message(self, pytester: pytest.Pytester) -> None:
+        source = """
+            @pytest.mark.ipload(users=4, iterations=2)
+            def test_load(ipload_user):
+                assert ipload_user.index > 1
+        """
+        run = team_run(pytester, source, "-n2")
+        run.expect(1, failed=1)
+        run.expect_lines("error_rate 50 %, limit == 0 % (4 of 8 iterations failed)", "  4 x AssertionError at *")
+        assert run.tests["test_load"]["failed_iterations"] == 4
+
+    def test_a_threshold_that_cannot_hold_stops_the_load_everywhere(self, pytester: pytest.Pytester) -> None:
+        source = """
+            @pytest.mark.ipload(users=2, duration="60s", think_time="10ms")
+            @pytest.mark.ipload_threshold("error_rate < 10%", abort_on_fail=True, delay="1s")
+            def test_load(ipload_user):
+                assert ipload_user.index == 0
+        """
+        run = team_run(pytester, source, "-n2")
+        run.expect(1, failed=1)
+        test = run.tests["test_load"]
+        assert test["verdict"] == "failed"
+        assert test["aborted_s"] < 30
+        assert [shard["iterations"] > 0 for shard in test["shards"]] == [True, True]
+
+    def test_xfail_takes_the_verdict(self, pytester: pytest.Pytester) -> None:
+        source = LOAD.replace("@pytest", "@pytest.mark.xfail(strict=True)\n@pytest", 1)
+        run = team_run(pytester, source, "-n2", "--ipload-threshold=max < 1ms")
+        run.expect(0, xfailed=1)
+        assert run.cases == {"test_load": ["skipped"]}
+
+    def test_last_failed_runs_it_again_on_all_workers(self, pytester: pytest.Pytester) -> None:
+        source = LOAD + "\ndef test_ordinary(): pass\n"
+        team_run(pytester, source, "-n2", "--ipload-threshold=max < 1ms").expect(1, failed=1, passed=1)
+        run = team_run(pytester, source, "-n2", "--lf")
+        run.expect(0, passed=1)
+        assert len(run.tests["test_load"]["shards"]) == 2
+
+    def test_with_x_nothing_begins_after_an_ordinary_failure(self, pytester: pytest.Pytester) -> None:
+        run = team_run(pytester, "def test_ordinary(): assert False\n" + LOAD, "-n2", "-x")
+        run.expect(2, failed=1)
+        assert list(run.cases) == ["test_ordinary"]
+        assert run.tests == {}
+        run.expect_lines("*stopping after 1 failures*")
+
+    def test_with_x_nothing_begins_after_a_missed_threshold(self, pytester: pytest.Pytester) -> None:
+        run = team_run(pytester, LOAD + ANOTHER, "-n2", "-x", "--ipload-threshold=max < 1ms")
+        run.expect(2, failed=1)
+        assert (list(run.cases), list(run.tests)) == (["test_load"], ["test_load"])
+
+    def test_a_skip_on_all_workers_is_one_skip(self, pytester: pytest.Pytester) -> None:
+        run = team_run(pytester, "@pytest.mark.skip(reason='not today')" + LOAD + ANOTHER, "-n2", "-rs")
+        run.expect(0, skipped=1, passed=1)
+        run.expect_lines("SKIPPED [[]1[]]*not today")
+
+    def test_a_skip_on_one_worker_is_an_error(self, pytester: pytest.Pytester) -> None:
+        source = """
+            @pytest.mark.skipif(worker() == "gw1", reason="not here")
+        """
+        run = team_run(pytester, dedent(source).rstrip() + LOAD + ANOTHER, "-n2")
+        run.expect(1, errors=1, passed=1)
+        run.expect_lines("skipped on 1 of 2 workers: gw1 only; the load test did not run: *not here")
+
+    def test_a_skip_in_the_body_is_one_skip(self, pytester: pytest.Pytester) -> None:
+        source = """
+            @pytest.mark.ipload(users=4, iterations=2)
+            def test_load(ipload_user):
+                pytest.skip("not today")
+        """
+        team_run(pytester, dedent(source) + ANOTHER, "-n2").expect(0, skipped=1, passed=1)
+
+    @pytest.mark.parametrize(("where", "count"), [("worker() == 'gw1'", 1), ("True", 2)])
+    def test_an_error_in_the_set_up(self, pytester: pytest.Pytester, where: str, count: int) -> None:
+        source = f"""
+            @pytest.fixture
+            def broken(ipload_user):
+                if {where}:
+                    raise RuntimeError("no set-up")
+
+            @pytest.mark.ipload(users=4, duration="60s")
+            def test_load(broken):
+                pass
+        """
+        run = team_run(pytester, dedent(source) + ANOTHER, "-n2")
+        run.expect(1, errors=1, passed=1)
+        run.expect_lines("*RuntimeError: no set-up", f"the set-up failed on {count} of 2 workers: *gw1")
+        assert run.cases == {"test_load": ["error"], "test_zz_another": []}
+
+    def test_an_error_in_the_set_up_of_a_late_user(self, pytester: pytest.Pytester) -> None:
+        source = """
+            @pytest.fixture
+            def broken(ipload_user):
+                if ipload_user.index == 3:
+                    raise RuntimeError("no set-up")
+
+            @pytest.mark.ipload(users=4, duration="60s", ramp_up="0.4s")
+            def test_load(broken):
+                time.sleep(0.01)
+        """
+        run = team_run(pytester, dedent(source) + ANOTHER, "-n2")
+        run.expect(1, errors=1, passed=1)
+        assert run.cases["test_load"] == ["error"]
+
+    def test_an_error_in_the_teardown_on_one_worker(self, pytester: pytest.Pytester) -> None:
+        source = """
+            @pytest.fixture
+            def broken():
+                yield
+                assert worker() != "gw1", "no teardown"
+
+            @pytest.mark.ipload(users=4)
+            def test_load(broken, ipload_user):
+                pass
+        """
+        run = team_run(pytester, dedent(source) + ANOTHER, "-n2")
+        run.expect(1, passed=2, errors=1)
+        run.expect_lines("[[]gw1[]]*")
+        assert run.cases["test_load"] == ["error"]
+
+    def test_bad_settings_are_one_error(self, pytester: pytest.Pytester) -> None:
+        run = team_run(pytester, LOAD.replace("users=5", "usres=5") + ANOTHER, "-n2")
+        run.expect(1, errors=1, passed=1)
+        run.expect_lines("*unknown key 'usres'*")
+
+
+class TestLostWorkers:
+    @pytest.mark.parametrize("how", ["os._exit(1)", "os.kill(os.getpid(), signal.SIGKILL)"])
+    def test_during_the_load(self, pytester: pytest.Pytester, how: str) -> None:
+        does = f'worker() == "gw1" and ipload_user.iteration > 20 and {how}'
+        run = team_run(pytester, LONG.format(does=does) + ANOTHER, "-n2", deaths=True)
+        run.expect(1, failed=1, passed=1)
+        test = run.tests["test_load"]
+        assert test["verdict"] == "invalid"
+        assert "lost 1 of 2 workers: gw1: the connection is closed" in test["reason"]
+        assert test["iterations"] > 0
+        assert run.cases == {"test_load": ["failure"], "test_zz_another": []}
+        names = {shard["name"] for shard in run.tests["test_zz_another"]["shards"]}
+        assert names == {"gw0", "gw2"}  # the one that replaces it takes part
+
+    def test_one_that_hangs(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+        does = 'worker() == "gw1" and ipload_user.iteration > 20 and os.kill(os.getpid(), signal.SIGSTOP)'
+        source = LONG.format(does=does) + ANOTHER
+        timing = "beat=0.1,heartbeat=2"
+        run = team_run(pytester, source, "-n2", deaths=True, timing=timing, monkeypatch=monkeypatch)
+        run.expect(1, failed=1, passed=1)
+        assert "gw1: no sign of life for 2 s" in run.tests["test_load"]["reason"]
+
+    def test_in_the_set_up(self, pytester: pytest.Pytester) -> None:
+        source = """
+            @pytest.fixture
+            def deadly():
+                if worker() == "gw1":
+                    os._exit(1)
+
+            @pytest.mark.ipload(users=4, duration="60s")
+            def test_load(deadly, ipload_user):
+                pass
+        """
+        run = team_run(pytester, dedent(source) + ANOTHER, "-n2", deaths=True)
+        run.expect(1, failed=1, passed=1)
+        run.expect_lines("*worker gw1 was lost before the load began: the connection is closed*")
+
+    def test_all_of_them(self, pytester: pytest.Pytester) -> None:
+        source = """
+            @pytest.mark.ipload(users=2, duration="60s", think_time="10ms")
+            def test_load(ipload_user):
+                mine, other = pathlib.Path(worker()), pathlib.Path("gw1")
+                mine.write_text(str(os.getpid()))
+                if mine != other and other.exists() and other.read_text():
+                    os.kill(int(other.read_text()), signal.SIGKILL)
+                    os._exit(1)
+        """
+        run = team_run(pytester, dedent(source) + ANOTHER, "-n2", deaths=True)
+        run.expect(1, failed=1, passed=1)
+        run.expect_lines("*the load test lost 2 of 2 workers: gw?: the connection is closed; gw?: *")
+        assert run.cases["test_load"] == ["failure"]
+
+    def test_in_the_teardown(self, pytester: pytest.Pytester) -> None:
+        source = """
+            @pytest.fixture
+            def deadly():
+                yield
+                if worker() == "gw1":
+                    os._exit(1)
+
+            @pytest.mark.ipload(users=4)
+            def test_load(deadly, ipload_user):
+                pass
+        """
+        run = team_run(pytester, dedent(source) + ANOTHER, "-n2", deaths=True)
+        run.expect(1, passed=2, errors=1)
+        run.expect_lines("worker gw1 was lost after the load: the connection is closed")
+
+    def test_in_an_ordinary_test(self, pytester: pytest.Pytester) -> None:
+        source = """
+            @pytest.mark.parametrize("n", range(6))
+            def test_ordinary(n):
+                if n == 2:
+                    os._exit(1)
+        """
+        run = team_run(pytester, dedent(source) + LOAD, "-n2", deaths=True)
+        run.expect(1, failed=1, passed=6)
+        assert len(run.tests["test_load"]["shards"]) == 2
+
+    def test_without_replacement_the_others_share_the_next_one(self, pytester: pytest.Pytester) -> None:
+        does = 'worker() == "gw1" and ipload_user.iteration > 20 and os._exit(1)'
+        source = LONG.format(does=does) + ANOTHER
+        run = team_run(pytester, source, "-n3", "--max-worker-restart=0", deaths=True)
+        run.expect(1, failed=1, passed=1)
+        assert {shard["name"] for shard in run.tests["test_zz_another"]["shards"]} == {"gw0", "gw2"}
+
+    def test_with_x_nothing_begins_after_a_loss(self, pytester: pytest.Pytester) -> None:
+        does = 'worker() == "gw1" and ipload_user.iteration > 20 and os._exit(1)'
+        run = team_run(pytester, LONG.format(does=does) + ANOTHER, "-n2", "-x", deaths=True)
+        run.expect(2, failed=1)
+        assert list(run.tests) == ["test_load"]
+
+
+class TestEndings:
+    """How a run ends when the controller does."""
+
+    def start(self, pytester: pytest.Pytester) -> subprocess.Popen[bytes]:
+        """A session with a long load; returns when each worker is at it."""
+        does = 'pathlib.Path(worker() + ".pid").write_text(str(os.getpid()))'
+        pytester.makepyfile(test_it=HEADER + LONG.format(does=does))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pytest", "-n2", "-p", "no:hypothesispytest", "--ipload-json=out.json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=pytester.path,
+        )
+        files = [pytester.path / f"gw{number}.pid" for number in range(2)]
+        wait_until(lambda: all(file.exists() and file.read_text() for file in files))
+        return process
+
+    def workers(self, pytester: pytest.Pytester) -> list[int]:
+        return [int((pytester.path / f"gw{number}.pid").read_text()) for number in range(2)]
+
+    def test_workers_end_with_a_controller_that_is_killed(self, pytester: pytest.Pytester) -> None:
+        process = self.start(pytester)
+        process.kill()
+        process.communicate(timeout=30)
+        wait_until(lambda: not any(map(is_alive, self.workers(pytester))))
+
+    def test_control_c_ends_all(self, pytester: pytest.Pytester) -> None:
+        process = self.start(pytester)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == pytest.ExitCode.INTERRUPTED
+        assert b"INTERNALERROR" not in output
+        wait_until(lambda: not any(map(is_alive, self.workers(pytester))))
+
+    def test_the_load_stops_when_the_controller_hangs(
+        self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PYTEST_IPLOAD_TEAM_TIMING", "beat=0.1,heartbeat=1.5")
+        process = self.start(pytester)
+        try:
+            process.send_signal(signal.SIGSTOP)
+            files = [pytester.path / f"gw{number}.pid" for number in range(2)]
+
+            def is_quiet() -> bool:
+                newest = max(file.stat().st_mtime for file in files)  # each iteration writes
+                return time.time() - newest > 2
+
+            wait_until(is_quiet)
+        finally:
+            process.send_signal(signal.SIGCONT)
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert b"the controller has given no sign of life for 1.5 s" in output
+
+
+class TestOrdinarySuites:
+    @pytest.mark.parametrize("dist", ["load", "worksteal", "loadscope", "each"])
+    def test_they_run_as_without_the_plugin(self, pytester: pytest.Pytester, dist: str) -> None:
+        pytester.makepyfile(
+            """
+            import pytest
+
+            @pytest.mark.parametrize("n", range(9))
+            def test_it(n):
+                assert n != 4
+            """
+        )
+        lines = []
+        for plugin in ((), ("-p", "no:ipload")):
+            result = pytester.runpytest_subprocess("-n2", f"--dist={dist}", "-v", *plugin)
+            shown = [line.rpartition("%] ")[2].partition(" in ")[0] for line in result.outlines]
+            lines.append({line for line in shown if not line.startswith(("plugins:", "[gw"))})
+            times = 2 if dist == "each" else 1
+            result.assert_outcomes(passed=8 * times, failed=times)
+        assert lines[0] == lines[1]
+        assert any(line.startswith("scheduling tests via") and "Team" not in line for line in lines[0])
+
+    def test_a_project_may_have_a_scheduler_of_its_own(self, pytester: pytest.Pytester) -> None:
+        pytester.makeconftest(
+            """
+            from xdist.scheduler import LoadScheduling
+
+            class Own(LoadScheduling):
+                def schedule(self):
+                    print("own scheduler")
+                    super().schedule()
+
+            def pytest_xdist_make_scheduler(config, log):
+                return Own(config, log)
+            """
+        )
+        run = team_run(pytester, LOAD + "\ndef test_ordinary(): pass\n", "-n2", "-s")
+        run.expect(0, passed=2)
+        run.expect_lines("own scheduler")
+        assert len(run.tests["test_load"]["shards"]) == 2
+
+    def test_different_collections_are_refused_as_ever(self, pytester: pytest.Pytester) -> None:
+        source = """
+            @pytest.mark.parametrize("n", range(2 if worker() == "gw0" else 3))
+            @pytest.mark.ipload(users=2)
+            def test_load(ipload_user, n):
+                pass
+        """
+        pytester.makepyfile(test_it=HEADER + dedent(source))
+        result = pytester.runpytest("-n2")
+        result.assert_outcomes(errors=1)
+        result.stdout.fnmatch_lines(["*Different tests were collected between gw? and gw?*"])
+
+
+class TestRefusals:
+    def test_a_worker_with_another_version(self, pytester: pytest.Pytester) -> None:
+        pytester.makeconftest(
+            """
+            import os
+            import pytest_ipload
+
+            if os.environ.get("PYTEST_XDIST_WORKER") == "gw1":
+                pytest_ipload.__version__ = "0.0.1"
+            """
+        )
+        pytester.makepyfile(test_it=HEADER + LOAD)
+        result = pytester.runpytest_subprocess("-n2")
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines(["*worker gw1 runs pytest-ipload 0.0.1, the controller *install the same version*"])
+
+    def test_without_the_names_that_it_needs_load_tests_run_whole(self, pytester: pytest.Pytester) -> None:
+        pytester.makeconftest(
+            """
+            import xdist.workermanage
+
+            del xdist.workermanage.WorkerController.send_steal
+            """
+        )
+        run = team_run(pytester, LOAD, "-n2", deaths=True)
+        run.expect(0, passed=1)
+        assert "shards" not in run.tests["test_load"]
+        run.expect_lines("ipload: WARNING: each load test runs whole on one worker*WorkerController.send_steal")
+
+    @pytest.mark.parametrize("given", ["0", "-1", "many"])
+    def test_a_bad_number_of_shards(self, pytester: pytest.Pytester, given: str) -> None:
+        result = pytester.runpytest(f"--ipload-shards={given}")
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines(["*--ipload-shards*"])
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Poll for what other processes do; there is no event to wait for."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def is_alive(process: int) -> bool:
+    """Whether a process exists and is not a zombie."""
+    try:
+        return "State:\tZ" not in pathlib.Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return False
