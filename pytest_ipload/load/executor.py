@@ -26,6 +26,7 @@ from pytest_ipload.load.crew import Crew
 from pytest_ipload.load.failures import FailureLog
 from pytest_ipload.load.iterations import Budget, UserRun
 from pytest_ipload.load.limits import users_stack
+from pytest_ipload.load.patience import Patience
 from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.load.record import LATE_START_S, LoadRecord
 from pytest_ipload.load.schedule import UserSlot, arrival_times, arrivals_before
@@ -43,12 +44,6 @@ _LOOK_FOR_ARRIVALS = 0.005
 """Seconds between two looks at the iterations that are due, while all users are at work and more may come."""
 _LOOK = 0.05
 """Seconds between two looks at the users' deadlines, at least: each look is at every user."""
-_HURRY = 0.3
-"""Seconds that users get to leave by themselves when the load is broken off (Ctrl-C)."""
-_INTERRUPT_WAIT, _HURRIED_WAIT = 3.0, 0.5
-"""Seconds that an interrupted user gets before it is given up; the second when the load is broken off."""
-_ABORT_GRACE = 1.0
-"""Seconds that running iterations get at most, when a threshold has broken the load off."""
 
 
 class UserSetUpError(Exception):
@@ -102,10 +97,9 @@ class Executor:
         self._changed = threading.Condition()
         self._gate = threading.Event()
         self._stop = threading.Event()
-        self._stopped_ns: int | None = None
+        self._patience = Patience(profile.graceful_stop)
         self._asked_to_stop: str | None = None
         """Why another thread wants the load to end; guarded by ``_changed``."""
-        self._hurry = False
         self._last_tick = 0
         self._next_look_ns = 0
         self.failures = FailureLog()
@@ -166,8 +160,8 @@ class Executor:
 
     def stop(self) -> None:
         """No iteration starts from now on; running ones may finish within the graceful stop."""
-        if self._stopped_ns is None:
-            self._stopped_ns = self._clock()
+        if self._patience.stopped_ns is None:
+            self._patience.stopped_ns = self._clock()
             self._next_look_ns = 0
         self._pending.clear()
         self._stop.set()
@@ -186,7 +180,7 @@ class Executor:
         """
         try:
             self.stop()
-            self._hurry = hurry
+            self._patience.is_over = hurry
             self._next_look_ns = 0
             self._gate.set()
             while not self._is_empty():
@@ -202,7 +196,7 @@ class Executor:
 
     def _open_gate(self) -> None:
         origin = self._clock()
-        self.record.origin_ns = origin
+        self.record.origin_ns = self._patience.origin_ns = origin
         judged_from = origin + round(self._profile.warmup * _SECOND)
         self.measurements = self._new_measurements(origin_ns=origin, judged_from_ns=judged_from)
         self._run_of_users.origin_ns = origin
@@ -218,15 +212,14 @@ class Executor:
     def _turn(self) -> None:
         """Start who is due, fold what was measured, interrupt who is overdue; then wait for the next thing."""
         now = self._clock()
-        if self._run_of_users.ended_by is not None and not self._hurry:
+        if self._run_of_users.ended_by is not None and not self._patience.is_over:
             self.stop()
-            self._hurry = True  # nobody will judge what the others are doing
+            self._patience.is_over = True  # nobody will judge what the others are doing
             self._next_look_ns = 0
         elif self._set_up_failed:
             self.stop()
         elif self._asked_to_stop is not None and not self._stop.is_set():
-            self.record.aborted = self._asked_to_stop
-            self.stop()
+            self._break_off(self._asked_to_stop)
         elif self._end is not None and self._elapsed() >= self._end:
             self._crew.stopping()
         if self._pending:
@@ -257,9 +250,15 @@ class Executor:
     def _abort_if_hopeless(self) -> None:
         """Break the load off, if it goes on although its verdict is certain."""
         if not (self._stop.is_set() or (self._end is not None and self._elapsed() >= self._end)):
-            self.record.aborted = self._crew.abort_reason(self.measurements, self._elapsed())
-            if self.record.aborted is not None:
-                self.stop()
+            reason = self._crew.abort_reason(self.measurements, self._elapsed())
+            if reason is not None:
+                self._break_off(reason)
+
+    def _break_off(self, reason: str) -> None:
+        """A threshold cannot hold any more, or the other parts of this load have ended."""
+        self.record.aborted = reason
+        self._patience.is_short = True
+        self.stop()
 
     def _start_due(self, elapsed: float) -> None:
         while self._pending and self._pending[0].start <= elapsed:
@@ -311,7 +310,7 @@ class Executor:
         for seat in self._seats:
             if seat.is_over:
                 continue
-            deadline = self._deadline(seat)
+            deadline = self._patience.deadline(seat)
             if deadline is None:
                 continue
             if deadline > now:
@@ -319,25 +318,10 @@ class Executor:
             elif seat.interrupted_ns is None:
                 self.record.interrupted += seat.in_body
                 seat.interrupt(now)
-                next_ns = min(next_ns, self._deadline(seat) or next_ns)
+                next_ns = min(next_ns, self._patience.deadline(seat) or next_ns)
             else:
                 self._abandon(seat)
         return next_ns
-
-    def _deadline(self, seat: Seat) -> int | None:
-        """When this user must have got on, as things stand; None where nothing presses."""
-        if seat.interrupted_ns is not None:
-            return seat.interrupted_ns + round((_HURRIED_WAIT if self._hurry else _INTERRUPT_WAIT) * _SECOND)
-        grace = round((_HURRY if self._hurry else self._profile.graceful_stop) * _SECOND)
-        if seat.teardown_since_ns is not None:
-            since = seat.teardown_since_ns
-            return (max(since, self._stopped_ns) if self._hurry and self._stopped_ns else since) + grace
-        if self.record.aborted is not None:
-            grace = min(grace, round(_ABORT_GRACE * _SECOND))
-        asked = [] if self._stopped_ns is None else [self._stopped_ns]
-        if seat.slot.stop is not None and self.record.origin_ns:
-            asked.append(self.record.origin_ns + round(seat.slot.stop * _SECOND))
-        return min(asked) + grace if asked else None
 
     def _abandon(self, seat: Seat) -> None:
         with self._changed:
@@ -345,16 +329,13 @@ class Executor:
                 return  # it left in the last moment
             seat.abandoned = True
             self._over += 1
-        self.record.abandoned.append(
-            f"user {seat.slot.index} ({seat.user.source_address or 'no lease'}) did not stop: its thread is still in "
-            f"its {seat.phase.value}, at {seat.whereabouts()}"
-        )
+        self.record.abandoned.append(seat.as_given_up())
 
     def _count_arrivals(self) -> None:
         """Compare the iterations that were started with those that were due until the load was over or stopped."""
         if self._arrivals is None or not self.record.origin_ns or self.record.planned_iterations is not None:
             return
-        stopped_ns = self._clock() if self._stopped_ns is None else self._stopped_ns
+        stopped_ns = self._clock() if self._patience.stopped_ns is None else self._patience.stopped_ns
         stopped = (stopped_ns - self.record.origin_ns) / _SECOND
         until = stopped if self._end is None else min(stopped, self._end)
         due = self._share.size_of(arrivals_before(self._profile, until))
@@ -372,7 +353,7 @@ class Executor:
     def _is_urgent(self) -> bool:
         """Whether something happened for which the load has to be stopped, and was not yet."""
         if self._run_of_users.ended_by is not None:
-            return not self._hurry
+            return not self._patience.is_over
         return (self._set_up_failed or self._asked_to_stop is not None) and not self._stop.is_set()
 
     def _raise_setup_error(self) -> None:
@@ -450,19 +431,7 @@ class Executor:
 
     def _tear_down_user(self, seat: Seat) -> None:
         ended = self._clock()
-        seat.phase = Phase.TEAR_DOWN
-        seat.teardown_since_ns = ended
-        try:
-            try:
-                seat.expose()
-                if seat.life is not None:
-                    seat.life.tear_down()
-            except BaseException as error:
-                seat.teardown_error = error
-            seat.cover()
-        except IterationInterrupted as late:  # it arrived between two lines of ours, just after the tear-down
-            seat.teardown_error = seat.teardown_error or late
-            seat.cover()
+        seat.tear_down(ended)
         try:
             seat.user.close()
             self._crew.user_left(seat.user)

@@ -120,11 +120,34 @@ class Seat:
         except IterationInterrupted:
             self._exposed = False
 
+    def tear_down(self, now_ns: int) -> None:
+        """Called in the user's thread: undo its set-up. What that raises is kept as ``teardown_error``."""
+        self.phase = Phase.TEAR_DOWN
+        self.teardown_since_ns = now_ns
+        try:
+            try:
+                self.expose()
+                if self.life is not None:
+                    self.life.tear_down()
+            except BaseException as error:  # pytest's outcomes are no Exceptions
+                self.teardown_error = error
+            self.cover()
+        except IterationInterrupted as late:  # it arrived between two lines of ours, just after the tear-down
+            self.teardown_error = self.teardown_error or late
+            self.cover()
+
     def leave(self, now_ns: int) -> None:
         """The last thing that the user's thread does."""
         with self._lock:
             self.left_ns = now_ns
             self.phase = Phase.LEFT
+
+    def as_given_up(self) -> str:
+        """A line about a user who did not stop."""
+        return (
+            f"user {self.slot.index} ({self.user.source_address or 'no lease'}) did not stop: its thread is still in "
+            f"its {self.phase.value}, at {self.whereabouts()}"
+        )
 
     def whereabouts(self) -> str:
         """The line of user code that the thread is at, for a user that does not stop."""
