@@ -96,7 +96,12 @@ class Load:
         if state.settings.disabled:  # only errors fail a functional test, unless its thresholds tolerate some
             self._thresholds = self._thresholds[len(thresholds) :]
         self._member = member
-        self._pool: IpPool = state.pools.usable(profile.pool, None if member is None else member.pool_share)
+        self._pool_share = state.pools.slot if member is None else member.pool_share
+        self._pool: IpPool = state.pools.usable(profile.pool, self._pool_share)
+        whole = state.pools.get(profile.pool, (0, 1))
+        self._shares_pool = 0 < whole.size < self._pool_share[1]
+        if self._shares_pool and profile.ip_exclusive:
+            whole.shard(*self._pool_share)  # says that there are too few
         refuse_impossible(profile, self._pool, routes=state.settings.pool_check != OFF)
         shortage = Needs.of(profile, self._pool).shortage()
         self._foreseen = [*foreseen, *([] if shortage is None else [fired_by_message("few-ports", shortage)])]
@@ -153,6 +158,7 @@ class Load:
             lifetimes=[(began - origin, ended - origin) for began, ended in record.lifetimes],
             users_by_source={address: stats.users for address, stats in used.items()},
             pool_size=self._leases.addresses_total,
+            shares_pool=self._shares_pool,
             unused_count=unused_count,
             unused_first=list(islice(unused, 100)),
             planned_iterations=record.planned_iterations,
@@ -240,7 +246,9 @@ class Load:
 
     def _open_leases(self) -> UserLeases:
         profile = self.profile
-        fallback = None if profile.fallback_pool is None else self._state.pools.usable(profile.fallback_pool)
+        fallback = (
+            None if profile.fallback_pool is None else self._state.pools.usable(profile.fallback_pool, self._pool_share)
+        )
         policy = LeasePolicy(
             order=profile.ip_order,
             exclusive=profile.ip_exclusive,

@@ -113,7 +113,8 @@ class Pools:
     def get(self, text: str | None, share: tuple[int, int] | None = None) -> IpPool:
         """A share of the pool that a setting names or describes; empty for None. Raises PoolError.
 
-        ``share`` is (number, count); without it, this process's slot.
+        ``share`` is (number, count); without it, this process's slot. Where there are fewer addresses than processes,
+        each has them all.
         """
         from pytest_ipload.addresses.names import resolve_pool
         from pytest_ipload.addresses.pool import IpPool
@@ -125,7 +126,7 @@ class Pools:
         pool = self._parsed.get((spec, (number, count)))
         if pool is None:
             pool = IpPool.parse(spec, base=self._base)
-            if count > 1:
+            if 1 < count <= pool.size:
                 pool = pool.shard(number, count)
             self._parsed[spec, (number, count)] = pool
         return pool

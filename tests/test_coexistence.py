@@ -55,10 +55,30 @@ class TestXdist:
         assert (len(cases), verdicts) == (3, ["passed"])
 
     @requires("xdist")
-    def test_more_workers_than_addresses_are_an_error(self, pytester: pytest.Pytester, demo_url: str) -> None:
-        pytester.makepyfile(WHO_AM_I.format(url=demo_url, tests=2))
+    def test_more_workers_than_addresses_share_them(self, pytester: pytest.Pytester, demo_url: str) -> None:
+        pytester.makepyfile(WHO_AM_I.format(url=demo_url, tests=1))
+        options = ("--ipload-users=6", "--ipload-pool=127.0.3.1-127.0.3.2", "--ipload-json=out.json")
+        result = pytester.runpytest("-n3", *options, "--ipload-threshold=ip_pool_usage == 100%")
+        result.assert_outcomes(passed=1)
+        [test] = json.loads((pytester.path / "out.json").read_text())["tests"]
+        assert [row["source_address"] for row in test["by_source"]] == ["127.0.3.1", "127.0.3.2"]
+        assert (len(test["shards"]), "unused_addresses" in test) == (3, False)
+
+    @requires("xdist")
+    def test_fewer_addresses_than_workers_are_an_error_where_each_user_wants_one_alone(
+        self, pytester: pytest.Pytester
+    ) -> None:
+        pytester.makepyfile(
+            """
+            import pytest
+
+            @pytest.mark.ipload(users=6, ip_exclusive=True)
+            def test_it(ipload_user):
+                pass
+            """
+        )
         result = pytester.runpytest("-n3", "--ipload-pool=127.0.3.1-127.0.3.2")
-        result.assert_outcomes(errors=2)
+        result.assert_outcomes(errors=1)
         result.stdout.fnmatch_lines(["*2 addresses are too few for 3 shards*"])
 
     @requires("xdist")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
@@ -60,6 +60,8 @@ class Part:
     """When each user's iterations began and ended."""
     users_by_source: dict[str, int]
     pool_size: int
+    shares_pool: bool
+    """Whether other parts use the same addresses, as there are too few for each to have its own."""
     unused_count: int
     unused_first: list[str]
     planned_iterations: int | None
@@ -141,9 +143,7 @@ def _together(one: Part, other: Part) -> Part:
         users=one.users + other.users,
         lifetimes=[*one.lifetimes, *other.lifetimes],
         users_by_source=sources,
-        pool_size=one.pool_size + other.pool_size,
-        unused_count=one.unused_count + other.unused_count,
-        unused_first=[*one.unused_first, *other.unused_first][:_MOST_UNUSED],
+        **_pool(one, other, sources),
         planned_iterations=_sum(one.planned_iterations, other.planned_iterations),
         dropped_iterations=_sum(one.dropped_iterations, other.dropped_iterations),
         late_starts=one.late_starts + other.late_starts,
@@ -158,6 +158,17 @@ def _together(one: Part, other: Part) -> Part:
         abort=one.abort or other.abort,
         shards=sorted([*one.shards, *other.shards], key=lambda shard: shard.index),
     )
+
+
+def _pool(one: Part, other: Part, sources: Mapping[str, int]) -> dict[str, Any]:
+    """How many addresses there were, and which of them nobody used."""
+    unused = list(dict.fromkeys([*one.unused_first, *other.unused_first]))
+    if not (one.shares_pool and other.shares_pool):
+        size, count = one.pool_size + other.pool_size, one.unused_count + other.unused_count
+    else:
+        size, unused = max(one.pool_size, other.pool_size), [address for address in unused if address not in sources]
+        count = max(0, size - len(sources))
+    return {"pool_size": size, "unused_count": count, "unused_first": unused[:_MOST_UNUSED]}
 
 
 def _sum(one: int | None, other: int | None) -> int | None:

@@ -164,6 +164,16 @@ def test_numbers_add_up() -> None:
     assert conclude(whole).timeline[0].users == 4
 
 
+def test_addresses_that_all_parts_share_count_once() -> None:
+    pool: dict[str, Any] = {"pool_size": 3, "shares_pool": True}
+    one = part_of([], users_by_source={"127.0.0.1": 1}, unused_count=2, unused_first=["127.0.0.2", "127.0.0.3"], **pool)
+    other = part_of(
+        [], users_by_source={"127.0.0.2": 1}, unused_count=2, unused_first=["127.0.0.1", "127.0.0.3"], **pool
+    )
+    whole = merge([one, other])
+    assert (whole.pool_size, whole.unused_count, whole.unused_first) == (3, 1, ["127.0.0.3"])
+
+
 def test_failures_of_one_kind_and_place_are_one() -> None:
     one = part_of([], failures=[failure(2), failure(1, location="test_a.py:9")])
     other = part_of([], failures=[failure(5, user=3)], traceback=Traceback("ValueError", "E  no"))

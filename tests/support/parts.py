@@ -34,6 +34,7 @@ def part_of(samples: Sequence[Sample], *thresholds: str, **fields: Any) -> Part:
         "lifetimes": [(0, 10 * SECOND), (0, 9 * SECOND)],
         "users_by_source": {},
         "pool_size": 0,
+        "shares_pool": False,
         "unused_count": 0,
         "unused_first": [],
         "planned_iterations": None,
