@@ -504,35 +504,27 @@ class TestPin:
 
     @pytest.mark.usefixtures("xdist")
     def test_xdist_workers_have_a_cpu_each(self, pytester: pytest.Pytester) -> None:
-        generators = self.two_workers(pytester)
-        assert {generator["pinned_cpu"] for generator in generators} == set(self.ALL[-2:])
-        assert [generator["notes"] for generator in generators] == [[], []]
+        test = self.two_workers(pytester)
+        assert {shard["pinned_cpu"] for shard in test["shards"]} == set(self.ALL[-2:])
+        assert test["generator"]["notes"] == []
 
     @pytest.mark.usefixtures("xdist")
     def test_xdist_workers_share_a_cpu_that_is_given_and_say_so(self, pytester: pytest.Pytester) -> None:
-        for generator in self.two_workers(pytester, f"--ipload-pin={self.ALL[0]}"):
-            assert (generator["pinned_cpu"], generator["healthy"]) == (self.ALL[0], True)
-            (note,) = generator["notes"]
-            assert note.startswith(f"shared-cpu: the loads of 2 workers run on CPU {self.ALL[0]}. ")
+        test = self.two_workers(pytester, f"--ipload-pin={self.ALL[0]}")
+        assert [shard["pinned_cpu"] for shard in test["shards"]] == [self.ALL[0]] * 2
+        assert test["generator"]["healthy"]
+        (note,) = test["generator"]["notes"]
+        assert note.startswith(f"shared-cpu: the loads of 2 workers run on CPU {self.ALL[0]}. ")
 
     @staticmethod
-    def two_workers(pytester: pytest.Pytester, *options: str) -> list[dict[str, Any]]:
-        """The generators of two loads, which wait for each other so that each worker has one."""
-        pytester.makepyfile("""
-            import pathlib, time, pytest
-
-            @pytest.mark.parametrize("number", [0, 1])
-            def test_it(number, ipload_user):
-                here = pathlib.Path(__file__).parent
-                (here / f"{number}.there").touch()
-                deadline = time.monotonic() + 30
-                while not (here / f"{1 - number}.there").exists():
-                    assert time.monotonic() < deadline
-                    time.sleep(0.01)
-        """)
-        result = pytester.runpytest("--ipload-json=out.json", "-n2", *options)
-        result.assert_outcomes(passed=2)
-        return [test["generator"] for test in json.loads(Path("out.json").read_text())["tests"]]
+    def two_workers(pytester: pytest.Pytester, *options: str) -> dict[str, Any]:
+        """The result of a load of two users, one on each worker."""
+        pytester.makepyfile("def test_it(ipload_user): pass")
+        result = pytester.runpytest("--ipload-json=out.json", "-n2", "--ipload-users=2", *options)
+        result.assert_outcomes(passed=1)
+        [test] = json.loads(Path("out.json").read_text())["tests"]
+        found: dict[str, Any] = test
+        return found
 
 
 def test_where_the_system_keeps_no_process_on_a_cpu_there_is_auto_and_off_only(
