@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Generator
 from contextlib import suppress
 from functools import partial
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -22,6 +23,28 @@ from pytest_ipload.distributed.xdist_names import call_from_main_thread, cut_off
 _END = "closed"  # no message: those are pairs
 _TICK = 0.1
 """Seconds between two looks at what is due."""
+
+
+class Outbox:
+    """Sends messages to one worker in a thread of its own: when a worker hangs, its pipe gets full and blocks."""
+
+    def __init__(self, channel: Any, name: str) -> None:
+        self._channel = channel
+        self._messages: SimpleQueue[Message | None] = SimpleQueue()
+        threading.Thread(target=self._send, name=f"ipload-team-{name}", daemon=True).start()
+
+    def put(self, message: Message) -> None:
+        """Send a message after all before it."""
+        self._messages.put(message)
+
+    def close(self) -> None:
+        """End the thread, when it has sent what it has."""
+        self._messages.put(None)
+
+    def _send(self) -> None:
+        while (message := self._messages.get()) is not None:
+            with suppress(OSError):  # the worker is gone, which others notice
+                self._channel.send(message)
 
 
 class Controller:
@@ -40,7 +63,7 @@ class Controller:
         self._lock = threading.RLock()
         """Guards the coordinator: messages come in a thread of each worker's gateway."""
         self._nodes: dict[str, Any] = {}
-        self._channels: dict[str, Any] = {}
+        self._outboxes: dict[str, Outbox] = {}
         self._has_taken_over = False
         self._over = threading.Event()
         self._due = threading.Event()
@@ -54,7 +77,7 @@ class Controller:
         name = node.gateway.id
         channel = node.gateway.newchannel()
         with self._lock:
-            self._nodes[name], self._channels[name] = node, channel
+            self._nodes[name], self._outboxes[name] = node, Outbox(channel, name)
             self._coordinator.attach(name, rank)
         node.workerinput[TEAM_KEY] = (channel, self._timing.beat, self._timing.heartbeat)
         channel.setcallback(partial(self._receive, name), endmarker=_END)
@@ -97,9 +120,11 @@ class Controller:
             self._say(f"pytest-ipload: not every worker could be ended: {problem}")
 
     def pytest_unconfigure(self) -> None:
-        """End the thread."""
+        """End the threads."""
         self._over.set()
         self._due.set()
+        for outbox in self._outboxes.values():
+            outbox.close()
 
     @property
     def _session(self) -> Any:
@@ -180,8 +205,7 @@ class Controller:
     # -- in other threads ---------------------------------------------------------------------------------------
 
     def _send(self, name: str, message: Message) -> None:
-        with suppress(OSError):  # its end will be noticed
-            self._channels[name].send(message)
+        self._outboxes[name].put(message)
 
     def _receive(self, name: str, message: object) -> None:
         """Called in the thread in which execnet receives from a worker: short, and never raises."""
