@@ -65,6 +65,7 @@ class Controller:
         self._nodes: dict[str, Any] = {}
         self._outboxes: dict[str, Outbox] = {}
         self._has_taken_over = False
+        self._pytest_session: pytest.Session | None = None
         self._over = threading.Event()
         self._due = threading.Event()
 
@@ -98,6 +99,11 @@ class Controller:
                 call_from_main_thread(node)
             else:
                 self._coordinator.release(name)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        """Know the session; xdist runs the loop."""
+        self._pytest_session = session
 
     @pytest.hookimpl(wrapper=True, optionalhook=True)
     def pytest_xdist_make_scheduler(self) -> Generator[None, Any, Any]:
@@ -177,17 +183,25 @@ class Controller:
 
     def report_tests(self) -> None:
         """See ``scheduler.Team``."""
+        self._end_if_asked()
         with self._lock:
-            if self._session.shouldstop:
-                self._coordinator.end(str(self._session.shouldstop))
             tests = self._coordinator.tests_to_report()
         for test in tests:
             if not (test.aborted is not None and test.aborted == self._coordinator.ending):  # else: it was not run
                 self._report(test)
+                self._end_if_asked()
             with self._lock:
-                if self._session.shouldstop:
-                    self._coordinator.end(str(self._session.shouldstop))
                 self._coordinator.reported(test.nodeid)
+
+    def _end_if_asked(self) -> None:
+        """Begin no load test any more if somebody wants the session to end: -x, or a plugin that saw a report."""
+        pytest_session = self._pytest_session
+        asked = pytest_session is not None and (pytest_session.shouldfail or pytest_session.shouldstop)
+        if asked and not self._session.shouldstop:
+            self._session.shouldstop = str(asked)  # as if a worker had seen it
+        if self._session.shouldstop:
+            with self._lock:
+                self._coordinator.end(str(self._session.shouldstop))
 
     def _report(self, test: TeamTest) -> None:
         hook = self._config.hook
