@@ -165,8 +165,9 @@ class LoadTest:
             raise MeasurementInvalid(str(error)) from None
         except BaseException as error:
             self._session_ends = isinstance(error, (KeyboardInterrupt, pytest.exit.Exception))
-            part = load.part(f"the load was broken off by {type(error).__name__}")
-            self._keep(self._judge.conclude(self._item.nodeid, [part.to_plain()], []))
+            if load.has_begun:
+                part = load.part(f"the load was broken off by {type(error).__name__}")
+                self._keep(self._judge.conclude(self._item.nodeid, [part.to_plain()], []))
             raise
         else:
             self._conclude(load.part(traceback=self._first_traceback(load)))

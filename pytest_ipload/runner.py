@@ -135,6 +135,11 @@ class Load:
         self._start_at_ns = start_at_ns
         self.executor.run(start_at_ns)
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is anything that was measured."""
+        return self.executor.record.origin_ns > 0
+
     def failure_groups(self) -> list[FailureGroup]:
         """The failed iterations, with their exceptions."""
         return self.executor.failures.groups()

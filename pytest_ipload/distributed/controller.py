@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Generator
 from contextlib import suppress
 from functools import partial
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -22,6 +23,28 @@ from pytest_ipload.distributed.xdist_names import call_from_main_thread, cut_off
 _END = "closed"  # no message: those are pairs
 _TICK = 0.1
 """Seconds between two looks at what is due."""
+
+
+class Outbox:
+    """Sends messages to one worker in a thread of its own: when a worker hangs, its pipe gets full and blocks."""
+
+    def __init__(self, channel: Any, name: str) -> None:
+        self._channel = channel
+        self._messages: SimpleQueue[Message | None] = SimpleQueue()
+        threading.Thread(target=self._send, name=f"ipload-team-{name}", daemon=True).start()
+
+    def put(self, message: Message) -> None:
+        """Send a message after all before it."""
+        self._messages.put(message)
+
+    def close(self) -> None:
+        """End the thread, when it has sent what it has."""
+        self._messages.put(None)
+
+    def _send(self) -> None:
+        while (message := self._messages.get()) is not None:
+            with suppress(OSError):  # the worker is gone, which others notice
+                self._channel.send(message)
 
 
 class Controller:
@@ -40,8 +63,9 @@ class Controller:
         self._lock = threading.RLock()
         """Guards the coordinator: messages come in a thread of each worker's gateway."""
         self._nodes: dict[str, Any] = {}
-        self._channels: dict[str, Any] = {}
+        self._outboxes: dict[str, Outbox] = {}
         self._has_taken_over = False
+        self._pytest_session: pytest.Session | None = None
         self._over = threading.Event()
         self._due = threading.Event()
 
@@ -54,7 +78,7 @@ class Controller:
         name = node.gateway.id
         channel = node.gateway.newchannel()
         with self._lock:
-            self._nodes[name], self._channels[name] = node, channel
+            self._nodes[name], self._outboxes[name] = node, Outbox(channel, name)
             self._coordinator.attach(name, rank)
         node.workerinput[TEAM_KEY] = (channel, self._timing.beat, self._timing.heartbeat)
         channel.setcallback(partial(self._receive, name), endmarker=_END)
@@ -75,6 +99,11 @@ class Controller:
                 call_from_main_thread(node)
             else:
                 self._coordinator.release(name)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        """Know the session; xdist runs the loop."""
+        self._pytest_session = session
 
     @pytest.hookimpl(wrapper=True, optionalhook=True)
     def pytest_xdist_make_scheduler(self) -> Generator[None, Any, Any]:
@@ -97,9 +126,11 @@ class Controller:
             self._say(f"pytest-ipload: not every worker could be ended: {problem}")
 
     def pytest_unconfigure(self) -> None:
-        """End the thread."""
+        """End the threads."""
         self._over.set()
         self._due.set()
+        for outbox in self._outboxes.values():
+            outbox.close()
 
     @property
     def _session(self) -> Any:
@@ -152,17 +183,25 @@ class Controller:
 
     def report_tests(self) -> None:
         """See ``scheduler.Team``."""
+        self._end_if_asked()
         with self._lock:
-            if self._session.shouldstop:
-                self._coordinator.end(str(self._session.shouldstop))
             tests = self._coordinator.tests_to_report()
         for test in tests:
             if not (test.aborted is not None and test.aborted == self._coordinator.ending):  # else: it was not run
                 self._report(test)
+                self._end_if_asked()
             with self._lock:
-                if self._session.shouldstop:
-                    self._coordinator.end(str(self._session.shouldstop))
                 self._coordinator.reported(test.nodeid)
+
+    def _end_if_asked(self) -> None:
+        """Begin no load test any more if somebody wants the session to end: -x, or a plugin that saw a report."""
+        pytest_session = self._pytest_session
+        asked = pytest_session is not None and (pytest_session.shouldfail or pytest_session.shouldstop)
+        if asked and not self._session.shouldstop:
+            self._session.shouldstop = str(asked)  # as if a worker had seen it
+        if self._session.shouldstop:
+            with self._lock:
+                self._coordinator.end(str(self._session.shouldstop))
 
     def _report(self, test: TeamTest) -> None:
         hook = self._config.hook
@@ -180,8 +219,7 @@ class Controller:
     # -- in other threads ---------------------------------------------------------------------------------------
 
     def _send(self, name: str, message: Message) -> None:
-        with suppress(OSError):  # its end will be noticed
-            self._channels[name].send(message)
+        self._outboxes[name].put(message)
 
     def _receive(self, name: str, message: object) -> None:
         """Called in the thread in which execnet receives from a worker: short, and never raises."""

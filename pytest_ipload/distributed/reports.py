@@ -38,8 +38,8 @@ def merged_reports(
         vars(report).pop(results_key, None)
     if test.conclusion is not None and results is None:
         results = test.conclusion.get("results")
-    if results and (carrier := chosen.get("call") or chosen.get("setup")):
-        vars(carrier[1])[results_key] = results
+    if results and "call" in chosen:
+        vars(chosen["call"][1])[results_key] = results
     return _ascribed(chosen), [report for _, report in chosen.values()]
 
 

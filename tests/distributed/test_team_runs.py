@@ -393,6 +393,58 @@ class TestOutcomes:
         run.expect(1, errors=1, passed=1)
         run.expect_lines("*unknown key 'usres'*")
 
+    def test_stepwise_stops_at_it_and_goes_on_with_it(self, pytester: pytest.Pytester) -> None:
+        team_run(pytester, LOAD + ANOTHER, "-n2", "--sw", "--ipload-threshold=max < 1ms").expect(2, failed=1)
+        run = team_run(pytester, LOAD + ANOTHER, "-n2", "--sw")
+        run.expect(0, passed=2)
+
+    def test_reruns_are_not_for_shared_loads_and_it_is_said_once(
+        self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pytest.importorskip("pytest_rerunfailures")
+        monkeypatch.delenv("PYTEST_ADDOPTS")
+        options = ("-p", "no:locust", "-p", "no:randomly", "--reruns=1", "--ipload-threshold=max < 1ms")
+        run = team_run(pytester, LOAD, "-n2", *options, deaths=True)
+        run.expect(1, failed=1)
+        assert "rerun" not in run.result.parseoutcomes()
+        assert run.result.stdout.str().count("--reruns does not rerun load tests") == 1
+
+    def test_a_timeout_of_one_worker_is_one_outcome(
+        self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pytest.importorskip("pytest_timeout")
+        monkeypatch.delenv("PYTEST_ADDOPTS")
+        source = """
+            @pytest.fixture
+            def slow():
+                if worker() == "gw1":
+                    time.sleep(60)
+
+            @pytest.mark.timeout(2, method="signal")
+            @pytest.mark.ipload(users=4)
+            def test_load(slow, ipload_user):
+                pass
+        """
+        options = ("-p", "no:locust", "-p", "no:randomly")
+        run = team_run(pytester, dedent(source) + ANOTHER, "-n2", *options, deaths=True)
+        run.expect(1, errors=1, passed=1)
+        assert list(run.tests) == ["test_zz_another"]
+        run.expect_lines("*Timeout*2.0*s*")
+
+    def test_workers_share_a_segment(self, pytester: pytest.Pytester) -> None:
+        source = """
+            @pytest.mark.ipload(users=10)
+            def test_load(ipload_user):
+                pathlib.Path(f"user{ipload_user.index}-{worker()}").touch()
+        """
+        run = team_run(pytester, source, "-n2", "--ipload-segment=1/2")
+        run.expect(0, passed=1)
+        assert {path.name for path in pytester.path.glob("user*")} == {
+            "user1-gw0", "user3-gw1", "user5-gw0", "user7-gw1", "user9-gw0"
+        }  # fmt: skip
+        test = run.tests["test_load"]
+        assert (test["segment"], test["users"], test["part"]["users"]) == ("1/2", 5, 5)
+
 
 class TestLostWorkers:
     @pytest.mark.parametrize("how", ["os._exit(1)", "os.kill(os.getpid(), signal.SIGKILL)"])
@@ -415,6 +467,30 @@ class TestLostWorkers:
         run = team_run(pytester, source, "-n2", deaths=True, timing=timing, monkeypatch=monkeypatch)
         run.expect(1, failed=1, passed=1)
         assert "gw1: no sign of life for 2 s" in run.tests["test_load"]["reason"]
+
+    def test_one_that_hangs_when_the_verdict_is_too_large_for_its_pipe(
+        self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        source = """
+            @pytest.mark.ipload(users=2)
+            def test_load(ipload_user):
+                for number in range(900):
+                    with ipload_user.measure(f"a request with a long name, so that there is much to say {number}"):
+                        pass
+                if worker() == "gw1":
+                    child = os.fork()
+                    if child == 0:  # hangs the worker when its part is on its way
+                        time.sleep(0.4)
+                        os.kill(os.getppid(), signal.SIGSTOP)
+                        os._exit(0)
+                else:
+                    time.sleep(1)
+        """
+        timing = "beat=0.1,heartbeat=2"
+        run = team_run(pytester, dedent(source) + ANOTHER, "-n2", deaths=True, timing=timing, monkeypatch=monkeypatch)
+        assert run.result.ret == 1
+        assert run.cases["test_load"] in (["error"], ["failure"])  # it had delivered its part, or had not
+        assert run.cases["test_zz_another"] == []
 
     def test_in_the_set_up(self, pytester: pytest.Pytester) -> None:
         source = """

@@ -911,6 +911,30 @@ def test_a_load_that_is_stopped_before_its_time_does_not_begin() -> None:
     assert (script.count("iterate"), script.count("tear_down")) == (0, 2)
 
 
+def test_another_thread_may_have_the_load_stopped() -> None:
+    script = Script(body=lambda iteration: time.sleep(0.01))
+    executor = make(script, users=3, duration=60.0)
+    executor.set_up()
+    threading.Timer(0.2, executor.ask_to_stop, ["the others stopped"]).start()
+    began = time.perf_counter()
+    executor.run()
+    assert time.perf_counter() - began < 20
+    assert (executor.record.aborted, script.count("tear_down")) == ("the others stopped", 3)
+    assert script.count("iterate") > 3
+
+
+def test_a_load_that_another_thread_stops_before_its_time_does_not_begin() -> None:
+    script = Script()
+    executor = make(script, users=2)
+    executor.set_up()
+    threading.Timer(0.1, executor.ask_to_stop, ["the others stopped"]).start()
+    began = time.perf_counter()
+    executor.run(start_at_ns=time.perf_counter_ns() + 60_000_000_000)
+    assert time.perf_counter() - began < 20
+    assert script.count("tear_down") == 2
+    assert script.count("iterate") == 0
+
+
 def test_users_of_stages_come_and_go() -> None:
     stages = as_stages("0s:3,0.2s:3,0s:1,0.2s:1")
     script = Script(body=lambda iteration: time.sleep(0.01))

@@ -1,0 +1,192 @@
+"""A worker's part in a load, without processes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pytest_ipload.distributed.link import Link, Pulse
+from pytest_ipload.distributed.member import Member, Solo, TeamAborted
+from pytest_ipload.load.share import WHOLE, Share
+
+NODEID = "test_a.py::test_a"
+WAIT = 20
+"""Seconds that a test waits at most for another thread; it takes milliseconds."""
+
+
+class FakeChannel:
+    """The worker's end of a channel: what was sent, and a way to receive."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, dict[str, Any]]] = []
+        self.is_closed = False
+        self.has_sent = threading.Event()
+
+    def setcallback(self, callback: Callable[[object], None], endmarker: object) -> None:
+        self.receive = callback
+        self._endmarker = endmarker
+
+    def send(self, message: tuple[str, dict[str, Any]]) -> None:
+        if self.is_closed:
+            raise OSError("cannot send to a closed channel")
+        self.sent.append(message)
+        self.has_sent.set()
+
+    def say(self, kind: str, **fields: Any) -> None:
+        self.receive((kind, fields))
+
+    def close(self) -> None:
+        self.receive(self._endmarker)
+
+    @property
+    def kinds(self) -> list[str]:
+        return [kind for kind, _ in self.sent]
+
+
+def team() -> tuple[FakeChannel, Link, Member]:
+    channel = FakeChannel()
+    link = Link(channel, "gw1")
+    channel.say("assign", nodeid=NODEID, index=1, count=3, pool_index=0, pool_count=2)
+    assert link.member is not None
+    return channel, link, link.member
+
+
+def in_thread(call: Callable[[], Any]) -> Callable[[], Any]:
+    """Begin a call that blocks; the returned function waits for its result, or raises what it raised."""
+    outcome: list[tuple[bool, Any]] = []
+
+    def run() -> None:
+        try:
+            outcome.append((True, call()))
+        except Exception as error:
+            outcome.append((False, error))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+
+    def result() -> Any:
+        thread.join(WAIT)
+        assert outcome, "the call did not return"
+        (succeeded, value) = outcome[0]
+        if not succeeded:
+            raise value
+        return value
+
+    return result
+
+
+def test_the_order_is_waited_for_and_names_the_shares() -> None:
+    channel, link, member = team()
+    assert link.wait(NODEID, "assign", "spectate") == "assign"
+    assert (member.name, member.share, member.pool_share) == ("gw1", Share(1, 3), (0, 2))
+    assert channel.sent == []
+
+
+def test_ready_returns_the_common_start() -> None:
+    channel, _, member = team()
+    result = in_thread(member.ready)
+    assert channel.has_sent.wait(WAIT)
+    channel.say("start", nodeid=NODEID, at_ns=12345)
+    assert result() == 12345
+    assert channel.sent == [("ready", {"nodeid": NODEID})]
+
+
+def test_the_conclusion_comes_back() -> None:
+    channel, _, member = team()
+    result = in_thread(lambda: member.conclude({"n": 1}))
+    assert channel.has_sent.wait(WAIT)
+    channel.say("conclusion", nodeid=NODEID, conclusion={"verdict": "passed"})
+    assert result() == {"verdict": "passed"}
+    assert channel.sent == [("part", {"nodeid": NODEID, "part": {"n": 1}})]
+
+
+@pytest.mark.parametrize("does", ["abort", "close", "nonsense"])
+def test_who_waits_is_told_that_there_will_be_no_verdict(does: str) -> None:
+    channel, _, member = team()
+    stopped: list[str] = []
+    member.on_stop = stopped.append
+    result = in_thread(member.ready)
+    assert channel.has_sent.wait(WAIT)
+    if does == "abort":
+        channel.say("abort", nodeid=NODEID, reason="no more")
+    elif does == "close":
+        channel.close()
+    else:
+        channel.say("nonsense")
+    reason = {"abort": "no more", "close": "the controller is gone", "nonsense": "the controller does not speak"}[does]
+    with pytest.raises(TeamAborted, match=reason):
+        result()
+    assert (stopped, member.is_aborted) == ([member.stop_reason], True)
+    with pytest.raises(TeamAborted, match=reason):
+        member.conclude({})
+    assert "part" not in channel.kinds
+
+
+def test_a_stop_ends_the_load_and_leaves_the_verdict() -> None:
+    channel, _, member = team()
+    stopped: list[str] = []
+    member.on_stop = stopped.append
+    channel.say("stop", nodeid=NODEID, reason="it cannot hold")
+    assert (stopped, member.stop_reason, member.is_aborted) == (["it cannot hold"], "it cannot hold", False)
+    channel.say("conclusion", nodeid=NODEID, conclusion={})
+    assert member.conclude({}) == {}
+
+
+def test_messages_for_another_test_are_not_for_this_one() -> None:
+    channel, link, member = team()
+    channel.say("abort", nodeid="another", reason="no more")
+    assert not member.is_aborted
+    channel.say("spectate", nodeid="test_b")
+    assert link.wait("test_b", "assign", "spectate") == "spectate"
+
+
+def test_the_time_is_told_at_once() -> None:
+    channel, _, _ = team()
+    before = time.perf_counter_ns()
+    channel.say("ping", number=7)
+    ((kind, fields),) = channel.sent
+    assert (kind, fields["number"]) == ("pong", 7)
+    assert before <= fields["at_ns"] <= time.perf_counter_ns()
+
+
+def test_a_controller_that_is_gone_is_no_error_of_who_tells_it_something() -> None:
+    channel, link, member = team()
+    channel.is_closed = True
+    link.tell("entered", nodeid=NODEID)
+    assert member.is_aborted
+    assert link.wait(NODEID, "assign") in ("assign", "abort")
+    assert link.wait(NODEID, "spectate") == "abort"
+
+
+class TestPulse:
+    def test_snapshots_are_sent_and_signs_of_life_otherwise(self) -> None:
+        channel, link, member = team()
+        member.progress({"n": 1})
+        member.progress({"n": 2})
+        with Pulse(link, member, beat_s=0.01, heartbeat_s=60):
+            deadline = time.monotonic() + WAIT
+            while len(channel.sent) < 3 and time.monotonic() < deadline:
+                time.sleep(0.01)  # the thread has no event to wait for
+        assert channel.sent[0] == ("progress", {"nodeid": NODEID, "snapshot": {"n": 2}})
+        assert set(channel.kinds[1:]) == {"beat"}
+
+    def test_a_silent_controller_ends_the_load(self) -> None:
+        _, link, member = team()
+        stopped = threading.Event()
+        member.on_stop = lambda _: stopped.set()
+        with Pulse(link, member, beat_s=0.02, heartbeat_s=0.2):
+            assert stopped.wait(WAIT)
+        assert member.stop_reason == "the controller has given no sign of life for 0.2 s"
+
+
+def test_alone() -> None:
+    solo = Solo(lambda part: {"of": part}, (1, 4))
+    before = time.perf_counter_ns()
+    assert before <= solo.ready() <= time.perf_counter_ns()
+    solo.progress({})
+    assert (solo.share, solo.pool_share, solo.stop_reason) == (WHOLE, (1, 4), None)
+    assert solo.conclude({"n": 1}) == {"of": {"n": 1}}

@@ -1,0 +1,140 @@
+"""One test's reports out of those of a team."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_ipload.distributed.reports import merged_reports
+from pytest_ipload.distributed.team_test import Done, State, TeamTest, Worker
+
+NODEID = "test_a.py::test_a"
+Plain = dict[str, Any]
+
+
+def report(when: str, outcome: str = "passed", **more: Any) -> Plain:
+    return {"when": when, "outcome": outcome, "longrepr": None, "user_properties": [], "sections": [], **more}
+
+
+def phases(call: Plain, **others: Plain) -> list[Plain]:
+    return [others.get("setup", report("setup")), call, others.get("teardown", report("teardown"))]
+
+
+def load(plain: Plain) -> pytest.TestReport:
+    results = plain.pop("ipload", None)
+    made = pytest.TestReport(nodeid=NODEID, location=("test_a.py", 3, "test_a"), keywords={}, **plain)
+    if results is not None:
+        vars(made)["ipload"] = results
+    return made
+
+
+def team_test(*reports: list[Plain] | None, aborted: tuple[str, ...] = (), **state: Any) -> TeamTest:
+    """A test that is over; None for a worker that is lost."""
+    members = [Worker(f"gw{number}", number, 0) for number in range(len(reports))]
+    done = {
+        worker.name: Done(each, worker.name in aborted)
+        for worker, each in zip(members, reports, strict=True)
+        if each is not None
+    }
+    return TeamTest(NODEID, 4, lambda *_: None, State.CLOSED, members, done=done, **state)
+
+
+def merged(test: TeamTest) -> tuple[str, dict[str, pytest.TestReport]]:
+    name, reports = merged_reports(test, load, "ipload")
+    assert [each.when for each in reports] == [
+        when for when in ("setup", "call", "teardown") if when in {each.when for each in reports}
+    ]
+    return name, {str(each.when): each for each in reports}
+
+
+def outcomes(test: TeamTest) -> tuple[str, dict[str, str]]:
+    name, reports = merged(test)
+    return name, {when: each.outcome for when, each in reports.items()}
+
+
+def test_all_passed() -> None:
+    results = [{"verdict": "passed"}]
+    test = team_test(*[phases(report("call", ipload=results, user_properties=[["a", 1]])) for _ in range(3)])
+    name, reports = merged(test)
+    assert (name, {each.outcome for each in reports.values()}) == ("gw0", {"passed"})
+    assert [when for when, each in reports.items() if hasattr(each, "ipload")] == ["call"]  # once
+    assert all(each.user_properties == [("a", 1)] for each in reports.values())  # JUnit takes those of the tear-down
+
+
+@pytest.mark.parametrize("when", ["call", "teardown"])
+def test_the_worst_report_counts_and_names_its_worker(when: str) -> None:
+    bad = report(when, "failed", longrepr="no")
+    test = team_test(phases(report("call")), phases(**{"call": report("call"), when: bad}), phases(report("call")))
+    name, found = outcomes(test)
+    assert name == "gw1"
+    assert found == {**dict.fromkeys(("setup", "call", "teardown"), "passed"), when: "failed"}
+
+
+def test_an_error_of_the_set_up_leaves_no_call() -> None:
+    called_off = phases(report("call", "failed", longrepr="called off"))
+    failed = [report("setup", "failed", longrepr="no set-up"), report("teardown")]
+    name, reports = merged(team_test(called_off, failed, aborted=("gw0",)))
+    assert (name, list(reports)) == ("gw1", ["setup", "teardown"])
+    assert ("ipload", "the set-up failed on 1 of 2 workers: gw1\n") in reports["setup"].sections
+
+
+def test_a_skip_on_all_is_a_skip() -> None:
+    skipped = [report("setup", "skipped", longrepr=("test_a.py", 3, "Skipped: no")), report("teardown")]
+    name, found = outcomes(team_test(skipped, [dict(each) for each in skipped]))
+    assert (name, found) == ("gw0", {"setup": "skipped", "teardown": "passed"})
+
+
+def test_a_skip_on_some_is_an_error() -> None:
+    skipped = [report("setup", "skipped", longrepr=("test_a.py", 3, "Skipped: no")), report("teardown")]
+    called_off = phases(report("call", "failed", longrepr="called off"))
+    _, reports = merged(team_test(called_off, skipped, aborted=("gw0",)))
+    assert reports["setup"].failed
+    assert reports["setup"].longrepr == ("skipped on 1 of 2 workers: gw1 only; the load test did not run: Skipped: no")
+
+
+def test_a_call_that_was_called_off_gives_way_to_the_one_that_was_the_cause() -> None:
+    skipped = phases(report("call", "skipped", longrepr=("test_a.py", 3, "Skipped: in the body")))
+    called_off = phases(report("call", "failed", longrepr="called off"))
+    assert outcomes(team_test(called_off, skipped, aborted=("gw0",)))[1]["call"] == "skipped"
+
+
+def test_a_lost_worker_is_not_green_even_if_the_others_are() -> None:
+    test = team_test(phases(report("call")), None, lost=[("gw1", "it died")])
+    name, reports = merged(test)
+    assert (name, reports["call"].outcome) == ("gw1", "failed")
+    assert reports["call"].longrepr == "the load test lost 1 of 2 workers: gw1: it died"
+
+
+def test_what_the_others_say_of_a_lost_worker_stands() -> None:
+    said = phases(report("call", "failed", longrepr="invalid: lost gw1", ipload=[{"verdict": "invalid"}]))
+    name, reports = merged(team_test(said, None, lost=[("gw1", "it died")]))
+    assert (name, reports["call"].longrepr) == ("gw0", "invalid: lost gw1")
+    assert vars(reports["call"])["ipload"] == [{"verdict": "invalid"}]
+
+
+def test_all_lost() -> None:
+    name, reports = merged(team_test(None, None, lost=[("gw1", "it died"), ("gw0", "it too")]))
+    assert (name, list(reports)) == ("gw1", ["call", "teardown"])
+    assert reports["call"].longrepr == "the load test lost 2 of 2 workers: gw1: it died; gw0: it too"
+    assert reports["call"].location == ("test_a.py", None, "test_a")
+
+
+def test_all_lost_after_the_verdict() -> None:
+    conclusion = {"verdict": "passed", "message": "", "properties": {"a": 1}, "results": [{"verdict": "passed"}]}
+    test = team_test(None, None, vanished=[("gw0", "it died"), ("gw1", "it died")], conclusion=conclusion)
+    _, reports = merged(test)
+    assert reports["call"].failed
+    assert vars(reports["call"])["ipload"] == conclusion["results"]
+    assert reports["teardown"].user_properties == [("a", 1)]
+
+
+def test_one_lost_in_its_teardown() -> None:
+    test = team_test(phases(report("call")), None, vanished=[("gw1", "it died")])
+    name, reports = merged(test)
+    assert (name, reports["call"].outcome) == ("gw1", "passed")
+    assert reports["teardown"].longrepr == "worker gw1 was lost after the load: it died"
+
+
+def test_nothing_to_report() -> None:
+    assert merged_reports(team_test([], []), load, "ipload") == ("", [])
