@@ -43,6 +43,28 @@ def _is_there(module: str, name: str) -> bool:
     return True
 
 
+_ELSEWHERE = ("via", "ssh", "vagrant_ssh", "socket")
+"""What in a specification of execnet says that a worker is on another host."""
+
+
+def is_elsewhere(spec: str) -> bool:
+    """Whether a ``--tx`` is about workers on another host, as in ``2*popen//via=a``."""
+    return any(part.partition("=")[0].rpartition("*")[2] in _ELSEWHERE for part in spec.split("//"))
+
+
+def neighbourhood(node: Any) -> tuple[str, int]:
+    """The host of a worker, as its specification names it ("" for the controller's), and how many workers it has."""
+    manager = node.nodemanager
+    host = _host(node.gateway.spec, manager.group)
+    return host, max(1, [_host(spec, manager.group) for spec in manager.specs].count(host))
+
+
+def _host(spec: Any, group: Any) -> str:
+    if spec.via and spec.via in group:
+        spec = group[spec.via].spec  # two proxies may lead to one host
+    return str(next((value for key in reversed(_ELSEWHERE) if (value := getattr(spec, key))), ""))
+
+
 def run_phases(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestReport]:
     """Set-up, call and tear-down of an item; the reports are returned and go nowhere else."""
     from _pytest.runner import runtestprotocol
