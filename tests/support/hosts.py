@@ -33,8 +33,8 @@ TARGET, PORT = "10.77.0.1", 8080
 URL = f"http://{TARGET}:{PORT}"
 ADDRESSES = {"a": ["10.77.1.11", "10.77.1.12"], "b": ["10.77.2.21", "10.77.2.22"]}
 """The source addresses of each host; they are those of its interface ``eth0``."""
-CLIENT_ALIVE_S = 30
-"""After so long sshd ends the session of a client that is gone, and with it the workers: not in the time of a load."""
+CLIENT_ALIVE_S = 8
+"""After so long, at the earliest, sshd ends the session of a client that is gone, and with it the workers."""
 
 
 # Programs: what runs on the hosts.
@@ -171,6 +171,13 @@ class Bench:
         lines = (self.folder / "hits").read_text().splitlines()
         return [(float(line.split()[0]), line.split()[1]) for line in lines if line.count(" ") == 1]
 
+    def wait_for_no_worker(self, name: str) -> None:
+        """Wait until execnet's processes on a host have ended."""
+        deadline = time.monotonic() + 4 * CLIENT_ALIVE_S
+        while left := [line for line in self.hosts[name].processes().values() if "sys.stdin.readline" in line]:
+            assert time.monotonic() < deadline, f"workers are left on host {name}: {left}"
+            time.sleep(0.1)
+
     def wait_for_hits(self, count: int) -> None:
         """Wait until each source address has been seen so often."""
         deadline = time.monotonic() + PATIENCE_S
@@ -183,8 +190,11 @@ class Bench:
 
 
 @contextlib.contextmanager
-def two_hosts(folder: Path, sshd: str, *, delay_s: float = 0.005) -> Iterator[Bench]:
-    """Two hosts for workers, a target that both reach and a controller; ``delay_s`` is how long an answer takes."""
+def two_hosts(folder: Path, sshd: str | None, *, delay_s: float = 0.005) -> Iterator[Bench]:
+    """Two hosts for workers, a target that both reach and a controller.
+
+    Without ``sshd`` nobody can log in. ``delay_s`` is how long an answer takes.
+    """
     with network() as net, tempfile.TemporaryDirectory(dir=folder, prefix="ssh-") as keys:
         controller, target = net.add("ctl"), net.add("target")
         target.ip(f"addr add {TARGET}/32 dev lo")
@@ -195,17 +205,20 @@ def two_hosts(folder: Path, sshd: str, *, delay_s: float = 0.005) -> Iterator[Be
             addresses = [f"{address}/24" for address in ADDRESSES[name]]
             net.link("eth0", (host, addresses), (target, [f"10.77.{number}.1/24"]), far_name=f"from-{name}")
             host.ip(f"route add {TARGET}/32 via 10.77.{number}.1")
-        config = _ssh_files(Path(keys), {name: f"10.78.{number}.2" for number, name in enumerate(hosts, start=1)})
+        config = Path(keys) / "config"
+        if sshd is not None:
+            _ssh_files(config, {name: f"10.78.{number}.2" for number, name in enumerate(hosts, start=1)})
         with contextlib.ExitStack() as programs:
             programs.enter_context(target.running(answering, TARGET, PORT, str(folder / "hits"), delay_s))
-            for name, host in hosts.items():
+            for name, host in hosts.items() if sshd is not None else ():
                 settings, log = f"{keys}/sshd-{name}", f"{folder}/sshd-{name}.log"
                 programs.enter_context(host.running(ssh_server, sshd, settings, log))
             yield Bench(folder, controller, hosts, config)
 
 
-def _ssh_files(folder: Path, addresses: dict[str, str]) -> Path:
-    """Keys, and settings of the servers and of their client; the path of the latter."""
+def _ssh_files(config: Path, addresses: dict[str, str]) -> None:
+    """Write the settings of the client, and beside them keys and the settings of the servers."""
+    folder = config.parent
     for name in ("user", "host"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
     public = (folder / "host.pub").read_text()
@@ -238,9 +251,7 @@ def _ssh_files(folder: Path, addresses: dict[str, str]) -> Path:
         "ConnectTimeout": 20,
         "ServerAliveInterval": 2,
     }
-    path = folder / "config"
-    path.write_text("".join(client) + "Host *\n" + _lines(everywhere))
-    return path
+    config.write_text("".join(client) + "Host *\n" + _lines(everywhere))
 
 
 def _lines(settings: dict[str, Any]) -> str:
