@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ipload", "ipload_iteration", "ipload_pool", "ipload_session", "ipload_user"]
 
+_RANKS = pytest.StashKey[Slots]()
+"""Of all workers of xdist."""
 _SLOTS = pytest.StashKey[Slots]()
+"""Of the workers of each host."""
 _LOAD_TEST: pytest.StashKey[LoadTest] = pytest.StashKey()
 
 
@@ -41,12 +44,12 @@ def pytest_configure(config: pytest.Config) -> None:
     settings = session_settings(config)
     pools = Pools(config.rootpath, settings, slot_of(config))
     config.stash[STATE] = SessionState(settings, pools)
-    config.stash[_SLOTS] = Slots()
+    config.stash[_RANKS], config.stash[_SLOTS] = Slots(), Slots()
     team.set_up_team(config)
     if settings.need_preflight and not hasattr(config, "workerinput"):
         from pytest_ipload.preflight import check_session
 
-        check_session(config.stash[STATE])
+        check_session(config.stash[STATE], loads_elsewhere=team.loads_elsewhere(config))
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Reporter(config), "ipload-reporter")
 
@@ -155,12 +158,15 @@ def pytest_runtest_makereport(
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """xdist starts a worker: tell it which share of the addresses is its own, and with whom it shares loads."""
-    slot = node.config.stash[_SLOTS].take(node.gateway.id)
-    node.workerinput[SLOT_KEY] = [slot, node.workerinput["workercount"]]
-    team.lead_worker(node, slot)
+    from pytest_ipload.distributed.xdist_names import neighbourhood
+
+    name, (host, count) = node.gateway.id, neighbourhood(node)
+    node.workerinput[SLOT_KEY] = [node.config.stash[_SLOTS].take(name, host), count]
+    team.lead_worker(node, node.config.stash[_RANKS].take(name))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
     """An xdist worker is gone: its share is free for the one that replaces it."""
-    node.config.stash[_SLOTS].free(node.gateway.id)
+    for slots in (node.config.stash[_RANKS], node.config.stash[_SLOTS]):
+        slots.free(node.gateway.id)

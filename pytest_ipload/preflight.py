@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_ipload.addresses.spec import check_text
 from pytest_ipload.errors import IploadError
 from pytest_ipload.load.limits import ensure_open_files
 from pytest_ipload.shape import COMMAND_LINE, INI
 from pytest_ipload.state import SessionState
 
 
-def check_session(state: SessionState) -> None:
+def check_session(state: SessionState, *, loads_elsewhere: bool = False) -> None:
     """Raise ``pytest.UsageError`` for pools and numbers of users that cannot work here.
+
+    If other hosts load, nothing of this one matters: what can be known of a pool is looked at here, and each host tries
+    its addresses, and its limits, when a load test is set up.
 
     A pool in the ini file is only parsed: the file is shared with machines that run no load tests and need not have
     its addresses. Its addresses are tried when the first load test is set up.
     """
+    if loads_elsewhere:
+        _check_texts(state)
+        return
     settings = state.settings
     _check_named_pools(state)
     for origin, values in ((COMMAND_LINE, settings.command_line), (INI, settings.ini)):
@@ -30,6 +37,20 @@ def check_session(state: SessionState) -> None:
                 (state.pools.usable if origin == COMMAND_LINE else state.pools.get)(values["pool"])
             except IploadError as error:
                 raise pytest.UsageError(f"{name.format('pool')}: {error}") from None
+
+
+def _check_texts(state: SessionState) -> None:
+    settings = state.settings
+    name = "ini key ipload_pools"
+    try:
+        named = state.pools.named if settings.named_pools else {}
+        for spec in named.values():
+            check_text(spec)
+        for name, values in (("--ipload-pool", settings.command_line), ("ini key ipload_pool", settings.ini)):
+            if "pool" in values and values["pool"].strip() not in named:
+                check_text(values["pool"])
+    except IploadError as error:
+        raise pytest.UsageError(f"{name}: {error}") from None
 
 
 def _check_named_pools(state: SessionState) -> None:

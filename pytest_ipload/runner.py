@@ -98,7 +98,7 @@ class Load:
         self._member = member
         self._pool_share = state.pools.slot if member is None else member.pool_share
         self._pool: IpPool = state.pools.usable(profile.pool, self._pool_share)
-        whole = state.pools.get(profile.pool, (0, 1))
+        whole = state.pools.whole(profile.pool)
         self._shares_pool = 0 < whole.size < self._pool_share[1]
         if self._shares_pool and profile.ip_exclusive:
             whole.shard(*self._pool_share)  # says that there are too few

@@ -146,18 +146,25 @@ class Pools:
         Raises PoolError naming those that are not usable; with ``--ipload-pool-check=skip`` the pool does without
         them, with ``off`` nothing is tried.
         """
-        pool = self.get(text, share)
+        number, count = share or self.slot
         if text is None or self._settings.pool_check == OFF:
-            return pool
-        key = text, share or self.slot
+            return self.get(text, (number, count))
+        key = text, (number, count)
         if key not in self._usable:
-            self._usable[key] = self._checked(pool)
+            if self._settings.pool_check == SKIP:
+                # The others on this host find the same ones unusable: what is left is divided, and evenly.
+                rest = self._without_unusable(self.get(text, (0, 1)))
+                self._usable[key] = rest.shard(number, count) if 1 < count <= rest.size else rest
+            else:
+                self._usable[key] = self.get(text, (number, count))
+                self._usable[key].validate()
         return self._usable[key]
 
-    def _checked(self, pool: IpPool) -> IpPool:
-        if self._settings.pool_check != SKIP:
-            pool.validate()
-            return pool
+    def whole(self, text: str | None) -> IpPool:
+        """The pool that all processes of this host share. Raises PoolError."""
+        return (self.usable if self._settings.pool_check == SKIP else self.get)(text, (0, 1))
+
+    def _without_unusable(self, pool: IpPool) -> IpPool:
         rest = pool.without(fault.address for fault in pool.unusable())
         if not rest:
             pool.validate()  # says what is wrong with them all

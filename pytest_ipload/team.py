@@ -97,6 +97,15 @@ def set_up_team(config: pytest.Config) -> None:
         config.stash[_MISSING] = missing()
 
 
+def loads_elsewhere(config: pytest.Config) -> bool:
+    """Whether this process only controls: xdist's workers are on other hosts, which have other addresses."""
+    if config.getoption("dist", "no") == "no":
+        return False
+    from pytest_ipload.distributed.xdist_names import is_elsewhere
+
+    return any(map(is_elsewhere, config.getoption("tx", [])))
+
+
 def header(config: pytest.Config) -> str | None:
     """Why load tests are not shared although they could be."""
     names = config.stash.get(_MISSING, [])

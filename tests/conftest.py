@@ -84,3 +84,11 @@ def nginx() -> str:
 def tinyproxy() -> str:
     """The path of tinyproxy."""
     return require_program("tinyproxy", "apt-get install tinyproxy-bin")
+
+
+@pytest.fixture
+def sshd() -> str:
+    """The path of OpenSSH's server; its client is there too."""
+    for program in ("ssh", "ssh-keygen"):
+        require_program(program, "apt-get install openssh-client")
+    return require_program("sshd", "apt-get install openssh-server")

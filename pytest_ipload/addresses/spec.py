@@ -80,6 +80,10 @@ class _Item(NamedTuple):
     """The file and line of an item that does not stand in the spec itself."""
 
     @property
+    def is_file(self) -> bool:
+        return self.text.startswith("@")
+
+    @property
     def freebind(self) -> bool:
         return self.text.startswith(FREEBIND_PREFIX)
 
@@ -121,22 +125,38 @@ def parse_spec(
     Raises ``PoolError``, naming the item and the cause: also for an address that can never be a source (multicast,
     unspecified, reserved ...) and for one that two items name.
     """
-    if not spec.strip():
-        raise PoolError("ip pool is empty")
     found = [(item, block) for item in _items(spec, base) for block in _blocks(item, interface_addresses)]
     _refuse_duplicates(found)
     return tuple(block for _, block in found)
 
 
+def check_text(spec: str) -> None:
+    """Check of a pool what can be known on any host: its files and interfaces may be on another one.
+
+    Raises ``PoolError`` as ``parse_spec`` does.
+    """
+    written = [item for item in _written(spec) if not item.is_file]
+    for item in written:
+        if _resembles_address(item.addresses) and _address(item.addresses) is None:
+            raise _error(item, f"it is not an address; {_ALLOWED}")
+    _refuse_duplicates([(item, block) for item in written for block in _blocks(item, None)])
+
+
 def _items(spec: str, base: Path) -> Iterator[_Item]:
-    for text in map(str.strip, spec.split(",")):
-        item = _Item(text)
-        if not text:
-            raise PoolError(f"ip pool {spec!r}: an item is empty; put one comma between two items")
-        if text.startswith("@"):
+    for item in _written(spec):
+        if item.is_file:
             yield from _file_items(item, base)
         else:
             yield item
+
+
+def _written(spec: str) -> Iterator[_Item]:
+    if not spec.strip():
+        raise PoolError("ip pool is empty")
+    for text in map(str.strip, spec.split(",")):
+        if not text:
+            raise PoolError(f"ip pool {spec!r}: an item is empty; put one comma between two items")
+        yield _Item(text)
 
 
 def _file_items(item: _Item, base: Path) -> Iterator[_Item]:
@@ -154,14 +174,15 @@ def _file_items(item: _Item, base: Path) -> Iterator[_Item]:
     if not contents:
         raise PoolError(f"ip pool is empty: {path} lists no address")
     for content in contents:
-        if content.text.startswith("@"):
+        if content.is_file:
             raise _error(content, "a file cannot name another file; put both into the pool, as in @one,@two")
         if "," in content.text:
             raise _error(content, "a file has one item per line, without commas")
         yield content
 
 
-def _blocks(item: _Item, interface_addresses: Callable[[str], Sequence[str]]) -> list[AddressBlock]:
+def _blocks(item: _Item, interface_addresses: Callable[[str], Sequence[str]] | None) -> list[AddressBlock]:
+    """The blocks of an item that names no file; without ``interface_addresses``, none for an interface."""
     _refuse_targets(item)
     text = item.addresses
     first, dash, last = (part.strip() for part in text.partition("-"))
@@ -181,7 +202,7 @@ def _blocks(item: _Item, interface_addresses: Callable[[str], Sequence[str]]) ->
             item, "'freebind:' stands before an address, a range or a network, as in freebind:2001:db8::/64, only"
         )
     else:
-        return _interface(item, interface_addresses)
+        return [] if interface_addresses is None else _interface(item, interface_addresses)
     _refuse_never_a_source(item, block)
     return [block]
 

@@ -18,7 +18,13 @@ from pytest_ipload.distributed.reports import merged_reports
 from pytest_ipload.distributed.scheduler import TeamScheduler
 from pytest_ipload.distributed.slots import TEAM_KEY
 from pytest_ipload.distributed.team_test import TeamTest
-from pytest_ipload.distributed.xdist_names import call_from_main_thread, cut_off, end_workers, report_test
+from pytest_ipload.distributed.xdist_names import (
+    call_from_main_thread,
+    cut_off,
+    end_workers,
+    report_test,
+    survive_lost_hosts,
+)
 
 _END = "closed"  # no message: those are pairs
 _TICK = 0.1
@@ -166,8 +172,19 @@ class Controller:
                 "install the same version of pytest-ipload on all hosts, or give --ipload-concurrent"
             )
         self._has_taken_over = True
+        survive_lost_hosts(self._session, self._do_without)
         if self._config.getoption("reruns", None):
             self._say("\npytest-ipload: --reruns does not rerun load tests that several workers share")
+
+    def _do_without(self, name: str) -> None:
+        """A worker cannot be replaced; the replacement may have been announced to us."""
+        self._say("pytest-ipload: it is not replaced, as its host cannot be reached")
+        with self._lock:
+            self._coordinator.lose(name, "its host cannot be reached", hold=False)
+            self._coordinator.release(name)
+            is_last = not (self._session.sched.nodes or self._coordinator.alive())
+            if is_last and (self._coordinator.has_tests_waiting or not self._session.sched.tests_finished):
+                self._session.shouldstop = "no worker is left"
 
     def leave_out(self, name: str, why: str) -> None:
         """See ``scheduler.Team``."""
@@ -241,7 +258,7 @@ class Controller:
                 silent = self._coordinator.tick()
                 nodes = [self._nodes[name] for name in silent]
             for node in nodes:
-                cut_off(node)
+                threading.Thread(target=cut_off, args=(node,), name="ipload-cut-off", daemon=True).start()
 
     def _say(self, line: str) -> None:
         terminal = self._config.pluginmanager.getplugin("terminalreporter")

@@ -166,7 +166,9 @@ def _pool(one: Part, other: Part, sources: Mapping[str, int]) -> dict[str, Any]:
     if not (one.shares_pool and other.shares_pool):
         size, count = one.pool_size + other.pool_size, one.unused_count + other.unused_count
     else:
-        size, unused = max(one.pool_size, other.pool_size), [address for address in unused if address not in sources]
+        unused = [address for address in unused if address not in sources]
+        # So few addresses are all named; those of two hosts are not the same ones.
+        size = max(one.pool_size, other.pool_size, len(sources) + len(unused))
         count = max(0, size - len(sources))
     return {"pool_size": size, "unused_count": count, "unused_first": unused[:_MOST_UNUSED]}
 

@@ -1,8 +1,8 @@
-"""Which share of the source addresses an xdist worker has.
+"""Which share of its host's source addresses and processors an xdist worker has when it does not share a load.
 
-For now a load test runs whole on one worker, while its neighbours may run others: two workers must never use the same
-source address. The controller gives each living worker a slot number of its own; a worker that replaces a crashed one
-takes over the slot that became free.
+Its neighbours may load at the same time: two workers of a host must never use the same source address. The controller
+gives each living worker a slot number of its own; a worker that replaces a crashed one takes over the slot that became
+free.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ SLOT_KEY = "ipload_slot"
 
 
 class Slots:
-    """The controller's list of slots."""
+    """The controller's list of slots; each host has its own, from 0 on."""
 
     def __init__(self) -> None:
-        self._owners: dict[str, int] = {}
+        self._owners: dict[str, tuple[str, int]] = {}
 
-    def take(self, worker: str) -> int:
-        """The lowest free slot, now the worker's."""
-        taken = set(self._owners.values())
+    def take(self, worker: str, host: str = "") -> int:
+        """The lowest free slot of the host, now the worker's."""
+        taken = {slot for place, slot in self._owners.values() if place == host}
         slot = next(number for number in range(len(taken) + 1) if number not in taken)
-        self._owners[worker] = slot
+        self._owners[worker] = host, slot
         return slot
 
     def free(self, worker: str) -> None:
@@ -34,7 +34,7 @@ class Slots:
 
 
 def slot_of(config: pytest.Config) -> tuple[int, int]:
-    """(number, count) of this process; (0, 1) where it is alone."""
+    """(number, count) of this process among its neighbours; (0, 1) where it is alone."""
     workerinput = getattr(config, "workerinput", None)
     if workerinput is None:
         return 0, 1

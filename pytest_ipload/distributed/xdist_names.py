@@ -7,16 +7,19 @@ worker, and the header of the run says so.
 from __future__ import annotations
 
 import importlib
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
+_MOST_GOODBYES = 3
 _NAMES = (
     ("_pytest.runner", "runtestprotocol"),
     ("_pytest.runner", "SetupState.teardown_exact"),
     ("xdist.dsession", "DSession.worker_testreport"),
     ("xdist.dsession", "DSession.worker_unscheduled"),
+    ("xdist.dsession", "DSession._clone_node"),
     ("xdist.workermanage", "NodeManager.teardown_nodes"),
     ("xdist.workermanage", "WorkerController.notify_inproc"),
     ("xdist.workermanage", "WorkerController.send_runtest_some"),
@@ -41,6 +44,28 @@ def _is_there(module: str, name: str) -> bool:
     except (ImportError, AttributeError):
         return False
     return True
+
+
+_ELSEWHERE = ("via", "ssh", "vagrant_ssh", "socket")
+"""What in a specification of execnet says that a worker is on another host."""
+
+
+def is_elsewhere(spec: str) -> bool:
+    """Whether a ``--tx`` is about workers on another host, as in ``2*popen//via=a``."""
+    return any(part.partition("=")[0].rpartition("*")[2] in _ELSEWHERE for part in spec.split("//"))
+
+
+def neighbourhood(node: Any) -> tuple[str, int]:
+    """The host of a worker, as its specification names it ("" for the controller's), and how many workers it has."""
+    manager = node.nodemanager
+    host = _host(node.gateway.spec, manager.group)
+    return host, max(1, [_host(spec, manager.group) for spec in manager.specs].count(host))
+
+
+def _host(spec: Any, group: Any) -> str:
+    if spec.via and spec.via in group:
+        spec = group[spec.via].spec  # two proxies may lead to one host
+    return str(next((value for key in reversed(_ELSEWHERE) if (value := getattr(spec, key))), ""))
 
 
 def run_phases(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestReport]:
@@ -68,9 +93,21 @@ def call_from_main_thread(node: Any) -> None:
     node.notify_inproc("unscheduled", node=node, indices=())
 
 
-def cut_off(node: Any) -> None:
-    """End a worker that does not answer; xdist then finds that it is gone."""
+def cut_off(node: Any, patience_s: float = 1.0) -> None:
+    """End a worker that does not answer; xdist then finds that it is gone. Takes a while.
+
+    The proxy on a worker's host is asked to end it. If that does not answer either, nobody can be reached there.
+    """
     io = getattr(node.gateway, "_io", None)
+    asking = threading.Thread(target=_end, args=(io,), name="ipload-cut-off", daemon=True)
+    asking.start()
+    asking.join(patience_s)
+    if asking.is_alive():
+        proxy = getattr(getattr(io, "iochan", None), "gateway", None)
+        _end(getattr(proxy, "_io", None))
+
+
+def _end(io: Any) -> None:
     for step in ("kill", "close_read"):
         act: Callable[[], object] | None = getattr(io, step, None)
         try:
@@ -78,6 +115,24 @@ def cut_off(node: Any) -> None:
                 act()
         except Exception:
             continue  # it is gone already, or cannot be reached: then xdist finds out by itself
+
+
+def survive_lost_hosts(session: Any, not_replaced: Callable[[str], object]) -> None:
+    """Have xdist do without a worker that it cannot replace, because the connection to its host is gone.
+
+    It would end the session with an internal error. ``not_replaced`` is called with the name that the new worker
+    would have had, in the main thread.
+    """
+    clone = session._clone_node
+
+    def clone_where_possible(node: Any) -> Any:
+        try:
+            return clone(node)
+        except OSError:
+            not_replaced(str(node.gateway.spec.id))
+            return node
+
+    session._clone_node = clone_where_possible
 
 
 def end_workers(session: Any) -> str | None:
@@ -89,9 +144,15 @@ def end_workers(session: Any) -> str | None:
     manager = getattr(session, "nodemanager", None)
     if manager is None:
         return None
-    try:
-        manager.teardown_nodes()
-    except OSError as error:
-        session.nodemanager = None  # nothing is left for xdist to end
-        return str(error)
-    return None
+    problem = None
+    for _ in range(_MOST_GOODBYES):
+        try:
+            manager.teardown_nodes()
+        except OSError as error:
+            problem = str(error)
+            # It was about one of those that have been told to end: now for the others.
+            getattr(manager.group, "_gateways_to_join", []).clear()
+        else:
+            return None
+    session.nodemanager = None  # nothing is left for xdist to end
+    return problem

@@ -19,6 +19,7 @@ import inspect
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -32,7 +33,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 """How long a program on a host may run before it is killed."""
 
 _TESTS = Path(__file__).parents[1]
@@ -57,6 +58,10 @@ class Namespace:
     def run(self, *command: str) -> str:
         """The output of a command, which must succeed: another program, or pytest."""
         return _output(*self.enter, *command)
+
+    def processes(self) -> dict[int, str]:
+        """The command lines of all that runs on this host, by process id."""
+        return _processes(self.name)
 
     def ip(self, line: str) -> str:
         """Run ``ip``, as in ``ip("route add local 10.50.0.0/16 dev lo")``."""
@@ -110,25 +115,30 @@ class Network:
     cleanup: contextlib.ExitStack
 
     def add(self, label: str) -> Namespace:
-        """A new host, with loopback up."""
+        """A new host, with loopback up. What still runs on it in the end is killed."""
         name = f"{_prefix()}{label}"
         _output("ip", "netns", "add", name)
         self.cleanup.callback(_output, "ip", "netns", "delete", name)
+        self.cleanup.callback(_kill_all, name)
         host = Namespace(name, ("ip", "netns", "exec", name))
         host.ip("link set lo up")
         return host
 
-    def link(self, name: str, *ends: tuple[Namespace, Sequence[str]]) -> None:
-        """A cable between two hosts; at both it has this name, and there the addresses given (``10.77.0.1/24``)."""
+    def link(self, name: str, *ends: tuple[Namespace, Sequence[str]], far_name: str | None = None) -> None:
+        """A cable between two hosts, with the addresses given at each end (``10.77.0.1/24``).
+
+        It has this name at both ends, or another one at the second.
+        """
         (one, _), (other, _) = ends
-        pair = f"ip link add {name} netns {one.name} type veth peer name {name} netns {other.name}"
+        names = name, far_name or name
+        pair = f"ip link add {names[0]} netns {one.name} type veth peer name {names[1]} netns {other.name}"
         _output(*pair.split())
-        for host, addresses in ends:
+        for own_name, (host, addresses) in zip(names, ends, strict=True):
             for address in addresses:
-                host.ip(f"addr add {address} dev {name}")
-            host.ip(f"link set {name} up")
-        for host, _ in ends:
-            _wait_until_up(host, name)
+                host.ip(f"addr add {address} dev {own_name}")
+            host.ip(f"link set {own_name} up")
+        for own_name, (host, _) in zip(names, ends, strict=True):
+            _wait_until_up(host, own_name)
 
 
 @contextlib.contextmanager
@@ -195,6 +205,25 @@ def hosts_of_this_process() -> list[str]:
     """The names of the namespaces that this process made and did not remove."""
     names = (line.split()[0] for line in _output("ip", "netns", "list").splitlines())
     return [name for name in names if name.startswith(_prefix())]
+
+
+def _processes(name: str) -> dict[int, str]:
+    found = {}
+    for pid in map(int, _output("ip", "netns", "pids", name).split()):
+        with contextlib.suppress(OSError):  # it has just ended
+            found[pid] = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    return found
+
+
+def _kill_all(name: str) -> None:
+    """Kill what runs in a namespace: it is there for the test only, and so is all that is in it."""
+    deadline = time.monotonic() + PATIENCE_S
+    while pids := _processes(name):
+        assert time.monotonic() < deadline, f"processes in {name} cannot be killed: {pids}"
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
 
 
 def _prefix() -> str:

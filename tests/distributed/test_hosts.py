@@ -1,0 +1,256 @@
+"""One load on several hosts, over ssh or in segments: real sessions on a network of namespaces."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from support.hosts import ADDRESSES, CLIENT_ALIVE_S, Bench, Outcome, total, two_hosts
+from support.namespace import hosts_of_this_process
+
+from pytest_ipload.__main__ import PASSED
+
+HOST_STOPS_WITHIN_S = 5
+"""A host that hears nothing stops after 3 s; the rest is for a busy machine."""
+ALL_ADDRESSES = [address for addresses in ADDRESSES.values() for address in addresses]
+
+
+@pytest.fixture
+def bench(tmp_path: Path, sshd: str, xdist: None) -> Iterator[Bench]:
+    with two_hosts(tmp_path, sshd) as hosts:
+        yield hosts
+
+
+def write(bench: Bench, source: str) -> None:
+    (bench.folder / "test_load.py").write_text("import os, pathlib, time\nimport pytest\n\n" + dedent(source))
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        ["--ipload-pool=eth0"],
+        ["--ipload-pool=10.77.1.11-10.77.1.12, 10.77.2.21, 10.77.2.22", "--ipload-pool-check=skip"],
+    ],
+    ids=["interface", "addresses"],
+)
+def test_workers_on_two_hosts_share_one_load(bench: Bench, pool: list[str]) -> None:
+    write(
+        bench,
+        """
+        @pytest.mark.ipload(iterations=5)
+        def test_load(ipload_session):
+            assert ipload_session.get("/").ok
+
+        def test_ordinary():
+            pass
+        """,
+    )
+    outcome = bench.run("--ipload-users=20", *pool, "test_load.py")
+    assert outcome.code == 0, outcome.output
+    assert sorted(outcome.cases) == [("test_load", []), ("test_ordinary", [])]
+    assert outcome.output.count("test_load.py::test_load  PASSED") == 1
+    [test] = outcome.tests
+    shards = test["shards"]
+    assert [(shard["name"], shard["users"], shard["requests"]) for shard in shards] == [
+        (f"gw{number}", 5, 25) for number in range(4)
+    ]
+    for number in ("users", "iterations", "requests", "failed_requests"):
+        assert test[number] == total(shards, number), number
+    assert (test["verdict"], test["users"], test["requests"]) == ("passed", 20, 100)
+    # The workers of a host have one address each: five users of each worker are all that came from it.
+    assert Counter(peer for _, peer in bench.hits()) == dict.fromkeys(ALL_ADDRESSES, 25)
+    assert {row["source_address"]: (row["users"], row["connections"]) for row in test["by_source"]} == (
+        dict.fromkeys(ALL_ADDRESSES, (5, 5))
+    )
+
+
+def test_each_worker_has_its_own_addresses_of_its_own_host(bench: Bench) -> None:
+    write(
+        bench,
+        """
+        LOG = pathlib.Path("log")
+
+        def note(*words):
+            with LOG.open("a") as file:
+                print(os.environ["PYTEST_XDIST_WORKER"], *words, file=file)
+
+        @pytest.mark.ipload(users=8)
+        def test_shared(ipload_session):
+            note("shared", ipload_session.get("/").source_address)
+
+        @pytest.mark.parametrize("n", range(8))
+        def test_whole(ipload, ipload_pool, n):
+            note("pool", *ipload_pool)
+            ipload.run(lambda user: note("whole", user.session.get("/").source_address), users=2)
+            time.sleep(0.3)
+        """,
+    )
+    outcome = bench.run("--ipload-pool=eth0", "test_load.py")
+    assert outcome.code == 0, outcome.output
+    seen: dict[str, dict[str, set[str]]] = {"shared": {}, "pool": {}, "whole": {}}
+    for line in (bench.folder / "log").read_text().splitlines():
+        worker, what, *addresses = line.split()
+        seen[what].setdefault(worker, set()).update(addresses)
+    expected = {f"gw{number}": {address} for number, address in enumerate(ALL_ADDRESSES)}
+    assert seen == {"shared": expected, "pool": expected, "whole": expected}
+
+
+def test_an_address_that_is_on_one_host_only_is_named(bench: Bench) -> None:
+    write(bench, "def test_load(ipload_user): pass")
+    outcome = bench.run("--ipload-users=4", f"--ipload-pool={','.join(ADDRESSES['a'])}", "test_load.py")
+    assert outcome.code == 1, outcome.output
+    assert outcome.cases == [("test_load", ["error"])]
+    assert "ip pool: 1 of 1 addresses are not on this host" in outcome.output
+    assert "the set-up failed on 2 of 4 workers: gw2, gw3" in outcome.output
+
+
+def test_what_is_no_pool_anywhere_is_refused_before_any_worker_starts(bench: Bench) -> None:
+    write(bench, "def test_load(ipload_user): pass")
+    with bench.session(bench.controller, *bench.two_workers_each(), "--ipload-pool=eth0,10.0.0.300") as session:
+        output, _ = session.process.communicate(timeout=60)
+    assert session.process.returncode == pytest.ExitCode.USAGE_ERROR
+    assert output.startswith("ERROR: --ipload-pool: ip pool '10.0.0.300': it is not an address; ")
+
+
+CUT_OFF = """
+    @pytest.mark.ipload(users=8, duration="60s", think_time="20ms")
+    def test_load(ipload_session):
+        ipload_session.get("/")
+
+    @pytest.mark.ipload(users=8)
+    def test_next(ipload_user):
+        pass
+"""
+
+
+def run_and_cut(bench: Bench, *names: str) -> tuple[Outcome, float]:
+    """Cut the controller's link to these hosts while both load; what came out, and when the links were cut."""
+    write(bench, CUT_OFF)
+    with bench.session(bench.controller, *bench.two_workers_each(), "--ipload-pool=eth0", "test_load.py") as session:
+        bench.wait_for_hits(10)
+        for name in names:
+            bench.hosts[name].ip("link set control down")
+        cut_at = time.monotonic()
+        outcome = session.outcome()
+    for name in ADDRESSES:
+        bench.wait_for_no_worker(name)
+    assert "INTERNALERROR" not in outcome.output
+    return outcome, cut_at
+
+
+def test_a_host_that_is_cut_off_fails_the_load_and_stops_loading_by_itself(bench: Bench) -> None:
+    outcome, cut_at = run_and_cut(bench, "b")
+    assert outcome.code == 1, outcome.output
+    assert outcome.cases == [("test_load", ["failure"]), ("test_next", [])]
+    assert "1 failed, 1 passed" in outcome.output
+    lost, following = outcome.tests
+    assert lost["verdict"] == "invalid"
+    assert lost["reason"].startswith("lost 2 of 4 workers: gw2: ")
+    assert "; gw3: " in lost["reason"]
+    assert [shard["name"] for shard in lost["shards"]] == ["gw0", "gw1"]
+    assert [(shard["name"], shard["users"]) for shard in following["shards"]] == [("gw0", 4), ("gw1", 4)]
+    # All is over long before the 60 s; host b, which nobody could tell, stopped before sshd ended its workers.
+    assert outcome.ended_at - cut_at < 20
+    last = max(at for at, peer in bench.hits() if peer in ADDRESSES["b"])
+    assert last - cut_at < HOST_STOPS_WITHIN_S < CLIENT_ALIVE_S
+
+
+def test_when_all_hosts_are_cut_off_the_session_ends_with_its_reports(bench: Bench) -> None:
+    outcome, cut_at = run_and_cut(bench, "a", "b")
+    assert outcome.code == pytest.ExitCode.INTERRUPTED, outcome.output
+    assert outcome.cases == [("test_load", ["failure"])]
+    assert "the load test lost 4 of 4 workers: gw0: " in outcome.output
+    assert "no worker is left" in outcome.output
+    assert max(at for at, _ in bench.hits()) - cut_at < HOST_STOPS_WITHIN_S
+
+
+def test_a_worker_that_dies_on_another_host_is_replaced(bench: Bench) -> None:
+    write(
+        bench,
+        """
+        @pytest.mark.ipload(users=8, duration="60s", think_time="20ms")
+        def test_load(ipload_session, ipload_user):
+            ipload_session.get("/")
+            if ipload_user.index == 3 and ipload_user.iteration == 5:
+                os._exit(1)
+
+        @pytest.mark.ipload(users=8)
+        def test_next(ipload_session):
+            ipload_session.get("/")
+        """,
+    )
+    outcome = bench.run("--ipload-pool=eth0", "test_load.py")
+    assert outcome.code == 1, outcome.output
+    assert outcome.cases == [("test_load", ["failure"]), ("test_next", [])]
+    lost, following = outcome.tests
+    assert lost["verdict"] == "invalid"
+    assert "lost 1 of 4 workers: gw3: " in lost["reason"]
+    assert [shard["name"] for shard in lost["shards"]] == ["gw0", "gw1", "gw2"]
+    assert (following["verdict"], following["requests"]) == ("passed", 8)
+    assert [(shard["name"], shard["users"]) for shard in following["shards"]] == [
+        ("gw0", 2),
+        ("gw1", 2),
+        ("gw2", 2),
+        ("gw4", 2),
+    ]
+    assert {row["source_address"]: row["users"] for row in following["by_source"]} == dict.fromkeys(ALL_ADDRESSES, 2)
+    for name in ADDRESSES:
+        bench.wait_for_no_worker(name)
+
+
+def test_segments_on_two_hosts_measure_what_one_host_measures(tmp_path: Path) -> None:
+    with two_hosts(tmp_path, None, delay_s=0.1) as bench:
+        write(
+            bench,
+            """
+            @pytest.mark.ipload(users=20, iterations=30)
+            @pytest.mark.ipload_threshold("p95 < 5s", "p99{GET /} > 50ms")
+            def test_load(ipload_session):
+                ipload_session.get("/")
+            """,
+        )
+        with bench.session(bench.hosts["a"], "--ipload-pool=eth0", "test_load.py", name="whole") as session:
+            [whole] = session.outcome().tests
+        at, names = time.time() + 10, ["segment-0", "segment-1"]
+        with contextlib.ExitStack() as stack:
+            for index, (name, host) in enumerate(zip(names, bench.hosts.values(), strict=True)):
+                options = (f"--ipload-segment={index}/2", f"--ipload-start-at={at}", "--ipload-pool=eth0")
+                session = stack.enter_context(bench.session(host, *options, "test_load.py", name=name))
+                stack.callback(lambda session=session: session.outcome())
+        peers = Counter(peer for _, peer in bench.hits())
+    files = [f"{name}.json" for name in names]
+    command = [sys.executable, "-m", "pytest_ipload", "merge", *files, "--json", "merged.json"]
+    merging = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert merging.returncode == PASSED, merging.stdout + merging.stderr
+    [merged] = json.loads((tmp_path / "merged.json").read_text())["tests"]
+    for number in ("verdict", "users", "iterations", "requests", "failed_requests"):
+        assert merged[number] == whole[number], number
+    assert (merged["verdict"], merged["users"], merged["requests"]) == ("passed", 20, 600)
+    assert merged["latency"]["p50_ms"] == pytest.approx(whole["latency"]["p50_ms"], rel=0.1)
+    assert [(shard["name"], shard["users"]) for shard in merged["shards"]] == [("segment 0/2", 10), ("segment 1/2", 10)]
+    # The whole run left from host a alone, with 300 requests from each of its addresses.
+    assert peers == {address: 150 if address in ADDRESSES["b"] else 450 for address in ALL_ADDRESSES}
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt])
+def test_the_bench_leaves_nothing_behind(tmp_path: Path, sshd: str, kind: type[BaseException]) -> None:
+    def break_off() -> None:
+        with two_hosts(tmp_path, sshd) as bench:
+            left.update(pid for host in bench.hosts.values() for pid in host.processes())
+            raise kind
+
+    left: set[int] = set()
+    with pytest.raises(kind):
+        break_off()
+    assert len(left) == 4  # an sshd and the program that started it, on each host
+    assert hosts_of_this_process() == []
+    assert not any(Path(f"/proc/{pid}").exists() for pid in left)
+    assert not list(tmp_path.glob("ssh-*"))
