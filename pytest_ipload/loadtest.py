@@ -85,7 +85,7 @@ class LoadTest:
             check_measurable(self._thresholds, profile)
         mark_as_load_test(item)
         self._judge = Judge(state.settings.segment)
-        self._member: TeamMember = item.stash.get(MEMBER, None) or Solo(self._alone, state.pools.slot)
+        self._member: TeamMember = item.stash.get(MEMBER, None) or Solo(self._judge.judge, state.pools.slot)
 
     def ask_base_url(self, request: pytest.FixtureRequest) -> None:
         """Look for a fixture ``base_url``, with the request of the user's fixture."""
@@ -167,22 +167,19 @@ class LoadTest:
             self._session_ends = isinstance(error, (KeyboardInterrupt, pytest.exit.Exception))
             if load.has_begun:
                 part = load.part(f"the load was broken off by {type(error).__name__}")
-                self._keep(self._judge.conclude(self._item.nodeid, [part.to_plain()], []))
+                self._keep(self._judge.judge(part))
             raise
         else:
             self._conclude(load.part(traceback=self._first_traceback(load)))
             return
         raise own_exception  # here, where its own causes are not replaced by ours
 
-    def _alone(self, part: dict[str, Any]) -> dict[str, Any]:
-        return self._judge.conclude(self._item.nodeid, [part], [])
-
     def _conclude(self, part: Part) -> None:
         member = self._member
         if member.share.count > 1:
             part = as_shard(part, member.share.index, member.name, host_name())
         try:
-            self._keep(member.conclude(part.to_plain()))
+            self._keep(member.conclude(part))
         except TeamAborted as error:
             raise MeasurementInvalid(str(error)) from None
 

@@ -21,7 +21,7 @@ _MISSING: pytest.StashKey[list[str]] = pytest.StashKey()
 
 
 class Judge:
-    """Judges loads by the parts that their processes measured. A load that ran whole is one of one part."""
+    """Judges loads by what their processes measured."""
 
     def __init__(self, segment: str | None = None) -> None:
         """``segment`` is ``i/n`` if these processes run no more than a segment of each load."""
@@ -41,11 +41,8 @@ class Judge:
         return watch.look(part.measured, scope_of(part, elapsed_s - part.profile.warmup), elapsed_s)
 
     def conclude(self, nodeid: str, parts: Sequence[dict[str, Any]], lost: Sequence[tuple[str, str]]) -> dict[str, Any]:
-        """The verdict on a load, as plain values; ``lost`` are the processes without a part, and why."""
-        from pytest_ipload.distributed.conclude import conclude
+        """The verdict on a load of many processes; ``lost`` are those without a part, and why."""
         from pytest_ipload.distributed.part import AbortNote
-        from pytest_ipload.report.failure import failure_message
-        from pytest_ipload.report.properties import properties_of
 
         part = _together(parts)
         watch, thresholds = self._watches.pop(nodeid, (None, []))
@@ -55,6 +52,14 @@ class Judge:
         if lost:
             who = "; ".join(f"{name}: {why}" for name, why in lost)
             part = replace(part, broken_off=f"lost {len(lost)} of {len(parts) + len(lost)} workers: {who}")
+        return self.judge(part)
+
+    def judge(self, part: Part) -> dict[str, Any]:
+        """The verdict on a whole load, as plain values."""
+        from pytest_ipload.distributed.conclude import conclude
+        from pytest_ipload.report.failure import failure_message
+        from pytest_ipload.report.properties import properties_of
+
         result = conclude(part)
         return {
             "verdict": result.verdict,

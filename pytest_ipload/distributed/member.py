@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
 from pytest_ipload.load.share import WHOLE, Share
+
+if TYPE_CHECKING:
+    from pytest_ipload.distributed.part import Part
 
 
 class TeamAborted(Exception):
@@ -41,8 +44,8 @@ class TeamMember(Protocol):
     def progress(self, snapshot: dict[str, Any]) -> None:
         """What was measured so far, as plain values; to be called once a second. Does not block."""
 
-    def conclude(self, part: dict[str, Any]) -> dict[str, Any]:
-        """Hand in what was measured, as plain values; returns the verdict on all parts. Raises TeamAborted."""
+    def conclude(self, part: Part) -> dict[str, Any]:
+        """Hand in what was measured; returns the verdict on all parts, as plain values. Raises TeamAborted."""
 
 
 MEMBER = pytest.StashKey[TeamMember]()
@@ -52,7 +55,7 @@ MEMBER = pytest.StashKey[TeamMember]()
 class Solo:
     """The only process."""
 
-    def __init__(self, conclude: Callable[[dict[str, Any]], dict[str, Any]], pool_share: tuple[int, int]) -> None:
+    def __init__(self, conclude: Callable[[Part], dict[str, Any]], pool_share: tuple[int, int]) -> None:
         """``conclude`` gives the verdict; of the addresses, other processes may use other shares."""
         self.name = "main"
         self.share = WHOLE
@@ -72,7 +75,7 @@ class Solo:
     def progress(self, snapshot: dict[str, Any]) -> None:
         """Nobody wants to know."""
 
-    def conclude(self, part: dict[str, Any]) -> dict[str, Any]:
+    def conclude(self, part: Part) -> dict[str, Any]:
         """The verdict."""
         return self._conclude(part)
 
@@ -125,10 +128,10 @@ class Member:
         snapshot, self._snapshot = self._snapshot, None
         return snapshot
 
-    def conclude(self, part: dict[str, Any]) -> dict[str, Any]:
+    def conclude(self, part: Part) -> dict[str, Any]:
         """Send the part and wait for the verdict; see ``TeamMember``."""
         if not self.is_aborted:
-            self._tell("part", nodeid=self.nodeid, part=part)
+            self._tell("part", nodeid=self.nodeid, part=part.to_plain())
         with self._changed:
             self._changed.wait_for(lambda: self._conclusion is not None or self.is_aborted)
             if self._conclusion is None:

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support.parts import part_of
 
 from pytest_ipload.distributed.link import Link, Pulse
 from pytest_ipload.distributed.member import Member, Solo, TeamAborted
 from pytest_ipload.load.share import WHOLE, Share
 
+PART = part_of([])
 NODEID = "test_a.py::test_a"
 WAIT = 20
 """Seconds that a test waits at most for another thread; it takes milliseconds."""
@@ -97,11 +99,11 @@ def test_ready_returns_the_common_start() -> None:
 
 def test_the_conclusion_comes_back() -> None:
     channel, _, member = team()
-    result = in_thread(lambda: member.conclude({"n": 1}))
+    result = in_thread(lambda: member.conclude(PART))
     assert channel.has_sent.wait(WAIT)
     channel.say("conclusion", nodeid=NODEID, conclusion={"verdict": "passed"})
     assert result() == {"verdict": "passed"}
-    assert channel.sent == [("part", {"nodeid": NODEID, "part": {"n": 1}})]
+    assert channel.sent == [("part", {"nodeid": NODEID, "part": PART.to_plain()})]
 
 
 @pytest.mark.parametrize("does", ["abort", "close", "nonsense"])
@@ -122,7 +124,7 @@ def test_who_waits_is_told_that_there_will_be_no_verdict(does: str) -> None:
         result()
     assert (stopped, member.is_aborted) == ([member.stop_reason], True)
     with pytest.raises(TeamAborted, match=reason):
-        member.conclude({})
+        member.conclude(PART)
     assert "part" not in channel.kinds
 
 
@@ -133,7 +135,7 @@ def test_a_stop_ends_the_load_and_leaves_the_verdict() -> None:
     channel.say("stop", nodeid=NODEID, reason="it cannot hold")
     assert (stopped, member.stop_reason, member.is_aborted) == (["it cannot hold"], "it cannot hold", False)
     channel.say("conclusion", nodeid=NODEID, conclusion={})
-    assert member.conclude({}) == {}
+    assert member.conclude(PART) == {}
 
 
 def test_messages_for_another_test_are_not_for_this_one() -> None:
@@ -184,9 +186,9 @@ class TestPulse:
 
 
 def test_alone() -> None:
-    solo = Solo(lambda part: {"of": part}, (1, 4))
+    solo = Solo(lambda part: {"of": part.nodeid}, (1, 4))
     before = time.perf_counter_ns()
     assert before <= solo.ready() <= time.perf_counter_ns()
     solo.progress({})
     assert (solo.share, solo.pool_share, solo.stop_reason) == (WHOLE, (1, 4), None)
-    assert solo.conclude({"n": 1}) == {"of": {"n": 1}}
+    assert solo.conclude(PART) == {"of": PART.nodeid}
