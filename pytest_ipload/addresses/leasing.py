@@ -110,8 +110,8 @@ class LeaseBook:
 
         Without ``rotation`` a user gets the same address each time, with it each time the next one of the order:
 
-        - ``round-robin``: the address at the user's turn modulo their number; in rotation the next one of a turn that all
-          users share.
+        - ``round-robin``: the address at the user's turn modulo their number; in rotation the next one of a turn that
+          all users share.
         - ``random``: the same for the same seed and user in every run; in rotation the next one of the user's stream.
         - ``least-used``, with or without rotation: the address with the fewest leases held in this book, then the
           fewest ever, then the first.

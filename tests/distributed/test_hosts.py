@@ -117,7 +117,7 @@ def test_what_is_no_pool_anywhere_is_refused_before_any_worker_starts(bench: Ben
     with bench.session(bench.controller, *bench.two_workers_each(), "--ipload-pool=eth0,10.0.0.300") as session:
         output, _ = session.process.communicate(timeout=60)
     assert session.process.returncode == pytest.ExitCode.USAGE_ERROR
-    assert output.startswith("ERROR: --ipload-pool: ip pool '10.0.0.300': it is not an address; ")
+    assert output.startswith("ERROR: --ipload-pool: ip pool '10.0.0.300': neither an address nor ")
 
 
 CUT_OFF = """
