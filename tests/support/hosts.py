@@ -175,7 +175,7 @@ class Bench:
 
     def wait_for_no_worker(self, name: str) -> None:
         """Wait until execnet's processes on a host have ended."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + PATIENCE_S / 2
         while left := [line for line in self.hosts[name].processes().values() if "sys.stdin.readline" in line]:
             assert time.monotonic() < deadline, f"workers are left on host {name}: {left}"
             time.sleep(0.1)
