@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 
 from pytest_ipload.addresses.spec import check_text
@@ -24,7 +27,9 @@ def check_session(state: SessionState, *, loads_elsewhere: bool = False) -> None
         _check_texts(state)
         return
     settings = state.settings
-    _check_named_pools(state)
+    with _refusing("ini key ipload_pools"):
+        for name in _named_pools(state):  # each has to be readable, whether a test uses it or not
+            state.pools.get(name)
     for origin, values in ((COMMAND_LINE, settings.command_line), (INI, settings.ini)):
         name = "--ipload-{}" if origin == COMMAND_LINE else "ini key ipload_{}"
         if "users" in values and not settings.disabled:
@@ -33,30 +38,29 @@ def check_session(state: SessionState, *, loads_elsewhere: bool = False) -> None
             except IploadError as error:
                 raise pytest.UsageError(str(error)) from None
         if "pool" in values:
-            try:
+            with _refusing(name.format("pool")):
                 (state.pools.usable if origin == COMMAND_LINE else state.pools.get)(values["pool"])
-            except IploadError as error:
-                raise pytest.UsageError(f"{name.format('pool')}: {error}") from None
 
 
 def _check_texts(state: SessionState) -> None:
-    settings = state.settings
-    name = "ini key ipload_pools"
-    try:
-        named = state.pools.named if settings.named_pools else {}
+    with _refusing("ini key ipload_pools"):
+        named = _named_pools(state)
         for spec in named.values():
             check_text(spec)
-        for name, values in (("--ipload-pool", settings.command_line), ("ini key ipload_pool", settings.ini)):
+    for name, values in (("--ipload-pool", state.settings.command_line), ("ini key ipload_pool", state.settings.ini)):
+        with _refusing(name):
             if "pool" in values and values["pool"].strip() not in named:
                 check_text(values["pool"])
-    except IploadError as error:
-        raise pytest.UsageError(f"{name}: {error}") from None
 
 
-def _check_named_pools(state: SessionState) -> None:
-    """Each named pool has to be readable, whether a test uses it or not."""
+def _named_pools(state: SessionState) -> dict[str, str]:
+    return state.pools.named if state.settings.named_pools else {}
+
+
+@contextmanager
+def _refusing(setting: str) -> Iterator[None]:
+    """What is wrong with a setting is a usage error that names it."""
     try:
-        for name in state.pools.named if state.settings.named_pools else ():
-            state.pools.get(name)
+        yield
     except IploadError as error:
-        raise pytest.UsageError(f"ini key ipload_pools: {error}") from None
+        raise pytest.UsageError(f"{setting}: {error}") from None

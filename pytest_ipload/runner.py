@@ -106,7 +106,7 @@ class Load:
         shortage = Needs.of(profile, self._pool).shortage()
         self._foreseen = [*foreseen, *([] if shortage is None else [fired_by_message("few-ports", shortage)])]
         self._targets = Targets()
-        self._leases = self._open_leases()
+        self._leases = self._open_leases(share)
         self._rate_limit = None if profile.max_rate is None else RateLimit(profile.max_rate / share.count)
         self._make_life = make_life
         self._abort_watch = AbortWatch(self._thresholds)
@@ -249,8 +249,15 @@ class Load:
             dropped=self.executor.record.dropped_iterations,
         )
 
-    def _open_leases(self) -> UserLeases:
+    def _open_leases(self, share: Share) -> UserLeases:
         profile = self.profile
+        number, count = self._pool_share
+
+        def turn_of(user: int) -> int:
+            """The user's place among those of this process, or of all processes that share the addresses."""
+            turn = user // share.count
+            return turn * count + number if self._shares_pool and share.count > 1 else turn
+
         fallback = (
             None if profile.fallback_pool is None else self._state.pools.usable(profile.fallback_pool, self._pool_share)
         )
@@ -261,7 +268,8 @@ class Load:
             wait_s=profile.ip_wait,
             seed=profile.seed,
         )
-        return UserLeases(LeaseBook(self._pool, policy, fallback), self._pool.families, profile.ip_binding)
+        book = LeaseBook(self._pool, policy, fallback, turn_of=turn_of)
+        return UserLeases(book, self._pool.families, profile.ip_binding)
 
     def _make_session(self, user: VirtualUser) -> LoadSession:
         from pytest_ipload.transport.session import LoadSession

@@ -189,6 +189,12 @@ class TestPoolCheck:
         result.assert_outcomes(passed=1)
         assert spread(test) == {"127.0.5.1": 4}
 
+    def test_what_is_left_is_divided(self, pytester: pytest.Pytester, demo_url: str, xdist: None) -> None:
+        pool = "--ipload-pool=203.0.113.0/29,127.0.5.1-127.0.5.4"
+        result, test = run(pytester, demo_url, "users=8", pool, "--ipload-pool-check=skip", "-n2")
+        result.assert_outcomes(passed=1)
+        assert spread(test, "users") == {f"127.0.5.{last}": 2 for last in range(1, 5)}
+
     def test_skip_of_all_is_an_error(self, pytester: pytest.Pytester, demo_url: str) -> None:
         result = pytester.runpytest("--ipload-pool=203.0.113.7", "--ipload-pool-check=skip")
         assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -291,3 +297,41 @@ def test_a_bare_call_of_requests_is_noted(pytester: pytest.Pytester, demo_url: s
     result.stdout.fnmatch_lines(
         ["generator: not healthy (bare-calls), *", "  bare-calls: the body uses requests.get() itself. Such calls *"]
     )
+
+
+class TestPoolsOfOtherHosts:
+    """xdist's workers are elsewhere: this host has not their addresses. No worker is started here."""
+
+    ELSEWHERE = ("--dist=load", "--tx=2*popen//via=a", "--collect-only")
+
+    @pytest.mark.parametrize("pool", ["eth7", "203.0.113.7", "@/only/there", "spare"])
+    def test_they_are_not_tried_here(self, pytester: pytest.Pytester, xdist: None, pool: str) -> None:
+        pytester.makeini("[pytest]\nipload_pool = eth8\nipload_pools =\n    spare = eth9\n")
+        pytester.makepyfile("def test_it(ipload_user): pass")
+        assert pytester.runpytest(f"--ipload-pool={pool}", *self.ELSEWHERE).ret == pytest.ExitCode.OK
+        assert pytester.runpytest(f"--ipload-pool={pool}").ret == pytest.ExitCode.USAGE_ERROR
+
+    def test_nor_is_there_a_limit_for_users(
+        self, pytester: pytest.Pytester, xdist: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        resource = pytest.importorskip("resource")
+        monkeypatch.setattr(resource, "getrlimit", lambda kind: (100, 100))
+        pytester.makepyfile("def test_it(ipload_user): pass")
+        assert pytester.runpytest("--ipload-users=1000", *self.ELSEWHERE).ret == pytest.ExitCode.OK
+        assert pytester.runpytest("--ipload-users=1000").ret == pytest.ExitCode.USAGE_ERROR
+
+    @pytest.mark.parametrize(
+        ("ini", "option", "error"),
+        [
+            ("", "--ipload-pool=10.0.0.300", "--ipload-pool: ip pool '10.0.0.300': neither an address"),
+            ("ipload_pool = 10.0.0.0/33", "", "ini key ipload_pool: ip pool '10.0.0.0/33': bad prefix"),
+            ("ipload_pools = spare = 10.0.0.0/33", "", "ini key ipload_pools: ip pool '10.0.0.0/33': bad prefix"),
+        ],
+    )
+    def test_what_is_no_pool_anywhere_is_a_usage_error(
+        self, pytester: pytest.Pytester, xdist: None, ini: str, option: str, error: str
+    ) -> None:
+        pytester.makeini(f"[pytest]\n{ini}\n")
+        result = pytester.runpytest(*filter(None, [option]), *self.ELSEWHERE)
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines([f"ERROR: {error}*"])

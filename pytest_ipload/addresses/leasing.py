@@ -64,9 +64,13 @@ class LeaseBook:
         policy: LeasePolicy = LeasePolicy(),  # shared by all calls, as it is frozen
         fallback: IpPool | None = None,
         *,
+        turn_of: Callable[[int], int] = int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """``clock`` tells seconds; it decides when a wait is over.
+
+        ``turn_of`` gives a user's place among those who lease from this pool, where they are not all: with users 0, 2,
+        4 ... only, every other address would never be the turn of anybody.
 
         Raises ``SettingError`` if there is a fallback pool without the policy ``fallback`` or the other way round,
         and ``PoolError`` if it is empty or shares an address with the pool.
@@ -83,9 +87,9 @@ class LeaseBook:
         self._clock = clock
         self._lock = threading.Lock()
         self._closed = False
-        self._desks = {family: _Desk(pool, family, policy, "pool") for family in pool.families}
+        self._desks = {family: _Desk(pool, family, policy, turn_of, "pool") for family in pool.families}
         spare = fallback or IpPool()
-        self._spare = {family: _Desk(spare, family, policy, "fallback pool") for family in spare.families}
+        self._spare = {family: _Desk(spare, family, policy, turn_of, "fallback pool") for family in spare.families}
         self._waiting: dict[int, deque[_Waiter]] = {family: deque() for family in pool.families}
         self._held: dict[int, tuple[Lease, _Desk, int]] = {}  # by identity: equal leases may be held at once
         self._used: dict[str, Usage] = {}
@@ -106,8 +110,8 @@ class LeaseBook:
 
         Without ``rotation`` a user gets the same address each time, with it each time the next one of the order:
 
-        - ``round-robin``: the address at ``user`` modulo their number; in rotation the next one of a turn that all
-          users share.
+        - ``round-robin``: the address at the user's turn modulo their number; in rotation the next one of a turn that
+          all users share.
         - ``random``: the same for the same seed and user in every run; in rotation the next one of the user's stream.
         - ``least-used``, with or without rotation: the address with the fewest leases held in this book, then the
           fewest ever, then the first.
@@ -223,12 +227,14 @@ class LeaseBook:
 class _Desk:
     """Where the addresses of one family of one pool are leased."""
 
-    def __init__(self, pool: IpPool, family: int, policy: LeasePolicy, name: str) -> None:
+    def __init__(
+        self, pool: IpPool, family: int, policy: LeasePolicy, turn_of: Callable[[int], int], name: str
+    ) -> None:
         self.family = family
         self.positions = Positions(pool.count(family))
         self._pool = pool
         self._name = name
-        self._order: Order = ORDERS[policy.order](self.positions, policy.seed)
+        self._order: Order = ORDERS[policy.order](self.positions, policy.seed, turn_of)
 
     def __str__(self) -> str:
         """That all addresses are leased."""

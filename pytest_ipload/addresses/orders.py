@@ -67,15 +67,16 @@ class Order(Protocol):
 
 
 class RoundRobin:
-    """The position ``user`` modulo the count; in rotation the next one of a turn that all users share."""
+    """The position at the user's turn modulo the count; in rotation the next one of a turn that all users share."""
 
-    def __init__(self, positions: Positions, seed: int) -> None:
+    def __init__(self, positions: Positions, seed: int, turn_of: Callable[[int], int] = int) -> None:
         self._positions = positions
+        self._turn_of = turn_of
         self._next = 0
 
     def choose(self, user: int, rotation: bool, exclusive: bool) -> int:
         """See ``Order``. A taken position is passed over upwards, and the turn goes on from the one that was given."""
-        position = (self._next if rotation else user) % self._positions.count
+        position = (self._next if rotation else self._turn_of(user)) % self._positions.count
         if exclusive:
             position = self._positions.first_free(position)
         if rotation:
@@ -89,7 +90,7 @@ class RoundRobin:
 class SeededRandom:
     """A random position: always the same one for a user, or in rotation the next one of the user's own stream."""
 
-    def __init__(self, positions: Positions, seed: int) -> None:
+    def __init__(self, positions: Positions, seed: int, turn_of: Callable[[int], int] = int) -> None:
         self._positions = positions
         self._seed = seed
         self._streams: dict[int, Random] = {}
@@ -118,7 +119,7 @@ class LeastUsed:
     old one stays until it comes up, or until such entries are the majority.
     """
 
-    def __init__(self, positions: Positions, seed: int) -> None:
+    def __init__(self, positions: Positions, seed: int, turn_of: Callable[[int], int] = int) -> None:
         self._positions = positions
         self._fresh = 0
         self._use: dict[int, tuple[int, int]] = {}  # leases now and ever
@@ -150,9 +151,9 @@ class LeastUsed:
             heapify(self._heap)
 
 
-ORDERS: Mapping[str, Callable[[Positions, int], Order]] = {
+ORDERS: Mapping[str, Callable[..., Order]] = {
     "round-robin": RoundRobin,
     "random": SeededRandom,
     "least-used": LeastUsed,
 }
-"""Every order by its name in the settings; each is made of the positions and a seed."""
+"""Every order by its name in the settings; each is made of the positions, a seed and the turns of users."""

@@ -135,11 +135,15 @@ def check_text(spec: str) -> None:
 
     Raises ``PoolError`` as ``parse_spec`` does.
     """
-    written = [item for item in _written(spec) if not item.is_file]
-    for item in written:
-        if _resembles_address(item.addresses) and _address(item.addresses) is None:
-            raise _error(item, f"it is not an address; {_ALLOWED}")
-    _refuse_duplicates([(item, block) for item in written for block in _blocks(item, None)])
+    found = []
+    for item in _written(spec):
+        if item.is_file:
+            continue
+        if (block := _written_block(item)) is not None:
+            found.append((item, block))
+        elif _resembles_address(item.text):
+            raise _error(item, f"neither an address nor the name of an interface; {_ALLOWED}")
+    _refuse_duplicates(found)
 
 
 def _items(spec: str, base: Path) -> Iterator[_Item]:
@@ -181,8 +185,13 @@ def _file_items(item: _Item, base: Path) -> Iterator[_Item]:
         yield content
 
 
-def _blocks(item: _Item, interface_addresses: Callable[[str], Sequence[str]] | None) -> list[AddressBlock]:
-    """The blocks of an item that names no file; without ``interface_addresses``, none for an interface."""
+def _blocks(item: _Item, interface_addresses: Callable[[str], Sequence[str]]) -> list[AddressBlock]:
+    block = _written_block(item)
+    return _interface(item, interface_addresses) if block is None else [block]
+
+
+def _written_block(item: _Item) -> AddressBlock | None:
+    """The block of an item that tells its addresses; None for one that can only be the name of an interface."""
     _refuse_targets(item)
     text = item.addresses
     first, dash, last = (part.strip() for part in text.partition("-"))
@@ -202,9 +211,9 @@ def _blocks(item: _Item, interface_addresses: Callable[[str], Sequence[str]] | N
             item, "'freebind:' stands before an address, a range or a network, as in freebind:2001:db8::/64, only"
         )
     else:
-        return [] if interface_addresses is None else _interface(item, interface_addresses)
+        return None
     _refuse_never_a_source(item, block)
-    return [block]
+    return block
 
 
 def _range(item: _Item, first: str, last: str) -> AddressBlock:

@@ -65,6 +65,11 @@ def test_round_robin_gives_each_user_its_own_position() -> None:
     assert [order.choose(user, False, False) for user in (0, 1, 2, 3, 1, 1)] == [0, 1, 2, 0, 1, 1]
 
 
+def test_users_who_are_some_of_all_use_every_position() -> None:
+    order = RoundRobin(Positions(4), 0, lambda user: user // 4)
+    assert [order.choose(user, False, False) for user in range(1, 33, 4)] == [0, 1, 2, 3, 0, 1, 2, 3]
+
+
 def test_round_robin_in_rotation_is_one_turn_for_all_users() -> None:
     order = RoundRobin(Positions(3), 0)
     assert [order.choose(user, True, False) for user in (7, 7, 2, 0)] == [0, 1, 2, 0]

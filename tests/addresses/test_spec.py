@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_ipload.addresses import spec as spec_module
-from pytest_ipload.addresses.spec import AddressBlock, address_text, parse_spec
+from pytest_ipload.addresses.spec import AddressBlock, address_text, check_text, parse_spec
 from pytest_ipload.errors import PoolError
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="free-bind addresses need Linux")
@@ -374,3 +374,30 @@ def test_any_text_parses_or_is_a_pool_error(tmp_path: Path, spec: str) -> None:
 def test_a_prefix_of_thousands_of_digits_is_a_pool_error() -> None:
     with pytest.raises(PoolError, match="bad prefix"):
         parse("10.0.0.0/" + "1" * 5000)
+
+
+class TestTheTextAlone:
+    """What another host can say about a pool: nothing about its interfaces and files."""
+
+    @pytest.mark.parametrize("spec", ["eth7", "br-10.5, @/no/such/file", "10.0.0.1-10.0.0.9, eth7, 2001:db8::/64"])
+    def test_what_may_be_a_pool_elsewhere_is_let_through(self, spec: str) -> None:
+        check_text(spec)
+
+    @pytest.mark.parametrize(
+        ("spec", "cause"),
+        [
+            ("", "ip pool is empty"),
+            ("eth7,,eth8", "an item is empty"),
+            ("eth7,10.0.0.300", "ip pool '10.0.0.300': neither an address nor the name of an interface"),
+            ("eth7,2001:db8::g", "ip pool '2001:db8::g': neither an address"),
+            ("10.0.0.9-10.0.0.1", "range runs backwards"),
+            ("10.0.0.0/33", "bad prefix"),
+            ("224.0.0.1", "224.0.0.1 is a multicast address"),
+            ("http://10.0.0.1/", "looks like a target"),
+            ("localhost", "names are not looked up"),
+            ("10.0.0.0/24,eth7,10.0.0.9", "duplicate 10.0.0.9 (from '10.0.0.0/24' and '10.0.0.9')"),
+        ],
+    )
+    def test_what_is_a_pool_nowhere_is_refused(self, spec: str, cause: str) -> None:
+        with pytest.raises(PoolError, match=re.escape(cause)):
+            check_text(spec)

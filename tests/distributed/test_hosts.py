@@ -13,13 +13,15 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from support.hosts import ADDRESSES, CLIENT_ALIVE_S, Bench, Outcome, total, two_hosts
+from support.hosts import ADDRESSES, GIVES_UP_AFTER_S, Bench, Outcome, total, two_hosts
 from support.namespace import hosts_of_this_process
 
 from pytest_ipload.__main__ import PASSED
 
 HOST_STOPS_WITHIN_S = 5
-"""A host that hears nothing stops after 3 s; the rest is for a busy machine."""
+"""A host that hears nothing stops after 3 s, before anybody ends its workers; the rest is for a busy machine."""
+SESSION_ENDS_WITHIN_S = 20
+"""The controller misses a host after 3 s, and gives it up after another one."""
 ALL_ADDRESSES = [address for addresses in ADDRESSES.values() for address in addresses]
 
 
@@ -30,7 +32,7 @@ def bench(tmp_path: Path, sshd: str, xdist: None) -> Iterator[Bench]:
 
 
 def write(bench: Bench, source: str) -> None:
-    (bench.folder / "test_load.py").write_text("import os, pathlib, time\nimport pytest\n\n" + dedent(source))
+    (bench.folder / "test_load.py").write_text("import os, pathlib, signal, time\nimport pytest\n\n" + dedent(source))
 
 
 @pytest.mark.parametrize(
@@ -117,11 +119,11 @@ def test_what_is_no_pool_anywhere_is_refused_before_any_worker_starts(bench: Ben
     with bench.session(bench.controller, *bench.two_workers_each(), "--ipload-pool=eth0,10.0.0.300") as session:
         output, _ = session.process.communicate(timeout=60)
     assert session.process.returncode == pytest.ExitCode.USAGE_ERROR
-    assert output.startswith("ERROR: --ipload-pool: ip pool '10.0.0.300': it is not an address; ")
+    assert output.startswith("ERROR: --ipload-pool: ip pool '10.0.0.300': neither an address nor ")
 
 
 CUT_OFF = """
-    @pytest.mark.ipload(users=8, duration="60s", think_time="20ms")
+    @pytest.mark.ipload(users=8, duration="30s", think_time="20ms")
     def test_load(ipload_session):
         ipload_session.get("/")
 
@@ -131,8 +133,8 @@ CUT_OFF = """
 """
 
 
-def run_and_cut(bench: Bench, *names: str) -> tuple[Outcome, float]:
-    """Cut the controller's link to these hosts while both load; what came out, and when the links were cut."""
+def run_and_cut(bench: Bench, *names: str) -> Outcome:
+    """Cut the controller's link to these hosts while both load: they stop by themselves, and the session ends."""
     write(bench, CUT_OFF)
     with bench.session(bench.controller, *bench.two_workers_each(), "--ipload-pool=eth0", "test_load.py") as session:
         bench.wait_for_hits(10)
@@ -140,14 +142,16 @@ def run_and_cut(bench: Bench, *names: str) -> tuple[Outcome, float]:
             bench.hosts[name].ip("link set control down")
         cut_at = time.monotonic()
         outcome = session.outcome()
-    for name in ADDRESSES:
-        bench.wait_for_no_worker(name)
     assert "INTERNALERROR" not in outcome.output
-    return outcome, cut_at
+    assert outcome.ended_at - cut_at < SESSION_ENDS_WITHIN_S
+    time.sleep(max(0.0, cut_at + HOST_STOPS_WITHIN_S + 1 - time.monotonic()))  # does anything come after all?
+    late = [at - cut_at for at, peer in bench.hits() for name in names if peer in ADDRESSES[name]]
+    assert max(late) < HOST_STOPS_WITHIN_S < GIVES_UP_AFTER_S
+    return outcome
 
 
 def test_a_host_that_is_cut_off_fails_the_load_and_stops_loading_by_itself(bench: Bench) -> None:
-    outcome, cut_at = run_and_cut(bench, "b")
+    outcome = run_and_cut(bench, "b")
     assert outcome.code == 1, outcome.output
     assert outcome.cases == [("test_load", ["failure"]), ("test_next", [])]
     assert "1 failed, 1 passed" in outcome.output
@@ -157,30 +161,28 @@ def test_a_host_that_is_cut_off_fails_the_load_and_stops_loading_by_itself(bench
     assert "; gw3: " in lost["reason"]
     assert [shard["name"] for shard in lost["shards"]] == ["gw0", "gw1"]
     assert [(shard["name"], shard["users"]) for shard in following["shards"]] == [("gw0", 4), ("gw1", 4)]
-    # All is over long before the 60 s; host b, which nobody could tell, stopped before sshd ended its workers.
-    assert outcome.ended_at - cut_at < 20
-    last = max(at for at, peer in bench.hits() if peer in ADDRESSES["b"])
-    assert last - cut_at < HOST_STOPS_WITHIN_S < CLIENT_ALIVE_S
+    for name in ADDRESSES:
+        bench.wait_for_no_worker(name)
 
 
 def test_when_all_hosts_are_cut_off_the_session_ends_with_its_reports(bench: Bench) -> None:
-    outcome, cut_at = run_and_cut(bench, "a", "b")
+    outcome = run_and_cut(bench, "a", "b")
     assert outcome.code == pytest.ExitCode.INTERRUPTED, outcome.output
     assert outcome.cases == [("test_load", ["failure"])]
     assert "the load test lost 4 of 4 workers: gw0: " in outcome.output
     assert "no worker is left" in outcome.output
-    assert max(at for at, _ in bench.hits()) - cut_at < HOST_STOPS_WITHIN_S
 
 
-def test_a_worker_that_dies_on_another_host_is_replaced(bench: Bench) -> None:
+@pytest.mark.parametrize("how", ["os._exit(1)", "os.kill(os.getpid(), signal.SIGSTOP)"])
+def test_a_worker_that_dies_or_hangs_on_another_host_is_replaced(bench: Bench, how: str) -> None:
     write(
         bench,
-        """
+        f"""
         @pytest.mark.ipload(users=8, duration="60s", think_time="20ms")
         def test_load(ipload_session, ipload_user):
             ipload_session.get("/")
             if ipload_user.index == 3 and ipload_user.iteration == 5:
-                os._exit(1)
+                {how}
 
         @pytest.mark.ipload(users=8)
         def test_next(ipload_session):
@@ -223,8 +225,8 @@ def test_segments_on_two_hosts_measure_what_one_host_measures(tmp_path: Path) ->
         with contextlib.ExitStack() as stack:
             for index, (name, host) in enumerate(zip(names, bench.hosts.values(), strict=True)):
                 options = (f"--ipload-segment={index}/2", f"--ipload-start-at={at}", "--ipload-pool=eth0")
-                session = stack.enter_context(bench.session(host, *options, "test_load.py", name=name))
-                stack.callback(lambda session=session: session.outcome())
+                running = stack.enter_context(bench.session(host, *options, "test_load.py", name=name))
+                stack.callback(running.outcome)
         peers = Counter(peer for _, peer in bench.hits())
     files = [f"{name}.json" for name in names]
     command = [sys.executable, "-m", "pytest_ipload", "merge", *files, "--json", "merged.json"]

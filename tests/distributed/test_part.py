@@ -174,6 +174,14 @@ def test_addresses_that_all_parts_share_count_once() -> None:
     assert (whole.pool_size, whole.unused_count, whole.unused_first) == (3, 1, ["127.0.0.3"])
 
 
+def test_those_of_two_hosts_are_not_the_same() -> None:
+    pool: dict[str, Any] = {"pool_size": 2, "shares_pool": True, "unused_count": 1}
+    one = part_of([], users_by_source={"10.0.0.1": 1}, unused_first=["10.0.0.2"], **pool)
+    other = part_of([], users_by_source={"10.9.0.1": 1}, unused_first=["10.9.0.2"], **pool)
+    whole = merge([one, other])
+    assert (whole.pool_size, whole.unused_count, whole.unused_first) == (4, 2, ["10.0.0.2", "10.9.0.2"])
+
+
 def test_failures_of_one_kind_and_place_are_one() -> None:
     one = part_of([], failures=[failure(2), failure(1, location="test_a.py:9")])
     other = part_of([], failures=[failure(5, user=3)], traceback=Traceback("ValueError", "E  no"))

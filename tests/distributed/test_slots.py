@@ -33,6 +33,14 @@ def test_a_worker_may_be_freed_twice_or_without_a_slot() -> None:
     assert slots.take("gw1") == 0
 
 
+def test_each_host_counts_its_own_workers() -> None:
+    slots = Slots()
+    assert [slots.take(f"gw{number}", host) for number, host in enumerate("aabb")] == [0, 1, 0, 1]
+    slots.free("gw0")
+    slots.free("gw3")
+    assert [slots.take("gw4", "b"), slots.take("gw5", "a"), slots.take("gw6", "a")] == [1, 0, 2]
+
+
 @pytest.mark.parametrize(
     ("attributes", "slot"),
     [({}, (0, 1)), ({"workerinput": {SLOT_KEY: [2, 4]}}, (2, 4)), ({"workerinput": {}}, (0, 1))],

@@ -33,8 +33,9 @@ TARGET, PORT = "10.77.0.1", 8080
 URL = f"http://{TARGET}:{PORT}"
 ADDRESSES = {"a": ["10.77.1.11", "10.77.1.12"], "b": ["10.77.2.21", "10.77.2.22"]}
 """The source addresses of each host; they are those of its interface ``eth0``."""
-CLIENT_ALIVE_S = 8
-"""After so long, at the earliest, sshd ends the session of a client that is gone, and with it the workers."""
+CLIENT_ALIVE_S = 2
+GIVES_UP_AFTER_S = 3 * CLIENT_ALIVE_S
+"""After so long sshd ends the session of a client that is gone; execnet then takes up to 15 s to end the workers."""
 
 
 # Programs: what runs on the hosts.
@@ -142,8 +143,9 @@ class Bench:
     def session(self, host: Namespace, *options: str, name: str = "out") -> Iterator[Session]:
         """Start pytest on a host, in the folder; at the end it is killed, if it still runs."""
         reports = (f"--junit-xml={name}.xml", f"--ipload-json={name}.json", f"--ipload-base-url={URL}")
-        plugins = (f"-pno:{plugin}" for plugin in ("cacheprovider", *OTHER_PLUGINS))
-        command = [*host.enter, sys.executable, "-m", "pytest", *plugins, f"--rootdir={self.folder}", *reports, *options]
+        without = (f"-pno:{plugin}" for plugin in ("cacheprovider", *OTHER_PLUGINS))
+        pytest = (*host.enter, sys.executable, "-m", "pytest", f"--rootdir={self.folder}")
+        command = [*pytest, *without, *reports, *options]
         with subprocess.Popen(
             command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process:
@@ -173,7 +175,7 @@ class Bench:
 
     def wait_for_no_worker(self, name: str) -> None:
         """Wait until execnet's processes on a host have ended."""
-        deadline = time.monotonic() + 4 * CLIENT_ALIVE_S
+        deadline = time.monotonic() + PATIENCE_S / 2
         while left := [line for line in self.hosts[name].processes().values() if "sys.stdin.readline" in line]:
             assert time.monotonic() < deadline, f"workers are left on host {name}: {left}"
             time.sleep(0.1)
@@ -236,7 +238,7 @@ def _ssh_files(config: Path, addresses: dict[str, str]) -> None:
             "PermitRootLogin": "prohibit-password",
             "PidFile": "none",
             "ClientAliveInterval": CLIENT_ALIVE_S,
-            "ClientAliveCountMax": 1,
+            "ClientAliveCountMax": 1,  # it is looked at before the next question is sent
         }
         (folder / f"sshd-{name}").write_text(_lines(server))
         client.append(f"Host host-{name}\n" + _lines({"HostName": address}))
