@@ -11,6 +11,7 @@ from support.demo import running_target
 from support.samples import MS, iteration, measurements, request, step
 
 from pytest_ipload import thresholds
+from pytest_ipload.settings import BY_KEY
 from pytest_ipload.stats.sample import FAILED
 from pytest_ipload.verdict import expression
 from pytest_ipload.verdict.evaluate import evaluate
@@ -41,7 +42,7 @@ def examples_of(document: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("document", ["load-models.md", "health-checks.md", "thresholds.md"])
+@pytest.mark.parametrize("document", ["load-models.md", "health-checks.md", "thresholds.md", "source-addresses.md"])
 def test_the_tests_of_a_document_pass(pytester: pytest.Pytester, document: str) -> None:
     module = "\n\n".join(["import pytest", *python_blocks(document)])
     pytester.makepyfile(module)
@@ -50,11 +51,12 @@ def test_the_tests_of_a_document_pass(pytester: pytest.Pytester, document: str) 
     result.assert_outcomes(passed=len(re.findall("^def test_", module, re.MULTILINE)))
 
 
-def test_each_setting_of_the_models_has_an_example() -> None:
-    code = "\n".join(python_blocks("load-models.md"))
-    settings = {"users", "iterations", "total_iterations", "duration", "ramp_up", "ramp_down", "stages", "arrival_rate"}
-    settings |= {"max_users", "arrivals", "pacing", "think_time", "max_rate", "warmup", "graceful_stop", "seed"}
-    assert not {name for name in settings if not re.search(rf"\b{name}=", code)}
+def test_each_key_of_the_marker_has_an_example() -> None:
+    blocks = [
+        block for name in ("load-models.md", "source-addresses.md", "health-checks.md") for block in python_blocks(name)
+    ]
+    marked = re.findall(r"@pytest\.mark\.ipload\((.*?)\)\n(?:@|def)", "\n".join(blocks), re.DOTALL)
+    assert not {key for key in BY_KEY if not any(re.search(rf"\b{key}=", keywords) for keywords in marked)}
 
 
 def test_each_key_of_a_threshold_has_an_example() -> None:
