@@ -167,6 +167,7 @@ class LoadTest:
             self._session_ends = isinstance(error, (KeyboardInterrupt, pytest.exit.Exception))
             if load.has_begun:
                 part = load.part(f"the load was broken off by {type(error).__name__}")
+                self._member.hand_in(self._as_shard(part))
                 self._keep(self._judge.judge(part))
             raise
         else:
@@ -175,13 +176,14 @@ class LoadTest:
         raise own_exception  # here, where its own causes are not replaced by ours
 
     def _conclude(self, part: Part) -> None:
-        member = self._member
-        if member.share.count > 1:
-            part = as_shard(part, member.share.index, member.name, host_name())
         try:
-            self._keep(member.conclude(part))
+            self._keep(self._member.conclude(self._as_shard(part)))
         except TeamAborted as error:
             raise MeasurementInvalid(str(error)) from None
+
+    def _as_shard(self, part: Part) -> Part:
+        member = self._member
+        return part if member.share.count == 1 else as_shard(part, member.share.index, member.name, host_name())
 
     def _keep(self, conclusion: dict[str, Any]) -> None:
         self._conclusion = conclusion

@@ -54,6 +54,11 @@ class Judge:
             part = replace(part, broken_off=f"lost {len(lost)} of {len(parts) + len(lost)} workers: {who}")
         return self.judge(part)
 
+    def break_off(self, nodeid: str, parts: Sequence[dict[str, Any]], reason: str) -> list[dict[str, Any]]:
+        """The results of a load that was broken off."""
+        results: list[dict[str, Any]] = self.judge(replace(_together(parts), broken_off=reason))["results"]
+        return results
+
     def judge(self, part: Part) -> dict[str, Any]:
         """The verdict on a whole load, as plain values."""
         from pytest_ipload.distributed.conclude import conclude
@@ -141,10 +146,14 @@ def _make_controller(config: pytest.Config) -> Controller:
     from pytest_ipload.distributed.coordinator import Judges
     from pytest_ipload.report.reporter import REPORT_KEY
 
-    settings = state_of(config).settings
-    judge = Judge(settings.segment)
-    judges = Judges(judge.look, judge.conclude)
-    return Controller(config, judges, pytest_ipload.__version__, settings.shards, REPORT_KEY)
+    state = state_of(config)
+    judge = Judge(state.settings.segment)
+    judges = Judges(judge.look, judge.conclude, judge.break_off)
+
+    def keep(nodeid: str, results: list[dict[str, Any]]) -> None:
+        state.results[nodeid, ""] = results
+
+    return Controller(config, judges, pytest_ipload.__version__, state.settings.shards, REPORT_KEY, keep)
 
 
 def _users_of(item: pytest.Item) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Generator
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
@@ -29,6 +29,9 @@ from pytest_ipload.distributed.xdist_names import (
 _END = "closed"  # no message: those are pairs
 _TICK = 0.1
 """Seconds between two looks at what is due."""
+_LAST_PARTS_S = 1.5
+"""How long to wait for what was measured when the session ends in the midst of a load."""
+_BROKEN_OFF = "the load was broken off, as the session was ended"
 
 
 class Outbox:
@@ -57,10 +60,21 @@ class Controller:
     """Registered as a plugin in the process that xdist's workers report to."""
 
     def __init__(
-        self, config: pytest.Config, judges: Judges, version: str, shards: int | None, results_key: str
+        self,
+        config: pytest.Config,
+        judges: Judges,
+        version: str,
+        shards: int | None,
+        results_key: str,
+        keep_results: Callable[[str, list[dict[str, Any]]], None],
     ) -> None:
-        """``results_key`` is the attribute of a report that has the results of a load test."""
+        """``results_key`` is the attribute of a report that has the results of a load test.
+
+        ``keep_results`` takes the node id and the results of a load without a report.
+        """
         self._config = config
+        self._judges = judges
+        self._keep_results = keep_results
         self._timing = Timing.from_environment()
         self._is_each = config.getoption("dist") == "each"
         clock = time.perf_counter_ns
@@ -127,9 +141,25 @@ class Controller:
     def pytest_sessionfinish(self) -> None:
         """End the workers before anything else: a host that is gone must not cost the reports."""
         with self._lock:
+            broken_off = self._coordinator.break_off("the session is being ended")
+        self._keep_what_was_measured(broken_off)
+        with self._lock:
             self._coordinator.end("the session is over")
         if self._has_taken_over and (problem := end_workers(self._session)) is not None:
             self._say(f"pytest-ipload: not every worker could be ended: {problem}")
+
+    def _keep_what_was_measured(self, tests: Sequence[TeamTest]) -> None:
+        """Of loads that were broken off, as by Ctrl-C: there will be no report of the test, but a result."""
+        give_up = time.monotonic() + _LAST_PARTS_S
+        while not all(test.has_all_parts for test in tests) and time.monotonic() < give_up:
+            time.sleep(_TICK / 5)
+        for test in tests:
+            with self._lock:
+                parts = list(test.parts.values())
+            if parts:
+                missing = len(test.members) - len(parts)
+                rest = f"; {missing} of {len(test.members)} workers said nothing any more" if missing else ""
+                self._keep_results(test.nodeid, self._judges.break_off(test.nodeid, parts, f"{_BROKEN_OFF}{rest}"))
 
     def pytest_unconfigure(self) -> None:
         """End the threads."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_ipload.distributed.messages import FROM_WORKER, BadMessage, checked, checked_tests
-from pytest_ipload.distributed.team_test import Conclude, Done, Look, Send, State, TeamTest, Worker
+from pytest_ipload.distributed.team_test import BreakOff, Conclude, Done, Look, Send, State, TeamTest, Worker
 from pytest_ipload.distributed.turns import Turns
 
 TIMING_VARIABLE = "PYTEST_IPLOAD_TEAM_TIMING"
@@ -39,10 +39,11 @@ class Timing:
 
 @dataclass(frozen=True)
 class Judges:
-    """What decides about a load; see ``Look`` and ``Conclude``."""
+    """What decides about a load; see ``Look``, ``Conclude`` and ``BreakOff``."""
 
     look: Look
     conclude: Conclude
+    break_off: BreakOff
 
 
 class Coordinator:
@@ -111,6 +112,22 @@ class Coordinator:
         """xdist knows that the worker is gone, and has replaced it if it wants to."""
         self._held.discard(name)
         self._advance()
+
+    def break_off(self, reason: str) -> list[TeamTest]:
+        """The session ends in the midst of a load: stop it. Returns it; its members still send what they measured.
+
+        They may have done so already: on a terminal, Ctrl-C is for them too.
+        """
+        begun = (State.RUN, State.VERDICT, State.CLOSED)
+        broken = [
+            test
+            for test in self.tests.values()
+            if test.state in begun and test.aborted is None and not test.is_reported
+        ]
+        for test in broken:
+            test.is_broken_off = True
+            test.stop(reason)
+        return broken
 
     def end(self, reason: str) -> None:
         """The session is to end: no load test begins any more, and one that is going on is called off."""

@@ -44,6 +44,9 @@ class TeamMember(Protocol):
     def progress(self, snapshot: dict[str, Any]) -> None:
         """What was measured so far, as plain values; to be called once a second. Does not block."""
 
+    def hand_in(self, part: Part) -> None:
+        """Hand in what was measured of a load that is being broken off, and wait for nothing."""
+
     def conclude(self, part: Part) -> dict[str, Any]:
         """Hand in what was measured; returns the verdict on all parts, as plain values. Raises TeamAborted."""
 
@@ -74,6 +77,9 @@ class Solo:
 
     def progress(self, snapshot: dict[str, Any]) -> None:
         """Nobody wants to know."""
+
+    def hand_in(self, part: Part) -> None:
+        """Nobody else wants it."""
 
     def conclude(self, part: Part) -> dict[str, Any]:
         """The verdict."""
@@ -128,10 +134,14 @@ class Member:
         snapshot, self._snapshot = self._snapshot, None
         return snapshot
 
-    def conclude(self, part: Part) -> dict[str, Any]:
-        """Send the part and wait for the verdict; see ``TeamMember``."""
+    def hand_in(self, part: Part) -> None:
+        """Send the part; see ``TeamMember``."""
         if not self.is_aborted:
             self._tell("part", nodeid=self.nodeid, part=part.to_plain())
+
+    def conclude(self, part: Part) -> dict[str, Any]:
+        """Send the part and wait for the verdict; see ``TeamMember``."""
+        self.hand_in(part)
         with self._changed:
             self._changed.wait_for(lambda: self._conclusion is not None or self.is_aborted)
             if self._conclusion is None:

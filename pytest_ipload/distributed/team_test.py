@@ -26,6 +26,8 @@ Look = Callable[[str, list[dict[str, Any]], float], str | None]
 """Why a load has to be stopped everywhere, by the newest snapshot of each member and the seconds since the start."""
 Conclude = Callable[[str, list[dict[str, Any]], list[tuple[str, str]]], dict[str, Any]]
 """The verdict on all parts; the second list has the workers that were lost, and why."""
+BreakOff = Callable[[str, list[dict[str, Any]], str], list[dict[str, Any]]]
+"""The results of a load that was broken off, from the parts that there are and the reason."""
 
 _LEAD_NS = 250_000_000
 """From the order to start until the start: it has to reach every worker before."""
@@ -91,6 +93,8 @@ class TeamTest:
     aborted: str | None = None
     conclusion: dict[str, Any] | None = None
     is_reported: bool = False
+    is_broken_off: bool = False
+    """The session ends in the midst of the load: what was measured is kept, and nobody waits for a verdict."""
     ready_since_ns: int | None = None
     """When the first member was ready."""
     _clocks: dict[str, ClockOffset] = field(default_factory=dict)
@@ -110,7 +114,9 @@ class TeamTest:
     @property
     def wants_conclusion(self) -> bool:
         """Whether all parts are there and wait for the verdict."""
-        return self.state is State.VERDICT and self.conclusion is None and self.aborted is None
+        if self.is_broken_off or self.aborted is not None:
+            return False
+        return self.state is State.VERDICT and self.conclusion is None
 
     def at_work(self) -> list[Worker]:
         """The members who are alive and not through yet."""
@@ -190,6 +196,11 @@ class TeamTest:
             for worker in self.at_work():
                 if worker.name not in self.parts:
                     self._tell(worker, "stop", reason=reason)
+
+    @property
+    def has_all_parts(self) -> bool:
+        """Whether nobody is still to deliver its part."""
+        return all(worker.name in self.parts for worker in self.at_work())
 
     def abort(self, reason: str) -> None:
         """End the test everywhere, without a verdict."""

@@ -28,7 +28,7 @@ class Team:
         self.looked: list[tuple[list[dict[str, Any]], float]] = []
         self.stop_reason: str | None = None
         self.fails_to_conclude = False
-        judges = Judges(self._look, self._conclude)
+        judges = Judges(self._look, self._conclude, lambda nodeid, parts, reason: [])
         self.coordinator = Coordinator(
             self._send, lambda: self.now, judges, "1.0", timing=Timing(beat=0.5, heartbeat=3, set_up=60), **settings
         )
@@ -454,3 +454,21 @@ class TestTurns:
 def test_timing_from_the_environment() -> None:
     assert Timing.from_environment({}) == Timing()
     assert Timing.from_environment({"PYTEST_IPLOAD_TEAM_TIMING": "beat=0.1,heartbeat=2"}) == Timing(0.1, 2.0)
+
+
+def test_a_load_that_the_end_of_the_session_breaks_off_is_stopped_and_what_was_measured_still_comes() -> None:
+    team = Team()
+    team.start()
+    assert team.coordinator.break_off("Ctrl-C") == [team.test]
+    assert team.told("stop") == ["gw0", "gw1"]
+    assert not team.test.has_all_parts
+    team.all_say("part", nodeid=A, part={"n": 1})
+    assert (team.test.has_all_parts, len(team.test.parts)) == (True, 2)
+    team.coordinator.tick()
+    assert (team.concluded, team.told("conclusion")) == ([], []), "nobody waits for a verdict any more"
+
+
+def test_nothing_is_broken_off_where_no_load_is_running() -> None:
+    team = Team()
+    team.all_say("entered", nodeid=A)
+    assert (team.coordinator.break_off("Ctrl-C"), team.told("stop")) == ([], [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -597,6 +598,20 @@ class TestEndings:
         assert process.returncode == pytest.ExitCode.INTERRUPTED
         assert b"INTERNALERROR" not in output
         wait_until(lambda: not any(map(is_alive, self.workers(pytester))))
+        assert b"the load was broken off, as the session was ended" in output
+        [test] = json.loads((pytester.path / "out.json").read_text())["tests"]
+        assert (test["verdict"], len(test["shards"]), test["iterations"] > 0) == ("invalid", 2, True)
+
+    def test_control_c_on_a_terminal_is_for_the_workers_too(self, pytester: pytest.Pytester) -> None:
+        process = self.start(pytester)
+        for pid in (*self.workers(pytester), process.pid):
+            os.kill(pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == pytest.ExitCode.INTERRUPTED
+        assert b"INTERNALERROR" not in output
+        wait_until(lambda: not any(map(is_alive, self.workers(pytester))))
+        [test] = json.loads((pytester.path / "out.json").read_text())["tests"]
+        assert (test["verdict"], test["iterations"] > 0) == ("invalid", True)
 
     def test_the_load_stops_when_the_controller_hangs(
         self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
