@@ -185,6 +185,8 @@ class Executor:
             self._gate.set()
             while not self._is_empty():
                 self._turn()
+            for seat in self._seats:
+                seat.end_thread()
             self._collect()
             if not self.record.ended_ns:
                 self.record.ended_ns = self._clock()

@@ -29,6 +29,8 @@ class Life(Protocol):
         """Undo what ``set_up`` did, also when that failed half-way."""
 
 
+_LAST_MOMENT = 5.0
+"""Seconds that a thread may take from its last line to its end: far more than any needs."""
 _LINES_TO_ARRIVE = 100
 """An exception that another thread raised arrives at the next turn of a loop; this many are more than enough."""
 
@@ -141,6 +143,11 @@ class Seat:
         with self._lock:
             self.left_ns = now_ns
             self.phase = Phase.LEFT
+
+    def end_thread(self) -> None:
+        """Called in the executor's thread: the user has left, and so has its thread a moment later."""
+        if self.thread is not None and not self.abandoned:
+            self.thread.join(_LAST_MOMENT)
 
     def as_given_up(self) -> str:
         """A line about a user who did not stop."""

@@ -912,15 +912,21 @@ def test_a_load_that_is_stopped_before_its_time_does_not_begin() -> None:
 
 
 def test_another_thread_may_have_the_load_stopped() -> None:
-    script = Script(body=lambda iteration: time.sleep(0.01))
+    executor: Executor
+
+    def body(iteration: Iteration) -> None:
+        time.sleep(0.01)
+        if iteration.number == 5:
+            executor.ask_to_stop("the others stopped")
+
+    script = Script(body=body)
     executor = make(script, users=3, duration=60.0)
     executor.set_up()
-    threading.Timer(0.2, executor.ask_to_stop, ["the others stopped"]).start()
     began = time.perf_counter()
     executor.run()
     assert time.perf_counter() - began < 20
     assert (executor.record.aborted, script.count("tear_down")) == ("the others stopped", 3)
-    assert script.count("iterate") > 3
+    assert script.count("iterate") >= 6
 
 
 def test_a_load_that_another_thread_stops_before_its_time_does_not_begin() -> None:
