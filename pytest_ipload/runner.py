@@ -20,7 +20,7 @@ from pytest_ipload.errors import SettingError
 from pytest_ipload.load.bodies import Body, life_of
 from pytest_ipload.load.executor import Executor, UserSetUpError
 from pytest_ipload.load.failures import FailureGroup
-from pytest_ipload.load.feed import FeedBook, UserFeeds
+from pytest_ipload.load.feed import FeedBook
 from pytest_ipload.load.health import HealthCheck, Signs, examine, fired_by_message
 from pytest_ipload.load.leases import REQUEST, UserLeases
 from pytest_ipload.load.profile import LoadProfile
@@ -199,7 +199,7 @@ class Load:
             tally=recorder.tally,
             make_session=self._make_session,
             before_measure=None if self._rate_limit is None else self._rate_limit.wait,
-            feeds=UserFeeds(self._feeds, index),
+            feed_book=self._feeds,
             meetings=self._meetings,
         )
 

@@ -197,6 +197,10 @@ class FeedBook:
         except TypeError:  # nothing can refer to it weakly
             self._keep(source, table)
 
+    def of_user(self, user: int) -> UserFeeds:
+        """What one user draws from; made when it first draws, as most users never do."""
+        return UserFeeds(self, user)
+
 
 class UserFeeds:
     """How far one user has come in its sources. For the user's own thread."""

@@ -27,7 +27,7 @@ _ROUNDING = 1e-9
 """Of users or arrivals: below it a difference is one of arithmetic."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class UserSlot:
     """One user's time in the load."""
 

@@ -52,7 +52,7 @@ class Phase(Enum):
     LEFT = "left"
 
 
-@dataclass
+@dataclass(slots=True)  # there are thousands
 class Seat:
     """A user's place in the load. The user's thread writes it, the executor's thread reads it."""
 

@@ -29,7 +29,7 @@ from pytest_ipload.stats.sample import (
 )
 
 if TYPE_CHECKING:
-    from pytest_ipload.load.feed import Rows, Source, UserFeeds
+    from pytest_ipload.load.feed import FeedBook, Rows, Source, UserFeeds
     from pytest_ipload.load.rendezvous import RendezvousBook
     from pytest_ipload.transport.session import LoadSession
 
@@ -61,7 +61,7 @@ class VirtualUser:
         tally: Callable[[Key, int, int], None] | None = None,
         make_session: SessionFactory | None = None,
         before_measure: Callable[[], object] | None = None,
-        feeds: UserFeeds | None = None,
+        feed_book: FeedBook | None = None,
         meetings: RendezvousBook | None = None,
     ) -> None:
         self.index = index
@@ -74,7 +74,8 @@ class VirtualUser:
         self._tally = tally or self._record_ordinary
         self._make_session = make_session
         self._before_measure = before_measure
-        self._feeds = feeds
+        self._feed_book = feed_book
+        self._feeds: UserFeeds | None = None
         self._meetings = meetings
         self._session: LoadSession | None = None
         self._log = _IterationLog()
@@ -140,9 +141,10 @@ class VirtualUser:
         Raises FeedError and SettingError; where unique rows run out, ``next`` raises FeedExhausted.
         """
         __tracebackhide__ = True
-        if self._feeds is None:
+        if self._feed_book is None:
             raise IploadError(f"user {self.index} belongs to no load, and so has no test data to feed from")
         try:
+            self._feeds = self._feeds or self._feed_book.of_user(self.index)
             return self._feeds.rows(source, order)
         except IploadError as error:
             raise error.with_traceback(None) from None  # where in our code it was found out helps nobody

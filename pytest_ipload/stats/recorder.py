@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from collections import deque
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -44,7 +43,7 @@ class Recorder:
 
     The owner calls ``record`` and, at its end, ``flush``. Any thread may call ``drain``. The chunk that the owner
     fills is its own until it is handed over whole, and is never touched again by the owner after that. The hand-over
-    is ``deque.append`` and ``deque.popleft``, which Python documents as thread-safe.
+    is ``list.append`` and ``list.pop``, which Python documents as thread-safe. (A deque takes 0.7 KiB, for each user.)
 
     Of an ordinary sample (a success on a kept connection, on time) only two numbers are kept: a second's worth of
     samples would otherwise pass through the processor's caches, and through the garbage collector, twice.
@@ -57,7 +56,7 @@ class Recorder:
         self._times: dict[Key, array[int]] = {}
         self._full_at_ns: int | None = None
         """A sample that ends later completes the chunk; None before the first one."""
-        self._outbox: deque[Chunk] = deque()
+        self._outbox: list[Chunk] = []
 
     def record(self, sample: Sample) -> None:
         """Take a sample; hand over the chunk if it is full or its first sample ended over a second before this one."""
@@ -108,5 +107,5 @@ class Recorder:
         # The length is only a bound for this loop: another collector may be faster.
         with suppress(IndexError):
             for _ in range(len(self._outbox)):
-                chunks.append(self._outbox.popleft())  # noqa: PERF401  # a comprehension would lose them all at the end
+                chunks.append(self._outbox.pop(0))  # noqa: PERF401  # a comprehension would lose them all at the end
         return chunks

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pytest_ipload.errors import IploadError, RendezvousEnded, SettingError
-from pytest_ipload.load.feed import FeedBook, UserFeeds
+from pytest_ipload.load.feed import FeedBook
 from pytest_ipload.load.rendezvous import RendezvousBook
 from pytest_ipload.load.user import Iteration, VirtualUser
 from pytest_ipload.stats.sample import FAILED, FAULT, ITERATION, OK, REQUEST, SETUP, STEP, Problem, Sample
@@ -252,7 +252,7 @@ def test_a_user_of_no_load_has_no_test_data_and_nobody_to_meet() -> None:
 
 
 def test_test_data_leave_the_users_random_numbers_alone() -> None:
-    user, other = (user_with_samples(3, feeds=UserFeeds(FeedBook(5, 1, []), 3))[0] for _ in range(2))
+    user, other = (user_with_samples(3, feed_book=FeedBook(5, 1, []))[0] for _ in range(2))
     rows = user.feed(range(1000), order="random")
     drawn = [next(rows) for _ in range(5)]
     assert [user.random.random() for _ in range(5)] == [other.random.random() for _ in range(5)]
@@ -261,7 +261,7 @@ def test_test_data_leave_the_users_random_numbers_alone() -> None:
 
 
 def test_errors_of_test_data_and_rendezvous_end_in_the_users_own_line() -> None:
-    user, _ = user_with_samples(feeds=UserFeeds(FeedBook(1, 1, []), 0), meetings=RendezvousBook(1))
+    user, _ = user_with_samples(feed_book=FeedBook(1, 1, []), meetings=RendezvousBook(1))
     for wrong in (lambda: user.feed("nowhere.csv"), lambda: user.feed([]), lambda: user.rendezvous("x", 2)):
         with pytest.raises(IploadError) as caught:
             wrong()
