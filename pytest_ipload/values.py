@@ -5,7 +5,6 @@ All functions raise ``ValueError`` with what was given and what is allowed.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -238,5 +237,7 @@ def listed(values: Iterable[Any]) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint for a mistyped word, or nothing."""
+    import difflib
+
     close = difflib.get_close_matches(word, list(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
