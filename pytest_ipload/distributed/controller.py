@@ -88,6 +88,7 @@ class Controller:
         self._pytest_session: pytest.Session | None = None
         self._over = threading.Event()
         self._due = threading.Event()
+        self._asked = threading.Event()
 
     # -- workers come and go ------------------------------------------------------------------------------------
 
@@ -95,6 +96,7 @@ class Controller:
         """A worker is about to start: give it a channel of its own. execnet makes the end of it on the other side."""
         if not self._nodes:
             threading.Thread(target=self._tick, name="ipload-team", daemon=True).start()
+            threading.Thread(target=self._judge, name="ipload-judge", daemon=True).start()
         name = node.gateway.id
         channel = node.gateway.newchannel()
         with self._lock:
@@ -165,6 +167,7 @@ class Controller:
         """End the threads."""
         self._over.set()
         self._due.set()
+        self._asked.set()
         for outbox in self._outboxes.values():
             outbox.close()
 
@@ -279,6 +282,7 @@ class Controller:
             except BadMessage as error:
                 self._coordinator.reject(name, f"it does not speak the controller's language: {error}")
         self._due.set()
+        self._asked.set()
 
     def _tick(self) -> None:
         while not self._over.is_set():
@@ -289,6 +293,24 @@ class Controller:
                 nodes = [self._nodes[name] for name in silent]
             for node in nodes:
                 threading.Thread(target=cut_off, args=(node,), name="ipload-cut-off", daemon=True).start()
+
+    def _judge(self) -> None:
+        """To bring the parts of many workers together takes seconds, in which they still want signs of life."""
+        while not self._over.is_set():
+            with self._lock:
+                question = self._coordinator.question()
+            if question is None:
+                self._asked.wait(_TICK)
+                self._asked.clear()
+                continue
+            answer: object
+            try:
+                answer = question.ask()
+            except Exception as error:
+                answer = error
+            with self._lock:
+                question.answer(answer)
+            self._due.set()
 
     def _say(self, line: str) -> None:
         terminal = self._config.pluginmanager.getplugin("terminalreporter")

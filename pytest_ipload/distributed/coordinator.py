@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pytest_ipload.distributed.messages import FROM_WORKER, BadMessage, checked, checked_tests
-from pytest_ipload.distributed.team_test import BreakOff, Conclude, Done, Look, Send, State, TeamTest, Worker
+from pytest_ipload.distributed.team_test import BreakOff, Conclude, Done, Look, Question, Send, State, TeamTest, Worker
 from pytest_ipload.distributed.turns import Turns
 
 TIMING_VARIABLE = "PYTEST_IPLOAD_TEAM_TIMING"
@@ -233,8 +234,6 @@ class Coordinator:
             if test.is_going_on:
                 self._miss_silent(test, now)
                 self._end_waiting(test, now)
-                test.look(self._judges.look, now)
-                test.conclude(self._judges.conclude)
         if now - self._beaten_ns >= self._timing.beat * 1e9:
             self._beaten_ns = now
             for test in self.tests.values():
@@ -243,6 +242,18 @@ class Coordinator:
         self._advance()
         silent, self._silent = self._silent, []
         return silent
+
+    def question(self) -> Question | None:
+        """What has to be decided now, if anything: to be asked without a lock, and answered."""
+        for test in self.tests.values():
+            asked = test.question(self._judges.look, self._judges.conclude, self._clock())
+            if asked is not None:
+                return Question(asked.ask, partial(self._answer, asked))
+        return None
+
+    def _answer(self, asked: Question, answer: object) -> None:
+        asked.answer(answer)
+        self._advance()
 
     def _forgive_own_absence(self, now: int) -> None:
         """If this process did not run for a while (Ctrl-Z, a laptop asleep), nobody else is to blame for it."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from pytest_ipload.distributed.clocks import ClockOffset
@@ -70,6 +71,15 @@ class Done:
     """Its part was called off; its own report of the call says no more than that."""
 
 
+@dataclass(frozen=True)
+class Question:
+    """Something to be decided about a load. It may take its time, so it is asked apart from all else."""
+
+    ask: Callable[[], Any]
+    answer: Callable[[Any], None]
+    """Takes what ``ask`` returned, or the exception that it raised."""
+
+
 @dataclass
 class TeamTest:
     """A load test and what is known of its parts."""
@@ -100,6 +110,7 @@ class TeamTest:
     _clocks: dict[str, ClockOffset] = field(default_factory=dict)
     _started_ns: int = 0
     _looked_ns: int = 0
+    _is_asked: bool = False
 
     @property
     def is_going_on(self) -> bool:
@@ -221,34 +232,43 @@ class TeamTest:
 
     # -- once in a while ----------------------------------------------------------------------------------------
 
-    def look(self, look: Look, now_ns: int) -> None:
-        """Once a second: ask whether the load shall go on."""
+    def question(self, look: Look, conclude: Conclude, now_ns: int) -> Question | None:
+        """What has to be decided now: the verdict, or once a second whether the load shall go on."""
+        if self._is_asked:
+            return None
+        if self.wants_conclusion:
+            self._is_asked = True
+            parts = [self.parts[worker.name] for worker in self.members if worker.name in self.parts]
+            lost = list(self.lost)
+            return Question(lambda: as_plain(conclude(self.nodeid, parts, lost)), self._conclude)
         if self.state is not State.RUN or self.stopped is not None or now_ns - self._looked_ns < _LOOK_NS:
-            return
+            return None
         self._looked_ns = now_ns
-        if len(self.snapshots) == len(self.members):
-            snapshots = [self.snapshots[worker.name] for worker in self.members]
-            try:
-                reason = look(self.nodeid, snapshots, (now_ns - self._started_ns) / 1e9)
-            except Exception as error:
-                self.abort(f"what was measured so far could not be judged: {type(error).__name__}: {error}")
-            else:
-                if reason is not None:
-                    self.stop(reason)
+        if len(self.snapshots) < len(self.members):
+            return None
+        self._is_asked = True
+        snapshots = [self.snapshots[worker.name] for worker in self.members]
+        return Question(partial(look, self.nodeid, snapshots, (now_ns - self._started_ns) / 1e9), self._go_on_or_stop)
 
-    def conclude(self, conclude: Conclude) -> None:
-        """Get the verdict and tell everybody."""
+    def _go_on_or_stop(self, reason: str | Exception | None) -> None:
+        self._is_asked = False
+        if isinstance(reason, Exception):
+            self.abort(f"what was measured so far could not be judged: {type(reason).__name__}: {reason}")
+        elif reason is not None:
+            self.stop(reason)
+
+    def _conclude(self, conclusion: dict[str, Any] | Exception) -> None:
+        """The verdict is there: tell everybody, unless nobody waits for it any more."""
+        self._is_asked = False
         if not self.wants_conclusion:
             return
-        parts = [self.parts[worker.name] for worker in self.members if worker.name in self.parts]
-        try:
-            self.conclusion = as_plain(conclude(self.nodeid, parts, list(self.lost)))
-        except Exception as error:
-            self.abort(f"the parts of the load could not be brought together: {type(error).__name__}: {error}")
-        else:
-            for worker in self.at_work():
-                self._tell(worker, "conclusion", conclusion=self.conclusion)
-        self.advance()
+        if isinstance(conclusion, Exception):
+            why = f"{type(conclusion).__name__}: {conclusion}"
+            self.abort(f"the parts of the load could not be brought together: {why}")
+            return
+        self.conclusion = conclusion
+        for worker in self.at_work():
+            self._tell(worker, "conclusion", conclusion=conclusion)
 
     def _tell(self, worker: Worker, kind: str, **fields: Any) -> None:
         if worker.gone is None:

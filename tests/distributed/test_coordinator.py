@@ -89,6 +89,17 @@ class Team:
         """Who was sent such a message."""
         return [name for name, _ in self.take(kind)]
 
+    def tick(self) -> list[str]:
+        """Let the coordinator do what is due, and answer its questions; who was cut off."""
+        cut = self.coordinator.tick()
+        while (question := self.coordinator.question()) is not None:
+            try:
+                answer: object = question.ask()
+            except Exception as error:
+                answer = error
+            question.answer(answer)
+        return cut
+
     def pass_time(self, seconds: float, alive: Sequence[str] = ()) -> list[str]:
         """Let time pass, tick by tick, with beats of those alive; who was cut off."""
         cut: list[str] = []
@@ -96,7 +107,7 @@ class Team:
             self.now += SECOND // 10
             for name in alive:
                 self.say(name, "beat")
-            cut += self.coordinator.tick()
+            cut += self.tick()
         return cut
 
     @property
@@ -122,11 +133,11 @@ def test_the_normal_way() -> None:
     team.answer_pings()
     assert (team.state, team.told("start")) == (State.RUN, ["gw0", "gw1"])
     team.say("gw0", "part", nodeid=A, part={"n": 1})
-    team.coordinator.tick()
+    team.tick()
     assert (team.state, team.concluded) == (State.RUN, [])
     team.say("gw1", "part", nodeid=A, part={"n": 2})
     assert team.state is State.VERDICT
-    team.coordinator.tick()
+    team.tick()
     assert team.concluded == [(A, [{"n": 1}, {"n": 2}], [])]
     assert team.told("conclusion") == ["gw0", "gw1"]
     team.done("gw0")
@@ -162,7 +173,7 @@ def test_a_test_begins_after_the_one_before_was_reported() -> None:
     team = Team()
     team.start()
     team.all_say("part", nodeid=A, part={})
-    team.coordinator.tick()
+    team.tick()
     team.done("gw0", "gw1")
     team.all_say("entered", nodeid=B)
     assert team.take("assign")[2:] == []
@@ -182,7 +193,7 @@ def test_how_many_take_part(workers: int, users: int, shards: int | None, count:
     team.all_say("ready", names[:count], nodeid=A)
     team.answer_pings()
     team.all_say("part", names[:count], nodeid=A, part={})
-    team.coordinator.tick()
+    team.tick()
     assert team.told("finish") == []
     team.done(*names[:count])
     assert (team.state, team.told("finish")) == (State.CLOSED, names[count:])
@@ -232,7 +243,7 @@ def test_one_that_is_lost_during_the_load_stops_it_and_what_was_measured_is_judg
     team.coordinator.lose("gw1", "it died", hold=False)
     assert team.told("stop") == ["gw2"]
     team.say("gw2", "part", nodeid=A, part={"n": 2})
-    team.coordinator.tick()
+    team.tick()
     assert team.concluded == [(A, [{"n": 0}, {"n": 2}], [("gw1", "it died")])]
     assert team.told("conclusion") == ["gw0", "gw2"]
     team.done("gw0", "gw2")
@@ -253,7 +264,7 @@ def test_one_that_is_lost_after_its_part_was_sent() -> None:
     team.start()
     team.all_say("part", nodeid=A, part={})
     team.coordinator.lose("gw1", "it died", hold=False)
-    team.coordinator.tick()
+    team.tick()
     team.done("gw0")
     assert (team.state, team.test.lost, team.test.vanished) == (State.CLOSED, [], [("gw1", "it died")])
     assert team.concluded == [(A, [{}, {}], [])]
@@ -279,7 +290,7 @@ def test_others_are_not_to_blame_when_the_controller_itself_did_not_run() -> Non
     team.start()
     team.pass_time(1, alive=["gw0", "gw1"])
     team.now += 600 * SECOND
-    assert team.coordinator.tick() == []
+    assert team.tick() == []
     assert team.pass_time(3.2) == ["gw0", "gw1"]
 
 
@@ -341,7 +352,7 @@ def test_once_a_second_the_newest_snapshots_are_looked_at() -> None:
     team.pass_time(1, alive=["gw0", "gw1"])
     assert [fields["reason"] for _, fields in team.take("stop")] == ["it cannot hold"] * 2
     team.all_say("part", nodeid=A, part={})
-    team.coordinator.tick()
+    team.tick()
     assert len(team.concluded) == 1
 
 
@@ -350,7 +361,7 @@ def test_parts_that_cannot_be_brought_together_end_the_test() -> None:
     team.fails_to_conclude = True
     team.start()
     team.all_say("part", nodeid=A, part={})
-    team.coordinator.tick()
+    team.tick()
     assert team.told("abort") == ["gw0", "gw1"]
     assert (
         team.test.aborted == "the parts of the load could not be brought together: ValueError: parts of different loads"
@@ -464,7 +475,7 @@ def test_a_load_that_the_end_of_the_session_breaks_off_is_stopped_and_what_was_m
     assert not team.test.has_all_parts
     team.all_say("part", nodeid=A, part={"n": 1})
     assert (team.test.has_all_parts, len(team.test.parts)) == (True, 2)
-    team.coordinator.tick()
+    team.tick()
     assert (team.concluded, team.told("conclusion")) == ([], []), "nobody waits for a verdict any more"
 
 
@@ -472,3 +483,29 @@ def test_nothing_is_broken_off_where_no_load_is_running() -> None:
     team = Team()
     team.all_say("entered", nodeid=A)
     assert (team.coordinator.break_off("Ctrl-C"), team.told("stop")) == ([], [])
+
+
+def test_while_a_verdict_is_being_made_workers_get_signs_of_life_and_nothing_is_asked_twice() -> None:
+    team = Team()
+    team.start()
+    team.all_say("part", nodeid=A, part={"n": 1})
+    question = team.coordinator.question()
+    assert question is not None
+    assert team.coordinator.question() is None
+    team.take("beat")
+    team.now += SECOND
+    team.coordinator.tick()
+    assert team.told("beat") == ["gw0", "gw1"]
+    question.answer({"verdict": "passed"})
+    assert team.told("conclusion") == ["gw0", "gw1"]
+
+
+def test_a_verdict_that_comes_too_late_is_nobodys() -> None:
+    team = Team()
+    team.start()
+    team.all_say("part", nodeid=A, part={"n": 1})
+    question = team.coordinator.question()
+    assert question is not None
+    team.coordinator.end("Ctrl-C")
+    question.answer({"verdict": "passed"})
+    assert (team.told("conclusion"), team.test.conclusion) == ([], None)
