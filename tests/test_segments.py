@@ -36,7 +36,7 @@ def run_segments(
 ) -> list[Path]:
     """Run all segments at the same time, each in a process of its own; the paths of their reports."""
     pytester.makepyfile(test_it="".join(line[4:] for line in MODULE.format(markers=markers).splitlines(keepends=True)))
-    start_at = time.time() + 3
+    start_at = time.time() + 2.5
     running, paths = [], []
     for index in range(count):
         paths.append(pytester.path / f"segment{index}.json")
