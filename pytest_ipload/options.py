@@ -25,11 +25,24 @@ STRICT, SKIP, OFF = POOL_CHECKS = ("strict", "skip", "off")
 AUTO = "auto"
 
 PLANNED_OPTIONS: Mapping[str, str | int] = {  # the option, and its nargs as argparse has it
-    "--ipload-progress": 1, "--ipload-save": 1,
-    "--ipload-autosave": 0, "--ipload-compare": "?", "--ipload-compare-fail": 1, "--ipload-rounds": 1,
-    "--ipload-against": 1, "--ipload-html": 1, "--ipload-summary": 1, "--ipload-hlog": 1, "--ipload-jsonl": 1,
+    "--ipload-progress": 1,
+    #
+    "--ipload-save": 1,
+    "--ipload-autosave": 0,
+    "--ipload-compare": "?",
+    "--ipload-compare-fail": 1,
+    #
+    "--ipload-rounds": 1,
+    "--ipload-against": 1,
+    #
+    "--ipload-html": 1,
+    #
+    "--ipload-summary": 1,
+    "--ipload-hlog": 1,
     "--ipload-openmetrics": 1,
-}  # fmt: skip  # a table reads better in rows
+    #
+    "--ipload-jsonl": 1,
+}
 
 
 class _NotYet(argparse.Action):
@@ -93,7 +106,6 @@ def _add_switches(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
         metavar="N",
         help="How many of pytest-xdist's workers share the load of a test, at most. Default: all",
     )
-    group.addoption("--ipload-json", metavar="PATH", help="Write the results as JSON")
     group.addoption(
         "--ipload-segment",
         metavar="I/N",

@@ -15,6 +15,7 @@ from pytest_ipload import fixtures, markers, team
 from pytest_ipload.distributed.slots import SLOT_KEY, Slots, slot_of
 from pytest_ipload.fixtures import ipload, ipload_iteration, ipload_pool, ipload_session, ipload_user
 from pytest_ipload.options import add_options, session_settings
+from pytest_ipload.report import files
 from pytest_ipload.report.reporter import REPORT_KEY, Reporter
 from pytest_ipload.state import STATE, Pools, SessionState, state_of, take_results
 
@@ -35,6 +36,7 @@ _LOAD_TEST: pytest.StashKey[LoadTest] = pytest.StashKey()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options and ini keys."""
     add_options(parser)
+    files.add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:

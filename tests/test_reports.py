@@ -173,7 +173,7 @@ class TestJson:
         result = pytester.runpytest("--ipload-json=new/out.json")
         report = json_report("new/out.json")
         assert (report["schema"], report["environment"]["packages"]["pytest"]) == (1, pytest.__version__)
-        result.stdout.fnmatch_lines([f"ipload results: {pytester.path / 'new' / 'out.json'}"])
+        result.stdout.fnmatch_lines([f"ipload json report: {pytester.path / 'new' / 'out.json'}"])
         passes, fails = report["tests"]
         assert (passes["nodeid"], passes["verdict"], passes["reason"]) == ("test_it.py::test_passes", "passed", "")
         assert (passes["users"], passes["iterations"], passes["requests"], passes["error_rate"]) == (3, 12, 12, 0.0)

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -38,14 +38,16 @@ def host_name() -> str:
     return platform.node()
 
 
-def write_json(path: Path, results: Sequence[dict[str, Any]], segment: dict[str, int] | None = None) -> None:
-    """Write the report, with the folders above it. Raises OSError if the file cannot be written.
-
-    ``segment`` is the index and the count of the segment that the session ran.
-    """
+def report_of(results: Sequence[dict[str, Any]], segment: dict[str, int] | None = None) -> dict[str, Any]:
+    """The whole report, as plain values. ``segment`` is the index and the count of the segment that the session ran."""
     report: dict[str, Any] = {"schema": SCHEMA, "environment": environment()}
     if segment is not None:
         report["segment"] = segment
     report["tests"] = list(results)
+    return report
+
+
+def write(path: Path, report: Mapping[str, Any]) -> None:
+    """Write the report, with the folders above it. Raises OSError if the file cannot be written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")

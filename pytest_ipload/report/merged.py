@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 from pytest_ipload.distributed.conclude import conclude
 from pytest_ipload.distributed.part import Part
 from pytest_ipload.report.failure import failure_message
-from pytest_ipload.report.json_file import write_json
+from pytest_ipload.report import json_file
 from pytest_ipload.report.properties import properties_of
 from pytest_ipload.report.terminal import block
 from pytest_ipload.report.text import printable
@@ -46,7 +46,7 @@ class Merged:
 
     def write_json(self, path: Path) -> None:
         """The report that ``--ipload-json`` writes. Raises OSError."""
-        write_json(path, [result.as_dict() for result in self.results.values()])
+        json_file.write(path, json_file.report_of([result.as_dict() for result in self.results.values()]))
 
     def write_junit(self, path: Path) -> None:
         """One testcase for each load, with pytest-ipload's properties. Raises OSError."""

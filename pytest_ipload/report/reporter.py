@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_ipload.report.files import ReportFiles
 from pytest_ipload.state import state_of
 
 if TYPE_CHECKING:
@@ -20,13 +20,9 @@ class Reporter:
     """The hooks that report. Registered in the one process that does: not in xdist workers."""
 
     def __init__(self, config: pytest.Config) -> None:
-        """Raises UsageError for a report path that cannot be written."""
+        """Raises UsageError for a report that cannot be written."""
         self._config = config
-        path = config.getoption("ipload_json")
-        self._json_path = None if path is None else Path(path).absolute()
-        if self._json_path is not None and self._json_path.is_dir():
-            raise pytest.UsageError(f"--ipload-json: {path} is a directory; give the path of a file")
-        self._json_problem: OSError | None = None
+        self._files = ReportFiles(config)
         self._outcomes: dict[tuple[str, str], str] = {}
         """What pytest made of each test with results: ``passed``, ``failed`` or ``xfailed``."""
         self._reruns: set[str] = set()
@@ -59,26 +55,20 @@ class Reporter:
             from pytest_ipload.report.terminal import print_results
 
             print_results(terminalreporter, shown, verbosity, self._config.get_terminal_writer().fullwidth)
-        self._print_json_path(terminalreporter, verbosity)
-
-    def _print_json_path(self, terminal: TerminalReporter, verbosity: int) -> None:
-        if self._json_problem is not None:
+        for problem in self._files.problems:
             # Not a Python warning: ``-W error`` would make the end of the session crash.
-            terminal.write_line(f"--ipload-json: not written: {self._json_problem}", yellow=True)
-        elif self._json_path is not None and verbosity >= 0 and not self._config.option.collectonly:
-            terminal.write_line(f"ipload results: {self._json_path}")
+            terminalreporter.write_line(problem, yellow=True)
+        for kind, path in self._files.written if verbosity >= 0 else ():
+            terminalreporter.write_line(f"ipload {kind.name} report: {path}")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
-        """Write the JSON report."""
-        if self._json_path is None or self._config.option.collectonly:
+        """Write the files."""
+        if not self._files or self._config.option.collectonly:
             return
-        from pytest_ipload.report.json_file import write_json
+        from pytest_ipload.report.json_file import report_of
 
-        try:
-            state = state_of(self._config)
-            share = state.share
-            segment = None if state.settings.segment is None else {"index": share.index, "count": share.count}
-            write_json(self._json_path, state.all_results(), segment)
-        except OSError as error:
-            self._json_problem = error
+        state = state_of(self._config)
+        share = state.share
+        segment = None if state.settings.segment is None else {"index": share.index, "count": share.count}
+        self._files.write(report_of(state.all_results(), segment))

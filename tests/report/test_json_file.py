@@ -12,7 +12,7 @@ from hdrh.histogram import HdrHistogram
 from support.results import load_result
 from support.samples import request
 
-from pytest_ipload.report.json_file import environment, write_json
+from pytest_ipload.report.json_file import environment, report_of, write
 from pytest_ipload.stats.summary import LatencyStats, RequestStats, SourceStats, StepStats, TimelinePoint
 from pytest_ipload.verdict.evaluate import ThresholdResult
 from pytest_ipload.verdict.result import (
@@ -32,25 +32,28 @@ LATENCIES = [*range(1, 1001), 20_000]
 
 def test_it_has_a_schema_an_environment_and_the_tests(tmp_path: Path) -> None:
     results = [load_result([request()]).as_dict(), load_result([], nodeid="test_b.py::b").as_dict()]
-    write_json(tmp_path / "new" / "folder" / "out.json", results)
+    write(tmp_path / "new" / "folder" / "out.json", report_of(results))
     report = json.loads((tmp_path / "new" / "folder" / "out.json").read_text(encoding="utf-8"))
     assert report == {"schema": 1, "environment": environment(), "tests": results}
 
 
 def test_without_load_tests_the_list_is_empty(tmp_path: Path) -> None:
-    write_json(tmp_path / "out.json", [])
+    write(tmp_path / "out.json", report_of([]))
     assert json.loads((tmp_path / "out.json").read_text())["tests"] == []
 
 
 def test_a_report_of_an_earlier_run_is_replaced(tmp_path: Path) -> None:
     for number in (200, 1):
-        write_json(tmp_path / "out.json", [load_result([request(f"GET /{each}") for each in range(number)]).as_dict()])
+        write(
+            tmp_path / "out.json",
+            report_of([load_result([request(f"GET /{each}") for each in range(number)]).as_dict()]),
+        )
     assert json.loads((tmp_path / "out.json").read_text())["tests"][0]["requests"] == 1
 
 
 @pytest.mark.parametrize("name", ["größe", "\ud800 alone", "a\x00b", "\u2028"])
 def test_names_come_back_as_they_were(tmp_path: Path, name: str) -> None:
-    write_json(tmp_path / "out.json", [load_result([request(name)]).as_dict()])
+    write(tmp_path / "out.json", report_of([load_result([request(name)]).as_dict()]))
     text = (tmp_path / "out.json").read_text(encoding="utf-8")
     assert json.loads(text)["tests"][0]["by_name"][0]["name"] == name
 
@@ -58,12 +61,12 @@ def test_names_come_back_as_they_were(tmp_path: Path, name: str) -> None:
 def test_a_path_that_cannot_be_written_is_an_error_of_the_system(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"):
-        write_json(tmp_path / "file" / "out.json", [])
+        write(tmp_path / "file" / "out.json", report_of([]))
 
 
 def test_what_is_no_number_in_json_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        write_json(tmp_path / "out.json", [{"rps": float("nan")}])
+        write(tmp_path / "out.json", report_of([{"rps": float("nan")}]))
 
 
 def test_the_histogram_is_read_by_hdr_histograms_own_library() -> None:
