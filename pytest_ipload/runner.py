@@ -112,7 +112,7 @@ class Load:
         self._abort_watch = AbortWatch(self._thresholds)
         # With stages, users who come later have new numbers: there are more of them than at any one time.
         self._feeds = FeedBook(max(len(user_slots(profile)), profile.most_users), profile.seed, folders)
-        self._meetings = RendezvousBook(share.size_of(profile.most_users), is_functional=state.settings.disabled)
+        self._meetings = RendezvousBook(profile.most_users, state.settings.disabled, share)
         self._start_at_ns: int | None = None
         self.executor = Executor(
             profile,

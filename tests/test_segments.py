@@ -135,7 +135,7 @@ class TestMerge:
         report["tests"][0]["part"]["profile"]["users"] = 9
         second.write_text(json.dumps(report))
         code, output = merged(first, second, capsys=capsys)
-        assert (code, "differ in their profile" in output) == (FAILED, True)
+        assert (code, "differ in their users (4 and 9)" in output) == (FAILED, True)
         report["segment"]["count"] = 3
         second.write_text(json.dumps(report))
         code, output = merged(first, second, capsys=capsys)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import reduce
 from typing import Any
 
@@ -124,8 +124,8 @@ def merge(parts: Sequence[Part]) -> Part:
 
 def _together(one: Part, other: Part) -> Part:
     for name in ("nodeid", "profile", "thresholds", "strict"):
-        if getattr(one, name) != getattr(other, name):
-            raise ValueError(f"the parts of {one.nodeid} differ in their {name}: they are not of the same load")
+        if (first := getattr(one, name)) != (second := getattr(other, name)):
+            raise ValueError(f"the parts of {one.nodeid} differ in their {_difference(name, first, second)}")
     measured = Measurements.from_plain(one.measured.to_plain())
     measured.merge(other.measured)
     lags = Histogram()
@@ -158,6 +158,21 @@ def _together(one: Part, other: Part) -> Part:
         abort=one.abort or other.abort,
         shards=sorted([*one.shards, *other.shards], key=lambda shard: shard.index),
     )
+
+
+def _difference(name: str, one: object, other: object) -> str:
+    if isinstance(one, LoadProfile) and isinstance(other, LoadProfile):
+        keys = (field.name for field in fields(one))
+        name, one, other = next(
+            (key, getattr(one, key), getattr(other, key)) for key in keys if getattr(one, key) != getattr(other, key)
+        )
+    hint = ""
+    if name == "base_url":
+        hint = (
+            ": a fixture that starts a target does so in each worker; start it once, before the workers, or give each "
+            "load one worker (--ipload-shards=1)"
+        )
+    return f"{name} ({one!r:.80} and {other!r:.80}): they are not of the same load{hint}"
 
 
 def _pool(one: Part, other: Part, sources: Mapping[str, int]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from pytest_ipload.errors import RendezvousEnded, RendezvousTimeout, SettingError
+from pytest_ipload.load.share import WHOLE, Share
 from pytest_ipload.units import format_duration
 from pytest_ipload.values import as_seconds
 
@@ -41,9 +42,14 @@ class _Meeting:
 class RendezvousBook:
     """All rendezvous of one load, by name; safe to use from all threads."""
 
-    def __init__(self, users: int, is_functional: bool = False) -> None:
-        """``users`` is the largest number of users at once. In a functional test nobody waits: it has one user."""
+    def __init__(self, users: int, is_functional: bool = False, share: Share = WHOLE) -> None:
+        """``users`` is the largest number of users of the whole load at once.
+
+        In a functional test nobody waits: it has one user. The users of one share meet among themselves, each share's
+        part of n: for those of other processes they could not wait without a delay of their own.
+        """
         self._users = users
+        self._share = share
         self._is_functional = is_functional
         self._lock = threading.Lock()
         self._meetings: dict[str, _Meeting] = {}
@@ -59,9 +65,10 @@ class RendezvousBook:
         if self._is_functional:
             return
         waiter = _Waiter(user)
+        here = max(1, self._share.size_of(n))
         present = 0
         try:
-            self._enter(name, n, waiter)
+            self._enter(name, here, waiter)
             waiter.wait(seconds)
         finally:
             present = self._leave(name, waiter)
@@ -69,7 +76,7 @@ class RendezvousBook:
             return
         self._refuse_if_over(name, user)
         raise RendezvousTimeout(
-            f"rendezvous {name!r}: {present} of {n} users came within {format_duration(seconds)}; wait for fewer of "
+            f"rendezvous {name!r}: {present} of {here} users came within {format_duration(seconds)}; wait for fewer of "
             "them, give a longer timeout, or see to it that the iterations that come here are a multiple of n"
         )
 

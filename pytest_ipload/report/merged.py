@@ -11,8 +11,8 @@ from xml.etree import ElementTree
 
 from pytest_ipload.distributed.conclude import conclude
 from pytest_ipload.distributed.part import Part
-from pytest_ipload.report.failure import failure_message
 from pytest_ipload.report import json_file
+from pytest_ipload.report.failure import failure_message
 from pytest_ipload.report.properties import properties_of
 from pytest_ipload.report.terminal import block
 from pytest_ipload.report.text import printable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -217,11 +218,13 @@ def test_shards_are_listed_by_their_number() -> None:
 
 def test_parts_of_different_loads_are_refused() -> None:
     part = part_of([], "p95 < 1s")
-    for other in (
-        replace(part, nodeid="test_b.py::test_b"),
-        replace(part, profile=replace(PROFILE, users=9)),
-        part_of([], "p95 < 2s"),
-        replace(part, strict=True),
+    elsewhere = replace(PROFILE, base_url="http://127.0.0.1:1")
+    for other, difference in (
+        (replace(part, nodeid="test_b.py::test_b"), "nodeid ('test_a.py::test_a' and 'test_b.py::test_b')"),
+        (replace(part, profile=replace(PROFILE, users=9)), f"users ({PROFILE.users} and 9)"),
+        (replace(part, profile=elsewhere), "base_url (None and 'http://127.0.0.1:1')"),
+        (part_of([], "p95 < 2s"), "thresholds ("),
+        (replace(part, strict=True), "strict (False and True)"),
     ):
-        with pytest.raises(ValueError, match=r"the parts of test_a.py::test_a differ in their \w+"):
+        with pytest.raises(ValueError, match=re.escape(f"the parts of test_a.py::test_a differ in their {difference}")):
             merge([part, other])

@@ -14,6 +14,7 @@ from pytest_ipload.errors import IploadError, RendezvousEnded, RendezvousTimeout
 from pytest_ipload.load.rendezvous import RendezvousBook
 from pytest_ipload.load.schedule import UserSlot
 from pytest_ipload.load.seat import IterationInterrupted, Seat
+from pytest_ipload.load.share import Share
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.stats.recorder import Recorder
 
@@ -94,6 +95,15 @@ class TestMeeting:
         assert not any(future.done() for future in first)
         second = [arrive(threads, book, user, 2, name=name) for user, name in enumerate("ab", start=2)]
         assert len(wait(first + second, TIMEOUT_S).done) == 4
+
+    def test_each_share_waits_for_its_part_of_n(self, threads: ThreadPoolExecutor) -> None:
+        for share, here in ((Share(0, 2), 3), (Share(1, 2), 2)):
+            book = RendezvousBook(5, share=share)
+            first = [arrive(threads, book, user, 5) for user in range(here - 1)]
+            until(lambda book=book, here=here: waiting(book) == here - 1)  # type: ignore[misc]  # its defaults
+            book.arrive(9, "x", 5, TIMEOUT_S)
+            assert len(wait(first, TIMEOUT_S).done) == here - 1
+        RendezvousBook(5, share=Share(3, 4)).arrive(0, "x", 2, TIMEOUT_S)
 
     def test_in_a_functional_test_nobody_waits(self) -> None:
         book = RendezvousBook(1, is_functional=True)
