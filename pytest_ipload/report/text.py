@@ -14,12 +14,25 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
+def width_of(text: str) -> int:
+    """How many columns of a terminal the text takes: signs of East Asian scripts take two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    from wcwidth import wcswidth
+
+    width: int = wcswidth(text)
+    return width if width >= 0 else len(text)  # negative: it cannot be told
+
+
 def shorten(text: str, width: int) -> str:
-    """The text in at most ``width`` characters (at least five); both its ends stay, as they tell paths apart."""
-    if len(text) <= width:
+    """The text in at most ``width`` columns (at least five); both its ends stay, as they tell paths apart."""
+    if width_of(text) <= width:
         return text
     kept = width - len(_GAP)
-    return text[: kept - kept // 2] + _GAP + text[len(text) - kept // 2 :]
+    head, tail = text[: kept - kept // 2], text[len(text) - kept // 2 :]
+    while width_of(short := head + _GAP + tail) > width:
+        head, tail = (head[:-1], tail) if width_of(head) >= width_of(tail) else (head, tail[1:])
+    return short
 
 
 def counted(number: int, word: str) -> str:

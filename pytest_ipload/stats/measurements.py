@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from operator import add, itemgetter
 from typing import Any
 
-from pytest_ipload.stats.histogram import Histogram, plain_dict, plain_int, plain_list, record_many
+from pytest_ipload.stats.histogram import plain_dict, plain_int, plain_list, record_many
 from pytest_ipload.stats.recorder import Chunk, Key
 from pytest_ipload.stats.sample import FAULT, ITERATION, OK, REQUEST, SETUP, Sample
 from pytest_ipload.stats.series import Second, Series, SeriesKey
@@ -154,7 +154,7 @@ class Measurements(SeriesTable):
             number, second = plain_pair(pair, "measurements seconds")
             if plain_int(number, "second", low=None) in measured.seconds:
                 raise ValueError(f"measurements seconds: {number} comes twice")
-            measured.seconds[number] = Second.from_plain(second)
+            measured.seconds[number] = Second.from_plain(second, planned=measured.planned)
         measured.read_series(fields["series"], "measurements series")
         for each in plain_list(fields["windows"], "measurements windows"):
             windows = Windows.from_plain(each, judged_from_ns=measured.judged_from_ns, planned=measured.planned)
@@ -167,27 +167,30 @@ class Measurements(SeriesTable):
         """Fold samples in one at a time, whatever they are."""
         judged_from_ns = self.judged_from_ns
         for sample in samples:
-            kind, _, started_ns, latency_ns, outcome = sample[:5]
+            kind, _, started_ns, _, outcome = sample[:5]
             if outcome == FAULT:
                 fault = sample.fault or UNNAMED_FAULT
                 self.faults[fault] = self.faults.get(fault, 0) + 1
                 self.fault_messages.setdefault(fault, sample.problem.message if sample.problem else "")
                 continue
             if kind == REQUEST:
-                self._add_request(started_ns, latency_ns, outcome)
+                self._add_request(sample)
             if started_ns < judged_from_ns and kind != SETUP:
                 self.warmup_requests += kind == REQUEST
                 self.warmup_iterations += kind == ITERATION
                 continue
             self.record(sample)
 
-    def _add_request(self, started_ns: int, latency_ns: int, outcome: str) -> None:
+    def _add_request(self, sample: Sample) -> None:
         """Put a request into the timeline."""
+        started_ns, latency_ns = sample.started_ns, sample.latency_ns
         ended_ns = started_ns + latency_ns
         second = self._second((ended_ns - self.origin_ns) // _SECOND)
         second.requests += 1
-        if outcome == OK:
+        if sample.outcome == OK:
             second.latency.record(latency_ns)
+            if second.response is not None:
+                second.response.record(latency_ns + sample.lateness_ns)
         else:
             second.failed_requests += 1
         if started_ns >= self.judged_from_ns:
@@ -200,32 +203,39 @@ class Measurements(SeriesTable):
         series = self._series_of(SeriesKey(*key), len(latencies))
         ends = list(map(add, starts, latencies))
         self._span(min(starts), max(ends))
-        self._add_requests(ends, latencies, key[-1], series.latency)
-        if series.response is not None:
-            record_many(responses, series.response)
+        for number, some, their_responses in self._by_second(ends, latencies, responses):
+            second = self._second(number)
+            second.requests += len(some)
+            second.failed_requests += len(some) if key[-1] != OK else 0
+            histograms = [series.latency, *([second.latency] if key[-1] == OK else [])]
+            of_responses = [
+                each for each in (series.response, second.response if key[-1] == OK else None) if each is not None
+            ]
+            if their_responses is some:
+                record_many(some, *histograms, *of_responses)
+            else:
+                record_many(some, *histograms)
+                record_many(their_responses, *of_responses)
         return series
 
-    def _add_requests(self, ends: list[int], latencies: list[int], outcome: str, latency: Histogram) -> None:
-        """Put requests into the timeline, and their latencies also into the histogram of their series."""
+    def _by_second(
+        self, ends: list[int], latencies: list[int], responses: list[int]
+    ) -> Iterator[tuple[int, list[int], list[int]]]:
+        """Latencies and response times by the second of the timeline; one list for both, where it came as one."""
         first, last = ((ns - self.origin_ns) // _SECOND for ns in (min(ends), max(ends)))
-        by_second: dict[int, list[int]] = {first: latencies}
-        if first != last:
-            by_second = defaultdict(list)
-            for ended_ns, latency_ns in zip(ends, latencies, strict=True):
-                by_second[(ended_ns - self.origin_ns) // _SECOND].append(latency_ns)
-        for number, values in by_second.items():
-            second = self._second(number)
-            second.requests += len(values)
-            if outcome == OK:
-                record_many(values, latency, second.latency)
-            else:
-                second.failed_requests += len(values)
-                record_many(values, latency)
+        if first == last:
+            yield first, latencies, responses
+            return
+        numbers = [(ended_ns - self.origin_ns) // _SECOND for ended_ns in ends]
+        of_latencies = _grouped(numbers, latencies)
+        of_responses = of_latencies if responses is latencies else _grouped(numbers, responses)
+        for number, some in of_latencies.items():
+            yield number, some, of_responses[number]
 
     def _second(self, number: int) -> Second:
         second = self.seconds.get(number)
         if second is None:
-            second = self.seconds[number] = Second()
+            second = self.seconds[number] = Second(planned=self.planned)
             if (over := self.seconds.get(number - _OPEN_SECONDS)) is not None:
                 over.pack()
         return second
@@ -235,6 +245,13 @@ class Measurements(SeriesTable):
             self.first_started_ns = started_ns
         if self.last_ended_ns is None or ended_ns > self.last_ended_ns:
             self.last_ended_ns = ended_ns
+
+
+def _grouped(numbers: list[int], values: list[int]) -> dict[int, list[int]]:
+    groups = defaultdict(list)
+    for number, value in zip(numbers, values, strict=True):
+        groups[number].append(value)
+    return groups
 
 
 _SPAN = ("first_started_ns", "last_ended_ns")

@@ -132,63 +132,100 @@ class Series:
 class Second:
     """The requests that ended in one second of the load, those of the warm-up included."""
 
-    __slots__ = ("_latency", "_packed", "failed_requests", "requests")
+    __slots__ = ("_latency", "_response", "failed_requests", "requests")
 
-    def __init__(self) -> None:
+    def __init__(self, *, planned: bool) -> None:
         self.requests = 0
         self.failed_requests = 0
-        self._latency: Histogram | None = None
-        self._packed: bytes | None = None
+        self._latency = _Kept()
+        self._response = _Kept() if planned else None
 
     @property
     def latency(self) -> Histogram:
         """Of the successful ones."""
-        if self._packed is not None:
-            self._latency, self._packed = Histogram.unpack(self._packed), None
-        elif self._latency is None:
-            self._latency = Histogram()
-        return self._latency
+        return self._latency.open()
+
+    @property
+    def response(self) -> Histogram | None:
+        """Their response times; None where there was no plan to be late against."""
+        return None if self._response is None else self._response.open()
 
     def pack(self) -> None:
-        """Make the histogram small and its bins coarse, for a second that is over: a long load has thousands of them.
+        """Make the histograms small and their bins coarse, for a second that is over: a long load has thousands.
 
         From then on the quantiles of this second are up to 0.8 % too high; nobody judges them.
         """
-        if self._latency is not None:
-            self._packed = self._latency.coarse().pack()
-            self._latency = None
+        self._latency.pack()
+        if self._response is not None:
+            self._response.pack()
 
-    def quantiles(self, *quantiles: float) -> list[int | None]:
-        """Quantiles of the successful requests, in nanoseconds; a packed second stays packed."""
-        latency = self._kept()
-        return [latency.quantile(q) for q in quantiles]
+    def peek(self) -> tuple[Histogram, Histogram | None]:
+        """Latencies and response times, to read only: a packed second stays packed."""
+        return self._latency.peek(), None if self._response is None else self._response.peek()
 
     def merge(self, other: Second) -> None:
         """Add the requests of the same second in another part of the load."""
         self.requests += other.requests
         self.failed_requests += other.failed_requests
-        self.latency.merge(other.latency)
+        latency, response = other.peek()
+        self.latency.merge(latency)
+        if self.response is not None and response is not None:
+            self.response.merge(response)
 
     def to_plain(self) -> dict[str, Any]:
         """All of it as plain values."""
+        latency, response = self.peek()
         return {
             "requests": self.requests,
             "failed_requests": self.failed_requests,
-            "latency": self._kept().to_plain(),
+            "latency": latency.to_plain(),
+            "response": None if response is None else response.to_plain(),
         }
 
     @classmethod
-    def from_plain(cls, plain: object) -> Second:
+    def from_plain(cls, plain: object, *, planned: bool) -> Second:
         """Read what ``to_plain`` wrote; ``ValueError`` if it is anything else."""
-        fields = plain_dict(plain, "second", ("requests", "failed_requests", "latency"))
-        second = cls()
+        fields = plain_dict(plain, "second", ("requests", "failed_requests", "latency", "response"))
+        second = cls(planned=planned)
         second.requests = plain_int(fields["requests"], "second requests")
         second.failed_requests = plain_int(fields["failed_requests"], "second failed_requests")
-        second._latency = Histogram.from_plain(fields["latency"])
+        second.latency.merge(Histogram.from_plain(fields["latency"]))
         if second.failed_requests + second.latency.count != second.requests:
             raise ValueError("second: its requests are not the failed and the successful ones together")
+        responses = 0
+        if fields["response"] is not None:
+            response = Histogram.from_plain(fields["response"])
+            responses = response.count
+            if second.response is not None:
+                second.response.merge(response)
+        if (fields["response"] is not None) != planned or responses != (second.latency.count if planned else 0):
+            raise ValueError("second response: a planned load, and no other, has one for each latency")
         return second
 
-    def _kept(self) -> Histogram:
-        """The histogram, without unpacking it for good."""
-        return self.latency if self._packed is None else Histogram.unpack(self._packed)
+
+class _Kept:
+    """A histogram that can be made small. It is made when it is first needed."""
+
+    __slots__ = ("_histogram", "_packed")
+
+    def __init__(self) -> None:
+        self._histogram: Histogram | None = None
+        self._packed: bytes | None = None
+
+    def open(self) -> Histogram:
+        """The histogram, to record into."""
+        if self._histogram is None:
+            self._histogram, self._packed = self.peek(), None
+        return self._histogram
+
+    def peek(self) -> Histogram:
+        """The histogram, to read only; it stays as small as it is."""
+        if self._histogram is not None:
+            return self._histogram
+        return Histogram() if self._packed is None else Histogram.unpack(self._packed)
+
+    def pack(self) -> None:
+        """Make it small, and its bins coarse."""
+        if self._histogram is not None:
+            self._packed = self._histogram.coarse().pack()
+            self._histogram = None

@@ -18,6 +18,8 @@ from pytest_ipload.stats.series import Second
 
 _MS = 1_000_000
 _SECOND = 1_000_000_000
+_POINTS = (50, 95, 99)
+"""The percentiles of each second."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,13 @@ class TimelinePoint:
     failed_requests: int
     p50_ms: float | None = None
     p95_ms: float | None = None
+    p99_ms: float | None = None
+    max_ms: float | None = None
+    response_p50_ms: float | None = None
+    response_p95_ms: float | None = None
+    response_p99_ms: float | None = None
+    histogram: str | None = None
+    """Latencies of the successful ones: HdrHistogram V2, compressed, base64; in microseconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,21 +273,24 @@ def _step(measured: Measurements, name: str) -> StepStats:
 def _timeline(measured: Measurements, frame: Frame) -> list[TimelinePoint]:
     """All seconds up to the last one with a request; those in which none ended are what a stalled target looks like."""
     seconds = max(measured.seconds, default=-1) + 1
-    points = []
-    for second, users in enumerate(_users_by_second(frame.lifetimes, frame.origin_ns, seconds)):
-        row = measured.seconds.get(second) or Second()
-        p50_ns, p95_ns = row.quantiles(0.5, 0.95)
-        points.append(
-            TimelinePoint(
-                t_s=second,
-                users=users,
-                requests=row.requests,
-                failed_requests=row.failed_requests,
-                p50_ms=_ms(p50_ns),
-                p95_ms=_ms(p95_ns),
-            )
-        )
-    return points
+    return [
+        _point(second, users, measured.seconds.get(second) or Second(planned=measured.planned))
+        for second, users in enumerate(_users_by_second(frame.lifetimes, frame.origin_ns, seconds))
+    ]
+
+
+def _point(t_s: int, users: int, second: Second) -> TimelinePoint:
+    latency, response = second.peek()
+    return TimelinePoint(
+        t_s=t_s,
+        users=users,
+        requests=second.requests,
+        failed_requests=second.failed_requests,
+        max_ms=_ms(latency.max_ns),
+        histogram=latency.encode() if latency.count else None,
+        **{f"p{q}_ms": _ms(latency.quantile(q / 100)) for q in _POINTS},
+        **{f"response_p{q}_ms": _ms(response.quantile(q / 100)) for q in _POINTS if response is not None},
+    )
 
 
 def _users_by_second(lifetimes: Sequence[tuple[int, int]], origin_ns: int, seconds: int) -> list[int]:

@@ -12,6 +12,7 @@ from support.samples import MS, iteration, request, step
 
 from pytest_ipload.load.health import fired
 from pytest_ipload.report.terminal import block, print_results
+from pytest_ipload.report.text import width_of
 from pytest_ipload.stats.sample import FAILED, SETUP
 from pytest_ipload.verdict.judged import WARN
 from pytest_ipload.verdict.result import GeneratorHealth, LoadResult, UnusedAddresses
@@ -215,7 +216,7 @@ class TestNames:
         different = len(set(names))
         rows = rest[: min(different, 20) + (different > 1)]
         assert rule == "-" * len(head)
-        assert {len(row) for row in rows} == {len(head)}
+        assert {width_of(row) for row in rows} == {len(head)}
         assert len(head) <= width
 
     def test_twenty_names_are_shown_the_most_requested_ones(self) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_ipload.report.text import counted, printable, shorten
+from pytest_ipload.report.text import counted, printable, shorten, width_of
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,9 @@ def test_any_text_becomes_one_printable_line(text: str) -> None:
         ("GET /carts", 9, "GET...rts"),
         ("GET /api/v1/customers/orders", 20, "GET /api/...s/orders"),
         ("abcdefgh", 5, "a...h"),
+        ("価格価格価格", 9, "価...価格"),
+        ("価格価格価格", 12, "価格価格価格"),
+        ("e\u0301" * 5, 5, "e\u0301" * 5),
     ],
 )
 def test_a_long_text_keeps_both_its_ends(text: str, width: int, shown: str) -> None:
@@ -48,7 +51,9 @@ def test_a_long_text_keeps_both_its_ends(text: str, width: int, shown: str) -> N
 
 @given(st.text(), st.integers(5, 100))
 def test_a_shortened_text_fits(text: str, width: int) -> None:
-    assert len(shorten(text, width)) == min(len(text), width)
+    shown = shorten(text, width)
+    assert width_of(shown) <= width
+    assert shown == text if width_of(text) <= width else "..." in shown
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,8 @@ def in_any_order(measured: Measurements) -> dict[str, object]:
 def test_seconds_that_are_over_are_packed_and_can_still_be_added_to() -> None:
     samples = [request("a", at_ms=1000 * second + 1) for second in range(30)]
     measured = measurements(samples)
-    assert [number for number, second in measured.seconds.items() if second._packed is None] == list(range(20, 30))
+    assert [number for number, second in measured.seconds.items() if second._latency._packed is None] == list(
+        range(20, 30)
+    )
     measured.add([request("a", at_ms=2)])
     assert [measured.seconds[number].latency.count for number in (0, 1)] == [2, 1]

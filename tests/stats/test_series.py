@@ -108,9 +108,11 @@ def test_what_is_no_key_is_refused(parts: Any) -> None:
 
 
 def second() -> Second:
-    result = Second()
+    result = Second(planned=True)
     result.requests, result.failed_requests = 3, 1
     result.latency.merge(histogram(5, 6))
+    assert result.response is not None
+    result.response.merge(histogram(7, 8))
     return result
 
 
@@ -118,7 +120,18 @@ def test_a_second_of_two_parts() -> None:
     whole = second()
     whole.merge(second())
     assert (whole.requests, whole.failed_requests, whole.latency) == (6, 2, histogram(5, 6, 5, 6))
-    assert Second.from_plain(whole.to_plain()).to_plain() == whole.to_plain()
+    assert whole.response == histogram(7, 8, 7, 8)
+    assert Second.from_plain(whole.to_plain(), planned=True).to_plain() == whole.to_plain()
+
+
+def test_a_second_without_a_plan_has_no_response_times() -> None:
+    closed = Second(planned=False)
+    closed.merge(second())
+    assert (closed.requests, closed.response) == (3, None)
+    assert Second.from_plain(closed.to_plain(), planned=False).to_plain() == closed.to_plain()
+    for plain, planned in ((closed.to_plain(), True), (second().to_plain(), False)):
+        with pytest.raises(ValueError, match="second response: a planned load, and no other"):
+            Second.from_plain(plain, planned=planned)
 
 
 @pytest.mark.parametrize(
@@ -127,16 +140,17 @@ def test_a_second_of_two_parts() -> None:
         ("requests", 9, "second: its requests are not"),
         ("failed_requests", -1, "failed_requests"),
         ("latency", None, "histogram"),
+        ("response", histogram(5).to_plain(), "second response: a planned load, and no other, has one for each"),
         ("extra", 1, "expected a dict with the keys"),
     ],
 )
 def test_a_wrong_second_is_refused(field: str, value: Any, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
-        Second.from_plain({**second().to_plain(), field: value})
+        Second.from_plain({**second().to_plain(), field: value}, planned=True)
 
 
 def packed_second() -> Second:
-    second = Second()
+    second = Second(planned=False)
     for us in range(2000):
         second.latency.record(us * 1000 + 1)
     second.requests = 2000
@@ -146,16 +160,16 @@ def packed_second() -> Second:
 
 def test_a_packed_second_is_small_and_keeps_all_but_its_fine_bins() -> None:
     second, exact = packed_second(), histogram(*(us * 1000 + 1 for us in range(2000)))
-    assert second._packed is not None
-    assert len(second._packed) < 700, "of 900 bins"
+    assert second._latency._packed is not None
+    assert len(second._latency._packed) < 700, "of 900 bins"
     plain = second.to_plain()
     assert {**plain["latency"], "bins": None} == {**exact.to_plain(), "bins": None}
-    for quantile, found in zip((0.5, 0.95), second.quantiles(0.5, 0.95), strict=True):
+    for quantile, found in ((q, second.peek()[0].quantile(q)) for q in (0.5, 0.95)):
         true = exact.quantile(quantile)
         assert true is not None
         assert found is not None
         assert true <= found <= true * 1.008
-    assert second._packed is not None, "to look at it does not unpack it"
+    assert second._latency._packed is not None, "to look at it does not unpack it"
 
 
 def test_packing_twice_changes_nothing_and_samples_may_still_come() -> None:
@@ -170,8 +184,8 @@ def test_packing_twice_changes_nothing_and_samples_may_still_come() -> None:
 
 
 def test_a_second_without_a_success_stays_empty() -> None:
-    second = Second()
+    second = Second(planned=False)
     second.failed_requests = second.requests = 1
     second.pack()
-    assert second.quantiles(0.5) == [None]
+    assert second.peek()[0].quantile(0.5) is None
     assert second.to_plain()["latency"]["count"] == 0
