@@ -75,6 +75,60 @@ class Selector:
 
 
 @dataclass(frozen=True)
+class Metric:
+    """What is measured: the part of an expression that is left of its operator."""
+
+    family: str | None
+    """As of a threshold, like the others."""
+    statistic: str
+    quantile: float | None
+    selector: Selector | None
+
+    @classmethod
+    def parse(cls, text: str) -> Metric:
+        """Read a metric such as ``raw.p95{GET /cart}``. ``ValueError`` says what is wrong and what is allowed."""
+        name, brace, rest = text.partition("{")
+        selector, closing, behind = rest.partition("}")
+        if brace and not closing:
+            raise ValueError("the selector has no closing '}'")
+        if behind.strip():
+            raise ValueError(f"{behind.strip()!r} stands behind the selector")
+        if not name.strip():
+            raise ValueError(f"no metric stands at its start; {_METRICS_HELP}")
+        return cls._of(name.strip(), selector if brace else None)
+
+    @classmethod
+    def _of(cls, name: str, selector_text: str | None) -> Metric:
+        family, statistic, quantile = _parse_metric(name)
+        selector = None if selector_text is None else _parse_selector(selector_text)
+        if selector is not None:
+            _check_selector(family, statistic, selector)
+        return cls(family, statistic, quantile, selector)
+
+    @property
+    def text(self) -> str:
+        """Its normal form."""
+        return _metric_text(self.family, self.statistic, self.quantile, self.selector)
+
+    @property
+    def unit(self) -> str:
+        """What its values are: ``duration`` (seconds), ``fraction``, ``count`` or ``rate`` (per second)."""
+        return _UNITS[self.statistic]
+
+    def format(self, measured: float) -> str:
+        """A value, for people: ``243 ms``, ``1.5 %``, ``4 812``, ``50/s``."""
+        match self.unit:
+            case "duration":
+                return units.format_duration(measured)
+            case "fraction":
+                return units.format_percent(measured)
+            case "count":
+                return _format_number(measured)
+            case _:
+                return f"{_format_number(measured)}/s"
+
+
+@dataclass(frozen=True)
 class Threshold:
     """A limit for one measured value."""
 
@@ -103,14 +157,11 @@ class Threshold:
 
     @classmethod
     def _parse(cls, text: str) -> Threshold:
-        metric, selector_text, comparison, value = _split(text)
-        family, statistic, quantile = _parse_metric(metric)
-        selector = None if selector_text is None else _parse_selector(selector_text)
-        if selector is not None:
-            _check_selector(family, statistic, selector)
-        name = _metric_text(family, statistic, quantile, selector)
-        limit = _parse_limit(statistic, value, name)
-        return cls(f"{name} {comparison} {value}", family, statistic, quantile, selector, comparison, limit)
+        name, selector_text, comparison, value = _split(text)
+        metric = Metric._of(name, selector_text)
+        limit = _parse_limit(metric.statistic, value, metric.text)
+        normal = f"{metric.text} {comparison} {value}"
+        return cls(normal, metric.family, metric.statistic, metric.quantile, metric.selector, comparison, limit)
 
     @property
     def metric(self) -> str:
@@ -140,15 +191,7 @@ class Threshold:
 
     def format(self, measured: float) -> str:
         """A value in the unit of this threshold, for people: ``243 ms``, ``1.5 %``, ``4 812``, ``50/s``."""
-        match self.unit:
-            case "duration":
-                return units.format_duration(measured)
-            case "fraction":
-                return units.format_percent(measured)
-            case "count":
-                return _format_number(measured)
-            case _:
-                return f"{_format_number(measured)}/s"
+        return Metric(self.family, self.statistic, self.quantile, self.selector).format(measured)
 
 
 def _split(text: str) -> tuple[str, str | None, str, str]:

@@ -1,0 +1,38 @@
+"""One value compared with a baseline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """One value, judged against those of other runs. Numbers are in ``unit``, as in reports; None is not measured."""
+
+    metric: str
+    """As a limit writes it: ``p95{GET /cart}``."""
+    unit: str
+    """``ms``, ``fraction`` or ``1/s``."""
+    current: float | None
+    """The value; of rounds their median."""
+    baseline: float
+    """The median of the other runs."""
+    change: float | None
+    """The difference as a fraction of the baseline, above 0 if the value is higher; None for a baseline of 0."""
+    limit: str | None = None
+    """In its normal form, ``p95:10%``; None where nothing is judged."""
+    tolerance: float | None = None
+    """So much worse than the baseline the value may be: the limit, or what noise alone makes; None without limit."""
+    regressed: bool = False
+    undecided: bool = False
+    """It is beyond the limit, or may be, and the rounds do not suffice to say so; that passes."""
+    method: str
+    """How it was compared, in words."""
+    runs: int
+    """Saved runs, or rounds of the baseline's side."""
+    p_value: float | None = None
+    """How probable such a difference is without any change; None where the method has no such number."""
+    warning: str | None = None
+    """What the judgement is worth less for."""
+    message: str
+    """All of it, for people; the measured value first."""
