@@ -5,14 +5,15 @@ from __future__ import annotations
 import inspect
 import threading
 import unittest
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from pytest_ipload.bare_calls import bare_calls
 from pytest_ipload.distributed.member import MEMBER, Solo, TeamAborted, TeamMember
-from pytest_ipload.distributed.part import Part, Traceback, as_shard
+from pytest_ipload.distributed.part import Part, as_shard
 from pytest_ipload.errors import GeneratorLimitError, IploadError, SettingError
 from pytest_ipload.fixtures import mark_as_load_test
 from pytest_ipload.load.executor import UserSetUpError
@@ -33,7 +34,8 @@ from pytest_ipload.state import SessionState, keep_result
 from pytest_ipload.team import Judge
 from pytest_ipload.thresholds import check_measurable, load_thresholds
 from pytest_ipload.verdict.outcomes import MeasurementInvalid, ThresholdFailed
-from pytest_ipload.verdict.result import FAILED, INVALID
+from pytest_ipload.verdict.result import FAILED, INVALID, Traceback
+from pytest_ipload.verdict.rounds import CURRENT, DEFAULT_ROUNDS, RoundNote, plan_rounds
 
 
 def kind_problem(item: pytest.Item) -> str | None:
@@ -73,6 +75,10 @@ class LoadTest:
         self._marker = load_settings(item)
         self._thresholds = load_thresholds(item, state)
         self._load: Load | None = None
+        self._rounds = _rounds_of(state)
+        """None alone, where there are no rounds."""
+        self._earlier: list[Load] = []
+        """Those of the rounds before."""
         self._base_url: str | None = None
         self._conclusion: dict[str, Any] | None = None
         self._session_ends = False
@@ -94,7 +100,7 @@ class LoadTest:
     def set_up(self) -> None:
         """Set up the users that are there from the start. Raises what failed, as pytest would."""
         __tracebackhide__ = True
-        load = self._load = self._prepared_load()
+        load = self._load = self._prepared_load(self._rounds[0])
         self._item.addfinalizer(self._tear_down)
         try:
             load.executor.set_up()
@@ -112,17 +118,18 @@ class LoadTest:
     def _tear_down(self) -> None:
         """End what still runs, in the teardown phase; raises the error of the first user whose tear-down failed."""
         __tracebackhide__ = True
-        executor = self._started_load().executor
-        executor.close()
-        errors = executor.record.teardown_errors
+        self._started_load().executor.close()
+        errors = [
+            error for load in (*self._earlier, self._started_load()) for error in load.executor.record.teardown_errors
+        ]
         if errors and not self._session_ends:
             raise self._own_exception("teardown", *errors[0], len(errors))
 
-    def _prepared_load(self) -> Load:
+    def _prepared_load(self, round_note: RoundNote | None) -> Load:
         """The load, with everything checked that can be checked before it starts."""
         lock = threading.Lock()
         try:
-            profile = profile_of(self._state, self._marker, self._item.nodeid, self._base_url)
+            profile = self._profile_of(round_note)
             asked = self._asked()
             # Users enter and leave the body's patches in any order; the last to leave would put a mock back for good.
             refuse_unusable(profile.most_users, asked, patched=hasattr(self._item.function, "patchings"))
@@ -136,9 +143,24 @@ class LoadTest:
                 foreseen=list(self._foreseen(profile, asked)),
                 share=self._share_of(profile),
                 member=self._member,
+                round_note=round_note,
             )
         except IploadError as error:
             raise _refusal(error) from None
+
+    def _profile_of(self, round_note: RoundNote | None) -> LoadProfile:
+        profile = profile_of(self._state, self._marker, self._item.nodeid, self._base_url)
+        against = self._state.settings.against
+        if against is None or round_note is None:
+            return profile
+        if profile.base_url is None:
+            raise SettingError(
+                f"--ipload-against={against}: this test has no base URL that it could be compared with; let its body "
+                "use relative URLs, and give --ipload-base-url"
+            )
+        if round_note.role == CURRENT:
+            return profile
+        return replace(profile, base_url=against, origins={**profile.origins, "base_url": "--ipload-against"})
 
     def _share_of(self, profile: LoadProfile) -> Share:
         """The share of this process. Raises SettingError if there are fewer users than shares."""
@@ -151,15 +173,32 @@ class LoadTest:
         return share.divided(self._member.share)
 
     def run(self) -> None:
-        """Run the load; raises what ended it, a user's set-up error among them."""
+        """Run the load, in all its rounds; raises what ended it, a user's set-up error among them."""
         __tracebackhide__ = True
-        load = self._started_load()
+        for round_note in self._rounds:
+            if round_note is not None and round_note.number > 0:
+                self._earlier.append(self._started_load())
+                self._load = self._prepared_load(round_note)
+            try:
+                if self._earlier:
+                    self._started_load().executor.set_up()
+                self._run_once(self._started_load())
+            except UserSetUpError as error:
+                self.failed_in_set_up = True
+                own_exception = self._set_up_exception(error)
+            except GeneratorLimitError as error:
+                raise _refusal(error) from None
+            else:
+                if self._conclusion is not None:
+                    return
+                continue
+            raise own_exception  # here, where its own causes are not replaced by ours
+
+    def _run_once(self, load: Load) -> None:
+        __tracebackhide__ = True
         try:
-            load.run(self._state.start_at_ns)
-        except UserSetUpError as error:
-            self.failed_in_set_up = True
-            own_exception = self._set_up_exception(error)
-        except (pytest.skip.Exception, pytest.xfail.Exception):
+            load.run(None if self._earlier else self._state.start_at_ns)
+        except (pytest.skip.Exception, pytest.xfail.Exception, UserSetUpError):
             raise
         except TeamAborted as error:
             raise MeasurementInvalid(str(error)) from None
@@ -170,10 +209,7 @@ class LoadTest:
                 self._member.hand_in(self._as_shard(part))
                 self._keep(self._judge.judge(part))
             raise
-        else:
-            self._conclude(load.part(traceback=self._first_traceback(load)))
-            return
-        raise own_exception  # here, where its own causes are not replaced by ours
+        self._conclude(load.part(traceback=self._first_traceback(load)))
 
     def _conclude(self, part: Part) -> None:
         try:
@@ -186,6 +222,8 @@ class LoadTest:
         return part if member.share.count == 1 else as_shard(part, member.share.index, member.name, host_name())
 
     def _keep(self, conclusion: dict[str, Any]) -> None:
+        if conclusion.get("more"):  # the verdict comes with the last round
+            return
         self._conclusion = conclusion
         keep_result(self._item, conclusion["results"], conclusion["properties"])
 
@@ -195,7 +233,7 @@ class LoadTest:
         if conclusion is None or self._state.settings.segment is not None:  # segments are judged when they are merged
             return
         verdict = conclusion["verdict"]
-        groups = load.failure_groups()
+        groups = load.failure_groups() if not self._earlier else []
         error = groups[0].exception if groups and load.profile.is_functional else None
         if error is not None and (verdict == FAILED or self._state.settings.disabled):
             # A functional test fails as any test does, with its own exception.
@@ -260,6 +298,15 @@ class LoadTest:
                 shown = self._item.repr_failure(pytest.ExceptionInfo.from_exception(error))
                 return Traceback(group.type, str(shown))
         return None
+
+
+def _rounds_of(state: SessionState) -> Sequence[RoundNote | None]:
+    """The rounds that the session asks for; one without a number, where it asks for none."""
+    settings = state.settings
+    count = settings.rounds or (1 if settings.against is None else DEFAULT_ROUNDS)
+    if settings.disabled or (count == 1 and settings.against is None):
+        return [None]
+    return plan_rounds(count, against=settings.against is not None)
 
 
 def _passed_user_code(error: BaseException) -> bool:

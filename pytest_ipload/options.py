@@ -15,7 +15,7 @@ import pytest
 
 from pytest_ipload.settings import BY_KEY, SETTINGS, Parser, Setting, as_check_names
 from pytest_ipload.shape import COMMAND_LINE, DEFAULT, INI, MARKER, fit_shape
-from pytest_ipload.values import as_count, as_moment, did_you_mean, listed
+from pytest_ipload.values import as_count, as_moment, as_url, did_you_mean, listed
 
 _WHOLE_OR_TEXT: Any = int | str if pytest.version_tuple >= (9, 2) else "string"
 """The type of ini keys for whole numbers: TOML tables of pytest's own (``[tool.pytest]``) have such numbers."""
@@ -31,9 +31,6 @@ PLANNED_OPTIONS: Mapping[str, str | int] = {  # the option, and its nargs as arg
     "--ipload-autosave": 0,
     "--ipload-compare": "?",
     "--ipload-compare-fail": 1,
-    #
-    "--ipload-rounds": 1,
-    "--ipload-against": 1,
     #
     "--ipload-html": 1,
     #
@@ -107,6 +104,16 @@ def _add_switches(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
         help="How many of pytest-xdist's workers share the load of a test, at most. Default: all",
     )
     group.addoption(
+        "--ipload-rounds",
+        metavar="N",
+        help="Run each load in N rounds, one after the other. Default: 1, and 5 with --ipload-against",
+    )
+    group.addoption(
+        "--ipload-against",
+        metavar="URL",
+        help="Another base URL to compare with: its rounds and those of the current one are run in turns",
+    )
+    group.addoption(
         "--ipload-segment",
         metavar="I/N",
         help="Run only part I (from 0) of N of each load; 'python -m pytest_ipload merge' judges their JSON files",
@@ -162,6 +169,10 @@ class SessionSettings(NamedTuple):  # not a dataclass: every pytest run makes it
     """An undecided threshold fails."""
     shards: int | None = None
     """How many of xdist's workers share a load at most; None is all."""
+    rounds: int | None = None
+    """How many rounds of each load; None where it is not said."""
+    against: str | None = None
+    """The base URL to compare with."""
     concurrent: bool = False
     """Each load test runs whole on one of xdist's workers, beside other tests."""
 
@@ -187,6 +198,10 @@ def session_settings(config: pytest.Config) -> SessionSettings:
             ini[setting.key] = _checked(setting.parse, given, f"ini key {setting.dest}")
     if config.getoption("ipload_only") and config.getoption("ipload_skip"):
         raise pytest.UsageError("--ipload-only and --ipload-skip together select nothing; give one of them")
+    if config.getoption("ipload_segment") and (config.getoption("ipload_rounds") or config.getoption("ipload_against")):
+        raise pytest.UsageError(
+            "--ipload-segment: a segment is a part of one load; remove --ipload-rounds and --ipload-against"
+        )
     return SessionSettings(
         command_line,
         ini,
@@ -199,6 +214,8 @@ def session_settings(config: pytest.Config) -> SessionSettings:
         segment=_option(config, "segment", _segment),
         start_at=_option(config, "start_at", as_moment),
         shards=_option(config, "shards", as_count),
+        rounds=_option(config, "rounds", as_count),
+        against=_option(config, "against", as_url),
         concurrent=bool(config.getoption("ipload_concurrent")),
         strict=bool(config.getoption("ipload_strict") or _ini_value(config, "ipload_strict")),
     )

@@ -15,7 +15,7 @@ from pytest_ipload.addresses.leasing import LeaseBook, LeasePolicy
 from pytest_ipload.addresses.listening import Targets, ports_served_here
 from pytest_ipload.distributed.conclude import conclude
 from pytest_ipload.distributed.member import TeamMember
-from pytest_ipload.distributed.part import AbortNote, Part, Traceback
+from pytest_ipload.distributed.part import AbortNote, Part
 from pytest_ipload.errors import SettingError
 from pytest_ipload.load.bodies import Body, life_of
 from pytest_ipload.load.executor import Executor, UserSetUpError
@@ -44,7 +44,9 @@ from pytest_ipload.verdict.result import (
     FailureSummary,
     FirstFailure,
     LoadResult,
+    Traceback,
 )
+from pytest_ipload.verdict.rounds import RoundNote
 
 if TYPE_CHECKING:
     from pytest_ipload.addresses.pool import IpPool
@@ -81,6 +83,7 @@ class Load:
         foreseen: Sequence[HealthCheck] = (),
         share: Share = WHOLE,
         member: TeamMember | None = None,
+        round_note: RoundNote | None = None,
     ) -> None:
         """``folders`` is where files of test data are looked for, ``foreseen`` are health checks that fired already.
 
@@ -96,6 +99,7 @@ class Load:
         if state.settings.disabled:  # only errors fail a functional test, unless its thresholds tolerate some
             self._thresholds = self._thresholds[len(thresholds) :]
         self._member = member
+        self._round = round_note
         self._pool_share = state.pools.slot if member is None else member.pool_share
         self._pool: IpPool = state.pools.usable(profile.pool, self._pool_share)
         whole = state.pools.whole(profile.pool)
@@ -178,6 +182,7 @@ class Load:
             traceback=traceback,
             broken_off=broken_off,
             abort=self._abort_note(),
+            round=self._round,
         )
 
     def _abort_note(self) -> AbortNote | None:

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from pytest_ipload.distributed.controller import Controller
     from pytest_ipload.distributed.part import Part
     from pytest_ipload.verdict.abort import AbortWatch
+    from pytest_ipload.verdict.compare_limit import CompareLimit
     from pytest_ipload.verdict.judged import JudgedThreshold
+    from pytest_ipload.verdict.result import LoadResult
+    from pytest_ipload.verdict.rounds import Round, RoundNote
 
 _MISSING: pytest.StashKey[list[str]] = pytest.StashKey()
 
@@ -23,9 +26,15 @@ _MISSING: pytest.StashKey[list[str]] = pytest.StashKey()
 class Judge:
     """Judges loads by what their processes measured."""
 
-    def __init__(self, segment: str | None = None) -> None:
-        """``segment`` is ``i/n`` if these processes run no more than a segment of each load."""
+    def __init__(self, segment: str | None = None, limits: Sequence[CompareLimit] = ()) -> None:
+        """``segment`` is ``i/n`` if these processes run no more than a segment of each load.
+
+        By the ``limits`` rounds of the current target are compared with those of another one.
+        """
         self._segment = segment
+        self._limits = limits
+        self._rounds: dict[str, list[Round]] = {}
+        """Of the load tests that are going on."""
         self._watches: dict[str, tuple[AbortWatch, list[JudgedThreshold]]] = {}
 
     def look(self, nodeid: str, snapshots: Sequence[dict[str, Any]], elapsed_s: float) -> str | None:
@@ -60,18 +69,35 @@ class Judge:
         return results
 
     def judge(self, part: Part) -> dict[str, Any]:
-        """The verdict on a whole load, as plain values."""
+        """The verdict on a whole load, as plain values; with ``more``, if another round is to follow."""
         from pytest_ipload.distributed.conclude import conclude
         from pytest_ipload.report.failure import failure_message
         from pytest_ipload.report.properties import properties_of
 
         result = conclude(part)
+        if part.round is not None:
+            combined = self._with_earlier_rounds(part.round, result)
+            if combined is None:
+                return {"verdict": result.verdict, "message": "", "properties": {}, "results": [], "more": True}
+            result = combined
         return {
             "verdict": result.verdict,
-            "message": failure_message(result, part.traceback),
+            "message": failure_message(result),
             "properties": properties_of(result),
             "results": [{**result.as_dict(), **self._of_segment(part)}],
         }
+
+    def _with_earlier_rounds(self, note: RoundNote, result: LoadResult) -> LoadResult | None:
+        """The result of all rounds; None if another one is to follow."""
+        from pytest_ipload.verdict.rounds import Round, combine
+
+        if note.number == 0:
+            self._rounds[result.nodeid] = []
+        rounds = self._rounds[result.nodeid]
+        rounds.append(Round(note, result))
+        if not note.is_last and not rounds[-1].is_spoilt:
+            return None
+        return combine(self._rounds.pop(result.nodeid), self._limits)
 
     def _of_segment(self, part: Part) -> dict[str, Any]:
         """What a segment's result has besides: all that is needed to merge it with others."""

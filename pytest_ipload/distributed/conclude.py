@@ -40,6 +40,7 @@ def conclude(part: Part) -> LoadResult:
         aborted_s=None if part.abort is None else part.abort.after_s,
         thresholds=thresholds,
         failures=part.failures,
+        traceback=part.traceback,
         unused_addresses=UnusedAddresses(part.unused_count, part.unused_first) if part.unused_count else None,
         generator=_health(part, checks, [check.name for check in found if check.name in suppressed], frame.duration_s),
         shards=part.shards if len(part.shards) > 1 else None,

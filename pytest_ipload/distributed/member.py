@@ -36,7 +36,7 @@ class TeamMember(Protocol):
         """Why the load has to end, or had to."""
 
     def ready(self) -> int:
-        """All users of the start are set up: wait for the others.
+        """All users of the start are set up: wait for the others. Once for each round of the load.
 
         Returns the instant at which all start, in nanoseconds of ``time.perf_counter_ns``. Raises TeamAborted.
         """
@@ -48,7 +48,10 @@ class TeamMember(Protocol):
         """Hand in what was measured of a load that is being broken off, and wait for nothing."""
 
     def conclude(self, part: Part) -> dict[str, Any]:
-        """Hand in what was measured; returns the verdict on all parts, as plain values. Raises TeamAborted."""
+        """Hand in what was measured; returns the verdict on all parts, as plain values. Raises TeamAborted.
+
+        ``more`` in it is true if another round is to follow, and the verdict with it.
+        """
 
 
 MEMBER = pytest.StashKey[TeamMember]()
@@ -118,6 +121,8 @@ class Member:
 
     def ready(self) -> int:
         """Wait until all are ready; see ``TeamMember``."""
+        with self._changed:  # what was said of an earlier round
+            self._start_ns = self._conclusion = self._stopped = None
         self._tell("ready", nodeid=self.nodeid)
         with self._changed:
             self._changed.wait_for(lambda: self._start_ns is not None or self.is_aborted)

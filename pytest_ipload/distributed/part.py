@@ -15,17 +15,10 @@ from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import FAILED, ITERATION, REQUEST
 from pytest_ipload.verdict.evaluate import ThresholdResult
 from pytest_ipload.verdict.judged import JudgedThreshold, window_lengths
-from pytest_ipload.verdict.result import FailureSummary, ShardStats
+from pytest_ipload.verdict.result import FailureSummary, ShardStats, Traceback
+from pytest_ipload.verdict.rounds import RoundNote
 
 _MOST_UNUSED = 100
-
-
-@dataclass(frozen=True)
-class Traceback:
-    """The first failure of a kind in full, as pytest shows it."""
-
-    type: str
-    text: str
 
 
 @dataclass(frozen=True)
@@ -80,6 +73,8 @@ class Part:
     abort: AbortNote | None
     shards: list[ShardStats] = field(default_factory=list)
     """The parts that this one was made of, where there were several."""
+    round: RoundNote | None = None
+    """Which of several rounds it is of; None where there is one load."""
 
     def __post_init__(self) -> None:
         """ValueError for fields that contradict each other: a part may come from a file."""
@@ -123,7 +118,7 @@ def merge(parts: Sequence[Part]) -> Part:
 
 
 def _together(one: Part, other: Part) -> Part:
-    for name in ("nodeid", "profile", "thresholds", "strict"):
+    for name in ("nodeid", "profile", "thresholds", "strict", "round"):
         if (first := getattr(one, name)) != (second := getattr(other, name)):
             raise ValueError(f"the parts of {one.nodeid} differ in their {_difference(name, first, second)}")
     measured = Measurements.from_plain(one.measured.to_plain())

@@ -7,7 +7,8 @@
 In SET_UP the members set up their users; in SYNC their clocks are compared; in RUN they load; in VERDICT all parts are
 there, and each member gets the one conclusion. What goes wrong before the load, or keeps a member from delivering its
 part, *aborts* the test: no verdict. A threshold that cannot hold any more, or a lost worker, *stops* the load: what was
-measured is judged. The class has no clock, no lock and no channel of its own.
+measured is judged. With several rounds a test goes back from VERDICT to SET_UP. The class has no clock, no lock and no
+channel of its own.
 """
 
 from __future__ import annotations
@@ -147,7 +148,9 @@ class TeamTest:
             self._tell(worker, "spectate")
 
     def set_ready(self, worker: Worker, now_ns: int) -> None:
-        """A member's users are set up."""
+        """A member's users are set up: those of the first round, or of the next one."""
+        if self.state is State.VERDICT and self.conclusion is not None and self.conclusion.get("more"):
+            self._begin_next_round()
         self.ready.add(worker.name)
         self.ready_since_ns = self.ready_since_ns or now_ns
         if self.aborted is not None:
@@ -157,6 +160,13 @@ class TeamTest:
             for member in self.members:
                 clock = self._clocks[member.name] = ClockOffset()
                 self.send(member.name, ("ping", {"number": clock.ask(now_ns)}))
+
+    def _begin_next_round(self) -> None:
+        self.state, self.conclusion, self.stopped, self.ready_since_ns = State.SET_UP, None, None, None
+        for of_last_round in (self.ready, self.parts, self.snapshots):
+            of_last_round.clear()
+        if self.vanished:
+            self.abort("; ".join(f"worker {name} was lost between two rounds: {why}" for name, why in self.vanished))
 
     def pong(self, worker: Worker, number: int, at_ns: int, now_ns: int) -> None:
         """A member told the time: ask again, or start when all clocks are known."""

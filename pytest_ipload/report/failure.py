@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pytest_ipload.distributed.part import Traceback
 from pytest_ipload.report.text import counted, printable
 from pytest_ipload.units import format_count
 from pytest_ipload.verdict.result import INVALID, FailureSummary, LoadResult, failures_of
 
 
-def failure_message(result: LoadResult, traceback: Traceback | None) -> str:
+def failure_message(result: LoadResult) -> str:
     """The measured value first: pytest's short summary shows the beginning."""
     lines = [result.reason] if result.verdict == INVALID else []
     failed = failures_of(result.thresholds)
@@ -16,7 +15,7 @@ def failure_message(result: LoadResult, traceback: Traceback | None) -> str:
     if result.failures:
         lines += ["", f"{counted(result.failed_iterations, 'iteration')} failed:"]
         lines += [_group_line(failure) for failure in result.failures]
-    if traceback is not None:
+    if (traceback := result.traceback) is not None:
         lines += ["", f"the first {traceback.type}:", traceback.text]
     return "\n".join(lines)
 

@@ -27,7 +27,6 @@ class Merged:
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self.results: Mapping[str, LoadResult] = {part.nodeid: conclude(part) for part in parts}
-        self._messages = {part.nodeid: failure_message(self.results[part.nodeid], part.traceback) for part in parts}
 
     @property
     def passed(self) -> bool:
@@ -74,7 +73,7 @@ class Merged:
         for key, value in properties_of(result).items():
             ElementTree.SubElement(properties, "property", {"name": key, "value": _in_xml(str(value))})
         if result.verdict != PASSED:
-            message = self._messages[nodeid]
+            message = failure_message(result)
             failure = ElementTree.SubElement(case, "failure", {"message": _in_xml(message.splitlines()[0])})
             failure.text = _in_xml(message)
         return case

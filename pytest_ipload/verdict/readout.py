@@ -72,5 +72,6 @@ def _time(metric: Metric, distributions: Sequence[Result]) -> float | None:
     if metric.statistic == "mean":
         count = sum(each["count"] for each in distributions)
         total: float = sum(each["mean_ms"] * each["count"] for each in distributions)
-        return total / count
+        mean: float = total / count
+        return mean
     return float(low if metric.statistic == "min" else high)

@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_ipload.load.health import REMARK, HealthCheck
 from pytest_ipload.stats.summary import Summary, plain
+from pytest_ipload.verdict.comparison import Comparison
 from pytest_ipload.verdict.evaluate import ThresholdResult
 from pytest_ipload.verdict.judged import FAIL
 
@@ -32,6 +33,14 @@ class FailureSummary:
     location: str
     count: int
     first: FirstFailure
+
+
+@dataclass(frozen=True)
+class Traceback:
+    """The first failure of the most frequent kind in full, as pytest shows it."""
+
+    type: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -96,6 +105,25 @@ class ShardStats:
     pinned_cpu: int | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class RoundStats:
+    """One of several rounds of a load."""
+
+    role: str
+    """``current``, or ``base`` for the target to compare with."""
+    base_url: str | None
+    verdict: str
+    reason: str
+    started_at: str
+    duration_s: float
+    requests: int
+    rps: float
+    error_rate: float | None
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+
+
 @dataclass(frozen=True)
 class UnusedAddresses:
     """The addresses of the pool that no user leased."""
@@ -125,11 +153,17 @@ class LoadResult(Summary):
     """When a threshold broke the load off, in seconds since its start; None where none did."""
     thresholds: Sequence[ThresholdResult]
     failures: Sequence[FailureSummary]
+    traceback: Traceback | None = None
+    """None without failures, and where a failure has no traceback, as a reply that was no success."""
     unused_addresses: UnusedAddresses | None = None
     """None without a pool, or where all addresses were used."""
     generator: GeneratorHealth
     shards: Sequence[ShardStats] | None = None
     """The processes that ran the load together; None where it was one."""
+    rounds: Sequence[RoundStats] | None = None
+    """All rounds, where the load was run in several: the other numbers are those of one of them."""
+    comparisons: Sequence[Comparison] | None = None
+    """With a baseline; None where none was asked for."""
 
     def as_dict(self) -> dict[str, Any]:
         """The result as plain values, without the fields that were not measured."""

@@ -509,3 +509,55 @@ def test_a_verdict_that_comes_too_late_is_nobodys() -> None:
     team.coordinator.end("Ctrl-C")
     question.answer({"verdict": "passed"})
     assert (team.told("conclusion"), team.test.conclusion) == ([], None)
+
+
+def judged(team: Team, *, more: bool) -> None:
+    """All have loaded, and the verdict is made."""
+    team.all_say("part", nodeid=A, part={"n": 1})
+    question = team.coordinator.question()
+    assert question is not None
+    question.ask()
+    question.answer({"verdict": "passed", "more": more})
+
+
+def test_with_more_rounds_the_members_set_up_and_start_again() -> None:
+    team = Team()
+    team.start()
+    judged(team, more=True)
+    team.take("start")
+    for name in ("gw1", "gw0"):
+        assert team.told("start") == []
+        team.say(name, "ready", nodeid=A)
+    assert (team.test.state, team.test.conclusion) == (State.SYNC, None)
+    team.answer_pings()
+    assert team.told("start") == ["gw0", "gw1"]
+    judged(team, more=False)
+    assert len(team.concluded) == 2
+    team.done("gw0", "gw1")
+    assert team.test.state is State.CLOSED
+
+
+def test_what_stopped_one_round_does_not_stop_the_next() -> None:
+    team = Team()
+    team.start()
+    team.test.stop("hopeless")
+    judged(team, more=True)
+    team.take("stop")
+    team.all_say("ready", nodeid=A)
+    team.answer_pings()
+    team.test.stop("hopeless again")
+    assert team.told("stop") == ["gw0", "gw1"]
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+def test_a_worker_that_is_lost_between_two_rounds_ends_the_test(is_before: bool) -> None:
+    team = Team()
+    team.start()
+    judged(team, more=True)
+    if is_before:
+        team.coordinator.lose("gw1", "killed", hold=False)
+    team.say("gw0", "ready", nodeid=A)
+    if not is_before:
+        team.coordinator.lose("gw1", "killed", hold=False)
+    assert team.take("abort")[0][0] == "gw0"
+    assert "gw1 was lost" in (team.test.aborted or "")

@@ -15,7 +15,7 @@ from support.parts import PROFILE, part_of
 from support.samples import ORIGIN, iteration, request
 
 from pytest_ipload.distributed.conclude import conclude
-from pytest_ipload.distributed.part import AbortNote, Part, Traceback, merge
+from pytest_ipload.distributed.part import AbortNote, Part, merge
 from pytest_ipload.load.health import fired
 from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.stats.measurements import Measurements
@@ -23,7 +23,7 @@ from pytest_ipload.stats.sample import FAILED, OK, Sample
 from pytest_ipload.values import as_stages
 from pytest_ipload.verdict.expression import Threshold
 from pytest_ipload.verdict.judged import JudgedThreshold
-from pytest_ipload.verdict.result import FailureSummary, FirstFailure, ShardStats
+from pytest_ipload.verdict.result import FailureSummary, FirstFailure, ShardStats, Traceback
 
 SAMPLES = [sample for number in range(40) for sample in (request("GET /", 10 + number), iteration(12 + number))]
 

@@ -1,0 +1,135 @@
+"""One load in several rounds: of one target, to see how far its numbers wander, or of two in turns, to compare them.
+
+Each round is a whole load and is judged as one. Two targets are loaded in turns, and which of them comes first changes
+from pair to pair, so that a machine that gets slower and slower does not favour either. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Any
+
+from pytest_ipload.stats.summary import plain
+from pytest_ipload.verdict.baseline import describe, judge_rounds
+from pytest_ipload.verdict.compare_limit import CompareLimit
+from pytest_ipload.verdict.comparison import Comparison
+from pytest_ipload.verdict.expression import Metric
+from pytest_ipload.verdict.readout import value_of
+from pytest_ipload.verdict.result import FAILED, INVALID, PASSED, LoadResult, RoundStats
+
+CURRENT, BASE = "current", "base"
+DEFAULT_ROUNDS = 5
+"""Of each target, where two are compared: fewer than four cannot tell a change from noise."""
+_SHOWN = ("p50", "p95", "p99", "rps")
+_GRAVITY = (PASSED, FAILED, INVALID)
+
+
+@dataclass(frozen=True)
+class RoundNote:
+    """Which round a load is."""
+
+    number: int
+    """From 0."""
+    count: int
+    """Of all rounds, those of both targets."""
+    role: str
+    """``current``, or ``base`` for the target to compare with."""
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no round follows."""
+        return self.number == self.count - 1
+
+
+@dataclass(frozen=True)
+class Round:
+    """A round that was run."""
+
+    note: RoundNote
+    result: LoadResult
+
+    @property
+    def is_spoilt(self) -> bool:
+        """Whether more rounds would be a waste of time: what was planned was not carried out."""
+        return self.result.verdict == INVALID or self.result.aborted_s is not None
+
+
+def plan_rounds(count: int, against: bool) -> list[RoundNote]:
+    """The rounds in their order: ``count`` of the current target, and as many of the base to compare with."""
+    roles = [CURRENT] * count
+    if against:
+        roles = [role for pair in range(count) for role in ((BASE, CURRENT) if pair % 2 == 0 else (CURRENT, BASE))]
+    return [RoundNote(number, len(roles), role) for number, role in enumerate(roles)]
+
+
+def combine(rounds: Sequence[Round], limits: Sequence[CompareLimit]) -> LoadResult:
+    """The result of all rounds: that of one of the current target's, with the comparison and the list of all.
+
+    It is that of the round with the gravest verdict; of several those, the one with the median p95. That of the base
+    may fail its thresholds, but if one of its rounds is invalid, there is nothing to compare with, and all is invalid.
+    """
+    current = [each for each in rounds if each.note.role == CURRENT]
+    base = [each for each in rounds if each.note.role == BASE]
+    chosen = _representative(current or base)
+    result = replace(chosen.result, rounds=[_stats(each) for each in rounds])
+    spoilt = next((each for each in base if each.is_spoilt), None)
+    if spoilt is not None and result.verdict != INVALID:
+        why = spoilt.result.reason or "it was broken off"
+        reason = f"round {spoilt.note.number + 1}, of the base to compare with: {why}"
+        result = replace(result, verdict=INVALID, reason=reason)
+    if current and base and result.verdict != INVALID:
+        return with_comparisons(result, _compare(current, base, limits))
+    return result
+
+
+def with_comparisons(result: LoadResult, comparisons: Sequence[Comparison]) -> LoadResult:
+    """The result with the judgement of comparisons: a regression fails it."""
+    reasons = [each.message for each in comparisons if each.regressed]
+    if reasons and result.verdict != INVALID:
+        reason = "; ".join([*reasons, *([result.reason] if result.reason else [])])
+        result = replace(result, verdict=FAILED, reason=reason)
+    return replace(result, comparisons=comparisons)
+
+
+def _compare(current: Sequence[Round], base: Sequence[Round], limits: Sequence[CompareLimit]) -> list[Comparison]:
+    """By the limits; without any, what there is to see."""
+    ours_plain, theirs_plain = ([plain(each.result) for each in side] for side in (current, base))
+    found = []
+    for metric in [limit.metric for limit in limits] or list(map(Metric.parse, _SHOWN)):
+        ours, theirs = _values(metric, ours_plain), _values(metric, theirs_plain)
+        limit = next((limit for limit in limits if limit.metric == metric), None)
+        if ours and theirs:
+            judged = describe(metric, median(ours), theirs) if limit is None else judge_rounds(limit, ours, theirs)
+            found.append(judged)
+    return found
+
+
+def _values(metric: Metric, results: Sequence[Mapping[str, Any]]) -> list[float]:
+    return [value for result in results if (value := value_of(metric, result)) is not None]
+
+
+def _representative(rounds: Sequence[Round]) -> Round:
+    gravest = max(rounds, key=lambda each: _GRAVITY.index(each.result.verdict)).result.verdict
+    those = [each for each in rounds if each.result.verdict == gravest]
+    those.sort(key=lambda each: (each.result.latency.p95_ms or 0.0, each.note.number))
+    return those[(len(those) - 1) // 2]
+
+
+def _stats(each: Round) -> RoundStats:
+    result = each.result
+    return RoundStats(
+        role=each.note.role,
+        base_url=result.profile.get("base_url"),
+        verdict=result.verdict,
+        reason=result.reason,
+        started_at=result.started_at,
+        duration_s=result.duration_s,
+        requests=result.requests,
+        rps=result.rps,
+        error_rate=result.error_rate,
+        p50_ms=result.latency.p50_ms,
+        p95_ms=result.latency.p95_ms,
+        p99_ms=result.latency.p99_ms,
+    )
