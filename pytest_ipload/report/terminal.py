@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from pytest_ipload.report.text import counted, printable, shorten
+from pytest_ipload.report.sparkline import sparkline
+from pytest_ipload.report.tables import MS, request_table, round_table, shard_table, source_table, step_table
+from pytest_ipload.report.text import counted, printable
 from pytest_ipload.units import format_count, format_duration, format_percent
 
 if TYPE_CHECKING:
@@ -14,13 +17,15 @@ if TYPE_CHECKING:
 
 Result = Mapping[str, Any]
 
-_MS = 1e-3
-_MAX_ROWS = 20
 _MAX_FAILURES = 3
-_NARROWEST_NAME = 13
 _NARROWEST_TEXT = 40
-_BETWEEN_COLUMNS = 2
+_NARROWEST_BARS = 20
+_FEWEST_SECONDS = 3
+"""Of a load whose timeline is worth a look."""
 _COLOURS = {"passed": "green", "failed": "red", "invalid": "yellow"}
+_WORD_COLOURS = {"ok  ": "green", "FAIL": "red", "REGR": "red", "warn": "yellow", "??  ": "yellow"}
+_BAD = ("failed: ", "invalid: ")
+_TIMELINE = (("rps", "requests", ""), ("p95", "p95_ms", "ms"), ("errors", "failed_requests", ""))
 
 
 def print_results(
@@ -39,20 +44,37 @@ def print_results(
         else:
             terminal.write(verdict.upper(), **{_COLOURS[verdict]: True, "bold": True})
         terminal.write(" (xfail)\n" if is_expected else "\n")
-        for line in block(result, verbosity, width):
-            terminal.write_line(line)
+        for line in block(result, verbosity, width, sys.stdout.encoding):
+            _write(terminal, line)
 
 
-def block(result: Result, verbosity: int = 0, width: int = 80) -> list[str]:
-    """The lines below the test's name. With a verbosity above 0 nothing is shortened or left out."""
+def _write(terminal: TerminalReporter, line: str) -> None:
+    """Write a line; the word with which it begins is coloured, if it is one that judges."""
+    word, rest = line[:4], line[4:]
+    if word in _WORD_COLOURS and rest.startswith("  "):
+        terminal.write(word, **{_WORD_COLOURS[word]: True})
+        terminal.write_line(rest)
+    elif line.startswith(_BAD):
+        terminal.write_line(line, red=True)
+    else:
+        terminal.write_line(line)
+
+
+def block(result: Result, verbosity: int = 0, width: int = 80, encoding: str | None = "utf-8") -> list[str]:
+    """The lines below the test's name. With a verbosity above 0 nothing is shortened or left out.
+
+    ``encoding`` is the terminal's: not each can show the bars of the timeline.
+    """
     lines = [_headline(result)]
     if result["verdict"] == "invalid":
         lines.append(f"invalid: {printable(result['reason'])}")
-    lines += _request_table(result, verbosity, width)
-    lines += _step_table(result, verbosity, width)
+    lines += request_table(result, verbosity, width)
+    lines += step_table(result, verbosity, width)
+    lines += _timeline(result, verbosity, width, encoding)
     lines += [_threshold_line(threshold) for threshold in result["thresholds"]]
     lines += _failure_lines(result, verbosity)
-    lines += _source_table(result, verbosity, width)
+    for table in (round_table, source_table, shard_table):
+        lines += table(result, verbosity, width)
     ends = (_sources_line(result), _unused_line(result), _setup_line(result), _generator_line(result, verbosity))
     return [*lines, *(line for line in ends if line), *_check_lines(result, width)]
 
@@ -72,65 +94,26 @@ def _headline(result: Result) -> str:
     return ", ".join(parts)
 
 
-def _request_table(result: Result, verbosity: int, width: int) -> list[str]:
-    rows = [*result["by_name"]]
-    if not rows:
+def _timeline(result: Result, verbosity: int, width: int, encoding: str | None) -> list[str]:
+    """Each second of the load as a bar, with ``-v``: requests, p95, and errors if there were any."""
+    points = result["timeline"]
+    if verbosity <= 0 or len(points) < _FEWEST_SECONDS:
         return []
-    hidden = len(rows) - _MAX_ROWS if verbosity <= 0 else 0
-    if hidden > 0:
-        rows = sorted(rows, key=lambda row: -row["requests"])[:_MAX_ROWS]
-    if len(result["by_name"]) > 1:
-        rows.append({**result, "name": "all requests"})
-    cells = [
-        [
-            row["name"],
-            format_count(row["requests"]),
-            _rate(row["rps"]),
-            format_count(row["failed_requests"]),
-            *_times(row["latency"]),
-        ]
-        for row in rows
-    ]
-    if "response_time" in result:
-        cells.append(["response time", "", "", "", *_times(result["response_time"])])
-    lines = _table(["request", "requests", "rps", "errors", "p50", "p95", "p99", "max"], cells, verbosity, width)
-    return [*lines, f"({counted(hidden, 'more request name')}; -v shows all)"] if hidden > 0 else lines
+    lines = [f"timeline of {format_duration(len(points))}"]
+    for label, key, unit in _TIMELINE:
+        values = [point.get(key) for point in points]
+        known = [value for value in values if value is not None]
+        if not any(known) and key != "requests":
+            continue
+        low, high = (_in_unit(value, unit) for value in (min(known), max(known)))
+        span = f"{low} to {high}" if low != high else low
+        bars = sparkline(values, max(_NARROWEST_BARS, width - 10 - len(span)), encoding)
+        lines.append(f"  {label:6} {bars} {span}")
+    return lines
 
 
-def _step_table(result: Result, verbosity: int, width: int) -> list[str]:
-    cells = [
-        [step["name"], format_count(step["count"]), format_count(step["failed"]), *_times(step["latency"])]
-        for step in result["steps"]
-    ]
-    if not cells:
-        return []
-    return ["", *_table(["step", "count", "errors", "p50", "p95", "p99", "max"], cells, verbosity, width)]
-
-
-def _table(headers: list[str], rows: list[list[str]], verbosity: int, width: int) -> list[str]:
-    """The lines of a table of numbers, the first column being names; they are shortened to make it fit."""
-    from tabulate import tabulate
-
-    others = sum(_BETWEEN_COLUMNS + max(map(len, column)) for column in list(zip(headers, *rows, strict=True))[1:])
-    room = max(_NARROWEST_NAME, width - others)
-    names = [printable(row[0]) for row in rows]
-    if verbosity <= 0:
-        names = [shorten(name, room) for name in names]
-    cells = [headers, *([name, *row[1:]] for name, row in zip(names, rows, strict=True))]
-    # "plain" and a rule of our own: with headers tabulate makes the columns wider than they need to be.
-    head, *lines = tabulate(
-        cells, tablefmt="plain", disable_numparse=True, colalign=("left", *["right"] * (len(headers) - 1))
-    ).splitlines()
-    return [head, "-" * len(head), *lines]
-
-
-def _times(latency: Mapping[str, Any]) -> list[str]:
-    found = [latency.get(f"{name}_ms") for name in ("p50", "p95", "p99", "max")]
-    return ["-" if milliseconds is None else format_duration(milliseconds * _MS) for milliseconds in found]
-
-
-def _rate(per_second: float) -> str:
-    return format_count(round(per_second)) if per_second >= 99.95 else f"{per_second:.3g}"
+def _in_unit(value: float, unit: str) -> str:
+    return format_duration(value * MS) if unit else format_count(round(value))
 
 
 def _threshold_line(threshold: Mapping[str, Any]) -> str:
@@ -166,22 +149,6 @@ def _sources_line(result: Result) -> str:
     return f"sources: {counted(len(used), 'address')} ({', '.join(addresses)}), {each}, {connections}"
 
 
-def _source_table(result: Result, verbosity: int, width: int) -> list[str]:
-    """Results by source address, with ``-v``."""
-    if verbosity <= 0 or not result["by_source"]:
-        return []
-    headers = ["source address", "users", "connections", "requests", "errors", "p50", "p95", "p99", "max"]
-    rows = [
-        [
-            row["source_address"],
-            *(format_count(row[key]) for key in ("users", "connections", "requests", "failed_requests")),
-            *_times(row["latency"]),
-        ]
-        for row in result["by_source"]
-    ]
-    return ["", *_table(headers, rows, verbosity, width)]
-
-
 def _unused_line(result: Result) -> str:
     unused = result.get("unused_addresses")
     if not unused:
@@ -205,7 +172,7 @@ def _generator_line(result: Result, verbosity: int) -> str:
     if "cpu_share" in generator:
         parts.append(f"{format_percent(generator['cpu_share'])} of a processor core")
     if "timer_lag_p99_ms" in generator:
-        parts.append(f"timer lag p99 {format_duration(generator['timer_lag_p99_ms'] * _MS)}")
+        parts.append(f"timer lag p99 {format_duration(generator['timer_lag_p99_ms'] * MS)}")
     if verbosity > 0 and "pinned_cpu" in generator:
         parts.append(f"pinned to CPU {generator['pinned_cpu']}")
     return f"generator: {printable(', '.join(parts))}"

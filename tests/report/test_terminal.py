@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from pytest_ipload.report.terminal import block, print_results
 from pytest_ipload.report.text import width_of
 from pytest_ipload.stats.sample import FAILED, SETUP
 from pytest_ipload.verdict.judged import WARN
-from pytest_ipload.verdict.result import GeneratorHealth, LoadResult, UnusedAddresses
+from pytest_ipload.verdict.result import GeneratorHealth, LoadResult, RoundStats, ShardStats, UnusedAddresses
 
 SAMPLES = [
     *(request("GET /cart", latency, source_address="127.0.0.2") for latency in [10] * 900 + [20] * 90 + [30] * 10),
@@ -258,3 +259,113 @@ class TestPrinting:
     def test_the_verdict_has_its_colour(self, pytestconfig: pytest.Config, verdict: str, code: str) -> None:
         text = self.printed(pytestconfig, (load_result([], verdict=verdict), False), colour=True)
         assert f"\x1b[{code}m\x1b[1m{verdict.upper()}\x1b[0m\n" in text
+
+
+class TestWide:
+    def test_there_is_room_for_more_statistics(self) -> None:
+        table = lines(load_result(SAMPLES), width=160)
+        assert table[1].split() == [
+            *("request", "requests", "rps", "errors"),
+            *("min", "mean", "p50", "p90", "p95", "p99", "p99.9", "max"),
+        ]
+        assert table[3].split()[-6:] == ["20.0", "ms", "30.0", "ms", "30.0", "ms"]
+        assert max(map(len, table)) <= 160
+
+    def test_all_tables_fit(self) -> None:
+        result = replace(load_result(SAMPLES, users_by_source={"127.0.0.2": 1}), shards=SHARDS, rounds=ROUNDS)
+        for width in (100, 124, 160):
+            tables = [line for line in lines(result, verbosity=1, width=width) if line.endswith(("---", " ms", "max"))]
+            assert max(map(len, tables)) <= width
+
+
+def seconds(*milliseconds: float | None) -> LoadResult:
+    """A load with one request in each second, or none."""
+    samples = [
+        request(latency_ms=latency, at_ms=1000 * second)
+        for second, latency in enumerate(milliseconds)
+        if latency is not None
+    ]
+    return load_result(samples, seconds=float(len(milliseconds)))
+
+
+class TestTimeline:
+    def test_with_v_each_second_is_a_bar(self) -> None:
+        shown = lines(seconds(10, 80, None, 40), verbosity=1)
+        place = shown.index("timeline of 4.00 s")
+        assert shown[place + 1 : place + 3] == ["  rps    ██▁█ 0 to 1", "  p95    ▂█ ▅ 10.0 ms to 80.0 ms"]
+        assert not any("timeline" in line for line in lines(seconds(10, 80, None, 40)))
+
+    def test_errors_are_shown_if_there_were_any(self) -> None:
+        samples = [request(at_ms=1000 * second, outcome=FAILED if second else "ok") for second in range(4)]
+        shown = lines(load_result(samples), verbosity=1)
+        assert "  errors ▁███ 0 to 1" in shown
+
+    def test_a_short_load_has_none(self) -> None:
+        assert not any("timeline" in line for line in lines(seconds(10, 80), verbosity=1))
+
+    def test_a_long_one_fits(self) -> None:
+        shown = lines(seconds(*range(1, 400)), verbosity=1, width=80)
+        bars = [line for line in shown if line.startswith(("  rps ", "  p95 "))]
+        assert [len(line) <= 80 for line in bars] == [True, True]
+        assert all(len(line) > 70 for line in bars)
+
+
+SHARDS = [
+    ShardStats(index, f"gw{index}", "host", 25, 100, 200, 3, 0.25, 0.5 if index else None, index or None)
+    for index in range(2)
+]
+ROUNDS = [
+    RoundStats(
+        role=role, base_url="http://127.0.0.1:8000", verdict="passed", reason="", started_at="", duration_s=1.0,
+        requests=100, rps=50.0, error_rate=0.0, p50_ms=1.0, p95_ms=2.0, p99_ms=None,
+    )
+    for role in ("base", "current")
+]  # fmt: skip
+
+
+def test_with_v_the_shards_are_shown() -> None:
+    result = replace(load_result([request()]), shards=SHARDS)
+    shown = lines(result, verbosity=1)
+    place = next(place for place, line in enumerate(shown) if line.startswith("shard "))
+    assert shown[place + 2].split() == ["gw0", "on", "host", "25", "100", "200", "3", "250", "us", "-", "-"]
+    assert shown[place + 3].split()[-3:] == ["50", "%", "1"]
+    assert not any(line.startswith("shard ") for line in lines(result))
+
+
+def test_rounds_are_shown() -> None:
+    shown = lines(replace(load_result([request()]), rounds=ROUNDS), width=120)
+    place = next(place for place, line in enumerate(shown) if line.startswith("round "))
+    assert shown[place + 2].split() == [
+        *("1", "http://127.0.0.1:8000", "(base)", "passed", "100", "50", "0", "%"),
+        *("1.00", "ms", "2.00", "ms", "-"),
+    ]
+    assert shown[place + 3].startswith("2 http://127.0.0.1:8000 ")
+
+
+def test_words_that_judge_are_coloured() -> None:
+    written: list[tuple[str, dict[str, bool]]] = []
+
+    class Terminal:
+        def ensure_newline(self) -> None:
+            pass
+
+        def section(self, title: str) -> None:
+            pass
+
+        def write(self, text: str, **markup: bool) -> None:
+            written.append((text, markup))
+
+        write_line = write
+
+    thresholds = [judged("p95 < 15ms", SAMPLES), judged("rps > 1000", SAMPLES, WARN), judged("rps > 1", SAMPLES)]
+    result = load_result(SAMPLES, verdict="failed", thresholds=thresholds, failures=[failure()])
+    terminal: Any = Terminal()
+    print_results(terminal, [(result.as_dict(), False)], 0, 80)
+    coloured = {text: [*markup] for text, markup in written if markup}
+    assert coloured.pop("FAILED") == ["red", "bold"]
+    assert coloured == {
+        "FAIL": ["red"],
+        "warn": ["yellow"],
+        "ok  ": ["green"],
+        "failed: 1 x HTTP 503 at test_a.py:3: no": ["red"],
+    }
