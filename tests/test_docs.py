@@ -13,7 +13,6 @@ import pytest
 from support.demo import EXAMPLES
 from support.plugins import OTHER_PLUGINS
 
-from pytest_ipload.options import PLANNED_OPTIONS
 from pytest_ipload.settings import SETTINGS
 
 ROOT = Path(__file__).parents[1]
@@ -58,13 +57,20 @@ def test_each_setting_stands_in_the_readme_with_its_option_and_ini_key(setting: 
 
 def test_the_readme_has_no_setting_that_does_not_exist() -> None:
     assert set(rows_of_settings()) == {setting.key for setting in SETTINGS}
-    words = set(re.findall(r"--ipload-[a-z-]+", README))
-    assert not words & set(PLANNED_OPTIONS)
+
+
+def test_each_option_stands_in_the_readme_and_the_documents_name_no_others(pytester: pytest.Pytester) -> None:
+    options = re.compile(r"(?<![\w-])--ipload-[a-z]+(?:-[a-z]+)*")
+    known = set(options.findall(pytester.runpytest("--help").stdout.str()))
+    assert len(known) > 30
+    assert known - set(options.findall(README)) == set()
+    for document in (ROOT / "docs").glob("*.md"):
+        assert set(options.findall(document.read_text(encoding="utf-8"))) <= known, document.name
 
 
 def test_links_lead_somewhere() -> None:
     for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), EXAMPLES / "README.md"]:
-        for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", document.read_text(encoding="utf-8")):
+        for link in re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
             assert (document.parent / link).exists(), f"{document.name}: {link}"
 
 
