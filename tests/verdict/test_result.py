@@ -101,7 +101,10 @@ class TestPlainValues:
         assert set(source) == {"source_address", "users", "connections", "requests", "failed_requests", "latency"}
         assert set(plain["steps"][0]) == {"name", "count", "failed", "latency"}
         assert set(plain["failures"][0]) == {"type", "message", "location", "count", "first"}
-        assert set(plain["timeline"][0]) == {"t_s", "users", "requests", "failed_requests", "p50_ms", "p95_ms"}
+        assert set(plain["timeline"][0]) == {
+            *("t_s", "users", "requests", "failed_requests", "p50_ms", "p95_ms", "p99_ms", "max_ms", "histogram"),
+            *("response_p50_ms", "response_p95_ms", "response_p99_ms"),
+        }
         assert set(plain["generator"]) == {
             *("healthy", "cpu_share", "timer_lag_p99_ms", "late_starts", "notes"),
             *("interrupted_iterations", "faults", "checks", "suppressed"),
