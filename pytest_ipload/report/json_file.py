@@ -33,6 +33,11 @@ def _version(package: str) -> str | None:
         return None
 
 
+def schema_path() -> Path:
+    """The JSON Schema (draft 2020-12) of a report."""
+    return Path(__file__).parent / "schema" / f"ipload-report-{SCHEMA}.schema.json"
+
+
 def host_name() -> str:
     """The name of this machine."""
     return platform.node()

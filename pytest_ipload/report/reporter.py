@@ -22,7 +22,7 @@ class Reporter:
     def __init__(self, config: pytest.Config) -> None:
         """Raises UsageError for a report that cannot be written."""
         self._config = config
-        self._files = ReportFiles(config)
+        self._files = ReportFiles.of(config)
         self._outcomes: dict[tuple[str, str], str] = {}
         """What pytest made of each test with results: ``passed``, ``failed`` or ``xfailed``."""
         self._reruns: set[str] = set()
@@ -58,6 +58,8 @@ class Reporter:
         for problem in self._files.problems:
             # Not a Python warning: ``-W error`` would make the end of the session crash.
             terminalreporter.write_line(problem, yellow=True)
+        for remark in self._files.remarks if verbosity > 0 else ():
+            terminalreporter.write_line(remark)
         for kind, path in self._files.written if verbosity >= 0 else ():
             terminalreporter.write_line(f"ipload {kind.name} report: {path}")
 
