@@ -128,5 +128,9 @@ class ReportFiles:
             else:
                 self.written.append((kind, path))
 
+    def path_of(self, name: str) -> Path | None:
+        """Where the file of this kind will be; None if nobody asked for it."""
+        return next((path for kind, path, _ in self._asked if kind.name == name), None)
+
     def __bool__(self) -> bool:
         return bool(self._asked)

@@ -17,11 +17,12 @@ _PACKAGES = ("pytest", "pytest-ipload", "pytest-xdist", "requests", "urllib3")
 
 def environment() -> dict[str, Any]:
     """What was measured with: the machine and the versions."""
+    processors = os.cpu_count()
     return {
         "python": platform.python_version(),
         "implementation": sys.implementation.name,
         "platform": platform.platform(),
-        "processors": os.cpu_count(),
+        **({} if processors is None else {"processors": processors}),
         "packages": {name: found for name in _PACKAGES if (found := _version(name)) is not None},
     }
 

@@ -63,7 +63,9 @@ REQUESTS = Family("ipload_requests", _COUNTER, "Requests of iterations, without 
 FAILED_REQUESTS = Family("ipload_failed_requests", _COUNTER, "Failed requests of iterations, without the warm-up.")
 ITERATIONS = Family("ipload_iterations", _COUNTER, "Completed iterations, without the warm-up.")
 FAILED_ITERATIONS = Family("ipload_failed_iterations", _COUNTER, "Failed iterations, without the warm-up.")
-DROPPED_ITERATIONS = Family("ipload_dropped_iterations", _COUNTER, "Planned iterations of the open model that never started.")
+DROPPED_ITERATIONS = Family(
+    "ipload_dropped_iterations", _COUNTER, "Planned iterations of the open model that never started."
+)
 LATENCY = Family("ipload_latency_seconds", _HISTOGRAM, "Latency of the successful requests.", "seconds")
 RESPONSE_TIME = Family(
     "ipload_response_time_seconds", _HISTOGRAM, "Latency plus the lateness of the iteration.", "seconds"
@@ -72,7 +74,9 @@ STEP = Family("ipload_step_duration_seconds", _HISTOGRAM, "Duration of the succe
 FAILED_STEPS = Family("ipload_failed_steps", _COUNTER, "Runs of steps that failed.")
 USERS = Family("ipload_users", _GAUGE, "Users that were started.")
 START_TIME = Family("ipload_start_time_seconds", _GAUGE, "When the load began, since 1970.", "seconds")
-DURATION = Family("ipload_duration_seconds", _GAUGE, "From the load's start to the end of its last iteration.", "seconds")
+DURATION = Family(
+    "ipload_duration_seconds", _GAUGE, "From the load's start to the end of its last iteration.", "seconds"
+)
 REQUEST_RATE = Family("ipload_requests_per_second", _GAUGE, "Requests by the judged time.")
 ITERATION_RATE = Family("ipload_iterations_per_second", _GAUGE, "Iterations by the judged time.")
 ERROR_RATIO = Family("ipload_error_ratio", _GAUGE, "Failed iterations by iterations.", "ratio")
