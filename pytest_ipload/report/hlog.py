@@ -51,7 +51,7 @@ def tag_of(nodeid: str, name: str | None = None) -> str:
 
 
 def intervals_of(test: Mapping[str, Any]) -> Iterator[Interval]:
-    """One interval for each second with a successful request, and one for each request name over all that was judged."""
+    """One for each second with a successful request, and one for each request name over all that was judged."""
     nodeid, duration_s = test["nodeid"], test["duration_s"]
     started_s = datetime.fromisoformat(test["started_at"]).timestamp()
     for point in test["timeline"]:

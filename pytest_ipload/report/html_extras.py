@@ -30,4 +30,5 @@ def link_to(page: Path, html_path: str) -> dict[str, Any]:
 
     # As pytest-html finds the place of its report.
     here = (Path.cwd() / Path(os.path.expandvars(html_path)).expanduser()).parent
-    return url(quote(Path(os.path.relpath(page, here)).as_posix()), name="load report")
+    link: dict[str, Any] = url(quote(Path(os.path.relpath(page, here)).as_posix()), name="load report")
+    return link

@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from pytest_ipload.report.text import counted, printable, shorten
+from pytest_ipload.report.text import counted, printable
 from pytest_ipload.units import format_count, format_duration, format_percent
 
 LIMIT = 1024 * 1024
@@ -32,7 +32,7 @@ Test = Mapping[str, Any]
 
 def code(text: str, longest: int = _LONGEST_TEXT) -> str:
     """A text as a code span in one line, shortened; what cannot be printed is spelled out."""
-    text = shorten(printable(text), longest)
+    text = _shortened_text(text, longest)
     fence = "`" * (1 + max(map(len, _FENCES.findall(text)), default=0))
     # One space on each side is taken off again, where there is one on both and something between them.
     padding = " " if not text or text[0] in "` " or text[-1] in "` " else ""
@@ -45,7 +45,7 @@ def in_cell(markdown: str) -> str:
 
 
 def markdown_of(report: Mapping[str, Any], limit: int = LIMIT) -> str:
-    """The whole summary in at most ``limit`` bytes (at least a thousand); what failed comes first if it is shortened."""
+    """The summary in at most ``limit`` bytes (at least a thousand); what failed comes first if it is shortened."""
     tests = report["tests"]
     details = {number: text for number, test in enumerate(tests) if (text := _details(test))}
     whole = _joined([_heading(tests), _table(tests), *details.values()]) + "\n"
@@ -73,17 +73,17 @@ def append(path: Path, report: Mapping[str, Any]) -> None:
 def _shortened(tests: Sequence[Test], details: Mapping[int, str], limit: int) -> str:
     """As many tests as fit into half of the room, as many details as fit into the rest."""
     order = sorted(range(len(tests)), key=lambda number: _VERDICTS.index(tests[number]["verdict"]))
-    shown = len(tests)
-    while _size(table := _table([tests[number] for number in order[:shown]])) > (limit - _LEAST) // 2:
-        shown //= 2
+    shown, half = len(tests), (limit - _LEAST) // 2
+    while (size := _size(table := _table([tests[number] for number in order[:shown]]))) > half:
+        shown = min(shown - 1, shown * half // size)
     parts = [_heading(tests), table]
     room = limit - _LEAST - _size(table)
     left_out = 0
-    for number in order:
-        size = _size(text := details.get(number, "")) + 2
+    for text in (details[number] for number in order if number in details):
+        size = _size(text) + 2
         if size > room:
             left_out += 1
-        elif text:
+        else:
             parts.append(text)
             room -= size
     missing = [counted(len(tests) - shown, "test")] if shown < len(tests) else []
@@ -141,7 +141,7 @@ def _details(test: Test) -> str:
     if not text:
         return ""
     state = " open" if test["verdict"] != "passed" else ""
-    name = escape(shorten(printable(test["nodeid"]), _LONGEST_NAME))
+    name = escape(_shortened_text(test["nodeid"], _LONGEST_NAME))
     return f"<details{state}><summary><code>{name}</code> {test['verdict']}</summary>\n\n{text}\n\n</details>"
 
 
@@ -188,7 +188,7 @@ def _comparisons(test: Test) -> str:
     rows = [
         [
             code(each["metric"], _LONGEST_NAME),
-            f"{'**regressed**: ' if each.get('regressed') else ''}{code(each.get('message', ''))}",
+            _comparison(each),
             _value(each.get("baseline"), each.get("unit")),
             _value(each.get("current"), each.get("unit")),
             "-" if each.get("change") is None else f"{each['change']:+.1%}",
@@ -196,6 +196,11 @@ def _comparisons(test: Test) -> str:
         for each in compared[:_MOST_LINES]
     ]
     return _joined(["Compared with the baseline:", _tabulated(headers, rows, left=2)])
+
+
+def _comparison(compared: Mapping[str, Any]) -> str:
+    parts = ["**regressed**"] if compared.get("regressed") else []
+    return ": ".join([*parts, *([code(compared["message"])] if compared.get("message") else [])])
 
 
 def _value(value: float | None, unit: str | None) -> str:
@@ -219,6 +224,15 @@ def _listed(title: str, lines: Sequence[str]) -> str:
 def _joined(parts: Iterable[str]) -> str:
     """Paragraphs, with an empty line between each two."""
     return "\n\n".join(part for part in parts if part)
+
+
+def _shortened_text(text: str, longest: int) -> str:
+    """One line of so many characters at most: here columns do not matter, but bytes do."""
+    text = printable(text)
+    if len(text) <= longest:
+        return text
+    half = (longest - 3) // 2
+    return f"{text[:half]}...{text[-half:]}"
 
 
 def _size(text: str) -> int:

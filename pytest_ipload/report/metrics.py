@@ -1,7 +1,7 @@
 """What is exported as metrics: the families, their labels and their buckets, whoever writes them down.
 
-Names and units are those that OpenMetrics asks for: base units (seconds, ratios), which end the name. Each sample has the
-labels ``test`` (the node id) and ``run`` (a test may run several loads; the first is 1).
+Names and units are those that OpenMetrics asks for: base units (seconds, ratios), which end the name. Each sample of a
+load has the labels ``test`` (the node id) and ``run`` (a test may run several loads; the first is 1).
 """
 
 from __future__ import annotations
@@ -94,14 +94,15 @@ FAULTS = Family("ipload_generator_faults", _COUNTER, "Faults of the generator's 
 def bucket_counts(histogram: Histogram) -> list[int]:
     """How many values are in each bucket or in those below it; the last is the number of all.
 
-    A bin belongs to a bucket if its highest value does, so a count is off by one bin at most, 0.1 % of the bound.
+    A bin belongs to a bucket if its lowest value does, as HdrHistogram counts up to a value. So a bucket has all values
+    up to its bound, and may have some that are up to 0.1 % above it.
     """
     counts = [0] * (len(BUCKETS_S) + 1)
     bounds_us = [round(bound * _US) for bound in BUCKETS_S]
     place = 0
     for index in sorted(histogram.bins):
-        highest_us = bin_edges_us(index)[1]
-        while place < len(bounds_us) and highest_us > bounds_us[place]:
+        lowest_us = bin_edges_us(index)[0]
+        while place < len(bounds_us) and lowest_us > bounds_us[place]:
             place += 1
         counts[place] += histogram.bins[index]
     return list(accumulate(counts))

@@ -27,8 +27,8 @@ def text_of(metrics: Iterable[Metric]) -> str:
 def label_text(value: str) -> str:
     """A label's value as it stands between quotes.
 
-    Whatever cannot be printed is spelled out (``\\x1b``), but for line breaks, which OpenMetrics has an escape for: many
-    readers take other controls for the end of a line, and half a surrogate pair cannot be written at all.
+    Whatever cannot be printed is spelled out (``\\x1b``), but for line breaks, which OpenMetrics has an escape for:
+    many readers take other controls for the end of a line, and half a surrogate pair cannot be written at all.
     """
     return printable_lines(value).translate(_ESCAPES)
 
