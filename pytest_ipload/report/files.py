@@ -109,7 +109,7 @@ class ReportFiles:
             raise pytest.UsageError(f"{flag}: {given} is a directory; give the path of a file")
         path = Path(given).absolute()
         for other, taken, _ in self._asked:
-            if taken == path:
+            if os.path.realpath(taken) == os.path.realpath(path):
                 raise pytest.UsageError(
                     f"{flag} and {self._prefix}{other.name}: both are {given}; give each a file of its own"
                 )
