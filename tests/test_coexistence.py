@@ -229,7 +229,6 @@ class TestOtherPlugins:
         (test,) = json.loads((pytester.path / "out.json").read_text())["tests"]
         assert test["profile"]["origins"]["base_url"] == "base_url fixture"
 
-
     @requires("pytest_html")
     @pytest.mark.parametrize("options", [(), ("-n2",)])
     def test_pytest_html_shows_the_load_in_its_report(

@@ -182,7 +182,7 @@ _OF_TEST = {
 def _distribution(family: Family, labels: Labels, latency: Mapping[str, Any]) -> Iterator[tuple[Family, Sample]]:
     count = latency["count"]
     histogram = Histogram.decode(latency["histogram"]) if count else Histogram()
-    total_s = latency["mean_ms"] * count * _MS if count else 0.0
+    total_s = round(latency["mean_ms"] * count * _MS, 9) if count else 0.0
     for sample in histogram_samples(family, labels, histogram, total_s):
         yield family, sample
 
@@ -206,6 +206,6 @@ def _generator(generator: Mapping[str, Any], labels: Labels) -> Iterator[tuple[F
     if "cpu_share" in generator:
         yield CPU_SHARE, CPU_SHARE.sample(labels, generator["cpu_share"])
     if "timer_lag_p99_ms" in generator:
-        yield TIMER_LAG, TIMER_LAG.sample(labels, generator["timer_lag_p99_ms"] * _MS)
+        yield TIMER_LAG, TIMER_LAG.sample(labels, round(generator["timer_lag_p99_ms"] * _MS, 9))
     for fault, count in generator["faults"].items():
         yield FAULTS, FAULTS.sample({**labels, "fault": fault}, count)

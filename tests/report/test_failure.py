@@ -30,4 +30,4 @@ def test_what_a_terminal_would_obey_is_spelled_out_and_lines_stay_lines() -> Non
     message = failure_message(result, Traceback(evil, f"def test():\n\traise {evil}\r\n"))
     assert all(line.isprintable() for line in message.split("\n"))
     assert message.count(r"a\x1b[31m\u202e\x00\ud800") == 5
-    assert message.split("\n")[-3:] == ["def test():", rf"        raise a\x1b[31m\u202e\x00\ud800\r", ""]
+    assert message.split("\n")[-3:] == ["def test():", r"        raise a\x1b[31m\u202e\x00\ud800\r", ""]

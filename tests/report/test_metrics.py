@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from support.results import judged, load_result
 from support.samples import MS, iteration, request, step
 
 from pytest_ipload.load.health import fired
+from pytest_ipload.report import metrics
 from pytest_ipload.report.json_file import report_of
 from pytest_ipload.report.metrics import (
     BUCKETS_S,
@@ -31,6 +34,8 @@ from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.sample import FAILED
 from pytest_ipload.verdict.judged import WARN
 from pytest_ipload.verdict.result import GeneratorHealth, LoadResult
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reports.md"
 
 
 def histogram_of(*latencies_us: int) -> Histogram:
@@ -175,3 +180,10 @@ class TestOfTests:
         metrics = metrics_of(report_of([load_result([request(), iteration(), step("a")]).as_dict()]))
         for family in (metric.family for metric in metrics):
             assert family.name.endswith(f"_{family.unit}" if family.unit else "")
+
+
+def test_all_families_stand_in_the_document() -> None:
+    documented = set(re.findall(r"`(ipload_\w+)`", DOCUMENT.read_text(encoding="utf-8")))
+    families = {value for value in vars(metrics).values() if isinstance(value, Family)}
+    assert len(families) > 20
+    assert {family.name for family in families} <= documented

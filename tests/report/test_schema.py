@@ -124,14 +124,23 @@ def test_every_field_stands_in_the_schema_and_the_other_way_round(name: str) -> 
 @pytest.mark.parametrize("name", PARTS)
 def test_what_may_be_absent_is_what_may_be_none(name: str) -> None:
     hints = get_type_hints(PARTS[name])
-    always = {field.name for field in fields(PARTS[name]) if type(None) not in getattr(hints[field.name], "__args__", ())}
+    always = {
+        field.name for field in fields(PARTS[name]) if type(None) not in getattr(hints[field.name], "__args__", ())
+    }
     assert set(definitions()[name]["required"]) == always
 
 
 def test_the_profile_has_all_settings() -> None:
     closed = LoadProfile(
-        **{"iterations": 1, "total_iterations": 1, "duration": 1.0, "max_rate": 1.0, "pool": "x", "base_url": "x"},
-        **{"ip_exclusive": True, "on_exhaustion": "wait", "ip_wait": 1.0},
+        iterations=1,
+        total_iterations=1,
+        duration=1.0,
+        max_rate=1.0,
+        pool="x",
+        base_url="x",
+        ip_exclusive=True,
+        on_exhaustion="wait",
+        ip_wait=1.0,
     )
     an_open = LoadProfile(arrival_rate=1.0, stages=Stages(((1.0, 1.0),), True), max_users=1)
     fallback = LoadProfile(pool="x", ip_exclusive=True, on_exhaustion="fallback", fallback_pool="y")
