@@ -50,9 +50,10 @@ OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\ud800
 """What a terminal, a browser or a reader of lines may obey, or cannot read at all."""
 
 
-@pytest.mark.usefixtures("xdist")
 @pytest.mark.parametrize("options", [(), ("-n2",), ("-n1", "--ipload-concurrent")], ids=["alone", "team", "worker"])
-def test_odd_names_break_no_report(tmp_path: Path, options: tuple[str, ...]) -> None:
+def test_odd_names_break_no_report(tmp_path: Path, options: tuple[str, ...], request: pytest.FixtureRequest) -> None:
+    if options:
+        request.getfixturevalue("xdist")
     (tmp_path / "test_it.py").write_text(TESTS, encoding="ascii")
     paths = {kind.name: tmp_path / f"out.{kind.name}" for kind in REPORT_FILES}
     files = [f"{kind.flag}={paths[kind.name]}" for kind in REPORT_FILES]

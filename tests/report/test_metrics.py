@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,19 +139,26 @@ class TestOfTests:
         states = {s.labels["ipload_verdict"]: s.value for s in samples_of(VERDICT, load_result([], verdict=verdict))}
         assert states == {"passed": 0, "failed": 0, "invalid": 0, verdict: 1}
 
-    def test_each_threshold_is_told_once(self) -> None:
+    def test_each_threshold_is_told_once_and_holds_if_it_held_each_time(self) -> None:
         samples = [request()]
         thresholds = [
             judged("p95 < 1s", samples),
-            judged("p95 < 1us", samples),
+            replace(judged("p95 < 1s", samples), passed=False, aborted=True),
             judged("p95 < 1s", samples),
+            judged("p95 < 1us", samples),
             judged("p95 < 1s", samples, WARN),
+            replace(judged("p95 < 1s", samples), window_s=10.0, confidence=0.95),
         ]
         told = [
-            (sample.labels["threshold"], sample.labels["severity"], sample.value)
+            (sample.labels["threshold"], sample.labels["severity"], sample.labels.get("window_s"), sample.value)
             for sample in samples_of(THRESHOLD_PASSED, load_result(samples, thresholds=thresholds))
         ]
-        assert told == [("p95 < 1s", "fail", 1), ("p95 < 1us", "fail", 0), ("p95 < 1s", "warn", 1)]
+        assert told == [
+            ("p95 < 1s", "fail", None, 0),
+            ("p95 < 1us", "fail", None, 0),
+            ("p95 < 1s", "warn", None, 1),
+            ("p95 < 1s", "fail", "10", 1),
+        ]
 
     def test_checks_and_faults_of_the_generator(self) -> None:
         health = GeneratorHealth.of([fired("late-starts", "3 of 50")], faults={"ports-exhausted": 7})
