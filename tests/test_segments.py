@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 import pytest
 from support.http_server import RecordingServer
+from support.plugins import OTHER_PLUGINS
 from support.readers import validator
 
 from pytest_ipload.__main__ import FAILED, PASSED, UNUSABLE, main
@@ -48,7 +49,8 @@ def run_segments(
             f"--ipload-json={paths[-1]}",
             f"--ipload-base-url={server.url('')}",
         ]
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
+        without = [f"-pno:{name}" for name in ("cacheprovider", *OTHER_PLUGINS)]  # they take time to start
+        command = [sys.executable, "-m", "pytest", "-q", *without, *options]
         running.append(subprocess.Popen(command, cwd=pytester.path, stdout=subprocess.PIPE, text=True))
     for process in running:
         output, _ = process.communicate(timeout=120)

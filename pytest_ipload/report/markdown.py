@@ -189,9 +189,9 @@ def _comparisons(test: Test) -> str:
         [
             code(each["metric"], _LONGEST_NAME),
             _comparison(each),
-            _value(each.get("baseline"), each.get("unit")),
-            _value(each.get("current"), each.get("unit")),
-            "-" if each.get("change") is None else f"{each['change']:+.1%}",
+            _value(each["baseline"], each["unit"]),
+            _value(each["current"], each["unit"]) if "current" in each else "-",
+            f"{each['change']:+.1%}" if "change" in each else "-",
         ]
         for each in compared[:_MOST_LINES]
     ]
@@ -199,18 +199,18 @@ def _comparisons(test: Test) -> str:
 
 
 def _comparison(compared: Mapping[str, Any]) -> str:
-    parts = ["**regressed**"] if compared.get("regressed") else []
-    return ": ".join([*parts, *([code(compared["message"])] if compared.get("message") else [])])
+    word = "**regressed**: " if compared["regressed"] else "undecided: " if compared["undecided"] else ""
+    return word + code(compared["message"])
 
 
-def _value(value: float | None, unit: str | None) -> str:
-    if value is None:
-        return "-"
-    if unit == "ms":
-        return format_duration(value * _MS)
-    if unit == "fraction":
-        return format_percent(value)
-    return f"{value:.4g}/s" if unit == "1/s" else f"{value:.6g}"
+def _value(value: float, unit: str) -> str:
+    match unit:
+        case "ms":
+            return format_duration(value * _MS)
+        case "fraction":
+            return format_percent(value)
+        case _:
+            return f"{value:.4g}/s"
 
 
 def _listed(title: str, lines: Sequence[str]) -> str:

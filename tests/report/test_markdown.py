@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from pytest_ipload.report.json_file import report_of
 from pytest_ipload.report.markdown import LIMIT, append, code, in_cell, markdown_of, write
 from pytest_ipload.report.text import printable
 from pytest_ipload.stats.sample import FAILED
+from pytest_ipload.verdict.comparison import Comparison
 from pytest_ipload.verdict.judged import WARN
 from pytest_ipload.verdict.result import GeneratorHealth
 
 SAMPLES = [*(request(latency_ms=latency) for latency in [10] * 900 + [20] * 90 + [30] * 10), *[iteration()] * 10]
 FAILED_ONES = [*SAMPLES, iteration(outcome=FAILED)]
+TOLD: dict[str, Any] = {"method": "median", "message": "by far | or so", "runs": 8}
 ODD = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("`|\\<&@# "), max_size=40)
 
 
@@ -97,19 +100,22 @@ class TestText:
         assert summary.html[0].startswith("<details><summary><code>&lt;b&gt;&amp;`|</code> passed<")
 
     def test_a_comparison_with_a_baseline_has_a_table(self, tmp_path: Path) -> None:
-        compared = {"method": "median", "message": "slower | by far", "runs": 8, "regressed": True}
-        comparisons = [
-            {"metric": "p95", "unit": "ms", "current": 243.0, "baseline": 200.0, "change": 0.215, **compared},
-            {"metric": "error_rate", "unit": "fraction", "current": 0.01, "baseline": 0.02, "change": -0.5},
-            {"metric": "rps", "unit": "1/s", "current": 100.0, "baseline": 100.0, "change": 0.0, "regressed": False},
-            {"metric": "iterations", "unit": "count", "current": 1234},
-        ]
-        _, table = summary_of(tmp_path, {**load_result([]).as_dict(), "comparisons": comparisons}).tables
+        slower, maybe, same, unknown = (
+            Comparison(metric=metric, unit=unit, current=current, baseline=baseline, change=change, **more)
+            for metric, unit, current, baseline, change, more in [
+                ("p95", "ms", 243.0, 200.0, 0.215, {"regressed": True, **TOLD}),
+                ("error_rate", "fraction", 0.01, 0.02, -0.5, {"undecided": True, **TOLD}),
+                ("rps", "1/s", 100.0, 100.0, 0.0, TOLD),
+                ("p99{a|b}", "ms", None, 100.0, None, TOLD),
+            ]
+        )
+        result = replace(load_result([]), comparisons=[slower, maybe, same, unknown])
+        _, table = summary_of(tmp_path, result.as_dict()).tables
         assert table[1:] == [
-            ["⟨p95⟩", "regressed: ⟨slower | by far⟩", "200 ms", "243 ms", "+21.5%"],
-            ["⟨error_rate⟩", "", "2 %", "1 %", "-50.0%"],
-            ["⟨rps⟩", "", "100/s", "100/s", "+0.0%"],
-            ["⟨iterations⟩", "", "-", "1234", "-"],
+            ["⟨p95⟩", "regressed: ⟨by far | or so⟩", "200 ms", "243 ms", "+21.5%"],
+            ["⟨error_rate⟩", "undecided: ⟨by far | or so⟩", "2 %", "1 %", "-50.0%"],
+            ["⟨rps⟩", "⟨by far | or so⟩", "100/s", "100/s", "+0.0%"],
+            ["⟨p99{a|b}⟩", "⟨by far | or so⟩", "100 ms", "-", "-"],
         ]
 
     def test_of_many_failures_twenty_are_shown(self, tmp_path: Path) -> None:

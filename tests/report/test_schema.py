@@ -23,6 +23,7 @@ from pytest_ipload.report.json_file import SCHEMA, report_of, schema_path
 from pytest_ipload.stats.sample import FAILED, SETUP
 from pytest_ipload.stats.summary import LatencyStats, RequestStats, SourceStats, StepStats, TimelinePoint
 from pytest_ipload.values import Stages
+from pytest_ipload.verdict.comparison import Comparison
 from pytest_ipload.verdict.evaluate import ThresholdResult
 from pytest_ipload.verdict.result import (
     FailureSummary,
@@ -30,7 +31,9 @@ from pytest_ipload.verdict.result import (
     FirstFailure,
     GeneratorHealth,
     LoadResult,
+    RoundStats,
     ShardStats,
+    Traceback,
     UnusedAddresses,
 )
 
@@ -45,10 +48,13 @@ PARTS = {
     "threshold": ThresholdResult,
     "failure": FailureSummary,
     "first_failure": FirstFailure,
+    "traceback": Traceback,
     "second": TimelinePoint,
     "generator": GeneratorHealth,
     "check": FiredCheck,
     "shard": ShardStats,
+    "round": RoundStats,
+    "comparison": Comparison,
 }
 OF_SEGMENTS = {"segment", "part"}
 """What a segment's result has besides its fields."""
