@@ -34,10 +34,6 @@ PLANNED_OPTIONS: Mapping[str, str | int] = {  # the option, and its nargs as arg
     #
     "--ipload-html": 1,
     #
-    "--ipload-summary": 1,
-    "--ipload-hlog": 1,
-    "--ipload-openmetrics": 1,
-    #
     "--ipload-jsonl": 1,
 }
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ipload import fixtures, markers, team
+from pytest_ipload.distributed.messages import sendable
 from pytest_ipload.distributed.slots import SLOT_KEY, Slots, slot_of
 from pytest_ipload.fixtures import ipload, ipload_iteration, ipload_pool, ipload_session, ipload_user
 from pytest_ipload.options import add_options, session_settings
@@ -150,11 +151,20 @@ def pytest_runtest_makereport(
         return report
     results = take_results(item)
     if results:
-        vars(report)[REPORT_KEY] = results
+        vars(report)[REPORT_KEY] = sendable(results) if hasattr(item.config, "workerinput") else results
     test = item.stash.get(_LOAD_TEST, None)
     if test is not None and test.failed_in_set_up:
         report.when = "setup"  # a user of the ramp-up failed in its set-up: an error, as pytest has it
     return report
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_metadata(metadata: dict[str, Any], config: pytest.Config) -> None:
+    """Tell pytest-metadata of the load's settings."""
+    from pytest_ipload.report.metadata import load_metadata
+
+    if given := load_metadata(config):
+        metadata["pytest-ipload"] = given
 
 
 @pytest.hookimpl(optionalhook=True)

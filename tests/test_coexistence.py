@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import importlib.util
 import json
 import os
@@ -13,6 +14,8 @@ from collections import Counter
 from xml.etree import ElementTree
 
 import pytest
+
+import pytest_ipload
 
 WHO_AM_I = """
     import pytest
@@ -225,6 +228,90 @@ class TestOtherPlugins:
         result.assert_outcomes(passed=1)
         (test,) = json.loads((pytester.path / "out.json").read_text())["tests"]
         assert test["profile"]["origins"]["base_url"] == "base_url fixture"
+
+    @requires("pytest_html")
+    @pytest.mark.parametrize("options", [(), ("-n2",)])
+    def test_pytest_html_shows_the_load_in_its_report(
+        self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+    ) -> None:
+        if options and importlib.util.find_spec("xdist") is None:
+            pytest.skip("pytest-xdist is missing; install it with 'pip install pytest-xdist'")
+        monkeypatch.delenv("PYTEST_ADDOPTS")
+        pytester.makepyfile(
+            test_it="""
+            import pytest
+
+            @pytest.mark.ipload(iterations=2)
+            def test_load(ipload_user, extras):
+                extras.append({"format_type": "text", "name": "own", "content": "x", "extension": "txt",
+                               "mime_type": "text/plain"})
+                with ipload_user.measure("<b>VISIT</b>"):
+                    pass
+
+            def test_ordinary():
+                pass
+            """
+        )
+        result = pytester.runpytest_subprocess(
+            *("-p", "no:locust", "-p", "no:randomly", "-W", "error", "--ipload-users=2"),
+            *("--html=out.html", "--self-contained-html", *options),
+        )
+        result.assert_outcomes(passed=2)
+        page = (pytester.path / "out.html").read_text(encoding="utf-8")
+        report = json.loads(html.unescape(page.partition('data-jsonblob="')[2].partition('"')[0]))
+        [ordinary] = report["tests"]["test_it.py::test_ordinary"]
+        assert ordinary["extras"] == []
+        [load] = report["tests"]["test_it.py::test_load"]
+        *own, block = load["extras"]
+        assert {each["name"] for each in own} == {"own"}
+        assert block["content"].startswith('<pre class="ipload">load test PASSED\n2 users, ')
+        assert "&lt;b&gt;VISIT&lt;/b&gt; " in block["content"]
+        version = pytest_ipload.__version__
+        assert report["environment"]["pytest-ipload"] == {"version": version, "--ipload-users": "2"}
+
+    @requires("pytest_metadata")
+    def test_pytest_metadata_says_nothing_of_us_without_settings(
+        self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("PYTEST_ADDOPTS")
+        pytester.makepyfile("def test_it(metadata): assert 'pytest-ipload' not in metadata")
+        result = pytester.runpytest_subprocess("-p", "no:locust", "-p", "no:randomly")
+        result.assert_outcomes(passed=1)
+
+    @requires("pytest_github_actions_annotate_failures")
+    @pytest.mark.parametrize("options", [(), ("-n2",)])
+    def test_github_annotates_each_failure_once(
+        self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+    ) -> None:
+        if options and importlib.util.find_spec("xdist") is None:
+            pytest.skip("pytest-xdist is missing; install it with 'pip install pytest-xdist'")
+        monkeypatch.delenv("PYTEST_ADDOPTS")
+        monkeypatch.setenv("GITHUB_ACTIONS", "true")
+        monkeypatch.delenv("GITHUB_WORKSPACE", raising=False)
+        monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(pytester.path / "step.md"))
+        pytester.makepyfile(
+            test_it="""
+            import pytest
+
+            @pytest.mark.ipload(users=2)
+            def test_fails(ipload_user):
+                with ipload_user.measure("X"):
+                    raise ValueError("::error::no\\n::set-output name=x::y")
+
+            @pytest.mark.ipload(users=2)
+            def test_passes(ipload_user):
+                pass
+            """
+        )
+        result = pytester.runpytest_subprocess(
+            *("-p", "no:locust", "-p", "no:randomly", "-q", "--ipload-summary=auto", *options)
+        )
+        result.assert_outcomes(passed=1, failed=1)
+        commands = [line for line in [*result.outlines, *result.errlines] if line.startswith("::")]
+        [command] = commands
+        assert command.startswith("::error file=test_it.py,line=3::test_fails%0A%0A")
+        assert "error_rate 100 %25, limit == 0 %25 (2 of 2 iterations failed)" in command
+        assert (pytester.path / "step.md").read_text().startswith("### Load tests: 1 passed, 1 failed\n")
 
 
 class TestSuitesWithoutLoadTests:

@@ -241,3 +241,29 @@ class TestJson:
         result = pytester.run(sys.executable, "-m", "pytest", "--ipload-json=out.json")
         result.assert_outcomes(passed=1)
         assert len(json_report()["tests"]) == 1
+
+
+class TestSummary:
+    def test_auto_appends_to_the_summary_of_githubs_step(
+        self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("GITHUB_STEP_SUMMARY", "step.md")
+        Path("step.md").write_text("before")
+        pytester.makepyfile(test_it=TESTS)
+        result = pytester.runpytest("--ipload-summary=auto", "-k", "passes")
+        result.stdout.fnmatch_lines([f"ipload summary report: {pytester.path / 'step.md'}"])
+        assert Path("step.md").read_text().startswith("before\n\n### Load tests: 1 passed\n")
+
+    def test_elsewhere_auto_writes_nothing_and_says_so_with_v(
+        self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+        pytester.makepyfile(test_it=TESTS)
+        pytester.runpytest("--ipload-summary=auto", "-k", "passes").stdout.no_fnmatch_line("*summary*written*")
+        remark = "--ipload-summary=auto: not written: the variable GITHUB_STEP_SUMMARY names no file"
+        pytester.runpytest("--ipload-summary=auto", "-k", "passes", "-v").stdout.fnmatch_lines([remark])
+
+    def test_two_reports_in_one_file_are_a_usage_error(self, pytester: pytest.Pytester) -> None:
+        result = pytester.runpytest("--ipload-summary=out", "--ipload-hlog=out")
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines(["*--ipload-hlog and --ipload-summary: both are out; give each a file of its own*"])

@@ -13,8 +13,11 @@ from xml.etree import ElementTree
 
 import pytest
 from support.http_server import RecordingServer
+from support.plugins import OTHER_PLUGINS
+from support.readers import validator
 
 from pytest_ipload.__main__ import FAILED, PASSED, UNUSABLE, main
+from pytest_ipload.report.files import REPORT_FILES
 
 MODULE = """
     import pytest
@@ -46,7 +49,8 @@ def run_segments(
             f"--ipload-json={paths[-1]}",
             f"--ipload-base-url={server.url('')}",
         ]
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
+        without = [f"-pno:{name}" for name in ("cacheprovider", *OTHER_PLUGINS)]  # they take time to start
+        command = [sys.executable, "-m", "pytest", "-q", *without, *options]
         running.append(subprocess.Popen(command, cwd=pytester.path, stdout=subprocess.PIPE, text=True))
     for process in running:
         output, _ = process.communicate(timeout=120)
@@ -73,8 +77,11 @@ class TestMerge:
         assert [report["segment"] for report in reports] == [{"index": 0, "count": 2}, {"index": 1, "count": 2}]
         assert [report["tests"][0]["users"] for report in reports] == [3, 2]
 
-        code, output = merged(*paths, "--junit", "out/merged.xml", "--json", "out/merged.json", capsys=capsys)
+        files = [word for kind in REPORT_FILES for word in (f"--{kind.name}", f"out/merged.{kind.name}")]
+        code, output = merged(*paths, "--junit", "out/merged.xml", *files, capsys=capsys)
         assert code == PASSED
+        assert all(Path(f"out/merged.{kind.name}").stat().st_size for kind in REPORT_FILES)
+        assert "| `test_it.py::test_it` | passed    |         20 |" in Path("out/merged.summary").read_text()
         assert "test_it.py::test_it  PASSED" in output
         assert "5 users" in output
         assert output.endswith("1 passed, 0 failed\n")
@@ -198,6 +205,18 @@ class TestFilesOfNoUse:
         path.write_text(text)
         code, output = merged(path, capsys=capsys)
         assert (code, output.startswith(f"error: {path}: it ")) == (UNUSABLE, True)
+
+    @pytest.mark.usefixtures("report")
+    def test_a_report_that_cannot_be_written(self, capsys: pytest.CaptureFixture[str]) -> None:
+        Path("file").touch()
+        code, output = merged("report.json", "--hlog", "file/out", capsys=capsys)
+        assert (code, output.startswith("error: --hlog: not written: ")) == (UNUSABLE, True)
+        code, output = merged("report.json", "--hlog", ".", capsys=capsys)
+        assert (code, output) == (UNUSABLE, "error: --hlog: . is a directory; give the path of a file\n")
+
+    def test_the_schema_describes_the_report_of_a_segment(self, report: dict[str, Any]) -> None:
+        assert {"segment", "part"} <= set(report["tests"][0])
+        validator().validate(report)
 
     def test_what_is_not_there(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert merged(tmp_path / "nothing.json", capsys=capsys)[0] == UNUSABLE

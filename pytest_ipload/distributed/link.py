@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pytest_ipload.distributed.member import Member
-from pytest_ipload.distributed.messages import FROM_CONTROLLER, BadMessage, Message, checked
+from pytest_ipload.distributed.messages import FROM_CONTROLLER, BadMessage, Message, checked, sendable
 from pytest_ipload.load.share import Share
 
 _END = "closed"  # no message: those are pairs
@@ -36,9 +36,22 @@ class Link:
     def tell(self, kind: str, **fields: Any) -> None:
         """Send a message; nothing happens if the controller is gone."""
         try:
-            self._channel.send((kind, fields))
+            self._send(kind, fields)
         except OSError:
             self._close("the connection to the controller is closed")
+
+    def _send(self, kind: str, fields: dict[str, Any]) -> None:
+        try:
+            self._channel.send((kind, fields))
+        except OSError:
+            raise
+        except Exception as error:
+            from execnet import DumpError  # not above: without execnet there is no link, but this module
+
+            if not isinstance(error, DumpError):
+                raise
+            # A request's name or an exception's text may be anything. It is looked for only here, as it takes time.
+            self._channel.send((kind, sendable(fields)))
 
     def wait(self, nodeid: str, *kinds: str) -> str:
         """Wait for one of these kinds of message about a test; ``abort`` comes too, also if the controller is gone."""

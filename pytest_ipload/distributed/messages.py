@@ -112,3 +112,14 @@ def as_plain(value: Any, other: Callable[[Any], Any] | None = None) -> Any:
     if other is not None:
         return as_plain(other(value))
     raise TypeError(f"not a plain value: {value!r:.100} of type {type(value).__name__}")
+
+
+def sendable(value: Any) -> Any:
+    """The same plain value with each half of a surrogate pair spelled out: execnet sends UTF-8, which has none."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {sendable(key): sendable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(sendable, value))
+    return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_ipload.report.text import counted, printable
+from pytest_ipload.report.text import counted, printable, printable_lines
 from pytest_ipload.units import format_count
 from pytest_ipload.verdict.result import INVALID, FailureSummary, LoadResult, failures_of
 
@@ -16,8 +16,8 @@ def failure_message(result: LoadResult) -> str:
         lines += ["", f"{counted(result.failed_iterations, 'iteration')} failed:"]
         lines += [_group_line(failure) for failure in result.failures]
     if (traceback := result.traceback) is not None:
-        lines += ["", f"the first {traceback.type}:", traceback.text]
-    return "\n".join(lines)
+        lines += ["", f"the first {printable(traceback.type)}:", traceback.text.expandtabs()]
+    return printable_lines("\n".join(lines))
 
 
 def _group_line(failure: FailureSummary) -> str:

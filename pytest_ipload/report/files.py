@@ -2,11 +2,12 @@
 
 A writer is a function ``write(path, report)`` in a module of this room, imported only when its option is given.
 ``report`` is what ``--ipload-json`` writes: see docs/json-report.md. A writer makes the folders above the file, and
-raises OSError if it cannot be written.
+raises OSError if it cannot be written. A kind with a variable also has a function ``append``.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +18,11 @@ import pytest
 Report = Mapping[str, Any]
 Writer = Callable[[Path, Report], None]
 
+PREFIX = "--ipload-"
+"""Of pytest's options; the command that merges segments has its own."""
+AUTO = "auto"
+"""In the place of a path: the file that an environment variable names."""
+
 
 class ReportFile(NamedTuple):
     """One kind of file. ``module`` is in this room and has the writer, a function ``write``."""
@@ -24,47 +30,93 @@ class ReportFile(NamedTuple):
     name: str
     module: str
     help: str
+    variable: str | None = None
+    """The environment variable that names the file to append to with ``auto``; None where there is no such thing."""
 
     @property
     def flag(self) -> str:
         """The option."""
-        return f"--ipload-{self.name}"
+        return f"{PREFIX}{self.name}"
 
-    def writer(self) -> Writer:
-        """What writes the file. Raises ImportError if a library is missing that it needs."""
-        write: Writer = import_module(f"pytest_ipload.report.{self.module}").write
+    @property
+    def metavar(self) -> str:
+        """What it takes."""
+        return "PATH" if self.variable is None else f"PATH|{AUTO}"
+
+    def writer(self, function: str = "write") -> Writer:
+        """What writes the file, or appends to it. Raises ImportError if a library is missing that it needs."""
+        write: Writer = getattr(import_module(f"pytest_ipload.report.{self.module}"), function)
         return write
 
 
-REPORT_FILES = (ReportFile("json", "json_file", "Write the results as JSON"),)
+REPORT_FILES = (
+    ReportFile("json", "json_file", "Write the results as JSON"),
+    ReportFile(
+        "summary",
+        "markdown",
+        "Write a summary in Markdown; 'auto' appends it to the summary of a step of GitHub Actions",
+        variable="GITHUB_STEP_SUMMARY",
+    ),
+    ReportFile("hlog", "hlog", "Write latencies by second and by request name as an HdrHistogram interval log"),
+    ReportFile("openmetrics", "openmetrics", "Write the results as OpenMetrics text"),
+)
 
 
 def add_options(parser: pytest.Parser) -> None:
     """Register the option of each kind of file."""
     group = parser.getgroup("ipload", "load tests (pytest-ipload)")
     for kind in REPORT_FILES:
-        group.addoption(kind.flag, metavar="PATH", help=kind.help)
+        group.addoption(kind.flag, metavar=kind.metavar, help=kind.help)
 
 
 class ReportFiles:
     """The files that the session was asked for."""
 
-    def __init__(self, config: pytest.Config) -> None:
-        """Raises UsageError for a path that cannot be one of a file, and for a library that is missing."""
+    def __init__(self, given: Mapping[str, str | None], prefix: str = PREFIX) -> None:
+        """``given`` are the paths by the names of the kinds, ``prefix`` is what their options begin with.
+
+        Raises UsageError for a path that cannot be one of a file, and for a library that is missing.
+        """
         self.problems: list[str] = []
         """What could not be written, and why."""
+        self.remarks: list[str] = []
+        """What was not to be written, and why."""
         self.written: list[tuple[ReportFile, Path]] = []
+        self._prefix = prefix
         self._asked: list[tuple[ReportFile, Path, Writer]] = []
         for kind in REPORT_FILES:
-            given = config.getoption(f"ipload_{kind.name}")
-            if given is None:
-                continue
-            if Path(given).is_dir():
-                raise pytest.UsageError(f"{kind.flag}: {given} is a directory; give the path of a file")
-            try:
-                self._asked.append((kind, Path(given).absolute(), kind.writer()))
-            except ImportError as error:
-                raise pytest.UsageError(f"{kind.flag}: {error}") from None
+            path = given.get(kind.name)
+            if path == AUTO and kind.variable is not None:
+                self._ask_variable(kind, kind.variable)
+            elif path is not None:
+                self._ask(kind, path, "write")
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> ReportFiles:
+        """Those that pytest's command line asks for. Raises UsageError, see above."""
+        return cls({kind.name: config.getoption(f"ipload_{kind.name}") for kind in REPORT_FILES})
+
+    def _ask_variable(self, kind: ReportFile, variable: str) -> None:
+        named = os.environ.get(variable)
+        if named:
+            self._ask(kind, named, "append")
+        else:
+            self.remarks.append(f"{self._prefix}{kind.name}={AUTO}: not written: the variable {variable} names no file")
+
+    def _ask(self, kind: ReportFile, given: str, function: str) -> None:
+        flag = f"{self._prefix}{kind.name}"
+        if Path(given).is_dir():
+            raise pytest.UsageError(f"{flag}: {given} is a directory; give the path of a file")
+        path = Path(given).absolute()
+        for other, taken, _ in self._asked:
+            if os.path.realpath(taken) == os.path.realpath(path):
+                raise pytest.UsageError(
+                    f"{flag} and {self._prefix}{other.name}: both are {given}; give each a file of its own"
+                )
+        try:
+            self._asked.append((kind, path, kind.writer(function)))
+        except ImportError as error:
+            raise pytest.UsageError(f"{flag}: {error}") from None
 
     def write(self, report: Report) -> None:
         """Write them all; one that cannot be written does not keep the others from it."""
@@ -72,9 +124,13 @@ class ReportFiles:
             try:
                 write(path, report)
             except OSError as error:
-                self.problems.append(f"{kind.flag}: not written: {error}")
+                self.problems.append(f"{self._prefix}{kind.name}: not written: {error}")
             else:
                 self.written.append((kind, path))
+
+    def path_of(self, name: str) -> Path | None:
+        """Where the file of this kind will be; None if nobody asked for it."""
+        return next((path for kind, path, _ in self._asked if kind.name == name), None)
 
     def __bool__(self) -> bool:
         return bool(self._asked)

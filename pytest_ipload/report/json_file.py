@@ -17,11 +17,12 @@ _PACKAGES = ("pytest", "pytest-ipload", "pytest-xdist", "requests", "urllib3")
 
 def environment() -> dict[str, Any]:
     """What was measured with: the machine and the versions."""
+    processors = os.cpu_count()
     return {
         "python": platform.python_version(),
         "implementation": sys.implementation.name,
         "platform": platform.platform(),
-        "processors": os.cpu_count(),
+        **({} if processors is None else {"processors": processors}),
         "packages": {name: found for name in _PACKAGES if (found := _version(name)) is not None},
     }
 
@@ -31,6 +32,11 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def schema_path() -> Path:
+    """The JSON Schema (draft 2020-12) of a report."""
+    return Path(__file__).parent / "schema" / f"ipload-report-{SCHEMA}.schema.json"
 
 
 def host_name() -> str:

@@ -6,13 +6,13 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from xml.etree import ElementTree
 
 from pytest_ipload.distributed.conclude import conclude
 from pytest_ipload.distributed.part import Part
-from pytest_ipload.report import json_file
 from pytest_ipload.report.failure import failure_message
+from pytest_ipload.report.json_file import report_of
 from pytest_ipload.report.properties import properties_of
 from pytest_ipload.report.terminal import block
 from pytest_ipload.report.text import printable
@@ -43,9 +43,9 @@ class Merged:
         failed = sum(result.verdict != PASSED for result in self.results.values())
         print(f"{len(self.results) - failed} passed, {failed} failed", file=stream)
 
-    def write_json(self, path: Path) -> None:
-        """The report that ``--ipload-json`` writes. Raises OSError."""
-        json_file.write(path, json_file.report_of([result.as_dict() for result in self.results.values()]))
+    def report(self) -> dict[str, Any]:
+        """What ``--ipload-json`` writes."""
+        return report_of([result.as_dict() for result in self.results.values()])
 
     def write_junit(self, path: Path) -> None:
         """One testcase for each load, with pytest-ipload's properties. Raises OSError."""

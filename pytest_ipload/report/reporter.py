@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ipload.report.files import ReportFiles
-from pytest_ipload.state import state_of
+from pytest_ipload.state import Results, state_of
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter  # pytest exports this type from 9.2 on only
@@ -22,7 +22,7 @@ class Reporter:
     def __init__(self, config: pytest.Config) -> None:
         """Raises UsageError for a report that cannot be written."""
         self._config = config
-        self._files = ReportFiles(config)
+        self._files = ReportFiles.of(config)
         self._outcomes: dict[tuple[str, str], str] = {}
         """What pytest made of each test with results: ``passed``, ``failed`` or ``xfailed``."""
         self._reruns: set[str] = set()
@@ -42,6 +42,18 @@ class Reporter:
             test = report.nodeid, getattr(report, "worker_id", "")
             state_of(self._config).results[test] = results
             self._outcomes[test] = "xfailed" if report.skipped and hasattr(report, "wasxfail") else report.outcome
+            self._tell_pytest_html(report, results)
+
+    def _tell_pytest_html(self, report: Any, results: Results) -> None:
+        """Show the results in its report, if it makes one: it looks at the test's report after us."""
+        html_path = self._config.getoption("htmlpath", None)
+        if html_path is None or not self._config.pluginmanager.hasplugin("html"):
+            return
+        from pytest_ipload.report.html_extras import extras_of, link_to
+
+        page = self._files.path_of("html")
+        links = [] if page is None else [link_to(page, html_path)]
+        report.extras = [*getattr(report, "extras", ()), *extras_of(results), *links]
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
         """Print a block for each load; with ``-q`` only those of tests that failed."""
@@ -58,6 +70,8 @@ class Reporter:
         for problem in self._files.problems:
             # Not a Python warning: ``-W error`` would make the end of the session crash.
             terminalreporter.write_line(problem, yellow=True)
+        for remark in self._files.remarks if verbosity > 0 else ():
+            terminalreporter.write_line(remark)
         for kind, path in self._files.written if verbosity >= 0 else ():
             terminalreporter.write_line(f"ipload {kind.name} report: {path}")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_ipload.report.sparkline import sparkline
 from pytest_ipload.report.tables import MS, request_table, round_table, shard_table, source_table, step_table
-from pytest_ipload.report.text import counted, printable
+from pytest_ipload.report.text import counted, printable, shorten
 from pytest_ipload.units import format_count, format_duration, format_percent
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Result = Mapping[str, Any]
 
 _MAX_FAILURES = 3
+_LONGEST_FAILURE = 500
 _NARROWEST_TEXT = 40
 _NARROWEST_BARS = 20
 _FEWEST_SECONDS = 3
@@ -130,7 +131,8 @@ def _failure_lines(result: Result, verbosity: int) -> list[str]:
     lines = []
     for group in shown:
         place = f" at {group['location']}" if group["location"] else ""
-        lines.append(printable(f"failed: {format_count(group['count'])} x {group['type']}{place}: {group['message']}"))
+        line = printable(f"failed: {format_count(group['count'])} x {group['type']}{place}: {group['message']}")
+        lines.append(line if verbosity > 0 else shorten(line, _LONGEST_FAILURE))
     hidden = len(groups) - len(shown)
     return [*lines, f"({counted(hidden, 'more kind')} of failures; -v shows all)"] if hidden else lines
 

@@ -14,6 +14,11 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
+def printable_lines(text: str) -> str:
+    """The same for a text of several lines, which stay what they are."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def width_of(text: str) -> int:
     """How many columns of a terminal the text takes: signs of East Asian scripts take two, combining ones none."""
     if text.isascii():

@@ -106,6 +106,21 @@ def test_the_conclusion_comes_back() -> None:
     assert channel.sent == [("part", {"nodeid": NODEID, "part": PART.to_plain()})]
 
 
+@pytest.mark.usefixtures("xdist")
+def test_what_execnet_refuses_is_sent_spelled_out() -> None:
+    from execnet import DumpError
+
+    class Channel(FakeChannel):
+        def send(self, message: tuple[str, dict[str, Any]]) -> None:
+            if "\ud800" in message[1]["nodeid"]:
+                raise DumpError("strings must be utf-8 encodable")
+            super().send(message)
+
+    channel = Channel()
+    Link(channel, "gw1").tell("entered", nodeid="odd \ud800")
+    assert channel.sent == [("entered", {"nodeid": "odd \\ud800"})]
+
+
 @pytest.mark.parametrize("does", ["abort", "close", "nonsense"])
 def test_who_waits_is_told_that_there_will_be_no_verdict(does: str) -> None:
     channel, _, member = team()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_ipload.distributed.messages import FROM_WORKER, BadMessage, as_plain, checked
+from pytest_ipload.distributed.messages import FROM_WORKER, BadMessage, as_plain, checked, sendable
 
 Pair = namedtuple("Pair", "one other")  # as untyped as plugins have them
 
@@ -48,6 +48,16 @@ def test_plain_values_can_be_sent() -> None:
     execnet = pytest.importorskip("execnet")
     value = as_plain({Number.ONE: [Text("x"), Pair(1, None), Counter(a=1)]})
     assert execnet.loads(execnet.dumps(value)) == {1: ["x", (1, None), {"a": 1}]}
+
+
+def test_half_a_surrogate_pair_is_spelled_out_as_execnet_refuses_it() -> None:
+    execnet = pytest.importorskip("execnet")
+    value = {"a\ud800": [("x\udfff", 1), "größe", None, b"\xff"]}
+    with pytest.raises(execnet.DumpError):
+        execnet.dumps(value)
+    sent = sendable(value)
+    assert sent == {"a\\ud800": [("x\\udfff", 1), "größe", None, b"\xff"]}
+    assert execnet.loads(execnet.dumps(sent)) == sent
 
 
 @pytest.mark.parametrize(

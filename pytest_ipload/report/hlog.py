@@ -1,0 +1,82 @@
+"""The HdrHistogram interval log: how latencies developed, for HdrHistogram's own tools (log format 1.3).
+
+See HistogramLogWriter and HistogramLogReader of http://hdrhistogram.org. A line is an interval: its tag, its start in
+seconds since 1970, its length in seconds, its maximum in milliseconds, its histogram in microseconds.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from pytest_ipload.stats.histogram import Histogram
+
+_BETWEEN = "|"
+"""Stands between the node id and the request name of a tag, and nowhere else in it."""
+_SAFE = "".join(sorted(set(string.punctuation) - set(',%"#|')))
+"""What a tag shows as it is, besides letters and digits of ASCII."""
+_SHORTEST_S = 0.001
+_US_IN_MS = 1e3
+_NS_IN_US = 1e3
+
+
+class Interval(NamedTuple):
+    """The successful requests of a span of time."""
+
+    start_s: float
+    """Seconds since 1970."""
+    length_s: float
+    tag: str
+    histogram: str
+    """HdrHistogram, V2 compressed, base64; in microseconds."""
+
+    def line(self) -> str:
+        """The interval's line of the log."""
+        most_us = (Histogram.decode(self.histogram).max_ns or 0) / _NS_IN_US
+        return f"Tag={self.tag},{self.start_s:.3f},{self.length_s:.3f},{most_us / _US_IN_MS:.3f},{self.histogram}"
+
+
+def tag_of(nodeid: str, name: str | None = None) -> str:
+    """The tag of a test, or of one of its request names.
+
+    Percent-encoded UTF-8, as in URLs: readers split lines at commas, spaces and whatever ends a line. Each of the parts
+    on either side of ``|`` is read back by ``urllib.parse.unquote(part, errors="surrogatepass")``.
+    """
+    parts = (nodeid,) if name is None else (nodeid, name)
+    return _BETWEEN.join(quote(part, safe=_SAFE, errors="surrogatepass") for part in parts)
+
+
+def intervals_of(test: Mapping[str, Any]) -> Iterator[Interval]:
+    """One for each second with a successful request, and one for each request name over all that was judged."""
+    nodeid, duration_s = test["nodeid"], test["duration_s"]
+    started_s = datetime.fromisoformat(test["started_at"]).timestamp()
+    for point in test["timeline"]:
+        if "histogram" in point:
+            length_s = min(1.0, max(_SHORTEST_S, duration_s - point["t_s"]))
+            yield Interval(started_s + point["t_s"], length_s, tag_of(nodeid), point["histogram"])
+    warmup_s = test["profile"].get("warmup_s", 0.0)
+    for row in test["by_name"]:
+        if row["latency"]["count"]:
+            judged_s = max(_SHORTEST_S, duration_s - warmup_s)
+            tag = tag_of(nodeid, row["name"])
+            yield Interval(started_s + warmup_s, judged_s, tag, row["latency"]["histogram"])
+
+
+def write(path: Path, report: Mapping[str, Any]) -> None:
+    """Write the log. Raises OSError if the file cannot be written."""
+    # Readers that look for a range of time stop at the first interval behind it.
+    intervals = sorted(each for test in report["tests"] for each in intervals_of(test))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="ascii", newline="\n") as file:
+        file.write("#[pytest-ipload: values are microseconds, Interval_Max is milliseconds]\n")
+        file.write("#[Histogram log format version 1.3]\n")
+        if intervals:
+            starts = [datetime.fromisoformat(test["started_at"]) for test in report["tests"]]
+            first = min(starts)
+            file.write(f"#[StartTime: {first.timestamp():.3f} (seconds since epoch), {first.ctime()} UTC]\n")
+        file.write('"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"\n')
+        file.writelines(f"{interval.line()}\n" for interval in intervals)

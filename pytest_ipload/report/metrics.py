@@ -1,0 +1,211 @@
+"""What is exported as metrics: the families, their labels and their buckets, whoever writes them down.
+
+Names and units are those that OpenMetrics asks for: base units (seconds, ratios), which end the name. Each sample of a
+load has the labels ``test`` (the node id) and ``run`` (a test may run several loads; the first is 1).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+from pytest_ipload.stats.histogram import Histogram, bin_edges_us
+
+BUCKETS_S = (
+    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
+    *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
+"""Upper bounds of the buckets of all histograms, in seconds; one without a bound follows."""
+VERDICTS = ("passed", "failed", "invalid")
+
+_US = 1e6
+_MS = 1e-3
+_GAUGE, _COUNTER, _HISTOGRAM, _STATES, _INFO = "gauge", "counter", "histogram", "stateset", "info"
+_SUFFIXES = {_COUNTER: "_total", _INFO: "_info"}
+
+Labels = Mapping[str, str]
+
+
+class Family(NamedTuple):
+    """Metrics of one name, in the words of OpenMetrics."""
+
+    name: str
+    type: str
+    help: str
+    unit: str = ""
+
+    def sample(self, labels: Labels, value: float) -> Sample:
+        """One value of a family that is no histogram."""
+        return Sample(self.name + _SUFFIXES.get(self.type, ""), labels, value)
+
+
+class Sample(NamedTuple):
+    """One line: a whole name, labels, and a value."""
+
+    name: str
+    labels: Labels
+    value: float
+
+
+class Metric(NamedTuple):
+    """A family and its samples."""
+
+    family: Family
+    samples: Sequence[Sample]
+
+
+BUILD = Family("ipload_build", _INFO, "The version of pytest-ipload, and what it ran on.")
+VERDICT = Family("ipload_verdict", _STATES, "The verdict on the load test.")
+REQUESTS = Family("ipload_requests", _COUNTER, "Requests of iterations, without the warm-up.")
+FAILED_REQUESTS = Family("ipload_failed_requests", _COUNTER, "Failed requests of iterations, without the warm-up.")
+ITERATIONS = Family("ipload_iterations", _COUNTER, "Completed iterations, without the warm-up.")
+FAILED_ITERATIONS = Family("ipload_failed_iterations", _COUNTER, "Failed iterations, without the warm-up.")
+DROPPED_ITERATIONS = Family(
+    "ipload_dropped_iterations", _COUNTER, "Planned iterations of the open model that never started."
+)
+LATENCY = Family("ipload_latency_seconds", _HISTOGRAM, "Latency of the successful requests.", "seconds")
+RESPONSE_TIME = Family(
+    "ipload_response_time_seconds", _HISTOGRAM, "Latency plus the lateness of the iteration.", "seconds"
+)
+STEP = Family("ipload_step_duration_seconds", _HISTOGRAM, "Duration of the successful runs of steps.", "seconds")
+FAILED_STEPS = Family("ipload_failed_steps", _COUNTER, "Runs of steps that failed.")
+USERS = Family("ipload_users", _GAUGE, "Users that were started.")
+START_TIME = Family("ipload_start_time_seconds", _GAUGE, "When the load began, since 1970.", "seconds")
+DURATION = Family(
+    "ipload_duration_seconds", _GAUGE, "From the load's start to the end of its last iteration.", "seconds"
+)
+REQUEST_RATE = Family("ipload_requests_per_second", _GAUGE, "Requests by the judged time.")
+ITERATION_RATE = Family("ipload_iterations_per_second", _GAUGE, "Iterations by the judged time.")
+ERROR_RATIO = Family("ipload_error_ratio", _GAUGE, "Failed iterations by iterations.", "ratio")
+REQUEST_ERROR_RATIO = Family("ipload_request_error_ratio", _GAUGE, "Failed requests by requests.", "ratio")
+THRESHOLD_PASSED = Family("ipload_threshold_passed", _GAUGE, "1 if the threshold held, else 0.")
+HEALTHY = Family("ipload_generator_healthy", _GAUGE, "1 if no health check fired but remarks, else 0.")
+CHECK = Family("ipload_generator_check_fired", _GAUGE, "1 for each health check that fired.")
+CPU_SHARE = Family("ipload_generator_cpu_cores", _GAUGE, "Processor cores that the generator took.", "cores")
+TIMER_LAG = Family(
+    "ipload_generator_timer_lag_p99_seconds", _GAUGE, "How late the generator's own timer came back.", "seconds"
+)
+FAULTS = Family("ipload_generator_faults", _COUNTER, "Faults of the generator's own side.")
+
+
+def bucket_counts(histogram: Histogram) -> list[int]:
+    """How many values are in each bucket or in those below it; the last is the number of all.
+
+    A bin belongs to a bucket if its lowest value does, as HdrHistogram counts up to a value. So a bucket has all values
+    up to its bound, and may have some that are up to 0.1 % above it.
+    """
+    counts = [0] * (len(BUCKETS_S) + 1)
+    bounds_us = [round(bound * _US) for bound in BUCKETS_S]
+    place = 0
+    for index in sorted(histogram.bins):
+        lowest_us = bin_edges_us(index)[0]
+        while place < len(bounds_us) and lowest_us > bounds_us[place]:
+            place += 1
+        counts[place] += histogram.bins[index]
+    return list(accumulate(counts))
+
+
+def histogram_samples(family: Family, labels: Labels, histogram: Histogram, total_s: float) -> list[Sample]:
+    """The buckets, the number and the sum (in seconds) of a histogram's values."""
+    bounds = [*(repr(bound) for bound in BUCKETS_S), "+Inf"]
+    counts = bucket_counts(histogram)
+    buckets = [
+        Sample(f"{family.name}_bucket", {**labels, "le": bound}, count)
+        for bound, count in zip(bounds, counts, strict=True)
+    ]
+    return [
+        *buckets,
+        Sample(f"{family.name}_count", labels, histogram.count),
+        Sample(f"{family.name}_sum", labels, total_s),
+    ]
+
+
+def metrics_of(report: Mapping[str, Any]) -> list[Metric]:
+    """All that a report tells in numbers; families without a sample are left out."""
+    found: dict[Family, list[Sample]] = {BUILD: [BUILD.sample(_build(report["environment"]), 1)]}
+    runs: Counter[str] = Counter()
+    for test in report["tests"]:
+        runs[test["nodeid"]] += 1
+        labels = {"test": test["nodeid"], "run": str(runs[test["nodeid"]])}
+        for family, sample in _of_test(test, labels):
+            found.setdefault(family, []).append(sample)
+    return [Metric(family, samples) for family, samples in found.items()]
+
+
+def _build(environment: Mapping[str, Any]) -> Labels:
+    return {
+        "version": environment["packages"].get("pytest-ipload", ""),
+        "python": environment["python"],
+        "implementation": environment["implementation"],
+        "platform": environment["platform"],
+    }
+
+
+def _of_test(test: Mapping[str, Any], labels: Labels) -> Iterator[tuple[Family, Sample]]:
+    for verdict in VERDICTS:
+        yield VERDICT, VERDICT.sample({**labels, VERDICT.name: verdict}, int(test["verdict"] == verdict))
+    for row in test["by_name"]:
+        of_name = {**labels, "name": row["name"]}
+        yield REQUESTS, REQUESTS.sample(of_name, row["requests"])
+        yield FAILED_REQUESTS, FAILED_REQUESTS.sample(of_name, row["failed_requests"])
+        yield from _distribution(LATENCY, of_name, row["latency"])
+    if "response_time" in test:
+        yield from _distribution(RESPONSE_TIME, labels, test["response_time"])
+    for step in test["steps"]:
+        of_step = {**labels, "step": step["name"]}
+        yield from _distribution(STEP, of_step, step["latency"])
+        yield FAILED_STEPS, FAILED_STEPS.sample(of_step, step["failed"])
+    for family, key in _OF_TEST.items():
+        if key in test:
+            yield family, family.sample(labels, test[key])
+    yield START_TIME, START_TIME.sample(labels, datetime.fromisoformat(test["started_at"]).timestamp())
+    yield from _thresholds(test["thresholds"], labels)
+    yield from _generator(test["generator"], labels)
+
+
+_OF_TEST = {
+    ITERATIONS: "iterations",
+    FAILED_ITERATIONS: "failed_iterations",
+    DROPPED_ITERATIONS: "dropped_iterations",
+    USERS: "users",
+    DURATION: "duration_s",
+    REQUEST_RATE: "rps",
+    ITERATION_RATE: "iterations_per_second",
+    ERROR_RATIO: "error_rate",
+    REQUEST_ERROR_RATIO: "request_error_rate",
+}
+
+
+def _distribution(family: Family, labels: Labels, latency: Mapping[str, Any]) -> Iterator[tuple[Family, Sample]]:
+    count = latency["count"]
+    histogram = Histogram.decode(latency["histogram"]) if count else Histogram()
+    total_s = round(latency["mean_ms"] * count * _MS, 9) if count else 0.0
+    for sample in histogram_samples(family, labels, histogram, total_s):
+        yield family, sample
+
+
+def _thresholds(thresholds: Iterable[Mapping[str, Any]], labels: Labels) -> Iterator[tuple[Family, Sample]]:
+    """One that was given twice is told once: it passed if both did."""
+    passed: dict[tuple[tuple[str, str], ...], bool] = {}
+    for threshold in thresholds:
+        more = {key: f"{threshold[key]:g}" for key in ("window_s", "confidence") if key in threshold}
+        told = {"threshold": threshold["expression"], "severity": threshold["severity"], **more}
+        key = tuple(told.items())
+        passed[key] = passed.get(key, True) and threshold["passed"]
+    for key, holds in passed.items():
+        yield THRESHOLD_PASSED, THRESHOLD_PASSED.sample({**labels, **dict(key)}, int(holds))
+
+
+def _generator(generator: Mapping[str, Any], labels: Labels) -> Iterator[tuple[Family, Sample]]:
+    yield HEALTHY, HEALTHY.sample(labels, int(generator["healthy"]))
+    for check in generator["checks"]:
+        yield CHECK, CHECK.sample({**labels, "check": check["name"], "severity": check["severity"]}, 1)
+    if "cpu_share" in generator:
+        yield CPU_SHARE, CPU_SHARE.sample(labels, generator["cpu_share"])
+    if "timer_lag_p99_ms" in generator:
+        yield TIMER_LAG, TIMER_LAG.sample(labels, round(generator["timer_lag_p99_ms"] * _MS, 9))
+    for fault, count in generator["faults"].items():
+        yield FAULTS, FAULTS.sample({**labels, "fault": fault}, count)
