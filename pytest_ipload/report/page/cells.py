@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pytest_ipload.report import tables
 from pytest_ipload.units import format_count, format_duration, format_percent, format_setting
 
 ABSENT = "–"
@@ -27,9 +28,7 @@ def share(fraction: float | None) -> str:
 
 def rate(per_second: float | None) -> str:
     """A number per second, with three significant digits or more."""
-    if per_second is None:
-        return ABSENT
-    return format_count(round(per_second)) if per_second >= 99.95 else f"{per_second:.3g}"
+    return ABSENT if per_second is None else tables.rate(per_second)
 
 
 def in_unit(value: float | None, unit: str | None) -> str:

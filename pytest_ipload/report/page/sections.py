@@ -87,6 +87,7 @@ def _section(number: int, result: Result, most_points: int) -> Section:
         tables.source_table(result),
         tables.request_table(result, "setup"),
         tables.shard_table(result),
+        tables.round_table(result),
     ]
     return Section(
         anchor=f"test-{number}",

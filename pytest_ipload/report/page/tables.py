@@ -168,7 +168,7 @@ def shard_table(result: Result) -> Table:
     rows = [
         [
             row["name"],
-            row["host"],
+            row["host"] or ABSENT,
             *(count(row[key]) for key in ("users", "iterations", "requests", "failed_requests")),
             milliseconds(row["start_skew_ms"]),
             share(row.get("cpu_share")),
@@ -177,6 +177,26 @@ def shard_table(result: Result) -> Table:
         for row in result.get("shards", ())
     ]
     return Table("Shards: the processes that ran the load together", headers, rows, frozenset({"host"}))
+
+
+def round_table(result: Result) -> Table:
+    """The rounds of the load, where there were several."""
+    rows = [
+        [
+            str(number),
+            row["role"],
+            _text(row.get("base_url")),
+            row["verdict"],
+            count(row["requests"]),
+            rate(row["rps"]),
+            share(row.get("error_rate")),
+            *_times(row, ("p50", "p95", "p99")),
+        ]
+        for number, row in enumerate(result.get("rounds", ()), 1)
+    ]
+    headers = ["round", "side", "base URL", "verdict", "requests", "requests/s", "error rate", "p50", "p95", "p99"]
+    note = "All other numbers of this test are those of one of its rounds" if rows else ""
+    return Table("Rounds", headers, rows, frozenset({"side", "base URL", "verdict"}), note)
 
 
 def setting_table(result: Result) -> Table:

@@ -114,6 +114,19 @@ def test_shards() -> None:
     assert tables.shard_table({}).rows == []
 
 
+def test_rounds() -> None:
+    rounds = [
+        {"role": "base", "base_url": "http://old.test", "verdict": "passed", "requests": 5, "rps": 2.5, "p50_ms": 1.0},
+        {"role": "current", "verdict": "failed", "requests": 0, "rps": 0.0},
+    ]
+    table = tables.round_table({"rounds": rounds})
+    assert [list(cells) for cells in table.rows] == [
+        ["1", "base", "http://old.test", "passed", "5", "2.5", "–", "1.00 ms", "–", "–"],
+        ["2", "current", "–", "failed", "0", "0", "–", "–", "–", "–"],
+    ]
+    assert tables.round_table({}) == tables.Table("Rounds", table.headers, [], table.texts)
+
+
 def test_settings_have_their_origins() -> None:
     found = {name: (value, origin) for name, value, origin in tables.setting_table(full_result()).rows}
     assert found["duration"] == ("12s", "marker")

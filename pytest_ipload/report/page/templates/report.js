@@ -47,6 +47,7 @@
     for (const name of ["xaxis", "yaxis", "yaxis2"]) {
       if (layout[name]) dressAxis(layout[name], colour);
     }
+    const hasLegend = data.filter((line) => line.showlegend !== false).length > 1;
     const isOfTimes = layout.yaxis.title.text === "ms";
     layout.yaxis.type = isOfTimes && isLogarithmic ? "log" : "linear";
     layout.yaxis.uirevision = layout.yaxis.type;
@@ -60,7 +61,8 @@
         font: { family: getComputedStyle(document.body).fontFamily, size: 11.5, color: colour("muted") },
         hoverlabel: { bgcolor: colour("surface"), bordercolor: colour("line"), font: { color: colour("text") } },
         legend: { orientation: "h", x: 0, y: 1.01, yanchor: "bottom" },
-        margin: { l: 58, r: layout.yaxis2 ? 50 : 14, t: 30, b: layout.xaxis.title ? 40 : 26 },
+        margin: { l: 58, r: layout.yaxis2 ? 50 : 14, t: hasLegend ? 30 : 12, b: layout.xaxis.title ? 40 : 26 },
+        showlegend: hasLegend,
         modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("muted"), activecolor: colour("text") },
         paper_bgcolor: "rgba(0,0,0,0)",
         plot_bgcolor: "rgba(0,0,0,0)",
