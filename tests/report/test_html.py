@@ -163,8 +163,9 @@ class TestHostileTexts:
         assert heading.attributes["title"] == heading.text == "x" * 10_000
 
     def test_tracebacks_keep_their_lines_and_nothing_else(self, page: Page) -> None:
-        result = {**full_result(), "traceback": {"type": "E", "text": "a\n<b>\x1b[31m\r\n\tc"}}
-        assert page(result).one("pre").text == "a\n<b>\\x1b[31m\\r\n\\tc\n"
+        found = page({**full_result(), "traceback": {"text": "a\n<b>\x1b[31m\r\n\tc"}})
+        assert found.one("pre").text == "a\n<b>\\x1b[31m\\r\n\\tc\n"
+        assert "Traceback of the first one" in [summary.text for summary in found.all("summary")]
 
 
 class TestOffline:
