@@ -32,8 +32,6 @@ PLANNED_OPTIONS: Mapping[str, str | int] = {  # the option, and its nargs as arg
     "--ipload-compare": "?",
     "--ipload-compare-fail": 1,
     #
-    "--ipload-html": 1,
-    #
     "--ipload-jsonl": 1,
 }
 

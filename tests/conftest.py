@@ -92,3 +92,15 @@ def sshd() -> str:
     for program in ("ssh", "ssh-keygen"):
         require_program(program, "apt-get install openssh-client")
     return require_program("sshd", "apt-get install openssh-server")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of Chromium."""
+    return require_program("chromium", "apt-get install chromium chromium-driver")
+
+
+@pytest.fixture(scope="session")
+def chromedriver() -> str:
+    """The path of the program that Selenium drives Chromium with."""
+    return require_program("chromedriver", "apt-get install chromium chromium-driver")

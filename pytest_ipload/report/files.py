@@ -51,6 +51,7 @@ class ReportFile(NamedTuple):
 
 REPORT_FILES = (
     ReportFile("json", "json_file", "Write the results as JSON"),
+    ReportFile("html", "html", "Write the results as a page with charts; needs the extra 'html'"),
     ReportFile(
         "summary",
         "markdown",

@@ -31,9 +31,9 @@ class TestEachKind:
         assert files.path_of(kind.name) == path
 
     def test_a_file_of_an_earlier_run_is_replaced(self, kind: ReportFile) -> None:
-        Path("out").write_text("old " * 10_000)
+        Path("out").write_text("earlier run " * 10_000)
         ReportFiles({kind.name: "out"}).write(REPORT)
-        assert "old" not in Path("out").read_text(encoding="utf-8")
+        assert "earlier run" not in Path("out").read_text(encoding="utf-8")
 
     def test_a_path_that_cannot_be_written_is_a_problem(self, kind: ReportFile) -> None:
         Path("file").touch()
