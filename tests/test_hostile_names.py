@@ -11,6 +11,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from support.pages import Element
 from support.plugins import OTHER_PLUGINS
 from support.readers import READERS
 
@@ -68,6 +69,7 @@ def test_odd_names_break_no_report(tmp_path: Path, options: tuple[str, ...], req
     output = done.stdout.decode("utf-8")
     assert (done.returncode, done.stderr) == (pytest.ExitCode.TESTS_FAILED, b""), output
     texts = {name: path.read_bytes().decode("utf-8") for name, path in paths.items()}
+    texts["html"] = re.sub("<script>.*?</script>", "", texts["html"], flags=re.DOTALL)  # plotly's own sources
     for text in (output, *texts.values()):
         assert OBEYED.search(text) is None
     found = {name: read(paths[name]) for name, read in READERS.items()}
@@ -79,6 +81,7 @@ def test_odd_names_break_no_report(tmp_path: Path, options: tuple[str, ...], req
     check_hlog(found["hlog"], nodeids, names)
     check_openmetrics(found["openmetrics"], nodeids, names)
     check_summary(found["summary"], nodeids, names)
+    check_html(found["html"], nodeids, names)
     check_junit(tmp_path / "out.xml", nodeids, names)
     check_terminal(output, nodeids)
 
@@ -115,6 +118,12 @@ def check_summary(summary: Any, nodeids: list[str], names: list[str]) -> None:
         assert f": ⟨{printable(name.splitlines()[0])[:300]}" in text
     tags = {tag for each in summary.html for tag in re.findall(r"</?\w+", each)}
     assert tags == {"<details", "</details", "<summary", "</summary", "<code", "</code"}
+
+
+def check_html(page: Element, nodeids: list[str], names: list[str]) -> None:
+    assert [heading.one("bdi").text for heading in page.all("h2")] == nodeids
+    tables = [table.table() for table in page.all("table") if table.one("caption").text == "Requests by name"]
+    assert [rows[1][0] for rows in tables] == [printable(name).strip() for name in names]
 
 
 def check_junit(path: Path, nodeids: list[str], names: list[str]) -> None:

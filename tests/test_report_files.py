@@ -104,3 +104,11 @@ def test_the_summary_has_a_row_for_the_test(run: Run) -> None:
     latency = [format_duration(test["latency"][f"{name}_ms"] / 1000) for name in ("p50", "p95", "p99")]
     numbers = [format_count(test["requests"]), f"{test['rps']:.1f}", *latency, format_percent(test["error_rate"])]
     assert row == [f"⟨{test['nodeid']}⟩", "passed", *numbers]
+
+
+def test_the_page_has_the_numbers(run: Run) -> None:
+    test, page = run.test, run.found["html"]
+    assert page.one("h2").one("bdi").text == test["nodeid"]
+    [rows] = [table.table() for table in page.all("table") if table.one("caption").text == "Requests by name"]
+    shown = {row[0]: row[1] for row in rows[1:]}
+    assert {row["name"]: format_count(row["requests"]) for row in test["by_name"]}.items() <= shown.items()

@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from support.pages import read_page
 
 from pytest_ipload.report.json_file import schema_path
 
@@ -127,5 +128,6 @@ READERS: Mapping[str, Callable[[Path], Any]] = {
     "hlog": read_hlog,
     "openmetrics": read_openmetrics,
     "summary": read_summary,
+    "html": read_page,
 }
 """By the name of the kind of file."""
