@@ -13,6 +13,7 @@ import pytest
 from support.samples import iteration, request
 from support.saved_runs import saved_run, saved_test, write_runs
 
+from conftest import require_program
 from pytest_ipload.baselines.machine import this_machine
 from pytest_ipload.baselines.saved import SavedRun
 
@@ -74,6 +75,7 @@ class TestSaving:
 
     @pytest.mark.parametrize("dirty", [False, True])
     def test_a_name_is_made_up_of_commit_and_time(self, project: pytest.Pytester, dirty: bool) -> None:
+        require_program("git", "apt-get install git")
         git = ["git", "-c", "user.name=x", "-c", "user.email=x@y.test", "-c", "init.defaultBranch=trunk"]
         for words in (["init"], ["add", "test_it.py"], ["commit", "-m", "x"]):
             subprocess.run([*git, *words], check=True, capture_output=True)

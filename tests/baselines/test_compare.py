@@ -146,6 +146,10 @@ class TestReading:
 
     def test_nothing_at_all_is_fine_unless_it_was_named(self, tmp_path: Path) -> None:
         assert Baselines.read(Store(tmp_path), "", []).compare(result()).baseline.runs == 0
+        [broken] = write_runs(tmp_path, saved_run())
+        broken.write_text("{")
+        assert Baselines.read(Store(tmp_path), "", []).compare(result()).baseline.runs == 0
+        broken.unlink()
         with pytest.raises(SettingError, match="has none"):
             Baselines.read(Store(tmp_path), "main", [])
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support.saved_runs import OTHER, saved_run, saved_test, write_runs
 
+from pytest_ipload.baselines import store
 from pytest_ipload.baselines.machine import this_machine
 from pytest_ipload.baselines.store import MOST_FILES, Store, UnusableRun, check_name
 from pytest_ipload.errors import SettingError
@@ -55,14 +56,27 @@ class TestSaving:
         (tmp_path / FOLDER / ".0002.reserved").touch()
         assert Store(tmp_path).save(saved_run()).name == "0003_main.json"
 
+    def test_a_number_that_another_session_has_used_meanwhile_is_left_to_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        Store(tmp_path).save(saved_run())
+        listed, numbers = [], store._numbers
+
+        def too_early_at_first(folder: Path) -> set[int]:
+            listed.append(folder)
+            return set() if len(listed) == 1 else numbers(folder)
+
+        monkeypatch.setattr(store, "_numbers", too_early_at_first)
+        assert Store(tmp_path).save(saved_run()).name == "0002_main.json"
+
     def test_sessions_at_the_same_time_get_numbers_of_their_own(self, tmp_path: Path) -> None:
         barrier, runs = threading.Barrier(8), 5
 
         def session(name: str) -> None:
-            store = Store(tmp_path)
+            own_store = Store(tmp_path)
             barrier.wait()
             for _ in range(runs):
-                store.save(saved_run(saved_test(), name=name))
+                own_store.save(saved_run(saved_test(), name=name))
 
         sessions = [threading.Thread(target=session, args=(f"session{number}",)) for number in range(8)]
         for each in sessions:
