@@ -90,7 +90,7 @@ class LoadTest:
         if not state.settings.disabled:  # they are not judged then, and the load that they are about is another one
             check_measurable(self._thresholds, profile)
         mark_as_load_test(item)
-        self._judge = Judge(state.settings.segment)
+        self._judge = Judge(state.settings.segment, state.compare_limits, state.compare)
         self._member: TeamMember = item.stash.get(MEMBER, None) or Solo(self._judge.judge, state.pools.slot)
 
     def ask_base_url(self, request: pytest.FixtureRequest) -> None:

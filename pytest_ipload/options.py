@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from pytest_ipload.baselines.options import BaselineSettings, read_settings
 from pytest_ipload.settings import BY_KEY, SETTINGS, Parser, Setting, as_check_names
 from pytest_ipload.shape import COMMAND_LINE, DEFAULT, INI, MARKER, fit_shape
 from pytest_ipload.values import as_count, as_moment, as_url, did_you_mean, listed
@@ -26,11 +27,6 @@ AUTO = "auto"
 
 PLANNED_OPTIONS: Mapping[str, str | int] = {  # the option, and its nargs as argparse has it
     "--ipload-progress": 1,
-    #
-    "--ipload-save": 1,
-    "--ipload-autosave": 0,
-    "--ipload-compare": "?",
-    "--ipload-compare-fail": 1,
     #
     "--ipload-jsonl": 1,
 }
@@ -169,6 +165,7 @@ class SessionSettings(NamedTuple):  # not a dataclass: every pytest run makes it
     """The base URL to compare with."""
     concurrent: bool = False
     """Each load test runs whole on one of xdist's workers, beside other tests."""
+    baselines: BaselineSettings = BaselineSettings()
 
     @property
     def need_preflight(self) -> bool:
@@ -212,6 +209,7 @@ def session_settings(config: pytest.Config) -> SessionSettings:
         against=_option(config, "against", as_url),
         concurrent=bool(config.getoption("ipload_concurrent")),
         strict=bool(config.getoption("ipload_strict") or _ini_value(config, "ipload_strict")),
+        baselines=read_settings(config),
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ipload import fixtures, markers, team
+from pytest_ipload.baselines import options as baselines
 from pytest_ipload.distributed.messages import sendable
 from pytest_ipload.distributed.slots import SLOT_KEY, Slots, slot_of
 from pytest_ipload.fixtures import ipload, ipload_iteration, ipload_pool, ipload_session, ipload_user
@@ -38,6 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options and ini keys."""
     add_options(parser)
     files.add_options(parser)
+    baselines.add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -53,6 +55,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_ipload.preflight import check_session
 
         check_session(config.stash[STATE], loads_elsewhere=team.loads_elsewhere(config))
+    if settings.baselines.compare is not None and not hasattr(config, "workerinput"):
+        from pytest_ipload.preflight import check_baselines
+
+        check_baselines(config.stash[STATE])
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Reporter(config), "ipload-reporter")
 

@@ -42,6 +42,12 @@ def check_session(state: SessionState, *, loads_elsewhere: bool = False) -> None
                 (state.pools.usable if origin == COMMAND_LINE else state.pools.get)(values["pool"])
 
 
+def check_baselines(state: SessionState) -> None:
+    """Raise ``pytest.UsageError`` if the saved runs to compare with do not exist or cannot be read."""
+    with _refusing("--ipload-compare"):
+        _ = state.baselines
+
+
 def _check_texts(state: SessionState) -> None:
     with _refusing("ini key ipload_pools"):
         named = _named_pools(state)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -33,13 +34,14 @@ from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.needs import Needs, refuse_impossible
 from pytest_ipload.options import OFF, parse_key, resolve
 from pytest_ipload.report.properties import properties_of
-from pytest_ipload.state import SessionState, keep_result, state_of
+from pytest_ipload.state import SessionState, keep_result, kept_results, state_of
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Recorder
 from pytest_ipload.thresholds import check_measurable, planned_seconds, session_thresholds
 from pytest_ipload.verdict.abort import AbortWatch
 from pytest_ipload.verdict.judged import JudgedThreshold, window_lengths, with_implied
 from pytest_ipload.verdict.measure import Scope
+from pytest_ipload.verdict.regression import compared
 from pytest_ipload.verdict.result import (
     FailureSummary,
     FirstFailure,
@@ -353,6 +355,7 @@ class LoadRunner:
             check_measurable(thresholds, profile)
         folders = (self._request.path.parent, self._request.config.rootpath)
         load = Load(state, profile, thresholds, nodeid, lambda user: life, folders)
+        baselines, earlier = state.baselines, len(kept_results(self._request.node))
         broken_off: str | None = "the load was broken off"
         own_exception: BaseException | None = None
         try:
@@ -364,6 +367,8 @@ class LoadRunner:
         finally:
             load.executor.close()
             result = conclude(load.part(broken_off))
+            if baselines is not None:
+                result = compared(result, partial(baselines.compare, load=earlier))
             keep_result(self._request.node, [result.as_dict()], properties_of(result))
         if own_exception is not None:
             raise own_exception  # here, where its own causes are not replaced by ours

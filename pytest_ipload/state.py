@@ -13,9 +13,12 @@ from pytest_ipload.options import OFF, SKIP, SessionSettings
 
 if TYPE_CHECKING:
     from pytest_ipload.addresses.pool import IpPool
+    from pytest_ipload.baselines.compare import Baselines
     from pytest_ipload.load.share import Share
     from pytest_ipload.transport.heads import ReplyHeads
     from pytest_ipload.transport.tls import TlsContexts
+    from pytest_ipload.verdict.compare_limit import CompareLimit
+    from pytest_ipload.verdict.comparison import Compare
 
 Results = list[dict[str, Any]]
 
@@ -32,6 +35,7 @@ class SessionState:
         self._heads: ReplyHeads | None = None
         self.templates: dict[Any, Any] = {}
         """Templates of requests, shared by all users of the session."""
+        self._baselines: Baselines | None = None
 
     @property
     def share(self) -> Share:
@@ -89,6 +93,34 @@ class SessionState:
             self._heads = ReplyHeads()
         return self._heads
 
+    @property
+    def baselines(self) -> Baselines | None:
+        """The saved runs to compare with; None where that is not asked for.
+
+        Raises SettingError if what was asked for does not exist or is of no use.
+        """
+        settings = self.settings.baselines
+        if settings.compare is None or self.settings.disabled:
+            return None
+        if self._baselines is None:
+            from pytest_ipload.baselines.compare import Baselines
+            from pytest_ipload.baselines.store import Store
+
+            self._baselines = Baselines.read(Store(self.pools.base), settings.compare, settings.limits)
+        return self._baselines
+
+    @property
+    def compare(self) -> Compare | None:
+        """What compares a result with them."""
+        return None if self.baselines is None else self.baselines.compare
+
+    @property
+    def compare_limits(self) -> list[CompareLimit]:
+        """Changes beyond which a test fails."""
+        from pytest_ipload.verdict.compare_limit import CompareLimit
+
+        return [CompareLimit.parse(text) for text in self.settings.baselines.limits]
+
     def all_results(self) -> Results:
         """All results, in the order in which they came."""
         return [result for results in self.results.values() for result in results]
@@ -98,7 +130,8 @@ class Pools:
     """The address pools of a session, each parsed and checked once."""
 
     def __init__(self, base: Path, settings: SessionSettings, slot: tuple[int, int]) -> None:
-        self._base = base
+        self.base = base
+        """The root directory of pytest."""
         self._settings = settings
         self.slot = slot
         """(number, count) of this process among its neighbours: each takes its own share of a pool."""
@@ -125,7 +158,7 @@ class Pools:
         number, count = share or self.slot
         pool = self._parsed.get((spec, (number, count)))
         if pool is None:
-            pool = IpPool.parse(spec, base=self._base)
+            pool = IpPool.parse(spec, base=self.base)
             if 1 < count <= pool.size:
                 pool = pool.shard(number, count)
             self._parsed[spec, (number, count)] = pool
@@ -190,8 +223,13 @@ def keep_result(item: pytest.Item, results: Results, properties: Mapping[str, An
     item.user_properties[:] = [*others, *properties.items()]
 
 
+def kept_results(item: pytest.Item) -> Results:
+    """The results of the item's loads so far."""
+    return item.stash.get(_RESULTS, [])
+
+
 def take_results(item: pytest.Item) -> Results:
     """The item's results, once."""
-    results = item.stash.get(_RESULTS, [])
+    results = kept_results(item)
     item.stash[_RESULTS] = []
     return results

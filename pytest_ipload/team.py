@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pytest_ipload.distributed.part import Part
     from pytest_ipload.verdict.abort import AbortWatch
     from pytest_ipload.verdict.compare_limit import CompareLimit
+    from pytest_ipload.verdict.comparison import Compare
     from pytest_ipload.verdict.judged import JudgedThreshold
     from pytest_ipload.verdict.result import LoadResult
     from pytest_ipload.verdict.rounds import Round, RoundNote
@@ -26,13 +27,17 @@ _MISSING: pytest.StashKey[list[str]] = pytest.StashKey()
 class Judge:
     """Judges loads by what their processes measured."""
 
-    def __init__(self, segment: str | None = None, limits: Sequence[CompareLimit] = ()) -> None:
+    def __init__(
+        self, segment: str | None = None, limits: Sequence[CompareLimit] = (), compare: Compare | None = None
+    ) -> None:
         """``segment`` is ``i/n`` if these processes run no more than a segment of each load.
 
-        By the ``limits`` rounds of the current target are compared with those of another one.
+        By the ``limits`` rounds of the current target are compared with those of another one; ``compare`` compares
+        with saved runs.
         """
         self._segment = segment
         self._limits = limits
+        self._compare = compare
         self._rounds: dict[str, list[Round]] = {}
         """Of the load tests that are going on."""
         self._watches: dict[str, tuple[AbortWatch, list[JudgedThreshold]]] = {}
@@ -73,6 +78,7 @@ class Judge:
         from pytest_ipload.distributed.conclude import conclude
         from pytest_ipload.report.failure import failure_message
         from pytest_ipload.report.properties import properties_of
+        from pytest_ipload.verdict.regression import compared
 
         result = conclude(part)
         if part.round is not None:
@@ -80,6 +86,8 @@ class Judge:
             if combined is None:
                 return {"verdict": result.verdict, "message": "", "properties": {}, "results": [], "more": True}
             result = combined
+        if self._compare is not None:
+            result = compared(result, self._compare)
         return {
             "verdict": result.verdict,
             "message": failure_message(result),
@@ -173,7 +181,7 @@ def _make_controller(config: pytest.Config) -> Controller:
     from pytest_ipload.report.reporter import REPORT_KEY
 
     state = state_of(config)
-    judge = Judge(state.settings.segment)
+    judge = Judge(state.settings.segment, state.compare_limits, state.compare)
     judges = Judges(judge.look, judge.conclude, judge.break_off)
 
     def keep(nodeid: str, results: list[dict[str, Any]]) -> None:

@@ -21,6 +21,7 @@ LEVELS = (
     ("transport", "load"),
     ("verdict",),
     ("distributed",),
+    ("baselines",),
     ("options", "settings", "shape"),
     (
         "bare_calls",

@@ -29,6 +29,7 @@ if not sys.platform.startswith("linux"):
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))  # the scripts find their modules beside themselves
 
 import accuracy
+import baselines
 import distribution
 import exact_server
 import footprint
@@ -597,3 +598,37 @@ def test_a_script_that_is_ended_leaves_nothing_behind(
     assert sent == signal.SIGKILL or not list(tmp_path.iterdir())
     while any(map(is_alive, processes)):
         assert time.monotonic() < deadline
+
+
+# -- the rules for baselines ------------------------------------------------------------------------------------
+
+
+def test_the_rules_for_baselines_find_what_is_there_and_little_else() -> None:
+    few = baselines.Simulation(seconds=4, requests_per_s=25)
+    no_change, large = (baselines.shares(few, change, 20, seed=1) for change in (0.0, 1.0))
+    assert set(large.values()) == {1.0}
+    ours = [name for name in baselines.RULES if "MAD" in name or name.endswith("10 % and Mann-Whitney")]
+    assert len(ours) == 6
+    assert max(no_change[name] for name in ours) <= 0.1
+
+
+def test_the_same_seed_makes_the_same_runs() -> None:
+    tiny = baselines.Simulation(seconds=2, requests_per_s=5)
+    one, other, third = (next(baselines.comparisons(tiny, 0.0, 1, seed)) for seed in (1, 1, 2))
+    assert one == other != third
+    assert (len(one.current), len(one.base), len(one.base[0])) == (baselines.MOST_ROUNDS, baselines.MOST_SAVED, 10)
+
+
+def test_the_page_has_their_table() -> None:
+    page = (ROOT / "docs" / "baselines.md").read_text(encoding="utf-8")
+    begin, end = "<!-- results: baselines -->", "<!-- end of results: baselines -->"
+    assert page.count(begin) == page.count(end) == 1
+    shown = page.partition(begin)[2].partition(end)[0]
+    assert [row[0] for row in rows(shown)] == list(baselines.RULES)
+    printed = run_script("baselines", "--comparisons", "1")
+    assert [row[0] for row in rows(printed)] == list(baselines.RULES)
+    figures = {row[0]: [float(cell.removesuffix(" %")) for cell in row[1:]] for row in rows(shown)}
+    false_alarms, _, found, _ = figures["5 rounds a side, limit 10 % and Mann-Whitney"]
+    assert false_alarms <= 5
+    assert found >= 90
+    assert figures["10 saved runs, limit 10 % and 3 MAD"][0] <= 5

@@ -70,6 +70,40 @@ def test_two_targets_in_turns(
     assert [each["metric"] for each in test["comparisons"]] == ["p50", "p95", "p99", "rps"]
 
 
+@pytest.mark.parametrize("workers", [[], ["-n2"]])
+@pytest.mark.usefixtures("xdist")
+def test_a_regression_against_another_target_fails_the_test(
+    pytester: pytest.Pytester, servers: tuple[RecordingServer, RecordingServer], workers: list[str]
+) -> None:
+    source = """
+        import threading
+        import pytest
+
+        @pytest.mark.ipload(users=2, iterations=3)
+        def test_load(ipload_session, ipload_user):
+            with ipload_user.step("visit"):
+                ipload_session.get("/")
+                if ipload_session.base_url.endswith({new!r}):
+                    threading.Event().wait(0.5)
+    """
+    new, old = servers
+    options = [f"--ipload-base-url={new.url('')}", f"--ipload-against={old.url('')}", "--ipload-rounds=4", *workers]
+    limits = ["--ipload-compare-fail=p50{step:visit}:100%", "--ipload-compare-fail=p50{POST /}:10%"]
+    source = source.format(new=new.url("").rpartition(":")[2])
+    result, test = run(pytester, source, "--junit-xml=out.xml", *limits, *options)
+    result.assert_outcomes(failed=1)
+    [comparison] = test["comparisons"]
+    assert (comparison["regressed"], comparison["p_value"]) == (True, pytest.approx(1 / 70))
+    result.stdout.fnmatch_lines(
+        [
+            "p50{step:visit} 50* ms, * above the baseline's * (limit +100 %; 4 rounds a side; p = 0.014)",
+            "REGR  p50{step:visit} *",
+            "--ipload-compare-fail: NOT JUDGED for want of something to compare with: *::test_load",
+        ]
+    )
+    assert 'failures="1"' in (pytester.path / "out.xml").read_text()
+
+
 def test_against_another_target_there_are_five_rounds(
     pytester: pytest.Pytester, servers: tuple[RecordingServer, RecordingServer]
 ) -> None:
@@ -179,6 +213,10 @@ def test_disabled_there_is_one_round(
         (["--ipload-rounds=0"], "--ipload-rounds: *"),
         (["--ipload-rounds=many"], "--ipload-rounds: *'many'*"),
         (["--ipload-against=nowhere"], "--ipload-against: *'nowhere'*"),
+        (
+            ["--ipload-against=http://127.0.0.1:9", "--ipload-compare"],
+            "--ipload-compare and --ipload-against contradict each other*",
+        ),
         (["--ipload-rounds=2", "--ipload-segment=0/2"], "--ipload-segment: a segment is a part of one load*"),
     ],
 )

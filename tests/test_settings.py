@@ -547,10 +547,6 @@ class TestPlanned:
         result, _ = run(pytester, flag if nargs == 0 else f"{flag}=5")
         refused(result, f"*: error: argument {flag}: not supported yet")
 
-    def test_an_option_with_an_optional_value_neither(self, pytester: pytest.Pytester) -> None:
-        result, _ = run(pytester, "--ipload-compare")
-        refused(result, "*: error: argument --ipload-compare: not supported yet")
-
 
 class TestMistakesInMarkers:
     """An error in the set-up of the one test, naming place, value and what is allowed."""

@@ -10,7 +10,7 @@ from pytest_ipload.verdict.result import INVALID, FailureSummary, LoadResult, fa
 def failure_message(result: LoadResult) -> str:
     """The measured value first: pytest's short summary shows the beginning."""
     lines = [result.reason] if result.verdict == INVALID else []
-    failed = failures_of(result.thresholds)
+    failed = failures_of(result.thresholds, result.comparisons)
     lines += [message for message in failed if result.verdict != INVALID or message not in result.reason]
     if result.failures:
         lines += ["", f"{counted(result.failed_iterations, 'iteration')} failed:"]

@@ -136,7 +136,7 @@ def _times(latency: Mapping[str, Any]) -> list[str]:
 
 def _details(test: Test) -> str:
     """What there is to say besides the numbers; empty if there is nothing."""
-    parts = [_reason(test), _thresholds(test), _failures(test), _comparisons(test), _generator(test)]
+    parts = [_reason(test), _thresholds(test), _failures(test), _comparisons(test), _baseline(test), _generator(test)]
     text = _joined(parts)
     if not text:
         return ""
@@ -196,6 +196,11 @@ def _comparisons(test: Test) -> str:
         for each in compared[:_MOST_LINES]
     ]
     return _joined(["Compared with the baseline:", _tabulated(headers, rows, left=2)])
+
+
+def _baseline(test: Test) -> str:
+    """What could not be compared."""
+    return _listed("The baseline", [f"- {code(note)}" for note in test.get("baseline", {}).get("notes", ())])
 
 
 def _comparison(compared: Mapping[str, Any]) -> str:

@@ -73,6 +73,7 @@ def block(result: Result, verbosity: int = 0, width: int = 80, encoding: str | N
     lines += step_table(result, verbosity, width)
     lines += _timeline(result, verbosity, width, encoding)
     lines += [_threshold_line(threshold) for threshold in result["thresholds"]]
+    lines += _baseline_lines(result)
     lines += _failure_lines(result, verbosity)
     for table in (round_table, source_table, shard_table):
         lines += table(result, verbosity, width)
@@ -122,6 +123,31 @@ def _threshold_line(threshold: Mapping[str, Any]) -> str:
     if threshold["passed"] and threshold["undecided"]:
         word = "??  "
     return f"{word}  {printable(threshold['message'])}"
+
+
+def _baseline_lines(result: Result) -> list[str]:
+    """What was judged by the baseline, what else changed, and what could not be compared."""
+    comparisons: Sequence[Result] = result.get("comparisons", ())
+    lines = [_comparison_line(each) for each in comparisons if "limit" in each]
+    shown = [each for each in comparisons if _is_shown(each)]
+    if shown:
+        changes = ", ".join(f"{each['metric']} {_signed(each['change'])}" for each in shown)
+        runs = counted(max(each["runs"] for each in shown), "saved run" if "baseline" in result else "round")
+        lines.append(f"baseline: {changes} (median of {runs})")
+    return [*lines, *(f"baseline: {printable(note)}" for note in result.get("baseline", {}).get("notes", ()))]
+
+
+def _is_shown(comparison: Result) -> bool:
+    return "limit" not in comparison and "change" in comparison
+
+
+def _comparison_line(comparison: Result) -> str:
+    word = "REGR" if comparison["regressed"] else "??  " if comparison["undecided"] else "ok  "
+    return f"{word}  {printable(comparison['message'])}"
+
+
+def _signed(change: float) -> str:
+    return f"{'-' if change < 0 else '+'}{format_percent(abs(change))}"
 
 
 def _failure_lines(result: Result, verbosity: int) -> list[str]:

@@ -1,8 +1,10 @@
-"""One value compared with a baseline."""
+"""Values compared with those of a baseline."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,3 +38,31 @@ class Comparison:
     """What the judgement is worth less for."""
     message: str
     """All of it, for people; the measured value first."""
+
+
+@dataclass(frozen=True)
+class ComparedWith:
+    """What a result was compared with."""
+
+    runs: int
+    """Comparable saved runs."""
+    files: Sequence[str]
+    """Theirs, the newest first."""
+    notes: Sequence[str]
+    """What could not be compared, and why."""
+
+
+class Compared(NamedTuple):
+    """All comparisons of a result."""
+
+    comparisons: Sequence[Comparison]
+    baseline: ComparedWith
+
+
+Compare = Callable[[Mapping[str, Any]], Compared]
+"""Compares a result in plain values, as far as it is known before its verdict."""
+
+
+def regressions_of(comparisons: Sequence[Comparison] | None) -> list[Comparison]:
+    """Those that fail the test."""
+    return [comparison for comparison in comparisons or () if comparison.regressed]

@@ -68,9 +68,9 @@ def _time(metric: Metric, distributions: Sequence[Result]) -> float | None:
             whole.merge(Histogram.decode(each["histogram"]))
         value = whole.quantile(metric.quantile)
         # The histogram has the edges of its first and last bin, but what was measured lies within them.
-        return None if value is None else min(max(value / _NS_PER_MS, low), high)
+        return None if value is None else float(min(max(value / _NS_PER_MS, low), high))
     if metric.statistic == "mean":
-        count = sum(each["count"] for each in distributions)
+        count: int = sum(each["count"] for each in distributions)
         total: float = sum(each["mean_ms"] * each["count"] for each in distributions)
         mean: float = total / count
         return mean

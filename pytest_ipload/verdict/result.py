@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_ipload.load.health import REMARK, HealthCheck
 from pytest_ipload.stats.summary import Summary, plain
-from pytest_ipload.verdict.comparison import Comparison
+from pytest_ipload.verdict.comparison import ComparedWith, Comparison, regressions_of
 from pytest_ipload.verdict.evaluate import ThresholdResult
 from pytest_ipload.verdict.judged import FAIL
 
@@ -164,6 +164,8 @@ class LoadResult(Summary):
     """All rounds, where the load was run in several: the other numbers are those of one of them."""
     comparisons: Sequence[Comparison] | None = None
     """With a baseline; None where none was asked for."""
+    baseline: ComparedWith | None = None
+    """The saved runs that it was compared with; None where none were asked for."""
 
     def as_dict(self) -> dict[str, Any]:
         """The result as plain values, without the fields that were not measured."""
@@ -184,7 +186,8 @@ def decide(thresholds: Sequence[ThresholdResult], invalid: Sequence[str]) -> tup
     return (FAILED, "; ".join(failed)) if failed else (PASSED, "")
 
 
-def failures_of(thresholds: Sequence[ThresholdResult]) -> list[str]:
-    """What the thresholds say that fail the test; the one that broke the load off comes first."""
+def failures_of(thresholds: Sequence[ThresholdResult], comparisons: Sequence[Comparison] | None = ()) -> list[str]:
+    """What fails the test: what the thresholds say, first the one that broke the load off, then the regressions."""
     failed = [result for result in thresholds if not result.passed and result.severity == FAIL]
-    return [result.message for result in sorted(failed, key=lambda result: not result.aborted)]
+    messages = [result.message for result in sorted(failed, key=lambda result: not result.aborted)]
+    return [*messages, *(comparison.message for comparison in regressions_of(comparisons))]

@@ -12,11 +12,12 @@ from statistics import median
 from typing import Any
 
 from pytest_ipload.stats.summary import plain
-from pytest_ipload.verdict.baseline import describe, judge_rounds
+from pytest_ipload.verdict.baseline import describe, judge_rounds, without_samples
 from pytest_ipload.verdict.compare_limit import CompareLimit
 from pytest_ipload.verdict.comparison import Comparison
 from pytest_ipload.verdict.expression import Metric
 from pytest_ipload.verdict.readout import value_of
+from pytest_ipload.verdict.regression import with_comparisons
 from pytest_ipload.verdict.result import FAILED, INVALID, PASSED, LoadResult, RoundStats
 
 CURRENT, BASE = "current", "base"
@@ -84,25 +85,18 @@ def combine(rounds: Sequence[Round], limits: Sequence[CompareLimit]) -> LoadResu
     return result
 
 
-def with_comparisons(result: LoadResult, comparisons: Sequence[Comparison]) -> LoadResult:
-    """The result with the judgement of comparisons: a regression fails it."""
-    reasons = [each.message for each in comparisons if each.regressed]
-    if reasons and result.verdict != INVALID:
-        reason = "; ".join([*reasons, *([result.reason] if result.reason else [])])
-        result = replace(result, verdict=FAILED, reason=reason)
-    return replace(result, comparisons=comparisons)
-
-
 def _compare(current: Sequence[Round], base: Sequence[Round], limits: Sequence[CompareLimit]) -> list[Comparison]:
     """By the limits; without any, what there is to see."""
     ours_plain, theirs_plain = ([plain(each.result) for each in side] for side in (current, base))
     found = []
-    for metric in [limit.metric for limit in limits] or list(map(Metric.parse, _SHOWN)):
+    for limit in limits:
+        ours, theirs = _values(limit.metric, ours_plain), _values(limit.metric, theirs_plain)
+        if theirs:
+            found.append(judge_rounds(limit, ours, theirs) if ours else without_samples(limit, theirs))
+    for metric in [] if limits else map(Metric.parse, _SHOWN):
         ours, theirs = _values(metric, ours_plain), _values(metric, theirs_plain)
-        limit = next((limit for limit in limits if limit.metric == metric), None)
         if ours and theirs:
-            judged = describe(metric, median(ours), theirs) if limit is None else judge_rounds(limit, ours, theirs)
-            found.append(judged)
+            found.append(describe(metric, median(ours), theirs))
     return found
 
 

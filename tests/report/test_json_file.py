@@ -14,6 +14,7 @@ from support.samples import request
 
 from pytest_ipload.report.json_file import environment, report_of, write
 from pytest_ipload.stats.summary import LatencyStats, RequestStats, SourceStats, StepStats, TimelinePoint
+from pytest_ipload.verdict.comparison import ComparedWith, Comparison
 from pytest_ipload.verdict.evaluate import ThresholdResult
 from pytest_ipload.verdict.result import (
     FailureSummary,
@@ -95,6 +96,7 @@ def test_a_package_that_is_not_installed_is_absent(monkeypatch: pytest.MonkeyPat
     [
         *(LoadResult, LatencyStats, RequestStats, SourceStats, StepStats, TimelinePoint, ThresholdResult),
         *(FailureSummary, FirstFailure, GeneratorHealth, FiredCheck, UnusedAddresses, ShardStats),
+        *(Comparison, ComparedWith),
     ],
 )
 def test_every_field_stands_in_the_documentation(part: Any) -> None:

@@ -17,7 +17,7 @@ from pytest_ipload.report.json_file import report_of
 from pytest_ipload.report.markdown import LIMIT, append, code, in_cell, markdown_of, write
 from pytest_ipload.report.text import printable
 from pytest_ipload.stats.sample import FAILED
-from pytest_ipload.verdict.comparison import Comparison
+from pytest_ipload.verdict.comparison import ComparedWith, Comparison
 from pytest_ipload.verdict.judged import WARN
 from pytest_ipload.verdict.result import GeneratorHealth
 
@@ -117,6 +117,10 @@ class TestText:
             ["⟨rps⟩", "⟨by far | or so⟩", "100/s", "100/s", "+0.0%"],
             ["⟨p99{a|b}⟩", "⟨by far | or so⟩", "100 ms", "-", "-"],
         ]
+
+    def test_what_could_not_be_compared_is_said(self, tmp_path: Path) -> None:
+        result = replace(load_result([]), comparisons=[], baseline=ComparedWith(0, [], ["nothing | to compare with"]))
+        assert summary_of(tmp_path, result.as_dict()).texts[-2:] == ["The baseline:", "⟨nothing | to compare with⟩"]
 
     def test_of_many_failures_twenty_are_shown(self, tmp_path: Path) -> None:
         failures = [failure(f"Kind{number}") for number in range(25)]

@@ -23,8 +23,11 @@ from pytest_ipload.report.json_file import SCHEMA, report_of, schema_path
 from pytest_ipload.stats.sample import FAILED, SETUP
 from pytest_ipload.stats.summary import LatencyStats, RequestStats, SourceStats, StepStats, TimelinePoint
 from pytest_ipload.values import Stages
-from pytest_ipload.verdict.comparison import Comparison
+from pytest_ipload.verdict.baseline import judge_history, judge_rounds, without_samples
+from pytest_ipload.verdict.compare_limit import CompareLimit
+from pytest_ipload.verdict.comparison import ComparedWith, Comparison
 from pytest_ipload.verdict.evaluate import ThresholdResult
+from pytest_ipload.verdict.regression import with_comparisons
 from pytest_ipload.verdict.result import (
     FailureSummary,
     FiredCheck,
@@ -55,6 +58,7 @@ PARTS = {
     "shard": ShardStats,
     "round": RoundStats,
     "comparison": Comparison,
+    "baseline": ComparedWith,
 }
 OF_SEGMENTS = {"segment", "part"}
 """What a segment's result has besides its fields."""
@@ -78,6 +82,7 @@ def objects(schema: Any) -> Iterator[Mapping[str, Any]]:
 
 def full_result() -> dict[str, Any]:
     """One with nearly everything that a result can have."""
+    limit = CompareLimit.parse("p95:10%")
     samples = [
         *(request(f"GET /{number % 2}", number, lateness_ns=MS, source_address="127.0.0.2") for number in range(1, 50)),
         request("GET /0", redirects=1, retries=1, outcome=FAILED),
@@ -87,7 +92,7 @@ def full_result() -> dict[str, Any]:
         iteration(outcome=FAILED),
         iteration(at_ms=-1),
     ]
-    return load_result(
+    result = load_result(
         samples,
         planned=True,
         warmup_s=0.001,
@@ -95,7 +100,9 @@ def full_result() -> dict[str, Any]:
         failures=[failure()],
         unused=UnusedAddresses(1, ["127.0.0.3"]),
         generator=GeneratorHealth.of([fired("late-starts", "x")], ["few-ports"], cpu_share=0.5, faults={"x": 1}),
-    ).as_dict()
+    )
+    comparisons = [judge_history(limit, 20, [10]), judge_rounds(limit, [1] * 4, [2] * 4), without_samples(limit, [1])]
+    return with_comparisons(result, comparisons, ComparedWith(1, ["0001_main.json"], ["x"])).as_dict()
 
 
 def test_a_full_report_is_as_the_schema_says() -> None:

@@ -15,6 +15,10 @@ from pytest_ipload.load.health import fired
 from pytest_ipload.report.terminal import block, print_results
 from pytest_ipload.report.text import width_of
 from pytest_ipload.stats.sample import FAILED, SETUP
+from pytest_ipload.verdict.baseline import describe, judge_history, judge_rounds
+from pytest_ipload.verdict.compare_limit import CompareLimit
+from pytest_ipload.verdict.comparison import ComparedWith
+from pytest_ipload.verdict.expression import Metric
 from pytest_ipload.verdict.judged import WARN
 from pytest_ipload.verdict.result import GeneratorHealth, LoadResult, RoundStats, ShardStats, UnusedAddresses
 
@@ -369,3 +373,29 @@ def test_words_that_judge_are_coloured() -> None:
         "ok  ": ["green"],
         "failed: 1 x HTTP 503 at test_a.py:3: no": ["red"],
     }
+
+
+class TestBaseline:
+    def test_what_was_judged_what_changed_and_what_could_not_be_compared(self) -> None:
+        limit = CompareLimit.parse("p95:10%")
+        comparisons = [
+            describe(Metric.parse("p50"), 10, [20, 20, 20]),
+            describe(Metric.parse("rps"), 121, [100, 100, 100]),
+            describe(Metric.parse("p99"), 1, [0, 0, 0]),  # of nothing there is no share
+            judge_history(limit, 10, [20]),
+            judge_history(limit, 30, [20]),
+            judge_rounds(limit, [20], [20]),
+        ]
+        baseline = ComparedWith(3, ["0001_main.json"], ["1 saved run left out: users 5, here \x1b[31m"])
+        shown = lines(replace(load_result([]), comparisons=comparisons, baseline=baseline))
+        assert shown[1:-1] == [
+            f"ok    {comparisons[3].message}",
+            f"REGR  {comparisons[4].message}",
+            f"??    {comparisons[5].message}",
+            "baseline: p50 -50 %, rps +21 % (median of 3 saved runs)",
+            r"baseline: 1 saved run left out: users 5, here \x1b[31m",
+        ]
+
+    def test_of_another_target_there_are_rounds(self) -> None:
+        comparisons = [describe(Metric.parse("p50"), 10, [20])]
+        assert "baseline: p50 -50 % (median of 1 round)" in lines(replace(load_result([]), comparisons=comparisons))

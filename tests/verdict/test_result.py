@@ -11,6 +11,8 @@ from support.samples import MS, iteration, request, step
 
 from pytest_ipload.load.health import HEALTH_CHECKS, fired
 from pytest_ipload.stats.sample import FAILED, SETUP, Sample
+from pytest_ipload.verdict.baseline import judge_history, judge_rounds
+from pytest_ipload.verdict.compare_limit import CompareLimit
 from pytest_ipload.verdict.evaluate import ThresholdResult
 from pytest_ipload.verdict.judged import FAIL, WARN
 from pytest_ipload.verdict.result import GeneratorHealth, LoadResult, UnusedAddresses, decide, failures_of
@@ -81,6 +83,15 @@ class TestVerdict:
 
     def test_what_passed_is_no_failure_whatever_it_says(self) -> None:
         assert failures_of([replace(judged("max < 1h"), undecided=True), judged("max < 1ms", WARN)]) == []
+
+    def test_failed_by_each_regression_after_the_thresholds(self) -> None:
+        limit = CompareLimit.parse("p95:10%")
+        worse, better = judge_history(limit, 200, [100]), judge_history(limit, 50, [100])
+        assert failures_of([judged("max < 1h")], [worse, better]) == [worse.message]
+        failed = judged("max < 1ms")
+        assert failures_of([failed], [worse]) == [failed.message, worse.message]
+        assert failures_of([], [judge_rounds(limit, [200], [100])]) == []  # undecided
+        assert failures_of([], None) == []
 
     @pytest.mark.parametrize("expression", ["max < 1ms", "max < 1h"])
     def test_what_makes_it_invalid_comes_first(self, expression: str) -> None:

@@ -110,6 +110,24 @@ def test_broken_off_in_a_round_of_the_base_there_is_still_a_result() -> None:
     assert len(result.rounds) == 1
 
 
+def test_each_limit_is_judged_also_two_of_one_metric() -> None:
+    both = [*rounds(*[20] * 5, role=BASE), *rounds(*[30] * 5)]
+    result = combine(both, [CompareLimit.parse("p95:60%"), CompareLimit.parse("p95:5ms")])
+    assert [(each.limit, each.regressed) for each in result.comparisons or ()] == [
+        ("p95:60%", False),
+        ("p95:5ms", True),
+    ]
+
+
+def test_what_only_the_base_has_is_a_regression() -> None:
+    nothing = [Round(RoundNote(number, 4, CURRENT), load_result([])) for number in range(4)]
+    result = combine([*rounds(*[20] * 4, role=BASE), *nothing], [CompareLimit.parse("p95:10%")])
+    assert (result.verdict, result.reason) == (
+        "failed",
+        "p95: no samples, the baseline's is 20.0 ms (limit +10 %)",
+    )
+
+
 def test_values_that_were_not_measured_are_not_compared() -> None:
     nothing = [Round(RoundNote(0, 2, BASE), load_result([]))]
     result = combine([*nothing, *rounds(20)], [CompareLimit.parse("p95:10%")])

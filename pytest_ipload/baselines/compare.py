@@ -1,0 +1,137 @@
+"""Compares a result with saved runs: finds those that are comparable, and lets the rules of ``verdict`` judge."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pytest_ipload.baselines.counted import Profile, differences, of_result
+from pytest_ipload.baselines.machine import Machine
+from pytest_ipload.baselines.saved import SavedRun, Test, is_too_small
+from pytest_ipload.baselines.store import Store, UnusableRun
+from pytest_ipload.errors import SettingError
+from pytest_ipload.verdict.baseline import describe, judge_history, without_samples
+from pytest_ipload.verdict.compare_limit import CompareLimit
+from pytest_ipload.verdict.comparison import Compared, ComparedWith, Comparison
+from pytest_ipload.verdict.expression import Metric
+from pytest_ipload.verdict.readout import value_of
+
+MOST_RUNS = 20
+"""The newest so many comparable runs are compared with."""
+_DESCRIBED = ("p50", "p95", "p99", "rps")
+
+Result = Mapping[str, Any]
+
+
+class Baselines:
+    """Saved runs to compare with, the newest first."""
+
+    def __init__(
+        self,
+        runs: Sequence[tuple[str, SavedRun]],
+        limits: Sequence[CompareLimit],
+        machine: Machine,
+        unusable: Sequence[str] = (),
+    ) -> None:
+        """``runs`` come with the names of their files; ``machine`` is the one that results are of."""
+        self._runs = runs
+        self._limits = limits
+        self._machine = machine
+        self.unusable = unusable
+        """What is wrong with files that are left out."""
+
+    @classmethod
+    def read(cls, store: Store, reference: str, limits: Sequence[str]) -> Baselines:
+        """Those that the reference means (see ``Store.find``).
+
+        SettingError if there is no such thing, or if what was named has nothing that can be read.
+        """
+        runs, unusable = [], []
+        for path in store.find(reference):
+            try:
+                runs.append((store.shown(path), store.read(path)))
+            except UnusableRun as error:
+                unusable.append(str(error))
+        if reference and not runs:
+            raise SettingError("; ".join(unusable))
+        return cls(runs, [CompareLimit.parse(limit) for limit in limits], store.machine, unusable)
+
+    def compare(self, result: Result, load: int = 0) -> Compared:
+        """Compare a result in plain values with the comparable runs of the same test, and judge it by the limits.
+
+        ``load`` is which of the test's loads it is.
+        """
+        if is_too_small(result):
+            return Compared([], ComparedWith(0, [], ["nothing is compared: one iteration is no measurement"]))
+        runs, notes = self._comparable(result, load)
+        tests = [test for _, test in runs]
+        comparisons = [*_described(result, tests)] if runs else []
+        for limit in self._limits if runs else ():
+            comparison = _judged(limit, result, tests)
+            if comparison is None:
+                notes.append(_no_value(limit.metric, result))
+            else:
+                comparisons.append(comparison)
+        return Compared(comparisons, ComparedWith(len(runs), [file for file, _ in runs], notes))
+
+    def _comparable(self, result: Result, load: int) -> tuple[list[tuple[str, Test]], list[str]]:
+        """The runs to compare with, and what is to be said of the others."""
+        here = of_result(result)
+        runs: list[tuple[str, Test]] = []
+        refused: Counter[str] = Counter()
+        for file, run in self._runs:
+            test = run.tests.get((result["nodeid"], load))
+            if test is None:
+                continue
+            different = [*run.machine.differences(self._machine), *differences(test["profile"], here)]
+            if different:
+                refused["; ".join(different)] += 1
+            elif len(runs) < MOST_RUNS:
+                runs.append((file, test))
+        left_out = [f"{_runs(count)} left out: {reason}" for reason, count in refused.most_common()]
+        if not runs:
+            why = "; ".join(left_out) if left_out else "no run of this test is saved"
+            return [], [f"nothing to compare with: {why}"]
+        return runs, [*left_out, *_other_hosts([test for _, test in runs], here)]
+
+
+def _other_hosts(tests: Sequence[Test], here: Profile) -> list[str]:
+    others = [test["profile"].get("host") for test in tests]
+    names = sorted({str(host) for host in others if host is not None and host != here.get("host")})
+    if not names or "host" not in here:
+        return []
+    return [f"other runs loaded {', '.join(names)}, this one {here['host']}"]
+
+
+def _described(result: Result, tests: Sequence[Test]) -> list[Comparison]:
+    """The main numbers beside those of the saved runs."""
+    described = []
+    for metric in map(Metric.parse, _DESCRIBED):
+        current, saved = value_of(metric, result), _values(metric, tests)
+        if current is not None and saved:
+            described.append(describe(metric, current, saved))
+    return described
+
+
+def _judged(limit: CompareLimit, result: Result, tests: Sequence[Test]) -> Comparison | None:
+    """None if no saved run has such a value."""
+    current, saved = value_of(limit.metric, result), _values(limit.metric, tests)
+    if not saved:
+        return None
+    return without_samples(limit, saved) if current is None else judge_history(limit, current, saved)
+
+
+def _values(metric: Metric, tests: Sequence[Test]) -> list[float]:
+    return [value for test in tests if (value := value_of(metric, test)) is not None]
+
+
+def _no_value(metric: Metric, result: Result) -> str:
+    text = f"{metric.text}: nothing to compare with, the saved runs have no such value"
+    if "response_time" in result and metric.unit == "duration" and metric.selector is not None and not metric.family:
+        text += f"; where iterations have planned starts, write raw.{metric.text}"
+    return text
+
+
+def _runs(count: int) -> str:
+    return "1 saved run" if count == 1 else f"{count} saved runs"

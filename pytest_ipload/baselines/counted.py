@@ -1,0 +1,62 @@
+"""The part of a load's profile that counts: two runs are compared only if they are equal in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+# Not among them: addresses, timeouts, seeds. They say where the load comes from, not what it is.
+_COUNTED = (
+    "users",
+    "iterations",
+    "total_iterations",
+    "duration_s",
+    "ramp_up_s",
+    "ramp_down_s",
+    "stages",
+    "arrival_rate",
+    "arrivals",
+    "max_users",
+    "max_rate",
+    "think_time_s",
+    "pacing_s",
+    "warmup_s",
+    "ip_binding",
+    "processes",
+)
+"""By their names in a result's ``profile``; ``processes`` is how many of xdist's workers shared the load."""
+
+Profile = Mapping[str, Any]
+
+
+def of_result(result: Mapping[str, Any]) -> Profile:
+    """What counts of a result in plain values, and its ``host``: the base URL may have a password, which nobody saves.
+
+    JSON gives back an equal one.
+    """
+    profile = {**result["profile"], "processes": len(result.get("shards", ())) or 1}
+    host = _host(profile.get("base_url") or "")
+    return only_counted(profile if host is None else {**profile, "host": host})
+
+
+def only_counted(profile: Profile) -> Profile:
+    """The profile without what a saved one does not have."""
+    return {name: profile[name] for name in (*_COUNTED, "host") if name in profile}
+
+
+def _host(base_url: str) -> str | None:
+    with suppress(ValueError):  # a fixture may give anything
+        return urlsplit(base_url).hostname
+    return None
+
+
+def differences(saved: Profile, here: Profile) -> list[str]:
+    """Where two profiles differ in what counts: ``users 50, here 10``."""
+    pairs = ((name, saved.get(name), here.get(name)) for name in _COUNTED)
+    return [f"{name} {_shown(own)}, here {_shown(other)}" for name, own, other in pairs if own != other]
+
+
+def _shown(value: Any) -> str:
+    return "not set" if value is None else f"{value!s:.40}"

@@ -1,0 +1,40 @@
+"""What comparisons do to a verdict. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pytest_ipload.load.health import SATURATED
+from pytest_ipload.verdict.comparison import Compare, ComparedWith, Comparison, regressions_of
+from pytest_ipload.verdict.result import FAILED, INVALID, LoadResult, failures_of
+
+
+def compared(result: LoadResult, compare: Compare) -> LoadResult:
+    """The result, compared. One that is invalid, or was broken off, stays as it is: it is not what was planned."""
+    if result.verdict == INVALID or result.aborted_s is not None:
+        return result
+    return with_comparisons(result, *compare(result.as_dict()))
+
+
+def with_comparisons(
+    result: LoadResult, comparisons: Sequence[Comparison], baseline: ComparedWith | None = None
+) -> LoadResult:
+    """The result with these comparisons: a regression fails it.
+
+    A saturated generator makes latencies too high. If one regressed then, the measurement is invalid, as it is where
+    one is above the limit of a threshold (``health_rule``).
+    """
+    result = replace(result, comparisons=comparisons, baseline=baseline)
+    regressions = regressions_of(comparisons)
+    if not regressions or result.verdict == INVALID:
+        return result
+    saturated = [
+        note
+        for check, note in zip(result.generator.checks, result.generator.notes, strict=True)
+        if check.severity == SATURATED
+    ]
+    too_high = [each.message for each in regressions if each.unit == "ms" and each.current is not None]
+    if saturated and too_high:
+        return replace(result, verdict=INVALID, reason="; ".join([*saturated, *too_high]))
+    return replace(result, verdict=FAILED, reason="; ".join(failures_of(result.thresholds, comparisons)))

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_ipload.verdict.baseline import describe, judge_history, judge_rounds, without_samples
+from pytest_ipload.verdict.compare_limit import CompareLimit
+from pytest_ipload.verdict.comparison import Comparison
+from pytest_ipload.verdict.expression import Metric
+
+STEADY = [100.0] * 8
+NOISY = [80, 90, 95, 100, 100, 105, 110, 120]
+"""Median 100, median absolute deviation 7.5: three standard deviations are 33.4."""
+TEN_PERCENT = CompareLimit.parse("p95:10%")
+
+runs = st.lists(st.floats(1, 1000), min_size=1, max_size=12)
+rounds = st.lists(st.floats(1, 1000), min_size=1, max_size=5)
+factors = st.sampled_from([1e-3, 0.5, 7.0, 1e4])
+
+
+class TestHistory:
+    @pytest.mark.parametrize(
+        ("limit", "current", "saved", "regressed", "tolerance"),
+        [
+            ("p95:10%", 110, STEADY, False, 10),
+            ("p95:10%", 110.1, STEADY, True, 10),
+            ("p95:10%", 10, STEADY, False, 10),
+            ("p95:10%,50ms", 150, STEADY, False, 50),
+            ("p95:10%,50ms", 151, STEADY, True, 50),
+            ("p95:10%", 133, NOISY, False, 33.36),
+            ("p95:10%", 134, NOISY, True, 33.36),
+            ("p95:40%", 134, NOISY, False, 40),
+            ("rps:10%", 90, STEADY, False, 10),
+            ("rps:10%", 89, STEADY, True, 10),
+            ("rps:10%", 500, STEADY, False, 10),
+            ("rps:10%", 66, NOISY, True, 33.36),
+            ("error_rate:10%", 0, [0.0] * 8, False, 0),
+            ("error_rate:10%", 0.001, [0.0] * 8, True, 0),
+            ("error_rate:0%,1%", 0.01, [0.0] * 8, False, 0.01),
+        ],
+    )
+    def test_worse_than_the_median_by_more_than_limit_and_noise_is_a_regression(
+        self, limit: str, current: float, saved: Sequence[float], regressed: bool, tolerance: float
+    ) -> None:
+        comparison = judge_history(CompareLimit.parse(limit), current, saved)
+        assert comparison.regressed == regressed
+        assert comparison.tolerance == pytest.approx(tolerance, rel=1e-3)
+        assert (comparison.undecided, comparison.warning, comparison.p_value) == (False, None, None)
+        assert (comparison.runs, comparison.limit) == (len(saved), limit)
+
+    @pytest.mark.parametrize("saved", [[100.0], [50.0, 150], NOISY[:-1], [100.0] * 7])
+    def test_with_fewer_than_eight_runs_the_limit_alone_decides_with_a_warning(self, saved: list[float]) -> None:
+        base = judge_history(TEN_PERCENT, 100, saved).baseline
+        assert judge_history(TEN_PERCENT, base * 1.11, saved).regressed
+        assert not judge_history(TEN_PERCENT, base * 1.09, saved).regressed
+        assert judge_history(TEN_PERCENT, 1, saved).warning == "fewer than 8 saved runs: noise may pass for a change"
+
+    @pytest.mark.parametrize(
+        ("limit", "current", "saved", "message"),
+        [
+            (
+                "p95:10%",
+                243,
+                [180, 183, 183, 186, 186, 186, 189, 189, 192],
+                "p95 243 ms, 30.6 % above the baseline's 186 ms (limit +10 %; median of 9 runs, MAD 3.00 ms)",
+            ),
+            (
+                "p95:10%",
+                110,
+                NOISY,
+                "p95 110 ms, 10 % above the baseline's 100 ms (limit +10 %; median of 8 runs, MAD 7.50 ms, whose noise "
+                "makes up to 33.4 %)",
+            ),
+            (
+                "rps:10%,5/s",
+                50,
+                [100],
+                "rps 50/s, 50 % below the baseline's 100/s (limit -10 %, at least 5/s; 1 run; fewer than 8 saved runs: "
+                "noise may pass for a change)",
+            ),
+            (
+                "error_rate:10%",
+                0.02,
+                [0.0] * 8,
+                "error_rate 2 %, above the baseline's 0 % (limit +10 %; median of 8 runs, MAD 0 %)",
+            ),
+            (
+                "max:1s",
+                100,
+                STEADY,
+                "max 100 ms, the same as the baseline's 100 ms (limit +1.00 s; median of 8 runs, MAD 0 ms)",
+            ),
+        ],
+    )
+    def test_the_message_has_the_measured_value_first(
+        self, limit: str, current: float, saved: Sequence[float], message: str
+    ) -> None:
+        assert judge_history(CompareLimit.parse(limit), current, saved).message == message
+
+    @given(runs, st.floats(1, 1000), factors)
+    def test_the_scale_does_not_matter(self, saved: list[float], current: float, factor: float) -> None:
+        one = judge_history(TEN_PERCENT, current, saved)
+        other = judge_history(TEN_PERCENT, current * factor, [value * factor for value in saved])
+        assert one.change is not None
+        assert one.tolerance is not None
+        distance = abs(current - one.baseline - one.tolerance)
+        assert one.regressed == other.regressed or distance < 1e-6 * current
+        assert other.change == pytest.approx(one.change, abs=1e-9)
+
+    @given(runs, st.floats(1, 1000))
+    def test_what_is_no_worse_than_the_median_never_regresses(self, saved: list[float], share: float) -> None:
+        middle = judge_history(TEN_PERCENT, 1, saved).baseline
+        assert not judge_history(TEN_PERCENT, middle * share / 1000, saved).regressed
+        assert not judge_history(CompareLimit.parse("rps:10%"), middle * (1 + share), saved).regressed
+
+
+class TestRounds:
+    @pytest.mark.parametrize(
+        ("limit", "current", "base", "regressed", "p"),
+        [
+            ("p95:10%", [121, 122, 123, 124, 125], [100, 101, 102, 103, 104], True, 1 / 252),
+            ("p95:10%", [121, 122, 123, 124], [100, 101, 102, 103], True, 1 / 70),
+            ("p95:10%", [106, 107, 108, 109, 110], [100, 101, 102, 103, 104], False, 1 / 252),  # surely, but by 6 %
+            ("p95:10%,50ms", [121, 122, 123, 124, 125], [100, 101, 102, 103, 104], False, 1 / 252),
+            ("p95:10%", [100, 101, 102, 103, 104], [121, 122, 123, 124, 125], False, 1.0),
+            ("rps:10%", [80, 81, 82, 83, 84], [100, 101, 102, 103, 104], True, 1 / 252),
+            ("rps:10%", [120, 121, 122, 123, 124], [100, 101, 102, 103, 104], False, 1.0),
+            ("error_rate:0%,1%", [0.02] * 5, [0.0] * 5, True, 1 / 252),
+            ("error_rate:0%", [0.0] * 5, [0.0] * 5, False, 1.0),
+            ("p95:10%", [121, 122, 123, 124], [100, 101, 102, 103, 104, 105], True, 1 / 210),
+        ],
+    )
+    def test_a_regression_is_beyond_the_limit_and_significant(
+        self, limit: str, current: Sequence[float], base: Sequence[float], regressed: bool, p: float
+    ) -> None:
+        comparison = judge_rounds(CompareLimit.parse(limit), current, base)
+        assert (comparison.regressed, comparison.undecided, comparison.warning) == (regressed, False, None)
+        assert comparison.p_value == pytest.approx(p)
+        assert comparison.runs == len(base)
+
+    def test_beyond_the_limit_but_not_significant_is_undecided(self) -> None:
+        comparison = judge_rounds(TEN_PERCENT, [90, 95, 150, 160, 170], [100, 101, 102, 103, 104])
+        assert (comparison.regressed, comparison.undecided) == (False, True)
+        assert comparison.warning == "undecided: noise alone may make such a difference, more rounds would tell"
+
+    @pytest.mark.parametrize(
+        ("current", "base"), [([900], [100]), ([900, 901, 902], [100, 101, 102]), ([900, 901, 902], [100] * 9)]
+    )
+    def test_fewer_than_four_rounds_are_undecided_whatever_they_say(
+        self, current: list[float], base: list[float]
+    ) -> None:
+        for limit in (TEN_PERCENT, CompareLimit.parse("p95:1h")):
+            comparison = judge_rounds(limit, current, base)
+            assert (comparison.regressed, comparison.undecided, comparison.p_value) == (False, True, None)
+            assert comparison.warning == "undecided: it takes 4 rounds a side to tell noise from change"
+
+    @pytest.mark.parametrize(
+        ("current", "base", "message"),
+        [
+            (
+                [121, 122, 123, 124, 125],
+                [100, 101, 102, 103, 104],
+                "p95 123 ms, 20.6 % above the baseline's 102 ms (limit +10 %; 5 rounds a side; p = 0.004)",
+            ),
+            (
+                [121, 122, 123, 124, 125],
+                [100, 101, 102, 103],
+                "p95 123 ms, 21.2 % above the baseline's 102 ms (limit +10 %; 5 rounds against 4; p = 0.0079)",
+            ),
+            (
+                [100],
+                [100],
+                "p95 100 ms, the same as the baseline's 100 ms (limit +10 %; 1 round a side; undecided: it takes 4 "
+                "rounds a side to tell noise from change)",
+            ),
+        ],
+    )
+    def test_the_message_has_the_measured_value_first(
+        self, current: Sequence[float], base: Sequence[float], message: str
+    ) -> None:
+        assert judge_rounds(TEN_PERCENT, current, base).message == message
+
+    @given(rounds, rounds, factors)
+    def test_the_scale_does_not_matter(self, current: list[float], base: list[float], factor: float) -> None:
+        one = judge_rounds(TEN_PERCENT, current, base)
+        other = judge_rounds(TEN_PERCENT, *([value * factor for value in side] for side in (current, base)))
+        assert one.change is not None
+        assert other.change == pytest.approx(one.change, abs=1e-9)
+        assert one.regressed == other.regressed or abs(one.change - 0.1) < 1e-6
+
+    @given(rounds)
+    def test_the_same_rounds_on_both_sides_never_regress(self, values: list[float]) -> None:
+        assert not judge_rounds(CompareLimit.parse("p95:0%"), values, values).regressed
+
+
+def test_describing_judges_nothing() -> None:
+    comparison = describe(Metric.parse("p95"), 150, [100, 90, 110])
+    assert (comparison.current, comparison.baseline, comparison.change) == (150, 100, 0.5)
+    assert (comparison.limit, comparison.regressed) == (None, False)
+    assert comparison.message == "p95 150 ms, 50 % above the baseline's 100 ms (median of 3 runs)"
+    assert describe(Metric.parse("p95"), 50, [100]).message == "p95 50.0 ms, 50 % below the baseline's 100 ms (1 run)"
+
+
+def test_over_no_samples_it_is_a_regression() -> None:
+    comparison = without_samples(TEN_PERCENT, STEADY)
+    assert comparison.regressed
+    assert comparison.message == "p95: no samples, the baseline's is 100 ms (limit +10 %)"
+    assert (comparison.current, comparison.change) == (None, None)
+
+
+@pytest.mark.parametrize("comparison", [judge_history(TEN_PERCENT, 1, [0.0]), judge_rounds(TEN_PERCENT, [1], [0])])
+def test_of_nothing_there_is_no_share(comparison: Comparison) -> None:
+    assert comparison.change is None
+    assert comparison.message.startswith("p95 1.00 ms, above the baseline's 0 ms (")
