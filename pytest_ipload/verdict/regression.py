@@ -17,23 +17,28 @@ def compared(result: LoadResult, compare: Compare) -> LoadResult:
     return with_comparisons(result, *compare(result.as_dict()))
 
 
+def saturation_of(result: LoadResult) -> list[str]:
+    """What the health checks say that make latencies worthless as a complaint."""
+    checks = zip(result.generator.checks, result.generator.notes, strict=True)
+    return [note for check, note in checks if check.severity == SATURATED]
+
+
 def with_comparisons(
-    result: LoadResult, comparisons: Sequence[Comparison], baseline: ComparedWith | None = None
+    result: LoadResult,
+    comparisons: Sequence[Comparison],
+    baseline: ComparedWith | None = None,
+    saturated: Sequence[str] | None = None,
 ) -> LoadResult:
     """The result with these comparisons: a regression fails it.
 
     A saturated generator makes latencies too high. If one regressed then, the measurement is invalid, as it is where
-    one is above the limit of a threshold (``health_rule``).
+    one is above the limit of a threshold (``health_rule``). ``saturated`` is what says so, if not the result alone.
     """
     result = replace(result, comparisons=comparisons, baseline=baseline)
     regressions = regressions_of(comparisons)
     if not regressions or result.verdict == INVALID:
         return result
-    saturated = [
-        note
-        for check, note in zip(result.generator.checks, result.generator.notes, strict=True)
-        if check.severity == SATURATED
-    ]
+    saturated = saturation_of(result) if saturated is None else saturated
     too_high = [each.message for each in regressions if each.unit == "ms" and each.current is not None]
     if saturated and too_high:
         return replace(result, verdict=INVALID, reason="; ".join([*saturated, *too_high]))

@@ -17,7 +17,7 @@ from pytest_ipload.verdict.compare_limit import CompareLimit
 from pytest_ipload.verdict.comparison import Comparison
 from pytest_ipload.verdict.expression import Metric
 from pytest_ipload.verdict.readout import value_of
-from pytest_ipload.verdict.regression import with_comparisons
+from pytest_ipload.verdict.regression import saturation_of, with_comparisons
 from pytest_ipload.verdict.result import FAILED, INVALID, PASSED, LoadResult, RoundStats
 
 CURRENT, BASE = "current", "base"
@@ -81,7 +81,8 @@ def combine(rounds: Sequence[Round], limits: Sequence[CompareLimit]) -> LoadResu
         reason = f"round {spoilt.note.number + 1}, of the base to compare with: {why}"
         result = replace(result, verdict=INVALID, reason=reason)
     if current and base and result.verdict != INVALID:
-        return with_comparisons(result, _compare(current, base, limits))
+        saturated = list(dict.fromkeys(note for each in rounds for note in saturation_of(each.result)))
+        return with_comparisons(result, _compare(current, base, limits), saturated=saturated)
     return result
 
 

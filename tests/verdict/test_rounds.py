@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from support.results import load_result
 from support.samples import request
 
+from pytest_ipload.load.health import fired
 from pytest_ipload.verdict.compare_limit import CompareLimit
-from pytest_ipload.verdict.result import LoadResult
+from pytest_ipload.verdict.result import GeneratorHealth, LoadResult
 from pytest_ipload.verdict.rounds import BASE, CURRENT, Round, RoundNote, combine, plan_rounds
 
 
@@ -132,3 +134,13 @@ def test_values_that_were_not_measured_are_not_compared() -> None:
     nothing = [Round(RoundNote(0, 2, BASE), load_result([]))]
     result = combine([*nothing, *rounds(20)], [CompareLimit.parse("p95:10%")])
     assert result.comparisons == []
+
+
+def test_a_round_with_a_saturated_generator_proves_no_regression() -> None:
+    both = [*rounds(*[20] * 5, role=BASE), *rounds(*[30] * 5)]
+    saturated = GeneratorHealth.of([fired("generator-saturated", "its timer was late")])
+    both[7] = replace(both[7], result=replace(both[7].result, generator=saturated))
+    result = combine(both, [CompareLimit.parse("p95:10%")])
+    assert result.verdict == "invalid"
+    assert result.reason.startswith("generator-saturated: ")
+    assert "p95 30.0 ms, 50 % above" in result.reason
