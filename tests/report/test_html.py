@@ -92,6 +92,12 @@ class TestContent:
         (check,) = found.all("p", class_="check")
         assert check.text.startswith("late-starts (unhealthy): no. Until then")
 
+    def test_without_anything_to_compare_with_it_says_why(self, page: Page) -> None:
+        note = "nothing to compare with: 3 saved runs left out: users 50, here <10>"
+        found = page({**full_result(), "baseline": {"runs": 0, "files": [], "notes": [note]}})
+        assert "Comparison with a baseline" in [heading.text for heading in found.all("h3")]
+        assert note in [each.text for each in found.all("p", class_="note")]
+
     def test_what_was_not_measured_is_left_out(self, page: Page) -> None:
         found = page(load_result([request()]).as_dict())
         assert captions(found.one("section")) == [

@@ -67,6 +67,12 @@ class Section(NamedTuple):
     timeline: Table
 
     @property
+    def baseline_notes(self) -> Sequence[str]:
+        """Why there was nothing, or not all, to compare with."""
+        notes: Sequence[str] = self.result.get("baseline", {}).get("notes", ())
+        return notes
+
+    @property
     def traceback(self) -> Sequence[str]:
         """The lines of the first failure's traceback; none if the result has none."""
         text = self.result.get("traceback", {}).get("text", "")
