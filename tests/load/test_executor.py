@@ -17,6 +17,7 @@ import pytest
 from pytest_ipload.errors import GeneratorLimitError
 from pytest_ipload.load import executor as executor_module
 from pytest_ipload.load import patience as patience_module
+from pytest_ipload.load.crew import Tap
 from pytest_ipload.load.executor import Executor, UserSetUpError
 from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.load.schedule import user_slots
@@ -73,6 +74,7 @@ class ScriptedCrew:
     abort: Callable[[Measurements, float], str | None] = lambda measured, elapsed_s: None
     refuse: frozenset[int] = frozenset()
     """Users that have to wait until ``free`` is set."""
+    tap: Tap | None = None
     free: threading.Event = field(default_factory=threading.Event)
     is_stopping: bool = False
 
@@ -721,6 +723,8 @@ DEEP = """
             raise AssertionError(self.name)
 
     class Crew:
+        tap = None
+
         def make_user(self, index, recorder):
             return VirtualUser(index, seed=0, source_addresses=(), record=recorder.record)
 
