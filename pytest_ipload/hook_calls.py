@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from types import TracebackType
@@ -37,7 +38,13 @@ def whose(hook: HookCaller, error: BaseException | None = None) -> str:
         passed = set(_codes(error.__traceback__))
         guilty = [each for each in implementations if getattr(each.function, "__code__", None) in passed]
         implementations = guilty or implementations
-    return f"hook {hook.name} of {' or '.join(each.plugin_name for each in implementations)}"
+    return f"hook {hook.name} of {' or '.join(_named(each.plugin_name) for each in implementations)}"
+
+
+def _named(plugin: str) -> str:
+    """A conftest file is named by its path, shown relative to the current directory if it is below."""
+    relative = os.path.relpath(plugin) if os.path.isabs(plugin) else plugin
+    return plugin if relative.startswith("..") else relative
 
 
 def _codes(traceback: TracebackType | None) -> Iterator[object]:
@@ -54,17 +61,22 @@ def _raised(hook: HookCaller, error: BaseException) -> str:
 # -- the profile ------------------------------------------------------------------------------------------------------
 
 
-def changes_of_profile(item: pytest.Item, profile: LoadProfile) -> Mapping[str, Any]:
-    """What plugins change of a profile, checked as settings are. Raises SettingError naming the plugin."""
+def changed_by_plugins(
+    item: pytest.Item, profile: LoadProfile, with_changes: Callable[[Mapping[str, Any]], LoadProfile]
+) -> LoadProfile:
+    """The profile as plugins want it: ``with_changes`` makes it of what they change, checked as settings are.
+
+    Raises SettingError naming the plugin.
+    """
     hook: HookCaller = item.ihook.pytest_ipload_profile
     if not hook.get_hookimpls():
-        return {}
+        return profile
     try:
         answer = hook(config=item.config, item=item, profile=profile)
     except _ERRORS as error:
         raise SettingError(_raised(hook, error)) from None
     if answer is None:
-        return {}
+        return profile
     if not isinstance(answer, LoadProfile):
         raise SettingError(
             f"{whose(hook)}: returned {answer!r:.100}; return None, or a profile made by dataclasses.replace()"
@@ -72,8 +84,8 @@ def changes_of_profile(item: pytest.Item, profile: LoadProfile) -> Mapping[str, 
     names = [field.name for field in fields(profile) if field.name != "origins"]
     changed = [name for name in names if getattr(answer, name) != getattr(profile, name)]
     try:
-        return {name: _checked(name, getattr(answer, name)) for name in changed}
-    except ValueError as error:
+        return with_changes({name: _checked(name, getattr(answer, name)) for name in changed})
+    except (ValueError, SettingError) as error:
         raise SettingError(f"{whose(hook)}: {error}") from None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_ipload.errors import SettingError
-from pytest_ipload.hook_calls import changes_of_profile
+from pytest_ipload.hook_calls import changed_by_plugins
 from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.options import resolve
 from pytest_ipload.state import SessionState
@@ -19,18 +19,14 @@ def profile_of(item: pytest.Item, state: SessionState, marker: Mapping[str, Any]
 
     Raises SettingError when settings contradict each other, or a plugin changes them to what makes no sense.
     """
-    profile = _resolved(state, marker, item.nodeid, base_url)
-    changes = changes_of_profile(item, profile)
-    return _resolved(state, marker, item.nodeid, base_url, changes) if changes else profile
 
+    def resolved(changes: Mapping[str, Any]) -> LoadProfile:
+        try:
+            values, origins = resolve(state.settings, marker, item.nodeid, changes)
+        except ValueError as error:
+            raise SettingError(str(error)) from None
+        if values.get("base_url") is None and base_url is not None:
+            values["base_url"], origins["base_url"] = base_url, "base_url fixture"
+        return LoadProfile(**values, origins=origins)
 
-def _resolved(
-    state: SessionState, marker: Mapping[str, Any], nodeid: str, base_url: str | None, changes: Mapping[str, Any] = {}
-) -> LoadProfile:
-    try:
-        values, origins = resolve(state.settings, marker, nodeid, changes)
-    except ValueError as error:
-        raise SettingError(str(error)) from None
-    if values.get("base_url") is None and base_url is not None:
-        values["base_url"], origins["base_url"] = base_url, "base_url fixture"
-    return LoadProfile(**values, origins=origins)
+    return changed_by_plugins(item, resolved({}), resolved)

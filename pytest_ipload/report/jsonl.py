@@ -63,8 +63,8 @@ class _Process:
         """Write the lines; returns why that cannot be done."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("w", encoding="ascii", newline="") as file:
-                file.writelines(texts)
+            with path.open("wb") as file:
+                file.writelines(text.encode("ascii") for text in texts)
         except (OSError, ValueError) as error:  # a spool that is damaged is a ValueError
             return f"not written: {error}"
         return None

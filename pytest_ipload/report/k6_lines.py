@@ -72,7 +72,7 @@ class K6Lines:
 
     def of_result(self, result: Mapping[str, Any]) -> Iterator[str]:
         """The lines that only the whole load can tell, from its entry in the JSON report."""
-        began, tags = datetime.fromisoformat(result["started_at"]), {"scenario": result["nodeid"]}
+        began, tags = datetime.fromisoformat(result["started_at"]), _json({"scenario": result["nodeid"]})
         points = result["timeline"]
         if points:
             times = [_moment(began + timedelta(seconds=point["t_s"])) for point in points]
@@ -86,16 +86,17 @@ class K6Lines:
         tags = {**_tags(batch.key), **phase, "scenario": facts.nodeid}
         if batch.key.source_address is not None:
             tags["source_address"] = batch.key.source_address
+        text = _json(tags)
         for metric, values in _metrics(facts, batch):
-            yield from self._points(metric, tags, times, values)
+            yield from self._points(metric, text, times, values)
 
-    def _points(self, metric: str, tags: Mapping[str, str], times: Sequence[str], values: Values) -> Iterator[str]:
+    def _points(self, metric: str, tags: str, times: Sequence[str], values: Values) -> Iterator[str]:
         """The points of one metric with the same tags. Runs for all samples: what is the same is made once."""
         if metric not in self._declared:
             self._declared.add(metric)
             yield _declaration(metric)
         head = f'{{"metric":"{metric}","type":"Point","data":{{"time":"'
-        tail = f',"tags":{json.dumps(tags, separators=(",", ":"))}}}}}\n'
+        tail = f',"tags":{tags}}}}}\n'
         if isinstance(values, str):
             tail = f'","value":{values}{tail}'
             yield "".join([f"{head}{moment}{tail}" for moment in times])
@@ -107,7 +108,12 @@ class K6Lines:
 def _declaration(metric: str) -> str:
     kind, contains = METRICS[metric]
     data: dict[str, Any] = {"name": metric, "type": kind, "contains": contains, "thresholds": [], "submetrics": None}
-    return json.dumps({"metric": metric, "type": "Metric", "data": data}, separators=(",", ":")) + "\n"
+    return _json({"metric": metric, "type": "Metric", "data": data}) + "\n"
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    """Compact, and of ASCII only: a name may have any character in it."""
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _metrics(facts: SpoolFacts, batch: Batch) -> Iterator[tuple[str, Values]]:

@@ -22,8 +22,8 @@ _KEY, _TIMES, _LATE_TIMES = b"K", b"T", b"L"
 _WIDTHS = {_TIMES: 2, _LATE_TIMES: 3}
 _MOST_KEYS = 4096
 """So many keys have a number at a time; then all begin anew."""
-_BATCH = 16384
-"""So many samples are read at a time."""
+_BATCH = 1024
+"""So many samples are read at a time: with more, their lines take longer to allocate than to make."""
 
 
 class SpoolKey(NamedTuple):
