@@ -81,12 +81,21 @@ def changed_by_plugins(
         raise SettingError(
             f"{whose(hook)}: returned {answer!r:.100}; return None, or a profile made by dataclasses.replace()"
         )
-    names = [field.name for field in fields(profile) if field.name != "origins"]
-    changed = [name for name in names if getattr(answer, name) != getattr(profile, name)]
     try:
-        return with_changes({name: _checked(name, getattr(answer, name)) for name in changed})
+        return with_changes({name: _checked(name, getattr(answer, name)) for name in _changed(profile, answer)})
     except (ValueError, SettingError) as error:
         raise SettingError(f"{whose(hook)}: {error}") from None
+
+
+def _changed(profile: LoadProfile, answer: LoadProfile) -> list[str]:
+    """The settings that a plugin has set: those that differ. Without the stages, what they had set is set by it."""
+    was_set = _SHAPE if profile.stages is not None and answer.stages is None else frozenset()
+    return [
+        field.name
+        for field in fields(profile)
+        if field.name != "origins"
+        and (field.name in was_set or getattr(answer, field.name) != getattr(profile, field.name))
+    ]
 
 
 def _checked(name: str, value: Any) -> Any:
@@ -103,6 +112,7 @@ def _checked(name: str, value: Any) -> Any:
     return parse_key(name, value)
 
 
+_SHAPE = frozenset({"users", "duration", "ramp_up", "ramp_down", "arrival_rate", "max_users"})
 _SPANS = frozenset({"think_time", "pacing"})
 _MAY_BE_NONE = frozenset(field.name for field in fields(LoadProfile) if "None" in str(field.type))
 
