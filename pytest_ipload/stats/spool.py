@@ -17,7 +17,7 @@ from typing import NamedTuple
 from pytest_ipload.stats.recorder import Chunk
 from pytest_ipload.stats.sample import Sample
 
-_HEAD = struct.Struct("=cIQ")
+_HEAD = struct.Struct("=cII")
 _KEY, _TIMES, _LATE_TIMES = b"K", b"T", b"L"
 _WIDTHS = {_TIMES: 2, _LATE_TIMES: 3}
 _MOST_KEYS = 4096
@@ -97,7 +97,7 @@ def _key(sample: Sample) -> tuple[object, ...]:
 def read_spool(path: Path) -> Iterator[Batch]:
     """The samples of a spool, those of one key together as far as memory allows. Raises OSError.
 
-    ``ValueError`` if the file is no spool, or ends in the midst of a block.
+    ``ValueError`` if the file is no spool, or not the whole of it.
     """
     keys: dict[int, SpoolKey] = {}
     waiting: dict[tuple[int, int], array[int]] = {}
@@ -121,12 +121,12 @@ def read_spool(path: Path) -> Iterator[Batch]:
 def _blocks(path: Path) -> Iterator[tuple[bytes, int, bytes]]:
     with path.open("rb") as file:
         while head := file.read(_HEAD.size):
-            if len(head) < _HEAD.size:
-                raise ValueError(f"{path} ends in the midst of a block")
-            kind, number, length = _HEAD.unpack(head)
+            kind, number, length = _HEAD.unpack(head) if len(head) == _HEAD.size else (b"", 0, 0)
+            if kind not in (_KEY, *_WIDTHS):
+                raise ValueError(f"{path} is no spool")
             content = file.read(length)
-            if kind not in (_KEY, *_WIDTHS) or len(content) < length:
-                raise ValueError(f"{path} is no spool, or ends in the midst of a block")
+            if len(content) < length:
+                raise ValueError(f"{path} ends in the midst of a block")
             yield kind, number, content
 
 
