@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,7 +40,7 @@ class Spool:
             for chunk in chunks:
                 self._writer.add(chunk)
         except OSError as error:
-            self._give_up(error)
+            self._give_up(self._writer, error)
 
     def finish(self, facts: SpoolFacts) -> None:
         """The load is over: only now is it one that counts."""
@@ -52,11 +53,13 @@ class Spool:
             unfinished.write_text(json.dumps(facts), encoding="ascii")
             unfinished.rename(writer.path.with_suffix(".json"))
         except OSError as error:
-            self._give_up(error)
+            self._give_up(writer, error)
 
-    def _give_up(self, error: OSError) -> None:
+    def _give_up(self, writer: SpoolWriter, error: OSError) -> None:
         self._writer = None
         self._on_error(error)
+        with suppress(OSError):
+            writer.close()
 
 
 class Spools:
