@@ -30,7 +30,8 @@ def pytest_ipload_profile(config: pytest.Config, item: pytest.Item, profile: Loa
     marker's is, has the origin ``hook``, and, as ``users`` or ``duration``, scales the load's stages. A value that
     makes no sense, or an exception, is an error of the test's set-up. ::
 
-        import dataclasses, os
+        import dataclasses
+        import os
 
         def pytest_ipload_profile(config, item, profile):
             if os.environ.get("NIGHTLY"):
@@ -45,7 +46,7 @@ def pytest_ipload_user_start(user: VirtualUser, item: pytest.Item) -> None:
     the user's set-up, and so of the test's. Under pytest-xdist each worker calls it for its own users. ::
 
         def pytest_ipload_user_start(user, item):
-            user.state["trace"] = f"{item.name}-{user.index}"
+            user.state["trace"] = f"{item.name}/{user.index}"  # for a header of its requests, say
     """
 
 
@@ -56,7 +57,7 @@ def pytest_ipload_user_stop(user: VirtualUser, item: pytest.Item) -> None:
     error of the user's tear-down. As above, several threads call it at a time. ::
 
         def pytest_ipload_user_stop(user, item):
-            print(f"user {user.index} made {user.iteration + 1} iterations")
+            print(f"{user.state['trace']} has left")
     """
 
 
@@ -73,9 +74,9 @@ def pytest_ipload_sample(item: pytest.Item, samples: Sequence[Sample], unix_offs
 
         def pytest_ipload_sample(item, samples, unix_offset_ns):
             for sample in samples:
-                if sample.kind == "request" and sample.latency_ns > 1_000_000_000:
+                if sample.kind == "request" and sample.latency_ns > 50_000_000:
                     began = (sample.started_ns + unix_offset_ns) / 1e9
-                    print(f"{began:.3f} {sample.name} took {sample.latency_ns / 1e6:.0f} ms, {sample.outcome}")
+                    print(f"{began:.3f} {sample.name}: {sample.latency_ns / 1e6:.0f} ms, {sample.outcome}")
     """
 
 
@@ -91,6 +92,9 @@ def pytest_ipload_result(config: pytest.Config, nodeid: str, result: LoadResult)
     for a segment, as there is no verdict. ::
 
         def pytest_ipload_result(config, nodeid, result):
-            if result.latency.count and result.latency.max_ms > 10 * result.latency.p50_ms:
-                return f"max {result.latency.max_ms:.0f} ms is more than ten times the median"
+            return [
+                f"{row.name}: p99 {row.latency.p99_ms:.0f} ms is more than 20 times the median"
+                for row in result.by_name
+                if row.latency.count and row.latency.p99_ms > 20 * row.latency.p50_ms
+            ]
     """
