@@ -136,8 +136,8 @@ class Load:
         finally:
             self.tap = None
             if tap is not None:
-                measured = self.executor.measurements
-                tap.close(judged_from_ns=measured.judged_from_ns, is_planned=measured.planned)
+                judged_from_ns = self.executor.measurements.judged_from_ns
+                tap.close(judged_from_ns=judged_from_ns, is_planned=self.profile.planned, round_note=self._round)
 
     @property
     def has_begun(self) -> bool:

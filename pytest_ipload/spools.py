@@ -22,6 +22,8 @@ class SpoolFacts(NamedTuple):
     """What began before belongs to the warm-up."""
     is_planned: bool
     """Whether iterations had times to start at."""
+    round: tuple[int, str] | None = None
+    """Of several rounds, which one it is, from 1, and its role; see ``verdict.rounds``."""
 
 
 class Spool:

@@ -15,6 +15,8 @@ from pytest_ipload.stats.recorder import Chunk
 if TYPE_CHECKING:
     from pluggy import HookCaller
 
+    from pytest_ipload.verdict.rounds import RoundNote
+
 
 def open_tap(item: pytest.Item) -> SampleTap | None:
     """A tap for a load of this item; None if nobody wants the samples."""
@@ -43,7 +45,8 @@ class SampleTap:
             hook(item=self._item, samples=samples, unix_offset_ns=self._unix_offset_ns)
             self._hook = hook
 
-    def close(self, *, judged_from_ns: int, is_planned: bool) -> None:
+    def close(self, *, judged_from_ns: int, is_planned: bool, round_note: RoundNote | None) -> None:
         """The load is over."""
         if self._spool is not None:
-            self._spool.finish(SpoolFacts(self._item.nodeid, self._unix_offset_ns, judged_from_ns, is_planned))
+            which = None if round_note is None else (round_note.number + 1, round_note.role)
+            self._spool.finish(SpoolFacts(self._item.nodeid, self._unix_offset_ns, judged_from_ns, is_planned, which))

@@ -438,6 +438,40 @@ class TestSamples:
         run(pytester, source, hooks=plugin(pytest_ipload_sample=take)).assert_outcomes(passed=1)
         assert results()[0]["verdict"] == "invalid"
 
+    def test_of_several_rounds_the_one_that_was_broken_off_is_the_last(self, pytester: pytest.Pytester) -> None:
+        calls: list[int] = []
+
+        def take(samples: Sequence[Sample]) -> None:
+            calls.append(len(samples))
+            if len(calls) == 2:
+                raise ValueError("no room")
+
+        result = run(pytester, LOAD, "--ipload-rounds=4", hooks=plugin(pytest_ipload_sample=take))
+        result.assert_outcomes(failed=1)
+        result.stdout.fnmatch_lines(["E * ValueError: no room"])
+        assert len(calls) == 2
+        [test] = results()
+        assert (test["reason"], len(test["rounds"])) == ("the load was broken off by ValueError", 2)
+
+    @pytest.mark.usefixtures("xdist")
+    def test_of_several_rounds_of_workers_the_one_that_was_broken_off_is_the_last(
+        self, pytester: pytest.Pytester
+    ) -> None:
+        conftest = """
+            calls = []
+
+            def pytest_ipload_sample(samples):
+                calls.append(len(samples))
+                if WORKER == "gw1" and len(calls) == 2:
+                    raise ValueError("no room")
+        """
+        result = run(pytester, LOAD, "-n2", "--ipload-rounds=4", conftest=conftest)
+        result.assert_outcomes(failed=1)
+        result.stdout.fnmatch_lines(["*ValueError: no room"])
+        assert "KeyError" not in result.stdout.str()
+        [test] = results()
+        assert (test["reason"], len(test["rounds"])) == ("the load was broken off by ValueError", 2)
+
     @pytest.mark.usefixtures("xdist")
     def test_each_worker_has_its_own(self, pytester: pytest.Pytester) -> None:
         conftest = """
@@ -511,6 +545,18 @@ class TestResult:
         # In the process that judges, once for each load.
         assert [path.name for path in Path().glob("judged-*")] == ["judged-main"]
         assert lines_of("judged-*") == [f"test_it.py::test_{name} passed 6" for name in ("load", "next")]
+
+    def test_of_several_rounds_it_sees_the_result_of_all(self, pytester: pytest.Pytester) -> None:
+        seen: list[int] = []
+
+        def judge(result: LoadResult) -> str:
+            seen.append(len(result.rounds or ()))
+            return "too dear"
+
+        run(pytester, LOAD, "--ipload-rounds=3", hooks=plugin(pytest_ipload_result=judge)).assert_outcomes(failed=1)
+        assert seen == [3]
+        [test] = results()
+        assert (test["verdict"], [each["verdict"] for each in test["rounds"]]) == ("failed", ["passed"] * 3)
 
     def test_it_adds_to_what_thresholds_say(self, pytester: pytest.Pytester) -> None:
         hooks = plugin(pytest_ipload_result=lambda result: f"was {result.verdict}")

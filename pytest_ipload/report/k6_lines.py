@@ -72,7 +72,8 @@ class K6Lines:
 
     def of_result(self, result: Mapping[str, Any]) -> Iterator[str]:
         """The lines that only the whole load can tell, from its entry in the JSON report."""
-        began, tags = datetime.fromisoformat(result["started_at"]), _json({"scenario": result["nodeid"]})
+        began = datetime.fromisoformat(result["started_at"])
+        tags = _json({"scenario": result["nodeid"], **_round_of(result)})
         points = result["timeline"]
         if points:
             times = [_moment(began + timedelta(seconds=point["t_s"])) for point in points]
@@ -83,7 +84,7 @@ class K6Lines:
 
     def _of_phase(self, facts: SpoolFacts, batch: Batch, phase: Mapping[str, str]) -> Iterator[str]:
         times = _times(facts, batch)
-        tags = {**_tags(batch.key), **phase, "scenario": facts.nodeid}
+        tags = {**_tags(batch.key), **phase, "scenario": facts.nodeid, **_round(facts.round)}
         if batch.key.source_address is not None:
             tags["source_address"] = batch.key.source_address
         text = _json(tags)
@@ -151,6 +152,16 @@ def _tags(key: SpoolKey) -> dict[str, str]:
         return {**tags, "fault": key.detail}
     tags["expected_response"] = "true" if key.outcome == OK else "false"
     return {**tags, "error": key.detail} if key.detail else tags
+
+
+def _round(which: Sequence[Any] | None) -> dict[str, str]:
+    return {} if which is None else {"round": str(which[0]), "role": str(which[1])}
+
+
+def _round_of(result: Mapping[str, Any]) -> dict[str, str]:
+    """The round that a result is about, where it is one of several."""
+    rounds = enumerate(result.get("rounds", ()), 1)
+    return _round(next(((n, each["role"]) for n, each in rounds if each["started_at"] == result["started_at"]), None))
 
 
 def _times(facts: SpoolFacts, batch: Batch) -> list[str]:

@@ -265,6 +265,26 @@ class TestContent:
         assert len(points.values("http_reqs")) == sum(test["requests"] for test in tests)
         assert len(tests) == (2 if how == ("--dist=each",) else 1)
 
+    @pytest.mark.usefixtures("xdist")
+    @pytest.mark.parametrize("workers", ["-n0", "-n2"])
+    def test_all_rounds_are_there_and_can_be_told_apart(
+        self, pytester: pytest.Pytester, demo_url: str, workers: str
+    ) -> None:
+        source = """
+            @pytest.mark.ipload(users=2, iterations=5)
+            def test_load(ipload_session):
+                ipload_session.get("/")
+        """
+        other = demo_url.replace("127.0.0.1", "localhost")
+        options = (f"--ipload-base-url={demo_url}", f"--ipload-against={other}", "--ipload-rounds=2")
+        run(pytester, source, workers, *options)
+        points, [test] = Points(), reported()
+        for number, each in enumerate(test["rounds"], 1):
+            assert len(points.values("http_reqs", round=str(number), role=each["role"])) == each["requests"] == 10
+        assert points.counts()["http_reqs"] == 40
+        which = {(tags["round"], tags["role"]) for metric, _, tags, _ in points.points if metric == "vus"}
+        assert len(which) == 1
+
     def test_a_test_that_is_run_again_has_its_last_run(
         self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
     ) -> None:

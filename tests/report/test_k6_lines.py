@@ -190,6 +190,17 @@ def test_what_only_the_whole_load_knows() -> None:
     assert {json.dumps(data["tags"]) for _, data in found} == {json.dumps(SCENARIO)}
 
 
+def test_of_several_rounds_each_point_tells_its_own() -> None:
+    facts = FACTS._replace(round=(2, "base"))
+    [(_, _, tags)] = points(batch(SpoolKey(STEP, "buy", None, 0, OK), (0, 1)), facts=facts)
+    assert (tags["round"], tags["role"]) == ("2", "base")
+    result = load_result([request()], seconds=1.0).as_dict()
+    others = [{"role": "current", "started_at": f"2024-01-0{day}T00:00:00.000+00:00"} for day in (1, 2)]
+    result["rounds"] = [*others, {"role": "base", "started_at": result["started_at"]}]
+    [(_, data)] = parsed(K6Lines().of_result(result))
+    assert data["tags"] == {**SCENARIO, "round": "3", "role": "base"}
+
+
 def test_what_nobody_knows_is_absent() -> None:
     result = load_result([]).as_dict()
     assert "".join(K6Lines().of_result(result)) == ""

@@ -120,7 +120,7 @@ class TestObjections:
     @pytest.mark.parametrize("verdict", ["passed", "invalid"])
     def test_the_message_has_them(self, verdict: str) -> None:
         result = load_result([request()], verdict=verdict, reason="no ports" if verdict == "invalid" else "")
-        message = failure_message(result.with_objections(["a", "b"]), None)
+        message = failure_message(result.with_objections(["a", "b"]))
         assert message.splitlines() == [*(["no ports"] if verdict == "invalid" else []), "a", "b"]
 
 
