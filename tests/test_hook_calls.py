@@ -52,11 +52,6 @@ def changed(pytester: pytest.Pytester, marker: dict[str, Any], ini: str = "", **
             {"arrival_rate": None, "max_users": None, "users": 3},
             {"arrival_rate": None, "max_users": None, "users": 3},
         ),
-        (
-            {"suppress_health_check": ("few-ports",)},
-            {"suppress_health_check": ("bare-calls",)},
-            {"suppress_health_check": ("bare-calls",)},
-        ),
         ({"users": 3}, {}, {"users": 3}),
         ({"users": 3}, {"origins": {"users": "elsewhere"}}, {"users": 3}),
     ],
@@ -71,6 +66,12 @@ def test_what_a_plugin_changes(
             assert profile.origins[name] == "hook"
     assert profile.origins["seed"] == "default"
     assert profile.origins["users"] in ("hook", "marker", "default")
+
+
+def test_health_checks_that_a_plugin_suppresses_are_all_of_them(pytester: pytest.Pytester) -> None:
+    marker, ini = {"suppress_health_check": ("few-ports",)}, "ipload_suppress_health_check = late-starts"
+    profile = changed(pytester, marker, ini, suppress_health_check=("bare-calls",))
+    assert profile.suppress_health_check == ("bare-calls",)  # of marker and ini, it has seen both
 
 
 @pytest.mark.parametrize(

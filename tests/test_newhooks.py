@@ -462,7 +462,7 @@ class TestSamples:
 
             def pytest_ipload_sample(samples):
                 calls.append(len(samples))
-                if WORKER == "gw1" and len(calls) == 2:
+                if WORKER == "gw0" and len(calls) == 2:
                     raise ValueError("no room")
         """
         result = run(pytester, LOAD, "-n2", "--ipload-rounds=4", conftest=conftest)
@@ -493,6 +493,10 @@ class TestSamples:
             def pytest_ipload_sample(samples):
                 if WORKER == "gw1":
                     raise ValueError("no room")
+
+            def pytest_ipload_result(nodeid):
+                with open(f"judged-{WORKER}", "a") as file:
+                    file.write(f"{nodeid}\\n")
         """
         result = run(pytester, ENDLESS + LOAD.replace("test_load", "test_next"), "-n2", conftest=conftest)
         result.assert_outcomes(failed=2)
@@ -500,6 +504,7 @@ class TestSamples:
         assert [(test["verdict"], test["reason"], len(test["shards"])) for test in results()] == [
             ("invalid", "the load was broken off by ValueError", 2)
         ] * 2
+        assert [path.name for path in Path().glob("judged-*")] == ["judged-main"]
 
 
 class TestResult:
