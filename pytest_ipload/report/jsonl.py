@@ -18,6 +18,7 @@ import pytest
 
 from pytest_ipload.report.json_file import host_name
 from pytest_ipload.report.k6_lines import K6Lines
+from pytest_ipload.report.text import printable
 from pytest_ipload.spools import Spools
 from pytest_ipload.state import Results, state_of
 from pytest_ipload.stats.spool import read_spool
@@ -117,7 +118,7 @@ class _Reporter(_Process):
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Say where the samples are, and which are missing."""
         for problem in dict.fromkeys(self._spools.problems):
-            terminalreporter.write_line(f"{FLAG}: {problem}", yellow=True)
+            terminalreporter.write_line(f"{FLAG}: {printable(problem)}", yellow=True)
         if self._written and self._config.get_verbosity() >= 0:
             terminalreporter.write_line(f"ipload jsonl report: {self._path}")
         for file in self._apart:
@@ -146,7 +147,9 @@ class _Worker(_Process):
             else:
                 self._spools.problems.append(problem)
         problems = [f"{self._name}: {problem}" for problem in self._spools.problems]
-        vars(self._config)["workeroutput"][_KEY] = {"problems": problems, "files": files}
+        # What cannot be printed (half a surrogate pair in a path) cannot be sent either.
+        told = {"problems": list(map(printable, problems)), "files": list(map(printable, files))}
+        vars(self._config)["workeroutput"][_KEY] = told
 
     def _texts(self) -> Iterator[str]:
         lines = K6Lines()
