@@ -354,7 +354,6 @@ class LoadRunner:
             check_measurable(thresholds, profile)
         folders = (self._request.path.parent, self._request.config.rootpath)
         load = Load(state, profile, thresholds, item, lambda user: life, folders)
-        baselines, earlier = state.baselines, len(kept_results(item))
         broken_off: str | None = "the load was broken off"
         own_exception: BaseException | None = None
         try:
@@ -365,14 +364,20 @@ class LoadRunner:
             own_exception = error.__cause__ or error
         finally:
             load.executor.close()
-            result = conclude(load.part(broken_off))
-            if baselines is not None:
-                result = compared(result, partial(baselines.compare, load=earlier))
-            if (review := review_of(item.config)) is not None:
-                result = result.with_objections(review(result))
-            keep_result(item, [result.as_dict()], properties_of(result))
+            result = self._judged(load.part(broken_off))
         if own_exception is not None:
             raise own_exception  # here, where its own causes are not replaced by ours
+        return result
+
+    def _judged(self, part: Part) -> LoadResult:
+        """The result of a load, which is kept for the reports."""
+        item = self._request.node
+        result = conclude(part)
+        if (baselines := state_of(item.config).baselines) is not None:
+            result = compared(result, partial(baselines.compare, load=len(kept_results(item))))
+        if (review := review_of(item.config)) is not None:
+            result = result.with_objections(review(result))
+        keep_result(item, [result.as_dict()], properties_of(result))
         return result
 
 
