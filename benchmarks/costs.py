@@ -33,6 +33,8 @@ class IdleLife:
 class IdleCrew:
     """Users without addresses and sessions."""
 
+    tap = None
+
     def make_user(self, index: int, recorder: Recorder) -> VirtualUser:
         """A user that only counts its iterations."""
         return VirtualUser(index, seed=0, source_addresses=(), record=recorder.record, tally=recorder.tally)

@@ -16,6 +16,7 @@ from pytest_ipload.distributed.member import MEMBER, Solo, TeamAborted, TeamMemb
 from pytest_ipload.distributed.part import Part, as_shard
 from pytest_ipload.errors import GeneratorLimitError, IploadError, SettingError
 from pytest_ipload.fixtures import mark_as_load_test
+from pytest_ipload.hook_calls import review_of
 from pytest_ipload.load.executor import UserSetUpError
 from pytest_ipload.load.health import HealthCheck, fired
 from pytest_ipload.load.profile import LoadProfile
@@ -26,9 +27,10 @@ from pytest_ipload.markers import MARKER, is_load_test, marker_problem
 from pytest_ipload.options import marker_settings
 from pytest_ipload.per_user import PerUser, UserFixtures, refuse_unusable
 from pytest_ipload.places import is_user_code, user_traceback
+from pytest_ipload.profiles import profile_of
 from pytest_ipload.report.json_file import host_name
 from pytest_ipload.report.text import counted
-from pytest_ipload.runner import Load, base_url_fixture, profile_of
+from pytest_ipload.runner import Load, base_url_fixture
 from pytest_ipload.shared_values import unsafe_values
 from pytest_ipload.state import SessionState, keep_result
 from pytest_ipload.team import Judge
@@ -86,12 +88,15 @@ class LoadTest:
         self.failed_in_set_up = False
         """Whether a user failed in its set-up while the load was running already."""
         # Settings that contradict each other are an error before any fixture is set up.
-        profile = profile_of(state, self._marker, item.nodeid, None)
+        profile = profile_of(item, state, self._marker, None)
         if not state.settings.disabled:  # they are not judged then, and the load that they are about is another one
             check_measurable(self._thresholds, profile)
         mark_as_load_test(item)
-        self._judge = Judge(state.settings.segment, state.compare_limits, state.compare)
-        self._member: TeamMember = item.stash.get(MEMBER, None) or Solo(self._judge.judge, state.pools.slot)
+        member = item.stash.get(MEMBER, None)
+        # In a team the controller judges; its member does so only what was broken off, and asks no plugin about that.
+        review = None if member else review_of(item.config)
+        self._judge = Judge(state.settings.segment, state.compare_limits, state.compare, review)
+        self._member: TeamMember = member or Solo(self._judge.judge, state.pools.slot)
 
     def ask_base_url(self, request: pytest.FixtureRequest) -> None:
         """Look for a fixture ``base_url``, with the request of the user's fixture."""
@@ -137,7 +142,7 @@ class LoadTest:
                 self._state,
                 profile,
                 self._thresholds,
-                self._item.nodeid,
+                self._item,
                 lambda user: UserFixtures(self._item, user, profile.most_users, lock),
                 folders=(self._item.path.parent, self._item.config.rootpath),
                 foreseen=list(self._foreseen(profile, asked)),
@@ -149,7 +154,7 @@ class LoadTest:
             raise _refusal(error) from None
 
     def _profile_of(self, round_note: RoundNote | None) -> LoadProfile:
-        profile = profile_of(self._state, self._marker, self._item.nodeid, self._base_url)
+        profile = profile_of(self._item, self._state, self._marker, self._base_url)
         against = self._state.settings.against
         if against is None or round_note is None:
             return profile
@@ -205,11 +210,18 @@ class LoadTest:
         except BaseException as error:
             self._session_ends = isinstance(error, (KeyboardInterrupt, pytest.exit.Exception))
             if load.has_begun:
-                part = load.part(f"the load was broken off by {type(error).__name__}")
-                self._member.hand_in(self._as_shard(part))
-                self._keep(self._judge.judge(part))
-            raise
+                self._keep_broken_off(load, error)
+            if self._session_ends:
+                raise
+            raise error.with_traceback(user_traceback(error.__traceback__))  # noqa: B904  # it is the same one
         self._conclude(load.part(traceback=self._first_traceback(load)))
+
+    def _keep_broken_off(self, load: Load, error: BaseException) -> None:
+        """Keep what was measured until something was raised that is no failure of an iteration."""
+        traceback = None if self._session_ends else self._as_shown(error)
+        part = load.part(f"the load was broken off by {type(error).__name__}", traceback)
+        self._member.hand_in(self._as_shard(part))
+        self._keep(self._judge.judge(part))
 
     def _conclude(self, part: Part) -> None:
         try:
@@ -294,10 +306,13 @@ class LoadTest:
         """pytest's own report of the first exception of the most frequent kind, with rewritten assertions."""
         for group in load.failure_groups():
             if (error := group.exception) is not None:
-                error = error.with_traceback(user_traceback(error.__traceback__))
-                shown = self._item.repr_failure(pytest.ExceptionInfo.from_exception(error))
-                return Traceback(group.type, str(shown))
+                return self._as_shown(error)
         return None
+
+    def _as_shown(self, error: BaseException) -> Traceback:
+        error = error.with_traceback(user_traceback(error.__traceback__))
+        shown = self._item.repr_failure(pytest.ExceptionInfo.from_exception(error))
+        return Traceback(type(error).__name__, str(shown))
 
 
 def _rounds_of(state: SessionState) -> Sequence[RoundNote | None]:

@@ -1,7 +1,7 @@
 """Settings: from command line, marker and ini to one ``LoadProfile``.
 
-Each value comes from the first of these that gives it: command line, marker (the nearest one first, key by key), ini,
-default. ``LoadProfile.origins`` remembers which one it was. The table of all settings is in ``settings``.
+Each value comes from the first of these that gives it: hook of a plugin, command line, marker (the nearest one first,
+key by key), ini, default. ``LoadProfile.origins`` remembers which one it was. The table of all settings: ``settings``.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import argparse
 import zlib
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
 
 from pytest_ipload.baselines.options import BaselineSettings, read_settings
 from pytest_ipload.settings import BY_KEY, SETTINGS, Parser, Setting, as_check_names
-from pytest_ipload.shape import COMMAND_LINE, DEFAULT, INI, MARKER, fit_shape
+from pytest_ipload.shape import COMMAND_LINE, DEFAULT, HOOK, INI, MARKER, fit_shape
 from pytest_ipload.values import as_count, as_moment, as_url, did_you_mean, listed
 
 _WHOLE_OR_TEXT: Any = int | str if pytest.version_tuple >= (9, 2) else "string"
@@ -28,7 +29,6 @@ AUTO = "auto"
 PLANNED_OPTIONS: Mapping[str, str | int] = {  # the option, and its nargs as argparse has it
     "--ipload-progress": 1,
     #
-    "--ipload-jsonl": 1,
 }
 
 
@@ -325,18 +325,24 @@ _ADDED_UP = "suppress_health_check"
 """What marker and ini give together, not one in the place of the other: there is nothing that takes a name away."""
 
 
-def resolve(session: SessionSettings, marker: Mapping[str, Any], nodeid: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """The values for a ``LoadProfile`` and where each came from. Raises ``ValueError`` if they do not fit together."""
+def resolve(
+    session: SessionSettings, marker: Mapping[str, Any], nodeid: str, hook: Mapping[str, Any] = MappingProxyType({})
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The values for a ``LoadProfile`` and where each came from. Raises ``ValueError`` if they do not fit together.
+
+    ``hook`` is what plugins set, checked; it comes before all else.
+    """
     values: dict[str, Any] = {"seed": zlib.crc32(nodeid.encode())}
     origins: dict[str, str] = {}
+    sources = ((HOOK, hook), (COMMAND_LINE, session.command_line), (MARKER, marker), (INI, session.ini))
     for setting in SETTINGS:
-        for origin, source in ((COMMAND_LINE, session.command_line), (MARKER, marker), (INI, session.ini)):
+        for origin, source in sources:
             if setting.key in source:
                 values[setting.key], origins[setting.key] = source[setting.key], origin
                 break
         else:
             origins[setting.key] = DEFAULT
-    if _ADDED_UP in marker and _ADDED_UP in session.ini:
+    if _ADDED_UP in marker and _ADDED_UP in session.ini and _ADDED_UP not in hook:
         values[_ADDED_UP] = tuple(dict.fromkeys((*marker[_ADDED_UP], *session.ini[_ADDED_UP])))
         origins[_ADDED_UP] = f"{MARKER} and {INI}"
     if session.disabled:

@@ -42,6 +42,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     baselines.add_options(parser)
 
 
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Tell pytest the hooks that other plugins may implement."""
+    from pytest_ipload import newhooks
+
+    pluginmanager.add_hookspecs(newhooks)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers, read the settings; a bad one ends the run here, before anything is collected."""
     for line in markers.MARKERS.values():
@@ -59,6 +66,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_ipload.preflight import check_baselines
 
         check_baselines(config.stash[STATE])
+    if config.getoption("ipload_jsonl") is not None:
+        from pytest_ipload.report import jsonl
+
+        jsonl.set_up(config)
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Reporter(config), "ipload-reporter")
 

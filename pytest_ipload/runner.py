@@ -18,6 +18,7 @@ from pytest_ipload.distributed.conclude import conclude
 from pytest_ipload.distributed.member import TeamMember
 from pytest_ipload.distributed.part import AbortNote, Part
 from pytest_ipload.errors import SettingError
+from pytest_ipload.hook_calls import review_of, user_hooks
 from pytest_ipload.load.bodies import Body, life_of
 from pytest_ipload.load.executor import Executor, UserSetUpError
 from pytest_ipload.load.failures import FailureGroup
@@ -32,11 +33,13 @@ from pytest_ipload.load.seat import Life
 from pytest_ipload.load.share import WHOLE, Share
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.needs import Needs, refuse_impossible
-from pytest_ipload.options import OFF, parse_key, resolve
+from pytest_ipload.options import OFF, parse_key
+from pytest_ipload.profiles import profile_of
 from pytest_ipload.report.properties import properties_of
 from pytest_ipload.state import SessionState, keep_result, kept_results, state_of
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Recorder
+from pytest_ipload.taps import SampleTap, open_tap
 from pytest_ipload.thresholds import check_measurable, planned_seconds, session_thresholds
 from pytest_ipload.verdict.abort import AbortWatch
 from pytest_ipload.verdict.judged import JudgedThreshold, window_lengths, with_implied
@@ -57,20 +60,6 @@ if TYPE_CHECKING:
 MakeLife = Callable[[VirtualUser], Life]
 
 
-def profile_of(state: SessionState, marker: dict[str, Any], nodeid: str, base_url: str | None) -> LoadProfile:
-    """The profile of a test, from all that sets it; ``base_url`` is the fixture's, for want of another.
-
-    Raises SettingError when settings contradict each other.
-    """
-    try:
-        values, origins = resolve(state.settings, marker, nodeid)
-    except ValueError as error:
-        raise SettingError(str(error)) from None
-    if values.get("base_url") is None and base_url is not None:
-        values["base_url"], origins["base_url"] = base_url, "base_url fixture"
-    return LoadProfile(**values, origins=origins)
-
-
 class Load:
     """Makes users, runs them, and turns what they measured into a result."""
 
@@ -79,7 +68,7 @@ class Load:
         state: SessionState,
         profile: LoadProfile,
         thresholds: Sequence[JudgedThreshold],
-        nodeid: str,
+        item: pytest.Item,
         make_life: MakeLife,
         folders: Sequence[Path],
         foreseen: Sequence[HealthCheck] = (),
@@ -95,7 +84,8 @@ class Load:
         Raises PoolError or GeneratorLimitError before anything was started.
         """
         self.profile = profile
-        self.nodeid = nodeid
+        self.tap: SampleTap | None = None
+        self._item = item
         self._state = state
         self._thresholds = with_implied(thresholds)
         if state.settings.disabled:  # only errors fail a functional test, unless its thresholds tolerate some
@@ -115,6 +105,7 @@ class Load:
         self._leases = self._open_leases(share)
         self._rate_limit = None if profile.max_rate is None else RateLimit(profile.max_rate / share.count)
         self._make_life = make_life
+        self._user_hooks = user_hooks(item)
         self._abort_watch = AbortWatch(self._thresholds)
         # With stages, users who come later have new numbers: there are more of them than at any one time.
         self._feeds = FeedBook(max(len(user_slots(profile)), profile.most_users), profile.seed, folders)
@@ -139,7 +130,14 @@ class Load:
             if self._member.share.count > 1:
                 start_at_ns = max(agreed_ns, start_at_ns or agreed_ns)
         self._start_at_ns = start_at_ns
-        self.executor.run(start_at_ns)
+        tap = self.tap = open_tap(self._item)
+        try:
+            self.executor.run(start_at_ns)
+        finally:
+            self.tap = None
+            if tap is not None:
+                judged_from_ns = self.executor.measurements.judged_from_ns
+                tap.close(judged_from_ns=judged_from_ns, is_planned=self.profile.planned, round_note=self._round)
 
     @property
     def has_begun(self) -> bool:
@@ -157,7 +155,7 @@ class Load:
         unused_count = self._pool.size - sum(address in self._pool for address in used)
         unused = (address for address in self._pool if address not in used) if unused_count else iter(())
         return Part(
-            nodeid=self.nodeid,
+            nodeid=self._item.nodeid,
             profile=self.profile,
             thresholds=self._thresholds,
             strict=self._state.settings.strict,
@@ -216,7 +214,8 @@ class Load:
 
     def make_life(self, user: VirtualUser) -> Life:
         """What the user does."""
-        return self._make_life(user)
+        life = self._make_life(user)
+        return life if self._user_hooks is None else self._user_hooks.round(life, user)
 
     def user_left(self, user: VirtualUser) -> None:
         """Release the user's leases."""
@@ -348,14 +347,13 @@ class LoadRunner:
                 "ipload.run: a load that a test starts and judges by itself cannot be divided into segments; mark the "
                 "test with @pytest.mark.ipload, or leave it out of this run"
             )
-        nodeid = self._request.node.nodeid
-        profile = profile_of(state, marker, nodeid, base_url_fixture(self._request, state, marker))
+        item = self._request.node
+        profile = profile_of(item, state, marker, base_url_fixture(self._request, state, marker))
         thresholds = session_thresholds(state)
         if not state.settings.disabled:
             check_measurable(thresholds, profile)
         folders = (self._request.path.parent, self._request.config.rootpath)
-        load = Load(state, profile, thresholds, nodeid, lambda user: life, folders)
-        baselines, earlier = state.baselines, len(kept_results(self._request.node))
+        load = Load(state, profile, thresholds, item, lambda user: life, folders)
         broken_off: str | None = "the load was broken off"
         own_exception: BaseException | None = None
         try:
@@ -366,12 +364,20 @@ class LoadRunner:
             own_exception = error.__cause__ or error
         finally:
             load.executor.close()
-            result = conclude(load.part(broken_off))
-            if baselines is not None:
-                result = compared(result, partial(baselines.compare, load=earlier))
-            keep_result(self._request.node, [result.as_dict()], properties_of(result))
+            result = self._judged(load.part(broken_off))
         if own_exception is not None:
             raise own_exception  # here, where its own causes are not replaced by ours
+        return result
+
+    def _judged(self, part: Part) -> LoadResult:
+        """The result of a load, which is kept for the reports."""
+        item = self._request.node
+        result = conclude(part)
+        if (baselines := state_of(item.config).baselines) is not None:
+            result = compared(result, partial(baselines.compare, load=len(kept_results(item))))
+        if (review := review_of(item.config)) is not None:
+            result = result.with_objections(review(result))
+        keep_result(item, [result.as_dict()], properties_of(result))
         return result
 
 

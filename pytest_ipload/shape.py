@@ -13,7 +13,7 @@ from typing import Any
 
 from pytest_ipload.values import Stages
 
-COMMAND_LINE, MARKER, INI, DEFAULT = PLACES = ("command line", "marker", "ini", "default")
+HOOK, COMMAND_LINE, MARKER, INI, DEFAULT = PLACES = ("hook", "command line", "marker", "ini", "default")
 """Where a value can come from, the nearest first."""
 
 USUAL_MAX_USERS = 100

@@ -14,6 +14,7 @@ from pytest_ipload.state import state_of
 if TYPE_CHECKING:
     from pytest_ipload.distributed.controller import Controller
     from pytest_ipload.distributed.part import Part
+    from pytest_ipload.hook_calls import Review
     from pytest_ipload.verdict.abort import AbortWatch
     from pytest_ipload.verdict.compare_limit import CompareLimit
     from pytest_ipload.verdict.comparison import Compare
@@ -28,16 +29,21 @@ class Judge:
     """Judges loads by what their processes measured."""
 
     def __init__(
-        self, segment: str | None = None, limits: Sequence[CompareLimit] = (), compare: Compare | None = None
+        self,
+        segment: str | None = None,
+        limits: Sequence[CompareLimit] = (),
+        compare: Compare | None = None,
+        review: Review | None = None,
     ) -> None:
         """``segment`` is ``i/n`` if these processes run no more than a segment of each load.
 
         By the ``limits`` rounds of the current target are compared with those of another one; ``compare`` compares
-        with saved runs.
+        with saved runs. ``review`` is asked for reasons against each result.
         """
         self._segment = segment
         self._limits = limits
         self._compare = compare
+        self._review = review
         self._rounds: dict[str, list[Round]] = {}
         """Of the load tests that are going on."""
         self._watches: dict[str, tuple[AbortWatch, list[JudgedThreshold]]] = {}
@@ -88,6 +94,8 @@ class Judge:
             result = combined
         if self._compare is not None:
             result = compared(result, self._compare)
+        if self._review is not None:
+            result = result.with_objections(self._review(result))
         return {
             "verdict": result.verdict,
             "message": failure_message(result),
@@ -101,7 +109,8 @@ class Judge:
 
         if note.number == 0:
             self._rounds[result.nodeid] = []
-        rounds = self._rounds[result.nodeid]
+        # A member of a team that judges a round of its own, as that was broken off, has judged none before.
+        rounds = self._rounds.setdefault(result.nodeid, [])
         rounds.append(Round(note, result))
         if not note.is_last and not rounds[-1].is_spoilt:
             return None
@@ -178,10 +187,11 @@ def _make_controller(config: pytest.Config) -> Controller:
     import pytest_ipload
     from pytest_ipload.distributed.controller import Controller
     from pytest_ipload.distributed.coordinator import Judges
+    from pytest_ipload.hook_calls import review_of
     from pytest_ipload.report.reporter import REPORT_KEY
 
     state = state_of(config)
-    judge = Judge(state.settings.segment, state.compare_limits, state.compare)
+    judge = Judge(state.settings.segment, state.compare_limits, state.compare, review_of(config))
     judges = Judges(judge.look, judge.conclude, judge.break_off)
 
     def keep(nodeid: str, results: list[dict[str, Any]]) -> None:
@@ -194,11 +204,11 @@ def _users_of(item: pytest.Item) -> int:
     """How many users a load test has; 1 if its settings are wrong: then one worker says so."""
     from pytest_ipload.errors import IploadError
     from pytest_ipload.loadtest import load_settings
-    from pytest_ipload.runner import profile_of
+    from pytest_ipload.profiles import profile_of
 
     state = state_of(item.config)
     try:
-        users = profile_of(state, load_settings(item), item.nodeid, None).most_users
+        users = profile_of(item, state, load_settings(item), None).most_users
     except IploadError:
         return 1
     return max(1, state.share.size_of(users))

@@ -567,6 +567,14 @@ def test_a_short_run_of_footprint_gives_its_tables(nginx: str) -> None:
     assert shown[-1][0] == "median difference in a pair"
 
 
+def test_a_short_run_of_jsonl_cost_gives_its_tables(nginx: str) -> None:
+    result = run_script("jsonl_cost", "--rounds=1", "--seconds=0.3", "--users=3", "--requests=1000")
+    shown = {name: cells for name, *cells in rows(result)}
+    assert float(shown["without"][1]) > 0
+    assert float(shown["with `--ipload-jsonl`"][1]) > 0
+    assert 0 < float(shown["samples on disk before, MiB"][0]) < float(shown["the file, MiB"][0])
+
+
 @pytest.mark.parametrize(
     ("sent", "code", "says"),
     [

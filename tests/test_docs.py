@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from array import array
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 from support.demo import EXAMPLES
 from support.plugins import OTHER_PLUGINS
 
+from pytest_ipload import newhooks
+from pytest_ipload.report.k6_lines import METRICS, K6Lines
 from pytest_ipload.settings import SETTINGS
+from pytest_ipload.spools import SpoolFacts
+from pytest_ipload.stats.sample import FAILED, FAULT, ITERATION, OK, REQUEST, SETUP, STEP
+from pytest_ipload.stats.spool import Batch, SpoolKey
 
 ROOT = Path(__file__).parents[1]
+KINDS = (REQUEST, STEP, SETUP, ITERATION)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -105,6 +115,76 @@ def test_the_files_of_test_data_md_are_tests_that_pass(pytester: pytest.Pytester
     pytester.runpytest("--ipload-disable", f"--ipload-base-url={demo_url}", "-k", "not mix").assert_outcomes(
         passed=3, deselected=1
     )
+
+
+HOOKS = (ROOT / "docs" / "hooks.md").read_text(encoding="utf-8")
+
+
+def python_blocks(text: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+def code_of(text: str) -> str:
+    """The lines that are not empty."""
+    return "\n".join(line for line in dedent(text).splitlines() if line.strip())
+
+
+def test_the_examples_of_hooks_md_do_what_it_says(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, *hooks = python_blocks(HOOKS)
+    Path("test_shop.py").write_text(module, encoding="utf-8")
+    Path("conftest.py").write_text("\n\n".join(hooks), encoding="utf-8")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("NIGHTLY", "")
+    result = pytester.runpytest("-W", "error", "-s", "-pno:hypothesispytest")
+    result.assert_outcomes(failed=1)
+    output = result.stdout.str()
+    assert {f"test_shop/{index} has left" in output for index in range(2)} == {True}
+    assert len(re.findall(r"^(?:test_shop.py )?\d{10}\.\d{3} GET /search: 3\d\d ms, ok$", output, re.MULTILINE)) >= 4
+    shown = re.search(r"<!-- output: pytest -->\n```\n(.*?)```", HOOKS, re.DOTALL)
+    assert shown is not None
+    wanted = [line for line in normalised(shown[1]) if "processor core" not in line]
+    lines = iter(normalised(output[output.index(" FAILURES ") - 50 :]))
+    assert [line for line in wanted if line in lines] == wanted
+    monkeypatch.setenv("NIGHTLY", "1")
+    pytester.runpytest("--collect-only", "-v").stdout.fnmatch_lines(["test_shop.py::test_shop: 20 users (hook), *"])
+
+
+def test_each_hook_has_its_example_in_its_docstring_and_in_hooks_md() -> None:
+    code = code_of("\n".join(python_blocks(HOOKS)))
+    hooks = {name: hook for name, hook in vars(newhooks).items() if name.startswith("pytest_ipload_")}
+    assert len(hooks) == 5
+    for name, hook in hooks.items():
+        example = code_of(inspect.cleandoc(hook.__doc__ or "").partition(" ::\n")[2])
+        assert f"def {name}(" in example
+        assert example in code
+        assert f"| [`{name}`](#" in HOOKS
+
+
+def test_the_script_of_jsonl_md_reads_the_file(pytester: pytest.Pytester) -> None:
+    [script] = python_blocks((ROOT / "docs" / "jsonl.md").read_text(encoding="utf-8"))
+    pytester.makepyfile("""
+        import pytest
+
+        @pytest.mark.ipload(users=2, iterations=3)
+        def test_load(ipload_user):
+            with ipload_user.measure("GET /cart"):
+                pass
+    """)
+    pytester.runpytest("--ipload-jsonl=load.jsonl").assert_outcomes(passed=1)
+    Path("script.py").write_text(script, encoding="utf-8")
+    pytester.runpython(Path("script.py")).stdout.fnmatch_lines(["GET /cart: 6 requests, median 0.0* ms"])
+
+
+def test_jsonl_md_has_each_metric_and_each_tag() -> None:
+    document = (ROOT / "docs" / "jsonl.md").read_text(encoding="utf-8")
+    for metric, (kind, _) in METRICS.items():
+        assert f"| `{metric}` | {kind} |" in document
+    keys = [SpoolKey(kind, "GET /", "::1", 200, outcome, "x") for kind in KINDS for outcome in (OK, FAILED, FAULT)]
+    batches = [Batch(key, array("q", [1]), array("q", [1]), None) for key in keys]
+    lines = K6Lines()
+    text = "".join(line for each in batches for line in lines.of_batch(SpoolFacts("test", 0, 2, True), each))
+    tags = {tag for line in text.splitlines() for tag in json.loads(line)["data"].get("tags", ())}
+    assert {tag for tag in tags if f"\n| `{tag}` |" not in document} == set()
 
 
 def test_ci_runs_the_commands_of_the_readme() -> None:

@@ -183,9 +183,11 @@ class TeamTest:
                 self._tell(member, "start", at_ns=self._started_ns + self._clocks[member.name].offset_ns)
 
     def add_part(self, worker: Worker, part: dict[str, Any]) -> None:
-        """A member measured this."""
+        """A member measured this. If something broke its part off, the others need not go on."""
         if self.state is State.RUN:
             self.parts[worker.name] = part
+            if (why := part.get("broken_off")) is not None:
+                self.stop(f"worker {worker.name}: {why}")
 
     def set_done(self, worker: Worker, done: Done) -> None:
         """A member is through, whether it took part in the load or not."""

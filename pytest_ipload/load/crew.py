@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from pytest_ipload.load.seat import Life
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.stats.measurements import Measurements
-from pytest_ipload.stats.recorder import Recorder
+from pytest_ipload.stats.recorder import Chunk, Recorder
+
+Tap = Callable[[Sequence[Chunk]], object]
+"""Takes the chunks that were folded, for what needs each sample. What it raises ends the load."""
 
 
 class Crew(Protocol):
     """Makes users and their lives, and decides what ends the load."""
+
+    @property
+    def tap(self) -> Tap | None:
+        """Called with all samples, about once a second, in the executor's thread; None if nobody wants them."""
 
     def make_user(self, index: int, recorder: Recorder) -> VirtualUser:
         """A user, whose samples go to ``recorder``. Called in the executor's thread."""

@@ -368,9 +368,16 @@ class Executor:
             raise UserSetUpError(failed[0].user, count) from failed[0].setup_error
 
     def _collect(self) -> None:
-        for seat in self._seats:
-            for chunk in seat.recorder.drain():
-                self.measurements.add_chunk(chunk)
+        tap, tapped = self._crew.tap, []
+        try:
+            for seat in self._seats:
+                for chunk in seat.recorder.drain():
+                    self.measurements.add_chunk(chunk)
+                    if tap is not None:
+                        tapped.append(chunk)
+        finally:  # also if an interrupt (Ctrl-C) came: what was folded is what was tapped
+            if tap is not None and tapped:
+                tap(tapped)
 
     # -- in the users' threads ----------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ def failure_message(result: LoadResult) -> str:
     lines = [result.reason] if result.verdict == INVALID else []
     failed = failures_of(result.thresholds, result.comparisons)
     lines += [message for message in failed if result.verdict != INVALID or message not in result.reason]
+    lines += result.objections or ()
     if result.failures:
         lines += ["", f"{counted(result.failed_iterations, 'iteration')} failed:"]
         lines += [_group_line(failure) for failure in result.failures]

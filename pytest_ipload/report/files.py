@@ -68,6 +68,8 @@ def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("ipload", "load tests (pytest-ipload)")
     for kind in REPORT_FILES:
         group.addoption(kind.flag, metavar=kind.metavar, help=kind.help)
+    # It is written of each sample, not of the results: see ``jsonl``.
+    group.addoption("--ipload-jsonl", metavar="PATH", help="Write each sample as a line of k6's JSON output")
 
 
 class ReportFiles:

@@ -136,8 +136,8 @@ def _times(latency: Mapping[str, Any]) -> list[str]:
 
 def _details(test: Test) -> str:
     """What there is to say besides the numbers; empty if there is nothing."""
-    parts = [_reason(test), _thresholds(test), _failures(test), _comparisons(test), _baseline(test), _generator(test)]
-    text = _joined(parts)
+    parts = (_reason, _thresholds, _objections, _failures, _comparisons, _baseline, _generator)
+    text = _joined([part(test) for part in parts])
     if not text:
         return ""
     state = " open" if test["verdict"] != "passed" else ""
@@ -158,6 +158,11 @@ def _thresholds(test: Test) -> str:
         elif threshold["undecided"]:
             lines.append(f"- undecided: {code(threshold['message'])}")
     return _listed("Thresholds", lines)
+
+
+def _objections(test: Test) -> str:
+    """What plugins said against it."""
+    return _listed("Plugins", [f"- {code(text)}" for text in test.get("objections", ())])
 
 
 def _failures(test: Test) -> str:

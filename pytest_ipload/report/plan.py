@@ -11,8 +11,8 @@ from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.loadtest import load_settings
 from pytest_ipload.markers import is_load_test
 from pytest_ipload.needs import Needs
+from pytest_ipload.profiles import profile_of
 from pytest_ipload.report.text import counted
-from pytest_ipload.runner import profile_of
 from pytest_ipload.state import SessionState, state_of
 from pytest_ipload.thresholds import load_thresholds
 from pytest_ipload.units import format_setting
@@ -32,7 +32,7 @@ def print_plans(session: pytest.Session) -> None:
 def plan_of(item: pytest.Item, state: SessionState) -> str:
     """One line: users, time, addresses, thresholds, each with where it comes from; or what is wrong."""
     try:
-        profile = profile_of(state, load_settings(item), item.nodeid, None)
+        profile = profile_of(item, state, load_settings(item), None)
         thresholds = load_thresholds(item, state)
         pool = state.pools.get(profile.pool)
     except IploadError as error:

@@ -74,6 +74,7 @@ def block(result: Result, verbosity: int = 0, width: int = 80, encoding: str | N
     lines += _timeline(result, verbosity, width, encoding)
     lines += [_threshold_line(threshold) for threshold in result["thresholds"]]
     lines += _baseline_lines(result)
+    lines += [f"FAIL  {printable(objection)}" for objection in result.get("objections", ())]
     lines += _failure_lines(result, verbosity)
     for table in (round_table, source_table, shard_table):
         lines += table(result, verbosity, width)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_ipload.load.health import REMARK, HealthCheck
@@ -152,6 +152,8 @@ class LoadResult(Summary):
     aborted_s: float | None = None
     """When a threshold broke the load off, in seconds since its start; None where none did."""
     thresholds: Sequence[ThresholdResult]
+    objections: Sequence[str] | None = None
+    """What plugins said against it; None if they said nothing."""
     failures: Sequence[FailureSummary]
     traceback: Traceback | None = None
     """None without failures, and where a failure has no traceback, as a reply that was no success."""
@@ -166,6 +168,15 @@ class LoadResult(Summary):
     """With a baseline; None where none was asked for."""
     baseline: ComparedWith | None = None
     """The saved runs that it was compared with; None where none were asked for."""
+
+    def with_objections(self, objections: Sequence[str]) -> LoadResult:
+        """The result with reasons against it: it has failed then, unless it is invalid."""
+        if not objections:
+            return self
+        if self.verdict == INVALID:
+            return replace(self, objections=objections)
+        reason = "; ".join(filter(None, [self.reason, *objections]))
+        return replace(self, verdict=FAILED, reason=reason, objections=objections)
 
     def as_dict(self) -> dict[str, Any]:
         """The result as plain values, without the fields that were not measured."""

@@ -250,6 +250,20 @@ def test_one_that_is_lost_during_the_load_stops_it_and_what_was_measured_is_judg
     assert team.state is State.CLOSED
 
 
+def test_a_part_that_was_broken_off_ends_those_of_the_others() -> None:
+    team = Team()
+    team.start()
+    team.say("gw0", "part", nodeid=A, part={"broken_off": None})
+    assert team.told("stop") == []
+    team.say("gw1", "part", nodeid=A, part={"broken_off": "by ValueError"})
+    assert (team.told("stop"), team.test.stopped) == ([], "worker gw1: by ValueError")  # there is nobody left
+
+    team = Team(3)
+    team.start(names=["gw0", "gw1", "gw2"])
+    team.say("gw1", "part", nodeid=A, part={"broken_off": "by ValueError"})
+    assert team.told("stop") == ["gw0", "gw2"]
+
+
 def test_all_are_lost() -> None:
     team = Team()
     team.start()

@@ -62,6 +62,15 @@ def test_all_passed() -> None:
     assert all(each.user_properties == [("a", 1)] for each in reports.values())  # JUnit takes those of the tear-down
 
 
+def test_the_results_are_those_of_the_whole_load() -> None:
+    broken_off = report("call", "failed", ipload=[{"verdict": "invalid", "of": "a part"}])
+    conclusion = {"results": [{"verdict": "invalid", "of": "the whole"}]}
+    for conclusion_or_none, of in ((conclusion, "the whole"), (None, "a part"), ({}, "a part")):
+        test = team_test(phases(dict(broken_off)), phases(report("call")), conclusion=conclusion_or_none)
+        _, reports = merged(test)
+        assert [each["of"] for each in vars(reports["call"])["ipload"]] == [of]
+
+
 @pytest.mark.parametrize("when", ["call", "teardown"])
 def test_the_worst_report_counts_and_names_its_worker(when: str) -> None:
     bad = report(when, "failed", longrepr="no")

@@ -8,7 +8,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -17,6 +17,7 @@ import pytest
 from pytest_ipload.errors import GeneratorLimitError
 from pytest_ipload.load import executor as executor_module
 from pytest_ipload.load import patience as patience_module
+from pytest_ipload.load.crew import Tap
 from pytest_ipload.load.executor import Executor, UserSetUpError
 from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.load.schedule import user_slots
@@ -24,7 +25,7 @@ from pytest_ipload.load.seat import IterationInterrupted, Seat
 from pytest_ipload.load.user import Iteration, VirtualUser
 from pytest_ipload.load.vitals import LOOK_NS, Vitals
 from pytest_ipload.stats.measurements import Measurements
-from pytest_ipload.stats.recorder import Recorder
+from pytest_ipload.stats.recorder import Chunk, Recorder
 from pytest_ipload.stats.sample import FAILED, ITERATION, REQUEST, Sample
 from pytest_ipload.values import as_stages
 
@@ -73,6 +74,7 @@ class ScriptedCrew:
     abort: Callable[[Measurements, float], str | None] = lambda measured, elapsed_s: None
     refuse: frozenset[int] = frozenset()
     """Users that have to wait until ``free`` is set."""
+    tap: Tap | None = None
     free: threading.Event = field(default_factory=threading.Event)
     is_stopping: bool = False
 
@@ -222,6 +224,64 @@ def test_a_raising_body_is_a_failed_iteration_and_the_user_goes_on() -> None:
     assert executor.measurements.count(ITERATION, outcome=FAILED) == 2
     (group,) = executor.failures.groups()
     assert (group.type, group.count, group.iteration) == ("ValueError", 2, 1)
+
+
+class TestTap:
+    """What takes the samples besides the measurements."""
+
+    def test_it_gets_what_is_folded_in_the_executors_thread(self) -> None:
+        taken: list[Chunk] = []
+        threads: set[str] = set()
+
+        def tap(chunks: Sequence[Chunk]) -> None:
+            taken.extend(chunks)
+            threads.add(threading.current_thread().name)
+
+        script = Script()
+        executor = run(script, crew=ScriptedCrew(script, tap=tap), users=3, iterations=4)
+        samples = [sample for chunk in taken for sample in chunk.all_samples()]
+        assert len(samples) == executor.measurements.count(ITERATION) == 12
+        assert threads == {threading.current_thread().name}
+
+    def test_it_is_not_called_without_samples(self) -> None:
+        taken: list[Sequence[Chunk]] = []
+        script = Script()
+        executor = make(script, crew=ScriptedCrew(script, tap=taken.append), users=1)
+        executor.set_up()
+        executor.close()
+        assert taken == []
+
+    def test_what_it_raises_ends_the_load(self) -> None:
+        def tap(chunks: Sequence[Chunk]) -> None:
+            crew.tap = None
+            raise ValueError("no room")
+
+        script = Script()
+        crew = ScriptedCrew(script, tap=tap)
+        executor = make(script, crew=crew, users=2, duration=60.0, think_time=(0.01, 0.01))
+        executor.set_up()
+        with pytest.raises(ValueError, match="no room"):
+            executor.run()
+        assert script.count("tear_down") == 2
+        assert executor.measurements.count(ITERATION) == script.count("iterate")
+
+    def test_an_interrupt_while_samples_are_folded_loses_none_for_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        taken: list[Chunk] = []
+        folded: list[Chunk] = []
+
+        def fold(measurements: Measurements, chunk: Chunk) -> None:
+            if len(folded) == 2:
+                monkeypatch.undo()
+                raise KeyboardInterrupt
+            folded.append(chunk)
+
+        script = Script()
+        executor = make(script, crew=ScriptedCrew(script, tap=taken.extend), users=4)
+        executor.set_up()
+        monkeypatch.setattr(Measurements, "add_chunk", fold)
+        with pytest.raises(KeyboardInterrupt):
+            executor.run()
+        assert taken[:2] == folded
 
 
 class TestSetUp:
@@ -721,6 +781,8 @@ DEEP = """
             raise AssertionError(self.name)
 
     class Crew:
+        tap = None
+
         def make_user(self, index, recorder):
             return VirtualUser(index, seed=0, source_addresses=(), record=recorder.record)
 

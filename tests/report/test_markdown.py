@@ -95,6 +95,11 @@ class TestText:
         ]
         assert summary.texts[3].startswith("⟨late-starts: 3 of 50 users were late. ")
 
+    def test_what_plugins_said_is_listed(self, tmp_path: Path) -> None:
+        result = load_result([request()]).with_objections(["too | dear", "two\nlines"])
+        summary = summary_of(tmp_path, result.as_dict())
+        assert summary.texts[1:4] == ["Plugins:", "⟨too | dear⟩", r"⟨two\nlines⟩"]
+
     def test_failures_of_a_passed_test_are_folded_up(self, tmp_path: Path) -> None:
         summary = summary_of(tmp_path, load_result([], nodeid="<b>&`|", failures=[failure()]).as_dict())
         assert summary.html[0].startswith("<details><summary><code>&lt;b&gt;&amp;`|</code> passed<")

@@ -102,7 +102,8 @@ def full_result() -> dict[str, Any]:
         generator=GeneratorHealth.of([fired("late-starts", "x")], ["few-ports"], cpu_share=0.5, faults={"x": 1}),
     )
     comparisons = [judge_history(limit, 20, [10]), judge_rounds(limit, [1] * 4, [2] * 4), without_samples(limit, [1])]
-    return with_comparisons(result, comparisons, ComparedWith(1, ["0001_main.json"], ["x"])).as_dict()
+    compared = with_comparisons(result, comparisons, ComparedWith(1, ["0001_main.json"], ["x"]))
+    return compared.with_objections(["too dear"]).as_dict()
 
 
 def test_a_full_report_is_as_the_schema_says() -> None:

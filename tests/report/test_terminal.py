@@ -133,6 +133,11 @@ def test_with_v_each_source_has_a_row() -> None:
     assert row[:6] == ["127.0.0.2", "7", "0", "1", "000", "0"]
 
 
+def test_what_plugins_said_stands_below_the_thresholds() -> None:
+    result = load_result([request()]).with_objections(["too dear", "two\nlines"])
+    assert [line for line in lines(result) if line.startswith("FAIL")] == ["FAIL  too dear", r"FAIL  two\nlines"]
+
+
 class TestGenerator:
     CHECKS = (fired("late-starts", "3 of 50 users were late"), fired("not-pinned", "CPU 1 was not to be had"))
 

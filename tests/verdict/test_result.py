@@ -10,6 +10,7 @@ from support.results import failure, load_result
 from support.samples import MS, iteration, request, step
 
 from pytest_ipload.load.health import HEALTH_CHECKS, fired
+from pytest_ipload.report.failure import failure_message
 from pytest_ipload.stats.sample import FAILED, SETUP, Sample
 from pytest_ipload.verdict.baseline import judge_history, judge_rounds
 from pytest_ipload.verdict.compare_limit import CompareLimit
@@ -99,6 +100,28 @@ class TestVerdict:
             "invalid",
             "ports ran out; a user was lost",
         )
+
+
+class TestObjections:
+    def test_none_change_nothing(self) -> None:
+        result = load_result([request()])
+        assert result.with_objections([]) is result
+        assert "objections" not in result.as_dict()
+
+    @pytest.mark.parametrize(("verdict", "reason", "whole"), [("passed", "", "a; b"), ("failed", "p95", "p95; a; b")])
+    def test_they_fail_the_test(self, verdict: str, reason: str, whole: str) -> None:
+        result = load_result([request()], verdict=verdict, reason=reason).with_objections(["a", "b"])
+        assert (result.verdict, result.reason, result.as_dict()["objections"]) == ("failed", whole, ["a", "b"])
+
+    def test_what_is_invalid_stays_so_and_for_its_own_reason(self) -> None:
+        result = load_result([request()], verdict="invalid", reason="no ports").with_objections(["a"])
+        assert (result.verdict, result.reason, result.objections) == ("invalid", "no ports", ["a"])
+
+    @pytest.mark.parametrize("verdict", ["passed", "invalid"])
+    def test_the_message_has_them(self, verdict: str) -> None:
+        result = load_result([request()], verdict=verdict, reason="no ports" if verdict == "invalid" else "")
+        message = failure_message(result.with_objections(["a", "b"]))
+        assert message.splitlines() == [*(["no ports"] if verdict == "invalid" else []), "a", "b"]
 
 
 class TestPlainValues:

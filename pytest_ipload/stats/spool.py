@@ -1,0 +1,137 @@
+"""Samples on disk, as they were measured: written while a load runs, read when it is over.
+
+A spool is a file of blocks, each with a head of kind, number of its key and length. The first block of a key says what
+it is, as JSON; all others are numbers as they are in memory, so that an ordinary sample takes 16 bytes and hardly any
+time. The blocks of few keys are told apart at a time, so neither side needs more memory for a longer load.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from pytest_ipload.stats.recorder import Chunk
+from pytest_ipload.stats.sample import Sample
+
+_HEAD = struct.Struct("=cII")
+_KEY, _TIMES, _LATE_TIMES = b"K", b"T", b"L"
+_WIDTHS = {_TIMES: 2, _LATE_TIMES: 3}
+_MOST_KEYS = 4096
+"""So many keys have a number at a time; then all begin anew."""
+_BATCH = 1024
+"""So many samples are read at a time: with more, their lines take longer to allocate than to make."""
+
+
+class SpoolKey(NamedTuple):
+    """What samples have in common."""
+
+    kind: str
+    name: str
+    source_address: str | None
+    status: int
+    outcome: str
+    detail: str = ""
+    """Of a failed one, the type of its problem; of a fault, its name."""
+
+
+class Batch(NamedTuple):
+    """Samples of one key: columns of nanoseconds."""
+
+    key: SpoolKey
+    starts: array[int]
+    latencies: array[int]
+    latenesses: array[int] | None
+    """None if all were on time."""
+
+
+class SpoolWriter:
+    """Writes one load's samples. Not for two threads at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises OSError, as do the other methods."""
+        self.path = path
+        self._file = path.open("wb")
+        self._numbers: dict[tuple[object, ...], int] = {}
+
+    def add(self, chunk: Chunk) -> None:
+        """Write the samples of a chunk."""
+        for key, times in chunk.times.items():
+            self._write(_TIMES, self._number((*key, "")), memoryview(times).cast("B"))
+        late: dict[tuple[object, ...], array[int]] = {}
+        for sample in chunk.samples:
+            key_of = _key(sample)
+            times_of = late.get(key_of)
+            if times_of is None:
+                times_of = late[key_of] = array("q")
+            times_of.extend((sample.started_ns, sample.latency_ns, sample.lateness_ns))
+        for key_of, times_of in late.items():
+            self._write(_LATE_TIMES, self._number(key_of), memoryview(times_of).cast("B"))
+
+    def close(self) -> None:
+        """Nothing more will come."""
+        self._file.close()
+
+    def _number(self, key: tuple[object, ...]) -> int:
+        number = self._numbers.get(key)
+        if number is None:
+            if len(self._numbers) >= _MOST_KEYS:
+                self._numbers.clear()
+            number = self._numbers[key] = len(self._numbers)
+            self._write(_KEY, number, json.dumps(key).encode("ascii"))
+        return number
+
+    def _write(self, kind: bytes, number: int, content: bytes | memoryview) -> None:
+        self._file.write(_HEAD.pack(kind, number, len(content)))
+        self._file.write(content)
+
+
+def _key(sample: Sample) -> tuple[object, ...]:
+    detail = sample.fault or (sample.problem.type if sample.problem is not None else "")
+    return sample.kind, sample.name, sample.source_address, sample.status, sample.outcome, detail
+
+
+def read_spool(path: Path) -> Iterator[Batch]:
+    """The samples of a spool, those of one key together as far as memory allows. Raises OSError.
+
+    ``ValueError`` if the file is no spool, or not the whole of it.
+    """
+    keys: dict[int, SpoolKey] = {}
+    waiting: dict[tuple[int, int], array[int]] = {}
+    samples = 0
+    for kind, number, content in _blocks(path):
+        if kind == _KEY:
+            if number in keys:  # from here on another key has the number
+                yield from _batches(keys, waiting)
+                samples = 0
+            keys[number] = SpoolKey(*json.loads(content))
+            continue
+        width = _WIDTHS[kind]
+        waiting.setdefault((number, width), array("q")).frombytes(content)
+        samples += len(content) // 8 // width
+        if samples >= _BATCH:
+            yield from _batches(keys, waiting)
+            samples = 0
+    yield from _batches(keys, waiting)
+
+
+def _blocks(path: Path) -> Iterator[tuple[bytes, int, bytes]]:
+    with path.open("rb") as file:
+        while head := file.read(_HEAD.size):
+            kind, number, length = _HEAD.unpack(head) if len(head) == _HEAD.size else (b"", 0, 0)
+            if kind not in (_KEY, *_WIDTHS):
+                raise ValueError(f"{path} is no spool")
+            content = file.read(length)
+            if len(content) < length:
+                raise ValueError(f"{path} ends in the midst of a block")
+            yield kind, number, content
+
+
+def _batches(keys: dict[int, SpoolKey], waiting: dict[tuple[int, int], array[int]]) -> Iterator[Batch]:
+    """What was read so far, and none of it twice."""
+    for (number, width), times in waiting.items():
+        yield Batch(keys[number], times[::width], times[1::width], times[2::width] if width == 3 else None)
+    waiting.clear()
