@@ -91,7 +91,9 @@ class LoadTest:
             check_measurable(self._thresholds, profile)
         mark_as_load_test(item)
         self._judge = Judge(state.settings.segment, state.compare_limits, state.compare)
-        self._member: TeamMember = item.stash.get(MEMBER, None) or Solo(self._judge.judge, state.pools.slot)
+        self._member: TeamMember = item.stash.get(MEMBER, None) or Solo(
+            self._judge.judge, state.pools.slot, state.audience
+        )
 
     def ask_base_url(self, request: pytest.FixtureRequest) -> None:
         """Look for a fixture ``base_url``, with the request of the user's fixture."""

@@ -24,10 +24,9 @@ _INI_TYPES: Mapping[Parser, Any] = {as_count: _WHOLE_OR_TEXT, as_check_names: "l
 
 STRICT, SKIP, OFF = POOL_CHECKS = ("strict", "skip", "off")
 AUTO = "auto"
+LOG = "log"
 
 PLANNED_OPTIONS: Mapping[str, str | int] = {  # the option, and its nargs as argparse has it
-    "--ipload-progress": 1,
-    #
     "--ipload-jsonl": 1,
 }
 
@@ -84,6 +83,13 @@ def _add_switches(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
         choices=POOL_CHECKS,
         help="What to do with addresses that cannot be used: strict (an error), skip (do without them) or off "
         "(no check). Default: strict",
+    )
+    group.addoption(
+        "--ipload-progress",
+        metavar="HOW",
+        choices=(AUTO, LOG, OFF),
+        help="Numbers of a load while it runs: auto (a line at the end of a terminal), log (a line every 10 s, for an "
+        "output that is read later) or off. Default: auto; with -q there are none",
     )
     pin = "The CPU on which a load keeps this process: auto, off or the CPU's number. Default: auto"
     group.addoption("--ipload-pin", metavar="CPU", help=pin)
@@ -165,6 +171,8 @@ class SessionSettings(NamedTuple):  # not a dataclass: every pytest run makes it
     """The base URL to compare with."""
     concurrent: bool = False
     """Each load test runs whole on one of xdist's workers, beside other tests."""
+    progress: str = AUTO
+    """How the numbers of a load are shown while it runs: ``auto``, ``log`` or ``off``."""
     baselines: BaselineSettings = BaselineSettings()
 
     @property
@@ -208,6 +216,7 @@ def session_settings(config: pytest.Config) -> SessionSettings:
         rounds=_option(config, "rounds", as_count),
         against=_option(config, "against", as_url),
         concurrent=bool(config.getoption("ipload_concurrent")),
+        progress=config.getoption("ipload_progress") or AUTO,
         strict=bool(config.getoption("ipload_strict") or _ini_value(config, "ipload_strict")),
         baselines=read_settings(config),
     )

@@ -30,6 +30,7 @@ from pytest_ipload.load.rendezvous import RendezvousBook
 from pytest_ipload.load.schedule import slots_of, user_slots
 from pytest_ipload.load.seat import Life
 from pytest_ipload.load.share import WHOLE, Share
+from pytest_ipload.load.showing import Showing
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.needs import Needs, refuse_impossible
 from pytest_ipload.options import OFF, parse_key, resolve
@@ -120,6 +121,7 @@ class Load:
         self._feeds = FeedBook(max(len(user_slots(profile)), profile.most_users), profile.seed, folders)
         self._meetings = RendezvousBook(profile.most_users, state.settings.disabled, share)
         self._start_at_ns: int | None = None
+        self._showing = Showing(nodeid, profile, state.audience if member is None else member.audience)
         self.executor = Executor(
             profile,
             slots_of(profile, share),
@@ -139,7 +141,11 @@ class Load:
             if self._member.share.count > 1:
                 start_at_ns = max(agreed_ns, start_at_ns or agreed_ns)
         self._start_at_ns = start_at_ns
-        self.executor.run(start_at_ns)
+        try:
+            self.executor.run(start_at_ns)
+        finally:
+            if self.has_begun:
+                self._showing.end(self.executor.measurements, self.executor.record.seconds)
 
     @property
     def has_begun(self) -> bool:
@@ -232,6 +238,10 @@ class Load:
         if isinstance(error, pytest.exit.Exception):
             return True
         return isinstance(error, (pytest.skip.Exception, pytest.xfail.Exception)) and number == 0 and untried
+
+    def each_second(self, measured: Measurements, elapsed_s: float) -> None:
+        """Show what was measured so far to those who look on."""
+        self._showing.show(measured, elapsed_s, self.executor.users_at_work)
 
     def abort_reason(self, measured: Measurements, elapsed_s: float) -> str | None:
         """What the first threshold says that cannot hold any more and has ``abort_on_fail``."""

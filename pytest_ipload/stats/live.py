@@ -1,0 +1,206 @@
+"""What can be seen of a load while it runs: a few numbers, made once a second, small enough to be sent as often."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pytest_ipload.stats.histogram import Histogram, plain_dict, plain_int, plain_list
+from pytest_ipload.stats.sample import FAILED, ITERATION, OK, REQUEST
+from pytest_ipload.stats.table import MAX_NAMES, merged
+
+if TYPE_CHECKING:
+    from pytest_ipload.stats.measurements import Measurements
+
+RECENT_S = 5
+"""So many seconds are *the last seconds*, besides the one that is going on."""
+_COUNTS = ("users", "requests", "failed_requests", "iterations", "failed_iterations", "warmup_iterations")
+
+
+class Audience(Protocol):
+    """Those who look on at the loads of a session. Called in one thread at a time, which must not be held up."""
+
+    wants_names: bool
+    """Whether they want the numbers of each request name, which cost more."""
+
+    def show(self, nodeid: str, numbers: LiveNumbers) -> None:
+        """What was measured so far in a load of this test; called once a second."""
+
+    def load_ended(self, nodeid: str, numbers: LiveNumbers | None) -> None:
+        """The load is over, or was broken off; all that was measured, if there is somebody who knows."""
+
+
+@dataclass
+class NameNumbers:
+    """The judged requests of one name so far."""
+
+    failed_requests: int = 0
+    latency: Histogram = field(default_factory=Histogram)
+    """Of the successful ones."""
+
+
+@dataclass(frozen=True)
+class LiveNumbers:
+    """What was measured so far: by one process, or by all together."""
+
+    elapsed_s: float
+    """Since the start of the load."""
+    planned_s: float | None
+    """When no iteration starts any more, in seconds after the start; None where only iterations end the load."""
+    planned_iterations: int | None
+    """How many of them; None where nobody knows."""
+    users: int
+    """Those who are at work at this moment."""
+    requests: int
+    """Those of the warm-up are among them."""
+    failed_requests: int
+    iterations: int
+    """The judged ones: without the warm-up."""
+    failed_iterations: int
+    warmup_iterations: int
+    requests_per_s: float | None
+    """In the last seconds; None as long as nobody knows."""
+    recent: Histogram
+    """Of the successful requests of the last seconds: response times where there is a plan, else latencies."""
+    by_name: Mapping[str, NameNumbers] = field(default_factory=dict)
+    """By request name; empty if nobody wants to know."""
+
+    @property
+    def error_rate(self) -> float | None:
+        """The share of failed iterations, as a threshold sees it; None before the first judged one."""
+        return self.failed_iterations / self.iterations if self.iterations else None
+
+    def to_plain(self) -> dict[str, Any]:
+        """All of it as plain values that JSON and execnet carry without loss."""
+        return {
+            **{name: getattr(self, name) for name in (*_COUNTS, *_OPTIONAL, "elapsed_s")},
+            "recent": self.recent.to_plain(),
+            "by_name": [[name, row.failed_requests, row.latency.to_plain()] for name, row in self.by_name.items()],
+        }
+
+    @classmethod
+    def from_plain(cls, plain: object) -> LiveNumbers:
+        """Read what ``to_plain`` wrote; ``ValueError`` if a part is missing, of another type or contradicts another."""
+        fields = plain_dict(plain, "live numbers", (*_COUNTS, *_OPTIONAL, "elapsed_s", "recent", "by_name"))
+        counts = {name: plain_int(fields[name], f"live numbers {name}") for name in _COUNTS}
+        if counts["failed_requests"] > counts["requests"] or counts["failed_iterations"] > counts["iterations"]:
+            raise ValueError("live numbers: more requests or iterations failed than there were")
+        planned = fields["planned_iterations"]
+        return cls(
+            **counts,
+            elapsed_s=_plain_float(fields["elapsed_s"], "live numbers elapsed_s"),
+            planned_s=_plain_optional(fields["planned_s"], "live numbers planned_s"),
+            planned_iterations=None if planned is None else plain_int(planned, "live numbers planned_iterations"),
+            requests_per_s=_plain_optional(fields["requests_per_s"], "live numbers requests_per_s"),
+            recent=Histogram.from_plain(fields["recent"]),
+            by_name=dict(_plain_rows(fields["by_name"])),
+        )
+
+
+_OPTIONAL = ("planned_s", "planned_iterations", "requests_per_s")
+
+
+def together(parts: Sequence[LiveNumbers], elapsed_s: float) -> LiveNumbers:
+    """The numbers of a whole load from those of its parts, of which there is at least one."""
+    by_name: dict[str, NameNumbers] = {}
+    for part in parts:
+        for name, row in part.by_name.items():
+            whole = by_name.setdefault(name, NameNumbers())
+            whole.failed_requests += row.failed_requests
+            whole.latency.merge(row.latency)
+    rates = [part.requests_per_s for part in parts if part.requests_per_s is not None]
+    return LiveNumbers(
+        elapsed_s=elapsed_s,
+        planned_s=parts[0].planned_s,
+        planned_iterations=parts[0].planned_iterations,
+        **{name: sum(getattr(part, name) for part in parts) for name in _COUNTS},
+        requests_per_s=sum(rates) if len(rates) == len(parts) else None,
+        recent=merged(part.recent for part in parts),
+        by_name=by_name,
+    )
+
+
+class LiveWatch:
+    """Looks at the measurements of a load again and again, and says what there is to see."""
+
+    def __init__(self, planned_s: float | None, planned_iterations: int | None, *, names: bool) -> None:
+        """``names`` says whether the numbers of each request name are wanted."""
+        self._planned_s = planned_s
+        self._planned_iterations = planned_iterations
+        self._names = names
+        self._looks: deque[tuple[float, int]] = deque(maxlen=RECENT_S + 1)
+        """When it was looked, and how many requests there were: in the last seconds."""
+
+    def look(self, measured: Measurements, elapsed_s: float, users: int) -> LiveNumbers:
+        """The numbers ``elapsed_s`` after the load's start, with so many users at work.
+
+        The rate is that at which samples came in from the users, between the first and the last of some looks. At the
+        end of the timeline some are still missing; that they come a second late does not change how many they are. Only
+        those who leave hand over all at once: when the time is over there is no rate.
+        """
+        requests = sum(second.requests for second in measured.seconds.values())
+        self._looks.append((elapsed_s, requests))
+        return LiveNumbers(
+            elapsed_s=elapsed_s,
+            planned_s=self._planned_s,
+            planned_iterations=self._planned_iterations,
+            users=users,
+            requests=requests,
+            failed_requests=sum(second.failed_requests for second in measured.seconds.values()),
+            iterations=measured.count(ITERATION),
+            failed_iterations=measured.count(ITERATION, outcome=FAILED),
+            warmup_iterations=measured.warmup_iterations,
+            requests_per_s=self._rate(),
+            recent=_recent(measured, int(elapsed_s) - RECENT_S),
+            by_name=_by_name(measured) if self._names else {},
+        )
+
+    def _rate(self) -> float | None:
+        (then_s, before), (now_s, requests) = self._looks[0], self._looks[-1]
+        if now_s <= then_s or (self._planned_s is not None and now_s >= self._planned_s):
+            return None
+        return (requests - before) / (now_s - then_s)
+
+
+def _recent(measured: Measurements, first: int) -> Histogram:
+    """Durations of the successful requests that ended in second ``first`` of the load, or later."""
+    seconds = (second.peek() for number, second in measured.seconds.items() if number >= first)
+    return merged(latency if response is None else response for latency, response in seconds)
+
+
+def _by_name(measured: Measurements) -> dict[str, NameNumbers]:
+    rows: dict[str, NameNumbers] = {}
+    for key, series in measured.series(REQUEST):
+        row = rows.setdefault(key.name, NameNumbers())
+        if key.outcome == OK:
+            row.latency.merge(series.latency)
+        else:
+            row.failed_requests += series.latency.count
+    return rows
+
+
+def _plain_float(value: object, what: str) -> float:
+    """The value, if it is a finite number from 0 on; else ``ValueError``."""
+    if type(value) not in (int, float) or not 0 <= value < math.inf:  # type: ignore[operator]
+        raise ValueError(f"{what}: expected a number from 0 on, got {value!r:.80}")
+    return float(value)  # type: ignore[arg-type]
+
+
+def _plain_optional(value: object, what: str) -> float | None:
+    return None if value is None else _plain_float(value, what)
+
+
+def _plain_rows(value: object) -> Iterator[tuple[str, NameNumbers]]:
+    rows: Iterable[Any] = plain_list(value, "live numbers by_name")
+    seen: set[str] = set()
+    for row in rows:
+        if type(row) is not list or len(row) != 3 or type(row[0]) is not str or row[0] in seen:
+            raise ValueError("live numbers by_name: expected name, failed requests and latency, of each name once")
+        name, failed, latency = row
+        seen.add(name)
+        if len(seen) > MAX_NAMES + 1:
+            raise ValueError("live numbers by_name: there are too many names")
+        yield name, NameNumbers(plain_int(failed, "live numbers by_name"), Histogram.from_plain(latency))
