@@ -16,7 +16,7 @@ import pytest
 from pytest_ipload.baselines.options import BaselineSettings, read_settings
 from pytest_ipload.settings import BY_KEY, SETTINGS, Parser, Setting, as_check_names
 from pytest_ipload.shape import COMMAND_LINE, DEFAULT, INI, MARKER, fit_shape
-from pytest_ipload.values import as_count, as_moment, as_url, did_you_mean, listed
+from pytest_ipload.values import as_count, as_loopback_endpoint, as_moment, as_url, did_you_mean, listed
 
 _WHOLE_OR_TEXT: Any = int | str if pytest.version_tuple >= (9, 2) else "string"
 """The type of ini keys for whole numbers: TOML tables of pytest's own (``[tool.pytest]``) have such numbers."""
@@ -90,6 +90,12 @@ def _add_switches(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
         choices=(AUTO, LOG, OFF),
         help="Numbers of a load while it runs: auto (a line at the end of a terminal), log (a line every 10 s, for an "
         "output that is read later) or off. Default: auto; with -q there are none",
+    )
+    group.addoption(
+        "--ipload-prometheus",
+        metavar="[HOST:]PORT",
+        help="Serve the numbers of loads to Prometheus, as they run, at this port (0 is any free one) of 127.0.0.1 or "
+        "another loopback address",
     )
     pin = "The CPU on which a load keeps this process: auto, off or the CPU's number. Default: auto"
     group.addoption("--ipload-pin", metavar="CPU", help=pin)
@@ -173,6 +179,8 @@ class SessionSettings(NamedTuple):  # not a dataclass: every pytest run makes it
     """Each load test runs whole on one of xdist's workers, beside other tests."""
     progress: str = AUTO
     """How the numbers of a load are shown while it runs: ``auto``, ``log`` or ``off``."""
+    prometheus: tuple[str, int] | None = None
+    """The loopback address and the port at which they are served."""
     baselines: BaselineSettings = BaselineSettings()
 
     @property
@@ -217,6 +225,7 @@ def session_settings(config: pytest.Config) -> SessionSettings:
         against=_option(config, "against", as_url),
         concurrent=bool(config.getoption("ipload_concurrent")),
         progress=config.getoption("ipload_progress") or AUTO,
+        prometheus=_option(config, "prometheus", as_loopback_endpoint),
         strict=bool(config.getoption("ipload_strict") or _ini_value(config, "ipload_strict")),
         baselines=read_settings(config),
     )

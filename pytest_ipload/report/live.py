@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from pytest_ipload.options import AUTO, OFF
+from pytest_ipload.report.reporter import REPORT_KEY
 from pytest_ipload.state import state_of
 
 if TYPE_CHECKING:
+    from pytest_ipload.report.prometheus import Exporter
     from pytest_ipload.report.screen import Screen
     from pytest_ipload.stats.live import LiveNumbers
 
@@ -38,8 +40,8 @@ class Viewer(Protocol):
     def erase(self) -> None:
         """Somebody else is about to write."""
 
-    def end(self) -> None:
-        """The load is over."""
+    def end(self, nodeid: str, numbers: LiveNumbers | None) -> None:
+        """The load is over; all that was measured, if there is somebody who knows."""
 
 
 class LiveLine:
@@ -65,7 +67,7 @@ class LiveLine:
         if self._is_drawn:
             self._is_drawn = not self._screen.write(_ERASE)
 
-    def end(self) -> None:
+    def end(self, nodeid: str, numbers: LiveNumbers | None) -> None:
         """Leave nothing of it."""
         self.erase()
 
@@ -98,7 +100,7 @@ class LiveLog:
     def erase(self) -> None:
         """What is written stays."""
 
-    def end(self) -> None:
+    def end(self, nodeid: str, numbers: LiveNumbers | None) -> None:
         """The next line is about another load."""
         self._lines = 0
 
@@ -106,12 +108,14 @@ class LiveLog:
 class Live:
     """Registered as a plugin in the process that reports; what ``stats.live.Audience`` asks of those who look on."""
 
-    wants_names = False
-
     def __init__(self, config: pytest.Config) -> None:
+        """Raises UsageError if nothing can listen where it was asked for."""
         self._config = config
+        self._settings = state_of(config).settings
         self._screen: Screen | None = None
-        self._viewers: list[Viewer] = []
+        self._exporter = _exporter(self._settings.prometheus)
+        self.wants_names = self._exporter is not None
+        self._viewers: list[Viewer] = [] if self._exporter is None else [self._exporter]
         self._lock = threading.Lock()
         """Under pytest-xdist, numbers are shown in another thread than the one in which pytest writes."""
 
@@ -120,14 +124,17 @@ class Live:
         """All that is to write is there now, and nothing is captured."""
         from pytest_ipload.report.screen import Screen
 
-        progress = state_of(self._config).settings.progress
         self._screen = Screen.open(self._config) if _may_show(self._config) else None
-        if self._screen is not None and progress != AUTO:
+        if self._screen is not None and self._settings.progress != AUTO:
             self._viewers.append(LiveLog(self._config, self._screen))
         elif self._screen is not None and self._screen.is_terminal and _obeys():
             self._viewers.append(LiveLine(self._config, self._screen))
         if self._viewers:
             state_of(self._config).audience = self
+
+    def pytest_report_header(self) -> str | None:
+        """Say where the metrics are: the port may be any."""
+        return None if self._exporter is None else f"ipload: live metrics at {self._exporter.url}"
 
     def show(self, nodeid: str, numbers: LiveNumbers) -> None:
         """See ``Audience``."""
@@ -139,7 +146,7 @@ class Live:
         """See ``Audience``."""
         with self._lock:
             for viewer in self._viewers:
-                viewer.end()
+                viewer.end(nodeid, numbers)
 
     def _erase(self) -> None:
         with self._lock:
@@ -150,6 +157,12 @@ class Live:
     def pytest_runtest_logstart(self) -> None:
         """pytest is about to write."""
         self._erase()
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """The results of a test go where its live numbers were."""
+        results = getattr(report, REPORT_KEY, None)
+        if self._exporter is not None and results:
+            self._exporter.finish(report.nodeid, getattr(report, "worker_id", ""), results)
 
     @pytest.hookimpl(tryfirst=True, optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
@@ -167,6 +180,8 @@ class Live:
         """Give back what was opened."""
         if self._screen is not None:
             self._screen.close()
+        if self._exporter is not None:
+            self._exporter.close()
 
 
 def _may_show(config: pytest.Config) -> bool:
@@ -183,8 +198,23 @@ def _obeys() -> bool:
     return os.name != "nt" and os.environ.get("TERM", "dumb") != "dumb"
 
 
+def _exporter(endpoint: tuple[str, int] | None) -> Exporter | None:
+    if endpoint is None:
+        return None
+    host, port = endpoint
+    try:
+        from pytest_ipload.report.prometheus import Exporter
+
+        return Exporter(host, port)
+    except ImportError as error:
+        reason = f"{error}; install it with: pip install 'pytest-ipload[prometheus]'"
+    except OSError as error:
+        reason = f"nothing can listen at {host}, port {port}: {error.strerror}; give another port, or 0 for any"
+    raise pytest.UsageError(f"--ipload-prometheus: {reason}")
+
+
 def listen(config: pytest.Config) -> None:
     """Have the session's loads shown, as its settings say."""
     settings = state_of(config).settings
-    if settings.progress != OFF and not config.option.collectonly:
+    if (settings.progress != OFF or settings.prometheus is not None) and not config.option.collectonly:
         config.pluginmanager.register(Live(config), "ipload-live")

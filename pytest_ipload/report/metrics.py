@@ -73,6 +73,7 @@ RESPONSE_TIME = Family(
 STEP = Family("ipload_step_duration_seconds", _HISTOGRAM, "Duration of the successful runs of steps.", "seconds")
 FAILED_STEPS = Family("ipload_failed_steps", _COUNTER, "Runs of steps that failed.")
 USERS = Family("ipload_users", _GAUGE, "Users that were started.")
+USERS_AT_WORK = Family("ipload_users_at_work", _GAUGE, "Users that run their iterations now; only while a load runs.")
 START_TIME = Family("ipload_start_time_seconds", _GAUGE, "When the load began, since 1970.", "seconds")
 DURATION = Family(
     "ipload_duration_seconds", _GAUGE, "From the load's start to the end of its last iteration.", "seconds"
@@ -130,7 +131,7 @@ def metrics_of(report: Mapping[str, Any]) -> list[Metric]:
     for test in report["tests"]:
         runs[test["nodeid"]] += 1
         labels = {"test": test["nodeid"], "run": str(runs[test["nodeid"]])}
-        for family, sample in _of_test(test, labels):
+        for family, sample in of_test(test, labels):
             found.setdefault(family, []).append(sample)
     return [Metric(family, samples) for family, samples in found.items()]
 
@@ -144,7 +145,8 @@ def _build(environment: Mapping[str, Any]) -> Labels:
     }
 
 
-def _of_test(test: Mapping[str, Any], labels: Labels) -> Iterator[tuple[Family, Sample]]:
+def of_test(test: Mapping[str, Any], labels: Labels) -> Iterator[tuple[Family, Sample]]:
+    """All that the result of one load tells in numbers."""
     for verdict in VERDICTS:
         yield VERDICT, VERDICT.sample({**labels, VERDICT.name: verdict}, int(test["verdict"] == verdict))
     for row in test["by_name"]:
