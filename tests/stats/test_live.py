@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support.live import histogram, live_numbers
+from support.samples import MS, iteration, measurements, request
+
+from pytest_ipload.stats.live import RECENT_S, LiveNumbers, LiveWatch, NameNumbers, together
+from pytest_ipload.stats.sample import FAILED, Sample
+
+CART = NameNumbers(failed_requests=2, latency=histogram(5, 7))
+
+
+def watch(planned_s: float | None = 60.0, *, names: bool = False) -> LiveWatch:
+    return LiveWatch(planned_s, None, names=names)
+
+
+def steady(seconds: int, rate: int = 10) -> list[Sample]:
+    """So many requests in each second."""
+    return [request(at_ms=1000 / rate * number) for number in range(seconds * rate)]
+
+
+class TestPlainForm:
+    @pytest.mark.parametrize(
+        "numbers",
+        [
+            live_numbers(),
+            live_numbers(by_name={"GET /cart": CART, "é\x1b": NameNumbers()}),
+            live_numbers(planned_s=None, planned_iterations=70, requests_per_s=None, recent=histogram()),
+        ],
+        ids=["usual", "names", "unknown"],
+    )
+    def test_it_is_lossless(self, numbers: LiveNumbers) -> None:
+        assert LiveNumbers.from_plain(json.loads(json.dumps(numbers.to_plain()))) == numbers
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda plain: plain.pop("users"),
+            lambda plain: plain.update(more=1),
+            lambda plain: plain.update(users=-1),
+            lambda plain: plain.update(users=True),
+            lambda plain: plain.update(failed_requests=plain["requests"] + 1),
+            lambda plain: plain.update(failed_iterations=plain["iterations"] + 1),
+            lambda plain: plain.update(planned_iterations=1.5),
+            lambda plain: plain.update(elapsed_s=-0.1),
+            lambda plain: plain.update(elapsed_s="12"),
+            lambda plain: plain.update(elapsed_s=None),
+            lambda plain: plain.update(planned_s=float("inf")),
+            lambda plain: plain.update(requests_per_s=float("nan")),
+            lambda plain: plain.update(recent={}),
+            lambda plain: plain.update(by_name={}),
+            lambda plain: plain.update(by_name=[["GET /", 1]]),
+            lambda plain: plain.update(by_name=[[7, 1, histogram().to_plain()]]),
+            lambda plain: plain.update(by_name=[["GET /", -1, histogram().to_plain()]]),
+            lambda plain: plain.update(by_name=[["GET /", 1, histogram().to_plain()]] * 2),
+            lambda plain: plain.update(by_name=[[str(n), 1, histogram().to_plain()] for n in range(1002)]),
+        ],
+    )
+    def test_anything_else_is_refused(self, change: Callable[[dict[str, Any]], object]) -> None:
+        plain = live_numbers().to_plain()
+        change(plain)
+        with pytest.raises(ValueError, match=r"live numbers|histogram"):
+            LiveNumbers.from_plain(plain)
+
+    def test_what_is_no_dict_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="live numbers"):
+            LiveNumbers.from_plain([])
+
+
+class TestTogether:
+    def test_parts_add_up(self) -> None:
+        one = live_numbers(users=3, requests=10, failed_requests=1, recent=histogram(10), by_name={"GET /cart": CART})
+        other = live_numbers(
+            users=2, requests=5, failed_requests=0, recent=histogram(30), by_name={"GET /cart": CART, "POST /": CART}
+        )
+        whole = together([one, other], 13.0)
+        assert (whole.elapsed_s, whole.planned_s, whole.users) == (13.0, 90.0, 5)
+        assert (whole.requests, whole.failed_requests, whole.requests_per_s) == (15, 1, 2 * 12_340)
+        assert (whole.iterations, whole.failed_iterations) == (100_000, 100)
+        assert whole.recent == histogram(10, 30)
+        assert whole.by_name == {
+            "GET /cart": NameNumbers(failed_requests=4, latency=histogram(5, 5, 7, 7)),
+            "POST /": NameNumbers(failed_requests=2, latency=histogram(5, 7)),
+        }
+        assert one.by_name == {"GET /cart": NameNumbers(2, histogram(5, 7))}, "the parts stay what they are"
+
+    def test_a_rate_that_one_does_not_know_is_not_known(self) -> None:
+        assert together([live_numbers(), live_numbers(requests_per_s=None)], 1.0).requests_per_s is None
+
+
+class TestErrorRate:
+    @pytest.mark.parametrize(
+        ("iterations", "failed", "rate"), [(0, 0, None), (200, 0, 0.0), (200, 1, 0.005), (3, 3, 1.0)]
+    )
+    def test_it_is_the_share_of_failed_iterations(self, iterations: int, failed: int, rate: float | None) -> None:
+        assert live_numbers(iterations=iterations, failed_iterations=failed).error_rate == rate
+
+
+class TestLiveWatch:
+    def test_it_counts_all_requests_and_the_judged_iterations(self) -> None:
+        samples = [
+            request(at_ms=0),
+            iteration(at_ms=0),
+            request(at_ms=1500, outcome=FAILED),
+            iteration(at_ms=1500, outcome=FAILED),
+            iteration(at_ms=1600),
+        ]
+        seen = watch().look(measurements(samples, warmup_ms=1000), 2.0, users=3)
+        assert (seen.elapsed_s, seen.planned_s, seen.users) == (2.0, 60.0, 3)
+        assert (seen.requests, seen.failed_requests) == (2, 1)
+        assert (seen.iterations, seen.failed_iterations, seen.warmup_iterations) == (2, 1, 1)
+        assert seen.by_name == {}
+
+    def test_the_rate_is_that_between_looks(self) -> None:
+        looking = watch()
+        rates = [looking.look(measurements(steady(n)), float(n + 1), users=1).requests_per_s for n in range(3)]
+        assert rates == [None, 10.0, 10.0]
+
+    def test_the_rate_is_that_of_the_last_seconds(self) -> None:
+        looking = watch()
+        for second in range(20):
+            looking.look(measurements(steady(second)), float(second), users=1)
+        faster = measurements([*steady(20), *(request(at_ms=19_500) for _ in range(50))])
+        assert looking.look(faster, 20.0, users=1).requests_per_s == (RECENT_S * 10 + 50) / RECENT_S
+
+    @pytest.mark.parametrize(("planned_s", "rate"), [(2.0, None), (2.1, 10.0), (None, 10.0)])
+    def test_there_is_no_rate_when_the_time_is_over(self, planned_s: float | None, rate: float | None) -> None:
+        looking = watch(planned_s)
+        looking.look(measurements([]), 1.0, users=1)
+        assert looking.look(measurements(steady(1)), 2.0, users=1).requests_per_s == rate
+
+    def test_two_looks_at_the_same_moment_give_no_rate(self) -> None:
+        looking = watch()
+        assert [looking.look(measurements([]), 1.0, users=1).requests_per_s for _ in range(2)] == [None, None]
+
+    def test_recent_are_the_successful_requests_of_the_last_seconds(self) -> None:
+        samples = [request(latency_ms=second + 1, at_ms=1000 * second) for second in range(20)]
+        samples.append(request(latency_ms=500, at_ms=19_000, outcome=FAILED))
+        seen = watch().look(measurements(samples), 20.1, users=1)
+        assert seen.recent == histogram(*range(16, 21))
+
+    def test_with_a_plan_they_are_response_times(self) -> None:
+        samples = [request(latency_ms=10, lateness_ns=90 * MS), request(latency_ms=10)]
+        seen = watch().look(measurements(samples, planned=True), 1.0, users=1)
+        assert seen.recent == histogram(10, 100)
+
+    def test_names_are_told_if_wanted(self) -> None:
+        samples = [
+            request("GET /", 5, source_address="127.0.0.1", status=200),
+            request("GET /", 7, source_address="127.0.0.2", status=200),
+            request("GET /", 9, status=503, outcome=FAILED),
+            request("POST /", 11),
+        ]
+        seen = watch(names=True).look(measurements(samples), 1.0, users=1)
+        assert seen.by_name == {
+            "GET /": NameNumbers(failed_requests=1, latency=histogram(5, 7)),
+            "POST /": NameNumbers(failed_requests=0, latency=histogram(11)),
+        }
