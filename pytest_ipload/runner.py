@@ -121,7 +121,9 @@ class Load:
         self._feeds = FeedBook(max(len(user_slots(profile)), profile.most_users), profile.seed, folders)
         self._meetings = RendezvousBook(profile.most_users, state.settings.disabled, share)
         self._start_at_ns: int | None = None
-        self._showing = Showing(nodeid, profile, state.audience if member is None else member.audience)
+        audience = state.audience if member is None else member.audience
+        round_ = None if round_note is None else (round_note.number + 1, round_note.count)
+        self._showing = Showing(nodeid, profile, audience, round_)
         self.executor = Executor(
             profile,
             slots_of(profile, share),

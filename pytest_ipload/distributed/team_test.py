@@ -165,7 +165,7 @@ class TeamTest:
 
     def _begin_next_round(self) -> None:
         self.state, self.conclusion, self.stopped, self.ready_since_ns = State.SET_UP, None, None, None
-        for of_last_round in (self.ready, self.parts, self.snapshots):
+        for of_last_round in (self.ready, self.parts, self.snapshots, self.numbers):
             of_last_round.clear()
         if self.vanished:
             self.abort("; ".join(f"worker {name} was lost between two rounds: {why}" for name, why in self.vanished))

@@ -10,12 +10,14 @@ from pytest_ipload.stats.measurements import Measurements
 class Showing:
     """Shows one load to its audience, if there is any."""
 
-    def __init__(self, nodeid: str, profile: LoadProfile, audience: Audience | None) -> None:
-        """Of a body that runs once there is nothing to be seen."""
+    def __init__(
+        self, nodeid: str, profile: LoadProfile, audience: Audience | None, round_: tuple[int, int] | None = None
+    ) -> None:
+        """Of a body that runs once there is nothing to be seen. ``round_`` is its number (from 1) and that of all."""
         self._nodeid = nodeid
         self._audience = None if profile.is_functional else audience
         names = self._audience is not None and self._audience.wants_names
-        self._watch = LiveWatch(profile.ends_at, profile.iterations_of_all, names=names)
+        self._watch = LiveWatch(profile.ends_at, profile.iterations_of_all, round_, names=names)
 
     def show(self, measured: Measurements, elapsed_s: float, users: int) -> None:
         """What was measured in so many seconds, and how many users are at work."""

@@ -43,7 +43,8 @@ def fitted_line(nodeid: str, numbers: LiveNumbers, columns: int) -> list[Piece]:
 
 
 def _measured(numbers: LiveNumbers) -> list[Piece]:
-    pieces = [Piece(counted(numbers.users, "user"))]
+    pieces = [] if numbers.round is None else [Piece("round {} of {}".format(*numbers.round))]
+    pieces.append(Piece(counted(numbers.users, "user")))
     if numbers.requests_per_s is not None:
         pieces.append(Piece(f"{rate(numbers.requests_per_s)} req/s"))
     if (p95_ns := numbers.recent.quantile(0.95)) is not None:

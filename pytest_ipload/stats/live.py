@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_ipload.stats.histogram import Histogram, plain_dict, plain_int, plain_list
 from pytest_ipload.stats.sample import FAILED, ITERATION, OK, REQUEST
-from pytest_ipload.stats.table import MAX_NAMES, merged
+from pytest_ipload.stats.table import MAX_NAMES, merged, plain_pair
 
 if TYPE_CHECKING:
     from pytest_ipload.stats.measurements import Measurements
@@ -67,6 +67,8 @@ class LiveNumbers:
     """Of the successful requests of the last seconds: response times where there is a plan, else latencies."""
     by_name: Mapping[str, NameNumbers] = field(default_factory=dict)
     """By request name; empty if nobody wants to know."""
+    round: tuple[int, int] | None = None
+    """Which round it is (from 1), and of how many; None where there are no rounds."""
 
     @property
     def error_rate(self) -> float | None:
@@ -77,6 +79,7 @@ class LiveNumbers:
         """All of it as plain values that JSON and execnet carry without loss."""
         return {
             **{name: getattr(self, name) for name in (*_COUNTS, *_OPTIONAL, "elapsed_s")},
+            "round": None if self.round is None else list(self.round),
             "recent": self.recent.to_plain(),
             "by_name": [[name, row.failed_requests, row.latency.to_plain()] for name, row in self.by_name.items()],
         }
@@ -84,7 +87,7 @@ class LiveNumbers:
     @classmethod
     def from_plain(cls, plain: object) -> LiveNumbers:
         """Read what ``to_plain`` wrote; ``ValueError`` if a part is missing, of another type or contradicts another."""
-        fields = plain_dict(plain, "live numbers", (*_COUNTS, *_OPTIONAL, "elapsed_s", "recent", "by_name"))
+        fields = plain_dict(plain, "live numbers", (*_COUNTS, *_OPTIONAL, "elapsed_s", "round", "recent", "by_name"))
         counts = {name: plain_int(fields[name], f"live numbers {name}") for name in _COUNTS}
         if counts["failed_requests"] > counts["requests"] or counts["failed_iterations"] > counts["iterations"]:
             raise ValueError("live numbers: more requests or iterations failed than there were")
@@ -97,6 +100,7 @@ class LiveNumbers:
             requests_per_s=_plain_optional(fields["requests_per_s"], "live numbers requests_per_s"),
             recent=Histogram.from_plain(fields["recent"]),
             by_name=dict(_plain_rows(fields["by_name"])),
+            round=_plain_round(fields["round"]),
         )
 
 
@@ -120,14 +124,23 @@ def together(parts: Sequence[LiveNumbers], elapsed_s: float) -> LiveNumbers:
         requests_per_s=sum(rates) if len(rates) == len(parts) else None,
         recent=merged(part.recent for part in parts),
         by_name=by_name,
+        round=parts[0].round,
     )
 
 
 class LiveWatch:
     """Looks at the measurements of a load again and again, and says what there is to see."""
 
-    def __init__(self, planned_s: float | None, planned_iterations: int | None, *, names: bool) -> None:
+    def __init__(
+        self,
+        planned_s: float | None,
+        planned_iterations: int | None,
+        round_: tuple[int, int] | None = None,
+        *,
+        names: bool = False,
+    ) -> None:
         """``names`` says whether the numbers of each request name are wanted."""
+        self._round = round_
         self._planned_s = planned_s
         self._planned_iterations = planned_iterations
         self._names = names
@@ -156,6 +169,7 @@ class LiveWatch:
             requests_per_s=self._rate(),
             recent=_recent(measured, int(elapsed_s) - RECENT_S),
             by_name=_by_name(measured) if self._names else {},
+            round=self._round,
         )
 
     def _rate(self) -> float | None:
@@ -191,6 +205,14 @@ def _plain_float(value: object, what: str) -> float:
 
 def _plain_optional(value: object, what: str) -> float | None:
     return None if value is None else _plain_float(value, what)
+
+
+def _plain_round(value: object) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    number, count = plain_pair(value, "live numbers round")
+    plain_int(count, "live numbers rounds", low=1)
+    return plain_int(number, "live numbers round", low=1, high=count), count
 
 
 def _plain_rows(value: object) -> Iterator[tuple[str, NameNumbers]]:

@@ -38,6 +38,10 @@ def text_of(nodeid: str = NODEID, columns: int = 120, **fields: Any) -> str:
             {"elapsed_s": 90.2},
             "50 users  12 340 req/s  p95 23.1 ms  errors 0.1 %  1:30 of 1:30 (ending)",
         ),
+        (
+            {"round": (2, 10), "recent": histogram()},
+            "round 2 of 10  50 users  12 340 req/s  errors 0.1 %  0:12 of 1:30 (1:18 left)",
+        ),
         ({"planned_s": None}, "50 users  12 340 req/s  p95 23.1 ms  errors 0.1 %  0:12"),
         (
             {"planned_s": None, "planned_iterations": 60_000, "warmup_iterations": 7},

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_ipload.report.text import counted, cut, per_second, printable, shorten, width_of
+from pytest_ipload.report.text import counted, cut, printable, shorten, width_of
 
 
 @pytest.mark.parametrize(
@@ -93,10 +93,3 @@ def test_a_text_that_is_cut_fits(text: str, width: int) -> None:
     shown = cut(text, width)
     assert width_of(shown) <= max(0, width)
     assert shown == text if width_of(text) <= width else not shown.strip(".") or text.startswith(shown.rstrip("."))
-
-
-@pytest.mark.parametrize(
-    ("rate", "shown"), [(0.0, "0"), (0.25, "0.25"), (2.5, "2.5"), (99.94, "99.9"), (99.95, "100"), (12_340.4, "12 340")]
-)
-def test_rates(rate: float, shown: str) -> None:
-    assert per_second(rate) == shown

@@ -15,7 +15,7 @@ CART = NameNumbers(failed_requests=2, latency=histogram(5, 7))
 
 
 def watch(planned_s: float | None = 60.0, *, names: bool = False) -> LiveWatch:
-    return LiveWatch(planned_s, None, names=names)
+    return LiveWatch(planned_s, None, (2, 10), names=names)
 
 
 def steady(seconds: int, rate: int = 10) -> list[Sample]:
@@ -29,9 +29,10 @@ class TestPlainForm:
         [
             live_numbers(),
             live_numbers(by_name={"GET /cart": CART, "é\x1b": NameNumbers()}),
+            live_numbers(round=(2, 10)),
             live_numbers(planned_s=None, planned_iterations=70, requests_per_s=None, recent=histogram()),
         ],
-        ids=["usual", "names", "unknown"],
+        ids=["usual", "names", "rounds", "unknown"],
     )
     def test_it_is_lossless(self, numbers: LiveNumbers) -> None:
         assert LiveNumbers.from_plain(json.loads(json.dumps(numbers.to_plain()))) == numbers
@@ -51,6 +52,9 @@ class TestPlainForm:
             lambda plain: plain.update(elapsed_s=None),
             lambda plain: plain.update(planned_s=float("inf")),
             lambda plain: plain.update(requests_per_s=float("nan")),
+            lambda plain: plain.update(round=[0, 10]),
+            lambda plain: plain.update(round=[11, 10]),
+            lambda plain: plain.update(round=3),
             lambda plain: plain.update(recent={}),
             lambda plain: plain.update(by_name={}),
             lambda plain: plain.update(by_name=[["GET /", 1]]),
@@ -79,6 +83,7 @@ class TestTogether:
         )
         whole = together([one, other], 13.0)
         assert (whole.elapsed_s, whole.planned_s, whole.users) == (13.0, 90.0, 5)
+        assert together([live_numbers(round=(2, 10))], 13.0).round == (2, 10)
         assert (whole.requests, whole.failed_requests, whole.requests_per_s) == (15, 1, 2 * 12_340)
         assert (whole.iterations, whole.failed_iterations) == (100_000, 100)
         assert whole.recent == histogram(10, 30)
@@ -113,7 +118,7 @@ class TestLiveWatch:
         assert (seen.elapsed_s, seen.planned_s, seen.users) == (2.0, 60.0, 3)
         assert (seen.requests, seen.failed_requests) == (2, 1)
         assert (seen.iterations, seen.failed_iterations, seen.warmup_iterations) == (2, 1, 1)
-        assert seen.by_name == {}
+        assert (seen.by_name, seen.round) == ({}, (2, 10))
 
     def test_the_rate_is_that_between_looks(self) -> None:
         looking = watch()

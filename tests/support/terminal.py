@@ -19,6 +19,8 @@ import pyte
 _DRAWN = b"\x1b8"
 """What our line ends with; nothing else that pytest writes has it."""
 _LIMIT_S = 60.0
+_MISLEADING = ("COLUMNS", "CI", "NO_COLOR", "FORCE_COLOR", "PY_COLORS", "PYTHONUNBUFFERED")
+"""Variables that change how pytest writes."""
 # The terminal becomes that of the process, so that Ctrl-C is for it and its children.
 _IN_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
@@ -95,7 +97,7 @@ def run_in_terminal(
     primary, secondary = os.openpty()
     set_size(primary, columns, rows)
     command = [sys.executable, "-c", _IN_TERMINAL, sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
-    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "CI", "NO_COLOR")}
+    environment = {name: value for name, value in os.environ.items() if name not in _MISLEADING}
     environment.update({"TERM": "xterm", **(variables or {})})
     try:
         process = subprocess.Popen(
