@@ -189,7 +189,7 @@ def as_loopback_endpoint(text: str) -> tuple[str, int]:
     """A loopback address and a port to listen at, from ``[HOST:]PORT``; a colon in the address wants brackets."""
     from ipaddress import ip_address
 
-    match = re.fullmatch(r"(?:\[(?P<long>[^]]+)\]:|(?P<short>[^:]+):)?(?P<port>[0-9]{1,5})", text.strip())
+    match = re.fullmatch(r"(?:\[(?P<long>[^]]+)\]:|(?P<short>[^][:]+):)?(?P<port>[0-9]{1,5})", text.strip())
     if match is None or int(match["port"]) > 65535:
         raise ValueError(f"{text!r} is no port to listen at; {_ENDPOINT_HELP}")
     host = match["long"] or match["short"] or "127.0.0.1"

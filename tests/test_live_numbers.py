@@ -31,8 +31,10 @@ def test_after():
 QUICKLY = """
 from pytest_ipload.distributed import controller
 from pytest_ipload.load import executor
+from pytest_ipload.stats import recorder
 
 controller._SHOW = executor._TICK = 0.15
+recorder.CHUNK_AGE_NS = 100_000_000
 """
 """As if a second were shorter: what is looked at each second is looked at sooner."""
 TOLD = """
@@ -85,13 +87,10 @@ class TestInATerminal:
             assert LINE.match(frame[-1])
         assert body_of(done.lines) == ["test_it.py ..." if capture == "-s" else progress()]
 
-    def test_after_two_seconds_it_has_all_numbers(self, tmp_path: Path) -> None:
-        done = run(written(tmp_path, "2200ms", conftest=""))
-        assert len(done.frames) == 2
-        numbers = re.match(r"test_load  4 users  (\d+) req/s  p95 (\S+) ms  errors 0 %  0:02 of", done.frames[1][-1])
-        assert numbers is not None
-        assert 40 < int(numbers[1]) < 800
-        assert 2 <= float(numbers[2]) < 100
+    def test_soon_it_has_all_numbers(self, tmp_path: Path) -> None:
+        done = run(written(tmp_path, "1s"))
+        pattern = r"test_load  4 users  [\d.]+ req/s  p95 [\d.]+ ms  errors 0 %  0:00 of 0:01 \(0:01 left\)"
+        assert [frame[-1] for frame in done.frames if re.fullmatch(pattern, frame[-1])]
 
     def test_with_v(self, tmp_path: Path) -> None:
         done = run(written(tmp_path), "-v")
@@ -208,7 +207,7 @@ class TestLog:
         monkeypatch.setenv(LOG_VARIABLE, "0.1")
         monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
 
-    @pytest.mark.parametrize("options", [(), ("-s",), ("--capture=sys",), ("-v",)])
+    @pytest.mark.parametrize("options", [(), ("-v",)])
     def test_lines_without_a_terminal(self, pytester: pytest.Pytester, options: tuple[str, ...]) -> None:
         written(pytester.path)
         result = pytester.runpytest_subprocess("--ipload-progress=log", *options)

@@ -225,6 +225,7 @@ class TestUsageErrors:
             ("--ipload-timeout=0s", "argument --ipload-timeout: '0s' is no time at all*"),
             ("--ipload-seed=x", "argument --ipload-seed: 'x' is not a whole number"),
             ("--ipload-pool-check=x", "argument --ipload-pool-check: invalid choice: 'x'*"),
+            ("--ipload-progress=loud", "argument --ipload-progress: invalid choice: 'loud'*"),
         ],
     )
     def test_a_bad_option_is_named(self, pytester: pytest.Pytester, option: str, why: str) -> None:
@@ -237,6 +238,8 @@ class TestUsageErrors:
             ("--ipload-pool=10.0.0.9-10.0.0.1", "--ipload-pool: ip pool '10.0.0.9-10.0.0.1': *"),
             ("--ipload-threshold=p95", "--ipload-threshold: threshold 'p95': it has no operator and no limit; *"),
             ("--ipload-allow-host=http://x", "--ipload-allow-host: allowed host 'http://x' is malformed; *"),
+            ("--ipload-prometheus=x", "--ipload-prometheus: 'x' is no port to listen at; give a port (0 is any*"),
+            ("--ipload-prometheus=0.0.0.0:0", "--ipload-prometheus: '0.0.0.0:0' can be reached by others: *"),
             ("--ipload-json=.", "--ipload-json: . is a directory; give the path of a file"),
         ],
     )

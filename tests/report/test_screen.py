@@ -118,7 +118,7 @@ def test_the_copy_is_given_back(pipe: tuple[int, io.TextIOWrapper]) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-@pytest.mark.parametrize("capture", ["--capture=fd", "--capture=sys", "--capture=tee-sys", "-s", "-pno:capture"])
+@pytest.mark.parametrize("capture", ["--capture=fd", "-pno:capture"])
 def test_it_is_past_the_capture_of_a_session(pytester: pytest.Pytester, capture: str) -> None:
     pytester.makeconftest("""
         import pytest
