@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 RECENT_S = 5
 """So many seconds are *the last seconds*, besides the one that is going on."""
+_SERIES_PER_SECOND = 50
+"""To bring the series of one name together takes time that the load lacks: with more series it is done less often."""
+_OLDEST_NAMES_S = 15
 _COUNTS = ("users", "requests", "failed_requests", "iterations", "failed_iterations", "warmup_iterations")
 
 
@@ -39,7 +42,7 @@ class NameNumbers:
 
     failed_requests: int = 0
     latency: Histogram = field(default_factory=Histogram)
-    """Of the successful ones."""
+    """Of the successful ones; its bins may be coarse."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class LiveNumbers:
     recent: Histogram
     """Of the successful requests of the last seconds: response times where there is a plan, else latencies."""
     by_name: Mapping[str, NameNumbers] = field(default_factory=dict)
-    """By request name; empty if nobody wants to know."""
+    """By request name, and some seconds old if there is much to add up; empty if nobody wants to know."""
     round: tuple[int, int] | None = None
     """Which round it is (from 1), and of how many; None where there are no rounds."""
 
@@ -143,7 +146,9 @@ class LiveWatch:
         self._round = round_
         self._planned_s = planned_s
         self._planned_iterations = planned_iterations
-        self._names = names
+        self._wants_names = names
+        self._names: dict[str, NameNumbers] = {}
+        self._names_due_s = 0.0
         self._looks: deque[tuple[float, int]] = deque(maxlen=RECENT_S + 1)
         """When it was looked, and how many requests there were: in the last seconds."""
 
@@ -156,6 +161,9 @@ class LiveWatch:
         """
         requests = sum(second.requests for second in measured.seconds.values())
         self._looks.append((elapsed_s, requests))
+        if self._wants_names and (elapsed_s >= self._names_due_s or not users):
+            series, self._names = _by_name(measured)
+            self._names_due_s = elapsed_s + min(_OLDEST_NAMES_S, series / _SERIES_PER_SECOND)
         return LiveNumbers(
             elapsed_s=elapsed_s,
             planned_s=self._planned_s,
@@ -168,7 +176,7 @@ class LiveWatch:
             warmup_iterations=measured.warmup_iterations,
             requests_per_s=self._rate(),
             recent=_recent(measured, int(elapsed_s) - RECENT_S),
-            by_name=_by_name(measured) if self._names else {},
+            by_name=self._names,
             round=self._round,
         )
 
@@ -185,15 +193,17 @@ def _recent(measured: Measurements, first: int) -> Histogram:
     return merged(latency if response is None else response for latency, response in seconds)
 
 
-def _by_name(measured: Measurements) -> dict[str, NameNumbers]:
+def _by_name(measured: Measurements) -> tuple[int, dict[str, NameNumbers]]:
+    """The number of series, and what they are together."""
     rows: dict[str, NameNumbers] = {}
-    for key, series in measured.series(REQUEST):
+    found = list(measured.series(REQUEST))
+    for key, series in found:
         row = rows.setdefault(key.name, NameNumbers())
         if key.outcome == OK:
             row.latency.merge(series.latency)
         else:
             row.failed_requests += series.latency.count
-    return rows
+    return len(found), {name: NameNumbers(row.failed_requests, row.latency.coarse()) for name, row in rows.items()}
 
 
 def _plain_float(value: object, what: str) -> float:

@@ -165,3 +165,18 @@ class TestLiveWatch:
             "GET /": NameNumbers(failed_requests=1, latency=histogram(5, 7)),
             "POST /": NameNumbers(failed_requests=0, latency=histogram(11)),
         }
+
+    def test_many_series_are_added_up_less_often(self) -> None:
+        looking = watch(names=True)
+        old = measurements([request(f"GET /{number}") for number in range(200)])
+        new = measurements([request("GET /new")])
+        seen = [
+            list(looking.look(measured, second, users=1).by_name)
+            for measured, second in ((old, 1.0), (new, 2.0), (new, 4.9), (new, 5.0), (old, 5.1))
+        ]
+        assert [len(names) for names in seen] == [200, 200, 200, 1, 200]
+
+    def test_but_those_of_the_end_are_told_at_once(self) -> None:
+        looking = watch(names=True)
+        looking.look(measurements([request(f"GET /{number}") for number in range(2000)]), 1.0, users=1)
+        assert list(looking.look(measurements([request("GET /new")]), 1.1, users=0).by_name) == ["GET /new"]
