@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from pytest_ipload.distributed.coordinator import TIMING_VARIABLE
+
 TESTS = """
 import pathlib, time, urllib.request
 import pytest
@@ -39,6 +41,12 @@ from pytest_ipload.stats import recorder
 controller._SHOW = executor._TICK = 0.15
 recorder.CHUNK_AGE_NS = 100_000_000
 """
+
+
+@pytest.fixture(autouse=True)
+def workers_tell_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they measured."""
+    monkeypatch.setenv(TIMING_VARIABLE, "beat=0.1")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 from support.plugins import OTHER_PLUGINS
 from support.terminal import Press, TerminalRun, run_in_terminal
 
+from pytest_ipload.distributed.coordinator import TIMING_VARIABLE
 from pytest_ipload.report.live import LOG_VARIABLE
 
 TESTS = """
@@ -31,10 +32,10 @@ def test_after():
 QUICKLY = """
 from pytest_ipload.distributed import controller
 from pytest_ipload.load import executor
-from pytest_ipload.stats import recorder
+from pytest_ipload.stats import live, recorder
 
 controller._SHOW = executor._TICK = 0.15
-recorder.CHUNK_AGE_NS = 100_000_000
+recorder.CHUNK_AGE_NS = live.CHUNK_AGE_NS = 100_000_000
 """
 """As if a second were shorter: what is looked at each second is looked at sooner."""
 TOLD = """
@@ -48,7 +49,7 @@ def pytest_runtest_call(item):
         pathlib.Path("over").touch()
     return result
 """
-LINE = re.compile(r"^test_load  [1-4] users?(  .*)?  \d:\d\d of \d:\d\d \((\d:\d\d left|ending)\)$")
+LINE = re.compile(r"^test_load  [0-4] users?(  .*)?  \d:\d\d of \d:\d\d \((\d:\d\d left|ending)\)$")
 
 
 def written(folder: Path, duration: str = "400ms", does: str = "time.sleep(0.002)", conftest: str = QUICKLY) -> Path:
@@ -57,6 +58,12 @@ def written(folder: Path, duration: str = "400ms", does: str = "time.sleep(0.002
     (folder / "conftest.py").write_text(conftest)
     (folder / "test_it.py").write_text(TESTS.format(duration=duration, does=does))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def workers_tell_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they measured."""
+    monkeypatch.setenv(TIMING_VARIABLE, "beat=0.1")
 
 
 def run(folder: Path, *options: str, **settings: Any) -> TerminalRun:
@@ -88,8 +95,8 @@ class TestInATerminal:
         assert body_of(done.lines) == ["test_it.py ..." if capture == "-s" else progress()]
 
     def test_soon_it_has_all_numbers(self, tmp_path: Path) -> None:
-        done = run(written(tmp_path, "1s"))
-        pattern = r"test_load  4 users  [\d.]+ req/s  p95 [\d.]+ ms  errors 0 %  0:00 of 0:01 \(0:01 left\)"
+        done = run(written(tmp_path, "1600ms"))
+        pattern = r"test_load  4 users  [\d.]+ req/s  p95 [\d.]+ ms  errors 0 %  0:01 of 0:02 \(0:01 left\)"
         assert [frame[-1] for frame in done.frames if re.fullmatch(pattern, frame[-1])]
 
     def test_with_v(self, tmp_path: Path) -> None:

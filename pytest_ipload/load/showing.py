@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.stats.live import Audience, LiveWatch
 from pytest_ipload.stats.measurements import Measurements
@@ -17,7 +19,8 @@ class Showing:
         self._nodeid = nodeid
         self._audience = None if profile.is_functional else audience
         names = self._audience is not None and self._audience.wants_names
-        self._watch = LiveWatch(profile.ends_at, profile.iterations_of_all, round_, names=names)
+        pause_s = math.inf if profile.is_open else max(profile.think_time[1], profile.pacing[1])
+        self._watch = LiveWatch(profile.ends_at, profile.iterations_of_all, round_, pause_s=pause_s, names=names)
 
     def show(self, measured: Measurements, elapsed_s: float, users: int) -> None:
         """What was measured in so many seconds, and how many users are at work."""

@@ -73,7 +73,6 @@ RESPONSE_TIME = Family(
 STEP = Family("ipload_step_duration_seconds", _HISTOGRAM, "Duration of the successful runs of steps.", "seconds")
 FAILED_STEPS = Family("ipload_failed_steps", _COUNTER, "Runs of steps that failed.")
 USERS = Family("ipload_users", _GAUGE, "Users that were started.")
-USERS_AT_WORK = Family("ipload_users_at_work", _GAUGE, "Users that run their iterations now; only while a load runs.")
 START_TIME = Family("ipload_start_time_seconds", _GAUGE, "When the load began, since 1970.", "seconds")
 DURATION = Family(
     "ipload_duration_seconds", _GAUGE, "From the load's start to the end of its last iteration.", "seconds"

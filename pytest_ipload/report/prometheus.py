@@ -15,6 +15,9 @@ from pytest_ipload.report.json_file import environment
 from pytest_ipload.report.text import printable
 from pytest_ipload.stats.live import LiveNumbers
 
+USERS_AT_WORK = metrics.Family(
+    "ipload_users_at_work", "gauge", "Users that run their iterations now; only until the load test has its results."
+)
 _Told = tuple[metrics.Family, metrics.Sample]
 
 
@@ -108,7 +111,7 @@ def _labels(nodeid: str, run: int) -> dict[str, str]:
 
 
 def _of_live(labels: metrics.Labels, numbers: LiveNumbers) -> Iterator[_Told]:
-    yield metrics.USERS_AT_WORK, metrics.USERS_AT_WORK.sample(labels, numbers.users)
+    yield USERS_AT_WORK, USERS_AT_WORK.sample(labels, numbers.users)
     yield metrics.ITERATIONS, metrics.ITERATIONS.sample(labels, numbers.iterations)
     yield metrics.FAILED_ITERATIONS, metrics.FAILED_ITERATIONS.sample(labels, numbers.failed_iterations)
     for name, row in numbers.by_name.items():

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_ipload.stats.histogram import Histogram, plain_dict, plain_int, plain_list
+from pytest_ipload.stats.recorder import CHUNK_AGE_NS
 from pytest_ipload.stats.sample import FAILED, ITERATION, OK, REQUEST
 from pytest_ipload.stats.table import MAX_NAMES, merged, plain_pair
 
@@ -20,6 +20,9 @@ RECENT_S = 5
 _SERIES_PER_SECOND = 50
 """To bring the series of one name together takes time that the load lacks: with more series it is done less often."""
 _OLDEST_NAMES_S = 15
+_LONGEST_PAUSE_S = 1.0
+"""Before a longer one, users hand over what they have."""
+_SECOND = 1_000_000_000
 _COUNTS = ("users", "requests", "failed_requests", "iterations", "failed_iterations", "warmup_iterations")
 
 
@@ -140,51 +143,61 @@ class LiveWatch:
         planned_iterations: int | None,
         round_: tuple[int, int] | None = None,
         *,
+        pause_s: float = 0.0,
         names: bool = False,
     ) -> None:
-        """``names`` says whether the numbers of each request name are wanted."""
-        self._round = round_
+        """``pause_s`` is the longest pause between two iterations of a user.
+
+        ``names`` says whether the numbers of each request name are wanted.
+        """
         self._planned_s = planned_s
         self._planned_iterations = planned_iterations
+        self._round = round_
+        self._hand_over_s = CHUNK_AGE_NS / _SECOND + min(pause_s, _LONGEST_PAUSE_S)
         self._wants_names = names
         self._names: dict[str, NameNumbers] = {}
         self._names_due_s = 0.0
-        self._looks: deque[tuple[float, int]] = deque(maxlen=RECENT_S + 1)
-        """When it was looked, and how many requests there were: in the last seconds."""
 
     def look(self, measured: Measurements, elapsed_s: float, users: int) -> LiveNumbers:
-        """The numbers ``elapsed_s`` after the load's start, with so many users at work.
-
-        The rate is that at which samples came in from the users, between the first and the last of some looks. At the
-        end of the timeline some are still missing; that they come a second late does not change how many they are. Only
-        those who leave hand over all at once: when the time is over there is no rate.
-        """
-        requests = sum(second.requests for second in measured.seconds.values())
-        self._looks.append((elapsed_s, requests))
+        """The numbers ``elapsed_s`` after the load's start, with so many users at work."""
         if self._wants_names and (elapsed_s >= self._names_due_s or not users):
             series, self._names = _by_name(measured)
             self._names_due_s = elapsed_s + min(_OLDEST_NAMES_S, series / _SERIES_PER_SECOND)
+        recent = _recent(measured, int(elapsed_s) - RECENT_S)
         return LiveNumbers(
             elapsed_s=elapsed_s,
             planned_s=self._planned_s,
             planned_iterations=self._planned_iterations,
             users=users,
-            requests=requests,
+            requests=sum(second.requests for second in measured.seconds.values()),
             failed_requests=sum(second.failed_requests for second in measured.seconds.values()),
             iterations=measured.count(ITERATION),
             failed_iterations=measured.count(ITERATION, outcome=FAILED),
             warmup_iterations=measured.warmup_iterations,
-            requests_per_s=self._rate(),
-            recent=_recent(measured, int(elapsed_s) - RECENT_S),
+            requests_per_s=_rate(measured, elapsed_s - self._hand_over_s - _usual_gap_s(measured, recent)),
+            recent=recent,
             by_name=self._names,
             round=self._round,
         )
 
-    def _rate(self) -> float | None:
-        (then_s, before), (now_s, requests) = self._looks[0], self._looks[-1]
-        if now_s <= then_s or (self._planned_s is not None and now_s >= self._planned_s):
-            return None
-        return (requests - before) / (now_s - then_s)
+
+def _usual_gap_s(measured: Measurements, recent: Histogram) -> float:
+    """So long it may take until the next sample of a user comes, and with it those that the user still holds back."""
+    iterations = [series.latency for _, series in measured.series(ITERATION)]
+    count = sum(latency.count for latency in iterations)
+    twice_the_mean = 2 * sum(latency.total_ns for latency in iterations) / count if count else 0.0
+    return max(twice_the_mean, recent.quantile(0.95) or 0) / _SECOND
+
+
+def _rate(measured: Measurements, until_s: float) -> float | None:
+    """Requests per second in the last whole seconds before this time, when all that ended has come in."""
+    end = int(until_s)
+    first = max(0, end - RECENT_S)
+    if end <= first:
+        return None
+    return sum(measured.seconds[number].requests for number in range(first, end) if number in measured.seconds) / (
+        end - first
+    )
 
 
 def _recent(measured: Measurements, first: int) -> Histogram:

@@ -8,19 +8,14 @@ import pytest
 from support.live import histogram, live_numbers
 from support.samples import MS, iteration, measurements, request
 
-from pytest_ipload.stats.live import RECENT_S, LiveNumbers, LiveWatch, NameNumbers, together
-from pytest_ipload.stats.sample import FAILED, Sample
+from pytest_ipload.stats.live import LiveNumbers, LiveWatch, NameNumbers, together
+from pytest_ipload.stats.sample import FAILED
 
 CART = NameNumbers(failed_requests=2, latency=histogram(5, 7))
 
 
 def watch(planned_s: float | None = 60.0, *, names: bool = False) -> LiveWatch:
     return LiveWatch(planned_s, None, (2, 10), names=names)
-
-
-def steady(seconds: int, rate: int = 10) -> list[Sample]:
-    """So many requests in each second."""
-    return [request(at_ms=1000 / rate * number) for number in range(seconds * rate)]
 
 
 class TestPlainForm:
@@ -120,27 +115,33 @@ class TestLiveWatch:
         assert (seen.iterations, seen.failed_iterations, seen.warmup_iterations) == (2, 1, 1)
         assert (seen.by_name, seen.round) == ({}, (2, 10))
 
-    def test_the_rate_is_that_between_looks(self) -> None:
-        looking = watch()
-        rates = [looking.look(measurements(steady(n)), float(n + 1), users=1).requests_per_s for n in range(3)]
-        assert rates == [None, 10.0, 10.0]
+    @pytest.mark.parametrize(
+        ("elapsed_s", "rate"),
+        [(1.0, None), (1.99, None), (2.1, 10.0), (3.1, 15.0), (4.1, 20.0), (6.1, 30.0), (7.1, 40.0), (30.0, 0.0)],
+    )
+    def test_the_rate_is_that_of_whole_seconds_of_which_all_samples_came_in(
+        self, elapsed_s: float, rate: float | None
+    ) -> None:
+        growing = [request(latency_ms=1, at_ms=1000 * second) for second in range(20) for _ in range(10 * second + 10)]
+        seen = watch().look(measurements(growing), elapsed_s, users=1)
+        assert seen.requests_per_s == rate
 
-    def test_the_rate_is_that_of_the_last_seconds(self) -> None:
-        looking = watch()
-        for second in range(20):
-            looking.look(measurements(steady(second)), float(second), users=1)
-        faster = measurements([*steady(20), *(request(at_ms=19_500) for _ in range(50))])
-        assert looking.look(faster, 20.0, users=1).requests_per_s == (RECENT_S * 10 + 50) / RECENT_S
+    @pytest.mark.parametrize(
+        ("pause_s", "latency_ms", "first_s"), [(0, 1, 2), (0.5, 1, 3), (60, 1, 3), (0, 800, 4), (0, 1600, 6)]
+    )
+    def test_the_rate_waits_for_those_who_are_slow(self, pause_s: float, latency_ms: float, first_s: int) -> None:
+        looking = LiveWatch(60.0, None, pause_s=pause_s)
+        samples = [iteration(latency_ms), request(latency_ms=1), request(latency_ms=1)]
+        rates = {
+            second: looking.look(measurements(samples), second + 0.1, users=1).requests_per_s for second in range(9)
+        }
+        assert min(second for second, rate in rates.items() if rate is not None) == first_s
 
-    @pytest.mark.parametrize(("planned_s", "rate"), [(2.0, None), (2.1, 10.0), (None, 10.0)])
-    def test_there_is_no_rate_when_the_time_is_over(self, planned_s: float | None, rate: float | None) -> None:
-        looking = watch(planned_s)
-        looking.look(measurements([]), 1.0, users=1)
-        assert looking.look(measurements(steady(1)), 2.0, users=1).requests_per_s == rate
-
-    def test_two_looks_at_the_same_moment_give_no_rate(self) -> None:
+    def test_requests_that_take_long_are_waited_for_also_before_an_iteration_ended(self) -> None:
+        samples = [request(latency_ms=2500)]
         looking = watch()
-        assert [looking.look(measurements([]), 1.0, users=1).requests_per_s for _ in range(2)] == [None, None]
+        assert looking.look(measurements(samples), 4.1, users=1).requests_per_s is None
+        assert looking.look(measurements(samples), 4.6, users=1).requests_per_s == 0.0
 
     def test_recent_are_the_successful_requests_of_the_last_seconds(self) -> None:
         samples = [request(latency_ms=second + 1, at_ms=1000 * second) for second in range(20)]
