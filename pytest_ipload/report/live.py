@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from pytest_ipload.options import AUTO, OFF
+from pytest_ipload.options import LOG, OFF
 from pytest_ipload.report.reporter import REPORT_KEY
 from pytest_ipload.state import state_of
 
@@ -122,15 +122,21 @@ class Live:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
         """All that is to write is there now, and nothing is captured."""
-        from pytest_ipload.report.screen import Screen
-
-        self._screen = Screen.open(self._config) if _may_show(self._config) else None
-        if self._screen is not None and self._settings.progress != AUTO:
-            self._viewers.append(LiveLog(self._config, self._screen))
-        elif self._screen is not None and self._screen.is_terminal and _obeys():
-            self._viewers.append(LiveLine(self._config, self._screen))
+        if _may_show(self._config) and (viewer := self._screen_viewer()) is not None:
+            self._viewers.append(viewer)
         if self._viewers:
             state_of(self._config).audience = self
+
+    def _screen_viewer(self) -> Viewer | None:
+        """What writes to pytest's output; None if that cannot show it."""
+        from pytest_ipload.report.screen import Screen
+
+        self._screen = Screen.open(self._config)
+        if self._screen is None:
+            return None
+        if self._settings.progress == LOG:
+            return LiveLog(self._config, self._screen)
+        return LiveLine(self._config, self._screen) if self._screen.is_terminal and _obeys() else None
 
     def pytest_report_header(self) -> str | None:
         """Say where the metrics are: the port may be any."""
