@@ -17,7 +17,7 @@ from pytest_ipload.distributed.messages import sendable
 from pytest_ipload.distributed.slots import SLOT_KEY, Slots, slot_of
 from pytest_ipload.fixtures import ipload, ipload_iteration, ipload_pool, ipload_session, ipload_user
 from pytest_ipload.options import add_options, session_settings
-from pytest_ipload.report import files, live
+from pytest_ipload.report import files
 from pytest_ipload.report.reporter import REPORT_KEY, Reporter
 from pytest_ipload.state import STATE, Pools, SessionState, state_of, take_results
 
@@ -61,7 +61,9 @@ def pytest_configure(config: pytest.Config) -> None:
         check_baselines(config.stash[STATE])
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Reporter(config), "ipload-reporter")
-        live.listen(config)
+        from pytest_ipload.report.live import listen
+
+        listen(config)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:

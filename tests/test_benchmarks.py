@@ -492,9 +492,9 @@ def test_what_live_numbers_add_is_a_difference_within_a_round() -> None:
     ]
 
 
-def test_the_ways_to_show_a_load_all_run_in_a_terminal(tmp_path: Path) -> None:
+def test_the_ways_to_show_a_load_all_run_in_a_terminal() -> None:
     command = progress_cost.in_terminal("off").command
-    nginx_ = nginx_module.Nginx(cast(Any, None), nginx_module.Ports(1, 2, 3, 4), "")
+    nginx_ = nginx_module.Nginx(None, nginx_module.Ports(1, 2, 3, 4), "")  # type: ignore[arg-type]  # nobody asks it
     words = command(Task(SCENARIOS[0], nginx_, users=5, seconds=3.0))
     assert words[:2] == [sys.executable, "-c"]
     assert words[-1] == "--ipload-progress=off"
