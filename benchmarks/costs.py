@@ -57,6 +57,9 @@ class IdleCrew:
         """No body raises."""
         return False
 
+    def each_second(self, measured: Measurements, elapsed_s: float) -> None:
+        """Nobody looks on."""
+
     def abort_reason(self, measured: Measurements, elapsed_s: float) -> str | None:
         """Nothing is judged."""
         return None

@@ -96,7 +96,7 @@ class LoadTest:
         # In a team the controller judges; its member does so only what was broken off, and asks no plugin about that.
         review = None if member else review_of(item.config)
         self._judge = Judge(state.settings.segment, state.compare_limits, state.compare, review)
-        self._member: TeamMember = member or Solo(self._judge.judge, state.pools.slot)
+        self._member: TeamMember = member or Solo(self._judge.judge, state.pools.slot, state.audience)
 
     def ask_base_url(self, request: pytest.FixtureRequest) -> None:
         """Look for a fixture ``base_url``, with the request of the user's fixture."""

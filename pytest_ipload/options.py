@@ -17,7 +17,7 @@ import pytest
 from pytest_ipload.baselines.options import BaselineSettings, read_settings
 from pytest_ipload.settings import BY_KEY, SETTINGS, Parser, Setting, as_check_names
 from pytest_ipload.shape import COMMAND_LINE, DEFAULT, HOOK, INI, MARKER, fit_shape
-from pytest_ipload.values import as_count, as_moment, as_url, did_you_mean, listed
+from pytest_ipload.values import as_count, as_loopback_endpoint, as_moment, as_url, did_you_mean, listed
 
 _WHOLE_OR_TEXT: Any = int | str if pytest.version_tuple >= (9, 2) else "string"
 """The type of ini keys for whole numbers: TOML tables of pytest's own (``[tool.pytest]``) have such numbers."""
@@ -25,18 +25,7 @@ _INI_TYPES: Mapping[Parser, Any] = {as_count: _WHOLE_OR_TEXT, as_check_names: "l
 
 STRICT, SKIP, OFF = POOL_CHECKS = ("strict", "skip", "off")
 AUTO = "auto"
-
-PLANNED_OPTIONS: Mapping[str, str | int] = {  # the option, and its nargs as argparse has it
-    "--ipload-progress": 1,
-    #
-}
-
-
-class _NotYet(argparse.Action):
-    """Refuses an option whose feature does not exist yet: it must not be ignored."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *args: Any, **kwargs: Any) -> None:
-        raise argparse.ArgumentError(self, "not supported yet")
+LOG = "log"
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -51,9 +40,6 @@ def add_options(parser: pytest.Parser) -> None:
             parser.addini(setting.dest, setting.help, type=_INI_TYPES.get(setting.parse, "string"), default=None)
     _add_lists(parser, group)
     _add_switches(parser, group)
-    for flag, nargs in PLANNED_OPTIONS.items():
-        extra: dict[str, Any] = {} if nargs == 1 else {"nargs": nargs}
-        group.addoption(flag, dest="ipload_not_yet", action=_NotYet, help=argparse.SUPPRESS, **extra)
 
 
 def _add_lists(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
@@ -84,6 +70,19 @@ def _add_switches(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
         choices=POOL_CHECKS,
         help="What to do with addresses that cannot be used: strict (an error), skip (do without them) or off "
         "(no check). Default: strict",
+    )
+    group.addoption(
+        "--ipload-progress",
+        metavar="HOW",
+        choices=(AUTO, LOG, OFF),
+        help="Numbers of a load while it runs: auto (a line at the end of a terminal), log (a line every 10 s, for an "
+        "output that is read later) or off. Default: auto; with -q there are none",
+    )
+    group.addoption(
+        "--ipload-prometheus",
+        metavar="[HOST:]PORT",
+        help="Serve the numbers of loads to Prometheus, as they run, at this port (0 is any free one) of 127.0.0.1 or "
+        "another loopback address",
     )
     pin = "The CPU on which a load keeps this process: auto, off or the CPU's number. Default: auto"
     group.addoption("--ipload-pin", metavar="CPU", help=pin)
@@ -165,6 +164,10 @@ class SessionSettings(NamedTuple):  # not a dataclass: every pytest run makes it
     """The base URL to compare with."""
     concurrent: bool = False
     """Each load test runs whole on one of xdist's workers, beside other tests."""
+    progress: str = AUTO
+    """How the numbers of a load are shown while it runs: ``auto``, ``log`` or ``off``."""
+    prometheus: tuple[str, int] | None = None
+    """The loopback address and the port at which they are served."""
     baselines: BaselineSettings = BaselineSettings()
 
     @property
@@ -208,6 +211,8 @@ def session_settings(config: pytest.Config) -> SessionSettings:
         rounds=_option(config, "rounds", as_count),
         against=_option(config, "against", as_url),
         concurrent=bool(config.getoption("ipload_concurrent")),
+        progress=config.getoption("ipload_progress") or AUTO,
+        prometheus=_option(config, "prometheus", as_loopback_endpoint),
         strict=bool(config.getoption("ipload_strict") or _ini_value(config, "ipload_strict")),
         baselines=read_settings(config),
     )

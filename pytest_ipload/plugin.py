@@ -72,6 +72,9 @@ def pytest_configure(config: pytest.Config) -> None:
         jsonl.set_up(config)
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Reporter(config), "ipload-reporter")
+        from pytest_ipload.report.live import listen
+
+        listen(config)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:

@@ -31,6 +31,7 @@ from pytest_ipload.load.rendezvous import RendezvousBook
 from pytest_ipload.load.schedule import slots_of, user_slots
 from pytest_ipload.load.seat import Life
 from pytest_ipload.load.share import WHOLE, Share
+from pytest_ipload.load.showing import Showing
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.needs import Needs, refuse_impossible
 from pytest_ipload.options import OFF, parse_key
@@ -111,6 +112,9 @@ class Load:
         self._feeds = FeedBook(max(len(user_slots(profile)), profile.most_users), profile.seed, folders)
         self._meetings = RendezvousBook(profile.most_users, state.settings.disabled, share)
         self._start_at_ns: int | None = None
+        audience = state.audience if member is None else member.audience
+        round_ = None if round_note is None else (round_note.number + 1, round_note.count)
+        self._showing = Showing(item.nodeid, profile, audience, round_)
         self.executor = Executor(
             profile,
             slots_of(profile, share),
@@ -135,6 +139,8 @@ class Load:
             self.executor.run(start_at_ns)
         finally:
             self.tap = None
+            if self.has_begun:
+                self._showing.end(self.executor.measurements, self.executor.record.seconds)
             if tap is not None:
                 judged_from_ns = self.executor.measurements.judged_from_ns
                 tap.close(judged_from_ns=judged_from_ns, is_planned=self.profile.planned, round_note=self._round)
@@ -231,6 +237,10 @@ class Load:
         if isinstance(error, pytest.exit.Exception):
             return True
         return isinstance(error, (pytest.skip.Exception, pytest.xfail.Exception)) and number == 0 and untried
+
+    def each_second(self, measured: Measurements, elapsed_s: float) -> None:
+        """Show what was measured so far to those who look on."""
+        self._showing.show(measured, elapsed_s, self.executor.users_at_work)
 
     def abort_reason(self, measured: Measurements, elapsed_s: float) -> str | None:
         """What the first threshold says that cannot hold any more and has ``abort_on_fail``."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pytest_ipload.baselines.compare import Baselines
     from pytest_ipload.load.share import Share
     from pytest_ipload.spools import Spools
+    from pytest_ipload.stats.live import Audience
     from pytest_ipload.transport.heads import ReplyHeads
     from pytest_ipload.transport.tls import TlsContexts
     from pytest_ipload.verdict.compare_limit import CompareLimit
@@ -34,6 +35,8 @@ class SessionState:
         """Results by test and by the xdist worker that ran it; a rerun replaces what came before."""
         self.spools: Spools | None = None
         """Where loads leave their samples; None if no report wants them."""
+        self.audience: Audience | None = None
+        """Who looks on at the loads of this process, or in the controller at those of its workers."""
         self._tls: TlsContexts | None = None
         self._heads: ReplyHeads | None = None
         self.templates: dict[Any, Any] = {}

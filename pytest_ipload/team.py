@@ -197,7 +197,8 @@ def _make_controller(config: pytest.Config) -> Controller:
     def keep(nodeid: str, results: list[dict[str, Any]]) -> None:
         state.results[nodeid, ""] = results
 
-    return Controller(config, judges, pytest_ipload.__version__, state.settings.shards, REPORT_KEY, keep)
+    shards = state.settings.shards
+    return Controller(config, judges, pytest_ipload.__version__, shards, REPORT_KEY, keep, state.audience)
 
 
 def _users_of(item: pytest.Item) -> int:

@@ -84,6 +84,13 @@ def format_duration(seconds: float) -> str:
     return f"{hours}h{minutes:02}m{rest:02}s" if hours else f"{minutes}m{rest:02}s"
 
 
+def format_clock(seconds: float) -> str:
+    """A time that passes, in whole seconds: ``0:07``, ``12:30``, ``1:02:03``."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 def format_setting(seconds: float) -> str:
     """A duration as a setting is written, so that it parses back to the same value: ``90s``, ``2h``, ``250ms``."""
     if seconds == 0:

@@ -185,6 +185,28 @@ _END_OF_TIME = 1e11
 """Seconds since 1970: the year 5138. A larger number is one of milliseconds."""
 
 
+def as_loopback_endpoint(text: str) -> tuple[str, int]:
+    """A loopback address and a port to listen at, from ``[HOST:]PORT``; a colon in the address wants brackets."""
+    from ipaddress import ip_address
+
+    match = re.fullmatch(r"(?:\[(?P<long>[^]]+)\]:|(?P<short>[^][:]+):)?(?P<port>[0-9]{1,5})", text.strip())
+    if match is None or int(match["port"]) > 65535:
+        raise ValueError(f"{text!r} is no port to listen at; {_ENDPOINT_HELP}")
+    host = match["long"] or match["short"] or "127.0.0.1"
+    try:
+        is_loopback = host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        raise ValueError(
+            f"{text!r} can be reached by others: numbers are served at loopback addresses only; {_ENDPOINT_HELP}"
+        )
+    return ("127.0.0.1" if host == "localhost" else host), int(match["port"])
+
+
+_ENDPOINT_HELP = "give a port (0 is any free one), as in 9123, 127.0.0.1:9123 or [::1]:9123"
+
+
 def as_text(value: Any) -> str:
     """A text that is not empty, without blanks round it."""
     if not isinstance(value, str) or not value.strip():

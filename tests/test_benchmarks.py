@@ -37,6 +37,7 @@ import machine
 import nginx as nginx_module
 import options
 import proc
+import progress_cost
 import table
 from child import ToolFailed, plain_environment, running
 from growth import Growth, timeline
@@ -46,7 +47,7 @@ from paced import Report, parse_result
 from scenarios import SCENARIOS
 from steady import Instant, Throughput, is_halted, task_seconds
 from throughput import Results
-from tools import TOOLS, hey_complaint, pytest_command, wrk_complaint
+from tools import TOOLS, Task, hey_complaint, pytest_command, wrk_complaint
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ("throughput", "accuracy", "footprint")
@@ -473,6 +474,33 @@ def test_the_cost_of_an_idle_plugin_is_the_median_of_differences() -> None:
 
 
 # -- the servers ------------------------------------------------------------------------------------------------
+
+
+def test_what_live_numbers_add_is_a_difference_within_a_round() -> None:
+    off, line, both = progress_cost.WAYS
+    shown = progress_cost.as_markdown(
+        {
+            off: [Throughput(1000.0, cpu_us, 0.1, 0.0) for cpu_us in (20.0, 40.0, 25.0)],
+            line: [Throughput(900.0, cpu_us, 0.1, 0.0) for cpu_us in (20.2, 39.6, 25.5)],
+            both: [Throughput(800.0, cpu_us, 0.1, 0.0) for cpu_us in (21.0, 42.0, 27.5)],
+        }
+    )
+    assert rows(shown) == [
+        ["off", "1000 (1000-1000)", "25.0 (20.0-40.0)", "-"],
+        ["a line in the terminal", "900 (900-900)", "25.5 (20.2-39.6)", "+1.0 % (-1.0 to +2.0)"],
+        ["a line, and Prometheus", "800 (800-800)", "27.5 (21.0-42.0)", "+5.0 % (+5.0 to +10.0)"],
+    ]
+
+
+def test_the_ways_to_show_a_load_all_run_in_a_terminal() -> None:
+    command = progress_cost.in_terminal("off").command
+    nginx_ = nginx_module.Nginx(None, nginx_module.Ports(1, 2, 3, 4), "")  # type: ignore[arg-type]  # nobody asks it
+    words = command(Task(SCENARIOS[0], nginx_, users=5, seconds=3.0))
+    assert words[:2] == [sys.executable, "-c"]
+    assert words[-1] == "--ipload-progress=off"
+    told = [*words[:3], sys.executable, "-c", "import sys; print(sys.stdout.isatty()); sys.exit(3)"]
+    done = subprocess.run(told, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.strip()) == (3, "True")
 
 
 def test_nginx_counts_the_requests_of_others_and_keeps_or_closes_connections(nginx: str, tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.options import (
-    PLANNED_OPTIONS,
     SessionSettings,
     marker_settings,
     parse_key,
@@ -164,10 +163,6 @@ def test_any_value_is_either_read_or_refused(setting: Setting, value: Any) -> No
 
 def test_every_setting_is_a_field_of_the_profile() -> None:
     assert set(BY_KEY) | {"origins"} == set(LoadProfile.__dataclass_fields__)
-
-
-def test_what_is_planned_is_not_supported() -> None:
-    assert not set(PLANNED_OPTIONS) & {setting.flag for setting in SETTINGS}
 
 
 def test_an_unknown_key_is_refused_with_a_guess_and_all_that_are_known() -> None:

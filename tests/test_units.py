@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_ipload.units import (
+    format_clock,
     format_count,
     format_duration,
     format_percent,
@@ -188,3 +189,20 @@ def test_a_percentage_is_all_or_nothing_only_if_it_is(whole: int, data: st.DataO
     text = format_percent(part / whole)
     assert (text == "0 %") == (part == 0)
     assert (text == "100 %") == (part == whole)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "0:00"),
+        (7.9, "0:07"),
+        (59.99, "0:59"),
+        (60.0, "1:00"),
+        (750.0, "12:30"),
+        (3599.9, "59:59"),
+        (3723.0, "1:02:03"),
+        (90_000.0, "25:00:00"),
+    ],
+)
+def test_a_clock_shows_whole_seconds(seconds: float, text: str) -> None:
+    assert format_clock(seconds) == text

@@ -25,10 +25,13 @@ from pytest_ipload.distributed.xdist_names import (
     report_test,
     survive_lost_hosts,
 )
+from pytest_ipload.stats.live import Audience
 
 _END = "closed"  # no message: those are pairs
 _TICK = 0.1
 """Seconds between two looks at what is due."""
+_SHOW = 1.0
+"""Seconds between two looks at the numbers of a load, for those who look on."""
 _LAST_PARTS_S = 1.5
 """How long to wait for what was measured when the session ends in the midst of a load."""
 _BROKEN_OFF = "the load was broken off, as the session was ended"
@@ -67,6 +70,7 @@ class Controller:
         shards: int | None,
         results_key: str,
         keep_results: Callable[[str, list[dict[str, Any]]], None],
+        audience: Audience | None = None,
     ) -> None:
         """``results_key`` is the attribute of a report that has the results of a load test.
 
@@ -75,6 +79,10 @@ class Controller:
         self._config = config
         self._judges = judges
         self._keep_results = keep_results
+        self._audience = audience
+        self._shown: str | None = None
+        """The load test whose numbers were shown last; guarded by the lock."""
+        self._shown_at = 0.0
         self._timing = Timing.from_environment()
         self._is_each = config.getoption("dist") == "each"
         clock = time.perf_counter_ns
@@ -102,7 +110,8 @@ class Controller:
         with self._lock:
             self._nodes[name], self._outboxes[name] = node, Outbox(channel, name)
             self._coordinator.attach(name, rank)
-        node.workerinput[TEAM_KEY] = (channel, self._timing.beat, self._timing.heartbeat)
+        wants_names = None if self._audience is None else self._audience.wants_names
+        node.workerinput[TEAM_KEY] = (channel, self._timing.beat, self._timing.heartbeat, wants_names)
         channel.setcallback(partial(self._receive, name), endmarker=_END)
 
     @pytest.hookimpl(tryfirst=True, optionalhook=True)
@@ -291,8 +300,20 @@ class Controller:
             with self._lock:
                 silent = self._coordinator.tick()
                 nodes = [self._nodes[name] for name in silent]
+                if self._audience is not None:
+                    self._show_numbers(self._audience)
             for node in nodes:
                 threading.Thread(target=cut_off, args=(node,), name="ipload-cut-off", daemon=True).start()
+
+    def _show_numbers(self, audience: Audience) -> None:
+        """Show what all workers measured so far, once a second, until the load is over."""
+        found = self._coordinator.live()
+        if self._shown is not None and (found is None or found[0] != self._shown):
+            audience.load_ended(self._shown, None)
+            self._shown = None
+        if found is not None and time.monotonic() - self._shown_at >= _SHOW:
+            self._shown, self._shown_at = found[0], time.monotonic()
+            audience.show(*found)
 
     def _judge(self) -> None:
         """To bring the parts of many workers together takes seconds, in which they still want signs of life."""

@@ -15,6 +15,7 @@ from typing import Any
 from pytest_ipload.distributed.messages import FROM_WORKER, BadMessage, checked, checked_tests
 from pytest_ipload.distributed.team_test import BreakOff, Conclude, Done, Look, Question, Send, State, TeamTest, Worker
 from pytest_ipload.distributed.turns import Turns
+from pytest_ipload.stats.live import LiveNumbers
 
 TIMING_VARIABLE = "PYTEST_IPLOAD_TEAM_TIMING"
 """For tests: seconds of ``Timing``, as in ``beat=0.1,heartbeat=0.5``."""
@@ -214,6 +215,8 @@ class Coordinator:
             test.set_ready(worker, worker.heard_ns)
         elif kind == "progress":
             test.snapshots[worker.name] = fields["snapshot"]
+        elif kind == "live":
+            test.numbers[worker.name] = _live_numbers(fields["numbers"])
         elif kind == "part":
             test.add_part(worker, fields["part"])
         elif kind == "done":
@@ -242,6 +245,13 @@ class Coordinator:
         self._advance()
         silent, self._silent = self._silent, []
         return silent
+
+    def live(self) -> tuple[str, LiveNumbers] | None:
+        """The load that is going on, and what was measured of it so far; None without any."""
+        for nodeid, test in self.tests.items():
+            if (numbers := test.live(self._clock())) is not None:
+                return nodeid, numbers
+        return None
 
     def question(self) -> Question | None:
         """What has to be decided now, if anything: to be asked without a lock, and answered."""
@@ -299,3 +309,10 @@ class Coordinator:
         self._entered.clear()
         count = max(1, min(len(workers), test.users, self._shards or len(workers)))
         test.begin(workers[:count], workers[count:])
+
+
+def _live_numbers(plain: dict[str, Any]) -> LiveNumbers:
+    try:
+        return LiveNumbers.from_plain(plain)
+    except ValueError as error:
+        raise BadMessage(f"live: {error}") from None

@@ -19,10 +19,17 @@ _TO_MEMBER = frozenset({"start", "stop", "abort", "conclusion"})
 class Link:
     """Messages to and from the controller, over an execnet channel."""
 
-    def __init__(self, channel: Any, name: str, clock: Callable[[], int] = time.perf_counter_ns) -> None:
-        """``name`` is this worker's."""
+    def __init__(
+        self,
+        channel: Any,
+        name: str,
+        clock: Callable[[], int] = time.perf_counter_ns,
+        wants_names: bool | None = None,
+    ) -> None:
+        """``name`` is this worker's; for ``wants_names`` see ``Member``."""
         self._channel = channel
         self._name = name
+        self._wants_names = wants_names
         self._clock = clock
         self._changed = threading.Condition()
         self._inbox: deque[Message] = deque()
@@ -84,8 +91,8 @@ class Link:
     def _deliver(self, kind: str, fields: dict[str, Any]) -> None:
         if kind == "assign":
             # Here and not where the test waits for it: the next message may be for the member already.
-            share, pool_share = (fields["index"], fields["count"]), (fields["pool_index"], fields["pool_count"])
-            self.member = Member(self._name, fields["nodeid"], Share(*share), pool_share, self.tell)
+            share, pool_share = Share(fields["index"], fields["count"]), (fields["pool_index"], fields["pool_count"])
+            self.member = Member(self._name, fields["nodeid"], share, pool_share, self.tell, self._wants_names)
         member = self.member
         if kind in _TO_MEMBER and member is not None and member.nodeid == fields["nodeid"]:
             member.receive(kind, fields)
@@ -126,11 +133,8 @@ class Pulse:
 
     def _send(self) -> None:
         while not self._over.wait(self._beat_s):
-            snapshot = self._member.take_snapshot()
-            if snapshot is None:
+            if not self._member.send_news():
                 self._link.tell("beat")
-            else:
-                self._link.tell("progress", nodeid=self._member.nodeid, snapshot=snapshot)
 
     def _watch(self) -> None:
         looked_ns = time.perf_counter_ns()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from pytest_ipload.load.share import WHOLE, Share
+from pytest_ipload.stats.live import Audience, LiveNumbers
 
 if TYPE_CHECKING:
     from pytest_ipload.distributed.part import Part
@@ -30,6 +31,8 @@ class TeamMember(Protocol):
     """Which part of the pool is this process's; the others are for other processes on this host."""
     on_stop: Callable[[str], object] | None
     """Called with the reason, in any thread, when the load has to end. To be set before ``ready``."""
+    audience: Audience | None
+    """Who looks on at the load; None if nobody does."""
 
     @property
     def stop_reason(self) -> str | None:
@@ -61,12 +64,18 @@ MEMBER = pytest.StashKey[TeamMember]()
 class Solo:
     """The only process."""
 
-    def __init__(self, conclude: Callable[[Part], dict[str, Any]], pool_share: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        conclude: Callable[[Part], dict[str, Any]],
+        pool_share: tuple[int, int],
+        audience: Audience | None = None,
+    ) -> None:
         """``conclude`` gives the verdict; of the addresses, other processes may use other shares."""
         self.name = "main"
         self.share = WHOLE
         self.pool_share = pool_share
         self.on_stop: Callable[[str], object] | None = None
+        self.audience = audience
         self._conclude = conclude
 
     @property
@@ -93,21 +102,33 @@ class Member:
     """One of several processes. Messages arrive in another thread than the load test's."""
 
     def __init__(
-        self, name: str, nodeid: str, share: Share, pool_share: tuple[int, int], tell: Callable[..., object]
+        self,
+        name: str,
+        nodeid: str,
+        share: Share,
+        pool_share: tuple[int, int],
+        tell: Callable[..., object],
+        wants_names: bool | None = None,
     ) -> None:
-        """``tell(kind, **fields)`` sends a message to the controller."""
+        """``tell(kind, **fields)`` sends a message to the controller.
+
+        ``wants_names`` says whether it wants the numbers of each request name; None if it wants no live numbers.
+        """
         self.name = name
         self.nodeid = nodeid
         self.share = share
         self.pool_share = pool_share
         self.on_stop: Callable[[str], object] | None = None
+        self.wants_names = bool(wants_names)
+        self.audience: Audience | None = None if wants_names is None else self
         self._tell = tell
         self._changed = threading.Condition()
         self._start_ns: int | None = None
         self._conclusion: dict[str, Any] | None = None
         self._stopped: str | None = None
         self._aborted: str | None = None
-        self._snapshot: dict[str, Any] | None = None
+        self._news: dict[str, dict[str, Any]] = {}
+        """The fields of what is to be sent next, by the kind of message."""
 
     @property
     def stop_reason(self) -> str | None:
@@ -132,16 +153,33 @@ class Member:
 
     def progress(self, snapshot: dict[str, Any]) -> None:
         """Keep a snapshot for the thread that sends it: a load never waits for a full pipe."""
-        self._snapshot = snapshot
+        self._keep("progress", snapshot=snapshot)
 
-    def take_snapshot(self) -> dict[str, Any] | None:
-        """The newest snapshot, once."""
-        snapshot, self._snapshot = self._snapshot, None
-        return snapshot
+    def show(self, nodeid: str, numbers: LiveNumbers) -> None:
+        """Keep live numbers in the same way; see ``Audience``."""
+        self._keep("live", numbers=numbers.to_plain())
+
+    def load_ended(self, nodeid: str, numbers: LiveNumbers | None) -> None:
+        """The controller knows when all parts of the load are over; it wants the last numbers, too."""
+        if numbers is not None:
+            self.show(nodeid, numbers)
+
+    def _keep(self, kind: str, **fields: Any) -> None:
+        with self._changed:
+            self._news[kind] = fields
+
+    def send_news(self) -> bool:
+        """Send what is new; whether there was anything."""
+        with self._changed:
+            news, self._news = self._news, {}
+        for kind, fields in news.items():
+            self._tell(kind, nodeid=self.nodeid, **fields)
+        return bool(news)
 
     def hand_in(self, part: Part) -> None:
         """Send the part; see ``TeamMember``."""
         if not self.is_aborted:
+            self.send_news()
             self._tell("part", nodeid=self.nodeid, part=part.to_plain())
 
     def conclude(self, part: Part) -> dict[str, Any]:

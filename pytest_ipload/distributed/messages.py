@@ -11,7 +11,8 @@ A worker says::
     ready      its users are set up
     pong       its clock, at once after a ping
     beat       it is alive
-    progress   what it measured so far
+    progress   what it measured so far, as thresholds need it that may end the load
+    live       what it measured so far, in a few numbers for those who look on
     part       what it measured
     done       it is through with the test; its reports; whether its part was called off
     turn_over  it is through with a test that it ran whole
@@ -45,6 +46,7 @@ FROM_WORKER: Mapping[str, Mapping[str, type]] = {
     "pong": {"number": int, "at_ns": int},
     "beat": {},
     "progress": {"nodeid": str, "snapshot": dict},
+    "live": {"nodeid": str, "numbers": dict},
     "part": {"nodeid": str, "part": dict},
     "done": {"nodeid": str, "reports": list, "aborted": bool},
     "turn_over": _TEXT,

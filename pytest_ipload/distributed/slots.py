@@ -10,7 +10,8 @@ from __future__ import annotations
 import pytest
 
 TEAM_KEY = "ipload_team"
-"""In ``workerinput``: the channel to the controller, the seconds between two signs of life, and how many may lack."""
+"""In ``workerinput``: the channel to the controller, the seconds between two signs of life, how many may lack, and
+whether live numbers are wanted with each request name (None: they are not wanted at all)."""
 SLOT_KEY = "ipload_slot"
 """In ``workerinput``: [number, count]."""
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from pytest_ipload.distributed.clocks import ClockOffset
 from pytest_ipload.distributed.messages import Message, as_plain
+from pytest_ipload.stats.live import LiveNumbers, together
 
 Send = Callable[[str, Message], None]
 """Sends a message to the worker of that name; never raises."""
@@ -95,6 +96,7 @@ class TeamTest:
     ready: set[str] = field(default_factory=set)
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
     snapshots: dict[str, dict[str, Any]] = field(default_factory=dict)
+    numbers: dict[str, LiveNumbers] = field(default_factory=dict)
     done: dict[str, Done] = field(default_factory=dict)
     lost: list[tuple[str, str]] = field(default_factory=list)
     """Members that were lost with their part of the load, and why."""
@@ -163,7 +165,7 @@ class TeamTest:
 
     def _begin_next_round(self) -> None:
         self.state, self.conclusion, self.stopped, self.ready_since_ns = State.SET_UP, None, None, None
-        for of_last_round in (self.ready, self.parts, self.snapshots):
+        for of_last_round in (self.ready, self.parts, self.snapshots, self.numbers):
             of_last_round.clear()
         if self.vanished:
             self.abort("; ".join(f"worker {name} was lost between two rounds: {why}" for name, why in self.vanished))
@@ -243,6 +245,12 @@ class TeamTest:
                 self._tell(worker, "finish")
 
     # -- once in a while ----------------------------------------------------------------------------------------
+
+    def live(self, now_ns: int) -> LiveNumbers | None:
+        """What all members measured so far; None before each has said something, and when the load is over."""
+        if self.state is not State.RUN or self.aborted is not None or len(self.numbers) < len(self.members):
+            return None
+        return together(list(self.numbers.values()), (now_ns - self._started_ns) / 1e9)
 
     def question(self, look: Look, conclude: Conclude, now_ns: int) -> Question | None:
         """What has to be decided now: the verdict, or once a second whether the load shall go on."""

@@ -38,12 +38,12 @@ class WorkerTeam:
     ) -> None:
         """``users_of`` says how many users a load test has at most; 1 if that cannot be said."""
         workerinput = vars(config)["workerinput"]
-        channel, self._beat_s, self._heartbeat_s = workerinput[TEAM_KEY]
+        channel, self._beat_s, self._heartbeat_s, wants_names = workerinput[TEAM_KEY]
         self._config = config
         self._version = version
         self._is_load_test = is_load_test
         self._users_of = users_of
-        self._link = Link(channel, workerinput["workerid"])
+        self._link = Link(channel, workerinput["workerid"], wants_names=wants_names)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:

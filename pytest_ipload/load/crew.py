@@ -47,6 +47,12 @@ class Crew(Protocol):
         iteration of the load has completed yet.
         """
 
+    def each_second(self, measured: Measurements, elapsed_s: float) -> None:
+        """What was measured in ``elapsed_s`` since the start of the load; called in the executor's thread.
+
+        In contrast to ``abort_reason`` also while the last iterations come to their end.
+        """
+
     def abort_reason(self, measured: Measurements, elapsed_s: float) -> str | None:
         """Why the load has to be broken off, going by what was measured in ``elapsed_s`` since its start.
 

@@ -194,6 +194,11 @@ class Executor:
         finally:
             self._unpin.close()
 
+    @property
+    def users_at_work(self) -> int:
+        """How many users run their iterations at this moment."""
+        return sum(seat.phase is Phase.ITERATIONS and not seat.abandoned for seat in self._seats)
+
     # -- one turn of the loop -----------------------------------------------------------------------------------
 
     def _open_gate(self) -> None:
@@ -231,6 +236,7 @@ class Executor:
             self.vitals.each_second(now)
             self._collect()
             self._last_tick = now
+            self._crew.each_second(self.measurements, self._elapsed())
             self._abort_if_hopeless()
         if now >= self._next_look_ns:
             self._next_look_ns = max(self._enforce_deadlines(now), now + round(_LOOK * _SECOND))

@@ -138,6 +138,15 @@ class LoadProfile:
         return self.iterations
 
     @property
+    def iterations_of_all(self) -> int | None:
+        """So many iterations end the load; None where its time does, perhaps before."""
+        if self.ends_at is not None:
+            return None
+        own = self.iterations_per_user
+        limits = [self.total_iterations, None if own is None else own * self.users]
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    @property
     def planned(self) -> bool:
         """Whether iterations have planned starts, against which they can be late."""
         return self.pacing[1] > 0 or self.is_open

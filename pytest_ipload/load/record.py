@@ -37,3 +37,8 @@ class LoadRecord:
     ended_ns: int = 0
     lifetimes: list[tuple[int, int]] = field(default_factory=list)
     """When each user's iterations began and ended, in nanoseconds of the executor's clock."""
+
+    @property
+    def seconds(self) -> float:
+        """From the start of the load to its end."""
+        return max(0, self.ended_ns - self.origin_ns) / 1e9

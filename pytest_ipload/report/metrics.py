@@ -130,7 +130,7 @@ def metrics_of(report: Mapping[str, Any]) -> list[Metric]:
     for test in report["tests"]:
         runs[test["nodeid"]] += 1
         labels = {"test": test["nodeid"], "run": str(runs[test["nodeid"]])}
-        for family, sample in _of_test(test, labels):
+        for family, sample in of_test(test, labels):
             found.setdefault(family, []).append(sample)
     return [Metric(family, samples) for family, samples in found.items()]
 
@@ -144,7 +144,8 @@ def _build(environment: Mapping[str, Any]) -> Labels:
     }
 
 
-def _of_test(test: Mapping[str, Any], labels: Labels) -> Iterator[tuple[Family, Sample]]:
+def of_test(test: Mapping[str, Any], labels: Labels) -> Iterator[tuple[Family, Sample]]:
+    """All that the result of one load tells in numbers."""
     for verdict in VERDICTS:
         yield VERDICT, VERDICT.sample({**labels, VERDICT.name: verdict}, int(test["verdict"] == verdict))
     for row in test["by_name"]:

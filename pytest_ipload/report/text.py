@@ -45,3 +45,13 @@ def counted(number: int, word: str) -> str:
     if number != 1:
         word += "es" if word.endswith("s") else "s"
     return f"{format_count(number)} {word}"
+
+
+def cut(text: str, width: int) -> str:
+    """As much of the text, from its beginning, as fits into so many columns; dots stand for the rest."""
+    if width_of(text) <= width:
+        return text
+    kept = text[: max(0, width - len(_GAP))]
+    while kept and width_of(kept) + len(_GAP) > width:
+        kept = kept[:-1]
+    return (kept + _GAP)[: max(0, width)]

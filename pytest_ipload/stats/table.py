@@ -60,16 +60,16 @@ class SeriesTable:
 
     def latency(self, kind: str | None = None, **where: Any) -> Histogram:
         """The latencies of the samples; the keywords are those of ``series``."""
-        return _merged(series.latency for _, series in self.series(kind, **where))
+        return merged(series.latency for _, series in self.series(kind, **where))
 
     def response(self, kind: str | None = None, **where: Any) -> Histogram:
         """The response times of the samples, empty if there was no plan; the keywords are those of ``series``."""
-        return _merged(series.response for _, series in self.series(kind, **where))
+        return merged(series.response for _, series in self.series(kind, **where))
 
     def phase(self, phase: str, kind: str | None = None, **where: Any) -> Histogram:
         """Times of new connections: ``connect``, ``tls`` or ``ttfb`` (first byte); keywords as in ``series``."""
         field = _PHASES[phase]
-        return _merged(getattr(series, field) for _, series in self.series(kind, **where))
+        return merged(getattr(series, field) for _, series in self.series(kind, **where))
 
     def names(self, kind: str) -> list[str]:
         """The names of this kind in order of first sight."""
@@ -172,7 +172,8 @@ def matches(pattern: str, name: str) -> bool:
     return True
 
 
-def _merged(histograms: Iterable[Histogram | None]) -> Histogram:
+def merged(histograms: Iterable[Histogram | None]) -> Histogram:
+    """The values of all of them, in a new one."""
     result = Histogram()
     for histogram in histograms:
         if histogram is not None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from support.live import live_numbers
 
 from pytest_ipload.distributed.clocks import PINGS
 from pytest_ipload.distributed.coordinator import Coordinator, Judges, Timing
@@ -368,6 +369,53 @@ def test_once_a_second_the_newest_snapshots_are_looked_at() -> None:
     team.all_say("part", nodeid=A, part={})
     team.tick()
     assert len(team.concluded) == 1
+
+
+def test_live_numbers_are_those_of_all_members_as_long_as_the_load_runs() -> None:
+    team = Team()
+    assert team.coordinator.live() is None
+    team.start()
+    team.say("gw0", "live", nodeid=A, numbers=live_numbers(users=4, elapsed_s=1.0).to_plain())
+    team.now += 2 * SECOND
+    assert team.coordinator.live() is None  # nobody knows of the other one's users
+    team.say("gw1", "live", nodeid=A, numbers=live_numbers(users=3, elapsed_s=1.9).to_plain())
+    found = team.coordinator.live()
+    assert found is not None
+    assert (found[0], found[1].users, round(found[1].elapsed_s, 3)) == (A, 7, 1.75)
+    assert found[1].requests == 2 * live_numbers().requests
+    team.all_say("part", nodeid=A, part={})
+    assert team.coordinator.live() is None
+
+
+def test_each_round_has_live_numbers_of_its_own() -> None:
+    team = Team()
+    team.start()
+    team.all_say("live", nodeid=A, numbers=live_numbers().to_plain())
+    judged(team, more=True)
+    team.all_say("ready", nodeid=A)
+    team.answer_pings()
+    assert team.state is State.RUN
+    assert team.coordinator.live() is None
+    team.all_say("live", nodeid=A, numbers=live_numbers(round=(2, 2)).to_plain())
+    found = team.coordinator.live()
+    assert found is not None
+    assert found[1].round == (2, 2)
+
+
+def test_nothing_is_shown_of_a_load_that_was_called_off() -> None:
+    team = Team()
+    team.start()
+    team.all_say("live", nodeid=A, numbers=live_numbers().to_plain())
+    team.coordinator.end("-x")
+    assert team.coordinator.live() is None
+
+
+def test_live_numbers_that_are_none_are_refused() -> None:
+    team = Team()
+    team.start()
+    with pytest.raises(BadMessage, match="live: live numbers: expected a dict with the keys"):
+        team.say("gw0", "live", nodeid=A, numbers={"users": 3})
+    assert team.test.numbers == {}
 
 
 def test_parts_that_cannot_be_brought_together_end_the_test() -> None:

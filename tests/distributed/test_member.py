@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support.live import live_numbers
 from support.parts import part_of
 
 from pytest_ipload.distributed.link import Link, Pulse
@@ -49,9 +50,9 @@ class FakeChannel:
         return [kind for kind, _ in self.sent]
 
 
-def team() -> tuple[FakeChannel, Link, Member]:
+def team(wants_names: bool | None = None) -> tuple[FakeChannel, Link, Member]:
     channel = FakeChannel()
-    link = Link(channel, "gw1")
+    link = Link(channel, "gw1", wants_names=wants_names)
     channel.say("assign", nodeid=NODEID, index=1, count=3, pool_index=0, pool_count=2)
     assert link.member is not None
     return channel, link, link.member
@@ -191,6 +192,21 @@ class TestPulse:
         assert channel.sent[0] == ("progress", {"nodeid": NODEID, "snapshot": {"n": 2}})
         assert set(channel.kinds[1:]) == {"beat"}
 
+    def test_live_numbers_are_sent_beside_them(self) -> None:
+        channel, link, member = team(wants_names=False)
+        member.show(NODEID, live_numbers(users=1))
+        member.show(NODEID, live_numbers(users=2))
+        member.progress({"n": 1})
+        with Pulse(link, member, beat_s=0.01, heartbeat_s=60):
+            deadline = time.monotonic() + WAIT
+            while len(channel.sent) < 3 and time.monotonic() < deadline:
+                time.sleep(0.01)  # the thread has no event to wait for
+        assert channel.sent[:2] == [
+            ("live", {"nodeid": NODEID, "numbers": live_numbers(users=2).to_plain()}),
+            ("progress", {"nodeid": NODEID, "snapshot": {"n": 1}}),
+        ]
+        assert set(channel.kinds[2:]) == {"beat"}
+
     def test_a_silent_controller_ends_the_load(self) -> None:
         _, link, member = team()
         stopped = threading.Event()
@@ -198,6 +214,24 @@ class TestPulse:
         with Pulse(link, member, beat_s=0.02, heartbeat_s=0.2):
             assert stopped.wait(WAIT)
         assert member.stop_reason == "the controller has given no sign of life for 0.2 s"
+
+
+@pytest.mark.parametrize(
+    ("wants_names", "looks_on", "names"), [(None, False, False), (False, True, False), (True, True, True)]
+)
+def test_the_controller_says_whether_somebody_looks_on(wants_names: bool | None, looks_on: bool, names: bool) -> None:
+    _, _, member = team(wants_names)
+    assert (member.audience is member, member.wants_names) == (looks_on, names)
+    assert looks_on or member.audience is None
+
+
+def test_the_last_numbers_are_sent_before_the_part() -> None:
+    channel, _, member = team(wants_names=False)
+    member.show(NODEID, live_numbers(users=2))
+    member.load_ended(NODEID, live_numbers(users=0))
+    member.hand_in(PART)
+    assert channel.kinds == ["live", "part"]
+    assert channel.sent[0][1]["numbers"]["users"] == 0
 
 
 def test_alone() -> None:

@@ -77,6 +77,8 @@ class ScriptedCrew:
     tap: Tap | None = None
     free: threading.Event = field(default_factory=threading.Event)
     is_stopping: bool = False
+    seen: list[tuple[float, int]] = field(default_factory=list)
+    """Each second: how long the load has run, and how many iterations were measured."""
 
     def make_user(self, index: int, recorder: Recorder) -> VirtualUser:
         user = VirtualUser(index, seed=0, source_addresses=(), record=recorder.record)
@@ -102,6 +104,9 @@ class ScriptedCrew:
     def stopping(self) -> None:
         self.is_stopping = True
         self.free.set()
+
+    def each_second(self, measured: Measurements, elapsed_s: float) -> None:
+        self.seen.append((elapsed_s, measured.count(ITERATION)))
 
     def abort_reason(self, measured: Measurements, elapsed_s: float) -> str | None:
         return self.abort(measured, elapsed_s)
@@ -800,6 +805,9 @@ DEEP = """
 
         def ends_load(self, *_):
             return False
+
+        def each_second(self, *_):
+            pass
 
         def abort_reason(self, *_):
             return None

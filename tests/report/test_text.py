@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_ipload.report.text import counted, printable, shorten, width_of
+from pytest_ipload.report.text import counted, cut, printable, shorten, width_of
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,28 @@ def test_a_shortened_text_fits(text: str, width: int) -> None:
 )
 def test_things_are_counted(number: int, word: str, shown: str) -> None:
     assert counted(number, word) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "shown"),
+    [
+        ("test_cart", 9, "test_cart"),
+        ("test_carts", 9, "test_c..."),
+        ("価格価格価格", 12, "価格価格価格"),
+        ("価格価格価格", 11, "価格価格..."),
+        ("価格価格価格", 10, "価格価..."),
+        ("abcdef", 3, "..."),
+        ("abcdef", 2, ".."),
+        ("abcdef", 0, ""),
+        ("abcdef", -1, ""),
+    ],
+)
+def test_a_long_text_is_cut_at_its_end(text: str, width: int, shown: str) -> None:
+    assert cut(text, width) == shown
+
+
+@given(st.text(), st.integers(-1, 100))
+def test_a_text_that_is_cut_fits(text: str, width: int) -> None:
+    shown = cut(text, width)
+    assert width_of(shown) <= max(0, width)
+    assert shown == text if width_of(text) <= width else not shown.strip(".") or text.startswith(shown.rstrip("."))
