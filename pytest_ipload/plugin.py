@@ -13,7 +13,6 @@ import pytest
 
 from pytest_ipload import fixtures, markers, team
 from pytest_ipload.baselines import options as baselines
-from pytest_ipload.distributed.messages import sendable
 from pytest_ipload.distributed.slots import SLOT_KEY, Slots, slot_of
 from pytest_ipload.fixtures import ipload, ipload_iteration, ipload_pool, ipload_session, ipload_user
 from pytest_ipload.options import add_options, session_settings
@@ -171,7 +170,11 @@ def pytest_runtest_makereport(
         return report
     results = take_results(item)
     if results:
-        vars(report)[REPORT_KEY] = sendable(results) if hasattr(item.config, "workerinput") else results
+        if hasattr(item.config, "workerinput"):
+            from pytest_ipload.distributed.messages import sendable
+
+            results = sendable(results)
+        vars(report)[REPORT_KEY] = results
     test = item.stash.get(_LOAD_TEST, None)
     if test is not None and test.failed_in_set_up:
         report.when = "setup"  # a user of the ramp-up failed in its set-up: an error, as pytest has it

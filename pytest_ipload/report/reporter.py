@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ipload.report.files import ReportFiles
-from pytest_ipload.report.saving import Saving, unjudged
 from pytest_ipload.state import Results, state_of
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter  # pytest exports this type from 9.2 on only
+
+    from pytest_ipload.report.saving import Saving
 
 REPORT_KEY = "ipload"
 """The attribute of a test's report that carries its results: plain values, which xdist can send."""
@@ -24,7 +25,8 @@ class Reporter:
         """Raises UsageError for a report that cannot be written."""
         self._config = config
         self._files = ReportFiles.of(config)
-        self._saving = Saving(state_of(config))
+        self._saving: Saving | None = None
+        """None where nothing was saved."""
         self._outcomes: dict[tuple[str, str], str] = {}
         """What pytest made of each test with results: ``passed``, ``failed`` or ``xfailed``."""
         self._reruns: set[str] = set()
@@ -69,19 +71,24 @@ class Reporter:
             from pytest_ipload.report.terminal import print_results
 
             print_results(terminalreporter, shown, verbosity, self._config.get_terminal_writer().fullwidth)
-        for problem in (*self._files.problems, *self._of_baselines(), *self._saving.problems):
+        saving = self._saving
+        for problem in (*self._files.problems, *self._of_baselines(), *(saving.problems if saving else ())):
             # Not a Python warning: ``-W error`` would make the end of the session crash.
             terminalreporter.write_line(problem, yellow=True)
         for remark in self._files.remarks if verbosity > 0 else ():
             terminalreporter.write_line(remark)
         for kind, path in self._files.written if verbosity >= 0 else ():
             terminalreporter.write_line(f"ipload {kind.name} report: {path}")
-        if self._saving.saved is not None and verbosity >= 0:
-            terminalreporter.write_line(f"ipload saved run: {self._saving.saved}")
+        if saving and saving.saved is not None and verbosity >= 0:
+            terminalreporter.write_line(f"ipload saved run: {saving.saved}")
 
     def _of_baselines(self) -> list[str]:
         """Saved runs that could not be read, and tests that were to be judged by some and were not."""
         state = state_of(self._config)
+        if not state.results:
+            return []
+        from pytest_ipload.report.saving import unjudged
+
         unusable = () if state.baselines is None else state.baselines.unusable
         missing = unjudged(state.all_results(), len(state.settings.baselines.limits))
         return [*(f"--ipload-compare: left out: {problem}" for problem in unusable), *missing]
@@ -91,13 +98,16 @@ class Reporter:
         """Write the files."""
         if self._config.option.collectonly:
             return
-        if self._saving:
-            self._saving.save(state_of(self._config).results, self._outcomes)
+        state = state_of(self._config)
+        if state.settings.baselines.saves:
+            from pytest_ipload.report.saving import Saving
+
+            self._saving = Saving(state)
+            self._saving.save(state.results, self._outcomes)
         if not self._files:
             return
         from pytest_ipload.report.json_file import report_of
 
-        state = state_of(self._config)
         share = state.share
         segment = None if state.settings.segment is None else {"index": share.index, "count": share.count}
         self._files.write(report_of(state.all_results(), segment))

@@ -27,10 +27,6 @@ class Saving:
         self.saved: str | None = None
         """Where the results are."""
 
-    def __bool__(self) -> bool:
-        """Whether anything is to be saved."""
-        return self._state.settings.baselines.saves
-
     def save(self, results: Mapping[TestRun, Results], outcomes: Mapping[TestRun, str]) -> None:
         """Save the loads that passed; ``outcomes`` are what pytest made of the tests."""
         from pytest_ipload.baselines.commit import current_commit

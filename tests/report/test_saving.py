@@ -22,13 +22,6 @@ def saving(root: Path, **settings: Any) -> Saving:
     return Saving(SessionState(session, Pools(root, session, (0, 1))))
 
 
-def test_nothing_is_saved_unless_it_is_asked_for(tmp_path: Path) -> None:
-    assert not saving(tmp_path)
-    assert not saving(tmp_path, compare="", limits=("p95:10%",))
-    assert saving(tmp_path, save="main")
-    assert saving(tmp_path, autosave=True)
-
-
 def test_each_load_is_saved_once_although_several_workers_ran_it(tmp_path: Path) -> None:
     one = saving(tmp_path, save="main")
     results = {(NODEID, worker): [result(latency)] for worker, latency in (("gw0", 10), ("gw1", 99))}
