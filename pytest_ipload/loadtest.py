@@ -310,6 +310,8 @@ class LoadTest:
         return None
 
     def _as_shown(self, error: BaseException) -> Traceback:
+        if error.__traceback__ is None:  # an interruption that the body swallowed: it was never raised here
+            return Traceback(type(error).__name__, str(error))
         error = error.with_traceback(user_traceback(error.__traceback__))
         shown = self._item.repr_failure(pytest.ExceptionInfo.from_exception(error))
         return Traceback(type(error).__name__, str(shown))

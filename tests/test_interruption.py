@@ -54,6 +54,15 @@ def test_a_loop_that_catches_every_exception_is_interrupted_all_the_same(pyteste
     assert test["generator"]["interrupted_iterations"] == 2
 
 
+def test_a_body_that_swallows_the_interruption_has_failed_all_the_same(pytester: pytest.Pytester) -> None:
+    prelude = "def deaf():\n        try:\n            for _ in range(60): time.sleep(0.01)\n        except BaseException: pass"
+    result, test = run(pytester, "deaf()", prelude=prelude)
+    result.assert_outcomes(failed=1, passed=1)
+    (failure,) = test["failures"]
+    assert (failure["type"], failure["count"]) == ("IterationInterrupted", 2)
+    assert test["traceback"]["text"] == failure["message"]
+
+
 def test_a_request_that_nobody_answers_is_ended_by_closing_its_socket(pytester: pytest.Pytester) -> None:
     prelude = "silent = socket.create_server(('127.0.0.1', 0))"
     body = "visitor.session.get('http://127.0.0.1:%d/' % silent.getsockname()[1])"
