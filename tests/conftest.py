@@ -27,6 +27,10 @@ for _name in ("requests", "tabulate", "urllib3.contrib.socks", "http.cookiejar")
     except ImportError:
         continue  # an extra that is not installed
 
+# The sessions that tests run are no workers, even if the tests run in one of xdist's.
+for _name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):
+    os.environ.pop(_name, None)
+
 # How long an example takes says nothing on a machine that others use too.
 hypothesis.settings.register_profile("no-deadline", deadline=None)
 hypothesis.settings.load_profile("no-deadline")
