@@ -975,7 +975,7 @@ def test_a_load_may_begin_at_a_given_time() -> None:
     executor.set_up()
     at = time.perf_counter_ns() + 200_000_000
     executor.run(start_at_ns=at)
-    assert 0 <= executor.record.origin_ns - at < 100_000_000
+    assert 0 <= executor.record.origin_ns - at < 2_000_000_000
     assert script.count("iterate") == 2
 
 

@@ -14,8 +14,6 @@ from support.differential import Call, Case, Stage, assert_same, call, cut, fail
 from support.replies import LAST, chunk, chunked, head, reply
 from support.scripted_server import OK, Do
 
-pytestmark = pytest.mark.apart
-
 TEXT = b"hello, hello, hello"
 GZIP = gzip.compress(TEXT, mtime=0)
 ZLIB = zlib.compress(TEXT)

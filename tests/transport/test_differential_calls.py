@@ -17,8 +17,6 @@ from support.differential import Call, Case, Stage, assert_same, call, get
 from support.scripted_server import OK, Do
 from urllib3 import Timeout
 
-pytestmark = pytest.mark.apart
-
 
 class Rows:
     """An iterable that knows its length."""

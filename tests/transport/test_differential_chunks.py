@@ -8,8 +8,6 @@ from support.differential import Case, assert_same, call, cut, fails, get, repli
 from support.replies import LAST, chunk, chunked, head, reply
 from support.scripted_server import OK, Do, Pause
 
-pytestmark = pytest.mark.apart
-
 SIZES = ["5", "05", "00000000000005", "5 ", "5;", "5;a", '5;a="b"', '5 ; a = "b;c"', "5\t", "+5", " 5", "0x5", "0_5"]
 WRONG_SIZES = ["", "xyz", "5 5", "g", ";a", "²", "5,5"]
 CODINGS = [

@@ -12,8 +12,6 @@ from support.differential import Call, Case, Stage, assert_same, assign, call, d
 from support.replies import head, reply
 from support.scripted_server import OK
 
-pytestmark = pytest.mark.apart
-
 
 def sets(*lines: str, status: str = "200 OK") -> tuple[bytes]:
     return (reply(b"", *(f"Set-Cookie: {line}" for line in lines), status=status),)

@@ -8,8 +8,6 @@ from support.differential import Case, assert_same, call, cut, do, fails, get, r
 from support.replies import LAST, chunk, chunked, head, reply
 from support.scripted_server import OK, Do, Pause
 
-pytestmark = pytest.mark.apart
-
 LENGTHS = [
     "5",
     "0005",

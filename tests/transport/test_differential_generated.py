@@ -13,8 +13,6 @@ from support.differential import CONTENDERS, MANNERS, Case, call, explained, get
 from support.replies import reply
 from support.scripted_server import OK, Do
 
-pytestmark = pytest.mark.apart
-
 
 # Slow: each example opens servers and waits between segments.
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])

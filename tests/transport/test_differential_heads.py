@@ -8,8 +8,6 @@ from support.differential import Case, assert_same, call, cut, fails, get, repli
 from support.replies import head, reply
 from support.scripted_server import Do
 
-pytestmark = pytest.mark.apart
-
 STATUS_LINES = [
     "HTTP/1.1 200 OK",
     "HTTP/1.1 200",

@@ -20,8 +20,6 @@ from support.differential import Call, Case, Stage, assert_same, assign, call, d
 from support.replies import LAST, chunk, chunked, head, reply
 from support.scripted_server import OK, Do
 
-pytestmark = pytest.mark.apart
-
 
 def to(location: str, status: int = 302, *headers: str, body: bytes = b"") -> tuple[bytes]:
     return (reply(body, f"Location: {location}", *headers, status=f"{status} Moved"),)

@@ -17,8 +17,6 @@ from support.differential import Call, Case, Stage, assert_same, assign, call, d
 from support.replies import reply
 from support.scripted_server import OK, Do
 
-pytestmark = pytest.mark.apart
-
 TO_B = (reply(b"", "Location: /b", status="302 Found"),)
 
 

@@ -13,8 +13,6 @@ from support.differential import Call, Case, Stage, assert_same, assign, call, c
 from support.replies import LAST, chunk, chunked, head, reply
 from support.scripted_server import OK, Do, Pause
 
-pytestmark = pytest.mark.apart
-
 
 def verifying(value: Any) -> Call:
     """A GET with the CA file of that name, or with that value itself."""

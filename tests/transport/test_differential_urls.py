@@ -11,8 +11,6 @@ from support.differential import Call, Case, Stage, assert_same, call, get
 from support.scripted_server import OK
 from urllib3.exceptions import LocationParseError
 
-pytestmark = pytest.mark.apart
-
 PATHS = [
     "",
     "/",
