@@ -55,7 +55,8 @@ def test_a_loop_that_catches_every_exception_is_interrupted_all_the_same(pyteste
 
 
 def test_a_body_that_swallows_the_interruption_has_failed_all_the_same(pytester: pytest.Pytester) -> None:
-    prelude = "def deaf():\n        try:\n            for _ in range(60): time.sleep(0.01)\n        except BaseException: pass"
+    prelude = "def deaf():\n        try:\n            for _ in range(60): time.sleep(0.01)"
+    prelude += "\n        except BaseException: pass"
     result, test = run(pytester, "deaf()", prelude=prelude)
     result.assert_outcomes(failed=1, passed=1)
     (failure,) = test["failures"]
