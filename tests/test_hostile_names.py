@@ -112,7 +112,12 @@ def check_openmetrics(samples: dict[str, list[Any]], nodeids: list[str], names: 
 
 def check_summary(summary: Any, nodeids: list[str], names: list[str]) -> None:
     [[_, *rows]] = summary.tables
-    assert [row[:3] for row in rows] == [[f"⟨{nodeid}⟩", "failed", str(REQUESTS)] for nodeid in nodeids]
+    assert [row[1:3] for row in rows] == [["failed", str(REQUESTS)]] * len(nodeids)
+    for row, nodeid in zip(rows, nodeids, strict=True):  # pytest itself shortens long ones, from 9.0 on
+        start, _, end = row[0].strip("⟨⟩").partition("...")
+        assert start
+        assert nodeid.startswith(start)
+        assert nodeid.endswith(end)
     failures = [text for text in summary.texts if " × " in text]
     for text, name in zip(failures, names, strict=True):
         assert f": ⟨{printable(name.splitlines()[0])[:300]}" in text
@@ -142,4 +147,5 @@ def check_terminal(output: str, nodeids: list[str]) -> None:
     assert [line for nodeid in nodeids for line in section.splitlines() if line == f"{nodeid}  FAILED"] == [
         f"{nodeid}  FAILED" for nodeid in nodeids
     ]
-    assert max(map(len, section.splitlines())) <= 500  # whatever the length of a name
+    others = [line for line in section.splitlines() if not line.startswith("test_it.py::")]
+    assert max(map(len, others)) <= 500  # whatever the length of a request's name
