@@ -45,7 +45,7 @@ from pytest_ipload.thresholds import check_measurable, planned_seconds, session_
 from pytest_ipload.verdict.abort import AbortWatch
 from pytest_ipload.verdict.judged import JudgedThreshold, window_lengths, with_implied
 from pytest_ipload.verdict.measure import Scope
-from pytest_ipload.verdict.regression import compared
+from pytest_ipload.verdict.regression import settled
 from pytest_ipload.verdict.result import (
     FailureSummary,
     FirstFailure,
@@ -382,11 +382,9 @@ class LoadRunner:
     def _judged(self, part: Part) -> LoadResult:
         """The result of a load, which is kept for the reports."""
         item = self._request.node
-        result = conclude(part)
-        if (baselines := state_of(item.config).baselines) is not None:
-            result = compared(result, partial(baselines.compare, load=len(kept_results(item))))
-        if (review := review_of(item.config)) is not None:
-            result = result.with_objections(review(result))
+        baselines = state_of(item.config).baselines
+        compare = None if baselines is None else partial(baselines.compare, load=len(kept_results(item)))
+        result = settled(conclude(part), compare, review_of(item.config))
         keep_result(item, [result.as_dict()], properties_of(result))
         return result
 

@@ -84,7 +84,7 @@ class Judge:
         from pytest_ipload.distributed.conclude import conclude
         from pytest_ipload.report.failure import failure_message
         from pytest_ipload.report.properties import properties_of
-        from pytest_ipload.verdict.regression import compared
+        from pytest_ipload.verdict.regression import settled
 
         result = conclude(part)
         if part.round is not None:
@@ -92,10 +92,7 @@ class Judge:
             if combined is None:
                 return {"verdict": result.verdict, "message": "", "properties": {}, "results": [], "more": True}
             result = combined
-        if self._compare is not None:
-            result = compared(result, self._compare)
-        if self._review is not None:
-            result = result.with_objections(self._review(result))
+        result = settled(result, self._compare, self._review)
         return {
             "verdict": result.verdict,
             "message": failure_message(result),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from pytest_ipload.load.health import SATURATED
@@ -15,6 +15,15 @@ def compared(result: LoadResult, compare: Compare) -> LoadResult:
     if result.verdict == INVALID or result.aborted_s is not None:
         return result
     return with_comparisons(result, *compare(result.as_dict()))
+
+
+def settled(
+    result: LoadResult, compare: Compare | None, review: Callable[[LoadResult], Sequence[str]] | None
+) -> LoadResult:
+    """The result when all have been heard: the saved runs that it is compared with, then plugins with their reasons."""
+    if compare is not None:
+        result = compared(result, compare)
+    return result if review is None else result.with_objections(review(result))
 
 
 def saturation_of(result: LoadResult) -> list[str]:
