@@ -22,7 +22,7 @@ MOST_FILES = 100
 _LARGEST_FILE = 1 << 28
 _MOST_SHOWN = 10
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}", re.ASCII)
-_FILE = re.compile(r"([0-9]{4,9})_(.+)\.json", re.ASCII)
+_FILE = re.compile(r"([0-9]{4,})_(.+)\.json", re.ASCII)
 
 
 class UnusableRun(ValueError):
