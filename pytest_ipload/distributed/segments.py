@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ipload.distributed.codec import decode
+from pytest_ipload.distributed.conclude import conclude
 from pytest_ipload.distributed.part import Part, merge
 from pytest_ipload.distributed.plausible import check_extent
 from pytest_ipload.distributed.untrusted import CONTENT_ERRORS, read_object, refuse_constant
@@ -101,6 +102,16 @@ def merge_segments(segments: Sequence[Segment]) -> list[Part]:
         return []
     nodeids = dict.fromkeys(nodeid for segment in segments for nodeid in segment.parts)
     return [_whole(nodeid, segments) for nodeid in nodeids]
+
+
+def is_usable_alone(segment: Segment) -> bool:
+    """Whether its parts can be judged and reported without those of the others."""
+    try:
+        for part in segment.parts.values():
+            json.dumps(conclude(part).as_dict(), allow_nan=False)
+    except CONTENT_ERRORS:
+        return False
+    return True
 
 
 def _whole(nodeid: str, segments: Sequence[Segment]) -> Part:

@@ -301,7 +301,9 @@ def plain_int(value: object, what: str, *, low: int | None = 0, high: int = LARG
     """The value, if it is an int (no bool) from ``low`` to ``high``, at least 64 bits of them; else ``ValueError``."""
     lowest = -LARGEST_INT if low is None else low
     if type(value) is not int or not lowest <= value <= high:
-        limits = ("" if low is None else f" from {low}") + ("" if high == LARGEST_INT else f" up to {high}")
+        limits = "" if low is None else f" from {low}"
+        if high != LARGEST_INT or (type(value) is int and value > high):
+            limits += f" up to {high}"
         raise ValueError(f"{what}: expected a whole number{limits}, got {shown(value)}")
     return value
 
