@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 
 MakeLife = Callable[[VirtualUser], Life]
 
-SKIPS = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
+_SKIPS = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
 """What pytest takes for a test that did not run, or was known to fail."""
 
 
@@ -265,12 +265,17 @@ class Load:
         """``pytest.exit`` ends the load; so does a skip or xfail before any iteration of the test completed."""
         if isinstance(error, pytest.exit.Exception):
             return True
-        return isinstance(error, SKIPS) and number == 0 and untried and not self._had_rounds
+        return (
+            isinstance(error, (pytest.skip.Exception, pytest.xfail.Exception))
+            and number == 0
+            and untried
+            and not self._had_rounds
+        )
 
     def set_up_exception(self, error: UserSetUpError) -> BaseException:
         """What a user's set-up raised; a text in its place where that would pass for a test that did not run."""
         cause = error.__cause__ or error
-        if not isinstance(cause, SKIPS) or not (error.is_late or self._had_rounds):
+        if not isinstance(cause, _SKIPS) or not (error.is_late or self._had_rounds):
             return cause
         return LateSkip(
             f"the set-up of user {error.user.index} raised {type(cause).__name__} ({cause}) when iterations of the "

@@ -52,8 +52,6 @@ class Part:
     ended: int
     """When the last iteration ended."""
     users: int
-    set_ups: SetUps
-    user_time: UserTime
     lifetimes: list[tuple[int, int]]
     """When each user's iterations began and ended."""
     users_by_source: dict[str, int]
@@ -78,6 +76,9 @@ class Part:
     abort: AbortNote | None
     shards: list[ShardStats] = field(default_factory=list)
     """The parts that this one was made of, where there were several."""
+    set_ups: SetUps = field(default_factory=SetUps)
+    user_time: UserTime = field(default_factory=UserTime)
+    """How long its users were to be at work, and were not."""
     round: RoundNote | None = None
     """Which of several rounds it is of; None where there is one load."""
 

@@ -102,8 +102,8 @@ class Executor:
         self._seats: list[Seat] = []
         self._is_dry = False
         """Whether all users are at work; guarded by ``_changed``."""
-        idle_s = profile.graceful_stop + (_USUAL_TIMEOUT if profile.timeout is None else profile.timeout)
-        self._patience = Patience(profile.graceful_stop, SetUpLimit(idle_s))
+        self._idle_s = profile.graceful_stop + (_USUAL_TIMEOUT if profile.timeout is None else profile.timeout)
+        self._patience = Patience(profile.graceful_stop, SetUpLimit(self._idle_s))
         self._asked_to_stop: str | None = None
         """Why another thread wants the load to end; guarded by ``_changed``."""
         self._last_tick = 0
@@ -162,8 +162,16 @@ class Executor:
             settled = self._users.settled
             running = len(self._seats) - settled - self._crew.users_at_rendezvous
             for _ in range(min(len(waiting), pace.room(running, settled, now))):
-                if not self._start(waiting.popleft()):
+                slot = waiting.popleft()
+                if self._start(slot):
+                    continue
+                if slot.start <= 0:
                     return
+                # It is tried again when its time comes: others may have left by then. If not, that ends the load.
+                self.record.shortage = None
+                self._pending.extend([slot, *waiting])
+                waiting.clear()
+                break
             if now >= self._next_look_ns:
                 self._enforce_deadlines(now)
                 self._next_look_ns = now + round(_LOOK * _SECOND)
@@ -332,10 +340,10 @@ class Executor:
     def _start_due(self, elapsed: float) -> None:
         while self._pending and self._pending[0].start <= elapsed:
             if not self._start(self._pending.popleft()):
-                return
+                self.stop()
 
     def _start(self, slot: UserSlot) -> bool:
-        """Start a user's thread; False if the system has none left, which ends the load."""
+        """Start a user's thread; False if the system has none left."""
         recorder = Recorder()
         seat = Seat(slot, self._crew.make_user(slot.index, recorder), recorder)
         self._seats.append(seat)  # first: an interrupt (Ctrl-C) in start() must not lose a user whose thread runs
@@ -353,7 +361,6 @@ class Executor:
                 "raise the limit of threads (ulimit -u, or the container's pids limit) or of address space "
                 "(ulimit -v), or use fewer users"
             )
-            self.stop()
             return False
         return True
 
@@ -408,6 +415,8 @@ class Executor:
                     and self._patience.stopped_ns is None
                 ):
                     seat.timed_out = self._set_up_timeout(seat, now - seat.set_up_since_ns)
+                if seat.phase is Phase.TEAR_DOWN and self._patience.is_over:  # pytest will not tell of its error
+                    self.record.cut_short[seat.slot.index] = seat.as_cut_short()
                 seat.interrupt(now)
                 next_ns = min(next_ns, self._patience.deadline(seat) or next_ns)
             else:
@@ -416,12 +425,16 @@ class Executor:
 
     def _set_up_timeout(self, seat: Seat, lasted_ns: int) -> SetUpTimeout:
         """What is said of a set-up that is interrupted now."""
-        limit = self._patience.set_up_limit
-        idle = "" if limit is None else f" (or no request of it has ended for {format_setting(limit.idle_s)})"
+        grace, stop = format_setting(self._profile.graceful_stop), seat.slot.stop
+        if stop is not None and self._users.elapsed() >= stop:
+            why = f"the load was over, and so was the graceful stop of {grace}"
+        else:
+            why = (
+                f"no request of it had ended for {format_setting(self._idle_s)}, its timeout and graceful_stop together"
+            )
         return SetUpTimeout(
             f"user {seat.slot.index} was still in its set-up after {format_duration(lasted_ns / _SECOND)}, at "
-            f"{seat.whereabouts()}; a set-up is interrupted when it takes longer than timeout and graceful_stop "
-            f"together{idle}, or than the load and its graceful stop: give what it waits for a timeout, or raise these"
+            f"{seat.whereabouts()}, when {why}; give what it waits for a timeout of its own, or raise graceful_stop"
         )
 
     def _abandon(self, seat: Seat, *, at_any_rate: bool) -> None:
@@ -435,6 +448,8 @@ class Executor:
                 self._users.settled += 1
                 self._users.count_set_up(seat)
         self.record.abandoned.append(seat.as_given_up())
+        self.record.abandoned_users.append(seat.slot.index)
+        self.record.cut_short.pop(seat.slot.index, None)
         seat.user.detach()
         seat.recorder.take_over()
         if seat.began_ns is not None and seat.phase is Phase.ITERATIONS:

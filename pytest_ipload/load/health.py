@@ -29,6 +29,7 @@ LATEST_TIMER_NS = 50_000_000
 LATE_READINGS = ((0.99, 100), (0.9, 20))
 """The quantiles of the lag that are looked at, and the readings that it takes: of five seconds, and of one."""
 _MOST_LISTED = 3
+_MOST_NUMBERS = 100
 
 
 class Kind(NamedTuple):
@@ -107,7 +108,7 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
     "unstoppable-users": Kind(
         UNHEALTHY,
         "users that did not stop when the load was over",
-        "What they were doing is not counted, and they may disturb the tests that follow",
+        "The iteration that was running counts as failed, and their threads may disturb the tests that follow",
         "Give what they wait for a timeout",
     ),
     "too-many-names": Kind(
@@ -306,10 +307,20 @@ def _users(record: LoadRecord) -> Iterator[HealthCheck]:
     if record.late_starts:
         users = f"{format_count(record.late_starts)} of {format_count(record.users_started)} users"
         yield fired("late-starts", f"{users} started more than 50 ms after their time")
-    if record.abandoned:
-        more = len(record.abandoned) - _MOST_LISTED
-        listed = [*record.abandoned[:_MOST_LISTED], *([f"and {format_count(more)} more"] if more > 0 else [])]
-        yield fired("unstoppable-users", "; ".join(listed))
+    if lines := [*record.abandoned, *record.cut_short.values()]:
+        yield fired("unstoppable-users", "; ".join(_listed(lines, [*record.abandoned_users, *record.cut_short])))
+
+
+def _listed(lines: Sequence[str], users: Sequence[int]) -> list[str]:
+    """The first lines, and the numbers of the users that the others are about."""
+    more = len(lines) - _MOST_LISTED
+    if more <= 0:
+        return list(lines)
+    numbers = ", ".join(map(str, users[_MOST_LISTED : _MOST_LISTED + _MOST_NUMBERS]))
+    which = (
+        f": {'user' if more == 1 else 'users'} {numbers}{', ...' if more > _MOST_NUMBERS else ''}" if numbers else ""
+    )
+    return [*lines[:_MOST_LISTED], f"and {format_count(more)} more{which}"]
 
 
 def _names(measured: Measurements) -> Iterator[HealthCheck]:

@@ -26,6 +26,10 @@ class LoadRecord:
     """Iterations that outlived the graceful stop."""
     abandoned: list[str] = field(default_factory=list)
     """One line for each user that could not be stopped."""
+    abandoned_users: list[int] = field(default_factory=list)
+    """Their numbers."""
+    cut_short: dict[int, str] = field(default_factory=dict)
+    """By its number, a line for each user whose tear-down was interrupted when the load was broken off."""
     teardown_errors: list[tuple[VirtualUser, BaseException]] = field(default_factory=list)
     planned_iterations: int | None = None
     """How many iterations were due until the load ended, in the open model."""

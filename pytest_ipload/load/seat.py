@@ -184,6 +184,11 @@ class Seat:
             f"its {self.phase.value}, at {self.whereabouts()}"
         )
 
+    def as_cut_short(self) -> str:
+        """A line about a user whose tear-down is interrupted."""
+        source = self.user.source_address or "no lease"
+        return f"the tear-down of user {self.slot.index} ({source}) was interrupted, at {self.whereabouts()}"
+
     def whereabouts(self) -> str:
         """The line of user code that the thread is at, for a user that does not stop."""
         frame = None if self.thread is None else sys._current_frames().get(self.thread.ident or 0)

@@ -116,15 +116,17 @@ class UserThreads:
 
     def _begin(self, seat: Seat) -> bool:
         """Wait for the user's time to iterate; False if it does not come any more."""
-        if not self._wait_for(seat.slot.start) or self._is_past_its_time(seat):
+        if not self._wait_for(seat.slot.start):
             return False
+        is_too_late = self._is_past_its_time(seat)
         with self.changed:
-            seat.phase = Phase.ITERATIONS
-            seat.began_ns = self._clock()
             self._record.users_started += 1
             is_late = seat.slot.start > 0 and self.elapsed() - seat.slot.first > LATE_START_S
             self._record.late_starts += is_late and not self._profile.is_open
-        return True
+            if not is_too_late:
+                seat.phase = Phase.ITERATIONS
+                seat.began_ns = self._clock()
+        return not is_too_late
 
     def _wait_for(self, start: float) -> bool:
         """Wait for a moment of the load; False if the load is stopped before."""
