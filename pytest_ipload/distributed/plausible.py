@@ -56,6 +56,8 @@ def check_values(part: Part) -> None:
     for failure in part.failures:
         _check_natural(failure, ("count",))
         _check_natural(failure.first, ("user", "iteration"))
+        for user in failure.users or ():
+            plain_int(user, "users")
     for shard in part.shards:
         _check_natural(shard, ("index", "users", "iterations", "requests", "failed_requests", "pinned_cpu"))
     if part.round is not None:

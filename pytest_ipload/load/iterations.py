@@ -65,6 +65,8 @@ class UserRun:
         self._untried = True
         self.origin_ns = 0
         """When the load began; set before any user iterates."""
+        self.judged_from_ns = 0
+        """When the warm-up was over."""
         self.ended_by: BaseException | None = None
         """What a body raised to end the load."""
 
@@ -137,6 +139,7 @@ class UserRun:
         """Run the body once and record it; returns when the next iteration may be said to start."""
         user = seat.user
         error: BaseException | None = None
+        seat.iteration_since_ns = started
         try:
             try:
                 seat.expose()
@@ -149,12 +152,15 @@ class UserRun:
             error = error or late
             seat.cover()
         ended = self._clock()
+        if seat.abandoned:
+            return ended  # the executor has counted this iteration, as one that did not stop
         if error is not None and isinstance(error, RendezvousEnded):
             if user.drop_iteration():  # the end of the load cut it short, while it waited for others
                 return ended
             error = None  # a request of it had failed before
         elif seat.interrupted_ns is not None:
             error = self._interruption(error)
+            started = max(started, self.judged_from_ns)  # an iteration that hangs since the warm-up is judged
         elif error is not None and self._is_the_end(error, number):
             return ended
         if self._untried:  # asked first: all users' threads would be writing it all the time

@@ -23,6 +23,8 @@ from pytest_ipload.distributed.part import AbortNote, Part
 from pytest_ipload.distributed.segments import UnusableFile, parse_segment, read_segment
 from pytest_ipload.load.health import fired
 from pytest_ipload.load.profile import LoadProfile
+from pytest_ipload.load.set_up import SetUps
+from pytest_ipload.load.user_time import UserTime
 from pytest_ipload.report.files import REPORT_FILES
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import FAILED as FAILED_SAMPLE
@@ -70,9 +72,11 @@ def rich_part() -> Part:
         late_starts=1,
         interrupted=1,
         checks=[fired("late-starts", "1 of 2 users")],
-        failures=[FailureSummary("ValueError", "no", "test_a.py:3", 1, FirstFailure(1, 0, "127.0.0.1"))],
+        failures=[FailureSummary("ValueError", "no", "test_a.py:3", 1, FirstFailure(1, 0, "127.0.0.1"), [1, 2])],
         traceback=Traceback("ValueError", "E   no"),
         abort=AbortNote(5, 1.5, RESULT),
+        set_ups=SetUps(9, 2, 1),
+        user_time=UserTime(9_000_000_000, 1_000_000_000, 1, 1),
         shards=[ShardStats(0, "segment 0/2", "host", 2, 40, 40, 0, 0.3, 0.5, 1)],
         round=RoundNote(0, 1, "current"),
     )
