@@ -3,14 +3,17 @@
 ::
 
     IploadError
-    ├── SettingError               a bad option, ini value, marker key or threshold expression
+    ├── ConfigurationError         the test or its settings are wrong: no iteration can succeed
+    │   ├── SettingError           a bad option, ini value, marker key, argument or threshold expression
+    │   │   └── BaseUrlMissing     (in transport.session; also requests' MissingSchema) a relative URL without a base URL
+    │   ├── FeedError              test data that cannot be found or read
+    │   │   └── FeedExhausted      (at run time) no row of test data is left for a user
+    │   └── TargetNotAllowed       a request to a host that nobody allowed
+    │       └── RedirectNotAllowed (at run time) the target redirected a request to such a host
     ├── PoolError                  a pool that cannot be read or cannot be used
     │   └── PoolExhausted          no address of a pool is free
-    ├── FeedError                  test data that cannot be found or read
-    │   └── FeedExhausted          no row of test data is left for a user
     ├── RendezvousTimeout          (also TimeoutError) too few users came to a rendezvous in time
     ├── RendezvousEnded            the load is over, and a rendezvous will not take place any more
-    ├── TargetNotAllowed           a request to a host that nobody allowed
     ├── GeneratorLimitError        this process may not open enough files or start enough threads
     ├── OpenFilesExhausted         (also urllib3's NewConnectionError) no socket could be made
     ├── LoadEnded                  (in transport.binding; also requests' ConnectionError) the load is over
@@ -34,7 +37,22 @@ class IploadError(Exception):
     """Base of all errors of this package."""
 
 
-class SettingError(IploadError, ValueError):
+class ConfigurationError(IploadError):
+    """The test, its data or its settings are wrong, so that no iteration can succeed.
+
+    When a body raises one, the load ends at once, and the test is an error.
+    """
+
+    at_run_time = False
+    """Of those that depend on what happens in the load: the iteration fails, and the load goes on."""
+
+
+def is_configuration_error(error: BaseException) -> bool:
+    """Whether a load ends at once when a body raises this."""
+    return isinstance(error, ConfigurationError) and not error.at_run_time
+
+
+class SettingError(ConfigurationError, ValueError):
     """A setting is unknown, malformed or contradicts another one."""
 
 
@@ -46,12 +64,14 @@ class PoolExhausted(PoolError):
     """All addresses of a pool are leased, and a lease is exclusive."""
 
 
-class FeedError(IploadError, ValueError):
+class FeedError(ConfigurationError, ValueError):
     """Test data cannot be found or read; the text names the file and the line."""
 
 
 class FeedExhausted(FeedError):
     """No row of test data is left for a user whose rows are to be unique."""
+
+    at_run_time = True
 
 
 class RendezvousTimeout(IploadError, TimeoutError):
@@ -62,8 +82,14 @@ class RendezvousEnded(IploadError):
     """The load ended while a user waited at a rendezvous. No failure: the iteration is not counted."""
 
 
-class TargetNotAllowed(IploadError):
+class TargetNotAllowed(ConfigurationError):
     """A request was refused before anything was sent, because its host is not on the allow-list."""
+
+
+class RedirectNotAllowed(TargetNotAllowed):
+    """The target redirected a request to a host that is not on the allow-list; it was not followed."""
+
+    at_run_time = True
 
 
 class GeneratorLimitError(IploadError):

@@ -17,7 +17,7 @@ from pytest_ipload.addresses.listening import Targets, ports_served_here
 from pytest_ipload.distributed.conclude import conclude
 from pytest_ipload.distributed.member import TeamMember
 from pytest_ipload.distributed.part import AbortNote, Part
-from pytest_ipload.errors import SettingError
+from pytest_ipload.errors import SettingError, is_configuration_error
 from pytest_ipload.hook_calls import review_of, user_hooks
 from pytest_ipload.load.bodies import Body, life_of
 from pytest_ipload.load.executor import Executor, UserSetUpError
@@ -42,6 +42,7 @@ from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Recorder
 from pytest_ipload.taps import SampleTap, open_tap
 from pytest_ipload.thresholds import check_measurable, planned_seconds, session_thresholds
+from pytest_ipload.tracebacks import first_traceback
 from pytest_ipload.verdict.abort import AbortWatch
 from pytest_ipload.verdict.judged import JudgedThreshold, window_lengths, with_implied
 from pytest_ipload.verdict.measure import Scope
@@ -233,8 +234,11 @@ class Load:
         self._meetings.close()
 
     def ends_load(self, error: BaseException, number: int, untried: bool) -> bool:
-        """``pytest.exit`` ends the load; so does a skip or xfail in the first iteration, before any other completed."""
-        if isinstance(error, pytest.exit.Exception):
+        """Whether an exception of a body ends the load: ``pytest.exit``, and what shows that the test is written wrongly.
+
+        So does a skip or xfail in the first iteration, before any other completed.
+        """
+        if isinstance(error, pytest.exit.Exception) or is_configuration_error(error):
             return True
         return isinstance(error, (pytest.skip.Exception, pytest.xfail.Exception)) and number == 0 and untried
 
@@ -374,7 +378,8 @@ class LoadRunner:
             own_exception = error.__cause__ or error
         finally:
             load.executor.close()
-            result = self._judged(load.part(broken_off))
+            errors = (group.exception for group in load.failure_groups())
+            result = self._judged(load.part(broken_off, first_traceback(item, errors)))
         if own_exception is not None:
             raise own_exception  # here, where its own causes are not replaced by ours
         return result

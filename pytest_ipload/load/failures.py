@@ -6,13 +6,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from pytest_ipload.fault_text import message_of
 from pytest_ipload.places import place_of_traceback
 from pytest_ipload.stats.sample import Problem
 
 MAX_GROUPS = 50
 """More kinds of failures than anybody reads; the rest is counted together."""
-
-_MAX_MESSAGE = 300
 
 
 @dataclass
@@ -44,7 +43,7 @@ class FailureLog:
     def add_exception(self, error: BaseException, user: int, iteration: int, source_address: str | None) -> None:
         """The body raised."""
         location = place_of_traceback(error.__traceback__)
-        self._add(type(error).__name__, location, lambda: _text_of(error), user, iteration, source_address, error)
+        self._add(type(error).__name__, location, lambda: message_of(error), user, iteration, source_address, error)
 
     def groups(self) -> list[FailureGroup]:
         """The groups, the most frequent first."""
@@ -73,14 +72,3 @@ class FailureLog:
             self._groups[kind, location] = FailureGroup(
                 kind, text, location, user, iteration, source_address, exception
             )
-
-
-def _text_of(error: BaseException) -> str:
-    """The message in one line; an exception whose ``str`` fails must not break the report."""
-    try:
-        text = str(error)
-    except Exception as broken:
-        text = f"<its message cannot be shown: {type(broken).__name__}>"
-    lines = text.strip().splitlines()
-    first = lines[0] if lines else ""
-    return first if len(first) <= _MAX_MESSAGE else first[:_MAX_MESSAGE] + " ..."

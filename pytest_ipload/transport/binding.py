@@ -15,7 +15,7 @@ import requests
 from requests import Response
 
 from pytest_ipload.addresses.listening import Targets
-from pytest_ipload.errors import IploadError, SettingError
+from pytest_ipload.errors import IploadError, RedirectNotAllowed, SettingError, TargetNotAllowed
 from pytest_ipload.transport.guard import AllowedHosts
 
 FREEBIND = "freebind:"
@@ -141,10 +141,15 @@ class Binding:
         """The addresses that go with a first one, by address family; none for None."""
         return {} if first is None else self._groups[first]
 
-    def check(self, url: str | None) -> None:
-        """Raise TargetNotAllowed or LoadEnded if no request may be sent there."""
+    def check(self, url: str | None, *, is_redirected: bool = False) -> None:
+        """Raise TargetNotAllowed (RedirectNotAllowed if the target led there) or LoadEnded if nothing may be sent."""
         if self.guard is not None:
-            self.guard.check(url or "")
+            try:
+                self.guard.check(url or "")
+            except TargetNotAllowed as error:
+                if not is_redirected:
+                    raise
+                raise RedirectNotAllowed(f"the target redirected the request to another host: {error}") from None
         self.check_running()
 
     def check_address(self, host: str, address: str) -> None:
