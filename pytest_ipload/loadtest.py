@@ -225,8 +225,14 @@ class LoadTest:
         """Keep what was measured until something was raised that is no failure of an iteration."""
         traceback = None if self._session_ends else traceback_of(self._item, error)
         part = load.part(f"the load was broken off by {type(error).__name__}", traceback)
-        self._member.hand_in(self._as_shard(part))
-        self._keep(self._judge.judge(part))
+        if self._session_ends:
+            self._member.hand_in(self._as_shard(part))
+            self._keep(self._judge.judge(part))
+            return
+        try:
+            self._keep(self._member.conclude(self._as_shard(part)))  # the others end their parts too
+        except TeamAborted:
+            self._keep(self._judge.judge(part))
 
     def _conclude(self, part: Part) -> None:
         try:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from types import FrameType, TracebackType
 
-_CARRIERS = frozenset({"pytest_ipload", "requests", "urllib3"})
+_CARRIERS = frozenset({"contextlib", "pytest_ipload", "requests", "urllib3"})
 
 
 @lru_cache(maxsize=512)

@@ -167,13 +167,15 @@ def pytest_runtest_makereport(
     """Put the results on the report of the call phase: they travel with it, from an xdist worker too."""
     test = item.stash.get(_LOAD_TEST, None)
     if call.excinfo is not None and (test is not None or "ipload" in getattr(item, "fixturenames", ())):
-        from pytest_ipload.tracebacks import headline, put_first, shown_to_user
+        from pytest_ipload.tracebacks import headline, place_at, put_first, shown_to_user
 
         with shown_to_user(item, call):
             report = yield
         error = call.excinfo.value
         if report.failed and (line := headline(error) if test is None else test.headline(error)):
             put_first(report.longrepr, line, call.excinfo)
+        elif report.failed and not getattr(error, "pytrace", True):
+            place_at(report.longrepr, item)
     else:
         report = yield
     if call.when != "call":

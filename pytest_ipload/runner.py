@@ -376,6 +376,9 @@ class LoadRunner:
             broken_off = None
         except UserSetUpError as error:
             own_exception = error.__cause__ or error
+        except BaseException as error:
+            broken_off = f"{broken_off} by {type(error).__name__}"
+            raise
         finally:
             load.executor.close()
             errors = (group.exception for group in load.failure_groups())

@@ -97,6 +97,14 @@ def put_first(longrepr: Any, line: str, excinfo: pytest.ExceptionInfo[BaseExcept
         crash.message = f"{line}\n{crash.message}"
 
 
+def place_at(longrepr: Any, item: pytest.Item) -> None:
+    """Say of a verdict that it came up in the test: where in this package it was raised is of no use."""
+    crash = getattr(longrepr, "reprcrash", None)
+    if crash is not None:
+        path, line, _ = item.reportinfo()
+        crash.path, crash.lineno = str(path), (line or 0) + 1
+
+
 def _hide_frames(error: BaseException, kept: list[tuple[BaseException, tuple[Any, ...]]], seen: set[int]) -> None:
     each: BaseException | None = error
     while each is not None and id(each) not in seen:
