@@ -3,13 +3,10 @@
 ::
 
     IploadError
-    ├── ConfigurationError         the test or its settings are wrong: no iteration can succeed
-    │   ├── SettingError           a bad option, ini value, marker key, argument or threshold expression
-    │   │   └── BaseUrlMissing     (in transport.session; also requests' MissingSchema) a relative URL without a base URL
-    │   ├── FeedError              test data that cannot be found or read
-    │   │   └── FeedExhausted      (at run time) no row of test data is left for a user
-    │   └── TargetNotAllowed       a request to a host that nobody allowed
-    │       └── RedirectNotAllowed (at run time) the target redirected a request to such a host
+    ├── SettingError               a bad option, ini value, marker key, argument or threshold expression
+    ├── FeedError                  test data that cannot be found or read
+    │   └── FeedExhausted          no row of test data is left for a user
+    ├── TargetNotAllowed           a request to a host that nobody allowed
     ├── PoolError                  a pool that cannot be read or cannot be used
     │   └── PoolExhausted          no address of a pool is free
     ├── RendezvousTimeout          (also TimeoutError) too few users came to a rendezvous in time
@@ -23,7 +20,9 @@
         ├── SourceFamilyMismatch
         └── SourceNotUsable
 
-The verdicts on a load test are not errors; they live in ``pytest_ipload.verdict.outcomes``.
+The first three, but for FeedExhausted and a redirect to such a host, mean that the test itself is wrong: raised by a
+body, they end its load (``is_configuration_error``). The verdicts on a load test are not errors; they live in
+``pytest_ipload.verdict.outcomes``.
 """
 
 from __future__ import annotations
@@ -37,22 +36,19 @@ class IploadError(Exception):
     """Base of all errors of this package."""
 
 
-class ConfigurationError(IploadError):
-    """The test, its data or its settings are wrong, so that no iteration can succeed.
-
-    When a body raises one, the load ends at once, and the test is an error.
-    """
+class _ConfigurationError(IploadError):
+    """The test, its data or its settings are wrong, so that no iteration can succeed."""
 
     at_run_time = False
-    """Of those that depend on what happens in the load: the iteration fails, and the load goes on."""
+    """True where it depends on what happens in the load: the iteration fails, and the load goes on."""
 
 
 def is_configuration_error(error: BaseException) -> bool:
-    """Whether a load ends at once when a body raises this."""
-    return isinstance(error, ConfigurationError) and not error.at_run_time
+    """Whether a load ends at once when a body raises this, and the test is an error."""
+    return isinstance(error, _ConfigurationError) and not error.at_run_time
 
 
-class SettingError(ConfigurationError, ValueError):
+class SettingError(_ConfigurationError, ValueError):
     """A setting is unknown, malformed or contradicts another one."""
 
 
@@ -64,7 +60,7 @@ class PoolExhausted(PoolError):
     """All addresses of a pool are leased, and a lease is exclusive."""
 
 
-class FeedError(ConfigurationError, ValueError):
+class FeedError(_ConfigurationError, ValueError):
     """Test data cannot be found or read; the text names the file and the line."""
 
 
@@ -82,14 +78,11 @@ class RendezvousEnded(IploadError):
     """The load ended while a user waited at a rendezvous. No failure: the iteration is not counted."""
 
 
-class TargetNotAllowed(ConfigurationError):
-    """A request was refused before anything was sent, because its host is not on the allow-list."""
+class TargetNotAllowed(_ConfigurationError):
+    """A request was refused before anything was sent, because its host is not on the allow-list.
 
-
-class RedirectNotAllowed(TargetNotAllowed):
-    """The target redirected a request to a host that is not on the allow-list; it was not followed."""
-
-    at_run_time = True
+    ``at_run_time`` is true if it was the target that redirected an allowed request there.
+    """
 
 
 class GeneratorLimitError(IploadError):

@@ -30,12 +30,12 @@ from pytest_ipload.places import is_user_code, user_traceback
 from pytest_ipload.profiles import profile_of
 from pytest_ipload.report.json_file import host_name
 from pytest_ipload.report.text import counted
+from pytest_ipload.report.tracebacks import first_traceback, headline, traceback_of
 from pytest_ipload.runner import Load, base_url_fixture
 from pytest_ipload.shared_values import unsafe_values
 from pytest_ipload.state import SessionState, keep_result
 from pytest_ipload.team import Judge
 from pytest_ipload.thresholds import check_measurable, load_thresholds
-from pytest_ipload.tracebacks import first_traceback, headline, traceback_of
 from pytest_ipload.verdict.outcomes import MeasurementInvalid, ThresholdFailed
 from pytest_ipload.verdict.result import FAILED, INVALID
 from pytest_ipload.verdict.rounds import CURRENT, DEFAULT_ROUNDS, RoundNote, plan_rounds
@@ -87,7 +87,7 @@ class LoadTest:
         self._session_ends = False
         """Whether the session is being broken off: there is no teardown phase to raise anything in."""
         self.ended_in_error = False
-        """Whether the load was ended by what is no failure of the target: a user's set-up, or a test written wrongly."""
+        """Whether the load was ended by a user's set-up, or by what is wrong with the test: an error, not a failure."""
         self._whose: tuple[BaseException, str] | None = None
         """The exception of a user's set-up or tear-down, and in how many users it failed."""
         # Settings that contradict each other are an error before any fixture is set up.
@@ -212,7 +212,7 @@ class LoadTest:
             raise MeasurementInvalid(str(error)) from None
         except BaseException as error:
             self._session_ends = isinstance(error, (KeyboardInterrupt, pytest.exit.Exception))
-            self.ended_in_error = is_configuration_error(error)
+            self.ended_in_error = is_configuration_error(error) and not load.profile.is_functional
             if load.has_begun:
                 self._keep_broken_off(load, error)
             if self._session_ends:

@@ -167,7 +167,7 @@ def pytest_runtest_makereport(
     """Put the results on the report of the call phase: they travel with it, from an xdist worker too."""
     test = item.stash.get(_LOAD_TEST, None)
     if call.excinfo is not None and (test is not None or "ipload" in getattr(item, "fixturenames", ())):
-        from pytest_ipload.tracebacks import headline, place_at, put_first, shown_to_user
+        from pytest_ipload.report.tracebacks import headline, place_at, put_first, shown_to_user
 
         with shown_to_user(item, call):
             report = yield

@@ -37,12 +37,12 @@ from pytest_ipload.needs import Needs, refuse_impossible
 from pytest_ipload.options import OFF, parse_key
 from pytest_ipload.profiles import profile_of
 from pytest_ipload.report.properties import properties_of
+from pytest_ipload.report.tracebacks import first_traceback
 from pytest_ipload.state import SessionState, keep_result, kept_results, state_of
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Recorder
 from pytest_ipload.taps import SampleTap, open_tap
 from pytest_ipload.thresholds import check_measurable, planned_seconds, session_thresholds
-from pytest_ipload.tracebacks import first_traceback
 from pytest_ipload.verdict.abort import AbortWatch
 from pytest_ipload.verdict.judged import JudgedThreshold, window_lengths, with_implied
 from pytest_ipload.verdict.measure import Scope
@@ -234,7 +234,7 @@ class Load:
         self._meetings.close()
 
     def ends_load(self, error: BaseException, number: int, untried: bool) -> bool:
-        """Whether an exception of a body ends the load: ``pytest.exit``, and what shows that the test is written wrongly.
+        """Whether an exception of a body ends the load: ``pytest.exit``, and what is wrong with the test itself.
 
         So does a skip or xfail in the first iteration, before any other completed.
         """

@@ -1041,7 +1041,7 @@ class TestRequest:
     def test(request):
         request.getfixturevalue({name!r})
 """,
-            failed=1,
+            errors=1,
         )
         run.expect_lines(
             "ipload_user (or a fixture that depends on it) was asked for by a test that is no load test: *"

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pytest_ipload.fault_text import message_of
 from pytest_ipload.places import place_of_traceback
+from pytest_ipload.stats.fault_text import message_of
 from pytest_ipload.stats.sample import Problem
 
 MAX_GROUPS = 50

@@ -12,8 +12,8 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from pytest_ipload.errors import IploadError, RendezvousEnded, SettingError
-from pytest_ipload.fault_text import message_of
 from pytest_ipload.places import place_of_frame, place_of_traceback
+from pytest_ipload.stats.fault_text import message_of
 from pytest_ipload.stats.recorder import Key
 from pytest_ipload.stats.sample import (
     FAILED,

@@ -16,7 +16,7 @@ def failure_message(result: LoadResult) -> str:
     failed = failures_of(result.thresholds, result.comparisons)
     lines += [message for message in failed if result.verdict != INVALID or message not in result.reason]
     lines += result.objections or ()
-    if lines and len(result.failures) == 1 and result.failed_iterations == result.iterations:
+    if lines and len(result.failures) == 1 and 0 < result.failed_iterations == result.iterations:
         lines[0] += f": {_group_text(result.failures[0])}"
     if result.failures:
         lines += ["", f"{counted(result.failed_iterations, 'iteration')} failed:"]

@@ -15,7 +15,7 @@ import requests
 from requests import Response
 
 from pytest_ipload.addresses.listening import Targets
-from pytest_ipload.errors import IploadError, RedirectNotAllowed, SettingError, TargetNotAllowed
+from pytest_ipload.errors import IploadError, SettingError, TargetNotAllowed
 from pytest_ipload.transport.guard import AllowedHosts
 
 FREEBIND = "freebind:"
@@ -142,14 +142,13 @@ class Binding:
         return {} if first is None else self._groups[first]
 
     def check(self, url: str | None, *, is_redirected: bool = False) -> None:
-        """Raise TargetNotAllowed (RedirectNotAllowed if the target led there) or LoadEnded if nothing may be sent."""
+        """Raise TargetNotAllowed or LoadEnded if no request may be sent there."""
         if self.guard is not None:
             try:
                 self.guard.check(url or "")
             except TargetNotAllowed as error:
-                if not is_redirected:
-                    raise
-                raise RedirectNotAllowed(f"the target redirected the request to another host: {error}") from None
+                error.at_run_time = is_redirected
+                raise
         self.check_running()
 
     def check_address(self, host: str, address: str) -> None:

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from requests import PreparedRequest, Response
 
-from pytest_ipload.errors import RedirectNotAllowed, SettingError, TargetNotAllowed
-from pytest_ipload.fault_text import message_of
+from pytest_ipload.errors import SettingError, TargetNotAllowed
 from pytest_ipload.places import place_of_frame
+from pytest_ipload.stats.fault_text import message_of
 from pytest_ipload.stats.sample import FAILED, FAULT, OK, REQUEST, Problem, Sample
 from pytest_ipload.transport.binding import Hop
 
@@ -86,7 +86,7 @@ class Call:
     def sample(self, response: Response | None, error: Exception | None = None) -> Sample | None:
         """The call's sample, made in the calling thread at its end; None if nothing was sent or may be sent."""
         hops = self.hops
-        is_refused = isinstance(error, TargetNotAllowed) and not isinstance(error, RedirectNotAllowed)
+        is_refused = isinstance(error, TargetNotAllowed) and not error.at_run_time
         if not (hops or self.is_untimed) or is_refused:
             return None
         ended = perf_counter_ns()

@@ -1,7 +1,7 @@
 """Failures as their user wants to see them: the user's own lines, and the fault in words as the first of all.
 
-Only what is shown changes. The exception is put back as it was, so that debuggers and other plugins find all of it; with
-``--full-trace`` nothing is left out.
+Only what is shown changes. The exception is put back as it was, so that debuggers and other plugins find all of it;
+with ``--full-trace`` nothing is left out.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from pytest_ipload.errors import ConfigurationError
-from pytest_ipload.fault_text import fault_text, message_of
+from pytest_ipload.errors import is_configuration_error
 from pytest_ipload.places import place_of_traceback, visible_traceback
+from pytest_ipload.stats.fault_text import fault_text, message_of
 from pytest_ipload.verdict.result import Traceback
 
 
@@ -72,13 +72,18 @@ def headline(error: BaseException, whose: str = "") -> str | None:
 
     ``whose`` comes before it. None where there is nothing to say that the traceback does not say as well.
     """
-    text = message_of(error) if isinstance(error, ConfigurationError) else fault_text(error)
+    text = in_words(error)
     if text is None:
         if not whose:
             return None
         text = f"{type(error).__name__}: {message_of(error)}"
     place = place_of_traceback(error.__traceback__)
     return f"{whose}{text}, at {place}" if place else f"{whose}{text}"
+
+
+def in_words(error: BaseException) -> str | None:
+    """What failed, without the name of an exception: a fault of the network, or what is wrong in the test."""
+    return message_of(error) if is_configuration_error(error) else fault_text(error)
 
 
 def put_first(longrepr: Any, line: str, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
@@ -93,7 +98,7 @@ def put_first(longrepr: Any, line: str, excinfo: pytest.ExceptionInfo[BaseExcept
     entry: Any = excinfo.getrepr(style="native", chain=False).reprtraceback.reprentries[0]
     entry.lines = [f"{line}\n"]
     first.reprentries = [entry, *first.reprentries]
-    if crash is not None:  # the short summary shows its first line
+    if crash is not None and in_words(excinfo.value) is not None:  # the short summary shows its first line
         crash.message = f"{line}\n{crash.message}"
 
 
