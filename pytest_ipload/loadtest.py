@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pytest_ipload.bare_calls import bare_calls
+from pytest_ipload.bare_calls import bare_calls, warning_checks
 from pytest_ipload.distributed.member import MEMBER, Solo, TeamAborted, TeamMember
 from pytest_ipload.distributed.part import Part, as_shard
 from pytest_ipload.errors import GeneratorLimitError, IploadError, SettingError, is_configuration_error
@@ -140,7 +140,8 @@ class LoadTest:
             profile = self._profile_of(round_note)
             asked = self._asked()
             # Users enter and leave the body's patches in any order; the last to leave would put a mock back for good.
-            refuse_unusable(profile.most_users, asked, patched=hasattr(self._item.function, "patchings"))
+            changed = ["mock.patch"] if hasattr(self._item.function, "patchings") else []
+            refuse_unusable(profile.most_users, asked, [*changed, *warning_checks(self._item.function)])
             return Load(
                 self._state,
                 profile,
