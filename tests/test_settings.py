@@ -640,12 +640,12 @@ class TestMistakesInMarkers:
             ("ipload_users(5)", "unknown marker 'ipload_users'*"),
             (
                 "iplaod(users=5)",
-                "unknown marker 'iplaod' (did you mean 'ipload'?); if it is one of your own, register *",
+                "unknown marker 'iplaod' (did you mean 'ipload'?); if it is one of your own, *",
             ),
             ("ip_load", "unknown marker 'ip_load' (did you mean 'ipload'?); *"),
             (
                 "iplaod_threshold('p95 < 1us')",
-                "unknown marker 'iplaod_threshold' (did you mean 'ipload_threshold'?); *",
+                "unknown marker 'iplaod_threshold' (did you mean 'ipload_threshold'?)*",
             ),
         ],
     )
