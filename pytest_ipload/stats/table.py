@@ -58,6 +58,10 @@ class SeriesTable:
         """The number of samples; the keywords are those of ``series``."""
         return sum(series.latency.count for _, series in self.series(kind, **where))
 
+    def ended_in_time(self, kind: str | None = None, **where: Any) -> int:
+        """The number of samples that ended in the time that rates are counted over; keywords as in ``series``."""
+        return sum(series.latency.count - series.after_end for _, series in self.series(kind, **where))
+
     def latency(self, kind: str | None = None, **where: Any) -> Histogram:
         """The latencies of the samples; the keywords are those of ``series``."""
         return merged(series.latency for _, series in self.series(kind, **where))
@@ -80,7 +84,7 @@ class SeriesTable:
         seen = dict.fromkeys(key.source_address for key in self._series)
         return [address for address in seen if address is not None]
 
-    def record(self, sample: Sample) -> None:
+    def record(self, sample: Sample) -> Series:
         """Record one sample."""
         kind, name, _, latency_ns, outcome, status, source_address = sample[:7]
         # A NamedTuple is found by an equal tuple, which is several times cheaper to make.
@@ -92,6 +96,7 @@ class SeriesTable:
             series.response.record(latency_ns + sample.lateness_ns)
         if sample.connections or sample.redirects or sample.retries:
             series.add_connections(sample)
+        return series
 
     def record_alike(self, key: tuple[Any, ...], latencies: list[int], responses: list[int]) -> Series:
         """Record samples of one key; what only some of them have (see ``Series.add_connections``) is the caller's."""

@@ -67,10 +67,11 @@ class SourceHTTPConnection(HTTPConnection):
         dialer.options, dialer.timeout = self.socket_options or (), self.timeout
         try:
             sock = dialer.dial()
-        except NewConnectionError as error:
+        except Exception as error:
             hop.source_address = dialer.source
-            hop.fault = getattr(error, "fault", None)
-            hop.fault_text = str(error).removeprefix(f"{self}: ")
+            if isinstance(error, NewConnectionError):
+                hop.fault = getattr(error, "fault", None)
+                hop.fault_text = str(error).removeprefix(f"{self}: ")
             raise
         self.connected_ns = perf_counter_ns()
         self.local_address = hop.source_address = sock.getsockname()[0]

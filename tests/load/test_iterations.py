@@ -54,7 +54,7 @@ class Run:
     def __post_init__(self) -> None:
         profile = LoadProfile(**self.settings)
         self.stop = Stop(self)
-        self.budget = Budget(profile.total_iterations)
+        self.budget = Budget(profile.total_iterations, Stop(self))
         self.run = UserRun(profile, self.failures, self.budget, self.stop, self.clock, lambda *_: False, self.arrivals)
         user = VirtualUser(self.index, seed=0, source_addresses=(), record=self.samples.append)
         self.seat = Seat(user_slots(profile)[self.index], user, Recorder(), phase=Phase.ITERATIONS)
