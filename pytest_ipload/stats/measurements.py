@@ -146,6 +146,7 @@ class Measurements(SeriesTable):
             "planned": self.planned,
             "faults": {fault: [count, self.fault_messages[fault]] for fault, count in self.faults.items()},
             "warmup_connections": dict(self.warmup_connections),
+            "partial_names": self.partial_names_to_plain(),
             "seconds": [[number, self.seconds[number].to_plain()] for number in sorted(self.seconds)],
             "series": self.series_to_plain(),
             "windows": [windows.to_plain() for windows in self.windows.values()],
@@ -176,6 +177,7 @@ class Measurements(SeriesTable):
             if plain_int(number, "second", low=None) in measured.seconds:
                 raise ValueError(f"measurements seconds: {number} comes twice")
             measured.seconds[number] = Second.from_plain(second, planned=measured.planned)
+        measured.read_partial_names(fields["partial_names"], "measurements partial_names")
         measured.read_series(fields["series"], "measurements series")
         for each in plain_list(fields["windows"], "measurements windows"):
             windows = Windows.from_plain(each, judged_from_ns=measured.judged_from_ns, planned=measured.planned)
@@ -314,4 +316,6 @@ _NUMBERS: dict[str, int | None] = {
     "warmup_iterations": 0,
     "names_dropped": 0,
 }
-_FIELDS = (*_NUMBERS, "planned", "faults", "warmup_connections", "seconds", "series", "windows")
+_FIELDS = (
+    *_NUMBERS, "planned", "faults", "warmup_connections", "partial_names", "seconds", "series", "windows"
+)  # fmt: skip

@@ -60,10 +60,11 @@ class Windows:
     def to_plain(self) -> dict[str, Any]:
         """All of it as plain values that JSON and execnet carry without loss, but what the load's other parts tell."""
         tables = [(number, self._peek(number)) for number in self._numbers()]
-        return {
-            "length_ns": self.length_ns,
-            "windows": [[number, [table.names_dropped, table.series_to_plain()]] for number, table in tables],
-        }
+        windows = [
+            [number, [table.names_dropped, table.partial_names_to_plain(), table.series_to_plain()]]
+            for number, table in tables
+        ]
+        return {"length_ns": self.length_ns, "windows": windows}
 
     @classmethod
     def from_plain(cls, plain: object, *, judged_from_ns: int, planned: bool) -> Windows:
@@ -75,10 +76,13 @@ class Windows:
         for number, content in (plain_pair(pair, "windows") for pair in plain_list(fields["windows"], "windows")):
             plain_int(number, "window number", low=next_number)  # ascending, so none comes twice
             next_number = number + 1
-            dropped, series = plain_pair(content, "window")
+            parts = plain_list(content, "window")
+            if len(parts) != 3:
+                raise ValueError(f"window: expected dropped names, partial names and series, got {len(parts)} parts")
             table = SeriesTable(planned=planned)
-            table.names_dropped = plain_int(dropped, "window names_dropped")
-            table.read_series(series, "window series")
+            table.names_dropped = plain_int(parts[0], "window names_dropped")
+            table.read_partial_names(parts[1], "window partial_names")
+            table.read_series(parts[2], "window series")
             result._packed[number] = table.pack()
         result._newest = next_number - 1
         return result

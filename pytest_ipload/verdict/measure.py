@@ -92,6 +92,14 @@ def measure(threshold: Threshold, table: SeriesTable, scope: Scope, confidence: 
             raise ValueError(f"{other} is not measured")
 
 
+def is_hidden(threshold: Threshold, table: SeriesTable) -> bool:
+    """Whether the selector may mean samples whose names were not kept apart, as there were too many names."""
+    selector = threshold.selector
+    if selector is None or selector.kind not in ("name", "step"):
+        return False
+    return table.hides(STEP if selector.kind == "step" else REQUEST, selector.pattern)
+
+
 def _error_share(part: int, whole: int, noun: str, confidence: float | None) -> Measured:
     if not whole:
         return Measured(None, 0, noun, part=part)
