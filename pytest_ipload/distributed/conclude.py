@@ -87,6 +87,7 @@ def _of_the_whole(part: Part, thresholds: list[ThresholdResult]) -> list[HealthC
             planned_iterations=part.planned_iterations,
             dropped_iterations=part.dropped_iterations,
             uncertain=[(each.expression, each.samples) for each in thresholds if each.uncertain and not is_functional],
+            is_functional=is_functional,
             is_cut_short=part.broken_off is not None or part.abort is not None,
             judges_dropped=any(
                 judged.severity == FAIL and judged.threshold.statistic == "dropped_iterations"
