@@ -10,6 +10,8 @@
     │   └── FeedExhausted          no row of test data is left for a user
     ├── RendezvousTimeout          (also TimeoutError) too few users came to a rendezvous in time
     ├── RendezvousEnded            the load is over, and a rendezvous will not take place any more
+    ├── LateSkip                   a user's set-up skipped when the load had begun already
+    ├── SetUpTimeout               (also TimeoutError) a user's set-up took too long and was interrupted
     ├── TargetNotAllowed           a request to a host that nobody allowed
     ├── GeneratorLimitError        this process may not open enough files or start enough threads
     ├── OpenFilesExhausted         (also urllib3's NewConnectionError) no socket could be made
@@ -52,6 +54,14 @@ class FeedError(IploadError, ValueError):
 
 class FeedExhausted(FeedError):
     """No row of test data is left for a user whose rows are to be unique."""
+
+
+class LateSkip(IploadError):
+    """A user's set-up skipped, or expected to fail, when iterations of its load had run already."""
+
+
+class SetUpTimeout(IploadError, TimeoutError):
+    """A user's set-up took too long and was interrupted; the text names the user, the line and the time."""
 
 
 class RendezvousTimeout(IploadError, TimeoutError):

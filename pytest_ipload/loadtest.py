@@ -108,7 +108,7 @@ class LoadTest:
         load = self._load = self._prepared_load(self._rounds[0])
         self._item.addfinalizer(self._tear_down)
         try:
-            load.executor.set_up()
+            load.set_up()
         except UserSetUpError as error:
             own_exception = self._set_up_exception(error)
         except GeneratorLimitError as error:
@@ -186,7 +186,7 @@ class LoadTest:
                 self._load = self._prepared_load(round_note)
             try:
                 if self._earlier:
-                    self._started_load().executor.set_up()
+                    self._started_load().set_up()
                 self._run_once(self._started_load())
             except UserSetUpError as error:
                 self.failed_in_set_up = True
@@ -277,9 +277,9 @@ class LoadTest:
             yield fired("shared-fixture", f"all users share {values}")
 
     def _set_up_exception(self, error: UserSetUpError) -> BaseException:
-        assert error.__cause__ is not None
-        self._session_ends = isinstance(error.__cause__, (KeyboardInterrupt, pytest.exit.Exception))
-        return self._own_exception("setup", error.user, error.__cause__, error.failed)
+        own_exception = self._started_load().set_up_exception(error)
+        self._session_ends = isinstance(own_exception, (KeyboardInterrupt, pytest.exit.Exception))
+        return self._own_exception("setup", error.user, own_exception, error.failed)
 
     def _own_exception(self, when: str, user: VirtualUser, error: BaseException, failed: int) -> BaseException:
         """A user's exception with the traceback of its own code; a section in the report says whose it was.

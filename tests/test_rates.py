@@ -191,7 +191,8 @@ class TestNamesThatWereNotKept:
 
     @pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["one", "two"])
     @pytest.mark.parametrize(
-        "expression", ["'p95{GET /item/*} < 1m'", "'requests{GET /other} == 0'", "'rps{GET /item/*} > 0', window='100ms'"]
+        "expression",
+        ["'p95{GET /item/*} < 1m'", "'requests{GET /other} == 0'", "'rps{GET /item/*} > 0', window='100ms'"],
     )
     def test_a_threshold_that_may_mean_them_makes_the_measurement_invalid(
         self, pytester: pytest.Pytester, expression: str, options: tuple[str, ...], xdist: None

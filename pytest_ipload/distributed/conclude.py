@@ -41,6 +41,7 @@ def conclude(part: Part) -> LoadResult:
         profile=part.profile.as_dict(),
         started_at=datetime.fromtimestamp(part.started_at, timezone.utc).isoformat(timespec="milliseconds"),
         aborted_s=None if part.abort is None else part.abort.after_s,
+        set_up_error_rate=part.set_ups.failed / part.set_ups.tried if part.set_ups.tried else None,
         thresholds=thresholds,
         failures=part.failures,
         traceback=part.traceback,
@@ -61,6 +62,7 @@ def scope_of(part: Part, judged_s: float) -> Scope:
         planned_seconds=None if ends_at is None else round(ends_at - part.profile.warmup, 9),
         planned_iterations=part.planned_iterations,
         dropped=part.dropped_iterations,
+        set_ups=part.set_ups,
     )
 
 
@@ -84,6 +86,7 @@ def _of_the_whole(part: Part, thresholds: list[ThresholdResult]) -> list[HealthC
     return examine_whole(
         Outcome(
             measured=part.measured,
+            user_time=part.user_time,
             planned_iterations=part.planned_iterations,
             dropped_iterations=part.dropped_iterations,
             uncertain=[(each.expression, each.samples) for each in thresholds if each.uncertain and not is_functional],

@@ -80,9 +80,13 @@ class UserRun:
         self.origin_ns = 0
         """When the load began; set before any user iterates."""
         self.judged_from_ns = 0
-        """When its warm-up ends; failures before are nobody's."""
+        """When the warm-up was over. What failed before is no failure."""
         self.ended_by: BaseException | None = None
         """What a body raised to end the load."""
+
+    def wait_for(self, seconds: float) -> bool:
+        """Wait so long; False if no iteration starts any more, as there is none left or the load ends."""
+        return not self._budget.over.wait(seconds)
 
     def iterate(self, seat: Seat, life: Life) -> None:
         """Run iterations until the user's time, its iterations or the load are over."""
@@ -158,6 +162,7 @@ class UserRun:
         """Run the body once and record it; returns when the next iteration may be said to start."""
         user = seat.user
         error: BaseException | None = None
+        seat.iteration_since_ns = started
         try:
             try:
                 seat.expose()
@@ -170,12 +175,15 @@ class UserRun:
             error = error or late
             seat.cover()
         ended = self._clock()
+        if seat.abandoned:
+            return ended  # the executor has counted this iteration, as one that did not stop
         if error is not None and isinstance(error, RendezvousEnded):
             if user.drop_iteration():  # the end of the load cut it short, while it waited for others
                 return ended
             error = None  # a request of it had failed before
         elif seat.interrupted_ns is not None:
             error = self._interruption(error)
+            started = max(started, self.judged_from_ns)  # an iteration that hangs since the warm-up is judged
         elif error is not None and self._is_the_end(error, number):
             return ended
         if self._untried:  # asked first: all users' threads would be writing it all the time
@@ -215,7 +223,7 @@ class UserRun:
         """Wait for the next iteration's start; False when the user's time or the load is over before."""
         until = due if stop is None else min(due, stop)
         while (remaining := until - self._elapsed()) > 0:
-            if self._budget.over.wait(remaining):
+            if not self.wait_for(remaining):
                 return False
         return not self._stop.is_set() and (stop is None or due < stop)
 

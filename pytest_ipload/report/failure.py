@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_ipload.report.text import counted, printable, printable_lines
+from pytest_ipload.report.text import counted, printable, printable_lines, whose_failure
 from pytest_ipload.units import format_count
 from pytest_ipload.verdict.result import INVALID, FailureSummary, LoadResult, failures_of
 
@@ -14,7 +14,10 @@ def failure_message(result: LoadResult) -> str:
     lines += [message for message in failed if result.verdict != INVALID or message not in result.reason]
     lines += result.objections or ()
     if result.failures:
-        lines += ["", f"{counted(result.failed_iterations, 'iteration')} failed:"]
+        set_ups = sum(failure.count for failure in result.failures if failure.users)
+        what = [counted(result.failed_iterations, "iteration")] if result.failed_iterations or not set_ups else []
+        what += [f"the set-up of {counted(set_ups, 'user')}"] if set_ups else []
+        lines += ["", f"{' and '.join(what)} failed:"]
         lines += [_group_line(failure) for failure in result.failures]
     if (traceback := result.traceback) is not None:
         lines += ["", f"the first {printable(traceback.type)}:", traceback.text.expandtabs()]
@@ -27,5 +30,5 @@ def _group_line(failure: FailureSummary) -> str:
     place = f" at {failure.location}" if failure.location else ""
     return printable(
         f"  {format_count(failure.count)} x {failure.type}{place}: {failure.message} "
-        f"(first: user {first.user}, iteration {first.iteration}{source})"
+        f"{whose_failure(first.user, first.iteration, source, failure.users)}"
     )

@@ -84,6 +84,8 @@ def _times(profile: LoadProfile) -> list[str]:
         for key in ("think_time", "pacing")
         if getattr(profile, key)[1]
     ]
+    if "set_up" in profile.origins and profile.origins["set_up"] != "default":
+        parts.append(_origin(profile, "set_up", f"set_up {profile.set_up}"))
     if profile.total_iterations is not None:
         text = f"{counted(profile.total_iterations, 'iteration')} in all"
         parts.append(_origin(profile, "total_iterations", text))

@@ -204,9 +204,7 @@ class _Exchange:
             conn.close()
             raise
         arrived = None if wire.stamp is None else arrival_ns(wire.stamp)
-        response = _reply(
-            conn, wire, head, bytes(reader.received), body, self._started, self._wall_started, arrived
-        )
+        response = _reply(conn, wire, head, bytes(reader.received), body, self._started, self._wall_started, arrived)
         response.head_ns = reader.head_ended_ns - self._started
         hop = self._hop
         if hop.connections:

@@ -178,6 +178,10 @@ class LoadSession(requests.Session):
         """
         self.binding.interrupt()
 
+    def resume(self) -> None:
+        """Allow requests again after ``interrupt``. For the session's own thread."""
+        self.binding.resume()
+
     def prepare_request(self, request: Request) -> PreparedRequest:
         """As in requests, with relative URLs resolved. Raises MissingSchema for one without a base URL."""
         absolute = copy.copy(request)

@@ -71,6 +71,9 @@ def _is_hopeless(judged: JudgedThreshold, measured: Measurements, scope: Scope) 
         return _is_past(threshold, value.value)
     if threshold.statistic in _SHARES and threshold.operator == "==" and threshold.limit == 0:
         return value.value > 0  # what has failed stays failed
+    if threshold.statistic == "set_up_error_rate":  # users that are still to be set up may succeed
+        least = scope.set_ups.failed / scope.set_ups.planned
+        return threshold.operator in _BELOW and not threshold.holds(least)
     if threshold.operator not in (*_BELOW, *_ABOVE):
         return False  # it may become equal again, and different too
     if threshold.quantile is not None or threshold.statistic in _SHARES:

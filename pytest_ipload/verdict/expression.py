@@ -6,7 +6,8 @@ Grammar::
     metric     = [ family "." ] statistic | share | count | rate
     family     = "raw" | "iteration" | "connect" | "tls" | "ttfb" | "failed"
     statistic  = "p" number | "p(" number ")" | "median" | "mean" | "min" | "max"      value: a duration, 200ms
-    share      = "error_rate" | "request_error_rate" | "ip_pool_usage"                 value: a percentage, 1%
+    share      = "error_rate" | "request_error_rate" | "set_up_error_rate"             value: a percentage, 1%
+               | "ip_pool_usage"
     count      = "requests" | "iterations" | "errors" | "dropped_iterations"           value: a number, 1000
     rate       = "rps" | "iterations_per_second"                                       value: a number or a rate, 50/s
     selector   = label | "name:" label | "step:" label | "source:" address | "status:" code
@@ -14,7 +15,8 @@ Grammar::
 
 A label is any text, which ends with the last ``}`` of the expression: ``p95{GET /items/{id}} < 1s``; ``*`` in it stands
 for any text. ``name:`` is for request names that begin like another selector. Blanks between the parts do not matter.
-``errors`` counts failed iterations, as ``error_rate`` is their share.
+``errors`` counts failed iterations, as ``error_rate`` is their share. ``set_up_error_rate`` is the share of users whose
+set-up failed.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ _UNITS: Mapping[str, str] = MappingProxyType(
     {
         "percentile": "duration",
         **dict.fromkeys(_STATISTICS, "duration"),
-        **dict.fromkeys(("error_rate", "request_error_rate", "ip_pool_usage"), "fraction"),
+        **dict.fromkeys(("error_rate", "request_error_rate", "set_up_error_rate", "ip_pool_usage"), "fraction"),
         **dict.fromkeys(("requests", "iterations", "errors", "dropped_iterations"), "count"),
         **dict.fromkeys(("rps", "iterations_per_second"), "rate"),
     }
@@ -310,7 +312,7 @@ def _parse_limit(statistic: str, value: str, metric: str) -> float:
         raise ValueError(f"the limit of {metric} is wrong: {error}") from None
     if not math.isfinite(limit):
         raise ValueError(f"the limit {value[:20]}... is too large")
-    if statistic in ("error_rate", "request_error_rate") and limit > 1:
+    if statistic in ("error_rate", "request_error_rate", "set_up_error_rate") and limit > 1:
         raise ValueError(f"the limit {value!r} of {statistic} is above 100%, the largest share there is")
     return round(limit, _DECIMALS)
 

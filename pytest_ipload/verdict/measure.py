@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_ipload.load.set_up import SetUps
 from pytest_ipload.stats.confidence import quantile_ranks, share_interval
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.sample import FAILED, ITERATION, OK, REQUEST, STEP
@@ -35,6 +36,7 @@ class Scope:
     dropped: int | None = None
     """Planned iterations that were never started; None where iterations have no arrival plan."""
     planned_iterations: int | None = None
+    set_ups: SetUps = field(default_factory=SetUps)
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ def measure(threshold: Threshold, table: SeriesTable, scope: Scope, confidence: 
             return _error_share(failed_iterations, iterations, "iterations", confidence)
         case "request_error_rate":
             return _error_share(table.count(REQUEST, outcome=FAILED, **where), requests, "requests", confidence)
+        case "set_up_error_rate":
+            return _error_share(scope.set_ups.failed, scope.set_ups.tried, "set-ups", None)
         case "requests":
             return Measured(requests, looked_at, "requests")
         case "iterations":
