@@ -72,7 +72,9 @@ def exchange(
         if head is None or len(received) - end - 4 != (head.length if method != "HEAD" else 0):
             careful = _Exchange(pool, binding, heads, method, data, timeouts, started, wall_started)
             return careful.read(conn, wire, received, is_kept=True)
-        response = _reply(conn, wire, head, received, received[end + 4 :], started, wall_started, arrived)
+        if arrived is not None:
+            arrived = until_arrival(perf_counter_ns() - started, arrived - wall_started, time_ns() - arrived)
+        response = _reply(conn, wire, head, received, received[end + 4 :], started, arrived)
         if head.keeps_open:
             idle.give(conn)
         else:
@@ -86,21 +88,14 @@ def exchange(
 
 
 def _reply(
-    conn: SourceHTTPConnection,
-    wire: Wire,
-    head: Head,
-    received: bytes,
-    body: bytes,
-    started: int,
-    wall_started: int,
-    arrived: int | None,
+    conn: SourceHTTPConnection, wire: Wire, head: Head, received: bytes, body: bytes, started: int, arrived: int | None
 ) -> LoadResponse:
-    """The response, with its times. Called as soon as the last byte was read."""
+    """The response, with its times. Called as soon as the last byte was read; ``arrived`` is its time after the start."""
     ended = perf_counter_ns()
     wire.used_ns = ended
     latency = ended - started
-    if arrived is not None:
-        latency = until_arrival(latency, arrived - wall_started, time_ns() - arrived)
+    if arrived is not None and 0 < arrived < latency:
+        latency = arrived
     response = LoadResponse.__new__(LoadResponse)
     response.status_code = head.status
     response.head = head
@@ -116,9 +111,9 @@ def until_arrival(elapsed: int, before: int, behind: int) -> int:
     """The time from the request to the arrival of its reply, of what has ``elapsed`` until the reply was read.
 
     A thread reads its reply only when it has its turn; the kernel's time of arrival is free of that. ``before`` and
-    ``behind`` are the times from the request to the arrival, and from there until now, by the wall clock, which may have
-    been set meanwhile. Then they do not add up to what elapsed, and the time of arrival is worth nothing. Where they
-    differ by no more than two clocks do, the one that makes the time longer counts: it is never too short.
+    ``behind`` are the times from the request to the arrival, and from there until now, by the wall clock, which may
+    have been set meanwhile. Then they do not add up to what elapsed, and the time of arrival is worth nothing. Where
+    they differ by no more than two clocks do, the one that makes the time longer counts: it is never too short.
     """
     if not -CLOCKS_DIFFER_NS < before + behind - elapsed < CLOCKS_DIFFER_NS:
         return elapsed
@@ -203,8 +198,12 @@ class _Exchange:
         except BaseException:
             conn.close()
             raise
-        arrived = None if wire.stamp is None else arrival_ns(wire.stamp)
-        response = _reply(conn, wire, head, bytes(reader.received), body, self._started, self._wall_started, arrived)
+        arrived = None
+        if wire.stamp is not None:
+            arrived = arrival_ns(wire.stamp)
+            elapsed, behind = perf_counter_ns() - self._started, time_ns() - arrived
+            arrived = until_arrival(elapsed, arrived - self._wall_started, behind)
+        response = _reply(conn, wire, head, bytes(reader.received), body, self._started, arrived)
         response.head_ns = reader.head_ended_ns - self._started
         hop = self._hop
         if hop.connections:

@@ -274,11 +274,13 @@ def test_100_continue_is_read_over(make_session: MakeSession, samples: list[Samp
 def test_a_request_that_had_no_socket_is_counted_under_its_lease(
     make_session: MakeSession, samples: list[Sample], monkeypatch: pytest.MonkeyPatch, is_fast: bool
 ) -> None:
+    errors = [ConnectionRefusedError(111, "refused"), TimeoutError("timed out")]
+
     def connect(self: Attempt) -> socket.socket:
-        raise error
+        raise errors.pop()
 
     monkeypatch.setattr(Attempt, "connect", connect)
-    for error in (ConnectionRefusedError(111, "refused"), TimeoutError("timed out")):
+    for _ in range(2):
         with pytest.raises(requests.ConnectionError):
             make_session("127.0.0.7", fast=is_fast).get("http://127.0.0.1:9/")
     with pytest.raises(requests.ConnectionError):
