@@ -110,7 +110,7 @@ class Load:
         self._foreseen = [*foreseen, *([] if shortage is None else [fired_by_message("few-ports", shortage)])]
         self._targets = Targets()
         self._leases = self._open_leases(share)
-        self._rate_limit = None if profile.max_rate is None else RateLimit(profile.max_rate / share.count)
+        self._rate_limit = None if profile.max_rate is None else RateLimit(profile.max_rate, share=share)
         self._make_life = make_life
         self._user_hooks = user_hooks(item)
         self._abort_watch = AbortWatch(self._thresholds)
@@ -149,6 +149,8 @@ class Load:
             if self._member.share.count > 1:
                 start_at_ns = max(agreed_ns, start_at_ns or agreed_ns)
         self._start_at_ns = start_at_ns
+        if self._rate_limit is not None and start_at_ns is not None:
+            self._rate_limit.begin_at(start_at_ns)
         tap = self.tap = open_tap(self._item)
         try:
             self.executor.run(start_at_ns)
