@@ -36,7 +36,7 @@ from pytest_ipload.shared_values import unsafe_values
 from pytest_ipload.state import SessionState, keep_result
 from pytest_ipload.team import Judge
 from pytest_ipload.thresholds import check_measurable, load_thresholds
-from pytest_ipload.verdict.outcomes import MeasurementInvalid, ThresholdFailed
+from pytest_ipload.verdict.outcomes import ComparisonFailed, MeasurementInvalid, ThresholdFailed
 from pytest_ipload.verdict.result import FAILED, INVALID
 from pytest_ipload.verdict.rounds import CURRENT, DEFAULT_ROUNDS, RoundNote, plan_rounds
 
@@ -262,8 +262,10 @@ class LoadTest:
         if error is not None and (verdict == FAILED or self._state.settings.disabled):
             # A functional test fails as any test does, with its own exception.
             raise error.with_traceback(user_traceback(error.__traceback__))
-        if verdict in (FAILED, INVALID):
-            raise (MeasurementInvalid if verdict == INVALID else ThresholdFailed)(conclusion["message"])
+        if verdict == INVALID:
+            raise MeasurementInvalid(conclusion["message"])
+        if verdict == FAILED:
+            raise (ComparisonFailed if conclusion["by_comparison"] else ThresholdFailed)(conclusion["message"])
 
     def _started_load(self) -> Load:
         if self._load is None:

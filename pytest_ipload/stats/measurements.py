@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from operator import add, itemgetter
 from typing import Any
 
-from pytest_ipload.stats.histogram import plain_dict, plain_int, plain_list, record_many
+from pytest_ipload.stats.histogram import plain_dict, plain_int, plain_list, record_many, shown
 from pytest_ipload.stats.recorder import Chunk, Key
 from pytest_ipload.stats.sample import FAULT, ITERATION, OK, REQUEST, SETUP, Sample
 from pytest_ipload.stats.series import Second, Series, SeriesKey
@@ -168,7 +168,7 @@ class Measurements(SeriesTable):
         for fault, pair in fields["faults"].items():
             count, message = plain_pair(pair, "measurements faults")
             if type(fault) is not str or type(message) is not str:
-                raise ValueError(f"measurements faults: expected names and messages, got {fault!r} and {message!r}")
+                raise ValueError(f"measurements faults: expected names and messages, got {shown(pair)}")
             measured.faults[fault] = plain_int(count, "measurements faults", low=1)
             measured.fault_messages[fault] = message
         measured.warmup_connections = _plain_counts(fields["warmup_connections"], "measurements warmup_connections")

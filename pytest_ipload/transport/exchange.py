@@ -90,7 +90,7 @@ def exchange(
 def _reply(
     conn: SourceHTTPConnection, wire: Wire, head: Head, received: bytes, body: bytes, started: int, arrived: int | None
 ) -> LoadResponse:
-    """The response, with its times. Called as soon as the last byte was read; ``arrived`` is its time after the start."""
+    """The response, with its times. Called when its last byte was read, which had ``arrived`` after so many ns."""
     ended = perf_counter_ns()
     wire.used_ns = ended
     latency = ended - started

@@ -256,7 +256,7 @@ def _comparison_outcome(comparison: Row) -> str:
     if comparison.get("regressed"):
         return "regressed"
     if comparison.get("undecided"):
-        return "undecided"
+        return "undecided" if comparison.get("passed", True) else "undecided, failed"
     return "ok" if "regressed" in comparison and comparison.get("limit") is not None else "not judged"
 
 
