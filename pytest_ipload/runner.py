@@ -18,7 +18,7 @@ from pytest_ipload.addresses.listening import Targets, ports_served_here
 from pytest_ipload.distributed.conclude import conclude
 from pytest_ipload.distributed.member import TeamMember
 from pytest_ipload.distributed.part import AbortNote, Part
-from pytest_ipload.errors import LateSkip, SettingError
+from pytest_ipload.errors import LateSkip, SettingError, is_configuration_error
 from pytest_ipload.hook_calls import review_of, user_hooks
 from pytest_ipload.load.bodies import Body, life_of
 from pytest_ipload.load.executor import Executor, UserSetUpError
@@ -38,6 +38,7 @@ from pytest_ipload.needs import Needs, refuse_impossible
 from pytest_ipload.options import OFF, parse_key
 from pytest_ipload.profiles import profile_of
 from pytest_ipload.report.properties import properties_of
+from pytest_ipload.report.tracebacks import first_traceback
 from pytest_ipload.state import SessionState, keep_result, kept_results, state_of
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Recorder
@@ -109,7 +110,7 @@ class Load:
         self._foreseen = [*foreseen, *([] if shortage is None else [fired_by_message("few-ports", shortage)])]
         self._targets = Targets()
         self._leases = self._open_leases(share)
-        self._rate_limit = None if profile.max_rate is None else RateLimit(profile.max_rate / share.count)
+        self._rate_limit = None if profile.max_rate is None else RateLimit(profile.max_rate, share=share)
         self._make_life = make_life
         self._user_hooks = user_hooks(item)
         self._abort_watch = AbortWatch(self._thresholds)
@@ -148,6 +149,8 @@ class Load:
             if self._member.share.count > 1:
                 start_at_ns = max(agreed_ns, start_at_ns or agreed_ns)
         self._start_at_ns = start_at_ns
+        if self._rate_limit is not None and start_at_ns is not None:
+            self._rate_limit.begin_at(start_at_ns)
         tap = self.tap = open_tap(self._item)
         try:
             self.executor.run(start_at_ns)
@@ -262,8 +265,11 @@ class Load:
         self._meetings.close()
 
     def ends_load(self, error: BaseException, number: int, untried: bool) -> bool:
-        """``pytest.exit`` ends the load; so does a skip or xfail before any iteration of the test completed."""
-        if isinstance(error, pytest.exit.Exception):
+        """Whether an exception of a body ends the load: ``pytest.exit``, and what is wrong with the test itself.
+
+        So does a skip or xfail before any iteration of the test completed.
+        """
+        if isinstance(error, pytest.exit.Exception) or is_configuration_error(error):
             return True
         return (
             isinstance(error, (pytest.skip.Exception, pytest.xfail.Exception))
@@ -418,9 +424,13 @@ class LoadRunner:
             broken_off = None
         except UserSetUpError as error:
             own_exception = load.set_up_exception(error)
+        except BaseException as error:
+            broken_off = f"{broken_off} by {type(error).__name__}"
+            raise
         finally:
             load.executor.close()
-            result = self._judged(load.part(broken_off))
+            errors = (group.exception for group in load.failure_groups())
+            result = self._judged(load.part(broken_off, first_traceback(item, errors)))
         if own_exception is not None:
             raise own_exception  # here, where its own causes are not replaced by ours
         return result

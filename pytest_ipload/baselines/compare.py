@@ -26,7 +26,7 @@ from pytest_ipload.verdict.baseline import (
 from pytest_ipload.verdict.compare_limit import CompareLimit
 from pytest_ipload.verdict.comparison import Compared, ComparedWith, Comparison
 from pytest_ipload.verdict.expression import Metric
-from pytest_ipload.verdict.readout import value_of
+from pytest_ipload.verdict.readout import is_hidden, value_of
 
 MOST_RUNS = 20
 """The newest so many comparable runs are compared with, and at most as many of the oldest."""
@@ -101,14 +101,15 @@ class Baselines:
         return Compared(comparisons, ComparedWith(len(newest), [run.file for run in newest], notes))
 
     def _judged(self, limit: CompareLimit, result: Result, runs: Sequence[_Comparable]) -> list[Comparison]:
-        """By the newest runs, and by the oldest if the result is worse than they are; none if no run has a value.
+        """By the newest runs, and by the oldest if the result is worse than they are.
 
-        The more comparisons a session makes, the surer each has to be. A session has as many loads as the saved run
-        that has the most: so a test is judged alike whether it runs alone or with all others.
+        Nothing if no run has a value, or if the names that it is about were not kept apart. The more
+        comparisons a session makes, the surer each has to be. A session has as many loads as the saved run that has the
+        most: so a test is judged alike whether it runs alone or with all others.
         """
         current, saved = value_of(limit.metric, result), _values(limit.metric, [run.test for run in runs])
         newest = _values(limit.metric, [run.test for run in runs[:MOST_RUNS]])
-        if not newest:
+        if not newest or is_hidden(limit.metric, result):
             return []
         if current is None:
             return [without_samples(limit, newest)]
@@ -164,6 +165,8 @@ def _values(metric: Metric, tests: Sequence[Test]) -> list[float]:
 
 
 def _no_value(metric: Metric, result: Result) -> str:
+    if is_hidden(metric, result):
+        return f"{metric.text}: cannot be compared, as there are more names than are kept apart (too-many-names)"
     text = f"{metric.text}: nothing to compare with, the saved runs have no such value"
     if "response_time" in result and metric.unit == "duration" and metric.selector is not None and not metric.family:
         text += f"; where iterations have planned starts, write raw.{metric.text}"

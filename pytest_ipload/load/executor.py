@@ -29,7 +29,7 @@ from pytest_ipload.load.limits import users_stack
 from pytest_ipload.load.patience import Patience
 from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.load.record import LoadRecord
-from pytest_ipload.load.schedule import UserSlot, arrival_times, arrivals_before
+from pytest_ipload.load.schedule import UserSlot, arrival_times, arrivals_before, rates_end
 from pytest_ipload.load.seat import IterationInterrupted, Phase, Seat
 from pytest_ipload.load.set_up import SetUpLimit, SetUpPace, SetUps
 from pytest_ipload.load.share import WHOLE, Share
@@ -118,9 +118,11 @@ class Executor:
             due = islice(arrival_times(profile), share.index, None, share.count)
             self._arrivals = ArrivalQueue(due, profile.ends_at, self._wake_for_growth)
         total = profile.total_iterations
-        budget = Budget(None if total is None else share.size_of(total))
+        self._budget = Budget(None if total is None else share.size_of(total))
         self._stop = threading.Event()
-        self._run_of_users = UserRun(profile, self.failures, budget, self._stop, clock, crew.ends_load, self._arrivals)
+        self._run_of_users = UserRun(
+            profile, self.failures, self._budget, self._stop, clock, crew.ends_load, self._arrivals
+        )
         self._users = UserThreads(
             profile,
             crew,
@@ -216,8 +218,11 @@ class Executor:
         if self._patience.stopped_ns is None:
             self._patience.stopped_ns = self._clock()
             self._next_look_ns = 0
+            if self._pending or not self._is_empty():
+                self.measurements.end_at(self._patience.stopped_ns)
         self._pending.clear()
         self._stop.set()
+        self._budget.over.set()
         self._crew.stopping()
 
     def ask_to_stop(self, reason: str) -> None:
@@ -250,6 +255,8 @@ class Executor:
             self._collect()
             if not self.record.ended_ns:
                 self.record.ended_ns = self._clock()
+            if self._has_run_out():
+                self.measurements.end_at(self.record.ended_ns)
             self._count_arrivals()
             self._count_user_time()
             if interrupt is not None:
@@ -274,7 +281,12 @@ class Executor:
         origin = self._clock()
         self.record.origin_ns = self._patience.origin_ns = origin
         judged_from = origin + round(self._profile.warmup * _SECOND)
-        self.measurements = self._new_measurements(origin_ns=origin, judged_from_ns=judged_from)
+        planned_end = rates_end(self._profile)
+        self.measurements = self._new_measurements(
+            origin_ns=origin,
+            judged_from_ns=judged_from,
+            judged_until_ns=None if planned_end is None else origin + round(planned_end * _SECOND),
+        )
         self._run_of_users.origin_ns, self._run_of_users.judged_from_ns = origin, judged_from
         self._last_tick = origin
         self.vitals.begin(
@@ -298,6 +310,8 @@ class Executor:
             self._break_off(self._asked_to_stop)
         elif self._end is not None and self._users.elapsed() >= self._end:
             self._crew.stopping()
+        if self._budget.over.is_set():
+            self._pending.clear()  # no iteration is left for them
         if self._pending:
             self._start_due(self._users.elapsed())
         self._grow()
@@ -510,6 +524,12 @@ class Executor:
         self.record.user_time = user_time(users, self._profile.warmup, until)
 
     # -- set-up, samples ----------------------------------------------------------------------------------------
+
+    def _has_run_out(self) -> bool:
+        """Whether the users had made all their iterations before the time of the closed model was over."""
+        profile = self._profile
+        is_limited = profile.iterations is not None or self._budget.is_used_up
+        return is_limited and not profile.is_open and self.record.origin_ns > 0
 
     def _is_set_up(self) -> bool:
         return self._users.set_up_failed or self._users.settled == len(self._seats)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_ipload.load.user_time import UserTime
 from pytest_ipload.load.vitals import BUSY_SHARE
+from pytest_ipload.stats.sample import ITERATION, OK, REQUEST, STEP
 from pytest_ipload.units import format_count, format_duration, format_percent
 
 if TYPE_CHECKING:
@@ -141,6 +142,13 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
         "A percentile p wants 10/(1-p) samples, 200 for p95 and 1 000 for p99; with fewer it changes from run to run",
         "Let the load run longer, or judge a lower percentile",
     ),
+    "nothing-measured": Kind(
+        REMARK,
+        "iterations completed, and no request was measured",
+        "There are no latencies, and only iterations that failed can fail the test",
+        "Send the requests through ipload_session (a client of the project's own can be given it, as in "
+        "client.session = ipload_session in a fixture), or time calls of another protocol with ipload_user.measure()",
+    ),
     "target-in-process": Kind(
         REMARK,
         "the target is served by the process that loads it",
@@ -232,6 +240,8 @@ class Outcome:
     """Percentile thresholds with too few samples, and how many there were."""
     is_cut_short: bool = False
     """Whether the load was broken off, or ended by a threshold."""
+    is_functional: bool = False
+    """Whether the body ran once, as in any other test."""
     judges_dropped: bool = False
     """Whether a threshold judges the dropped iterations."""
 
@@ -247,6 +257,7 @@ def examine(signs: Signs) -> list[HealthCheck]:
 def examine_whole(outcome: Outcome) -> list[HealthCheck]:
     """The checks that only the whole load can tell."""
     found = [*_shortfall(outcome), *_missing_users(outcome), *_faults(outcome.measured), *_names(outcome.measured)]
+    found += _nothing(outcome)
     if outcome.uncertain:
         listed = ", ".join(f"'{expression}' on {format_count(count)}" for expression, count in outcome.uncertain)
         found.append(fired("too-few-samples", f"judged on few samples: {listed}"))
@@ -332,6 +343,15 @@ def _names(measured: Measurements) -> Iterator[HealthCheck]:
     if measured.names_dropped:
         samples = f"{format_count(measured.names_dropped)} samples"
         yield fired("too-many-names", f"{samples} are counted as '(other names)'")
+
+
+def _nothing(outcome: Outcome) -> Iterator[HealthCheck]:
+    """Requests that go past the session leave no trace: a client that all users share, say."""
+    measured = outcome.measured
+    completed = measured.count(ITERATION, outcome=OK)
+    is_timed = measured.count(REQUEST) or measured.count(STEP) or measured.faults
+    if completed and not (is_timed or outcome.is_functional):
+        yield fired("nothing-measured", f"{format_count(completed)} iterations completed and no request was measured")
 
 
 def _remarks(signs: Signs) -> Iterator[HealthCheck]:

@@ -129,9 +129,9 @@ class UserThreads:
         return not is_too_late
 
     def _wait_for(self, start: float) -> bool:
-        """Wait for a moment of the load; False if the load is stopped before."""
+        """Wait for a moment of the load; False if it is stopped before, or no iteration is left."""
         while (early := start - self.elapsed()) > 0:
-            if self._stop.wait(early):
+            if not self._run.wait_for(early):
                 return False
         return not self._stop.is_set()
 

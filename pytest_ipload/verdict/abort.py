@@ -10,7 +10,7 @@ from pytest_ipload.stats.sample import ITERATION
 from pytest_ipload.units import format_duration
 from pytest_ipload.verdict.evaluate import ThresholdResult, evaluate
 from pytest_ipload.verdict.expression import Threshold
-from pytest_ipload.verdict.finding import Outcome, find_in_windows, outcome_of
+from pytest_ipload.verdict.finding import Outcome, find_in_windows, is_undecidable, outcome_of
 from pytest_ipload.verdict.judged import JudgedThreshold
 from pytest_ipload.verdict.measure import USUAL_CONFIDENCE, Measured, Scope, measure
 
@@ -43,6 +43,8 @@ def _failure(
     judged: JudgedThreshold, measured: Measurements, scope: Scope, first_window: int
 ) -> ThresholdResult | None:
     """The result of a threshold that cannot hold any more; None if it may."""
+    if is_undecidable(judged, measured, scope):
+        return None
     if judged.window is not None:
         scope = settled(measured, scope)
         found = find_in_windows(judged, measured, scope, first=first_window)
