@@ -45,6 +45,7 @@ from pytest_ipload.thresholds import check_measurable, planned_seconds, session_
 from pytest_ipload.verdict.abort import AbortWatch
 from pytest_ipload.verdict.judged import JudgedThreshold, window_lengths, with_implied
 from pytest_ipload.verdict.measure import Scope
+from pytest_ipload.verdict.plan import Plan
 from pytest_ipload.verdict.regression import settled
 from pytest_ipload.verdict.result import (
     FailureSummary,
@@ -53,6 +54,7 @@ from pytest_ipload.verdict.result import (
     Traceback,
 )
 from pytest_ipload.verdict.rounds import RoundNote
+from pytest_ipload.verdict.selection import selections
 
 if TYPE_CHECKING:
     from pytest_ipload.addresses.pool import IpPool
@@ -107,7 +109,7 @@ class Load:
         self._rate_limit = None if profile.max_rate is None else RateLimit(profile.max_rate / share.count)
         self._make_life = make_life
         self._user_hooks = user_hooks(item)
-        self._abort_watch = AbortWatch(self._thresholds)
+        self._abort_watch = AbortWatch(self._thresholds, Plan.of(profile))
         # With stages, users who come later have new numbers: there are more of them than at any one time.
         self._feeds = FeedBook(max(len(user_slots(profile)), profile.most_users), profile.seed, folders)
         self._meetings = RendezvousBook(profile.most_users, state.settings.disabled, share)
@@ -122,6 +124,7 @@ class Load:
             cpu=state.cpu,
             window_lengths_ns=window_lengths(self._thresholds),
             share=share,
+            selections=selections(self._thresholds, profile.planned),
         )
 
     def run(self, start_at_ns: int | None = None) -> None:

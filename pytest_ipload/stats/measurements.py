@@ -11,6 +11,7 @@ from pytest_ipload.stats.histogram import plain_dict, plain_int, plain_list, rec
 from pytest_ipload.stats.recorder import Chunk, Key
 from pytest_ipload.stats.sample import FAULT, ITERATION, OK, REQUEST, SETUP, Sample
 from pytest_ipload.stats.series import Second, Series, SeriesKey
+from pytest_ipload.stats.spans import Cells, Selection, Spans
 from pytest_ipload.stats.table import SeriesTable, plain_pair
 from pytest_ipload.stats.windows import Windows
 
@@ -35,9 +36,15 @@ class Measurements(SeriesTable):
     """
 
     def __init__(
-        self, *, origin_ns: int, judged_from_ns: int, planned: bool, window_lengths_ns: Sequence[int] = ()
+        self,
+        *,
+        origin_ns: int,
+        judged_from_ns: int,
+        planned: bool,
+        window_lengths_ns: Sequence[int] = (),
+        selections: Iterable[Selection] = (),
     ) -> None:
-        """Besides the whole, the samples are kept by windows of each of the lengths."""
+        """Besides the whole, the samples are kept by windows of each of the lengths; selected ones by spans of time."""
         super().__init__(planned=planned)
         self.origin_ns = origin_ns
         self.judged_from_ns = judged_from_ns
@@ -56,6 +63,12 @@ class Measurements(SeriesTable):
             for length_ns in window_lengths_ns
         }
         """By their length in nanoseconds."""
+        self.spans = Spans(selections)
+        """The judged samples that intervals are made for, by when they ended."""
+
+    def cells(self, selection: Selection) -> Cells | None:
+        """The selected samples by pieces of time."""
+        return self.spans.cells.get(selection)
 
     def add(self, samples: Iterable[Sample]) -> None:
         """Fold samples in."""
@@ -95,6 +108,8 @@ class Measurements(SeriesTable):
                 for sample in group:
                     if sample.connections or sample.redirects or sample.retries:
                         series.add_connections(sample)
+                        if sample.connections:
+                            self.spans.record_phases(sample, self._judged_second(sample), key)
         else:
             self._add_each(samples)
 
@@ -106,6 +121,7 @@ class Measurements(SeriesTable):
         if set(self.windows) != set(other.windows):
             raise ValueError("one part of the load has windows that the other has not")
         self.merge_series(other)
+        self.spans.merge(other.spans)
         for length_ns, windows in other.windows.items():
             self.windows[length_ns].merge(windows)
         for number, second in other.seconds.items():
@@ -129,12 +145,14 @@ class Measurements(SeriesTable):
             "seconds": [[number, self.seconds[number].to_plain()] for number in sorted(self.seconds)],
             "series": self.series_to_plain(),
             "windows": [windows.to_plain() for windows in self.windows.values()],
+            "spans": self.spans.to_plain(),
         }
 
     @classmethod
     def from_plain(cls, plain: object) -> Measurements:
         """Read what ``to_plain`` wrote; ``ValueError`` if a part is missing, of another type or contradicts another."""
-        fields = plain_dict(plain, "measurements", (*_NUMBERS, "planned", "faults", "seconds", "series", "windows"))
+        others = ("planned", "faults", "seconds", "series", "windows", "spans")
+        fields = plain_dict(plain, "measurements", (*_NUMBERS, *others))
         if type(fields["planned"]) is not bool or type(fields["faults"]) is not dict:
             raise ValueError("measurements: planned must be true or false, and faults a dict")
         measured = cls(origin_ns=0, judged_from_ns=0, planned=fields["planned"])
@@ -161,6 +179,7 @@ class Measurements(SeriesTable):
             if windows.length_ns in measured.windows:
                 raise ValueError(f"measurements windows: the length {windows.length_ns} comes twice")
             measured.windows[windows.length_ns] = windows
+        measured.spans = Spans.from_plain(fields["spans"])
         return measured
 
     def _add_each(self, samples: Iterable[Sample]) -> None:
@@ -180,6 +199,8 @@ class Measurements(SeriesTable):
                 self.warmup_iterations += kind == ITERATION
                 continue
             self.record(sample)
+            if self.spans.cells:
+                self.spans.record(sample, self._judged_second(sample), _KEY(sample))
 
     def _add_request(self, sample: Sample) -> None:
         """Put a request into the timeline."""
@@ -196,10 +217,13 @@ class Measurements(SeriesTable):
         if started_ns >= self.judged_from_ns:
             self._span(started_ns, ended_ns)
 
-    def _add_alike(self, key: tuple[Any, ...], starts: list[int], latencies: list[int], responses: list[int]) -> Series:
+    def _add_alike(self, key: Key, starts: list[int], latencies: list[int], responses: list[int]) -> Series:
         """Fold samples of one series in, none of which is of the warm-up or a fault: as ``_add_each`` does."""
         if key[0] != REQUEST:
+            if self.spans.of(key):
+                self._add_to_spans(key, list(map(add, starts, latencies)), latencies, responses)
             return self.record_alike(key, latencies, responses)
+        is_spanned = bool(self.spans.of(key))
         series = self._series_of(SeriesKey(*key), len(latencies))
         ends = list(map(add, starts, latencies))
         self._span(min(starts), max(ends))
@@ -211,12 +235,35 @@ class Measurements(SeriesTable):
             of_responses = [
                 each for each in (series.response, second.response if key[-1] == OK else None) if each is not None
             ]
+            if is_spanned:
+                judged_second = number - self._first_second
+                self.spans.count(key, judged_second, len(some))
+                histograms += self.spans.histograms(key, judged_second, "latency")
+                of_responses += self.spans.histograms(key, judged_second, "response")
             if their_responses is some:
                 record_many(some, *histograms, *of_responses)
             else:
                 record_many(some, *histograms)
                 record_many(their_responses, *of_responses)
         return series
+
+    def _add_to_spans(self, key: Key, ends: list[int], latencies: list[int], responses: list[int]) -> None:
+        """Put judged samples of one key into the spans only."""
+        for number, some, their_responses in self._by_second(ends, latencies, responses):
+            second = number - self._first_second
+            self.spans.count(key, second, len(some))
+            record_many(some, *self.spans.histograms(key, second, "latency"))
+            record_many(their_responses, *self.spans.histograms(key, second, "response"))
+
+    @property
+    def _first_second(self) -> int:
+        """The second of the load in which its judged part begins."""
+        return (self.judged_from_ns - self.origin_ns) // _SECOND
+
+    def _judged_second(self, sample: Sample) -> int:
+        """The second of the judged part in which a sample ended."""
+        ended_ns = sample.started_ns + max(0, sample.latency_ns)
+        return (ended_ns - self.origin_ns) // _SECOND - self._first_second
 
     def _by_second(
         self, ends: list[int], latencies: list[int], responses: list[int]
