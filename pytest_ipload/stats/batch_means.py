@@ -64,7 +64,7 @@ def _inflation(spans: Sequence[Span], confidence: float) -> float:
     share, number = part / whole, len(spans)
     deviations = sum((span_part - share * span_whole) ** 2 for span_part, span_whole in spans)
     variance = number / (number - 1) * deviations / whole**2
-    return variance * whole / (share * (1 - share)) * _few_spans(round(_number_of(spans) - 1, 3), confidence)
+    return variance * whole / (share * (1 - share)) * _few_spans(round(_number_of(spans) - 1, 1), confidence)
 
 
 def _number_of(spans: Sequence[Span]) -> float:

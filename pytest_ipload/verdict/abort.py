@@ -64,14 +64,13 @@ def settled(measured: Measurements, scope: Scope) -> Scope:
 
 def _is_hopeless(judged: JudgedThreshold, measured: Measurements, scope: Scope, plan: Plan) -> bool:
     threshold = judged.threshold
+    never_again = threshold.statistic in _SHARES and threshold.operator in ("==", "<=") and threshold.limit == 0
+    if not (never_again or threshold.statistic in _GROWING or threshold.statistic in _FALLING):
+        return cannot_hold(judged, measured, scope, plan, settled(measured, scope).seconds)
     value = measure(threshold, measured, scope)
     if value.value is None or value.samples == 0:
         return False
-    if threshold.statistic in _GROWING or threshold.statistic in _FALLING:
-        return _is_past(threshold, value.value)
-    if threshold.statistic in _SHARES and threshold.operator in ("==", "<=") and threshold.limit == 0:
-        return value.value > 0  # what has failed stays failed
-    return cannot_hold(judged, measured, scope, plan, settled(measured, scope).seconds)
+    return value.value > 0 if never_again else _is_past(threshold, value.value)  # what has failed stays failed
 
 
 def _is_past(threshold: Threshold, value: float) -> bool:
