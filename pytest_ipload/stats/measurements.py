@@ -219,41 +219,32 @@ class Measurements(SeriesTable):
 
     def _add_alike(self, key: Key, starts: list[int], latencies: list[int], responses: list[int]) -> Series:
         """Fold samples of one series in, none of which is of the warm-up or a fault: as ``_add_each`` does."""
-        if key[0] != REQUEST:
-            if self.spans.of(key):
-                self._add_to_spans(key, list(map(add, starts, latencies)), latencies, responses)
+        is_request, is_spanned = key[0] == REQUEST, bool(self.spans.of(key))
+        if not (is_request or is_spanned):
             return self.record_alike(key, latencies, responses)
-        is_spanned = bool(self.spans.of(key))
         series = self._series_of(SeriesKey(*key), len(latencies))
         ends = list(map(add, starts, latencies))
-        self._span(min(starts), max(ends))
+        if is_request:
+            self._span(min(starts), max(ends))
         for number, some, their_responses in self._by_second(ends, latencies, responses):
-            second = self._second(number)
-            second.requests += len(some)
-            second.failed_requests += len(some) if key[-1] != OK else 0
-            histograms = [series.latency, *([second.latency] if key[-1] == OK else [])]
-            of_responses = [
-                each for each in (series.response, second.response if key[-1] == OK else None) if each is not None
-            ]
+            histograms = [series.latency]
+            of_responses = [] if series.response is None else [series.response]
+            if is_request:
+                second = self._second(number)
+                second.requests += len(some)
+                second.failed_requests += len(some) if key[-1] != OK else 0
+                histograms += [second.latency] if key[-1] == OK else []
+                of_responses += [second.response] if key[-1] == OK and second.response is not None else []
             if is_spanned:
-                judged_second = number - self._first_second
-                self.spans.count(key, judged_second, len(some))
-                histograms += self.spans.histograms(key, judged_second, "latency")
-                of_responses += self.spans.histograms(key, judged_second, "response")
+                self.spans.count(key, number - self._first_second, len(some))
+                histograms += self.spans.histograms(key, number - self._first_second, "latency")
+                of_responses += self.spans.histograms(key, number - self._first_second, "response")
             if their_responses is some:
                 record_many(some, *histograms, *of_responses)
             else:
                 record_many(some, *histograms)
                 record_many(their_responses, *of_responses)
         return series
-
-    def _add_to_spans(self, key: Key, ends: list[int], latencies: list[int], responses: list[int]) -> None:
-        """Put judged samples of one key into the spans only."""
-        for number, some, their_responses in self._by_second(ends, latencies, responses):
-            second = number - self._first_second
-            self.spans.count(key, second, len(some))
-            record_many(some, *self.spans.histograms(key, second, "latency"))
-            record_many(their_responses, *self.spans.histograms(key, second, "response"))
 
     @property
     def _first_second(self) -> int:
