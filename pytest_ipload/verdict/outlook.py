@@ -47,10 +47,8 @@ class Outlook:
     selection: Selection
     settled_s: float
     """All samples from until then have come in."""
-    proof_from_s: float
-    """What was before may have been a cold start."""
-    proof_until_s: float
-    """A load that ends by time is not broken off before."""
+    matures_s: float
+    """A load that ends by time is not broken off before: it may have had a cold start."""
 
     @property
     def cells(self) -> Cells | None:
@@ -70,7 +68,7 @@ class Outlook:
     @property
     def is_mature(self) -> bool:
         """Whether the number of samples is bounded, or the load has gone on for long enough."""
-        return self.is_planned or max(self.settled_s, self.last_s) >= self.proof_until_s
+        return self.is_planned or max(self.settled_s, self.last_s) >= self.matures_s
 
     def most(self, samples: int) -> float:
         """How many of the selected samples, now ``samples``, there may be at the end of the load."""
@@ -99,9 +97,8 @@ def cannot_hold(judged: JudgedThreshold, measured: Measurements, scope: Scope, p
     selection = selection_of(threshold, measured.planned)
     if selection is None or threshold.operator in ("==", "!="):
         return False
-    proof_from_s = judged.delay - plan.warmup_s
-    proof_until_s = proof_from_s + max(judged.delay, _SHORTEST_PROOF_S)
-    outlook = Outlook(measured, plan, selection, settled_s, proof_from_s, proof_until_s)
+    matures_s = judged.delay + max(judged.delay, _SHORTEST_PROOF_S) - plan.warmup_s
+    outlook = Outlook(measured, plan, selection, settled_s, matures_s)
     if not outlook.is_mature:
         return False
     if threshold.unit == "rate":
@@ -223,12 +220,12 @@ def _is_still_bad(threshold: Threshold, outlook: Outlook) -> bool:
 
 
 def _is_beyond_noise(judged: JudgedThreshold, outlook: Outlook) -> bool:
-    """Whether all along since the delay there were far more bad samples than any noise makes."""
+    """Whether there were far more bad samples than any noise makes, and all along."""
     cells, allowed = outlook.cells, _allowed(judged.threshold)
     if cells is None:
         return False
-    first, end = math.ceil(max(0.0, outlook.proof_from_s) / cells.cell_s), outlook.last_s // cells.cell_s
-    proof = [span for span in joined(_bad_by_time(judged.threshold, cells)[first:end], SPANS) if span[1]]
+    full = _bad_by_time(judged.threshold, cells)[: outlook.last_s // cells.cell_s]
+    proof = [span for span in joined(full, SPANS) if span[1]]
     if not proof or not all(bad * (1 - allowed) >= _BEYOND_NOISE * allowed * (whole - bad) for bad, whole in proof):
         return False
     return _failing(judged, 1.0, _PROOF)(sum(bad for bad, _ in proof), sum(whole for _, whole in proof))
