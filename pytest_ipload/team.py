@@ -52,10 +52,11 @@ class Judge:
         """What the first threshold says that cannot hold any more and has ``abort_on_fail``."""
         from pytest_ipload.distributed.conclude import scope_of
         from pytest_ipload.verdict.abort import AbortWatch
+        from pytest_ipload.verdict.plan import Plan
 
         part = _together([snapshot["part"] for snapshot in snapshots])
         if nodeid not in self._watches:
-            self._watches[nodeid] = AbortWatch(part.thresholds), part.thresholds
+            self._watches[nodeid] = AbortWatch(part.thresholds, Plan.of(part.profile)), part.thresholds
         watch, _ = self._watches[nodeid]
         elapsed_s = min([elapsed_s, *(snapshot["elapsed_s"] for snapshot in snapshots)])
         return watch.look(part.measured, scope_of(part, elapsed_s - part.profile.warmup), elapsed_s)

@@ -40,6 +40,7 @@ from pytest_ipload.load.vitals import LOOK_NS, Vitals
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Chunk, Recorder
 from pytest_ipload.stats.sample import FAILED, ITERATION, Problem, timed_sample
+from pytest_ipload.stats.spans import Selection
 from pytest_ipload.units import format_duration, format_setting
 
 _SECOND = 1_000_000_000
@@ -80,6 +81,7 @@ class Executor:
         window_lengths_ns: Sequence[int] = (),
         share: Share = WHOLE,
         tolerates_set_up_errors: bool = False,
+        selections: Sequence[Selection] = (),
     ) -> None:
         """``slots`` are those of the users of this ``share`` of the load.
 
@@ -111,7 +113,9 @@ class Executor:
         self.failures = FailureLog()
         self.record = LoadRecord()
         self.vitals = Vitals()
-        self._new_measurements = partial(Measurements, planned=profile.planned, window_lengths_ns=window_lengths_ns)
+        self._new_measurements = partial(
+            Measurements, planned=profile.planned, window_lengths_ns=window_lengths_ns, selections=selections
+        )
         self.measurements = self._new_measurements(origin_ns=0, judged_from_ns=0)
         self._arrivals: ArrivalQueue | None = None
         if profile.is_open:
@@ -339,7 +343,7 @@ class Executor:
                     self.vitals.woke(now + wait_ns, self._clock())
 
     def _abort_if_hopeless(self) -> None:
-        """Break the load off, if it goes on although its verdict is certain."""
+        """Break the load off, if it goes on although a threshold cannot hold any more."""
         if not (self._stop.is_set() or (self._end is not None and self._users.elapsed() >= self._end)):
             reason = self._crew.abort_reason(self.measurements, self._users.elapsed())
             if reason is not None:
