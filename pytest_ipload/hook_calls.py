@@ -13,7 +13,7 @@ import pytest
 from pytest_ipload.errors import SettingError
 from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.options import parse_key
-from pytest_ipload.places import place_of_traceback
+from pytest_ipload.places import in_words
 from pytest_ipload.state import state_of
 from pytest_ipload.values import Stages, as_seconds, as_stages
 
@@ -54,8 +54,7 @@ def _codes(traceback: TracebackType | None) -> Iterator[object]:
 
 
 def _raised(hook: HookCaller, error: BaseException) -> str:
-    place = place_of_traceback(error.__traceback__)
-    return f"{whose(hook, error)}: {type(error).__name__}: {error} ({place})"
+    return f"{whose(hook, error)}: {in_words(error)}"
 
 
 # -- the profile ------------------------------------------------------------------------------------------------------

@@ -7,15 +7,15 @@ import time
 from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
 from typing import Any
 
 import pytest
 
 from pytest_ipload.distributed.coordinator import Coordinator, Judges, Timing
+from pytest_ipload.distributed.link import Outbox
 from pytest_ipload.distributed.messages import BadMessage, Message
-from pytest_ipload.distributed.reports import merged_reports
-from pytest_ipload.distributed.scheduler import TeamScheduler
+from pytest_ipload.distributed.reports import error_reports, merged_reports
+from pytest_ipload.distributed.scheduler import EachScheduler, TeamScheduler
 from pytest_ipload.distributed.slots import TEAM_KEY
 from pytest_ipload.distributed.team_test import TeamTest
 from pytest_ipload.distributed.xdist_names import (
@@ -25,6 +25,7 @@ from pytest_ipload.distributed.xdist_names import (
     report_test,
     survive_lost_hosts,
 )
+from pytest_ipload.places import in_words
 from pytest_ipload.stats.live import Audience
 
 _END = "closed"  # no message: those are pairs
@@ -32,31 +33,9 @@ _TICK = 0.1
 """Seconds between two looks at what is due."""
 _SHOW = 1.0
 """Seconds between two looks at the numbers of a load, for those who look on."""
-_LAST_PARTS_S = 1.5
-"""How long to wait for what was measured when the session ends in the midst of a load."""
+_LAST_PARTS_S = 10.0
+"""How long to wait, at most, for what was measured when the session ends in the midst of a load."""
 _BROKEN_OFF = "the load was broken off, as the session was ended"
-
-
-class Outbox:
-    """Sends messages to one worker in a thread of its own: when a worker hangs, its pipe gets full and blocks."""
-
-    def __init__(self, channel: Any, name: str) -> None:
-        self._channel = channel
-        self._messages: SimpleQueue[Message | None] = SimpleQueue()
-        threading.Thread(target=self._send, name=f"ipload-team-{name}", daemon=True).start()
-
-    def put(self, message: Message) -> None:
-        """Send a message after all before it."""
-        self._messages.put(message)
-
-    def close(self) -> None:
-        """End the thread, when it has sent what it has."""
-        self._messages.put(None)
-
-    def _send(self) -> None:
-        while (message := self._messages.get()) is not None:
-            with suppress(OSError):  # the worker is gone, which others notice
-                self._channel.send(message)
 
 
 class Controller:
@@ -94,9 +73,14 @@ class Controller:
         self._outboxes: dict[str, Outbox] = {}
         self._has_taken_over = False
         self._pytest_session: pytest.Session | None = None
+        self._reported: set[str] = set()
+        """The tests of which pytest has heard an outcome."""
+        self._exit: BaseException | None = None
+        """What a plugin raised in a thread of ours to end the session."""
         self._over = threading.Event()
         self._due = threading.Event()
         self._asked = threading.Event()
+        self._judged = threading.Event()
 
     # -- workers come and go ------------------------------------------------------------------------------------
 
@@ -108,7 +92,7 @@ class Controller:
         name = node.gateway.id
         channel = node.gateway.newchannel()
         with self._lock:
-            self._nodes[name], self._outboxes[name] = node, Outbox(channel, name)
+            self._nodes[name], self._outboxes[name] = node, Outbox(channel, name, self._reject)
             self._coordinator.attach(name, rank)
         wants_names = None if self._audience is None else self._audience.wants_names
         node.workerinput[TEAM_KEY] = (channel, self._timing.beat, self._timing.heartbeat, wants_names)
@@ -131,16 +115,37 @@ class Controller:
             else:
                 self._coordinator.release(name)
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self, session: pytest.Session) -> None:
-        """Know the session; xdist runs the loop."""
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, Any, Any]:
+        """Know the session; xdist runs the loop. When it is through, no load test may be without an outcome."""
         self._pytest_session = session
+        result = yield
+        self._report_missing()
+        return result
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Know which tests have an outcome, from whichever side it came."""
+        if report.when != "setup" or not report.passed:
+            self._reported.add(report.nodeid)
+
+    def _report_missing(self) -> None:
+        """The load tests that were to run, and of which nobody said a word: whatever the cause is, they are errors."""
+        hook = self._config.hook
+        gone = "; ".join(f"{worker.name}: {worker.gone or 'there'}" for worker in self._coordinator.workers.values())
+        for nodeid, test in self._coordinator.tests.items():
+            if nodeid not in self._reported:
+                why = f"this load test has no outcome: {test.aborted or 'no worker has run it'} ({gone})"
+                for report in error_reports(nodeid, why):
+                    hook.pytest_runtest_logreport(report=report)
 
     @pytest.hookimpl(wrapper=True, optionalhook=True)
     def pytest_xdist_make_scheduler(self) -> Generator[None, Any, Any]:
         """Put ours round whichever scheduler there is. With ``--dist each`` the tests are not shared."""
         inner = yield
-        return inner if self._is_each else TeamScheduler(inner, self, self._session)
+        if self._is_each:
+            return EachScheduler(inner) if hasattr(inner, "node2collection") else inner
+        return None if inner is None else TeamScheduler(inner, self, self._session)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self) -> None:
@@ -162,15 +167,29 @@ class Controller:
     def _keep_what_was_measured(self, tests: Sequence[TeamTest]) -> None:
         """Of loads that were broken off, as by Ctrl-C: there will be no report of the test, but a result."""
         give_up = time.monotonic() + _LAST_PARTS_S
-        while not all(test.has_all_parts for test in tests) and time.monotonic() < give_up:
-            time.sleep(_TICK / 5)
+        with suppress(KeyboardInterrupt):  # a second Ctrl-C: wait no longer
+            while not all(test.has_all_parts for test in tests) and time.monotonic() < give_up:
+                time.sleep(_TICK / 5)
         for test in tests:
-            with self._lock:
-                parts = list(test.parts.values())
-            if parts:
-                missing = len(test.members) - len(parts)
-                rest = f"; {missing} of {len(test.members)} workers said nothing any more" if missing else ""
-                self._keep_results(test.nodeid, self._judges.break_off(test.nodeid, parts, f"{_BROKEN_OFF}{rest}"))
+            try:
+                results = self._results_so_far(test)
+            except Exception as error:
+                self._say(f"pytest-ipload: what {test.nodeid} measured cannot be shown: {in_words(error)}")
+            else:
+                if results:
+                    self._keep_results(test.nodeid, results)
+
+    def _results_so_far(self, test: TeamTest) -> list[dict[str, Any]]:
+        """The results if there is a verdict already, else what is known from the parts that there are."""
+        with self._lock:
+            parts, conclusion = list(test.parts.values()), test.conclusion or {}
+        if found := conclusion.get("results"):
+            return list(found)
+        if not parts:
+            return []
+        missing = len(test.members) - len(parts)
+        rest = f"; {missing} of {len(test.members)} workers said nothing any more" if missing else ""
+        return self._judges.break_off(test.nodeid, parts, f"{_BROKEN_OFF}{rest}")
 
     def pytest_unconfigure(self) -> None:
         """End the threads."""
@@ -242,18 +261,39 @@ class Controller:
 
     def report_tests(self) -> None:
         """See ``scheduler.Team``."""
+        self._wait_for_verdicts()
         self._end_if_asked()
         with self._lock:
             tests = self._coordinator.tests_to_report()
         for test in tests:
-            if not (test.aborted is not None and test.aborted == self._coordinator.ending):  # else: it was not run
-                self._report(test)
-                self._end_if_asked()
-            with self._lock:
-                self._coordinator.reported(test.nodeid)
+            try:
+                if not (test.aborted is not None and test.aborted == self._coordinator.ending):  # else: it was not run
+                    self._report(test)
+                    self._end_if_asked()
+            except BaseException:  # of another plugin: it ends the session
+                with self._lock:
+                    self._coordinator.end("the session is over")
+                raise
+            finally:
+                with self._lock:
+                    self._coordinator.reported(test.nodeid)
+
+    def _wait_for_verdicts(self) -> None:
+        """When no worker is at a test any more, xdist may never call again: the verdict has to come now."""
+        while self._has_verdict_to_come():
+            self._asked.set()
+            self._judged.wait(_TICK)
+            self._judged.clear()
+
+    def _has_verdict_to_come(self) -> bool:
+        with self._lock:
+            return self._coordinator.is_idle
 
     def _end_if_asked(self) -> None:
         """Begin no load test any more if somebody wants the session to end: -x, or a plugin that saw a report."""
+        if self._exit is not None:
+            error, self._exit = self._exit, None
+            raise error
         pytest_session = self._pytest_session
         asked = pytest_session is not None and (pytest_session.shouldfail or pytest_session.shouldstop)
         if asked and not self._session.shouldstop:
@@ -265,9 +305,13 @@ class Controller:
     def _report(self, test: TeamTest) -> None:
         hook = self._config.hook
         load = partial(hook.pytest_report_from_serializable, config=self._config)
-        name, reports = merged_reports(test, lambda data: load(data=data), self._results_key)
-        if not reports:
-            return
+        try:
+            name, reports = merged_reports(test, lambda data: load(data=data), self._results_key)
+        except Exception as error:
+            name, reports = (
+                test.members[0].name,
+                error_reports(test.nodeid, f"no report of its parts: {in_words(error)}"),
+            )
         node, location = self._nodes[name], reports[0].location
         hook.pytest_runtest_logstart(nodeid=test.nodeid, location=location)
         for report in reports:
@@ -290,18 +334,27 @@ class Controller:
                 self._coordinator.receive(name, message)
             except BadMessage as error:
                 self._coordinator.reject(name, f"it does not speak the controller's language: {error}")
+            except Exception as error:
+                self._coordinator.reject(name, f"what it said could not be followed: {in_words(error)}")
         self._due.set()
         self._asked.set()
+
+    def _reject(self, name: str, why: str) -> None:
+        with self._lock:
+            self._coordinator.reject(name, why)
 
     def _tick(self) -> None:
         while not self._over.is_set():
             self._due.wait(_TICK)
             self._due.clear()
+            nodes = []
             with self._lock:
-                silent = self._coordinator.tick()
-                nodes = [self._nodes[name] for name in silent]
-                if self._audience is not None:
-                    self._show_numbers(self._audience)
+                try:
+                    nodes = [self._nodes[name] for name in self._coordinator.tick()]
+                    if self._audience is not None:
+                        self._show_numbers(self._audience)
+                except Exception as error:
+                    self._coordinator.abort(f"the controller could not follow the load: {in_words(error)}")
             for node in nodes:
                 threading.Thread(target=cut_off, args=(node,), name="ipload-cut-off", daemon=True).start()
 
@@ -327,11 +380,14 @@ class Controller:
             answer: object
             try:
                 answer = question.ask()
-            except Exception as error:
+            except BaseException as error:  # pytest's outcomes are no Exceptions
                 answer = error
+                if isinstance(error, (KeyboardInterrupt, pytest.exit.Exception)):
+                    self._exit = error
             with self._lock:
                 question.answer(answer)
             self._due.set()
+            self._judged.set()
 
     def _say(self, line: str) -> None:
         terminal = self._config.pluginmanager.getplugin("terminalreporter")

@@ -100,6 +100,8 @@ class Executor:
         self._patience = Patience(profile.graceful_stop)
         self._asked_to_stop: str | None = None
         """Why another thread wants the load to end; guarded by ``_changed``."""
+        self._is_asked_to_hurry = False
+        """Whether nobody is to wait for users then; guarded by ``_changed``."""
         self._last_tick = 0
         self._next_look_ns = 0
         self.failures = FailureLog()
@@ -167,10 +169,14 @@ class Executor:
         self._stop.set()
         self._crew.stopping()
 
-    def ask_to_stop(self, reason: str) -> None:
-        """Have the load end as if a threshold had broken it off. The only method for any thread."""
+    def ask_to_stop(self, reason: str, *, hurry: bool = False) -> None:
+        """Have the load end as if a threshold, or in a ``hurry`` Ctrl-C, had broken it off.
+
+        The only method for any thread.
+        """
         with self._changed:
             self._asked_to_stop = self._asked_to_stop or reason
+            self._is_asked_to_hurry = self._is_asked_to_hurry or hurry
             self._changed.notify_all()
 
     def close(self, *, hurry: bool = True) -> None:
@@ -219,7 +225,7 @@ class Executor:
     def _turn(self) -> None:
         """Start who is due, fold what was measured, interrupt who is overdue; then wait for the next thing."""
         now = self._clock()
-        if self._run_of_users.ended_by is not None and not self._patience.is_over:
+        if self._must_hurry():
             self.stop()
             self._patience.is_over = True  # nobody will judge what the others are doing
             self._next_look_ns = 0
@@ -360,9 +366,13 @@ class Executor:
 
     def _is_urgent(self) -> bool:
         """Whether something happened for which the load has to be stopped, and was not yet."""
-        if self._run_of_users.ended_by is not None:
-            return not self._patience.is_over
-        return (self._set_up_failed or self._asked_to_stop is not None) and not self._stop.is_set()
+        is_to_stop = self._set_up_failed or self._asked_to_stop is not None
+        return self._must_hurry() or (is_to_stop and not self._stop.is_set())
+
+    def _must_hurry(self) -> bool:
+        """Whether something happened for which nobody waits for users any more, and that was not seen to yet."""
+        is_hurried = self._is_asked_to_hurry or self._run_of_users.ended_by is not None
+        return is_hurried and not self._patience.is_over
 
     def _raise_setup_error(self) -> None:
         if self._set_up_failed:

@@ -11,7 +11,7 @@ import pytest
 from support.live import live_numbers
 from support.parts import part_of
 
-from pytest_ipload.distributed.link import Link, Pulse
+from pytest_ipload.distributed.link import Link, Pulse, Watch
 from pytest_ipload.distributed.member import Member, Solo, TeamAborted
 from pytest_ipload.load.share import WHOLE, Share
 
@@ -185,7 +185,7 @@ class TestPulse:
         channel, link, member = team()
         member.progress({"n": 1})
         member.progress({"n": 2})
-        with Pulse(link, member, beat_s=0.01, heartbeat_s=60):
+        with Pulse(link, beat_s=0.01):
             deadline = time.monotonic() + WAIT
             while len(channel.sent) < 3 and time.monotonic() < deadline:
                 time.sleep(0.01)  # the thread has no event to wait for
@@ -197,7 +197,7 @@ class TestPulse:
         member.show(NODEID, live_numbers(users=1))
         member.show(NODEID, live_numbers(users=2))
         member.progress({"n": 1})
-        with Pulse(link, member, beat_s=0.01, heartbeat_s=60):
+        with Pulse(link, beat_s=0.01):
             deadline = time.monotonic() + WAIT
             while len(channel.sent) < 3 and time.monotonic() < deadline:
                 time.sleep(0.01)  # the thread has no event to wait for
@@ -211,7 +211,7 @@ class TestPulse:
         _, link, member = team()
         stopped = threading.Event()
         member.on_stop = lambda _: stopped.set()
-        with Pulse(link, member, beat_s=0.02, heartbeat_s=0.2):
+        with Watch(link, member, beat_s=0.02, heartbeat_s=0.2):
             assert stopped.wait(WAIT)
         assert member.stop_reason == "the controller has given no sign of life for 0.2 s"
 
