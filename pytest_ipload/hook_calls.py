@@ -28,7 +28,7 @@ Review = Callable[["LoadResult"], Sequence[str]]
 """Reasons against a result that was judged; none if nobody has any."""
 
 _ERRORS = (Exception, pytest.skip.Exception, pytest.fail.Exception)
-"""What an implementation may raise by mistake; ``pytest.exit`` and Ctrl-C end the session."""
+"""What an implementation may raise by mistake; ``pytest.exit``, an Exception too, and Ctrl-C end the session."""
 
 
 def whose(hook: HookCaller, error: BaseException | None = None) -> str:
@@ -72,6 +72,8 @@ def changed_by_plugins(
         return profile
     try:
         answer = hook(config=item.config, item=item, profile=profile)
+    except pytest.exit.Exception:
+        raise
     except _ERRORS as error:
         raise SettingError(_raised(hook, error)) from None
     if answer is None:
@@ -186,6 +188,8 @@ def review_of(config: pytest.Config) -> Review | None:
     def review(result: LoadResult) -> list[str]:
         try:
             answers = hook(config=config, nodeid=result.nodeid, result=result)
+        except pytest.exit.Exception:
+            raise
         except _ERRORS as error:  # maybe in a thread of ours, which must not end by it
             return [_raised(hook, error)]
         return [reason for answer in answers for reason in _reasons(hook, answer)]

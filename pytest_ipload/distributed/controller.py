@@ -14,7 +14,7 @@ import pytest
 from pytest_ipload.distributed.coordinator import Coordinator, Judges, Timing
 from pytest_ipload.distributed.link import Outbox
 from pytest_ipload.distributed.messages import BadMessage, Message
-from pytest_ipload.distributed.reports import error_reports, merged_reports
+from pytest_ipload.distributed.outcomes import Outcomes
 from pytest_ipload.distributed.scheduler import EachScheduler, TeamScheduler
 from pytest_ipload.distributed.slots import TEAM_KEY
 from pytest_ipload.distributed.team_test import TeamTest
@@ -22,7 +22,6 @@ from pytest_ipload.distributed.xdist_names import (
     call_from_main_thread,
     cut_off,
     end_workers,
-    report_test,
     survive_lost_hosts,
 )
 from pytest_ipload.places import in_words
@@ -66,15 +65,13 @@ class Controller:
         self._is_each = config.getoption("dist") == "each"
         clock = time.perf_counter_ns
         self._coordinator = Coordinator(self._send, clock, judges, version, self._timing, shards, self._is_each)
-        self._results_key = results_key
+        self._outcomes = Outcomes(config, results_key, self._say)
         self._lock = threading.RLock()
         """Guards the coordinator: messages come in a thread of each worker's gateway."""
         self._nodes: dict[str, Any] = {}
         self._outboxes: dict[str, Outbox] = {}
         self._has_taken_over = False
         self._pytest_session: pytest.Session | None = None
-        self._reported: set[str] = set()
-        """The tests of which pytest has heard an outcome."""
         self._exit: BaseException | None = None
         """What a plugin raised in a thread of ours to end the session."""
         self._over = threading.Event()
@@ -120,24 +117,13 @@ class Controller:
         """Know the session; xdist runs the loop. When it is through, no load test may be without an outcome."""
         self._pytest_session = session
         result = yield
-        self._report_missing()
+        self._outcomes.report_missing(self._coordinator.tests.values(), self._coordinator.workers.values())
         return result
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Know which tests have an outcome, from whichever side it came."""
-        if report.when != "setup" or not report.passed:
-            self._reported.add(report.nodeid)
-
-    def _report_missing(self) -> None:
-        """The load tests that were to run, and of which nobody said a word: whatever the cause is, they are errors."""
-        hook = self._config.hook
-        gone = "; ".join(f"{worker.name}: {worker.gone or 'there'}" for worker in self._coordinator.workers.values())
-        for nodeid, test in self._coordinator.tests.items():
-            if nodeid not in self._reported:
-                why = f"this load test has no outcome: {test.aborted or 'no worker has run it'} ({gone})"
-                for report in error_reports(nodeid, why):
-                    hook.pytest_runtest_logreport(report=report)
+        self._outcomes.heard(report)
 
     @pytest.hookimpl(wrapper=True, optionalhook=True)
     def pytest_xdist_make_scheduler(self) -> Generator[None, Any, Any]:
@@ -235,7 +221,7 @@ class Controller:
         self._has_taken_over = True
         survive_lost_hosts(self._session, self._do_without)
         if self._config.getoption("reruns", None):
-            self._say("\npytest-ipload: --reruns does not rerun load tests that several workers share")
+            self._outcomes.say_that_none_is_rerun("--reruns")
 
     def _do_without(self, name: str) -> None:
         """A worker cannot be replaced; the replacement may have been announced to us."""
@@ -268,7 +254,7 @@ class Controller:
         for test in tests:
             try:
                 if not (test.aborted is not None and test.aborted == self._coordinator.ending):  # else: it was not run
-                    self._report(test)
+                    self._outcomes.report(test, self._session, self._nodes)
                     self._end_if_asked()
             except BaseException:  # of another plugin: it ends the session
                 with self._lock:
@@ -301,23 +287,6 @@ class Controller:
         if self._session.shouldstop:
             with self._lock:
                 self._coordinator.end(str(self._session.shouldstop))
-
-    def _report(self, test: TeamTest) -> None:
-        hook = self._config.hook
-        load = partial(hook.pytest_report_from_serializable, config=self._config)
-        try:
-            name, reports = merged_reports(test, lambda data: load(data=data), self._results_key)
-        except Exception as error:
-            name, reports = (
-                test.members[0].name,
-                error_reports(test.nodeid, f"no report of its parts: {in_words(error)}"),
-            )
-        node, location = self._nodes[name], reports[0].location
-        hook.pytest_runtest_logstart(nodeid=test.nodeid, location=location)
-        for report in reports:
-            vars(report).update(worker_id=name, testrun_uid=node.workerinput["testrunuid"])
-            report_test(self._session, node, report)
-        hook.pytest_runtest_logfinish(nodeid=test.nodeid, location=location)
 
     # -- in other threads ---------------------------------------------------------------------------------------
 

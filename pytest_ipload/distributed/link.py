@@ -15,6 +15,8 @@ from pytest_ipload.load.share import Share
 from pytest_ipload.places import in_words
 
 _END = "closed"  # no message: those are pairs
+_PROBLEM = "problem"
+"""Not sent: that a message could not be followed."""
 _TO_MEMBER = frozenset({"start", "stop", "break_off", "abort", "conclusion"})
 
 
@@ -95,12 +97,19 @@ class Link:
             self._close("the connection to the controller is closed")
 
     def wait(self, nodeid: str, *kinds: str) -> str:
-        """Wait for one of these kinds of message about a test; ``abort`` comes too, also if the controller is gone."""
+        """Wait for one of these kinds of message about a test; ``abort`` comes too, also if the controller is gone.
+
+        Raises RuntimeError for a message about it that could not be followed.
+        """
         with self._changed:
             while True:
                 while self._inbox:
                     kind, fields = self._inbox.popleft()
-                    if fields["nodeid"] == nodeid and kind in (*kinds, "abort"):
+                    if fields["nodeid"] != nodeid:
+                        continue
+                    if kind == _PROBLEM:
+                        raise RuntimeError(fields["why"])
+                    if kind in (*kinds, "abort"):
                         return kind
                 if self._closed is not None:
                     return "abort"
@@ -123,7 +132,7 @@ class Link:
             elif kind != "beat":
                 self._deliver(kind, fields)
         except Exception as error:
-            self._close(f"{kind!r} of the controller could not be followed: {in_words(error)}")
+            self._stumble(fields["nodeid"], f"{kind!r} of the controller could not be followed: {in_words(error)}")
 
     def _deliver(self, kind: str, fields: dict[str, Any]) -> None:
         if kind == "assign":
@@ -136,6 +145,14 @@ class Link:
             return
         with self._changed:
             self._inbox.append((kind, fields))
+            self._changed.notify_all()
+
+    def _stumble(self, nodeid: str, why: str) -> None:
+        """Have the test fail, wherever it is."""
+        if self.member is not None and self.member.nodeid == nodeid:
+            self.member.abort(why)
+        with self._changed:
+            self._inbox.append((_PROBLEM, {"nodeid": nodeid, "why": why}))
             self._changed.notify_all()
 
     def _close(self, why: str) -> None:
