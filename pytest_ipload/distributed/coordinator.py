@@ -18,7 +18,7 @@ from pytest_ipload.distributed.turns import Turns
 from pytest_ipload.stats.live import LiveNumbers
 
 TIMING_VARIABLE = "PYTEST_IPLOAD_TEAM_TIMING"
-"""For tests: seconds of ``Timing``, as in ``beat=0.1,heartbeat=0.5``."""
+"""Seconds of ``Timing``, as in ``heartbeat=10``."""
 
 
 @dataclass(frozen=True)

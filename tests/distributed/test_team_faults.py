@@ -102,7 +102,7 @@ IN_A_TEAM = {
     "part": broken("pytest_ipload.distributed.part", "Part.to_plain"),
     "merge": broken("pytest_ipload.distributed.part", "merge", "pytest.fail.Exception('no room')"),
     "live numbers": replace(broken("pytest_ipload.distributed.team_test", "together"), iterations=4),
-    "all reports": replace(broken("pytest_ipload.distributed.controller", "merged_reports"), child="error"),
+    "all reports": replace(broken("pytest_ipload.distributed.outcomes", "merged_reports"), child="error"),
     "a report": Fault(TEXTLESS, text="worker gw? failed: OSError: no room*"),
     "no report": Fault(NEVER_SENT, "error", "this load test has no outcome: no worker has run it*"),
 }
