@@ -165,7 +165,19 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Put the results on the report of the call phase: they travel with it, from an xdist worker too."""
-    report = yield
+    test = item.stash.get(_LOAD_TEST, None)
+    if call.excinfo is not None and (test is not None or "ipload" in getattr(item, "fixturenames", ())):
+        from pytest_ipload.report.tracebacks import headline, place_at, put_first, shown_to_user
+
+        with shown_to_user(item, call):
+            report = yield
+        error = call.excinfo.value
+        if report.failed and (line := headline(error) if test is None else test.headline(error)):
+            put_first(report.longrepr, line, call.excinfo)
+        elif report.failed and not getattr(error, "pytrace", True):
+            place_at(report.longrepr, item)
+    else:
+        report = yield
     if call.when != "call":
         return report
     results = take_results(item)
@@ -175,9 +187,8 @@ def pytest_runtest_makereport(
 
             results = sendable(results)
         vars(report)[REPORT_KEY] = results
-    test = item.stash.get(_LOAD_TEST, None)
-    if test is not None and test.failed_in_set_up:
-        report.when = "setup"  # a user of the ramp-up failed in its set-up: an error, as pytest has it
+    if test is not None and test.ended_in_error:
+        report.when = "setup"  # an error, as pytest has it, and no failure
     return report
 
 

@@ -257,9 +257,9 @@ def listed(values: Iterable[Any]) -> str:
     return ", ".join(repr(value) for value in values)
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint for a mistyped word, or nothing."""
+def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """A hint for a mistyped word, or nothing if no known one is as like it as ``cutoff`` says, from 0 to 1."""
     import difflib
 
-    close = difflib.get_close_matches(word, list(known), n=1)
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
     return f" (did you mean {close[0]!r}?)" if close else ""

@@ -15,7 +15,7 @@ from pytest_ipload.verdict.baseline import describe, judge_history, without_samp
 from pytest_ipload.verdict.compare_limit import CompareLimit
 from pytest_ipload.verdict.comparison import Compared, ComparedWith, Comparison
 from pytest_ipload.verdict.expression import Metric
-from pytest_ipload.verdict.readout import value_of
+from pytest_ipload.verdict.readout import is_hidden, value_of
 
 MOST_RUNS = 20
 """The newest so many comparable runs are compared with."""
@@ -115,9 +115,9 @@ def _described(result: Result, tests: Sequence[Test]) -> list[Comparison]:
 
 
 def _judged(limit: CompareLimit, result: Result, tests: Sequence[Test]) -> Comparison | None:
-    """None if no saved run has such a value."""
+    """None if no saved run has such a value, or if this one's names were not kept apart."""
     current, saved = value_of(limit.metric, result), _values(limit.metric, tests)
-    if not saved:
+    if not saved or is_hidden(limit.metric, result):
         return None
     return without_samples(limit, saved) if current is None else judge_history(limit, current, saved)
 
@@ -127,6 +127,8 @@ def _values(metric: Metric, tests: Sequence[Test]) -> list[float]:
 
 
 def _no_value(metric: Metric, result: Result) -> str:
+    if is_hidden(metric, result):
+        return f"{metric.text}: cannot be compared, as there are more names than are kept apart (too-many-names)"
     text = f"{metric.text}: nothing to compare with, the saved runs have no such value"
     if "response_time" in result and metric.unit == "duration" and metric.selector is not None and not metric.family:
         text += f"; where iterations have planned starts, write raw.{metric.text}"

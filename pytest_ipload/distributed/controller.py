@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Generator, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -32,8 +31,11 @@ _TICK = 0.1
 """Seconds between two looks at what is due."""
 _SHOW = 1.0
 """Seconds between two looks at the numbers of a load, for those who look on."""
-_LAST_PARTS_S = 10.0
-"""How long to wait, at most, for what was measured when the session ends in the midst of a load."""
+_LAST_PARTS_S = (60.0, 5.0)
+"""How long to wait, at most, for what was measured when the session ends in the midst of a load.
+
+First as long as users may take for their tear-down; after a second Ctrl-C they are interrupted, too.
+"""
 _BROKEN_OFF = "the load was broken off, as the session was ended"
 
 
@@ -152,10 +154,16 @@ class Controller:
 
     def _keep_what_was_measured(self, tests: Sequence[TeamTest]) -> None:
         """Of loads that were broken off, as by Ctrl-C: there will be no report of the test, but a result."""
-        give_up = time.monotonic() + _LAST_PARTS_S
-        with suppress(KeyboardInterrupt):  # a second Ctrl-C: wait no longer
-            while not all(test.has_all_parts for test in tests) and time.monotonic() < give_up:
-                time.sleep(_TICK / 5)
+        for seconds in _LAST_PARTS_S:
+            give_up = time.monotonic() + seconds
+            try:
+                while not all(test.has_all_parts for test in tests) and time.monotonic() < give_up:
+                    time.sleep(_TICK / 5)
+                break
+            except KeyboardInterrupt:
+                with self._lock:
+                    for test in tests:
+                        test.break_off("it was hurried")
         for test in tests:
             try:
                 results = self._results_so_far(test)

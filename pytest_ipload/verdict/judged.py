@@ -17,7 +17,7 @@ _SECOND = 1_000_000_000
 _IMPLIED = Threshold.parse("error_rate == 0%")
 _SPEAKS_OF_ERRORS = frozenset({"error_rate", "request_error_rate", "errors"})
 _SHARES_WITH_INTERVAL = frozenset({"error_rate", "request_error_rate"})
-_OF_THE_WHOLE_LOAD = frozenset({"dropped_iterations", "ip_pool_usage"})
+_OF_THE_WHOLE_LOAD = frozenset({"dropped_iterations", "ip_pool_usage", "set_up_error_rate"})
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,11 @@ def with_implied(thresholds: Sequence[JudgedThreshold]) -> list[JudgedThreshold]
     """The thresholds, and ``error_rate == 0%`` unless one of them can fail on errors already."""
     speaks = any(judged.severity == FAIL and judged.threshold.statistic in _SPEAKS_OF_ERRORS for judged in thresholds)
     return [*thresholds] if speaks else [*thresholds, JudgedThreshold(_IMPLIED)]
+
+
+def tolerates_set_up_errors(thresholds: Sequence[JudgedThreshold]) -> bool:
+    """Whether a user whose set-up fails is left out, as one of the thresholds can fail on that."""
+    return any(judged.severity == FAIL and judged.threshold.statistic == "set_up_error_rate" for judged in thresholds)
 
 
 def window_lengths(thresholds: Sequence[JudgedThreshold]) -> list[int]:

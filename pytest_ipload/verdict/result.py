@@ -20,19 +20,22 @@ class FirstFailure:
     """Where the first of a group of failures happened."""
 
     user: int
-    iteration: int
+    iteration: int | None
+    """None for a failure in the user's set-up."""
     source_address: str | None
 
 
 @dataclass(frozen=True)
 class FailureSummary:
-    """Failed iterations with the same exception type and place."""
+    """Failed iterations, or set-ups of users, with the same exception type and place."""
 
     type: str
     message: str
     location: str
     count: int
     first: FirstFailure
+    users: Sequence[int] | None = None
+    """The first users whose set-up failed; None for failed iterations."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,8 @@ class LoadResult(Summary):
     """ISO 8601, UTC."""
     aborted_s: float | None = None
     """When a threshold broke the load off, in seconds since its start; None where none did."""
+    set_up_error_rate: float | None = None
+    """The share of users whose set-up failed; None where none was set up."""
     thresholds: Sequence[ThresholdResult]
     objections: Sequence[str] | None = None
     """What plugins said against it; None if they said nothing."""

@@ -152,7 +152,7 @@ def failure_table(result: Result) -> Table:
             row["location"] or ABSENT,
             row["message"],
             count(row["first"]["user"]),
-            count(row["first"]["iteration"]),
+            count(row["first"]["iteration"]) if "iteration" in row["first"] else "set-up",
             row["first"].get("source_address", ABSENT),
         ]
         for row in rows[:MOST_ROWS]
