@@ -146,6 +146,7 @@ class Load:
         """Run the load when all who share it are ready; see ``Executor.run``. Raises TeamAborted."""
         if self._member is not None:
             self._member.on_stop = self.executor.ask_to_stop
+            self._member.on_break_off = partial(self.executor.ask_to_stop, hurry=True)
             if self._member.share.count > 1:
                 import_module("pytest_ipload.transport.session")  # takes its time: not at the expense of the first user
             agreed_ns = self._member.ready()

@@ -202,13 +202,14 @@ def _make_controller(config: pytest.Config) -> Controller:
 
 def _users_of(item: pytest.Item) -> int:
     """How many users a load test has; 1 if its settings are wrong: then one worker says so."""
-    from pytest_ipload.errors import IploadError
     from pytest_ipload.loadtest import load_settings
     from pytest_ipload.profiles import profile_of
 
     state = state_of(item.config)
     try:
         users = profile_of(item, state, load_settings(item), None).most_users
-    except IploadError:
+    except (KeyboardInterrupt, pytest.exit.Exception):
+        raise
+    except BaseException:  # whatever it is, the set-up of the test will raise it again
         return 1
     return max(1, state.share.size_of(users))

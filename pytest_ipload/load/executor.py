@@ -108,6 +108,8 @@ class Executor:
         self._patience = Patience(profile.graceful_stop, SetUpLimit(self._idle_s))
         self._asked_to_stop: str | None = None
         """Why another thread wants the load to end; guarded by ``_changed``."""
+        self._hurries = self._hurries_seen = 0
+        """How often it was asked to do so in a hurry; the first is guarded by ``_changed``."""
         self._last_tick = 0
         self._next_look_ns = 0
         self.failures = FailureLog()
@@ -229,10 +231,14 @@ class Executor:
         self._budget.over.set()
         self._crew.stopping()
 
-    def ask_to_stop(self, reason: str) -> None:
-        """Have the load end as if a threshold had broken it off. The only method for any thread."""
+    def ask_to_stop(self, reason: str, *, hurry: bool = False) -> None:
+        """Have the load end as if a threshold, or in a ``hurry`` Ctrl-C, had broken it off. For any thread.
+
+        Asked to hurry once more, it takes the second Ctrl-C for it; one that it got itself does not count.
+        """
         with self._changed:
             self._asked_to_stop = self._asked_to_stop or reason
+            self._hurries += hurry
             self._changed.notify_all()
 
     def close(self, *, hurry: bool = True) -> None:
@@ -304,9 +310,12 @@ class Executor:
     def _turn(self) -> None:
         """Start who is due, fold what was measured, interrupt who is overdue; then wait for the next thing."""
         now = self._clock()
-        if self._run_of_users.ended_by is not None and not self._patience.is_over:
+        if self._must_hurry():
             self.stop()
             self._patience.is_over = True  # nobody will judge what the others are doing
+            if self._hurries > 1:
+                self._patience.hurry(now)
+            self._hurries_seen = self._hurries
             self._next_look_ns = 0
         elif self._users.set_up_failed:
             self.stop()
@@ -543,9 +552,13 @@ class Executor:
 
     def _is_urgent(self) -> bool:
         """Whether something happened for which the load has to be stopped, and was not yet."""
-        if self._run_of_users.ended_by is not None:
-            return not self._patience.is_over
-        return (self._users.set_up_failed or self._asked_to_stop is not None) and not self._stop.is_set()
+        is_to_stop = self._users.set_up_failed or self._asked_to_stop is not None
+        return self._must_hurry() or (is_to_stop and not self._stop.is_set())
+
+    def _must_hurry(self) -> bool:
+        """Whether something broke the load off that was not seen to yet."""
+        is_broken_off = self._run_of_users.ended_by is not None and not self._patience.is_over
+        return is_broken_off or self._hurries > self._hurries_seen
 
     def _raise_setup_error(self) -> None:
         if self._users.set_up_failed:
