@@ -116,7 +116,8 @@ class CsvReader:
 
     def _quoted_fields(self, line: str) -> list[str]:
         """The fields of a row that has quotes in it, and so may go on in the lines that follow."""
-        fields, begun, position = [], self._number, 0
+        fields: list[str] = []
+        begun, position = self._number, 0
         while True:
             start = position
             while line[start : start + 1] == " ":
