@@ -11,6 +11,8 @@
     │   └── PoolExhausted          no address of a pool is free
     ├── RendezvousTimeout          (also TimeoutError) too few users came to a rendezvous in time
     ├── RendezvousEnded            the load is over, and a rendezvous will not take place any more
+    ├── LateSkip                   a user's set-up skipped when the load had begun already
+    ├── SetUpTimeout               (also TimeoutError) a user's set-up took too long and was interrupted
     ├── GeneratorLimitError        this process may not open enough files or start enough threads
     ├── OpenFilesExhausted         (also urllib3's NewConnectionError) no socket could be made
     ├── LoadEnded                  (in transport.binding; also requests' ConnectionError) the load is over
@@ -68,6 +70,14 @@ class FeedExhausted(FeedError):
     """No row of test data is left for a user whose rows are to be unique."""
 
     at_run_time = True
+
+
+class LateSkip(IploadError):
+    """A user's set-up skipped, or expected to fail, when iterations of its load had run already."""
+
+
+class SetUpTimeout(IploadError, TimeoutError):
+    """A user's set-up took too long and was interrupted; the text names the user, the line and the time."""
 
 
 class RendezvousTimeout(IploadError, TimeoutError):

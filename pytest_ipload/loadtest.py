@@ -36,7 +36,7 @@ from pytest_ipload.shared_values import unsafe_values
 from pytest_ipload.state import SessionState, keep_result
 from pytest_ipload.team import Judge
 from pytest_ipload.thresholds import check_measurable, load_thresholds
-from pytest_ipload.verdict.outcomes import MeasurementInvalid, ThresholdFailed
+from pytest_ipload.verdict.outcomes import ComparisonFailed, MeasurementInvalid, ThresholdFailed
 from pytest_ipload.verdict.result import FAILED, INVALID
 from pytest_ipload.verdict.rounds import CURRENT, DEFAULT_ROUNDS, RoundNote, plan_rounds
 
@@ -111,7 +111,7 @@ class LoadTest:
         load = self._load = self._prepared_load(self._rounds[0])
         self._item.addfinalizer(self._tear_down)
         try:
-            load.executor.set_up()
+            load.set_up()
         except UserSetUpError as error:
             own_exception = self._set_up_exception(error)
         except GeneratorLimitError as error:
@@ -190,7 +190,7 @@ class LoadTest:
                 self._load = self._prepared_load(round_note)
             try:
                 if self._earlier:
-                    self._started_load().executor.set_up()
+                    self._started_load().set_up()
                 self._run_once(self._started_load())
             except UserSetUpError as error:
                 self.ended_in_error = True
@@ -262,8 +262,10 @@ class LoadTest:
         if error is not None and (verdict == FAILED or self._state.settings.disabled):
             # A functional test fails as any test does, with its own exception.
             raise error.with_traceback(user_traceback(error.__traceback__))
-        if verdict in (FAILED, INVALID):
-            raise (MeasurementInvalid if verdict == INVALID else ThresholdFailed)(conclusion["message"])
+        if verdict == INVALID:
+            raise MeasurementInvalid(conclusion["message"])
+        if verdict == FAILED:
+            raise (ComparisonFailed if conclusion["by_comparison"] else ThresholdFailed)(conclusion["message"])
 
     def _started_load(self) -> Load:
         if self._load is None:
@@ -289,9 +291,9 @@ class LoadTest:
             yield fired("shared-fixture", f"all users share {values}")
 
     def _set_up_exception(self, error: UserSetUpError) -> BaseException:
-        assert error.__cause__ is not None
-        self._session_ends = isinstance(error.__cause__, (KeyboardInterrupt, pytest.exit.Exception))
-        return self._own_exception("setup", error.user, error.__cause__, error.failed)
+        own_exception = self._started_load().set_up_exception(error)
+        self._session_ends = isinstance(own_exception, (KeyboardInterrupt, pytest.exit.Exception))
+        return self._own_exception("setup", error.user, own_exception, error.failed)
 
     def _own_exception(self, when: str, user: VirtualUser, error: BaseException, failed: int) -> BaseException:
         """A user's exception with the traceback of its own code; a section in the report says whose it was.

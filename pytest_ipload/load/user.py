@@ -83,6 +83,8 @@ class VirtualUser:
         self._lease(source_addresses)
         self.before_iteration: Callable[[VirtualUser], None] | None = None
         """Called before each iteration, in the user's thread; changes its lease where leases last an iteration."""
+        self.stirred_ns: int | None = None
+        """When its last request outside of iterations ended; None before the first."""
 
     def __repr__(self) -> str:
         return f"<VirtualUser {self.index} from {self.source_address or 'any address'}>"
@@ -213,6 +215,7 @@ class VirtualUser:
         if not log.running:
             if sample.kind == STEP:
                 return  # a step is a part of an iteration
+            self.stirred_ns = sample.started_ns + sample.latency_ns
             sample = sample._replace(kind=SETUP)
         elif sample.outcome != OK and sample.kind != STEP:
             log.note(sample)
@@ -285,10 +288,27 @@ class VirtualUser:
         if self._session is not None:
             self._session.interrupt()
 
+    def resume(self) -> None:
+        """Let the session send requests again: what was interrupted is over, and the tear-down begins."""
+        if self._session is not None:
+            self._session.resume()
+
+    def detach(self) -> None:
+        """Record nothing any more. For the executor, which has given this user up: its thread may still wake up."""
+        self._record = self._tally = _discard
+
+    def running_lateness_ns(self) -> int:
+        """How late the running iteration began."""
+        return self._log.lateness_ns
+
     def close(self) -> None:
         """Close the session, at the end of the user's life."""
         if self._session is not None:
             self._session.close()
+
+
+def _discard(*_: object) -> None:
+    """Takes samples that are nobody's any more."""
 
 
 @dataclass(slots=True)

@@ -180,6 +180,10 @@ class Binding:
         for sock in sockets:
             _shut_down(sock)
 
+    def resume(self) -> None:
+        """Allow requests again, on new connections: what was interrupted is over, and the user's tear-down begins."""
+        self.ended = False
+
 
 def _by_family(sources: Sequence[str]) -> dict[int, str]:
     chosen: dict[int, str] = {}

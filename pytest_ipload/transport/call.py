@@ -15,6 +15,7 @@ from pytest_ipload.places import place_of_frame
 from pytest_ipload.stats.fault_text import message_of
 from pytest_ipload.stats.sample import FAILED, FAULT, OK, REQUEST, Problem, Sample
 from pytest_ipload.transport.binding import Hop
+from pytest_ipload.transport.connection import is_interim
 
 ExpectedItem = int | str | type[Exception]
 Expected = ExpectedItem | Sequence[ExpectedItem] | None
@@ -31,7 +32,7 @@ class Expectation:
 
     @classmethod
     def of(cls, expect: Expected) -> Expectation:
-        """Read an ``expect`` keyword. None means any status below 400. Raises SettingError."""
+        """Read an ``expect`` keyword. None means any status from 200 to 399. Raises SettingError."""
         if expect is None:
             return USUAL
         items = expect if isinstance(expect, (list, tuple)) else (expect,)
@@ -52,7 +53,8 @@ class Expectation:
 
 
 _ALLOWED = "a status as in 404, a class of statuses as in '4xx', an exception type, or a list of these"
-USUAL = Expectation(frozenset(range(400)))
+USUAL = Expectation(frozenset(range(200, 400)))
+"""An interim reply (1xx) is none: the reply proper is still to come."""
 _NOT_OPENED = Hop()
 
 
@@ -124,6 +126,8 @@ class Call:
         if response is None or response.status_code in self.expectation.statuses:
             return OK, None
         status = f"{response.status_code} {response.reason or ''}".rstrip()
+        if is_interim(response.status_code):
+            status += ": an interim reply, not the final one"
         return FAILED, Problem(f"HTTP {response.status_code}", f"{self._label()} answered {status}", _place())
 
     def _label(self) -> str:

@@ -22,6 +22,11 @@ from pytest_ipload.transport.replay import ReplaySocket
 from pytest_ipload.transport.wire import Wire, open_wire
 
 
+def is_interim(status: int | None) -> bool:
+    """Whether it is one of the interim replies, behind which the reply proper is still to come (RFC 9110, 15.2)."""
+    return status is not None and 100 <= status < 200
+
+
 class _TimedReply(http.client.HTTPResponse):
     """Notes where the request left from and, where a connection was opened for it, when the first byte came back."""
 
@@ -71,10 +76,11 @@ class SourceHTTPConnection(HTTPConnection):
         dialer.options, dialer.timeout = self.socket_options or (), self.timeout
         try:
             sock = dialer.dial()
-        except NewConnectionError as error:
+        except Exception as error:
             hop.source_address = dialer.source
-            hop.fault = getattr(error, "fault", None)
-            hop.fault_text = str(error).removeprefix(f"{self}: ")
+            if isinstance(error, NewConnectionError):
+                hop.fault = getattr(error, "fault", None)
+                hop.fault_text = str(error).removeprefix(f"{self}: ")
             raise
         self.connected_ns = perf_counter_ns()
         self.local_address = hop.source_address = sock.getsockname()[0]
@@ -124,12 +130,15 @@ class SourceHTTPConnection(HTTPConnection):
         super().request(*args, **kwargs)
 
     def getresponse(self) -> Any:
-        """As in urllib3."""
+        """As in urllib3, but that a connection on which the reply proper is still to come is not used again."""
         try:
-            return super().getresponse()
+            response = super().getresponse()
         finally:
             if isinstance(self.sock, ReplaySocket):
                 self.sock = self.sock.real
+        if is_interim(response.status):
+            self.close()  # http.client passes 100 over and takes any other 1xx for the whole
+        return response
 
     def close(self) -> None:
         """As in urllib3."""

@@ -182,6 +182,10 @@ class LoadSession(requests.Session):
         """
         self.binding.interrupt()
 
+    def resume(self) -> None:
+        """Allow requests again after ``interrupt``. For the session's own thread."""
+        self.binding.resume()
+
     def prepare_request(self, request: Request) -> PreparedRequest:
         """As in requests, with relative URLs resolved. Raises BaseUrlMissing for one without a base URL."""
         absolute = copy.copy(request)
@@ -194,7 +198,8 @@ class LoadSession(requests.Session):
         if _ABSOLUTE.match(text):
             return text
         if self.base_url is not None:
-            return f"{self.base_url.rstrip('/')}/{text.lstrip('/')}"
+            # Of the slashes between the two just one is left; a path may begin with more, as an object's key does.
+            return f"{self.base_url.rstrip('/')}/{text.removeprefix('/')}"
         if ":" not in text:  # what has a colon and no host, requests explains itself
             raise BaseUrlMissing(
                 f"Invalid URL {text!r}: it is relative, and there is no base URL to resolve it against; "
@@ -228,7 +233,7 @@ class LoadSession(requests.Session):
 
         ``name`` labels the sample; the default is the method and the path. ``expect`` says what counts as a success:
         a status, a class of statuses such as ``"4xx"``, an exception type, or a list of these; the default is any
-        status below 400. A reply that is not expected makes a failed sample, but raises nothing.
+        status from 200 to 399. A reply that is not expected makes a failed sample, but raises nothing.
         """
         expectation = USUAL if expect is None else Expectation.of(expect)
         if timeout is _DEFAULT:
