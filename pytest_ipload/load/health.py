@@ -183,6 +183,11 @@ class HealthCheck:
     advice: str
     severity: str
 
+    def __post_init__(self) -> None:
+        """ValueError for a severity that there is not: a check may come from a file."""
+        if self.severity not in SEVERITIES:
+            raise ValueError(f"{self.severity!r} is no severity of a health check; known: {', '.join(SEVERITIES)}")
+
     @property
     def paragraph(self) -> str:
         """All three."""

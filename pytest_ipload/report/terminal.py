@@ -154,7 +154,9 @@ def _is_shown(comparison: Result) -> bool:
 
 
 def _comparison_line(comparison: Result) -> str:
-    word = "REGR" if comparison["regressed"] else "??  " if comparison["undecided"] else "ok  "
+    word = "REGR" if comparison["regressed"] else "ok  "
+    if comparison["undecided"]:
+        word = "??  " if comparison.get("passed", True) else "FAIL"
     return f"{word}  {printable(comparison['message'])}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from pytest_ipload.stats.histogram import Histogram, plain_dict, plain_int, plain_list
+from pytest_ipload.stats.histogram import Histogram, plain_dict, plain_int, plain_list, shown
 from pytest_ipload.stats.sample import FAILED, ITERATION, OK, REQUEST, SETUP, STEP, Sample
 
 _KINDS = (REQUEST, STEP, SETUP, ITERATION)
@@ -34,9 +34,9 @@ class SeriesKey(NamedTuple):
         key = cls(*parts)
         plain_int(key.status, "series key status")
         if key.kind not in _KINDS or key.outcome not in _OUTCOMES or type(key.name) is not str:
-            raise ValueError(f"series key: unknown kind or outcome, or no name, in {parts!r:.80}")
+            raise ValueError(f"series key: unknown kind or outcome, or no name, in {shown(parts)}")
         if key.source_address is not None and type(key.source_address) is not str:
-            raise ValueError(f"series key: the source address is no text in {parts!r:.80}")
+            raise ValueError(f"series key: the source address is no text in {shown(parts)}")
         return key
 
 

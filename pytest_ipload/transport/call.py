@@ -12,6 +12,7 @@ from requests import PreparedRequest, Response
 
 from pytest_ipload.errors import SettingError, TargetNotAllowed
 from pytest_ipload.places import place_of_frame
+from pytest_ipload.stats.fault_text import message_of
 from pytest_ipload.stats.sample import FAILED, FAULT, OK, REQUEST, Problem, Sample
 from pytest_ipload.transport.binding import Hop
 from pytest_ipload.transport.connection import is_interim
@@ -87,7 +88,8 @@ class Call:
     def sample(self, response: Response | None, error: Exception | None = None) -> Sample | None:
         """The call's sample, made in the calling thread at its end; None if nothing was sent or may be sent."""
         hops = self.hops
-        if not (hops or self.is_untimed) or isinstance(error, TargetNotAllowed):
+        is_refused = isinstance(error, TargetNotAllowed) and not error.at_run_time
+        if not (hops or self.is_untimed) or is_refused:
             return None
         ended = perf_counter_ns()
         opened = next((hop for hop in reversed(hops) if hop.connections), _NOT_OPENED)
@@ -119,7 +121,7 @@ class Call:
         if error is not None:
             if fault is None and isinstance(error, self.expectation.exceptions):
                 return OK, None
-            text = self.hops[-1].fault_text if fault else str(error)
+            text = self.hops[-1].fault_text if fault else message_of(error)
             return FAULT if fault else FAILED, Problem(type(error).__name__, text, _place())
         if response is None or response.status_code in self.expectation.statuses:
             return OK, None

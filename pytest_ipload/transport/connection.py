@@ -60,6 +60,10 @@ class SourceHTTPConnection(HTTPConnection):
         self.refusal: Exception | None = None
         """What ``connect`` raises, because a connection was tried for this request already."""
 
+    def __str__(self) -> str:
+        """As in urllib3, which puts it into its messages."""
+        return super().__str__().removeprefix("Source")
+
     # Private in urllib3, and the only place where bind() and connect() can be told apart: the same errno from both
     # means different things. Public ways (source_address, socket_options) pass through one call that hides this.
     # tests/transport/test_connection.py notices when urllib3 does not call it any more.
@@ -211,6 +215,10 @@ class Pool(HTTPConnectionPool):
             self.QueueCls = cast(Any, IdleConnections)
         self._thread = binding.thread
         super().__init__(*args, binding=binding, **kwargs)
+
+    def __str__(self) -> str:
+        """As in urllib3, which puts it into its messages."""
+        return super().__str__().removeprefix("Source")
 
     # Private in urllib3. Not done by the queue, which urllib3 also empties when a pool is dropped.
     def _get_conn(self, timeout: float | None = None) -> Any:

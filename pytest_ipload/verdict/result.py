@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_ipload.load.health import REMARK, HealthCheck
 from pytest_ipload.stats.summary import Summary, plain
-from pytest_ipload.verdict.comparison import ComparedWith, Comparison, regressions_of
+from pytest_ipload.verdict.comparison import ComparedWith, Comparison, failed_of
 from pytest_ipload.verdict.evaluate import ThresholdResult
 from pytest_ipload.verdict.judged import FAIL
 
@@ -183,6 +183,11 @@ class LoadResult(Summary):
         reason = "; ".join(filter(None, [self.reason, *objections]))
         return replace(self, verdict=FAILED, reason=reason, objections=objections)
 
+    @property
+    def fails_by_comparison(self) -> bool:
+        """Whether nothing but comparisons with a baseline speaks against it."""
+        return bool(failed_of(self.comparisons)) and not (failures_of(self.thresholds) or self.objections)
+
     def as_dict(self) -> dict[str, Any]:
         """The result as plain values, without the fields that were not measured."""
         ordered = {name: getattr(self, name) for name in _FIRST}
@@ -203,7 +208,7 @@ def decide(thresholds: Sequence[ThresholdResult], invalid: Sequence[str]) -> tup
 
 
 def failures_of(thresholds: Sequence[ThresholdResult], comparisons: Sequence[Comparison] | None = ()) -> list[str]:
-    """What fails the test: what the thresholds say, first the one that broke the load off, then the regressions."""
+    """What fails the test: what the thresholds say, first the one that broke the load off, then the comparisons."""
     failed = [result for result in thresholds if not result.passed and result.severity == FAIL]
     messages = [result.message for result in sorted(failed, key=lambda result: not result.aborted)]
-    return [*messages, *(comparison.message for comparison in regressions_of(comparisons))]
+    return [*messages, *(comparison.message for comparison in failed_of(comparisons))]
