@@ -75,7 +75,10 @@ FAILED_STEPS = Family("ipload_failed_steps", _COUNTER, "Runs of steps that faile
 USERS = Family("ipload_users", _GAUGE, "Users that were started.")
 START_TIME = Family("ipload_start_time_seconds", _GAUGE, "When the load began, since 1970.", "seconds")
 DURATION = Family(
-    "ipload_duration_seconds", _GAUGE, "From the load's start to the end of its last iteration.", "seconds"
+    "ipload_duration_seconds",
+    _GAUGE,
+    "From the load's start to its planned end, or its last iteration's.",
+    "seconds",
 )
 REQUEST_RATE = Family("ipload_requests_per_second", _GAUGE, "Requests by the judged time.")
 ITERATION_RATE = Family("ipload_iterations_per_second", _GAUGE, "Iterations by the judged time.")
