@@ -10,7 +10,7 @@ from pytest_ipload.stats.sample import ITERATION
 from pytest_ipload.units import format_duration
 from pytest_ipload.verdict.evaluate import ThresholdResult, evaluate
 from pytest_ipload.verdict.expression import Threshold
-from pytest_ipload.verdict.finding import Outcome, find_in_windows
+from pytest_ipload.verdict.finding import Outcome, find_in_windows, is_undecidable
 from pytest_ipload.verdict.judged import JudgedThreshold
 from pytest_ipload.verdict.measure import Scope, measure
 from pytest_ipload.verdict.outlook import cannot_hold
@@ -45,6 +45,8 @@ def _failure(
     judged: JudgedThreshold, measured: Measurements, scope: Scope, plan: Plan, first_window: int
 ) -> ThresholdResult | None:
     """The result of a threshold that cannot hold any more; None if it may."""
+    if is_undecidable(judged, measured, scope):
+        return None
     if judged.window is not None:
         scope = settled(measured, scope)
         found = find_in_windows(judged, measured, scope, first=first_window)
@@ -64,6 +66,9 @@ def settled(measured: Measurements, scope: Scope) -> Scope:
 
 def _is_hopeless(judged: JudgedThreshold, measured: Measurements, scope: Scope, plan: Plan) -> bool:
     threshold = judged.threshold
+    if threshold.statistic == "set_up_error_rate":  # users that are still to be set up may succeed
+        least = scope.set_ups.failed / scope.set_ups.planned if scope.set_ups.planned else 0.0
+        return threshold.operator in _BELOW and not threshold.holds(least)
     never_again = threshold.statistic in _SHARES and threshold.operator in ("==", "<=") and threshold.limit == 0
     if not (never_again or threshold.statistic in _GROWING or threshold.statistic in _FALLING):
         return cannot_hold(judged, measured, scope, plan, settled(measured, scope).seconds)
