@@ -35,6 +35,7 @@ import baselines
 import distribution
 import exact_server
 import footprint
+import intervals
 import machine
 import nginx as nginx_module
 import options
@@ -50,6 +51,8 @@ from scenarios import SCENARIOS
 from steady import Instant, Throughput, is_halted, task_seconds
 from throughput import Results
 from tools import TOOLS, Task, hey_complaint, pytest_command, wrk_complaint
+
+from pytest_ipload.verdict.plan import Plan
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ("throughput", "accuracy", "footprint")
@@ -658,6 +661,52 @@ def test_a_script_that_is_ended_leaves_nothing_behind(
 
 
 # -- the rules for baselines ------------------------------------------------------------------------------------
+
+
+class TestIntervals:
+    """Simulated loads, made by a seed: so these shares are the same each time."""
+
+    def test_they_hold_the_truth_where_those_of_independent_requests_do_not(self) -> None:
+        noise = intervals.NOISES["AR(1), 0.9 per 100 requests, sd 10 %"]
+        _, p95, _ = intervals.of_latencies(noise, 12, random.Random(1))
+        assert (p95.ours.loads, p95.independent.loads) == (12, 12)
+        assert p95.ours.hits >= 10 > p95.independent.hits
+
+    def test_so_they_do_for_errors_in_bursts(self) -> None:
+        errors = intervals.of_errors(10, 20, random.Random(1))
+        assert errors.ours.hits >= 18 > errors.independent.hits
+        assert errors.fails.hits <= 1
+
+    @pytest.mark.parametrize("plan", [Plan(ends_s=60.0), Plan(iterations=6000, ends_s=60.0)])
+    def test_a_load_that_would_pass_is_not_broken_off(self, plan: Plan) -> None:
+        noise = intervals.ABORT_NOISES["AR(1), 0.9 per second, sd 10 %"]
+        near = intervals.of_aborts(noise, 0.05, plan, 4, random.Random(1))
+        assert (near.wrongly.hits, near.wrongly.loads) == (0, 4)
+        far = intervals.of_aborts(noise, -0.3, plan, 2, random.Random(1))
+        assert far.aborted.hits == far.failed.hits == 2
+        assert max(far.seconds) <= 30
+
+    @pytest.mark.parametrize("name", intervals.NOISES)
+    @pytest.mark.parametrize("q", intervals.QUANTILES)
+    def test_the_truth_is_the_quantile_of_what_is_drawn(self, name: str, q: float) -> None:
+        noise = replace(intervals.NOISES[name], block=1, memory=0.0)  # alike ones are drawn as often
+        drawn = sorted(noise.latencies_ns(random.Random(2), 20_000))
+        truth = noise.true_ms(q) * 1e6
+        assert abs(sum(ns <= truth for ns in drawn) / len(drawn) - q) < 0.01
+
+    @pytest.mark.parametrize("burst", intervals.BURSTS)
+    def test_errors_come_in_bursts(self, burst: int) -> None:
+        failed = intervals.failures(random.Random(3), burst, 200_000)
+        assert sum(failed) / len(failed) == pytest.approx(intervals.ERRORS, rel=0.2)
+        begins = sum(now and not before for before, now in zip([False, *failed], failed, strict=False))
+        assert sum(failed) / begins == pytest.approx(burst, rel=0.3)
+
+    def test_the_page_shows_a_whole_run(self) -> None:
+        page = (ROOT / "docs" / "thresholds.md").read_text(encoding="utf-8")
+        shown = page.partition("<!-- results: intervals -->")[2].partition("<!-- end of results: intervals -->")[0]
+        assert "300 simulated loads of 60 s (seed 1)" in shown
+        for name in (*intervals.NOISES, *intervals.ABORT_NOISES):
+            assert f"| {name} |" in shown
 
 
 def test_the_rules_for_baselines_find_what_is_there_and_little_else() -> None:
