@@ -33,7 +33,7 @@ from pytest_ipload.load.schedule import UserSlot, arrival_times, arrivals_before
 from pytest_ipload.load.seat import IterationInterrupted, Life, Phase, Seat
 from pytest_ipload.load.share import WHOLE, Share
 from pytest_ipload.load.user import VirtualUser
-from pytest_ipload.load.vitals import LOOK_NS, Vitals
+from pytest_ipload.load.vitals import LOOK_NS, Vitals, Watcher
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Recorder
 
@@ -68,10 +68,12 @@ class Executor:
         cpu: int | None = None,
         window_lengths_ns: Sequence[int] = (),
         share: Share = WHOLE,
+        workers_on_cpu: int = 1,
     ) -> None:
         """``slots`` are those of the users of this ``share`` of the load.
 
-        ``cpu`` is where the load runs, from the users' set-up to the last one's tear-down; None is anywhere.
+        ``cpu`` is where the load runs, from the users' set-up to the last one's tear-down; None is anywhere. Together
+        with this one, ``workers_on_cpu`` processes load from there.
         """
         self._profile = profile
         self._share = share
@@ -105,6 +107,8 @@ class Executor:
         self.failures = FailureLog()
         self.record = LoadRecord()
         self.vitals = Vitals()
+        self._watcher = Watcher(self.vitals, clock)
+        self._workers_on_cpu = workers_on_cpu
         self._new_measurements = partial(Measurements, planned=profile.planned, window_lengths_ns=window_lengths_ns)
         self.measurements = self._new_measurements(origin_ns=0, judged_from_ns=0)
         self._arrivals: ArrivalQueue | None = None
@@ -113,7 +117,9 @@ class Executor:
             self._arrivals = ArrivalQueue(due, profile.ends_at, self._wake_for_growth)
         total = profile.total_iterations
         budget = Budget(None if total is None else share.size_of(total))
-        self._run_of_users = UserRun(profile, self.failures, budget, self._stop, clock, crew.ends_load, self._arrivals)
+        self._run_of_users = UserRun(
+            profile, self.failures, budget, self._stop, clock, crew.ends_load, self._arrivals, self._most_users
+        )
 
     # -- the three calls ----------------------------------------------------------------------------------------
 
@@ -151,9 +157,11 @@ class Executor:
             while self._pending or not self._is_empty():
                 self._turn()
         finally:
-            self.close()
-            gc.unfreeze()
-            self.vitals.end(self._clock())
+            try:
+                self.close()
+            finally:
+                gc.unfreeze()
+                self._watcher.end()
         if self._run_of_users.ended_by is not None:
             raise self._run_of_users.ended_by
         self._raise_setup_error()
@@ -212,8 +220,9 @@ class Executor:
             origin,
             judged_from_ns=judged_from,
             judged_until_ns=None if self._end is None else origin + round(self._end * _SECOND),
-            cores=usable_cpus() if self.record.pinned_cpu is None else 1,
+            cores=usable_cpus() if self.record.pinned_cpu is None else 1 / self._workers_on_cpu,
         )
+        self._watcher.start()
         self._gate.set()
 
     def _turn(self) -> None:
@@ -233,7 +242,6 @@ class Executor:
             self._start_due(self._elapsed())
         self._grow()
         if now - self._last_tick >= _TICK * _SECOND and self.record.origin_ns:
-            self.vitals.each_second(now)
             self._collect()
             self._last_tick = now
             self._crew.each_second(self.measurements, self._elapsed())
@@ -250,10 +258,7 @@ class Executor:
         with self._changed:
             # What came up since the top of this turn has nobody who would wake us for it.
             if not self._is_urgent() and not self._is_dry and (self._pending or not self._is_empty()):
-                now = self._clock()
-                wait_ns = max(0, min(LOOK_NS, wake_ns - now))
-                if not self._changed.wait(wait_ns / _SECOND) and wait_ns:
-                    self.vitals.woke(now + wait_ns, self._clock())
+                self._changed.wait(max(0, min(LOOK_NS, wake_ns - self._clock())) / _SECOND)
 
     def _abort_if_hopeless(self) -> None:
         """Break the load off, if it goes on although its verdict is certain."""

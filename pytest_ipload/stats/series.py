@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from pytest_ipload.stats.histogram import Histogram, plain_dict, plain_int, plain_list
-from pytest_ipload.stats.sample import FAILED, ITERATION, OK, REQUEST, SETUP, STEP, Sample
+from pytest_ipload.stats.sample import FAILED, ITERATION, LATENESS, OK, REQUEST, SETUP, STEP, Sample
 
-_KINDS = (REQUEST, STEP, SETUP, ITERATION)
+_KINDS = (REQUEST, STEP, SETUP, ITERATION, LATENESS)
 _OUTCOMES = (OK, FAILED)
 _COUNTS = ("redirects", "connections", "retries")
 _OPTIONAL = ("response", "connect", "tls", "first_byte")

@@ -833,7 +833,8 @@ class TestStacks:
         start = threading.Thread.start
 
         def noting_start(thread: threading.Thread) -> None:
-            sizes.append(stack_size())
+            if thread.name.startswith("ipload-user"):
+                sizes.append(stack_size())
             start(thread)
 
         monkeypatch.setattr(threading.Thread, "start", noting_start)

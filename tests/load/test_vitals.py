@@ -15,10 +15,9 @@ from pytest_ipload.load.vitals import LOOK_NS, Vitals, run_queue_wait_ns
 class Machine:
     """A processor whose readings a test sets, and the vitals that read them."""
 
-    def __init__(self, *, counts_waits: bool = True) -> None:
+    def __init__(self) -> None:
         self.cpu_ns = 7 * SECOND
-        self.waited_ns: int | None = 3 * SECOND if counts_waits else None
-        self.vitals = Vitals(lambda: self.cpu_ns, lambda: self.waited_ns)
+        self.vitals = Vitals(lambda: self.cpu_ns)
 
     def seconds(self, *shares: float, first: float = 0.0, length: float = 1.0) -> Vitals:
         """Seconds with these shares of a processor, the first one beginning so long after the load's start."""
@@ -112,7 +111,7 @@ class TestBeforeAndAfter:
         machine.vitals.end(ORIGIN + 5 * SECOND)
         vitals = machine.vitals
         assert (vitals.lags.count, vitals.seconds, vitals.cpu_ns, vitals.watched_ns) == (0, 0, 0, 0)
-        assert vitals.queue_wait_ns is None
+        assert (vitals.judged_ns, vitals.judged_cpu_ns, vitals.busy_ns) == (0, 0, 0)
 
     def test_nothing_counts_after_the_load(self) -> None:
         machine = watching()
@@ -135,18 +134,6 @@ def test_ten_hours_take_no_more_memory_than_one_minute() -> None:
 
 
 class TestWaiting:
-    def test_the_wait_is_that_of_the_load(self) -> None:
-        machine = watching()
-        machine.waited_ns = 3 * SECOND + 250 * MS
-        machine.vitals.end(ORIGIN + SECOND)
-        assert machine.vitals.queue_wait_ns == 250 * MS
-
-    def test_where_the_system_does_not_say_it_is_absent(self) -> None:
-        machine = Machine(counts_waits=False)
-        machine.vitals.begin(ORIGIN)
-        machine.vitals.end(ORIGIN + SECOND)
-        assert machine.vitals.queue_wait_ns is None
-
     @pytest.mark.parametrize(
         ("text", "waited"),
         [
