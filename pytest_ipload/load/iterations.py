@@ -15,10 +15,9 @@ from pytest_ipload.load.punctual import PunctualUsers
 from pytest_ipload.load.schedule import Pacer
 from pytest_ipload.load.seat import IterationInterrupted, Life, Seat
 from pytest_ipload.load.user import Iteration, VirtualUser
-from pytest_ipload.stats.sample import LATENESS, OK, Problem
+from pytest_ipload.stats.sample import Problem
 
 _SECOND = 1_000_000_000
-_LATENESS_KEY = (LATENESS, "", None, 0, OK)
 _LONG_PAUSE = 1.0
 """Seconds; before a longer pause a user hands over what it measured: after it, the recorder would do so at once."""
 
@@ -151,7 +150,7 @@ class UserRun:
         started = self._clock()
         ready = min(ready_ns, started)
         ended = self._run_once(seat, life, number, started, max(0, ready - planned_ns))
-        seat.recorder.tally(_LATENESS_KEY, started, started - ready)
+        seat.recorder.note_lateness(started, started - ready)
         held = max(0, min(seat.user.held_ns, ended - started))
         return ended, started - ready + held
 
