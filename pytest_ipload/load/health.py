@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from pytest_ipload.load.vitals import BUSY_SHARE
+from pytest_ipload.load.vitals import BUSY_SHARE, LOOK_NS
+from pytest_ipload.stats.sample import LATENESS
 from pytest_ipload.units import format_count, format_duration, format_percent
 
 if TYPE_CHECKING:
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
     from pytest_ipload.stats.measurements import Measurements
 
 INVALID, SATURATED, UNHEALTHY, REMARK = SEVERITIES = ("invalid", "saturated", "unhealthy", "remark")
-"""The measurement deserves no verdict; none if a latency threshold failed; shown only; worth knowing only."""
+"""What was seen flatters the target; it makes the target look worse than it is; shown only; worth knowing only.
+
+What the first two do to a verdict is told by ``verdict.health_rule``.
+"""
 
 MOST_DROPPED = 0.01
 """The share of the planned iterations that may be dropped."""
@@ -25,6 +29,17 @@ LATEST_TIMER_NS = 50_000_000
 """The timer's lag from which on it was."""
 LATE_READINGS = ((0.99, 100), (0.9, 20))
 """The quantiles of the lag that are looked at, and the readings that it takes: of five seconds, and of one."""
+SHORT_READINGS = (0.5, 2)
+"""The same for loads of less than a second."""
+FEWEST_READINGS = 0.5
+"""The share of the expected readings of the timer that there have to be, from a judged second on."""
+SHORTEST_NS = LOOK_NS
+"""The judged time from which on its processor time says something."""
+MOST_FULL = 0.5
+"""The share of the judged time that may be full, looked at from one reading to the next."""
+LATEST_START_NS = 50_000_000
+"""The generator's own lateness of iterations below which it is too small to matter, whatever the limit."""
+_SECOND = 1_000_000_000
 _MOST_LISTED = 3
 
 
@@ -91,9 +106,17 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
     ),
     "generator-saturated": Kind(
         SATURATED,
-        "the generator was too busy, or was kept waiting too long, to measure in time",
-        "Latencies hold time that the generator needed for itself: they may be too high, but not too low",
+        "the generator was too busy, or was kept waiting too long, to keep up with the load",
+        "Latencies may hold time that the generator needed for itself, and rates may be those of the generator: the "
+        "target may look worse than it is, but not better",
         "Use fewer users or more think time, or do less in the body",
+    ),
+    "late-iterations": Kind(
+        SATURATED,
+        "the generator started iterations late, by more than the limit of a response time",
+        "Response times leave this lateness out, but iterations that are late come in bunches, which are harder on the "
+        "target than the plan",
+        "Use fewer users or a lower rate, or do less in the body and in the set-up of users",
     ),
     "late-starts": Kind(
         UNHEALTHY,
@@ -211,6 +234,21 @@ class Signs:
     """How many workers load from the CPU that this load was kept on."""
 
 
+class ResponseLimit(NamedTuple):
+    """A threshold with an upper limit for response times. Times are nanoseconds."""
+
+    expression: str
+    quantile: float
+    """The one that it is about, or the one that comes closest."""
+    limit_ns: float
+    measured_ns: float | None
+
+    def is_reached_by(self, lateness_ns: float) -> bool:
+        """Whether such a lateness is large against the limit, and could be what the threshold failed by."""
+        could_hold = self.measured_ns is None or self.measured_ns - lateness_ns <= self.limit_ns
+        return lateness_ns >= max(LATEST_START_NS, self.limit_ns) and could_hold
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What the checks look at in the whole load, all its parts together."""
@@ -224,6 +262,7 @@ class Outcome:
     """Whether the load was broken off, or ended by a threshold."""
     judges_dropped: bool = False
     """Whether a threshold judges the dropped iterations."""
+    response_limits: Sequence[ResponseLimit] = ()
 
 
 def examine(signs: Signs) -> list[HealthCheck]:
@@ -236,7 +275,7 @@ def examine(signs: Signs) -> list[HealthCheck]:
 
 def examine_whole(outcome: Outcome) -> list[HealthCheck]:
     """The checks that only the whole load can tell."""
-    found = [*_shortfall(outcome), *_faults(outcome.measured), *_names(outcome.measured)]
+    found = [*_shortfall(outcome), *_faults(outcome.measured), *_lateness(outcome), *_names(outcome.measured)]
     if outcome.uncertain:
         listed = ", ".join(f"'{expression}' on {format_count(count)}" for expression, count in outcome.uncertain)
         found.append(fired("too-few-samples", f"judged on few samples: {listed}"))
@@ -263,17 +302,44 @@ def _faults(measured: Measurements) -> Iterator[HealthCheck]:
         yield fired_by_message(fault, f"{times}: {measured.fault_messages[fault]}")
 
 
-def _saturation(vitals: Vitals) -> Iterator[HealthCheck]:
-    seen = []
+def _lateness(outcome: Outcome) -> Iterator[HealthCheck]:
+    lateness = outcome.measured.latency(LATENESS)
+    for limit in outcome.response_limits:
+        late_ns = lateness.quantile(limit.quantile)
+        if late_ns is not None and limit.is_reached_by(late_ns):
+            late = f"{_duration(late_ns)} late (p{limit.quantile * 100:g} of {format_count(lateness.count)} iterations)"
+            yield fired("late-iterations", f"the generator started iterations {late}, judged by '{limit.expression}'")
+            break
+
+
+def _full_processor(vitals: Vitals) -> Iterator[str]:
+    """What was seen of a processor that was full."""
+    share = format_percent(BUSY_SHARE)
+    judged_ns, could_have = vitals.judged_ns, vitals.judged_ns * vitals.cores
     if vitals.busy_seconds and vitals.busy_seconds >= vitals.seconds * MOST_BUSY:
         seconds = f"{format_count(vitals.busy_seconds)} of {format_count(vitals.seconds)} seconds"
-        seen.append(f"this process used at least {format_percent(BUSY_SHARE)} of its processor time in {seconds}")
-    readings = vitals.lags.count
-    for quantile, fewest in LATE_READINGS:
+        yield f"this process used at least {share} of its processor time in {seconds}"
+    elif judged_ns >= SHORTEST_NS and vitals.judged_cpu_ns >= could_have * BUSY_SHARE:
+        yield f"this process used {format_percent(vitals.judged_cpu_ns / could_have)} of its processor time"
+    elif judged_ns >= SHORTEST_NS and vitals.busy_ns >= judged_ns * MOST_FULL:
+        times = f"{_duration(vitals.busy_ns)} of {_duration(judged_ns)}"
+        yield f"this process used at least {share} of its processor time in {times}"
+
+
+def _late_timer(vitals: Vitals) -> Iterator[str]:
+    """What was seen of a timer that came back late, or not at all."""
+    readings, expected = vitals.lags.count, vitals.readings_expected
+    for quantile, fewest in (SHORT_READINGS,) if 0 < vitals.judged_ns < _SECOND else LATE_READINGS:
         lag_ns = vitals.lags.quantile(quantile)
         if lag_ns is not None and lag_ns >= LATEST_TIMER_NS and readings >= fewest:
-            seen.append(f"its timer came back {_duration(lag_ns)} late (p{quantile * 100:g} of {readings} readings)")
+            yield f"its timer came back {_duration(lag_ns)} late (p{quantile * 100:g} of {readings} readings)"
             break
+    if vitals.judged_ns >= _SECOND and readings < expected * FEWEST_READINGS:
+        yield f"its timer was read {format_count(readings)} times instead of {format_count(expected)}"
+
+
+def _saturation(vitals: Vitals) -> Iterator[HealthCheck]:
+    seen = [*_full_processor(vitals), *_late_timer(vitals)]
     if seen:
         waited_ns, advice = vitals.queue_wait_ns, ""
         if waited_ns is not None:
