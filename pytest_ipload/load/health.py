@@ -25,11 +25,11 @@ MOST_DROPPED = 0.01
 """The share of the planned iterations that may be dropped."""
 MOST_BUSY = 0.1
 """The share of busy seconds from which on the generator was saturated."""
-LATEST_TIMER_NS = 50_000_000
-"""The timer's lag from which on it was."""
-LATE_READINGS = ((0.99, 100), (0.9, 20))
-"""The quantiles of the lag that are looked at, and the readings that it takes: of five seconds, and of one."""
-SHORT_READINGS = (0.5, 2)
+_MS = 1_000_000
+LATE_READINGS = ((0.99, 100, 50 * _MS), (0.9, 20, 50 * _MS), (0.5, 20, 20 * _MS))
+"""The quantiles of the timer's lag that are looked at, the readings that it takes, of five seconds or of one, and the lag
+in nanoseconds from which on the generator was saturated."""
+SHORT_READINGS = ((0.5, 2, 50 * _MS),)
 """The same for loads of less than a second."""
 FEWEST_READINGS = 0.5
 """The share of the expected readings of the timer that there have to be, from a judged second on."""
@@ -37,7 +37,7 @@ SHORTEST_NS = LOOK_NS
 """The judged time from which on its processor time says something."""
 MOST_FULL = 0.5
 """The share of the judged time that may be full, looked at from one reading to the next."""
-LATEST_START_NS = 50_000_000
+LATEST_START_NS = 50 * _MS
 """The generator's own lateness of iterations below which it is too small to matter, whatever the limit."""
 _SECOND = 1_000_000_000
 _MOST_LISTED = 3
@@ -329,9 +329,9 @@ def _full_processor(vitals: Vitals) -> Iterator[str]:
 def _late_timer(vitals: Vitals) -> Iterator[str]:
     """What was seen of a timer that came back late, or not at all."""
     readings, expected = vitals.lags.count, vitals.readings_expected
-    for quantile, fewest in (SHORT_READINGS,) if 0 < vitals.judged_ns < _SECOND else LATE_READINGS:
+    for quantile, fewest, latest_ns in SHORT_READINGS if 0 < vitals.judged_ns < _SECOND else LATE_READINGS:
         lag_ns = vitals.lags.quantile(quantile)
-        if lag_ns is not None and lag_ns >= LATEST_TIMER_NS and readings >= fewest:
+        if lag_ns is not None and lag_ns >= latest_ns and readings >= fewest:
             yield f"its timer came back {_duration(lag_ns)} late (p{quantile * 100:g} of {readings} readings)"
             break
     if vitals.judged_ns >= _SECOND and readings < expected * FEWEST_READINGS:
