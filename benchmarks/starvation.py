@@ -161,11 +161,8 @@ class Benchmark:
             print(f"{way.name}: {error}", file=sys.stderr)
             return
         results.tests.append(test)
-        cpu = test["generator"]["cpu_share"]
-        print(
-            f"{way.name}, server late by {late_ms:.2f} ms, generator used {cpu:.0%}: {test['verdict']} {test['reason']}",
-            file=sys.stderr,
-        )
+        state = f"server late by {late_ms:.2f} ms, generator used {test['generator']['cpu_share']:.0%} of its core"
+        print(f"{way.name}, {state}: {test['verdict']} {test['reason']}", file=sys.stderr)
 
     def _load(self, way: Way, load: Load, url: str) -> None:
         command = pytest_command(

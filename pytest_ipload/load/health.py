@@ -27,8 +27,8 @@ MOST_BUSY = 0.1
 """The share of busy seconds from which on the generator was saturated."""
 _MS = 1_000_000
 LATE_READINGS = ((0.99, 100, 50 * _MS), (0.9, 20, 50 * _MS), (0.5, 20, 20 * _MS))
-"""The quantiles of the timer's lag that are looked at, the readings that it takes, of five seconds or of one, and the lag
-in nanoseconds from which on the generator was saturated."""
+"""The quantiles of the timer's lag that are looked at; the readings that it takes, of five seconds or of one; and the
+lag in nanoseconds from which on the generator was saturated."""
 SHORT_READINGS = ((0.5, 2, 50 * _MS),)
 """The same for loads of less than a second."""
 FEWEST_READINGS = 0.5

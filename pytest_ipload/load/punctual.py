@@ -1,4 +1,4 @@
-"""When iterations would have started if the generator were never late: what tells its own lateness from the target's."""
+"""When iterations would have started if the generator were never late: what is later than that is its own doing."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ _OPEN_NS = 30_000_000_000
 class Windows:
     """Window number n holds what ended from ``n`` to ``n + 1`` lengths after ``judged_from_ns``.
 
-    What started before (in the warm-up), users' set-up, and the lateness and the faults of the generator are in none. A sample
-    comes into the window in which it ended: what a stalled target holds back shows up when it is over, and the
+    What started before (in the warm-up), users' set-up, and the lateness and the faults of the generator are in none. A
+    sample comes into the window in which it ended: what a stalled target holds back shows up when it is over, and the
     windows before are empty. Not for two threads at a time.
     """
 
