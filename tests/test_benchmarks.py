@@ -545,6 +545,25 @@ def test_the_exact_server_never_answers_early_and_counts_its_replies(compiler: N
     assert 0 <= late.p50_us <= late.p99_us <= late.max_us
 
 
+def test_the_exact_server_is_as_exact_under_tls(compiler: None, tmp_path: Path) -> None:
+    nginx_module.write_certificates(tmp_path)
+    binary = exact_server.compile_server(tmp_path, tls=True)
+    core, certificate = min(os.sched_getaffinity(0)), tmp_path / "both.pem"
+    trust = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+    with exact_server.running_server(binary, core, tmp_path, delay_ms=20, certificate=certificate) as server:
+        port = int(server.url.removeprefix("https://127.0.0.1:"))
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=trust)
+        connection.connect()
+        for _ in range(2):
+            started = time.perf_counter()
+            connection.request("GET", "/")
+            assert connection.getresponse().read() == b"ok"
+            assert time.perf_counter() - started >= 0.0199
+        connection.close()
+        late = server.end()
+    assert late.replies == 2
+
+
 def test_the_exact_server_stalls_when_asked_to(compiler: None, tmp_path: Path) -> None:
     binary = exact_server.compile_server(tmp_path)
     core = min(os.sched_getaffinity(0))
@@ -577,9 +596,9 @@ def test_a_short_run_of_accuracy_on_one_core_gives_its_table_and_says_so(compile
     with machine.on_cores({min(os.sched_getaffinity(0))}):
         result = run_script("accuracy", "--rounds=1", "--seconds=1", "--workloads=200/s", "--only=pytest-ipload")
     assert "server and tools share core" in result
-    (row,) = rows(result)
-    assert row[:2] == ["200/s", "**pytest-ipload**"]
-    assert all(float(cell.rstrip("x")) > -1 for cell in row[2:])
+    row, response = rows(result)
+    assert (row[:2], response[:2]) == (["200/s", "**pytest-ipload**"], ["200/s", "**pytest-ipload**, response time"])
+    assert all(float(cell.rstrip("x")) > -1 for cell in row[2:] + response[4:8])
 
 
 def test_a_short_run_of_footprint_gives_its_tables(nginx: str) -> None:
