@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 from child import Child, running
 from machine import program
-from proc import give_real_time_priority
 
 INSTALL = "apt-get install nginx-light"
 REPLY = "hello, this is the small reply that all tools of the benchmark get"
@@ -40,7 +39,7 @@ http {{
   server {{
     listen 127.0.0.1:{ports.http} backlog=4096;
     listen 127.0.0.1:{ports.https} ssl backlog=4096;
-    location / {{ {answer} }}
+    location / {{ return 200 "{reply}"; }}
     location /cookie {{ add_header Set-Cookie "session=constant; Path=/"; return 200 "{reply}"; }}
     location /cookie-changing {{ add_header Set-Cookie "session=$request_id; Path=/"; return 200 "{reply}"; }}
   }}
@@ -55,9 +54,6 @@ http {{
   }}
 }}
 """
-
-
-_PROXY = 'proxy_pass {url}; proxy_http_version 1.1; proxy_set_header Connection "";'
 
 
 class Ports(NamedTuple):
@@ -127,26 +123,20 @@ class Nginx:
 
 
 @contextmanager
-def running_nginx(core: int, folder: Path, before: str | None = None) -> Iterator[Nginx]:
-    """An nginx with one worker on one core; its files are in ``folder``. Raises ToolFailed if it does not start.
-
-    ``before`` is the base URL of a server that answers in its place, behind its TLS.
-    """
+def running_nginx(core: int, folder: Path) -> Iterator[Nginx]:
+    """An nginx with one worker on one core; its files are in ``folder``. Raises ToolFailed if it does not start."""
     path = program("nginx")
     if path is None:
         raise SystemExit(f"nginx is missing; install it with '{INSTALL}'")
     write_certificates(folder)
     ports = Ports(*free_ports(4))
     config = folder / "nginx.conf"
-    answer = f'return 200 "{REPLY}";' if before is None else _PROXY.format(url=before)
-    config.write_text(textwrap.dedent(_CONFIG).format(folder=folder, ports=ports, reply=REPLY, answer=answer))
+    config.write_text(textwrap.dedent(_CONFIG).format(folder=folder, ports=ports, reply=REPLY))
     command = [path, "-p", str(folder), "-c", str(config), "-e", str(folder / "error.log")]
     with running("nginx", command, core, folder) as child:
         nginx = Nginx(child, ports, str(folder / "ca.pem"))
         try:
             child.wait_until(nginx.answers, "it answered")
-            if before is not None:
-                give_real_time_priority(child.pid)
             yield nginx
         finally:
             child.terminate()

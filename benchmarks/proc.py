@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import resource
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,10 +71,3 @@ def resident_kib(pid: int, proc: Path = PROC) -> int:
     if match is None:
         raise ProcessLookupError(f"process {pid} has no memory any more")
     return int(match[1])
-
-
-def give_real_time_priority(pid: int) -> None:
-    """Let a process and its children run before all others on their cores, where that is allowed."""
-    for stat in process_tree(pid):
-        with suppress(PermissionError, ProcessLookupError):
-            os.sched_setscheduler(stat.pid, os.SCHED_FIFO, os.sched_param(5))

@@ -16,15 +16,15 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from child import Child, ToolFailed, running
-from exact_server import compile_server, running_server
+from exact_server import ExactServer, compile_server, running_server
 from machine import Cores, describe, interruptible, prepare
-from nginx import running_nginx
+from nginx import write_certificates
 from options import count
 from table import ABSENT, block, markdown, number
 from tools import bring_load_tests, pytest_command
@@ -136,7 +136,8 @@ class Benchmark:
         self._cores = cores
         self._folder = folder
         self._report = folder / "report.json"
-        self._binary = compile_server(folder)
+        write_certificates(folder)
+        self._binary, self._with_tls = compile_server(folder), compile_server(folder, tls=True)
         bring_load_tests(folder)
 
     def run(self, results: Results, turn: int) -> None:
@@ -144,16 +145,10 @@ class Benchmark:
         way = results.way
         self._report.unlink(missing_ok=True)
         try:
-            with (
-                running_server(self._binary, self._cores.server, self._folder, way.delay_ms) as server,
-                ExitStack() as stack,
-            ):
-                url = server.url
-                if way.secure:
-                    url = stack.enter_context(running_nginx(self._cores.server, self._folder, before=url)).urls["https"]
+            with self._server(way) as server, ExitStack() as stack:
                 for _ in range(way.competitors):
                     stack.enter_context(running("a busy process", _BUSY, self._cores.client, self._folder))
-                self._load(way, way.loads[turn % len(way.loads)], url)
+                self._load(way, way.loads[turn % len(way.loads)], server.url)
                 late_ms = server.end().p99_us / 1000
             (test,) = json.loads(self._report.read_text())["tests"]
         except (ToolFailed, OSError, ValueError) as error:
@@ -163,6 +158,10 @@ class Benchmark:
         results.tests.append(test)
         state = f"server late by {late_ms:.2f} ms, generator used {test['generator']['cpu_share']:.0%} of its core"
         print(f"{way.name}, {state}: {test['verdict']} {test['reason']}", file=sys.stderr)
+
+    def _server(self, way: Way) -> AbstractContextManager[ExactServer]:
+        binary, certificate = (self._with_tls, self._folder / "both.pem") if way.secure else (self._binary, None)
+        return running_server(binary, self._cores.server, self._folder, way.delay_ms, certificate=certificate)
 
     def _load(self, way: Way, load: Load, url: str) -> None:
         command = pytest_command(
@@ -223,7 +222,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
 def main() -> int:
     """Run the loads and print their table; 1 if a verdict is wrong."""
     options, cores = parse(), prepare()
-    head = describe(cores, ("cc", "nginx"))
+    head = describe(cores, ("cc",))
     everything = [Results(way) for way in (*STARVED, SLOW)]
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         benchmark = Benchmark(cores, Path(name))
