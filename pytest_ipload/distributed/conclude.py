@@ -15,7 +15,7 @@ from pytest_ipload.verdict.judged import FAIL, JudgedThreshold
 from pytest_ipload.verdict.measure import Scope
 from pytest_ipload.verdict.result import GeneratorHealth, LoadResult, UnusedAddresses, decide
 
-_MS, _SECOND = 1_000_000, 1_000_000_000
+_SECOND = 1_000_000_000
 _NEAREST_QUANTILE = {"max": 0.99}
 
 
@@ -91,21 +91,20 @@ def _of_the_whole(part: Part, thresholds: list[ThresholdResult]) -> list[HealthC
                 judged.severity == FAIL and judged.threshold.statistic == "dropped_iterations"
                 for judged in part.thresholds
             ),
-            response_limits=_response_limits(part.thresholds, thresholds),
+            response_limits=_response_limits(part.thresholds),
         )
     )
 
 
-def _response_limits(thresholds: list[JudgedThreshold], results: list[ThresholdResult]) -> list[ResponseLimit]:
-    """Upper limits for response times, with what was measured."""
+def _response_limits(thresholds: list[JudgedThreshold]) -> list[ResponseLimit]:
+    """Those for response times that may fail the test."""
     return [
         ResponseLimit(
             judged.threshold.text,
             judged.threshold.quantile or _NEAREST_QUANTILE.get(judged.threshold.statistic, 0.5),
-            result.limit * _MS,
-            None if result.measured is None else result.measured * _MS,
+            judged.threshold.limit * _SECOND,
         )
-        for judged, result in zip(thresholds, results, strict=True)
+        for judged in thresholds
         if judged.severity == FAIL and judged.threshold.is_response_time and judged.threshold.operator in ("<", "<=")
     ]
 

@@ -37,7 +37,7 @@ SHORTEST_NS = LOOK_NS
 """The judged time from which on its processor time says something."""
 MOST_FULL = 0.5
 """The share of the judged time that may be full, looked at from one reading to the next."""
-LATEST_START_NS = 50 * _MS
+LATEST_START_NS = 20 * _MS
 """The generator's own lateness of iterations below which it is too small to matter, whatever the limit."""
 _SECOND = 1_000_000_000
 _MOST_LISTED = 3
@@ -112,8 +112,8 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
         "Use fewer users or more think time, or do less in the body",
     ),
     "late-iterations": Kind(
-        SATURATED,
-        "the generator started iterations late, by more than the limit of a response time",
+        UNHEALTHY,
+        "the generator started iterations late, by more than the limit for response times",
         "Response times leave this lateness out, but iterations that are late come in bunches, which are harder on the "
         "target than the plan",
         "Use fewer users or a lower rate, or do less in the body and in the set-up of users",
@@ -235,18 +235,12 @@ class Signs:
 
 
 class ResponseLimit(NamedTuple):
-    """A threshold with an upper limit for response times. Times are nanoseconds."""
+    """A threshold with an upper limit for response times."""
 
     expression: str
     quantile: float
     """The one that it is about, or the one that comes closest."""
     limit_ns: float
-    measured_ns: float | None
-
-    def is_reached_by(self, lateness_ns: float) -> bool:
-        """Whether such a lateness is large against the limit, and could be what the threshold failed by."""
-        could_hold = self.measured_ns is None or self.measured_ns - lateness_ns <= self.limit_ns
-        return lateness_ns >= max(LATEST_START_NS, self.limit_ns) and could_hold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -306,7 +300,7 @@ def _lateness(outcome: Outcome) -> Iterator[HealthCheck]:
     lateness = outcome.measured.latency(LATENESS)
     for limit in outcome.response_limits:
         late_ns = lateness.quantile(limit.quantile)
-        if late_ns is not None and limit.is_reached_by(late_ns):
+        if late_ns is not None and late_ns >= max(LATEST_START_NS, limit.limit_ns):
             late = f"{_duration(late_ns)} late (p{limit.quantile * 100:g} of {format_count(lateness.count)} iterations)"
             yield fired("late-iterations", f"the generator started iterations {late}, judged by '{limit.expression}'")
             break

@@ -45,7 +45,6 @@ MOVES: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "rate-not-reached": _LESS_LOAD,
         "users-not-reached": _LESS_LOAD,
         "generator-saturated": _SLOWED,
-        "late-iterations": _SLOWED,
     }
 )
 """By check and statistic: where the flaw moves the value to, if anywhere. All others are requests never sent."""
