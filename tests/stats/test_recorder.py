@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pytest_ipload.stats.recorder import CHUNK_SAMPLES, Chunk, Recorder
-from pytest_ipload.stats.sample import FAILED, FAULT, OK, REQUEST, Problem, Sample
+from pytest_ipload.stats.sample import FAILED, FAULT, LATENESS, OK, REQUEST, Problem, Sample
 
 SECOND = 1_000_000_000
 
@@ -133,3 +133,13 @@ def test_nothing_is_lost_and_nothing_comes_twice(collectors: int) -> None:
     for thread in gatherers:
         thread.join(30)
     assert sorted(number for out in taken for number in out) == list(range(4 * per_owner))
+
+
+def test_lateness_goes_with_the_sample_of_its_iteration() -> None:
+    recorder = Recorder()
+    recorder.record(ORDINARY)
+    recorder.note_lateness(9 * SECOND, 7)  # that hands nothing over by itself, however late it is
+    assert recorder.drain() == []
+    recorder.flush()
+    [chunk] = recorder.drain()
+    assert chunk.all_samples() == [ORDINARY, Sample(LATENESS, "", 9 * SECOND, 7)]
