@@ -158,7 +158,7 @@ class TestStarved:
 @linux_only
 @with_lock
 class TestLateness:
-    """User 5 holds Python's lock for 80 ms in each of its iterations, in which others have to wake up."""
+    """Some iterations hold Python's lock for 80 ms, in which the next ones would have to begin."""
 
     SOURCE = """
         import ctypes, pytest
@@ -166,7 +166,7 @@ class TestLateness:
         @pytest.mark.ipload({shape})
         @pytest.mark.ipload_threshold("p90 < {limit}")
         def test_held(ipload_session, ipload_user):
-            if ipload_user.index != 5:
+            if ipload_user.random.random() > 0.15:
                 assert ipload_session.get({url!r}).ok
             else:
                 ctypes.PyDLL(None).usleep(80_000)

@@ -48,7 +48,7 @@ class Series:
     def __init__(self, *, planned: bool) -> None:
         self.latency = Histogram()
         self.response = Histogram() if planned else None
-        """Latency plus the lateness of the iteration; None where there was no plan to be late against."""
+        """Latency plus what the target made the iteration late; None where there was no plan to be late against."""
         self.redirects = 0
         self.connections = 0
         self.retries = 0
