@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import unittest
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
@@ -17,7 +18,7 @@ from pytest_ipload.addresses.listening import Targets, ports_served_here
 from pytest_ipload.distributed.conclude import conclude
 from pytest_ipload.distributed.member import TeamMember
 from pytest_ipload.distributed.part import AbortNote, Part
-from pytest_ipload.errors import SettingError
+from pytest_ipload.errors import LateSkip, SettingError, is_configuration_error
 from pytest_ipload.hook_calls import review_of, user_hooks
 from pytest_ipload.load.bodies import Body, life_of
 from pytest_ipload.load.executor import Executor, UserSetUpError
@@ -37,13 +38,14 @@ from pytest_ipload.needs import Needs, refuse_impossible
 from pytest_ipload.options import OFF, parse_key
 from pytest_ipload.profiles import profile_of
 from pytest_ipload.report.properties import properties_of
+from pytest_ipload.report.tracebacks import first_traceback
 from pytest_ipload.state import SessionState, keep_result, kept_results, state_of
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Recorder
 from pytest_ipload.taps import SampleTap, open_tap
 from pytest_ipload.thresholds import check_measurable, planned_seconds, session_thresholds
 from pytest_ipload.verdict.abort import AbortWatch
-from pytest_ipload.verdict.judged import JudgedThreshold, window_lengths, with_implied
+from pytest_ipload.verdict.judged import JudgedThreshold, tolerates_set_up_errors, window_lengths, with_implied
 from pytest_ipload.verdict.measure import Scope
 from pytest_ipload.verdict.regression import settled
 from pytest_ipload.verdict.result import (
@@ -59,6 +61,9 @@ if TYPE_CHECKING:
     from pytest_ipload.transport.session import LoadSession
 
 MakeLife = Callable[[VirtualUser], Life]
+
+_SKIPS = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
+"""What pytest takes for a test that did not run, or was known to fail."""
 
 
 class Load:
@@ -93,6 +98,7 @@ class Load:
             self._thresholds = self._thresholds[len(thresholds) :]
         self._member = member
         self._round = round_note
+        self._had_rounds = round_note is not None and round_note.number > 0
         self._pool_share = state.pools.slot if member is None else member.pool_share
         self._pool: IpPool = state.pools.usable(profile.pool, self._pool_share)
         whole = state.pools.whole(profile.pool)
@@ -104,7 +110,7 @@ class Load:
         self._foreseen = [*foreseen, *([] if shortage is None else [fired_by_message("few-ports", shortage)])]
         self._targets = Targets()
         self._leases = self._open_leases(share)
-        self._rate_limit = None if profile.max_rate is None else RateLimit(profile.max_rate / share.count)
+        self._rate_limit = None if profile.max_rate is None else RateLimit(profile.max_rate, share=share)
         self._make_life = make_life
         self._user_hooks = user_hooks(item)
         self._abort_watch = AbortWatch(self._thresholds)
@@ -122,8 +128,17 @@ class Load:
             cpu=state.cpu,
             window_lengths_ns=window_lengths(self._thresholds),
             share=share,
+            tolerates_set_up_errors=tolerates_set_up_errors(self._thresholds),
             workers_on_cpu=state.workers_on_cpu,
         )
+
+    def set_up(self) -> None:
+        """Set up the users; see ``Executor.set_up``."""
+        try:
+            self.executor.set_up()
+        except BaseException:
+            self._showing.end_without_load()
+            raise
 
     def run(self, start_at_ns: int | None = None) -> None:
         """Run the load when all who share it are ready; see ``Executor.run``. Raises TeamAborted."""
@@ -135,6 +150,8 @@ class Load:
             if self._member.share.count > 1:
                 start_at_ns = max(agreed_ns, start_at_ns or agreed_ns)
         self._start_at_ns = start_at_ns
+        if self._rate_limit is not None and start_at_ns is not None:
+            self._rate_limit.begin_at(start_at_ns)
         tap = self.tap = open_tap(self._item)
         try:
             self.executor.run(start_at_ns)
@@ -158,7 +175,7 @@ class Load:
     def part(self, broken_off: str | None = None, traceback: Traceback | None = None) -> Part:
         """What was measured. ``broken_off`` says why the load ended before its time."""
         record, measured, vitals = self.executor.record, self.executor.measurements, self.executor.vitals
-        origin, used = record.origin_ns, self._leases.used
+        origin, used = record.origin_ns or record.ended_ns, self._leases.used
         unused_count = self._pool.size - sum(address in self._pool for address in used)
         unused = (address for address in self._pool if address not in used) if unused_count else iter(())
         return Part(
@@ -171,6 +188,8 @@ class Load:
             measured=measured,
             ended=max(0, record.ended_ns - origin),
             users=record.users_started,
+            set_ups=self.executor.set_ups,
+            user_time=record.user_time,
             lifetimes=[(began - origin, ended - origin) for began, ended in record.lifetimes],
             users_by_source={address: stats.users for address, stats in used.items()},
             pool_size=self._leases.addresses_total,
@@ -219,6 +238,19 @@ class Load:
         """Lease an address of each family to the user."""
         return self._leases.admit(user, block=block)
 
+    def admit_if_free(self, user: VirtualUser) -> bool:
+        """The same, only if there is one of each that nobody holds."""
+        return self._leases.admit(user, block=False, only_free=True)
+
+    @property
+    def users_at_rendezvous(self) -> int:
+        """How many users wait for others."""
+        return self._meetings.waiting
+
+    def setting_up(self, done: int, users: int, elapsed_s: float) -> None:
+        """Show how many users are set up to those who look on."""
+        self._showing.setting_up(done, users, elapsed_s)
+
     def make_life(self, user: VirtualUser) -> Life:
         """What the user does."""
         life = self._make_life(user)
@@ -234,10 +266,29 @@ class Load:
         self._meetings.close()
 
     def ends_load(self, error: BaseException, number: int, untried: bool) -> bool:
-        """``pytest.exit`` ends the load; so does a skip or xfail in the first iteration, before any other completed."""
-        if isinstance(error, pytest.exit.Exception):
+        """Whether an exception of a body ends the load: ``pytest.exit``, and what is wrong with the test itself.
+
+        So does a skip or xfail before any iteration of the test completed.
+        """
+        if isinstance(error, pytest.exit.Exception) or is_configuration_error(error):
             return True
-        return isinstance(error, (pytest.skip.Exception, pytest.xfail.Exception)) and number == 0 and untried
+        return (
+            isinstance(error, (pytest.skip.Exception, pytest.xfail.Exception))
+            and number == 0
+            and untried
+            and not self._had_rounds
+        )
+
+    def set_up_exception(self, error: UserSetUpError) -> BaseException:
+        """What a user's set-up raised; a text in its place where that would pass for a test that did not run."""
+        cause = error.__cause__ or error
+        if not isinstance(cause, _SKIPS) or not (error.is_late or self._had_rounds):
+            return cause
+        return LateSkip(
+            f"the set-up of user {error.user.index} raised {type(cause).__name__} ({cause}) when iterations of the "
+            "load had run already: what they showed must not pass for a test that was skipped; skip in a fixture that "
+            "is shared, or before the load (set_up='before')"
+        )
 
     def each_second(self, measured: Measurements, elapsed_s: float) -> None:
         """Show what was measured so far to those who look on."""
@@ -262,6 +313,7 @@ class Load:
             pool_size=self._leases.addresses_total,
             addresses_used=len(self._leases.used),
             planned_seconds=planned_seconds(self.profile),
+            set_ups=self.executor.set_ups,
             planned_iterations=self.executor.record.planned_iterations,
             dropped=self.executor.record.dropped_iterations,
         )
@@ -368,14 +420,18 @@ class LoadRunner:
         broken_off: str | None = "the load was broken off"
         own_exception: BaseException | None = None
         try:
-            load.executor.set_up()
+            load.set_up()
             load.run()
             broken_off = None
         except UserSetUpError as error:
-            own_exception = error.__cause__ or error
+            own_exception = load.set_up_exception(error)
+        except BaseException as error:
+            broken_off = f"{broken_off} by {type(error).__name__}"
+            raise
         finally:
             load.executor.close()
-            result = self._judged(load.part(broken_off))
+            errors = (group.exception for group in load.failure_groups())
+            result = self._judged(load.part(broken_off, first_traceback(item, errors)))
         if own_exception is not None:
             raise own_exception  # here, where its own causes are not replaced by ours
         return result
@@ -405,4 +461,4 @@ def base_url_fixture(request: pytest.FixtureRequest, state: SessionState, marker
 
 def _failure(group: FailureGroup) -> FailureSummary:
     first = FirstFailure(group.user, group.iteration, group.source_address)
-    return FailureSummary(group.type, group.message, group.location, group.count, first)
+    return FailureSummary(group.type, group.message, group.location, group.count, first, group.users or None)

@@ -51,20 +51,28 @@ MOVES: Mapping[str, Mapping[str, str]] = MappingProxyType(
 
 
 def invalid_reasons(checks: Sequence[HealthCheck], thresholds: Sequence[ThresholdResult]) -> list[str]:
-    """Why the measurement deserves no verdict, each reason beginning with a check's name; none if it deserves one."""
+    """Why the measurement deserves no verdict, each reason beginning with a check's name; none if it deserves one.
+
+    What a threshold is about may not have been kept apart: then it cannot be told whether it holds.
+    """
     flattering, slowing = _notes(checks, INVALID), _notes(checks, SATURATED)
-    failed = [result for result in thresholds if not result.passed and result.severity == FAIL]
-    excused = [result.message for result in failed if _may_be_due_to(_of(checks, SATURATED), result)]
+    untold = [result.message for result in thresholds if result.undecidable and result.severity == FAIL]
+    excused = [result.message for result in _failed(thresholds) if _may_be_due_to(_of(checks, SATURATED), result)]
     if excused:
-        return [*flattering, *slowing, *excused]
-    return [] if in_spite_of(checks, thresholds) else flattering
+        return [*flattering, *untold, *slowing, *excused]
+    return untold if in_spite_of(checks, thresholds) else [*flattering, *untold]
 
 
 def in_spite_of(checks: Sequence[HealthCheck], thresholds: Sequence[ThresholdResult]) -> list[str]:
     """What flattered the target, if a threshold failed all the same."""
     flaws = _of(checks, INVALID)
-    failed = (result for result in thresholds if not result.passed and result.severity == FAIL)
-    return _notes(checks, INVALID) if any(_is_broken_in_spite_of(flaws, result) for result in failed) else []
+    is_broken = any(_is_broken_in_spite_of(flaws, result) for result in _failed(thresholds))
+    return _notes(checks, INVALID) if is_broken else []
+
+
+def _failed(thresholds: Iterable[ThresholdResult]) -> list[ThresholdResult]:
+    """Those that fail the test."""
+    return [result for result in thresholds if not (result.passed or result.undecidable) and result.severity == FAIL]
 
 
 def _of(checks: Iterable[HealthCheck], severity: str) -> list[HealthCheck]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from pytest_ipload.load.health import SATURATED
-from pytest_ipload.verdict.comparison import Compare, ComparedWith, Comparison, regressions_of
+from pytest_ipload.verdict.comparison import Compare, ComparedWith, Comparison, failed_of
 from pytest_ipload.verdict.result import FAILED, INVALID, LoadResult
 
 
@@ -45,12 +45,12 @@ def with_comparisons(
     result alone.
     """
     result = replace(result, comparisons=comparisons, baseline=baseline)
-    regressions = regressions_of(comparisons)
-    if not regressions or result.verdict == INVALID:
+    failed = failed_of(comparisons)
+    if not failed or result.verdict == INVALID:
         return result
     saturated = saturation_of(result) if saturated is None else saturated
-    excused = [each.message for each in regressions if each.unit in ("ms", "1/s") and each.current is not None]
+    excused = [each.message for each in failed if each.unit in ("ms", "1/s") and each.current is not None]
     if saturated and excused:
         return replace(result, verdict=INVALID, reason="; ".join([*saturated, *excused]))
-    reason = "; ".join(filter(None, [result.reason, *(each.message for each in regressions)]))
+    reason = "; ".join(filter(None, [result.reason, *(each.message for each in failed)]))
     return replace(result, verdict=FAILED, reason=reason)
