@@ -68,7 +68,7 @@ DROPPED_ITERATIONS = Family(
 )
 LATENCY = Family("ipload_latency_seconds", _HISTOGRAM, "Latency of the successful requests.", "seconds")
 RESPONSE_TIME = Family(
-    "ipload_response_time_seconds", _HISTOGRAM, "Latency plus the lateness of the iteration.", "seconds"
+    "ipload_response_time_seconds", _HISTOGRAM, "Latency plus what the target made the iteration late.", "seconds"
 )
 STEP = Family("ipload_step_duration_seconds", _HISTOGRAM, "Duration of the successful runs of steps.", "seconds")
 FAILED_STEPS = Family("ipload_failed_steps", _COUNTER, "Runs of steps that failed.")
