@@ -36,7 +36,7 @@ from pytest_ipload.shared_values import unsafe_values
 from pytest_ipload.state import SessionState, keep_result
 from pytest_ipload.team import Judge
 from pytest_ipload.thresholds import check_measurable, load_thresholds
-from pytest_ipload.verdict.outcomes import MeasurementInvalid, ThresholdFailed
+from pytest_ipload.verdict.outcomes import ComparisonFailed, MeasurementInvalid, ThresholdFailed
 from pytest_ipload.verdict.result import FAILED, INVALID
 from pytest_ipload.verdict.rounds import CURRENT, DEFAULT_ROUNDS, RoundNote, plan_rounds
 
@@ -262,8 +262,10 @@ class LoadTest:
         if error is not None and (verdict == FAILED or self._state.settings.disabled):
             # A functional test fails as any test does, with its own exception.
             raise error.with_traceback(user_traceback(error.__traceback__))
-        if verdict in (FAILED, INVALID):
-            raise (MeasurementInvalid if verdict == INVALID else ThresholdFailed)(conclusion["message"])
+        if verdict == INVALID:
+            raise MeasurementInvalid(conclusion["message"])
+        if verdict == FAILED:
+            raise (ComparisonFailed if conclusion["by_comparison"] else ThresholdFailed)(conclusion["message"])
 
     def _started_load(self) -> Load:
         if self._load is None:
@@ -299,7 +301,7 @@ class LoadTest:
         ``when`` is pytest's word for the phase; ``failed`` is the number of users who failed in it.
         """
         phase = {"setup": "set-up", "teardown": "tear-down"}[when]
-        started = self._started_load().executor.record.users_started
+        tried = max(failed, self._started_load().executor.set_ups.tried)
         where = f" on worker {self._member.name}" if self._member.share.count > 1 else ""
         more = f"; {failed} users failed in their {phase}" if failed > 1 else ""
         source = user.source_address or "chosen by the system"
@@ -314,7 +316,7 @@ class LoadTest:
             error._use_item_location = True
         if isinstance(error, IterationInterrupted):  # pytest expects an Exception, or an outcome of its own
             error = TimeoutError(f"user {user.index} was still in its {phase} after the graceful stop")
-        self._whose = error, f"{failed} of {counted(started, 'user')} failed in {phase}{where}: "
+        self._whose = error, f"{failed} of {counted(tried, 'user')} failed in {phase}{where}: "
         return error.with_traceback(traceback)
 
     def headline(self, error: BaseException) -> str | None:

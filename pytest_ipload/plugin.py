@@ -6,6 +6,7 @@ without load tests pays next to nothing for having the plugin installed.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_ipload.preflight import check_session
 
         check_session(config.stash[STATE], loads_elsewhere=team.loads_elsewhere(config))
+    if settings.start_at is not None and not hasattr(config, "workerinput"):
+        from pytest_ipload.preflight import check_start
+
+        check_start(settings.start_at, time.time())
     if settings.baselines.compare is not None and not hasattr(config, "workerinput"):
         from pytest_ipload.preflight import check_baselines
 
@@ -76,9 +81,15 @@ def pytest_configure(config: pytest.Config) -> None:
         listen(config)
 
 
-def pytest_report_header(config: pytest.Config) -> str | None:
-    """Say why the workers of xdist do not share load tests, if they cannot."""
-    return team.header(config)
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say why the workers of xdist do not share load tests, if they cannot, and when the loads begin."""
+    lines = [team.header(config)]
+    start_at = state_of(config).settings.start_at
+    if start_at is not None:
+        from pytest_ipload.preflight import start_header
+
+        lines.append(start_header(start_at, time.time()))
+    return [line for line in lines if line is not None]
 
 
 @pytest.hookimpl(trylast=True)

@@ -169,7 +169,7 @@ def as_moment(text: str) -> float:
 
     with suppress(ValueError):
         seconds = float(text)
-        if 0 <= seconds < _END_OF_TIME:
+        if is_moment(seconds):
             return seconds
     with suppress(ValueError):
         moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00").replace("z", "+00:00"))
@@ -179,6 +179,11 @@ def as_moment(text: str) -> float:
         f"{text!r} is no moment; give seconds since 1970, as in 1767225600.5, or a date and time with its offset from "
         "UTC, as in 2026-01-31T12:00:00Z"
     )
+
+
+def is_moment(seconds: float) -> bool:
+    """Whether a number can be seconds since 1970."""
+    return 0 <= seconds < _END_OF_TIME
 
 
 _END_OF_TIME = 1e11

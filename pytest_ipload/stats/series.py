@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from pytest_ipload.stats.histogram import Histogram, plain_dict, plain_int, plain_list
-from pytest_ipload.stats.sample import FAILED, ITERATION, OK, REQUEST, SETUP, STEP, Sample
+from pytest_ipload.stats.histogram import Histogram, plain_dict, plain_int, plain_list, shown
+from pytest_ipload.stats.sample import FAILED, ITERATION, LATENESS, OK, REQUEST, SETUP, STEP, Sample
 
-_KINDS = (REQUEST, STEP, SETUP, ITERATION)
+_KINDS = (REQUEST, STEP, SETUP, ITERATION, LATENESS)
 _OUTCOMES = (OK, FAILED)
 _COUNTS = ("redirects", "connections", "retries", "after_end")
 _OPTIONAL = ("response", "connect", "tls", "first_byte")
@@ -34,9 +34,9 @@ class SeriesKey(NamedTuple):
         key = cls(*parts)
         plain_int(key.status, "series key status")
         if key.kind not in _KINDS or key.outcome not in _OUTCOMES or type(key.name) is not str:
-            raise ValueError(f"series key: unknown kind or outcome, or no name, in {parts!r:.80}")
+            raise ValueError(f"series key: unknown kind or outcome, or no name, in {shown(parts)}")
         if key.source_address is not None and type(key.source_address) is not str:
-            raise ValueError(f"series key: the source address is no text in {parts!r:.80}")
+            raise ValueError(f"series key: the source address is no text in {shown(parts)}")
         return key
 
 
@@ -58,7 +58,7 @@ class Series:
     def __init__(self, *, planned: bool) -> None:
         self.latency = Histogram()
         self.response = Histogram() if planned else None
-        """Latency plus the lateness of the iteration; None where there was no plan to be late against."""
+        """Latency plus what the target made the iteration late; None where there was no plan to be late against."""
         self.redirects = 0
         self.connections = 0
         self.retries = 0

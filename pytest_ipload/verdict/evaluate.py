@@ -8,7 +8,7 @@ from pytest_ipload.stats.confidence import minimum_samples
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.verdict.expression import Threshold
 from pytest_ipload.verdict.finding import Finding, Outcome, find, find_in_windows, is_undecidable
-from pytest_ipload.verdict.judged import JudgedThreshold
+from pytest_ipload.verdict.judged import FAIL, WARN, JudgedThreshold
 from pytest_ipload.verdict.measure import Measured, Scope
 from pytest_ipload.verdict.messages import (
     no_samples,
@@ -19,6 +19,7 @@ from pytest_ipload.verdict.messages import (
     windows_tally,
 )
 
+_UNITS = frozenset({"ms", "1/s", "fraction", "count"})
 _MS = 1e3  # milliseconds in a second: reports carry durations in milliseconds
 
 
@@ -48,6 +49,13 @@ class ThresholdResult:
     """It was judged on each full window of this length, and the numbers are those of the worst one."""
     confidence: float | None = None
     """It was judged by the interval of this confidence."""
+    ci_assumes_independence: bool | None = None
+    """The load is too short to tell how alike samples of one time are; None without an interval."""
+
+    def __post_init__(self) -> None:
+        """ValueError for words that reports do not know: a result may come from a file."""
+        if self.severity not in (FAIL, WARN) or self.unit not in _UNITS:
+            raise ValueError(f"{self.severity!r} is no severity, or {self.unit!r} no unit, of a threshold's result")
 
 
 def evaluate(judged: JudgedThreshold, measured: Measurements, scope: Scope, *, strict: bool = False) -> ThresholdResult:
@@ -97,6 +105,7 @@ def _result(judged: JudgedThreshold, finding: Finding, message: str, strict: boo
         undecided=undecided,
         window_s=judged.window,
         confidence=judged.confidence,
+        ci_assumes_independence=None if low is None and high is None else value.assumes_independence,
     )
 
 

@@ -63,6 +63,8 @@ _SELECTOR_KINDS = ("name", "step", "source", "status")
 _PERCENTILE = re.compile(r"p([0-9]+(?:\.[0-9]+)?|\.[0-9]+)|p\(([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\)")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+")
 _BLANK_BEFORE_UNIT = re.compile(r"(?<=[0-9])\s+(?=[a-z%/])|(?<=/)\s+")
+_LARGEST = 1e12
+"""Of a limit: 30 000 years. Far above it a number of milliseconds is infinite."""
 _DECIMALS = 12
 """Limits are rounded to so many decimals, so that ``9ms`` is 0.009 and not the 0.009000000000000001 of 9 * 0.001."""
 
@@ -191,6 +193,11 @@ class Threshold:
         """What limit and measured value are: ``duration`` (seconds), ``fraction``, ``count`` or ``rate`` (per s)."""
         return _UNITS[self.statistic]
 
+    @property
+    def is_response_time(self) -> bool:
+        """Whether it is about response times, where iterations have planned starts; else about latencies."""
+        return self.unit == "duration" and self.family is None
+
     def holds(self, measured: float) -> bool:
         """Does the measured value, in the unit of the limit, keep to the limit? Not-a-number never does."""
         if math.isnan(measured):
@@ -310,7 +317,7 @@ def _parse_limit(statistic: str, value: str, metric: str) -> float:
                 raise ValueError(f"{value!r} is not a plain number, as in 1000")
     except ValueError as error:
         raise ValueError(f"the limit of {metric} is wrong: {error}") from None
-    if not math.isfinite(limit):
+    if not limit <= _LARGEST:
         raise ValueError(f"the limit {value[:20]}... is too large")
     if statistic in ("error_rate", "request_error_rate", "set_up_error_rate") and limit > 1:
         raise ValueError(f"the limit {value!r} of {statistic} is above 100%, the largest share there is")
