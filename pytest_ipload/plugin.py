@@ -6,6 +6,7 @@ without load tests pays next to nothing for having the plugin installed.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_ipload.preflight import check_session
 
         check_session(config.stash[STATE], loads_elsewhere=team.loads_elsewhere(config))
+    if settings.start_at is not None and not hasattr(config, "workerinput"):
+        from pytest_ipload.preflight import check_start
+
+        check_start(settings.start_at, time.time())
     if settings.baselines.compare is not None and not hasattr(config, "workerinput"):
         from pytest_ipload.preflight import check_baselines
 
@@ -76,9 +81,15 @@ def pytest_configure(config: pytest.Config) -> None:
         listen(config)
 
 
-def pytest_report_header(config: pytest.Config) -> str | None:
-    """Say why the workers of xdist do not share load tests, if they cannot."""
-    return team.header(config)
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say why the workers of xdist do not share load tests, if they cannot, and when the loads begin."""
+    lines = [team.header(config)]
+    start_at = state_of(config).settings.start_at
+    if start_at is not None:
+        from pytest_ipload.preflight import start_header
+
+        lines.append(start_header(start_at, time.time()))
+    return [line for line in lines if line is not None]
 
 
 @pytest.hookimpl(trylast=True)
@@ -165,7 +176,19 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Put the results on the report of the call phase: they travel with it, from an xdist worker too."""
-    report = yield
+    test = item.stash.get(_LOAD_TEST, None)
+    if call.excinfo is not None and (test is not None or "ipload" in getattr(item, "fixturenames", ())):
+        from pytest_ipload.report.tracebacks import headline, place_at, put_first, shown_to_user
+
+        with shown_to_user(item, call):
+            report = yield
+        error = call.excinfo.value
+        if report.failed and (line := headline(error) if test is None else test.headline(error)):
+            put_first(report.longrepr, line, call.excinfo)
+        elif report.failed and not getattr(error, "pytrace", True):
+            place_at(report.longrepr, item)
+    else:
+        report = yield
     if call.when != "call":
         return report
     results = take_results(item)
@@ -175,9 +198,8 @@ def pytest_runtest_makereport(
 
             results = sendable(results)
         vars(report)[REPORT_KEY] = results
-    test = item.stash.get(_LOAD_TEST, None)
-    if test is not None and test.failed_in_set_up:
-        report.when = "setup"  # a user of the ramp-up failed in its set-up: an error, as pytest has it
+    if test is not None and test.ended_in_error:
+        report.when = "setup"  # an error, as pytest has it, and no failure
     return report
 
 

@@ -18,7 +18,7 @@ from pytest_ipload.addresses.listening import Targets, ports_served_here
 from pytest_ipload.distributed.conclude import conclude
 from pytest_ipload.distributed.member import TeamMember
 from pytest_ipload.distributed.part import AbortNote, Part
-from pytest_ipload.errors import LateSkip, SettingError
+from pytest_ipload.errors import LateSkip, SettingError, is_configuration_error
 from pytest_ipload.hook_calls import review_of, user_hooks
 from pytest_ipload.load.bodies import Body, life_of
 from pytest_ipload.load.executor import Executor, UserSetUpError
@@ -38,6 +38,7 @@ from pytest_ipload.needs import Needs, refuse_impossible
 from pytest_ipload.options import OFF, parse_key
 from pytest_ipload.profiles import profile_of
 from pytest_ipload.report.properties import properties_of
+from pytest_ipload.report.tracebacks import first_traceback
 from pytest_ipload.state import SessionState, keep_result, kept_results, state_of
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Recorder
@@ -46,6 +47,7 @@ from pytest_ipload.thresholds import check_measurable, planned_seconds, session_
 from pytest_ipload.verdict.abort import AbortWatch
 from pytest_ipload.verdict.judged import JudgedThreshold, tolerates_set_up_errors, window_lengths, with_implied
 from pytest_ipload.verdict.measure import Scope
+from pytest_ipload.verdict.plan import Plan
 from pytest_ipload.verdict.regression import settled
 from pytest_ipload.verdict.result import (
     FailureSummary,
@@ -54,6 +56,7 @@ from pytest_ipload.verdict.result import (
     Traceback,
 )
 from pytest_ipload.verdict.rounds import RoundNote
+from pytest_ipload.verdict.selection import selections
 
 if TYPE_CHECKING:
     from pytest_ipload.addresses.pool import IpPool
@@ -109,10 +112,10 @@ class Load:
         self._foreseen = [*foreseen, *([] if shortage is None else [fired_by_message("few-ports", shortage)])]
         self._targets = Targets()
         self._leases = self._open_leases(share)
-        self._rate_limit = None if profile.max_rate is None else RateLimit(profile.max_rate / share.count)
+        self._rate_limit = None if profile.max_rate is None else RateLimit(profile.max_rate, share=share)
         self._make_life = make_life
         self._user_hooks = user_hooks(item)
-        self._abort_watch = AbortWatch(self._thresholds)
+        self._abort_watch = AbortWatch(self._thresholds, Plan.of(profile))
         # With stages, users who come later have new numbers: there are more of them than at any one time.
         self._feeds = FeedBook(max(len(user_slots(profile)), profile.most_users), profile.seed, folders)
         self._meetings = RendezvousBook(profile.most_users, state.settings.disabled, share)
@@ -128,6 +131,8 @@ class Load:
             window_lengths_ns=window_lengths(self._thresholds),
             share=share,
             tolerates_set_up_errors=tolerates_set_up_errors(self._thresholds),
+            selections=selections(self._thresholds, profile.planned),
+            workers_on_cpu=state.workers_on_cpu,
         )
 
     def set_up(self) -> None:
@@ -142,12 +147,15 @@ class Load:
         """Run the load when all who share it are ready; see ``Executor.run``. Raises TeamAborted."""
         if self._member is not None:
             self._member.on_stop = self.executor.ask_to_stop
+            self._member.on_break_off = partial(self.executor.ask_to_stop, hurry=True)
             if self._member.share.count > 1:
                 import_module("pytest_ipload.transport.session")  # takes its time: not at the expense of the first user
             agreed_ns = self._member.ready()
             if self._member.share.count > 1:
                 start_at_ns = max(agreed_ns, start_at_ns or agreed_ns)
         self._start_at_ns = start_at_ns
+        if self._rate_limit is not None and start_at_ns is not None:
+            self._rate_limit.begin_at(start_at_ns)
         tap = self.tap = open_tap(self._item)
         try:
             self.executor.run(start_at_ns)
@@ -262,8 +270,11 @@ class Load:
         self._meetings.close()
 
     def ends_load(self, error: BaseException, number: int, untried: bool) -> bool:
-        """``pytest.exit`` ends the load; so does a skip or xfail before any iteration of the test completed."""
-        if isinstance(error, pytest.exit.Exception):
+        """Whether an exception of a body ends the load: ``pytest.exit``, and what is wrong with the test itself.
+
+        So does a skip or xfail before any iteration of the test completed.
+        """
+        if isinstance(error, pytest.exit.Exception) or is_configuration_error(error):
             return True
         return (
             isinstance(error, (pytest.skip.Exception, pytest.xfail.Exception))
@@ -355,15 +366,15 @@ class Load:
         """What a user does before each of its requests."""
         limit = self._rate_limit
         if self.profile.ip_binding != REQUEST:
-            return None if limit is None else limit.wait
+            return None if limit is None else partial(user.wait_for, limit.wait)
         if limit is None:
-            return lambda: self._leases.renew(user)
+            return partial(user.wait_for, partial(self._leases.renew, user))
 
         def in_turn_with_a_new_lease() -> None:
             limit.wait()  # first: a lease is not for waiting
             self._leases.renew(user)
 
-        return in_turn_with_a_new_lease
+        return partial(user.wait_for, in_turn_with_a_new_lease)
 
     def _signs(self) -> Signs:
         """What the health checks of this process look at."""
@@ -418,9 +429,13 @@ class LoadRunner:
             broken_off = None
         except UserSetUpError as error:
             own_exception = load.set_up_exception(error)
+        except BaseException as error:
+            broken_off = f"{broken_off} by {type(error).__name__}"
+            raise
         finally:
             load.executor.close()
-            result = self._judged(load.part(broken_off))
+            errors = (group.exception for group in load.failure_groups())
+            result = self._judged(load.part(broken_off, first_traceback(item, errors)))
         if own_exception is not None:
             raise own_exception  # here, where its own causes are not replaced by ours
         return result

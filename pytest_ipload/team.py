@@ -52,10 +52,11 @@ class Judge:
         """What the first threshold says that cannot hold any more and has ``abort_on_fail``."""
         from pytest_ipload.distributed.conclude import scope_of
         from pytest_ipload.verdict.abort import AbortWatch
+        from pytest_ipload.verdict.plan import Plan
 
         part = _together([snapshot["part"] for snapshot in snapshots])
         if nodeid not in self._watches:
-            self._watches[nodeid] = AbortWatch(part.thresholds), part.thresholds
+            self._watches[nodeid] = AbortWatch(part.thresholds, Plan.of(part.profile)), part.thresholds
         watch, _ = self._watches[nodeid]
         elapsed_s = min([elapsed_s, *(snapshot["elapsed_s"] for snapshot in snapshots)])
         return watch.look(part.measured, scope_of(part, elapsed_s - part.profile.warmup), elapsed_s)
@@ -88,7 +89,7 @@ class Judge:
 
         result = conclude(part)
         if part.round is not None:
-            combined = self._with_earlier_rounds(part.round, result)
+            combined = self._with_earlier_rounds(part.round, result, part.strict)
             if combined is None:
                 return {"verdict": result.verdict, "message": "", "properties": {}, "results": [], "more": True}
             result = combined
@@ -96,11 +97,12 @@ class Judge:
         return {
             "verdict": result.verdict,
             "message": failure_message(result),
+            "by_comparison": result.fails_by_comparison,
             "properties": properties_of(result),
             "results": [{**result.as_dict(), **self._of_segment(part)}],
         }
 
-    def _with_earlier_rounds(self, note: RoundNote, result: LoadResult) -> LoadResult | None:
+    def _with_earlier_rounds(self, note: RoundNote, result: LoadResult, strict: bool) -> LoadResult | None:
         """The result of all rounds; None if another one is to follow."""
         from pytest_ipload.verdict.rounds import Round, combine
 
@@ -111,7 +113,7 @@ class Judge:
         rounds.append(Round(note, result))
         if not note.is_last and not rounds[-1].is_spoilt:
             return None
-        return combine(self._rounds.pop(result.nodeid), self._limits)
+        return combine(self._rounds.pop(result.nodeid), self._limits, strict=strict)
 
     def _of_segment(self, part: Part) -> dict[str, Any]:
         """What a segment's result has besides: all that is needed to merge it with others."""
@@ -200,13 +202,14 @@ def _make_controller(config: pytest.Config) -> Controller:
 
 def _users_of(item: pytest.Item) -> int:
     """How many users a load test has; 1 if its settings are wrong: then one worker says so."""
-    from pytest_ipload.errors import IploadError
     from pytest_ipload.loadtest import load_settings
     from pytest_ipload.profiles import profile_of
 
     state = state_of(item.config)
     try:
         users = profile_of(item, state, load_settings(item), None).most_users
-    except IploadError:
+    except (KeyboardInterrupt, pytest.exit.Exception):
+        raise
+    except BaseException:  # whatever it is, the set-up of the test will raise it again
         return 1
     return max(1, state.share.size_of(users))

@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import math
 import os
+import random
 import re
 import shutil
 import signal
@@ -18,6 +19,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -29,15 +31,18 @@ if not sys.platform.startswith("linux"):
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))  # the scripts find their modules beside themselves
 
 import accuracy
+import baseline_noise
 import baselines
 import distribution
 import exact_server
 import footprint
+import intervals
 import machine
 import nginx as nginx_module
 import options
 import proc
 import progress_cost
+import starvation
 import table
 from child import ToolFailed, plain_environment, running
 from growth import Growth, timeline
@@ -48,6 +53,8 @@ from scenarios import SCENARIOS
 from steady import Instant, Throughput, is_halted, task_seconds
 from throughput import Results
 from tools import TOOLS, Task, hey_complaint, pytest_command, wrk_complaint
+
+from pytest_ipload.verdict.plan import Plan
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ("throughput", "accuracy", "footprint")
@@ -473,6 +480,44 @@ def test_the_cost_of_an_idle_plugin_is_the_median_of_differences() -> None:
     assert differences(pairs) == (5, 10)
 
 
+def judged(verdict: str, p95: float | None = 20.0) -> dict[str, Any]:
+    """What is looked at of a load's entry in the JSON report."""
+    latency = {"count": 1, **({} if p95 is None else {"p95_ms": p95})}
+    return {"verdict": verdict, "latency": latency, "response_time": latency, "generator": {"lateness": latency}}
+
+
+def test_a_starved_generator_may_give_any_verdict_but_failed() -> None:
+    way = starvation.STARVED[0]
+    results = starvation.Results(way, [judged("passed"), judged("invalid", 400.0), judged("passed", None)])
+    assert results.row() == [way.name, "2", "1", "0", "400", "400", "400"]
+    assert results.is_good
+    results.tests.append(judged("failed"))
+    assert not results.is_good
+    assert not starvation.Results(way, [judged("passed")], ["it fell over"]).is_good
+    assert not starvation.Results(way).is_good
+
+
+def test_of_a_slow_target_any_verdict_but_invalid() -> None:
+    assert starvation.Results(starvation.SLOW, [judged("failed"), judged("passed")]).is_good
+    assert not starvation.Results(starvation.SLOW, [judged("failed"), judged("invalid")]).is_good
+
+
+def test_the_generator_is_starved_in_six_ways_that_the_load_tests_know() -> None:
+    bodies = (ROOT / "benchmarks" / "bodies" / "starved_load_test.py").read_text(encoding="utf-8")
+    assert len(starvation.STARVED) == 6
+    assert all(f"def test_{way.test}(" in bodies for way in (*starvation.STARVED, starvation.SLOW))
+
+
+def test_a_load_of_a_starved_generator_is_run_and_judged(compiler: None, tmp_path: Path) -> None:
+    cores = machine.choose_cores(os.sched_getaffinity(0))
+    results = starvation.Results(starvation.STARVED[-1])
+    starvation.Benchmark(cores, tmp_path).run(results, 0)
+    assert results.failures == []
+    (test,) = results.tests
+    assert (test["iterations"], test["profile"]["users"]) == (200, 200)
+    assert "| passed | invalid | failed |" in starvation.as_markdown([results], "- head")
+
+
 # -- the servers ------------------------------------------------------------------------------------------------
 
 
@@ -545,6 +590,25 @@ def test_the_exact_server_never_answers_early_and_counts_its_replies(compiler: N
     assert 0 <= late.p50_us <= late.p99_us <= late.max_us
 
 
+def test_the_exact_server_is_as_exact_under_tls(compiler: None, tmp_path: Path) -> None:
+    nginx_module.write_certificates(tmp_path)
+    binary = exact_server.compile_server(tmp_path, tls=True)
+    core, certificate = min(os.sched_getaffinity(0)), tmp_path / "both.pem"
+    trust = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+    with exact_server.running_server(binary, core, tmp_path, delay_ms=20, certificate=certificate) as server:
+        port = int(server.url.removeprefix("https://127.0.0.1:"))
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=trust)
+        connection.connect()
+        for _ in range(2):
+            started = time.perf_counter()
+            connection.request("GET", "/")
+            assert connection.getresponse().read() == b"ok"
+            assert time.perf_counter() - started >= 0.0199
+        connection.close()
+        late = server.end()
+    assert late.replies == 2
+
+
 def test_the_exact_server_stalls_when_asked_to(compiler: None, tmp_path: Path) -> None:
     binary = exact_server.compile_server(tmp_path)
     core = min(os.sched_getaffinity(0))
@@ -577,9 +641,9 @@ def test_a_short_run_of_accuracy_on_one_core_gives_its_table_and_says_so(compile
     with machine.on_cores({min(os.sched_getaffinity(0))}):
         result = run_script("accuracy", "--rounds=1", "--seconds=1", "--workloads=200/s", "--only=pytest-ipload")
     assert "server and tools share core" in result
-    (row,) = rows(result)
-    assert row[:2] == ["200/s", "**pytest-ipload**"]
-    assert all(float(cell.rstrip("x")) > -1 for cell in row[2:])
+    row, response = rows(result)
+    assert (row[:2], response[:2]) == (["200/s", "**pytest-ipload**"], ["200/s", "**pytest-ipload**, response time"])
+    assert all(float(cell.rstrip("x")) > -1 for cell in row[2:] + response[4:8])
 
 
 def test_a_short_run_of_footprint_gives_its_tables(nginx: str) -> None:
@@ -639,11 +703,57 @@ def test_a_script_that_is_ended_leaves_nothing_behind(
 # -- the rules for baselines ------------------------------------------------------------------------------------
 
 
+class TestIntervals:
+    """Simulated loads, made by a seed: so these shares are the same each time."""
+
+    def test_they_hold_the_truth_where_those_of_independent_requests_do_not(self) -> None:
+        noise = intervals.NOISES["AR(1), 0.9 per 100 requests, sd 10 %"]
+        _, p95, _ = intervals.of_latencies(noise, 12, random.Random(1))
+        assert (p95.ours.loads, p95.independent.loads) == (12, 12)
+        assert p95.ours.hits >= 10 > p95.independent.hits
+
+    def test_so_they_do_for_errors_in_bursts(self) -> None:
+        errors = intervals.of_errors(10, 20, random.Random(1))
+        assert errors.ours.hits >= 18 > errors.independent.hits
+        assert errors.fails.hits <= 1
+
+    @pytest.mark.parametrize("plan", [Plan(ends_s=60.0), Plan(iterations=6000, ends_s=60.0)])
+    def test_a_load_that_would_pass_is_not_broken_off(self, plan: Plan) -> None:
+        noise = intervals.ABORT_NOISES["AR(1), 0.9 per second, sd 10 %"]
+        near = intervals.of_aborts(noise, 0.05, plan, 4, random.Random(1))
+        assert (near.wrongly.hits, near.wrongly.loads) == (0, 4)
+        far = intervals.of_aborts(noise, -0.3, plan, 2, random.Random(1))
+        assert far.aborted.hits == far.failed.hits == 2
+        assert max(far.seconds) <= 30
+
+    @pytest.mark.parametrize("name", intervals.NOISES)
+    @pytest.mark.parametrize("q", intervals.QUANTILES)
+    def test_the_truth_is_the_quantile_of_what_is_drawn(self, name: str, q: float) -> None:
+        noise = replace(intervals.NOISES[name], block=1, memory=0.0)  # alike ones are drawn as often
+        drawn = sorted(noise.latencies_ns(random.Random(2), 20_000))
+        truth = noise.true_ms(q) * 1e6
+        assert abs(sum(ns <= truth for ns in drawn) / len(drawn) - q) < 0.01
+
+    @pytest.mark.parametrize("burst", intervals.BURSTS)
+    def test_errors_come_in_bursts(self, burst: int) -> None:
+        failed = intervals.failures(random.Random(3), burst, 200_000)
+        assert sum(failed) / len(failed) == pytest.approx(intervals.ERRORS, rel=0.2)
+        begins = sum(now and not before for before, now in zip([False, *failed], failed, strict=False))
+        assert sum(failed) / begins == pytest.approx(burst, rel=0.3)
+
+    def test_the_page_shows_a_whole_run(self) -> None:
+        page = (ROOT / "docs" / "thresholds.md").read_text(encoding="utf-8")
+        shown = page.partition("<!-- results: intervals -->")[2].partition("<!-- end of results: intervals -->")[0]
+        assert "300 simulated loads of 60 s (seed 1)" in shown
+        for name in (*intervals.NOISES, *intervals.ABORT_NOISES):
+            assert f"| {name} |" in shown
+
+
 def test_the_rules_for_baselines_find_what_is_there_and_little_else() -> None:
     few = baselines.Simulation(seconds=4, requests_per_s=25)
     no_change, large = (baselines.shares(few, change, 20, seed=1) for change in (0.0, 1.0))
     assert set(large.values()) == {1.0}
-    ours = [name for name in baselines.RULES if "MAD" in name or name.endswith("10 % and Mann-Whitney")]
+    ours = [name for name in baselines.RULES if name.endswith(("beyond all of them", "10 % and Mann-Whitney"))]
     assert len(ours) == 6
     assert max(no_change[name] for name in ours) <= 0.1
 
@@ -667,4 +777,26 @@ def test_the_page_has_their_table() -> None:
     false_alarms, _, found, _ = figures["5 rounds a side, limit 10 % and Mann-Whitney"]
     assert false_alarms <= 5
     assert found >= 90
-    assert figures["10 saved runs, limit 10 % and 3 MAD"][0] <= 5
+    false_alarms, _, found, _ = figures["10 saved runs, limit 10 % and beyond all of them"]
+    assert false_alarms <= 3
+    assert found >= 50
+
+
+def test_the_page_has_the_tables_of_noise() -> None:
+    page = (ROOT / "docs" / "baselines.md").read_text(encoding="utf-8")
+    printed = run_script("baseline_noise", "--comparisons", "1")
+    for name in ("noise", "sessions", "creep"):
+        begin, end = f"<!-- results: {name} -->", f"<!-- end of results: {name} -->"
+        shown, fresh = (text.partition(begin)[2].partition(end)[0] for text in (page, printed))
+        assert [row[:2] for row in rows(shown)] == [row[:2] for row in rows(fresh)]
+        assert rows(shown)
+
+
+def test_noise_of_two_humps_raises_few_false_alarms_and_a_creep_is_found() -> None:
+    rng = random.Random(1)
+    humps = baseline_noise.Noise(0.03, slow=0.3)
+    cells = [cell.removesuffix(" %") for cell in baseline_noise.noise_row(humps, 20, 300, rng)[2:]]
+    false_alarms, *_, by_deviations = map(float, cells)
+    assert false_alarms <= 3 < 10 <= by_deviations
+    first = next(baseline_noise.red_runs(baseline_noise.Noise(0.02), 0.01, rng))
+    assert 1.01**first < 1.4

@@ -8,6 +8,7 @@ from functools import reduce
 from typing import Any
 
 from pytest_ipload.distributed.codec import decode, encode
+from pytest_ipload.distributed.plausible import check_values
 from pytest_ipload.load.failures import MAX_USERS
 from pytest_ipload.load.health import HealthCheck
 from pytest_ipload.load.profile import LoadProfile
@@ -100,7 +101,12 @@ class Part:
     @classmethod
     def from_plain(cls, plain: object, where: str = "part") -> Part:
         """Read what ``to_plain`` wrote; ``ValueError`` if it is anything else."""
-        return decode(cls, plain, where)
+        part = decode(cls, plain, where)
+        try:
+            check_values(part)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
+        return part
 
 
 def as_shard(part: Part, index: int, name: str, host: str) -> Part:

@@ -29,17 +29,18 @@ from pytest_ipload.load.limits import users_stack
 from pytest_ipload.load.patience import Patience
 from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.load.record import LoadRecord
-from pytest_ipload.load.schedule import UserSlot, arrival_times, arrivals_before
+from pytest_ipload.load.schedule import UserSlot, arrival_times, arrivals_before, rates_end
 from pytest_ipload.load.seat import IterationInterrupted, Phase, Seat
 from pytest_ipload.load.set_up import SetUpLimit, SetUpPace, SetUps
 from pytest_ipload.load.share import WHOLE, Share
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.load.user_thread import UserThreads
 from pytest_ipload.load.user_time import Presence, user_time
-from pytest_ipload.load.vitals import LOOK_NS, Vitals
+from pytest_ipload.load.vitals import LOOK_NS, Vitals, Watcher
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Chunk, Recorder
 from pytest_ipload.stats.sample import FAILED, ITERATION, Problem, timed_sample
+from pytest_ipload.stats.spans import Selection
 from pytest_ipload.units import format_duration, format_setting
 
 _SECOND = 1_000_000_000
@@ -80,11 +81,14 @@ class Executor:
         window_lengths_ns: Sequence[int] = (),
         share: Share = WHOLE,
         tolerates_set_up_errors: bool = False,
+        selections: Sequence[Selection] = (),
+        workers_on_cpu: int = 1,
     ) -> None:
         """``slots`` are those of the users of this ``share`` of the load.
 
         If set-up errors are tolerated, a user whose set-up fails is left out and counted; else it ends the load.
-        ``cpu`` is where the load runs, from the users' set-up to the last one's tear-down; None is anywhere.
+        ``cpu`` is where the load runs, from the users' set-up to the last one's tear-down; None is anywhere. Together
+        with this one, ``workers_on_cpu`` processes load from there.
         """
         self._profile = profile
         self._share = share
@@ -106,21 +110,36 @@ class Executor:
         self._patience = Patience(profile.graceful_stop, SetUpLimit(self._idle_s))
         self._asked_to_stop: str | None = None
         """Why another thread wants the load to end; guarded by ``_changed``."""
+        self._hurries = self._hurries_seen = 0
+        """How often it was asked to do so in a hurry; the first is guarded by ``_changed``."""
         self._last_tick = 0
         self._next_look_ns = 0
         self.failures = FailureLog()
         self.record = LoadRecord()
         self.vitals = Vitals()
-        self._new_measurements = partial(Measurements, planned=profile.planned, window_lengths_ns=window_lengths_ns)
+        self._new_measurements = partial(
+            Measurements, planned=profile.planned, window_lengths_ns=window_lengths_ns, selections=selections
+        )
+        self._watcher = Watcher(self.vitals, clock)
+        self._workers_on_cpu = workers_on_cpu
         self.measurements = self._new_measurements(origin_ns=0, judged_from_ns=0)
         self._arrivals: ArrivalQueue | None = None
         if profile.is_open:
             due = islice(arrival_times(profile), share.index, None, share.count)
             self._arrivals = ArrivalQueue(due, profile.ends_at, self._wake_for_growth)
         total = profile.total_iterations
-        budget = Budget(None if total is None else share.size_of(total))
+        self._budget = Budget(None if total is None else share.size_of(total))
         self._stop = threading.Event()
-        self._run_of_users = UserRun(profile, self.failures, budget, self._stop, clock, crew.ends_load, self._arrivals)
+        self._run_of_users = UserRun(
+            profile,
+            self.failures,
+            self._budget,
+            self._stop,
+            clock,
+            crew.ends_load,
+            self._arrivals,
+            most_users=self._most_users,
+        )
         self._users = UserThreads(
             profile,
             crew,
@@ -204,9 +223,11 @@ class Executor:
             while self._pending or not self._is_empty():
                 self._turn()
         finally:
-            self.close()
-            gc.unfreeze()
-            self.vitals.end(self._clock())
+            try:
+                self.close()
+            finally:
+                gc.unfreeze()
+                self._watcher.end()
         if self._run_of_users.ended_by is not None:
             raise self._run_of_users.ended_by
         self._raise_setup_error()
@@ -216,14 +237,21 @@ class Executor:
         if self._patience.stopped_ns is None:
             self._patience.stopped_ns = self._clock()
             self._next_look_ns = 0
+            if self._pending or not self._is_empty():
+                self.measurements.end_at(self._patience.stopped_ns)
         self._pending.clear()
         self._stop.set()
+        self._budget.over.set()
         self._crew.stopping()
 
-    def ask_to_stop(self, reason: str) -> None:
-        """Have the load end as if a threshold had broken it off. The only method for any thread."""
+    def ask_to_stop(self, reason: str, *, hurry: bool = False) -> None:
+        """Have the load end as if a threshold, or in a ``hurry`` Ctrl-C, had broken it off. For any thread.
+
+        Asked to hurry once more, it takes the second Ctrl-C for it; one that it got itself does not count.
+        """
         with self._changed:
             self._asked_to_stop = self._asked_to_stop or reason
+            self._hurries += hurry
             self._changed.notify_all()
 
     def close(self, *, hurry: bool = True) -> None:
@@ -250,6 +278,8 @@ class Executor:
             self._collect()
             if not self.record.ended_ns:
                 self.record.ended_ns = self._clock()
+            if self._has_run_out():
+                self.measurements.end_at(self.record.ended_ns)
             self._count_arrivals()
             self._count_user_time()
             if interrupt is not None:
@@ -274,23 +304,32 @@ class Executor:
         origin = self._clock()
         self.record.origin_ns = self._patience.origin_ns = origin
         judged_from = origin + round(self._profile.warmup * _SECOND)
-        self.measurements = self._new_measurements(origin_ns=origin, judged_from_ns=judged_from)
+        planned_end = rates_end(self._profile)
+        self.measurements = self._new_measurements(
+            origin_ns=origin,
+            judged_from_ns=judged_from,
+            judged_until_ns=None if planned_end is None else origin + round(planned_end * _SECOND),
+        )
         self._run_of_users.origin_ns, self._run_of_users.judged_from_ns = origin, judged_from
         self._last_tick = origin
         self.vitals.begin(
             origin,
             judged_from_ns=judged_from,
             judged_until_ns=None if self._end is None else origin + round(self._end * _SECOND),
-            cores=usable_cpus() if self.record.pinned_cpu is None else 1,
+            cores=usable_cpus() if self.record.pinned_cpu is None else 1 / self._workers_on_cpu,
         )
+        self._watcher.start()
         self._users.gate.set()
 
     def _turn(self) -> None:
         """Start who is due, fold what was measured, interrupt who is overdue; then wait for the next thing."""
         now = self._clock()
-        if self._run_of_users.ended_by is not None and not self._patience.is_over:
+        if self._must_hurry():
             self.stop()
             self._patience.is_over = True  # nobody will judge what the others are doing
+            if self._hurries > 1:
+                self._patience.hurry(now)
+            self._hurries_seen = self._hurries
             self._next_look_ns = 0
         elif self._users.set_up_failed:
             self.stop()
@@ -298,11 +337,12 @@ class Executor:
             self._break_off(self._asked_to_stop)
         elif self._end is not None and self._users.elapsed() >= self._end:
             self._crew.stopping()
+        if self._budget.over.is_set():
+            self._pending.clear()  # no iteration is left for them
         if self._pending:
             self._start_due(self._users.elapsed())
         self._grow()
         if now - self._last_tick >= _TICK * _SECOND and self.record.origin_ns:
-            self.vitals.each_second(now)
             self._collect()
             self._last_tick = now
             self._crew.each_second(self.measurements, self._users.elapsed())
@@ -319,13 +359,10 @@ class Executor:
         with self._changed:
             # What came up since the top of this turn has nobody who would wake us for it.
             if not self._is_urgent() and not self._is_dry and (self._pending or not self._is_empty()):
-                now = self._clock()
-                wait_ns = max(0, min(LOOK_NS, wake_ns - now))
-                if not self._changed.wait(wait_ns / _SECOND) and wait_ns:
-                    self.vitals.woke(now + wait_ns, self._clock())
+                self._changed.wait(max(0, min(LOOK_NS, wake_ns - self._clock())) / _SECOND)
 
     def _abort_if_hopeless(self) -> None:
-        """Break the load off, if it goes on although its verdict is certain."""
+        """Break the load off, if it goes on although a threshold cannot hold any more."""
         if not (self._stop.is_set() or (self._end is not None and self._users.elapsed() >= self._end)):
             reason = self._crew.abort_reason(self.measurements, self._users.elapsed())
             if reason is not None:
@@ -511,6 +548,12 @@ class Executor:
 
     # -- set-up, samples ----------------------------------------------------------------------------------------
 
+    def _has_run_out(self) -> bool:
+        """Whether the users had made all their iterations before the time of the closed model was over."""
+        profile = self._profile
+        is_limited = profile.iterations is not None or self._budget.is_used_up
+        return is_limited and not profile.is_open and self.record.origin_ns > 0
+
     def _is_set_up(self) -> bool:
         return self._users.set_up_failed or self._users.settled == len(self._seats)
 
@@ -519,9 +562,13 @@ class Executor:
 
     def _is_urgent(self) -> bool:
         """Whether something happened for which the load has to be stopped, and was not yet."""
-        if self._run_of_users.ended_by is not None:
-            return not self._patience.is_over
-        return (self._users.set_up_failed or self._asked_to_stop is not None) and not self._stop.is_set()
+        is_to_stop = self._users.set_up_failed or self._asked_to_stop is not None
+        return self._must_hurry() or (is_to_stop and not self._stop.is_set())
+
+    def _must_hurry(self) -> bool:
+        """Whether something broke the load off that was not seen to yet."""
+        is_broken_off = self._run_of_users.ended_by is not None and not self._patience.is_over
+        return is_broken_off or self._hurries > self._hurries_seen
 
     def _raise_setup_error(self) -> None:
         if self._users.set_up_failed:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pytest_ipload.places import place_of_traceback
+from pytest_ipload.stats.fault_text import message_of
 from pytest_ipload.stats.sample import Problem
 
 MAX_GROUPS = 50
@@ -14,7 +15,6 @@ MAX_GROUPS = 50
 
 MAX_USERS = 20
 """Users of failed set-ups that are named; the rest is counted only."""
-_MAX_MESSAGE = 300
 
 
 @dataclass
@@ -49,13 +49,13 @@ class FailureLog:
     def add_exception(self, error: BaseException, user: int, iteration: int, source_address: str | None) -> None:
         """The body raised."""
         location = place_of_traceback(error.__traceback__)
-        self._add(type(error).__name__, location, lambda: _text_of(error), user, iteration, source_address, error)
+        self._add(type(error).__name__, location, lambda: message_of(error), user, iteration, source_address, error)
 
     def add_set_up(self, error: BaseException, user: int, source_address: str | None) -> None:
         """A user's set-up failed, and the user was left out."""
         location = place_of_traceback(error.__traceback__)
         kind = f"{type(error).__name__} in set-up"
-        self._add(kind, location, lambda: _text_of(error), user, None, source_address, error)
+        self._add(kind, location, lambda: message_of(error), user, None, source_address, error)
 
     def groups(self) -> list[FailureGroup]:
         """The groups, the most frequent first."""
@@ -84,14 +84,3 @@ class FailureLog:
             group.count += 1
             if iteration is None and len(group.users) < MAX_USERS:
                 group.users.append(user)
-
-
-def _text_of(error: BaseException) -> str:
-    """The message in one line; an exception whose ``str`` fails must not break the report."""
-    try:
-        text = str(error)
-    except Exception as broken:
-        text = f"<its message cannot be shown: {type(broken).__name__}>"
-    lines = text.strip().splitlines()
-    first = lines[0] if lines else ""
-    return first if len(first) <= _MAX_MESSAGE else first[:_MAX_MESSAGE] + " ..."

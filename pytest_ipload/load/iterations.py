@@ -11,6 +11,7 @@ from pytest_ipload.errors import RendezvousEnded
 from pytest_ipload.load.arrivals import ArrivalQueue
 from pytest_ipload.load.failures import FailureLog
 from pytest_ipload.load.profile import LoadProfile
+from pytest_ipload.load.punctual import PunctualUsers
 from pytest_ipload.load.schedule import Pacer
 from pytest_ipload.load.seat import IterationInterrupted, Life, Seat
 from pytest_ipload.load.user import Iteration, VirtualUser
@@ -26,19 +27,33 @@ def _any_fraction() -> float:
 
 
 class Budget:
-    """Iterations that all users share."""
+    """Iterations that all users share; ``None`` is no limit."""
 
-    def __init__(self, iterations: int | None) -> None:
+    def __init__(self, iterations: int | None, over: threading.Event | None = None) -> None:
         self._left = iterations
         self._lock = threading.Lock()
+        self.over = threading.Event() if over is None else over
+        """No iteration starts any more: the last one has been taken, or (who stops the load sets it) the load ends."""
+        if self.is_used_up:
+            self.over.set()
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether all of them were taken."""
+        return self._left == 0
 
     def take(self) -> bool:
-        """Take one iteration; False when none is left."""
+        """Take one iteration, at its start; False when none is left."""
         if self._left is None:
             return True
         with self._lock:
+            if not self._left:
+                return False
             self._left -= 1
-            return self._left >= 0
+            is_last = not self._left
+        if is_last:
+            self.over.set()  # who pauses before an iteration that does not exist any more can go
+        return True
 
 
 class UserRun:
@@ -53,8 +68,9 @@ class UserRun:
         clock: Callable[[], int],
         ends_load: Callable[[BaseException, int, bool], bool],
         arrivals: ArrivalQueue | None = None,
+        most_users: int = 1,
     ) -> None:
-        """``arrivals`` says in the open model when iterations start."""
+        """``arrivals`` says in the open model when iterations start, which has ``most_users`` at the most."""
         self._profile = profile
         self._failures = failures
         self._budget = budget
@@ -62,13 +78,18 @@ class UserRun:
         self._clock = clock
         self._ends_load = ends_load
         self._arrivals = arrivals
+        self._punctual = PunctualUsers(most_users)
         self._untried = True
         self.origin_ns = 0
         """When the load began; set before any user iterates."""
         self.judged_from_ns = 0
-        """When the warm-up was over."""
+        """When the warm-up was over. What failed before is no failure."""
         self.ended_by: BaseException | None = None
         """What a body raised to end the load."""
+
+    def wait_for(self, seconds: float) -> bool:
+        """Wait so long; False if no iteration starts any more, as there is none left or the load ends."""
+        return not self._budget.over.wait(seconds)
 
     def iterate(self, seat: Seat, life: Life) -> None:
         """Run iterations until the user's time, its iterations or the load are over."""
@@ -85,7 +106,11 @@ class UserRun:
         """Run iterations that are due by the clock, as long as there are any to take."""
         for number in count():
             due = arrivals.take(self._elapsed())
-            if due is None or self._stop.is_set():
+            if due is None:
+                with arrivals.waiting():  # the load lasts as long as planned, unless all its iterations were made
+                    self._wait_until(seat.slot.stop or 0.0, None)
+                return
+            if self._stop.is_set():
                 return
             if (pause := due - self._elapsed()) > 0:
                 if pause > _LONG_PAUSE:
@@ -95,9 +120,11 @@ class UserRun:
                 if not is_its_time:
                     return
             arrivals.start()
-            started = self._clock()
-            lateness = max(0, started - self.origin_ns - round(due * _SECOND))
-            self._run_once(seat, life, number, started, lateness)
+            self._budget.take()
+            planned_ns = self.origin_ns + round(due * _SECOND)
+            ready_ns = self._punctual.start(planned_ns)
+            ended, shift = self._run_planned(seat, life, number, planned_ns, ready_ns)
+            self._punctual.end(ended - shift)
 
     def _run_with_pauses(self, seat: Seat, life: Life, due: float) -> None:
         """Wait for each iteration's time, the first one's being ``due``."""
@@ -108,12 +135,16 @@ class UserRun:
         )  # it takes 2.5 KiB
         pacer = Pacer(due, profile.pacing, profile.think_time)
         planned: float | None = due if profile.planned else None
+        shift = 0
         for number in self._numbers():
             if not self._wait_until(due, slot.stop) or not self._budget.take():
                 return
-            started = self._clock()
-            lateness = 0 if planned is None else max(0, started - self.origin_ns - round(planned * _SECOND))
-            ended = self._run_once(seat, life, number, started, lateness)
+            if planned is None:
+                ended = self._run_once(seat, life, number, self._clock(), 0)
+            else:
+                planned_ns, due_ns = (self.origin_ns + round(each * _SECOND) for each in (planned, due))
+                ready_ns = max(planned_ns, due_ns - shift)
+                ended, shift = self._run_planned(seat, life, number, planned_ns, ready_ns)
             due, planned = pacer.following(self._seconds(ended), draw(), draw())
             if due - self._seconds(ended) > _LONG_PAUSE:
                 seat.recorder.flush()
@@ -134,6 +165,19 @@ class UserRun:
         """The numbers of a user's iterations."""
         limit = self._profile.iterations_per_user
         return count() if limit is None else range(limit)
+
+    def _run_planned(self, seat: Seat, life: Life, number: int, planned_ns: int, ready_ns: int) -> tuple[int, int]:
+        """Run an iteration with a planned start, which a generator that is never late had started at ``ready_ns``.
+
+        What lies between the two is the target's doing: its replies kept the user busy. What lies between that and the
+        start is the generator's. Returns when the iteration ended, and how much earlier it had ended without that.
+        """
+        started = self._clock()
+        ready = min(ready_ns, started)
+        ended = self._run_once(seat, life, number, started, max(0, ready - planned_ns))
+        seat.recorder.note_lateness(started, started - ready)
+        held = max(0, min(seat.user.held_ns, ended - started))
+        return ended, started - ready + held
 
     def _run_once(self, seat: Seat, life: Life, number: int, started: int, lateness: int) -> int:
         """Run the body once and record it; returns when the next iteration may be said to start."""
@@ -168,7 +212,8 @@ class UserRun:
         problem = user.end_iteration(started, ended, error)
         if error is None and problem is None:
             return ended
-        self._note_failure(user, number, error, problem)
+        if started >= self.judged_from_ns:
+            self._note_failure(user, number, error, problem)
         return self._clock()
 
     def _is_the_end(self, error: BaseException, number: int) -> bool:
@@ -177,6 +222,7 @@ class UserRun:
             return False
         self.ended_by = self.ended_by or error
         self._stop.set()
+        self._budget.over.set()
         return True
 
     def _note_failure(
@@ -198,7 +244,7 @@ class UserRun:
         """Wait for the next iteration's start; False when the user's time or the load is over before."""
         until = due if stop is None else min(due, stop)
         while (remaining := until - self._elapsed()) > 0:
-            if self._stop.wait(remaining):
+            if not self.wait_for(remaining):
                 return False
         return not self._stop.is_set() and (stop is None or due < stop)
 

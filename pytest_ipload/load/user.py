@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from pytest_ipload.errors import IploadError, RendezvousEnded
+from pytest_ipload.errors import IploadError, RendezvousEnded, SettingError
 from pytest_ipload.places import place_of_frame, place_of_traceback
+from pytest_ipload.stats.fault_text import message_of
 from pytest_ipload.stats.recorder import Key
 from pytest_ipload.stats.sample import (
     FAILED,
@@ -179,14 +181,14 @@ class VirtualUser:
         An exception makes it a failed sample, and goes on.
         """
         if self._before_measure is not None:
-            self._before_measure()
+            self.wait_for(self._before_measure)
         with self._timed(REQUEST, name):
             yield
 
     @contextmanager
     def _timed(self, kind: str, name: str) -> Iterator[None]:
         if not isinstance(name, str) or not name:
-            raise ValueError(f"the name of a {kind} is a text that is not empty, not {name!r}")
+            raise SettingError(f"the name of a {kind} is a text that is not empty, not {name!r}")
         problem = fault = None
         is_whole = True
         started = time.perf_counter_ns()
@@ -196,7 +198,7 @@ class VirtualUser:
             is_whole = False  # the load is over, and so is what waited in here: that is no failure
             raise
         except BaseException as error:
-            problem = Problem(type(error).__name__, str(error), place_of_traceback(error.__traceback__))
+            problem = Problem(type(error).__name__, message_of(error), place_of_traceback(error.__traceback__))
             fault = getattr(error, "fault", None)  # a socket of ours could not be opened: not the target's failure
             raise
         finally:
@@ -218,6 +220,8 @@ class VirtualUser:
             sample = sample._replace(kind=SETUP)
         elif sample.outcome != OK and sample.kind != STEP:
             log.note(sample)
+        if sample.kind == REQUEST and sample.outcome != FAULT:
+            log.note_late_read(sample.started_ns + sample.latency_ns)
         if log.lateness_ns:
             sample = with_lateness(sample, log.lateness_ns)
         self._record(sample)
@@ -226,6 +230,7 @@ class VirtualUser:
         """Take a successful request by its numbers; see ``Recorder.tally``."""
         log = self._log
         if log.running and not log.lateness_ns:
+            log.note_late_read(started_ns + latency_ns)
             self._tally(key, started_ns, latency_ns)
         else:
             kind, name, source_address, status, outcome = key
@@ -235,13 +240,28 @@ class VirtualUser:
         kind, name, source_address, status, outcome = key
         self._record(timed_sample(kind, name, started_ns, latency_ns, outcome, status, source_address))
 
+    @property
+    def held_ns(self) -> int:
+        """How much of the last iteration was none of the target's and the body's time.
+
+        That are the waits for a lease or a turn, and the times from the arrival of a reply until this thread had it.
+        """
+        return self._log.held_ns
+
     def begin_iteration(self, number: int, lateness_ns: int) -> None:
-        """The executor starts an iteration that is ``lateness_ns`` behind its plan."""
+        """The executor starts an iteration that the target made ``lateness_ns`` late against its plan."""
         self.iteration = number
-        if self.before_iteration is not None:
-            self.before_iteration(self)
         log = self._log  # the same one in each iteration: to make a new one costs more than to clear it
+        log.held_ns = 0
+        if self.before_iteration is not None:
+            self.wait_for(partial(self.before_iteration, self))
         log.running, log.lateness_ns, log.problem, log.has_fault = True, lateness_ns, None, False
+
+    def wait_for(self, turn: Callable[[], object]) -> None:
+        """Wait for something of the load's own, such as a turn under its ``max_rate``: see ``held_ns``."""
+        began_ns = time.perf_counter_ns()
+        turn()
+        self._log.held_ns += time.perf_counter_ns() - began_ns
 
     def end_iteration(self, started_ns: int, ended_ns: int, error: BaseException | None) -> Problem | None:
         """The executor ends the iteration; returns the problem of the first failed request, if one failed.
@@ -274,7 +294,7 @@ class VirtualUser:
         """Record a fault of a socket of ours that was opened outside of ``measure``."""
         fault = getattr(error, "fault", None)
         if fault and not self._log.has_fault:
-            problem = Problem(type(error).__name__, str(error), "")
+            problem = Problem(type(error).__name__, message_of(error), "")
             self.record(Sample(REQUEST, "", started_ns, 0, FAULT, problem=problem, fault=fault))
 
     def interrupt(self) -> None:
@@ -318,6 +338,11 @@ class _IterationLog:
     lateness_ns: int = 0
     problem: Problem | None = None
     has_fault: bool = False
+    held_ns: int = 0
+
+    def note_late_read(self, ended_ns: int) -> None:
+        """A request ended then, and its thread has the reply now."""
+        self.held_ns += time.perf_counter_ns() - ended_ns
 
     def note(self, sample: Sample) -> None:
         """Remember the first failed request, and whether there was a fault of the own side."""

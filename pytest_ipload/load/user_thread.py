@@ -136,9 +136,9 @@ class UserThreads:
         return stop is not None and (seat.ready_ns or 0) >= self._record.origin_ns + round(stop * _SECOND)
 
     def _wait_for(self, start: float) -> bool:
-        """Wait for a moment of the load; False if the load is stopped before."""
+        """Wait for a moment of the load; False if it is stopped before, or no iteration is left."""
         while (early := start - self.elapsed()) > 0:
-            if self._stop.wait(early):
+            if not self._run.wait_for(early):
                 return False
         return not self._stop.is_set()
 

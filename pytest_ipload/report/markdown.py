@@ -209,7 +209,9 @@ def _baseline(test: Test) -> str:
 
 
 def _comparison(compared: Mapping[str, Any]) -> str:
-    word = "**regressed**: " if compared["regressed"] else "undecided: " if compared["undecided"] else ""
+    word = "**regressed**: " if compared["regressed"] else ""
+    if compared["undecided"]:
+        word = "**undecided**: "
     return word + code(compared["message"])
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_ipload.stats.histogram import Histogram, plain_dict, plain_int, plain_list
+from pytest_ipload.stats.histogram import Histogram, plain_dict, plain_int, plain_list, shown
 from pytest_ipload.stats.recorder import CHUNK_AGE_NS
 from pytest_ipload.stats.sample import FAILED, ITERATION, OK, REQUEST
 from pytest_ipload.stats.table import MAX_NAMES, merged, plain_pair
@@ -247,7 +247,7 @@ def _by_name(measured: Measurements) -> tuple[int, dict[str, NameNumbers]]:
 def _plain_float(value: object, what: str) -> float:
     """The value, if it is a finite number from 0 on; else ``ValueError``."""
     if type(value) not in (int, float) or not 0 <= value < math.inf:  # type: ignore[operator]
-        raise ValueError(f"{what}: expected a number from 0 on, got {value!r:.80}")
+        raise ValueError(f"{what}: expected a number from 0 on, got {shown(value)}")
     return float(value)  # type: ignore[arg-type]
 
 

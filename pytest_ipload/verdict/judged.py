@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pytest_ipload.errors import SettingError
 from pytest_ipload.units import format_setting
+from pytest_ipload.values import as_confidence, as_seconds, one_of
 from pytest_ipload.verdict.expression import Threshold
 
 FAIL, WARN = "fail", "warn"
@@ -38,6 +39,7 @@ class JudgedThreshold:
     def __post_init__(self) -> None:
         """Refuse what does not go together."""
         statistic, text = self.threshold.statistic, self.threshold.text
+        self._check_ranges()
         if self.abort_on_fail and self.severity != FAIL:
             raise SettingError(
                 f"threshold {text!r}: abort_on_fail=True and severity={self.severity!r} contradict each other: what "
@@ -62,6 +64,18 @@ class JudgedThreshold:
                 f"threshold {text!r}: confidence does not go with {self.threshold.operator!r}, as an interval is never "
                 "equal to one value; write a limit with <, <=, > or >="
             )
+
+    def _check_ranges(self) -> None:
+        """Refuse what a marker cannot give, and a file can."""
+        try:
+            one_of(FAIL, WARN)(self.severity)
+            as_seconds(self.delay)
+            if self.window is not None:
+                as_seconds(self.window)
+            if self.confidence is not None:
+                as_confidence(self.confidence)
+        except ValueError as error:
+            raise SettingError(f"threshold {self.threshold.text!r}: {error}") from None
 
     @property
     def window_ns(self) -> int | None:

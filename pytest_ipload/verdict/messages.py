@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_ipload.stats.confidence import minimum_samples, samples_to_close
 from pytest_ipload.stats.sample import REQUEST, STEP
-from pytest_ipload.stats.table import SeriesTable
+from pytest_ipload.stats.table import MAX_NAMES, OTHER_NAMES, SeriesTable
 from pytest_ipload.units import format_count, format_duration, format_percent, format_setting
 from pytest_ipload.verdict.expression import Threshold
 from pytest_ipload.verdict.finding import Finding, Outcome, WindowFindings
@@ -41,6 +41,16 @@ def no_samples(threshold: Threshold, table: SeriesTable, place: str, tally: str)
     return f"{text}; {noun} seen: {shown or 'none'}"
 
 
+def not_kept_apart(threshold: Threshold, table: SeriesTable) -> str:
+    """That samples that are meant may be counted under the other names, and what to do."""
+    return (
+        f"{threshold.metric}: cannot be judged, limit {threshold.limit_text}; there are more than "
+        f"{format_count(MAX_NAMES)} names, {format_count(table.names_dropped)} samples are counted as "
+        f"'{OTHER_NAMES}', and some of them may be meant. Give requests whose path holds an id one name, as in "
+        "name='GET /items/ID', or judge all of them, without a selector"
+    )
+
+
 def no_window(judged: JudgedThreshold, seconds: float) -> str:
     """That the load was too short for the threshold's window."""
     threshold, window = judged.threshold, judged.window or 0.0
@@ -72,7 +82,9 @@ def _undecided(judged: JudgedThreshold, value: Measured, strict: bool) -> str:
     if quantile is not None and confidence is not None:
         needed = samples_to_close(quantile, confidence)
         open_ends = [count for end, count in zip(value.interval, needed, strict=True) if end is None]
-        if open_ends:
+        if open_ends and not value.assumes_independence:
+            parts.append("a longer load would close its interval")
+        elif open_ends:
             missing = max(open_ends) - value.samples
             noun = value.noun.removesuffix("s") if missing == 1 else value.noun
             parts.append(f"{format_count(missing)} more {noun} would close its interval")
@@ -90,7 +102,8 @@ def _notes(judged: JudgedThreshold, value: Measured) -> list[str]:
     if threshold.quantile is not None and value.samples < (minimum := minimum_samples(threshold.quantile)):
         notes.append(f"uncertain: {threshold.statistic_text} wants {format_count(minimum)}")
     if (interval := _interval(threshold, value.interval)) is not None:
-        notes.append(f"{format_percent(judged.confidence or USUAL_CONFIDENCE)} CI {interval}")
+        assumed = f" assuming independent {value.noun}" if value.assumes_independence else ""
+        notes.append(f"{format_percent(judged.confidence or USUAL_CONFIDENCE)} CI {interval}{assumed}")
     return notes
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_ipload.load.health import REMARK, HealthCheck
-from pytest_ipload.stats.summary import Summary, plain
-from pytest_ipload.verdict.comparison import ComparedWith, Comparison, regressions_of
+from pytest_ipload.stats.summary import LatencyStats, Summary, plain
+from pytest_ipload.verdict.comparison import ComparedWith, Comparison, failed_of
 from pytest_ipload.verdict.evaluate import ThresholdResult
 from pytest_ipload.verdict.judged import FAIL
 
@@ -66,6 +66,8 @@ class GeneratorHealth:
     cpu_share: float | None = None
     timer_lag_p99_ms: float | None = None
     """How late the executor's timer came back."""
+    lateness: LatencyStats | None = None
+    """How late iterations were by the generator's own doing; None where they had no planned starts."""
     late_starts: int = 0
     interrupted_iterations: int = 0
     faults: Mapping[str, int] = field(default_factory=dict)
@@ -183,6 +185,11 @@ class LoadResult(Summary):
         reason = "; ".join(filter(None, [self.reason, *objections]))
         return replace(self, verdict=FAILED, reason=reason, objections=objections)
 
+    @property
+    def fails_by_comparison(self) -> bool:
+        """Whether nothing but comparisons with a baseline speaks against it."""
+        return bool(failed_of(self.comparisons)) and not (failures_of(self.thresholds) or self.objections)
+
     def as_dict(self) -> dict[str, Any]:
         """The result as plain values, without the fields that were not measured."""
         ordered = {name: getattr(self, name) for name in _FIRST}
@@ -194,16 +201,21 @@ class LoadResult(Summary):
 _FIRST = ("nodeid", "verdict", "reason", "profile", "started_at", "duration_s")
 
 
-def decide(thresholds: Sequence[ThresholdResult], invalid: Sequence[str]) -> tuple[str, str]:
-    """The verdict and its reason. What makes the measurement invalid comes before what it says."""
+def decide(
+    thresholds: Sequence[ThresholdResult], invalid: Sequence[str], in_spite_of: Sequence[str] = ()
+) -> tuple[str, str]:
+    """The verdict and its reason. What makes the measurement invalid comes before what it says.
+
+    ``in_spite_of`` is what flattered the target, which failed all the same.
+    """
     if invalid:
         return INVALID, "; ".join(invalid)
     failed = failures_of(thresholds)
-    return (FAILED, "; ".join(failed)) if failed else (PASSED, "")
+    return (FAILED, "; ".join([*failed, *map("although {}".format, in_spite_of)])) if failed else (PASSED, "")
 
 
 def failures_of(thresholds: Sequence[ThresholdResult], comparisons: Sequence[Comparison] | None = ()) -> list[str]:
-    """What fails the test: what the thresholds say, first the one that broke the load off, then the regressions."""
+    """What fails the test: what the thresholds say, first the one that broke the load off, then the comparisons."""
     failed = [result for result in thresholds if not result.passed and result.severity == FAIL]
     messages = [result.message for result in sorted(failed, key=lambda result: not result.aborted)]
-    return [*messages, *(comparison.message for comparison in regressions_of(comparisons))]
+    return [*messages, *(comparison.message for comparison in failed_of(comparisons))]

@@ -851,7 +851,8 @@ class TestStacks:
         start = threading.Thread.start
 
         def noting_start(thread: threading.Thread) -> None:
-            sizes.append(stack_size())
+            if thread.name.startswith("ipload-user"):
+                sizes.append(stack_size())
             start(thread)
 
         monkeypatch.setattr(threading.Thread, "start", noting_start)
@@ -1038,6 +1039,35 @@ def test_a_load_that_another_thread_stops_before_its_time_does_not_begin() -> No
     assert script.count("iterate") == 0
 
 
+@pytest.mark.parametrize("hurries", [1, 2])
+def test_another_thread_may_end_a_load_as_ctrl_c_does(hurries: int) -> None:
+    """The first time iterations are interrupted, the second time tear-downs too."""
+    finished: list[int] = []
+
+    def doze(seconds: float) -> None:
+        for _ in range(round(seconds / 0.01)):
+            time.sleep(0.01)
+
+    def body(_: Iteration) -> None:
+        executor.ask_to_stop("the session ends", hurry=True)
+        doze(60)
+
+    def tear_down(user: VirtualUser) -> None:
+        if hurries == 2:
+            executor.ask_to_stop("the session ends", hurry=True)
+        doze(60 if hurries == 2 else 1.5)
+        finished.append(user.index)
+
+    script = Script(body=body, tear_down=tear_down)
+    executor = make(script, users=1, duration=60.0, graceful_stop=60.0)
+    executor.set_up()
+    began = time.perf_counter()
+    executor.run()
+    assert time.perf_counter() - began < 30
+    assert (script.count("iterate"), script.count("tear_down")) == (1, 1)
+    assert finished == ([0] if hurries == 1 else [])
+
+
 def test_users_of_stages_come_and_go() -> None:
     stages = as_stages("0s:3,0.2s:3,0s:1,0.2s:1")
     script = Script(body=lambda iteration: time.sleep(0.01))
@@ -1069,10 +1099,10 @@ class TestVitals:
 
     @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system keeps no process on one CPU")
     def test_a_load_that_is_kept_on_one_cpu_has_one_and_else_all(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        begun: list[int] = []
+        begun: list[float] = []
 
         class NotedVitals(Vitals):
-            def begin(self, now_ns: int, *, cores: int = 1, **more: Any) -> None:
+            def begin(self, now_ns: int, *, cores: float = 1, **more: Any) -> None:
                 begun.append(cores)
                 super().begin(now_ns, cores=cores, **more)
 
