@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from pytest_ipload.verdict.evaluate import ThresholdResult, evaluate
 from pytest_ipload.verdict.expression import Threshold
 from pytest_ipload.verdict.judged import WARN, JudgedThreshold
 from pytest_ipload.verdict.measure import Scope
+from pytest_ipload.verdict.selection import selections
 
 SCOPE = Scope(seconds=10.0, pool_size=4, addresses_used=3, dropped=12, planned_iterations=3000)
 
@@ -229,7 +231,10 @@ def test_the_message_has_the_measured_value_first_then_limit_count_and_interval(
     values = [231] * low + [243] * (nearest_rank(count, 0.95) - low)
     values += [258] * (count - len(values))
     result = judge("p95 < 200ms", [request(latency_ms=value) for value in values])
-    assert result.message == "p95 243 ms, limit < 200 ms (4 812 requests, 95 % CI 231-258 ms)"
+    assert (
+        result.message
+        == "p95 243 ms, limit < 200 ms (4 812 requests, 95 % CI 231-258 ms assuming independent requests)"
+    )
     assert not result.passed
     assert not result.uncertain
     assert [result.ci_low, result.measured, result.ci_high] == pytest.approx([231, 243, 258], rel=0.001)
@@ -315,7 +320,7 @@ def test_an_interval_has_its_unit_once_if_both_ends_have_the_same(low: float, hi
     assert ranks[0] is not None
     latencies = [low] * ranks[0] + [high] * (1000 - ranks[0])
     result = judge("median < 1h", [request(latency_ms=latency) for latency in latencies])
-    assert f"95 % CI {interval})" in result.message
+    assert f"95 % CI {interval} assuming independent requests)" in result.message
 
 
 @given(st.lists(st.floats(min_value=0.1, max_value=5000), min_size=1, max_size=300), st.sampled_from([0.5, 0.9, 0.99]))
@@ -361,6 +366,9 @@ def with_confidence(
 
 SPREAD = [100 + number / 10 for number in range(1000)]
 """100 to 200 ms, evenly: p95 is 195 ms, its interval 193.6 to 196.3 ms."""
+
+
+SURELY = "(1 000 requests, 95 % CI 194-196 ms assuming independent requests)"
 
 
 class TestConfidence:
@@ -433,24 +441,26 @@ class TestConfidence:
     @pytest.mark.parametrize(
         ("expression", "strict", "message"),
         [
-            ("p95 < 197ms", True, "p95 195 ms, limit < 197 ms (1 000 requests, 95 % CI 194-196 ms)"),
-            ("p95 < 190ms", True, "p95 195 ms, limit < 190 ms (1 000 requests, 95 % CI 194-196 ms)"),
-            ("p95 < 194ms", False, "p95 195 ms, limit < 194 ms: undecided (1 000 requests, 95 % CI 194-196 ms)"),
+            ("p95 < 197ms", True, f"p95 195 ms, limit < 197 ms {SURELY}"),
+            ("p95 < 190ms", True, f"p95 195 ms, limit < 190 ms {SURELY}"),
+            ("p95 < 194ms", False, f"p95 195 ms, limit < 194 ms: undecided {SURELY}"),
             (
                 "p95 < 194ms",
                 True,
                 "p95 195 ms, limit < 194 ms: undecided, a failure in a strict session "
-                "(1 000 requests, 95 % CI 194-196 ms)",
+                f"{SURELY}",
             ),
             (
                 "error_rate < 2%",
                 False,
-                "error_rate 1.5 %, limit < 2 %: undecided (15 of 1 000 iterations failed, 95 % CI 0.911-2.46 %)",
+                "error_rate 1.5 %, limit < 2 %: undecided "
+                "(15 of 1 000 iterations failed, 95 % CI 0.911-2.46 % assuming independent iterations)",
             ),
             (
                 "error_rate < 3%",
                 False,
-                "error_rate 1.5 %, limit < 3 % (15 of 1 000 iterations failed, 95 % CI 0.911-2.46 %)",
+                "error_rate 1.5 %, limit < 3 % "
+                "(15 of 1 000 iterations failed, 95 % CI 0.911-2.46 % assuming independent iterations)",
             ),
         ],
     )  # fmt: skip  # the expected texts read better so
@@ -461,9 +471,10 @@ class TestConfidence:
         ("count", "strict", "message"),
         [
             (40, False, "p95 100 ms, limit < 200 ms: undecided; 32 more requests would close its interval "
-             "(40 requests, uncertain: p95 wants 200, 95 % CI above 100 ms)"),
+             "(40 requests, uncertain: p95 wants 200, 95 % CI above 100 ms assuming independent requests)"),
             (71, True, "p95 100 ms, limit < 200 ms: undecided, a failure in a strict session; "
-             "1 more request would close its interval (71 requests, uncertain: p95 wants 200, 95 % CI above 100 ms)"),
+             "1 more request would close its interval "
+             "(71 requests, uncertain: p95 wants 200, 95 % CI above 100 ms assuming independent requests)"),
             (1, False, "p95 100 ms, limit < 200 ms: undecided; 71 more requests would close its interval "
              "(1 request, uncertain: p95 wants 200)"),
         ],
@@ -478,6 +489,76 @@ class TestConfidence:
         judged = JudgedThreshold(Threshold.parse("p95 < 200ms"))
         result = evaluate(judged, measurements([request(latency_ms=199)]), SCOPE, strict=True)
         assert (result.passed, result.undecided, result.confidence) == (True, False, None)
+
+
+class TestSpans:
+    """A minute of twenty requests a second: of a long load it is known how alike those of one time are."""
+
+    def judge(self, levels: Sequence[float], expression: str, *, failing: range = range(0), **more: Any) -> Any:
+        """Each level is that of an equal part of the load; requests differ by up to 10 ms from it."""
+        judged = JudgedThreshold(Threshold.parse(expression), **more)
+        samples = [
+            request(
+                latency_ms=levels[number * len(levels) // 1200] + number * 37 % 100 / 10,
+                at_ms=number * 50,
+                outcome=FAILED if number in failing else OK,
+            )
+            for number in range(1200)
+        ]
+        measured = measurements(samples, selections=selections([judged], planned=False))
+        return evaluate(judged, measured, Scope(seconds=60.0))
+
+    def test_even_ones_have_the_interval_of_independent_requests(self) -> None:
+        result = self.judge([20.0] * 10, "p95 < 1s")
+        assert result.message == "p95 29.4 ms, limit < 1.00 s (1 200 requests, 95 % CI 29.3-29.6 ms)"
+        assert result.ci_assumes_independence is False
+
+    def test_a_level_that_moves_makes_it_wider(self) -> None:
+        levels = [20.0, 20.0, 20.0, 23.0, 20.0, 20.0, 26.0, 20.0, 20.0, 20.0]
+        moving = self.judge(levels, "median < 1s")
+        shuffled = self.judge(levels * 12, "median < 1s")  # the same latencies, in other places
+        assert moving.ci_high - moving.ci_low > 2 * (shuffled.ci_high - shuffled.ci_low)
+        assert min(levels) <= moving.ci_low <= moving.measured <= moving.ci_high <= max(levels) + 10
+
+    def test_by_it_a_confidence_decides(self) -> None:
+        levels = [20.0, 20.0, 20.0, 23.0, 20.0, 20.0, 26.0, 20.0, 20.0, 20.0]
+        result = self.judge(levels, "median < 25.4ms", confidence=0.95)
+        assert (result.undecided, result.passed) == (True, True)
+        assert self.judge(levels * 12, "median < 25.4ms", confidence=0.95).passed is False
+
+    def test_a_burst_of_errors_is_one_event(self) -> None:
+        burst = self.judge([20.0] * 60, "request_error_rate < 1%", failing=range(600, 630), confidence=0.95)
+        assert (burst.measured, burst.undecided, burst.ci_assumes_independence) == (0.025, True, False)
+        apart = self.judge([20.0] * 60, "request_error_rate < 1%", failing=range(0, 1200, 40), confidence=0.95)
+        assert (apart.measured, apart.passed) == (0.025, False)
+
+    def test_few_errors_are_taken_for_independent(self) -> None:
+        few = self.judge([20.0] * 60, "request_error_rate < 5%", failing=range(600, 609), confidence=0.95)
+        assert few.ci_assumes_independence is True
+        assert few.message.endswith("assuming independent requests)")
+
+    def test_an_interval_that_a_moving_level_leaves_open_wants_a_longer_load(self) -> None:
+        result = self.judge([*[20.0] * 9, 90.0], "p99 < 1s", confidence=0.95)
+        assert result.message.startswith(
+            "p99 98.9 ms, limit < 1.00 s: undecided; a longer load would close its interval ("
+        )
+
+    @pytest.mark.parametrize(("seconds", "assumes"), [(9.9, True), (10.0, False)])
+    def test_below_ten_seconds_requests_are_taken_for_independent(self, seconds: float, assumes: bool) -> None:
+        judged = JudgedThreshold(Threshold.parse("median < 1s"))
+        samples = [request(latency_ms=10 + number % 50, at_ms=number * 10) for number in range(1000)]
+        measured = measurements(samples, selections=selections([judged], planned=False))
+        assert evaluate(judged, measured, Scope(seconds)).ci_assumes_independence is assumes
+
+    def test_a_window_is_short(self) -> None:
+        judged = JudgedThreshold(Threshold.parse("p95 < 1s"), window=1.0)
+        assert selections([judged], planned=False) == []
+        result = in_windows("p95 < 1s", seconds(10, 20, 30, 40, 50, 60))
+        assert "assuming independent" not in result.message  # there is no interval of one request
+        assert result.ci_assumes_independence is None
+
+    def test_what_has_no_interval_assumes_nothing(self) -> None:
+        assert self.judge([20.0] * 10, "mean < 1s").ci_assumes_independence is None
 
 
 def in_windows(
