@@ -14,9 +14,12 @@ import pytest
 from pytest_ipload.bare_calls import bare_calls
 from pytest_ipload.distributed.member import MEMBER, Solo, TeamAborted, TeamMember
 from pytest_ipload.distributed.part import Part, as_shard
+from pytest_ipload.error_results import error_conclusion, reason_of
 from pytest_ipload.errors import GeneratorLimitError, IploadError, SettingError
+from pytest_ipload.exception_text import cut_causes, described, shortened, type_name
 from pytest_ipload.fixtures import mark_as_load_test
 from pytest_ipload.hook_calls import review_of
+from pytest_ipload.interrupts import interrupts_deferred
 from pytest_ipload.load.executor import UserSetUpError
 from pytest_ipload.load.health import HealthCheck, fired
 from pytest_ipload.load.profile import LoadProfile
@@ -85,10 +88,12 @@ class LoadTest:
         self._conclusion: dict[str, Any] | None = None
         self._session_ends = False
         """Whether the session is being broken off: there is no teardown phase to raise anything in."""
+        self._whose_error: str | None = None
+        """What of which user failed, where that ended the load test."""
         self.failed_in_set_up = False
         """Whether a user failed in its set-up while the load was running already."""
         # Settings that contradict each other are an error before any fixture is set up.
-        profile = profile_of(item, state, self._marker, None)
+        profile = self._profile = profile_of(item, state, self._marker, None)
         if not state.settings.disabled:  # they are not judged then, and the load that they are about is another one
             check_measurable(self._thresholds, profile)
         mark_as_load_test(item)
@@ -233,6 +238,33 @@ class LoadTest:
         member = self._member
         return part if member.share.count == 1 else as_shard(part, member.share.index, member.name, host_name())
 
+    def end_in_error(self, error: BaseException, what: str) -> None:
+        """Keep a result for a load test that ended without one, with what was measured until then.
+
+        ``what`` says what failed, if it was not a user.
+        """
+        if self._conclusion is None:
+            reason = reason_of(error, self._whose_error or what)
+            try:
+                self._keep(self._of_error(error, reason))
+            except Exception as broken:  # a result without numbers rather than none
+                reason = f"{reason}\nwhat was measured could not be judged: {described(broken)}"
+                self._keep(self._unmeasured(reason))
+
+    def _of_error(self, error: BaseException, reason: str) -> dict[str, Any]:
+        load = self._load
+        if load is None or not load.has_begun:
+            conclusion = self._judge.unfinished(self._item.nodeid, reason)
+            return conclusion or self._unmeasured(reason)
+        is_the_end = isinstance(error, (KeyboardInterrupt, pytest.exit.Exception))
+        part = replace(load.part(traceback=None if is_the_end else self._as_shown(error)), error=reason)
+        self._member.hand_in(self._as_shard(part))
+        return self._judge.judge(part)
+
+    def _unmeasured(self, reason: str) -> dict[str, Any]:
+        profile = self._profile if self._load is None else self._load.profile
+        return error_conclusion(self._item.nodeid, reason, profile.as_dict(), self._state.settings.segment)
+
     def _keep(self, conclusion: dict[str, Any]) -> None:
         if conclusion.get("more"):  # the verdict comes with the last round
             return
@@ -287,6 +319,7 @@ class LoadTest:
         ``when`` is pytest's word for the phase; ``failed`` is the number of users who failed in it.
         """
         phase = {"setup": "set-up", "teardown": "tear-down"}[when]
+        self._whose_error = f"{phase} of user {user.index} failed"
         more = f"; {failed} users failed in their {phase}" if failed > 1 else ""
         source = user.source_address or "chosen by the system"
         self._item.add_report_section(
@@ -311,10 +344,17 @@ class LoadTest:
 
     def _as_shown(self, error: BaseException) -> Traceback:
         if error.__traceback__ is None:  # an interruption that the body swallowed: it was never raised here
-            return Traceback(type(error).__name__, str(error))
+            return Traceback(type_name(error), described(error))
+        cut_causes(error)
         error = error.with_traceback(user_traceback(error.__traceback__))
-        shown = self._item.repr_failure(pytest.ExceptionInfo.from_exception(error))
-        return Traceback(type(error).__name__, str(shown))
+        with interrupts_deferred() as deferral:  # so that what is raised is raised by the objects that are shown
+            try:
+                text = str(self._item.repr_failure(pytest.ExceptionInfo.from_exception(error)))
+            except BaseException as broken:
+                text = f"{described(error)}\nIts traceback cannot be shown: {type_name(broken)} was raised by that."
+        if deferral.was_pressed:
+            raise KeyboardInterrupt
+        return Traceback(type_name(error), shortened(text))
 
 
 def _rounds_of(state: SessionState) -> Sequence[RoundNote | None]:

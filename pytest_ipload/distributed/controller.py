@@ -26,6 +26,7 @@ from pytest_ipload.distributed.xdist_names import (
     survive_lost_hosts,
 )
 from pytest_ipload.stats.live import Audience
+from pytest_ipload.verdict.result import UnmeasuredResult
 
 _END = "closed"  # no message: those are pairs
 _TICK = 0.1
@@ -167,10 +168,14 @@ class Controller:
         for test in tests:
             with self._lock:
                 parts = list(test.parts.values())
+            missing = len(test.members) - len(parts)
+            rest = f"; {missing} of {len(test.members)} workers said nothing any more" if missing else ""
+            reason = f"{_BROKEN_OFF}{rest}"
             if parts:
-                missing = len(test.members) - len(parts)
-                rest = f"; {missing} of {len(test.members)} workers said nothing any more" if missing else ""
-                self._keep_results(test.nodeid, self._judges.break_off(test.nodeid, parts, f"{_BROKEN_OFF}{rest}"))
+                results = self._judges.break_off(test.nodeid, parts, reason)
+            else:
+                results = [UnmeasuredResult(nodeid=test.nodeid, reason=reason).as_dict()]
+            self._keep_results(test.nodeid, results)
 
     def pytest_unconfigure(self) -> None:
         """End the threads."""

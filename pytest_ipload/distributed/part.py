@@ -75,6 +75,8 @@ class Part:
     """The parts that this one was made of, where there were several."""
     round: RoundNote | None = None
     """Which of several rounds it is of; None where there is one load."""
+    error: str | None = None
+    """What ended the load test as an error, such as a user's set-up that failed; None where nothing did."""
 
     def __post_init__(self) -> None:
         """ValueError for fields that contradict each other: a part may come from a file."""
@@ -151,6 +153,7 @@ def _together(one: Part, other: Part) -> Part:
         traceback=one.traceback or other.traceback,
         broken_off=one.broken_off or other.broken_off,
         abort=one.abort or other.abort,
+        error=one.error or other.error,
         shards=sorted([*one.shards, *other.shards], key=lambda shard: shard.index),
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_ipload.distributed.team_test import TeamTest
+from pytest_ipload.verdict.result import UnmeasuredResult
 
 _PHASES = ("setup", "call", "teardown")
 Located = tuple[str, pytest.TestReport]
@@ -28,19 +29,33 @@ def merged_reports(
         if worker.name in test.done
         for report in test.done[worker.name].reports
     ]
-    results = next((found for _, report in located if (found := vars(report).pop(results_key, None))), None)
     chosen = {phase: found for phase in _PHASES if (found := _worst(test, phase, located)) is not None}
     _look_at_set_up(test, chosen, located)
     _account_for_lost(test, chosen)
     if not chosen:
         return "", []
-    for _, report in located:
-        vars(report).pop(results_key, None)
-    if test.conclusion is not None:  # what a member whose part was broken off knows is only its own part
-        results = test.conclusion.get("results") or results
-    if results and "call" in chosen:
-        vars(chosen["call"][1])[results_key] = results
+    results = _results(test, chosen, located, results_key)
+    if results:
+        carrier = chosen.get("call") or chosen.get("setup") or next(iter(chosen.values()))
+        vars(carrier[1])[results_key] = results
     return _ascribed(chosen), [report for _, report in chosen.values()]
+
+
+def _results(
+    test: TeamTest, chosen: dict[str, Located], located: Sequence[Located], results_key: str
+) -> list[dict[str, Any]] | None:
+    """The results of the whole load; those of a member, taken from its report, tell only of its own part."""
+    reports = [report for _, report in (*chosen.values(), *located)]
+    own: list[list[dict[str, Any]]] = [found for report in reports if (found := vars(report).pop(results_key, None))]
+    if test.conclusion is not None and (of_all := test.conclusion.get("results")):
+        results: list[dict[str, Any]] = of_all
+        return results
+    if own:
+        return own[0]
+    failed = next((report for report in reports if report.failed and report.when != "teardown"), None)
+    if failed is None:  # skipped
+        return None
+    return [UnmeasuredResult(nodeid=test.nodeid, reason=str(failed.longrepr)).as_dict()]
 
 
 def _ascribed(chosen: dict[str, Located]) -> str:

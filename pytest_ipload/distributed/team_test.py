@@ -188,7 +188,7 @@ class TeamTest:
         """A member measured this. If something broke its part off, the others need not go on."""
         if self.state is State.RUN:
             self.parts[worker.name] = part
-            if (why := part.get("broken_off")) is not None:
+            if (why := part.get("broken_off") or part.get("error")) is not None:
                 self.stop(f"worker {worker.name}: {why}")
 
     def set_done(self, worker: Worker, done: Done) -> None:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from pytest_ipload.exception_text import message_of, type_name
 from pytest_ipload.places import place_of_traceback
 from pytest_ipload.stats.sample import Problem
 
@@ -44,7 +45,7 @@ class FailureLog:
     def add_exception(self, error: BaseException, user: int, iteration: int, source_address: str | None) -> None:
         """The body raised."""
         location = place_of_traceback(error.__traceback__)
-        self._add(type(error).__name__, location, lambda: _text_of(error), user, iteration, source_address, error)
+        self._add(type_name(error), location, lambda: _text_of(error), user, iteration, source_address, error)
 
     def groups(self) -> list[FailureGroup]:
         """The groups, the most frequent first."""
@@ -76,11 +77,6 @@ class FailureLog:
 
 
 def _text_of(error: BaseException) -> str:
-    """The message in one line; an exception whose ``str`` fails must not break the report."""
-    try:
-        text = str(error)
-    except Exception as broken:
-        text = f"<its message cannot be shown: {type(broken).__name__}>"
-    lines = text.strip().splitlines()
-    first = lines[0] if lines else ""
+    """The message in one line."""
+    first = message_of(error).partition("\n")[0].rstrip()
     return first if len(first) <= _MAX_MESSAGE else first[:_MAX_MESSAGE] + " ..."

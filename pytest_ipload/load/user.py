@@ -12,6 +12,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from pytest_ipload.errors import IploadError, RendezvousEnded
+from pytest_ipload.exception_text import message_of, type_name
 from pytest_ipload.places import place_of_frame, place_of_traceback
 from pytest_ipload.stats.recorder import Key
 from pytest_ipload.stats.sample import (
@@ -27,6 +28,7 @@ from pytest_ipload.stats.sample import (
     timed_sample,
     with_lateness,
 )
+from pytest_ipload.values import as_label
 
 if TYPE_CHECKING:
     from pytest_ipload.load.feed import FeedBook, Rows, Source, UserFeeds
@@ -183,8 +185,7 @@ class VirtualUser:
 
     @contextmanager
     def _timed(self, kind: str, name: str) -> Iterator[None]:
-        if not isinstance(name, str) or not name:
-            raise ValueError(f"the name of a {kind} is a text that is not empty, not {name!r}")
+        name = as_label(name, f"the name of a {kind}")
         problem = fault = None
         is_whole = True
         started = time.perf_counter_ns()
@@ -194,7 +195,7 @@ class VirtualUser:
             is_whole = False  # the load is over, and so is what waited in here: that is no failure
             raise
         except BaseException as error:
-            problem = Problem(type(error).__name__, str(error), place_of_traceback(error.__traceback__))
+            problem = Problem(type_name(error), message_of(error), place_of_traceback(error.__traceback__))
             fault = getattr(error, "fault", None)  # a socket of ours could not be opened: not the target's failure
             raise
         finally:
@@ -271,7 +272,7 @@ class VirtualUser:
         """Record a fault of a socket of ours that was opened outside of ``measure``."""
         fault = getattr(error, "fault", None)
         if fault and not self._log.has_fault:
-            problem = Problem(type(error).__name__, str(error), "")
+            problem = Problem(type_name(error), message_of(error), "")
             self.record(Sample(REQUEST, "", started_ns, 0, FAULT, problem=problem, fault=fault))
 
     def interrupt(self) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pytest_ipload.report.text import counted, printable, printable_lines
 from pytest_ipload.units import format_count
-from pytest_ipload.verdict.result import INVALID, FailureSummary, LoadResult, failures_of
+from pytest_ipload.verdict.result import ERROR, INVALID, FailureSummary, LoadResult, failures_of
 
 
 def failure_message(result: LoadResult) -> str:
     """The measured value first: pytest's short summary shows the beginning."""
-    lines = [result.reason] if result.verdict == INVALID else []
+    lines = [result.reason] if result.verdict in (INVALID, ERROR) else []
     failed = failures_of(result.thresholds, result.comparisons)
-    lines += [message for message in failed if result.verdict != INVALID or message not in result.reason]
+    lines += [message for message in failed if result.verdict not in (INVALID, ERROR) or message not in result.reason]
     lines += result.objections or ()
     if result.failures:
         lines += ["", f"{counted(result.failed_iterations, 'iteration')} failed:"]

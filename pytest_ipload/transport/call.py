@@ -11,9 +11,11 @@ from urllib.parse import urlsplit
 from requests import PreparedRequest, Response
 
 from pytest_ipload.errors import SettingError, TargetNotAllowed
+from pytest_ipload.exception_text import message_of, type_name
 from pytest_ipload.places import place_of_frame
 from pytest_ipload.stats.sample import FAILED, FAULT, OK, REQUEST, Problem, Sample
 from pytest_ipload.transport.binding import Hop
+from pytest_ipload.values import as_label
 
 ExpectedItem = int | str | type[Exception]
 Expected = ExpectedItem | Sequence[ExpectedItem] | None
@@ -53,6 +55,16 @@ class Expectation:
 _ALLOWED = "a status as in 404, a class of statuses as in '4xx', an exception type, or a list of these"
 USUAL = Expectation(frozenset(range(400)))
 _NOT_OPENED = Hop()
+
+
+def label_of(name: object) -> str | None:
+    """Read a ``name`` keyword: None, like an empty text, means method and path. Raises SettingError."""
+    if name is None or (type(name) is str and not name):
+        return None
+    try:
+        return as_label(name, "name: the label of a request")
+    except ValueError as error:
+        raise SettingError(str(error)) from None
 
 
 class Call:
@@ -117,8 +129,8 @@ class Call:
         if error is not None:
             if fault is None and isinstance(error, self.expectation.exceptions):
                 return OK, None
-            text = self.hops[-1].fault_text if fault else str(error)
-            return FAULT if fault else FAILED, Problem(type(error).__name__, text, _place())
+            text = self.hops[-1].fault_text if fault else message_of(error)
+            return FAULT if fault else FAILED, Problem(type_name(error), text, _place())
         if response is None or response.status_code in self.expectation.statuses:
             return OK, None
         status = f"{response.status_code} {response.reason or ''}".rstrip()

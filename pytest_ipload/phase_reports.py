@@ -1,0 +1,99 @@
+"""pytest's reports of the phases of a load test: made whatever its exceptions do, bounded, and with its results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_ipload.error_results import add_test_error, error_conclusion, reason_of
+from pytest_ipload.exception_text import LONGEST_TEXT, cut_causes, described, shortened, type_name
+from pytest_ipload.interrupts import interrupts_deferred
+from pytest_ipload.state import Results, keep_result, kept_results, state_of, take_results
+
+if TYPE_CHECKING:
+    from pytest_ipload.loadtest import LoadTest
+
+_NO_ERRORS = (pytest.skip.Exception, pytest.xfail.Exception)
+_PHASES = {"setup": "the set-up", "call": "the test", "teardown": "the tear-down"}
+_LONGEST_LINE = 10_000
+_MOST_LINES = 1_000
+"""Of one entry of a traceback."""
+
+
+def without_excess(call: pytest.CallInfo[None]) -> None:
+    """Before pytest shows what was raised: it would show each of thousands of causes."""
+    if call.excinfo is not None:
+        cut_causes(call.excinfo.value)
+
+
+def substitute(item: pytest.Item, call: pytest.CallInfo[None], broken: BaseException) -> pytest.TestReport:
+    """A report in the place of one that could not be made: to show what was raised raised ``broken``."""
+    if call.excinfo is None:
+        raise broken
+    text = f"{described(call.excinfo.value)}\nIts traceback cannot be shown: {type_name(broken)} was raised by that."
+    try:
+        pytest.fail(text, pytrace=False)
+    except pytest.fail.Exception as shown:
+        call.excinfo = pytest.ExceptionInfo.from_exception(shown)
+    return pytest.TestReport.from_item_and_call(item, call)
+
+
+def bound(report: pytest.TestReport) -> None:
+    """Cut what is shown of a failure to what somebody may read; each cut says how much is missing."""
+    longrepr: Any = report.longrepr
+    if longrepr is None or isinstance(longrepr, tuple):  # a skip
+        return
+    for traceback, crash, _ in getattr(longrepr, "chain", ()):
+        if crash is not None:
+            crash.message = shortened(crash.message, _LONGEST_LINE)
+        for entry in traceback.reprentries:
+            entry.lines = _bounded_lines(entry.lines)
+    crash = getattr(longrepr, "reprcrash", None)
+    if crash is not None:
+        crash.message = shortened(crash.message, _LONGEST_LINE)
+    text = str(longrepr)
+    if len(text) > LONGEST_TEXT:
+        report.longrepr = shortened(text)
+
+
+def _bounded_lines(lines: list[str]) -> list[str]:
+    left_out = len(lines) - _MOST_LINES
+    if left_out > 0:
+        half = _MOST_LINES // 2
+        lines = [*lines[:half], f"[... {left_out} of {len(lines)} lines left out ...]", *lines[-half:]]
+    return [shortened(line, _LONGEST_LINE) for line in lines]
+
+
+def attach_results(
+    item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport, test: LoadTest | None
+) -> Results:
+    """The results that belong on the report; an error that left none becomes one."""
+    error = None if call.excinfo is None else call.excinfo.value
+    if error is not None and not isinstance(error, _NO_ERRORS) and report.when != "teardown":
+        _keep_error(item, error, test, f"{_PHASES[call.when]} failed")
+    return take_results(item)
+
+
+def kept_when_interrupted(item: pytest.Item, when: str, error: BaseException, test: LoadTest | None) -> None:
+    """Ctrl-C or ``pytest.exit`` ended the session: no report will be made of this phase, so what there is is kept."""
+    results = state_of(item.config).results
+    what = f"{_PHASES[when]} was interrupted"
+    with interrupts_deferred():
+        if when != "teardown":
+            _keep_error(item, error, test, what)
+            results[item.nodeid, ""] = take_results(item)
+        for (nodeid, _), found in results.items():
+            if nodeid == item.nodeid and when != "setup":
+                add_test_error(found, when, reason_of(error, what))
+
+
+def _keep_error(item: pytest.Item, error: BaseException, test: LoadTest | None, what: str) -> None:
+    if kept_results(item):
+        return
+    if test is not None:
+        test.end_in_error(error, what)
+    else:
+        segment = state_of(item.config).settings.segment
+        conclusion = error_conclusion(item.nodeid, reason_of(error, what), segment=segment)
+        keep_result(item, conclusion["results"], conclusion["properties"])
