@@ -16,7 +16,7 @@ from pytest_ipload.distributed.member import MEMBER, Solo, TeamAborted, TeamMemb
 from pytest_ipload.distributed.part import Part, as_shard
 from pytest_ipload.error_results import error_conclusion, reason_of
 from pytest_ipload.errors import GeneratorLimitError, IploadError, SettingError
-from pytest_ipload.exception_text import cut_causes, described, shortened, type_name
+from pytest_ipload.exception_text import cut_causes, described, type_name
 from pytest_ipload.fixtures import mark_as_load_test
 from pytest_ipload.hook_calls import review_of
 from pytest_ipload.interrupts import interrupts_deferred
@@ -29,6 +29,7 @@ from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.markers import MARKER, is_load_test, marker_problem
 from pytest_ipload.options import marker_settings
 from pytest_ipload.per_user import PerUser, UserFixtures, refuse_unusable
+from pytest_ipload.phase_reports import bounded
 from pytest_ipload.places import is_user_code, user_traceback
 from pytest_ipload.profiles import profile_of
 from pytest_ipload.report.json_file import host_name
@@ -349,12 +350,12 @@ class LoadTest:
         error = error.with_traceback(user_traceback(error.__traceback__))
         with interrupts_deferred() as deferral:  # so that what is raised is raised by the objects that are shown
             try:
-                text = str(self._item.repr_failure(pytest.ExceptionInfo.from_exception(error)))
+                text = str(bounded(self._item.repr_failure(pytest.ExceptionInfo.from_exception(error))))
             except BaseException as broken:
                 text = f"{described(error)}\nIts traceback cannot be shown: {type_name(broken)} was raised by that."
         if deferral.was_pressed:
             raise KeyboardInterrupt
-        return Traceback(type_name(error), shortened(text))
+        return Traceback(type_name(error), text)
 
 
 def _rounds_of(state: SessionState) -> Sequence[RoundNote | None]:

@@ -39,11 +39,10 @@ def substitute(item: pytest.Item, call: pytest.CallInfo[None], broken: BaseExcep
     return pytest.TestReport.from_item_and_call(item, call)
 
 
-def bound(report: pytest.TestReport) -> None:
-    """Cut what is shown of a failure to what somebody may read; each cut says how much is missing."""
-    longrepr: Any = report.longrepr
+def bounded(longrepr: Any) -> Any:
+    """What pytest shows of a failure, cut to what somebody may read; each cut says how much is missing."""
     if longrepr is None or isinstance(longrepr, tuple):  # a skip
-        return
+        return longrepr
     for traceback, crash, _ in getattr(longrepr, "chain", ()):
         if crash is not None:
             crash.message = shortened(crash.message, _LONGEST_LINE)
@@ -53,8 +52,7 @@ def bound(report: pytest.TestReport) -> None:
     if crash is not None:
         crash.message = shortened(crash.message, _LONGEST_LINE)
     text = str(longrepr)
-    if len(text) > LONGEST_TEXT:
-        report.longrepr = shortened(text)
+    return longrepr if len(text) <= LONGEST_TEXT else shortened(text)
 
 
 def _bounded_lines(lines: list[str]) -> list[str]:

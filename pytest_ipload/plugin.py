@@ -202,12 +202,13 @@ def pytest_runtest_makereport(
             report = yield
         except BaseException as broken:
             report = phase_reports.substitute(item, call, broken)
-        phase_reports.bound(report)
+        report.longrepr = phase_reports.bounded(report.longrepr)
         results = phase_reports.attach_results(item, call, report, test)
     if deferral.was_pressed:  # this report goes nowhere any more
         state_of(item.config).results[item.nodeid, ""] = results
         raise KeyboardInterrupt
     if results:
+        report.user_properties = list(item.user_properties)  # an error's came after the report was made
         if hasattr(item.config, "workerinput"):
             from pytest_ipload.distributed.messages import sendable
 

@@ -193,6 +193,7 @@ def lead_worker(node: Any, rank: int) -> None:
     if controller is None:
         controller = _make_controller(config)
         config.pluginmanager.register(controller, "ipload-controller")
+        state_of(config).shared_tests = controller.tests
     controller.attach(node, rank)
 
 
@@ -205,7 +206,7 @@ def _make_controller(config: pytest.Config) -> Controller:
 
     state = state_of(config)
     judge = Judge(state.settings.segment, state.compare_limits, state.compare, review_of(config))
-    judges = Judges(judge.look, judge.conclude, judge.break_off)
+    judges = Judges(judge.look, judge.conclude, judge.break_off, judge.unfinished)
 
     def keep(nodeid: str, results: list[dict[str, Any]]) -> None:
         state.results[nodeid, ""] = results

@@ -26,7 +26,7 @@ from pytest_ipload.distributed.xdist_names import (
     survive_lost_hosts,
 )
 from pytest_ipload.stats.live import Audience
-from pytest_ipload.verdict.result import UnmeasuredResult
+from pytest_ipload.verdict.result import UnmeasuredResult, is_measured
 
 _END = "closed"  # no message: those are pairs
 _TICK = 0.1
@@ -99,6 +99,11 @@ class Controller:
         self._due = threading.Event()
         self._asked = threading.Event()
 
+    @property
+    def tests(self) -> Collection[str]:
+        """The node ids of the load tests that the workers have collected so far; changes with them."""
+        return self._coordinator.tests.keys()
+
     # -- workers come and go ------------------------------------------------------------------------------------
 
     def attach(self, node: Any, rank: int) -> None:
@@ -163,7 +168,7 @@ class Controller:
     def _keep_what_was_measured(self, tests: Sequence[TeamTest]) -> None:
         """Of loads that were broken off, as by Ctrl-C: there will be no report of the test, but a result."""
         give_up = time.monotonic() + _LAST_PARTS_S
-        while not all(test.has_all_parts for test in tests) and time.monotonic() < give_up:
+        while not all(test.has_all_parts for test in tests if test.has_begun) and time.monotonic() < give_up:
             time.sleep(_TICK / 5)
         for test in tests:
             with self._lock:
@@ -171,11 +176,19 @@ class Controller:
             missing = len(test.members) - len(parts)
             rest = f"; {missing} of {len(test.members)} workers said nothing any more" if missing else ""
             reason = f"{_BROKEN_OFF}{rest}"
-            if parts:
+            if parts and test.has_begun:
                 results = self._judges.break_off(test.nodeid, parts, reason)
             else:
-                results = [UnmeasuredResult(nodeid=test.nodeid, reason=reason).as_dict()]
+                results = self._unfinished(test.nodeid, f"{reason} before anything was measured")
             self._keep_results(test.nodeid, results)
+
+    def _unfinished(self, nodeid: str, reason: str) -> list[dict[str, Any]]:
+        """The results of a load test that ended in an error: those of its earlier rounds, if there were any."""
+        conclusion = self._judges.unfinished(nodeid, reason)
+        if conclusion is None:
+            return [UnmeasuredResult(nodeid=nodeid, reason=reason).as_dict()]
+        results: list[dict[str, Any]] = conclusion["results"]
+        return results
 
     def pytest_unconfigure(self) -> None:
         """End the threads."""
@@ -273,6 +286,10 @@ class Controller:
         name, reports = merged_reports(test, lambda data: load(data=data), self._results_key)
         if not reports:
             return
+        for report in reports:
+            for result in vars(report).get(self._results_key) or ():
+                if not is_measured(result) and (rounds := self._judges.unfinished(test.nodeid, result["reason"])):
+                    vars(report)[self._results_key] = rounds["results"]
         node, location = self._nodes[name], reports[0].location
         hook.pytest_runtest_logstart(nodeid=test.nodeid, location=location)
         for report in reports:

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from pytest_ipload.distributed.team_test import TeamTest
-from pytest_ipload.verdict.result import UnmeasuredResult
 
 _PHASES = ("setup", "call", "teardown")
 Located = tuple[str, pytest.TestReport]
@@ -50,12 +49,7 @@ def _results(
     if test.conclusion is not None and (of_all := test.conclusion.get("results")):
         results: list[dict[str, Any]] = of_all
         return results
-    if own:
-        return own[0]
-    failed = next((report for report in reports if report.failed and report.when != "teardown"), None)
-    if failed is None:  # skipped
-        return None
-    return [UnmeasuredResult(nodeid=test.nodeid, reason=str(failed.longrepr)).as_dict()]
+    return own[0] if own else None
 
 
 def _ascribed(chosen: dict[str, Located]) -> str:

@@ -31,6 +31,8 @@ Conclude = Callable[[str, list[dict[str, Any]], list[tuple[str, str]]], dict[str
 """The verdict on all parts; the second list has the workers that were lost, and why."""
 BreakOff = Callable[[str, list[dict[str, Any]], str], list[dict[str, Any]]]
 """The results of a load that was broken off, from the parts that there are and the reason."""
+Unfinished = Callable[[str, str], dict[str, Any] | None]
+"""What earlier rounds measured of a load test that ended in an error, for this reason; None without any."""
 
 _LEAD_NS = 250_000_000
 """From the order to start until the start: it has to reach every worker before."""
@@ -119,6 +121,11 @@ class TeamTest:
     def is_going_on(self) -> bool:
         """Whether some worker is at it."""
         return self.state not in (State.WAIT, State.CLOSED)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is, or was, a load."""
+        return self.state in (State.RUN, State.VERDICT, State.CLOSED)
 
     @property
     def is_watched(self) -> bool:

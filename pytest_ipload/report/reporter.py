@@ -51,13 +51,25 @@ class Reporter:
         results = state_of(self._config).results
         if report.when == "setup":  # it begins anew: what a run before it left does not count
             results.pop(test, None)
-        if (found := getattr(report, REPORT_KEY, None)) is not None:
+        found = getattr(report, REPORT_KEY, None) or self._of_lost(report)
+        if found:
             results[test] = found
             self._outcomes[test] = "xfailed" if report.skipped and hasattr(report, "wasxfail") else report.outcome
         if report.failed and report.when in ("call", "teardown"):
             self._note_error(test, report)
         if found:
             self._tell_pytest_html(report, found)
+
+    def _of_lost(self, report: Any) -> Results | None:
+        """The result of a load test that xdist's workers share and none of them could report."""
+        state = state_of(self._config)
+        is_known = report.nodeid in state.shared_tests and report.failed and report.when != "teardown"
+        if not is_known or any(nodeid == report.nodeid for nodeid, _ in state.results):
+            return None
+        from pytest_ipload.error_results import error_conclusion, reported_reason
+
+        results: Results = error_conclusion(report.nodeid, reported_reason(report))["results"]
+        return results
 
     def _note_error(self, test: tuple[str, str], report: Any) -> None:
         """A test whose load passed may fail all the same, in its own assertions or its tear-down."""
