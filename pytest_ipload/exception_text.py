@@ -18,6 +18,8 @@ LONGEST_REASON = 2_000
 _OUTER_CAUSES = _INNER_CAUSES = 10
 """Of a long chain of causes: those nearest to what was raised, and those nearest to what was first."""
 _MOST_CAUSES = 1_000_000
+_NOTE = 80
+"""Characters that the note of what is missing takes at most."""
 
 _PASSWORD = re.compile(r"(?<=://)([^/?#@\s:]*):[^/?#@\s]*@")
 _SECRET = re.compile(
@@ -55,10 +57,13 @@ def described(error: BaseException) -> str:
 
 
 def shortened(text: str, longest: int = LONGEST_TEXT) -> str:
-    """The text, or its beginning and its end with a note of how much is missing between them."""
+    """The text, or its beginning and its end with a note of how much is missing between them.
+
+    With a ``longest`` of 100 or more that is no longer than it says, so that nothing is cut twice.
+    """
     if len(text) <= longest:
         return text
-    half = longest // 2
+    half = max(1, (longest - _NOTE) // 2)
     return f"{text[:half]} [... {len(text) - 2 * half} of {len(text)} characters left out ...] {text[-half:]}"
 
 

@@ -56,9 +56,9 @@ def bounded(longrepr: Any) -> Any:
 
 
 def _bounded_lines(lines: list[str]) -> list[str]:
-    left_out = len(lines) - _MOST_LINES
-    if left_out > 0:
-        half = _MOST_LINES // 2
+    if len(lines) > _MOST_LINES:
+        half = (_MOST_LINES - 1) // 2  # with the note not more than may stay
+        left_out = len(lines) - 2 * half
         lines = [*lines[:half], f"[... {left_out} of {len(lines)} lines left out ...]", *lines[-half:]]
     return [shortened(line, _LONGEST_LINE) for line in lines]
 

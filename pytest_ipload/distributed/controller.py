@@ -176,10 +176,12 @@ class Controller:
             missing = len(test.members) - len(parts)
             rest = f"; {missing} of {len(test.members)} workers said nothing any more" if missing else ""
             reason = f"{_BROKEN_OFF}{rest}"
-            if parts and test.has_begun:
+            if not test.has_begun:
+                results = self._unfinished(test.nodeid, "the session was ended during the set-up of the users")
+            elif parts:
                 results = self._judges.break_off(test.nodeid, parts, reason)
             else:
-                results = self._unfinished(test.nodeid, f"{reason} before anything was measured")
+                results = self._unfinished(test.nodeid, reason)
             self._keep_results(test.nodeid, results)
 
     def _unfinished(self, nodeid: str, reason: str) -> list[dict[str, Any]]:

@@ -8,7 +8,9 @@ raises OSError if it cannot be written. A kind with a variable also has a functi
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -82,10 +84,12 @@ def add_options(parser: pytest.Parser) -> None:
 
 def path_of_file(flag: str, given: str) -> Path:
     """The path that an option gives for a file. Raises UsageError where there can be no such file."""
-    shown = printable(shortened(given, _LONGEST_PATH))
+    shown, is_folder = printable(shortened(given, _LONGEST_PATH)), False
     try:
         path = Path(given).absolute()
-        if path.is_dir():
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):  # what is so when it is written counts
+            is_folder = stat.S_ISDIR(os.stat(path).st_mode)
+        if is_folder:
             raise pytest.UsageError(f"{flag}: {shown} is a directory; give the path of a file")
         # Where folders are missing, the system would notice only later that a name is too long.
         longest = max(len(os.fsencode(part)) for part in path.parts)
