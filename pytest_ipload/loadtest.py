@@ -16,7 +16,7 @@ from pytest_ipload.distributed.member import MEMBER, Solo, TeamAborted, TeamMemb
 from pytest_ipload.distributed.part import Part, as_shard
 from pytest_ipload.error_results import error_conclusion, reason_of
 from pytest_ipload.errors import GeneratorLimitError, IploadError, SettingError
-from pytest_ipload.exception_text import cut_causes, described, type_name
+from pytest_ipload.exception_text import cut_causes, described, message_of, shortened, type_name
 from pytest_ipload.fixtures import mark_as_load_test
 from pytest_ipload.hook_calls import review_of
 from pytest_ipload.interrupts import interrupts_deferred
@@ -345,7 +345,7 @@ class LoadTest:
 
     def _as_shown(self, error: BaseException) -> Traceback:
         if error.__traceback__ is None:  # an interruption that the body swallowed: it was never raised here
-            return Traceback(type_name(error), described(error))
+            return Traceback(type_name(error), shortened(message_of(error)))
         cut_causes(error)
         error = error.with_traceback(user_traceback(error.__traceback__))
         with interrupts_deferred() as deferral:  # so that what is raised is raised by the objects that are shown

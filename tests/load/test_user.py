@@ -201,9 +201,11 @@ class Unhashable(str):
 def test_a_name_that_is_no_text_is_refused(way: str, name: object) -> None:
     user, samples = user_with_samples()
     user.begin_iteration(0, 0)
-    with pytest.raises(ValueError, match=r"the name of a (step|request) is a text that is not empty, not "):
-        with getattr(user, way)(name):
-            pass
+    with (
+        pytest.raises(ValueError, match=r"the name of a (step|request) is a text that is not empty, not "),
+        getattr(user, way)(name),
+    ):
+        pass
     assert samples == []
 
 
