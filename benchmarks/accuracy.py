@@ -8,6 +8,7 @@ progress is on stderr.
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from child import ToolFailed
 from distribution import Figures, of_stalls, over_rounds
 from exact_server import Lateness, compile_server, running_server
 from machine import NOTED_FOREIGN_SHARE, Cores, describe, interruptible, prepare
+from nginx import write_certificates
 from options import add_only, names, parser, rounds_text
 from paced import PACED_TOOLS, Report, Run, Workload
 from table import ABSENT, block, markdown, median, number, ratio
@@ -35,6 +37,7 @@ WORKLOADS = (
     Workload("2000/s", users=100, pacing_s=0.05),
     Workload("400/s+1ms", users=50, pacing_s=0.125, burn_s=0.001),
     Workload("100/s+5ms", users=50, pacing_s=0.5, burn_s=0.005),
+    Workload("1000/s https", users=50, pacing_s=0.05, scheme="https"),
 )
 
 
@@ -56,6 +59,14 @@ class Results:
     def errors(self) -> Figures | None:
         """Reported latencies minus the true one."""
         return over_rounds([report.latency.minus(DELAY_MS) for report in self.reports]) if self.reports else None
+
+    def response_row(self) -> list[list[str]]:
+        """The same for response times, which only pytest-ipload reports."""
+        times = [report.response_time.minus(DELAY_MS) for report in self.reports if report.response_time is not None]
+        if not times:
+            return []
+        label = f"{PACED_TOOLS[self.tool].label}, response time"
+        return [[self.workload.name, label, ABSENT, ABSENT, *map(number, over_rounds(times)), *[ABSENT] * 3]]
 
     def resolution(self) -> float:
         """Errors below this many milliseconds say nothing: the server itself was so late, or the bins are so wide."""
@@ -108,11 +119,19 @@ class Benchmark:
         self._binary = compile_server(folder)
         bring_load_tests(folder)
 
+    @functools.cached_property
+    def _with_tls(self) -> Path:
+        write_certificates(self._folder)
+        return compile_server(self._folder, tls=True)
+
     def run(self, results: Results, seconds: float, stall: tuple[float, float] | None = None) -> None:
         """One more round; a failure is noted."""
         try:
-            with running_server(self._binary, self.cores.server, self._folder, DELAY_MS, stall) as server:
-                run = Run(results.workload, server.url, seconds, self.cores.client, self._folder)
+            folder, is_secure = self._folder, results.workload.scheme == "https"
+            binary = self._with_tls if is_secure else self._binary
+            certificate, authority = (folder / "both.pem", folder / "ca.pem") if is_secure else (None, None)
+            with running_server(binary, self.cores.server, folder, DELAY_MS, stall, certificate) as server:
+                run = Run(results.workload, server.url, seconds, self.cores.client, folder, authority)
                 report = PACED_TOOLS[results.tool].report(run)
                 lateness = server.end()
         except (ToolFailed, ValueError) as error:
@@ -136,7 +155,7 @@ def errors_part(benchmark: Benchmark, options: argparse.Namespace, tools: Sequen
     rows, notes = [], []
     for of_workload in everything:
         ours = next((results for results in of_workload if results.tool == OURS), None)
-        rows += [results.row(ours) for results in of_workload]
+        rows += [row for results in of_workload for row in [results.row(ours), *results.response_row()]]
         notes += [note for results in of_workload for note in results.notes(benchmark.cores)]
     flat = [results for of_workload in everything for results in of_workload]
     if any(not late.real_time for results in flat for late in results.lateness):
@@ -145,7 +164,8 @@ def errors_part(benchmark: Benchmark, options: argparse.Namespace, tools: Sequen
     more = ("p99 / pytest-ipload's", "server's p99, us", "server's max, us")
     how = (
         f"Error in ms (reported minus {DELAY_MS:g} ms), {rounds_text(options.rounds)} of {options.seconds:g} s: "
-        "medians, and the smallest and largest of all rounds. `+1ms`: the body burns 1 ms of CPU after each request. "
+        "medians, and the smallest and largest of all rounds. `+1ms`: the body burns 1 ms of CPU after each request; "
+        "`https`: kept connections under TLS (Locust's FastHttpUser does not verify certificates, by default). "
         "The last two columns are the lateness of the server itself, worst round. `>`: the error of pytest-ipload is "
         "below what this server and the histogram can resolve, so the ratio is a lower bound."
     )

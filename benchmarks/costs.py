@@ -43,6 +43,15 @@ class IdleCrew:
         """At once."""
         return True
 
+    users_at_rendezvous = 0
+
+    def admit_if_free(self, user: VirtualUser) -> bool:
+        """At once."""
+        return True
+
+    def setting_up(self, done: int, users: int, elapsed_s: float) -> None:
+        """Nobody looks on."""
+
     def make_life(self, user: VirtualUser) -> IdleLife:
         """An idle one."""
         return IdleLife()

@@ -2,6 +2,8 @@
 
    usage: exact_server DELAY_US [STALL_EVERY_S STALL_S]      (Linux; GET only; 127.0.0.1, a free port)
 
+   Compiled with -DTLS (and -lssl -lcrypto) it speaks TLS, with the certificate and the key in CERTIFICATE.
+
    It prints "port N" and runs until its stdin ends. Then it prints one line of JSON: how many replies it sent, and how
    late they were (p50, p99 and the largest, in microseconds, until the reply was handed over to the kernel). With
    STALL_EVERY_S it stops reading and answering for STALL_S in each period, for the first time half a period after the
@@ -26,6 +28,9 @@
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef TLS
+#include <openssl/ssl.h>
+#endif
 
 #define SECOND 1000000000LL
 #define SPIN_NS 60000      /* how long before a reply is due the process is awake */
@@ -73,6 +78,59 @@ static void plan_reply(int64_t due, int fd)
     pending[at % MAX_PENDING] = (struct reply){due, fd};
 }
 
+#ifdef TLS
+static SSL_CTX *context;
+static SSL *sessions[MAX_FD];
+
+static void open_session(int fd)
+{
+    SSL_free(sessions[fd]);
+    sessions[fd] = SSL_new(context);
+    SSL_set_bio(sessions[fd], BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+    SSL_set_accept_state(sessions[fd]);
+}
+
+/* Hand what TLS wants to send over to the kernel. */
+static int flush(int fd)
+{
+    char bytes[65536];
+    int length = BIO_read(SSL_get_wbio(sessions[fd]), bytes, sizeof bytes);
+    return length <= 0 || send(fd, bytes, (size_t)length, MSG_NOSIGNAL) == length;
+}
+
+/* Turn the encrypted bytes into plain ones, in their place; how many there are. */
+static ssize_t decrypted(int fd, char *bytes, ssize_t length, size_t size)
+{
+    size_t plain = 0;
+    int got;
+    BIO_write(SSL_get_rbio(sessions[fd]), bytes, (int)length);
+    while (plain < size && (got = SSL_read(sessions[fd], bytes + plain, (int)(size - plain))) > 0) plain += (size_t)got;
+    flush(fd); /* of the handshake */
+    return (ssize_t)plain;
+}
+
+static int send_reply(int fd)
+{
+    return SSL_write(sessions[fd], REPLY, sizeof REPLY - 1) > 0 && flush(fd);
+}
+
+static void prepare(void)
+{
+    const char *path = getenv("CERTIFICATE");
+    context = SSL_CTX_new(TLS_server_method());
+    if (!path || SSL_CTX_use_certificate_chain_file(context, path) != 1
+        || SSL_CTX_use_PrivateKey_file(context, path, SSL_FILETYPE_PEM) != 1) {
+        fprintf(stderr, "CERTIFICATE names no file with a certificate and a key\n");
+        exit(1);
+    }
+}
+#else
+static void open_session(int fd) { (void)fd; }
+static ssize_t decrypted(int fd, char *bytes, ssize_t length, size_t size) { (void)fd, (void)bytes, (void)size; return length; }
+static int send_reply(int fd) { return send(fd, REPLY, sizeof REPLY - 1, MSG_NOSIGNAL) == sizeof REPLY - 1; }
+static void prepare(void) {}
+#endif
+
 static void hang_up(int fd)
 {
     for (uint32_t at = head; at != tail; at++)
@@ -88,6 +146,7 @@ static void accept_all(int epoll, int listener)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
         end_of_head[fd] = 0;
+        open_session(fd);
         watch(epoll, fd);
     }
 }
@@ -115,7 +174,8 @@ static void read_requests(int fd, int64_t delay)
     if (length < 0 && errno == EAGAIN) return;
     if (length <= 0) { hang_up(fd); return; }
     int64_t arrived = arrival(&message);
-    if (!first_request_ns) first_request_ns = arrived;
+    length = decrypted(fd, bytes, length, sizeof bytes);
+    if (!first_request_ns && length) first_request_ns = arrived;
     for (ssize_t i = 0; i < length; i++) {
         if (bytes[i] == "\r\n\r\n"[end_of_head[fd]]) end_of_head[fd]++;
         else end_of_head[fd] = bytes[i] == '\r';
@@ -129,7 +189,7 @@ static void send_due_replies(void)
         struct reply reply = pending[head++ % MAX_PENDING];
         if (reply.fd < 0) continue;
         while (clock_ns(CLOCK_MONOTONIC) < reply.due) {}
-        if (send(reply.fd, REPLY, sizeof REPLY - 1, MSG_NOSIGNAL) != sizeof REPLY - 1) continue; /* it hung up */
+        if (!send_reply(reply.fd)) continue; /* it hung up */
         replies++;
         if (reply.due < stalled_until) { stalled++; continue; }
         int64_t lateness = clock_ns(CLOCK_MONOTONIC) - reply.due, us = lateness / 1000;
@@ -185,6 +245,7 @@ int main(int count, char **words)
     int64_t delay = atoll(words[1]) * 1000;
     int64_t every = count == 4 ? (int64_t)(atof(words[2]) * SECOND) : 0, stall = every ? (int64_t)(atof(words[3]) * SECOND) : 0;
     struct sched_param priority = {.sched_priority = 10};
+    prepare();
     int fifo = sched_setscheduler(0, SCHED_FIFO, &priority) == 0;
     int listener = listen_somewhere(), epoll = epoll_create1(0), timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
     int64_t next_stall = 0;

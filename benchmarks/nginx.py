@@ -143,7 +143,7 @@ def running_nginx(core: int, folder: Path) -> Iterator[Nginx]:
 
 
 def write_certificates(folder: Path) -> None:
-    """An authority (``ca.pem``) and what it issued for 127.0.0.1 (``server.pem``, ``server.key``)."""
+    """An authority (``ca.pem``) and what it issued for 127.0.0.1: ``server.pem``, ``server.key``, ``both.pem``."""
     try:
         import trustme
     except ImportError:
@@ -153,6 +153,7 @@ def write_certificates(folder: Path) -> None:
     issued = authority.issue_cert("127.0.0.1")
     issued.cert_chain_pems[0].write_to_path(str(folder / "server.pem"))
     issued.private_key_pem.write_to_path(str(folder / "server.key"))
+    issued.private_key_and_cert_chain_pem.write_to_path(str(folder / "both.pem"))
 
 
 def free_ports(count: int) -> list[int]:

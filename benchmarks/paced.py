@@ -28,6 +28,7 @@ class Workload:
     pacing_s: float
     burn_s: float = 0.0
     """Processor time that the body burns after each request."""
+    scheme: str = "http"
 
     @property
     def rate(self) -> float:
@@ -60,12 +61,15 @@ class Run:
     """After the warm-up."""
     core: int
     folder: Path
+    authority: Path | None = None
+    """The certificate authority that tools have to trust."""
 
     @property
     def environment(self) -> dict[str, str]:
         """What the bodies read."""
         load = self.workload
         return {
+            **({} if self.authority is None else {"BENCHMARK_CA": str(self.authority)}),
             "BENCHMARK_BURN_S": f"{load.burn_s:g}",
             "BENCHMARK_LATENCIES": str(self.latencies),
             "BENCHMARK_PACING": f"{load.pacing_s * 1e6:.0f}us",
@@ -141,7 +145,8 @@ def _requests(run: Run) -> Report:
     load = run.workload
     spread = (f"--pacing={load.pacing_s!r}", f"--spread={load.pacing_s!r}", f"--burn={load.burn_s:g}")
     record = (f"--warmup={WARMUP_S:g}", f"--latencies={run.latencies}")
-    run.run("requests", requests_command("get", run.url, load.users, WARMUP_S + run.seconds, *spread, *record))
+    ca = () if run.authority is None else (f"--ca={run.authority}",)
+    run.run("requests", requests_command("get", run.url, load.users, WARMUP_S + run.seconds, *spread, *record, *ca))
     return _of_plain_latencies(run)
 
 

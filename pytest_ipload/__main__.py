@@ -6,6 +6,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_ipload.distributed.segments import Segment
+    from pytest_ipload.report.files import ReportFiles
 
 PASSED, FAILED, UNUSABLE = 0, 1, 2
 
@@ -21,26 +26,63 @@ def merge(options: argparse.Namespace) -> int:
     """Merge the files of segments."""
     import pytest
 
-    from pytest_ipload.distributed.segments import UnusableFile, merge_segments, read_segment
+    from pytest_ipload.distributed.segments import UnusableFile, read_segment
+    from pytest_ipload.distributed.untrusted import CONTENT_ERRORS
     from pytest_ipload.report.files import ReportFiles
-    from pytest_ipload.report.merged import Merged
 
     try:
         files = ReportFiles(vars(options), prefix="--")
-        merged = Merged(merge_segments([read_segment(path) for path in options.files]))
-        if not merged.results:
+        segments = [read_segment(path) for path in options.files]
+        if not any(segment.parts for segment in segments):
             raise UnusableFile("the files have no load test")
-        if options.junit is not None:
-            merged.write_junit(options.junit)
-    except (UnusableFile, pytest.UsageError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return UNUSABLE
+    except (UnusableFile, pytest.UsageError) as error:
+        return _unusable(str(error))
+    try:
+        return _report(segments, files, options.junit)
+    except OSError as error:
+        return _unusable(str(error))
+    except CONTENT_ERRORS as error:
+        return _unusable(_not_foreseen(segments, error))
+
+
+def _report(segments: Sequence[Segment], files: ReportFiles, junit: Path | None) -> int:
+    """Judge the whole loads and write all reports; returns the exit code."""
+    from pytest_ipload.distributed.segments import merge_segments
+    from pytest_ipload.report.merged import Merged
+
+    merged = Merged(merge_segments(segments))
+    if junit is not None:
+        merged.write_junit(junit)
     files.write(merged.report())
     if files.problems:
-        sys.stderr.writelines(f"error: {problem}\n" for problem in files.problems)
-        return UNUSABLE
+        return _unusable(*files.problems)
     merged.print(sys.stdout)
     return PASSED if merged.passed else FAILED
+
+
+def _not_foreseen(segments: Sequence[Segment], error: Exception) -> str:
+    """What a value that no check has refused came to: which file has it, and where it was stumbled over.
+
+    A fault of this package ends the same way, so the place and the request to report it are in the text.
+    """
+    from traceback import extract_tb
+
+    from pytest_ipload.distributed.segments import is_usable_alone
+
+    guilty = [segment.path for segment in segments if not is_usable_alone(segment)]
+    place = extract_tb(error.__traceback__)[-1]
+    return (
+        f"{', '.join(guilty or [segment.path for segment in segments])}: its values cannot be judged: "
+        f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno}). If pytest-ipload wrote it and "
+        "nobody changed it, that is a fault of pytest-ipload: please report it, with the file"
+    )
+
+
+def _unusable(*problems: str) -> int:
+    from pytest_ipload.report.text import printable
+
+    sys.stderr.writelines(f"error: {printable(problem)}\n" for problem in problems)
+    return UNUSABLE
 
 
 def schema(options: argparse.Namespace) -> int:

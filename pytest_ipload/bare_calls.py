@@ -1,33 +1,56 @@
-"""Calls of ``requests`` in a test's body that pass by the user's session: found by reading, not by running."""
+"""Calls in a test's body that do not go with a load: found by reading, not by running.
+
+Those of ``requests`` pass by the user's session; those of ``pytest.warns`` see the warnings of all threads, or none.
+"""
 
 from __future__ import annotations
 
 import dis
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from types import CodeType
 from typing import Any
 
+_WARNING_CHECKS = frozenset({"deprecated_call", "warns"})
 _VERBS = frozenset({"delete", "get", "head", "options", "patch", "post", "put", "request", "Session", "session"})
 
 
 def bare_calls(function: Callable[..., Any]) -> list[str]:
     """The ``requests.get()`` and the like in the function's own lines. What the function calls is not looked at."""
     requests = sys.modules.get("requests")
-    return [] if requests is None else sorted(set(_bare_calls(function, requests)))
+    return _calls(function, requests, _VERBS, ("requests.api", "requests.sessions"))
 
 
-def _bare_calls(function: Callable[..., Any], requests: Any) -> Iterator[str]:
+def warning_checks(function: Callable[..., Any]) -> list[str]:
+    """The ``pytest.warns()`` and the like in the function's own lines, where threads do not have warnings of their own.
+
+    Before Python 3.14 ``warnings.catch_warnings`` changes the state of the whole process.
+    """
+    if getattr(sys.flags, "context_aware_warnings", False):
+        return []
+    return _calls(function, sys.modules.get("pytest"), _WARNING_CHECKS, ("_pytest.recwarn",))
+
+
+def _calls(
+    function: Callable[..., Any], module: Any, called: frozenset[str], defined_in: Container[str | None]
+) -> list[str]:
+    """The calls of a module's functions, by the module's name or by their own."""
+    return [] if module is None else sorted(set(_found(function, module, called, defined_in)))
+
+
+def _found(
+    function: Callable[..., Any], module: Any, called: frozenset[str], defined_in: Container[str | None]
+) -> Iterator[str]:
     names = getattr(function, "__globals__", {})
     for code in _codes(getattr(function, "__code__", None)):
         last: Any = None
         for instruction in dis.get_instructions(code):
             if instruction.opname == "LOAD_GLOBAL":
                 last = names.get(instruction.argval)
-                if getattr(last, "__module__", None) in ("requests.api", "requests.sessions"):
+                if getattr(last, "__module__", None) in defined_in and getattr(last, "__name__", None) in called:
                     yield f"{instruction.argval}()"
-            elif last is requests and instruction.argval in _VERBS:
-                yield f"requests.{instruction.argval}()"
+            elif last is module and instruction.argval in called:
+                yield f"{module.__name__}.{instruction.argval}()"
                 last = None
             elif instruction.opname not in ("CACHE", "PUSH_NULL", "PRECALL"):
                 last = None

@@ -3,14 +3,16 @@
 ::
 
     IploadError
-    ├── SettingError               a bad option, ini value, marker key or threshold expression
-    ├── PoolError                  a pool that cannot be read or cannot be used
-    │   └── PoolExhausted          no address of a pool is free
+    ├── SettingError               a bad option, ini value, marker key, argument or threshold expression
     ├── FeedError                  test data that cannot be found or read
     │   └── FeedExhausted          no row of test data is left for a user
+    ├── TargetNotAllowed           a request to a host that nobody allowed
+    ├── PoolError                  a pool that cannot be read or cannot be used
+    │   └── PoolExhausted          no address of a pool is free
     ├── RendezvousTimeout          (also TimeoutError) too few users came to a rendezvous in time
     ├── RendezvousEnded            the load is over, and a rendezvous will not take place any more
-    ├── TargetNotAllowed           a request to a host that nobody allowed
+    ├── LateSkip                   a user's set-up skipped when the load had begun already
+    ├── SetUpTimeout               (also TimeoutError) a user's set-up took too long and was interrupted
     ├── GeneratorLimitError        this process may not open enough files or start enough threads
     ├── OpenFilesExhausted         (also urllib3's NewConnectionError) no socket could be made
     ├── LoadEnded                  (in transport.binding; also requests' ConnectionError) the load is over
@@ -20,7 +22,9 @@
         ├── SourceFamilyMismatch
         └── SourceNotUsable
 
-The verdicts on a load test are not errors; they live in ``pytest_ipload.verdict.outcomes``.
+The first three, but for FeedExhausted and a redirect to such a host, mean that the test itself is wrong: raised by a
+body, they end its load (``is_configuration_error``). The verdicts on a load test are not errors; they live in
+``pytest_ipload.verdict.outcomes``.
 """
 
 from __future__ import annotations
@@ -34,7 +38,19 @@ class IploadError(Exception):
     """Base of all errors of this package."""
 
 
-class SettingError(IploadError, ValueError):
+class _ConfigurationError(IploadError):
+    """The test, its data or its settings are wrong, so that no iteration can succeed."""
+
+    at_run_time = False
+    """True where it depends on what happens in the load: the iteration fails, and the load goes on."""
+
+
+def is_configuration_error(error: BaseException) -> bool:
+    """Whether a load ends at once when a body raises this, and the test is an error."""
+    return isinstance(error, _ConfigurationError) and not error.at_run_time
+
+
+class SettingError(_ConfigurationError, ValueError):
     """A setting is unknown, malformed or contradicts another one."""
 
 
@@ -46,12 +62,22 @@ class PoolExhausted(PoolError):
     """All addresses of a pool are leased, and a lease is exclusive."""
 
 
-class FeedError(IploadError, ValueError):
+class FeedError(_ConfigurationError, ValueError):
     """Test data cannot be found or read; the text names the file and the line."""
 
 
 class FeedExhausted(FeedError):
     """No row of test data is left for a user whose rows are to be unique."""
+
+    at_run_time = True
+
+
+class LateSkip(IploadError):
+    """A user's set-up skipped, or expected to fail, when iterations of its load had run already."""
+
+
+class SetUpTimeout(IploadError, TimeoutError):
+    """A user's set-up took too long and was interrupted; the text names the user, the line and the time."""
 
 
 class RendezvousTimeout(IploadError, TimeoutError):
@@ -62,8 +88,11 @@ class RendezvousEnded(IploadError):
     """The load ended while a user waited at a rendezvous. No failure: the iteration is not counted."""
 
 
-class TargetNotAllowed(IploadError):
-    """A request was refused before anything was sent, because its host is not on the allow-list."""
+class TargetNotAllowed(_ConfigurationError):
+    """A request was refused before anything was sent, because its host is not on the allow-list.
+
+    ``at_run_time`` is true if it was the target that redirected an allowed request there.
+    """
 
 
 class GeneratorLimitError(IploadError):

@@ -11,15 +11,13 @@ from typing import Any
 
 import pytest
 
-from pytest_ipload.bare_calls import bare_calls
+from pytest_ipload.bare_calls import bare_calls, warning_checks
 from pytest_ipload.distributed.member import MEMBER, Solo, TeamAborted, TeamMember
 from pytest_ipload.distributed.part import Part, as_shard
 from pytest_ipload.error_results import error_conclusion, reason_of
-from pytest_ipload.errors import GeneratorLimitError, IploadError, SettingError
-from pytest_ipload.exception_text import cut_causes, described, message_of, shortened, type_name
+from pytest_ipload.errors import GeneratorLimitError, IploadError, SettingError, is_configuration_error
 from pytest_ipload.fixtures import mark_as_load_test
 from pytest_ipload.hook_calls import review_of
-from pytest_ipload.interrupts import interrupts_deferred
 from pytest_ipload.load.executor import UserSetUpError
 from pytest_ipload.load.health import HealthCheck, fired
 from pytest_ipload.load.profile import LoadProfile
@@ -29,18 +27,19 @@ from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.markers import MARKER, is_load_test, marker_problem
 from pytest_ipload.options import marker_settings
 from pytest_ipload.per_user import PerUser, UserFixtures, refuse_unusable
-from pytest_ipload.phase_reports import bounded
 from pytest_ipload.places import is_user_code, user_traceback
 from pytest_ipload.profiles import profile_of
+from pytest_ipload.report.exception_text import described
 from pytest_ipload.report.json_file import host_name
 from pytest_ipload.report.text import counted
+from pytest_ipload.report.tracebacks import first_traceback, headline, traceback_of
 from pytest_ipload.runner import Load, base_url_fixture
 from pytest_ipload.shared_values import unsafe_values
 from pytest_ipload.state import SessionState, keep_result
 from pytest_ipload.team import Judge
 from pytest_ipload.thresholds import check_measurable, load_thresholds
-from pytest_ipload.verdict.outcomes import MeasurementInvalid, ThresholdFailed
-from pytest_ipload.verdict.result import FAILED, INVALID, Traceback
+from pytest_ipload.verdict.outcomes import ComparisonFailed, MeasurementInvalid, ThresholdFailed
+from pytest_ipload.verdict.result import ERROR, FAILED, INVALID
 from pytest_ipload.verdict.rounds import CURRENT, DEFAULT_ROUNDS, RoundNote, plan_rounds
 
 
@@ -89,10 +88,12 @@ class LoadTest:
         self._conclusion: dict[str, Any] | None = None
         self._session_ends = False
         """Whether the session is being broken off: there is no teardown phase to raise anything in."""
+        self.ended_in_error = False
+        """Whether the load was ended by a user's set-up, or by what is wrong with the test: an error, not a failure."""
+        self._whose: tuple[BaseException, str] | None = None
+        """The exception of a user's set-up or tear-down, and in how many users it failed."""
         self._whose_error: str | None = None
         """What of which user failed, where that ended the load test."""
-        self.failed_in_set_up = False
-        """Whether a user failed in its set-up while the load was running already."""
         # Settings that contradict each other are an error before any fixture is set up.
         profile = self._profile = profile_of(item, state, self._marker, None)
         if not state.settings.disabled:  # they are not judged then, and the load that they are about is another one
@@ -114,7 +115,7 @@ class LoadTest:
         load = self._load = self._prepared_load(self._rounds[0])
         self._item.addfinalizer(self._tear_down)
         try:
-            load.executor.set_up()
+            load.set_up()
         except UserSetUpError as error:
             own_exception = self._set_up_exception(error)
         except GeneratorLimitError as error:
@@ -143,7 +144,8 @@ class LoadTest:
             profile = self._profile_of(round_note)
             asked = self._asked()
             # Users enter and leave the body's patches in any order; the last to leave would put a mock back for good.
-            refuse_unusable(profile.most_users, asked, patched=hasattr(self._item.function, "patchings"))
+            changed = ["mock.patch"] if hasattr(self._item.function, "patchings") else []
+            refuse_unusable(profile.most_users, asked, [*changed, *warning_checks(self._item.function)])
             return Load(
                 self._state,
                 profile,
@@ -192,10 +194,10 @@ class LoadTest:
                 self._load = self._prepared_load(round_note)
             try:
                 if self._earlier:
-                    self._started_load().executor.set_up()
+                    self._started_load().set_up()
                 self._run_once(self._started_load())
             except UserSetUpError as error:
-                self.failed_in_set_up = True
+                self.ended_in_error = True
                 own_exception = self._set_up_exception(error)
             except GeneratorLimitError as error:
                 raise _refusal(error) from None
@@ -215,19 +217,27 @@ class LoadTest:
             raise MeasurementInvalid(str(error)) from None
         except BaseException as error:
             self._session_ends = isinstance(error, (KeyboardInterrupt, pytest.exit.Exception))
-            if load.has_begun:
+            self.ended_in_error = is_configuration_error(error) and not load.profile.is_functional
+            if load.has_begun and not is_configuration_error(error):  # that is an error: see ``end_in_error``
                 self._keep_broken_off(load, error)
             if self._session_ends:
                 raise
             raise error.with_traceback(user_traceback(error.__traceback__))  # noqa: B904  # it is the same one
-        self._conclude(load.part(traceback=self._first_traceback(load)))
+        errors = (group.exception for group in load.failure_groups())
+        self._conclude(load.part(traceback=first_traceback(self._item, errors)))
 
     def _keep_broken_off(self, load: Load, error: BaseException) -> None:
         """Keep what was measured until something was raised that is no failure of an iteration."""
-        traceback = None if self._session_ends else self._as_shown(error)
+        traceback = None if self._session_ends else traceback_of(self._item, error)
         part = load.part(f"the load was broken off by {type(error).__name__}", traceback)
-        self._member.hand_in(self._as_shard(part))
-        self._keep(self._judge.judge(part))
+        if self._session_ends:
+            self._member.hand_in(self._as_shard(part))
+            self._keep(self._judge.judge(part))
+            return
+        try:
+            self._keep(self._member.conclude(self._as_shard(part)))  # the others end their parts too
+        except TeamAborted:
+            self._keep(self._judge.judge(part))
 
     def _conclude(self, part: Part) -> None:
         try:
@@ -258,7 +268,7 @@ class LoadTest:
             conclusion = self._judge.unfinished(self._item.nodeid, reason)
             return conclusion or self._unmeasured(reason)
         is_the_end = isinstance(error, (KeyboardInterrupt, pytest.exit.Exception))
-        part = replace(load.part(traceback=None if is_the_end else self._as_shown(error)), error=reason)
+        part = replace(load.part(traceback=None if is_the_end else traceback_of(self._item, error)), error=reason)
         self._member.hand_in(self._as_shard(part))
         return self._judge.judge(part)
 
@@ -283,8 +293,10 @@ class LoadTest:
         if error is not None and (verdict == FAILED or self._state.settings.disabled):
             # A functional test fails as any test does, with its own exception.
             raise error.with_traceback(user_traceback(error.__traceback__))
-        if verdict in (FAILED, INVALID):
-            raise (MeasurementInvalid if verdict == INVALID else ThresholdFailed)(conclusion["message"])
+        if verdict in (INVALID, ERROR):
+            raise MeasurementInvalid(conclusion["message"])
+        if verdict == FAILED:
+            raise (ComparisonFailed if conclusion["by_comparison"] else ThresholdFailed)(conclusion["message"])
 
     def _started_load(self) -> Load:
         if self._load is None:
@@ -310,9 +322,9 @@ class LoadTest:
             yield fired("shared-fixture", f"all users share {values}")
 
     def _set_up_exception(self, error: UserSetUpError) -> BaseException:
-        assert error.__cause__ is not None
-        self._session_ends = isinstance(error.__cause__, (KeyboardInterrupt, pytest.exit.Exception))
-        return self._own_exception("setup", error.user, error.__cause__, error.failed)
+        own_exception = self._started_load().set_up_exception(error)
+        self._session_ends = isinstance(own_exception, (KeyboardInterrupt, pytest.exit.Exception))
+        return self._own_exception("setup", error.user, own_exception, error.failed)
 
     def _own_exception(self, when: str, user: VirtualUser, error: BaseException, failed: int) -> BaseException:
         """A user's exception with the traceback of its own code; a section in the report says whose it was.
@@ -321,6 +333,8 @@ class LoadTest:
         """
         phase = {"setup": "set-up", "teardown": "tear-down"}[when]
         self._whose_error = f"{phase} of user {user.index} failed"
+        started = self._started_load().executor.record.users_started
+        where = f" on worker {self._member.name}" if self._member.share.count > 1 else ""
         more = f"; {failed} users failed in their {phase}" if failed > 1 else ""
         source = user.source_address or "chosen by the system"
         self._item.add_report_section(
@@ -334,28 +348,13 @@ class LoadTest:
             error._use_item_location = True
         if isinstance(error, IterationInterrupted):  # pytest expects an Exception, or an outcome of its own
             error = TimeoutError(f"user {user.index} was still in its {phase} after the graceful stop")
+        self._whose = error, f"{failed} of {counted(started, 'user')} failed in {phase}{where}: "
         return error.with_traceback(traceback)
 
-    def _first_traceback(self, load: Load) -> Traceback | None:
-        """pytest's own report of the first exception of the most frequent kind, with rewritten assertions."""
-        for group in load.failure_groups():
-            if (error := group.exception) is not None:
-                return self._as_shown(error)
-        return None
-
-    def _as_shown(self, error: BaseException) -> Traceback:
-        if error.__traceback__ is None:  # an interruption that the body swallowed: it was never raised here
-            return Traceback(type_name(error), shortened(message_of(error)))
-        cut_causes(error)
-        error = error.with_traceback(user_traceback(error.__traceback__))
-        with interrupts_deferred() as deferral:  # so that what is raised is raised by the objects that are shown
-            try:
-                text = str(bounded(self._item.repr_failure(pytest.ExceptionInfo.from_exception(error))))
-            except BaseException as broken:
-                text = f"{described(error)}\nIts traceback cannot be shown: {type_name(broken)} was raised by that."
-        if deferral.was_pressed:
-            raise KeyboardInterrupt
-        return Traceback(type_name(error), text)
+    def headline(self, error: BaseException) -> str | None:
+        """What the report of a phase that raised this begins with; None where its traceback says all."""
+        known, whose = self._whose or (None, "")
+        return headline(error, whose if error is known else "")
 
 
 def _rounds_of(state: SessionState) -> Sequence[RoundNote | None]:

@@ -112,7 +112,7 @@ def _add_switches(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
         metavar="TIME",
         help="No load begins before this time: seconds since 1970, or as in 2026-01-31T12:00:00Z",
     )
-    strict = "A threshold with a confidence that is undecided fails"
+    strict = "A threshold with a confidence, or a comparison with a baseline, that is undecided fails"
     parser.addini("ipload_strict", f"{strict}. Default: false", type="bool", default=False)
     switches = {
         "--ipload-strict": strict,
@@ -155,7 +155,7 @@ class SessionSettings(NamedTuple):  # not a dataclass: every pytest run makes it
     start_at: float | None = None
     """Seconds since 1970 before which no load begins."""
     strict: bool = False
-    """An undecided threshold fails."""
+    """An undecided threshold, or comparison with a baseline, fails."""
     shards: int | None = None
     """How many of xdist's workers share a load at most; None is all."""
     rounds: int | None = None

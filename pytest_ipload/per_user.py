@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import inspect
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -60,11 +60,11 @@ class PerUser:
                 yield from value.with_all_it_asks_for()
 
 
-def refuse_unusable(users: int, asked: Mapping[str, Any], patched: bool = False) -> None:
+def refuse_unusable(users: int, asked: Mapping[str, Any], called: Sequence[str] = ()) -> None:
     """Refuse what a load cannot have, among the fixtures that a body asks for and all that these ask for.
 
-    ``asked`` are fixtures by name; ``patched`` tells whether ``mock.patch`` decorates the body. Raises SettingError
-    for an async per-user fixture, and with several users for what changes the whole process.
+    ``asked`` are fixtures by name; ``called`` is what the body calls, or is decorated with, of that kind. Raises
+    SettingError for an async per-user fixture, and with several users for what changes the whole process.
     """
     from pytest_ipload.errors import SettingError
 
@@ -72,9 +72,7 @@ def refuse_unusable(users: int, asked: Mapping[str, Any], patched: bool = False)
     for each in below:
         if inspect.iscoroutinefunction(each.func) or inspect.isasyncgenfunction(each.func):
             raise SettingError(f"fixture {each.name!r} is async; a per-user fixture must be blocking")
-    used = {f"the test: {name}" for name in THREAD_UNSAFE.intersection(asked)}
-    if patched:
-        used.add("the test: mock.patch")
+    used = {f"the test: {name}" for name in (*THREAD_UNSAFE.intersection(asked), *called)}
     for each in below:
         used |= {f"the per-user fixture {each.name!r}: {name}" for name in THREAD_UNSAFE.intersection(each.arguments)}
     if used and users > 1:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import unittest
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_ipload.error_results import add_test_error, error_conclusion, reason_of
-from pytest_ipload.exception_text import LONGEST_TEXT, cut_causes, described, shortened, type_name
 from pytest_ipload.interrupts import interrupts_deferred
+from pytest_ipload.report.exception_text import cut_causes, described, type_name
+from pytest_ipload.report.tracebacks import bounded, headline, place_at, put_first
 from pytest_ipload.state import Results, keep_result, kept_results, state_of, take_results
 
 if TYPE_CHECKING:
     from pytest_ipload.loadtest import LoadTest
 
-_NO_ERRORS = (pytest.skip.Exception, pytest.xfail.Exception)
+_NO_ERRORS = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
 _PHASES = {"setup": "the set-up", "call": "the test", "teardown": "the tear-down"}
-_LONGEST_LINE = 10_000
-_MOST_LINES = 1_000
-"""Of one entry of a traceback."""
 
 
 def without_excess(call: pytest.CallInfo[None]) -> None:
@@ -39,28 +38,16 @@ def substitute(item: pytest.Item, call: pytest.CallInfo[None], broken: BaseExcep
     return pytest.TestReport.from_item_and_call(item, call)
 
 
-def bounded(longrepr: Any) -> Any:
-    """What pytest shows of a failure, cut to what somebody may read; each cut says how much is missing."""
-    if longrepr is None or isinstance(longrepr, tuple):  # a skip
-        return longrepr
-    for traceback, crash, _ in getattr(longrepr, "chain", ()):
-        if crash is not None:
-            crash.message = shortened(crash.message, _LONGEST_LINE)
-        for entry in traceback.reprentries:
-            entry.lines = _bounded_lines(entry.lines)
-    crash = getattr(longrepr, "reprcrash", None)
-    if crash is not None:
-        crash.message = shortened(crash.message, _LONGEST_LINE)
-    text = str(longrepr)
-    return longrepr if len(text) <= LONGEST_TEXT else shortened(text)
-
-
-def _bounded_lines(lines: list[str]) -> list[str]:
-    if len(lines) > _MOST_LINES:
-        half = (_MOST_LINES - 1) // 2  # with the note not more than may stay
-        left_out = len(lines) - 2 * half
-        lines = [*lines[:half], f"[... {left_out} of {len(lines)} lines left out ...]", *lines[-half:]]
-    return [shortened(line, _LONGEST_LINE) for line in lines]
+def show(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[None], test: LoadTest | None) -> None:
+    """Say in the report of a failure first what failed and where, and cut what is too long for anybody to read."""
+    runs_loads = test is not None or "ipload" in getattr(item, "fixturenames", ())
+    if call.excinfo is not None and report.failed and runs_loads:
+        error = call.excinfo.value
+        if line := headline(error) if test is None else test.headline(error):
+            put_first(report.longrepr, line, call.excinfo)
+        elif not getattr(error, "pytrace", True):
+            place_at(report.longrepr, item)
+    report.longrepr = bounded(report.longrepr)
 
 
 def attach_results(

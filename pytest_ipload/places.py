@@ -12,6 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from types import FrameType, TracebackType
 
+_CARRIERS = frozenset({"contextlib", "pytest_ipload", "requests", "urllib3"})
+
 
 @lru_cache(maxsize=512)
 def is_user_code(filename: str) -> bool:
@@ -57,3 +59,30 @@ def user_traceback(traceback: TracebackType | None) -> TracebackType | None:
     while first is not None and not is_user_code(first.tb_frame.f_code.co_filename):
         first = first.tb_next
     return first or traceback
+
+
+def visible_traceback(traceback: TracebackType | None, *, from_user: bool = False) -> TracebackType | None:
+    """A traceback without the frames of those who carried a request: this package, requests, urllib3, http.client.
+
+    What these call is left out too, unless it is the user's own code again (a hook, an adapter). With ``from_user``,
+    so is all that comes before the first line of user code. None if nothing is left.
+    """
+    visible: list[TracebackType] = []
+    is_hidden = from_user
+    while traceback is not None:
+        if is_user_code(traceback.tb_frame.f_code.co_filename):
+            is_hidden = False
+        elif _is_carrier(traceback.tb_frame):
+            is_hidden = True
+        if not is_hidden:
+            visible.append(traceback)
+        traceback = traceback.tb_next
+    shown = None
+    for each in reversed(visible):
+        shown = TracebackType(shown, each.tb_frame, each.tb_lasti, each.tb_lineno)
+    return shown
+
+
+def _is_carrier(frame: FrameType) -> bool:
+    name = str(frame.f_globals.get("__name__", ""))
+    return name == "http.client" or name.partition(".")[0] in _CARRIERS

@@ -6,6 +6,7 @@ without load tests pays next to nothing for having the plugin installed.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_ipload.preflight import check_session
 
         check_session(config.stash[STATE], loads_elsewhere=team.loads_elsewhere(config))
+    if settings.start_at is not None and not hasattr(config, "workerinput"):
+        from pytest_ipload.preflight import check_start
+
+        check_start(settings.start_at, time.time())
     if settings.baselines.compare is not None and not hasattr(config, "workerinput"):
         from pytest_ipload.preflight import check_baselines
 
@@ -76,9 +81,15 @@ def pytest_configure(config: pytest.Config) -> None:
         listen(config)
 
 
-def pytest_report_header(config: pytest.Config) -> str | None:
-    """Say why the workers of xdist do not share load tests, if they cannot."""
-    return team.header(config)
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say why the workers of xdist do not share load tests, if they cannot, and when the loads begin."""
+    lines = [team.header(config)]
+    start_at = state_of(config).settings.start_at
+    if start_at is not None:
+        from pytest_ipload.preflight import start_header
+
+        lines.append(start_header(start_at, time.time()))
+    return [line for line in lines if line is not None]
 
 
 @pytest.hookimpl(trylast=True)
@@ -194,15 +205,17 @@ def pytest_runtest_makereport(
         return (yield)
     from pytest_ipload import phase_reports
     from pytest_ipload.interrupts import interrupts_deferred
+    from pytest_ipload.report.tracebacks import shown_to_user
 
     test = item.stash.get(_LOAD_TEST, None)
     phase_reports.without_excess(call)
     with interrupts_deferred() as deferral:
         try:
-            report = yield
+            with shown_to_user(item, call):
+                report = yield
         except BaseException as broken:
             report = phase_reports.substitute(item, call, broken)
-        report.longrepr = phase_reports.bounded(report.longrepr)
+        phase_reports.show(report, item, call, test)
         results = phase_reports.attach_results(item, call, report, test)
     if deferral.was_pressed:  # this report goes nowhere any more
         state_of(item.config).results[item.nodeid, ""] = results
@@ -214,8 +227,8 @@ def pytest_runtest_makereport(
 
             results = sendable(results)
         vars(report)[REPORT_KEY] = results
-    if test is not None and test.failed_in_set_up and call.when == "call":
-        report.when = "setup"  # a user of the ramp-up failed in its set-up: an error, as pytest has it
+    if test is not None and test.ended_in_error and call.when == "call":
+        report.when = "setup"  # an error, as pytest has it, and no failure
     return report
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timezone
 
 import pytest
 
@@ -12,6 +13,10 @@ from pytest_ipload.errors import IploadError
 from pytest_ipload.load.limits import ensure_open_files
 from pytest_ipload.shape import COMMAND_LINE, INI
 from pytest_ipload.state import SessionState
+from pytest_ipload.units import format_duration
+
+LONGEST_WAIT_S = 48 * 3600
+"""For the common start of segments."""
 
 
 def check_session(state: SessionState, *, loads_elsewhere: bool = False) -> None:
@@ -46,6 +51,30 @@ def check_baselines(state: SessionState) -> None:
     """Raise ``pytest.UsageError`` if the saved runs to compare with do not exist or cannot be read."""
     with _refusing("--ipload-compare"):
         _ = state.baselines
+
+
+def check_start(start_at: float, now: float) -> None:
+    """Raise ``pytest.UsageError`` for a moment so far away that it must be a mistake: the session would wait for it."""
+    if start_at - now > LONGEST_WAIT_S:
+        raise pytest.UsageError(
+            f"--ipload-start-at: {moment(start_at)} is {format_duration(start_at - now)} from now; give a moment of "
+            f"the next {LONGEST_WAIT_S // 3600} hours"
+        )
+
+
+def start_header(start_at: float, now: float) -> str:
+    """When loads begin. A moment that is over is no common one: segments that were given it begin when they can."""
+    if start_at < now:
+        return (
+            f"ipload: WARNING: --ipload-start-at: {moment(start_at)} was {format_duration(now - start_at)} ago: loads "
+            "begin at once, each segment when it is ready"
+        )
+    return f"ipload: no load begins before {moment(start_at)}, {format_duration(start_at - now)} from now"
+
+
+def moment(seconds: float) -> str:
+    """Seconds since 1970 as people read them."""
+    return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _check_texts(state: SessionState) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import unittest
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -19,7 +20,7 @@ from pytest_ipload.distributed.conclude import conclude
 from pytest_ipload.distributed.member import TeamMember
 from pytest_ipload.distributed.part import AbortNote, Part
 from pytest_ipload.error_results import error_conclusion, reason_of
-from pytest_ipload.errors import SettingError
+from pytest_ipload.errors import LateSkip, SettingError, is_configuration_error
 from pytest_ipload.hook_calls import review_of, user_hooks
 from pytest_ipload.load.bodies import Body, life_of
 from pytest_ipload.load.executor import Executor, UserSetUpError
@@ -39,13 +40,14 @@ from pytest_ipload.needs import Needs, refuse_impossible
 from pytest_ipload.options import OFF, parse_key
 from pytest_ipload.profiles import profile_of
 from pytest_ipload.report.properties import properties_of
+from pytest_ipload.report.tracebacks import first_traceback
 from pytest_ipload.state import SessionState, keep_result, kept_results, state_of
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Recorder
 from pytest_ipload.taps import SampleTap, open_tap
 from pytest_ipload.thresholds import check_measurable, planned_seconds, session_thresholds
 from pytest_ipload.verdict.abort import AbortWatch
-from pytest_ipload.verdict.judged import JudgedThreshold, window_lengths, with_implied
+from pytest_ipload.verdict.judged import JudgedThreshold, tolerates_set_up_errors, window_lengths, with_implied
 from pytest_ipload.verdict.measure import Scope
 from pytest_ipload.verdict.regression import settled
 from pytest_ipload.verdict.result import (
@@ -61,6 +63,9 @@ if TYPE_CHECKING:
     from pytest_ipload.transport.session import LoadSession
 
 MakeLife = Callable[[VirtualUser], Life]
+
+_SKIPS = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
+"""What pytest takes for a test that did not run, or was known to fail."""
 
 
 class Load:
@@ -95,6 +100,7 @@ class Load:
             self._thresholds = self._thresholds[len(thresholds) :]
         self._member = member
         self._round = round_note
+        self._had_rounds = round_note is not None and round_note.number > 0
         self._pool_share = state.pools.slot if member is None else member.pool_share
         self._pool: IpPool = state.pools.usable(profile.pool, self._pool_share)
         whole = state.pools.whole(profile.pool)
@@ -106,7 +112,7 @@ class Load:
         self._foreseen = [*foreseen, *([] if shortage is None else [fired_by_message("few-ports", shortage)])]
         self._targets = Targets()
         self._leases = self._open_leases(share)
-        self._rate_limit = None if profile.max_rate is None else RateLimit(profile.max_rate / share.count)
+        self._rate_limit = None if profile.max_rate is None else RateLimit(profile.max_rate, share=share)
         self._make_life = make_life
         self._user_hooks = user_hooks(item)
         self._abort_watch = AbortWatch(self._thresholds)
@@ -124,7 +130,16 @@ class Load:
             cpu=state.cpu,
             window_lengths_ns=window_lengths(self._thresholds),
             share=share,
+            tolerates_set_up_errors=tolerates_set_up_errors(self._thresholds),
         )
+
+    def set_up(self) -> None:
+        """Set up the users; see ``Executor.set_up``."""
+        try:
+            self.executor.set_up()
+        except BaseException:
+            self._showing.end_without_load()
+            raise
 
     def run(self, start_at_ns: int | None = None) -> None:
         """Run the load when all who share it are ready; see ``Executor.run``. Raises TeamAborted."""
@@ -136,6 +151,8 @@ class Load:
             if self._member.share.count > 1:
                 start_at_ns = max(agreed_ns, start_at_ns or agreed_ns)
         self._start_at_ns = start_at_ns
+        if self._rate_limit is not None and start_at_ns is not None:
+            self._rate_limit.begin_at(start_at_ns)
         tap = self.tap = open_tap(self._item)
         try:
             self.executor.run(start_at_ns)
@@ -159,7 +176,7 @@ class Load:
     def part(self, broken_off: str | None = None, traceback: Traceback | None = None) -> Part:
         """What was measured. ``broken_off`` says why the load ended before its time."""
         record, measured, vitals = self.executor.record, self.executor.measurements, self.executor.vitals
-        origin, used = record.origin_ns, self._leases.used
+        origin, used = record.origin_ns or record.ended_ns, self._leases.used
         unused_count = self._pool.size - sum(address in self._pool for address in used)
         unused = (address for address in self._pool if address not in used) if unused_count else iter(())
         return Part(
@@ -172,6 +189,8 @@ class Load:
             measured=measured,
             ended=max(0, record.ended_ns - origin),
             users=record.users_started,
+            set_ups=self.executor.set_ups,
+            user_time=record.user_time,
             lifetimes=[(began - origin, ended - origin) for began, ended in record.lifetimes],
             users_by_source={address: stats.users for address, stats in used.items()},
             pool_size=self._leases.addresses_total,
@@ -220,6 +239,19 @@ class Load:
         """Lease an address of each family to the user."""
         return self._leases.admit(user, block=block)
 
+    def admit_if_free(self, user: VirtualUser) -> bool:
+        """The same, only if there is one of each that nobody holds."""
+        return self._leases.admit(user, block=False, only_free=True)
+
+    @property
+    def users_at_rendezvous(self) -> int:
+        """How many users wait for others."""
+        return self._meetings.waiting
+
+    def setting_up(self, done: int, users: int, elapsed_s: float) -> None:
+        """Show how many users are set up to those who look on."""
+        self._showing.setting_up(done, users, elapsed_s)
+
     def make_life(self, user: VirtualUser) -> Life:
         """What the user does."""
         life = self._make_life(user)
@@ -235,10 +267,29 @@ class Load:
         self._meetings.close()
 
     def ends_load(self, error: BaseException, number: int, untried: bool) -> bool:
-        """``pytest.exit`` ends the load; so does a skip or xfail in the first iteration, before any other completed."""
-        if isinstance(error, pytest.exit.Exception):
+        """Whether an exception of a body ends the load: ``pytest.exit``, and what is wrong with the test itself.
+
+        So does a skip or xfail before any iteration of the test completed.
+        """
+        if isinstance(error, pytest.exit.Exception) or is_configuration_error(error):
             return True
-        return isinstance(error, (pytest.skip.Exception, pytest.xfail.Exception)) and number == 0 and untried
+        return (
+            isinstance(error, (pytest.skip.Exception, pytest.xfail.Exception))
+            and number == 0
+            and untried
+            and not self._had_rounds
+        )
+
+    def set_up_exception(self, error: UserSetUpError) -> BaseException:
+        """What a user's set-up raised; a text in its place where that would pass for a test that did not run."""
+        cause = error.__cause__ or error
+        if not isinstance(cause, _SKIPS) or not (error.is_late or self._had_rounds):
+            return cause
+        return LateSkip(
+            f"the set-up of user {error.user.index} raised {type(cause).__name__} ({cause}) when iterations of the "
+            "load had run already: what they showed must not pass for a test that was skipped; skip in a fixture that "
+            "is shared, or before the load (set_up='before')"
+        )
 
     def each_second(self, measured: Measurements, elapsed_s: float) -> None:
         """Show what was measured so far to those who look on."""
@@ -263,6 +314,7 @@ class Load:
             pool_size=self._leases.addresses_total,
             addresses_used=len(self._leases.used),
             planned_seconds=planned_seconds(self.profile),
+            set_ups=self.executor.set_ups,
             planned_iterations=self.executor.record.planned_iterations,
             dropped=self.executor.record.dropped_iterations,
         )
@@ -369,10 +421,10 @@ class LoadRunner:
         ended_by: BaseException | None = None
         failed_user: int | None = None
         try:
-            load.executor.set_up()
+            load.set_up()
             load.run()
         except UserSetUpError as error:
-            ended_by, failed_user = error.__cause__ or error, error.user.index
+            ended_by, failed_user = load.set_up_exception(error), error.user.index
         except BaseException as error:
             ended_by = error
         finally:
@@ -388,7 +440,7 @@ class LoadRunner:
 
         ``failed_user`` is the user whose set-up ended the load; None where something else did.
         """
-        if isinstance(ended_by, (pytest.skip.Exception, pytest.xfail.Exception)):
+        if isinstance(ended_by, _SKIPS):
             return None
         item = self._request.node
         what = "the load failed" if failed_user is None else f"set-up of user {failed_user} failed"
@@ -397,11 +449,13 @@ class LoadRunner:
             conclusion = error_conclusion(item.nodeid, reason, load.profile.as_dict())
             keep_result(item, conclusion["results"], conclusion["properties"])
             return None
-        is_broken_off = reason is not None and failed_user is None
-        part = load.part("the load was broken off" if is_broken_off else None)
+        part = load.part(traceback=first_traceback(item, (group.exception for group in load.failure_groups())))
+        if failed_user is not None or (ended_by is not None and is_configuration_error(ended_by)):
+            part = replace(part, error=reason)
+        elif ended_by is not None:
+            part = replace(part, broken_off=f"the load was broken off by {type(ended_by).__name__}")
         baselines = state_of(item.config).baselines
         compare = None if baselines is None else partial(baselines.compare, load=len(kept_results(item)))
-        part = replace(part, error=None if is_broken_off else reason)
         result = settled(conclude(part), compare, review_of(item.config))
         keep_result(item, [result.as_dict()], properties_of(result))
         return result
@@ -422,4 +476,4 @@ def base_url_fixture(request: pytest.FixtureRequest, state: SessionState, marker
 
 def _failure(group: FailureGroup) -> FailureSummary:
     first = FirstFailure(group.user, group.iteration, group.source_address)
-    return FailureSummary(group.type, group.message, group.location, group.count, first)
+    return FailureSummary(group.type, group.message, group.location, group.count, first, group.users or None)

@@ -107,6 +107,12 @@ SETTINGS = (
         ini=True,
     ),
     Setting(
+        "set_up",
+        one_of("before", "on-arrival"),
+        "When users are set up: before (the clock starts) or on-arrival (when each one's time comes). Default: before",
+        "WHEN",
+    ),
+    Setting(
         "graceful_stop",
         as_seconds,
         "How long a running iteration may finish; then it is interrupted. Default: 30s",

@@ -114,7 +114,8 @@ class SessionState:
             from pytest_ipload.baselines.compare import Baselines
             from pytest_ipload.baselines.store import Store
 
-            self._baselines = Baselines.read(Store(self.pools.base), settings.compare, settings.limits)
+            store, strict = Store(self.pools.base), self.settings.strict
+            self._baselines = Baselines.read(store, settings.compare, settings.limits, strict=strict)
         return self._baselines
 
     @property

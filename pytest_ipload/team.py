@@ -87,7 +87,7 @@ class Judge:
 
         result = conclude(part)
         if part.round is not None:
-            combined = self._with_earlier_rounds(part.round, result)
+            combined = self._with_earlier_rounds(part.round, result, part.strict)
             if combined is None:
                 return {"verdict": result.verdict, "message": "", "properties": {}, "results": [], "more": True}
             result = combined
@@ -103,7 +103,7 @@ class Judge:
             return None
         return _conclusion(replace(combine(rounds, self._limits), verdict=ERROR, reason=reason))
 
-    def _with_earlier_rounds(self, note: RoundNote, result: LoadResult) -> LoadResult | None:
+    def _with_earlier_rounds(self, note: RoundNote, result: LoadResult, strict: bool) -> LoadResult | None:
         """The result of all rounds; None if another one is to follow."""
         from pytest_ipload.verdict.rounds import Round, combine
 
@@ -114,7 +114,7 @@ class Judge:
         rounds.append(Round(note, result))
         if not note.is_last and not rounds[-1].is_spoilt:
             return None
-        return combine(self._rounds.pop(result.nodeid), self._limits)
+        return combine(self._rounds.pop(result.nodeid), self._limits, strict=strict)
 
     def _of_segment(self, part: Part) -> dict[str, Any]:
         """What a segment's result has besides: all that is needed to merge it with others."""
@@ -136,6 +136,7 @@ def _conclusion(result: LoadResult, more: Mapping[str, Any] = MappingProxyType({
     return {
         "verdict": result.verdict,
         "message": failure_message(result),
+        "by_comparison": result.fails_by_comparison,
         "properties": properties_of(result),
         "results": [{**result.as_dict(), **more}],
     }

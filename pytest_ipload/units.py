@@ -101,6 +101,12 @@ def format_setting(seconds: float) -> str:
     return f"{(exact / _SECONDS[unit]).normalize():f}{unit}"
 
 
+def format_span(span: tuple[float, float]) -> str:
+    """A span as a setting is written: ``100ms-300ms``, or one duration where both ends are the same."""
+    low, high = map(format_setting, span)
+    return low if low == high else f"{low}-{high}"
+
+
 def format_count(number: int) -> str:
     """A count with thin groups: ``4 812``."""
     return f"{number:,}".replace(",", " ")

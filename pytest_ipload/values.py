@@ -169,7 +169,7 @@ def as_moment(text: str) -> float:
 
     with suppress(ValueError):
         seconds = float(text)
-        if 0 <= seconds < _END_OF_TIME:
+        if is_moment(seconds):
             return seconds
     with suppress(ValueError):
         moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00").replace("z", "+00:00"))
@@ -179,6 +179,11 @@ def as_moment(text: str) -> float:
         f"{text!r} is no moment; give seconds since 1970, as in 1767225600.5, or a date and time with its offset from "
         "UTC, as in 2026-01-31T12:00:00Z"
     )
+
+
+def is_moment(seconds: float) -> bool:
+    """Whether a number can be seconds since 1970."""
+    return 0 <= seconds < _END_OF_TIME
 
 
 _END_OF_TIME = 1e11
@@ -275,9 +280,9 @@ def listed(values: Iterable[Any]) -> str:
     return ", ".join(repr(value) for value in values)
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint for a mistyped word, or nothing."""
+def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """A hint for a mistyped word, or nothing if no known one is as like it as ``cutoff`` says, from 0 to 1."""
     import difflib
 
-    close = difflib.get_close_matches(word, list(known), n=1)
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
     return f" (did you mean {close[0]!r}?)" if close else ""

@@ -7,7 +7,9 @@ import importlib.util
 import os
 import pkgutil
 import shutil
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 
 import hypothesis
@@ -30,6 +32,11 @@ for _name in ("requests", "tabulate", "urllib3.contrib.socks", "http.cookiejar")
 # The sessions that tests run are no workers, even if the tests run in one of xdist's.
 for _name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):
     os.environ.pop(_name, None)
+
+# A shell starts what it runs in the background with SIGINT ignored, and every process started from there inherits that:
+# tests that press Ctrl-C in one would wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes says nothing on a machine that others use too.
 hypothesis.settings.register_profile("no-deadline", deadline=None)

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import requests
 from requests import get as fetch
 
-from pytest_ipload.bare_calls import bare_calls
+from pytest_ipload.bare_calls import bare_calls, warning_checks
+
+renamed = pytest.deprecated_call
 
 
 def plain() -> None:
@@ -44,3 +48,19 @@ def innocent(ipload_session: Any) -> None:
 )
 def test_calls_that_pass_by_the_session_are_named(function: Callable[..., object], names: list[str]) -> None:
     assert bare_calls(function) == names
+
+
+def warns() -> None:
+    with pytest.warns(ImportWarning), renamed():
+        pass
+
+
+@pytest.mark.skipif(getattr(sys.flags, "context_aware_warnings", False), reason="each thread has its own warnings")
+def test_checks_of_warnings_are_found() -> None:
+    assert warning_checks(warns) == ["pytest.warns()", "renamed()"]
+    assert warning_checks(innocent) == []
+
+
+def test_where_each_thread_has_its_own_warnings_none_is_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "flags", SimpleNamespace(context_aware_warnings=1))
+    assert warning_checks(warns) == []

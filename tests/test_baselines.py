@@ -200,14 +200,14 @@ class TestComparing:
         suite = ElementTree.parse("junit.xml").getroot()[0]
         assert (suite.get("failures"), suite.get("errors")) == ("1", "0")
         [failure] = suite.iter("failure")
-        assert (failure.get("message") or "").splitlines()[0].removeprefix("ThresholdFailed: ") == judged["message"]
+        assert (failure.get("message") or "").splitlines()[0].removeprefix("ComparisonFailed: ") == judged["message"]
         result.stdout.fnmatch_lines(
             [
                 judged["message"].replace("[", "[[]"),
                 "test_it.py::test_it  FAILED",
                 "REGR  p95 *",
                 "baseline: p50 +*, p95 +*, p99 +*, rps +* (median of 8 saved runs)",
-                "FAILED test_it.py::test_it - ThresholdFailed: p95 *",
+                "FAILED test_it.py::test_it - ComparisonFailed: p95 *",
             ]
         )
 
@@ -217,8 +217,8 @@ class TestComparing:
         result.assert_outcomes(passed=2)
         result.stdout.fnmatch_lines(
             [
-                "ok    p95 *, 99.9999 % below the baseline's 1h00m00s (limit +10 %; median of 8 runs, MAD 0 ms)",
-                "baseline: p50 -99.9999 %, p95 -99.9999 %, p99 -99.9999 %, rps +*",
+                "ok    p95 *, 99.99* % below the baseline's 1h00m00s (limit +10 %; median of 8 runs, MAD 0 ms)",
+                "baseline: p50 -99.99* %, p95 -99.99* %, p99 -99.99* %, rps +*",
             ]
         )
         baseline = json_tests()[0]["baseline"]
@@ -294,6 +294,59 @@ class TestComparing:
         result.stdout.no_fnmatch_line("*NOT JUDGED*")
 
 
+class TestUndecided:
+    """Beyond the limit, with too few saved runs to say that it is more than noise."""
+
+    LOUD = "--ipload-compare-fail: UNDECIDED, noise may be all there is: test_it.py::test_it (p95:10%)"
+
+    @pytest.mark.parametrize("quiet", [(), ("-q",)])
+    def test_it_passes_and_is_said_loudly(self, project: pytest.Pytester, quiet: tuple[str, ...]) -> None:
+        write_runs(project.path, *runs_with(FAST, 7))
+        reports = ("--ipload-json=out.json", "--ipload-summary=out.md", "--ipload-html=out.html")
+        result = project.runpytest(LIMIT, *reports, *quiet)
+        result.assert_outcomes(passed=2)
+        result.stdout.fnmatch_lines(
+            [*([] if quiet else ["[?][?]    p95 * undecided: it takes 8 saved runs *"]), self.LOUD]
+        )
+        [judged] = [each for each in json_tests()[0]["comparisons"] if "limit" in each]
+        assert (judged["regressed"], judged["undecided"], judged["passed"]) == (False, True, True)
+        assert "**undecided**: `p95 " in Path("out.md").read_text(encoding="utf-8")
+        assert ">undecided<" in Path("out.html").read_text(encoding="utf-8")
+
+    @pytest.mark.parametrize("option", ["--ipload-strict", "-oipload_strict=true"])
+    def test_in_a_strict_session_it_fails(self, project: pytest.Pytester, option: str) -> None:
+        write_runs(project.path, *runs_with(FAST, 7))
+        result = project.runpytest(LIMIT, option, "--ipload-json=out.json")
+        result.assert_outcomes(passed=1, failed=1)
+        [test] = json_tests()
+        [judged] = [each for each in test["comparisons"] if "limit" in each]
+        assert (test["verdict"], test["reason"]) == ("failed", judged["message"])
+        assert (judged["regressed"], judged["undecided"], judged["passed"]) == (False, True, False)
+        result.stdout.fnmatch_lines(
+            ["FAIL  p95 *undecided, a failure in a strict session: *", "FAILED *ComparisonFailed: p95 *"]
+        )
+        result.stdout.no_fnmatch_line("*UNDECIDED, *")
+
+    def test_it_is_saved_so_that_the_noise_becomes_known(self, project: pytest.Pytester) -> None:
+        write_runs(project.path, *runs_with(FAST, 7))
+        project.runpytest(LIMIT, "--ipload-save=main").assert_outcomes(passed=2)
+        assert len(saved_files()) == 8
+
+
+class TestCreep:
+    def test_many_small_steps_are_found_by_the_oldest_runs(self, project: pytest.Pytester) -> None:
+        """The newest twenty are as slow as this one; those before them were not."""
+        write_runs(project.path, *runs_with(FAST, 20), *runs_with(3.0, 20))
+        result = project.runpytest("--ipload-compare-fail=min:50%", "--ipload-json=out.json")
+        result.assert_outcomes(passed=1, failed=1)
+        result.stdout.fnmatch_lines(
+            [
+                "ok    min *, * below the baseline's 3.00 ms (*20 runs*",
+                "REGR  min *the newest 8 runs against the oldest 20*",
+            ]
+        )
+
+
 class TestRounds:
     def test_the_round_that_stands_for_all_is_compared_and_saved(self, project: pytest.Pytester) -> None:
         write_runs(project.path, *runs_with(FAST))
@@ -352,8 +405,9 @@ class TestReferences:
         write_runs(project.path, *runs_with(FAST, 1))
         [slow] = runs_with(SLOW, 1)
         write_runs(project.path, SavedRun(**{**vars(slow), "name": "slow"}))
-        project.runpytest(f"--ipload-compare={reference}", LIMIT).assert_outcomes(passed=2)
-        project.runpytest("--ipload-compare=0001", LIMIT).assert_outcomes(passed=1, failed=1)
+        # One run decides nothing; in a strict session that is red.
+        project.runpytest(f"--ipload-compare={reference}", LIMIT, "--ipload-strict").assert_outcomes(passed=2)
+        project.runpytest("--ipload-compare=0001", LIMIT, "--ipload-strict").assert_outcomes(passed=1, failed=1)
 
     @pytest.mark.parametrize("workers", [(), ("-n1",)])
     @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import math
 import os
+import random
 import re
 import shutil
 import signal
@@ -29,6 +30,7 @@ if not sys.platform.startswith("linux"):
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))  # the scripts find their modules beside themselves
 
 import accuracy
+import baseline_noise
 import baselines
 import distribution
 import exact_server
@@ -545,6 +547,25 @@ def test_the_exact_server_never_answers_early_and_counts_its_replies(compiler: N
     assert 0 <= late.p50_us <= late.p99_us <= late.max_us
 
 
+def test_the_exact_server_is_as_exact_under_tls(compiler: None, tmp_path: Path) -> None:
+    nginx_module.write_certificates(tmp_path)
+    binary = exact_server.compile_server(tmp_path, tls=True)
+    core, certificate = min(os.sched_getaffinity(0)), tmp_path / "both.pem"
+    trust = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+    with exact_server.running_server(binary, core, tmp_path, delay_ms=20, certificate=certificate) as server:
+        port = int(server.url.removeprefix("https://127.0.0.1:"))
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=trust)
+        connection.connect()
+        for _ in range(2):
+            started = time.perf_counter()
+            connection.request("GET", "/")
+            assert connection.getresponse().read() == b"ok"
+            assert time.perf_counter() - started >= 0.0199
+        connection.close()
+        late = server.end()
+    assert late.replies == 2
+
+
 def test_the_exact_server_stalls_when_asked_to(compiler: None, tmp_path: Path) -> None:
     binary = exact_server.compile_server(tmp_path)
     core = min(os.sched_getaffinity(0))
@@ -577,9 +598,9 @@ def test_a_short_run_of_accuracy_on_one_core_gives_its_table_and_says_so(compile
     with machine.on_cores({min(os.sched_getaffinity(0))}):
         result = run_script("accuracy", "--rounds=1", "--seconds=1", "--workloads=200/s", "--only=pytest-ipload")
     assert "server and tools share core" in result
-    (row,) = rows(result)
-    assert row[:2] == ["200/s", "**pytest-ipload**"]
-    assert all(float(cell.rstrip("x")) > -1 for cell in row[2:])
+    row, response = rows(result)
+    assert (row[:2], response[:2]) == (["200/s", "**pytest-ipload**"], ["200/s", "**pytest-ipload**, response time"])
+    assert all(float(cell.rstrip("x")) > -1 for cell in row[2:] + response[4:8])
 
 
 def test_a_short_run_of_footprint_gives_its_tables(nginx: str) -> None:
@@ -643,7 +664,7 @@ def test_the_rules_for_baselines_find_what_is_there_and_little_else() -> None:
     few = baselines.Simulation(seconds=4, requests_per_s=25)
     no_change, large = (baselines.shares(few, change, 20, seed=1) for change in (0.0, 1.0))
     assert set(large.values()) == {1.0}
-    ours = [name for name in baselines.RULES if "MAD" in name or name.endswith("10 % and Mann-Whitney")]
+    ours = [name for name in baselines.RULES if name.endswith(("beyond all of them", "10 % and Mann-Whitney"))]
     assert len(ours) == 6
     assert max(no_change[name] for name in ours) <= 0.1
 
@@ -667,4 +688,26 @@ def test_the_page_has_their_table() -> None:
     false_alarms, _, found, _ = figures["5 rounds a side, limit 10 % and Mann-Whitney"]
     assert false_alarms <= 5
     assert found >= 90
-    assert figures["10 saved runs, limit 10 % and 3 MAD"][0] <= 5
+    false_alarms, _, found, _ = figures["10 saved runs, limit 10 % and beyond all of them"]
+    assert false_alarms <= 3
+    assert found >= 50
+
+
+def test_the_page_has_the_tables_of_noise() -> None:
+    page = (ROOT / "docs" / "baselines.md").read_text(encoding="utf-8")
+    printed = run_script("baseline_noise", "--comparisons", "1")
+    for name in ("noise", "sessions", "creep"):
+        begin, end = f"<!-- results: {name} -->", f"<!-- end of results: {name} -->"
+        shown, fresh = (text.partition(begin)[2].partition(end)[0] for text in (page, printed))
+        assert [row[:2] for row in rows(shown)] == [row[:2] for row in rows(fresh)]
+        assert rows(shown)
+
+
+def test_noise_of_two_humps_raises_few_false_alarms_and_a_creep_is_found() -> None:
+    rng = random.Random(1)
+    humps = baseline_noise.Noise(0.03, slow=0.3)
+    cells = [cell.removesuffix(" %") for cell in baseline_noise.noise_row(humps, 20, 300, rng)[2:]]
+    false_alarms, *_, by_deviations = map(float, cells)
+    assert false_alarms <= 3 < 10 <= by_deviations
+    first = next(baseline_noise.red_runs(baseline_noise.Noise(0.02), 0.01, rng))
+    assert 1.01**first < 1.4

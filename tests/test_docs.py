@@ -55,6 +55,17 @@ def rows_of_settings() -> dict[str, list[str]]:
     return {row[0].strip("`"): row for row in rows if len(row) == 5}
 
 
+def test_the_throughput_in_the_readme_is_that_of_the_measured_tables() -> None:
+    measured = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    ours = re.findall(r"^\| \*\*pytest-ipload\*\* \| (\d+) .*\| ([\d.]+)x \| 1.00x \|$", measured, re.MULTILINE)
+    fast = re.findall(r"^\| Locust FastHttpUser \| .*\| ([\d.]+)x \|$", measured, re.MULTILINE)
+    rows = re.findall(r"^  \| (?:GET|POST|the same)[^|]*\| ([\d ]+) \| ([\d.]+) \| ([\d.]+) \|$", README, re.MULTILINE)
+    assert len(rows) == 5
+    for rate, over_requests, over_fast in rows:
+        assert (rate.replace(" ", ""), over_requests) in ours
+        assert over_fast in fast
+
+
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.key)
 def test_each_setting_stands_in_the_readme_with_its_option_and_ini_key(setting: object) -> None:
     from pytest_ipload.settings import Setting

@@ -11,6 +11,7 @@ from support.demo import running_target
 from support.samples import MS, iteration, measurements, request, step
 
 from pytest_ipload import thresholds
+from pytest_ipload.load.set_up import SetUps
 from pytest_ipload.settings import BY_KEY
 from pytest_ipload.stats.sample import FAILED
 from pytest_ipload.verdict import expression
@@ -77,7 +78,7 @@ def test_the_examples_of_the_grammar_hold_of_a_load_that_has_everything() -> Non
         iteration(50, outcome=FAILED),
     ]
     samples += [*[step("checkout", 25)] * 19, step("checkout", 40, outcome=FAILED)]
-    scope = Scope(10.0, pool_size=2, addresses_used=2, dropped=0, planned_iterations=20)
+    scope = Scope(10.0, pool_size=2, addresses_used=2, dropped=0, planned_iterations=20, set_ups=SetUps(10, 10, 1))
     for text in examples_of("thresholds.md"):
         result = evaluate(JudgedThreshold(Threshold.parse(text)), measurements(samples), scope)
         assert result.passed, result.message

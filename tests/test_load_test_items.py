@@ -586,7 +586,7 @@ class TestWhatABodyMayRaise:
                     while not never.wait(0.01):
                         pass
 
-            @pytest.mark.ipload(users=2, ramp_up="10ms", duration="10s")
+            @pytest.mark.ipload(users=2, ramp_up="10ms", duration="10s", set_up="on-arrival")
             def test(shopper):
                 assert begun.wait(10)
                 pytest.exit("the shop burns")
@@ -802,7 +802,7 @@ class TestSetUpErrors:
 
 RAMP_UP_FAILS = """
     {shopper}{basket}
-    @pytest.mark.ipload(users=2, ramp_up="20ms", duration="5s", think_time="1ms")
+    @pytest.mark.ipload(users=2, ramp_up="20ms", duration="5s", think_time="1ms", set_up="on-arrival")
     def test_load(basket, note):
         note("body")
 

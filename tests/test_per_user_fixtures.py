@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from support.whole_run import whole_run
 
@@ -1041,7 +1043,7 @@ class TestRequest:
     def test(request):
         request.getfixturevalue({name!r})
 """,
-            failed=1,
+            errors=1,
         )
         run.expect_lines(
             "ipload_user (or a fixture that depends on it) was asked for by a test that is no load test: *"
@@ -1130,6 +1132,18 @@ class TestFixturesThatThreadsCannotShare:
             failed=1,
         )
         run.expect_lines("*2 users would share what changes the whole process, in *: monkeypatch; *")
+
+    @pytest.mark.skipif(getattr(sys.flags, "context_aware_warnings", False), reason="each thread has its own warnings")
+    def test_checks_of_warnings_are_refused_too(self, pytester: pytest.Pytester) -> None:
+        source = """
+    @pytest.mark.ipload(users={users})
+    def test(ipload_user):
+        with pytest.warns(DeprecationWarning):
+            warnings.warn("old", DeprecationWarning)
+"""
+        run = whole_run(pytester, "    import warnings\n" + source.format(users=2), errors=1)
+        run.expect_lines("*2 users would share what changes the whole process, in the test: pytest.warns(); *")
+        whole_run(pytester, "    import warnings\n" + source.format(users=1), passed=1)
 
     def test_all_places_are_named_at_once(self, pytester: pytest.Pytester) -> None:
         run = whole_run(

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, ModuleType, TracebackType
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 import requests
 
 import pytest_ipload.units
-from pytest_ipload.places import is_user_code, place_of_frame, place_of_traceback, user_traceback
+from pytest_ipload.places import is_user_code, place_of_frame, place_of_traceback, user_traceback, visible_traceback
 
 
 def failure(function: Callable[..., Any], *arguments: Any) -> TracebackType:
@@ -134,3 +136,73 @@ def test_a_traceback_without_user_code_stays_whole() -> None:
     traceback = failure(json.loads, "{")
     assert user_traceback(traceback) is traceback
     assert user_traceback(None) is None
+
+
+def names_of(traceback: TracebackType | None) -> list[str]:
+    """The functions of a traceback's frames."""
+    names = []
+    while traceback is not None:
+        names.append(traceback.tb_frame.f_code.co_name)
+        traceback = traceback.tb_next
+    return names
+
+
+def raises_in_a_hook(response: object, **_: object) -> None:
+    raise RuntimeError("in the hook")
+
+
+def fetches(**keywords: Any) -> None:
+    session = requests.Session()
+    session.mount("http://", OwnAdapter())
+    session.get("http://127.0.0.1/", **keywords)
+
+
+def fetches_nothing() -> None:
+    requests.Session().get("http://")
+
+
+def fetches_in_a_context() -> None:
+    with suppress_nothing():
+        pass
+
+
+@contextmanager
+def suppress_nothing() -> Iterator[None]:
+    json.loads("{")
+    yield
+
+
+class OwnAdapter(requests.adapters.HTTPAdapter):
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        response = requests.Response()
+        response.status_code, response.request, response.url = 200, request, request.url or ""
+        response._content, response.raw = b"{", io.BytesIO()
+        return response
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (fetches_nothing, ["fetches_nothing"]),
+        (lambda: fetches(hooks={"response": raises_in_a_hook}), ["<lambda>", "fetches", "raises_in_a_hook"]),
+        (reads_bad_json, ["reads_bad_json", "loads", "decode", "raw_decode"]),
+        (fetches_in_a_context, ["fetches_in_a_context", "suppress_nothing", "loads", "decode", "raw_decode"]),
+        (lambda: OwnAdapter().send(requests.PreparedRequest()).json(), ["<lambda>"]),
+        (lambda: pytest_ipload.units.parse_duration("x"), ["<lambda>"]),
+    ],
+)
+def test_frames_of_those_who_carried_a_request_are_left_out(function: Callable[[], Any], expected: list[str]) -> None:
+    assert names_of(visible_traceback(failure(function))) == expected
+
+
+def test_what_comes_before_the_first_line_of_the_user_is_left_out_if_asked_for() -> None:
+    whole = failure(lambda: json.loads("{}", object_hook=raises_in_a_hook)).tb_next  # from json on
+    assert names_of(visible_traceback(whole, from_user=True)) == ["raises_in_a_hook"]
+    assert names_of(visible_traceback(whole))[0] == "loads"
+
+
+def test_nothing_is_left_where_only_those_were_who_carried_it() -> None:
+    inside = failure(fetches_nothing).tb_next
+    assert inside is not None
+    assert visible_traceback(inside) is None
+    assert visible_traceback(None) is None

@@ -101,7 +101,29 @@ def test_a_regression_against_another_target_fails_the_test(
             "--ipload-compare-fail: NOT JUDGED for want of something to compare with: *::test_load",
         ]
     )
-    assert 'failures="1"' in (pytester.path / "out.xml").read_text()
+    text = (pytester.path / "out.xml").read_text()
+    assert 'failures="1"' in text
+    assert 'message="ComparisonFailed: p50{step:visit} ' in text
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_too_few_rounds_are_undecided_which_is_red_in_a_strict_session(
+    pytester: pytest.Pytester, servers: tuple[RecordingServer, RecordingServer], strict: bool
+) -> None:
+    new, old = servers
+    options = [f"--ipload-base-url={new.url('')}", f"--ipload-against={old.url('')}", "--ipload-rounds=2"]
+    result, test = run(
+        pytester, TEST, "--ipload-compare-fail=p95:10%", *options, *(["--ipload-strict"] if strict else [])
+    )
+    result.assert_outcomes(failed=strict, passed=not strict)
+    [comparison] = test["comparisons"]
+    assert (comparison["undecided"], comparison["passed"], test["verdict"]) == (
+        True,
+        not strict,
+        "failed" if strict else "passed",
+    )
+    loud = "FAIL  p95 *undecided, a failure*" if strict else "--ipload-compare-fail: UNDECIDED, *(p95:10%)"
+    result.stdout.fnmatch_lines([loud])
 
 
 def test_against_another_target_there_are_five_rounds(

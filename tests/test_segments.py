@@ -232,6 +232,7 @@ class TestOptions:
             ),
             ("--ipload-segment=4/4", "'4/4' does not exist; of 4 segments the first is 0/4 and the last 3/4"),
             ("--ipload-segment=-1/4", "'-1/4' is not a segment"),
+            ("--ipload-segment=0/0", "'0/0' does not exist; a load has one segment at least, which is 0/1"),
             ("--ipload-start-at=soon", "'soon' is no moment; give seconds since 1970"),
             ("--ipload-start-at=2026-01-31T12:00:00", "is no moment"),
             ("--ipload-start-at=1767225600000", "is no moment"),
@@ -263,9 +264,25 @@ class TestOptions:
                 assert time.time() >= {(at := time.time() + 1.0)}
             """
         )
-        pytester.runpytest(f"--ipload-start-at={at}").assert_outcomes(passed=1)
+        result = pytester.runpytest(f"--ipload-start-at={at}")
+        result.assert_outcomes(passed=1)
+        result.stdout.fnmatch_lines(["ipload: no load begins before * UTC, * from now"])
         assert time.time() >= at
 
     def test_a_time_that_is_over_is_now(self, pytester: pytest.Pytester) -> None:
         pytester.makepyfile("def test_it(ipload_user): pass")
-        pytester.runpytest("--ipload-start-at=2020-01-01T00:00:00Z").assert_outcomes(passed=1)
+        result = pytester.runpytest("--ipload-start-at=2020-01-01T00:00:00Z")
+        result.assert_outcomes(passed=1)
+        result.stdout.fnmatch_lines(
+            ["ipload: WARNING: --ipload-start-at: 2020-01-01 00:00:00 UTC was * ago: loads begin at once, *"]
+        )
+
+    @pytest.mark.parametrize("workers", [(), ("-n1",)])
+    @pytest.mark.usefixtures("xdist")
+    def test_a_time_far_away_is_a_usage_error(self, pytester: pytest.Pytester, workers: tuple[str, ...]) -> None:
+        pytester.makepyfile("def test_it(ipload_user): pass")
+        result = pytester.runpytest("--ipload-start-at=99999999999", *workers)
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines(
+            ["*--ipload-start-at: 5138-*UTC is *h*s from now; give a moment of the next 48 hours"]
+        )

@@ -638,6 +638,15 @@ class TestMistakesInMarkers:
                 "unknown marker 'ipload_treshold' (did you mean 'ipload_threshold'?); known: *",
             ),
             ("ipload_users(5)", "unknown marker 'ipload_users'*"),
+            (
+                "iplaod(users=5)",
+                "unknown marker 'iplaod' (did you mean 'ipload'?); if it is one of your own, *",
+            ),
+            ("ip_load", "unknown marker 'ip_load' (did you mean 'ipload'?); *"),
+            (
+                "iplaod_threshold('p95 < 1us')",
+                "unknown marker 'iplaod_threshold' (did you mean 'ipload_threshold'?)*",
+            ),
         ],
     )
     def test_are_named(self, pytester: pytest.Pytester, markers: str, why: str) -> None:
@@ -646,6 +655,18 @@ class TestMistakesInMarkers:
         result.assert_outcomes(passed=1, errors=1)
         result.stdout.fnmatch_lines(["*ERROR at setup of test_it*", why])
         result.stdout.no_fnmatch_line("*pytest_ipload*Error*")
+
+    def test_a_slip_is_one_in_a_test_that_is_no_load_test_too(self, pytester: pytest.Pytester) -> None:
+        pytester.makepyfile("import pytest\n\n@pytest.mark.iplaod\ndef test_it(): pass\n")
+        result = pytester.runpytest("-W", "ignore::pytest.PytestUnknownMarkWarning")
+        result.assert_outcomes(errors=1)
+
+    @pytest.mark.parametrize("name", ["upload", "load", "isolated", "integration", "ip_load"])
+    def test_markers_of_the_projects_own_are_left_alone(self, pytester: pytest.Pytester, name: str) -> None:
+        pytester.makeini("[pytest]\nmarkers =\n    ip_load(n): a load of addresses\n    other: text\n")
+        pytester.makepyfile(f"import pytest\n\n@pytest.mark.{name}\ndef test_it(): pass\n")
+        result = pytester.runpytest("-W", "ignore::pytest.PytestUnknownMarkWarning")
+        result.assert_outcomes(passed=1)
 
     def test_a_threshold_without_a_load_test(self, pytester: pytest.Pytester) -> None:
         pytester.makepyfile("""

@@ -105,7 +105,9 @@ class LeaseBook:
         with self._lock:
             return {address: usage.stats() for address, usage in self._used.items()}
 
-    def acquire(self, user: int, family: int, *, rotation: bool = False, block: bool = True) -> Lease | None:
+    def acquire(
+        self, user: int, family: int, *, rotation: bool = False, block: bool = True, only_free: bool = False
+    ) -> Lease | None:
         """Lease an address of a family, 4 or 6, to a user.
 
         Without ``rotation`` a user gets the same address each time, with it each time the next one of the order:
@@ -119,7 +121,8 @@ class LeaseBook:
         If leases are exclusive and that one is taken, it is the next free one upwards (``round-robin``) or a random
         free one (``random``). If none is free the policy decides. Those who wait are served in the order in which
         they came; one who waits should hold no lease of this book, as all could wait for each other. With
-        ``block=False`` nobody waits: None says that no address is free for this user.
+        ``block=False`` nobody waits: None says that no address is free for this user. With ``only_free`` it says so
+        whatever the policy is, for one who can come again.
 
         Raises ``PoolExhausted`` if no address is free and the policy has no other way, or the wait was too long;
         ``PoolError`` if the pool has no address of the family, or when the book is closed.
@@ -134,6 +137,8 @@ class LeaseBook:
             # Where somebody waits nothing is free: what is released is handed over at once.
             if not self.policy.exclusive or desk.positions.free:
                 return self._grant(desk, user, rotation)
+            if only_free:
+                return None
             return self._when_exhausted(desk, user, rotation, block)
 
     def release(self, lease: Lease) -> None:

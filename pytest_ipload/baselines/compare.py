@@ -1,27 +1,47 @@
-"""Compares a result with saved runs: finds those that are comparable, and lets the rules of ``verdict`` judge."""
+"""Compares a result with saved runs: finds those that are comparable, and lets the rules of ``verdict`` judge.
+
+Two things are compared: the newest saved runs, which follow what is usual, with this one; and the oldest, which do not
+follow, with the newest ones and this one. So a change that comes in small steps is found too.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_ipload.baselines.counted import Profile, differences, of_result
 from pytest_ipload.baselines.machine import Machine
 from pytest_ipload.baselines.saved import SavedRun, Test, is_too_small
 from pytest_ipload.baselines.store import Store, UnusableRun
 from pytest_ipload.errors import SettingError
-from pytest_ipload.verdict.baseline import describe, judge_history, without_samples
+from pytest_ipload.verdict.baseline import (
+    ENOUGH_RUNS,
+    RECENT_RUNS,
+    describe,
+    judge_creep,
+    judge_history,
+    without_samples,
+)
 from pytest_ipload.verdict.compare_limit import CompareLimit
 from pytest_ipload.verdict.comparison import Compared, ComparedWith, Comparison
 from pytest_ipload.verdict.expression import Metric
-from pytest_ipload.verdict.readout import value_of
+from pytest_ipload.verdict.readout import is_hidden, value_of
 
 MOST_RUNS = 20
-"""The newest so many comparable runs are compared with."""
+"""The newest so many comparable runs are compared with, and at most as many of the oldest."""
 _DESCRIBED = ("p50", "p95", "p99", "rps")
 
 Result = Mapping[str, Any]
+
+
+class _Comparable(NamedTuple):
+    """A saved run of the same test, under the same load, on the same kind of machine."""
+
+    file: str
+    test: Test
+    loads: int
+    """How many loads the whole run has."""
 
 
 class Baselines:
@@ -33,16 +53,22 @@ class Baselines:
         limits: Sequence[CompareLimit],
         machine: Machine,
         unusable: Sequence[str] = (),
+        *,
+        strict: bool = False,
     ) -> None:
-        """``runs`` come with the names of their files; ``machine`` is the one that results are of."""
+        """``runs`` come with the names of their files; ``machine`` is the one that results are of.
+
+        In a ``strict`` session what is undecided fails.
+        """
         self._runs = runs
         self._limits = limits
         self._machine = machine
+        self._strict = strict
         self.unusable = unusable
         """What is wrong with files that are left out."""
 
     @classmethod
-    def read(cls, store: Store, reference: str, limits: Sequence[str]) -> Baselines:
+    def read(cls, store: Store, reference: str, limits: Sequence[str], *, strict: bool = False) -> Baselines:
         """Those that the reference means (see ``Store.find``).
 
         SettingError if there is no such thing, or if what was named has nothing that can be read.
@@ -55,7 +81,7 @@ class Baselines:
                 unusable.append(str(error))
         if reference and not runs:
             raise SettingError("; ".join(unusable))
-        return cls(runs, [CompareLimit.parse(limit) for limit in limits], store.machine, unusable)
+        return cls(runs, [CompareLimit.parse(limit) for limit in limits], store.machine, unusable, strict=strict)
 
     def compare(self, result: Result, load: int = 0) -> Compared:
         """Compare a result in plain values with the comparable runs of the same test, and judge it by the limits.
@@ -65,20 +91,40 @@ class Baselines:
         if is_too_small(result):
             return Compared([], ComparedWith(0, [], ["nothing is compared: one iteration is no measurement"]))
         runs, notes = self._comparable(result, load)
-        tests = [test for _, test in runs]
-        comparisons = [*_described(result, tests)] if runs else []
+        newest = runs[:MOST_RUNS]
+        comparisons = [*_described(result, [run.test for run in newest])] if runs else []
         for limit in self._limits if runs else ():
-            comparison = _judged(limit, result, tests)
-            if comparison is None:
+            judged = self._judged(limit, result, runs)
+            comparisons += judged
+            if not judged:
                 notes.append(_no_value(limit.metric, result))
-            else:
-                comparisons.append(comparison)
-        return Compared(comparisons, ComparedWith(len(runs), [file for file, _ in runs], notes))
+        return Compared(comparisons, ComparedWith(len(newest), [run.file for run in newest], notes))
 
-    def _comparable(self, result: Result, load: int) -> tuple[list[tuple[str, Test]], list[str]]:
-        """The runs to compare with, and what is to be said of the others."""
+    def _judged(self, limit: CompareLimit, result: Result, runs: Sequence[_Comparable]) -> list[Comparison]:
+        """By the newest runs, and by the oldest if the result is worse than they are.
+
+        Nothing if no run has a value, or if the names that it is about were not kept apart. The more
+        comparisons a session makes, the surer each has to be. A session has as many loads as the saved run that has the
+        most: so a test is judged alike whether it runs alone or with all others.
+        """
+        current, saved = value_of(limit.metric, result), _values(limit.metric, [run.test for run in runs])
+        newest = _values(limit.metric, [run.test for run in runs[:MOST_RUNS]])
+        if not newest or is_hidden(limit.metric, result):
+            return []
+        if current is None:
+            return [without_samples(limit, newest)]
+        comparisons = len(self._limits) * max(run.loads for run in runs)
+        judged = judge_history(limit, current, newest, comparisons=comparisons, strict=self._strict)
+        recent, older = [current, *saved[: RECENT_RUNS - 1]], saved[RECENT_RUNS - 1 :]
+        if judged.regressed or len(older) < ENOUGH_RUNS:
+            return [judged]
+        crept = judge_creep(limit, recent, older[-MOST_RUNS:], comparisons=comparisons)
+        return [judged] if crept is None else [judged, crept]
+
+    def _comparable(self, result: Result, load: int) -> tuple[list[_Comparable], list[str]]:
+        """The runs to compare with, the newest first, and what is to be said of the others."""
         here = of_result(result)
-        runs: list[tuple[str, Test]] = []
+        runs: list[_Comparable] = []
         refused: Counter[str] = Counter()
         for file, run in self._runs:
             test = run.tests.get((result["nodeid"], load))
@@ -87,13 +133,13 @@ class Baselines:
             different = [*run.machine.differences(self._machine), *differences(test["profile"], here)]
             if different:
                 refused["; ".join(different)] += 1
-            elif len(runs) < MOST_RUNS:
-                runs.append((file, test))
+            else:
+                runs.append(_Comparable(file, test, len(run.tests)))
         left_out = [f"{_runs(count)} left out: {reason}" for reason, count in refused.most_common()]
         if not runs:
             why = "; ".join(left_out) if left_out else "no run of this test is saved"
             return [], [f"nothing to compare with: {why}"]
-        return runs, [*left_out, *_other_hosts([test for _, test in runs], here)]
+        return runs, [*left_out, *_other_hosts([run.test for run in runs[:MOST_RUNS]], here)]
 
 
 def _other_hosts(tests: Sequence[Test], here: Profile) -> list[str]:
@@ -114,19 +160,13 @@ def _described(result: Result, tests: Sequence[Test]) -> list[Comparison]:
     return described
 
 
-def _judged(limit: CompareLimit, result: Result, tests: Sequence[Test]) -> Comparison | None:
-    """None if no saved run has such a value."""
-    current, saved = value_of(limit.metric, result), _values(limit.metric, tests)
-    if not saved:
-        return None
-    return without_samples(limit, saved) if current is None else judge_history(limit, current, saved)
-
-
 def _values(metric: Metric, tests: Sequence[Test]) -> list[float]:
     return [value for test in tests if (value := value_of(metric, test)) is not None]
 
 
 def _no_value(metric: Metric, result: Result) -> str:
+    if is_hidden(metric, result):
+        return f"{metric.text}: cannot be compared, as there are more names than are kept apart (too-many-names)"
     text = f"{metric.text}: nothing to compare with, the saved runs have no such value"
     if "response_time" in result and metric.unit == "duration" and metric.selector is not None and not metric.family:
         text += f"; where iterations have planned starts, write raw.{metric.text}"

@@ -15,7 +15,7 @@ from pytest_ipload.baselines import counted
 from pytest_ipload.baselines.commit import Commit
 from pytest_ipload.baselines.machine import Machine
 from pytest_ipload.distributed.codec import decode, encode
-from pytest_ipload.stats.histogram import Histogram, plain_int, plain_list
+from pytest_ipload.stats.histogram import Histogram, plain_int, plain_list, shown
 
 SCHEMA = 1
 _KIND = "saved run of pytest-ipload"
@@ -58,7 +58,7 @@ class SavedRun:
             raise ValueError("it is no saved run; they are written with --ipload-save or --ipload-autosave")
         if plain.get("schema") != SCHEMA:
             raise ValueError(
-                f"it has the schema {plain.get('schema')!r:.80}, this version reads {SCHEMA}; save it anew"
+                f"it has the schema {shown(plain.get('schema'))}, this version reads {SCHEMA}; save it anew"
             )
         tests = [_test(test, f"tests[{place}]") for place, test in enumerate(plain_list(plain.get("tests"), "tests"))]
         return cls(
@@ -126,17 +126,17 @@ def _distribution(value: object, where: str) -> Test:
 
 def _object(value: object, where: str) -> dict[str, Any]:
     if type(value) is not dict:
-        raise ValueError(f"{where}: expected an object, got {value!r:.80}")
+        raise ValueError(f"{where}: expected an object, got {shown(value)}")
     return value
 
 
 def _text(value: object, where: str) -> str:
     if type(value) is not str:
-        raise ValueError(f"{where}: expected a text, got {value!r:.80}")
+        raise ValueError(f"{where}: expected a text, got {shown(value)}")
     return value
 
 
 def _number(value: object, where: str) -> float:
     if type(value) not in (int, float) or not 0 <= value < math.inf:  # type: ignore[operator]
-        raise ValueError(f"{where}: expected a number from 0 on, got {value!r:.80}")
+        raise ValueError(f"{where}: expected a number from 0 on, got {shown(value)}")
     return float(value)  # type: ignore[arg-type]

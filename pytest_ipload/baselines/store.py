@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pytest_ipload.baselines.machine import Machine, this_machine
 from pytest_ipload.baselines.saved import SavedRun
+from pytest_ipload.distributed.untrusted import CONTENT_ERRORS, read_object
 from pytest_ipload.errors import SettingError
 
 FOLDER = ".ipload"
@@ -22,7 +23,7 @@ MOST_FILES = 100
 _LARGEST_FILE = 1 << 28
 _MOST_SHOWN = 10
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}", re.ASCII)
-_FILE = re.compile(r"([0-9]{4,9})_(.+)\.json", re.ASCII)
+_FILE = re.compile(r"([0-9]{4,})_(.+)\.json", re.ASCII)
 
 
 class UnusableRun(ValueError):
@@ -69,11 +70,9 @@ class Store:
     def read(self, path: Path) -> SavedRun:
         """Read a file. Raises UnusableRun."""
         try:
-            if path.stat().st_size > _LARGEST_FILE:
-                raise ValueError("it is larger than 256 MiB, which no saved run is")
-            return SavedRun.from_text(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:  # UnicodeDecodeError is a ValueError
-            raise UnusableRun(f"{self.shown(path)}: {error}") from None
+            return SavedRun.from_text(read_object(path, _LARGEST_FILE, "saved runs"))
+        except (OSError, *CONTENT_ERRORS) as error:  # UnicodeDecodeError is a ValueError
+            raise UnusableRun(f"{self.shown(path)}: {str(error) or type(error).__name__}") from None
 
     def save(self, run: SavedRun) -> Path:
         """Write a run to a file with a new number, and return its path. Raises OSError."""

@@ -1,17 +1,20 @@
 """Dataclasses as plain values and back, by the types of their fields: for what crosses the border of a process.
 
-What comes back may come from anywhere, a file or another machine: only what the types say is taken, everything else is
-a ``ValueError`` that says where it was found. Nothing is ever evaluated or unpickled.
+What comes back may come from anywhere, a file or another machine: only what the types say is taken, numbers only if
+they are finite and fit into 64 bits; everything else is a ``ValueError`` that says where it was found. What a type does
+not say, its dataclass checks when it is made. Nothing is ever evaluated or unpickled.
 """
 
 from __future__ import annotations
 
+import math
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from pytest_ipload.stats.histogram import Histogram
+from pytest_ipload.stats.histogram import Histogram, plain_int, shown
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.verdict.expression import Threshold
 
@@ -42,9 +45,12 @@ def decode(kind: type[_Kind], value: object, where: str) -> _Kind:
 
 def _decode(kind: Any, value: Any, where: str) -> Any:
     if kind in (Histogram, Measurements):
-        return kind.from_plain(value)
+        with _at(where):
+            return kind.from_plain(value)
     if kind is Threshold:
-        return Threshold.parse(_decode(str, value, where))
+        text = _decode(str, value, where)
+        with _at(where):
+            return Threshold.parse(text)
     origin, args = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
         return _optional(args, value, where)
@@ -60,8 +66,8 @@ def _decode(kind: Any, value: Any, where: str) -> Any:
             _decode(str, key, where): _decode(args[1], item, f"{where}.{key}")
             for key, item in _is_a(dict, value, where).items()
         }
-    if kind is float and type(value) is int:
-        return float(value)
+    if kind is int or (kind is float and type(value) is int):
+        return kind(plain_int(_is_a(int, value, where), where, low=None))
     return _is_a(kind, value, where)
 
 
@@ -74,10 +80,18 @@ def _dataclass(kind: Any, value: Any, where: str) -> Any:
     hints = get_type_hints(kind)
     names = [field.name for field in fields(kind)]
     if type(value) is not dict or set(value) != set(names):
-        raise ValueError(f"{where}: expected an object with {', '.join(names)}, got {value!r:.80}")
+        raise ValueError(f"{where}: expected an object with {', '.join(names)}, got {shown(value)}")
+    decoded = {name: _decode(hints[name], value[name], f"{where}.{name}") for name in names}
+    with _at(where):
+        return kind(**decoded)
+
+
+@contextmanager
+def _at(where: str) -> Iterator[None]:
+    """Say where it was, if what looks at its values itself refuses them."""
     try:
-        return kind(**{name: _decode(hints[name], value[name], f"{where}.{name}") for name in names})
-    except TypeError as error:  # of a constructor that looks at its values
+        yield
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{where}: {error}") from None
 
 
@@ -93,6 +107,6 @@ def _row(kind: Any, value: Any, where: str) -> Any:
 
 
 def _is_a(kind: Any, value: Any, where: str) -> Any:
-    if type(value) is not kind or (kind is float and value != value):
-        raise ValueError(f"{where}: expected a value of type {kind.__name__}, got {value!r:.80}")
+    if type(value) is not kind or (kind is float and not math.isfinite(value)):
+        raise ValueError(f"{where}: expected a value of type {kind.__name__}, got {shown(value)}")
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 
 from pytest_ipload.distributed.part import Part
@@ -20,7 +21,9 @@ _SECOND = 1_000_000_000
 def conclude(part: Part) -> LoadResult:
     """The verdict and the numbers of a load whose parts have been merged."""
     frame = _frame(part)
-    scope = scope_of(part, frame.judged_s)
+    lasted_s = frame.duration_s - frame.warmup_s
+    scope = scope_of(part, frame.judged_s(part.measured))
+    scope = replace(scope, planned_seconds=min(lasted_s, scope.planned_seconds or lasted_s))
     thresholds = [evaluate(judged, part.measured, scope, strict=part.strict) for judged in part.thresholds]
     if part.abort is not None:
         number = part.abort.number
@@ -38,6 +41,7 @@ def conclude(part: Part) -> LoadResult:
         profile=part.profile.as_dict(),
         started_at=datetime.fromtimestamp(part.started_at, timezone.utc).isoformat(timespec="milliseconds"),
         aborted_s=None if part.abort is None else part.abort.after_s,
+        set_up_error_rate=part.set_ups.failed / part.set_ups.tried if part.set_ups.tried else None,
         thresholds=thresholds,
         failures=part.failures,
         traceback=part.traceback,
@@ -58,6 +62,7 @@ def scope_of(part: Part, judged_s: float) -> Scope:
         planned_seconds=None if ends_at is None else round(ends_at - part.profile.warmup, 9),
         planned_iterations=part.planned_iterations,
         dropped=part.dropped_iterations,
+        set_ups=part.set_ups,
     )
 
 
@@ -81,9 +86,11 @@ def _of_the_whole(part: Part, thresholds: list[ThresholdResult]) -> list[HealthC
     return examine_whole(
         Outcome(
             measured=part.measured,
+            user_time=part.user_time,
             planned_iterations=part.planned_iterations,
             dropped_iterations=part.dropped_iterations,
             uncertain=[(each.expression, each.samples) for each in thresholds if each.uncertain and not is_functional],
+            is_functional=is_functional,
             is_cut_short=bool(part.broken_off or part.error) or part.abort is not None,
             judges_dropped=any(
                 judged.severity == FAIL and judged.threshold.statistic == "dropped_iterations"

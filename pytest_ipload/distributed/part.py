@@ -8,8 +8,12 @@ from functools import reduce
 from typing import Any
 
 from pytest_ipload.distributed.codec import decode, encode
+from pytest_ipload.distributed.plausible import check_values
+from pytest_ipload.load.failures import MAX_USERS
 from pytest_ipload.load.health import HealthCheck
 from pytest_ipload.load.profile import LoadProfile
+from pytest_ipload.load.set_up import SetUps
+from pytest_ipload.load.user_time import UserTime
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import FAILED, ITERATION, REQUEST
@@ -73,6 +77,9 @@ class Part:
     abort: AbortNote | None
     shards: list[ShardStats] = field(default_factory=list)
     """The parts that this one was made of, where there were several."""
+    set_ups: SetUps = field(default_factory=SetUps)
+    user_time: UserTime = field(default_factory=UserTime)
+    """How long its users were to be at work, and were not."""
     round: RoundNote | None = None
     """Which of several rounds it is of; None where there is one load."""
     error: str | None = None
@@ -96,7 +103,12 @@ class Part:
     @classmethod
     def from_plain(cls, plain: object, where: str = "part") -> Part:
         """Read what ``to_plain`` wrote; ``ValueError`` if it is anything else."""
-        return decode(cls, plain, where)
+        part = decode(cls, plain, where)
+        try:
+            check_values(part)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
+        return part
 
 
 def as_shard(part: Part, index: int, name: str, host: str) -> Part:
@@ -138,6 +150,8 @@ def _together(one: Part, other: Part) -> Part:
         measured=measured,
         ended=max(one.ended, other.ended),
         users=one.users + other.users,
+        set_ups=one.set_ups + other.set_ups,
+        user_time=one.user_time + other.user_time,
         lifetimes=[*one.lifetimes, *other.lifetimes],
         users_by_source=sources,
         **_pool(one, other, sources),
@@ -207,7 +221,11 @@ def _failures(failures: Iterable[FailureSummary]) -> list[FailureSummary]:
     groups: dict[tuple[str, str], FailureSummary] = {}
     for failure in failures:
         known = groups.get((failure.type, failure.location))
-        groups[failure.type, failure.location] = (
-            failure if known is None else replace(known, count=known.count + failure.count)
+        if known is None:
+            groups[failure.type, failure.location] = failure
+            continue
+        users = [*(known.users or ()), *(failure.users or ())][:MAX_USERS]
+        groups[failure.type, failure.location] = replace(
+            known, count=known.count + failure.count, users=sorted(users) or None
         )
     return sorted(groups.values(), key=lambda failure: -failure.count)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pytest_ipload.distributed.codec import decode
+from pytest_ipload.distributed.conclude import conclude
 from pytest_ipload.distributed.part import Part, merge
+from pytest_ipload.distributed.plausible import check_extent
+from pytest_ipload.distributed.untrusted import CONTENT_ERRORS, read_object, refuse_constant
 from pytest_ipload.load.share import Share
 from pytest_ipload.units import format_duration
 from pytest_ipload.verdict.result import ERROR, UnmeasuredResult
@@ -39,28 +43,31 @@ class Segment:
 
 def parse_segment(text: str) -> Share:
     """``i/n``: segment i, counted from 0, of n. ``ValueError`` says what is allowed."""
-    index, slash, count = text.partition("/")
-    if not slash or not (index.strip().isdecimal() and count.strip().isdecimal()):
+    match = re.fullmatch(r"\s*([0-9]{1,9})\s*/\s*([0-9]{1,9})\s*", text)
+    if match is None:
         raise ValueError(f"{text!r} is not a segment; give its number, from 0 on, and how many there are, as in 0/4")
-    try:
-        return Share(int(index), int(count))
-    except ValueError:
+    index, count = map(int, match.groups())
+    if not count:
+        raise ValueError(f"{text!r} does not exist; a load has one segment at least, which is 0/1")
+    if index >= count:
         raise ValueError(
-            f"{text!r} does not exist; of {int(count)} segments the first is 0/{int(count)} and the last "
-            f"{int(count) - 1}/{int(count)}"
-        ) from None
+            f"{text!r} does not exist; of {count} segments the first is 0/{count} and the last {count - 1}/{count}"
+        )
+    return Share(index, count)
 
 
 def read_segment(path: Path) -> Segment:
     """Read a segment's report. Raises UnusableFile."""
     try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise UnusableFile(f"{path}: it is larger than 1 GiB, which no report is")
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        if isinstance(error, UnusableFile):
-            raise
-        raise UnusableFile(f"{path}: it cannot be read as JSON: {error}") from None
+        text = read_object(path, _LARGEST_FILE, "reports")
+        try:
+            report = json.loads(text, parse_constant=refuse_constant)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"it cannot be read as JSON: {error}") from None
+    except (OSError, ValueError) as error:
+        raise UnusableFile(f"{path}: {_said(error)}") from None
+    except MemoryError:
+        raise UnusableFile(f"{path}: it is larger than the memory that there is") from None
     if not isinstance(report, dict) or report.get("schema") != 1 or not isinstance(report.get("tests"), list):
         raise UnusableFile(f"{path}: it is no JSON report of pytest-ipload (schema 1); write it with --ipload-json")
     if "segment" not in report:
@@ -71,12 +78,24 @@ def read_segment(path: Path) -> Segment:
         for number, test in enumerate(report["tests"]):
             if _is_unmeasured(test):
                 errors[decode(str, test.get("nodeid"), "nodeid")] = decode(str, test.get("reason"), "reason")
-            else:
-                part = Part.from_plain(_part_of(test), f"tests[{number}].part")
-                parts[part.nodeid] = part
-    except ValueError as error:
-        raise UnusableFile(f"{path}: {error}") from None
+                continue
+            part = Part.from_plain(_part_of(test), f"tests[{number}].part")
+            _check_extent(part, number)
+            parts[part.nodeid] = part
+    except CONTENT_ERRORS as error:
+        raise UnusableFile(f"{path}: {_said(error)}") from None
     return Segment(str(path), share, parts, errors)
+
+
+def _check_extent(part: Part, number: int) -> None:
+    try:
+        check_extent(part)
+    except ValueError as error:
+        raise ValueError(f"tests[{number}].part: {error}") from None
+
+
+def _said(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def _part_of(test: Any) -> Any:
@@ -107,6 +126,16 @@ def _with_errors(nodeid: str, segments: Sequence[Segment]) -> Part | UnmeasuredR
     if not any(nodeid in segment.parts for segment in segments):
         return UnmeasuredResult(nodeid=nodeid, reason=reason)
     return replace(_whole(nodeid, segments), error=reason or None)
+
+
+def is_usable_alone(segment: Segment) -> bool:
+    """Whether its parts can be judged and reported without those of the others."""
+    try:
+        for part in segment.parts.values():
+            json.dumps(conclude(part).as_dict(), allow_nan=False)
+    except CONTENT_ERRORS:
+        return False
+    return True
 
 
 def _whole(nodeid: str, segments: Sequence[Segment]) -> Part:

@@ -255,9 +255,14 @@ class TeamTest:
 
     def live(self, now_ns: int) -> LiveNumbers | None:
         """What all members measured so far; None before each has said something, and when the load is over."""
-        if self.state is not State.RUN or self.aborted is not None or len(self.numbers) < len(self.members):
+        numbers = list(self.numbers.values())
+        if self.aborted is not None or len(numbers) < len(self.members):
             return None
-        return together(list(self.numbers.values()), (now_ns - self._started_ns) / 1e9)
+        if self.state in (State.SET_UP, State.SYNC) and all(each.set_up is not None for each in numbers):
+            return together(numbers, max(each.elapsed_s for each in numbers))
+        if self.state is State.RUN and all(each.set_up is None for each in numbers):
+            return together(numbers, (now_ns - self._started_ns) / 1e9)
+        return None
 
     def question(self, look: Look, conclude: Conclude, now_ns: int) -> Question | None:
         """What has to be decided now: the verdict, or once a second whether the load shall go on."""

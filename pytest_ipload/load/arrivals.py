@@ -78,6 +78,6 @@ class ArrivalQueue:
         if self._end is not None and now >= self._end:
             return 0
         wanted = self.overdue(now, room + coming) - coming
-        if self.is_dry and not coming:
+        if self.is_dry and not coming and self._ahead:
             wanted = max(1, wanted)
         return max(0, min(wanted, room))

@@ -25,11 +25,24 @@ class Crew(Protocol):
         """A user, whose samples go to ``recorder``. Called in the executor's thread."""
 
     def admit(self, user: VirtualUser, *, block: bool) -> bool:
-        """Give the user what it needs before its set-up: source addresses. Called in the user's thread.
+        """Give the user what it needs before its set-up: source addresses.
 
-        Without ``block``, False means that the user has to wait; it is asked again, with ``block``, when the load
-        has begun. Raises what makes the user's set-up fail.
+        Without ``block``, in the executor's thread, False means that the user has to wait; it is asked again, in its
+        own thread and with ``block``, when its time has come. Raises what makes the user's set-up fail.
         """
+
+    def admit_if_free(self, user: VirtualUser) -> bool:
+        """The same for a user that comes later, with exclusive addresses: only if there is one that is free.
+
+        False means that it is asked again, by ``admit``, when its time has come.
+        """
+
+    @property
+    def users_at_rendezvous(self) -> int:
+        """How many users wait for others at this moment. They do not keep others from being set up."""
+
+    def setting_up(self, done: int, users: int, elapsed_s: float) -> None:
+        """So many of the users are set up; called once a second of it, in the executor's thread."""
 
     def make_life(self, user: VirtualUser) -> Life:
         """What the user does. Called in the user's thread."""

@@ -6,14 +6,15 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pytest_ipload.exception_text import message_of, type_name
 from pytest_ipload.places import place_of_traceback
+from pytest_ipload.stats.fault_text import message_of
 from pytest_ipload.stats.sample import Problem
 
 MAX_GROUPS = 50
 """More kinds of failures than anybody reads; the rest is counted together."""
 
-_MAX_MESSAGE = 300
+MAX_USERS = 20
+"""Users of failed set-ups that are named; the rest is counted only."""
 
 
 @dataclass
@@ -24,11 +25,14 @@ class FailureGroup:
     message: str
     location: str
     user: int
-    iteration: int
+    iteration: int | None
+    """None for a failure in the user's set-up."""
     source_address: str | None
     exception: BaseException | None = field(default=None, repr=False)
     """The first one's exception with its traceback; None where a request failed and the body did not raise."""
     count: int = 1
+    users: list[int] = field(default_factory=list)
+    """The first users whose set-up failed; empty for iterations."""
 
 
 class FailureLog:
@@ -45,7 +49,13 @@ class FailureLog:
     def add_exception(self, error: BaseException, user: int, iteration: int, source_address: str | None) -> None:
         """The body raised."""
         location = place_of_traceback(error.__traceback__)
-        self._add(type_name(error), location, lambda: _text_of(error), user, iteration, source_address, error)
+        self._add(type(error).__name__, location, lambda: message_of(error), user, iteration, source_address, error)
+
+    def add_set_up(self, error: BaseException, user: int, source_address: str | None) -> None:
+        """A user's set-up failed, and the user was left out."""
+        location = place_of_traceback(error.__traceback__)
+        kind = f"{type(error).__name__} in set-up"
+        self._add(kind, location, lambda: message_of(error), user, None, source_address, error)
 
     def groups(self) -> list[FailureGroup]:
         """The groups, the most frequent first."""
@@ -58,7 +68,7 @@ class FailureLog:
         location: str,
         message: Callable[[], str],
         user: int,
-        iteration: int,
+        iteration: int | None,
         source_address: str | None,
         exception: BaseException | None,
     ) -> None:
@@ -67,16 +77,10 @@ class FailureLog:
             if group is None and len(self._groups) >= MAX_GROUPS:
                 kind, location, exception = "(other failures)", "", None
                 group = self._groups.get((kind, location))
-            if group is not None:
-                group.count += 1
-                return
-            text = message()
-            self._groups[kind, location] = FailureGroup(
-                kind, text, location, user, iteration, source_address, exception
-            )
-
-
-def _text_of(error: BaseException) -> str:
-    """The message in one line."""
-    first = message_of(error).partition("\n")[0].rstrip()
-    return first if len(first) <= _MAX_MESSAGE else first[:_MAX_MESSAGE] + " ..."
+            if group is None:
+                group = self._groups[kind, location] = FailureGroup(
+                    kind, message(), location, user, iteration, source_address, exception, count=0
+                )
+            group.count += 1
+            if iteration is None and len(group.users) < MAX_USERS:
+                group.users.append(user)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import csv
 import json
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from pytest_ipload.errors import FeedError
+from pytest_ipload.load.csv_rows import BadLine, CsvReader
 
 
 class FileRows(NamedTuple):
@@ -20,14 +20,6 @@ class FileRows(NamedTuple):
     kept: Sequence[Any]
     make: Callable[[Any], Any]
     digest: int
-
-
-class _BadLine(Exception):
-    """What is wrong, and the number of the line in which it begins."""
-
-    def __init__(self, number: int, problem: str) -> None:
-        super().__init__(problem)
-        self.number = number
 
 
 class _Lines:
@@ -40,11 +32,15 @@ class _Lines:
         self.digest = 0
 
     def __iter__(self) -> Iterator[str]:
-        for line in self._file:
+        # A file of an old Mac has no line feeds at all, and is one line to Python.
+        for line in (part for chunk in self._file for part in chunk.splitlines(keepends=True)):
             self.number += 1
             text = line.removeprefix(codecs.BOM_UTF8) if self.number == 1 else line
             self.digest = zlib.crc32(text.rstrip(b"\r\n"), self.digest)
-            yield text.decode("utf-8")
+            decoded = text.decode("utf-8")
+            if "\0" in decoded:
+                raise BadLine(self.number, "not a text: there is a NUL character in it; save the file as UTF-8")
+            yield decoded
 
 
 def read_rows(path: Path) -> FileRows:
@@ -70,39 +66,16 @@ def _read(path: Path, read: Callable[[_Lines], FileRows], lines: _Lines) -> File
         return read(lines)
     except UnicodeDecodeError as error:
         number, problem = lines.number, f"not UTF-8 (byte {error.object[error.start]:#04x}); save the file as UTF-8"
-    except _BadLine as error:
+    except BadLine as error:
         number, problem = error.number, str(error)
     raise FeedError(f"test data {path}, line {number}: {problem}")
 
 
 def _read_csv(lines: _Lines) -> FileRows:
-    """A header row, then rows with as many fields. Empty lines do not count."""
-    kept: list[tuple[str, ...]] = []
-    header: list[str] = []
-    reader = csv.reader(lines, strict=True)
-    number = 1  # of a row's first line: it may have several
-    try:
-        for fields in reader:
-            if not header:
-                header = _header(number, fields)
-            elif len(fields) == len(header):
-                kept.append(tuple(fields))
-            elif fields:
-                problem = f"a row of {len(fields)}, where the header has {len(header)}: {', '.join(header)}"
-                raise _BadLine(number, problem)
-            number = lines.number + 1
-    except csv.Error as error:
-        raise _BadLine(number, f"not CSV: {error}") from None
-    return FileRows(kept, partial(_dict_of, header), lines.digest)
-
-
-def _header(number: int, fields: list[str]) -> list[str]:
-    for place, name in enumerate(fields):
-        if not name:
-            raise _BadLine(number, f"field {place + 1} of the header has no name")
-        if name in fields[:place]:
-            raise _BadLine(number, f"the header has {name!r} twice")
-    return fields
+    """A header row, then rows with as many fields."""
+    reader = CsvReader(lines)
+    kept = list(reader.rows())
+    return FileRows(kept, partial(_dict_of, reader.header), lines.digest)
 
 
 def _dict_of(header: list[str], fields: Sequence[str]) -> dict[str, str]:
@@ -122,7 +95,7 @@ def _read_json_lines(lines: _Lines) -> FileRows:
         try:
             json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise _BadLine(lines.number, f"not JSON: {error}") from None
+            raise BadLine(lines.number, f"not JSON: {error}") from None
         kept.append(text)
     return FileRows(kept, json.loads, lines.digest)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from pytest_ipload.load.user_time import UserTime
 from pytest_ipload.load.vitals import BUSY_SHARE
+from pytest_ipload.stats.sample import ITERATION, OK, REQUEST, STEP
 from pytest_ipload.units import format_count, format_duration, format_percent
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ INVALID, SATURATED, UNHEALTHY, REMARK = SEVERITIES = ("invalid", "saturated", "u
 
 MOST_DROPPED = 0.01
 """The share of the planned iterations that may be dropped."""
+MOST_MISSING = 0.05
+"""The share of the planned user-seconds in which users may be missing."""
 MOST_BUSY = 0.1
 """The share of busy seconds from which on the generator was saturated."""
 LATEST_TIMER_NS = 50_000_000
@@ -26,6 +30,7 @@ LATEST_TIMER_NS = 50_000_000
 LATE_READINGS = ((0.99, 100), (0.9, 20))
 """The quantiles of the lag that are looked at, and the readings that it takes: of five seconds, and of one."""
 _MOST_LISTED = 3
+_MOST_NUMBERS = 100
 
 
 class Kind(NamedTuple):
@@ -49,9 +54,9 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
     ),
     "users-not-reached": Kind(
         INVALID,
-        "not all users could be started",
+        "users were missing for more than 5 % of the planned time",
         "The target got less load than was planned",
-        "Use fewer users",
+        "Set users up before the load (set_up='before'), speed their set-up up, or use fewer users",
     ),
     "ports-exhausted": Kind(
         INVALID,
@@ -104,7 +109,7 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
     "unstoppable-users": Kind(
         UNHEALTHY,
         "users that did not stop when the load was over",
-        "What they were doing is not counted, and they may disturb the tests that follow",
+        "The iteration that was running counts as failed, and their threads may disturb the tests that follow",
         "Give what they wait for a timeout",
     ),
     "too-many-names": Kind(
@@ -136,6 +141,13 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
         "a percentile with fewer samples than it wants",
         "A percentile p wants 10/(1-p) samples, 200 for p95 and 1 000 for p99; with fewer it changes from run to run",
         "Let the load run longer, or judge a lower percentile",
+    ),
+    "nothing-measured": Kind(
+        REMARK,
+        "iterations completed, and no request was measured",
+        "There are no latencies, and only iterations that failed can fail the test",
+        "Send the requests through ipload_session (a client of the project's own can be given it, as in "
+        "client.session = ipload_session in a fixture), or time calls of another protocol with ipload_user.measure()",
     ),
     "target-in-process": Kind(
         REMARK,
@@ -170,6 +182,11 @@ class HealthCheck:
     """What it does to the numbers of the load."""
     advice: str
     severity: str
+
+    def __post_init__(self) -> None:
+        """ValueError for a severity that there is not: a check may come from a file."""
+        if self.severity not in SEVERITIES:
+            raise ValueError(f"{self.severity!r} is no severity of a health check; known: {', '.join(SEVERITIES)}")
 
     @property
     def paragraph(self) -> str:
@@ -218,10 +235,13 @@ class Outcome:
     measured: Measurements
     planned_iterations: int | None
     dropped_iterations: int | None
+    user_time: UserTime = field(default_factory=UserTime)
     uncertain: Sequence[tuple[str, int]] = ()
     """Percentile thresholds with too few samples, and how many there were."""
     is_cut_short: bool = False
     """Whether the load was broken off, or ended by a threshold."""
+    is_functional: bool = False
+    """Whether the body ran once, as in any other test."""
     judges_dropped: bool = False
     """Whether a threshold judges the dropped iterations."""
 
@@ -236,7 +256,8 @@ def examine(signs: Signs) -> list[HealthCheck]:
 
 def examine_whole(outcome: Outcome) -> list[HealthCheck]:
     """The checks that only the whole load can tell."""
-    found = [*_shortfall(outcome), *_faults(outcome.measured), *_names(outcome.measured)]
+    found = [*_shortfall(outcome), *_missing_users(outcome), *_faults(outcome.measured), *_names(outcome.measured)]
+    found += _nothing(outcome)
     if outcome.uncertain:
         listed = ", ".join(f"'{expression}' on {format_count(count)}" for expression, count in outcome.uncertain)
         found.append(fired("too-few-samples", f"judged on few samples: {listed}"))
@@ -255,6 +276,19 @@ def _shortfall(outcome: Outcome) -> Iterator[HealthCheck]:
         if share > MOST_DROPPED:
             numbers = f"{format_count(dropped)} of {format_count(planned)} planned iterations never started"
             yield fired("rate-not-reached", f"{numbers} ({format_percent(share)})")
+
+
+def _missing_users(outcome: Outcome) -> Iterator[HealthCheck]:
+    time = outcome.user_time
+    if time.missing_share > MOST_MISSING and not outcome.is_cut_short:
+        planned, missing = time.planned_ns / 1e9, time.missing_ns / 1e9
+        who = [
+            f"{format_count(count)} {'user' if count == 1 else 'users'} {what}"
+            for count, what in ((time.absent_users, "never began to iterate"), (time.late_users, "began too late"))
+            if count
+        ]
+        seconds = f"users were missing for {missing:.3g} of {planned:.3g} planned user-seconds"
+        yield fired("users-not-reached", f"{seconds} ({format_percent(time.missing_share)}): {', '.join(who)}")
 
 
 def _faults(measured: Measurements) -> Iterator[HealthCheck]:
@@ -289,16 +323,35 @@ def _users(record: LoadRecord) -> Iterator[HealthCheck]:
     if record.late_starts:
         users = f"{format_count(record.late_starts)} of {format_count(record.users_started)} users"
         yield fired("late-starts", f"{users} started more than 50 ms after their time")
-    if record.abandoned:
-        more = len(record.abandoned) - _MOST_LISTED
-        listed = [*record.abandoned[:_MOST_LISTED], *([f"and {format_count(more)} more"] if more > 0 else [])]
-        yield fired("unstoppable-users", "; ".join(listed))
+    if lines := [*record.abandoned, *record.cut_short.values()]:
+        yield fired("unstoppable-users", "; ".join(_listed(lines, [*record.abandoned_users, *record.cut_short])))
+
+
+def _listed(lines: Sequence[str], users: Sequence[int]) -> list[str]:
+    """The first lines, and the numbers of the users that the others are about."""
+    more = len(lines) - _MOST_LISTED
+    if more <= 0:
+        return list(lines)
+    numbers = ", ".join(map(str, users[_MOST_LISTED : _MOST_LISTED + _MOST_NUMBERS]))
+    which = (
+        f": {'user' if more == 1 else 'users'} {numbers}{', ...' if more > _MOST_NUMBERS else ''}" if numbers else ""
+    )
+    return [*lines[:_MOST_LISTED], f"and {format_count(more)} more{which}"]
 
 
 def _names(measured: Measurements) -> Iterator[HealthCheck]:
     if measured.names_dropped:
         samples = f"{format_count(measured.names_dropped)} samples"
         yield fired("too-many-names", f"{samples} are counted as '(other names)'")
+
+
+def _nothing(outcome: Outcome) -> Iterator[HealthCheck]:
+    """Requests that go past the session leave no trace: a client that all users share, say."""
+    measured = outcome.measured
+    completed = measured.count(ITERATION, outcome=OK)
+    is_timed = measured.count(REQUEST) or measured.count(STEP) or measured.faults
+    if completed and not (is_timed or outcome.is_functional):
+        yield fired("nothing-measured", f"{format_count(completed)} iterations completed and no request was measured")
 
 
 def _remarks(signs: Signs) -> Iterator[HealthCheck]:

@@ -26,19 +26,33 @@ def _any_fraction() -> float:
 
 
 class Budget:
-    """Iterations that all users share."""
+    """Iterations that all users share; ``None`` is no limit."""
 
-    def __init__(self, iterations: int | None) -> None:
+    def __init__(self, iterations: int | None, over: threading.Event | None = None) -> None:
         self._left = iterations
         self._lock = threading.Lock()
+        self.over = threading.Event() if over is None else over
+        """No iteration starts any more: the last one has been taken, or (who stops the load sets it) the load ends."""
+        if self.is_used_up:
+            self.over.set()
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether all of them were taken."""
+        return self._left == 0
 
     def take(self) -> bool:
-        """Take one iteration; False when none is left."""
+        """Take one iteration, at its start; False when none is left."""
         if self._left is None:
             return True
         with self._lock:
+            if not self._left:
+                return False
             self._left -= 1
-            return self._left >= 0
+            is_last = not self._left
+        if is_last:
+            self.over.set()  # who pauses before an iteration that does not exist any more can go
+        return True
 
 
 class UserRun:
@@ -65,8 +79,14 @@ class UserRun:
         self._untried = True
         self.origin_ns = 0
         """When the load began; set before any user iterates."""
+        self.judged_from_ns = 0
+        """When the warm-up was over. What failed before is no failure."""
         self.ended_by: BaseException | None = None
         """What a body raised to end the load."""
+
+    def wait_for(self, seconds: float) -> bool:
+        """Wait so long; False if no iteration starts any more, as there is none left or the load ends."""
+        return not self._budget.over.wait(seconds)
 
     def iterate(self, seat: Seat, life: Life) -> None:
         """Run iterations until the user's time, its iterations or the load are over."""
@@ -83,7 +103,11 @@ class UserRun:
         """Run iterations that are due by the clock, as long as there are any to take."""
         for number in count():
             due = arrivals.take(self._elapsed())
-            if due is None or self._stop.is_set():
+            if due is None:
+                with arrivals.waiting():  # the load lasts as long as planned, unless all its iterations were made
+                    self._wait_until(seat.slot.stop or 0.0, None)
+                return
+            if self._stop.is_set():
                 return
             if (pause := due - self._elapsed()) > 0:
                 if pause > _LONG_PAUSE:
@@ -93,6 +117,7 @@ class UserRun:
                 if not is_its_time:
                     return
             arrivals.start()
+            self._budget.take()
             started = self._clock()
             lateness = max(0, started - self.origin_ns - round(due * _SECOND))
             self._run_once(seat, life, number, started, lateness)
@@ -137,6 +162,7 @@ class UserRun:
         """Run the body once and record it; returns when the next iteration may be said to start."""
         user = seat.user
         error: BaseException | None = None
+        seat.iteration_since_ns = started
         try:
             try:
                 seat.expose()
@@ -149,12 +175,15 @@ class UserRun:
             error = error or late
             seat.cover()
         ended = self._clock()
+        if seat.abandoned:
+            return ended  # the executor has counted this iteration, as one that did not stop
         if error is not None and isinstance(error, RendezvousEnded):
             if user.drop_iteration():  # the end of the load cut it short, while it waited for others
                 return ended
             error = None  # a request of it had failed before
         elif seat.interrupted_ns is not None:
             error = self._interruption(error)
+            started = max(started, self.judged_from_ns)  # an iteration that hangs since the warm-up is judged
         elif error is not None and self._is_the_end(error, number):
             return ended
         if self._untried:  # asked first: all users' threads would be writing it all the time
@@ -162,7 +191,8 @@ class UserRun:
         problem = user.end_iteration(started, ended, error)
         if error is None and problem is None:
             return ended
-        self._note_failure(user, number, error, problem)
+        if started >= self.judged_from_ns:
+            self._note_failure(user, number, error, problem)
         return self._clock()
 
     def _is_the_end(self, error: BaseException, number: int) -> bool:
@@ -171,6 +201,7 @@ class UserRun:
             return False
         self.ended_by = self.ended_by or error
         self._stop.set()
+        self._budget.over.set()
         return True
 
     def _note_failure(
@@ -192,7 +223,7 @@ class UserRun:
         """Wait for the next iteration's start; False when the user's time or the load is over before."""
         until = due if stop is None else min(due, stop)
         while (remaining := until - self._elapsed()) > 0:
-            if self._stop.wait(remaining):
+            if not self.wait_for(remaining):
                 return False
         return not self._stop.is_set() and (stop is None or due < stop)
 

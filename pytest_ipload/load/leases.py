@@ -13,7 +13,7 @@ USER, ITERATION, REQUEST = "user", "iteration", "request"
 
 
 class UserLeases:
-    """What the users of one load hold. Every method is called in the user's own thread."""
+    """What the users of one load hold; safe to use from all threads."""
 
     def __init__(self, book: LeaseBook, families: tuple[int, ...], binding: str) -> None:
         """``binding`` is how long a lease lasts: ``user``, ``iteration`` or ``request``."""
@@ -24,11 +24,14 @@ class UserLeases:
         self._lock = threading.Lock()
         self._held: dict[int, list[Lease]] = {}
 
-    def admit(self, user: VirtualUser, *, block: bool) -> bool:
-        """Lease an address of each family; False if there is none to be had without waiting. Raises PoolError."""
+    def admit(self, user: VirtualUser, *, block: bool, only_free: bool = False) -> bool:
+        """Lease an address of each family; False if there is none to be had without waiting. Raises PoolError.
+
+        With ``only_free`` also if there is none without sharing it, or taking it from the fallback pool.
+        """
         leases: list[Lease] = []
         for family in self._families:
-            lease = self._book.acquire(user.index, family, rotation=self._rotation, block=block)
+            lease = self._book.acquire(user.index, family, rotation=self._rotation, block=block, only_free=only_free)
             if lease is None:
                 self._release(leases)
                 return False

@@ -42,6 +42,8 @@ class LoadProfile:
     """Minimum time from one iteration's planned start to the next one's."""
     warmup: float = 0.0
     """Samples that start in this time, counted from the start of the load, are not judged."""
+    set_up: str = "before"
+    """``before``: users are set up before the clock starts; ``on-arrival``: each when its time comes."""
     graceful_stop: float = 30.0
     pool: str | None = None
     base_url: str | None = None
@@ -112,6 +114,11 @@ class LoadProfile:
     def is_open(self) -> bool:
         """Whether iterations start by the clock (the open model), not when a user is ready for the next one."""
         return self.arrival_rate is not None
+
+    @property
+    def sets_up_before(self) -> bool:
+        """Whether users of ramps and stages are set up before the clock starts, too."""
+        return self.set_up == "before"
 
     @property
     def most_users(self) -> int:

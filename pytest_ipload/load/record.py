@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pytest_ipload.load.user import VirtualUser
+from pytest_ipload.load.user_time import LATE_START_S, UserTime
 
-LATE_START_S = 0.05
-"""A user that starts later than this after its planned start counts as a late start."""
+__all__ = ["LATE_START_S", "LoadRecord"]
 
 
 @dataclass
@@ -15,11 +15,21 @@ class LoadRecord:
     """Filled by the executor and by the threads of its users."""
 
     users_started: int = 0
+    """Users that have begun to iterate."""
+    set_ups_tried: int = 0
+    """Users whose set-up was made, or failed."""
+    set_ups_failed: int = 0
+    user_time: UserTime = field(default_factory=UserTime)
+    """How long users were to be at work, and were not; known when the load is over."""
     late_starts: int = 0
     interrupted: int = 0
     """Iterations that outlived the graceful stop."""
     abandoned: list[str] = field(default_factory=list)
     """One line for each user that could not be stopped."""
+    abandoned_users: list[int] = field(default_factory=list)
+    """Their numbers."""
+    cut_short: dict[int, str] = field(default_factory=dict)
+    """By its number, a line for each user whose tear-down was interrupted when the load was broken off."""
     teardown_errors: list[tuple[VirtualUser, BaseException]] = field(default_factory=list)
     planned_iterations: int | None = None
     """How many iterations were due until the load ended, in the open model."""

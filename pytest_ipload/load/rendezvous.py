@@ -80,6 +80,12 @@ class RendezvousBook:
             "them, give a longer timeout, or see to it that the iterations that come here are a multiple of n"
         )
 
+    @property
+    def waiting(self) -> int:
+        """How many users wait at this moment."""
+        with self._lock:
+            return sum(len(meeting.waiters) for meeting in self._meetings.values())
+
     def interrupt(self, user: int) -> None:
         """The user waits no more, neither now nor later."""
         with self._lock:

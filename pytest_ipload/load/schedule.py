@@ -124,6 +124,18 @@ def arrivals_before(profile: LoadProfile, until: float) -> int:
     return total if profile.total_iterations is None else min(total, profile.total_iterations)
 
 
+def rates_end(profile: LoadProfile) -> float | None:
+    """Until when rates are counted, by the plan; None where only iterations end the load.
+
+    Where ``total_iterations`` end the open model before its time, that is when the next one would have been due (of a
+    Poisson process, in the mean): two arrivals at 0.5/s take four seconds, though the second one is due after two.
+    """
+    ends_at = profile.ends_at
+    if not profile.is_open or profile.total_iterations is None:
+        return ends_at
+    return next(_times_of(iter([float(profile.total_iterations)]), _rates(profile)), ends_at)
+
+
 def _marks(profile: LoadProfile) -> Iterator[float]:
     """Where the integral of the rate stands at each arrival."""
     if profile.arrivals == "constant":

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
+from pytest_ipload.errors import SetUpTimeout
 from pytest_ipload.load.schedule import UserSlot
 from pytest_ipload.load.user import Iteration, VirtualUser
 from pytest_ipload.places import place_of_frame
@@ -62,11 +63,24 @@ class Seat:
     phase: Phase = Phase.SET_UP
     life: Life | None = None
     thread: threading.Thread | None = None
+    is_admitted: bool | None = None
+    """Whether it has what it needs for its set-up, source addresses; None as long as nobody has asked."""
+    set_up_since_ns: int | None = None
+    ready_ns: int | None = None
+    """When it was set up."""
     began_ns: int | None = None
     """When the iterations began."""
+    iteration_since_ns: int | None = None
+    """When the running iteration began, or the last one."""
+    ended_ns: int | None = None
+    """When the iterations ended."""
+    is_lost: bool = False
+    """Whether something that is not an iteration's failure ended the thread."""
     left_ns: int | None = None
     teardown_since_ns: int | None = None
     interrupted_ns: int | None = None
+    timed_out: SetUpTimeout | None = None
+    """Why its set-up was interrupted, if it took too long."""
     setup_error: BaseException | None = None
     teardown_error: BaseException | None = None
     abandoned: bool = False
@@ -124,8 +138,11 @@ class Seat:
 
     def tear_down(self, now_ns: int) -> None:
         """Called in the user's thread: undo its set-up. What that raises is kept as ``teardown_error``."""
-        self.phase = Phase.TEAR_DOWN
-        self.teardown_since_ns = now_ns
+        with self._lock:
+            self.interrupted_ns = None  # that was about what came before: the tear-down has a time of its own
+            self.phase = Phase.TEAR_DOWN
+            self.teardown_since_ns = now_ns
+        self.user.resume()
         try:
             try:
                 self.expose()
@@ -137,6 +154,17 @@ class Seat:
         except IterationInterrupted as late:  # it arrived between two lines of ours, just after the tear-down
             self.teardown_error = self.teardown_error or late
             self.cover()
+
+    def give_up(self, *, at_any_rate: bool) -> bool:
+        """Wait for this user no more. False if it is just coming back from its own code, or has left.
+
+        ``at_any_rate`` is for one that was to come back long ago.
+        """
+        with self._lock:  # in ``cover`` an interrupted user takes it too, and knows afterwards that it was given up
+            if self.is_over or self.interrupted_ns is None or not (self._exposed or at_any_rate):
+                return False
+            self.abandoned = True
+            return True
 
     def leave(self, now_ns: int) -> None:
         """The last thing that the user's thread does."""
@@ -155,6 +183,11 @@ class Seat:
             f"user {self.slot.index} ({self.user.source_address or 'no lease'}) did not stop: its thread is still in "
             f"its {self.phase.value}, at {self.whereabouts()}"
         )
+
+    def as_cut_short(self) -> str:
+        """A line about a user whose tear-down is interrupted."""
+        source = self.user.source_address or "no lease"
+        return f"the tear-down of user {self.slot.index} ({source}) was interrupted, at {self.whereabouts()}"
 
     def whereabouts(self) -> str:
         """The line of user code that the thread is at, for a user that does not stop."""

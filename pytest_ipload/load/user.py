@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from pytest_ipload.errors import IploadError, RendezvousEnded
-from pytest_ipload.exception_text import message_of, type_name
+from pytest_ipload.errors import IploadError, RendezvousEnded, SettingError
 from pytest_ipload.places import place_of_frame, place_of_traceback
+from pytest_ipload.stats.fault_text import message_of
 from pytest_ipload.stats.recorder import Key
 from pytest_ipload.stats.sample import (
     FAILED,
@@ -84,6 +84,8 @@ class VirtualUser:
         self._lease(source_addresses)
         self.before_iteration: Callable[[VirtualUser], None] | None = None
         """Called before each iteration, in the user's thread; changes its lease where leases last an iteration."""
+        self.stirred_ns: int | None = None
+        """When its last request outside of iterations ended; None before the first."""
 
     def __repr__(self) -> str:
         return f"<VirtualUser {self.index} from {self.source_address or 'any address'}>"
@@ -185,7 +187,10 @@ class VirtualUser:
 
     @contextmanager
     def _timed(self, kind: str, name: str) -> Iterator[None]:
-        name = as_label(name, f"the name of a {kind}")
+        try:
+            name = as_label(name, f"the name of a {kind}")
+        except ValueError as error:
+            raise SettingError(str(error)) from None
         problem = fault = None
         is_whole = True
         started = time.perf_counter_ns()
@@ -195,7 +200,7 @@ class VirtualUser:
             is_whole = False  # the load is over, and so is what waited in here: that is no failure
             raise
         except BaseException as error:
-            problem = Problem(type_name(error), message_of(error), place_of_traceback(error.__traceback__))
+            problem = Problem(type(error).__name__, message_of(error), place_of_traceback(error.__traceback__))
             fault = getattr(error, "fault", None)  # a socket of ours could not be opened: not the target's failure
             raise
         finally:
@@ -213,6 +218,7 @@ class VirtualUser:
         if not log.running:
             if sample.kind == STEP:
                 return  # a step is a part of an iteration
+            self.stirred_ns = sample.started_ns + sample.latency_ns
             sample = sample._replace(kind=SETUP)
         elif sample.outcome != OK and sample.kind != STEP:
             log.note(sample)
@@ -272,7 +278,7 @@ class VirtualUser:
         """Record a fault of a socket of ours that was opened outside of ``measure``."""
         fault = getattr(error, "fault", None)
         if fault and not self._log.has_fault:
-            problem = Problem(type_name(error), message_of(error), "")
+            problem = Problem(type(error).__name__, message_of(error), "")
             self.record(Sample(REQUEST, "", started_ns, 0, FAULT, problem=problem, fault=fault))
 
     def interrupt(self) -> None:
@@ -285,10 +291,27 @@ class VirtualUser:
         if self._session is not None:
             self._session.interrupt()
 
+    def resume(self) -> None:
+        """Let the session send requests again: what was interrupted is over, and the tear-down begins."""
+        if self._session is not None:
+            self._session.resume()
+
+    def detach(self) -> None:
+        """Record nothing any more. For the executor, which has given this user up: its thread may still wake up."""
+        self._record = self._tally = _discard
+
+    def running_lateness_ns(self) -> int:
+        """How late the running iteration began."""
+        return self._log.lateness_ns
+
     def close(self) -> None:
         """Close the session, at the end of the user's life."""
         if self._session is not None:
             self._session.close()
+
+
+def _discard(*_: object) -> None:
+    """Takes samples that are nobody's any more."""
 
 
 @dataclass(slots=True)

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from pytest_ipload.report.text import counted, printable, printable_lines
+from pytest_ipload.report.text import counted, printable, printable_lines, whose_failure
 from pytest_ipload.units import format_count
 from pytest_ipload.verdict.result import ERROR, INVALID, FailureSummary, LoadResult, failures_of
 
 
 def failure_message(result: LoadResult) -> str:
-    """The measured value first: pytest's short summary shows the beginning."""
+    """The measured value first: pytest's short summary shows the beginning.
+
+    Where all iterations failed in the same way, the first line says how: it explains whatever follows.
+    """
     lines = [result.reason] if result.verdict in (INVALID, ERROR) else []
     failed = failures_of(result.thresholds, result.comparisons)
     lines += [message for message in failed if result.verdict not in (INVALID, ERROR) or message not in result.reason]
     lines += result.objections or ()
+    if lines and len(result.failures) == 1 and 0 < result.failed_iterations == result.iterations:
+        lines[0] += f": {_group_text(result.failures[0])}"
     if result.failures:
-        lines += ["", f"{counted(result.failed_iterations, 'iteration')} failed:"]
+        set_ups = sum(failure.count for failure in result.failures if failure.users)
+        what = [counted(result.failed_iterations, "iteration")] if result.failed_iterations or not set_ups else []
+        what += [f"the set-up of {counted(set_ups, 'user')}"] if set_ups else []
+        lines += ["", f"{' and '.join(what)} failed:"]
         lines += [_group_line(failure) for failure in result.failures]
     if (traceback := result.traceback) is not None:
         lines += ["", f"the first {printable(traceback.type)}:", traceback.text.expandtabs()]
@@ -24,8 +32,12 @@ def failure_message(result: LoadResult) -> str:
 def _group_line(failure: FailureSummary) -> str:
     first = failure.first
     source = f" from {first.source_address}" if first.source_address else ""
-    place = f" at {failure.location}" if failure.location else ""
     return printable(
-        f"  {format_count(failure.count)} x {failure.type}{place}: {failure.message} "
-        f"(first: user {first.user}, iteration {first.iteration}{source})"
+        f"  {format_count(failure.count)} x {_group_text(failure)} "
+        f"{whose_failure(first.user, first.iteration, source, failure.users)}"
     )
+
+
+def _group_text(failure: FailureSummary) -> str:
+    place = f" at {failure.location}" if failure.location else ""
+    return f"{failure.type}{place}: {failure.message}"

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from pytest_ipload.exception_text import message_of, shortened, type_name
 from pytest_ipload.report.text import printable
 
 _LONGEST_NAME = 255
@@ -84,6 +83,8 @@ def add_options(parser: pytest.Parser) -> None:
 
 def path_of_file(flag: str, given: str) -> Path:
     """The path that an option gives for a file. Raises UsageError where there can be no such file."""
+    from pytest_ipload.report.exception_text import shortened
+
     shown, is_folder = printable(shortened(given, _LONGEST_PATH)), False
     try:
         path = Path(given).absolute()
@@ -103,7 +104,9 @@ def path_of_file(flag: str, given: str) -> Path:
 
 def why_not_written(error: Exception) -> str:
     """In the system's words; anything else is a mistake of the writer's, and names its type."""
-    return shortened(str(error) if isinstance(error, OSError) else f"{type_name(error)}: {message_of(error)}", 1_000)
+    from pytest_ipload.report.exception_text import shortened, text_of, type_name
+
+    return shortened(str(error) if isinstance(error, OSError) else f"{type_name(error)}: {text_of(error)}", 1_000)
 
 
 def fail_session(session: pytest.Session) -> None:

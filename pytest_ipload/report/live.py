@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 LOG_VARIABLE = "PYTEST_IPLOAD_LOG_EVERY"
 """For tests: seconds between two lines of a log."""
 _LOG_EVERY_S = 10.0
+_SHORT_SET_UP_S = 1.0
 
 # The line stands below the one that pytest is writing, and the cursor goes back to that one: whatever happens then,
 # pytest goes on where it was, and writes over ours.
@@ -82,27 +83,32 @@ class LiveLog:
         self._every_s = float(os.environ.get(LOG_VARIABLE, _LOG_EVERY_S))
         self._lines = 0
         """Written about the load that is going on, or left out."""
+        self._has_begun = False
+        """Whether there is a line about the load that is going on."""
+        self._sets_up = False
 
     def show(self, nodeid: str, numbers: LiveNumbers) -> None:
         """Write a line if it is time."""
         from pytest_ipload.report.progress import full_line
 
+        if self._sets_up != (numbers.set_up is not None):
+            self._sets_up, self._lines = not self._sets_up, 0  # the clock begins anew with the load
         due = int(numbers.elapsed_s / self._every_s)
         if due <= self._lines:
             return
         if self._is_controller:
             self._writer.flush()  # in a process that runs tests itself, pytest has done so, and captures now
         # pytest has begun a line with the test's name.
-        start = "\n" if not self._lines and self._writer.width_of_current_line else ""
+        start = "\n" if not self._has_begun and self._writer.width_of_current_line else ""
         self._screen.write(f"{start}{full_line(nodeid, numbers)}\n")
-        self._lines = due
+        self._lines, self._has_begun = due, True
 
     def erase(self) -> None:
         """What is written stays."""
 
     def end(self, nodeid: str, numbers: LiveNumbers | None) -> None:
         """The next line is about another load."""
-        self._lines = 0
+        self._lines, self._has_begun, self._sets_up = 0, False, False
 
 
 class Live:
@@ -144,6 +150,8 @@ class Live:
 
     def show(self, nodeid: str, numbers: LiveNumbers) -> None:
         """See ``Audience``."""
+        if numbers.set_up is not None and numbers.elapsed_s < _SHORT_SET_UP_S:
+            return  # the usual one is over before it can be read
         with self._lock:
             for viewer in self._viewers:
                 viewer.show(nodeid, numbers)

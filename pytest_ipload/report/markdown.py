@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ipload.report.terminal import TEST_ERRORS
-from pytest_ipload.report.text import counted, first_line, printable
+from pytest_ipload.report.text import counted, first_line, printable, whose_failure
 from pytest_ipload.units import format_count, format_duration, format_percent
 from pytest_ipload.verdict.result import is_measured
 
@@ -196,7 +196,7 @@ def _failures(test: Test) -> str:
         source = f" from {code(first['source_address'])}" if "source_address" in first else ""
         lines.append(
             f"- {format_count(group['count'])} × {code(group['type'])}{place}: {code(group['message'])} "
-            f"(first: user {first['user']}, iteration {first['iteration']}{source})"
+            f"{whose_failure(first['user'], first.get('iteration'), source, group.get('users'))}"
         )
     return _listed("Failed iterations", lines)
 
@@ -232,7 +232,9 @@ def _baseline(test: Test) -> str:
 
 
 def _comparison(compared: Mapping[str, Any]) -> str:
-    word = "**regressed**: " if compared["regressed"] else "undecided: " if compared["undecided"] else ""
+    word = "**regressed**: " if compared["regressed"] else ""
+    if compared["undecided"]:
+        word = "**undecided**: "
     return word + code(compared["message"])
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from pytest_ipload.report.metrics import Metric, Sample, metrics_of
 from pytest_ipload.report.text import printable_lines
 
-_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "#": r"\\x23"})
+"""Those of OpenMetrics, and the number sign, which GitLab takes for the beginning of a comment even between quotes."""
 
 
 def text_of(metrics: Iterable[Metric]) -> str:
@@ -27,8 +28,9 @@ def text_of(metrics: Iterable[Metric]) -> str:
 def label_text(value: str) -> str:
     """A label's value as it stands between quotes.
 
-    Whatever cannot be printed is spelled out (``\\x1b``), but for line breaks, which OpenMetrics has an escape for:
-    many readers take other controls for the end of a line, and half a surrogate pair cannot be written at all.
+    Whatever cannot be printed is spelled out (``\\x1b``), and so is ``#``. Line breaks are not: OpenMetrics has an
+    escape for them. Many readers take other controls for the end of a line, and half a surrogate pair cannot be
+    written at all.
     """
     return printable_lines(value).translate(_ESCAPES)
 

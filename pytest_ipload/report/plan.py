@@ -15,7 +15,7 @@ from pytest_ipload.profiles import profile_of
 from pytest_ipload.report.text import counted
 from pytest_ipload.state import SessionState, state_of
 from pytest_ipload.thresholds import load_thresholds
-from pytest_ipload.units import format_setting
+from pytest_ipload.units import format_setting, format_span
 
 
 def print_plans(session: pytest.Session) -> None:
@@ -79,6 +79,13 @@ def _times(profile: LoadProfile) -> list[str]:
         for key in ("ramp_up", "ramp_down", "warmup")
         if getattr(profile, key)
     ]
+    parts += [
+        _origin(profile, key, f"{key} {format_span(getattr(profile, key))}")
+        for key in ("think_time", "pacing")
+        if getattr(profile, key)[1]
+    ]
+    if "set_up" in profile.origins and profile.origins["set_up"] != "default":
+        parts.append(_origin(profile, "set_up", f"set_up {profile.set_up}"))
     if profile.total_iterations is not None:
         text = f"{counted(profile.total_iterations, 'iteration')} in all"
         parts.append(_origin(profile, "total_iterations", text))

@@ -44,6 +44,9 @@ def fitted_line(nodeid: str, numbers: LiveNumbers, columns: int) -> list[Piece]:
 
 def _measured(numbers: LiveNumbers) -> list[Piece]:
     pieces = [] if numbers.round is None else [Piece("round {} of {}".format(*numbers.round))]
+    if numbers.set_up is not None:
+        done, users = map(format_count, numbers.set_up)
+        return [*pieces, Piece(f"setting up users: {done} of {users}")]
     pieces.append(Piece(counted(numbers.users, "user")))
     if numbers.requests_per_s is not None:
         pieces.append(Piece(f"{rate(numbers.requests_per_s)} req/s"))
@@ -56,6 +59,8 @@ def _measured(numbers: LiveNumbers) -> list[Piece]:
 
 def _clock(numbers: LiveNumbers, *, with_rest: bool) -> Piece:
     elapsed, planned = format_clock(numbers.elapsed_s), numbers.planned_s
+    if numbers.set_up is not None:
+        return Piece(elapsed)
     if planned is None:
         done, of_all = numbers.iterations + numbers.warmup_iterations, numbers.planned_iterations
         of = "" if of_all is None else f"{_GAP}{format_count(done)} of {counted(of_all, 'iteration')}"

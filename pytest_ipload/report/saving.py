@@ -71,16 +71,25 @@ class Saving:
 
 
 def unjudged(results: Results, limits: int) -> list[str]:
-    """That tests were not judged by all of so many limits, for want of something to compare with; else nothing."""
-    nodeids = dict.fromkeys(
-        result["nodeid"]
-        for result in results
-        if "comparisons" in result and sum("limit" in each for each in result["comparisons"]) < limits
-    )
-    if not nodeids:
-        return []
-    tests = ", ".join(map(printable, nodeids))
-    return [f"--ipload-compare-fail: NOT JUDGED for want of something to compare with: {tests}"]
+    """Tests that were not judged by all of so many limits: had nothing to compare with, or are undecided."""
+    nothing: dict[str, None] = {}
+    undecided: dict[str, None] = {}
+    for result in results:
+        judged = [each for each in result.get("comparisons", ()) if "limit" in each]
+        if "comparisons" in result and len(judged) < limits:
+            nothing[printable(result["nodeid"])] = None
+        if open_ones := [printable(each["limit"]) for each in judged if _is_open(each)]:
+            undecided[f"{printable(result['nodeid'])} ({', '.join(open_ones)})"] = None
+    whys = {
+        "NOT JUDGED for want of something to compare with": nothing,
+        "UNDECIDED, noise may be all there is": undecided,
+    }
+    return [f"--ipload-compare-fail: {why}: {', '.join(tests)}" for why, tests in whys.items() if tests]
+
+
+def _is_open(comparison: Mapping[str, Any]) -> bool:
+    """Whether it is undecided, and the test passes all the same."""
+    return bool(comparison.get("undecided") and comparison.get("passed", True))
 
 
 def _why_not(result: Mapping[str, Any], outcome: str) -> str | None:

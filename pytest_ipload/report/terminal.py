@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
+from pytest_ipload.load.health import HEALTH_CHECKS
 from pytest_ipload.report.sparkline import sparkline
 from pytest_ipload.report.tables import MS, request_table, round_table, shard_table, source_table, step_table
 from pytest_ipload.report.text import counted, first_line, printable, shorten
@@ -38,6 +39,7 @@ def print_results(
     """Print a block for each result; the second of each pair says whether pytest expected it to fail."""
     terminal.ensure_newline()
     terminal.section("load tests")
+    told: set[str] = set()
     for number, (result, is_expected) in enumerate(results):
         if number:
             terminal.write_line("")
@@ -48,8 +50,10 @@ def print_results(
         else:
             terminal.write(verdict.upper(), **{_COLOURS[verdict]: True, "bold": True})
         terminal.write(" (xfail)\n" if is_expected else "\n")
-        for line in block(result, verbosity, width, sys.stdout.encoding):
+        for line in block(result, verbosity, width, sys.stdout.encoding, told):
             _write(terminal, line)
+        if verbosity <= 0:
+            told |= {check["name"] for check in result["generator"]["checks"] if check["severity"] == "remark"}
 
 
 def _write(terminal: TerminalReporter, line: str) -> None:
@@ -64,10 +68,17 @@ def _write(terminal: TerminalReporter, line: str) -> None:
         terminal.write_line(line)
 
 
-def block(result: Result, verbosity: int = 0, width: int = 80, encoding: str | None = "utf-8") -> list[str]:
+def block(
+    result: Result,
+    verbosity: int = 0,
+    width: int = 80,
+    encoding: str | None = "utf-8",
+    told: Collection[str] = (),
+) -> list[str]:
     """The lines below the test's name. With a verbosity above 0 nothing is shortened or left out.
 
-    ``encoding`` is the terminal's: not each can show the bars of the timeline.
+    ``encoding`` is the terminal's: not each can show the bars of the timeline. ``told`` are remarks whose meaning and
+    advice were printed already.
     """
     lines = [*reason_lines(result), *test_error_lines(result)]
     if not is_measured(result):
@@ -83,7 +94,7 @@ def block(result: Result, verbosity: int = 0, width: int = 80, encoding: str | N
     for table in (round_table, source_table, shard_table):
         lines += table(result, verbosity, width)
     ends = (_sources_line(result), _unused_line(result), _setup_line(result), _generator_line(result, verbosity))
-    return [*lines, *(line for line in ends if line), *_check_lines(result, width)]
+    return [*lines, *(line for line in ends if line), *_check_lines(result, width, told)]
 
 
 def reason_lines(result: Result) -> list[str]:
@@ -161,7 +172,9 @@ def _is_shown(comparison: Result) -> bool:
 
 
 def _comparison_line(comparison: Result) -> str:
-    word = "REGR" if comparison["regressed"] else "??  " if comparison["undecided"] else "ok  "
+    word = "REGR" if comparison["regressed"] else "ok  "
+    if comparison["undecided"]:
+        word = "??  " if comparison.get("passed", True) else "FAIL"
     return f"{word}  {printable(comparison['message'])}"
 
 
@@ -225,11 +238,14 @@ def _generator_line(result: Result, verbosity: int) -> str:
     return f"generator: {printable(', '.join(parts))}"
 
 
-def _check_lines(result: Result, width: int) -> list[str]:
+def _check_lines(result: Result, width: int, told: Collection[str]) -> list[str]:
     """A paragraph for each health check that fired; what made the load invalid was said already."""
     lines = []
-    for note in result["generator"]["notes"]:
+    for check in result["generator"]["checks"]:
+        note = f"{check['name']}: {check['text']}"
         if note not in result["reason"]:
+            if check["name"] in told and (kind := HEALTH_CHECKS.get(check["name"])) is not None:
+                note = note.partition(f". {kind.effect}")[0]
             lines += wrap(
                 printable(note),
                 max(width, _NARROWEST_TEXT),

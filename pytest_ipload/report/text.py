@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pytest_ipload.units import format_count
 
 _GAP = "..."
@@ -50,6 +52,13 @@ def counted(number: int, word: str) -> str:
     if number != 1:
         word += "es" if word.endswith("s") else "s"
     return f"{format_count(number)} {word}"
+
+
+def whose_failure(user: int, iteration: int | None, source: str, users: Sequence[int] | None) -> str:
+    """``(first: user 3, iteration 0)``; of set-ups ``(users 3, 7, 9)``. ``source`` is the first one's address."""
+    if iteration is None:
+        return f"({'user' if len(users or [user]) == 1 else 'users'} {', '.join(map(str, users or [user]))})"
+    return f"(first: user {user}, iteration {iteration}{source})"
 
 
 def cut(text: str, width: int) -> str:

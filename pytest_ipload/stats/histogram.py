@@ -8,6 +8,7 @@ those of HdrHistogram (http://hdrhistogram.org, the "V2 compressed" encoding), a
 from __future__ import annotations
 
 import base64
+import reprlib
 import struct
 import zlib
 from collections.abc import Sequence
@@ -21,13 +22,18 @@ _COARSE_BITS = 8
 """Leading bits of a value that a coarse bin goes by: of 256 values, the first 128 have a smaller bit length."""
 _LARGEST_COUNT = 2**53
 """Of what is read: JSON numbers are exact up to here, and a thousand merged ones still fit into 63 bits."""
+LARGEST_INT = 2**63 - 1
+"""Of any whole number that is read: 292 years in nanoseconds, and each fits into a float."""
 
 _V2_COOKIE = 0x1C849303
 _V2_COMPRESSED_COOKIE = 0x1C849304
 _COOKIE_WORD_SIZE = 0xF0  # this part of a cookie tells the width of the counters; V2 packs them and sets 0x10
 _OUTER = struct.Struct(">iI")  # cookie, length of what follows
 _INNER = struct.Struct(">iIiiqqd")  # cookie, length, index offset, digits, lowest and highest value, ratio
-_EXACT = struct.Struct(">QQQQQ")  # what is exact beside the bins
+_EXACT = struct.Struct(">QQQQQQ")  # what is exact beside the bins; the total takes two words
+_WORD = 1 << 64
+_SHOWN = reprlib.Repr()
+_SHOWN.maxstring = _SHOWN.maxlong = _SHOWN.maxother = 76
 _MAX_DECOMPRESSED = 1_000_000  # bytes; a histogram with every bin in use takes less than a quarter of it
 
 
@@ -177,7 +183,7 @@ class Histogram:
 
     def pack(self) -> bytes:
         """All of it in a few hundred bytes, for keeping in memory."""
-        exact = _EXACT.pack(self.count, self.total_ns, self._min_ns, self._max_ns, self.overflow)
+        exact = _EXACT.pack(self.count, *divmod(self.total_ns, _WORD), self._min_ns, self._max_ns, self.overflow)
         return exact + self._v2_compressed()
 
     @classmethod
@@ -185,8 +191,8 @@ class Histogram:
         """What ``pack`` made small."""
         histogram = cls()
         histogram.bins = _read_bins(_unwrap(packed[_EXACT.size :]))
-        count, total_ns, low_ns, high_ns, overflow = _EXACT.unpack_from(packed)
-        histogram._add(count, low_ns, high_ns, total_ns, overflow)
+        count, high_word, low_word, low_ns, high_ns, overflow = _EXACT.unpack_from(packed)
+        histogram._add(count, low_ns, high_ns, high_word * _WORD + low_word, overflow)
         return histogram
 
     def _v2_compressed(self) -> bytes:
@@ -240,7 +246,7 @@ class Histogram:
         histogram = cls()
         histogram.bins = _plain_bins(fields["bins"])
         histogram.count = plain_int(fields["count"], "histogram count", high=_LARGEST_COUNT)
-        histogram.total_ns = plain_int(fields["total_ns"], "histogram total_ns")
+        histogram.total_ns = plain_int(fields["total_ns"], "histogram total_ns", high=LARGEST_INT * _LARGEST_COUNT)
         histogram.overflow = plain_int(fields["overflow"], "histogram overflow")
         if histogram.count:
             histogram._min_ns = plain_int(fields["min_ns"], "histogram min_ns")
@@ -287,27 +293,31 @@ def record_many(values: Sequence[int], *histograms: Histogram) -> None:
 def plain_dict(value: object, what: str, keys: tuple[str, ...]) -> dict[str, Any]:
     """The value, if it is a dict with exactly these keys; else ``ValueError``."""
     if type(value) is not dict or set(value) != set(keys):
-        raise ValueError(f"{what}: expected a dict with the keys {', '.join(keys)}, got {_shorten(value)}")
+        raise ValueError(f"{what}: expected a dict with the keys {', '.join(keys)}, got {shown(value)}")
     return value
 
 
-def plain_int(value: object, what: str, *, low: int | None = 0, high: int | None = None) -> int:
-    """The value, if it is an int (no bool) from ``low`` to ``high``; else ``ValueError``."""
-    if type(value) is not int or (low is not None and value < low) or (high is not None and value > high):
-        limits = "".join(f" {word} {limit}" for word, limit in (("from", low), ("up to", high)) if limit is not None)
-        raise ValueError(f"{what}: expected a whole number{limits}, got {_shorten(value)}")
+def plain_int(value: object, what: str, *, low: int | None = 0, high: int = LARGEST_INT) -> int:
+    """The value, if it is an int (no bool) from ``low`` to ``high``, at least 64 bits of them; else ``ValueError``."""
+    lowest = -LARGEST_INT if low is None else low
+    if type(value) is not int or not lowest <= value <= high:
+        limits = "" if low is None else f" from {low}"
+        if high != LARGEST_INT or (type(value) is int and value > high):
+            limits += f" up to {high}"
+        raise ValueError(f"{what}: expected a whole number{limits}, got {shown(value)}")
     return value
 
 
 def plain_list(value: object, what: str) -> list[Any]:
     """The value, if it is a list; else ``ValueError``."""
     if type(value) is not list:
-        raise ValueError(f"{what}: expected a list, got {_shorten(value)}")
+        raise ValueError(f"{what}: expected a list, got {shown(value)}")
     return value
 
 
-def _shorten(value: object) -> str:
-    text = repr(value)
+def shown(value: object) -> str:
+    """The beginning of a value that was read, for errors: it may be as large, and as deep, as it likes."""
+    text = _SHOWN.repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_ipload.stats.histogram import Histogram, plain_dict, plain_int, plain_list
+from pytest_ipload.stats.histogram import Histogram, plain_dict, plain_int, plain_list, shown
 from pytest_ipload.stats.recorder import CHUNK_AGE_NS
 from pytest_ipload.stats.sample import FAILED, ITERATION, OK, REQUEST
 from pytest_ipload.stats.table import MAX_NAMES, merged, plain_pair
@@ -75,6 +75,8 @@ class LiveNumbers:
     """By request name, and some seconds old if there is much to add up; empty if nobody wants to know."""
     round: tuple[int, int] | None = None
     """Which round it is (from 1), and of how many; None where there are no rounds."""
+    set_up: tuple[int, int] | None = None
+    """Before the load: how many users are set up, and of how many; the time is that since their set-up began."""
 
     @property
     def error_rate(self) -> float | None:
@@ -86,6 +88,7 @@ class LiveNumbers:
         return {
             **{name: getattr(self, name) for name in (*_COUNTS, *_OPTIONAL, "elapsed_s")},
             "round": None if self.round is None else list(self.round),
+            "set_up": None if self.set_up is None else list(self.set_up),
             "recent": self.recent.to_plain(),
             "by_name": [[name, row.failed_requests, row.latency.to_plain()] for name, row in self.by_name.items()],
         }
@@ -93,7 +96,7 @@ class LiveNumbers:
     @classmethod
     def from_plain(cls, plain: object) -> LiveNumbers:
         """Read what ``to_plain`` wrote; ``ValueError`` if a part is missing, of another type or contradicts another."""
-        fields = plain_dict(plain, "live numbers", (*_COUNTS, *_OPTIONAL, "elapsed_s", "round", "recent", "by_name"))
+        fields = plain_dict(plain, "live numbers", (*_COUNTS, *_OPTIONAL, "elapsed_s", *_PAIRS, "recent", "by_name"))
         counts = {name: plain_int(fields[name], f"live numbers {name}") for name in _COUNTS}
         if counts["failed_requests"] > counts["requests"] or counts["failed_iterations"] > counts["iterations"]:
             raise ValueError("live numbers: more requests or iterations failed than there were")
@@ -107,9 +110,11 @@ class LiveNumbers:
             recent=Histogram.from_plain(fields["recent"]),
             by_name=dict(_plain_rows(fields["by_name"])),
             round=_plain_round(fields["round"]),
+            set_up=_plain_set_up(fields["set_up"]),
         )
 
 
+_PAIRS = ("round", "set_up")
 _OPTIONAL = ("planned_s", "planned_iterations", "requests_per_s")
 
 
@@ -122,6 +127,7 @@ def together(parts: Sequence[LiveNumbers], elapsed_s: float) -> LiveNumbers:
             whole.failed_requests += row.failed_requests
             whole.latency.merge(row.latency)
     rates = [part.requests_per_s for part in parts if part.requests_per_s is not None]
+    set_ups = [part.set_up for part in parts if part.set_up is not None]
     return LiveNumbers(
         elapsed_s=elapsed_s,
         planned_s=parts[0].planned_s,
@@ -131,6 +137,7 @@ def together(parts: Sequence[LiveNumbers], elapsed_s: float) -> LiveNumbers:
         recent=merged(part.recent for part in parts),
         by_name=by_name,
         round=parts[0].round,
+        set_up=(sum(done for done, _ in set_ups), sum(users for _, users in set_ups)) if set_ups else None,
     )
 
 
@@ -157,6 +164,24 @@ class LiveWatch:
         self._wants_names = names
         self._names: dict[str, NameNumbers] = {}
         self._names_due_s = 0.0
+
+    def setting_up(self, done: int, users: int, elapsed_s: float) -> LiveNumbers:
+        """The numbers ``elapsed_s`` after the users' set-up began: so many of the users are set up."""
+        return LiveNumbers(
+            elapsed_s=elapsed_s,
+            planned_s=self._planned_s,
+            planned_iterations=self._planned_iterations,
+            users=0,
+            requests=0,
+            failed_requests=0,
+            iterations=0,
+            failed_iterations=0,
+            warmup_iterations=0,
+            requests_per_s=None,
+            recent=Histogram(),
+            round=self._round,
+            set_up=(done, users),
+        )
 
     def look(self, measured: Measurements, elapsed_s: float, users: int) -> LiveNumbers:
         """The numbers ``elapsed_s`` after the load's start, with so many users at work."""
@@ -222,7 +247,7 @@ def _by_name(measured: Measurements) -> tuple[int, dict[str, NameNumbers]]:
 def _plain_float(value: object, what: str) -> float:
     """The value, if it is a finite number from 0 on; else ``ValueError``."""
     if type(value) not in (int, float) or not 0 <= value < math.inf:  # type: ignore[operator]
-        raise ValueError(f"{what}: expected a number from 0 on, got {value!r:.80}")
+        raise ValueError(f"{what}: expected a number from 0 on, got {shown(value)}")
     return float(value)  # type: ignore[arg-type]
 
 
@@ -236,6 +261,14 @@ def _plain_round(value: object) -> tuple[int, int] | None:
     number, count = plain_pair(value, "live numbers round")
     plain_int(count, "live numbers rounds", low=1)
     return plain_int(number, "live numbers round", low=1, high=count), count
+
+
+def _plain_set_up(value: object) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    done, users = plain_pair(value, "live numbers set_up")
+    plain_int(users, "live numbers set_up")
+    return plain_int(done, "live numbers set_up", high=users), users
 
 
 def _plain_rows(value: object) -> Iterator[tuple[str, NameNumbers]]:

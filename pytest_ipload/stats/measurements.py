@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from operator import add, itemgetter
 from typing import Any
 
-from pytest_ipload.stats.histogram import plain_dict, plain_int, plain_list, record_many
+from pytest_ipload.stats.histogram import plain_dict, plain_int, plain_list, record_many, shown
 from pytest_ipload.stats.recorder import Chunk, Key
 from pytest_ipload.stats.sample import FAULT, ITERATION, OK, REQUEST, SETUP, Sample
 from pytest_ipload.stats.series import Second, Series, SeriesKey
@@ -35,14 +35,25 @@ class Measurements(SeriesTable):
     """
 
     def __init__(
-        self, *, origin_ns: int, judged_from_ns: int, planned: bool, window_lengths_ns: Sequence[int] = ()
+        self,
+        *,
+        origin_ns: int,
+        judged_from_ns: int,
+        planned: bool,
+        judged_until_ns: int | None = None,
+        window_lengths_ns: Sequence[int] = (),
     ) -> None:
         """Besides the whole, the samples are kept by windows of each of the lengths."""
         super().__init__(planned=planned)
         self.origin_ns = origin_ns
         self.judged_from_ns = judged_from_ns
+        self.judged_until_ns = judged_until_ns
+        """The end of the time that rates are counted over, by the plan; None: the end of the last iteration. Samples
+        that end later are judged too, but no rate counts them."""
         self.warmup_requests = 0
         self.warmup_iterations = 0
+        self.warmup_connections: dict[str, int] = {}
+        """Connections that requests of the warm-up opened, by source address."""
         self.faults: dict[str, int] = {}
         self.fault_messages: dict[str, str] = {}
         """What the first fault of each name said."""
@@ -56,6 +67,11 @@ class Measurements(SeriesTable):
             for length_ns in window_lengths_ns
         }
         """By their length in nanoseconds."""
+
+    def end_at(self, now_ns: int) -> None:
+        """The load is cut short: rates are counted until now. No sample that ended later has come in yet."""
+        if self.judged_until_ns is None or now_ns < self.judged_until_ns:
+            self.judged_until_ns = now_ns
 
     def add(self, samples: Iterable[Sample]) -> None:
         """Fold samples in."""
@@ -115,6 +131,9 @@ class Measurements(SeriesTable):
         self.fault_messages = {**other.fault_messages, **self.fault_messages}
         self.warmup_requests += other.warmup_requests
         self.warmup_iterations += other.warmup_iterations
+        for source, connections in other.warmup_connections.items():
+            self.warmup_connections[source] = self.warmup_connections.get(source, 0) + connections
+        self.judged_until_ns = self._later_end(other)
         if other.first_started_ns is not None and other.last_ended_ns is not None:
             shift = self.origin_ns - other.origin_ns
             self._span(other.first_started_ns + shift, other.last_ended_ns + shift)
@@ -126,6 +145,8 @@ class Measurements(SeriesTable):
             **plain,
             "planned": self.planned,
             "faults": {fault: [count, self.fault_messages[fault]] for fault, count in self.faults.items()},
+            "warmup_connections": dict(self.warmup_connections),
+            "partial_names": self.partial_names_to_plain(),
             "seconds": [[number, self.seconds[number].to_plain()] for number in sorted(self.seconds)],
             "series": self.series_to_plain(),
             "windows": [windows.to_plain() for windows in self.windows.values()],
@@ -134,12 +155,12 @@ class Measurements(SeriesTable):
     @classmethod
     def from_plain(cls, plain: object) -> Measurements:
         """Read what ``to_plain`` wrote; ``ValueError`` if a part is missing, of another type or contradicts another."""
-        fields = plain_dict(plain, "measurements", (*_NUMBERS, "planned", "faults", "seconds", "series", "windows"))
+        fields = plain_dict(plain, "measurements", _FIELDS)
         if type(fields["planned"]) is not bool or type(fields["faults"]) is not dict:
             raise ValueError("measurements: planned must be true or false, and faults a dict")
         measured = cls(origin_ns=0, judged_from_ns=0, planned=fields["planned"])
         for field, low in _NUMBERS.items():
-            optional = field in _SPAN and fields[field] is None
+            optional = field in _OPTIONAL and fields[field] is None
             setattr(measured, field, None if optional else plain_int(fields[field], f"measurements {field}", low=low))
         first, last = measured.first_started_ns, measured.last_ended_ns
         if (first is None) != (last is None) or (first is not None and last is not None and first > last):
@@ -147,14 +168,16 @@ class Measurements(SeriesTable):
         for fault, pair in fields["faults"].items():
             count, message = plain_pair(pair, "measurements faults")
             if type(fault) is not str or type(message) is not str:
-                raise ValueError(f"measurements faults: expected names and messages, got {fault!r} and {message!r}")
+                raise ValueError(f"measurements faults: expected names and messages, got {shown(pair)}")
             measured.faults[fault] = plain_int(count, "measurements faults", low=1)
             measured.fault_messages[fault] = message
+        measured.warmup_connections = _plain_counts(fields["warmup_connections"], "measurements warmup_connections")
         for pair in plain_list(fields["seconds"], "measurements seconds"):
             number, second = plain_pair(pair, "measurements seconds")
             if plain_int(number, "second", low=None) in measured.seconds:
                 raise ValueError(f"measurements seconds: {number} comes twice")
             measured.seconds[number] = Second.from_plain(second, planned=measured.planned)
+        measured.read_partial_names(fields["partial_names"], "measurements partial_names")
         measured.read_series(fields["series"], "measurements series")
         for each in plain_list(fields["windows"], "measurements windows"):
             windows = Windows.from_plain(each, judged_from_ns=measured.judged_from_ns, planned=measured.planned)
@@ -167,7 +190,7 @@ class Measurements(SeriesTable):
         """Fold samples in one at a time, whatever they are."""
         judged_from_ns = self.judged_from_ns
         for sample in samples:
-            kind, _, started_ns, _, outcome = sample[:5]
+            kind, _, started_ns, latency_ns, outcome = sample[:5]
             if outcome == FAULT:
                 fault = sample.fault or UNNAMED_FAULT
                 self.faults[fault] = self.faults.get(fault, 0) + 1
@@ -176,10 +199,18 @@ class Measurements(SeriesTable):
             if kind == REQUEST:
                 self._add_request(sample)
             if started_ns < judged_from_ns and kind != SETUP:
-                self.warmup_requests += kind == REQUEST
-                self.warmup_iterations += kind == ITERATION
+                self._count_of_warmup(sample)
                 continue
-            self.record(sample)
+            series = self.record(sample)
+            if self.judged_until_ns is not None and started_ns + latency_ns >= self.judged_until_ns:
+                series.after_end += 1
+
+    def _count_of_warmup(self, sample: Sample) -> None:
+        self.warmup_requests += sample.kind == REQUEST
+        self.warmup_iterations += sample.kind == ITERATION
+        if sample.connections and sample.source_address is not None:
+            source = sample.source_address
+            self.warmup_connections[source] = self.warmup_connections.get(source, 0) + sample.connections
 
     def _add_request(self, sample: Sample) -> None:
         """Put a request into the timeline."""
@@ -198,11 +229,17 @@ class Measurements(SeriesTable):
 
     def _add_alike(self, key: tuple[Any, ...], starts: list[int], latencies: list[int], responses: list[int]) -> Series:
         """Fold samples of one series in, none of which is of the warm-up or a fault: as ``_add_each`` does."""
+        until_ns = self.judged_until_ns
         if key[0] != REQUEST:
-            return self.record_alike(key, latencies, responses)
+            series = self.record_alike(key, latencies, responses)
+            if until_ns is not None and max(starts) + max(latencies) >= until_ns:
+                series.after_end += sum(ended_ns >= until_ns for ended_ns in map(add, starts, latencies))
+            return series
         series = self._series_of(SeriesKey(*key), len(latencies))
         ends = list(map(add, starts, latencies))
-        self._span(min(starts), max(ends))
+        self._span(min(starts), last_ns := max(ends))
+        if until_ns is not None and last_ns >= until_ns:
+            series.after_end += sum(ended_ns >= until_ns for ended_ns in ends)
         for number, some, their_responses in self._by_second(ends, latencies, responses):
             second = self._second(number)
             second.requests += len(some)
@@ -240,6 +277,12 @@ class Measurements(SeriesTable):
                 over.pack()
         return second
 
+    def _later_end(self, other: Measurements) -> int | None:
+        """When the time that rates are counted over ends for both parts together."""
+        if self.judged_until_ns is None or other.judged_until_ns is None:
+            return None
+        return max(self.judged_until_ns, other.judged_until_ns + self.origin_ns - other.origin_ns)
+
     def _span(self, started_ns: int, ended_ns: int) -> None:
         if self.first_started_ns is None or started_ns < self.first_started_ns:
             self.first_started_ns = started_ns
@@ -254,14 +297,25 @@ def _grouped(numbers: list[int], values: list[int]) -> dict[int, list[int]]:
     return groups
 
 
-_SPAN = ("first_started_ns", "last_ended_ns")
+def _plain_counts(plain: object, what: str) -> dict[str, int]:
+    """Counts by text; ``ValueError`` if it is anything else."""
+    if type(plain) is not dict or not all(type(key) is str for key in plain):
+        raise ValueError(f"{what}: expected counts by name, got {plain!r:.80}")
+    return {key: plain_int(count, what) for key, count in plain.items()}
+
+
+_OPTIONAL = ("first_started_ns", "last_ended_ns", "judged_until_ns")
 _NUMBERS: dict[str, int | None] = {
     # Field: smallest value. The zero of the clock is arbitrary, so its readings may be negative.
     "origin_ns": None,
     "judged_from_ns": None,
+    "judged_until_ns": None,
     "first_started_ns": None,
     "last_ended_ns": None,
     "warmup_requests": 0,
     "warmup_iterations": 0,
     "names_dropped": 0,
 }
+_FIELDS = (
+    *_NUMBERS, "planned", "faults", "warmup_connections", "partial_names", "seconds", "series", "windows"
+)  # fmt: skip

@@ -101,6 +101,20 @@ class Recorder:
             self._samples, self._times = [], {}
             self._full_at_ns = None
 
+    def take_over(self) -> None:
+        """Hand over, for an owner that does not come back, what it holds. For any thread.
+
+        The owner records nothing more from now on (``VirtualUser.detach``), but may have been stopped in the midst of
+        a call: the start of an ordinary sample may lack its latency, and a chunk may have been handed over already.
+        """
+        samples, times = self._samples, self._times
+        self._samples, self._times = [], {}
+        whole = {key: values[: len(values) // 2 * 2] for key, values in list(times.items())}
+        rest = Chunk(list(samples), {key: values for key, values in whole.items() if values})
+        is_handed_over = any(chunk.samples is samples for chunk in list(self._outbox))
+        if (rest.samples or rest.times) and not is_handed_over:
+            self._outbox.append(rest)
+
     def drain(self) -> list[Chunk]:
         """Take all chunks handed over so far, in their order. For any thread."""
         chunks: list[Chunk] = []

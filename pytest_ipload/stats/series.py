@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from pytest_ipload.stats.histogram import Histogram, plain_dict, plain_int, plain_list
+from pytest_ipload.stats.histogram import Histogram, plain_dict, plain_int, plain_list, shown
 from pytest_ipload.stats.sample import FAILED, ITERATION, OK, REQUEST, SETUP, STEP, Sample
 
 _KINDS = (REQUEST, STEP, SETUP, ITERATION)
 _OUTCOMES = (OK, FAILED)
-_COUNTS = ("redirects", "connections", "retries")
+_COUNTS = ("redirects", "connections", "retries", "after_end")
 _OPTIONAL = ("response", "connect", "tls", "first_byte")
 
 PackedSeries = tuple[tuple[int, ...], tuple[bytes | None, ...]]
@@ -34,16 +34,26 @@ class SeriesKey(NamedTuple):
         key = cls(*parts)
         plain_int(key.status, "series key status")
         if key.kind not in _KINDS or key.outcome not in _OUTCOMES or type(key.name) is not str:
-            raise ValueError(f"series key: unknown kind or outcome, or no name, in {parts!r:.80}")
+            raise ValueError(f"series key: unknown kind or outcome, or no name, in {shown(parts)}")
         if key.source_address is not None and type(key.source_address) is not str:
-            raise ValueError(f"series key: the source address is no text in {parts!r:.80}")
+            raise ValueError(f"series key: the source address is no text in {shown(parts)}")
         return key
 
 
 class Series:
     """The judged samples of one key; ``latency.count`` is their number."""
 
-    __slots__ = ("connect", "connections", "first_byte", "latency", "redirects", "response", "retries", "tls")
+    __slots__ = (
+        "after_end",
+        "connect",
+        "connections",
+        "first_byte",
+        "latency",
+        "redirects",
+        "response",
+        "retries",
+        "tls",
+    )
 
     def __init__(self, *, planned: bool) -> None:
         self.latency = Histogram()
@@ -52,6 +62,8 @@ class Series:
         self.redirects = 0
         self.connections = 0
         self.retries = 0
+        self.after_end = 0
+        """How many of them ended when the time that rates are counted over had ended."""
         self.connect: Histogram | None = None
         self.tls: Histogram | None = None
         self.first_byte: Histogram | None = None
@@ -71,6 +83,7 @@ class Series:
         self.redirects += other.redirects
         self.connections += other.connections
         self.retries += other.retries
+        self.after_end += other.after_end
         for field in _OPTIONAL:
             histogram = getattr(other, field)
             if histogram is not None:
@@ -111,6 +124,8 @@ class Series:
         for field in _COUNTS:
             setattr(series, field, plain_int(fields[field], f"series {field}"))
         series.latency = Histogram.from_plain(fields["latency"])
+        if series.after_end > series.latency.count:
+            raise ValueError("series after_end: more samples ended late than there are")
         for field in _OPTIONAL:
             histogram = None if fields[field] is None else Histogram.from_plain(fields[field])
             if histogram is not None and histogram.count > series.latency.count:

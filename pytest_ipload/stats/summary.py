@@ -141,17 +141,18 @@ class Frame:
 
     @property
     def duration_s(self) -> float:
-        """From the start of the load to the end of its last iteration."""
+        """From the start of the load to its planned end, or to that of its last iteration if that is later."""
         return max(0, self.ended_ns - self.origin_ns) / _SECOND
 
-    @property
-    def judged_s(self) -> float:
-        """The part of it that is judged."""
-        return max(0.0, self.duration_s - self.warmup_s)
+    def judged_s(self, measured: Measurements) -> float:
+        """The time that rates are counted over: from the warm-up's end to the planned one, or until the load ended."""
+        ended_ns = self.ended_ns if measured.judged_until_ns is None else measured.judged_until_ns
+        return max(0.0, (ended_ns - self.origin_ns) / _SECOND - self.warmup_s)
 
 
 def summarise(measured: Measurements, frame: Frame) -> dict[str, Any]:
     """The fields of ``Summary``, as keyword arguments."""
+    seconds = frame.judged_s(measured)
     requests, failed = measured.count(kind=REQUEST), measured.count(kind=REQUEST, outcome=FAILED)
     iterations, failed_iterations = measured.count(kind=ITERATION), measured.count(kind=ITERATION, outcome=FAILED)
     response = measured.response(kind=REQUEST, outcome=OK) if measured.planned else None
@@ -167,11 +168,11 @@ def summarise(measured: Measurements, frame: Frame) -> dict[str, Any]:
         "failed_requests": failed,
         "error_rate": ratio(failed_iterations, iterations),
         "request_error_rate": ratio(failed, requests),
-        "rps": per_second(requests, frame.judged_s),
-        "iterations_per_second": per_second(iterations, frame.judged_s),
+        "rps": per_second(measured.ended_in_time(REQUEST), seconds),
+        "iterations_per_second": per_second(measured.ended_in_time(ITERATION), seconds),
         "latency": latency_stats(measured.latency(kind=REQUEST, outcome=OK)),
         "response_time": None if response is None else latency_stats(response),
-        "by_name": [_by_name(measured, REQUEST, name, frame.judged_s) for name in measured.names(REQUEST)],
+        "by_name": [_by_name(measured, REQUEST, name, seconds) for name in measured.names(REQUEST)],
         "by_source": _by_source(measured, frame),
         "steps": [_step(measured, name) for name in measured.names(STEP)],
         "timeline": _timeline(measured, frame),
@@ -230,7 +231,7 @@ def _by_name(measured: Measurements, kind: str, name: str, seconds: float) -> Re
         name=name,
         requests=requests,
         failed_requests=measured.count(**literal, outcome=FAILED),
-        rps=per_second(requests, seconds),
+        rps=per_second(measured.ended_in_time(**literal), seconds),
         latency=latency_stats(measured.latency(**literal, outcome=OK)),
         redirects=redirects or None,
         retried_requests=_retries(measured, **literal),
@@ -248,17 +249,19 @@ def _by_source(measured: Measurements, frame: Frame) -> list[SourceStats]:
         SourceStats(
             source_address=address,
             users=frame.users_by_source.get(address, 0),
-            connections=sum(
-                series.connections
-                for kind in (REQUEST, SETUP)
-                for _, series in measured.series(kind, source_address=address)
-            ),
+            connections=_connections(measured, address),
             requests=measured.count(REQUEST, source_address=address),
             failed_requests=measured.count(REQUEST, source_address=address, outcome=FAILED),
             latency=latency_stats(measured.latency(REQUEST, source_address=address, outcome=OK)),
         )
         for address in [*seen, *leased]
     ]
+
+
+def _connections(measured: Measurements, address: str) -> int:
+    """All that were opened from the address: of the set-up and the warm-up too, as they are used later."""
+    kept = (series for kind in (REQUEST, SETUP) for _, series in measured.series(kind, source_address=address))
+    return sum(series.connections for series in kept) + measured.warmup_connections.get(address, 0)
 
 
 def _step(measured: Measurements, name: str) -> StepStats:

@@ -13,7 +13,8 @@ MAX_NAMES = 1000
 """So many names of each kind are kept apart: a label made of an order number must not eat the memory."""
 OTHER_NAMES = "(other names)"
 
-PackedTable = tuple[int, list[tuple[SeriesKey, PackedSeries]]]
+KindAndName = tuple[str, str]
+PackedTable = tuple[int, frozenset[KindAndName], list[tuple[SeriesKey, PackedSeries]]]
 
 _PHASES = {"connect": "connect", "tls": "tls", "ttfb": "first_byte"}
 
@@ -26,6 +27,8 @@ class SeriesTable:
         """Iterations had times to start at (open model or pacing), so there is a response time."""
         self.names_dropped = 0
         """Samples counted under ``OTHER_NAMES`` because there were too many names."""
+        self.partial_names: set[KindAndName] = set()
+        """Kinds and names that are kept, while another part of the load counted them under ``OTHER_NAMES``."""
         self._series: dict[SeriesKey, Series] = {}
         self._names: dict[str, dict[str, None]] = {}
 
@@ -58,6 +61,10 @@ class SeriesTable:
         """The number of samples; the keywords are those of ``series``."""
         return sum(series.latency.count for _, series in self.series(kind, **where))
 
+    def ended_in_time(self, kind: str | None = None, **where: Any) -> int:
+        """The number of samples that ended in the time that rates are counted over; keywords as in ``series``."""
+        return sum(series.latency.count - series.after_end for _, series in self.series(kind, **where))
+
     def latency(self, kind: str | None = None, **where: Any) -> Histogram:
         """The latencies of the samples; the keywords are those of ``series``."""
         return merged(series.latency for _, series in self.series(kind, **where))
@@ -75,12 +82,19 @@ class SeriesTable:
         """The names of this kind in order of first sight."""
         return list(self._names.get(kind, ()))
 
+    def hides(self, kind: str, pattern: str) -> bool:
+        """Whether samples of names that fit the pattern may be counted under ``OTHER_NAMES``; ``*`` fits all names."""
+        names = self._names.get(kind, {})
+        if not self.names_dropped or OTHER_NAMES not in names or not pattern.strip("*"):
+            return False
+        return "*" in pattern or pattern not in names or (kind, pattern) in self.partial_names
+
     def source_addresses(self) -> list[str]:
         """The source addresses of all samples in order of first sight."""
         seen = dict.fromkeys(key.source_address for key in self._series)
         return [address for address in seen if address is not None]
 
-    def record(self, sample: Sample) -> None:
+    def record(self, sample: Sample) -> Series:
         """Record one sample."""
         kind, name, _, latency_ns, outcome, status, source_address = sample[:7]
         # A NamedTuple is found by an equal tuple, which is several times cheaper to make.
@@ -92,6 +106,7 @@ class SeriesTable:
             series.response.record(latency_ns + sample.lateness_ns)
         if sample.connections or sample.redirects or sample.retries:
             series.add_connections(sample)
+        return series
 
     def record_alike(self, key: tuple[Any, ...], latencies: list[int], responses: list[int]) -> Series:
         """Record samples of one key; what only some of them have (see ``Series.add_connections``) is the caller's."""
@@ -108,26 +123,52 @@ class SeriesTable:
         """
         if self.planned != other.planned:
             raise ValueError("one part of the load is planned (open model or pacing) and the other is not")
+        self.partial_names |= other.partial_names | self._kept_only_here(other)
         for key, series in list(other._series.items()):
             self._series_of(key, series.latency.count).merge(series)
         self.names_dropped += other.names_dropped
 
+    def _kept_only_here(self, other: SeriesTable) -> set[KindAndName]:
+        """The names that the other table may have counted under ``OTHER_NAMES``."""
+        if not other.names_dropped:
+            return set()
+        return {
+            (kind, name)
+            for kind, names in self._names.items()
+            if OTHER_NAMES in other._names.get(kind, {})
+            for name in names.keys() - other._names[kind].keys()
+        }
+
     def pack(self) -> PackedTable:
         """All of it, without loss and small, for keeping in memory."""
-        return self.names_dropped, [(key, series.pack()) for key, series in self._series.items()]
+        series = [(key, series.pack()) for key, series in self._series.items()]
+        return self.names_dropped, frozenset(self.partial_names), series
 
     @staticmethod
     def unpack(packed: PackedTable, *, planned: bool) -> SeriesTable:
         """What ``pack`` made small."""
         table = SeriesTable(planned=planned)
-        table.names_dropped = packed[0]
-        for key, series in packed[1]:
+        table.names_dropped, partial, packed_series = packed
+        table.partial_names = set(partial)
+        for key, series in packed_series:
             table._insert(key, Series.unpack(series))
         return table
 
     def series_to_plain(self) -> list[Any]:
         """The series as plain values."""
         return [[list(key), series.to_plain()] for key, series in self._series.items()]
+
+    def partial_names_to_plain(self) -> list[Any]:
+        """The partial names as plain values."""
+        return [list(each) for each in sorted(self.partial_names)]
+
+    def read_partial_names(self, plain: object, what: str) -> None:
+        """Read what ``partial_names_to_plain`` wrote; ``ValueError`` if it is anything else."""
+        for pair in plain_list(plain, what):
+            kind, name = plain_pair(pair, what)
+            if type(kind) is not str or type(name) is not str:
+                raise ValueError(f"{what}: expected kinds and names, got {pair!r:.80}")
+            self.partial_names.add((kind, name))
 
     def read_series(self, plain: object, what: str) -> None:
         """Read what ``series_to_plain`` wrote; ``ValueError`` if it is anything else."""

@@ -63,14 +63,16 @@ class Windows:
         return {
             "length_ns": self.length_ns,
             "windows": [[number, [table.names_dropped, table.series_to_plain()]] for number, table in tables],
+            "partial_names": [[number, table.partial_names_to_plain()] for number, table in tables],
         }
 
     @classmethod
     def from_plain(cls, plain: object, *, judged_from_ns: int, planned: bool) -> Windows:
         """Read what ``to_plain`` wrote; ``ValueError`` if a part is missing or of another type."""
-        fields = plain_dict(plain, "windows", ("length_ns", "windows"))
+        fields = plain_dict(plain, "windows", ("length_ns", "windows", "partial_names"))
         length_ns = plain_int(fields["length_ns"], "windows length_ns", low=1)
         result = cls(length_ns, judged_from_ns=judged_from_ns, planned=planned)
+        partial = _by_number(fields["partial_names"])
         next_number = 0
         for number, content in (plain_pair(pair, "windows") for pair in plain_list(fields["windows"], "windows")):
             plain_int(number, "window number", low=next_number)  # ascending, so none comes twice
@@ -78,6 +80,7 @@ class Windows:
             dropped, series = plain_pair(content, "window")
             table = SeriesTable(planned=planned)
             table.names_dropped = plain_int(dropped, "window names_dropped")
+            table.read_partial_names(partial.get(number, []), "window partial_names")
             table.read_series(series, "window series")
             result._packed[number] = table.pack()
         result._newest = next_number - 1
@@ -129,3 +132,9 @@ class Windows:
 
     def _numbers(self) -> list[int]:
         return sorted([*self._open, *self._packed])
+
+
+def _by_number(plain: object) -> dict[int, Any]:
+    """What is told of windows by their number; ``ValueError`` if it is anything else."""
+    pairs = [plain_pair(pair, "windows partial_names") for pair in plain_list(plain, "windows partial_names")]
+    return {plain_int(number, "windows partial_names"): content for number, content in pairs}

@@ -110,7 +110,7 @@ class SourceAdapter(HTTPAdapter):
         thread = self.binding.thread
         handed_over = thread.hand_over
         if handed_over is None:
-            self.binding.check(request.url)
+            self.binding.check(request.url, is_redirected=bool(thread.hops))  # the call's earlier hops
             if proxies and (proxy := select_proxy(request.url or "", proxies)):
                 self.binding.check(prepend_scheme_if_needed(proxy, "http"))  # it gets the load too
         outer, hop = thread.hop, Hop() if handed_over is None else handed_over.hop

@@ -15,7 +15,7 @@ import requests
 from requests import Response
 
 from pytest_ipload.addresses.listening import Targets
-from pytest_ipload.errors import IploadError, SettingError
+from pytest_ipload.errors import IploadError, SettingError, TargetNotAllowed
 from pytest_ipload.transport.guard import AllowedHosts
 
 FREEBIND = "freebind:"
@@ -141,10 +141,14 @@ class Binding:
         """The addresses that go with a first one, by address family; none for None."""
         return {} if first is None else self._groups[first]
 
-    def check(self, url: str | None) -> None:
+    def check(self, url: str | None, *, is_redirected: bool = False) -> None:
         """Raise TargetNotAllowed or LoadEnded if no request may be sent there."""
         if self.guard is not None:
-            self.guard.check(url or "")
+            try:
+                self.guard.check(url or "")
+            except TargetNotAllowed as error:
+                error.at_run_time = is_redirected
+                raise
         self.check_running()
 
     def check_address(self, host: str, address: str) -> None:
@@ -175,6 +179,10 @@ class Binding:
             sockets = list(self._sockets)
         for sock in sockets:
             _shut_down(sock)
+
+    def resume(self) -> None:
+        """Allow requests again, on new connections: what was interrupted is over, and the user's tear-down begins."""
+        self.ended = False
 
 
 def _by_family(sources: Sequence[str]) -> dict[int, str]:

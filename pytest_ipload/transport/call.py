@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 from requests import PreparedRequest, Response
 
 from pytest_ipload.errors import SettingError, TargetNotAllowed
-from pytest_ipload.exception_text import message_of, type_name
 from pytest_ipload.places import place_of_frame
+from pytest_ipload.stats.fault_text import message_of
 from pytest_ipload.stats.sample import FAILED, FAULT, OK, REQUEST, Problem, Sample
 from pytest_ipload.transport.binding import Hop
+from pytest_ipload.transport.connection import is_interim
 from pytest_ipload.values import as_label
 
 ExpectedItem = int | str | type[Exception]
@@ -32,7 +33,7 @@ class Expectation:
 
     @classmethod
     def of(cls, expect: Expected) -> Expectation:
-        """Read an ``expect`` keyword. None means any status below 400. Raises SettingError."""
+        """Read an ``expect`` keyword. None means any status from 200 to 399. Raises SettingError."""
         if expect is None:
             return USUAL
         items = expect if isinstance(expect, (list, tuple)) else (expect,)
@@ -53,7 +54,8 @@ class Expectation:
 
 
 _ALLOWED = "a status as in 404, a class of statuses as in '4xx', an exception type, or a list of these"
-USUAL = Expectation(frozenset(range(400)))
+USUAL = Expectation(frozenset(range(200, 400)))
+"""An interim reply (1xx) is none: the reply proper is still to come."""
 _NOT_OPENED = Hop()
 
 
@@ -97,7 +99,8 @@ class Call:
     def sample(self, response: Response | None, error: Exception | None = None) -> Sample | None:
         """The call's sample, made in the calling thread at its end; None if nothing was sent or may be sent."""
         hops = self.hops
-        if not (hops or self.is_untimed) or isinstance(error, TargetNotAllowed):
+        is_refused = isinstance(error, TargetNotAllowed) and not error.at_run_time
+        if not (hops or self.is_untimed) or is_refused:
             return None
         ended = perf_counter_ns()
         opened = next((hop for hop in reversed(hops) if hop.connections), _NOT_OPENED)
@@ -130,10 +133,12 @@ class Call:
             if fault is None and isinstance(error, self.expectation.exceptions):
                 return OK, None
             text = self.hops[-1].fault_text if fault else message_of(error)
-            return FAULT if fault else FAILED, Problem(type_name(error), text, _place())
+            return FAULT if fault else FAILED, Problem(type(error).__name__, text, _place())
         if response is None or response.status_code in self.expectation.statuses:
             return OK, None
         status = f"{response.status_code} {response.reason or ''}".rstrip()
+        if is_interim(response.status_code):
+            status += ": an interim reply, not the final one"
         return FAILED, Problem(f"HTTP {response.status_code}", f"{self._label()} answered {status}", _place())
 
     def _label(self) -> str:

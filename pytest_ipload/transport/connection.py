@@ -22,6 +22,11 @@ from pytest_ipload.transport.replay import ReplaySocket
 from pytest_ipload.transport.wire import Wire, open_wire
 
 
+def is_interim(status: int | None) -> bool:
+    """Whether it is one of the interim replies, behind which the reply proper is still to come (RFC 9110, 15.2)."""
+    return status is not None and 100 <= status < 200
+
+
 class _TimedReply(http.client.HTTPResponse):
     """Notes where the request left from and, where a connection was opened for it, when the first byte came back."""
 
@@ -55,6 +60,10 @@ class SourceHTTPConnection(HTTPConnection):
         self.refusal: Exception | None = None
         """What ``connect`` raises, because a connection was tried for this request already."""
 
+    def __str__(self) -> str:
+        """As in urllib3, which puts it into its messages."""
+        return super().__str__().removeprefix("Source")
+
     # Private in urllib3, and the only place where bind() and connect() can be told apart: the same errno from both
     # means different things. Public ways (source_address, socket_options) pass through one call that hides this.
     # tests/transport/test_connection.py notices when urllib3 does not call it any more.
@@ -67,10 +76,11 @@ class SourceHTTPConnection(HTTPConnection):
         dialer.options, dialer.timeout = self.socket_options or (), self.timeout
         try:
             sock = dialer.dial()
-        except NewConnectionError as error:
+        except Exception as error:
             hop.source_address = dialer.source
-            hop.fault = getattr(error, "fault", None)
-            hop.fault_text = str(error).removeprefix(f"{self}: ")
+            if isinstance(error, NewConnectionError):
+                hop.fault = getattr(error, "fault", None)
+                hop.fault_text = str(error).removeprefix(f"{self}: ")
             raise
         self.connected_ns = perf_counter_ns()
         self.local_address = hop.source_address = sock.getsockname()[0]
@@ -120,12 +130,15 @@ class SourceHTTPConnection(HTTPConnection):
         super().request(*args, **kwargs)
 
     def getresponse(self) -> Any:
-        """As in urllib3."""
+        """As in urllib3, but that a connection on which the reply proper is still to come is not used again."""
         try:
-            return super().getresponse()
+            response = super().getresponse()
         finally:
             if isinstance(self.sock, ReplaySocket):
                 self.sock = self.sock.real
+        if is_interim(response.status):
+            self.close()  # http.client passes 100 over and takes any other 1xx for the whole
+        return response
 
     def close(self) -> None:
         """As in urllib3."""
@@ -202,6 +215,10 @@ class Pool(HTTPConnectionPool):
             self.QueueCls = cast(Any, IdleConnections)
         self._thread = binding.thread
         super().__init__(*args, binding=binding, **kwargs)
+
+    def __str__(self) -> str:
+        """As in urllib3, which puts it into its messages."""
+        return super().__str__().removeprefix("Source")
 
     # Private in urllib3. Not done by the queue, which urllib3 also empties when a pool is dropped.
     def _get_conn(self, timeout: float | None = None) -> Any:

@@ -45,8 +45,8 @@ class Dialer:
         """Socket options, set before anything else."""
         self.timeout: Any = None
         """As urllib3 takes it: seconds, None for no limit, or urllib3's own default."""
-        self.source: str | None = None
-        """The source address of the last attempt; None where the operating system chose."""
+        self.source: str | None = next(iter(sources.values()), None)
+        """The source address of the last attempt, or of the first one to come; None where the system chooses."""
 
     def dial(self) -> socket.socket:
         """The connected socket, from the first of the host's addresses that answers.

@@ -26,6 +26,8 @@ Timeouts = tuple[float | None, float | None]
 
 IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
 """Methods that may be sent again when a connection swallowed them (RFC 9110, 9.2.2)."""
+CLOCKS_DIFFER_NS = 1_000_000
+"""How much two clocks may differ on the time of one exchange, before the wall clock is taken to have been set."""
 _GONE = (ConnectionError, ssl.SSLEOFError, UnusualReply)
 """What a connection shows that the server has closed. (No reply at all is an unusual one.)"""
 
@@ -60,8 +62,8 @@ def exchange(
         except OSError as error:
             careful = _Exchange(pool, binding, heads, method, data, timeouts, started, wall_started)
             return careful.fail(conn, b"", error, is_kept=True, in_send=not is_sent)
-        arrived = None
-        if (stamp := wire.stamp) is not None and (arrived := arrival_ns(stamp) - wall_started) <= 0:
+        arrived = None if (stamp := wire.stamp) is None else arrival_ns(stamp)
+        if arrived is not None and arrived <= wall_started and was_there_before(arrived, started, wall_started):
             # It was there before the request: it is no reply to that.
             careful = _Exchange(pool, binding, heads, method, data, timeouts, started, wall_started)
             return careful.fail(conn, b"", UnusualReply(), is_kept=True)
@@ -70,6 +72,8 @@ def exchange(
         if head is None or len(received) - end - 4 != (head.length if method != "HEAD" else 0):
             careful = _Exchange(pool, binding, heads, method, data, timeouts, started, wall_started)
             return careful.read(conn, wire, received, is_kept=True)
+        if arrived is not None:
+            arrived = until_arrival(perf_counter_ns() - started, arrived - wall_started, time_ns() - arrived)
         response = _reply(conn, wire, head, received, received[end + 4 :], started, arrived)
         if head.keeps_open:
             idle.give(conn)
@@ -86,12 +90,10 @@ def exchange(
 def _reply(
     conn: SourceHTTPConnection, wire: Wire, head: Head, received: bytes, body: bytes, started: int, arrived: int | None
 ) -> LoadResponse:
-    """The response, with its times. Called as soon as the last byte was read."""
+    """The response, with its times. Called when its last byte was read, which had ``arrived`` after so many ns."""
     ended = perf_counter_ns()
     wire.used_ns = ended
     latency = ended - started
-    # A thread reads its reply only when it has its turn. The kernel's time of arrival is free of that, unless somebody
-    # set the clock meanwhile.
     if arrived is not None and 0 < arrived < latency:
         latency = arrived
     response = LoadResponse.__new__(LoadResponse)
@@ -103,6 +105,28 @@ def _reply(
     response.started_ns = started
     response.latency_ns = latency
     return response
+
+
+def until_arrival(elapsed: int, before: int, behind: int) -> int:
+    """The time from the request to the arrival of its reply, of what has ``elapsed`` until the reply was read.
+
+    A thread reads its reply only when it has its turn; the kernel's time of arrival is free of that. ``before`` and
+    ``behind`` are the times from the request to the arrival, and from there until now, by the wall clock, which may
+    have been set meanwhile. Then they do not add up to what elapsed, and the time of arrival is worth nothing. Where
+    they differ by no more than two clocks do, the one that makes the time longer counts: it is never too short.
+    """
+    if not -CLOCKS_DIFFER_NS < before + behind - elapsed < CLOCKS_DIFFER_NS:
+        return elapsed
+    longer = max(before, elapsed - behind)
+    return longer if 0 < longer < elapsed else elapsed
+
+
+def was_there_before(arrived: int, started: int, wall_started: int) -> bool:
+    """Whether data that arrived before the request was sent, by the wall clock, did so by the other clock too.
+
+    If the wall clock was set back meanwhile, it is the reply to the request.
+    """
+    return arrived <= wall_started and perf_counter_ns() - started <= time_ns() - arrived
 
 
 class _Exchange:
@@ -174,7 +198,11 @@ class _Exchange:
         except BaseException:
             conn.close()
             raise
-        arrived = None if wire.stamp is None else arrival_ns(wire.stamp) - self._wall_started
+        arrived = None
+        if wire.stamp is not None:
+            arrived = arrival_ns(wire.stamp)
+            elapsed, behind = perf_counter_ns() - self._started, time_ns() - arrived
+            arrived = until_arrival(elapsed, arrived - self._wall_started, behind)
         response = _reply(conn, wire, head, bytes(reader.received), body, self._started, arrived)
         response.head_ns = reader.head_ended_ns - self._started
         hop = self._hop
@@ -195,7 +223,7 @@ class _Exchange:
             with contextlib.suppress(OSError):  # a server may answer, and close, before it has read everything
                 received = conn.wire.receive()
                 stamp = conn.wire.stamp
-                if stamp is not None and arrival_ns(stamp) <= self._wall_started:
+                if stamp is not None and was_there_before(arrival_ns(stamp), self._started, self._wall_started):
                     received = b""  # it was left over from before
         is_stale = is_kept and not received and isinstance(error, _GONE)
         if is_stale and self._method in IDEMPOTENT and not self._binding.ended:

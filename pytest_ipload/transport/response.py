@@ -6,7 +6,7 @@ import contextlib
 import zlib
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, overload
 
 from requests import PreparedRequest, Response
 from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
@@ -178,6 +178,8 @@ class LoadResponse(Response):
         try:
             _ = self.content
         except Exception as error:
+            if getattr(error, "request", self) is None:  # requests tells of its request only before the head is there
+                cast(Any, error).request = self.request
             self._body_error = error
 
     def iter_content(self, chunk_size: int | None = 1, decode_unicode: Any = False) -> Any:

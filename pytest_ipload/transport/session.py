@@ -32,6 +32,10 @@ from pytest_ipload.transport.tls import TlsContexts
 _ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
+class BaseUrlMissing(SettingError, MissingSchema):
+    """A URL is relative, and there is no base URL to resolve it against."""
+
+
 class _Default:
     """Stands for a timeout that was not given: None already means none at all."""
 
@@ -178,21 +182,26 @@ class LoadSession(requests.Session):
         """
         self.binding.interrupt()
 
+    def resume(self) -> None:
+        """Allow requests again after ``interrupt``. For the session's own thread."""
+        self.binding.resume()
+
     def prepare_request(self, request: Request) -> PreparedRequest:
-        """As in requests, with relative URLs resolved. Raises MissingSchema for one without a base URL."""
+        """As in requests, with relative URLs resolved. Raises BaseUrlMissing for one without a base URL."""
         absolute = copy.copy(request)
         absolute.url = self.absolute_url(request.url)
         return super().prepare_request(absolute)
 
     def absolute_url(self, url: Any) -> str:
-        """The URL, resolved against the base URL if it is relative. Raises MissingSchema if there is none."""
+        """The URL, resolved against the base URL if it is relative. Raises BaseUrlMissing if there is none."""
         text = (url.decode() if isinstance(url, bytes) else str(url)).lstrip()
         if _ABSOLUTE.match(text):
             return text
         if self.base_url is not None:
-            return f"{self.base_url.rstrip('/')}/{text.lstrip('/')}"
+            # Of the slashes between the two just one is left; a path may begin with more, as an object's key does.
+            return f"{self.base_url.rstrip('/')}/{text.removeprefix('/')}"
         if ":" not in text:  # what has a colon and no host, requests explains itself
-            raise MissingSchema(
+            raise BaseUrlMissing(
                 f"Invalid URL {text!r}: it is relative, and there is no base URL to resolve it against; "
                 "set base_url or --ipload-base-url, or give the whole URL as in 'http://localhost:8000/'"
             )
@@ -224,7 +233,7 @@ class LoadSession(requests.Session):
 
         ``name`` labels the sample; the default is the method and the path. ``expect`` says what counts as a success:
         a status, a class of statuses such as ``"4xx"``, an exception type, or a list of these; the default is any
-        status below 400. A reply that is not expected makes a failed sample, but raises nothing.
+        status from 200 to 399. A reply that is not expected makes a failed sample, but raises nothing.
         """
         expectation = USUAL if expect is None else Expectation.of(expect)
         if name is not None:
@@ -300,7 +309,8 @@ class LoadSession(requests.Session):
     def _transmit(self, request: PreparedRequest, **kwargs: Any) -> LoadResponse:
         call = self._current.call
         if isinstance(request, PreparedRequest) and not isinstance(self.get_adapter(request.url or ""), SourceAdapter):
-            self.binding.check(request.url)  # an adapter of the user's own does not do that itself
+            # An adapter of the user's own does not do that itself.
+            self.binding.check(request.url, is_redirected=call is not None and call.redirects > 0)
             if call is not None:
                 call.is_untimed = True
         return LoadResponse.of(super().send(request, **kwargs))

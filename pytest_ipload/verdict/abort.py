@@ -10,7 +10,7 @@ from pytest_ipload.stats.sample import ITERATION
 from pytest_ipload.units import format_duration
 from pytest_ipload.verdict.evaluate import ThresholdResult, evaluate
 from pytest_ipload.verdict.expression import Threshold
-from pytest_ipload.verdict.finding import Outcome, find_in_windows, outcome_of
+from pytest_ipload.verdict.finding import Outcome, find_in_windows, is_undecidable, outcome_of
 from pytest_ipload.verdict.judged import JudgedThreshold
 from pytest_ipload.verdict.measure import USUAL_CONFIDENCE, Measured, Scope, measure
 
@@ -43,6 +43,8 @@ def _failure(
     judged: JudgedThreshold, measured: Measurements, scope: Scope, first_window: int
 ) -> ThresholdResult | None:
     """The result of a threshold that cannot hold any more; None if it may."""
+    if is_undecidable(judged, measured, scope):
+        return None
     if judged.window is not None:
         scope = settled(measured, scope)
         found = find_in_windows(judged, measured, scope, first=first_window)
@@ -69,6 +71,9 @@ def _is_hopeless(judged: JudgedThreshold, measured: Measurements, scope: Scope) 
         return _is_past(threshold, value.value)
     if threshold.statistic in _SHARES and threshold.operator == "==" and threshold.limit == 0:
         return value.value > 0  # what has failed stays failed
+    if threshold.statistic == "set_up_error_rate":  # users that are still to be set up may succeed
+        least = scope.set_ups.failed / scope.set_ups.planned
+        return threshold.operator in _BELOW and not threshold.holds(least)
     if threshold.operator not in (*_BELOW, *_ABOVE):
         return False  # it may become equal again, and different too
     if threshold.quantile is not None or threshold.statistic in _SHARES:

@@ -27,7 +27,9 @@ class Comparison:
     """So much worse than the baseline the value may be: the limit, or what noise alone makes; None without limit."""
     regressed: bool = False
     undecided: bool = False
-    """It is beyond the limit, or may be, and the rounds do not suffice to say so; that passes."""
+    """It is beyond the limit, or may be, and the runs or rounds do not suffice to call it a regression."""
+    passed: bool = True
+    """Whether the test may pass: it did not regress, and is not undecided in a strict session."""
     method: str
     """How it was compared, in words."""
     runs: int
@@ -63,6 +65,6 @@ Compare = Callable[[Mapping[str, Any]], Compared]
 """Compares a result in plain values, as far as it is known before its verdict."""
 
 
-def regressions_of(comparisons: Sequence[Comparison] | None) -> list[Comparison]:
+def failed_of(comparisons: Sequence[Comparison] | None) -> list[Comparison]:
     """Those that fail the test."""
-    return [comparison for comparison in comparisons or () if comparison.regressed]
+    return [comparison for comparison in comparisons or () if not comparison.passed]

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_ipload.stats.confidence import minimum_samples
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.verdict.expression import Threshold
-from pytest_ipload.verdict.finding import Finding, Outcome, find, find_in_windows
-from pytest_ipload.verdict.judged import JudgedThreshold
+from pytest_ipload.verdict.finding import Finding, Outcome, find, find_in_windows, is_undecidable
+from pytest_ipload.verdict.judged import FAIL, WARN, JudgedThreshold
 from pytest_ipload.verdict.measure import Measured, Scope
-from pytest_ipload.verdict.messages import no_samples, no_window, what_was_found, window_place, windows_tally
+from pytest_ipload.verdict.messages import (
+    no_samples,
+    no_window,
+    not_kept_apart,
+    what_was_found,
+    window_place,
+    windows_tally,
+)
 
+_UNITS = frozenset({"ms", "1/s", "fraction", "count"})
 _MS = 1e3  # milliseconds in a second: reports carry durations in milliseconds
 
 
@@ -33,6 +41,8 @@ class ThresholdResult:
     message: str
     undecided: bool = False
     """The limit lies within the interval of the confidence asked for; that passes, unless the session is strict."""
+    undecidable: bool = False
+    """What it is about was not kept apart: there is nothing to judge, and the measurement is invalid."""
     aborted: bool = False
     """It broke the load off."""
     window_s: float | None = None
@@ -40,12 +50,20 @@ class ThresholdResult:
     confidence: float | None = None
     """It was judged by the interval of this confidence."""
 
+    def __post_init__(self) -> None:
+        """ValueError for words that reports do not know: a result may come from a file."""
+        if self.severity not in (FAIL, WARN) or self.unit not in _UNITS:
+            raise ValueError(f"{self.severity!r} is no severity, or {self.unit!r} no unit, of a threshold's result")
+
 
 def evaluate(judged: JudgedThreshold, measured: Measurements, scope: Scope, *, strict: bool = False) -> ThresholdResult:
     """Judge one threshold, in each window if it has one. Over no samples, or no full window, it fails.
 
-    An undecided one passes, unless ``strict``.
+    An undecided one passes, unless ``strict``. One whose names were not kept apart does not hold and is undecidable.
     """
+    if is_undecidable(judged, measured, scope):
+        nothing = Finding(Measured(None, 0, ""), Outcome.FAILS, is_enough=False)
+        return replace(_result(judged, nothing, not_kept_apart(judged.threshold, measured), strict), undecidable=True)
     if judged.window is None:
         finding = find(judged, measured, scope)
         return _result(judged, finding, _message(judged, finding, measured, strict), strict)

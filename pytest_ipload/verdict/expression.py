@@ -6,14 +6,17 @@ Grammar::
     metric     = [ family "." ] statistic | share | count | rate
     family     = "raw" | "iteration" | "connect" | "tls" | "ttfb" | "failed"
     statistic  = "p" number | "p(" number ")" | "median" | "mean" | "min" | "max"      value: a duration, 200ms
-    share      = "error_rate" | "request_error_rate" | "ip_pool_usage"                 value: a percentage, 1%
+    share      = "error_rate" | "request_error_rate" | "set_up_error_rate"             value: a percentage, 1%
+               | "ip_pool_usage"
     count      = "requests" | "iterations" | "errors" | "dropped_iterations"           value: a number, 1000
     rate       = "rps" | "iterations_per_second"                                       value: a number or a rate, 50/s
-    selector   = label | "step:" label | "source:" address | "status:" code
+    selector   = label | "name:" label | "step:" label | "source:" address | "status:" code
     operator   = "<=" | ">=" | "==" | "!=" | "<" | ">"
 
-A label is any text without ``}``; ``*`` in it stands for any text. Blanks between the parts do not matter.
-``errors`` counts failed iterations, as ``error_rate`` is their share.
+A label is any text, which ends with the last ``}`` of the expression: ``p95{GET /items/{id}} < 1s``; ``*`` in it stands
+for any text. ``name:`` is for request names that begin like another selector. Blanks between the parts do not matter.
+``errors`` counts failed iterations, as ``error_rate`` is their share. ``set_up_error_rate`` is the share of users whose
+set-up failed.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ _UNITS: Mapping[str, str] = MappingProxyType(
     {
         "percentile": "duration",
         **dict.fromkeys(_STATISTICS, "duration"),
-        **dict.fromkeys(("error_rate", "request_error_rate", "ip_pool_usage"), "fraction"),
+        **dict.fromkeys(("error_rate", "request_error_rate", "set_up_error_rate", "ip_pool_usage"), "fraction"),
         **dict.fromkeys(("requests", "iterations", "errors", "dropped_iterations"), "count"),
         **dict.fromkeys(("rps", "iterations_per_second"), "rate"),
     }
@@ -54,9 +57,14 @@ _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
         ">": operator.gt,
     }
 )
+_SIGNS = {"≤": "<=", "≥": ">=", "≠": "!=", "＜": "<", "＞": ">"}
+"""What people write for an operator, and how it is written here."""
+_SELECTOR_KINDS = ("name", "step", "source", "status")
 _PERCENTILE = re.compile(r"p([0-9]+(?:\.[0-9]+)?|\.[0-9]+)|p\(([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\)")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+")
 _BLANK_BEFORE_UNIT = re.compile(r"(?<=[0-9])\s+(?=[a-z%/])|(?<=/)\s+")
+_LARGEST = 1e12
+"""Of a limit: 30 000 years. Far above it a number of milliseconds is infinite."""
 _DECIMALS = 12
 """Limits are rounded to so many decimals, so that ``9ms`` is 0.009 and not the 0.009000000000000001 of 9 * 0.001."""
 
@@ -66,12 +74,14 @@ class Selector:
     """Which samples a threshold is about."""
 
     kind: str
-    """``name`` (of requests), ``step``, ``source`` or ``status``."""
+    """One of ``_SELECTOR_KINDS``; ``name`` is of requests."""
     pattern: str
     """A label with ``*`` wildcards, an address in its normal form, or a status code."""
 
     def __str__(self) -> str:
-        return self.pattern if self.kind == "name" else f"{self.kind}:{self.pattern}"
+        if self.kind == "name" and self.pattern.partition(":")[0] not in _SELECTOR_KINDS:
+            return self.pattern
+        return f"{self.kind}:{self.pattern}"
 
 
 @dataclass(frozen=True)
@@ -88,7 +98,7 @@ class Metric:
     def parse(cls, text: str) -> Metric:
         """Read a metric such as ``raw.p95{GET /cart}``. ``ValueError`` says what is wrong and what is allowed."""
         name, brace, rest = text.partition("{")
-        selector, closing, behind = rest.partition("}")
+        selector, closing, behind = rest.rpartition("}")
         if brace and not closing:
             raise ValueError("the selector has no closing '}'")
         if behind.strip():
@@ -201,7 +211,7 @@ def _split(text: str) -> tuple[str, str | None, str, str]:
     if not metric:
         raise ValueError(f"no metric stands at its start; {_METRICS_HELP}")
     if rest.startswith("{"):
-        selector, closing, rest = rest[1:].partition("}")
+        selector, closing, rest = rest[1:].rpartition("}")
         if not closing:
             raise ValueError("the selector has no closing '}'")
         rest = rest.lstrip()
@@ -210,7 +220,10 @@ def _split(text: str) -> tuple[str, str | None, str, str]:
             value = _BLANK_BEFORE_UNIT.sub("", rest[len(comparison) :].strip())
             break
     else:
+        sign = next((sign for sign in _SIGNS if sign in text), None)
         found = f"{rest!r} stands where the operator should be" if rest else "it has no operator and no limit"
+        if sign is not None:
+            found = f"{sign!r} is no operator; write {_SIGNS[sign]!r}"
         raise ValueError(f"{found}; operators are {', '.join(_COMPARISONS)}, as in 'p95 < 200ms'")
     if not value:
         raise ValueError(f"no limit follows the operator {comparison!r}, as in 'p95 < 200ms'")
@@ -245,7 +258,7 @@ def _parse_percentile(number: str) -> float:
 
 def _parse_selector(text: str) -> Selector:
     kind, colon, pattern = text.strip().partition(":")
-    if not colon or kind not in ("step", "source", "status"):
+    if not colon or kind not in _SELECTOR_KINDS:
         kind, pattern = "name", text
     pattern = pattern.strip()
     if not pattern:
@@ -299,9 +312,9 @@ def _parse_limit(statistic: str, value: str, metric: str) -> float:
                 raise ValueError(f"{value!r} is not a plain number, as in 1000")
     except ValueError as error:
         raise ValueError(f"the limit of {metric} is wrong: {error}") from None
-    if not math.isfinite(limit):
+    if not limit <= _LARGEST:
         raise ValueError(f"the limit {value[:20]}... is too large")
-    if statistic in ("error_rate", "request_error_rate") and limit > 1:
+    if statistic in ("error_rate", "request_error_rate", "set_up_error_rate") and limit > 1:
         raise ValueError(f"the limit {value!r} of {statistic} is above 100%, the largest share there is")
     return round(limit, _DECIMALS)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -10,7 +11,7 @@ from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.table import SeriesTable
 from pytest_ipload.verdict.expression import Threshold
 from pytest_ipload.verdict.judged import JudgedThreshold
-from pytest_ipload.verdict.measure import Interval, Measured, Scope, measure
+from pytest_ipload.verdict.measure import Interval, Measured, Scope, is_hidden, measure
 
 _SECOND = 1_000_000_000
 
@@ -74,13 +75,10 @@ def find_in_windows(
 ) -> WindowFindings | None:
     """Judge each full window from number ``first`` on; None if there is none."""
     assert judged.window is not None
-    assert judged.window_ns is not None
-    seconds = scope.seconds if scope.planned_seconds is None else min(scope.seconds, scope.planned_seconds)
-    ended_ns = measured.judged_from_ns + round(seconds * _SECOND)
     of_window = replace(scope, seconds=judged.window)
     worst: tuple[tuple[float, ...], int, Finding] | None = None
     counts = dict.fromkeys(Outcome, 0)
-    for number, table in measured.windows[judged.window_ns].full(ended_ns, first):
+    for number, table in _full_windows(judged, measured, scope, first):
         finding = find(judged, table, of_window)
         counts[finding.outcome] += 1
         badness = _badness(judged.threshold, finding)
@@ -89,6 +87,24 @@ def find_in_windows(
     if worst is None:
         return None
     return WindowFindings(worst[2], worst[1], sum(counts.values()), counts[Outcome.FAILS], counts[Outcome.UNDECIDED])
+
+
+def is_undecidable(judged: JudgedThreshold, measured: Measurements, scope: Scope) -> bool:
+    """Whether the threshold is about names that were not kept apart, in the whole load or in one of its windows."""
+    if judged.window is None:
+        return is_hidden(judged.threshold, measured)
+    if not measured.names_dropped:  # then no window has more names than are kept
+        return False
+    return any(is_hidden(judged.threshold, table) for _, table in _full_windows(judged, measured, scope))
+
+
+def _full_windows(
+    judged: JudgedThreshold, measured: Measurements, scope: Scope, first: int = 0
+) -> Iterator[tuple[int, SeriesTable]]:
+    assert judged.window_ns is not None
+    seconds = scope.seconds if scope.planned_seconds is None else min(scope.seconds, scope.planned_seconds)
+    ended_ns = measured.judged_from_ns + round(seconds * _SECOND)
+    return measured.windows[judged.window_ns].full(ended_ns, first)
 
 
 def _badness(threshold: Threshold, finding: Finding) -> tuple[float, ...]:

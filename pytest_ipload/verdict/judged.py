@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pytest_ipload.errors import SettingError
 from pytest_ipload.units import format_setting
+from pytest_ipload.values import as_confidence, as_seconds, one_of
 from pytest_ipload.verdict.expression import Threshold
 
 FAIL, WARN = "fail", "warn"
@@ -17,7 +18,7 @@ _SECOND = 1_000_000_000
 _IMPLIED = Threshold.parse("error_rate == 0%")
 _SPEAKS_OF_ERRORS = frozenset({"error_rate", "request_error_rate", "errors"})
 _SHARES_WITH_INTERVAL = frozenset({"error_rate", "request_error_rate"})
-_OF_THE_WHOLE_LOAD = frozenset({"dropped_iterations", "ip_pool_usage"})
+_OF_THE_WHOLE_LOAD = frozenset({"dropped_iterations", "ip_pool_usage", "set_up_error_rate"})
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class JudgedThreshold:
     def __post_init__(self) -> None:
         """Refuse what does not go together."""
         statistic, text = self.threshold.statistic, self.threshold.text
+        self._check_ranges()
         if self.abort_on_fail and self.severity != FAIL:
             raise SettingError(
                 f"threshold {text!r}: abort_on_fail=True and severity={self.severity!r} contradict each other: what "
@@ -63,6 +65,18 @@ class JudgedThreshold:
                 "equal to one value; write a limit with <, <=, > or >="
             )
 
+    def _check_ranges(self) -> None:
+        """Refuse what a marker cannot give, and a file can."""
+        try:
+            one_of(FAIL, WARN)(self.severity)
+            as_seconds(self.delay)
+            if self.window is not None:
+                as_seconds(self.window)
+            if self.confidence is not None:
+                as_confidence(self.confidence)
+        except ValueError as error:
+            raise SettingError(f"threshold {self.threshold.text!r}: {error}") from None
+
     @property
     def window_ns(self) -> int | None:
         """The length of the window in nanoseconds."""
@@ -85,6 +99,11 @@ def with_implied(thresholds: Sequence[JudgedThreshold]) -> list[JudgedThreshold]
     """The thresholds, and ``error_rate == 0%`` unless one of them can fail on errors already."""
     speaks = any(judged.severity == FAIL and judged.threshold.statistic in _SPEAKS_OF_ERRORS for judged in thresholds)
     return [*thresholds] if speaks else [*thresholds, JudgedThreshold(_IMPLIED)]
+
+
+def tolerates_set_up_errors(thresholds: Sequence[JudgedThreshold]) -> bool:
+    """Whether a user whose set-up fails is left out, as one of the thresholds can fail on that."""
+    return any(judged.severity == FAIL and judged.threshold.statistic == "set_up_error_rate" for judged in thresholds)
 
 
 def window_lengths(thresholds: Sequence[JudgedThreshold]) -> list[int]:

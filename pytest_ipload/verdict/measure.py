@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_ipload.load.set_up import SetUps
 from pytest_ipload.stats.confidence import quantile_ranks, share_interval
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.sample import FAILED, ITERATION, OK, REQUEST, STEP
@@ -27,14 +28,15 @@ class Scope:
     """What rates and shares are counted over, besides the samples."""
 
     seconds: float
-    """The judged part of the load, or of it so far."""
+    """The time that rates are counted over: the judged part of the load by its plan, or of it so far."""
     pool_size: int = 0
     addresses_used: int = 0
     planned_seconds: float | None = None
-    """The judged part by its plan, where that is known: what comes later is a wind-down and fills no window."""
+    """What windows may fill at most, where that is known: what comes after the planned end is a wind-down."""
     dropped: int | None = None
     """Planned iterations that were never started; None where iterations have no arrival plan."""
     planned_iterations: int | None = None
+    set_ups: SetUps = field(default_factory=SetUps)
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ def measure(threshold: Threshold, table: SeriesTable, scope: Scope, confidence: 
             return _error_share(failed_iterations, iterations, "iterations", confidence)
         case "request_error_rate":
             return _error_share(table.count(REQUEST, outcome=FAILED, **where), requests, "requests", confidence)
+        case "set_up_error_rate":
+            return _error_share(scope.set_ups.failed, scope.set_ups.tried, "set-ups", None)
         case "requests":
             return Measured(requests, looked_at, "requests")
         case "iterations":
@@ -82,14 +86,22 @@ def measure(threshold: Threshold, table: SeriesTable, scope: Scope, confidence: 
                 scope.dropped, scope.planned_iterations or 0, "iterations", part=scope.dropped, verb="dropped"
             )
         case "rps":
-            return Measured(per_second(requests, scope.seconds), looked_at, "requests")
+            return Measured(per_second(table.ended_in_time(REQUEST, **where), scope.seconds), looked_at, "requests")
         case "iterations_per_second":
-            return Measured(per_second(iterations, scope.seconds), iterations, "iterations")
+            return Measured(per_second(table.ended_in_time(ITERATION), scope.seconds), iterations, "iterations")
         case "ip_pool_usage":
             used, size = scope.addresses_used, scope.pool_size
             return Measured(used / size if size else None, size, "addresses", part=used, verb="in use")
         case other:
             raise ValueError(f"{other} is not measured")
+
+
+def is_hidden(threshold: Threshold, table: SeriesTable) -> bool:
+    """Whether the selector may mean samples whose names were not kept apart, as there were too many names."""
+    selector = threshold.selector
+    if selector is None or selector.kind not in ("name", "step"):
+        return False
+    return table.hides(STEP if selector.kind == "step" else REQUEST, selector.pattern)
 
 
 def _error_share(part: int, whole: int, noun: str, confidence: float | None) -> Measured:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_ipload.stats.confidence import minimum_samples, samples_to_close
 from pytest_ipload.stats.sample import REQUEST, STEP
-from pytest_ipload.stats.table import SeriesTable
+from pytest_ipload.stats.table import MAX_NAMES, OTHER_NAMES, SeriesTable
 from pytest_ipload.units import format_count, format_duration, format_percent, format_setting
 from pytest_ipload.verdict.expression import Threshold
 from pytest_ipload.verdict.finding import Finding, Outcome, WindowFindings
@@ -39,6 +39,16 @@ def no_samples(threshold: Threshold, table: SeriesTable, place: str, tally: str)
     names = table.names(kind)
     shown = ", ".join(repr(name) for name in names[:10]) + (", ..." if len(names) > 10 else "")
     return f"{text}; {noun} seen: {shown or 'none'}"
+
+
+def not_kept_apart(threshold: Threshold, table: SeriesTable) -> str:
+    """That samples that are meant may be counted under the other names, and what to do."""
+    return (
+        f"{threshold.metric}: cannot be judged, limit {threshold.limit_text}; there are more than "
+        f"{format_count(MAX_NAMES)} names, {format_count(table.names_dropped)} samples are counted as "
+        f"'{OTHER_NAMES}', and some of them may be meant. Give requests whose path holds an id one name, as in "
+        "name='GET /items/ID', or judge all of them, without a selector"
+    )
 
 
 def no_window(judged: JudgedThreshold, seconds: float) -> str:

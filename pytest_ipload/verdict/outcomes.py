@@ -31,6 +31,12 @@ class ThresholdFailed(LoadTestFailed):
     __module__ = "builtins"
 
 
+class ComparisonFailed(ThresholdFailed):
+    """What was measured is worse than the baseline, or in a strict session may be: the verdict is *failed*."""
+
+    __module__ = "builtins"
+
+
 class MeasurementInvalid(LoadTestFailed):
     """The measurement does not deserve a verdict, because the generator could not do its part: *invalid*."""
 

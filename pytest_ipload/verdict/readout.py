@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_ipload.stats.histogram import Histogram
-from pytest_ipload.stats.table import matches
-from pytest_ipload.verdict.expression import Metric
+from pytest_ipload.stats.table import MAX_NAMES, OTHER_NAMES, matches
+from pytest_ipload.verdict.expression import Metric, Selector
 
 Result = Mapping[str, Any]
 """A test in the JSON report (docs/json-report.md), or those of its fields that are saved."""
@@ -20,8 +20,10 @@ def value_of(metric: Metric, result: Result) -> float | None:
 
     Percentiles are those of the histogram, by nearest rank, so any can be had. Where iterations had planned starts,
     times are response times, and those of a name or a step are not kept: only ``raw.`` ones are. ``ValueError`` for a
-    histogram that is none.
+    histogram that is none. None too for a selector that may mean names which were not kept apart.
     """
+    if is_hidden(metric, result):
+        return None
     if metric.unit == "duration":
         return _time(metric, _distributions(metric, result))
     if metric.selector is None:
@@ -50,11 +52,23 @@ def _distributions(metric: Metric, result: Result) -> list[Result]:
     return [each for each in found if each["count"]]
 
 
+def is_hidden(metric: Metric, result: Result) -> bool:
+    """Whether what the selector means may be counted under the other names, as there were too many names."""
+    if metric.selector is None or not (pattern := metric.selector.pattern).strip("*"):
+        return False
+    names = [row["name"] for row in _rows_of_kind(metric.selector, result)]
+    return len(names) > MAX_NAMES and OTHER_NAMES in names and ("*" in pattern or pattern not in names)
+
+
 def _rows(metric: Metric, result: Result) -> list[Result]:
     selector = metric.selector
     assert selector is not None
+    return [row for row in _rows_of_kind(selector, result) if matches(selector.pattern, row["name"])]
+
+
+def _rows_of_kind(selector: Selector, result: Result) -> Sequence[Result]:
     rows: Sequence[Result] = result["steps" if selector.kind == "step" else "by_name"]
-    return [row for row in rows if matches(selector.pattern, row["name"])]
+    return rows
 
 
 def _time(metric: Metric, distributions: Sequence[Result]) -> float | None:

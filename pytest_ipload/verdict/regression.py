@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from pytest_ipload.load.health import SATURATED
-from pytest_ipload.verdict.comparison import Compare, ComparedWith, Comparison, regressions_of
+from pytest_ipload.verdict.comparison import Compare, ComparedWith, Comparison, failed_of
 from pytest_ipload.verdict.result import ERROR, FAILED, INVALID, LoadResult, failures_of
 
 
@@ -49,11 +49,11 @@ def with_comparisons(
     one is above the limit of a threshold (``health_rule``). ``saturated`` is what says so, if not the result alone.
     """
     result = replace(result, comparisons=comparisons, baseline=baseline)
-    regressions = regressions_of(comparisons)
-    if not regressions or result.verdict == INVALID:
+    failed = failed_of(comparisons)
+    if not failed or result.verdict == INVALID:
         return result
     saturated = saturation_of(result) if saturated is None else saturated
-    too_high = [each.message for each in regressions if each.unit == "ms" and each.current is not None]
+    too_high = [each.message for each in failed if each.unit == "ms" and each.current is not None]
     if saturated and too_high:
         return replace(result, verdict=INVALID, reason="; ".join([*saturated, *too_high]))
     return replace(result, verdict=FAILED, reason="; ".join(failures_of(result.thresholds, comparisons)))

@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_ipload.load.health import REMARK, HealthCheck
 from pytest_ipload.stats.summary import Summary, plain
-from pytest_ipload.verdict.comparison import ComparedWith, Comparison, regressions_of
+from pytest_ipload.verdict.comparison import ComparedWith, Comparison, failed_of
 from pytest_ipload.verdict.evaluate import ThresholdResult
 from pytest_ipload.verdict.judged import FAIL
 
@@ -21,19 +21,22 @@ class FirstFailure:
     """Where the first of a group of failures happened."""
 
     user: int
-    iteration: int
+    iteration: int | None
+    """None for a failure in the user's set-up."""
     source_address: str | None
 
 
 @dataclass(frozen=True)
 class FailureSummary:
-    """Failed iterations with the same exception type and place."""
+    """Failed iterations, or set-ups of users, with the same exception type and place."""
 
     type: str
     message: str
     location: str
     count: int
     first: FirstFailure
+    users: Sequence[int] | None = None
+    """The first users whose set-up failed; None for failed iterations."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +169,8 @@ class LoadResult(Summary):
     """ISO 8601, UTC."""
     aborted_s: float | None = None
     """When a threshold broke the load off, in seconds since its start; None where none did."""
+    set_up_error_rate: float | None = None
+    """The share of users whose set-up failed; None where none was set up."""
     thresholds: Sequence[ThresholdResult]
     objections: Sequence[str] | None = None
     """What plugins said against it; None if they said nothing."""
@@ -192,6 +197,11 @@ class LoadResult(Summary):
             return replace(self, objections=objections)
         reason = "; ".join(filter(None, [self.reason, *objections]))
         return replace(self, verdict=FAILED, reason=reason, objections=objections)
+
+    @property
+    def fails_by_comparison(self) -> bool:
+        """Whether nothing but comparisons with a baseline speaks against it."""
+        return bool(failed_of(self.comparisons)) and not (failures_of(self.thresholds) or self.objections)
 
     def as_dict(self) -> dict[str, Any]:
         """The result as plain values, without the fields that were not measured."""
@@ -235,7 +245,7 @@ def decide(thresholds: Sequence[ThresholdResult], invalid: Sequence[str]) -> tup
 
 
 def failures_of(thresholds: Sequence[ThresholdResult], comparisons: Sequence[Comparison] | None = ()) -> list[str]:
-    """What fails the test: what the thresholds say, first the one that broke the load off, then the regressions."""
+    """What fails the test: what the thresholds say, first the one that broke the load off, then the comparisons."""
     failed = [result for result in thresholds if not result.passed and result.severity == FAIL]
     messages = [result.message for result in sorted(failed, key=lambda result: not result.aborted)]
-    return [*messages, *(comparison.message for comparison in regressions_of(comparisons))]
+    return [*messages, *(comparison.message for comparison in failed_of(comparisons))]

@@ -64,12 +64,12 @@ def plan_rounds(count: int, against: bool) -> list[RoundNote]:
     return [RoundNote(number, len(roles), role) for number, role in enumerate(roles)]
 
 
-def combine(rounds: Sequence[Round], limits: Sequence[CompareLimit]) -> LoadResult:
+def combine(rounds: Sequence[Round], limits: Sequence[CompareLimit], *, strict: bool = False) -> LoadResult:
     """The result of all rounds: that of one of the current target's, with the comparison and the list of all.
 
     It is that of the round with the gravest verdict; of several those, the one with the median p95. That of the base
     may fail its thresholds, but if one of its rounds is invalid, there is nothing to compare with, and all is invalid;
-    if one ended in an error, so did all.
+    if one ended in an error, so did all. In a ``strict`` session what is undecided fails.
     """
     current = [each for each in rounds if each.note.role == CURRENT]
     base = [each for each in rounds if each.note.role == BASE]
@@ -82,18 +82,21 @@ def combine(rounds: Sequence[Round], limits: Sequence[CompareLimit]) -> LoadResu
         result = replace(result, verdict=ERROR if spoilt.result.verdict == ERROR else INVALID, reason=reason)
     if current and base and result.verdict not in (INVALID, ERROR):
         saturated = list(dict.fromkeys(note for each in rounds for note in saturation_of(each.result)))
-        return with_comparisons(result, _compare(current, base, limits), saturated=saturated)
+        return with_comparisons(result, _compare(current, base, limits, strict), saturated=saturated)
     return result
 
 
-def _compare(current: Sequence[Round], base: Sequence[Round], limits: Sequence[CompareLimit]) -> list[Comparison]:
+def _compare(
+    current: Sequence[Round], base: Sequence[Round], limits: Sequence[CompareLimit], strict: bool
+) -> list[Comparison]:
     """By the limits; without any, what there is to see."""
     ours_plain, theirs_plain = ([plain(each.result) for each in side] for side in (current, base))
     found = []
     for limit in limits:
         ours, theirs = _values(limit.metric, ours_plain), _values(limit.metric, theirs_plain)
         if theirs:
-            found.append(judge_rounds(limit, ours, theirs) if ours else without_samples(limit, theirs))
+            judged = judge_rounds(limit, ours, theirs, strict=strict) if ours else without_samples(limit, theirs)
+            found.append(judged)
     for metric in [] if limits else map(Metric.parse, _SHOWN):
         ours, theirs = _values(metric, ours_plain), _values(metric, theirs_plain)
         if ours and theirs:

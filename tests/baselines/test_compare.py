@@ -37,12 +37,13 @@ class TestComparing:
     @pytest.mark.parametrize(("latency_ms", "regressed"), [(10, False), (12, True)])
     def test_each_limit_is_judged(self, latency_ms: float, regressed: bool) -> None:
         limits = ["p95:10%", "p95{step:checkout}:10%", "max:1h", "rps:1%"]
-        compared = baselines(saved_run(saved_test(10)), limits=limits).compare(result(latency_ms))
+        compared = baselines(*[saved_run(saved_test(10))] * 8, limits=limits).compare(result(latency_ms))
         judged = {each.limit: each.regressed for each in compared.comparisons if each.limit is not None}
         assert judged == dict(zip(limits, (regressed, regressed, False, False), strict=True))
 
     def test_the_loads_of_one_test_are_told_apart(self) -> None:
-        compare = baselines(saved_run(saved_test(10), saved_test(50, load=1)), limits=["p95:10%"]).compare
+        run = saved_run(saved_test(10), saved_test(50, load=1))
+        compare = baselines(*[run] * 8, limits=["p95:10%"]).compare
         here = result(50)
         assert [each.regressed for each in compare(here).comparisons if each.limit] == [True]
         assert [each.regressed for each in compare(here, load=1).comparisons if each.limit] == [False]

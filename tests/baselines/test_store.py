@@ -51,6 +51,14 @@ class TestSaving:
         assert Store(tmp_path).save(saved_run()).name == "10000_main.json"
         assert names(Store(tmp_path).find(""))[:2] == ["10000_main", "9999_x"]
 
+    @pytest.mark.parametrize("digits", [9, 10, 30])
+    def test_a_number_is_as_long_as_it_has_to_be(self, tmp_path: Path, digits: int) -> None:
+        [path] = write_runs(tmp_path, saved_run())
+        path.rename(path.with_name(f"{'9' * digits}_x.json"))
+        for number in (1, 2):
+            assert Store(tmp_path).save(saved_run()).name == f"{10**digits + number - 1}_main.json"
+        assert len(Store(tmp_path).find("main")) == 2
+
     def test_a_number_that_another_session_has_reserved_is_left_to_it(self, tmp_path: Path) -> None:
         Store(tmp_path).save(saved_run())
         (tmp_path / FOLDER / ".0002.reserved").touch()

@@ -101,3 +101,9 @@ def test_nobody_to_spare_is_needed_while_somebody_is_free() -> None:
     arrivals, _ = queue(0.0)
     with arrivals.waiting():
         assert arrivals.users_wanted(-1.0, room=9, coming=0) == 0
+
+
+def test_nobody_to_spare_is_needed_when_there_are_no_arrivals_left() -> None:
+    arrivals, _ = queue(0.0)
+    assert arrivals.take(0.0) == 0.0
+    assert arrivals.users_wanted(1.0, room=9, coming=0) == 0

@@ -79,6 +79,11 @@ class ScriptedCrew:
     is_stopping: bool = False
     seen: list[tuple[float, int]] = field(default_factory=list)
     """Each second: how long the load has run, and how many iterations were measured."""
+    set_ups: list[tuple[int, int, float]] = field(default_factory=list)
+    """Each second of the set-up: how many users are set up, of how many, and how long it has taken."""
+    users_at_rendezvous: int = 0
+    not_free: frozenset[int] = frozenset()
+    """Users for whom nothing is free before their time."""
 
     def make_user(self, index: int, recorder: Recorder) -> VirtualUser:
         user = VirtualUser(index, seed=0, source_addresses=(), record=recorder.record)
@@ -94,6 +99,12 @@ class ScriptedCrew:
                 raise OSError("the load is over")
         self.script.note("admitted", user.index)
         return True
+
+    def admit_if_free(self, user: VirtualUser) -> bool:
+        return user.index not in self.not_free and self.admit(user, block=False)
+
+    def setting_up(self, done: int, users: int, elapsed_s: float) -> None:
+        self.set_ups.append((done, users, elapsed_s))
 
     def make_life(self, user: VirtualUser) -> ScriptedLife:
         return ScriptedLife(self.script, user)
@@ -311,7 +322,7 @@ class TestSetUp:
                 raise ValueError("no account")
 
         script = Script(set_up=set_up)
-        executor = make(script, users=2, ramp_up=0.05, duration=60.0, think_time=(0.01, 0.01))
+        executor = make(script, users=2, ramp_up=0.05, duration=60.0, think_time=(0.01, 0.01), set_up="on-arrival")
         executor.set_up()
         with pytest.raises(UserSetUpError):
             executor.run()
@@ -611,7 +622,7 @@ class TestShortage:
 
     @pytest.mark.usefixtures("three_threads")
     def test_too_few_threads_during_the_ramp_up_stop_the_load_and_are_told(self) -> None:
-        executor = run(Script(), users=5, ramp_up=0.1, duration=60.0, think_time=(0.01, 0.01))
+        executor = run(Script(), users=5, ramp_up=0.1, duration=60.0, think_time=(0.01, 0.01), set_up="on-arrival")
         assert executor.record.shortage is not None
         assert "only 3 of 5 users" in executor.record.shortage
 
@@ -801,6 +812,11 @@ DEEP = """
             pass
 
         def stopping(self):
+            pass
+
+        users_at_rendezvous = 0
+
+        def setting_up(self, *_):
             pass
 
         def ends_load(self, *_):

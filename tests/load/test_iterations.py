@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +32,8 @@ class Stop(threading.Event):
 
     def wait(self, timeout: float | None = None) -> bool:
         assert timeout is not None
+        if self.is_set():
+            return True
         self._run.now += max(1, round(timeout * 1000 * MS))
         return self.is_set()
 
@@ -54,7 +57,7 @@ class Run:
     def __post_init__(self) -> None:
         profile = LoadProfile(**self.settings)
         self.stop = Stop(self)
-        self.budget = Budget(profile.total_iterations)
+        self.budget = Budget(profile.total_iterations, Stop(self))
         self.run = UserRun(profile, self.failures, self.budget, self.stop, self.clock, lambda *_: False, self.arrivals)
         user = VirtualUser(self.index, seed=0, source_addresses=(), record=self.samples.append)
         self.seat = Seat(user_slots(profile)[self.index], user, Recorder(), phase=Phase.ITERATIONS)
@@ -220,3 +223,67 @@ def test_before_a_long_wait_for_an_arrival_too(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(Recorder, "flush", lambda recorder: calls.append(arrivals.started))
     Run({"arrival_rate": 1.0, "total_iterations": 5}, arrivals=arrivals)
     assert calls == [2, 4]
+
+
+class TestNobodyWaitsForAnIterationThatIsGone:
+    @pytest.mark.parametrize("pause", [{"think_time": (60, 60)}, {"pacing": (60, 60)}])
+    def test_after_the_last_one(self, pause: dict[str, Any]) -> None:
+        assert Run({"total_iterations": 1, **pause}).now == 10 * MS
+
+    def test_who_pauses_is_woken_when_another_user_takes_the_last_one(self) -> None:
+        """Real threads: two users, three iterations, a pause that no test would outlive."""
+        profile = LoadProfile(users=2, total_iterations=3, think_time=(3600.0, 3600.0))
+        budget, began = Budget(3), threading.Event()
+        run = UserRun(profile, FailureLog(), budget, threading.Event(), time.perf_counter_ns, lambda *_: False)
+        run.origin_ns = time.perf_counter_ns()
+        user = VirtualUser(0, seed=0, source_addresses=(), record=lambda sample: began.set())
+        seat = Seat(user_slots(profile)[0], user, Recorder(), phase=Phase.ITERATIONS)
+        thread = threading.Thread(target=run.iterate, args=(seat, NoBody()), daemon=True)
+        thread.start()
+        assert began.wait(10)  # it has made the first one, and pauses
+        assert [budget.take(), budget.take(), budget.take()] == [True, True, False]
+        thread.join(10)
+        assert not thread.is_alive()
+
+    @pytest.mark.parametrize(
+        ("settings", "due", "ends_ms"),
+        [
+            ({"duration": 0.1}, (0.0, 0.05), 100),  # the load lasts as long as planned
+            ({"duration": 0.1, "total_iterations": 2}, (0.0, 0.05), 60),  # all its iterations were made
+            ({"duration": 0.1, "total_iterations": 9}, (0.0, 0.05), 100),
+            ({"total_iterations": 2}, (0.0, 0.05), 60),
+        ],
+    )
+    def test_in_the_open_model(self, settings: dict[str, Any], due: tuple[float, ...], ends_ms: int) -> None:
+        arrivals = ArrivalQueue(iter(due), settings.get("duration"), lambda: None)
+        run = Run({"arrival_rate": 20.0, **settings}, arrivals=arrivals)
+        assert len(run.samples) == 2
+        assert run.now == pytest.approx(ends_ms * MS, abs=2)
+
+
+class NoBody:
+    """A life that does nothing."""
+
+    def set_up(self) -> None: ...
+
+    def iterate(self, iteration: Iteration) -> None: ...
+
+    def tear_down(self) -> None: ...
+
+
+def test_a_failure_in_the_warm_up_is_in_no_group() -> None:
+    @dataclass
+    class Warm(Run):
+        def __post_init__(self) -> None:
+            self.failures = FailureLog()
+            super().__post_init__()
+
+        def iterate(self, iteration: Iteration) -> None:
+            self.run.judged_from_ns = 25 * MS
+            super().iterate(iteration)
+
+    def fail(iteration: Iteration) -> None:
+        raise ValueError(iteration.number)
+
+    [group] = Warm({"iterations": 5}, body=fail).failures.groups()
+    assert (group.count, group.iteration) == (2, 3)  # those that began at 30 and at 40 ms

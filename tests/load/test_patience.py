@@ -37,7 +37,8 @@ def seat(*, stop: float | None = 10.0, teardown: float | None = None, interrupte
         (seat(), 5.0, False, True, 5.3),  # broken off for good
         (seat(teardown=12.0), None, False, False, 42.0),
         (seat(teardown=12.0), 5.0, True, False, 42.0),  # a tear-down is not hurried by a threshold
-        (seat(teardown=12.0), 20.0, False, True, 20.3),
+        (seat(teardown=12.0), 20.0, False, True, 50.0),  # nor by Ctrl-C
+        (seat(teardown=12.0, interrupted=15.0), 5.0, False, True, 18.0),
         (seat(interrupted=15.0), 5.0, False, False, 18.0),
         (seat(interrupted=15.0), 5.0, False, True, 15.5),
     ],

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pytest_ipload.load.profile import LoadProfile
-from pytest_ipload.load.schedule import Pacer, arrival_times, arrivals_before, draw, user_slots
+from pytest_ipload.load.schedule import Pacer, arrival_times, arrivals_before, draw, rates_end, user_slots
 from pytest_ipload.values import Stages, as_stages
 
 seconds = st.floats(min_value=0, max_value=3600, allow_nan=False)
@@ -314,3 +314,22 @@ class TestPacer:
             assert due >= planned > last_plan
             assert due >= now + duration
             now, last_plan = due, planned
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"users": 4, "duration": 5.0, "ramp_up": 1.0, "ramp_down": 2.0}, 8.0),
+        ({"users": 4, "duration": 5.0, "total_iterations": 3}, 5.0),
+        ({"users": 4, "total_iterations": 3}, None),
+        ({"arrival_rate": 10.0, "duration": 5.0}, 5.0),
+        ({"arrival_rate": 0.5, "total_iterations": 2}, 4.0),
+        ({"arrival_rate": 10.0, "total_iterations": 20, "duration": 5.0}, 2.0),
+        ({"arrival_rate": 10.0, "total_iterations": 50, "duration": 5.0}, 5.0),
+        ({"arrival_rate": 10.0, "total_iterations": 80, "duration": 5.0}, 5.0),
+        ({"arrival_rate": 10.0, "total_iterations": 20, "arrivals": "poisson"}, 2.0),
+        ({"arrival_rate": 10.0, "total_iterations": 15, "ramp_up": 2.0}, 2.5),
+    ],
+)
+def test_until_when_rates_are_counted(settings: dict[str, Any], expected: float | None) -> None:
+    assert rates_end(LoadProfile(**settings)) == (None if expected is None else pytest.approx(expected))

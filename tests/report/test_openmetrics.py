@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -63,4 +64,12 @@ def test_a_label_is_read_back_with_what_cannot_be_printed_spelled_out(name: str)
     text.encode("utf-8")
     assert len(text.splitlines()) == 4
     [family] = families_of(text)
-    assert family.samples[0].labels == {"name": printable_lines(name)}
+    assert family.samples[0].labels == {"name": printable_lines(name).replace("#", r"\x23")}
+
+
+@pytest.mark.parametrize("name", ["GET /#top '", "test[a#b]", 'test_h["x"]', "back\\slash", "a b  c"])
+def test_each_line_can_be_read_as_gitlab_reads_it(name: str) -> None:
+    """GitLab's parser of metrics reports cuts a line at the first number sign and splits the rest as a shell does."""
+    text = text_of([Metric(REQUESTS, [REQUESTS.sample({"test": name, "name": name}, 7)])])
+    words = [shlex.split(line.partition("#")[0]) for line in text.splitlines()]
+    assert [line[-1] for line in words if line] == ["7"]

@@ -64,3 +64,17 @@ def test_only_what_passed_is_worth_it(tmp_path: Path, made: dict[str, Any], outc
 def test_what_was_not_judged_is_said_once_for_each_test(limits: int, results: list[Any], tests: str) -> None:
     said = "--ipload-compare-fail: NOT JUDGED for want of something to compare with: "
     assert unjudged(results, limits) == ([f"{said}{tests}"] if tests else [])
+
+
+def test_what_is_undecided_and_passes_is_said_with_its_limits() -> None:
+    def judged(limit: str, undecided: bool, passed: bool) -> dict[str, Any]:
+        return {"limit": limit, "undecided": undecided, "passed": passed}
+
+    results = [
+        {"nodeid": "a", "comparisons": [judged("p95:1%", True, True), judged("rps:1%", True, True)]},
+        {"nodeid": "b", "comparisons": [judged("p95:1%", False, True), judged("rps:1%", True, True)]},
+        {"nodeid": "red", "comparisons": [judged("p95:1%", True, False), judged("rps:1%", False, False)]},
+    ]
+    assert unjudged(results, 2) == [
+        "--ipload-compare-fail: UNDECIDED, noise may be all there is: a (p95:1%, rps:1%), b (rps:1%)"
+    ]

@@ -387,9 +387,11 @@ class TestBaseline:
             describe(Metric.parse("p50"), 10, [20, 20, 20]),
             describe(Metric.parse("rps"), 121, [100, 100, 100]),
             describe(Metric.parse("p99"), 1, [0, 0, 0]),  # of nothing there is no share
-            judge_history(limit, 10, [20]),
+            judge_history(limit, 10, [20] * 8),
+            judge_history(limit, 30, [20] * 8),
             judge_history(limit, 30, [20]),
             judge_rounds(limit, [20], [20]),
+            judge_rounds(limit, [20], [20], strict=True),
         ]
         baseline = ComparedWith(3, ["0001_main.json"], ["1 saved run left out: users 5, here \x1b[31m"])
         shown = lines(replace(load_result([]), comparisons=comparisons, baseline=baseline))
@@ -397,6 +399,8 @@ class TestBaseline:
             f"ok    {comparisons[3].message}",
             f"REGR  {comparisons[4].message}",
             f"??    {comparisons[5].message}",
+            f"??    {comparisons[6].message}",
+            f"FAIL  {comparisons[7].message}",
             "baseline: p50 -50 %, rps +21 % (median of 3 saved runs)",
             r"baseline: 1 saved run left out: users 5, here \x1b[31m",
         ]

@@ -394,3 +394,93 @@ def test_plain_values_with_too_many_names_are_refused() -> None:
 def test_what_is_no_measurement_is_refused(plain: object) -> None:
     with pytest.raises(ValueError, match="measurements: expected a dict"):
         Measurements.from_plain(plain)
+
+
+class TestTheTimeThatRatesAreCountedOver:
+    """From 1 s (the warm-up's end) to 3 s."""
+
+    @staticmethod
+    def ended(*spans_ms: tuple[int, int], kind: str = REQUEST, until_ms: int | None = 3000) -> Measurements:
+        result = Measurements(
+            origin_ns=ORIGIN,
+            judged_from_ns=ORIGIN + SECOND,
+            judged_until_ns=None if until_ms is None else ORIGIN + until_ms * MS,
+            planned=False,
+        )
+        result.add([sample("a", start, end - start, kind=kind) for start, end in spans_ms])
+        return result
+
+    @pytest.mark.parametrize("kind", [REQUEST, ITERATION, STEP])
+    @pytest.mark.parametrize("many", [1, 40])
+    def test_what_ended_in_it_is_counted_apart(self, kind: str, many: int) -> None:
+        measurements = self.ended(*[(1000, 1010), (2990, 2999), (2990, 3000), (2000, 5000)] * many, kind=kind)
+        assert (measurements.count(kind), measurements.ended_in_time(kind)) == (4 * many, 2 * many)
+        again = Measurements.from_plain(measurements.to_plain())
+        again.merge(measurements)
+        assert (again.count(kind), again.ended_in_time(kind)) == (8 * many, 4 * many)
+
+    def test_what_started_in_the_warm_up_is_not(self) -> None:
+        assert self.ended((900, 1500)).ended_in_time(REQUEST) == 0
+
+    def test_without_a_plan_all_is(self) -> None:
+        assert self.ended((1000, 9000), until_ms=None).ended_in_time(REQUEST) == 1
+
+    def test_a_load_that_is_cut_short_ends_it(self) -> None:
+        measurements = self.ended((1000, 1010))
+        measurements.end_at(ORIGIN + 4 * SECOND)
+        assert measurements.judged_until_ns == ORIGIN + 3 * SECOND
+        measurements.end_at(ORIGIN + 2 * SECOND)
+        measurements.add([sample("a", 1950, 100)])
+        assert (measurements.judged_until_ns, measurements.ended_in_time(REQUEST)) == (ORIGIN + 2 * SECOND, 1)
+
+    def test_of_two_parts_the_later_end_counts(self) -> None:
+        one, two = self.ended((1000, 1010), until_ms=2000), self.ended((1000, 1010), until_ms=2500)
+        one.merge(Measurements.from_plain(two.to_plain()))
+        assert one.judged_until_ns == ORIGIN + 2500 * MS
+        one.merge(self.ended(until_ms=None))
+        assert one.judged_until_ns is None
+
+
+def test_connections_of_the_warm_up_are_counted_by_source() -> None:
+    measurements = Measurements(origin_ns=ORIGIN, judged_from_ns=ORIGIN + SECOND, planned=False)
+    opened = sample("a", source_address="127.0.0.2", connections=2)
+    measurements.add([opened, opened, sample("a", connections=1), sample("a", source_address="127.0.0.3")])
+    assert measurements.warmup_connections == {"127.0.0.2": 4}
+    again = Measurements.from_plain(measurements.to_plain())
+    again.merge(measurements)
+    assert again.warmup_connections == {"127.0.0.2": 8}
+
+
+class TestHiddenNames:
+    FULL = tuple(sample(f"GET /{number}") for number in range(MAX_NAMES))
+
+    @pytest.mark.parametrize(
+        ("pattern", "expected"),
+        [("GET /*", True), ("late", True), ("lat*", True), ("GET /5", False), ("*", False), ("**", False)],
+    )
+    @pytest.mark.parametrize("parts", [1, 2])
+    def test_a_pattern_may_mean_what_was_folded(self, pattern: str, expected: bool, parts: int) -> None:
+        measurements = measured([*self.FULL, sample("late")])
+        if parts == 2:
+            measurements.merge(measured([sample("GET /5"), sample("later")]))
+        assert measurements.hides(REQUEST, pattern) is expected
+        assert Measurements.from_plain(measurements.to_plain()).hides(REQUEST, pattern) is expected
+        assert not measurements.hides(STEP, pattern)
+        assert not measured(self.FULL).hides(REQUEST, pattern)
+
+    def test_a_name_that_another_part_folded_is_hidden_though_it_is_kept(self) -> None:
+        cart = measured([sample("GET /cart"), sample("GET /5")])
+        cart.merge(measured([*self.FULL, sample("GET /cart")]))
+        assert cart.count(REQUEST, exact_name="GET /cart") == 1
+        assert cart.hides(REQUEST, "GET /cart")
+        assert not cart.hides(REQUEST, "GET /5")
+        again = Measurements.from_plain(cart.to_plain())
+        again.merge(measured([]))
+        assert again.hides(REQUEST, "GET /cart")
+
+    def test_in_a_window_too(self) -> None:
+        one, two = measured([sample("GET /cart")], windows=[500]), measured(self.FULL, windows=[500])
+        two.add([sample("GET /cart")])
+        one.merge(Measurements.from_plain(two.to_plain()))
+        [(_, table)] = Measurements.from_plain(one.to_plain()).windows[500 * MS].full(ORIGIN + 500 * MS)
+        assert (table.hides(REQUEST, "GET /cart"), table.hides(REQUEST, "GET /1")) == (True, False)

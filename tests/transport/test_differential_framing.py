@@ -1,4 +1,8 @@
-"""Where a reply ends: lengths, connections that close, interim replies, replies without a body."""
+"""Where a reply ends: lengths, connections that close, interim replies, replies without a body.
+
+On purpose not as in requests: a connection on which a 1xx came in the place of a reply is not used again. Those cases
+are in test_session_samples.py.
+"""
 
 from __future__ import annotations
 
@@ -108,7 +112,6 @@ CASES = {
     "100 only": fails(ConnectionError, head(status="100 Continue"), Do.CLOSE),
     "100 and a stall": times_out(ReadTimeout, head(status="100 Continue"), Do.STALL),
     "101": replies(head("Connection: Upgrade", "Upgrade: echo", status="101 Switching Protocols"), Do.CLOSE),
-    "101, kept": replies(head("Connection: Upgrade", "Upgrade: echo", status="101 Switching Protocols")),
     "204": replies(head(status="204 No Content")),
     "304": replies(head('ETag: "a"', status="304 Not Modified")),
     "304 with a length, as to HEAD": replies(head("Content-Length: 5", status="304 Not Modified")),
@@ -140,10 +143,7 @@ MORE = {
     "another reply behind it": replies(reply(b"hello") + reply(b"nobody asked")),
     "line end behind it": replies(reply(b"hello") + b"\r\n"),
     "more than the length, and closed": replies(reply(b"hello") + b" and more", Do.CLOSE),
-    "102 first": replies(head(status="102 Processing") + reply()),
-    "103 first": replies(head("Link: </style.css>; rel=preload", status="103 Early Hints") + reply()),
     "103 first, in front of a close": replies(head(status="103 Early Hints") + head() + b"hello", Do.CLOSE),
-    "199 first": replies(head(status="199 Whatever") + reply()),
     **{
         f"{status.partition(' ')[0]} {what}": replies(head(*headers, status=status) + body)
         for status in ("204 No Content", "304 Not Modified", "205 Reset Content")

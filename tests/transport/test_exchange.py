@@ -739,3 +739,51 @@ def test_threads_that_share_a_session_get_their_own_replies(make_session: MakeSe
     assert problems == []
     assert len(server.hits) == 160
     assert len(server.connections) <= 8
+
+
+@pytest.mark.parametrize(
+    ("before_ms", "behind_ms", "expected_ms"),
+    [
+        (20, 10, 20),  # of 30 ms, the reply had been there for the last ten
+        (20.4, 10, 20.4),  # clocks are read one after the other
+        (20, 10.4, 20),  # never the shorter one
+        (19.6, 10, 20),
+        (30, 0, 30),
+        (5, 10, 30),  # the wall clock was set back by 15 ms before the reply came
+        (20, -5, 30),  # ... after it came
+        (-80, 10, 30),
+        (120, 10, 30),  # it was set forward
+        (20, 110, 30),
+        (0, 30, 30),
+    ],
+)
+def test_the_time_of_arrival_counts_unless_the_wall_clock_was_set(
+    before_ms: float, behind_ms: float, expected_ms: float
+) -> None:
+    measured = exchange_module.until_arrival(30 * MS, round(before_ms * MS), round(behind_ms * MS))
+    assert measured == pytest.approx(expected_ms * MS)
+
+
+@kernel_only
+@pytest.mark.parametrize("set_back_ms", [5, 100])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_wall_clock_that_is_set_back_changes_no_latency_and_sends_nothing_twice(
+    make_session: MakeSession,
+    serve: Serve,
+    samples: list[Sample],
+    monkeypatch: pytest.MonkeyPatch,
+    set_back_ms: int,
+    method: str,
+) -> None:
+    """As if it were set back while the request is on its way: only the reading before was ahead."""
+    slow: Reply = (Pause(0.02), reply(b"ok"))
+    server, session = serve(*[slow] * 12), make_session()
+    for _ in range(8):  # the kernel begins to note times a moment after it was asked
+        session.request(method, server.url())
+    del samples[:]
+    readings = iter([set_back_ms * MS] + [0] * 5)
+    monkeypatch.setattr(exchange_module, "time_ns", lambda: time.time_ns() + next(readings, 0))
+    assert session.request(method, server.url()).content == b"ok"
+    assert samples[0].retries == 0
+    assert samples[0].latency_ns >= 20 * MS
+    assert server.connections == 1

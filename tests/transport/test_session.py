@@ -13,6 +13,7 @@ import pytest
 import requests
 from support.adapters import Spy
 from support.http_server import RecordingServer
+from support.scripted_server import ScriptedServer
 
 from pytest_ipload import LoadSession
 from pytest_ipload.errors import SettingError, TargetNotAllowed
@@ -64,7 +65,7 @@ def test_without_arguments_it_binds_nothing_records_nothing_and_refuses_no_host(
         ("/echo/", "api", "/echo/api"),
         ("/echo", b"/api", "/echo/api"),
         ("/echo", "/a:b", "/echo/a:b"),
-        ("/echo", "//api", "/echo/api"),
+        ("/echo", "//api", "/echo//api"),
         ("/echo", "", "/echo/"),
         ("/echo", " /api", "/echo/api"),
     ],
@@ -76,6 +77,17 @@ def test_relative_urls_are_appended_to_the_base_url(
     assert session.get(url).ok
     assert session.send(session.prepare_request(requests.Request("GET", url))).ok
     assert [hit.target for hit in server.hits] == [target, target]
+
+
+@pytest.mark.parametrize("base", ["", "/"])
+@pytest.mark.parametrize("path", ["//key.txt", "///key.txt?a=//b", "//a//b"])
+def test_a_path_that_begins_with_slashes_keeps_them(make_session: MakeSession, base: str, path: str) -> None:
+    with ScriptedServer() as server:
+        session = make_session(base_url=server.url(base))
+        session.get(path)
+        session.get(server.url(path))
+        session.send(session.prepare_request(requests.Request("GET", path)))
+    assert [heard.data.split()[1].decode() for heard in server.heard] == [path] * 3
 
 
 def test_an_absolute_url_does_not_care_for_the_base_url(make_session: MakeSession, server: RecordingServer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,10 +13,13 @@ from requests.auth import HTTPDigestAuth
 from support.adapters import Spy
 from support.certificates import Certificates
 from support.http_server import RecordingServer
+from support.replies import reply
+from support.scripted_server import Pause, Reply, ScriptedServer
 
 from pytest_ipload import LoadSession
 from pytest_ipload.errors import SettingError
 from pytest_ipload.stats.sample import FAILED, OK, Sample
+from pytest_ipload.transport.dial import Attempt
 from pytest_ipload.transport.response import LoadResponse
 
 MakeSession = Callable[..., LoadSession]
@@ -281,3 +285,62 @@ def test_a_label_is_kept_as_a_plain_text(
     [sample] = samples
     assert sample.name == label or (label is None and sample.name.endswith(" /hello"))
     assert type(sample.name) is str
+
+
+INTERIM = ["101 Switching Protocols", "102 Processing", "103 Early Hints", "199 Odd"]
+
+
+@pytest.mark.parametrize("is_fast", [True, False], ids=["fast", "long"])
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("status", INTERIM)
+def test_an_interim_reply_is_no_success_and_the_next_call_does_not_get_what_follows_it(
+    make_session: MakeSession, samples: list[Sample], status: str, stream: bool, is_fast: bool
+) -> None:
+    """Each request is answered by an interim reply at once and, a moment later, by the reply proper."""
+    early: Reply = (f"HTTP/1.1 {status}\r\nLink: </a.css>; rel=preload\r\n\r\n".encode(), Pause(0.05), reply(b"late"))
+    with ScriptedServer([early, early, (reply(b"own"),)]) as server:
+        session = make_session(fast=is_fast)
+        for _ in range(2):
+            assert session.get(server.url(), stream=stream).status_code == int(status[:3])
+        assert session.get(server.url()).content == b"own"
+        assert server.connections == 3
+    assert [(sample.outcome, sample.status) for sample in samples] == [(FAILED, int(status[:3]))] * 2 + [(OK, 200)]
+    assert samples[0].problem is not None
+    assert samples[0].problem.message == f"GET / answered {status}: an interim reply, not the final one"
+
+
+@pytest.mark.parametrize("is_fast", [True, False], ids=["fast", "long"])
+@pytest.mark.parametrize("expect", [103, "1xx", [200, "1xx"]])
+def test_an_interim_reply_that_is_expected_is_a_success(
+    make_session: MakeSession, samples: list[Sample], expect: Any, is_fast: bool
+) -> None:
+    with ScriptedServer([(b"HTTP/1.1 103 Early Hints\r\n\r\n",)] * 2) as server:
+        for _ in range(2):
+            make_session(fast=is_fast).get(server.url(), expect=expect)
+    assert [(sample.outcome, sample.connections) for sample in samples] == [(OK, 1)] * 2
+
+
+@pytest.mark.parametrize("is_fast", [True, False], ids=["fast", "long"])
+def test_100_continue_is_read_over(make_session: MakeSession, samples: list[Sample], is_fast: bool) -> None:
+    with ScriptedServer([(b"HTTP/1.1 100 Continue\r\n\r\n", reply(b"ok"))] * 2) as server:
+        session = make_session(fast=is_fast)
+        assert [session.get(server.url()).content for _ in range(2)] == [b"ok", b"ok"]
+    assert [(sample.outcome, sample.connections) for sample in samples] == [(OK, 1), (OK, 0)]
+
+
+@pytest.mark.parametrize("is_fast", [True, False], ids=["fast", "long"])
+def test_a_request_that_had_no_socket_is_counted_under_its_lease(
+    make_session: MakeSession, samples: list[Sample], monkeypatch: pytest.MonkeyPatch, is_fast: bool
+) -> None:
+    errors = [ConnectionRefusedError(111, "refused"), TimeoutError("timed out")]
+
+    def connect(self: Attempt) -> socket.socket:
+        raise errors.pop()
+
+    monkeypatch.setattr(Attempt, "connect", connect)
+    for _ in range(2):
+        with pytest.raises(requests.ConnectionError):
+            make_session("127.0.0.7", fast=is_fast).get("http://127.0.0.1:9/")
+    with pytest.raises(requests.ConnectionError):
+        make_session("127.0.0.7", fast=is_fast).get("http://nowhere.invalid/")
+    assert [(sample.outcome, sample.source_address) for sample in samples] == [(FAILED, "127.0.0.7")] * 3

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_ipload.verdict.baseline import describe, judge_history, judge_rounds, without_samples
+from pytest_ipload.verdict.baseline import describe, judge_creep, judge_history, judge_rounds, without_samples
 from pytest_ipload.verdict.compare_limit import CompareLimit
 from pytest_ipload.verdict.comparison import Comparison
 from pytest_ipload.verdict.expression import Metric
 
 STEADY = [100.0] * 8
 NOISY = [80, 90, 95, 100, 100, 105, 110, 120]
-"""Median 100, median absolute deviation 7.5: three standard deviations are 33.4."""
+"""Median 100, worst 120, range 40: of nine values, the newest is by more than 0.616 of it the worst in 1 % only."""
 TEN_PERCENT = CompareLimit.parse("p95:10%")
 
 runs = st.lists(st.floats(1, 1000), min_size=1, max_size=12)
@@ -30,13 +30,13 @@ class TestHistory:
             ("p95:10%", 10, STEADY, False, 10),
             ("p95:10%,50ms", 150, STEADY, False, 50),
             ("p95:10%,50ms", 151, STEADY, True, 50),
-            ("p95:10%", 133, NOISY, False, 33.36),
-            ("p95:10%", 134, NOISY, True, 33.36),
-            ("p95:40%", 134, NOISY, False, 40),
+            ("p95:10%", 109, NOISY, False, 44.655),
+            ("p95:10%", 145, NOISY, True, 44.655),
+            ("p95:50%", 145, NOISY, False, 50),
             ("rps:10%", 90, STEADY, False, 10),
             ("rps:10%", 89, STEADY, True, 10),
             ("rps:10%", 500, STEADY, False, 10),
-            ("rps:10%", 66, NOISY, True, 33.36),
+            ("rps:10%", 55, NOISY, True, 44.655),
             ("error_rate:10%", 0, [0.0] * 8, False, 0),
             ("error_rate:10%", 0.001, [0.0] * 8, True, 0),
             ("error_rate:0%,1%", 0.01, [0.0] * 8, False, 0.01),
@@ -51,12 +51,35 @@ class TestHistory:
         assert (comparison.undecided, comparison.warning, comparison.p_value) == (False, None, None)
         assert (comparison.runs, comparison.limit) == (len(saved), limit)
 
-    @pytest.mark.parametrize("saved", [[100.0], [50.0, 150], NOISY[:-1], [100.0] * 7])
-    def test_with_fewer_than_eight_runs_the_limit_alone_decides_with_a_warning(self, saved: list[float]) -> None:
-        base = judge_history(TEN_PERCENT, 100, saved).baseline
-        assert judge_history(TEN_PERCENT, base * 1.11, saved).regressed
-        assert not judge_history(TEN_PERCENT, base * 1.09, saved).regressed
-        assert judge_history(TEN_PERCENT, 1, saved).warning == "fewer than 8 saved runs: noise may pass for a change"
+    @pytest.mark.parametrize("strict", [False, True])
+    @pytest.mark.parametrize(
+        ("saved", "why"),
+        [
+            ([100.0], "it takes 8 saved runs to tell noise from change"),
+            ([50.0, 150], "it takes 8 saved runs to tell noise from change"),
+            ([100.0] * 7, "it takes 8 saved runs to tell noise from change"),
+            (NOISY, "the saved runs differ too much by themselves"),
+        ],
+    )
+    def test_beyond_the_limit_without_enough_to_say_so_is_undecided(
+        self, saved: list[float], why: str, strict: bool
+    ) -> None:
+        comparison = judge_history(TEN_PERCENT, 120, saved, strict=strict)
+        assert (comparison.regressed, comparison.undecided, comparison.passed) == (False, True, not strict)
+        told = f"undecided, a failure in a strict session: {why}" if strict else f"undecided: {why}"
+        assert comparison.warning == told
+        assert comparison.message.endswith(f"; {told})")
+
+    @pytest.mark.parametrize("saved", [[100.0], [100.0] * 7])
+    def test_within_the_limit_few_runs_are_no_doubt(self, saved: list[float]) -> None:
+        comparison = judge_history(TEN_PERCENT, 109, saved, strict=True)
+        assert (comparison.regressed, comparison.undecided, comparison.passed) == (False, False, True)
+        assert comparison.warning == "fewer than 8 saved runs: nothing is a regression yet"
+
+    def test_the_more_comparisons_the_farther_beyond_the_saved_runs(self) -> None:
+        tolerances = [judge_history(TEN_PERCENT, 100, NOISY, comparisons=number).tolerance for number in (1, 20, 400)]
+        assert tolerances == pytest.approx([44.7, 80.5, 131], rel=0.01)
+        assert judge_history(TEN_PERCENT, 111, STEADY, comparisons=400).regressed
 
     @pytest.mark.parametrize(
         ("limit", "current", "saved", "message"),
@@ -72,14 +95,14 @@ class TestHistory:
                 110,
                 NOISY,
                 "p95 110 ms, 10 % above the baseline's 100 ms (limit +10 %; median of 8 runs, MAD 7.50 ms, whose noise "
-                "makes up to 33.4 %)",
+                "makes up to 44.7 %)",
             ),
             (
                 "rps:10%,5/s",
                 50,
                 [100],
-                "rps 50/s, 50 % below the baseline's 100/s (limit -10 %, at least 5/s; 1 run; fewer than 8 saved runs: "
-                "noise may pass for a change)",
+                "rps 50/s, 50 % below the baseline's 100/s (limit -10 %, at least 5/s; 1 run; undecided: it takes 8 "
+                "saved runs to tell noise from change)",
             ),
             (
                 "error_rate:10%",
@@ -116,6 +139,48 @@ class TestHistory:
         assert not judge_history(TEN_PERCENT, middle * share / 1000, saved).regressed
         assert not judge_history(CompareLimit.parse("rps:10%"), middle * (1 + share), saved).regressed
 
+    @given(st.lists(st.floats(1, 1000), min_size=8, max_size=20), st.floats(1, 1000))
+    def test_what_a_saved_run_has_shown_never_regresses(self, saved: list[float], current: float) -> None:
+        for text, worst in (("p95:0%", max(saved)), ("rps:0%", min(saved))):
+            comparison = judge_history(CompareLimit.parse(text), current, saved)
+            is_worse = current > worst if text == "p95:0%" else current < worst
+            assert is_worse or not comparison.regressed
+
+
+class TestCreep:
+    @pytest.mark.parametrize(
+        ("limit", "recent", "oldest", "regressed"),
+        [
+            ("p95:10%", [112.0] * 8, [100.0, 101] * 5, True),
+            ("p95:10%", [105.0, *[112.0] * 7], [100.0, 101] * 5, False),  # the newest is not
+            ("p95:10%", [130.0, *[100.0] * 7], [100.0, 101] * 5, False),  # it is the only one
+            ("p95:10%", [112.0] * 8, [90.0, 112, 120] * 3, False),  # the oldest differ as much
+            ("p95:10%,20ms", [112.0] * 8, [100.0, 101] * 5, False),
+            ("rps:10%", [88.0] * 8, [100.0, 101] * 5, True),
+            ("rps:10%", [112.0] * 8, [100.0, 101] * 5, False),
+        ],
+    )
+    def test_the_newest_runs_are_judged_by_the_oldest(
+        self, limit: str, recent: list[float], oldest: list[float], regressed: bool
+    ) -> None:
+        comparison = judge_creep(CompareLimit.parse(limit), recent, oldest)
+        assert (comparison is not None) == regressed
+        if comparison is not None:
+            assert (comparison.regressed, comparison.passed, comparison.runs) == (True, False, len(oldest))
+
+    def test_the_message_says_which_runs(self) -> None:
+        comparison = judge_creep(TEN_PERCENT, [112.0] * 8, [100.0] * 10)
+        assert comparison is not None
+        assert comparison.message == (
+            "p95 112 ms, 12 % above the baseline's 100 ms (limit +10 %; the newest 8 runs against the oldest 10; "
+            "p = 2.3e-05)"
+        )
+
+    def test_the_more_comparisons_the_surer_it_has_to_be(self) -> None:
+        values = [112.0] * 8, [100.0] * 10
+        assert judge_creep(TEN_PERCENT, *values, comparisons=400) is not None
+        assert judge_creep(TEN_PERCENT, *values, comparisons=500) is None
+
 
 class TestRounds:
     @pytest.mark.parametrize(
@@ -143,7 +208,9 @@ class TestRounds:
 
     def test_beyond_the_limit_but_not_significant_is_undecided(self) -> None:
         comparison = judge_rounds(TEN_PERCENT, [90, 95, 150, 160, 170], [100, 101, 102, 103, 104])
-        assert (comparison.regressed, comparison.undecided) == (False, True)
+        assert (comparison.regressed, comparison.undecided, comparison.passed) == (False, True, True)
+        strictly = judge_rounds(TEN_PERCENT, [90, 95, 150, 160, 170], [100, 101, 102, 103, 104], strict=True)
+        assert (strictly.regressed, strictly.undecided, strictly.passed) == (False, True, False)
         assert comparison.warning == "undecided: noise alone may make such a difference, more rounds would tell"
 
     @pytest.mark.parametrize(

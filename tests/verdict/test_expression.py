@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_ipload.errors import SettingError
-from pytest_ipload.verdict.expression import _UNITS, FAMILIES, Selector, Threshold
+from pytest_ipload.verdict.expression import _UNITS, FAMILIES, Metric, Selector, Threshold
 
 
 @pytest.mark.parametrize(
@@ -283,3 +284,31 @@ def test_every_valid_percentile_is_accepted(family: str, percent: Any, selector:
     assert threshold.quantile == float(percent / 100)
     assert threshold.limit == us / 1_000_000
     assert Threshold.parse(threshold.text) == threshold
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern", "metric"),
+    [
+        ("p95{GET /items/{id}} < 1s", "GET /items/{id}", "p95{GET /items/{id}}"),
+        ("p95{GET /{a}/x/{b}} < 1s", "GET /{a}/x/{b}", "p95{GET /{a}/x/{b}}"),
+        ("p95{GET /a}b} < 1s", "GET /a}b", "p95{GET /a}b}"),
+        ("p95{name:step:x} < 1s", "step:x", "p95{name:step:x}"),
+        ("p95{name: status:503} < 1s", "status:503", "p95{name:status:503}"),
+        ("p95{name:name:x} < 1s", "name:x", "p95{name:name:x}"),
+        ("p95{name:GET /} < 1s", "GET /", "p95{GET /}"),
+        ("p95{POST http://shop/} < 1s", "POST http://shop/", "p95{POST http://shop/}"),
+    ],
+)
+def test_every_request_name_can_be_selected(text: str, pattern: str, metric: str) -> None:
+    threshold = Threshold.parse(text)
+    assert threshold.selector == Selector("name", pattern)
+    assert threshold.metric == metric
+    assert Threshold.parse(threshold.text) == threshold
+    assert Metric.parse(metric).selector == threshold.selector
+
+
+@pytest.mark.parametrize(("sign", "operator"), [("≤", "<="), ("≥", ">="), ("≠", "!=")])
+@pytest.mark.parametrize("metric", ["p95", "p95{GET /}"])
+def test_a_sign_that_is_no_operator_is_named(metric: str, sign: str, operator: str) -> None:
+    with pytest.raises(SettingError, match=f"'{sign}' is no operator; write '{re.escape(operator)}'"):
+        Threshold.parse(f"{metric} {sign} 200ms")

@@ -87,7 +87,7 @@ class TestVerdict:
 
     def test_failed_by_each_regression_after_the_thresholds(self) -> None:
         limit = CompareLimit.parse("p95:10%")
-        worse, better = judge_history(limit, 200, [100]), judge_history(limit, 50, [100])
+        worse, better = judge_history(limit, 200, [100] * 8), judge_history(limit, 50, [100] * 8)
         assert failures_of([judged("max < 1h")], [worse, better]) == [worse.message]
         failed = judged("max < 1ms")
         assert failures_of([failed], [worse]) == [failed.message, worse.message]

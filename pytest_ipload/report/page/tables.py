@@ -152,7 +152,7 @@ def failure_table(result: Result) -> Table:
             row["location"] or ABSENT,
             row["message"],
             count(row["first"]["user"]),
-            count(row["first"]["iteration"]),
+            count(row["first"]["iteration"]) if "iteration" in row["first"] else "set-up",
             row["first"].get("source_address", ABSENT),
         ]
         for row in rows[:MOST_ROWS]
@@ -256,7 +256,7 @@ def _comparison_outcome(comparison: Row) -> str:
     if comparison.get("regressed"):
         return "regressed"
     if comparison.get("undecided"):
-        return "undecided"
+        return "undecided" if comparison.get("passed", True) else "undecided, failed"
     return "ok" if "regressed" in comparison and comparison.get("limit") is not None else "not judged"
 
 

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_ipload.exception_text import (
+from pytest_ipload.report.exception_text import (
     LONGEST_REASON,
     CausesLeftOut,
     cut_causes,
     described,
     masked,
-    message_of,
     plain_text,
     shortened,
+    text_of,
     type_name,
 )
 
@@ -61,15 +61,15 @@ def raised(error: BaseException) -> BaseException:
 
 @pytest.mark.parametrize("bite", [SystemExit(3), KeyboardInterrupt(), RecursionError(), ValueError("x"), Biting(5)])
 def test_a_message_that_cannot_be_had_is_said_to_be_so(bite: BaseException) -> None:
-    assert message_of(Biting(bite)) == f"<its message cannot be shown: {type(bite).__name__}>"
+    assert text_of(Biting(bite)) == f"<its message cannot be shown: {type(bite).__name__}>"
 
 
 def test_a_message_that_is_no_text_is_said_to_be_so() -> None:
-    assert message_of(Biting(5)) == "<its message cannot be shown: TypeError>"
+    assert text_of(Biting(5)) == "<its message cannot be shown: TypeError>"
 
 
 def test_texts_become_plain_ones() -> None:
-    assert message_of(Biting(Text(" a "))) == "a"
+    assert text_of(Biting(Text(" a "))) == "a"
     assert type(plain_text(Text("a"))) is str
     assert type_name(Nameless()) == "Nameless"
 

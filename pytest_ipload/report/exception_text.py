@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 from pytest_ipload.places import place_of_traceback
+from pytest_ipload.stats.fault_text import fault_text
 
 LONGEST_TEXT = 65_536
 """Characters of a failure, with its traceback, in any report."""
@@ -39,17 +40,17 @@ def plain_text(text: str) -> str:
     return str.__str__(text)
 
 
-def message_of(error: BaseException) -> str:
-    """``str(error)``; a text that says so where that raises."""
+def text_of(error: BaseException) -> str:
+    """What failed on the way to a server, in plain words; else ``str(error)``, or that it raises."""
     try:
-        return plain_text(str(error)).strip()
+        return plain_text(fault_text(error) or str(error)).strip()
     except BaseException as broken:  # SystemExit and KeyboardInterrupt would end the thread
         return f"<its message cannot be shown: {type_name(broken)}>"
 
 
 def described(error: BaseException) -> str:
     """Type, message and place, masked and bounded: ``ConnectionError: refused (conftest.py:24)``."""
-    message = shortened(masked(message_of(error)), LONGEST_REASON)
+    message = shortened(masked(text_of(error)), LONGEST_REASON)
     first, _, rest = message.partition("\n")
     place = place_of_traceback(error.__traceback__)
     head = f"{type_name(error)}: {first}" if first else type_name(error)

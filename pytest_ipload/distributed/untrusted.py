@@ -1,0 +1,38 @@
+"""Files that anybody may have written: read with a limit, and what may come of their content."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+CONTENT_ERRORS = (ValueError, ArithmeticError, RecursionError, MemoryError, struct.error)
+"""What numbers and texts can cause that are of the right type, and too large, too small or too many all the same."""
+_CHUNK = 1 << 20
+
+
+def read_object(path: Path, most_bytes: int, what: str) -> str:
+    """The text of a JSON object in a file: ``what`` it is to be, in the plural. At most so many bytes are read.
+
+    A size that the system tells does not count: devices and pipes have none. Raises OSError, ValueError and
+    MemoryError.
+    """
+    content = bytearray()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            content += chunk
+            if len(content) > most_bytes:
+                raise ValueError(f"it is larger than {_size(most_bytes)}, which {what} never are")
+            if content[:_CHUNK].lstrip()[:1] not in (bytearray(b"{"), bytearray()):
+                raise ValueError("it cannot be read as JSON: it does not begin with '{'")
+            if len(content) == len(chunk) and len(chunk) == _CHUNK and not content.strip():
+                raise ValueError("it cannot be read as JSON: it begins with a mebibyte of blanks")
+    return content.decode()
+
+
+def refuse_constant(name: str) -> float:
+    """For ``json``: what it would read as not-a-number or infinity is no JSON."""
+    raise ValueError(f"{name} is not a number")
+
+
+def _size(number: int) -> str:
+    return f"{number >> 30} GiB" if number >= 1 << 30 else f"{number >> 20} MiB"
