@@ -13,7 +13,7 @@ import pytest
 from pytest_ipload.errors import SettingError
 from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.options import parse_key
-from pytest_ipload.places import place_of_traceback
+from pytest_ipload.places import in_words
 from pytest_ipload.state import state_of
 from pytest_ipload.values import Stages, as_seconds, as_stages
 
@@ -28,7 +28,7 @@ Review = Callable[["LoadResult"], Sequence[str]]
 """Reasons against a result that was judged; none if nobody has any."""
 
 _ERRORS = (Exception, pytest.skip.Exception, pytest.fail.Exception)
-"""What an implementation may raise by mistake; ``pytest.exit`` and Ctrl-C end the session."""
+"""What an implementation may raise by mistake; ``pytest.exit``, an Exception too, and Ctrl-C end the session."""
 
 
 def whose(hook: HookCaller, error: BaseException | None = None) -> str:
@@ -54,8 +54,7 @@ def _codes(traceback: TracebackType | None) -> Iterator[object]:
 
 
 def _raised(hook: HookCaller, error: BaseException) -> str:
-    place = place_of_traceback(error.__traceback__)
-    return f"{whose(hook, error)}: {type(error).__name__}: {error} ({place})"
+    return f"{whose(hook, error)}: {in_words(error)}"
 
 
 # -- the profile ------------------------------------------------------------------------------------------------------
@@ -73,6 +72,8 @@ def changed_by_plugins(
         return profile
     try:
         answer = hook(config=item.config, item=item, profile=profile)
+    except pytest.exit.Exception:
+        raise
     except _ERRORS as error:
         raise SettingError(_raised(hook, error)) from None
     if answer is None:
@@ -187,6 +188,8 @@ def review_of(config: pytest.Config) -> Review | None:
     def review(result: LoadResult) -> list[str]:
         try:
             answers = hook(config=config, nodeid=result.nodeid, result=result)
+        except pytest.exit.Exception:
+            raise
         except _ERRORS as error:  # maybe in a thread of ours, which must not end by it
             return [_raised(hook, error)]
         return [reason for answer in answers for reason in _reasons(hook, answer)]

@@ -38,6 +38,16 @@ def place_of_traceback(traceback: TracebackType | None) -> str:
     return place or deepest
 
 
+def in_words(error: BaseException, *, placed: bool = True) -> str:
+    """What was raised, and where if it is to be ``placed``. Never raises."""
+    try:
+        text = str(error)
+    except BaseException:  # not only what one expects of str()
+        text = "(its text cannot be shown)"
+    place = place_of_traceback(error.__traceback__)
+    return f"{type(error).__name__}: {text}" + (f" ({place})" if placed and place else "")
+
+
 def place_of_frame(frame: FrameType | None) -> str:
     """The nearest line of user code in a stack of frames, outwards from ``frame``; empty if there is none."""
     while frame is not None:

@@ -49,6 +49,7 @@ from pytest_ipload.thresholds import check_measurable, planned_seconds, session_
 from pytest_ipload.verdict.abort import AbortWatch
 from pytest_ipload.verdict.judged import JudgedThreshold, tolerates_set_up_errors, window_lengths, with_implied
 from pytest_ipload.verdict.measure import Scope
+from pytest_ipload.verdict.plan import Plan
 from pytest_ipload.verdict.regression import settled
 from pytest_ipload.verdict.result import (
     FailureSummary,
@@ -57,6 +58,7 @@ from pytest_ipload.verdict.result import (
     Traceback,
 )
 from pytest_ipload.verdict.rounds import RoundNote
+from pytest_ipload.verdict.selection import selections
 
 if TYPE_CHECKING:
     from pytest_ipload.addresses.pool import IpPool
@@ -115,7 +117,7 @@ class Load:
         self._rate_limit = None if profile.max_rate is None else RateLimit(profile.max_rate, share=share)
         self._make_life = make_life
         self._user_hooks = user_hooks(item)
-        self._abort_watch = AbortWatch(self._thresholds)
+        self._abort_watch = AbortWatch(self._thresholds, Plan.of(profile))
         # With stages, users who come later have new numbers: there are more of them than at any one time.
         self._feeds = FeedBook(max(len(user_slots(profile)), profile.most_users), profile.seed, folders)
         self._meetings = RendezvousBook(profile.most_users, state.settings.disabled, share)
@@ -131,6 +133,7 @@ class Load:
             window_lengths_ns=window_lengths(self._thresholds),
             share=share,
             tolerates_set_up_errors=tolerates_set_up_errors(self._thresholds),
+            selections=selections(self._thresholds, profile.planned),
         )
 
     def set_up(self) -> None:
@@ -145,6 +148,7 @@ class Load:
         """Run the load when all who share it are ready; see ``Executor.run``. Raises TeamAborted."""
         if self._member is not None:
             self._member.on_stop = self.executor.ask_to_stop
+            self._member.on_break_off = partial(self.executor.ask_to_stop, hurry=True)
             if self._member.share.count > 1:
                 import_module("pytest_ipload.transport.session")  # takes its time: not at the expense of the first user
             agreed_ns = self._member.ready()

@@ -53,10 +53,11 @@ class Judge:
         """What the first threshold says that cannot hold any more and has ``abort_on_fail``."""
         from pytest_ipload.distributed.conclude import scope_of
         from pytest_ipload.verdict.abort import AbortWatch
+        from pytest_ipload.verdict.plan import Plan
 
         part = _together([snapshot["part"] for snapshot in snapshots])
         if nodeid not in self._watches:
-            self._watches[nodeid] = AbortWatch(part.thresholds), part.thresholds
+            self._watches[nodeid] = AbortWatch(part.thresholds, Plan.of(part.profile)), part.thresholds
         watch, _ = self._watches[nodeid]
         elapsed_s = min([elapsed_s, *(snapshot["elapsed_s"] for snapshot in snapshots)])
         return watch.look(part.measured, scope_of(part, elapsed_s - part.profile.warmup), elapsed_s)
@@ -218,13 +219,14 @@ def _make_controller(config: pytest.Config) -> Controller:
 
 def _users_of(item: pytest.Item) -> int:
     """How many users a load test has; 1 if its settings are wrong: then one worker says so."""
-    from pytest_ipload.errors import IploadError
     from pytest_ipload.loadtest import load_settings
     from pytest_ipload.profiles import profile_of
 
     state = state_of(item.config)
     try:
         users = profile_of(item, state, load_settings(item), None).most_users
-    except IploadError:
+    except (KeyboardInterrupt, pytest.exit.Exception):
+        raise
+    except BaseException:  # whatever it is, the set-up of the test will raise it again
         return 1
     return max(1, state.share.size_of(users))

@@ -335,13 +335,13 @@ class TestUndecided:
 
 class TestCreep:
     def test_many_small_steps_are_found_by_the_oldest_runs(self, project: pytest.Pytester) -> None:
-        """The newest twenty are as slow as this one; those before them were not."""
-        write_runs(project.path, *runs_with(FAST, 20), *runs_with(3.0, 20))
+        """The newest twenty are slower than this one; those before them were not."""
+        write_runs(project.path, *runs_with(FAST, 20), *runs_with(SLOW, 20))
         result = project.runpytest("--ipload-compare-fail=min:50%", "--ipload-json=out.json")
         result.assert_outcomes(passed=1, failed=1)
         result.stdout.fnmatch_lines(
             [
-                "ok    min *, * below the baseline's 3.00 ms (*20 runs*",
+                "ok    min *, * below the baseline's 1h00m00s (*20 runs*",
                 "REGR  min *the newest 8 runs against the oldest 20*",
             ]
         )

@@ -5,59 +5,39 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Generator, Sequence
-from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
 from typing import Any
 
 import pytest
 
 from pytest_ipload.distributed.coordinator import Coordinator, Judges, Timing
+from pytest_ipload.distributed.link import Outbox
 from pytest_ipload.distributed.messages import BadMessage, Message
-from pytest_ipload.distributed.reports import merged_reports
-from pytest_ipload.distributed.scheduler import TeamScheduler
+from pytest_ipload.distributed.outcomes import Outcomes
+from pytest_ipload.distributed.scheduler import EachScheduler, TeamScheduler
 from pytest_ipload.distributed.slots import TEAM_KEY
 from pytest_ipload.distributed.team_test import TeamTest
 from pytest_ipload.distributed.xdist_names import (
     call_from_main_thread,
     cut_off,
     end_workers,
-    report_test,
     survive_lost_hosts,
 )
+from pytest_ipload.places import in_words
 from pytest_ipload.stats.live import Audience
-from pytest_ipload.verdict.result import UnmeasuredResult, is_measured
+from pytest_ipload.verdict.result import UnmeasuredResult
 
 _END = "closed"  # no message: those are pairs
 _TICK = 0.1
 """Seconds between two looks at what is due."""
 _SHOW = 1.0
 """Seconds between two looks at the numbers of a load, for those who look on."""
-_LAST_PARTS_S = 1.5
-"""How long to wait for what was measured when the session ends in the midst of a load."""
+_LAST_PARTS_S = (60.0, 5.0)
+"""How long to wait, at most, for what was measured when the session ends in the midst of a load.
+
+First as long as users may take for their tear-down; after a second Ctrl-C they are interrupted, too.
+"""
 _BROKEN_OFF = "the load was broken off, as the session was ended"
-
-
-class Outbox:
-    """Sends messages to one worker in a thread of its own: when a worker hangs, its pipe gets full and blocks."""
-
-    def __init__(self, channel: Any, name: str) -> None:
-        self._channel = channel
-        self._messages: SimpleQueue[Message | None] = SimpleQueue()
-        threading.Thread(target=self._send, name=f"ipload-team-{name}", daemon=True).start()
-
-    def put(self, message: Message) -> None:
-        """Send a message after all before it."""
-        self._messages.put(message)
-
-    def close(self) -> None:
-        """End the thread, when it has sent what it has."""
-        self._messages.put(None)
-
-    def _send(self) -> None:
-        while (message := self._messages.get()) is not None:
-            with suppress(OSError):  # the worker is gone, which others notice
-                self._channel.send(message)
 
 
 class Controller:
@@ -88,16 +68,19 @@ class Controller:
         self._is_each = config.getoption("dist") == "each"
         clock = time.perf_counter_ns
         self._coordinator = Coordinator(self._send, clock, judges, version, self._timing, shards, self._is_each)
-        self._results_key = results_key
+        self._outcomes = Outcomes(config, results_key, self._say, judges.unfinished)
         self._lock = threading.RLock()
         """Guards the coordinator: messages come in a thread of each worker's gateway."""
         self._nodes: dict[str, Any] = {}
         self._outboxes: dict[str, Outbox] = {}
         self._has_taken_over = False
         self._pytest_session: pytest.Session | None = None
+        self._exit: BaseException | None = None
+        """What a plugin raised in a thread of ours to end the session."""
         self._over = threading.Event()
         self._due = threading.Event()
         self._asked = threading.Event()
+        self._judged = threading.Event()
 
     @property
     def tests(self) -> Collection[str]:
@@ -114,7 +97,7 @@ class Controller:
         name = node.gateway.id
         channel = node.gateway.newchannel()
         with self._lock:
-            self._nodes[name], self._outboxes[name] = node, Outbox(channel, name)
+            self._nodes[name], self._outboxes[name] = node, Outbox(channel, name, self._reject)
             self._coordinator.attach(name, rank)
         wants_names = None if self._audience is None else self._audience.wants_names
         node.workerinput[TEAM_KEY] = (channel, self._timing.beat, self._timing.heartbeat, wants_names)
@@ -137,16 +120,26 @@ class Controller:
             else:
                 self._coordinator.release(name)
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self, session: pytest.Session) -> None:
-        """Know the session; xdist runs the loop."""
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, Any, Any]:
+        """Know the session; xdist runs the loop. When it is through, no load test may be without an outcome."""
         self._pytest_session = session
+        result = yield
+        self._outcomes.report_missing(self._coordinator.tests.values(), self._coordinator.workers.values())
+        return result
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Know which tests have an outcome, from whichever side it came."""
+        self._outcomes.heard(report)
 
     @pytest.hookimpl(wrapper=True, optionalhook=True)
     def pytest_xdist_make_scheduler(self) -> Generator[None, Any, Any]:
         """Put ours round whichever scheduler there is. With ``--dist each`` the tests are not shared."""
         inner = yield
-        return inner if self._is_each else TeamScheduler(inner, self, self._session)
+        if self._is_each:
+            return EachScheduler(inner) if hasattr(inner, "node2collection") else inner
+        return None if inner is None else TeamScheduler(inner, self, self._session)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self) -> None:
@@ -167,22 +160,36 @@ class Controller:
 
     def _keep_what_was_measured(self, tests: Sequence[TeamTest]) -> None:
         """Of loads that were broken off, as by Ctrl-C: there will be no report of the test, but a result."""
-        give_up = time.monotonic() + _LAST_PARTS_S
-        while not all(test.has_all_parts for test in tests if test.has_begun) and time.monotonic() < give_up:
-            time.sleep(_TICK / 5)
+        begun = [test for test in tests if test.has_begun]
+        for seconds in _LAST_PARTS_S:
+            give_up = time.monotonic() + seconds
+            try:
+                while not all(test.has_all_parts for test in begun) and time.monotonic() < give_up:
+                    time.sleep(_TICK / 5)
+                break
+            except KeyboardInterrupt:
+                with self._lock:
+                    for test in begun:
+                        test.break_off("it was hurried")
         for test in tests:
-            with self._lock:
-                parts = list(test.parts.values())
-            missing = len(test.members) - len(parts)
-            rest = f"; {missing} of {len(test.members)} workers said nothing any more" if missing else ""
-            reason = f"{_BROKEN_OFF}{rest}"
-            if not test.has_begun:
-                results = self._unfinished(test.nodeid, "the session was ended during the set-up of the users")
-            elif parts:
-                results = self._judges.break_off(test.nodeid, parts, reason)
-            else:
-                results = self._unfinished(test.nodeid, reason)
+            try:
+                results = self._results_so_far(test)
+            except Exception as error:
+                results = self._unfinished(test.nodeid, f"what was measured cannot be shown: {in_words(error)}")
             self._keep_results(test.nodeid, results)
+
+    def _results_so_far(self, test: TeamTest) -> list[dict[str, Any]]:
+        """The results if there is a verdict already, else what is known from the parts that there are."""
+        if not test.has_begun:
+            return self._unfinished(test.nodeid, "the session was ended during the set-up of the users")
+        with self._lock:
+            parts, conclusion = list(test.parts.values()), test.conclusion or {}
+        if found := conclusion.get("results"):
+            return list(found)
+        missing = len(test.members) - len(parts)
+        rest = f"; {missing} of {len(test.members)} workers said nothing any more" if missing else ""
+        reason = f"{_BROKEN_OFF}{rest}"
+        return self._judges.break_off(test.nodeid, parts, reason) if parts else self._unfinished(test.nodeid, reason)
 
     def _unfinished(self, nodeid: str, reason: str) -> list[dict[str, Any]]:
         """The results of a load test that ended in an error: those of its earlier rounds, if there were any."""
@@ -236,7 +243,7 @@ class Controller:
         self._has_taken_over = True
         survive_lost_hosts(self._session, self._do_without)
         if self._config.getoption("reruns", None):
-            self._say("\npytest-ipload: --reruns does not rerun load tests that several workers share")
+            self._outcomes.say_that_none_is_rerun("--reruns")
 
     def _do_without(self, name: str) -> None:
         """A worker cannot be replaced; the replacement may have been announced to us."""
@@ -262,18 +269,39 @@ class Controller:
 
     def report_tests(self) -> None:
         """See ``scheduler.Team``."""
+        self._wait_for_verdicts()
         self._end_if_asked()
         with self._lock:
             tests = self._coordinator.tests_to_report()
         for test in tests:
-            if not (test.aborted is not None and test.aborted == self._coordinator.ending):  # else: it was not run
-                self._report(test)
-                self._end_if_asked()
-            with self._lock:
-                self._coordinator.reported(test.nodeid)
+            try:
+                if not (test.aborted is not None and test.aborted == self._coordinator.ending):  # else: it was not run
+                    self._outcomes.report(test, self._session, self._nodes)
+                    self._end_if_asked()
+            except BaseException:  # of another plugin: it ends the session
+                with self._lock:
+                    self._coordinator.end("the session is over")
+                raise
+            finally:
+                with self._lock:
+                    self._coordinator.reported(test.nodeid)
+
+    def _wait_for_verdicts(self) -> None:
+        """When no worker is at a test any more, xdist may never call again: the verdict has to come now."""
+        while self._has_verdict_to_come():
+            self._asked.set()
+            self._judged.wait(_TICK)
+            self._judged.clear()
+
+    def _has_verdict_to_come(self) -> bool:
+        with self._lock:
+            return self._coordinator.is_idle
 
     def _end_if_asked(self) -> None:
         """Begin no load test any more if somebody wants the session to end: -x, or a plugin that saw a report."""
+        if self._exit is not None:
+            error, self._exit = self._exit, None
+            raise error
         pytest_session = self._pytest_session
         asked = pytest_session is not None and (pytest_session.shouldfail or pytest_session.shouldstop)
         if asked and not self._session.shouldstop:
@@ -281,23 +309,6 @@ class Controller:
         if self._session.shouldstop:
             with self._lock:
                 self._coordinator.end(str(self._session.shouldstop))
-
-    def _report(self, test: TeamTest) -> None:
-        hook = self._config.hook
-        load = partial(hook.pytest_report_from_serializable, config=self._config)
-        name, reports = merged_reports(test, lambda data: load(data=data), self._results_key)
-        if not reports:
-            return
-        for report in reports:
-            for result in vars(report).get(self._results_key) or ():
-                if not is_measured(result) and (rounds := self._judges.unfinished(test.nodeid, result["reason"])):
-                    vars(report)[self._results_key] = rounds["results"]
-        node, location = self._nodes[name], reports[0].location
-        hook.pytest_runtest_logstart(nodeid=test.nodeid, location=location)
-        for report in reports:
-            vars(report).update(worker_id=name, testrun_uid=node.workerinput["testrunuid"])
-            report_test(self._session, node, report)
-        hook.pytest_runtest_logfinish(nodeid=test.nodeid, location=location)
 
     # -- in other threads ---------------------------------------------------------------------------------------
 
@@ -314,18 +325,27 @@ class Controller:
                 self._coordinator.receive(name, message)
             except BadMessage as error:
                 self._coordinator.reject(name, f"it does not speak the controller's language: {error}")
+            except Exception as error:
+                self._coordinator.reject(name, f"what it said could not be followed: {in_words(error)}")
         self._due.set()
         self._asked.set()
+
+    def _reject(self, name: str, why: str) -> None:
+        with self._lock:
+            self._coordinator.reject(name, why)
 
     def _tick(self) -> None:
         while not self._over.is_set():
             self._due.wait(_TICK)
             self._due.clear()
+            nodes = []
             with self._lock:
-                silent = self._coordinator.tick()
-                nodes = [self._nodes[name] for name in silent]
-                if self._audience is not None:
-                    self._show_numbers(self._audience)
+                try:
+                    nodes = [self._nodes[name] for name in self._coordinator.tick()]
+                    if self._audience is not None:
+                        self._show_numbers(self._audience)
+                except Exception as error:
+                    self._coordinator.abort(f"the controller could not follow the load: {in_words(error)}")
             for node in nodes:
                 threading.Thread(target=cut_off, args=(node,), name="ipload-cut-off", daemon=True).start()
 
@@ -351,11 +371,14 @@ class Controller:
             answer: object
             try:
                 answer = question.ask()
-            except Exception as error:
+            except BaseException as error:  # pytest's outcomes are no Exceptions
                 answer = error
+                if isinstance(error, (KeyboardInterrupt, pytest.exit.Exception)):
+                    self._exit = error
             with self._lock:
                 question.answer(answer)
             self._due.set()
+            self._judged.set()
 
     def _say(self, line: str) -> None:
         terminal = self._config.pluginmanager.getplugin("terminalreporter")

@@ -29,7 +29,7 @@ from pytest_ipload.distributed.turns import Turns
 from pytest_ipload.stats.live import LiveNumbers
 
 TIMING_VARIABLE = "PYTEST_IPLOAD_TEAM_TIMING"
-"""For tests: seconds of ``Timing``, as in ``beat=0.1,heartbeat=0.5``."""
+"""Seconds of ``Timing``, as in ``heartbeat=10``."""
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,7 @@ class Coordinator:
         ]
         for test in broken:
             if test.has_begun:
-                test.is_broken_off = True
-                test.stop(reason)
+                test.break_off(reason)
         return broken
 
     def end(self, reason: str) -> None:
@@ -151,6 +150,10 @@ class Coordinator:
         for name, nodeid in self._entered.items():
             self._send(name, ("abort", {"nodeid": nodeid, "reason": reason}))
         self._entered.clear()
+        self.abort(reason)
+
+    def abort(self, reason: str) -> None:
+        """Call off the load tests that are going on."""
         for test in self.tests.values():
             if test.is_going_on:
                 test.abort(reason)
@@ -174,6 +177,11 @@ class Coordinator:
         """The tests that are over, and that pytest has not heard of yet."""
         return [test for test in self.tests.values() if test.state is State.CLOSED and not test.is_reported]
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is missing of some load test but the verdict, which no worker waits for."""
+        return any(test.is_idle for test in self.tests.values())
+
     # -- messages -----------------------------------------------------------------------------------------------
 
     def receive(self, name: str, message: object) -> None:
@@ -187,6 +195,8 @@ class Coordinator:
             self._greet(worker, **fields)
         elif kind == "entered":
             self._enter(worker, fields["nodeid"])
+        elif kind == "left":
+            self._leave(worker, fields["nodeid"])
         elif kind == "turn_over":
             assert self._turns is not None
             self._turns.over(worker)
@@ -231,8 +241,22 @@ class Coordinator:
             test.numbers[worker.name] = _live_numbers(fields["numbers"])
         elif kind == "part":
             test.add_part(worker, fields["part"])
+        elif kind == "failed":
+            test.failed[worker.name] = fields["why"]
         elif kind == "done":
             test.set_done(worker, Done(fields["reports"], fields["aborted"]))
+
+    def _leave(self, worker: Worker, nodeid: str) -> None:
+        """A worker waits for a test no longer, and has reported why: without it the test cannot begin any more."""
+        if self._turns is not None:
+            self._turns.leave(worker)
+            return
+        test = self._test(nodeid)
+        test.leave(worker)
+        if self._entered.get(worker.name) == nodeid:
+            for name in [name for name, entered in self._entered.items() if entered == nodeid]:
+                del self._entered[name]
+                self._send(name, ("abort", {"nodeid": nodeid, "reason": f"worker {worker.name} could not wait"}))
 
     def _test(self, nodeid: str) -> TeamTest:
         if nodeid not in self.tests:
@@ -247,8 +271,8 @@ class Coordinator:
         self._forgive_own_absence(now)
         for test in list(self.tests.values()):
             if test.is_going_on:
-                self._miss_silent(test, now)
                 self._end_waiting(test, now)
+        self._miss_silent(now)
         if now - self._beaten_ns >= self._timing.beat * 1e9:
             self._beaten_ns = now
             for test in self.tests.values():
@@ -284,9 +308,14 @@ class Coordinator:
             for worker in self.workers.values():
                 worker.heard_ns += gap
 
-    def _miss_silent(self, test: TeamTest, now: int) -> None:
-        for worker in test.at_work() if test.is_watched else ():
-            if now - worker.heard_ns > self._timing.heartbeat * 1e9:
+    def _miss_silent(self, now: int) -> None:
+        """Find those who hang: in a load test, or while they wait for one."""
+        watched = [self.workers[name] for name in (*self._entered, *(self._turns.waiting if self._turns else ()))]
+        for test in self.tests.values():
+            watched += test.at_work() if test.is_watched else ()
+            watched += test.spectators if test.is_going_on else ()
+        for worker in watched:
+            if worker.gone is None and now - worker.heard_ns > self._timing.heartbeat * 1e9:
                 self.reject(worker.name, f"no sign of life for {self._timing.heartbeat:g} s")
 
     def _end_waiting(self, test: TeamTest, now: int) -> None:

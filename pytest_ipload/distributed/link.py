@@ -1,4 +1,4 @@
-"""A worker's connection to the controller."""
+"""The connection between a worker and the controller."""
 
 from __future__ import annotations
 
@@ -6,14 +6,63 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import Any
 
 from pytest_ipload.distributed.member import Member
 from pytest_ipload.distributed.messages import FROM_CONTROLLER, BadMessage, Message, checked, sendable
 from pytest_ipload.load.share import Share
+from pytest_ipload.places import in_words
 
 _END = "closed"  # no message: those are pairs
-_TO_MEMBER = frozenset({"start", "stop", "abort", "conclusion"})
+_PROBLEM = "problem"
+"""Not sent: that a message could not be followed."""
+_TO_MEMBER = frozenset({"start", "stop", "break_off", "abort", "conclusion"})
+
+
+def send(channel: Any, kind: str, fields: dict[str, Any]) -> None:
+    """Send a message over a channel of execnet. Raises OSError if the other side is gone."""
+    try:
+        channel.send((kind, fields))
+    except OSError:
+        raise
+    except Exception as error:
+        from execnet import DumpError  # not above: without execnet there is no link, but this module
+
+        if not isinstance(error, DumpError):
+            raise
+        # A request's name or an exception's text may be anything. It is looked for only here, as it takes time.
+        channel.send((kind, sendable(fields)))
+
+
+class Outbox:
+    """Sends messages to one worker in a thread of its own: when a worker hangs, its pipe gets full and blocks."""
+
+    def __init__(self, channel: Any, name: str, fail: Callable[[str, str], object]) -> None:
+        """``fail`` is called, in that thread, with the worker's name and why a message to it cannot be sent."""
+        self._channel = channel
+        self._name = name
+        self._fail = fail
+        self._messages: SimpleQueue[Message | None] = SimpleQueue()
+        threading.Thread(target=self._send, name=f"ipload-team-{name}", daemon=True).start()
+
+    def put(self, message: Message) -> None:
+        """Send a message after all before it."""
+        self._messages.put(message)
+
+    def close(self) -> None:
+        """End the thread, when it has sent what it has."""
+        self._messages.put(None)
+
+    def _send(self) -> None:
+        while (message := self._messages.get()) is not None:
+            kind, fields = message
+            try:
+                send(self._channel, kind, fields)
+            except OSError:
+                continue  # the worker is gone, which others notice
+            except Exception as error:
+                self._fail(self._name, f"{kind!r} cannot be sent to it: {in_words(error)}")
 
 
 class Link:
@@ -43,30 +92,24 @@ class Link:
     def tell(self, kind: str, **fields: Any) -> None:
         """Send a message; nothing happens if the controller is gone."""
         try:
-            self._send(kind, fields)
+            send(self._channel, kind, fields)
         except OSError:
             self._close("the connection to the controller is closed")
 
-    def _send(self, kind: str, fields: dict[str, Any]) -> None:
-        try:
-            self._channel.send((kind, fields))
-        except OSError:
-            raise
-        except Exception as error:
-            from execnet import DumpError  # not above: without execnet there is no link, but this module
-
-            if not isinstance(error, DumpError):
-                raise
-            # A request's name or an exception's text may be anything. It is looked for only here, as it takes time.
-            self._channel.send((kind, sendable(fields)))
-
     def wait(self, nodeid: str, *kinds: str) -> str:
-        """Wait for one of these kinds of message about a test; ``abort`` comes too, also if the controller is gone."""
+        """Wait for one of these kinds of message about a test; ``abort`` comes too, also if the controller is gone.
+
+        Raises RuntimeError for a message about it that could not be followed.
+        """
         with self._changed:
             while True:
                 while self._inbox:
                     kind, fields = self._inbox.popleft()
-                    if fields["nodeid"] == nodeid and kind in (*kinds, "abort"):
+                    if fields["nodeid"] != nodeid:
+                        continue
+                    if kind == _PROBLEM:
+                        raise RuntimeError(fields["why"])
+                    if kind in (*kinds, "abort"):
                         return kind
                 if self._closed is not None:
                     return "abort"
@@ -83,10 +126,13 @@ class Link:
             self._close(f"the controller does not speak our language: {error}")
             return
         self.heard_ns = self._clock()
-        if kind == "ping":
-            self.tell("pong", number=fields["number"], at_ns=self.heard_ns)
-        elif kind != "beat":
-            self._deliver(kind, fields)
+        try:
+            if kind == "ping":
+                self.tell("pong", number=fields["number"], at_ns=self.heard_ns)
+            elif kind != "beat":
+                self._deliver(kind, fields)
+        except Exception as error:
+            self._stumble(fields["nodeid"], f"{kind!r} of the controller could not be followed: {in_words(error)}")
 
     def _deliver(self, kind: str, fields: dict[str, Any]) -> None:
         if kind == "assign":
@@ -101,6 +147,14 @@ class Link:
             self._inbox.append((kind, fields))
             self._changed.notify_all()
 
+    def _stumble(self, nodeid: str, why: str) -> None:
+        """Have the test fail, wherever it is."""
+        if self.member is not None and self.member.nodeid == nodeid:
+            self.member.abort(why)
+        with self._changed:
+            self._inbox.append((_PROBLEM, {"nodeid": nodeid, "why": why}))
+            self._changed.notify_all()
+
     def _close(self, why: str) -> None:
         with self._changed:
             self._closed = why
@@ -110,11 +164,32 @@ class Link:
 
 
 class Pulse:
-    """Signs of life in both directions while a load test runs: two threads.
+    """Signs of life to the controller, and what a load test has to tell meanwhile: in a thread of its own."""
 
-    One sends. The other one only watches, so that it never waits for a full pipe: when the controller is silent for
-    too long, the load ends. Nobody would know what it does.
-    """
+    def __init__(self, link: Link, beat_s: float) -> None:
+        self._link = link
+        self._beat_s = beat_s
+        self._over = threading.Event()
+
+    def __enter__(self) -> None:
+        threading.Thread(target=self._send, name="ipload-team-pulse", daemon=True).start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+
+    def _send(self) -> None:
+        while not self._over.wait(self._beat_s):
+            member = self._link.member
+            try:
+                if member is None or not member.send_news():
+                    self._link.tell("beat")
+            except Exception as error:  # of the news, as a beat is nothing that could fail
+                assert member is not None
+                member.abort(f"what was measured so far could not be sent: {in_words(error)}")
+
+
+class Watch:
+    """Ends a load, from a thread of its own, when the controller is silent for too long: nobody would end it else."""
 
     def __init__(self, link: Link, member: Member, beat_s: float, heartbeat_s: float) -> None:
         self._link = link
@@ -125,16 +200,10 @@ class Pulse:
 
     def __enter__(self) -> None:
         self._link.heard_ns = time.perf_counter_ns()
-        for work in (self._send, self._watch):
-            threading.Thread(target=work, name=f"ipload-team{work.__name__}", daemon=True).start()
+        threading.Thread(target=self._watch, name="ipload-team-watch", daemon=True).start()
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-
-    def _send(self) -> None:
-        while not self._over.wait(self._beat_s):
-            if not self._member.send_news():
-                self._link.tell("beat")
 
     def _watch(self) -> None:
         looked_ns = time.perf_counter_ns()

@@ -31,6 +31,8 @@ class TeamMember(Protocol):
     """Which part of the pool is this process's; the others are for other processes on this host."""
     on_stop: Callable[[str], object] | None
     """Called with the reason, in any thread, when the load has to end. To be set before ``ready``."""
+    on_break_off: Callable[[str], object] | None
+    """The same when the session ends: nobody waits then for users who are still at something."""
     audience: Audience | None
     """Who looks on at the load; None if nobody does."""
 
@@ -75,6 +77,7 @@ class Solo:
         self.share = WHOLE
         self.pool_share = pool_share
         self.on_stop: Callable[[str], object] | None = None
+        self.on_break_off: Callable[[str], object] | None = None
         self.audience = audience
         self._conclude = conclude
 
@@ -119,6 +122,7 @@ class Member:
         self.share = share
         self.pool_share = pool_share
         self.on_stop: Callable[[str], object] | None = None
+        self.on_break_off: Callable[[str], object] | None = None
         self.wants_names = bool(wants_names)
         self.audience: Audience | None = None if wants_names is None else self
         self._tell = tell
@@ -200,13 +204,15 @@ class Member:
                 self._start_ns = fields["at_ns"]
             elif kind == "conclusion":
                 self._conclusion = fields["conclusion"]
-            elif kind == "stop":
+            elif kind in ("stop", "break_off"):
                 self._stopped = fields["reason"]
             self._changed.notify_all()
         if kind == "abort":
             self.abort(fields["reason"])
         elif kind == "stop" and self.on_stop is not None:
             self.on_stop(fields["reason"])
+        elif kind == "break_off" and self.on_break_off is not None:
+            self.on_break_off(fields["reason"])
 
     def abort(self, reason: str) -> None:
         """There will be no verdict: whoever waits for one waits no longer."""

@@ -8,12 +8,14 @@ A worker says::
 
     hello      its version, its host, and which load tests it collected: [place, node id, users] of each
     entered    it has come to a load test, and waits
+    left       it waits no longer, as a timeout was raised, say; it has reported that
     ready      its users are set up
     pong       its clock, at once after a ping
     beat       it is alive
     progress   what it measured so far, as thresholds need it that may end the load
     live       what it measured so far, in a few numbers for those who look on
     part       what it measured
+    failed     it could not run its part, or not report it; why
     done       it is through with the test; its reports; whether its part was called off
     turn_over  it is through with a test that it ran whole
 
@@ -26,6 +28,7 @@ The controller says::
     start      the load begins at this instant of the worker's own clock
     beat       it is alive
     stop       end the load now and send what was measured
+    break_off  the session ends: the same, without patience for those who are still at it
     abort      end the load, if it runs; there will be no verdict
     conclusion the verdict on all parts
     finish     the test is over everywhere
@@ -42,12 +45,14 @@ _TEXT = {"nodeid": str}
 FROM_WORKER: Mapping[str, Mapping[str, type]] = {
     "hello": {"version": str, "host": str, "tests": list},
     "entered": _TEXT,
+    "left": _TEXT,
     "ready": _TEXT,
     "pong": {"number": int, "at_ns": int},
     "beat": {},
     "progress": {"nodeid": str, "snapshot": dict},
     "live": {"nodeid": str, "numbers": dict},
     "part": {"nodeid": str, "part": dict},
+    "failed": {"nodeid": str, "why": str},
     "done": {"nodeid": str, "reports": list, "aborted": bool},
     "turn_over": _TEXT,
 }
@@ -59,6 +64,7 @@ FROM_CONTROLLER: Mapping[str, Mapping[str, type]] = {
     "start": {"nodeid": str, "at_ns": int},
     "beat": {},
     "stop": {"nodeid": str, "reason": str},
+    "break_off": {"nodeid": str, "reason": str},
     "abort": {"nodeid": str, "reason": str},
     "conclusion": {"nodeid": str, "conclusion": dict},
     "finish": _TEXT,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 LONGEST_S = 1_000_000
 """Eleven days. A report has a line for each second of a load up to its last request, whatever a small file says."""
+_STRAGGLING_S = 3600
 MOST_WINDOWS = 1_000_000
 """Of one length: those of a tenth of a second in a day."""
 MOST_SAMPLES = 10**12
@@ -66,9 +67,11 @@ def check_values(part: Part) -> None:
 
 def check_extent(part: Part) -> None:
     """``ValueError`` for a load that would take far more time and memory to judge than its file is large."""
-    seconds = [*part.measured.seconds, part.ended // 10**9]
-    if max(seconds) > LONGEST_S or min(seconds) < -LONGEST_S:
+    ended_s = part.ended // 10**9
+    if ended_s > LONGEST_S:
         raise ValueError(f"it says that its load lasted for more than {LONGEST_S} seconds")
+    if max(part.measured.seconds, default=0) > ended_s + _STRAGGLING_S:
+        raise ValueError("it has requests that ended an hour after its load did")
     for length_ns in part.measured.windows:
         if part.ended // length_ns > MOST_WINDOWS:
             raise ValueError(f"it has more than {MOST_WINDOWS} windows of {length_ns} ns")

@@ -28,11 +28,15 @@ def merged_reports(
         if worker.name in test.done
         for report in test.done[worker.name].reports
     ]
+    location = located[0][1].location if located else _location(test.nodeid)
+    located += [
+        (name, _report(test.nodeid, "call", "failed", f"worker {name} failed: {why}", location))
+        for name, why in test.failed.items()
+    ]
     chosen = {phase: found for phase in _PHASES if (found := _worst(test, phase, located)) is not None}
     _look_at_set_up(test, chosen, located)
     _account_for_lost(test, chosen)
-    if not chosen:
-        return "", []
+    _account_for_no_verdict(test, chosen)
     results = _results(test, chosen, located, results_key)
     if results:
         carrier = chosen.get("call") or chosen.get("setup") or next(iter(chosen.values()))
@@ -64,12 +68,17 @@ def _ascribed(chosen: dict[str, Located]) -> str:
 
 
 def _worst(test: TeamTest, phase: str, located: Sequence[Located]) -> Located | None:
-    """The report that counts; that of a member whose part was called off does only for want of others."""
+    """The report that counts; that of a member whose part was called off does only for want of others.
 
-    def rank(entry: Located) -> int:
+    Of several that failed, the one that was the cause comes first.
+    """
+
+    def rank(entry: Located) -> tuple[bool, int, bool]:
         name, report = entry
-        called_off = phase == "call" and test.done[name].aborted
-        return (3 if called_off else 0) + {"failed": 0, "skipped": 1, "passed": 2}[report.outcome]
+        called_off = phase == "call" and name in test.done and test.done[name].aborted
+        part = test.parts.get(name, {})
+        is_cause = name in test.failed or part.get("broken_off") is not None or part.get("error") is not None
+        return called_off, {"failed": 0, "skipped": 1, "passed": 2}[report.outcome], not is_cause
 
     return min((entry for entry in located if entry[1].when == phase), key=rank, default=None)
 
@@ -107,9 +116,17 @@ def _account_for_lost(test: TeamTest, chosen: dict[str, Located]) -> None:
         text = "; ".join(f"worker {name} was lost after the load: {why}" for name, why in test.vanished)
         if "teardown" not in chosen or chosen["teardown"][1].passed:
             _fail(test, chosen, "teardown", test.vanished[0][0], text)
-    if chosen and "teardown" not in chosen:
+
+
+def _account_for_no_verdict(test: TeamTest, chosen: dict[str, Located]) -> None:
+    """No load passes without a verdict on all its parts, and none is left without a report."""
+    has_passed = "call" in chosen and chosen["call"][1].passed
+    if (has_passed and test.conclusion is None) or not chosen:
+        name = next((worker.name for worker in test.members), "")
+        _fail(test, chosen, "call", name, f"the load test has no verdict: {test.aborted or 'no worker reported it'}")
+    if "teardown" not in chosen:
         name, report = next(iter(chosen.values()))
-        chosen["teardown"] = name, _report(test, "teardown", "passed", None, report.location)
+        chosen["teardown"] = name, _report(test.nodeid, "teardown", "passed", None, report.location)
 
 
 def _conclusion_text(test: TeamTest, text: str) -> str:
@@ -119,9 +136,8 @@ def _conclusion_text(test: TeamTest, text: str) -> str:
 
 def _fail(test: TeamTest, chosen: dict[str, Located], phase: str, name: str, text: str) -> None:
     known = next((report for _, report in chosen.values()), None)
-    path, _, rest = test.nodeid.partition("::")
-    location = (path, None, rest) if known is None else known.location
-    report = _report(test, phase, "failed", text, location)
+    location = _location(test.nodeid) if known is None else known.location
+    report = _report(test.nodeid, phase, "failed", text, location)
     if test.conclusion is not None:
         report.user_properties = [(str(key), value) for key, value in test.conclusion.get("properties", {}).items()]
     chosen[phase] = name, report
@@ -130,7 +146,19 @@ def _fail(test: TeamTest, chosen: dict[str, Located], phase: str, name: str, tex
             chosen[each] = chosen.pop(each)
 
 
-def _report(test: TeamTest, phase: Any, outcome: Any, text: str | None, location: Any) -> pytest.TestReport:
-    return pytest.TestReport(
-        nodeid=test.nodeid, location=location, keywords={}, outcome=outcome, longrepr=text, when=phase
-    )
+def error_reports(nodeid: str, text: str) -> list[pytest.TestReport]:
+    """The reports of a test that could not be run."""
+    location = _location(nodeid)
+    return [
+        _report(nodeid, "setup", "failed", text, location),
+        _report(nodeid, "teardown", "passed", None, location),
+    ]
+
+
+def _location(nodeid: str) -> tuple[str, int | None, str]:
+    path, _, rest = nodeid.partition("::")
+    return path, None, rest
+
+
+def _report(nodeid: str, phase: Any, outcome: Any, text: str | None, location: Any) -> pytest.TestReport:
+    return pytest.TestReport(nodeid=nodeid, location=location, keywords={}, outcome=outcome, longrepr=text, when=phase)

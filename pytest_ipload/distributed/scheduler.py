@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
+from pytest_ipload.distributed.proxy import Proxy
+
 Node = Any
 """xdist's ``WorkerController``."""
 
@@ -40,12 +42,16 @@ class Team(Protocol):
         """Report the load tests that are over, and see whether the session is to end."""
 
 
-class StandIn:
-    """A worker, as xdist's scheduler sees it: with ordinary tests only."""
+class StandIn(Proxy):
+    """A worker, as xdist's scheduler sees it: with ordinary tests only. It is equal to the worker.
+
+    So other plugins find a worker in what a scheduler keeps of its workers.
+    """
+
+    __slots__ = ("_scheduler", "has_all", "number_of", "ordinary")
 
     def __init__(self, node: Node, scheduler: TeamScheduler) -> None:
-        self.node = node
-        self.gateway = node.gateway
+        super().__init__(node)
         self._scheduler = scheduler
         self.ordinary: list[int] = []
         """The places of the ordinary tests in what the worker collected."""
@@ -54,8 +60,16 @@ class StandIn:
         self.has_all = False
         """Whether no more ordinary tests will come."""
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.node, name)
+    def __eq__(self, other: object) -> bool:
+        return self is other or bool(self._inner == (other._inner if isinstance(other, StandIn) else other))
+
+    def __hash__(self) -> int:
+        return hash(self._inner)
+
+    @property
+    def node(self) -> Node:
+        """The worker itself."""
+        return self._inner
 
     def set_collection(self, collection: Sequence[str], load_tests: Sequence[int]) -> list[str]:
         """Learn which tests are ordinary; their node ids."""
@@ -67,31 +81,33 @@ class StandIn:
     @property
     def shutting_down(self) -> bool:
         """Whether it takes no more ordinary tests."""
-        return bool(self.has_all or self.node.shutting_down)
+        return bool(self.has_all or self._inner.shutting_down)
 
     def send_runtest_some(self, indices: Sequence[int]) -> None:
         """Send ordinary tests."""
-        self.node.send_runtest_some([self.ordinary[number] for number in indices])
+        self._inner.send_runtest_some([self.ordinary[number] for number in indices])
 
     def send_steal(self, indices: Sequence[int]) -> None:
         """Take ordinary tests back."""
-        self.node.send_steal([self.ordinary[number] for number in indices])
+        self._inner.send_steal([self.ordinary[number] for number in indices])
 
     def shutdown(self) -> None:
         """No ordinary tests are left."""
         self._scheduler.send_load_tests(self)
 
 
-class TeamScheduler:
+class TeamScheduler(Proxy):
     """Stands where xdist's scheduler stands; see above.
 
     Until all workers have collected it does nothing. Without load tests, or if the workers have different tests, it
     puts xdist's own scheduler in its place, which then runs or refuses them as ever.
     """
 
+    __slots__ = ("_collections", "_is_complete", "_pending", "_session", "_so_far", "_stand_ins", "_team")
+
     def __init__(self, inner: Any, team: Team, session: Any) -> None:
         """``session`` is xdist's, which has its scheduler in ``sched``."""
-        self._inner = inner
+        super().__init__(inner)
         self._team = team
         self._session = session
         self._so_far: list[tuple[Any, ...]] = []
@@ -219,10 +235,6 @@ class TeamScheduler:
             self._inner.mark_test_complete(stand_in, stand_in.number_of[item_index], duration)
         self._go_on()
 
-    def mark_test_pending(self, item: str) -> None:
-        """A plugin wants a test that crashed its worker to be run again; load tests do not crash, by what we report."""
-        self._inner.mark_test_pending(item)
-
     def remove_pending_tests_from_node(self, node: Node, indices: Sequence[int]) -> None:
         """A worker gave tests back; without any, it is our own call from xdist's main thread."""
         if not indices and node not in self._stand_ins:
@@ -244,4 +256,48 @@ class TeamScheduler:
         if stand_in in self._inner.nodes:
             crashed = self._inner.remove_node(stand_in)
         self._go_on()
+        return crashed
+
+
+class EachScheduler(Proxy):
+    """Stands round xdist's scheduler for ``--dist each``, which cannot do with two replacements that start at a time.
+
+    It learns of a worker that replaces another one when that has collected, and not before.
+    """
+
+    __slots__ = ("_late",)
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__(inner)
+        self._late: list[Node] = []
+        """Replacements that have not collected yet."""
+
+    @property
+    def nodes(self) -> list[Node]:
+        """The workers."""
+        return [*self._inner.nodes, *self._late]
+
+    def add_node(self, node: Node) -> None:
+        """A worker is ready to collect."""
+        if self._inner.collection_is_completed:
+            self._late.append(node)
+        else:
+            self._inner.add_node(node)
+
+    def add_node_collection(self, node: Node, collection: Sequence[str]) -> None:
+        """A worker has collected."""
+        if node in self._late:
+            self._late.remove(node)
+            self._inner.add_node(node)
+        self._inner.add_node_collection(node, collection)
+        if node not in self._inner.node2collection and not self._inner.node2pending[node]:
+            self._inner.remove_node(node)  # what it replaces had no tests left
+            node.shutdown()
+
+    def remove_node(self, node: Node) -> str | None:
+        """A worker is gone; the test that it crashed in."""
+        if node in self._late:
+            self._late.remove(node)
+            return None
+        crashed: str | None = self._inner.remove_node(node)
         return crashed

@@ -21,6 +21,7 @@ from typing import Any
 
 from pytest_ipload.distributed.clocks import ClockOffset
 from pytest_ipload.distributed.messages import Message, as_plain
+from pytest_ipload.places import in_words
 from pytest_ipload.stats.live import LiveNumbers, together
 
 Send = Callable[[str, Message], None]
@@ -100,6 +101,8 @@ class TeamTest:
     snapshots: dict[str, dict[str, Any]] = field(default_factory=dict)
     numbers: dict[str, LiveNumbers] = field(default_factory=dict)
     done: dict[str, Done] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    """Members that could not run their part, or not report it, and why."""
     lost: list[tuple[str, str]] = field(default_factory=list)
     """Members that were lost with their part of the load, and why."""
     vanished: list[tuple[str, str]] = field(default_factory=list)
@@ -131,6 +134,11 @@ class TeamTest:
     def is_watched(self) -> bool:
         """Whether a member that gives no sign of life is missed: users' set-up may keep a whole process busy."""
         return self.state in (State.SYNC, State.RUN, State.VERDICT)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all workers are through, and only the verdict is missing."""
+        return self.wants_conclusion and not self.at_work()
 
     @property
     def wants_conclusion(self) -> bool:
@@ -198,6 +206,13 @@ class TeamTest:
             if (why := part.get("broken_off") or part.get("error")) is not None:
                 self.stop(f"worker {worker.name}: {why}")
 
+    def leave(self, worker: Worker) -> None:
+        """A worker did not wait for the test to begin, and has reported why."""
+        if self.state is State.WAIT:
+            self.state, self.is_reported = State.CLOSED, True
+        elif worker in self.members:
+            self.set_done(worker, Done([], aborted=False))
+
     def set_done(self, worker: Worker, done: Done) -> None:
         """A member is through, whether it took part in the load or not."""
         self.done[worker.name] = done
@@ -228,6 +243,14 @@ class TeamTest:
             for worker in self.at_work():
                 if worker.name not in self.parts:
                     self._tell(worker, "stop", reason=reason)
+
+    def break_off(self, reason: str) -> None:
+        """The session ends: have each member hand in what it measured, at once."""
+        self.is_broken_off = True
+        self.stopped = self.stopped or reason
+        for worker in self.at_work():
+            if worker.name not in self.parts:
+                self._tell(worker, "break_off", reason=reason)
 
     @property
     def has_all_parts(self) -> bool:
@@ -282,21 +305,20 @@ class TeamTest:
         snapshots = [self.snapshots[worker.name] for worker in self.members]
         return Question(partial(look, self.nodeid, snapshots, (now_ns - self._started_ns) / 1e9), self._go_on_or_stop)
 
-    def _go_on_or_stop(self, reason: str | Exception | None) -> None:
+    def _go_on_or_stop(self, reason: str | BaseException | None) -> None:
         self._is_asked = False
-        if isinstance(reason, Exception):
-            self.abort(f"what was measured so far could not be judged: {type(reason).__name__}: {reason}")
+        if isinstance(reason, BaseException):
+            self.abort(f"what was measured so far could not be judged: {in_words(reason, placed=False)}")
         elif reason is not None:
             self.stop(reason)
 
-    def _conclude(self, conclusion: dict[str, Any] | Exception) -> None:
+    def _conclude(self, conclusion: dict[str, Any] | BaseException) -> None:
         """The verdict is there: tell everybody, unless nobody waits for it any more."""
         self._is_asked = False
         if not self.wants_conclusion:
             return
-        if isinstance(conclusion, Exception):
-            why = f"{type(conclusion).__name__}: {conclusion}"
-            self.abort(f"the parts of the load could not be brought together: {why}")
+        if isinstance(conclusion, BaseException):
+            self.abort(f"the parts of the load could not be brought together: {in_words(conclusion, placed=False)}")
             return
         self.conclusion = conclusion
         for worker in self.at_work():

@@ -23,6 +23,18 @@ class Turns:
         """A worker came to a load test."""
         self._waiting[worker.name] = nodeid
 
+    @property
+    def waiting(self) -> list[str]:
+        """Who has come to a load test, and is not at work."""
+        return [name for name in self._waiting if name != self._at_work]
+
+    def leave(self, worker: Worker) -> None:
+        """A worker waits no longer, and goes on to its next test."""
+        self._waiting.pop(worker.name, None)
+        if self._still_to_run is not None:
+            self._still_to_run = [name for name in self._still_to_run if name != worker.name]
+        self.over(worker)
+
     def over(self, worker: Worker) -> None:
         """A worker has run its test."""
         if self._at_work == worker.name:
@@ -45,4 +57,5 @@ class Turns:
         self._still_to_run = None
         waiting, self._waiting = self._waiting, {}
         for name, nodeid in waiting.items():
-            self._send(name, ("finish", {"nodeid": nodeid}))
+            if name in names:
+                self._send(name, ("finish", {"nodeid": nodeid}))

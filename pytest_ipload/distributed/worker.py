@@ -6,14 +6,16 @@ import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pytest_ipload.distributed.link import Link, Pulse
-from pytest_ipload.distributed.member import MEMBER
+from pytest_ipload.distributed.link import Link, Pulse, Watch
+from pytest_ipload.distributed.member import MEMBER, Member
 from pytest_ipload.distributed.messages import as_plain
 from pytest_ipload.distributed.slots import TEAM_KEY
-from pytest_ipload.distributed.xdist_names import run_phases, tear_down_for
+from pytest_ipload.distributed.xdist_names import Phase, call_outside, run_phases, tear_down_for
+from pytest_ipload.places import in_words
 
 
 def host_key() -> str:
@@ -62,28 +64,51 @@ class WorkerTeam:
             return None
         nodeid = str(item.nodeid)
         self._link.tell("entered", nodeid=nodeid)
-        order = self._link.wait(nodeid, "assign", "spectate", "turn")
-        if order == "turn":
-            self._run_whole(item, nextitem)
-        elif order == "assign":
-            self._run_share(item, nextitem)
-        else:
-            if order == "spectate":
-                self._link.wait(nodeid, "finish")
-            report = tear_down_for(item, nextitem)
-            if report.failed:
-                item.ihook.pytest_runtest_logreport(report=report)
+        with Pulse(self._link, self._beat_s):
+            order = self._wait_for(item, "setup", "assign", "spectate", "turn")
+            if order == "turn":
+                self._run_whole(item, nextitem)
+            elif order == "assign":
+                self._run_share(item, nextitem)
+            else:
+                if order == "spectate":
+                    self._wait_for(item, "teardown", "finish")
+                elif order is None:
+                    self._link.tell("left", nodeid=nodeid)
+                _report_failure(item, tear_down_for(item, nextitem))
         return True
+
+    def _wait_for(self, item: pytest.Item, when: Phase, *kinds: str) -> str | None:
+        """Which order came; None if something was raised meanwhile, as by a timeout, which is reported."""
+        call = call_outside(lambda: self._link.wait(str(item.nodeid), *kinds), when)
+        if call.excinfo is None:
+            return call.result
+        _report_failure(item, call)
+        return None
 
     def _run_share(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
         member = self._link.member
         assert member is not None
         item.stash[MEMBER] = member
-        with Pulse(self._link, member, self._beat_s, self._heartbeat_s):
-            reports = run_phases(item, nextitem)
+        try:
+            with Watch(self._link, member, self._beat_s, self._heartbeat_s):
+                reports = run_phases(item, nextitem)
+        except (
+            BaseException
+        ) as error:  # of a hook of another plugin: pytest ends the session; so do its exit and Ctrl-C
+            self._give_up(member, error)
+            raise
         make_plain = self._config.hook.pytest_report_to_serializable
-        plain = [as_plain(make_plain(config=self._config, report=report), other=str) for report in reports]
-        self._link.tell("done", nodeid=member.nodeid, reports=plain, aborted=member.is_aborted)
+        try:
+            plain = [as_plain(make_plain(config=self._config, report=report), other=str) for report in reports]
+            self._link.tell("done", nodeid=member.nodeid, reports=plain, aborted=member.is_aborted)
+        except Exception as error:  # user properties that have no text, say
+            self._give_up(member, error)
+
+    def _give_up(self, member: Member, error: BaseException) -> None:
+        """Say that this worker cannot do its part or report it, and why."""
+        self._link.tell("failed", nodeid=member.nodeid, why=in_words(error))
+        self._link.tell("done", nodeid=member.nodeid, reports=[], aborted=member.is_aborted)
 
     def _run_whole(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
         """As pytest does it; all others wait."""
@@ -94,4 +119,11 @@ class WorkerTeam:
             item.ihook.pytest_runtest_logreport(report=report)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=location)
         self._link.tell("turn_over", nodeid=nodeid)
-        self._link.wait(nodeid, "finish")
+        self._wait_for(item, "teardown", "finish")
+
+
+def _report_failure(item: pytest.Item, call: pytest.CallInfo[Any]) -> None:
+    """Report what failed outside of a test's phases."""
+    if call.excinfo is not None:
+        # Not made by the hook: other plugins expect that only within the phases of a test.
+        item.ihook.pytest_runtest_logreport(report=pytest.TestReport.from_item_and_call(item, call))

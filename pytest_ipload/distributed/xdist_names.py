@@ -9,9 +9,11 @@ from __future__ import annotations
 import importlib
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import pytest
+
+T = TypeVar("T")
 
 _MOST_GOODBYES = 3
 _NAMES = (
@@ -75,12 +77,18 @@ def run_phases(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.T
     return runtestprotocol(item, log=False, nextitem=nextitem)
 
 
-def tear_down_for(item: pytest.Item, nextitem: pytest.Item | None) -> pytest.TestReport:
+Phase = Literal["setup", "teardown"]
+
+
+def call_outside(act: Callable[[], T], when: Phase) -> pytest.CallInfo[T]:
+    """Do something for an item outside of its phases, and keep what it raises, but for what ends the session."""
+    return pytest.CallInfo.from_call(act, when=when, reraise=(KeyboardInterrupt, pytest.exit.Exception))
+
+
+def tear_down_for(item: pytest.Item, nextitem: pytest.Item | None) -> pytest.CallInfo[Any]:
     """Tear down the shared fixtures that were kept for an item that is not run after all."""
     setup_state: Any = getattr(item.session, "_setupstate")  # noqa: B009
-    call = pytest.CallInfo.from_call(lambda: setup_state.teardown_exact(nextitem), when="teardown")
-    report: pytest.TestReport = item.ihook.pytest_runtest_makereport(item=item, call=call)
-    return report
+    return call_outside(lambda: setup_state.teardown_exact(nextitem), "teardown")
 
 
 def report_test(session: Any, node: Any, report: pytest.TestReport) -> None:

@@ -40,6 +40,7 @@ from pytest_ipload.load.vitals import LOOK_NS, Vitals
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Chunk, Recorder
 from pytest_ipload.stats.sample import FAILED, ITERATION, Problem, timed_sample
+from pytest_ipload.stats.spans import Selection
 from pytest_ipload.units import format_duration, format_setting
 
 _SECOND = 1_000_000_000
@@ -80,6 +81,7 @@ class Executor:
         window_lengths_ns: Sequence[int] = (),
         share: Share = WHOLE,
         tolerates_set_up_errors: bool = False,
+        selections: Sequence[Selection] = (),
     ) -> None:
         """``slots`` are those of the users of this ``share`` of the load.
 
@@ -106,12 +108,16 @@ class Executor:
         self._patience = Patience(profile.graceful_stop, SetUpLimit(self._idle_s))
         self._asked_to_stop: str | None = None
         """Why another thread wants the load to end; guarded by ``_changed``."""
+        self._hurries = self._hurries_seen = 0
+        """How often it was asked to do so in a hurry; the first is guarded by ``_changed``."""
         self._last_tick = 0
         self._next_look_ns = 0
         self.failures = FailureLog()
         self.record = LoadRecord()
         self.vitals = Vitals()
-        self._new_measurements = partial(Measurements, planned=profile.planned, window_lengths_ns=window_lengths_ns)
+        self._new_measurements = partial(
+            Measurements, planned=profile.planned, window_lengths_ns=window_lengths_ns, selections=selections
+        )
         self.measurements = self._new_measurements(origin_ns=0, judged_from_ns=0)
         self._arrivals: ArrivalQueue | None = None
         if profile.is_open:
@@ -225,10 +231,14 @@ class Executor:
         self._budget.over.set()
         self._crew.stopping()
 
-    def ask_to_stop(self, reason: str) -> None:
-        """Have the load end as if a threshold had broken it off. The only method for any thread."""
+    def ask_to_stop(self, reason: str, *, hurry: bool = False) -> None:
+        """Have the load end as if a threshold, or in a ``hurry`` Ctrl-C, had broken it off. For any thread.
+
+        Asked to hurry once more, it takes the second Ctrl-C for it; one that it got itself does not count.
+        """
         with self._changed:
             self._asked_to_stop = self._asked_to_stop or reason
+            self._hurries += hurry
             self._changed.notify_all()
 
     def close(self, *, hurry: bool = True) -> None:
@@ -300,9 +310,12 @@ class Executor:
     def _turn(self) -> None:
         """Start who is due, fold what was measured, interrupt who is overdue; then wait for the next thing."""
         now = self._clock()
-        if self._run_of_users.ended_by is not None and not self._patience.is_over:
+        if self._must_hurry():
             self.stop()
             self._patience.is_over = True  # nobody will judge what the others are doing
+            if self._hurries > 1:
+                self._patience.hurry(now)
+            self._hurries_seen = self._hurries
             self._next_look_ns = 0
         elif self._users.set_up_failed:
             self.stop()
@@ -339,7 +352,7 @@ class Executor:
                     self.vitals.woke(now + wait_ns, self._clock())
 
     def _abort_if_hopeless(self) -> None:
-        """Break the load off, if it goes on although its verdict is certain."""
+        """Break the load off, if it goes on although a threshold cannot hold any more."""
         if not (self._stop.is_set() or (self._end is not None and self._users.elapsed() >= self._end)):
             reason = self._crew.abort_reason(self.measurements, self._users.elapsed())
             if reason is not None:
@@ -539,9 +552,13 @@ class Executor:
 
     def _is_urgent(self) -> bool:
         """Whether something happened for which the load has to be stopped, and was not yet."""
-        if self._run_of_users.ended_by is not None:
-            return not self._patience.is_over
-        return (self._users.set_up_failed or self._asked_to_stop is not None) and not self._stop.is_set()
+        is_to_stop = self._users.set_up_failed or self._asked_to_stop is not None
+        return self._must_hurry() or (is_to_stop and not self._stop.is_set())
+
+    def _must_hurry(self) -> bool:
+        """Whether something broke the load off that was not seen to yet."""
+        is_broken_off = self._run_of_users.ended_by is not None and not self._patience.is_over
+        return is_broken_off or self._hurries > self._hurries_seen
 
     def _raise_setup_error(self) -> None:
         if self._users.set_up_failed:

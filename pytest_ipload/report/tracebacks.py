@@ -7,7 +7,7 @@ with ``--full-trace`` nothing is left out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from typing import Any
 
 import pytest
@@ -47,7 +47,9 @@ def shown_to_user(item: pytest.Item, call: pytest.CallInfo[Any]) -> Iterator[Non
     if excinfo is None or isinstance(excinfo.value, pytest.skip.Exception) or item.config.getoption("fulltrace"):
         yield
         return
-    with only_visible_frames(excinfo.value):
+    with ExitStack() as hidden:
+        with suppress(BaseException):  # of the exception's own attributes: then it is shown as it is
+            hidden.enter_context(only_visible_frames(excinfo.value))
         shown = call.excinfo = pytest.ExceptionInfo.from_exception(excinfo.value)
         try:
             yield

@@ -39,7 +39,9 @@ def minimum_samples(q: float) -> int:
     return -(-10 * _PARTS // max(1, _PARTS - round(q * _PARTS)))
 
 
-def quantile_ranks(count: int, q: float, confidence: float = 0.95) -> tuple[int | None, int | None]:
+def quantile_ranks(
+    count: int, q: float, confidence: float = 0.95, effective: int | None = None
+) -> tuple[int | None, int | None]:
     """Ranks (lower, upper) of the samples between which the true quantile ``q`` lies with this confidence.
 
     The interval needs no assumption about the distribution. With B ~ Binomial(count, q), the number of samples at
@@ -51,11 +53,23 @@ def quantile_ranks(count: int, q: float, confidence: float = 0.95) -> tuple[int 
     A side is None when ``count`` is too small to bound it. Source: W. J. Conover, Practical Nonparametric
     Statistics, 3rd ed., section 3.2 (confidence interval for a quantile); also H. A. David and H. N. Nagaraja,
     Order Statistics, 3rd ed., section 7.1.
+
+    Where samples are not independent, ``effective`` is the number of independent ones that they are worth
+    (``batch_means``): the ranks for that number are stretched to those of all samples. Source: R. S. Woodruff,
+    Confidence intervals for medians and other position measures, Journal of the American Statistical Association 47
+    (1952), pages 635-646.
     """
     _check_inside(q, "quantile")
     _check_inside(confidence, "confidence")
     if count < 0:
         raise ValueError(f"{count} is not a number of samples")
+    if effective is not None and effective < count:
+        lower, upper = quantile_ranks(effective, q, confidence)
+        middle = nearest_rank(count, q)
+        return (
+            None if lower is None else max(1, min(lower * count // effective, middle)),
+            None if upper is None else max(-(-upper * count // effective), middle),
+        )
     first, weights = _binomial_weights(count, q)
     tail = (1 - confidence) / 2 * (1 + _ROUNDING) * sum(weights)
     lower = first + _terms_within(tail, weights)
@@ -75,8 +89,12 @@ def samples_to_close(q: float, confidence: float = 0.95) -> tuple[int, int]:
     return max(1, math.ceil(tail / math.log1p(-q))), max(1, math.ceil(tail / math.log(q)))
 
 
-def share_interval(part: int, whole: int, confidence: float = 0.95) -> tuple[float, float]:
+def share_interval(
+    part: int, whole: int, confidence: float = 0.95, effective: int | None = None
+) -> tuple[float, float]:
     """Between which fractions the true share lies with this confidence, when ``part`` of ``whole`` were counted.
+
+    ``effective`` is the number of independent samples that they are worth, where they are not independent.
 
     The Wilson score interval: the shares p from which the counted one is at most z standard deviations
     ``sqrt(p * (1 - p) / whole)`` away. Unlike the textbook interval it is right near 0 as well, where error rates are.
@@ -87,11 +105,13 @@ def share_interval(part: int, whole: int, confidence: float = 0.95) -> tuple[flo
     if not 0 <= part <= whole or whole == 0:
         raise ValueError(f"{part} of {whole} is not a share")
     z_squared = NormalDist().inv_cdf((1 + confidence) / 2) ** 2
-    centre = part + z_squared / 2
-    spread = math.sqrt(z_squared * (part * (whole - part) / whole + z_squared / 4))
+    number = whole if effective is None else min(effective, whole)
+    share = part / whole
+    centre = share * number + z_squared / 2
+    spread = math.sqrt(z_squared * (number * share * (1 - share) + z_squared / 4))
     # At the ends the two terms are equal, but for their rounding.
-    low = (centre - spread) / (whole + z_squared) if part else 0.0
-    high = (centre + spread) / (whole + z_squared) if part < whole else 1.0
+    low = (centre - spread) / (number + z_squared) if part else 0.0
+    high = (centre + spread) / (number + z_squared) if part < whole else 1.0
     return low, high
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import re
-import ssl
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
@@ -78,7 +77,7 @@ def _in_words(error: BaseException, address: str) -> str | None:
     if _is(error, "ReadTimeoutError"):
         within = _within(text)
         return f"no reply{within} from {address}" if within else f"the reply from {address} stopped (read timed out)"
-    if isinstance(error, ssl.SSLError):
+    if isinstance(error, OSError) and any(kind.__module__ == "ssl" for kind in type(error).__mro__):
         return f"TLS: {_tls_text(error)} ({address})"
     if _is(error, "RemoteDisconnected"):
         return f"connection closed by {address} before a reply"
@@ -102,9 +101,10 @@ def _within(text: str) -> str:
     return f" within {float(found[1]):g} s" if found else ""
 
 
-def _tls_text(error: ssl.SSLError) -> str:
+def _tls_text(error: OSError) -> str:
     """``certificate expired``; of other faults OpenSSL's name for them, as words."""
-    text = getattr(error, "verify_message", None) or (error.reason or str(error)).replace("_", " ").lower()
+    reason = getattr(error, "reason", None) or str(error)
+    text = getattr(error, "verify_message", None) or reason.replace("_", " ").lower()
     for theirs, plain in _TLS_WORDS.items():
         text = text.replace(theirs, plain)
     return str(text).rstrip(".")

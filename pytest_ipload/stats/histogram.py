@@ -263,7 +263,7 @@ class Histogram:
             sum(bins.values()) == self.count
             and low * self.count <= self.total_ns <= high * self.count
             and self.overflow <= bins.get(LAST_BIN, 0)
-            and (not bins or (_bin_of_ns(low), _bin_of_ns(high)) == (min(bins), max(bins)))
+            and (not bins or (bin_of_ns(low), bin_of_ns(high)) == (min(bins), max(bins)))
             and (not self.overflow or (high + 500) // 1000 > HIGHEST_US)
         )
         if not consistent:
@@ -321,7 +321,8 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _bin_of_ns(ns: int) -> int:
+def bin_of_ns(ns: int) -> int:
+    """The index of the bin that a duration is counted in."""
     return bin_index(min((ns + 500) // 1000, HIGHEST_US))
 
 

@@ -11,6 +11,7 @@ from pytest_ipload.stats.histogram import plain_dict, plain_int, plain_list, rec
 from pytest_ipload.stats.recorder import Chunk, Key
 from pytest_ipload.stats.sample import FAULT, ITERATION, OK, REQUEST, SETUP, Sample
 from pytest_ipload.stats.series import Second, Series, SeriesKey
+from pytest_ipload.stats.spans import Cells, Selection, Spans
 from pytest_ipload.stats.table import SeriesTable, plain_pair
 from pytest_ipload.stats.windows import Windows
 
@@ -42,8 +43,9 @@ class Measurements(SeriesTable):
         planned: bool,
         judged_until_ns: int | None = None,
         window_lengths_ns: Sequence[int] = (),
+        selections: Iterable[Selection] = (),
     ) -> None:
-        """Besides the whole, the samples are kept by windows of each of the lengths."""
+        """Besides the whole, the samples are kept by windows of each of the lengths; selected ones by spans of time."""
         super().__init__(planned=planned)
         self.origin_ns = origin_ns
         self.judged_from_ns = judged_from_ns
@@ -67,6 +69,12 @@ class Measurements(SeriesTable):
             for length_ns in window_lengths_ns
         }
         """By their length in nanoseconds."""
+        self.spans = Spans(selections)
+        """The judged samples that intervals are made for, by when they ended."""
+
+    def cells(self, selection: Selection) -> Cells | None:
+        """The selected samples by pieces of time."""
+        return self.spans.cells.get(selection)
 
     def end_at(self, now_ns: int) -> None:
         """The load is cut short: rates are counted until now. No sample that ended later has come in yet."""
@@ -111,6 +119,8 @@ class Measurements(SeriesTable):
                 for sample in group:
                     if sample.connections or sample.redirects or sample.retries:
                         series.add_connections(sample)
+                        if sample.connections:
+                            self.spans.record_phases(sample, self._judged_second(sample), key)
         else:
             self._add_each(samples)
 
@@ -122,6 +132,7 @@ class Measurements(SeriesTable):
         if set(self.windows) != set(other.windows):
             raise ValueError("one part of the load has windows that the other has not")
         self.merge_series(other)
+        self.spans.merge(other.spans)
         for length_ns, windows in other.windows.items():
             self.windows[length_ns].merge(windows)
         for number, second in other.seconds.items():
@@ -150,6 +161,7 @@ class Measurements(SeriesTable):
             "seconds": [[number, self.seconds[number].to_plain()] for number in sorted(self.seconds)],
             "series": self.series_to_plain(),
             "windows": [windows.to_plain() for windows in self.windows.values()],
+            "spans": self.spans.to_plain(),
         }
 
     @classmethod
@@ -184,6 +196,7 @@ class Measurements(SeriesTable):
             if windows.length_ns in measured.windows:
                 raise ValueError(f"measurements windows: the length {windows.length_ns} comes twice")
             measured.windows[windows.length_ns] = windows
+        measured.spans = Spans.from_plain(fields["spans"])
         return measured
 
     def _add_each(self, samples: Iterable[Sample]) -> None:
@@ -204,6 +217,8 @@ class Measurements(SeriesTable):
             series = self.record(sample)
             if self.judged_until_ns is not None and started_ns + latency_ns >= self.judged_until_ns:
                 series.after_end += 1
+            if self.spans.cells:
+                self.spans.record(sample, self._judged_second(sample), _KEY(sample))
 
     def _count_of_warmup(self, sample: Sample) -> None:
         self.warmup_requests += sample.kind == REQUEST
@@ -227,33 +242,51 @@ class Measurements(SeriesTable):
         if started_ns >= self.judged_from_ns:
             self._span(started_ns, ended_ns)
 
-    def _add_alike(self, key: tuple[Any, ...], starts: list[int], latencies: list[int], responses: list[int]) -> Series:
+    def _add_alike(self, key: Key, starts: list[int], latencies: list[int], responses: list[int]) -> Series:
         """Fold samples of one series in, none of which is of the warm-up or a fault: as ``_add_each`` does."""
+        is_request, is_spanned = key[0] == REQUEST, bool(self.spans.of(key))
         until_ns = self.judged_until_ns
-        if key[0] != REQUEST:
+        if not (is_request or is_spanned):
             series = self.record_alike(key, latencies, responses)
             if until_ns is not None and max(starts) + max(latencies) >= until_ns:
                 series.after_end += sum(ended_ns >= until_ns for ended_ns in map(add, starts, latencies))
             return series
         series = self._series_of(SeriesKey(*key), len(latencies))
         ends = list(map(add, starts, latencies))
-        self._span(min(starts), last_ns := max(ends))
+        last_ns = max(ends)
+        if is_request:
+            self._span(min(starts), last_ns)
         if until_ns is not None and last_ns >= until_ns:
             series.after_end += sum(ended_ns >= until_ns for ended_ns in ends)
         for number, some, their_responses in self._by_second(ends, latencies, responses):
-            second = self._second(number)
-            second.requests += len(some)
-            second.failed_requests += len(some) if key[-1] != OK else 0
-            histograms = [series.latency, *([second.latency] if key[-1] == OK else [])]
-            of_responses = [
-                each for each in (series.response, second.response if key[-1] == OK else None) if each is not None
-            ]
+            histograms = [series.latency]
+            of_responses = [] if series.response is None else [series.response]
+            if is_request:
+                second = self._second(number)
+                second.requests += len(some)
+                second.failed_requests += len(some) if key[-1] != OK else 0
+                histograms += [second.latency] if key[-1] == OK else []
+                of_responses += [second.response] if key[-1] == OK and second.response is not None else []
+            if is_spanned:
+                self.spans.count(key, number - self._first_second, len(some))
+                histograms += self.spans.histograms(key, number - self._first_second, "latency")
+                of_responses += self.spans.histograms(key, number - self._first_second, "response")
             if their_responses is some:
                 record_many(some, *histograms, *of_responses)
             else:
                 record_many(some, *histograms)
                 record_many(their_responses, *of_responses)
         return series
+
+    @property
+    def _first_second(self) -> int:
+        """The second of the load in which its judged part begins."""
+        return (self.judged_from_ns - self.origin_ns) // _SECOND
+
+    def _judged_second(self, sample: Sample) -> int:
+        """The second of the judged part in which a sample ended."""
+        ended_ns = sample.started_ns + max(0, sample.latency_ns)
+        return (ended_ns - self.origin_ns) // _SECOND - self._first_second
 
     def _by_second(
         self, ends: list[int], latencies: list[int], responses: list[int]
@@ -317,5 +350,5 @@ _NUMBERS: dict[str, int | None] = {
     "names_dropped": 0,
 }
 _FIELDS = (
-    *_NUMBERS, "planned", "faults", "warmup_connections", "partial_names", "seconds", "series", "windows"
+    *_NUMBERS, "planned", "faults", "warmup_connections", "partial_names", "seconds", "series", "windows", "spans"
 )  # fmt: skip

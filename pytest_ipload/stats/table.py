@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_ipload.stats.histogram import Histogram, plain_list, record_many
 from pytest_ipload.stats.sample import Sample
 from pytest_ipload.stats.series import PackedSeries, Series, SeriesKey
+
+if TYPE_CHECKING:
+    from pytest_ipload.stats.spans import Cells, Selection
 
 MAX_NAMES = 1000
 """So many names of each kind are kept apart: a label made of an order number must not eat the memory."""
@@ -77,6 +80,10 @@ class SeriesTable:
         """Times of new connections: ``connect``, ``tls`` or ``ttfb`` (first byte); keywords as in ``series``."""
         field = _PHASES[phase]
         return merged(getattr(series, field) for _, series in self.series(kind, **where))
+
+    def cells(self, selection: Selection) -> Cells | None:
+        """The selected samples by pieces of time; None where they are not kept so, as in a window."""
+        return None
 
     def names(self, kind: str) -> list[str]:
         """The names of this kind in order of first sight."""

@@ -72,9 +72,10 @@ def exchange(
         if head is None or len(received) - end - 4 != (head.length if method != "HEAD" else 0):
             careful = _Exchange(pool, binding, heads, method, data, timeouts, started, wall_started)
             return careful.read(conn, wire, received, is_kept=True)
+        behind = None
         if arrived is not None:
-            arrived = until_arrival(perf_counter_ns() - started, arrived - wall_started, time_ns() - arrived)
-        response = _reply(conn, wire, head, received, received[end + 4 :], started, arrived)
+            arrived, behind = arrived - wall_started, time_ns() - arrived
+        response = _reply(conn, wire, head, received, received[end + 4 :], started, arrived, behind)
         if head.keeps_open:
             idle.give(conn)
         else:
@@ -88,14 +89,33 @@ def exchange(
 
 
 def _reply(
-    conn: SourceHTTPConnection, wire: Wire, head: Head, received: bytes, body: bytes, started: int, arrived: int | None
+    conn: SourceHTTPConnection,
+    wire: Wire,
+    head: Head,
+    received: bytes,
+    body: bytes,
+    started: int,
+    arrived: int | None,
+    behind: int | None = None,
 ) -> LoadResponse:
-    """The response, with its times. Called when its last byte was read, which had ``arrived`` after so many ns."""
+    """The response, with its times. Called as soon as the last byte was read.
+
+    ``arrived`` and ``behind`` are the times from the request to that byte's arrival, and from there until now, by the
+    wall clock.
+    """
     ended = perf_counter_ns()
     wire.used_ns = ended
     latency = ended - started
-    if arrived is not None and 0 < arrived < latency:
-        latency = arrived
+    if arrived is not None:
+        # A thread reads its reply only when it has its turn; the kernel's time of arrival is free of that. But the wall
+        # clock may have been set meanwhile. Then its two times do not add up to what elapsed, and they are worth
+        # nothing. Where they differ from it by no more than two clocks do, the one that makes the latency longer
+        # counts: it is never too short.
+        short_by = 0 if behind is None else latency - arrived - behind
+        if short_by > 0:
+            arrived += short_by
+        if -CLOCKS_DIFFER_NS < short_by < CLOCKS_DIFFER_NS and 0 < arrived < latency:
+            latency = arrived
     response = LoadResponse.__new__(LoadResponse)
     response.status_code = head.status
     response.head = head
@@ -105,20 +125,6 @@ def _reply(
     response.started_ns = started
     response.latency_ns = latency
     return response
-
-
-def until_arrival(elapsed: int, before: int, behind: int) -> int:
-    """The time from the request to the arrival of its reply, of what has ``elapsed`` until the reply was read.
-
-    A thread reads its reply only when it has its turn; the kernel's time of arrival is free of that. ``before`` and
-    ``behind`` are the times from the request to the arrival, and from there until now, by the wall clock, which may
-    have been set meanwhile. Then they do not add up to what elapsed, and the time of arrival is worth nothing. Where
-    they differ by no more than two clocks do, the one that makes the time longer counts: it is never too short.
-    """
-    if not -CLOCKS_DIFFER_NS < before + behind - elapsed < CLOCKS_DIFFER_NS:
-        return elapsed
-    longer = max(before, elapsed - behind)
-    return longer if 0 < longer < elapsed else elapsed
 
 
 def was_there_before(arrived: int, started: int, wall_started: int) -> bool:
@@ -198,12 +204,11 @@ class _Exchange:
         except BaseException:
             conn.close()
             raise
-        arrived = None
+        arrived = behind = None
         if wire.stamp is not None:
             arrived = arrival_ns(wire.stamp)
-            elapsed, behind = perf_counter_ns() - self._started, time_ns() - arrived
-            arrived = until_arrival(elapsed, arrived - self._wall_started, behind)
-        response = _reply(conn, wire, head, bytes(reader.received), body, self._started, arrived)
+            arrived, behind = arrived - self._wall_started, time_ns() - arrived
+        response = _reply(conn, wire, head, bytes(reader.received), body, self._started, arrived, behind)
         response.head_ns = reader.head_ended_ns - self._started
         hop = self._hop
         if hop.connections:

@@ -10,37 +10,39 @@ from pytest_ipload.stats.sample import ITERATION
 from pytest_ipload.units import format_duration
 from pytest_ipload.verdict.evaluate import ThresholdResult, evaluate
 from pytest_ipload.verdict.expression import Threshold
-from pytest_ipload.verdict.finding import Outcome, find_in_windows, is_undecidable, outcome_of
+from pytest_ipload.verdict.finding import Outcome, find_in_windows, is_undecidable
 from pytest_ipload.verdict.judged import JudgedThreshold
-from pytest_ipload.verdict.measure import USUAL_CONFIDENCE, Measured, Scope, measure
+from pytest_ipload.verdict.measure import Scope, measure
+from pytest_ipload.verdict.outlook import cannot_hold
+from pytest_ipload.verdict.plan import Plan
 
 _NS = 1e-9
 _HAND_OVER = 3.0
 """Seconds in which a sample has come from its user's thread to the measurements, if iterations take no time: users
 collect for a second, do not hand over before pauses of up to a second, and are looked at each second."""
-_SHORTEST_RATE = 1.0
-"""Seconds from which on a rate is one."""
 
 # How a value moves while a load goes on: it only grows, it only falls, or it may do both.
 _GROWING = frozenset({"requests", "iterations", "errors", "dropped_iterations", "ip_pool_usage", "max"})
 _FALLING = frozenset({"min"})
 _SHARES = frozenset({"error_rate", "request_error_rate"})
-_RATES = frozenset({"rps", "iterations_per_second"})
 _BELOW, _ABOVE = ("<", "<="), (">", ">=")
+_UNKNOWN = Plan()
 
 
-def abort_reason(judged: JudgedThreshold, measured: Measurements, scope: Scope, *, first_window: int = 0) -> str | None:
+def abort_reason(
+    judged: JudgedThreshold, measured: Measurements, scope: Scope, plan: Plan = _UNKNOWN, *, first_window: int = 0
+) -> str | None:
     """Why the load may be broken off: what the threshold's failure says so far. None if it may still hold.
 
     ``scope`` is that of the load so far. Over no samples nothing is broken off. Windows before number
     ``first_window`` are not looked at.
     """
-    result = _failure(judged, measured, scope, first_window)
+    result = _failure(judged, measured, scope, plan, first_window)
     return None if result is None else result.message
 
 
 def _failure(
-    judged: JudgedThreshold, measured: Measurements, scope: Scope, first_window: int
+    judged: JudgedThreshold, measured: Measurements, scope: Scope, plan: Plan, first_window: int
 ) -> ThresholdResult | None:
     """The result of a threshold that cannot hold any more; None if it may."""
     if is_undecidable(judged, measured, scope):
@@ -50,9 +52,10 @@ def _failure(
         found = find_in_windows(judged, measured, scope, first=first_window)
         if found is None or found.worst.outcome is not Outcome.FAILS or not found.worst.is_enough:
             return None
-    elif not _is_hopeless(judged, measured, scope):
+    elif not _is_hopeless(judged, measured, scope, plan):
         return None
-    return evaluate(judged, measured, scope)
+    result = evaluate(judged, measured, scope)
+    return None if result.passed else result
 
 
 def settled(measured: Measurements, scope: Scope) -> Scope:
@@ -61,26 +64,18 @@ def settled(measured: Measurements, scope: Scope) -> Scope:
     return replace(scope, seconds=max(0.0, scope.seconds - _HAND_OVER - longest_ns * _NS))
 
 
-def _is_hopeless(judged: JudgedThreshold, measured: Measurements, scope: Scope) -> bool:
+def _is_hopeless(judged: JudgedThreshold, measured: Measurements, scope: Scope, plan: Plan) -> bool:
     threshold = judged.threshold
-    confidence = judged.confidence or USUAL_CONFIDENCE
-    value = measure(threshold, measured, scope, confidence)
+    if threshold.statistic == "set_up_error_rate":  # users that are still to be set up may succeed
+        least = scope.set_ups.failed / scope.set_ups.planned if scope.set_ups.planned else 0.0
+        return threshold.operator in _BELOW and not threshold.holds(least)
+    never_again = threshold.statistic in _SHARES and threshold.operator in ("==", "<=") and threshold.limit == 0
+    if not (never_again or threshold.statistic in _GROWING or threshold.statistic in _FALLING):
+        return cannot_hold(judged, measured, scope, plan, settled(measured, scope).seconds)
+    value = measure(threshold, measured, scope)
     if value.value is None or value.samples == 0:
         return False
-    if threshold.statistic in _GROWING or threshold.statistic in _FALLING:
-        return _is_past(threshold, value.value)
-    if threshold.statistic in _SHARES and threshold.operator == "==" and threshold.limit == 0:
-        return value.value > 0  # what has failed stays failed
-    if threshold.statistic == "set_up_error_rate":  # users that are still to be set up may succeed
-        least = scope.set_ups.failed / scope.set_ups.planned
-        return threshold.operator in _BELOW and not threshold.holds(least)
-    if threshold.operator not in (*_BELOW, *_ABOVE):
-        return False  # it may become equal again, and different too
-    if threshold.quantile is not None or threshold.statistic in _SHARES:
-        return outcome_of(threshold, value.interval) is Outcome.FAILS
-    if threshold.statistic in _RATES:
-        return _is_too_slow_or_fast(threshold, value, measured, scope)
-    return not threshold.holds(value.value)
+    return value.value > 0 if never_again else _is_past(threshold, value.value)  # what has failed stays failed
 
 
 def _is_past(threshold: Threshold, value: float) -> bool:
@@ -89,14 +84,6 @@ def _is_past(threshold: Threshold, value: float) -> bool:
     if threshold.operator == "==":
         return not threshold.holds(value) and (value > threshold.limit) == grows
     return threshold.operator in (_BELOW if grows else _ABOVE) and not threshold.holds(value)
-
-
-def _is_too_slow_or_fast(threshold: Threshold, value: Measured, measured: Measurements, scope: Scope) -> bool:
-    """Whether a rate is beyond its limit, also if some samples have not come yet."""
-    if threshold.operator in _ABOVE:
-        scope = settled(measured, scope)
-        value = measure(threshold, measured, scope)
-    return scope.seconds >= _SHORTEST_RATE and value.value is not None and not threshold.holds(value.value)
 
 
 @dataclass(frozen=True)
@@ -119,7 +106,9 @@ class Abort:
 class AbortWatch:
     """Looks at the thresholds of a load again and again, until one of them breaks it off."""
 
-    def __init__(self, thresholds: Sequence[JudgedThreshold]) -> None:
+    def __init__(self, thresholds: Sequence[JudgedThreshold], plan: Plan = _UNKNOWN) -> None:
+        """``plan`` is that of the whole load, also if this is a part of it."""
+        self._plan = plan
         self.watched = [judged for judged in thresholds if judged.abort_on_fail]
         self._windows_seen = dict.fromkeys(map(id, self.watched), 0)
         self.abort: Abort | None = None
@@ -131,7 +120,7 @@ class AbortWatch:
             if elapsed_s < judged.delay:
                 continue
             first = self._windows_seen[id(judged)]
-            if (result := _failure(judged, measured, scope, first)) is not None:
+            if (result := _failure(judged, measured, scope, self._plan, first)) is not None:
                 self.abort = Abort(judged, elapsed_s, result)
                 return result.message
             if judged.window is not None:

@@ -49,6 +49,8 @@ class ThresholdResult:
     """It was judged on each full window of this length, and the numbers are those of the worst one."""
     confidence: float | None = None
     """It was judged by the interval of this confidence."""
+    ci_assumes_independence: bool | None = None
+    """The load is too short to tell how alike samples of one time are; None without an interval."""
 
     def __post_init__(self) -> None:
         """ValueError for words that reports do not know: a result may come from a file."""
@@ -103,6 +105,7 @@ def _result(judged: JudgedThreshold, finding: Finding, message: str, strict: boo
         undecided=undecided,
         window_s=judged.window,
         confidence=judged.confidence,
+        ci_assumes_independence=None if low is None and high is None else value.assumes_independence,
     )
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from pytest_ipload.load.set_up import SetUps
+from pytest_ipload.stats.batch_means import SHORTEST_S, effective_samples
 from pytest_ipload.stats.confidence import quantile_ranks, share_interval
-from pytest_ipload.stats.histogram import Histogram
-from pytest_ipload.stats.sample import FAILED, ITERATION, OK, REQUEST, STEP
+from pytest_ipload.stats.histogram import bin_of_ns
+from pytest_ipload.stats.sample import FAILED, ITERATION, REQUEST, STEP
 from pytest_ipload.stats.summary import per_second
 from pytest_ipload.stats.table import SeriesTable
 from pytest_ipload.verdict.expression import Threshold
+from pytest_ipload.verdict.selection import noun_of, selection_of, times_of
+from pytest_ipload.verdict.selection import where as where_of
 
 USUAL_CONFIDENCE = 0.95
 """Of the intervals of percentiles for which no confidence is asked."""
@@ -51,6 +53,8 @@ class Measured:
     """Those among the samples that the value is about, for error rates and other shares."""
     verb: str = "failed"
     """What they did."""
+    assumes_independence: bool = False
+    """Whether the interval does: there is too little to tell how alike samples of one time are."""
 
     def is_enough(self, threshold: Threshold) -> bool:
         """Whether there is something to judge: samples, or none where that is what the threshold asks for."""
@@ -61,8 +65,8 @@ class Measured:
 def measure(threshold: Threshold, table: SeriesTable, scope: Scope, confidence: float | None = None) -> Measured:
     """The value that the threshold is about, and the interval of a percentile or (with ``confidence``) error rate."""
     if threshold.unit == "duration":
-        return _duration(threshold, table, confidence or USUAL_CONFIDENCE)
-    where = _where(threshold)
+        return _duration(threshold, table, scope, confidence or USUAL_CONFIDENCE)
+    where = where_of(threshold)
     requests = table.count(REQUEST, **where)
     # No reply with a certain status is a result: what is counted from are all requests.
     looked_at = table.count(REQUEST) if "status" in where else requests
@@ -70,11 +74,14 @@ def measure(threshold: Threshold, table: SeriesTable, scope: Scope, confidence: 
     failed_iterations = table.count(ITERATION, outcome=FAILED)
     match threshold.statistic:
         case "error_rate":
-            return _error_share(failed_iterations, iterations, "iterations", confidence)
+            effective = None if confidence is None else effective_of(threshold, table, scope, confidence)
+            return _error_share(failed_iterations, iterations, "iterations", confidence, effective)
         case "request_error_rate":
-            return _error_share(table.count(REQUEST, outcome=FAILED, **where), requests, "requests", confidence)
+            effective = None if confidence is None else effective_of(threshold, table, scope, confidence)
+            failed = table.count(REQUEST, outcome=FAILED, **where)
+            return _error_share(failed, requests, "requests", confidence, effective)
         case "set_up_error_rate":
-            return _error_share(scope.set_ups.failed, scope.set_ups.tried, "set-ups", None)
+            return _error_share(scope.set_ups.failed, scope.set_ups.tried, "set-ups", None, None)
         case "requests":
             return Measured(requests, looked_at, "requests")
         case "iterations":
@@ -104,15 +111,19 @@ def is_hidden(threshold: Threshold, table: SeriesTable) -> bool:
     return table.hides(STEP if selector.kind == "step" else REQUEST, selector.pattern)
 
 
-def _error_share(part: int, whole: int, noun: str, confidence: float | None) -> Measured:
+def _error_share(part: int, whole: int, noun: str, confidence: float | None, effective: int | None) -> Measured:
     if not whole:
         return Measured(None, 0, noun, part=part)
-    interval: Interval = (None, None) if confidence is None else share_interval(part, whole, confidence)
-    return Measured(part / whole, whole, noun, interval, part)
+    if confidence is None:
+        return Measured(part / whole, whole, noun, part=part)
+    interval = share_interval(part, whole, confidence, effective)
+    return Measured(part / whole, whole, noun, interval, part, assumes_independence=effective is None)
 
 
-def _duration(threshold: Threshold, table: SeriesTable, confidence: float) -> Measured:
-    histogram, noun = _histogram(threshold, table)
+def _duration(threshold: Threshold, table: SeriesTable, scope: Scope, confidence: float) -> Measured:
+    selection = selection_of(threshold, table.planned)
+    assert selection is not None
+    histogram, noun = times_of(table, selection), noun_of(selection)
     statistics: dict[str, Callable[[], float | None]] = {
         "mean": lambda: histogram.mean_ns,
         "min": lambda: histogram.min_ns,
@@ -121,46 +132,37 @@ def _duration(threshold: Threshold, table: SeriesTable, confidence: float) -> Me
     quantile = threshold.quantile
     if quantile is None:
         return Measured(_seconds(statistics[threshold.statistic]()), histogram.count, noun)
-    if not histogram.count:
+    if (value_ns := histogram.quantile(quantile)) is None:
         return Measured(None, 0, noun)
+    effective = effective_of(threshold, table, scope, confidence)
     low, high = (
         None if rank is None else _seconds(histogram.value_at_rank(rank))
-        for rank in quantile_ranks(histogram.count, quantile, confidence)
+        for rank in quantile_ranks(histogram.count, quantile, confidence, effective)
     )
-    return Measured(_seconds(histogram.quantile(quantile)), histogram.count, noun, (low, high))
+    return Measured(_seconds(value_ns), histogram.count, noun, (low, high), assumes_independence=effective is None)
 
 
-def _histogram(threshold: Threshold, table: SeriesTable) -> tuple[Histogram, str]:
-    """The times that a duration statistic is over, and what they are times of."""
-    where = _where(threshold)
-    is_step = threshold.selector is not None and threshold.selector.kind == "step"
-    kind, noun = (STEP, "steps") if is_step else (REQUEST, "requests")
-    match threshold.family:
-        case "failed":
-            return table.latency(kind, outcome=FAILED, **where), f"failed {noun}"
-        case "connect" | "tls" | "ttfb" as phase:
-            return table.phase(phase, kind, outcome=OK, **where), "connections"
-        case "iteration":
-            kind, noun = ITERATION, "iterations"
-        case "raw":
-            return table.latency(kind, outcome=OK, **where), noun
-    if table.planned:
-        return table.response(kind, outcome=OK, **where), noun
-    return table.latency(kind, outcome=OK, **where), noun
+def effective_of(threshold: Threshold, table: SeriesTable, scope: Scope, confidence: float) -> int | None:
+    """How many independent samples those of a percentile or an error rate are worth.
 
-
-def _where(threshold: Threshold) -> dict[str, Any]:
-    """The threshold's selector as keywords of the table's accessors."""
-    selector = threshold.selector
-    if selector is None:
-        return {}
-    match selector.kind:
-        case "source":
-            return {"source_address": selector.pattern}
-        case "status":
-            return {"status": int(selector.pattern)}
-        case _:
-            return {"name": selector.pattern}
+    None where the load is too short to know that.
+    """
+    selection = selection_of(threshold, table.planned)
+    cells = None if selection is None or scope.seconds < SHORTEST_S else table.cells(selection)
+    if cells is None or selection is None:
+        return None
+    if threshold.quantile is None:
+        return effective_samples(cells.above(0, scope.seconds), confidence)
+    value_ns = times_of(table, selection).quantile(threshold.quantile)
+    if value_ns is None:
+        return None
+    index, beyond = bin_of_ns(value_ns), 1 - threshold.quantile
+    # Many samples may share the bin of the quantile: it counts to the side that comes nearer to the quantile's share.
+    sides = sorted(
+        (cells.above(each, scope.seconds) for each in (index, index - 1)),
+        key=lambda side: abs(sum(part for part, _ in side) - beyond * sum(whole for _, whole in side)),
+    )
+    return next((found for side in sides if (found := effective_samples(side, confidence)) is not None), None)
 
 
 def _seconds(nanoseconds: float | None) -> float | None:

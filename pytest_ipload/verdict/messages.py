@@ -82,7 +82,9 @@ def _undecided(judged: JudgedThreshold, value: Measured, strict: bool) -> str:
     if quantile is not None and confidence is not None:
         needed = samples_to_close(quantile, confidence)
         open_ends = [count for end, count in zip(value.interval, needed, strict=True) if end is None]
-        if open_ends:
+        if open_ends and not value.assumes_independence:
+            parts.append("a longer load would close its interval")
+        elif open_ends:
             missing = max(open_ends) - value.samples
             noun = value.noun.removesuffix("s") if missing == 1 else value.noun
             parts.append(f"{format_count(missing)} more {noun} would close its interval")
@@ -100,7 +102,8 @@ def _notes(judged: JudgedThreshold, value: Measured) -> list[str]:
     if threshold.quantile is not None and value.samples < (minimum := minimum_samples(threshold.quantile)):
         notes.append(f"uncertain: {threshold.statistic_text} wants {format_count(minimum)}")
     if (interval := _interval(threshold, value.interval)) is not None:
-        notes.append(f"{format_percent(judged.confidence or USUAL_CONFIDENCE)} CI {interval}")
+        assumed = f" assuming independent {value.noun}" if value.assumes_independence else ""
+        notes.append(f"{format_percent(judged.confidence or USUAL_CONFIDENCE)} CI {interval}{assumed}")
     return notes
 
 

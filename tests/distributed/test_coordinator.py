@@ -533,7 +533,7 @@ def test_a_load_that_the_end_of_the_session_breaks_off_is_stopped_and_what_was_m
     team = Team()
     team.start()
     assert team.coordinator.break_off("Ctrl-C") == [team.test]
-    assert team.told("stop") == ["gw0", "gw1"]
+    assert team.told("break_off") == ["gw0", "gw1"]
     assert not team.test.has_all_parts
     team.all_say("part", nodeid=A, part={"n": 1})
     assert (team.test.has_all_parts, len(team.test.parts)) == (True, 2)
@@ -541,10 +541,129 @@ def test_a_load_that_the_end_of_the_session_breaks_off_is_stopped_and_what_was_m
     assert (team.concluded, team.told("conclusion")) == ([], []), "nobody waits for a verdict any more"
 
 
-def test_nothing_is_broken_off_where_no_load_is_running() -> None:
+def test_a_test_whose_load_has_not_begun_is_known_and_has_nothing_to_hand_in() -> None:
     team = Team()
     team.all_say("entered", nodeid=A)
-    assert (team.coordinator.break_off("Ctrl-C"), team.told("stop")) == ([], [])
+    [test] = team.coordinator.break_off("Ctrl-C")
+    assert (test.nodeid, test.has_begun, team.told("break_off")) == (A, False, [])
+
+
+def test_one_that_was_not_begun_is_not() -> None:
+    team = Team()
+    assert team.coordinator.break_off("Ctrl-C") == []
+
+
+def test_a_load_that_is_being_stopped_already_is_broken_off_all_the_same() -> None:
+    team = Team()
+    team.start()
+    team.test.stop("hopeless")
+    team.say("gw0", "part", nodeid=A, part={"n": 1})
+    team.coordinator.break_off("Ctrl-C")
+    assert team.told("break_off") == ["gw1"]
+    assert team.test.stopped == "hopeless"
+
+
+def test_a_verdict_that_no_worker_waits_for_still_comes() -> None:
+    team = Team()
+    team.start()
+    team.all_say("part", nodeid=A, part={"broken_off": "by a plugin"})
+    team.done("gw0", "gw1")
+    assert (team.state, team.coordinator.is_idle) == (State.VERDICT, True)
+    team.tick()
+    assert (team.state, team.coordinator.is_idle) == (State.CLOSED, False)
+    assert team.coordinator.tests_to_report() == [team.test]
+
+
+class TestThoseWhoFail:
+    """A worker says that it cannot do its part, and goes on with the next test."""
+
+    def test_one_that_does_not_wait_for_the_others(self) -> None:
+        team = Team(3)
+        team.all_say("entered", nodeid=A)
+        team.say("gw1", "left", nodeid=A)
+        assert (team.state, team.coordinator.tests_to_report()) == (State.CLOSED, [])  # it has reported it
+        assert team.told("abort") == ["gw0", "gw1"]
+        team.say("gw2", "entered", nodeid=A)
+        assert team.told("abort") == ["gw2"]
+        team.start(B, ("gw0", "gw1", "gw2"))
+        assert team.told("start") == ["gw0", "gw1", "gw2"]
+
+    def test_one_that_leaves_while_it_is_given_its_share(self) -> None:
+        team = Team()
+        team.all_say("entered", nodeid=A)
+        team.say("gw0", "ready", nodeid=A)
+        team.say("gw1", "left", nodeid=A)
+        assert team.told("abort") == ["gw0"]
+        team.done("gw0", aborted=True)
+        assert team.coordinator.tests_to_report() == [team.test]
+
+    def test_one_that_leaves_while_others_load_is_no_matter_of_theirs(self) -> None:
+        team = Team(users=1)
+        team.all_say("entered", nodeid=A)
+        team.say("gw1", "left", nodeid=A)
+        assert (team.state, team.test.aborted) == (State.SET_UP, None)
+
+    @pytest.mark.parametrize("is_its_turn", [True, False])
+    def test_one_that_does_not_wait_for_its_turn(self, is_its_turn: bool) -> None:
+        team = Team(each=True)
+        team.all_say("entered", nodeid=A)
+        team.say("gw0" if is_its_turn else "gw1", "left", nodeid=A)
+        team.say("gw1" if is_its_turn else "gw0", "turn_over", nodeid=A)
+        assert team.told("finish") == ["gw1" if is_its_turn else "gw0"]
+
+    def test_one_that_cannot_report_its_part(self) -> None:
+        team = Team()
+        team.start()
+        team.all_say("part", nodeid=A, part={})
+        team.tick()
+        team.say("gw1", "failed", nodeid=A, why="its properties have no text")
+        team.done("gw0", "gw1")
+        assert (team.state, team.test.failed) == (State.CLOSED, {"gw1": "its properties have no text"})
+
+    def test_the_controller_itself_and_then_the_next_test_runs(self) -> None:
+        team = Team()
+        team.start()
+        team.coordinator.abort("the controller could not follow the load")
+        assert team.told("abort") == ["gw0", "gw1"]
+        team.done("gw0", "gw1", aborted=True)
+        team.coordinator.reported(A)
+        team.start(B)
+        assert team.told("start")[-2:] == ["gw0", "gw1"]
+
+
+class TestThoseWhoWait:
+    """Workers that are not at a load test, but wait for it."""
+
+    def test_one_that_hangs_before_the_load_is_cut_off(self) -> None:
+        team = Team()
+        team.say("gw0", "entered", nodeid=A)
+        team.say("gw1", "entered", nodeid=B)
+        assert team.pass_time(3.5, alive=["gw0"]) == ["gw1"]
+        assert team.state is State.WAIT  # until xdist has replaced it, or has not
+
+    def test_one_that_hangs_while_others_load_is_no_matter_of_theirs(self) -> None:
+        team = Team(users=1)
+        team.all_say("entered", nodeid=A)
+        team.say("gw0", "ready", nodeid=A)
+        team.answer_pings()
+        assert team.pass_time(3.5, alive=["gw0"]) == ["gw1"]
+        team.say("gw0", "part", nodeid=A, part={})
+        team.tick()
+        team.done("gw0")
+        assert (team.state, team.test.lost, team.test.aborted) == (State.CLOSED, [], None)
+
+    def test_one_that_is_at_an_ordinary_test_may_take_its_time(self) -> None:
+        team = Team()
+        team.say("gw0", "entered", nodeid=A)
+        assert team.pass_time(60, alive=["gw0"]) == []
+
+    def test_one_that_hangs_before_its_turn_is_cut_off(self) -> None:
+        team = Team(each=True)
+        team.all_say("entered", nodeid=A)
+        assert team.told("turn") == ["gw0"]
+        assert team.pass_time(3.5) == ["gw1"]
+        team.say("gw0", "turn_over", nodeid=A)
+        assert team.told("finish") == ["gw0"]
 
 
 def test_while_a_verdict_is_being_made_workers_get_signs_of_life_and_nothing_is_asked_twice() -> None:

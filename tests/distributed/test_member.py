@@ -11,7 +11,7 @@ import pytest
 from support.live import live_numbers
 from support.parts import part_of
 
-from pytest_ipload.distributed.link import Link, Pulse
+from pytest_ipload.distributed.link import Link, Outbox, Pulse, Watch
 from pytest_ipload.distributed.member import Member, Solo, TeamAborted
 from pytest_ipload.load.share import WHOLE, Share
 
@@ -144,6 +144,52 @@ def test_who_waits_is_told_that_there_will_be_no_verdict(does: str) -> None:
     assert "part" not in channel.kinds
 
 
+def test_a_message_that_cannot_be_followed_is_raised_where_the_test_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    channel = FakeChannel()
+    link = Link(channel, "gw1")
+
+    def fails(*_: object) -> None:
+        raise OSError("no room")
+
+    monkeypatch.setattr("pytest_ipload.distributed.link.Member", fails)
+    channel.say("assign", nodeid=NODEID, index=1, count=3, pool_index=0, pool_count=2)
+    with pytest.raises(RuntimeError, match="'assign' of the controller could not be followed: OSError: no room"):
+        link.wait(NODEID, "assign")
+    channel.say("spectate", nodeid="another")
+    assert link.wait("another", "spectate") == "spectate"
+
+
+@pytest.mark.usefixtures("xdist")
+def test_a_message_to_a_worker_that_cannot_be_sent_costs_the_worker() -> None:
+    class Channel(FakeChannel):
+        def send(self, message: tuple[str, dict[str, Any]]) -> None:
+            if message[0] == "conclusion":
+                raise ValueError("too odd")
+            super().send(message)
+
+    channel, failed, has_failed = Channel(), [], threading.Event()
+
+    def fail(name: str, why: str) -> None:
+        failed.append((name, why))
+        has_failed.set()
+
+    outbox = Outbox(channel, "gw1", fail)
+    outbox.put(("conclusion", {}))
+    assert has_failed.wait(WAIT)
+    assert failed[0][1].startswith("'conclusion' cannot be sent to it: ValueError: too odd")
+    outbox.put(("beat", {}))
+    assert channel.has_sent.wait(WAIT)
+    outbox.close()
+
+
+def test_when_the_session_ends_nobody_waits_for_users() -> None:
+    channel, _, member = team()
+    stopped: list[str] = []
+    member.on_break_off = stopped.append
+    channel.say("break_off", nodeid=NODEID, reason="Ctrl-C")
+    assert (stopped, member.stop_reason, member.is_aborted) == (["Ctrl-C"], "Ctrl-C", False)
+
+
 def test_a_stop_ends_the_load_and_leaves_the_verdict() -> None:
     channel, _, member = team()
     stopped: list[str] = []
@@ -185,7 +231,7 @@ class TestPulse:
         channel, link, member = team()
         member.progress({"n": 1})
         member.progress({"n": 2})
-        with Pulse(link, member, beat_s=0.01, heartbeat_s=60):
+        with Pulse(link, beat_s=0.01):
             deadline = time.monotonic() + WAIT
             while len(channel.sent) < 3 and time.monotonic() < deadline:
                 time.sleep(0.01)  # the thread has no event to wait for
@@ -197,7 +243,7 @@ class TestPulse:
         member.show(NODEID, live_numbers(users=1))
         member.show(NODEID, live_numbers(users=2))
         member.progress({"n": 1})
-        with Pulse(link, member, beat_s=0.01, heartbeat_s=60):
+        with Pulse(link, beat_s=0.01):
             deadline = time.monotonic() + WAIT
             while len(channel.sent) < 3 and time.monotonic() < deadline:
                 time.sleep(0.01)  # the thread has no event to wait for
@@ -207,11 +253,29 @@ class TestPulse:
         ]
         assert set(channel.kinds[2:]) == {"beat"}
 
+    def test_news_that_cannot_be_sent_end_the_load(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        channel, link, member = team()
+        stopped = threading.Event()
+        member.on_stop = lambda _: stopped.set()
+        real = channel.send
+
+        def send(message: tuple[str, dict[str, Any]]) -> None:
+            if message[0] == "progress":
+                raise ValueError("too odd")
+            real(message)
+
+        monkeypatch.setattr(channel, "send", send)
+        member.progress({"n": 1})
+        with Pulse(link, beat_s=0.01):
+            assert stopped.wait(WAIT)
+            assert channel.has_sent.wait(WAIT)  # the signs of life go on
+        assert (member.stop_reason or "").startswith("what was measured so far could not be sent: ValueError: too odd")
+
     def test_a_silent_controller_ends_the_load(self) -> None:
         _, link, member = team()
         stopped = threading.Event()
         member.on_stop = lambda _: stopped.set()
-        with Pulse(link, member, beat_s=0.02, heartbeat_s=0.2):
+        with Watch(link, member, beat_s=0.02, heartbeat_s=0.2):
             assert stopped.wait(WAIT)
         assert member.stop_reason == "the controller has given no sign of life for 0.2 s"
 

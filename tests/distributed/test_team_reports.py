@@ -37,7 +37,7 @@ def team_test(*reports: list[Plain] | None, aborted: tuple[str, ...] = (), **sta
         for worker, each in zip(members, reports, strict=True)
         if each is not None
     }
-    return TeamTest(NODEID, 4, lambda *_: None, State.CLOSED, members, done=done, **state)
+    return TeamTest(NODEID, 4, lambda *_: None, State.CLOSED, members, done=done, **{"conclusion": {}, **state})
 
 
 def merged(test: TeamTest) -> tuple[str, dict[str, pytest.TestReport]]:
@@ -145,5 +145,31 @@ def test_one_lost_in_its_teardown() -> None:
     assert reports["teardown"].longrepr == "worker gw1 was lost after the load: it died"
 
 
-def test_nothing_to_report() -> None:
-    assert merged_reports(team_test([], []), load, "ipload") == ("", [])
+@pytest.mark.parametrize("of_each", [[], phases(report("call"))])
+@pytest.mark.parametrize("aborted", [None, "the verdict could not be made"])
+def test_without_a_report_or_a_verdict_it_is_a_failure(of_each: list[Plain], aborted: str | None) -> None:
+    test = team_test(of_each, of_each, conclusion=None)
+    test.aborted = aborted
+    name, reports = merged(test)
+    assert (name, reports["call"].outcome) == ("gw0", "failed")
+    assert reports["call"].longrepr == f"the load test has no verdict: {aborted or 'no worker reported it'}"
+    assert reports["teardown"].passed
+
+
+def test_what_failed_outside_of_its_phases_is_the_failure() -> None:
+    missed = phases(report("call", "failed", longrepr="invalid: worker gw1: ..."))
+    name, reports = merged(team_test(missed, [], failed={"gw1": "OSError: no disk"}))
+    assert (name, reports["call"].longrepr) == ("gw1", "worker gw1 failed: OSError: no disk")
+
+
+def test_a_worker_that_only_waited_may_fail() -> None:
+    name, reports = merged(team_test(phases(report("call")), failed={"gw7": "Timeout"}))
+    assert (name, reports["call"].longrepr) == ("gw7", "worker gw7 failed: Timeout")
+
+
+def test_the_one_whose_part_was_broken_off_tells_why() -> None:
+    others = phases(report("call", "failed", longrepr="invalid: worker gw1: broken off by OSError"))
+    cause = phases(report("call", "failed", longrepr="OSError: no disk"))
+    test = team_test(others, cause, parts={"gw0": {"broken_off": None}, "gw1": {"broken_off": "by OSError"}})
+    name, reports = merged(test)
+    assert (name, reports["call"].longrepr) == ("gw1", "OSError: no disk")

@@ -10,88 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from textwrap import dedent
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
+from support.team_run import ANOTHER, HEADER, LOAD, LONG, team_run
 
 pytestmark = pytest.mark.usefixtures("xdist")
-
-HEADER = """
-import os, pathlib, signal, threading, time
-import pytest
-
-def worker():
-    return os.environ.get("PYTEST_XDIST_WORKER", "main")
-
-"""
-LOAD = """
-@pytest.mark.ipload(users=5, iterations=4)
-def test_load(ipload_user):
-    with ipload_user.measure("VISIT"):
-        time.sleep(0.01)
-"""
-LONG = """
-@pytest.mark.ipload(users=4, duration="60s", think_time="10ms")
-def test_load(ipload_user):
-    with ipload_user.measure("VISIT"):
-        {does}
-"""
-ANOTHER = """
-@pytest.mark.ipload(users=3)
-def test_zz_another(ipload_user):
-    pass
-"""
-
-
-@dataclass(frozen=True)
-class TeamRun:
-    """What came out of a session with workers."""
-
-    result: pytest.RunResult
-    tests: Mapping[str, Mapping[str, Any]]
-    """Results in the JSON report, by the name of the test."""
-    cases: Mapping[str, list[str]]
-    """Of each test case in the JUnit report, the names of its children but for the properties."""
-    properties: Mapping[str, list[str]]
-
-    def expect(self, code: int, **outcomes: int) -> None:
-        """The exit code and pytest's count of outcomes."""
-        self.result.assert_outcomes(**outcomes)
-        assert self.result.ret == code
-        assert "INTERNALERROR" not in self.result.stdout.str()
-
-    def expect_lines(self, *patterns: str) -> None:
-        """The output has lines that match the patterns, in this order."""
-        self.result.stdout.fnmatch_lines(patterns)
-
-
-def team_run(
-    pytester: pytest.Pytester,
-    source: str,
-    *args: str,
-    deaths: bool = False,
-    timing: str = "",
-    monkeypatch: pytest.MonkeyPatch | None = None,
-) -> TeamRun:
-    """Run ``source`` with the arguments. ``deaths`` is for runs in which processes die."""
-    if monkeypatch is not None:
-        monkeypatch.setenv("PYTEST_IPLOAD_TEAM_TIMING", timing)
-    pytester.makepyfile(test_it=HEADER + dedent(source))
-    options = ("--junit-xml=out.xml", "--ipload-json=out.json", "-p", "no:hypothesispytest", *args)
-    result = pytester.runpytest_subprocess(*options, timeout=120) if deaths else pytester.runpytest(*options)
-    tests = json.loads((pytester.path / "out.json").read_text())["tests"]
-    root = ElementTree.parse(pytester.path / "out.xml").getroot()
-    cases: dict[str, list[str]] = {}
-    properties: dict[str, list[str]] = {}
-    for case in root.iter("testcase"):
-        name = str(case.get("name"))
-        assert name not in cases, f"{name} is in the JUnit report twice"
-        cases[name] = [child.tag for child in case if child.tag != "properties"]
-        properties[name] = [str(each.get("name")) for each in case.iter("property")]
-    return TeamRun(result, {test["nodeid"].partition("::")[2]: test for test in tests}, cases, properties)
 
 
 def shares(test: Mapping[str, Any]) -> list[tuple[str, int, int]]:
@@ -539,6 +464,29 @@ class TestLostWorkers:
         run.expect(1, passed=2, errors=1)
         run.expect_lines("worker gw1 was lost after the load: the connection is closed")
 
+    @pytest.mark.parametrize("how", ["SIGKILL", "SIGSTOP"])
+    def test_one_that_only_waits(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+        source = f"""
+            PID = pathlib.Path("gw1.pid")
+
+            @pytest.fixture(scope="session", autouse=True)
+            def written():
+                if worker() == "gw1":
+                    PID.write_text(str(os.getpid()))
+
+            def test_ordinary_1(): time.sleep(0.5)
+            def test_ordinary_2(): time.sleep(0.5)
+
+            @pytest.mark.ipload(users=1, iterations=1)
+            def test_load(ipload_user):
+                os.kill(int(PID.read_text()), signal.{how})
+                time.sleep(3)
+        """
+        timing = "beat=0.1,heartbeat=1.5"
+        run = team_run(pytester, dedent(source) + ANOTHER, "-n2", deaths=True, timing=timing, monkeypatch=monkeypatch)
+        run.expect(0, passed=4)
+        assert [shard["name"] for shard in run.tests["test_zz_another"]["shards"]] == ["gw0", "gw2"]
+
     def test_in_an_ordinary_test(self, pytester: pytest.Pytester) -> None:
         source = """
             @pytest.mark.parametrize("n", range(6))
@@ -568,10 +516,11 @@ class TestLostWorkers:
 class TestEndings:
     """How a run ends when the controller does."""
 
-    def start(self, pytester: pytest.Pytester) -> subprocess.Popen[bytes]:
+    NOTES = 'pathlib.Path(worker() + ".pid").write_text(str(os.getpid()))'
+
+    def start(self, pytester: pytest.Pytester, source: str = LONG.format(does=NOTES)) -> subprocess.Popen[bytes]:
         """A session with a long load; returns when each worker is at it."""
-        does = 'pathlib.Path(worker() + ".pid").write_text(str(os.getpid()))'
-        pytester.makepyfile(test_it=HEADER + LONG.format(does=does))
+        pytester.makepyfile(test_it=HEADER + dedent(source))
         process = subprocess.Popen(
             [sys.executable, "-m", "pytest", "-n2", "-p", "no:hypothesispytest", "--ipload-json=out.json"],
             stdout=subprocess.PIPE,
@@ -612,6 +561,27 @@ class TestEndings:
         wait_until(lambda: not any(map(is_alive, self.workers(pytester))))
         [test] = json.loads((pytester.path / "out.json").read_text())["tests"]
         assert (test["verdict"], test["iterations"] > 0) == ("invalid", True)
+
+    @pytest.mark.parametrize(
+        ("fixture", "verdict"),
+        [
+            (f"def late(ipload_user):\n    yield\n    {NOTES}\n    time.sleep(60)", "invalid"),
+            (f"def late():\n    yield\n    {NOTES}\n    time.sleep(60)", "passed"),
+        ],
+        ids=["of users", "of the test"],
+    )
+    def test_control_c_in_the_tear_down_keeps_what_was_measured(
+        self, pytester: pytest.Pytester, fixture: str, verdict: str
+    ) -> None:
+        load = "@pytest.mark.ipload(users=2, iterations=3)\ndef test_load(late, ipload_user):\n    pass\n"
+        process = self.start(pytester, f"@pytest.fixture\n{fixture}\n\n{load}")
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == pytest.ExitCode.INTERRUPTED
+        assert b"INTERNALERROR" not in output
+        wait_until(lambda: not any(map(is_alive, self.workers(pytester))))
+        [test] = json.loads((pytester.path / "out.json").read_text())["tests"]
+        assert (test["verdict"], test["users"]) == (verdict, 2)
 
     def test_the_load_stops_when_the_controller_hangs(
         self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch

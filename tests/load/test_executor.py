@@ -14,14 +14,16 @@ from typing import Any, ClassVar
 
 import pytest
 
-from pytest_ipload.errors import GeneratorLimitError
+from pytest_ipload.errors import GeneratorLimitError, SetUpTimeout
 from pytest_ipload.load import executor as executor_module
 from pytest_ipload.load import patience as patience_module
+from pytest_ipload.load import set_up as set_up_module
 from pytest_ipload.load.crew import Tap
 from pytest_ipload.load.executor import Executor, UserSetUpError
 from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.load.schedule import user_slots
 from pytest_ipload.load.seat import IterationInterrupted, Seat
+from pytest_ipload.load.set_up import SetUps
 from pytest_ipload.load.user import Iteration, VirtualUser
 from pytest_ipload.load.vitals import LOOK_NS, Vitals
 from pytest_ipload.stats.measurements import Measurements
@@ -1036,6 +1038,35 @@ def test_a_load_that_another_thread_stops_before_its_time_does_not_begin() -> No
     assert script.count("iterate") == 0
 
 
+@pytest.mark.parametrize("hurries", [1, 2])
+def test_another_thread_may_end_a_load_as_ctrl_c_does(hurries: int) -> None:
+    """The first time iterations are interrupted, the second time tear-downs too."""
+    finished: list[int] = []
+
+    def doze(seconds: float) -> None:
+        for _ in range(round(seconds / 0.01)):
+            time.sleep(0.01)
+
+    def body(_: Iteration) -> None:
+        executor.ask_to_stop("the session ends", hurry=True)
+        doze(60)
+
+    def tear_down(user: VirtualUser) -> None:
+        if hurries == 2:
+            executor.ask_to_stop("the session ends", hurry=True)
+        doze(60 if hurries == 2 else 1.5)
+        finished.append(user.index)
+
+    script = Script(body=body, tear_down=tear_down)
+    executor = make(script, users=1, duration=60.0, graceful_stop=60.0)
+    executor.set_up()
+    began = time.perf_counter()
+    executor.run()
+    assert time.perf_counter() - began < 30
+    assert (script.count("iterate"), script.count("tear_down")) == (1, 1)
+    assert finished == ([0] if hurries == 1 else [])
+
+
 def test_users_of_stages_come_and_go() -> None:
     stages = as_stages("0s:3,0.2s:3,0s:1,0.2s:1")
     script = Script(body=lambda iteration: time.sleep(0.01))
@@ -1089,3 +1120,292 @@ class TestVitals:
         with pytest.raises(KeyboardInterrupt):
             executor.run()
         assert executor.vitals.watched_ns > 0
+
+
+class TestBefore:
+    """All users of the plan are set up before the load."""
+
+    def test_a_slow_set_up_takes_nothing_from_the_load(self) -> None:
+        script = Script(set_up=lambda user: time.sleep(0.3), body=lambda it: time.sleep(0.01))
+        executor = run(script, users=4, ramp_up=0.2, duration=0.3)
+        assert [event for event, _ in script.log[:8]].count("set_up") == 4
+        assert len(executor.record.lifetimes) == executor.record.users_started == 4
+        assert executor.record.user_time.missing_ns == 0
+        begins = [begin - executor.record.origin_ns for begin, _ in sorted(executor.record.lifetimes)]
+        assert all(begin >= place * 0.05e9 for place, begin in enumerate(begins))
+
+    def test_on_arrival_it_does_and_that_is_told(self) -> None:
+        script = Script(set_up=lambda user: time.sleep(0.3 * (user.index > 0)), body=lambda it: time.sleep(0.01))
+        executor = run(script, users=4, ramp_up=0.2, duration=0.3, set_up="on-arrival")
+        user_time = executor.record.user_time
+        assert user_time.planned_ns == pytest.approx((0.5 + 0.45 + 0.4 + 0.35) * 1e9, abs=1e7)
+        assert 0.89e9 <= user_time.missing_ns <= 1.2e9
+        assert user_time.late_users + user_time.absent_users == 3
+        assert executor.record.late_starts == 3
+
+    def test_some_set_ups_run_at_once_and_their_number_is_shown(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(set_up_module, "SET_UPS_AT_ONCE", 3)
+        running: list[int] = []
+        most: list[int] = []
+
+        def set_up(user: VirtualUser) -> None:
+            running.append(user.index)
+            most.append(len(running))
+            time.sleep(0.01)
+            running.remove(user.index)
+
+        script = Script(set_up=set_up)
+        crew = ScriptedCrew(script)
+        run(script, crew=crew, users=12, ramp_up=0.05, iterations=1)
+        assert max(most) <= 3
+        assert [(done, users) for done, users, _ in (crew.set_ups[0], crew.set_ups[-1])] == [(0, 12), (12, 12)]
+
+    def test_set_ups_that_wait_for_each_other_all_come(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(set_up_module, "SET_UPS_AT_ONCE", 2)
+        monkeypatch.setattr(set_up_module, "STALLED_S", 0.05)
+        barrier = threading.Barrier(9)
+        script = Script(set_up=lambda user: barrier.wait(30) and None)
+        run(script, users=9, iterations=1)
+        assert script.count("iterate") == 9
+
+    def test_users_at_a_rendezvous_keep_nobody_from_being_set_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(set_up_module, "SET_UPS_AT_ONCE", 1)
+        monkeypatch.setattr(set_up_module, "STALLED_S", 3600.0)
+        barrier = threading.Barrier(5)
+        script = Script()
+        crew = ScriptedCrew(script)
+
+        def set_up(user: VirtualUser) -> None:
+            crew.users_at_rendezvous += 1
+            barrier.wait(30)
+
+        script.set_up = set_up
+        run(script, crew=crew, users=5, iterations=1)
+        assert script.count("iterate") == 5
+
+    def test_a_user_for_whom_nothing_is_free_is_set_up_when_its_time_comes(self) -> None:
+        script = Script(body=lambda it: time.sleep(0.005))
+        crew = ScriptedCrew(script, not_free=frozenset({1}))
+        executor = run(script, crew=crew, users=3, ramp_up=0.3, duration=0.1, ip_exclusive=True, pool="127.0.0.0/28")
+        events = [event for event in script.log if event[0] in ("set_up", "iterate")]
+        assert {("set_up", 0), ("set_up", 2)} == set(events[:2])
+        assert events.index(("set_up", 1)) > events.index(("iterate", 0))
+        assert executor.record.users_started == 3
+
+    def test_an_error_of_the_admission_counts_also_where_the_load_has_an_end(self) -> None:
+        class FullCrew(ScriptedCrew):
+            def admit(self, user: VirtualUser, *, block: bool) -> bool:
+                raise OSError("no address left")
+
+        script = Script()
+        with pytest.raises(UserSetUpError) as caught:
+            make(script, crew=FullCrew(script), users=2, duration=0.1).set_up()
+        assert isinstance(caught.value.__cause__, OSError)
+
+    def test_own_iterations_that_are_done_are_not_missing(self) -> None:
+        executor = run(Script(), users=3, iterations=2, duration=30.0, ramp_up=0.1)
+        assert executor.record.user_time.missing_ns == 0
+
+    def test_shared_iterations_that_are_done_are_not_missing(self) -> None:
+        executor = run(Script(), users=3, total_iterations=20, duration=30.0, ramp_up=10.0)
+        assert executor.record.user_time.missing_ns == 0
+
+
+class TestToleratedSetUpErrors:
+    @staticmethod
+    def tolerant(script: Script, ends_load: Any = None, **settings: Any) -> Executor:
+        profile = LoadProfile(**settings)
+        crew = ScriptedCrew(script)
+        if ends_load is not None:
+            crew.ends_load = ends_load
+        return Executor(profile, user_slots(profile), crew, tolerates_set_up_errors=True)
+
+    @staticmethod
+    def failing(user: VirtualUser) -> None:
+        if user.index in (1, 3):
+            raise ValueError("no account")
+
+    def test_such_users_are_left_out_and_counted(self) -> None:
+        script = Script(set_up=self.failing)
+        executor = self.tolerant(script, users=5, iterations=2)
+        executor.set_up()
+        executor.run()
+        assert script.count("iterate") == 6
+        assert script.count("tear_down") == 5
+        assert executor.set_ups == SetUps(5, 5, 2)
+        [group] = executor.failures.groups()
+        assert (group.type, group.count, group.users, group.iteration) == ("ValueError in set-up", 2, [1, 3], None)
+        assert executor.record.user_time.missing_ns == 0
+
+    def test_on_arrival_too(self) -> None:
+        script = Script(set_up=self.failing)
+        executor = self.tolerant(script, users=5, ramp_up=0.05, duration=0.05, set_up="on-arrival")
+        executor.set_up()
+        executor.run()
+        assert executor.set_ups == SetUps(5, 5, 2)
+
+    def test_what_ends_the_test_is_not_tolerated(self) -> None:
+        executor = self.tolerant(
+            Script(set_up=self.failing), ends_load=lambda error, number, untried: True, users=5, iterations=1
+        )
+        with pytest.raises(UserSetUpError):
+            executor.set_up()
+
+    def test_where_all_fail_the_load_ends(self) -> None:
+        def fail(user: VirtualUser) -> None:
+            raise ValueError("no account")
+
+        executor = self.tolerant(Script(set_up=fail), users=3, duration=30.0)
+        executor.set_up()
+        executor.run()
+        assert executor.set_ups == SetUps(3, 3, 3)
+        assert executor.measurements.count(ITERATION) == 0
+
+    def test_an_error_in_the_load_keeps_what_was_measured(self) -> None:
+        script = Script(set_up=self.failing, body=lambda it: time.sleep(0.001))
+        executor = make(script, users=2, ramp_up=0.1, duration=30.0, set_up="on-arrival")
+        executor.set_up()
+        with pytest.raises(UserSetUpError) as caught:
+            executor.run()
+        assert caught.value.is_late
+        assert executor.measurements.count(ITERATION) > 0
+        assert executor.set_ups == SetUps(2, 2, 1)
+
+
+@pytest.mark.untraced
+class TestUsersWhoHang:
+    @pytest.fixture(autouse=True)
+    def short_waits(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(patience_module, "_INTERRUPT_WAIT", 0.2)
+
+    def test_what_they_measured_is_kept_and_the_running_iteration_has_failed(self) -> None:
+        release = threading.Event()
+        script = Script(body=lambda it: release.wait(60) if it.user.index == 0 and it.number == 3 else time.sleep(0.01))
+        executor = run(script, users=2, duration=0.2, graceful_stop=0.05)
+        at_the_end = executor.measurements.count(ITERATION)
+        assert executor.measurements.count(ITERATION, outcome=FAILED) == 1
+        assert at_the_end == script.count("iterate")
+        [group] = executor.failures.groups()
+        assert (group.type, group.user, group.iteration) == ("IterationInterrupted", 0, 3)
+        assert "test_executor.py" in group.location
+        assert len(executor.record.lifetimes) == 2
+        release.set()
+        thread = executor._seats[0].thread
+        assert thread is not None
+        thread.join(10)
+        executor.close()  # what comes back later is nobody's
+        assert executor.measurements.count(ITERATION) == at_the_end
+        assert [each.count for each in executor.failures.groups()] == [1]
+        assert len(executor.record.lifetimes) == 2
+
+    def test_an_iteration_that_hangs_since_the_warm_up_is_judged(self) -> None:
+        release = threading.Event()
+        executor = run(Script(body=lambda it: release.wait(60)), users=1, duration=0.2, warmup=0.1, graceful_stop=0.05)
+        assert executor.measurements.count(ITERATION, outcome=FAILED) == 1
+        release.set()
+        thread = executor._seats[0].thread
+        assert thread is not None
+        thread.join(10)
+
+    def test_those_who_hang_in_their_tear_down_keep_their_iterations(self) -> None:
+        release = threading.Event()
+        executor = run(
+            Script(tear_down=lambda user: release.wait(60) and None), users=1, iterations=5, graceful_stop=0.05
+        )
+        assert executor.measurements.count(ITERATION) == 5
+        assert executor.measurements.count(ITERATION, outcome=FAILED) == 0
+        assert executor.record.abandoned_users == [0]
+        release.set()
+        thread = executor._seats[0].thread
+        assert thread is not None
+        thread.join(10)
+
+    def test_a_set_up_that_hangs_is_interrupted_and_named(self) -> None:
+        def set_up(user: VirtualUser) -> None:
+            while user.index == 1:
+                time.sleep(0.01)
+
+        executor = make(Script(set_up=set_up), users=3, duration=1.0, timeout=0.1, graceful_stop=0.1)
+        with pytest.raises(UserSetUpError) as caught:
+            executor.set_up()
+        error = caught.value.__cause__
+        assert isinstance(error, SetUpTimeout)
+        assert "user 1 was still in its set-up after 2" in str(error)
+        assert "test_executor.py" in str(error)
+        assert executor.record.abandoned == []
+
+    def test_one_that_nothing_can_end_is_given_up(self) -> None:
+        release = threading.Event()
+        script = Script(set_up=lambda user: release.wait(60) and None if user.index == 1 else None)
+        executor = make(script, users=3, duration=1.0, timeout=0.1, graceful_stop=0.1)
+        with pytest.raises(UserSetUpError) as caught:
+            executor.set_up()
+        assert isinstance(caught.value.__cause__, SetUpTimeout)
+        assert executor.record.abandoned_users == [1]
+        assert executor.set_ups.failed == 1
+        release.set()
+        thread = executor._seats[1].thread
+        assert thread is not None
+        thread.join(10)
+        assert executor.set_ups.failed == 1
+
+
+@pytest.mark.untraced
+class TestTearDownAfterCtrlC:
+    @staticmethod
+    def broken_off(script: Script, monkeypatch: pytest.MonkeyPatch, presses: int, **settings: Any) -> Executor:
+        """A load in which Ctrl-C is pressed, and again while users are torn down."""
+        executor = make(script, duration=60.0, think_time=(0.005, 0.005), **settings)
+        executor.set_up()
+        turn = executor._turn
+        left = [presses]
+
+        def turn_with_presses() -> None:
+            turn()
+            begun = (
+                script.count("iterate") > 3 if left[0] == presses else script.count("tear_down") == len(script.users)
+            )
+            if left[0] and begun:
+                left[0] -= 1
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(executor, "_turn", turn_with_presses)
+        with pytest.raises(KeyboardInterrupt):
+            executor.run()
+        return executor
+
+    def test_it_takes_as_long_as_it_takes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        done: list[int] = []
+
+        def tear_down(user: VirtualUser) -> None:
+            time.sleep(1.5)  # longer than iterations get
+            done.append(user.index)
+
+        executor = self.broken_off(Script(tear_down=tear_down), monkeypatch, 1, users=2)
+        assert sorted(done) == [0, 1]
+        assert (executor.record.abandoned, executor.record.cut_short) == ([], {})
+
+    def test_so_it_does_after_an_iteration_that_had_to_be_interrupted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        done: list[int] = []
+
+        def body(iteration: Iteration) -> None:
+            for _ in range(6000 if iteration.number == 2 else 1):
+                time.sleep(0.01)
+
+        def tear_down(user: VirtualUser) -> None:
+            time.sleep(1.5)
+            done.append(user.index)
+
+        self.broken_off(Script(body=body, tear_down=tear_down), monkeypatch, 1, users=2)
+        assert sorted(done) == [0, 1]
+
+    def test_the_second_one_cuts_it_short_and_all_are_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def tear_down(user: VirtualUser) -> None:
+            for _ in range(6000):
+                time.sleep(0.01)
+
+        began = time.perf_counter()
+        executor = self.broken_off(Script(tear_down=tear_down), monkeypatch, 2, users=3)
+        assert time.perf_counter() - began < 30
+        named = " ".join([*executor.record.abandoned, *executor.record.cut_short.values()])
+        assert all(f"user {index} " in named for index in range(3))

@@ -57,7 +57,8 @@ class TestText:
             "",
             "Thresholds:",
             "",
-            "- **failed**: `p95 20.0 ms, limit < 15.0 ms (1 000 requests, 95 % CI 20.0-20.0 ms)`",
+            "- **failed**: `p95 20.0 ms, limit < 15.0 ms "
+            "(1 000 requests, 95 % CI 20.0-20.0 ms assuming independent requests)`",
             "- warning: `rps 100/s, limit > 1 000/s (1 000 requests)`",
             "",
             "Failed iterations:",

@@ -59,7 +59,7 @@ def test_a_block_at_eighty_columns() -> None:
         "step      count  errors      p50      p95      p99      max",
         "-----------------------------------------------------------",
         "checkout      1       0  50.0 ms  50.0 ms  50.0 ms  50.0 ms",
-        "FAIL  p95 20.0 ms, limit < 15.0 ms (1 040 requests, 95 % CI 20.0-40.0 ms)",
+        "FAIL  p95 20.0 ms, limit < 15.0 ms (1 040 requests, 95 % CI 20.0-40.0 ms assuming independent requests)",
         "warn  rps 104/s, limit > 1 000/s (1 041 requests)",
         "ok    error_rate 5 %, limit < 10 % (1 of 20 iterations failed)",
         "failed: 1 x HTTP 503 at test_a.py:3: no",

@@ -133,3 +133,37 @@ def test_nothing_is_lost_and_nothing_comes_twice(collectors: int) -> None:
     for thread in gatherers:
         thread.join(30)
     assert sorted(number for out in taken for number in out) == list(range(4 * per_owner))
+
+
+class TestTakeOver:
+    """The owner does not come back."""
+
+    def test_what_it_holds_is_handed_over_once(self) -> None:
+        recorder = Recorder()
+        recorder.record(sample(0))
+        recorder.record(ORDINARY)
+        recorder.take_over()
+        assert [each.name for chunk in recorder.drain() for each in chunk.all_samples()] == ["0", "GET /"]
+        recorder.flush()
+        assert recorder.drain() == []
+
+    def test_a_start_without_its_latency_is_left_out(self) -> None:
+        recorder = Recorder()
+        recorder.record(ORDINARY)
+        [times] = recorder._times.values()
+        times.append(7)
+        recorder.take_over()
+        [chunk] = recorder.drain()
+        assert [(each.started_ns, each.latency_ns) for each in chunk.all_samples()] == [(5, 10)]
+
+    def test_a_chunk_that_was_just_handed_over_is_not_handed_over_again(self) -> None:
+        recorder = Recorder()
+        recorder.record(sample(0))
+        recorder._outbox.append(Chunk(recorder._samples, recorder._times))  # it was stopped in the midst of ``flush``
+        recorder.take_over()
+        assert names(recorder.drain()) == [0]
+
+    def test_of_one_that_holds_nothing_there_is_nothing(self) -> None:
+        recorder = Recorder()
+        recorder.take_over()
+        assert recorder.drain() == []

@@ -7,6 +7,7 @@ from typing import Any
 
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import ITERATION, REQUEST, STEP, Sample
+from pytest_ipload.stats.spans import Selection
 
 MS = 1_000_000
 SECOND = 1_000_000_000
@@ -30,7 +31,12 @@ def step(name: str, latency_ms: float = 10, **more: Any) -> Sample:
 
 
 def measurements(
-    samples: Iterable[Sample], *, warmup_ms: int = 0, planned: bool = False, window_ms: int | None = None
+    samples: Iterable[Sample],
+    *,
+    warmup_ms: int = 0,
+    planned: bool = False,
+    window_ms: int | None = None,
+    selections: Iterable[Selection] = (),
 ) -> Measurements:
     """The samples, folded."""
     measured = Measurements(
@@ -38,6 +44,7 @@ def measurements(
         judged_from_ns=ORIGIN + warmup_ms * MS,
         planned=planned,
         window_lengths_ns=[] if window_ms is None else [window_ms * MS],
+        selections=selections,
     )
     measured.add(samples)
     return measured

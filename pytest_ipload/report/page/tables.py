@@ -284,6 +284,8 @@ def _remarks(threshold: Row) -> str:
         remarks.append(f"the worst window of {format_setting(threshold['window_s'])}")
     if threshold["uncertain"]:
         remarks.append("too few samples for this percentile")
+    if threshold.get("ci_assumes_independence"):
+        remarks.append("the interval assumes independent samples")
     if threshold["severity"] == "warn":
         remarks.append("fails no test")
     return ", ".join(remarks)

@@ -1,0 +1,31 @@
+"""An object in the place of one of xdist's, for xdist and other plugins: what it does not do itself, that one does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Proxy:
+    """Attributes that the class does not have are read from the object behind it, set on it and deleted from it.
+
+    A subclass declares its own attributes in ``__slots__``.
+    """
+
+    __slots__ = ("_inner",)
+
+    _inner: Any
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if hasattr(type(self), name):
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self._inner, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self._inner, name)

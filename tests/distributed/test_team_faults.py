@@ -1,0 +1,143 @@
+"""What goes wrong on our own side, or in a plugin: a red test that says so, and the session goes on.
+
+Each fault is a conftest file; beside the load test that it hits there are an ordinary test and another load test.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+from support.team_run import team_run
+
+SOURCE = """
+def test_ordinary():
+    pass
+
+@pytest.mark.ipload(users=4, iterations={iterations}, think_time="600ms")
+def test_load(ipload_user):
+    with ipload_user.measure("VISIT"):
+        pass
+
+@pytest.mark.ipload(users=3)
+def test_zz_another(ipload_user):
+    pass
+"""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A conftest file, and what is to come of it."""
+
+    conftest: str
+    child: str = "failure"
+    """Of the test's case in the JUnit report."""
+    text: str = "no room"
+    iterations: int = 1
+
+
+def hook(name: str, arguments: str, error: str = "OSError('no room')", child: str = "failure") -> Fault:
+    """A hook of ours raises for one of the tests."""
+    nodeid = "nodeid" if "nodeid" in arguments else "item.nodeid"
+    lines = (
+        f"def pytest_ipload_{name}({arguments}):",
+        f"    if 'test_load' in {nodeid}:",
+        f"        raise {error}",
+    )
+    return Fault("\n".join(lines), child)
+
+
+def broken(module: str, name: str, error: str = "OSError('no room')") -> Fault:
+    """A function of ours raises when it is called first."""
+    *owners, last = name.split(".")
+    owner = ".".join(["module", *owners])
+    return Fault(f"""
+import pytest
+import {module} as module
+
+real = {owner}.{last}
+calls = []
+
+def fails_once(*args, **kwargs):
+    calls.append(args)
+    if len(calls) == 1:
+        raise {error}
+    return real(*args, **kwargs)
+
+{owner}.{last} = fails_once
+""")
+
+
+TEXTLESS = """
+import pytest
+
+class Textless:
+    def __str__(self):
+        raise OSError("no room")
+
+@pytest.fixture(autouse=True)
+def odd_property(request):
+    if "test_load" in request.node.name:
+        request.node.user_properties.append(("odd", Textless()))
+"""
+NEVER_SENT = """
+from pytest_ipload.distributed.coordinator import Coordinator
+
+real = Coordinator.tests_to_run
+
+def all_but_one(self, name):
+    nodeids = {place: nodeid for place, nodeid, _ in self.workers[name].tests}
+    return [place for place in real(self, name) if "test_load" not in nodeids[place]]
+
+Coordinator.tests_to_run = all_but_one
+"""
+ANYWHERE = {
+    "samples": hook("sample", "item, samples"),
+    "profile": hook("profile", "item", "SystemExit('no room')", "error"),
+    "user": hook("user_start", "user, item", child="error"),
+    "result": hook("result", "nodeid", "SystemExit('no room')"),
+    "folding": broken("pytest_ipload.stats.measurements", "Measurements.add_chunk"),
+}
+IN_A_TEAM = {
+    "part": broken("pytest_ipload.distributed.part", "Part.to_plain"),
+    "merge": broken("pytest_ipload.distributed.part", "merge", "pytest.fail.Exception('no room')"),
+    "live numbers": replace(broken("pytest_ipload.distributed.team_test", "together"), iterations=4),
+    "all reports": replace(broken("pytest_ipload.distributed.outcomes", "merged_reports"), child="error"),
+    "a report": Fault(TEXTLESS, text="worker gw? failed: OSError: no room*"),
+    "no report": Fault(NEVER_SENT, "error", "this load test has no outcome: no worker has run it*"),
+}
+RUNS = [
+    *(pytest.param(fault, (), id=f"{name} alone") for name, fault in ANYWHERE.items()),
+    *(pytest.param(fault, ("-n2",), id=name) for name, fault in (ANYWHERE | IN_A_TEAM).items()),
+]
+
+
+@pytest.mark.usefixtures("xdist")
+@pytest.mark.parametrize(("fault", "args"), RUNS)
+def test_it_is_a_red_test_and_the_next_one_runs(pytester: pytest.Pytester, fault: Fault, args: tuple[str, ...]) -> None:
+    pytester.makeconftest(fault.conftest)
+    run = team_run(pytester, SOURCE.format(iterations=fault.iterations), *args, "--ipload-progress=log", deaths=True)
+    run.expect(1, passed=2, **({"errors": 1} if fault.child == "error" else {"failed": 1}))
+    assert run.cases == {"test_ordinary": [], "test_load": [fault.child], "test_zz_another": []}
+    run.expect_lines(f"*{fault.text}*")
+    assert run.tests["test_zz_another"]["verdict"] == "passed"
+
+
+@pytest.mark.usefixtures("xdist")
+def test_a_hook_that_wants_the_session_to_end_ends_it(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest("import pytest\n" + hook("result", "nodeid", "pytest.exit.Exception('no room')").conftest)
+    run = team_run(pytester, SOURCE.format(iterations=1), "-n2", deaths=True)
+    run.expect(2, passed=1)
+    run.expect_lines("*Exit: no room*")
+    assert list(run.cases) == ["test_ordinary"]
+
+
+@pytest.mark.usefixtures("xdist")
+def test_an_exit_in_one_worker_is_a_red_test_that_says_so(pytester: pytest.Pytester) -> None:
+    source = SOURCE.format(iterations=1).replace(
+        "        pass\n\n", "        worker() == 'gw1' and pytest.exit('enough')\n\n", 1
+    )
+    run = team_run(pytester, source, "-n2", deaths=True)
+    run.expect(2, passed=1, failed=1)
+    run.expect_lines("worker gw1 failed: Exit: enough*")
+    assert run.tests["test_load"]["verdict"] == "invalid"
