@@ -16,6 +16,7 @@ from pytest_ipload.stats.fault_text import message_of
 from pytest_ipload.stats.sample import FAILED, FAULT, OK, REQUEST, Problem, Sample
 from pytest_ipload.transport.binding import Hop
 from pytest_ipload.transport.connection import is_interim
+from pytest_ipload.values import as_label
 
 ExpectedItem = int | str | type[Exception]
 Expected = ExpectedItem | Sequence[ExpectedItem] | None
@@ -56,6 +57,16 @@ _ALLOWED = "a status as in 404, a class of statuses as in '4xx', an exception ty
 USUAL = Expectation(frozenset(range(200, 400)))
 """An interim reply (1xx) is none: the reply proper is still to come."""
 _NOT_OPENED = Hop()
+
+
+def label_of(name: object) -> str | None:
+    """Read a ``name`` keyword: None, like an empty text, means method and path. Raises SettingError."""
+    if name is None or (type(name) is str and not name):
+        return None
+    try:
+        return as_label(name, "name: the label of a request")
+    except ValueError as error:
+        raise SettingError(str(error)) from None
 
 
 class Call:
