@@ -20,8 +20,8 @@ class Proxy:
     def __init__(self, inner: Any) -> None:
         self._inner = inner
 
-    @property
-    def __class__(self) -> Any:  # type: ignore[misc]  # for isinstance() and the name; never set
+    @property  # type: ignore[misc]  # nobody sets it
+    def __class__(self) -> Any:  # for isinstance(), and for its name
         return self._inner.__class__
 
     def __getattr__(self, name: str) -> Any:
