@@ -19,6 +19,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -35,11 +36,13 @@ import baselines
 import distribution
 import exact_server
 import footprint
+import intervals
 import machine
 import nginx as nginx_module
 import options
 import proc
 import progress_cost
+import starvation
 import table
 from child import ToolFailed, plain_environment, running
 from growth import Growth, timeline
@@ -50,6 +53,8 @@ from scenarios import SCENARIOS
 from steady import Instant, Throughput, is_halted, task_seconds
 from throughput import Results
 from tools import TOOLS, Task, hey_complaint, pytest_command, wrk_complaint
+
+from pytest_ipload.verdict.plan import Plan
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ("throughput", "accuracy", "footprint")
@@ -475,6 +480,44 @@ def test_the_cost_of_an_idle_plugin_is_the_median_of_differences() -> None:
     assert differences(pairs) == (5, 10)
 
 
+def judged(verdict: str, p95: float | None = 20.0) -> dict[str, Any]:
+    """What is looked at of a load's entry in the JSON report."""
+    latency = {"count": 1, **({} if p95 is None else {"p95_ms": p95})}
+    return {"verdict": verdict, "latency": latency, "response_time": latency, "generator": {"lateness": latency}}
+
+
+def test_a_starved_generator_may_give_any_verdict_but_failed() -> None:
+    way = starvation.STARVED[0]
+    results = starvation.Results(way, [judged("passed"), judged("invalid", 400.0), judged("passed", None)])
+    assert results.row() == [way.name, "2", "1", "0", "400", "400", "400"]
+    assert results.is_good
+    results.tests.append(judged("failed"))
+    assert not results.is_good
+    assert not starvation.Results(way, [judged("passed")], ["it fell over"]).is_good
+    assert not starvation.Results(way).is_good
+
+
+def test_of_a_slow_target_any_verdict_but_invalid() -> None:
+    assert starvation.Results(starvation.SLOW, [judged("failed"), judged("passed")]).is_good
+    assert not starvation.Results(starvation.SLOW, [judged("failed"), judged("invalid")]).is_good
+
+
+def test_the_generator_is_starved_in_six_ways_that_the_load_tests_know() -> None:
+    bodies = (ROOT / "benchmarks" / "bodies" / "starved_load_test.py").read_text(encoding="utf-8")
+    assert len(starvation.STARVED) == 6
+    assert all(f"def test_{way.test}(" in bodies for way in (*starvation.STARVED, starvation.SLOW))
+
+
+def test_a_load_of_a_starved_generator_is_run_and_judged(compiler: None, tmp_path: Path) -> None:
+    cores = machine.choose_cores(os.sched_getaffinity(0))
+    results = starvation.Results(starvation.STARVED[-1])
+    starvation.Benchmark(cores, tmp_path).run(results, 0)
+    assert results.failures == []
+    (test,) = results.tests
+    assert (test["iterations"], test["profile"]["users"]) == (200, 200)
+    assert "| passed | invalid | failed |" in starvation.as_markdown([results], "- head")
+
+
 # -- the servers ------------------------------------------------------------------------------------------------
 
 
@@ -658,6 +701,52 @@ def test_a_script_that_is_ended_leaves_nothing_behind(
 
 
 # -- the rules for baselines ------------------------------------------------------------------------------------
+
+
+class TestIntervals:
+    """Simulated loads, made by a seed: so these shares are the same each time."""
+
+    def test_they_hold_the_truth_where_those_of_independent_requests_do_not(self) -> None:
+        noise = intervals.NOISES["AR(1), 0.9 per 100 requests, sd 10 %"]
+        _, p95, _ = intervals.of_latencies(noise, 12, random.Random(1))
+        assert (p95.ours.loads, p95.independent.loads) == (12, 12)
+        assert p95.ours.hits >= 10 > p95.independent.hits
+
+    def test_so_they_do_for_errors_in_bursts(self) -> None:
+        errors = intervals.of_errors(10, 20, random.Random(1))
+        assert errors.ours.hits >= 18 > errors.independent.hits
+        assert errors.fails.hits <= 1
+
+    @pytest.mark.parametrize("plan", [Plan(ends_s=60.0), Plan(iterations=6000, ends_s=60.0)])
+    def test_a_load_that_would_pass_is_not_broken_off(self, plan: Plan) -> None:
+        noise = intervals.ABORT_NOISES["AR(1), 0.9 per second, sd 10 %"]
+        near = intervals.of_aborts(noise, 0.05, plan, 4, random.Random(1))
+        assert (near.wrongly.hits, near.wrongly.loads) == (0, 4)
+        far = intervals.of_aborts(noise, -0.3, plan, 2, random.Random(1))
+        assert far.aborted.hits == far.failed.hits == 2
+        assert max(far.seconds) <= 30
+
+    @pytest.mark.parametrize("name", intervals.NOISES)
+    @pytest.mark.parametrize("q", intervals.QUANTILES)
+    def test_the_truth_is_the_quantile_of_what_is_drawn(self, name: str, q: float) -> None:
+        noise = replace(intervals.NOISES[name], block=1, memory=0.0)  # alike ones are drawn as often
+        drawn = sorted(noise.latencies_ns(random.Random(2), 20_000))
+        truth = noise.true_ms(q) * 1e6
+        assert abs(sum(ns <= truth for ns in drawn) / len(drawn) - q) < 0.01
+
+    @pytest.mark.parametrize("burst", intervals.BURSTS)
+    def test_errors_come_in_bursts(self, burst: int) -> None:
+        failed = intervals.failures(random.Random(3), burst, 200_000)
+        assert sum(failed) / len(failed) == pytest.approx(intervals.ERRORS, rel=0.2)
+        begins = sum(now and not before for before, now in zip([False, *failed], failed, strict=False))
+        assert sum(failed) / begins == pytest.approx(burst, rel=0.3)
+
+    def test_the_page_shows_a_whole_run(self) -> None:
+        page = (ROOT / "docs" / "thresholds.md").read_text(encoding="utf-8")
+        shown = page.partition("<!-- results: intervals -->")[2].partition("<!-- end of results: intervals -->")[0]
+        assert "300 simulated loads of 60 s (seed 1)" in shown
+        for name in (*intervals.NOISES, *intervals.ABORT_NOISES):
+            assert f"| {name} |" in shown
 
 
 def test_the_rules_for_baselines_find_what_is_there_and_little_else() -> None:

@@ -136,6 +136,68 @@ def test_a_hopeless_load_is_aborted(pytester: pytest.Pytester) -> None:
     assert aborted["max < 1h"] == (False, True)
 
 
+def test_a_cold_start_does_not_abort_a_load_that_recovers(pytester: pytest.Pytester) -> None:
+    source = """
+        import time
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def begun():
+            return []
+
+        @pytest.mark.ipload(users=5, duration="5s", think_time="10ms")
+        @pytest.mark.ipload_threshold("p90 < 100ms", abort_on_fail=True, delay="1s")
+        def test_shop(ipload_user, begun):
+            begun.append(time.monotonic())
+            is_cold = time.monotonic() - begun[0] < 1.5
+            with ipload_user.measure("GET /cart"):
+                time.sleep(0.2 if is_cold else 0.002)
+    """
+    result, test = run(pytester, source)
+    result.assert_outcomes(passed=1)
+    assert "aborted_s" not in test
+    assert test["duration_s"] > 4.9
+
+
+def test_a_planned_load_is_aborted_when_too_many_of_its_iterations_failed(pytester: pytest.Pytester) -> None:
+    source = """
+        import time
+        import pytest
+
+        @pytest.mark.ipload(arrival_rate="40/s", duration="30s", max_users=20)
+        @pytest.mark.ipload_threshold("error_rate < 5%", abort_on_fail=True, delay="1s")
+        def test_shop(ipload_user):
+            assert ipload_user.index < 0
+    """
+    result, test = run(pytester, source)
+    result.assert_outcomes(failed=1)
+    # 60 of 1200 planned iterations may not fail, and those of the last seconds are still with their users.
+    assert 1.5 <= test["aborted_s"] < 6
+    assert test["failed_iterations"] >= 60
+
+
+def test_an_interval_of_a_long_load_goes_by_its_spans_in_a_team_too(pytester: pytest.Pytester) -> None:
+    source = """
+        import time
+        import pytest
+
+        @pytest.mark.ipload(users=4, duration="{seconds}s", pacing="50ms")
+        @pytest.mark.ipload_threshold("p90 < 10s", "iteration.median < 10s")
+        @pytest.mark.ipload_threshold("error_rate < 90%", confidence=0.9)
+        def test_shop(ipload_user):
+            with ipload_user.measure("GET /cart"):
+                time.sleep(0.001)
+    """
+    for seconds, workers, assumes in ((10, "2", False), (2, "0", True)):
+        result, test = run(pytester, source.replace("{seconds}", str(seconds)), f"-n{workers}")
+        result.assert_outcomes(passed=1)
+        found = {each["expression"]: each for each in test["thresholds"]}
+        shown = {text: each["ci_assumes_independence"] for text, each in found.items()}
+        # Without errors nothing is known of how alike they are.
+        assert shown == {"p90 < 10s": assumes, "iteration.p50 < 10s": assumes, "error_rate < 90%": True}
+        assert ("assuming independent requests" in found["p90 < 10s"]["message"]) is assumes
+
+
 def test_a_load_that_may_still_hold_is_not_aborted(pytester: pytest.Pytester) -> None:
     source = """
         import time

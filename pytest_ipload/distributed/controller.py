@@ -125,7 +125,8 @@ class Controller:
         """Know the session; xdist runs the loop. When it is through, no load test may be without an outcome."""
         self._pytest_session = session
         result = yield
-        self._outcomes.report_missing(self._coordinator.tests.values(), self._coordinator.workers.values())
+        if self._has_taken_over or self._is_each:  # else xdist has refused to run anything, and has said why
+            self._outcomes.report_missing(self._coordinator.tests.values(), self._coordinator.workers.values())
         return result
 
     @pytest.hookimpl(tryfirst=True)

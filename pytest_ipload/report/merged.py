@@ -69,7 +69,9 @@ class Merged:
 
     def _case(self, nodeid: str, result: LoadResult | UnmeasuredResult) -> ElementTree.Element:
         path, _, name = nodeid.partition("::")
-        classname = ".".join([*Path(path).with_suffix("").parts, *name.split("::")[:-1]])
+        file = Path(path)
+        module = file.with_suffix("") if file.name else file  # a node id from a file may have none
+        classname = ".".join([*module.parts, *name.split("::")[:-1]])
         case = ElementTree.Element(
             "testcase",
             {

@@ -99,8 +99,7 @@ class Call:
     def sample(self, response: Response | None, error: Exception | None = None) -> Sample | None:
         """The call's sample, made in the calling thread at its end; None if nothing was sent or may be sent."""
         hops = self.hops
-        is_refused = isinstance(error, TargetNotAllowed) and not error.at_run_time
-        if not (hops or self.is_untimed) or is_refused:
+        if not (hops or self.is_untimed) or isinstance(error, TargetNotAllowed):
             return None
         ended = perf_counter_ns()
         opened = next((hop for hop in reversed(hops) if hop.connections), _NOT_OPENED)

@@ -121,7 +121,7 @@ def cannot_hold(judged: JudgedThreshold, measured: Measurements, scope: Scope, p
 def _rate_is_lost(threshold: Threshold, outlook: Outlook) -> bool:
     """One that is too high if it were without any more samples, one that is too low with as many as there may be."""
     chosen = {"name": outlook.selection.name, "source_address": outlook.selection.source_address}
-    samples = outlook.measured.count(outlook.selection.kind, status=outlook.selection.status, **chosen)
+    samples = outlook.measured.ended_in_time(outlook.selection.kind, status=outlook.selection.status, **chosen)
     length_s = outlook.plan.judged_s
     if threshold.operator in _BELOW:
         return bool(length_s) and not threshold.holds(samples / (length_s or math.inf))

@@ -200,3 +200,25 @@ def test_the_interval_of_a_share_covers_the_true_one_as_often_as_promised(count:
 def test_what_is_no_share_is_refused(part: int, whole: int, confidence: float, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         share_interval(part, whole, confidence)
+
+
+@given(st.integers(10, 5000), st.sampled_from([0.05, 0.5, 0.95, 0.99]), st.floats(0.01, 1.0))
+def test_samples_that_are_worth_less_have_a_wider_interval_within_the_data(count: int, q: float, worth: float) -> None:
+    effective = max(1, int(count * worth))
+    (low, high), (plain_low, plain_high) = quantile_ranks(count, q, 0.95, effective), quantile_ranks(count, q)
+    assert low is None or 1 <= low <= min(nearest_rank(count, q), (plain_low or 1) + count // effective)
+    assert high is None or max(nearest_rank(count, q), (plain_high or count) - count // effective) <= high <= count
+    assert quantile_ranks(count, q, 0.95, count) == (plain_low, plain_high)
+
+
+def test_a_tenth_of_the_samples_has_the_same_shares() -> None:
+    assert quantile_ranks(100, 0.5) == (40, 61)
+    assert quantile_ranks(1000, 0.5, effective=100) == (400, 610)
+    assert quantile_ranks(1000, 0.95, effective=60) == (883, None)
+
+
+def test_of_a_share_they_are_as_many_as_they_are_worth() -> None:
+    assert share_interval(100, 1000, effective=100) == pytest.approx(share_interval(10, 100))
+    assert share_interval(100, 1000, effective=5000) == share_interval(100, 1000)
+    assert share_interval(0, 1000, effective=100) == share_interval(0, 100)
+    assert share_interval(100, 100, effective=10) == pytest.approx(share_interval(10, 10))

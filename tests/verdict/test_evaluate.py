@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from pytest_ipload.verdict.evaluate import ThresholdResult, evaluate
 from pytest_ipload.verdict.expression import Threshold
 from pytest_ipload.verdict.judged import WARN, JudgedThreshold
 from pytest_ipload.verdict.measure import Scope
+from pytest_ipload.verdict.selection import selections
 
 SCOPE = Scope(seconds=10.0, pool_size=4, addresses_used=3, dropped=12, planned_iterations=3000)
 
@@ -487,6 +489,76 @@ class TestConfidence:
         judged = JudgedThreshold(Threshold.parse("p95 < 200ms"))
         result = evaluate(judged, measurements([request(latency_ms=199)]), SCOPE, strict=True)
         assert (result.passed, result.undecided, result.confidence) == (True, False, None)
+
+
+class TestSpans:
+    """A minute of twenty requests a second: of a long load it is known how alike those of one time are."""
+
+    def judge(self, levels: Sequence[float], expression: str, *, failing: range = range(0), **more: Any) -> Any:
+        """Each level is that of an equal part of the load; requests differ by up to 10 ms from it."""
+        judged = JudgedThreshold(Threshold.parse(expression), **more)
+        samples = [
+            request(
+                latency_ms=levels[number * len(levels) // 1200] + number * 37 % 100 / 10,
+                at_ms=number * 50,
+                outcome=FAILED if number in failing else OK,
+            )
+            for number in range(1200)
+        ]
+        measured = measurements(samples, selections=selections([judged], planned=False))
+        return evaluate(judged, measured, Scope(seconds=60.0))
+
+    def test_even_ones_have_the_interval_of_independent_requests(self) -> None:
+        result = self.judge([20.0] * 10, "p95 < 1s")
+        assert result.message == "p95 29.4 ms, limit < 1.00 s (1 200 requests, 95 % CI 29.3-29.6 ms)"
+        assert result.ci_assumes_independence is False
+
+    def test_a_level_that_moves_makes_it_wider(self) -> None:
+        levels = [20.0, 20.0, 20.0, 23.0, 20.0, 20.0, 26.0, 20.0, 20.0, 20.0]
+        moving = self.judge(levels, "median < 1s")
+        shuffled = self.judge(levels * 12, "median < 1s")  # the same latencies, in other places
+        assert moving.ci_high - moving.ci_low > 2 * (shuffled.ci_high - shuffled.ci_low)
+        assert min(levels) <= moving.ci_low <= moving.measured <= moving.ci_high <= max(levels) + 10
+
+    def test_by_it_a_confidence_decides(self) -> None:
+        levels = [20.0, 20.0, 20.0, 23.0, 20.0, 20.0, 26.0, 20.0, 20.0, 20.0]
+        result = self.judge(levels, "median < 25.4ms", confidence=0.95)
+        assert (result.undecided, result.passed) == (True, True)
+        assert self.judge(levels * 12, "median < 25.4ms", confidence=0.95).passed is False
+
+    def test_a_burst_of_errors_is_one_event(self) -> None:
+        burst = self.judge([20.0] * 60, "request_error_rate < 1%", failing=range(600, 630), confidence=0.95)
+        assert (burst.measured, burst.undecided, burst.ci_assumes_independence) == (0.025, True, False)
+        apart = self.judge([20.0] * 60, "request_error_rate < 1%", failing=range(0, 1200, 40), confidence=0.95)
+        assert (apart.measured, apart.passed) == (0.025, False)
+
+    def test_few_errors_are_taken_for_independent(self) -> None:
+        few = self.judge([20.0] * 60, "request_error_rate < 5%", failing=range(600, 609), confidence=0.95)
+        assert few.ci_assumes_independence is True
+        assert few.message.endswith("assuming independent requests)")
+
+    def test_an_interval_that_a_moving_level_leaves_open_wants_a_longer_load(self) -> None:
+        result = self.judge([*[20.0] * 9, 90.0], "p99 < 1s", confidence=0.95)
+        assert result.message.startswith(
+            "p99 98.9 ms, limit < 1.00 s: undecided; a longer load would close its interval ("
+        )
+
+    @pytest.mark.parametrize(("seconds", "assumes"), [(9.9, True), (10.0, False)])
+    def test_below_ten_seconds_requests_are_taken_for_independent(self, seconds: float, assumes: bool) -> None:
+        judged = JudgedThreshold(Threshold.parse("median < 1s"))
+        samples = [request(latency_ms=10 + number % 50, at_ms=number * 10) for number in range(1000)]
+        measured = measurements(samples, selections=selections([judged], planned=False))
+        assert evaluate(judged, measured, Scope(seconds)).ci_assumes_independence is assumes
+
+    def test_a_window_is_short(self) -> None:
+        judged = JudgedThreshold(Threshold.parse("p95 < 1s"), window=1.0)
+        assert selections([judged], planned=False) == []
+        result = in_windows("p95 < 1s", seconds(10, 20, 30, 40, 50, 60))
+        assert "assuming independent" not in result.message  # there is no interval of one request
+        assert result.ci_assumes_independence is None
+
+    def test_what_has_no_interval_assumes_nothing(self) -> None:
+        assert self.judge([20.0] * 10, "mean < 1s").ci_assumes_independence is None
 
 
 def in_windows(
