@@ -105,6 +105,7 @@ class TestSetUp:
         assert first_line[:100].replace("|", r"\|") in Path("out.md").read_text(encoding="utf-8")
         assert "1 error" in Path("out.html").read_text(encoding="utf-8")
         assert 'ipload_verdict="error"} 1' in Path("out.om").read_text(encoding="utf-8")
+        run.result.stdout.no_fnmatch_line("*could not be made*")
         run.expect_lines("*= load tests =*", f"{test['nodeid']}  ERROR", "error: *set-up*failed: *")
         [suite] = ElementTree.parse("out.xml").getroot()
         assert suite.attrib["errors"] == "1"

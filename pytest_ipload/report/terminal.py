@@ -45,14 +45,14 @@ def print_results(
             terminal.write_line("")
         verdict = result["verdict"]
         terminal.write(f"{printable(result['nodeid'])}  ")
-        if "segment" in result:
+        if "segment" in result and verdict != "error":
             terminal.write(f"SEGMENT {result['segment']} (judged when it is merged)", bold=True)
         else:
             terminal.write(verdict.upper(), **{_COLOURS[verdict]: True, "bold": True})
         terminal.write(" (xfail)\n" if is_expected else "\n")
         for line in block(result, verbosity, width, sys.stdout.encoding, told):
             _write(terminal, line)
-        if verbosity <= 0:
+        if verbosity <= 0 and is_measured(result):
             told |= {check["name"] for check in result["generator"]["checks"] if check["severity"] == "remark"}
 
 
