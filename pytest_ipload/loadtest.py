@@ -301,7 +301,7 @@ class LoadTest:
         ``when`` is pytest's word for the phase; ``failed`` is the number of users who failed in it.
         """
         phase = {"setup": "set-up", "teardown": "tear-down"}[when]
-        started = self._started_load().executor.record.users_started
+        tried = max(failed, self._started_load().executor.set_ups.tried)
         where = f" on worker {self._member.name}" if self._member.share.count > 1 else ""
         more = f"; {failed} users failed in their {phase}" if failed > 1 else ""
         source = user.source_address or "chosen by the system"
@@ -316,7 +316,7 @@ class LoadTest:
             error._use_item_location = True
         if isinstance(error, IterationInterrupted):  # pytest expects an Exception, or an outcome of its own
             error = TimeoutError(f"user {user.index} was still in its {phase} after the graceful stop")
-        self._whose = error, f"{failed} of {counted(started, 'user')} failed in {phase}{where}: "
+        self._whose = error, f"{failed} of {counted(tried, 'user')} failed in {phase}{where}: "
         return error.with_traceback(traceback)
 
     def headline(self, error: BaseException) -> str | None:

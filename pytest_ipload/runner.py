@@ -132,6 +132,7 @@ class Load:
             share=share,
             tolerates_set_up_errors=tolerates_set_up_errors(self._thresholds),
             selections=selections(self._thresholds, profile.planned),
+            workers_on_cpu=state.workers_on_cpu,
         )
 
     def set_up(self) -> None:
@@ -365,15 +366,15 @@ class Load:
         """What a user does before each of its requests."""
         limit = self._rate_limit
         if self.profile.ip_binding != REQUEST:
-            return None if limit is None else limit.wait
+            return None if limit is None else partial(user.wait_for, limit.wait)
         if limit is None:
-            return lambda: self._leases.renew(user)
+            return partial(user.wait_for, partial(self._leases.renew, user))
 
         def in_turn_with_a_new_lease() -> None:
             limit.wait()  # first: a lease is not for waiting
             self._leases.renew(user)
 
-        return in_turn_with_a_new_lease
+        return partial(user.wait_for, in_turn_with_a_new_lease)
 
     def _signs(self) -> Signs:
         """What the health checks of this process look at."""

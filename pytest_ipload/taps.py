@@ -11,6 +11,7 @@ import pytest
 from pytest_ipload.spools import Spool, SpoolFacts
 from pytest_ipload.state import state_of
 from pytest_ipload.stats.recorder import Chunk
+from pytest_ipload.stats.sample import LATENESS
 
 if TYPE_CHECKING:
     from pluggy import HookCaller
@@ -41,7 +42,8 @@ class SampleTap:
             self._spool.add(chunks)
         hook, self._hook = self._hook, None
         if hook is not None:
-            samples = [sample for chunk in chunks for sample in chunk.all_samples()]
+            everything = (sample for chunk in chunks for sample in chunk.all_samples())
+            samples = [sample for sample in everything if sample.kind != LATENESS]
             hook(item=self._item, samples=samples, unix_offset_ns=self._unix_offset_ns)
             self._hook = hook
 

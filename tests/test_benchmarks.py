@@ -19,6 +19,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -41,6 +42,7 @@ import nginx as nginx_module
 import options
 import proc
 import progress_cost
+import starvation
 import table
 from child import ToolFailed, plain_environment, running
 from growth import Growth, timeline
@@ -476,6 +478,44 @@ def test_growth_counts_from_the_tenth_second() -> None:
 def test_the_cost_of_an_idle_plugin_is_the_median_of_differences() -> None:
     pairs = [Pair(Cost(base, base), Cost(base + more, base + 2 * more)) for base, more in ((100, 5), (200, 1), (50, 9))]
     assert differences(pairs) == (5, 10)
+
+
+def judged(verdict: str, p95: float | None = 20.0) -> dict[str, Any]:
+    """What is looked at of a load's entry in the JSON report."""
+    latency = {"count": 1, **({} if p95 is None else {"p95_ms": p95})}
+    return {"verdict": verdict, "latency": latency, "response_time": latency, "generator": {"lateness": latency}}
+
+
+def test_a_starved_generator_may_give_any_verdict_but_failed() -> None:
+    way = starvation.STARVED[0]
+    results = starvation.Results(way, [judged("passed"), judged("invalid", 400.0), judged("passed", None)])
+    assert results.row() == [way.name, "2", "1", "0", "400", "400", "400"]
+    assert results.is_good
+    results.tests.append(judged("failed"))
+    assert not results.is_good
+    assert not starvation.Results(way, [judged("passed")], ["it fell over"]).is_good
+    assert not starvation.Results(way).is_good
+
+
+def test_of_a_slow_target_any_verdict_but_invalid() -> None:
+    assert starvation.Results(starvation.SLOW, [judged("failed"), judged("passed")]).is_good
+    assert not starvation.Results(starvation.SLOW, [judged("failed"), judged("invalid")]).is_good
+
+
+def test_the_generator_is_starved_in_six_ways_that_the_load_tests_know() -> None:
+    bodies = (ROOT / "benchmarks" / "bodies" / "starved_load_test.py").read_text(encoding="utf-8")
+    assert len(starvation.STARVED) == 6
+    assert all(f"def test_{way.test}(" in bodies for way in (*starvation.STARVED, starvation.SLOW))
+
+
+def test_a_load_of_a_starved_generator_is_run_and_judged(compiler: None, tmp_path: Path) -> None:
+    cores = machine.choose_cores(os.sched_getaffinity(0))
+    results = starvation.Results(starvation.STARVED[-1])
+    starvation.Benchmark(cores, tmp_path).run(results, 0)
+    assert results.failures == []
+    (test,) = results.tests
+    assert (test["iterations"], test["profile"]["users"]) == (200, 200)
+    assert "| passed | invalid | failed |" in starvation.as_markdown([results], "- head")
 
 
 # -- the servers ------------------------------------------------------------------------------------------------

@@ -58,6 +58,21 @@ def test_so_does_one_in_a_fixture_of_a_user_or_an_iteration(pytester: pytest.Pyt
     run(pytester, source, errors=1).expect_lines("*test data 'missing.csv': there is no file*, at test_it.py:7")
 
 
+def test_set_up_errors_that_are_tolerated_are_none_of_these(pytester: pytest.Pytester) -> None:
+    source = """
+        @pytest.fixture
+        def rows(ipload_user):
+            return ipload_user.feed("missing.csv")
+
+        @pytest.mark.ipload(users=3, iterations=2)
+        @pytest.mark.ipload_threshold("set_up_error_rate <= 100%", "error_rate <= 100%")
+        def test_it(rows):
+            pass
+    """
+    done = run(pytester, source, errors=1)
+    done.expect_lines("3 of 3 users failed in set-up: test data 'missing.csv': there is no file*, at test_it.py:7")
+
+
 def test_a_functional_test_fails_as_any_test_does(pytester: pytest.Pytester) -> None:
     source = "def test_it(ipload_session):\n    ipload_session.get('/x')\n"
     run(pytester, source, failed=1).expect_lines("Invalid URL '/x': it is relative*, at test_it.py:5")

@@ -136,6 +136,70 @@ class TestSaturated:
         assert test["generator"]["timer_lag_p99_ms"] > 0
 
 
+class TestStarved:
+    """Also where the thread that watches gets no turn."""
+
+    @pytest.mark.parametrize(
+        "shape",
+        [
+            "users=60, iterations=1",  # less than a second
+            "arrival_rate='1000/s', duration='1500ms', users=60, max_users=60",
+            "users=40, pacing='100ms', duration='1500ms'",
+        ],
+    )
+    def test_it_is_seen_in_each_kind_of_load(self, pytester: pytest.Pytester, shape: str) -> None:
+        more = "@pytest.mark.ipload_threshold('dropped_iterations < 9999')" if "arrival_rate" in shape else ""
+        source = busy("p95 < 6ms", more).replace('users=20, duration="1300ms"', shape)
+        _, test, checks = run(pytester, source)
+        assert "generator-saturated" in checks
+        assert test["verdict"] == "invalid"
+
+
+@linux_only
+@with_lock
+class TestLateness:
+    """Some iterations hold Python's lock for 80 ms, in which the next ones would have to begin."""
+
+    SOURCE = """
+        import ctypes, pytest
+
+        @pytest.mark.ipload({shape})
+        @pytest.mark.ipload_threshold("p90 < {limit}")
+        def test_held(ipload_session, ipload_user):
+            if ipload_user.random.random() > 0.15:
+                assert ipload_session.get({url!r}).ok
+            else:
+                ctypes.PyDLL(None).usleep(80_000)
+    """
+    PACED = "users=10, pacing='200ms', duration='1500ms'"
+
+    @pytest.mark.parametrize(
+        "shape", [PACED, "arrival_rate='50/s', duration='1500ms', users=30, max_users=30"], ids=["paced", "open"]
+    )
+    def test_the_generators_own_is_not_the_targets(self, pytester: pytest.Pytester, demo_url: str, shape: str) -> None:
+        source = self.SOURCE.format(shape=shape, limit="20ms", url=demo_url + "/slow?ms=5")
+        result, test, checks = run(pytester, source)
+        own = test["generator"]["lateness"]
+        assert own["p95_ms"] >= 30
+        assert own["count"] == test["iterations"]
+        assert test["response_time"]["p90_ms"] < test["latency"]["p90_ms"] + 20
+        assert checks["late-iterations"]["text"].startswith("the generator started iterations ")
+        assert not test["generator"]["healthy"]
+        result.stdout.fnmatch_lines(["generator: not healthy (*late-iterations*), *, iterations late p99 *"])
+
+    def test_workers_have_it_together(self, pytester: pytest.Pytester, demo_url: str) -> None:
+        source = self.SOURCE.format(shape=self.PACED, limit="9s", url=demo_url + "/slow?ms=5")
+        _, test, _ = run(pytester, source, "-n", "2")
+        assert len(test["shards"]) == 2
+        assert test["generator"]["lateness"]["count"] == test["iterations"]
+        assert test["generator"]["lateness"]["max_ms"] >= 30
+
+    def test_a_load_without_a_plan_has_none(self, pytester: pytest.Pytester, demo_url: str) -> None:
+        source = self.SOURCE.format(shape="users=2, iterations=2", limit="9s", url=demo_url + "/slow?ms=5")
+        _, test, _ = run(pytester, source)
+        assert "lateness" not in test["generator"]
+
+
 class TestShortfalls:
     OPEN = """
         import time, pytest
@@ -152,6 +216,36 @@ class TestShortfalls:
         assert text.startswith(f"{test['dropped_iterations']} of {test['planned_iterations']} planned iterations never")
         assert (test["verdict"], test["reason"]) == ("invalid", f"rate-not-reached: {text}")
         result.stdout.fnmatch_lines(["FAILED *::test_slow - MeasurementInvalid: rate-not-reached: *"])
+
+    @pytest.mark.parametrize(
+        ("threshold", "verdict"), [("p95 < 150ms", "failed"), ("p95 < 1m", "invalid"), ("rps > 45", "invalid")]
+    )
+    def test_a_limit_that_is_broken_all_the_same_is(
+        self, pytester: pytest.Pytester, threshold: str, verdict: str
+    ) -> None:
+        """50/s of 0.1 s each, and two users: the target could not do more, and what it did came late."""
+        source = f"""
+            import time, pytest
+
+            @pytest.mark.ipload(arrival_rate="50/s", duration="1s", max_users=2)
+            @pytest.mark.ipload_threshold({threshold!r})
+            def test_slow(ipload_user):
+                with ipload_user.measure("slow"):
+                    time.sleep(0.1)
+        """
+        result, test, checks = run(pytester, source)
+        note = f"rate-not-reached: {checks['rate-not-reached']['text']}"
+        message = test["thresholds"][0]["message"]
+        assert test["verdict"] == verdict
+        assert test["reason"] == (f"{message}; although {note}" if verdict == "failed" else note)
+        if verdict == "failed":
+            result.stdout.fnmatch_lines(
+                [
+                    "p95 *, limit < 150 ms*",
+                    "although rate-not-reached: *",
+                    "FAILED *::test_slow - ThresholdFailed: p95 *",
+                ]
+            )
 
     def test_unless_that_is_suppressed(self, pytester: pytest.Pytester) -> None:
         result, test, _ = run(pytester, self.OPEN.format(names="('rate-not-reached',)"))

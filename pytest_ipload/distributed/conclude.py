@@ -6,16 +6,18 @@ from dataclasses import replace
 from datetime import datetime, timezone
 
 from pytest_ipload.distributed.part import Part
-from pytest_ipload.load.health import HealthCheck, Outcome, by_gravity, examine_whole
-from pytest_ipload.stats.summary import Frame, summarise
+from pytest_ipload.load.health import HealthCheck, Outcome, ResponseLimit, by_gravity, examine_whole
+from pytest_ipload.stats.sample import LATENESS
+from pytest_ipload.stats.summary import Frame, latency_stats, summarise
 from pytest_ipload.verdict.abort import Abort
 from pytest_ipload.verdict.evaluate import ThresholdResult, evaluate
-from pytest_ipload.verdict.health_rule import invalid_reasons
-from pytest_ipload.verdict.judged import FAIL
+from pytest_ipload.verdict.health_rule import in_spite_of, invalid_reasons
+from pytest_ipload.verdict.judged import FAIL, JudgedThreshold
 from pytest_ipload.verdict.measure import Scope
 from pytest_ipload.verdict.result import GeneratorHealth, LoadResult, UnusedAddresses, decide
 
 _SECOND = 1_000_000_000
+_NEAREST_QUANTILE = {"max": 0.99}
 
 
 def conclude(part: Part) -> LoadResult:
@@ -33,7 +35,7 @@ def conclude(part: Part) -> LoadResult:
     suppressed = set(part.profile.suppress_health_check)
     checks = [check for check in found if check.name not in suppressed]
     invalid = [*([part.broken_off] if part.broken_off else []), *invalid_reasons(checks, thresholds)]
-    verdict, reason = decide(thresholds, invalid)
+    verdict, reason = decide(thresholds, invalid, in_spite_of(checks, thresholds))
     return LoadResult(
         nodeid=part.nodeid,
         verdict=verdict,
@@ -96,8 +98,22 @@ def _of_the_whole(part: Part, thresholds: list[ThresholdResult]) -> list[HealthC
                 judged.severity == FAIL and judged.threshold.statistic == "dropped_iterations"
                 for judged in part.thresholds
             ),
+            response_limits=_response_limits(part.thresholds),
         )
     )
+
+
+def _response_limits(thresholds: list[JudgedThreshold]) -> list[ResponseLimit]:
+    """Those for response times that may fail the test."""
+    return [
+        ResponseLimit(
+            judged.threshold.text,
+            judged.threshold.quantile or _NEAREST_QUANTILE.get(judged.threshold.statistic, 0.5),
+            judged.threshold.limit * _SECOND,
+        )
+        for judged in thresholds
+        if judged.severity == FAIL and judged.threshold.is_response_time and judged.threshold.operator in ("<", "<=")
+    ]
 
 
 def _health(part: Part, checks: list[HealthCheck], suppressed: list[str], duration_s: float) -> GeneratorHealth:
@@ -107,6 +123,7 @@ def _health(part: Part, checks: list[HealthCheck], suppressed: list[str], durati
         suppressed=suppressed,
         cpu_share=round(part.cpu_ns / _SECOND / duration_s, 3) if duration_s > 0 else None,
         timer_lag_p99_ms=None if lag_ns is None else round(lag_ns / 1e6, 3),
+        lateness=latency_stats(part.measured.latency(LATENESS)) if part.measured.planned else None,
         late_starts=part.late_starts,
         interrupted_iterations=part.interrupted,
         faults=dict(part.measured.faults),

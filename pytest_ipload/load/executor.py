@@ -36,7 +36,7 @@ from pytest_ipload.load.share import WHOLE, Share
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.load.user_thread import UserThreads
 from pytest_ipload.load.user_time import Presence, user_time
-from pytest_ipload.load.vitals import LOOK_NS, Vitals
+from pytest_ipload.load.vitals import LOOK_NS, Vitals, Watcher
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Chunk, Recorder
 from pytest_ipload.stats.sample import FAILED, ITERATION, Problem, timed_sample
@@ -82,11 +82,13 @@ class Executor:
         share: Share = WHOLE,
         tolerates_set_up_errors: bool = False,
         selections: Sequence[Selection] = (),
+        workers_on_cpu: int = 1,
     ) -> None:
         """``slots`` are those of the users of this ``share`` of the load.
 
         If set-up errors are tolerated, a user whose set-up fails is left out and counted; else it ends the load.
-        ``cpu`` is where the load runs, from the users' set-up to the last one's tear-down; None is anywhere.
+        ``cpu`` is where the load runs, from the users' set-up to the last one's tear-down; None is anywhere. Together
+        with this one, ``workers_on_cpu`` processes load from there.
         """
         self._profile = profile
         self._share = share
@@ -118,6 +120,8 @@ class Executor:
         self._new_measurements = partial(
             Measurements, planned=profile.planned, window_lengths_ns=window_lengths_ns, selections=selections
         )
+        self._watcher = Watcher(self.vitals, clock)
+        self._workers_on_cpu = workers_on_cpu
         self.measurements = self._new_measurements(origin_ns=0, judged_from_ns=0)
         self._arrivals: ArrivalQueue | None = None
         if profile.is_open:
@@ -127,7 +131,14 @@ class Executor:
         self._budget = Budget(None if total is None else share.size_of(total))
         self._stop = threading.Event()
         self._run_of_users = UserRun(
-            profile, self.failures, self._budget, self._stop, clock, crew.ends_load, self._arrivals
+            profile,
+            self.failures,
+            self._budget,
+            self._stop,
+            clock,
+            crew.ends_load,
+            self._arrivals,
+            most_users=self._most_users,
         )
         self._users = UserThreads(
             profile,
@@ -212,9 +223,11 @@ class Executor:
             while self._pending or not self._is_empty():
                 self._turn()
         finally:
-            self.close()
-            gc.unfreeze()
-            self.vitals.end(self._clock())
+            try:
+                self.close()
+            finally:
+                gc.unfreeze()
+                self._watcher.end()
         if self._run_of_users.ended_by is not None:
             raise self._run_of_users.ended_by
         self._raise_setup_error()
@@ -303,8 +316,9 @@ class Executor:
             origin,
             judged_from_ns=judged_from,
             judged_until_ns=None if self._end is None else origin + round(self._end * _SECOND),
-            cores=usable_cpus() if self.record.pinned_cpu is None else 1,
+            cores=usable_cpus() if self.record.pinned_cpu is None else 1 / self._workers_on_cpu,
         )
+        self._watcher.start()
         self._users.gate.set()
 
     def _turn(self) -> None:
@@ -329,7 +343,6 @@ class Executor:
             self._start_due(self._users.elapsed())
         self._grow()
         if now - self._last_tick >= _TICK * _SECOND and self.record.origin_ns:
-            self.vitals.each_second(now)
             self._collect()
             self._last_tick = now
             self._crew.each_second(self.measurements, self._users.elapsed())
@@ -346,10 +359,7 @@ class Executor:
         with self._changed:
             # What came up since the top of this turn has nobody who would wake us for it.
             if not self._is_urgent() and not self._is_dry and (self._pending or not self._is_empty()):
-                now = self._clock()
-                wait_ns = max(0, min(LOOK_NS, wake_ns - now))
-                if not self._changed.wait(wait_ns / _SECOND) and wait_ns:
-                    self.vitals.woke(now + wait_ns, self._clock())
+                self._changed.wait(max(0, min(LOOK_NS, wake_ns - self._clock())) / _SECOND)
 
     def _abort_if_hopeless(self) -> None:
         """Break the load off, if it goes on although a threshold cannot hold any more."""

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from pytest_ipload.load.saturation import USED_BY_OTHERS, saturation_signs
 from pytest_ipload.load.user_time import UserTime
-from pytest_ipload.load.vitals import BUSY_SHARE
-from pytest_ipload.stats.sample import ITERATION, OK, REQUEST, STEP
+from pytest_ipload.stats.sample import ITERATION, LATENESS, OK, REQUEST, STEP
 from pytest_ipload.units import format_count, format_duration, format_percent
 
 if TYPE_CHECKING:
@@ -17,18 +17,17 @@ if TYPE_CHECKING:
     from pytest_ipload.stats.measurements import Measurements
 
 INVALID, SATURATED, UNHEALTHY, REMARK = SEVERITIES = ("invalid", "saturated", "unhealthy", "remark")
-"""The measurement deserves no verdict; none if a latency threshold failed; shown only; worth knowing only."""
+"""What was seen flatters the target; it makes the target look worse than it is; shown only; worth knowing only.
+
+What the first two do to a verdict is told by ``verdict.health_rule``.
+"""
 
 MOST_DROPPED = 0.01
 """The share of the planned iterations that may be dropped."""
 MOST_MISSING = 0.05
 """The share of the planned user-seconds in which users may be missing."""
-MOST_BUSY = 0.1
-"""The share of busy seconds from which on the generator was saturated."""
-LATEST_TIMER_NS = 50_000_000
-"""The timer's lag from which on it was."""
-LATE_READINGS = ((0.99, 100), (0.9, 20))
-"""The quantiles of the lag that are looked at, and the readings that it takes: of five seconds, and of one."""
+LATEST_START_NS = 20_000_000
+"""The generator's own lateness of iterations below which it is too small to matter, whatever the limit."""
 _MOST_LISTED = 3
 _MOST_NUMBERS = 100
 
@@ -96,9 +95,17 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
     ),
     "generator-saturated": Kind(
         SATURATED,
-        "the generator was too busy, or was kept waiting too long, to measure in time",
-        "Latencies hold time that the generator needed for itself: they may be too high, but not too low",
+        "the generator was too busy, or was kept waiting too long, to keep up with the load",
+        "Latencies may hold time that the generator needed for itself, and rates may be those of the generator: the "
+        "target may look worse than it is, but not better",
         "Use fewer users or more think time, or do less in the body",
+    ),
+    "late-iterations": Kind(
+        UNHEALTHY,
+        "the generator started iterations late, by more than the limit for response times",
+        "Response times leave this lateness out, but iterations that are late come in bunches, which are harder on the "
+        "target than the plan",
+        "Use fewer users or a lower rate, or do less in the body and in the set-up of users",
     ),
     "late-starts": Kind(
         UNHEALTHY,
@@ -228,6 +235,15 @@ class Signs:
     """How many workers load from the CPU that this load was kept on."""
 
 
+class ResponseLimit(NamedTuple):
+    """A threshold with an upper limit for response times."""
+
+    expression: str
+    quantile: float
+    """The one that it is about, or the one that comes closest."""
+    limit_ns: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What the checks look at in the whole load, all its parts together."""
@@ -244,6 +260,7 @@ class Outcome:
     """Whether the body ran once, as in any other test."""
     judges_dropped: bool = False
     """Whether a threshold judges the dropped iterations."""
+    response_limits: Sequence[ResponseLimit] = ()
 
 
 def examine(signs: Signs) -> list[HealthCheck]:
@@ -256,8 +273,8 @@ def examine(signs: Signs) -> list[HealthCheck]:
 
 def examine_whole(outcome: Outcome) -> list[HealthCheck]:
     """The checks that only the whole load can tell."""
-    found = [*_shortfall(outcome), *_missing_users(outcome), *_faults(outcome.measured), *_names(outcome.measured)]
-    found += _nothing(outcome)
+    found = [*_shortfall(outcome), *_missing_users(outcome), *_faults(outcome.measured)]
+    found += [*_lateness(outcome), *_names(outcome.measured), *_nothing(outcome)]
     if outcome.uncertain:
         listed = ", ".join(f"'{expression}' on {format_count(count)}" for expression, count in outcome.uncertain)
         found.append(fired("too-few-samples", f"judged on few samples: {listed}"))
@@ -297,26 +314,20 @@ def _faults(measured: Measurements) -> Iterator[HealthCheck]:
         yield fired_by_message(fault, f"{times}: {measured.fault_messages[fault]}")
 
 
-def _saturation(vitals: Vitals) -> Iterator[HealthCheck]:
-    seen = []
-    if vitals.busy_seconds and vitals.busy_seconds >= vitals.seconds * MOST_BUSY:
-        seconds = f"{format_count(vitals.busy_seconds)} of {format_count(vitals.seconds)} seconds"
-        seen.append(f"this process used at least {format_percent(BUSY_SHARE)} of its processor time in {seconds}")
-    readings = vitals.lags.count
-    for quantile, fewest in LATE_READINGS:
-        lag_ns = vitals.lags.quantile(quantile)
-        if lag_ns is not None and lag_ns >= LATEST_TIMER_NS and readings >= fewest:
-            seen.append(f"its timer came back {_duration(lag_ns)} late (p{quantile * 100:g} of {readings} readings)")
+def _lateness(outcome: Outcome) -> Iterator[HealthCheck]:
+    lateness = outcome.measured.latency(LATENESS)
+    for limit in outcome.response_limits:
+        late_ns = lateness.quantile(limit.quantile)
+        if late_ns is not None and late_ns >= max(LATEST_START_NS, limit.limit_ns):
+            late = f"{_duration(late_ns)} late (p{limit.quantile * 100:g} of {format_count(lateness.count)} iterations)"
+            yield fired("late-iterations", f"the generator started iterations {late}, judged by '{limit.expression}'")
             break
-    if seen:
-        waited_ns, advice = vitals.queue_wait_ns, ""
-        if waited_ns is not None:
-            seen.append(f"the thread that watches over the load waited {_duration(waited_ns)} for a processor")
-            # Idle for more than half of the time, and late mostly because it had to wait: others were running.
-            if vitals.cpu_ns * 2 < vitals.watched_ns and waited_ns * 2 > vitals.lags.total_ns:
-                seen.append("which other processes used")
-                advice = "Stop what else runs on this processor, or give the load another one (--ipload-pin)"
-        yield fired("generator-saturated", ", ".join(seen), advice)
+
+
+def _saturation(vitals: Vitals) -> Iterator[HealthCheck]:
+    if seen := saturation_signs(vitals):
+        advice = "Stop what else runs on this processor, or give the load another one (--ipload-pin)"
+        yield fired("generator-saturated", ", ".join(seen), advice if seen[-1] == USED_BY_OTHERS else "")
 
 
 def _users(record: LoadRecord) -> Iterator[HealthCheck]:

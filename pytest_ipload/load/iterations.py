@@ -11,6 +11,7 @@ from pytest_ipload.errors import RendezvousEnded
 from pytest_ipload.load.arrivals import ArrivalQueue
 from pytest_ipload.load.failures import FailureLog
 from pytest_ipload.load.profile import LoadProfile
+from pytest_ipload.load.punctual import PunctualUsers
 from pytest_ipload.load.schedule import Pacer
 from pytest_ipload.load.seat import IterationInterrupted, Life, Seat
 from pytest_ipload.load.user import Iteration, VirtualUser
@@ -67,8 +68,9 @@ class UserRun:
         clock: Callable[[], int],
         ends_load: Callable[[BaseException, int, bool], bool],
         arrivals: ArrivalQueue | None = None,
+        most_users: int = 1,
     ) -> None:
-        """``arrivals`` says in the open model when iterations start."""
+        """``arrivals`` says in the open model when iterations start, which has ``most_users`` at the most."""
         self._profile = profile
         self._failures = failures
         self._budget = budget
@@ -76,6 +78,7 @@ class UserRun:
         self._clock = clock
         self._ends_load = ends_load
         self._arrivals = arrivals
+        self._punctual = PunctualUsers(most_users)
         self._untried = True
         self.origin_ns = 0
         """When the load began; set before any user iterates."""
@@ -118,9 +121,10 @@ class UserRun:
                     return
             arrivals.start()
             self._budget.take()
-            started = self._clock()
-            lateness = max(0, started - self.origin_ns - round(due * _SECOND))
-            self._run_once(seat, life, number, started, lateness)
+            planned_ns = self.origin_ns + round(due * _SECOND)
+            ready_ns = self._punctual.start(planned_ns)
+            ended, shift = self._run_planned(seat, life, number, planned_ns, ready_ns)
+            self._punctual.end(ended - shift)
 
     def _run_with_pauses(self, seat: Seat, life: Life, due: float) -> None:
         """Wait for each iteration's time, the first one's being ``due``."""
@@ -131,12 +135,16 @@ class UserRun:
         )  # it takes 2.5 KiB
         pacer = Pacer(due, profile.pacing, profile.think_time)
         planned: float | None = due if profile.planned else None
+        shift = 0
         for number in self._numbers():
             if not self._wait_until(due, slot.stop) or not self._budget.take():
                 return
-            started = self._clock()
-            lateness = 0 if planned is None else max(0, started - self.origin_ns - round(planned * _SECOND))
-            ended = self._run_once(seat, life, number, started, lateness)
+            if planned is None:
+                ended = self._run_once(seat, life, number, self._clock(), 0)
+            else:
+                planned_ns, due_ns = (self.origin_ns + round(each * _SECOND) for each in (planned, due))
+                ready_ns = max(planned_ns, due_ns - shift)
+                ended, shift = self._run_planned(seat, life, number, planned_ns, ready_ns)
             due, planned = pacer.following(self._seconds(ended), draw(), draw())
             if due - self._seconds(ended) > _LONG_PAUSE:
                 seat.recorder.flush()
@@ -157,6 +165,19 @@ class UserRun:
         """The numbers of a user's iterations."""
         limit = self._profile.iterations_per_user
         return count() if limit is None else range(limit)
+
+    def _run_planned(self, seat: Seat, life: Life, number: int, planned_ns: int, ready_ns: int) -> tuple[int, int]:
+        """Run an iteration with a planned start, which a generator that is never late had started at ``ready_ns``.
+
+        What lies between the two is the target's doing: its replies kept the user busy. What lies between that and the
+        start is the generator's. Returns when the iteration ended, and how much earlier it had ended without that.
+        """
+        started = self._clock()
+        ready = min(ready_ns, started)
+        ended = self._run_once(seat, life, number, started, max(0, ready - planned_ns))
+        seat.recorder.note_lateness(started, started - ready)
+        held = max(0, min(seat.user.held_ns, ended - started))
+        return ended, started - ready + held
 
     def _run_once(self, seat: Seat, life: Life, number: int, started: int, lateness: int) -> int:
         """Run the body once and record it; returns when the next iteration may be said to start."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -180,7 +181,7 @@ class VirtualUser:
         An exception makes it a failed sample, and goes on.
         """
         if self._before_measure is not None:
-            self._before_measure()
+            self.wait_for(self._before_measure)
         with self._timed(REQUEST, name):
             yield
 
@@ -219,6 +220,8 @@ class VirtualUser:
             sample = sample._replace(kind=SETUP)
         elif sample.outcome != OK and sample.kind != STEP:
             log.note(sample)
+        if sample.kind == REQUEST and sample.outcome != FAULT:
+            log.note_late_read(sample.started_ns + sample.latency_ns)
         if log.lateness_ns:
             sample = with_lateness(sample, log.lateness_ns)
         self._record(sample)
@@ -227,6 +230,7 @@ class VirtualUser:
         """Take a successful request by its numbers; see ``Recorder.tally``."""
         log = self._log
         if log.running and not log.lateness_ns:
+            log.note_late_read(started_ns + latency_ns)
             self._tally(key, started_ns, latency_ns)
         else:
             kind, name, source_address, status, outcome = key
@@ -236,13 +240,28 @@ class VirtualUser:
         kind, name, source_address, status, outcome = key
         self._record(timed_sample(kind, name, started_ns, latency_ns, outcome, status, source_address))
 
+    @property
+    def held_ns(self) -> int:
+        """How much of the last iteration was none of the target's and the body's time.
+
+        That are the waits for a lease or a turn, and the times from the arrival of a reply until this thread had it.
+        """
+        return self._log.held_ns
+
     def begin_iteration(self, number: int, lateness_ns: int) -> None:
-        """The executor starts an iteration that is ``lateness_ns`` behind its plan."""
+        """The executor starts an iteration that the target made ``lateness_ns`` late against its plan."""
         self.iteration = number
-        if self.before_iteration is not None:
-            self.before_iteration(self)
         log = self._log  # the same one in each iteration: to make a new one costs more than to clear it
+        log.held_ns = 0
+        if self.before_iteration is not None:
+            self.wait_for(partial(self.before_iteration, self))
         log.running, log.lateness_ns, log.problem, log.has_fault = True, lateness_ns, None, False
+
+    def wait_for(self, turn: Callable[[], object]) -> None:
+        """Wait for something of the load's own, such as a turn under its ``max_rate``: see ``held_ns``."""
+        began_ns = time.perf_counter_ns()
+        turn()
+        self._log.held_ns += time.perf_counter_ns() - began_ns
 
     def end_iteration(self, started_ns: int, ended_ns: int, error: BaseException | None) -> Problem | None:
         """The executor ends the iteration; returns the problem of the first failed request, if one failed.
@@ -319,6 +338,11 @@ class _IterationLog:
     lateness_ns: int = 0
     problem: Problem | None = None
     has_fault: bool = False
+    held_ns: int = 0
+
+    def note_late_read(self, ended_ns: int) -> None:
+        """A request ended then, and its thread has the reply now."""
+        self.held_ns += time.perf_counter_ns() - ended_ns
 
     def note(self, sample: Sample) -> None:
         """Remember the first failed request, and whether there was a fault of the own side."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pytest_ipload.load.health import INVALID as FLATTERING
 from pytest_ipload.report.text import counted, printable, printable_lines, whose_failure
 from pytest_ipload.units import format_count
-from pytest_ipload.verdict.result import INVALID, FailureSummary, LoadResult, failures_of
+from pytest_ipload.verdict.result import FAILED, INVALID, FailureSummary, LoadResult, failures_of
 
 
 def failure_message(result: LoadResult) -> str:
@@ -15,6 +16,9 @@ def failure_message(result: LoadResult) -> str:
     lines = [result.reason] if result.verdict == INVALID else []
     failed = failures_of(result.thresholds, result.comparisons)
     lines += [message for message in failed if result.verdict != INVALID or message not in result.reason]
+    if result.verdict == FAILED:
+        checks = zip(result.generator.checks, result.generator.notes, strict=True)
+        lines += [f"although {note}" for check, note in checks if check.severity == FLATTERING]
     lines += result.objections or ()
     if lines and len(result.failures) == 1 and 0 < result.failed_iterations == result.iterations:
         lines[0] += f": {_group_text(result.failures[0])}"

@@ -16,7 +16,7 @@ from itertools import compress
 from typing import Any
 
 from pytest_ipload.spools import SpoolFacts
-from pytest_ipload.stats.sample import FAULT, ITERATION, OK, REQUEST, SETUP, STEP
+from pytest_ipload.stats.sample import FAULT, ITERATION, LATENESS, OK, REQUEST, SETUP, STEP
 from pytest_ipload.stats.spool import Batch, SpoolKey
 
 METRICS: Mapping[str, tuple[str, str]] = {
@@ -30,6 +30,7 @@ METRICS: Mapping[str, tuple[str, str]] = {
     "vus": ("gauge", "default"),
     "dropped_iterations": ("counter", "default"),
     "ipload_response_time": ("trend", "time"),
+    "ipload_generator_lateness": ("trend", "time"),
     "ipload_faults": ("counter", "default"),
 }
 _SECOND = 1_000_000_000
@@ -133,6 +134,8 @@ def _metrics(facts: SpoolFacts, batch: Batch) -> Iterator[tuple[str, Values]]:
     elif kind == ITERATION:
         yield "iterations", "1"
         yield "iteration_duration", _milliseconds(batch.latencies)
+    elif kind == LATENESS:
+        yield "ipload_generator_lateness", _milliseconds(batch.latencies)
     else:
         yield "group_duration", _milliseconds(batch.latencies)
 
@@ -141,6 +144,8 @@ def _tags(key: SpoolKey) -> dict[str, str]:
     """What is known of samples, but for their phase, test and address."""
     if key.kind == ITERATION:
         return {"outcome": key.outcome}
+    if key.kind == LATENESS:
+        return {}
     if key.kind == STEP:
         return {"group": f"::{key.name}", "outcome": key.outcome}
     tags = {"name": key.name} if key.name else {}

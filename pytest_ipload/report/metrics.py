@@ -68,14 +68,17 @@ DROPPED_ITERATIONS = Family(
 )
 LATENCY = Family("ipload_latency_seconds", _HISTOGRAM, "Latency of the successful requests.", "seconds")
 RESPONSE_TIME = Family(
-    "ipload_response_time_seconds", _HISTOGRAM, "Latency plus the lateness of the iteration.", "seconds"
+    "ipload_response_time_seconds", _HISTOGRAM, "Latency plus what the target made the iteration late.", "seconds"
 )
 STEP = Family("ipload_step_duration_seconds", _HISTOGRAM, "Duration of the successful runs of steps.", "seconds")
 FAILED_STEPS = Family("ipload_failed_steps", _COUNTER, "Runs of steps that failed.")
 USERS = Family("ipload_users", _GAUGE, "Users that were started.")
 START_TIME = Family("ipload_start_time_seconds", _GAUGE, "When the load began, since 1970.", "seconds")
 DURATION = Family(
-    "ipload_duration_seconds", _GAUGE, "From the load's start to the end of its last iteration.", "seconds"
+    "ipload_duration_seconds",
+    _GAUGE,
+    "From the load's start to its planned end, or its last iteration's.",
+    "seconds",
 )
 REQUEST_RATE = Family("ipload_requests_per_second", _GAUGE, "Requests by the judged time.")
 ITERATION_RATE = Family("ipload_iterations_per_second", _GAUGE, "Iterations by the judged time.")

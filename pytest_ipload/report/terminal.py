@@ -215,6 +215,8 @@ def _generator_line(result: Result, verbosity: int) -> str:
         parts.append(f"{format_percent(generator['cpu_share'])} of a processor core")
     if "timer_lag_p99_ms" in generator:
         parts.append(f"timer lag p99 {format_duration(generator['timer_lag_p99_ms'] * MS)}")
+    if "p99_ms" in (lateness := generator.get("lateness", {})):
+        parts.append(f"iterations late p99 {format_duration(lateness['p99_ms'] * MS)}")
     if verbosity > 0 and "pinned_cpu" in generator:
         parts.append(f"pinned to CPU {generator['pinned_cpu']}")
     return f"generator: {printable(', '.join(parts))}"

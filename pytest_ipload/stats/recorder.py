@@ -6,7 +6,7 @@ from array import array
 from contextlib import suppress
 from typing import NamedTuple
 
-from pytest_ipload.stats.sample import OK, Sample, timed_sample
+from pytest_ipload.stats.sample import LATENESS, OK, Sample, timed_sample
 
 CHUNK_SAMPLES = 512
 CHUNK_AGE_NS = 1_000_000_000
@@ -15,6 +15,9 @@ _MOST_KEYS = 16
 
 Key = tuple[str, str, str | None, int, str]
 """A ``SeriesKey`` as a plain tuple, which is several times cheaper to make."""
+
+
+_OF_LATENESS: Key = (LATENESS, "", None, 0, OK)
 
 
 class Chunk(NamedTuple):
@@ -85,6 +88,14 @@ class Recorder:
             self._full_at_ns = ended_ns + CHUNK_AGE_NS
         elif ended_ns > self._full_at_ns or len(times) >= 2 * CHUNK_SAMPLES:
             self.flush()
+
+    def note_lateness(self, started_ns: int, lateness_ns: int) -> None:
+        """Take the generator's own lateness at the start of an iteration, whose sample is taken too."""
+        times = self._times.get(_OF_LATENESS)
+        if times is None:
+            times = self._times[_OF_LATENESS] = array("q")
+        times.append(started_ns)
+        times.append(lateness_ns)
 
     def _keep(self, sample: Sample) -> None:
         self._samples.append(sample)

@@ -8,6 +8,7 @@ REQUEST = "request"
 STEP = "step"
 SETUP = "setup"  # a request outside the iterations: in a per-user fixture's set-up or tear-down
 ITERATION = "iteration"
+LATENESS = "lateness"  # of one planned iteration: what of it was the generator's own doing, as a latency
 
 OK = "ok"
 FAILED = "failed"
@@ -48,7 +49,7 @@ class Sample(NamedTuple):
     fault: str | None = None
     """The name of the generator's fault (``ports-exhausted`` ...), with the outcome ``fault``."""
     lateness_ns: int = 0
-    """How late the iteration started against its plan; added to the latency it gives the response time."""
+    """How late the iteration was because its user was still busy; added to the latency it gives the response time."""
     retries: int = 0
     """How often a request was sent again, on a new connection, because a kept one had gone stale."""
 

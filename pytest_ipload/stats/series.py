@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from pytest_ipload.stats.histogram import Histogram, plain_dict, plain_int, plain_list, shown
-from pytest_ipload.stats.sample import FAILED, ITERATION, OK, REQUEST, SETUP, STEP, Sample
+from pytest_ipload.stats.sample import FAILED, ITERATION, LATENESS, OK, REQUEST, SETUP, STEP, Sample
 
-_KINDS = (REQUEST, STEP, SETUP, ITERATION)
+_KINDS = (REQUEST, STEP, SETUP, ITERATION, LATENESS)
 _OUTCOMES = (OK, FAILED)
 _COUNTS = ("redirects", "connections", "retries", "after_end")
 _OPTIONAL = ("response", "connect", "tls", "first_byte")
@@ -58,7 +58,7 @@ class Series:
     def __init__(self, *, planned: bool) -> None:
         self.latency = Histogram()
         self.response = Histogram() if planned else None
-        """Latency plus the lateness of the iteration; None where there was no plan to be late against."""
+        """Latency plus what the target made the iteration late; None where there was no plan to be late against."""
         self.redirects = 0
         self.connections = 0
         self.retries = 0

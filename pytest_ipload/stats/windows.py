@@ -9,9 +9,10 @@ from typing import Any
 
 from pytest_ipload.stats.histogram import plain_dict, plain_int, plain_list
 from pytest_ipload.stats.recorder import Chunk, Key
-from pytest_ipload.stats.sample import FAULT, SETUP
+from pytest_ipload.stats.sample import FAULT, LATENESS, SETUP
 from pytest_ipload.stats.table import PackedTable, SeriesTable, plain_pair
 
+_UNJUDGED = (SETUP, LATENESS)
 _OPEN_NS = 30_000_000_000
 """Samples may still come in for a window that ended so long ago; for older ones they hardly do."""
 
@@ -19,8 +20,8 @@ _OPEN_NS = 30_000_000_000
 class Windows:
     """Window number n holds what ended from ``n`` to ``n + 1`` lengths after ``judged_from_ns``.
 
-    What started before (in the warm-up), users' set-up and faults of the generator's own side are in none. A sample
-    comes into the window in which it ended: what a stalled target holds back shows up when it is over, and the
+    What started before (in the warm-up), users' set-up, and the lateness and the faults of the generator are in none. A
+    sample comes into the window in which it ended: what a stalled target holds back shows up when it is over, and the
     windows before are empty. Not for two threads at a time.
     """
 
@@ -38,7 +39,7 @@ class Windows:
         for key, times in chunk.times.items():
             self._add_alike(key, times[::2].tolist(), times[1::2].tolist())
         for sample in chunk.samples:
-            if sample.started_ns >= self.judged_from_ns and sample.kind != SETUP and sample.outcome != FAULT:
+            if sample.started_ns >= self.judged_from_ns and sample.kind not in _UNJUDGED and sample.outcome != FAULT:
                 ended_ns = sample.started_ns + sample.latency_ns
                 self._table((ended_ns - self.judged_from_ns) // self.length_ns).record(sample)
 
@@ -88,7 +89,7 @@ class Windows:
 
     def _add_alike(self, key: Key, starts: list[int], latencies: list[int]) -> None:
         """Put ordinary samples of one key into the windows: as a rule, all of them into one."""
-        if key[0] == SETUP:
+        if key[0] in _UNJUDGED:
             return
         judged_from_ns = self.judged_from_ns
         if min(starts) < judged_from_ns:

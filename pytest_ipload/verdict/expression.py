@@ -193,6 +193,11 @@ class Threshold:
         """What limit and measured value are: ``duration`` (seconds), ``fraction``, ``count`` or ``rate`` (per s)."""
         return _UNITS[self.statistic]
 
+    @property
+    def is_response_time(self) -> bool:
+        """Whether it is about response times, where iterations have planned starts; else about latencies."""
+        return self.unit == "duration" and self.family is None
+
     def holds(self, measured: float) -> bool:
         """Does the measured value, in the unit of the limit, keep to the limit? Not-a-number never does."""
         if math.isnan(measured):

@@ -1,30 +1,113 @@
-"""What the generator's health means for the verdict. Pure."""
+"""What the generator's health means for the verdict. Pure.
+
+A flaw of the generator moves measured values in a known direction. A threshold that fails by a value that the flaw
+cannot have moved past the limit has failed, flaw or not; one that fails by a value that the flaw may have moved there
+has not been tried. And where a flaw flatters the target, a threshold that holds has not been tried either. The whole
+rule is the table ``MOVES``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from pytest_ipload.load.health import INVALID, SATURATED, HealthCheck
 from pytest_ipload.verdict.evaluate import ThresholdResult
+from pytest_ipload.verdict.expression import Threshold
 from pytest_ipload.verdict.judged import FAIL
+
+UP, DOWN = "up", "down"
+
+_TIMES = ("percentile", "median", "mean", "min", "max")
+_ERRORS = ("error_rate", "request_error_rate", "errors")
+_AMOUNTS = ("requests", "iterations", "rps", "iterations_per_second")
+
+_LESS_LOAD: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys((*_TIMES, *_ERRORS, *_AMOUNTS, "ip_pool_usage"), DOWN),
+        "dropped_iterations": UP,
+    }
+)
+"""The target had less to do than was planned: it was quicker, failed less often and answered less often for it."""
+_NEVER_SENT: Mapping[str, str] = MappingProxyType({**_LESS_LOAD, **dict.fromkeys(("error_rate", "errors"), UP + DOWN)})
+"""The same, and the iterations of requests that were never sent count as failed ones."""
+_SLOWED: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(_TIMES, UP),
+        **dict.fromkeys(_AMOUNTS, DOWN),
+        "dropped_iterations": UP,
+    }
+)
+"""The generator had too little time: what it measured and what it sent was late. Errors are errors."""
+
+MOVES: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "rate-not-reached": _LESS_LOAD,
+        "users-not-reached": _LESS_LOAD,
+        "generator-saturated": _SLOWED,
+    }
+)
+"""By check and statistic: where the flaw moves the value to, if anywhere. All others are requests never sent."""
 
 
 def invalid_reasons(checks: Sequence[HealthCheck], thresholds: Sequence[ThresholdResult]) -> list[str]:
     """Why the measurement deserves no verdict, each reason beginning with a check's name; none if it deserves one.
 
-    A saturated generator makes latencies too high, never too low. So it matters only where a latency is above its
-    limit; a threshold that holds in spite of it holds the more. What a threshold is about may not have been kept apart:
-    then nobody can say whether it holds.
+    What a threshold is about may not have been kept apart: then it cannot be told whether it holds.
     """
-    reasons = [check.note for check in checks if check.severity == INVALID]
-    reasons += [result.message for result in thresholds if result.undecidable and result.severity == FAIL]
-    saturated = [check.note for check in checks if check.severity == SATURATED]
-    too_high = [result.message for result in thresholds if _is_latency_that_may_be_too_high(result)]
-    return [*reasons, *saturated, *too_high] if saturated and too_high else reasons
+    flattering, slowing = _notes(checks, INVALID), _notes(checks, SATURATED)
+    untold = [result.message for result in thresholds if result.undecidable and result.severity == FAIL]
+    excused = [result.message for result in _failed(thresholds) if _may_be_due_to(_of(checks, SATURATED), result)]
+    if excused:
+        return [*flattering, *untold, *slowing, *excused]
+    return untold if in_spite_of(checks, thresholds) else [*flattering, *untold]
 
 
-def _is_latency_that_may_be_too_high(result: ThresholdResult) -> bool:
-    """Whether it failed, or was not decided, because of a value above the limit."""
-    if result.passed or result.severity != FAIL or result.unit != "ms":
+def in_spite_of(checks: Sequence[HealthCheck], thresholds: Sequence[ThresholdResult]) -> list[str]:
+    """What flattered the target, if a threshold failed all the same."""
+    flaws = _of(checks, INVALID)
+    is_broken = any(_is_broken_in_spite_of(flaws, result) for result in _failed(thresholds))
+    return _notes(checks, INVALID) if is_broken else []
+
+
+def _failed(thresholds: Iterable[ThresholdResult]) -> list[ThresholdResult]:
+    """Those that fail the test."""
+    return [result for result in thresholds if not (result.passed or result.undecidable) and result.severity == FAIL]
+
+
+def _of(checks: Iterable[HealthCheck], severity: str) -> list[HealthCheck]:
+    return [check for check in checks if check.severity == severity]
+
+
+def _notes(checks: Iterable[HealthCheck], severity: str) -> list[str]:
+    return [check.note for check in _of(checks, severity)]
+
+
+def _may_be_due_to(flaws: Sequence[HealthCheck], result: ThresholdResult) -> bool:
+    """Whether one of the flaws may be why a threshold failed, or could not be decided."""
+    return result.measured is not None and bool(_moved_by(flaws, result) & _sides(result))
+
+
+def _is_broken_in_spite_of(flaws: Sequence[HealthCheck], result: ThresholdResult) -> bool:
+    """Whether a threshold failed by a value that none of the flaws can have moved there. Without samples none did."""
+    if result.measured is None or result.undecided:
         return False
-    return result.undecided or (result.measured is not None and result.measured >= result.limit)
+    return not _moved_by(flaws, result) & _sides(result)
+
+
+def _moved_by(flaws: Sequence[HealthCheck], result: ThresholdResult) -> set[str]:
+    statistic = Threshold.parse(result.expression).statistic
+    moves = "".join(MOVES.get(flaw.name, _NEVER_SENT).get(statistic, "") for flaw in flaws)
+    return {side for side in (UP, DOWN) if side in moves}
+
+
+def _sides(result: ThresholdResult) -> set[str]:
+    """To which sides a value has to be moved for the threshold to fail as it did."""
+    operator = Threshold.parse(result.expression).operator
+    if operator in ("<", "<="):
+        return {UP}
+    if operator in (">", ">="):
+        return {DOWN}
+    if operator == "==" and result.measured is not None:
+        return {UP} if result.measured > result.limit else {DOWN}
+    return {UP, DOWN}  # it is what it must not be, and may have come from either side

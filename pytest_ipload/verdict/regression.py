@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pytest_ipload.load.health import SATURATED
 from pytest_ipload.verdict.comparison import Compare, ComparedWith, Comparison, failed_of
-from pytest_ipload.verdict.result import FAILED, INVALID, LoadResult, failures_of
+from pytest_ipload.verdict.result import FAILED, INVALID, LoadResult
 
 
 def compared(result: LoadResult, compare: Compare) -> LoadResult:
@@ -40,15 +40,17 @@ def with_comparisons(
 ) -> LoadResult:
     """The result with these comparisons: a regression fails it.
 
-    A saturated generator makes latencies too high. If one regressed then, the measurement is invalid, as it is where
-    one is above the limit of a threshold (``health_rule``). ``saturated`` is what says so, if not the result alone.
+    A saturated generator makes latencies too high and rates too low. If one regressed then, the measurement is invalid,
+    as it is where one is beyond the limit of a threshold (``health_rule``). ``saturated`` is what says so, if not the
+    result alone.
     """
     result = replace(result, comparisons=comparisons, baseline=baseline)
     failed = failed_of(comparisons)
     if not failed or result.verdict == INVALID:
         return result
     saturated = saturation_of(result) if saturated is None else saturated
-    too_high = [each.message for each in failed if each.unit == "ms" and each.current is not None]
-    if saturated and too_high:
-        return replace(result, verdict=INVALID, reason="; ".join([*saturated, *too_high]))
-    return replace(result, verdict=FAILED, reason="; ".join(failures_of(result.thresholds, comparisons)))
+    excused = [each.message for each in failed if each.unit in ("ms", "1/s") and each.current is not None]
+    if saturated and excused:
+        return replace(result, verdict=INVALID, reason="; ".join([*saturated, *excused]))
+    reason = "; ".join(filter(None, [result.reason, *(each.message for each in failed)]))
+    return replace(result, verdict=FAILED, reason=reason)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_ipload.load.health import REMARK, HealthCheck
-from pytest_ipload.stats.summary import Summary, plain
+from pytest_ipload.stats.summary import LatencyStats, Summary, plain
 from pytest_ipload.verdict.comparison import ComparedWith, Comparison, failed_of
 from pytest_ipload.verdict.evaluate import ThresholdResult
 from pytest_ipload.verdict.judged import FAIL
@@ -66,6 +66,8 @@ class GeneratorHealth:
     cpu_share: float | None = None
     timer_lag_p99_ms: float | None = None
     """How late the executor's timer came back."""
+    lateness: LatencyStats | None = None
+    """How late iterations were by the generator's own doing; None where they had no planned starts."""
     late_starts: int = 0
     interrupted_iterations: int = 0
     faults: Mapping[str, int] = field(default_factory=dict)
@@ -199,12 +201,17 @@ class LoadResult(Summary):
 _FIRST = ("nodeid", "verdict", "reason", "profile", "started_at", "duration_s")
 
 
-def decide(thresholds: Sequence[ThresholdResult], invalid: Sequence[str]) -> tuple[str, str]:
-    """The verdict and its reason. What makes the measurement invalid comes before what it says."""
+def decide(
+    thresholds: Sequence[ThresholdResult], invalid: Sequence[str], in_spite_of: Sequence[str] = ()
+) -> tuple[str, str]:
+    """The verdict and its reason. What makes the measurement invalid comes before what it says.
+
+    ``in_spite_of`` is what flattered the target, which failed all the same.
+    """
     if invalid:
         return INVALID, "; ".join(invalid)
     failed = failures_of(thresholds)
-    return (FAILED, "; ".join(failed)) if failed else (PASSED, "")
+    return (FAILED, "; ".join([*failed, *map("although {}".format, in_spite_of)])) if failed else (PASSED, "")
 
 
 def failures_of(thresholds: Sequence[ThresholdResult], comparisons: Sequence[Comparison] | None = ()) -> list[str]:

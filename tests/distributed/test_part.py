@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.parts import PROFILE, part_of
-from support.samples import ORIGIN, iteration, request
+from support.samples import MS, ORIGIN, iteration, measurements, request
 
 from pytest_ipload.distributed.conclude import conclude
 from pytest_ipload.distributed.part import AbortNote, Part, merge
 from pytest_ipload.load.health import fired
 from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.stats.measurements import Measurements
-from pytest_ipload.stats.sample import FAILED, OK, Sample
+from pytest_ipload.stats.sample import FAILED, LATENESS, OK, Sample
 from pytest_ipload.values import as_stages
 from pytest_ipload.verdict.expression import Threshold
 from pytest_ipload.verdict.judged import JudgedThreshold
@@ -228,3 +228,17 @@ def test_parts_of_different_loads_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=re.escape(f"the parts of test_a.py::test_a differ in their {difference}")):
             merge([part, other])
+
+
+def test_the_generators_lateness_is_that_of_all_parts() -> None:
+    planned = replace(PROFILE, pacing=(0.1, 0.1))
+
+    def part(*late_ms: int) -> Part:
+        samples = [Sample(LATENESS, "", ORIGIN, late * MS) for late in late_ms]
+        return part_of([], profile=planned, measured=measurements([request(), *samples], planned=True))
+
+    result = conclude(merge([part(1, 2), Part.from_plain(json.loads(json.dumps(part(30).to_plain())))]))
+    assert result.generator.lateness is not None
+    assert (result.generator.lateness.count, result.generator.lateness.max_ms) == (3, 30)
+    assert (result.requests, result.iterations, [row.name for row in result.by_name]) == (2, 0, ["GET /"])
+    assert conclude(part_of([request()])).generator.lateness is None

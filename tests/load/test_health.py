@@ -4,13 +4,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from support.samples import MS, SECOND, measurements, request
+from support.samples import MS, ORIGIN, SECOND, measurements, request
 
 from pytest_ipload.load.health import (
     HEALTH_CHECKS,
     SEVERITIES,
     HealthCheck,
     Outcome,
+    ResponseLimit,
     Signs,
     by_gravity,
     examine,
@@ -20,7 +21,7 @@ from pytest_ipload.load.health import (
 )
 from pytest_ipload.load.record import LATE_START_S, LoadRecord
 from pytest_ipload.load.vitals import Vitals
-from pytest_ipload.stats.sample import FAULT, Problem, Sample
+from pytest_ipload.stats.sample import FAULT, LATENESS, Problem, Sample
 from pytest_ipload.stats.table import MAX_NAMES
 
 
@@ -31,9 +32,14 @@ def vitals(
     lags_ms: dict[float, int] | None = None,
     waited_ms: int | None = None,
     cpu: float,
+    judged_s: float = 0.0,
+    full_s: float = 0.0,
+    cores: float = 1.0,
 ) -> Vitals:
     """Vitals that someone watched: ``lags_ms`` is the number of readings by their value, ``cpu`` a share."""
     found = Vitals()
+    found.judged_ns, found.busy_ns, found.cores = round(judged_s * SECOND), round(full_s * SECOND), cores
+    found.judged_cpu_ns = round(cpu * found.judged_ns)
     found.seconds, found.busy_seconds = seconds, busy
     found.watched_ns = seconds * SECOND
     found.cpu_ns = round(cpu * found.watched_ns)
@@ -138,6 +144,29 @@ class TestRate:
         assert check.severity == "invalid"
 
 
+def late(lateness_ms: float) -> Sample:
+    return Sample(LATENESS, "", ORIGIN, round(lateness_ms * MS))
+
+
+class TestLateIterations:
+    @pytest.mark.parametrize(
+        ("limit_ms", "quantile", "fires"),
+        [(25, 0.95, True), (40, 0.95, True), (41, 0.95, False), (25, 0.5, False), (1, 0.5, False), (1, 0.95, True)],
+    )
+    def test_they_are_told_if_they_are_later_than_a_limit(self, limit_ms: float, quantile: float, fires: bool) -> None:
+        """Half of them are late by 1 ms, half by 40."""
+        limits = [ResponseLimit("p1 < 9s", 0.01, 9e9), ResponseLimit("the limit", quantile, limit_ms * MS)]
+        load = whole(*map(late, [1, 40] * 50), response_limits=limits)
+        assert names(load) == ["late-iterations"] * fires
+        if fires:
+            what = "the generator started iterations 40.0 ms late (p95 of 100 iterations), judged by 'the limit'"
+            assert (only(load).what, only(load).severity) == (what, "unhealthy")
+
+    def test_without_such_a_limit_or_a_plan_they_are_not(self) -> None:
+        assert names(whole(*map(late, [100] * 50))) == []
+        assert names(whole(request(), response_limits=[ResponseLimit("x", 0.95, 1.0)])) == []
+
+
 class TestSaturation:
     @pytest.mark.parametrize(
         ("seconds", "busy", "fires"),
@@ -165,6 +194,55 @@ class TestSaturation:
     )
     def test_a_timer_that_comes_back_late_is_the_other_sign(self, lags_ms: dict[float, int], fires: bool) -> None:
         assert names(signs(vital=vitals(lags_ms=lags_ms, seconds=5, cpu=0.2))) == ["generator-saturated"] * fires
+
+    @pytest.mark.parametrize(
+        ("lags_ms", "fires"),
+        [({0.1: 10, 11: 11}, True), ({0.1: 11, 11: 10}, False), ({0.1: 10, 9: 11}, False), ({0.1: 9, 11: 10}, False)],
+    )
+    def test_a_timer_that_is_late_half_of_the_time_need_not_be_so_late(
+        self, lags_ms: dict[float, int], fires: bool
+    ) -> None:
+        load = signs(vital=vitals(lags_ms=lags_ms, judged_s=1, cpu=0.2))
+        assert names(load) == ["generator-saturated"] * fires
+
+    @pytest.mark.parametrize(
+        ("cpu", "cores", "judged_s", "fires"),
+        [
+            (0.95, 1, 4.0, True),
+            (0.89, 1, 4.0, False),
+            (0.95, 1, 0.16, True),
+            (0.95, 1, 0.04, False),  # too short to say so
+            (0.95, 2, 4.0, False),
+            (1.85, 2, 4.0, True),
+            (0.46, 0.5, 4.0, True),  # two workers on one processor
+        ],
+    )
+    def test_the_whole_of_the_judged_part_counts(self, cpu: float, cores: float, judged_s: float, fires: bool) -> None:
+        all_readings = {0.1: round(judged_s * 20)}
+        load = signs(vital=vitals(cpu=cpu, cores=cores, judged_s=judged_s, lags_ms=all_readings))
+        assert names(load) == ["generator-saturated"] * fires
+        if fires:
+            assert only(load).what.startswith(f"this process used {cpu / cores * 100:.3g} % of its processor time")
+
+    @pytest.mark.parametrize(("full_s", "fires"), [(0.07, False), (0.08, True)])
+    def test_so_does_the_time_in_which_the_processor_was_full(self, full_s: float, fires: bool) -> None:
+        load = signs(vital=vitals(cpu=0.6, judged_s=0.16, full_s=full_s))
+        assert names(load) == ["generator-saturated"] * fires
+
+    @pytest.mark.parametrize(
+        ("judged_s", "readings", "fires"),
+        [(4.0, 80, False), (4.0, 40, False), (4.0, 39, True), (4.0, 0, True), (1.0, 9, True), (0.9, 0, False)],
+    )
+    def test_readings_that_are_missing_are_a_sign(self, judged_s: float, readings: int, fires: bool) -> None:
+        load = signs(vital=vitals(cpu=0.1, judged_s=judged_s, lags_ms={0.1: readings}))
+        assert names(load) == ["generator-saturated"] * fires
+        if fires:
+            assert only(load).what == f"its timer was read {readings} times instead of {judged_s * 20:.0f}"
+
+    @pytest.mark.parametrize(("late", "fires"), [(2, False), (3, True)])
+    def test_in_less_than_a_second_half_of_few_readings_will_do(self, late: int, fires: bool) -> None:
+        load = signs(vital=vitals(cpu=0.1, judged_s=0.2, lags_ms={0.1: 4 - late, 21.0: late}))
+        assert names(load) == ["generator-saturated"] * fires
 
     def test_it_has_the_numbers_of_each_sign(self) -> None:
         both = vitals(seconds=1200, busy=1100, lags_ms={80.0: 120}, waited_ms=1500, cpu=0.95)

@@ -18,7 +18,7 @@ from pytest_ipload.load.schedule import user_slots
 from pytest_ipload.load.seat import Phase, Seat
 from pytest_ipload.load.user import Iteration, VirtualUser
 from pytest_ipload.stats.recorder import Recorder
-from pytest_ipload.stats.sample import FAILED, OK, REQUEST, Sample
+from pytest_ipload.stats.sample import FAILED, ITERATION, LATENESS, OK, REQUEST, Sample
 
 MS = 1_000_000
 
@@ -34,7 +34,8 @@ class Stop(threading.Event):
         assert timeout is not None
         if self.is_set():
             return True
-        self._run.now += max(1, round(timeout * 1000 * MS))
+        self._run.waits += 1
+        self._run.now += max(1, round(timeout * 1000 * MS)) + self._run.wakes_late_ms(self._run.waits) * MS
         return self.is_set()
 
 
@@ -49,12 +50,19 @@ class Run:
     index: int = 0
     begins_ms: int = 0
     look_ns: int = 0
+    wakes_late_ms: Callable[[int], int] = lambda wait: 0
+    """By the number of the wait, from 1."""
+    patch: pytest.MonkeyPatch | None = None
+    """To have all others look at the same clock."""
+    waits: int = 0
     now: int = 0
     """In nanoseconds; the load began at 0."""
     samples: list[Sample] = field(default_factory=list)
     failures: FailureLog = field(default_factory=FailureLog)
 
     def __post_init__(self) -> None:
+        if self.patch is not None:
+            self.patch.setattr("time.perf_counter_ns", self.clock)
         profile = LoadProfile(**self.settings)
         self.stop = Stop(self)
         self.budget = Budget(profile.total_iterations, Stop(self))
@@ -84,7 +92,17 @@ class Run:
 
     @property
     def lateness_ms(self) -> list[float]:
+        """What the target made late."""
         return [sample.lateness_ns / MS for sample in self.samples]
+
+    @property
+    def own_lateness_ms(self) -> list[float]:
+        """What the generator made late."""
+        self.seat.recorder.flush()
+        samples = [sample for chunk in self.seat.recorder.drain() for sample in chunk.all_samples()]
+        assert {sample.kind for sample in samples} <= {LATENESS}
+        assert [sample.started_ns for sample in samples] == [sample.started_ns for sample in self.samples]
+        return [sample.latency_ns / MS for sample in samples]
 
 
 def test_without_pauses_the_end_of_an_iteration_is_the_start_of_the_next() -> None:
@@ -171,15 +189,89 @@ class TestFirst:
         assert starts == pytest.approx([25 * number for number in range(24)])
 
 
+class ReadLate(Run):
+    """A reply arrives after 20 ms, and its thread has it 90 ms later."""
+
+    def iterate(self, iteration: Iteration) -> None:
+        started_ns = self.now
+        self.now += 110 * MS
+        iteration.user.record(Sample(REQUEST, "GET /", started_ns, 20 * MS))
+        super().iterate(iteration)
+
+
+class InTurn(Run):
+    """Each iteration waits 100 ms for its turn, as under a ``max_rate``."""
+
+    def iterate(self, iteration: Iteration) -> None:
+        iteration.user.wait_for(self.wait)
+        super().iterate(iteration)
+
+    def wait(self) -> None:
+        self.now += 100 * MS
+
+
 class TestLateness:
     def test_it_is_counted_against_the_plan_and_caught_up(self) -> None:
         run = Run({"iterations": 6, "pacing": (0.02, 0.02)}, takes_ms=lambda number: 50 if number == 0 else 10)
         assert run.starts_ms == [0, 50, 60, 70, 80, 100]
         assert run.lateness_ms == [0, 30, 20, 10, 0, 0]
 
+        assert run.own_lateness_ms == [0] * 6
+
+    def test_of_a_user_who_was_free_and_woke_late_it_is_the_generators(self) -> None:
+        run = Run({"iterations": 4, "pacing": (0.1, 0.1)}, wakes_late_ms=lambda wait: 45 if wait == 1 else 0)
+        assert run.starts_ms == pytest.approx([0, 145, 200, 300])
+        assert run.lateness_ms == [0] * 4
+        assert run.own_lateness_ms == pytest.approx([0, 45, 0, 0], abs=0.001)
+
+    def test_what_follows_from_that_is_the_generators_too(self) -> None:
+        """The one that began late ends so late that the next one cannot begin in time."""
+        run = Run({"iterations": 4, "pacing": (0.02, 0.02)}, wakes_late_ms=lambda wait: 25 if wait == 1 else 0)
+        assert run.starts_ms == [0, 45, 55, 65]
+        assert (run.lateness_ms, run.own_lateness_ms) == ([0] * 4, [0, 25, 15, 5])
+
+    def test_of_both_each_has_its_own(self) -> None:
+        run = Run(
+            {"iterations": 4, "pacing": (0.1, 0.1)},
+            takes_ms=lambda number: 230 if number == 1 else 10,
+            wakes_late_ms=lambda wait: 40 if wait == 1 else 0,
+        )
+        assert run.starts_ms == [0, 140, 370, 380]
+        assert (run.lateness_ms, run.own_lateness_ms) == ([0, 0, 130, 40], [0, 40, 40, 40])
+
+    def test_think_time_is_part_of_the_plan(self) -> None:
+        settings = {"iterations": 3, "pacing": (0.1, 0.1), "think_time": (0.03, 0.03)}
+        run = Run(settings, takes_ms=lambda number: 90, wakes_late_ms=lambda wait: 5)
+        assert run.starts_ms == [0, 125, 250]
+        assert (run.lateness_ms, run.own_lateness_ms) == ([0, 20, 40], [0, 5, 10])
+
+    def test_the_time_that_a_reply_waits_for_its_thread_is_the_generators(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = ReadLate({"iterations": 3, "pacing": (0.1, 0.1)}, patch=monkeypatch)
+        iterations = [sample for sample in run.samples if sample.kind == ITERATION]
+        assert [sample.started_ns / MS for sample in iterations] == [0, 120, 240]
+        assert {sample.lateness_ns for sample in run.samples} == {0}
+
+    def test_so_is_the_wait_for_a_turn(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        run = InTurn({"iterations": 3, "pacing": (0.1, 0.1)}, patch=monkeypatch)
+        assert run.starts_ms == [0, 110, 220]
+        assert (run.lateness_ms, run.own_lateness_ms) == ([0, 0, 0], [0, 10, 20])
+
+    def test_in_the_open_model_waiting_for_the_only_user_is_the_targets(self) -> None:
+        arrivals = ArrivalQueue(iter([0.0, 0.005, 0.1, 0.2]), None, lambda: None)
+        run = Run(
+            {"arrival_rate": 1.0, "total_iterations": 4},
+            arrivals=arrivals,
+            wakes_late_ms=lambda wait: 30 if wait == 1 else 0,
+        )
+        assert run.starts_ms == [0, 10, 130, 200]
+        assert (run.lateness_ms, run.own_lateness_ms) == ([0, 5, 0, 0], [0, 0, 30, 0])
+
     def test_without_a_plan_nothing_is_late(self) -> None:
         run = Run({"iterations": 3, "think_time": (0.02, 0.02)}, takes_ms=lambda number: 50)
         assert (run.starts_ms, run.lateness_ms) == ([0, 70, 140], [0, 0, 0])
+        assert run.seat.recorder.drain() == []
 
 
 def test_each_iteration_has_an_object_of_its_own() -> None:

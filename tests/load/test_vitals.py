@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -9,16 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.samples import MS, ORIGIN, SECOND
 
-from pytest_ipload.load.vitals import LOOK_NS, Vitals, run_queue_wait_ns
+from pytest_ipload.load.vitals import LOOK_NS, Vitals, Watcher, run_queue_wait_ns
 
 
 class Machine:
     """A processor whose readings a test sets, and the vitals that read them."""
 
-    def __init__(self, *, counts_waits: bool = True) -> None:
+    def __init__(self) -> None:
         self.cpu_ns = 7 * SECOND
-        self.waited_ns: int | None = 3 * SECOND if counts_waits else None
-        self.vitals = Vitals(lambda: self.cpu_ns, lambda: self.waited_ns)
+        self.vitals = Vitals(lambda: self.cpu_ns)
 
     def seconds(self, *shares: float, first: float = 0.0, length: float = 1.0) -> Vitals:
         """Seconds with these shares of a processor, the first one beginning so long after the load's start."""
@@ -104,6 +104,76 @@ class TestTimer:
         assert watching(warmup_s=1.0, until_s=3.0).wakes(5, at_s=at_s).lags.count == counted
 
 
+class TestTheWholeJudgedPart:
+    def test_its_time_and_processor_time_are_counted(self) -> None:
+        vitals = watching(warmup_s=1.0, until_s=3.5).seconds(1.0, 0.2, 0.4, 1.0, 1.0)
+        assert (vitals.judged_ns, vitals.judged_cpu_ns) == (2500 * MS, 1100 * MS)
+        assert vitals.busy_ns == SECOND // 2
+        assert vitals.readings_expected == 50
+
+    def test_what_was_not_looked_at_counts_at_the_end(self) -> None:
+        """The thread that watches was starved: it took one reading, and the load is over."""
+        machine = watching()
+        machine.wakes(3, at_s=0.05)
+        machine.cpu_ns += 1800 * MS
+        machine.vitals.end(ORIGIN + 1853 * MS, due_ns=ORIGIN + 103 * MS)
+        vitals = machine.vitals
+        assert (vitals.seconds, vitals.busy_seconds) == (1, 1)
+        assert (vitals.judged_ns, vitals.judged_cpu_ns) == (1853 * MS, 1800 * MS)
+        assert vitals.lags.max_ns == 1750 * MS
+        assert vitals.lags.count == 1 + 35
+
+    def test_a_reading_that_is_not_due_at_the_end_is_none(self) -> None:
+        machine = watching()
+        machine.vitals.end(ORIGIN + 30 * MS, due_ns=ORIGIN + 50 * MS)
+        assert machine.vitals.lags.count == 0
+
+    def test_the_rest_of_a_second_counts_if_it_is_more_than_half_of_one(self) -> None:
+        for rest_ms, seconds in ((400, 1), (600, 2)):
+            machine = watching()
+            machine.seconds(1.0)
+            machine.vitals.end(ORIGIN + SECOND + rest_ms * MS)
+            assert machine.vitals.seconds == seconds
+
+    def test_seconds_without_readings_are_as_many_as_passed(self) -> None:
+        vitals = watching().seconds(0.95, length=3.4)
+        assert (vitals.seconds, vitals.busy_seconds) == (3, 3)
+
+    def test_readings_of_a_gap_that_are_not_of_the_judged_part_do_not_count(self) -> None:
+        assert watching(warmup_s=0.6, until_s=0.8).wakes(1000).lags.count == 5
+        assert watching(until_s=0.55).wakes(1000).lags.count == 2
+
+
+class TestWatcher:
+    def test_it_reads_the_timer_until_it_is_ended_and_leaves_no_thread(self) -> None:
+        vitals = Vitals()
+        watcher = Watcher(vitals, time.perf_counter_ns)
+        vitals.begin(time.perf_counter_ns())
+        watcher.start()
+        assert "ipload-watcher" in {thread.name for thread in threading.enumerate()}
+        deadline = time.monotonic() + 10
+        while vitals.lags.count < 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        watcher.end()
+        assert "ipload-watcher" not in {thread.name for thread in threading.enumerate()}
+        assert vitals.lags.count >= 3
+        assert vitals.watched_ns >= 3 * LOOK_NS
+        assert vitals.queue_wait_ns is None or vitals.queue_wait_ns >= 0
+
+    def test_where_no_thread_is_left_there_are_no_readings(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        now = iter([0, 2 * SECOND, 2 * SECOND])
+        vitals = Vitals()
+        watcher = Watcher(vitals, lambda: next(now))
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        vitals.begin(0)
+        watcher.start()
+        watcher.end()
+        assert (vitals.lags.count, vitals.readings_expected) == (0, 40)
+
+
 class TestBeforeAndAfter:
     def test_nothing_counts_before_the_load(self) -> None:
         machine = Machine()
@@ -112,7 +182,7 @@ class TestBeforeAndAfter:
         machine.vitals.end(ORIGIN + 5 * SECOND)
         vitals = machine.vitals
         assert (vitals.lags.count, vitals.seconds, vitals.cpu_ns, vitals.watched_ns) == (0, 0, 0, 0)
-        assert vitals.queue_wait_ns is None
+        assert (vitals.judged_ns, vitals.judged_cpu_ns, vitals.busy_ns) == (0, 0, 0)
 
     def test_nothing_counts_after_the_load(self) -> None:
         machine = watching()
@@ -135,18 +205,6 @@ def test_ten_hours_take_no_more_memory_than_one_minute() -> None:
 
 
 class TestWaiting:
-    def test_the_wait_is_that_of_the_load(self) -> None:
-        machine = watching()
-        machine.waited_ns = 3 * SECOND + 250 * MS
-        machine.vitals.end(ORIGIN + SECOND)
-        assert machine.vitals.queue_wait_ns == 250 * MS
-
-    def test_where_the_system_does_not_say_it_is_absent(self) -> None:
-        machine = Machine(counts_waits=False)
-        machine.vitals.begin(ORIGIN)
-        machine.vitals.end(ORIGIN + SECOND)
-        assert machine.vitals.queue_wait_ns is None
-
     @pytest.mark.parametrize(
         ("text", "waited"),
         [

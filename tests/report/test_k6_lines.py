@@ -13,7 +13,7 @@ from support.samples import MS, ORIGIN, SECOND, request
 
 from pytest_ipload.report.k6_lines import METRICS, K6Lines
 from pytest_ipload.spools import SpoolFacts
-from pytest_ipload.stats.sample import FAILED, FAULT, ITERATION, OK, REQUEST, SETUP, STEP
+from pytest_ipload.stats.sample import FAILED, FAULT, ITERATION, LATENESS, OK, REQUEST, SETUP, STEP
 from pytest_ipload.stats.spool import Batch, SpoolKey
 
 NEW_YEAR = 1_767_225_600 * SECOND
@@ -118,6 +118,7 @@ SCENARIO = {"scenario": "test_a.py::test_a"}
             {"group": "::buy", "outcome": "failed"},
         ),
         (SpoolKey(ITERATION, "", None, 0, OK), [("iterations", 1), ("iteration_duration", 10.0)], {"outcome": "ok"}),
+        (SpoolKey(LATENESS, "", None, 0, OK), [("ipload_generator_lateness", 10.0)], {}),
     ],
 )
 def test_what_each_kind_of_sample_becomes(key: SpoolKey, metrics: list[tuple[str, Any]], tags: dict[str, str]) -> None:

@@ -15,6 +15,7 @@ from pytest_ipload.load.health import fired
 from pytest_ipload.report.terminal import block, print_results
 from pytest_ipload.report.text import width_of
 from pytest_ipload.stats.sample import FAILED, SETUP
+from pytest_ipload.stats.summary import LatencyStats
 from pytest_ipload.verdict.baseline import describe, judge_history, judge_rounds
 from pytest_ipload.verdict.compare_limit import CompareLimit
 from pytest_ipload.verdict.comparison import ComparedWith
@@ -88,6 +89,11 @@ def test_with_a_plan_the_response_time_is_shown_below_the_latency() -> None:
     table = lines(load_result([request(latency_ms=10, lateness_ns=20 * MS)], planned=True))
     assert table[3].split()[-2:] == ["10.0", "ms"]
     assert table[4].split() == ["response", "time", *("30.0", "ms") * 4]
+
+
+def test_with_a_plan_the_generators_lateness_is_shown_too() -> None:
+    health = GeneratorHealth(lateness=LatencyStats(9, p99_ms=4.2))
+    assert lines(load_result([request()], planned=True, generator=health))[-1].endswith(", iterations late p99 4.20 ms")
 
 
 def test_a_warm_up_is_mentioned() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pytest_ipload.stats.recorder import CHUNK_SAMPLES, Chunk, Recorder
-from pytest_ipload.stats.sample import FAILED, FAULT, OK, REQUEST, Problem, Sample
+from pytest_ipload.stats.sample import FAILED, FAULT, LATENESS, OK, REQUEST, Problem, Sample
 
 SECOND = 1_000_000_000
 
@@ -167,3 +167,13 @@ class TestTakeOver:
         recorder = Recorder()
         recorder.take_over()
         assert recorder.drain() == []
+
+
+def test_lateness_goes_with_the_sample_of_its_iteration() -> None:
+    recorder = Recorder()
+    recorder.record(ORDINARY)
+    recorder.note_lateness(9 * SECOND, 7)  # that hands nothing over by itself, however late it is
+    assert recorder.drain() == []
+    recorder.flush()
+    [chunk] = recorder.drain()
+    assert chunk.all_samples() == [ORDINARY, Sample(LATENESS, "", 9 * SECOND, 7)]

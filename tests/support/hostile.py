@@ -46,7 +46,7 @@ def mutated(rng: random.Random, value: Any, changes: int) -> Any:
 def _change(rng: random.Random, holder: Any, key: Any) -> None:
     old = holder[key]
     what = rng.random()
-    if type(old) in (int, float) and what < 0.3:
+    if type(old) in (int, float) and abs(old) < 1e300 and what < 0.3:
         holder[key] = rng.choice([-old, old + 1, old - 1, old * 2, old * 10**6, old * 10**12, float(old)])
     elif what < 0.8:
         holder[key] = rng.choice(HOSTILE)

@@ -174,6 +174,8 @@ def _generator_facts(generator: Mapping[str, Any]) -> Iterator[Fact]:
         yield Fact("Processor", share(generator["cpu_share"]), "of one core")
     if "timer_lag_p99_ms" in generator:
         yield Fact("Timer lag p99", milliseconds(generator["timer_lag_p99_ms"]))
+    if "p99_ms" in (lateness := generator.get("lateness", {})):
+        yield Fact("Iterations late p99", milliseconds(lateness["p99_ms"]), "by its own doing")
     yield Fact("Late starts of users", count(generator["late_starts"]))
     yield Fact("Interrupted iterations", count(generator["interrupted_iterations"]))
     if "pinned_cpu" in generator:
