@@ -541,10 +541,16 @@ def test_a_load_that_the_end_of_the_session_breaks_off_is_stopped_and_what_was_m
     assert (team.concluded, team.told("conclusion")) == ([], []), "nobody waits for a verdict any more"
 
 
-def test_nothing_is_broken_off_where_no_load_is_running() -> None:
+def test_a_test_whose_load_has_not_begun_is_known_and_has_nothing_to_hand_in() -> None:
     team = Team()
     team.all_say("entered", nodeid=A)
-    assert (team.coordinator.break_off("Ctrl-C"), team.told("break_off")) == ([], [])
+    [test] = team.coordinator.break_off("Ctrl-C")
+    assert (test.nodeid, test.has_begun, team.told("break_off")) == (A, False, [])
+
+
+def test_one_that_was_not_begun_is_not() -> None:
+    team = Team()
+    assert team.coordinator.break_off("Ctrl-C") == []
 
 
 def test_a_load_that_is_being_stopped_already_is_broken_off_all_the_same() -> None:
