@@ -25,6 +25,12 @@ POOLS = 1024
 _TLS_FILES = ("ca_certs", "ca_cert_dir", "cert_file", "key_file")
 
 
+def proxy_of(url: str | None, proxies: Any) -> str | None:
+    """The URL of the proxy that requests sends a request for this URL to; None without one."""
+    proxy = select_proxy(url or "", proxies) if proxies else None
+    return prepend_scheme_if_needed(proxy, "http") if proxy else None
+
+
 class SourceAdapter(HTTPAdapter):
     """An ``HTTPAdapter`` whose connections leave from the source addresses of a ``Binding``, also to proxies.
 
@@ -111,8 +117,8 @@ class SourceAdapter(HTTPAdapter):
         handed_over = thread.hand_over
         if handed_over is None:
             self.binding.check(request.url, is_redirected=bool(thread.hops))  # the call's earlier hops
-            if proxies and (proxy := select_proxy(request.url or "", proxies)):
-                self.binding.check(prepend_scheme_if_needed(proxy, "http"))  # it gets the load too
+            if (proxy := proxy_of(request.url, proxies)) is not None:
+                self.binding.check(proxy)  # it gets the load too
         outer, hop = thread.hop, Hop() if handed_over is None else handed_over.hop
         thread.hop = hop
         if thread.hops is not None:

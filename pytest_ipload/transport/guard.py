@@ -13,11 +13,33 @@ from pytest_ipload.errors import SettingError, TargetNotAllowed
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# Loopback, RFC 1918 and RFC 4193 (unique local). Link-local addresses are left out: 169.254.169.254 is the
-# metadata service of most clouds.
+# Loopback, RFC 1918 and RFC 4193 (unique local). Link-local addresses are left out: most clouds have their metadata
+# service among them.
 _LOCAL_NETWORKS = tuple(
     ipaddress.ip_network(text)
     for text in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
+)
+# Where clouds hand out the credentials of the machine or the container that asks. Some of these addresses are unique
+# local ones, and any name can be made to lead to all of them. From the documentation of each cloud.
+_METADATA_SERVICES = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "169.254.169.254",  # AWS, Azure, Google, Oracle, OpenStack and most others
+        "169.254.170.2",  # AWS: credentials of ECS tasks
+        "169.254.170.23",  # AWS: EKS Pod Identity
+        "fd00:ec2::/32",  # AWS: instance metadata (::254), EKS Pod Identity (::23), name server, time server
+        "fd20:ce::254",  # Google, machines with IPv6 only
+        "168.63.129.16",  # Azure: WireServer
+        "100.100.100.200",  # Alibaba
+        "fd00:100::100:200",  # Alibaba
+        "192.0.0.192",  # Oracle Cloud Infrastructure Classic
+        "fd00:c1::a9fe:a9fe",  # Oracle
+        "169.254.42.42",  # Scaleway
+        "fd00:42::42",  # Scaleway
+        "169.254.0.23",  # Tencent
+        "fd00:a9fe:a9fe::1",  # Akamai (Linode)
+        "fe80::a9fe:a9fe",  # OpenStack
+    )
 )
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
@@ -33,6 +55,9 @@ class AllowedHosts:
     Always allowed: loopback and private address literals, ``localhost`` and names below it, and the host of
     ``base_url``. ``patterns`` adds to them: a host name, ``*.example.com`` (the names below ``example.com``, not
     itself), or an IP address. Case, a trailing dot and the spelling of international names do not matter.
+
+    The metadata services of clouds are allowed only by their address: being private does not allow them, nor does a
+    name that leads there.
 
     Raises SettingError on a pattern that is none of these.
     """
@@ -72,17 +97,24 @@ class AllowedHosts:
             self._allowed_origins.add(origin[0])
 
     def check_address(self, host: str, address: str) -> None:
-        """Raise TargetNotAllowed if a name that is allowed as this host's own leads somewhere else.
+        """Raise TargetNotAllowed if a name that is allowed leads somewhere that it must not.
 
         ``localhost`` and the names below it have to lead to a loopback or private address. Any other name was
-        allowed by hand, and may be anywhere.
+        allowed by hand, and may be anywhere but at a metadata service.
         """
         name = _canonical(host)
-        if not isinstance(name, str) or not f".{name}".endswith(".localhost"):
+        if not isinstance(name, str):
             return
-        if not self._allows(_canonical(address.partition("%")[0])):
+        found = _canonical(address.partition("%")[0])
+        if _is_metadata_service(found):
+            what = "a metadata service, which hands out this machine's credentials"
+        elif f".{name}".endswith(".localhost"):
+            what = "not a loopback or private address"
+        else:
+            return
+        if not self._allows(found):
             raise TargetNotAllowed(
-                f"{host!r} leads to {address}, which is no loopback or private address; load was not sent. "
+                f"{host!r} leads to {address}, which is {what}; load was not sent. "
                 f"If that is meant, add it with --ipload-allow-host {address}"
             )
 
@@ -91,7 +123,7 @@ class AllowedHosts:
             return True
         if isinstance(host, str):
             return any(host.endswith(suffix) for suffix in self._suffixes)
-        return any(host in network for network in _LOCAL_NETWORKS)
+        return any(host in network for network in _LOCAL_NETWORKS) and not _is_metadata_service(host)
 
     def _add(self, pattern: str) -> None:
         wildcard = pattern.startswith("*.")
@@ -108,6 +140,10 @@ class AllowedHosts:
         elif wildcard:
             raise SettingError(_malformed(pattern))
         self._hosts.add(host)
+
+
+def _is_metadata_service(host: str | IPAddress) -> bool:
+    return not isinstance(host, str) and any(host in network for network in _METADATA_SERVICES)
 
 
 def _malformed(pattern: str) -> str:

@@ -13,14 +13,16 @@ from urllib.parse import urlsplit
 import requests
 from requests import PreparedRequest, Request, Response
 from requests.exceptions import MissingSchema
+from requests.utils import resolve_proxies
 
-from pytest_ipload.errors import SettingError
+from pytest_ipload.errors import SettingError, TargetNotAllowed
 from pytest_ipload.stats.recorder import Key
 from pytest_ipload.stats.sample import OK, REQUEST, Sample, timed_sample
-from pytest_ipload.transport.adapter import SourceAdapter
+from pytest_ipload.transport.adapter import SourceAdapter, proxy_of
 from pytest_ipload.transport.binding import Binding
 from pytest_ipload.transport.call import USUAL, Call, Expectation, Expected, label_of
 from pytest_ipload.transport.cookies import SessionCookies
+from pytest_ipload.transport.custom_adapters import held_to_allowed_hosts
 from pytest_ipload.transport.guard import AllowedHosts
 from pytest_ipload.transport.heads import ReplyHeads
 from pytest_ipload.transport.response import LoadResponse
@@ -308,12 +310,24 @@ class LoadSession(requests.Session):
 
     def _transmit(self, request: PreparedRequest, **kwargs: Any) -> LoadResponse:
         call = self._current.call
-        if isinstance(request, PreparedRequest) and not isinstance(self.get_adapter(request.url or ""), SourceAdapter):
-            # An adapter of the user's own does not do that itself.
-            self.binding.check(request.url, is_redirected=call is not None and call.redirects > 0)
+        is_redirected = call is not None and call.redirects > 0
+        adapter = self.get_adapter(request.url or "") if isinstance(request, PreparedRequest) else None
+        try:
+            if adapter is None or isinstance(adapter, SourceAdapter):
+                return LoadResponse.of(super().send(request, **kwargs))
+            # An adapter of the user's own does not look itself where it sends to.
+            self.binding.check(request.url)
             if call is not None:
                 call.is_untimed = True
-        return LoadResponse.of(super().send(request, **kwargs))
+            proxies = kwargs.setdefault("proxies", resolve_proxies(request, self.proxies, self.trust_env))
+            proxy = proxy_of(request.url, proxies)
+            if proxy is not None:
+                self.binding.check(proxy)
+            with held_to_allowed_hosts(self.binding, adapter, request.url or "", proxy):
+                return LoadResponse.of(super().send(request, **kwargs))
+        except TargetNotAllowed as error:
+            error.at_run_time = error.at_run_time or is_redirected
+            raise
 
     def _run(self, call: Call, function: Callable[..., Response], *args: Any, **kwargs: Any) -> LoadResponse:
         """Run one call in this thread, and record it."""

@@ -67,27 +67,31 @@ class DatagramSocket(socket.socket):
 
     def connect(self, address: Any) -> None:
         """As in ``socket``."""
-        self._check(address)
-        super().connect(address)
+        super().connect(self._checked(address))
 
     def connect_ex(self, address: Any) -> int:
         """As in ``socket``."""
-        self._check(address)
-        return super().connect_ex(address)
+        return super().connect_ex(self._checked(address))
 
     def sendto(self, data: Any, *flags_and_address: Any) -> int:
         """As in ``socket``."""
-        self._check(flags_and_address[-1])
-        return super().sendto(data, *flags_and_address)
+        given: list[Any] = [data, *flags_and_address]
+        given[-1] = self._checked(given[-1])
+        return super().sendto(*given)
 
     def sendmsg(self, buffers: Any, ancdata: Any = (), flags: int = 0, address: Any = None, /) -> int:
         """As in ``socket``."""
-        if address is not None:
-            self._check(address)
-        return super().sendmsg(buffers, ancdata, flags, address)
+        return super().sendmsg(buffers, ancdata, flags, None if address is None else self._checked(address))
 
-    def _check(self, address: Any) -> None:
-        self._binding.check(_url(address[0], address[1]))
+    def _checked(self, address: Any) -> Any:
+        """The address, with its number in the place of a name that could lead elsewhere when it is looked up again."""
+        host, port = address[:2]
+        self._binding.check(_url(host, port))
+        if self._binding.guard is None or not isinstance(host, str):
+            return address
+        found = socket.getaddrinfo(host, port, self.family, socket.SOCK_DGRAM)[0][4]
+        self._binding.check_address(host, str(found[0]))
+        return (found[0], *address[1:], *found[len(address) :])
 
 
 def _bind(sock: socket.socket, binding: Binding, source: str) -> None:

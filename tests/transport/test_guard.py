@@ -101,6 +101,38 @@ def test_where_two_readers_of_a_url_disagree_it_is_refused(number: int) -> None:
         AllowedHosts().check(f"http://evil{number}.example\\@127.0.0.1/")
 
 
+METADATA = [
+    "169.254.169.254", "169.254.170.2", "169.254.170.23", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254",
+    "168.63.129.16", "100.100.100.200", "fd00:100::100:200", "192.0.0.192", "fd00:c1::a9fe:a9fe", "169.254.42.42",
+    "fd00:42::42", "169.254.0.23", "fd00:a9fe:a9fe::1", "fe80::a9fe:a9fe", "::ffff:169.254.169.254",
+    "::ffff:6464:64c8", "FD00:EC2:0:0::254",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", METADATA)
+def test_metadata_services_are_allowed_by_their_address_only(address: str) -> None:
+    url = f"http://[{address}]/latest/" if ":" in address else f"http://{address}/latest/"
+    hosts = AllowedHosts(["metadata.google.internal", "*.example"], "http://base.example/")
+    with pytest.raises(TargetNotAllowed, match="--ipload-allow-host"):
+        hosts.check(url)
+    for name in ("metadata.google.internal", "a.example", "base.example", "localhost"):
+        hosts.check(f"http://{name}/")
+        with pytest.raises(TargetNotAllowed, match="a metadata service"):
+            hosts.check_address(name, address)
+    allowed = AllowedHosts([address, "*.example"])
+    allowed.check(url)
+    allowed.check_address("a.example", address)
+    AllowedHosts([], url).check(url)
+
+
+def test_other_private_addresses_are_not_taken_for_metadata_services() -> None:
+    hosts = AllowedHosts(["*.example"])
+    for address in ("fd00:ec3::254", "fd20:ce::253", "10.100.100.200", "169.254.169.253", "8.8.8.8"):
+        hosts.check_address("a.example", address)
+    for host in ("[fd00:ec3::254]", "[fd20:ce::253]", "10.100.100.200"):
+        hosts.check(f"http://{host}/")
+
+
 def test_the_refusal_names_the_host_and_the_option() -> None:
     with pytest.raises(TargetNotAllowed) as refused:
         AllowedHosts().check("https://user:pw@Shop.example.com:8443/cart?id=1")

@@ -77,6 +77,33 @@ def test_a_datagram_leaves_from_the_source_address(make_session: MakeSession, da
         assert sock.recv(100) == b"pong"
 
 
+def test_a_datagram_to_a_local_name_that_leads_elsewhere_is_refused(
+    make_session: MakeSession, datagrams: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = 6 if datagrams.family == socket.AF_INET6 else 4
+    found = {
+        "good.localhost": datagrams.getsockname()[0],
+        "bad.localhost": "2001:db8::9" if version == 6 else "203.0.113.9",
+    }
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *rest, **kwargs: resolve(found.get(host, host), *rest, **kwargs)
+    )
+    port = datagrams.getsockname()[1]
+    with make_session(allowed_hosts=[]).create_datagram_socket(version) as sock:
+        for send in (
+            sock.connect,
+            sock.connect_ex,
+            lambda address: sock.sendto(b"x", address),
+            lambda address: sock.sendto(b"x", 0, address),
+            lambda address: sock.sendmsg([b"x"], [], 0, address),
+        ):
+            with pytest.raises(TargetNotAllowed, match="leads to"):
+                send(("bad.localhost", port))
+        sock.sendto(b"ping", ("good.localhost", port))
+        assert datagrams.recvfrom(100)[0] == b"ping"
+
+
 def test_the_family_of_a_datagram_socket_can_be_chosen(make_session: MakeSession) -> None:
     session = make_session(["127.0.0.5", "::1"])
     for family, address in ((4, "127.0.0.5"), (6, "::1"), (None, "127.0.0.5")):
