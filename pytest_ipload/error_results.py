@@ -10,18 +10,19 @@ from typing import Any
 
 import pytest
 
-from pytest_ipload.report.exception_text import LONGEST_REASON, described, masked, shortened, text_of, type_name
+from pytest_ipload.masking import masked
+from pytest_ipload.report.exception_text import LONGEST_REASON, described, shortened, text_of, type_name
 from pytest_ipload.verdict.result import CALL, ERROR, PASSED, UnmeasuredResult
 
 
 def reason_of(error: BaseException, what: str) -> str:
     """Why a load test ended in an error: ``what`` failed, and with which exception."""
     if isinstance(error, (KeyboardInterrupt, pytest.exit.Exception)):
-        return f"{what}: {': '.join(filter(None, [type_name(error), masked(text_of(error))]))}"
+        return f"{what}: {': '.join(filter(None, [type_name(error), text_of(error)]))}"
     if isinstance(error, pytest.FixtureLookupError):  # its text is one for programs
         return f"{what}: {error.msg or f'fixture {error.argname!r} not found'}"
     if isinstance(error, pytest.fail.Exception):  # its text says all, and its place is often in a plugin
-        return f"{what}: {shortened(masked(text_of(error)), LONGEST_REASON)}"
+        return f"{what}: {shortened(text_of(error), LONGEST_REASON)}"
     return f"{what}: {described(error)}"
 
 

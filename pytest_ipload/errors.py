@@ -33,9 +33,14 @@ from typing import Any
 
 from urllib3.exceptions import NewConnectionError
 
+from pytest_ipload.masking import masked
+
 
 class IploadError(Exception):
-    """Base of all errors of this package."""
+    """Base of all errors of this package. Their texts, which may quote a URL, are masked."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*(masked(each) if isinstance(each, str) else each for each in args), **kwargs)
 
 
 class _ConfigurationError(IploadError):

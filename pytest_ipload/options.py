@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from pytest_ipload.baselines.options import BaselineSettings, read_settings
+from pytest_ipload.masking import masked
 from pytest_ipload.settings import BY_KEY, SETTINGS, Parser, Setting, as_check_names
 from pytest_ipload.shape import COMMAND_LINE, DEFAULT, HOOK, INI, MARKER, fit_shape
 from pytest_ipload.values import as_count, as_loopback_endpoint, as_moment, as_url, did_you_mean, listed
@@ -272,7 +273,7 @@ def _checked(parse: Parser, given: Any, place: str) -> Any:
     try:
         return parse(given)
     except ValueError as error:
-        raise pytest.UsageError(f"{place}: {error}") from None
+        raise pytest.UsageError(masked(f"{place}: {error}")) from None
 
 
 def _all_given(config: pytest.Config, key: str, flag: str, parse: Parser) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import pytest
 
 from pytest_ipload.error_results import add_test_error, error_conclusion, reason_of
 from pytest_ipload.interrupts import interrupts_deferred
+from pytest_ipload.masking import masked
 from pytest_ipload.report.exception_text import cut_causes, described, type_name
 from pytest_ipload.report.tracebacks import bounded, headline, place_at, put_first
 from pytest_ipload.state import Results, keep_result, kept_results, state_of, take_results
@@ -39,7 +40,7 @@ def substitute(item: pytest.Item, call: pytest.CallInfo[None], broken: BaseExcep
 
 
 def show(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[None], test: LoadTest | None) -> None:
-    """Say in the report of a failure first what failed and where, and cut what is too long for anybody to read."""
+    """Say in the report of a failure first what failed and where. Mask it, and cut what is too long to read."""
     runs_loads = test is not None or "ipload" in getattr(item, "fixturenames", ())
     if call.excinfo is not None and report.failed and runs_loads:
         error = call.excinfo.value
@@ -48,6 +49,7 @@ def show(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[Non
         elif not getattr(error, "pytrace", True):
             place_at(report.longrepr, item)
     report.longrepr = bounded(report.longrepr)
+    report.sections = [(title, masked(text)) for title, text in report.sections]
 
 
 def attach_results(

@@ -12,6 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from types import FrameType, TracebackType
 
+from pytest_ipload.masking import masked
+
 _CARRIERS = frozenset({"contextlib", "pytest_ipload", "requests", "urllib3"})
 
 
@@ -39,9 +41,9 @@ def place_of_traceback(traceback: TracebackType | None) -> str:
 
 
 def in_words(error: BaseException, *, placed: bool = True) -> str:
-    """What was raised, and where if it is to be ``placed``. Never raises."""
+    """What was raised, masked, and where if it is to be ``placed``. Never raises."""
     try:
-        text = str(error)
+        text = masked(str(error))
     except BaseException:  # not only what one expects of str()
         text = "(its text cannot be shown)"
     place = place_of_traceback(error.__traceback__)

@@ -186,7 +186,7 @@ class Load:
         unused = (address for address in self._pool if address not in used) if unused_count else iter(())
         return Part(
             nodeid=self._item.nodeid,
-            profile=self.profile,
+            profile=self.profile.masked(),
             thresholds=self._thresholds,
             strict=self._state.settings.strict,
             started_at=time.time() - (time.perf_counter_ns() - origin) / 1e9,

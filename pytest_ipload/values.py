@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from pytest_ipload.masking import HIDDEN, masked
 from pytest_ipload.units import format_setting, parse_duration, parse_rate, parse_span
 
 _LONGEST = 365 * 24 * 3600.0
@@ -220,17 +221,17 @@ def as_text(value: Any) -> str:
 
 
 def as_label(value: Any, what: str) -> str:
-    """The name of something that is measured, as a plain text; ``what`` says of what, for the error.
+    """The name of something that is measured, as a plain text, masked; ``what`` says of what, for the error.
 
     Names are keys of tables and stand in every report. A subclass of ``str`` becomes the text that it is, unless it
     cannot be a key.
     """
     if type(value) is str and value:
-        return value
+        return masked(value)
     try:
         if isinstance(value, str) and str.__len__(value):
             hash(value)
-            return str.__str__(value)
+            return masked(str.__str__(value))
         given = f"{value!r:.80}"
     except BaseException as error:  # its own methods may raise anything
         given = f"an object of type {type(value).__name__} ({type(error).__name__} when it was looked at)"
@@ -246,7 +247,9 @@ def as_url(value: Any) -> str:
     except ValueError:  # of an unclosed [ or of a port that is no number
         known = False
     if not known:
-        raise ValueError(f"{value!r} is not a URL; write it as in http://127.0.0.1:8000")
+        # What is malformed may have its password anywhere.
+        shown = re.sub(r"[^/\s'\"]*@", f"{HIDDEN}@", masked(repr(value)))
+        raise ValueError(f"{shown} is not a URL; write it as in http://127.0.0.1:8000")
     return text
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from pytest_ipload.errors import SettingError
+from pytest_ipload.masking import masked
 from pytest_ipload.units import format_setting
 from pytest_ipload.values import Stages
 
@@ -163,11 +164,16 @@ class LoadProfile:
         """Whether the body runs exactly once: a functional test."""
         return not self.is_open and self.users == 1 and 1 in (self.iterations_per_user, self.total_iterations)
 
+    def masked(self) -> LoadProfile:
+        """The same for whoever does not send requests by it: without the secrets in its base URL."""
+        return self if self.base_url is None else replace(self, base_url=masked(self.base_url))
+
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain values for a report: seconds end in ``_s``, what was not set is absent."""
         plain: dict[str, Any] = {}
+        shown = self.masked()
         for item in fields(self):
-            value = getattr(self, item.name)
+            value = getattr(shown, item.name)
             if item.name == "origins" or value is None:
                 continue
             if item.name == "stages":

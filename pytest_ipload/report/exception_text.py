@@ -6,9 +6,9 @@ or have thousands of causes. Nothing here raises, and the work is bounded.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
+from pytest_ipload.masking import masked
 from pytest_ipload.places import place_of_traceback
 from pytest_ipload.stats.fault_text import fault_text
 
@@ -21,12 +21,6 @@ _OUTER_CAUSES = _INNER_CAUSES = 10
 _MOST_CAUSES = 1_000_000
 _NOTE = 80
 """Characters that the note of what is missing takes at most."""
-
-_PASSWORD = re.compile(r"(?<=://)([^/?#@\s:]*):[^/?#@\s]*@")
-_SECRET = re.compile(
-    r"(?i)([?&;](?:[\w.-]*(?:token|secret|password|passwd|api_?key|signature)|auth|key|pwd|sig)=)[^&;#\s'\"<>)]*"
-)
-_HIDDEN = "***"
 
 
 def type_name(error: BaseException) -> str:
@@ -41,16 +35,16 @@ def plain_text(text: str) -> str:
 
 
 def text_of(error: BaseException) -> str:
-    """What failed on the way to a server, in plain words; else ``str(error)``, or that it raises."""
+    """What failed on the way to a server, in plain words; else ``str(error)``, masked, or that it raises."""
     try:
-        return plain_text(fault_text(error) or str(error)).strip()
+        return masked(plain_text(fault_text(error) or str(error)).strip())
     except BaseException as broken:  # SystemExit and KeyboardInterrupt would end the thread
         return f"<its message cannot be shown: {type_name(broken)}>"
 
 
 def described(error: BaseException) -> str:
     """Type, message and place, masked and bounded: ``ConnectionError: refused (conftest.py:24)``."""
-    message = shortened(masked(text_of(error)), LONGEST_REASON)
+    message = shortened(text_of(error), LONGEST_REASON)
     first, _, rest = message.partition("\n")
     place = place_of_traceback(error.__traceback__)
     head = f"{type_name(error)}: {first}" if first else type_name(error)
@@ -66,11 +60,6 @@ def shortened(text: str, longest: int = LONGEST_TEXT) -> str:
         return text
     half = max(1, (longest - _NOTE) // 2)
     return f"{text[:half]} [... {len(text) - 2 * half} of {len(text)} characters left out ...] {text[-half:]}"
-
-
-def masked(text: str) -> str:
-    """The text without passwords in URLs, and without the values of parameters that are named as secrets are."""
-    return _SECRET.sub(rf"\1{_HIDDEN}", _PASSWORD.sub(rf"\1:{_HIDDEN}@", text))
 
 
 class CausesLeftOut(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_ipload.load.health import INVALID as FLATTERING
+from pytest_ipload.masking import masked
 from pytest_ipload.report.text import counted, printable, printable_lines, whose_failure
 from pytest_ipload.units import format_count
 from pytest_ipload.verdict.result import ERROR, FAILED, INVALID, FailureSummary, LoadResult, failures_of
@@ -30,7 +31,7 @@ def failure_message(result: LoadResult) -> str:
         lines += [_group_line(failure) for failure in result.failures]
     if (traceback := result.traceback) is not None:
         lines += ["", f"the first {printable(traceback.type)}:", traceback.text.expandtabs()]
-    return printable_lines("\n".join(lines))
+    return printable_lines(masked("\n".join(lines)))
 
 
 def _group_line(failure: FailureSummary) -> str:

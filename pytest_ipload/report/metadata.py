@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pytest_ipload import __version__
+from pytest_ipload.masking import masked
 from pytest_ipload.settings import SETTINGS, Setting
 from pytest_ipload.units import format_setting
 
@@ -20,7 +21,7 @@ def load_metadata(config: pytest.Config) -> dict[str, str]:
     }
     thresholds = config.getoption("ipload_threshold")
     if thresholds:
-        given["--ipload-threshold"] = ", ".join(thresholds)
+        given["--ipload-threshold"] = masked(", ".join(thresholds))
     return {"version": __version__, **given} if given else {}
 
 
@@ -28,4 +29,4 @@ def _text(setting: Setting, value: Any) -> str:
     """The value as it is written on the command line."""
     if setting.metavar == "T":
         return format_setting(value)
-    return f"{value:g}/s" if setting.metavar == "RATE" else str(value)
+    return f"{value:g}/s" if setting.metavar == "RATE" else masked(str(value))

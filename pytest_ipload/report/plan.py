@@ -10,6 +10,7 @@ from pytest_ipload.errors import IploadError
 from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.loadtest import load_settings
 from pytest_ipload.markers import is_load_test
+from pytest_ipload.masking import masked
 from pytest_ipload.needs import Needs
 from pytest_ipload.profiles import profile_of
 from pytest_ipload.report.text import counted
@@ -49,7 +50,7 @@ def plan_of(item: pytest.Item, state: SessionState) -> str:
     parts.append(f"needs {needs}")
     if (shortage := needs.shortage()) is not None:
         parts.append(f"too few local ports for one target: {shortage}")
-    return ", ".join(parts)
+    return masked(", ".join(parts))
 
 
 def _height(profile: LoadProfile) -> list[str]:

@@ -16,6 +16,7 @@ from pytest_ipload.errors import is_configuration_error
 from pytest_ipload.interrupts import interrupts_deferred
 from pytest_ipload.places import place_of_traceback, visible_traceback
 from pytest_ipload.report.exception_text import LONGEST_TEXT, cut_causes, described, shortened, type_name
+from pytest_ipload.report.traceback_secrets import without_secrets
 from pytest_ipload.stats.fault_text import fault_text, message_of
 from pytest_ipload.verdict.result import Traceback
 
@@ -125,9 +126,10 @@ def place_at(longrepr: Any, item: pytest.Item) -> None:
 
 
 def bounded(longrepr: Any) -> Any:
-    """What pytest shows of a failure, cut to what somebody may read; each cut says how much is missing."""
+    """What pytest shows of a failure, masked, and cut to what somebody may read; each cut says how much is missing."""
     if longrepr is None or isinstance(longrepr, tuple):  # a skip
         return longrepr
+    longrepr = without_secrets(longrepr)
     for traceback, crash, _ in getattr(longrepr, "chain", ()):
         if crash is not None:
             crash.message = shortened(crash.message, _LONGEST_LINE)

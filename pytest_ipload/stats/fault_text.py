@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
+from pytest_ipload.masking import masked
+
 _LONGEST = 300
 _WRAPPERS = frozenset({"requests", "urllib3", "http"})
 _TIMEOUT = re.compile(r"timeout=([0-9.e+-]+)\)")
@@ -36,9 +38,9 @@ def fault_text(error: BaseException) -> str | None:
 
 
 def message_of(error: BaseException) -> str:
-    """The exception's message in one line. It never raises: an exception whose ``str`` fails must not stop a load."""
+    """The exception's message in one line, masked. It never raises: one whose ``str`` fails must not stop a load."""
     try:
-        text = fault_text(error) or str(error)
+        text = masked(fault_text(error) or str(error))
     except BaseException as broken:  # of a user's own code, which may raise anything
         text = f"<its message cannot be shown: {type(broken).__name__}>"
     lines = text.strip().splitlines()

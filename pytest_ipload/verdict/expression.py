@@ -32,6 +32,7 @@ from types import MappingProxyType
 
 from pytest_ipload import units
 from pytest_ipload.errors import SettingError
+from pytest_ipload.masking import masked
 
 FAMILIES = ("raw", "iteration", "connect", "tls", "ttfb", "failed")
 _STATISTICS = ("median", "mean", "min", "max")
@@ -110,7 +111,9 @@ class Metric:
     @classmethod
     def _of(cls, name: str, selector_text: str | None) -> Metric:
         family, statistic, quantile = _parse_metric(name)
-        selector = None if selector_text is None else _parse_selector(selector_text)
+        selector = (
+            None if selector_text is None else _parse_selector(masked(selector_text))
+        )  # as the names of requests are
         if selector is not None:
             _check_selector(family, statistic, selector)
         return cls(family, statistic, quantile, selector)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_ipload.load.health import REMARK, HealthCheck
+from pytest_ipload.masking import masked_values
 from pytest_ipload.stats.summary import LatencyStats, Summary, plain
 from pytest_ipload.verdict.comparison import ComparedWith, Comparison, failed_of
 from pytest_ipload.verdict.evaluate import ThresholdResult
@@ -209,8 +210,7 @@ class LoadResult(Summary):
         """The result as plain values, without the fields that were not measured."""
         ordered = {name: getattr(self, name) for name in _FIRST}
         ordered.update({name: value for name, value in vars(self).items() if name not in ordered})
-        values: dict[str, Any] = plain(ordered)
-        return values
+        return _shown(ordered)
 
 
 _FIRST = ("nodeid", "verdict", "reason", "profile", "started_at", "duration_s")
@@ -229,8 +229,13 @@ class UnmeasuredResult:
 
     def as_dict(self) -> dict[str, Any]:
         """The result as plain values, without the fields that are not known."""
-        values: dict[str, Any] = plain(self)
-        return values
+        return _shown(self)
+
+
+def _shown(result: Any) -> dict[str, Any]:
+    """As plain values without secrets, for all that leaves the process. The test's name stays what pytest calls it."""
+    values: dict[str, Any] = plain(result)
+    return {**masked_values(values), "nodeid": values["nodeid"]}
 
 
 def is_measured(result: Mapping[str, Any]) -> bool:

@@ -1,0 +1,130 @@
+"""Texts without the secrets that are in them, for all that is shown, written or sent to another process.
+
+A secret is told by where it stands: the password of a URL, the value of a parameter, header, key or argument that is
+named as secrets are. The text round it stays. What nothing tells apart from any other text is not masked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+HIDDEN = "***"
+"""Stands in the place of a secret."""
+
+_CLUE = re.compile(r"[@:'\"?&;,]|=[^=]|Bearer ")
+"""There is no secret in a text without one of these. Names and encoded histograms have none."""
+
+# Each pattern below takes time in proportion to the length of the text, whatever the text is: it begins at a sign or
+# at the start of a word, and reads no further than to the next of these.
+_USERINFO = re.compile(
+    r"(?<=//)(?P<user>[^/?#@\s:\['\"<>]*)"
+    r"(?:(?P<alone>@)"
+    # Behind a colon may also be a port. A password with a slash makes the URL malformed, but is one all the same.
+    r"|:(?!\d{0,5}(?:[/?#'\",;)\]}\s]|\Z))(?P<password>[^/?#\s\"<>]*(?=@)|(?:[^\s'\"<>/]|/(?!/))*(?=@)"
+    r"|[^/?#\s'\"<>]*?[^/?#\s'\"<>\d.](?=[^/?#\s'\"<>.]*\.\.\.)[^/?#\s'\"<>]*)@?)"  # cut off by pytest
+)
+_SCHEMELESS = re.compile(r"(?<=['\"])([^\s'\"/:@]+):[^\s'\"/@]+@(?=[\w\[])")
+_BEARER = re.compile(r"(?i)(?:(?<=['\"])(bearer|basic|digest|token) [^'\"\n]+|\b(bearer) [\w.~+/=-]{16,})")
+_COOKIE = re.compile(r"(<Cookie [^=\s<>]{1,200}=)[^\s<>]+|(\bname='[^'\n]{0,200}', value=)'[^'\n]*'")
+_PAIR = re.compile(r"(\([bu]?(['\"])([\w.-]{1,100})\2, ?[bu]?(['\"]))((?:(?!\4)(?:\\[^\n]|[^\\\n]))*)(?=\4\))")
+
+_NAMED = re.compile(  # in the repr of a text, a name may stand right behind an escaped line feed
+    r"(?<![\w.-])(?:(?<=\\)[nrt])?(?P<name>[\w.-]{1,100})(?P<quote>\\{0,4}['\"])?"
+    r"(?P<space>[ \t]{0,80})(?P<sign>[=:])[ \t]{0,8}"
+)
+_QUOTED = r"[bBfFrRuU]{0,2}(\\{0,4}['\"])(?:(?!\1)(?:\\[^\n]|[^\\\n]))*"
+_IN_QUOTES = re.compile(_QUOTED)
+_STRING = r"'(?:\\[^\n]|[^'\\\n])*'?|\"(?:\\[^\n]|[^\"\\\n])*\"?"
+_IN_BRACKETS = re.compile(rf"[\[({{](?:{_STRING}|[^\[\](){{}}'\"\n])*")
+_PARAMETER = re.compile(r"(?:[^&#\s'\"<>;,)\]}]|[;,)\]}](?![;,)\]}]*(?:[\s'\"&#]|\Z|[\w.-]{1,100}=)))*")
+_PATH_PARAMETER = re.compile(_PARAMETER.pattern.replace("[^&", "[^?&"))
+_HEADER = re.compile(r"(?:=\"[^\"\n]*\"|[^'\"\r\n\\]|\\(?![rn]))+")
+_PLAIN = re.compile(r"[\w.+/=-]+")
+_NO_SECRETS = frozenset({"", "none", "null", "true", "false"})
+
+_NAMES = re.compile(
+    r"(?i)(?:token|secret|passw(?:or)?d|passphrase|credentials?|signature|jwt|basic_auth|userpass|authstr"
+    r"|sess(?:ion)?[-_.]?id|(?:^|[-_.])(?:pwd|pass)|(?:api|access|private|secret|auth|app|subscription|encryption|license)[-_.]?key)\d{0,3}\Z"
+)
+_HEADERS = re.compile(
+    r"(?i)(?:(?:proxy-)?authorization|(?:set-)?cookie2?|x-[\w-]*(?:token|key|secret|signature|auth))\Z"
+)
+_COLLECTIONS = re.compile(r"(?i)(?:cookies?|auth|proxy_auth)\Z")
+_IN_URLS = re.compile(r"(?i)(?:auth|key|sig|sid|session|otp|hmac)\Z")
+
+
+def masked(text: str) -> str:
+    """The text with ``***`` in the place of each secret. Masking it again changes nothing."""
+    if not _CLUE.search(text):
+        return text
+    text = _USERINFO.sub(_without_password, text)
+    text = _SCHEMELESS.sub(rf"\1:{HIDDEN}@", text)
+    text = _COOKIE.sub(lambda found: f"{found[1]}{HIDDEN}" if found[1] else f"{found[2]}'{HIDDEN}'", text)
+    text = _BEARER.sub(rf"\1\2 {HIDDEN}", text)
+    text = _PAIR.sub(lambda found: found[1] + HIDDEN if _is_secret(found[3]) else found[0], text)
+    return _without_values(text)
+
+
+def masked_values(value: Any) -> Any:
+    """The same for all texts in plain values; the keys stay."""
+    if isinstance(value, str):
+        return masked(value)
+    if isinstance(value, Mapping):
+        return {key: masked_values(content) for key, content in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [masked_values(content) for content in value]
+    return value
+
+
+def _without_password(found: re.Match[str]) -> str:
+    """``joe:***@``; a name that comes alone, or with nothing to keep secret, is the secret itself."""
+    user, password = found["user"], found["password"]
+    if found["alone"]:
+        return f"{HIDDEN}@"
+    at = "@" if found[0].endswith("@") else "..."
+    return f"{user}:{HIDDEN}{at}" if password not in ("", "x-oauth-basic") else f"{HIDDEN}:{HIDDEN}@"
+
+
+def _is_secret(name: str) -> bool:
+    return _NAMES.search(name) is not None or _HEADERS.match(name) is not None
+
+
+def _without_values(text: str) -> str:
+    """The text without the values of what is named as secrets are: ``token=***``, ``'pwd': '***'``, ``Cookie: ***``."""
+    parts: list[str] = []
+    done = 0
+    for found in _NAMED.finditer(text):
+        if found.start() >= done and (span := _value_span(text, found)) is not None:
+            parts += [text[done : span[0]], HIDDEN]
+            done = span[1]
+    return "".join([*parts, text[done:]]) if parts else text
+
+
+def _value_span(text: str, found: re.Match[str]) -> tuple[int, int] | None:
+    """Where the value is that belongs to a name, if it is a secret."""
+    name, start = found["name"], found.end()
+    before = text[found.start() - 1] if found.start() else ""
+    is_header = _HEADERS.match(name) is not None
+    is_parameter = found["sign"] == "=" and not found["quote"] and found["space"] == "" and before in tuple("?&;")
+    if not (_is_secret(name) or _COLLECTIONS.match(name) or (is_parameter and _IN_URLS.match(name))):
+        return None
+    opening = text[start : start + 1]
+    if is_parameter:
+        return _span((_PATH_PARAMETER if before == ";" else _PARAMETER).match(text, found.end("sign")))
+    if (quoted := _IN_QUOTES.match(text, start)) is not None:
+        return quoted.end(1), quoted.end()
+    if opening and opening in "[({" and (brackets := _IN_BRACKETS.match(text, start)) is not None:
+        return brackets.start() + 1, brackets.end()
+    if found["sign"] == ":" and not found["quote"]:
+        return _span(_HEADER.match(text, start)) if is_header else None
+    if found["space"] or not _is_secret(name):
+        return None
+    value = (_PLAIN if found["quote"] else _PARAMETER).match(text, start)
+    is_code = value is not None and value[0].lower().endswith((*_NO_SECRETS - {""}, name.lower()))
+    return None if is_code else _span(value)
+
+
+def _span(found: re.Match[str] | None) -> tuple[int, int] | None:
+    return None if found is None or found.start() == found.end() else found.span()
