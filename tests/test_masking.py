@@ -134,7 +134,8 @@ def test_so_does_one_with_pieces_of_secrets(pieces: list[str]) -> None:
 @pytest.mark.parametrize(
     "piece",
     [
-        "a", "//a:", "//a:b", "//", "?token=", "token", "token=a", "'token': '", "'", '"', "\\", "a" * 99 + "=", " ", "(",
+        "a", "//a:", "//a:b", "//", "?token=", "token",
+        "token=a", "'token': '", "'", '"', "\\", "a" * 99 + "=", " ", "(",
         "{", "auth = (", "Cookie: ", "Bearer ", "<Cookie a", "name='", "('a', '", ";a", ",", ")", "token=)", "//a:b...",
         "@", "a:b@", "'a:", "&a=b", ".", "-", "token=a,", "'Bearer ",
     ],

@@ -21,6 +21,8 @@ def without_secrets(longrepr: Any) -> Any:
     """The same with every text in it masked; a plain text becomes another one."""
     if isinstance(longrepr, str):
         return masked(longrepr)
+    if isinstance(longrepr, tuple):  # a skip: place and reason
+        return (*longrepr[:2], masked(str(longrepr[2])))
     tracebacks = [traceback for traceback, _, _ in getattr(longrepr, "chain", ())]
     own = getattr(longrepr, "reprtraceback", None)
     for traceback in tracebacks or ([] if own is None else [own]):

@@ -127,9 +127,9 @@ def place_at(longrepr: Any, item: pytest.Item) -> None:
 
 def bounded(longrepr: Any) -> Any:
     """What pytest shows of a failure, masked, and cut to what somebody may read; each cut says how much is missing."""
+    longrepr = without_secrets(longrepr)
     if longrepr is None or isinstance(longrepr, tuple):  # a skip
         return longrepr
-    longrepr = without_secrets(longrepr)
     for traceback, crash, _ in getattr(longrepr, "chain", ()):
         if crash is not None:
             crash.message = shortened(crash.message, _LONGEST_LINE)

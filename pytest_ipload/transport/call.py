@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from requests import PreparedRequest, Response
 
 from pytest_ipload.errors import SettingError, TargetNotAllowed
+from pytest_ipload.masking import masked
 from pytest_ipload.places import place_of_frame
 from pytest_ipload.stats.fault_text import message_of
 from pytest_ipload.stats.sample import FAILED, FAULT, OK, REQUEST, Problem, Sample
@@ -144,7 +145,7 @@ class Call:
         request = self.request
         if request is None:
             return ""
-        return f"{request.method} {urlsplit(request.url or '').path or '/'}"
+        return masked(f"{request.method} {urlsplit(request.url or '').path or '/'}")  # a path may have parameters
 
 
 def _place() -> str:

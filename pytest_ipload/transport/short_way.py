@@ -18,6 +18,7 @@ from requests.adapters import HTTPAdapter
 from requests.sessions import merge_setting
 from requests.structures import CaseInsensitiveDict
 
+from pytest_ipload.masking import masked
 from pytest_ipload.transport.adapter import POOLS, SourceAdapter
 from pytest_ipload.transport.binding import HandOver, Hop
 from pytest_ipload.transport.connection import Pool
@@ -93,7 +94,7 @@ class Outgoing:
         self._template = template
         self.method = method
         self.target = target
-        self.label = f"{method} {target.path}"
+        self.label = masked(f"{method} {target.path}")
         self.where = template.where(target)
         self.cookies = cookies
         self.valid_until = valid_until
