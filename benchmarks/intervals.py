@@ -293,8 +293,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"Share of {which} with a limit so far above the true p95 that fail, that `abort_on_fail` breaks off, after "
         "how long (median of those that fail), and that it breaks off although they would have passed."
     )
-    tables = [covers, coverage_table(options.loads, options.seed), aborts, abort_table(options.loads, options.seed)]
-    print(block("intervals", tables))
+    print(block("intervals", [covers, coverage_table(options.loads, options.seed)]))
+    print(block("aborts", [aborts, abort_table(options.loads, options.seed)]))
 
 
 if __name__ == "__main__":

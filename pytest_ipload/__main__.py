@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pytest_ipload.distributed.segments import Segment
     from pytest_ipload.report.files import ReportFiles
 
+_PACKAGE = Path(__file__).parent
 PASSED, FAILED, UNUSABLE = 0, 1, 2
 
 
@@ -70,7 +71,8 @@ def _not_foreseen(segments: Sequence[Segment], error: Exception) -> str:
     from pytest_ipload.distributed.segments import is_usable_alone
 
     guilty = [segment.path for segment in segments if not is_usable_alone(segment)]
-    place = extract_tb(error.__traceback__)[-1]
+    own = [frame for frame in extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(_PACKAGE)]
+    place = own[-1]
     return (
         f"{', '.join(guilty or [segment.path for segment in segments])}: its values cannot be judged: "
         f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno}). If pytest-ipload wrote it and "

@@ -14,6 +14,7 @@ import pytest
 from pytest_ipload.bare_calls import bare_calls, warning_checks
 from pytest_ipload.distributed.member import MEMBER, Solo, TeamAborted, TeamMember
 from pytest_ipload.distributed.part import Part, as_shard
+from pytest_ipload.error_results import error_conclusion, reason_of
 from pytest_ipload.errors import GeneratorLimitError, IploadError, SettingError, is_configuration_error
 from pytest_ipload.fixtures import mark_as_load_test
 from pytest_ipload.hook_calls import review_of
@@ -28,6 +29,7 @@ from pytest_ipload.options import marker_settings
 from pytest_ipload.per_user import PerUser, UserFixtures, refuse_unusable
 from pytest_ipload.places import is_user_code, user_traceback
 from pytest_ipload.profiles import profile_of
+from pytest_ipload.report.exception_text import described
 from pytest_ipload.report.json_file import host_name
 from pytest_ipload.report.text import counted
 from pytest_ipload.report.tracebacks import first_traceback, headline, traceback_of
@@ -37,7 +39,7 @@ from pytest_ipload.state import SessionState, keep_result
 from pytest_ipload.team import Judge
 from pytest_ipload.thresholds import check_measurable, load_thresholds
 from pytest_ipload.verdict.outcomes import ComparisonFailed, MeasurementInvalid, ThresholdFailed
-from pytest_ipload.verdict.result import FAILED, INVALID
+from pytest_ipload.verdict.result import ERROR, FAILED, INVALID
 from pytest_ipload.verdict.rounds import CURRENT, DEFAULT_ROUNDS, RoundNote, plan_rounds
 
 
@@ -90,8 +92,10 @@ class LoadTest:
         """Whether the load was ended by a user's set-up, or by what is wrong with the test: an error, not a failure."""
         self._whose: tuple[BaseException, str] | None = None
         """The exception of a user's set-up or tear-down, and in how many users it failed."""
+        self._whose_error: str | None = None
+        """What of which user failed, where that ended the load test."""
         # Settings that contradict each other are an error before any fixture is set up.
-        profile = profile_of(item, state, self._marker, None)
+        profile = self._profile = profile_of(item, state, self._marker, None)
         if not state.settings.disabled:  # they are not judged then, and the load that they are about is another one
             check_measurable(self._thresholds, profile)
         mark_as_load_test(item)
@@ -214,7 +218,7 @@ class LoadTest:
         except BaseException as error:
             self._session_ends = isinstance(error, (KeyboardInterrupt, pytest.exit.Exception))
             self.ended_in_error = is_configuration_error(error) and not load.profile.is_functional
-            if load.has_begun:
+            if load.has_begun and not is_configuration_error(error):  # that is an error: see ``end_in_error``
                 self._keep_broken_off(load, error)
             if self._session_ends:
                 raise
@@ -245,6 +249,33 @@ class LoadTest:
         member = self._member
         return part if member.share.count == 1 else as_shard(part, member.share.index, member.name, host_name())
 
+    def end_in_error(self, error: BaseException, what: str) -> None:
+        """Keep a result for a load test that ended without one, with what was measured until then.
+
+        ``what`` says what failed, if it was not a user.
+        """
+        if self._conclusion is None:
+            reason = reason_of(error, self._whose_error or what)
+            try:
+                self._keep(self._of_error(error, reason))
+            except Exception as broken:  # a result without numbers rather than none
+                reason = f"{reason}\nwhat was measured could not be judged: {described(broken)}"
+                self._keep(self._unmeasured(reason))
+
+    def _of_error(self, error: BaseException, reason: str) -> dict[str, Any]:
+        load = self._load
+        if load is None or not load.has_begun:
+            conclusion = self._judge.unfinished(self._item.nodeid, reason)
+            return conclusion or self._unmeasured(reason)
+        is_the_end = isinstance(error, (KeyboardInterrupt, pytest.exit.Exception))
+        part = replace(load.part(traceback=None if is_the_end else traceback_of(self._item, error)), error=reason)
+        self._member.hand_in(self._as_shard(part))
+        return self._judge.judge(part)
+
+    def _unmeasured(self, reason: str) -> dict[str, Any]:
+        profile = self._profile if self._load is None else self._load.profile
+        return error_conclusion(self._item.nodeid, reason, profile.as_dict(), self._state.settings.segment)
+
     def _keep(self, conclusion: dict[str, Any]) -> None:
         if conclusion.get("more"):  # the verdict comes with the last round
             return
@@ -262,7 +293,7 @@ class LoadTest:
         if error is not None and (verdict == FAILED or self._state.settings.disabled):
             # A functional test fails as any test does, with its own exception.
             raise error.with_traceback(user_traceback(error.__traceback__))
-        if verdict == INVALID:
+        if verdict in (INVALID, ERROR):
             raise MeasurementInvalid(conclusion["message"])
         if verdict == FAILED:
             raise (ComparisonFailed if conclusion["by_comparison"] else ThresholdFailed)(conclusion["message"])
@@ -301,6 +332,7 @@ class LoadTest:
         ``when`` is pytest's word for the phase; ``failed`` is the number of users who failed in it.
         """
         phase = {"setup": "set-up", "teardown": "tear-down"}[when]
+        self._whose_error = f"{phase} of user {user.index} failed"
         tried = max(failed, self._started_load().executor.set_ups.tried)
         where = f" on worker {self._member.name}" if self._member.share.count > 1 else ""
         more = f"; {failed} users failed in their {phase}" if failed > 1 else ""

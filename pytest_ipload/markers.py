@@ -35,6 +35,11 @@ def concerns_us(item: pytest.Item) -> bool:
     )
 
 
+def may_run_loads(item: pytest.Item) -> bool:
+    """Whether the item has results to report: it is a load test, is meant to be one, or starts loads by itself."""
+    return "ipload" in getattr(item, "fixturenames", ()) or concerns_us(item)
+
+
 def marker_problem(item: pytest.Item) -> str | None:
     """What is wrong with the item's ``ipload*`` markers, whether it is a load test or not."""
     for mark in item.iter_markers():

@@ -19,7 +19,7 @@ from pytest_ipload.fixtures import ipload, ipload_iteration, ipload_pool, ipload
 from pytest_ipload.options import add_options, session_settings
 from pytest_ipload.report import files
 from pytest_ipload.report.reporter import REPORT_KEY, Reporter
-from pytest_ipload.state import STATE, Pools, SessionState, state_of, take_results
+from pytest_ipload.state import STATE, Pools, SessionState, state_of
 
 if TYPE_CHECKING:
     from _pytest.fixtures import SubRequest  # the type of the hook's request, which pytest does not export
@@ -116,18 +116,24 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
     """Check the markers, let pytest set up the item, then set up the users."""
-    if not markers.concerns_us(item):
+    if not markers.may_run_loads(item):
         return (yield)
-    from pytest_ipload.loadtest import prepare
+    if _LOAD_TEST in item.stash:  # of a run before this one
+        del item.stash[_LOAD_TEST]
+    try:
+        from pytest_ipload.loadtest import prepare
 
-    test = prepare(item, state_of(item.config))
-    if test is not None:
-        item.stash[_LOAD_TEST] = test
-    result = yield
-    only_fixtures = item.config.getoption("setupplan", False) or item.config.getoption("setuponly", False)
-    if test is not None and not only_fixtures:
-        __tracebackhide__ = True  # not before: an error of pytest's own set-up shall be shown as pytest shows it
-        test.set_up()
+        test = prepare(item, state_of(item.config))
+        if test is not None:
+            item.stash[_LOAD_TEST] = test
+        result = yield
+        only_fixtures = item.config.getoption("setupplan", False) or item.config.getoption("setuponly", False)
+        if test is not None and not only_fixtures:
+            __tracebackhide__ = True  # not before: an error of pytest's own set-up shall be shown as pytest shows it
+            test.set_up()
+    except (KeyboardInterrupt, pytest.exit.Exception) as error:
+        _keep_interrupted(item, "setup", error)
+        raise
     return result
 
 
@@ -159,11 +165,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """Raise the verdict in the call phase, so that xfail, --pdb, -x and reports take it as any test's failure."""
+    if not markers.may_run_loads(item):
+        return (yield)
     try:
         result = yield
-    except (KeyboardInterrupt, pytest.exit.Exception):
-        # No report will be made of this phase: what was measured goes straight to the summary.
-        state_of(item.config).results[item.nodeid, ""] = take_results(item)
+    except (KeyboardInterrupt, pytest.exit.Exception) as error:
+        _keep_interrupted(item, "call", error)
         raise
     test = item.stash.get(_LOAD_TEST, None)
     if test is not None:
@@ -172,33 +179,55 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Say of a load test that its tear-down was interrupted."""
+    if not markers.may_run_loads(item):
+        return (yield)
+    try:
+        return (yield)
+    except (KeyboardInterrupt, pytest.exit.Exception) as error:
+        _keep_interrupted(item, "teardown", error)
+        raise
+
+
+def _keep_interrupted(item: pytest.Item, when: str, error: BaseException) -> None:
+    from pytest_ipload.phase_reports import kept_when_interrupted
+
+    kept_when_interrupted(item, when, error, item.stash.get(_LOAD_TEST, None))
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Put the results on the report of the call phase: they travel with it, from an xdist worker too."""
-    test = item.stash.get(_LOAD_TEST, None)
-    if call.excinfo is not None and (test is not None or "ipload" in getattr(item, "fixturenames", ())):
-        from pytest_ipload.report.tracebacks import headline, place_at, put_first, shown_to_user
+    """Put the results on the report of the phase that ended the load test: they travel with it, from a worker too."""
+    if not markers.may_run_loads(item):
+        return (yield)
+    from pytest_ipload import phase_reports
+    from pytest_ipload.interrupts import interrupts_deferred
+    from pytest_ipload.report.tracebacks import shown_to_user
 
-        with shown_to_user(item, call):
-            report = yield
-        error = call.excinfo.value
-        if report.failed and (line := headline(error) if test is None else test.headline(error)):
-            put_first(report.longrepr, line, call.excinfo)
-        elif report.failed and not getattr(error, "pytrace", True):
-            place_at(report.longrepr, item)
-    else:
-        report = yield
-    if call.when != "call":
-        return report
-    results = take_results(item)
+    test = item.stash.get(_LOAD_TEST, None)
+    phase_reports.without_excess(call)
+    with interrupts_deferred() as deferral:
+        try:
+            with shown_to_user(item, call):
+                report = yield
+        except BaseException as broken:
+            report = phase_reports.substitute(item, call, broken)
+        phase_reports.show(report, item, call, test)
+        results = phase_reports.attach_results(item, call, report, test)
+    if deferral.was_pressed:  # this report goes nowhere any more
+        state_of(item.config).results[item.nodeid, ""] = results
+        raise KeyboardInterrupt
     if results:
+        report.user_properties = list(item.user_properties)  # an error's came after the report was made
         if hasattr(item.config, "workerinput"):
             from pytest_ipload.distributed.messages import sendable
 
             results = sendable(results)
         vars(report)[REPORT_KEY] = results
-    if test is not None and test.ended_in_error:
+    if test is not None and test.ended_in_error and call.when == "call":
         report.when = "setup"  # an error, as pytest has it, and no failure
     return report
 

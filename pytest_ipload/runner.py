@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import unittest
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from itertools import islice
@@ -18,6 +19,7 @@ from pytest_ipload.addresses.listening import Targets, ports_served_here
 from pytest_ipload.distributed.conclude import conclude
 from pytest_ipload.distributed.member import TeamMember
 from pytest_ipload.distributed.part import AbortNote, Part
+from pytest_ipload.error_results import error_conclusion, reason_of
 from pytest_ipload.errors import LateSkip, SettingError, is_configuration_error
 from pytest_ipload.hook_calls import review_of, user_hooks
 from pytest_ipload.load.bodies import Body, life_of
@@ -421,28 +423,42 @@ class LoadRunner:
             check_measurable(thresholds, profile)
         folders = (self._request.path.parent, self._request.config.rootpath)
         load = Load(state, profile, thresholds, item, lambda user: life, folders)
-        broken_off: str | None = "the load was broken off"
-        own_exception: BaseException | None = None
+        ended_by: BaseException | None = None
+        failed_user: int | None = None
         try:
             load.set_up()
             load.run()
-            broken_off = None
         except UserSetUpError as error:
-            own_exception = load.set_up_exception(error)
+            ended_by, failed_user = load.set_up_exception(error), error.user.index
         except BaseException as error:
-            broken_off = f"{broken_off} by {type(error).__name__}"
-            raise
+            ended_by = error
         finally:
             load.executor.close()
-            errors = (group.exception for group in load.failure_groups())
-            result = self._judged(load.part(broken_off, first_traceback(item, errors)))
-        if own_exception is not None:
-            raise own_exception  # here, where its own causes are not replaced by ours
+        result = self._kept(load, ended_by, failed_user)
+        if ended_by is not None:
+            raise ended_by  # here, where its own causes are not replaced by ours
+        assert result is not None
         return result
 
-    def _judged(self, part: Part) -> LoadResult:
-        """The result of a load, which is kept for the reports."""
+    def _kept(self, load: Load, ended_by: BaseException | None, failed_user: int | None) -> LoadResult | None:
+        """The result of a load, which is kept for the reports; None of one that was skipped or did not begin.
+
+        ``failed_user`` is the user whose set-up ended the load; None where something else did.
+        """
+        if isinstance(ended_by, _SKIPS):
+            return None
         item = self._request.node
+        what = "the load failed" if failed_user is None else f"set-up of user {failed_user} failed"
+        reason = None if ended_by is None else reason_of(ended_by, what)
+        if reason is not None and not load.has_begun:
+            conclusion = error_conclusion(item.nodeid, reason, load.profile.as_dict())
+            keep_result(item, conclusion["results"], conclusion["properties"])
+            return None
+        part = load.part(traceback=first_traceback(item, (group.exception for group in load.failure_groups())))
+        if failed_user is not None or (ended_by is not None and is_configuration_error(ended_by)):
+            part = replace(part, error=reason)
+        elif ended_by is not None:
+            part = replace(part, broken_off=f"the load was broken off by {type(ended_by).__name__}")
         baselines = state_of(item.config).baselines
         compare = None if baselines is None else partial(baselines.compare, load=len(kept_results(item)))
         result = settled(conclude(part), compare, review_of(item.config))

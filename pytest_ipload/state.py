@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,8 @@ class SessionState:
         self.pools = pools
         self.results: dict[tuple[str, str], Results] = {}
         """Results by test and by the xdist worker that ran it; a rerun replaces what came before."""
+        self.shared_tests: Collection[str] = ()
+        """In xdist's controller: the node ids of the load tests that workers share."""
         self.spools: Spools | None = None
         """Where loads leave their samples; None if no report wants them."""
         self.audience: Audience | None = None

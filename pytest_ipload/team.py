@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -83,8 +84,6 @@ class Judge:
     def judge(self, part: Part) -> dict[str, Any]:
         """The verdict on a whole load, as plain values; with ``more``, if another round is to follow."""
         from pytest_ipload.distributed.conclude import conclude
-        from pytest_ipload.report.failure import failure_message
-        from pytest_ipload.report.properties import properties_of
         from pytest_ipload.verdict.regression import settled
 
         result = conclude(part)
@@ -93,14 +92,17 @@ class Judge:
             if combined is None:
                 return {"verdict": result.verdict, "message": "", "properties": {}, "results": [], "more": True}
             result = combined
-        result = settled(result, self._compare, self._review)
-        return {
-            "verdict": result.verdict,
-            "message": failure_message(result),
-            "by_comparison": result.fails_by_comparison,
-            "properties": properties_of(result),
-            "results": [{**result.as_dict(), **self._of_segment(part)}],
-        }
+        return _conclusion(settled(result, self._compare, self._review), self._of_segment(part))
+
+    def unfinished(self, nodeid: str, reason: str) -> dict[str, Any] | None:
+        """What the rounds measured of a load test that ended in an error between two of them; None without any."""
+        from pytest_ipload.verdict.result import ERROR
+        from pytest_ipload.verdict.rounds import combine
+
+        rounds = self._rounds.pop(nodeid, [])
+        if not rounds:
+            return None
+        return _conclusion(replace(combine(rounds, self._limits), verdict=ERROR, reason=reason))
 
     def _with_earlier_rounds(self, note: RoundNote, result: LoadResult, strict: bool) -> LoadResult | None:
         """The result of all rounds; None if another one is to follow."""
@@ -125,6 +127,20 @@ class Judge:
 
         shard = as_shard(part, parse_segment(self._segment).index, f"segment {self._segment}", host_name())
         return {"segment": self._segment, "part": shard.to_plain()}
+
+
+def _conclusion(result: LoadResult, more: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """A result in plain values: its verdict, the text to fail with, the properties of the test, and the results."""
+    from pytest_ipload.report.failure import failure_message
+    from pytest_ipload.report.properties import properties_of
+
+    return {
+        "verdict": result.verdict,
+        "message": failure_message(result),
+        "by_comparison": result.fails_by_comparison,
+        "properties": properties_of(result),
+        "results": [{**result.as_dict(), **more}],
+    }
 
 
 def _together(parts: Sequence[dict[str, Any]]) -> Part:
@@ -179,6 +195,7 @@ def lead_worker(node: Any, rank: int) -> None:
     if controller is None:
         controller = _make_controller(config)
         config.pluginmanager.register(controller, "ipload-controller")
+        state_of(config).shared_tests = controller.tests
     controller.attach(node, rank)
 
 
@@ -191,7 +208,7 @@ def _make_controller(config: pytest.Config) -> Controller:
 
     state = state_of(config)
     judge = Judge(state.settings.segment, state.compare_limits, state.compare, review_of(config))
-    judges = Judges(judge.look, judge.conclude, judge.break_off)
+    judges = Judges(judge.look, judge.conclude, judge.break_off, judge.unfinished)
 
     def keep(nodeid: str, results: list[dict[str, Any]]) -> None:
         state.results[nodeid, ""] = results

@@ -219,6 +219,24 @@ def as_text(value: Any) -> str:
     return value.strip()
 
 
+def as_label(value: Any, what: str) -> str:
+    """The name of something that is measured, as a plain text; ``what`` says of what, for the error.
+
+    Names are keys of tables and stand in every report. A subclass of ``str`` becomes the text that it is, unless it
+    cannot be a key.
+    """
+    if type(value) is str and value:
+        return value
+    try:
+        if isinstance(value, str) and str.__len__(value):
+            hash(value)
+            return str.__str__(value)
+        given = f"{value!r:.80}"
+    except BaseException as error:  # its own methods may raise anything
+        given = f"an object of type {type(value).__name__} ({type(error).__name__} when it was looked at)"
+    raise ValueError(f"{what} is a text that is not empty, not {given}")
+
+
 def as_url(value: Any) -> str:
     """A URL with a host."""
     text = as_text(value)

@@ -16,7 +16,7 @@ PACKAGE = Path(pytest_ipload.__file__).parent
 
 # A room may import from the rooms below it and from those on its own level that are listed with it.
 LEVELS = (
-    ("errors", "units", "places", "values"),
+    ("errors", "interrupts", "units", "places", "values"),
     ("addresses", "stats"),
     ("transport", "load"),
     ("verdict",),
@@ -25,10 +25,12 @@ LEVELS = (
     ("options", "settings", "shape"),
     (
         "bare_calls",
+        "error_results",
         "fixtures",
         "markers",
         "needs",
         "per_user",
+        "phase_reports",
         "state",
         "runner",
         "shared_values",

@@ -17,6 +17,7 @@ import ssl
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -741,12 +742,23 @@ class TestIntervals:
         begins = sum(now and not before for before, now in zip([False, *failed], failed, strict=False))
         assert sum(failed) / begins == pytest.approx(burst, rel=0.3)
 
-    def test_the_page_shows_a_whole_run(self) -> None:
+    @pytest.mark.parametrize(
+        ("what", "names"), [("intervals", intervals.NOISES), ("aborts", intervals.ABORT_NOISES)], ids=["ends", "aborts"]
+    )
+    def test_the_page_shows_a_whole_run(self, what: str, names: Mapping[str, intervals.Noise]) -> None:
         page = (ROOT / "docs" / "thresholds.md").read_text(encoding="utf-8")
-        shown = page.partition("<!-- results: intervals -->")[2].partition("<!-- end of results: intervals -->")[0]
+        shown = page.partition(f"<!-- results: {what} -->")[2].partition(f"<!-- end of results: {what} -->")[0]
         assert "300 simulated loads of 60 s (seed 1)" in shown
-        for name in (*intervals.NOISES, *intervals.ABORT_NOISES):
+        for name in names:
             assert f"| {name} |" in shown
+
+    def test_the_script_prints_both(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(intervals, "REQUESTS", 1200)
+        monkeypatch.setattr(intervals, "MARGINS", (0.05,))
+        intervals.main(["--loads", "1"])
+        printed = capsys.readouterr().out
+        assert [f"<!-- results: {name} -->" in printed for name in ("intervals", "aborts")] == [True, True]
+        assert all(f"| {name} |" in printed for name in (*intervals.NOISES, *intervals.ABORT_NOISES))
 
 
 def test_the_rules_for_baselines_find_what_is_there_and_little_else() -> None:

@@ -113,7 +113,7 @@ class TestFeed:
                 visitor.{in_body}
             """,
         )
-        run.result.assert_outcomes(**{"errors" if where == "set_up" else "failed": 1})
+        run.result.assert_outcomes(errors=1)
         run.expect_lines(f">*{call.replace('[', '[[]')}", f"E  *{words}*")
         run.result.stdout.no_fnmatch_line("*pytest_ipload/load/*.py:*")
 

@@ -1043,7 +1043,7 @@ class TestRequest:
     def test(request):
         request.getfixturevalue({name!r})
 """,
-            errors=1,
+            failed=1,
         )
         run.expect_lines(
             "ipload_user (or a fixture that depends on it) was asked for by a test that is no load test: *"
@@ -1129,7 +1129,7 @@ class TestFixturesThatThreadsCannotShare:
     def test(request):
         request.getfixturevalue({name!r})
 """,
-            failed=1,
+            errors=1,
         )
         run.expect_lines("*2 users would share what changes the whole process, in *: monkeypatch; *")
 

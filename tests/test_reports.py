@@ -213,13 +213,13 @@ class TestJson:
         result.stdout.no_fnmatch_line("*ipload results*")
 
     @pytest.mark.parametrize("options", [(), ("-W", "error"), ("-q",)])
-    def test_a_path_that_cannot_be_written_is_said_and_changes_no_outcome(
+    def test_a_path_that_cannot_be_written_is_said_and_makes_the_exit_code_red(
         self, pytester: pytest.Pytester, options: tuple[str, ...]
     ) -> None:
         pytester.makepyfile(TESTS)
         Path("file").touch()
         result = pytester.runpytest("--ipload-json=file/out.json", "-k", "passes", *options)
-        assert result.ret == pytest.ExitCode.OK
+        assert result.ret == pytest.ExitCode.TESTS_FAILED
         result.stdout.fnmatch_lines(["--ipload-json: not written: *file*"])
         result.stdout.no_fnmatch_line("*ipload results*")
 

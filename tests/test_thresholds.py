@@ -194,7 +194,7 @@ def test_an_interval_of_a_long_load_goes_by_its_spans_in_a_team_too(pytester: py
         found = {each["expression"]: each for each in test["thresholds"]}
         shown = {text: each["ci_assumes_independence"] for text, each in found.items()}
         # Without errors nothing is known of how alike they are.
-        assert shown == {"p90 < 10s": assumes, "iteration.p50 < 10s": assumes, "error_rate < 90%": True}
+        assert shown == {"p90 < 10s": assumes, "iteration.median < 10s": assumes, "error_rate < 90%": True}
         assert ("assuming independent requests" in found["p90 < 10s"]["message"]) is assumes
 
 

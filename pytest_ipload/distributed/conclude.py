@@ -14,7 +14,7 @@ from pytest_ipload.verdict.evaluate import ThresholdResult, evaluate
 from pytest_ipload.verdict.health_rule import in_spite_of, invalid_reasons
 from pytest_ipload.verdict.judged import FAIL, JudgedThreshold
 from pytest_ipload.verdict.measure import Scope
-from pytest_ipload.verdict.result import GeneratorHealth, LoadResult, UnusedAddresses, decide
+from pytest_ipload.verdict.result import ERROR, GeneratorHealth, LoadResult, UnusedAddresses, decide
 
 _SECOND = 1_000_000_000
 _NEAREST_QUANTILE = {"max": 0.99}
@@ -35,7 +35,8 @@ def conclude(part: Part) -> LoadResult:
     suppressed = set(part.profile.suppress_health_check)
     checks = [check for check in found if check.name not in suppressed]
     invalid = [*([part.broken_off] if part.broken_off else []), *invalid_reasons(checks, thresholds)]
-    verdict, reason = decide(thresholds, invalid, in_spite_of(checks, thresholds))
+    in_spite = in_spite_of(checks, thresholds)
+    verdict, reason = (ERROR, part.error) if part.error else decide(thresholds, invalid, in_spite)
     return LoadResult(
         nodeid=part.nodeid,
         verdict=verdict,
@@ -93,7 +94,7 @@ def _of_the_whole(part: Part, thresholds: list[ThresholdResult]) -> list[HealthC
             dropped_iterations=part.dropped_iterations,
             uncertain=[(each.expression, each.samples) for each in thresholds if each.uncertain and not is_functional],
             is_functional=is_functional,
-            is_cut_short=part.broken_off is not None or part.abort is not None,
+            is_cut_short=bool(part.broken_off or part.error) or part.abort is not None,
             judges_dropped=any(
                 judged.severity == FAIL and judged.threshold.statistic == "dropped_iterations"
                 for judged in part.thresholds

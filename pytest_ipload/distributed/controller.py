@@ -25,6 +25,7 @@ from pytest_ipload.distributed.xdist_names import (
 )
 from pytest_ipload.places import in_words
 from pytest_ipload.stats.live import Audience
+from pytest_ipload.verdict.result import UnmeasuredResult
 
 _END = "closed"  # no message: those are pairs
 _TICK = 0.1
@@ -67,7 +68,7 @@ class Controller:
         self._is_each = config.getoption("dist") == "each"
         clock = time.perf_counter_ns
         self._coordinator = Coordinator(self._send, clock, judges, version, self._timing, shards, self._is_each)
-        self._outcomes = Outcomes(config, results_key, self._say)
+        self._outcomes = Outcomes(config, results_key, self._say, judges.unfinished)
         self._lock = threading.RLock()
         """Guards the coordinator: messages come in a thread of each worker's gateway."""
         self._nodes: dict[str, Any] = {}
@@ -80,6 +81,11 @@ class Controller:
         self._due = threading.Event()
         self._asked = threading.Event()
         self._judged = threading.Event()
+
+    @property
+    def tests(self) -> Collection[str]:
+        """The node ids of the load tests that the workers have collected so far; changes with them."""
+        return self._coordinator.tests.keys()
 
     # -- workers come and go ------------------------------------------------------------------------------------
 
@@ -119,7 +125,8 @@ class Controller:
         """Know the session; xdist runs the loop. When it is through, no load test may be without an outcome."""
         self._pytest_session = session
         result = yield
-        self._outcomes.report_missing(self._coordinator.tests.values(), self._coordinator.workers.values())
+        if self._has_taken_over or self._is_each:  # else xdist has refused to run anything, and has said why
+            self._outcomes.report_missing(self._coordinator.tests.values(), self._coordinator.workers.values())
         return result
 
     @pytest.hookimpl(tryfirst=True)
@@ -154,36 +161,44 @@ class Controller:
 
     def _keep_what_was_measured(self, tests: Sequence[TeamTest]) -> None:
         """Of loads that were broken off, as by Ctrl-C: there will be no report of the test, but a result."""
+        begun = [test for test in tests if test.has_begun]
         for seconds in _LAST_PARTS_S:
             give_up = time.monotonic() + seconds
             try:
-                while not all(test.has_all_parts for test in tests) and time.monotonic() < give_up:
+                while not all(test.has_all_parts for test in begun) and time.monotonic() < give_up:
                     time.sleep(_TICK / 5)
                 break
             except KeyboardInterrupt:
                 with self._lock:
-                    for test in tests:
+                    for test in begun:
                         test.break_off("it was hurried")
         for test in tests:
             try:
                 results = self._results_so_far(test)
             except Exception as error:
-                self._say(f"pytest-ipload: what {test.nodeid} measured cannot be shown: {in_words(error)}")
-            else:
-                if results:
-                    self._keep_results(test.nodeid, results)
+                results = self._unfinished(test.nodeid, f"what was measured cannot be shown: {in_words(error)}")
+            self._keep_results(test.nodeid, results)
 
     def _results_so_far(self, test: TeamTest) -> list[dict[str, Any]]:
         """The results if there is a verdict already, else what is known from the parts that there are."""
+        if not test.has_begun:
+            return self._unfinished(test.nodeid, "the session was ended during the set-up of the users")
         with self._lock:
             parts, conclusion = list(test.parts.values()), test.conclusion or {}
         if found := conclusion.get("results"):
             return list(found)
-        if not parts:
-            return []
         missing = len(test.members) - len(parts)
         rest = f"; {missing} of {len(test.members)} workers said nothing any more" if missing else ""
-        return self._judges.break_off(test.nodeid, parts, f"{_BROKEN_OFF}{rest}")
+        reason = f"{_BROKEN_OFF}{rest}"
+        return self._judges.break_off(test.nodeid, parts, reason) if parts else self._unfinished(test.nodeid, reason)
+
+    def _unfinished(self, nodeid: str, reason: str) -> list[dict[str, Any]]:
+        """The results of a load test that ended in an error: those of its earlier rounds, if there were any."""
+        conclusion = self._judges.unfinished(nodeid, reason)
+        if conclusion is None:
+            return [UnmeasuredResult(nodeid=nodeid, reason=reason).as_dict()]
+        results: list[dict[str, Any]] = conclusion["results"]
+        return results
 
     def pytest_unconfigure(self) -> None:
         """End the threads."""

@@ -13,7 +13,18 @@ from functools import partial
 from typing import Any
 
 from pytest_ipload.distributed.messages import FROM_WORKER, BadMessage, checked, checked_tests
-from pytest_ipload.distributed.team_test import BreakOff, Conclude, Done, Look, Question, Send, State, TeamTest, Worker
+from pytest_ipload.distributed.team_test import (
+    BreakOff,
+    Conclude,
+    Done,
+    Look,
+    Question,
+    Send,
+    State,
+    TeamTest,
+    Unfinished,
+    Worker,
+)
 from pytest_ipload.distributed.turns import Turns
 from pytest_ipload.stats.live import LiveNumbers
 
@@ -41,11 +52,12 @@ class Timing:
 
 @dataclass(frozen=True)
 class Judges:
-    """What decides about a load; see ``Look``, ``Conclude`` and ``BreakOff``."""
+    """What decides about a load; see ``Look``, ``Conclude``, ``BreakOff`` and ``Unfinished``."""
 
     look: Look
     conclude: Conclude
     break_off: BreakOff
+    unfinished: Unfinished = lambda _nodeid, _reason: None
 
 
 class Coordinator:
@@ -116,18 +128,18 @@ class Coordinator:
         self._advance()
 
     def break_off(self, reason: str) -> list[TeamTest]:
-        """The session ends in the midst of a load: stop it. Returns it; its members still send what they measured.
+        """The session ends in the midst of a load test: stop it. Returns it; members still send what they measured.
 
         They may have done so already: on a terminal, Ctrl-C is for them too.
         """
-        begun = (State.RUN, State.VERDICT, State.CLOSED)
         broken = [
             test
             for test in self.tests.values()
-            if test.state in begun and test.aborted is None and not test.is_reported
+            if test.state is not State.WAIT and test.aborted is None and not test.is_reported
         ]
         for test in broken:
-            test.break_off(reason)
+            if test.has_begun:
+                test.break_off(reason)
         return broken
 
     def end(self, reason: str) -> None:

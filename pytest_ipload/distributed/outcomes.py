@@ -9,16 +9,20 @@ from typing import Any
 import pytest
 
 from pytest_ipload.distributed.reports import error_reports, merged_reports
-from pytest_ipload.distributed.team_test import TeamTest, Worker
+from pytest_ipload.distributed.team_test import TeamTest, Unfinished, Worker
 from pytest_ipload.distributed.xdist_names import report_test
 from pytest_ipload.places import in_words
+from pytest_ipload.verdict.result import is_measured
 
 
 class Outcomes:
     """Reports load tests, and sees to it that none is without an outcome."""
 
-    def __init__(self, config: pytest.Config, results_key: str, say: Callable[[str], object]) -> None:
+    def __init__(
+        self, config: pytest.Config, results_key: str, say: Callable[[str], object], unfinished: Unfinished
+    ) -> None:
         """``results_key`` is the attribute of a report that has the results; ``say`` prints a line."""
+        self._unfinished = unfinished
         self._config = config
         self._results_key = results_key
         self._say = say
@@ -40,6 +44,10 @@ class Outcomes:
         except Exception as error:
             name = test.members[0].name
             reports = error_reports(test.nodeid, f"no report of its parts can be made: {in_words(error)}")
+        for report in reports:
+            for result in vars(report).get(self._results_key) or ():
+                if not is_measured(result) and (rounds := self._unfinished(test.nodeid, result["reason"])):
+                    vars(report)[self._results_key] = rounds["results"]
         node, location = nodes[name], reports[0].location
         hook.pytest_runtest_logstart(nodeid=test.nodeid, location=location)
         for report in reports:

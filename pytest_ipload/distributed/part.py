@@ -82,6 +82,8 @@ class Part:
     """How long its users were to be at work, and were not."""
     round: RoundNote | None = None
     """Which of several rounds it is of; None where there is one load."""
+    error: str | None = None
+    """What ended the load test as an error, such as a user's set-up that failed; None where nothing did."""
 
     def __post_init__(self) -> None:
         """ValueError for fields that contradict each other: a part may come from a file."""
@@ -165,6 +167,7 @@ def _together(one: Part, other: Part) -> Part:
         traceback=one.traceback or other.traceback,
         broken_off=one.broken_off or other.broken_off,
         abort=one.abort or other.abort,
+        error=one.error or other.error,
         shards=sorted([*one.shards, *other.shards], key=lambda shard: shard.index),
     )
 

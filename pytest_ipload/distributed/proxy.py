@@ -8,6 +8,8 @@ from typing import Any
 class Proxy:
     """Attributes that the class does not have are read from the object behind it, set on it and deleted from it.
 
+    It is an instance of that object's class, too.
+
     A subclass declares its own attributes in ``__slots__``.
     """
 
@@ -17,6 +19,10 @@ class Proxy:
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
+
+    @property  # type: ignore[misc]  # for isinstance() and the name; never set
+    def __class__(self) -> Any:
+        return self._inner.__class__
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)

@@ -33,18 +33,27 @@ def merged_reports(
         (name, _report(test.nodeid, "call", "failed", f"worker {name} failed: {why}", location))
         for name, why in test.failed.items()
     ]
-    results = next((found for _, report in located if (found := vars(report).pop(results_key, None))), None)
     chosen = {phase: found for phase in _PHASES if (found := _worst(test, phase, located)) is not None}
     _look_at_set_up(test, chosen, located)
     _account_for_lost(test, chosen)
     _account_for_no_verdict(test, chosen)
-    for _, report in located:
-        vars(report).pop(results_key, None)
-    if test.conclusion is not None:  # what a member whose part was broken off knows is only its own part
-        results = test.conclusion.get("results") or results
-    if results and "call" in chosen:
-        vars(chosen["call"][1])[results_key] = results
+    results = _results(test, chosen, located, results_key)
+    if results:
+        carrier = chosen.get("call") or chosen.get("setup") or next(iter(chosen.values()))
+        vars(carrier[1])[results_key] = results
     return _ascribed(chosen), [report for _, report in chosen.values()]
+
+
+def _results(
+    test: TeamTest, chosen: dict[str, Located], located: Sequence[Located], results_key: str
+) -> list[dict[str, Any]] | None:
+    """The results of the whole load; those of a member, taken from its report, tell only of its own part."""
+    reports = [report for _, report in (*chosen.values(), *located)]
+    own: list[list[dict[str, Any]]] = [found for report in reports if (found := vars(report).pop(results_key, None))]
+    if test.conclusion is not None and (of_all := test.conclusion.get("results")):
+        results: list[dict[str, Any]] = of_all
+        return results
+    return own[0] if own else None
 
 
 def _ascribed(chosen: dict[str, Located]) -> str:
@@ -67,7 +76,8 @@ def _worst(test: TeamTest, phase: str, located: Sequence[Located]) -> Located | 
     def rank(entry: Located) -> tuple[bool, int, bool]:
         name, report = entry
         called_off = phase == "call" and name in test.done and test.done[name].aborted
-        is_cause = name in test.failed or test.parts.get(name, {}).get("broken_off") is not None
+        part = test.parts.get(name, {})
+        is_cause = name in test.failed or part.get("broken_off") is not None or part.get("error") is not None
         return called_off, {"failed": 0, "skipped": 1, "passed": 2}[report.outcome], not is_cause
 
     return min((entry for entry in located if entry[1].when == phase), key=rank, default=None)

@@ -16,6 +16,7 @@ from pytest_ipload.distributed.plausible import check_extent
 from pytest_ipload.distributed.untrusted import CONTENT_ERRORS, read_object, refuse_constant
 from pytest_ipload.load.share import Share
 from pytest_ipload.units import format_duration
+from pytest_ipload.verdict.result import ERROR, UnmeasuredResult
 
 FARTHEST_STARTS = 0.1
 """Of the load's length: segments whose loads began farther apart than this were not one load."""
@@ -36,6 +37,8 @@ class Segment:
     share: Share
     parts: Mapping[str, Part]
     """By the node id of the test."""
+    errors: Mapping[str, str]
+    """Why there is no part of a test, by its node id: it ended in an error before its load began."""
 
 
 def parse_segment(text: str) -> Share:
@@ -71,14 +74,17 @@ def read_segment(path: Path) -> Segment:
         raise UnusableFile(f"{path}: it is the report of a whole run; segments are run with --ipload-segment")
     try:
         share = decode(Share, report["segment"], "segment")
-        parts = [
-            Part.from_plain(_part_of(test), f"tests[{number}].part") for number, test in enumerate(report["tests"])
-        ]
-        for number, part in enumerate(parts):
+        parts, errors = {}, {}
+        for number, test in enumerate(report["tests"]):
+            if _is_unmeasured(test):
+                errors[decode(str, test.get("nodeid"), "nodeid")] = decode(str, test.get("reason"), "reason")
+                continue
+            part = Part.from_plain(_part_of(test), f"tests[{number}].part")
             _check_extent(part, number)
+            parts[part.nodeid] = part
     except CONTENT_ERRORS as error:
         raise UnusableFile(f"{path}: {_said(error)}") from None
-    return Segment(str(path), share, {part.nodeid: part for part in parts})
+    return Segment(str(path), share, parts, errors)
 
 
 def _check_extent(part: Part, number: int) -> None:
@@ -96,12 +102,30 @@ def _part_of(test: Any) -> Any:
     return test.get("part") if isinstance(test, dict) else None
 
 
-def merge_segments(segments: Sequence[Segment]) -> list[Part]:
-    """The whole loads, one for each test. What is missing, comes twice or does not fit makes a load invalid."""
-    if not segments:
-        return []
-    nodeids = dict.fromkeys(nodeid for segment in segments for nodeid in segment.parts)
-    return [_whole(nodeid, segments) for nodeid in nodeids]
+def _is_unmeasured(test: Any) -> bool:
+    return isinstance(test, dict) and test.get("verdict") == ERROR and "part" not in test
+
+
+def merge_segments(segments: Sequence[Segment]) -> list[Part | UnmeasuredResult]:
+    """The whole loads, one for each test. What is missing, comes twice or does not fit makes a load invalid.
+
+    Where the test ended in an error in one segment, so did all of it.
+    """
+    nodeids = dict.fromkeys(nodeid for segment in segments for nodeid in (*segment.parts, *segment.errors))
+    return [_with_errors(nodeid, segments) for nodeid in nodeids]
+
+
+def _with_errors(nodeid: str, segments: Sequence[Segment]) -> Part | UnmeasuredResult:
+    """One load; if one of its segments ended in an error, its ``error`` says so."""
+    reasons = []
+    for segment in sorted(segments, key=lambda each: each.share.index):
+        part = segment.parts.get(nodeid)
+        if (reason := segment.errors.get(nodeid) or (part and part.error)) is not None:
+            reasons.append(f"segment {segment.share.index}/{segment.share.count}: {reason}")
+    reason = "; ".join(reasons)
+    if not any(nodeid in segment.parts for segment in segments):
+        return UnmeasuredResult(nodeid=nodeid, reason=reason)
+    return replace(_whole(nodeid, segments), error=reason or None)
 
 
 def is_usable_alone(segment: Segment) -> bool:

@@ -32,6 +32,8 @@ Conclude = Callable[[str, list[dict[str, Any]], list[tuple[str, str]]], dict[str
 """The verdict on all parts; the second list has the workers that were lost, and why."""
 BreakOff = Callable[[str, list[dict[str, Any]], str], list[dict[str, Any]]]
 """The results of a load that was broken off, from the parts that there are and the reason."""
+Unfinished = Callable[[str, str], dict[str, Any] | None]
+"""What earlier rounds measured of a load test that ended in an error, for this reason; None without any."""
 
 _LEAD_NS = 250_000_000
 """From the order to start until the start: it has to reach every worker before."""
@@ -124,6 +126,11 @@ class TeamTest:
         return self.state not in (State.WAIT, State.CLOSED)
 
     @property
+    def has_begun(self) -> bool:
+        """Whether there is, or was, a load."""
+        return self.state in (State.RUN, State.VERDICT, State.CLOSED)
+
+    @property
     def is_watched(self) -> bool:
         """Whether a member that gives no sign of life is missed: users' set-up may keep a whole process busy."""
         return self.state in (State.SYNC, State.RUN, State.VERDICT)
@@ -196,7 +203,7 @@ class TeamTest:
         """A member measured this. If something broke its part off, the others need not go on."""
         if self.state is State.RUN:
             self.parts[worker.name] = part
-            if (why := part.get("broken_off")) is not None:
+            if (why := part.get("broken_off") or part.get("error")) is not None:
                 self.stop(f"worker {worker.name}: {why}")
 
     def leave(self, worker: Worker) -> None:

@@ -7,7 +7,7 @@ import threading
 from pytest_ipload.errors import RendezvousEnded, RendezvousTimeout, SettingError
 from pytest_ipload.load.share import WHOLE, Share
 from pytest_ipload.units import format_duration
-from pytest_ipload.values import as_seconds
+from pytest_ipload.values import as_label, as_seconds
 
 
 class _Waiter:
@@ -100,8 +100,10 @@ class RendezvousBook:
 
     def _checked(self, name: str, n: int, timeout: float | str) -> float:
         """The timeout in seconds."""
-        if not isinstance(name, str) or not name:
-            raise SettingError(f"the name of a rendezvous is a text that is not empty, not {name!r}")
+        try:
+            as_label(name, "the name of a rendezvous")
+        except ValueError as error:
+            raise SettingError(str(error)) from None
         if isinstance(n, bool) or not isinstance(n, int) or n < 1:
             raise SettingError(f"rendezvous {name!r}: n={n!r} is no number of users; give a whole number from 1 on")
         if n > self._users and not self._is_functional:

@@ -29,6 +29,7 @@ from pytest_ipload.stats.sample import (
     timed_sample,
     with_lateness,
 )
+from pytest_ipload.values import as_label
 
 if TYPE_CHECKING:
     from pytest_ipload.load.feed import FeedBook, Rows, Source, UserFeeds
@@ -187,8 +188,10 @@ class VirtualUser:
 
     @contextmanager
     def _timed(self, kind: str, name: str) -> Iterator[None]:
-        if not isinstance(name, str) or not name:
-            raise SettingError(f"the name of a {kind} is a text that is not empty, not {name!r}")
+        try:
+            name = as_label(name, f"the name of a {kind}")
+        except ValueError as error:
+            raise SettingError(str(error)) from None
         problem = fault = None
         is_whole = True
         started = time.perf_counter_ns()

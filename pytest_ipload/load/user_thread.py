@@ -119,6 +119,8 @@ class UserThreads:
         if not self._wait_for(seat.slot.start):
             return False
         is_too_late = self._is_past_its_time(seat)
+        if is_too_late and self._was_set_up_too_late(seat):
+            return False
         with self.changed:
             self._record.users_started += 1
             is_late = seat.slot.start > 0 and self.elapsed() - seat.slot.first > LATE_START_S
@@ -127,6 +129,11 @@ class UserThreads:
                 seat.phase = Phase.ITERATIONS
                 seat.began_ns = self._clock()
         return not is_too_late
+
+    def _was_set_up_too_late(self, seat: Seat) -> bool:
+        """Whether its set-up took all of its time: else it was kept waiting by the generator."""
+        stop = seat.slot.stop
+        return stop is not None and (seat.ready_ns or 0) >= self._record.origin_ns + round(stop * _SECOND)
 
     def _wait_for(self, start: float) -> bool:
         """Wait for a moment of the load; False if it is stopped before, or no iteration is left."""

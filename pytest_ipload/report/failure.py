@@ -5,7 +5,7 @@ from __future__ import annotations
 from pytest_ipload.load.health import INVALID as FLATTERING
 from pytest_ipload.report.text import counted, printable, printable_lines, whose_failure
 from pytest_ipload.units import format_count
-from pytest_ipload.verdict.result import FAILED, INVALID, FailureSummary, LoadResult, failures_of
+from pytest_ipload.verdict.result import ERROR, FAILED, INVALID, FailureSummary, LoadResult, failures_of
 
 
 def failure_message(result: LoadResult) -> str:
@@ -13,9 +13,9 @@ def failure_message(result: LoadResult) -> str:
 
     Where all iterations failed in the same way, the first line says how: it explains whatever follows.
     """
-    lines = [result.reason] if result.verdict == INVALID else []
+    lines = [result.reason] if result.verdict in (INVALID, ERROR) else []
     failed = failures_of(result.thresholds, result.comparisons)
-    lines += [message for message in failed if result.verdict != INVALID or message not in result.reason]
+    lines += [message for message in failed if result.verdict not in (INVALID, ERROR) or message not in result.reason]
     if result.verdict == FAILED:
         checks = zip(result.generator.checks, result.generator.notes, strict=True)
         lines += [f"although {note}" for check, note in checks if check.severity == FLATTERING]

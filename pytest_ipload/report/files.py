@@ -8,12 +8,21 @@ raises OSError if it cannot be written. A kind with a variable also has a functi
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
+from pytest_ipload.report.text import printable
+
+_LONGEST_NAME = 255
+"""Bytes: of one name on the file systems of Linux, macOS and Windows."""
+_LONGEST_PATH = 200
+"""Characters of a path in an error."""
 
 Report = Mapping[str, Any]
 Writer = Callable[[Path, Report], None]
@@ -72,6 +81,40 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption("--ipload-jsonl", metavar="PATH", help="Write each sample as a line of k6's JSON output")
 
 
+def path_of_file(flag: str, given: str) -> Path:
+    """The path that an option gives for a file. Raises UsageError where there can be no such file."""
+    from pytest_ipload.report.exception_text import shortened
+
+    shown, is_folder = printable(shortened(given, _LONGEST_PATH)), False
+    try:
+        path = Path(given).absolute()
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):  # what is so when it is written counts
+            is_folder = stat.S_ISDIR(os.stat(path).st_mode)
+        if is_folder:
+            raise pytest.UsageError(f"{flag}: {shown} is a directory; give the path of a file")
+        # Where folders are missing, the system would notice only later that a name is too long.
+        longest = max(len(os.fsencode(part)) for part in path.parts)
+        if longest > _LONGEST_NAME:
+            raise OSError(f"a name of {longest} bytes is too long for a file system, which takes {_LONGEST_NAME}")
+    except (OSError, ValueError) as error:  # a ValueError of a NUL
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise pytest.UsageError(f"{flag}: {shown} is not a path for a file: {why}") from None
+    return path
+
+
+def why_not_written(error: Exception) -> str:
+    """In the system's words; anything else is a mistake of the writer's, and names its type."""
+    from pytest_ipload.report.exception_text import shortened, text_of, type_name
+
+    return shortened(str(error) if isinstance(error, OSError) else f"{type_name(error)}: {text_of(error)}", 1_000)
+
+
+def fail_session(session: pytest.Session) -> None:
+    """Make the exit code tell that something which was asked for is missing, unless it is red already."""
+    if session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 class ReportFiles:
     """The files that the session was asked for."""
 
@@ -108,9 +151,7 @@ class ReportFiles:
 
     def _ask(self, kind: ReportFile, given: str, function: str) -> None:
         flag = f"{self._prefix}{kind.name}"
-        if Path(given).is_dir():
-            raise pytest.UsageError(f"{flag}: {given} is a directory; give the path of a file")
-        path = Path(given).absolute()
+        path = path_of_file(flag, given)
         for other, taken, _ in self._asked:
             if os.path.realpath(taken) == os.path.realpath(path):
                 raise pytest.UsageError(
@@ -122,12 +163,12 @@ class ReportFiles:
             raise pytest.UsageError(f"{flag}: {error}") from None
 
     def write(self, report: Report) -> None:
-        """Write them all; one that cannot be written does not keep the others from it."""
+        """Write them all; one that cannot be written, for whatever reason, does not keep the others from it."""
         for kind, path, write in self._asked:
             try:
                 write(path, report)
-            except OSError as error:
-                self.problems.append(f"{self._prefix}{kind.name}: not written: {error}")
+            except Exception as error:
+                self.problems.append(f"{self._prefix}{kind.name}: not written: {why_not_written(error)}")
             else:
                 self.written.append((kind, path))
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from pytest_ipload.stats.histogram import Histogram
+from pytest_ipload.verdict.result import is_measured
 
 _BETWEEN = "|"
 """Stands between the node id and the request name of a tag, and nowhere else in it."""
@@ -52,6 +53,8 @@ def tag_of(nodeid: str, name: str | None = None) -> str:
 
 def intervals_of(test: Mapping[str, Any]) -> Iterator[Interval]:
     """One for each second with a successful request, and one for each request name over all that was judged."""
+    if not is_measured(test):
+        return
     nodeid, duration_s = test["nodeid"], test["duration_s"]
     started_s = datetime.fromisoformat(test["started_at"]).timestamp()
     for point in test["timeline"]:
@@ -75,7 +78,7 @@ def write(path: Path, report: Mapping[str, Any]) -> None:
         file.write("#[pytest-ipload: values are microseconds, Interval_Max is milliseconds]\n")
         file.write("#[Histogram log format version 1.3]\n")
         if intervals:
-            starts = [datetime.fromisoformat(test["started_at"]) for test in report["tests"]]
+            starts = [datetime.fromisoformat(test["started_at"]) for test in report["tests"] if is_measured(test)]
             first = min(starts)
             file.write(f"#[StartTime: {first.timestamp():.3f} (seconds since epoch), {first.ctime()} UTC]\n")
         file.write('"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"\n')

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_ipload.report.page.sections import headline, sections_of
+from pytest_ipload.report.page.sections import by_gravity, headline, sections_of
 from pytest_ipload.report.page.tables import environment_table, index_table
 from pytest_ipload.report.text import printable
 
@@ -32,13 +32,15 @@ def write(path: Path, report: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     templates = _environment()
     sections = sections_of(report["tests"])
+    listed = by_gravity(sections)
     has_charts = any(section.charts for section in sections)
     plotly = _script(get_plotlyjs()) if has_charts else ""
     own = _script(_source(templates, "report.js"))
     page = templates.get_template("page.html").generate(
         title=headline(sections),
         sections=sections,
-        index=index_table(report["tests"]),
+        listed=listed,
+        index=index_table([section.result for section in listed]),
         environment=environment_table(report["environment"]),
         style=_source(templates, "report.css"),
         scripts=[script for script in (plotly, own) if script],

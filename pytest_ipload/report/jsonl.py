@@ -16,12 +16,15 @@ from typing import Any
 
 import pytest
 
+from pytest_ipload.interrupts import interrupts_deferred
+from pytest_ipload.report.files import fail_session, path_of_file, why_not_written
 from pytest_ipload.report.json_file import host_name
 from pytest_ipload.report.k6_lines import K6Lines
 from pytest_ipload.report.text import printable
 from pytest_ipload.spools import Spools
 from pytest_ipload.state import Results, state_of
 from pytest_ipload.stats.spool import read_spool
+from pytest_ipload.verdict.result import is_measured
 
 FLAG = "--ipload-jsonl"
 _KEY = "ipload_spools"
@@ -33,10 +36,9 @@ def set_up(config: pytest.Config) -> None:
     given = config.getoption("ipload_jsonl")
     if given is None:
         return
-    if Path(given).is_dir():
-        raise pytest.UsageError(f"{FLAG}: {given} is a directory; give the path of a file")
+    path = path_of_file(FLAG, given)
     is_worker = hasattr(config, "workerinput")
-    plugin = (_Worker if is_worker else _Reporter)(config, Path(given).absolute())
+    plugin = (_Worker if is_worker else _Reporter)(config, path)
     config.pluginmanager.register(plugin, "ipload-jsonl")
 
 
@@ -66,8 +68,8 @@ class _Process:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("wb") as file:
                 file.writelines(text.encode("ascii") for text in texts)
-        except (OSError, ValueError) as error:  # a spool that is damaged is a ValueError
-            return f"not written: {error}"
+        except Exception as error:  # a spool that is damaged is a ValueError
+            return f"not written: {why_not_written(error)}"
         return None
 
 
@@ -93,15 +95,20 @@ class _Reporter(_Process):
         self._apart += told.get("files", ())
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the file. The workers have ended, as the controller's hook comes before this one."""
         if self._config.option.collectonly:
             return
-        problem = self._write(self._path, self._texts(state_of(self._config).results))
+        with interrupts_deferred() as deferral:
+            problem = self._write(self._path, self._texts(state_of(self._config).results))
+        if deferral.was_pressed:
+            session.exitstatus = pytest.ExitCode.INTERRUPTED
         if problem is None:
             self._written = True
         else:
             self._spools.problems.append(problem)
+        if self._spools.problems:
+            fail_session(session)
 
     def _texts(self, results: dict[tuple[str, str], Results]) -> Iterator[str]:
         """The lines of all tests that have a result, and of no others."""
@@ -113,7 +120,8 @@ class _Reporter(_Process):
                         yield from lines.of_batch(facts, batch)
             for (other, _), found in results.items():
                 for result in found if other == nodeid else ():
-                    yield from lines.of_result(result)
+                    if is_measured(result):
+                        yield from lines.of_result(result)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Say where the samples are, and which are missing."""

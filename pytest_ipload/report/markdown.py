@@ -12,8 +12,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from pytest_ipload.report.text import counted, printable, whose_failure
+from pytest_ipload.report.terminal import TEST_ERRORS
+from pytest_ipload.report.text import counted, first_line, printable, whose_failure
 from pytest_ipload.units import format_count, format_duration, format_percent
+from pytest_ipload.verdict.result import is_measured
 
 LIMIT = 1024 * 1024
 """Bytes. GitHub takes no larger summary of a step."""
@@ -24,7 +26,7 @@ _LONGEST_TEXT = 1000
 _MOST_LINES = 20
 """Thresholds and kinds of failures that are shown of one test."""
 _MS = 1e-3
-_VERDICTS = ("failed", "invalid", "passed")
+_VERDICTS = ("error", "failed", "invalid", "passed")
 _FENCES = re.compile("`+")
 
 Test = Mapping[str, Any]
@@ -94,8 +96,17 @@ def _shortened(tests: Sequence[Test], details: Mapping[int, str], limit: int) ->
 
 def _heading(tests: Sequence[Test]) -> str:
     verdicts = Counter(test["verdict"] for test in tests)
-    tally = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in reversed(_VERDICTS) if verdicts[verdict])
-    return f"### Load tests: {tally or 'none'}"
+    counts = [(verdict, verdicts[verdict]) for verdict in reversed(_VERDICTS) if verdicts[verdict]]
+    tally = ", ".join(
+        counted(count, verdict) if verdict == "error" else f"{count} {verdict}" for verdict, count in counts
+    )
+    return f"### Load tests: {tally or 'none'}{_red_all_the_same(tests)}"
+
+
+def _red_all_the_same(tests: Sequence[Test]) -> str:
+    """Those whose load passed and whose test did not: the heading must not read as if all were well."""
+    red = {test["nodeid"] for test in tests if test["verdict"] == "passed" and test.get("test_errors")}
+    return f", but {counted(len(red), 'test')} failed outside the load" if red else ""
 
 
 def _table(tests: Sequence[Test]) -> str:
@@ -116,10 +127,14 @@ def _tabulated(headers: Sequence[str], rows: Iterable[Sequence[str]], left: int)
 
 def _rows(test: Test) -> Iterator[list[str]]:
     name = code(test["nodeid"], _LONGEST_NAME)
-    verdict = f"segment {test['segment']}" if "segment" in test else test["verdict"]
+    verdict = f"segment {test['segment']}" if "segment" in test and test["verdict"] != "error" else test["verdict"]
+    marked = verdict if verdict == "passed" else f"**{verdict}**"
+    if not is_measured(test):
+        yield [name, marked, *["-"] * 6]
+        return
     yield [
         name,
-        verdict if verdict == "passed" else f"**{verdict}**",
+        f"{marked}, **test failed**" if test.get("test_errors") else marked,
         format_count(test["requests"]),
         f"{test['rps']:.1f}",
         *_times(test["latency"]),
@@ -136,17 +151,25 @@ def _times(latency: Mapping[str, Any]) -> list[str]:
 
 def _details(test: Test) -> str:
     """What there is to say besides the numbers; empty if there is nothing."""
-    parts = (_reason, _thresholds, _objections, _failures, _comparisons, _baseline, _generator)
-    text = _joined([part(test) for part in parts])
+    parts = (_thresholds, _objections, _failures, _comparisons, _baseline, _generator) if is_measured(test) else ()
+    text = _joined([_reason(test), _test_errors(test), *(part(test) for part in parts)])
     if not text:
         return ""
-    state = " open" if test["verdict"] != "passed" else ""
+    state = " open" if test["verdict"] != "passed" or test.get("test_errors") else ""
     name = escape(_shortened_text(test["nodeid"], _LONGEST_NAME))
     return f"<details{state}><summary><code>{name}</code> {test['verdict']}</summary>\n\n{text}\n\n</details>"
 
 
 def _reason(test: Test) -> str:
-    return f"Invalid: {code(test['reason'])}" if test["verdict"] == "invalid" else ""
+    verdict = test["verdict"]
+    return f"{verdict.capitalize()}: {code(first_line(test['reason']))}" if verdict in ("invalid", "error") else ""
+
+
+def _test_errors(test: Test) -> str:
+    """What pytest reported besides the verdict."""
+    errors = test.get("test_errors", ())
+    lines = [f"- {TEST_ERRORS[each['phase']]}{code(first_line(each['reason']))}" for each in errors]
+    return _listed("Outside the load", lines)
 
 
 def _thresholds(test: Test) -> str:

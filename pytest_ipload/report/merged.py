@@ -15,8 +15,8 @@ from pytest_ipload.report.failure import failure_message
 from pytest_ipload.report.json_file import report_of
 from pytest_ipload.report.properties import properties_of
 from pytest_ipload.report.terminal import block
-from pytest_ipload.report.text import printable
-from pytest_ipload.verdict.result import PASSED, LoadResult
+from pytest_ipload.report.text import counted, printable
+from pytest_ipload.verdict.result import ERROR, PASSED, LoadResult, UnmeasuredResult
 
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """XML 1.0, production 2 (Char)."""
@@ -25,8 +25,10 @@ _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 class Merged:
     """Whole loads and their reports."""
 
-    def __init__(self, parts: Sequence[Part]) -> None:
-        self.results: Mapping[str, LoadResult] = {part.nodeid: conclude(part) for part in parts}
+    def __init__(self, loads: Sequence[Part | UnmeasuredResult]) -> None:
+        self.results: Mapping[str, LoadResult | UnmeasuredResult] = {
+            load.nodeid: conclude(load) if isinstance(load, Part) else load for load in loads
+        }
 
     @property
     def passed(self) -> bool:
@@ -40,8 +42,15 @@ class Merged:
             print(f"{printable(nodeid)}  {result.verdict.upper()}", file=stream)
             print(*block(result.as_dict(), 0, width), sep="\n", file=stream)
             print(file=stream)
-        failed = sum(result.verdict != PASSED for result in self.results.values())
-        print(f"{len(self.results) - failed} passed, {failed} failed", file=stream)
+        passed, failed, errors = self._counts()
+        more = f", {counted(errors, 'error')}" if errors else ""
+        print(f"{passed} passed, {failed} failed{more}", file=stream)
+
+    def _counts(self) -> tuple[int, int, int]:
+        """How many loads passed, failed (or are invalid), and ended in an error."""
+        verdicts = [result.verdict for result in self.results.values()]
+        passed, errors = verdicts.count(PASSED), verdicts.count(ERROR)
+        return passed, len(verdicts) - passed - errors, errors
 
     def report(self) -> dict[str, Any]:
         """What ``--ipload-json`` writes."""
@@ -49,8 +58,8 @@ class Merged:
 
     def write_junit(self, path: Path) -> None:
         """One testcase for each load, with pytest-ipload's properties. Raises OSError."""
-        failed = sum(result.verdict != PASSED for result in self.results.values())
-        counts = {"tests": str(len(self.results)), "failures": str(failed), "errors": "0", "skipped": "0"}
+        _, failed, errors = self._counts()
+        counts = {"tests": str(len(self.results)), "failures": str(failed), "errors": str(errors), "skipped": "0"}
         suites = ElementTree.Element("testsuites")
         suite = ElementTree.SubElement(suites, "testsuite", {"name": "pytest-ipload", **counts})
         for nodeid, result in self.results.items():
@@ -58,23 +67,27 @@ class Merged:
         path.parent.mkdir(parents=True, exist_ok=True)
         ElementTree.ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)
 
-    def _case(self, nodeid: str, result: LoadResult) -> ElementTree.Element:
+    def _case(self, nodeid: str, result: LoadResult | UnmeasuredResult) -> ElementTree.Element:
         path, _, name = nodeid.partition("::")
-        classname = ".".join([*Path(path).with_suffix("").parts, *name.split("::")[:-1]])
+        file = Path(path)
+        module = file.with_suffix("") if file.name else file  # a node id from a file may have none
+        classname = ".".join([*module.parts, *name.split("::")[:-1]])
         case = ElementTree.Element(
             "testcase",
             {
                 "classname": _in_xml(classname),
                 "name": _in_xml(name.rpartition("::")[2]),
-                "time": f"{result.duration_s:.3f}",
+                "time": f"{result.duration_s if isinstance(result, LoadResult) else 0:.3f}",
             },
         )
         properties = ElementTree.SubElement(case, "properties")
-        for key, value in properties_of(result).items():
+        known = properties_of(result) if isinstance(result, LoadResult) else {"ipload_verdict": result.verdict}
+        for key, value in known.items():
             ElementTree.SubElement(properties, "property", {"name": key, "value": _in_xml(str(value))})
         if result.verdict != PASSED:
-            message = failure_message(result)
-            failure = ElementTree.SubElement(case, "failure", {"message": _in_xml(message.splitlines()[0])})
+            message = failure_message(result) if isinstance(result, LoadResult) else result.reason
+            kind = "error" if result.verdict == ERROR else "failure"
+            failure = ElementTree.SubElement(case, kind, {"message": _in_xml(message.splitlines()[0])})
             failure.text = _in_xml(message)
         return case
 

@@ -13,13 +13,13 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from pytest_ipload.stats.histogram import Histogram, bin_edges_us
+from pytest_ipload.verdict.result import VERDICTS, is_measured
 
 BUCKETS_S = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )
 """Upper bounds of the buckets of all histograms, in seconds; one without a bound follows."""
-VERDICTS = ("passed", "failed", "invalid")
 
 _US = 1e6
 _MS = 1e-3
@@ -59,6 +59,7 @@ class Metric(NamedTuple):
 
 BUILD = Family("ipload_build", _INFO, "The version of pytest-ipload, and what it ran on.")
 VERDICT = Family("ipload_verdict", _STATES, "The verdict on the load test.")
+TEST_ERRORS = Family("ipload_test_errors", _GAUGE, "What pytest reported against the test besides the verdict.")
 REQUESTS = Family("ipload_requests", _COUNTER, "Requests of iterations, without the warm-up.")
 FAILED_REQUESTS = Family("ipload_failed_requests", _COUNTER, "Failed requests of iterations, without the warm-up.")
 ITERATIONS = Family("ipload_iterations", _COUNTER, "Completed iterations, without the warm-up.")
@@ -151,6 +152,11 @@ def of_test(test: Mapping[str, Any], labels: Labels) -> Iterator[tuple[Family, S
     """All that the result of one load tells in numbers."""
     for verdict in VERDICTS:
         yield VERDICT, VERDICT.sample({**labels, VERDICT.name: verdict}, int(test["verdict"] == verdict))
+    errors = Counter(each["phase"] for each in test.get("test_errors", ()))
+    for phase, count in errors.items():
+        yield TEST_ERRORS, TEST_ERRORS.sample({**labels, "phase": phase}, count)
+    if not is_measured(test):
+        return
     for row in test["by_name"]:
         of_name = {**labels, "name": row["name"]}
         yield REQUESTS, REQUESTS.sample(of_name, row["requests"])

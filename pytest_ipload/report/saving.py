@@ -24,6 +24,8 @@ class Saving:
         self._state = state
         self.problems: list[str] = []
         """What was not saved, and why."""
+        self.failed = False
+        """Whether something was to be saved and could not be."""
         self.saved: str | None = None
         """Where the results are."""
 
@@ -50,6 +52,7 @@ class Saving:
         try:
             self.saved = f"{store.shown(store.save(run))} ({counted(len(tests), 'load')})"
         except OSError as error:
+            self.failed = True
             self.problems.append(f"no run is saved: {error}")
 
     def _worth_saving(self, results: Mapping[TestRun, Results], outcomes: Mapping[TestRun, str]) -> dict[Key, Test]:

@@ -10,23 +10,26 @@ from typing import TYPE_CHECKING, Any
 from pytest_ipload.load.health import HEALTH_CHECKS
 from pytest_ipload.report.sparkline import sparkline
 from pytest_ipload.report.tables import MS, request_table, round_table, shard_table, source_table, step_table
-from pytest_ipload.report.text import counted, printable, shorten
+from pytest_ipload.report.text import counted, first_line, printable, shorten
 from pytest_ipload.units import format_count, format_duration, format_percent
+from pytest_ipload.verdict.result import is_measured
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter  # pytest exports this type from 9.2 on only
 
 Result = Mapping[str, Any]
 
+TEST_ERRORS = {"call": "the test failed: ", "teardown": "error in the tear-down: "}
+"""What pytest reported besides the verdict, by the phase."""
 _MAX_FAILURES = 3
 _LONGEST_FAILURE = 500
 _NARROWEST_TEXT = 40
 _NARROWEST_BARS = 20
 _FEWEST_SECONDS = 3
 """Of a load whose timeline is worth a look."""
-_COLOURS = {"passed": "green", "failed": "red", "invalid": "yellow"}
+_COLOURS = {"passed": "green", "failed": "red", "invalid": "yellow", "error": "red"}
 _WORD_COLOURS = {"ok  ": "green", "FAIL": "red", "REGR": "red", "warn": "yellow", "??  ": "yellow"}
-_BAD = ("failed: ", "invalid: ")
+_BAD = ("failed: ", "invalid: ", "error: ", *TEST_ERRORS.values())
 _TIMELINE = (("rps", "requests", ""), ("p95", "p95_ms", "ms"), ("errors", "failed_requests", ""))
 
 
@@ -42,14 +45,14 @@ def print_results(
             terminal.write_line("")
         verdict = result["verdict"]
         terminal.write(f"{printable(result['nodeid'])}  ")
-        if "segment" in result:
+        if "segment" in result and verdict != "error":
             terminal.write(f"SEGMENT {result['segment']} (judged when it is merged)", bold=True)
         else:
             terminal.write(verdict.upper(), **{_COLOURS[verdict]: True, "bold": True})
         terminal.write(" (xfail)\n" if is_expected else "\n")
         for line in block(result, verbosity, width, sys.stdout.encoding, told):
             _write(terminal, line)
-        if verbosity <= 0:
+        if verbosity <= 0 and is_measured(result):
             told |= {check["name"] for check in result["generator"]["checks"] if check["severity"] == "remark"}
 
 
@@ -77,9 +80,10 @@ def block(
     ``encoding`` is the terminal's: not each can show the bars of the timeline. ``told`` are remarks whose meaning and
     advice were printed already.
     """
-    lines = [_headline(result)]
-    if result["verdict"] == "invalid":
-        lines.append(f"invalid: {printable(result['reason'])}")
+    lines = [*reason_lines(result), *test_error_lines(result)]
+    if not is_measured(result):
+        return lines
+    lines.insert(0, _headline(result))
     lines += request_table(result, verbosity, width)
     lines += step_table(result, verbosity, width)
     lines += _timeline(result, verbosity, width, encoding)
@@ -91,6 +95,20 @@ def block(
         lines += table(result, verbosity, width)
     ends = (_sources_line(result), _unused_line(result), _setup_line(result), _generator_line(result, verbosity))
     return [*lines, *(line for line in ends if line), *_check_lines(result, width, told)]
+
+
+def reason_lines(result: Result) -> list[str]:
+    """Why the verdict is one that no threshold speaks of."""
+    verdict, reason = result["verdict"], result["reason"]
+    if verdict == "error":
+        reason = first_line(reason)  # pytest has shown all of it
+    return [f"{verdict}: {printable(reason)}"] if verdict in ("invalid", "error") else []
+
+
+def test_error_lines(result: Result) -> list[str]:
+    """Why the test is red besides."""
+    errors = result.get("test_errors", ())
+    return [f"{TEST_ERRORS[each['phase']]}{printable(first_line(each['reason']))}" for each in errors]
 
 
 def _headline(result: Result) -> str:

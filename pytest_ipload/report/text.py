@@ -16,6 +16,11 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
+def first_line(text: str) -> str:
+    """The first line of a text."""
+    return text.partition("\n")[0]
+
+
 def printable_lines(text: str) -> str:
     """The same for a text of several lines, which stay what they are."""
     return "\n".join(map(printable, text.split("\n")))

@@ -7,15 +7,21 @@ with ``--full-trace`` nothing is left out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from typing import Any
 
 import pytest
 
 from pytest_ipload.errors import is_configuration_error
+from pytest_ipload.interrupts import interrupts_deferred
 from pytest_ipload.places import place_of_traceback, visible_traceback
+from pytest_ipload.report.exception_text import LONGEST_TEXT, cut_causes, described, shortened, type_name
 from pytest_ipload.stats.fault_text import fault_text, message_of
 from pytest_ipload.verdict.result import Traceback
+
+_LONGEST_LINE = 10_000
+_MOST_LINES = 1_000
+"""Of one entry of a traceback."""
 
 
 @contextmanager
@@ -41,7 +47,9 @@ def shown_to_user(item: pytest.Item, call: pytest.CallInfo[Any]) -> Iterator[Non
     if excinfo is None or isinstance(excinfo.value, pytest.skip.Exception) or item.config.getoption("fulltrace"):
         yield
         return
-    with only_visible_frames(excinfo.value):
+    with ExitStack() as hidden:
+        with suppress(BaseException):  # of the exception's own attributes: then it is shown as it is
+            hidden.enter_context(only_visible_frames(excinfo.value))
         shown = call.excinfo = pytest.ExceptionInfo.from_exception(excinfo.value)
         try:
             yield
@@ -51,14 +59,20 @@ def shown_to_user(item: pytest.Item, call: pytest.CallInfo[Any]) -> Iterator[Non
 
 
 def traceback_of(item: pytest.Item, error: BaseException) -> Traceback:
-    """pytest's own text of an exception, with rewritten assertions."""
-    kind = type(error).__name__
+    """pytest's own text of an exception, with rewritten assertions; bounded, and whatever its objects raise."""
+    kind = type_name(error)
     if error.__traceback__ is None:  # an interruption that the body swallowed: it was never raised here
         return Traceback(kind, message_of(error))
-    if item.config.getoption("fulltrace"):
-        return Traceback(kind, str(item.repr_failure(pytest.ExceptionInfo.from_exception(error))))
-    with only_visible_frames(error):
-        return Traceback(kind, str(item.repr_failure(pytest.ExceptionInfo.from_exception(error))))
+    cut_causes(error)
+    with interrupts_deferred() as deferral:  # so that a KeyboardInterrupt is one of the objects that are shown
+        try:
+            with nullcontext() if item.config.getoption("fulltrace") else only_visible_frames(error):
+                text = str(bounded(item.repr_failure(pytest.ExceptionInfo.from_exception(error))))
+        except BaseException as broken:
+            text = f"{described(error)}\nIts traceback cannot be shown: {type_name(broken)} was raised by that."
+    if deferral.was_pressed:
+        raise KeyboardInterrupt
+    return Traceback(kind, text)
 
 
 def first_traceback(item: pytest.Item, errors: Iterable[BaseException | None]) -> Traceback | None:
@@ -108,6 +122,30 @@ def place_at(longrepr: Any, item: pytest.Item) -> None:
     if crash is not None:
         path, line, _ = item.reportinfo()
         crash.path, crash.lineno = str(path), (line or 0) + 1
+
+
+def bounded(longrepr: Any) -> Any:
+    """What pytest shows of a failure, cut to what somebody may read; each cut says how much is missing."""
+    if longrepr is None or isinstance(longrepr, tuple):  # a skip
+        return longrepr
+    for traceback, crash, _ in getattr(longrepr, "chain", ()):
+        if crash is not None:
+            crash.message = shortened(crash.message, _LONGEST_LINE)
+        for entry in traceback.reprentries:
+            entry.lines = _bounded_lines(entry.lines)
+    crash = getattr(longrepr, "reprcrash", None)
+    if crash is not None:
+        crash.message = shortened(crash.message, _LONGEST_LINE)
+    text = str(longrepr)
+    return longrepr if len(text) <= LONGEST_TEXT else shortened(text)
+
+
+def _bounded_lines(lines: list[str]) -> list[str]:
+    if len(lines) > _MOST_LINES:
+        half = (_MOST_LINES - 1) // 2  # with the note not more than may stay
+        left_out = len(lines) - 2 * half
+        lines = [*lines[:half], f"[... {left_out} of {len(lines)} lines left out ...]", *lines[-half:]]
+    return [shortened(line, _LONGEST_LINE) for line in lines]
 
 
 def _hide_frames(error: BaseException, kept: list[tuple[BaseException, tuple[Any, ...]]], seen: set[int]) -> None:

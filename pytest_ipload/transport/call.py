@@ -16,6 +16,7 @@ from pytest_ipload.stats.fault_text import message_of
 from pytest_ipload.stats.sample import FAILED, FAULT, OK, REQUEST, Problem, Sample
 from pytest_ipload.transport.binding import Hop
 from pytest_ipload.transport.connection import is_interim
+from pytest_ipload.values import as_label
 
 ExpectedItem = int | str | type[Exception]
 Expected = ExpectedItem | Sequence[ExpectedItem] | None
@@ -58,6 +59,16 @@ USUAL = Expectation(frozenset(range(200, 400)))
 _NOT_OPENED = Hop()
 
 
+def label_of(name: object) -> str | None:
+    """Read a ``name`` keyword: None, like an empty text, means method and path. Raises SettingError."""
+    if name is None or (type(name) is str and not name):
+        return None
+    try:
+        return as_label(name, "name: the label of a request")
+    except ValueError as error:
+        raise SettingError(str(error)) from None
+
+
 class Call:
     """One call of a session's user: what it expects, and what was measured on its way."""
 
@@ -88,8 +99,7 @@ class Call:
     def sample(self, response: Response | None, error: Exception | None = None) -> Sample | None:
         """The call's sample, made in the calling thread at its end; None if nothing was sent or may be sent."""
         hops = self.hops
-        is_refused = isinstance(error, TargetNotAllowed) and not error.at_run_time
-        if not (hops or self.is_untimed) or is_refused:
+        if not (hops or self.is_untimed) or isinstance(error, TargetNotAllowed):
             return None
         ended = perf_counter_ns()
         opened = next((hop for hop in reversed(hops) if hop.connections), _NOT_OPENED)

@@ -19,7 +19,7 @@ from pytest_ipload.stats.recorder import Key
 from pytest_ipload.stats.sample import OK, REQUEST, Sample, timed_sample
 from pytest_ipload.transport.adapter import SourceAdapter
 from pytest_ipload.transport.binding import Binding
-from pytest_ipload.transport.call import USUAL, Call, Expectation, Expected
+from pytest_ipload.transport.call import USUAL, Call, Expectation, Expected, label_of
 from pytest_ipload.transport.cookies import SessionCookies
 from pytest_ipload.transport.guard import AllowedHosts
 from pytest_ipload.transport.heads import ReplyHeads
@@ -236,6 +236,8 @@ class LoadSession(requests.Session):
         status from 200 to 399. A reply that is not expected makes a failed sample, but raises nothing.
         """
         expectation = USUAL if expect is None else Expectation.of(expect)
+        if name is not None:
+            name = label_of(name)
         if timeout is _DEFAULT:
             timeout = self.timeout
         if self.before_call is not None:
@@ -298,7 +300,7 @@ class LoadSession(requests.Session):
         if call is not None and call.awaits_send:
             call.begin(request)
             return self._transmit(request, **kwargs)
-        call = Call(name, Expectation.of(expect))
+        call = Call(label_of(name), Expectation.of(expect))
         if self.before_call is not None:
             self.before_call()
         call.begin(request)
@@ -365,6 +367,8 @@ class LoadSession(requests.Session):
             return self.request("GET", url, params, name=name, expect=expect, **kwargs)
         # What ``request`` would do, for the call that load tests make most.
         expectation = USUAL if expect is None else Expectation.of(expect)
+        if name is not None:
+            name = label_of(name)
         reply = short_way.call(self, "GET", url, self.timeout, None)
         if reply is None:
             return self._run(Call(name, expectation), super().request, "GET", url, timeout=self.timeout)

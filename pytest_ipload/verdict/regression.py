@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pytest_ipload.load.health import SATURATED
 from pytest_ipload.verdict.comparison import Compare, ComparedWith, Comparison, failed_of
-from pytest_ipload.verdict.result import FAILED, INVALID, LoadResult
+from pytest_ipload.verdict.result import ERROR, FAILED, INVALID, LoadResult
 
 
 def compared(result: LoadResult, compare: Compare) -> LoadResult:
@@ -20,7 +20,12 @@ def compared(result: LoadResult, compare: Compare) -> LoadResult:
 def settled(
     result: LoadResult, compare: Compare | None, review: Callable[[LoadResult], Sequence[str]] | None
 ) -> LoadResult:
-    """The result when all have been heard: the saved runs that it is compared with, then plugins with their reasons."""
+    """The result when all have been heard: the saved runs that it is compared with, then plugins with their reasons.
+
+    An error is no result that anybody could judge.
+    """
+    if result.verdict == ERROR:
+        return result
     if compare is not None:
         result = compared(result, compare)
     return result if review is None else result.with_objections(review(result))

@@ -12,7 +12,8 @@ from pytest_ipload.verdict.comparison import ComparedWith, Comparison, failed_of
 from pytest_ipload.verdict.evaluate import ThresholdResult
 from pytest_ipload.verdict.judged import FAIL
 
-PASSED, FAILED, INVALID = "passed", "failed", "invalid"
+PASSED, FAILED, INVALID, ERROR = VERDICTS = ("passed", "failed", "invalid", "error")
+"""From the best to the gravest. *error*: the load test did not come to its end, so nothing was judged."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,18 @@ class UnusedAddresses:
     """The first hundred of them."""
 
 
+CALL, TEARDOWN = "call", "teardown"
+
+
+@dataclass(frozen=True)
+class PhaseError:
+    """What made pytest report a test as failed, or as an error, besides the verdict on its load."""
+
+    phase: str
+    """pytest's: ``call`` or ``teardown``."""
+    reason: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class LoadResult(Summary):
     """One load test's verdict and numbers.
@@ -148,9 +161,11 @@ class LoadResult(Summary):
 
     nodeid: str
     verdict: str
-    """``passed``, ``failed`` or ``invalid``."""
+    """``passed``, ``failed``, ``invalid`` or ``error``."""
     reason: str
     """Why it is not ``passed``; empty if it is."""
+    test_errors: Sequence[PhaseError] | None = None
+    """Why the test is red although this is not what its verdict says; None where pytest reported nothing else."""
     profile: Mapping[str, Any]
     started_at: str
     """ISO 8601, UTC."""
@@ -180,7 +195,7 @@ class LoadResult(Summary):
         """The result with reasons against it: it has failed then, unless it is invalid."""
         if not objections:
             return self
-        if self.verdict == INVALID:
+        if self.verdict in (INVALID, ERROR):
             return replace(self, objections=objections)
         reason = "; ".join(filter(None, [self.reason, *objections]))
         return replace(self, verdict=FAILED, reason=reason, objections=objections)
@@ -199,6 +214,28 @@ class LoadResult(Summary):
 
 
 _FIRST = ("nodeid", "verdict", "reason", "profile", "started_at", "duration_s")
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnmeasuredResult:
+    """A load test that ended in an error before its load began: there are no numbers."""
+
+    nodeid: str
+    verdict: str = ERROR
+    reason: str
+    test_errors: Sequence[PhaseError] | None = None
+    profile: Mapping[str, Any] | None = None
+    """The settings; None where they were what is wrong, or were not resolved yet."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as plain values, without the fields that are not known."""
+        values: dict[str, Any] = plain(self)
+        return values
+
+
+def is_measured(result: Mapping[str, Any]) -> bool:
+    """Whether a result, as plain values, has numbers: one of a load that began."""
+    return "started_at" in result
 
 
 def decide(

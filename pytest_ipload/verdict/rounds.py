@@ -18,13 +18,12 @@ from pytest_ipload.verdict.comparison import Comparison
 from pytest_ipload.verdict.expression import Metric
 from pytest_ipload.verdict.readout import value_of
 from pytest_ipload.verdict.regression import saturation_of, with_comparisons
-from pytest_ipload.verdict.result import FAILED, INVALID, PASSED, LoadResult, RoundStats
+from pytest_ipload.verdict.result import ERROR, INVALID, VERDICTS, LoadResult, RoundStats
 
 CURRENT, BASE = "current", "base"
 DEFAULT_ROUNDS = 5
 """Of each target, where two are compared: fewer than four cannot tell a change from noise."""
 _SHOWN = ("p50", "p95", "p99", "rps")
-_GRAVITY = (PASSED, FAILED, INVALID)
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Round:
     @property
     def is_spoilt(self) -> bool:
         """Whether more rounds would be a waste of time: what was planned was not carried out."""
-        return self.result.verdict == INVALID or self.result.aborted_s is not None
+        return self.result.verdict in (INVALID, ERROR) or self.result.aborted_s is not None
 
 
 def plan_rounds(count: int, against: bool) -> list[RoundNote]:
@@ -69,19 +68,19 @@ def combine(rounds: Sequence[Round], limits: Sequence[CompareLimit], *, strict: 
     """The result of all rounds: that of one of the current target's, with the comparison and the list of all.
 
     It is that of the round with the gravest verdict; of several those, the one with the median p95. That of the base
-    may fail its thresholds, but if one of its rounds is invalid, there is nothing to compare with, and all is invalid.
-    In a ``strict`` session what is undecided fails.
+    may fail its thresholds, but if one of its rounds is invalid, there is nothing to compare with, and all is invalid;
+    if one ended in an error, so did all. In a ``strict`` session what is undecided fails.
     """
     current = [each for each in rounds if each.note.role == CURRENT]
     base = [each for each in rounds if each.note.role == BASE]
     chosen = _representative(current or base)
     result = replace(chosen.result, rounds=[_stats(each) for each in rounds])
     spoilt = next((each for each in base if each.is_spoilt), None)
-    if spoilt is not None and result.verdict != INVALID:
+    if spoilt is not None and result.verdict not in (INVALID, ERROR):
         why = spoilt.result.reason or "it was broken off"
         reason = f"round {spoilt.note.number + 1}, of the base to compare with: {why}"
-        result = replace(result, verdict=INVALID, reason=reason)
-    if current and base and result.verdict != INVALID:
+        result = replace(result, verdict=ERROR if spoilt.result.verdict == ERROR else INVALID, reason=reason)
+    if current and base and result.verdict not in (INVALID, ERROR):
         saturated = list(dict.fromkeys(note for each in rounds for note in saturation_of(each.result)))
         return with_comparisons(result, _compare(current, base, limits, strict), saturated=saturated)
     return result
@@ -110,7 +109,7 @@ def _values(metric: Metric, results: Sequence[Mapping[str, Any]]) -> list[float]
 
 
 def _representative(rounds: Sequence[Round]) -> Round:
-    gravest = max(rounds, key=lambda each: _GRAVITY.index(each.result.verdict)).result.verdict
+    gravest = max(rounds, key=lambda each: VERDICTS.index(each.result.verdict)).result.verdict
     those = [each for each in rounds if each.result.verdict == gravest]
     those.sort(key=lambda each: (each.result.latency.p95_ms or 0.0, each.note.number))
     return those[(len(those) - 1) // 2]

@@ -387,6 +387,21 @@ def test_live_numbers_are_those_of_all_members_as_long_as_the_load_runs() -> Non
     assert team.coordinator.live() is None
 
 
+def test_before_the_load_they_say_how_many_users_of_all_members_are_set_up() -> None:
+    team = Team()
+    team.all_say("entered", nodeid=A)
+    set_ups = {"gw0": (20, 50), "gw1": (30, 49)}
+    for name, set_up in set_ups.items():
+        assert team.coordinator.live() is None
+        team.say(name, "live", nodeid=A, numbers=live_numbers(set_up=set_up, elapsed_s=3.0).to_plain())
+    found = team.coordinator.live()
+    assert found is not None
+    assert (found[1].set_up, found[1].elapsed_s) == ((50, 99), 3.0)
+    team.all_say("ready", nodeid=A)
+    team.answer_pings()
+    assert team.coordinator.live() is None  # those of the load are still to come
+
+
 def test_each_round_has_live_numbers_of_its_own() -> None:
     team = Team()
     team.start()
@@ -541,10 +556,16 @@ def test_a_load_that_the_end_of_the_session_breaks_off_is_stopped_and_what_was_m
     assert (team.concluded, team.told("conclusion")) == ([], []), "nobody waits for a verdict any more"
 
 
-def test_nothing_is_broken_off_where_no_load_is_running() -> None:
+def test_a_test_whose_load_has_not_begun_is_known_and_has_nothing_to_hand_in() -> None:
     team = Team()
     team.all_say("entered", nodeid=A)
-    assert (team.coordinator.break_off("Ctrl-C"), team.told("break_off")) == ([], [])
+    [test] = team.coordinator.break_off("Ctrl-C")
+    assert (test.nodeid, test.has_begun, team.told("break_off")) == (A, False, [])
+
+
+def test_one_that_was_not_begun_is_not() -> None:
+    team = Team()
+    assert team.coordinator.break_off("Ctrl-C") == []
 
 
 def test_a_load_that_is_being_stopped_already_is_broken_off_all_the_same() -> None:

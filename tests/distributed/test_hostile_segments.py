@@ -241,7 +241,7 @@ class TestLastResort:
         code, _, err = merge(tmp_path, *texts, capsys=capsys)
         assert code == UNUSABLE
         assert err.startswith(f"error: {tmp_path}/1.json: its values cannot be judged: {type(error).__name__}: ")
-        assert "(test_hostile_segments.py:" in err
+        assert "(merged.py:" in err
         assert "please report it, with the file" in err
 
     @pytest.mark.parametrize("error", [AssertionError(), KeyError("x"), TypeError("x")])
@@ -254,6 +254,12 @@ class TestLastResort:
         monkeypatch.setattr("pytest_ipload.report.merged.conclude", conclude)
         with pytest.raises(type(error)):
             merge(tmp_path, json.dumps(report(plain_part(), 0, 1)), capsys=capsys)
+
+
+@pytest.mark.parametrize("nodeid", ["", "::", "/", "..", "x", "a.py::b::c", "\x00", "\ud800"])
+def test_any_name_of_a_test_is_reported(tmp_path: Path, nodeid: str, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = [json.dumps(report(part_of([request(), iteration()], nodeid=nodeid), index)) for index in range(2)]
+    assert merge(tmp_path, *texts, capsys=capsys)[0] == PASSED
 
 
 @pytest.mark.parametrize("text", ["0/0", "00/0", "1/0"])

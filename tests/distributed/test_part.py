@@ -18,6 +18,8 @@ from pytest_ipload.distributed.conclude import conclude
 from pytest_ipload.distributed.part import AbortNote, Part, merge
 from pytest_ipload.load.health import fired
 from pytest_ipload.load.profile import LoadProfile
+from pytest_ipload.load.set_up import SetUps
+from pytest_ipload.load.user_time import UserTime
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import FAILED, LATENESS, OK, Sample
 from pytest_ipload.values import as_stages
@@ -192,6 +194,24 @@ def test_failures_of_one_kind_and_place_are_one() -> None:
         (1, "test_a.py:9", 0),
     ]
     assert whole.traceback == Traceback("ValueError", "E  no")
+
+
+def test_set_ups_and_the_time_of_users_add_up() -> None:
+    one = part_of([], set_ups=SetUps(5, 5, 1), user_time=UserTime(10, 2, 1, 0))
+    other = part_of([], set_ups=SetUps(4, 3, 0), user_time=UserTime(8, 1, 0, 1))
+    whole = merge([Part.from_plain(one.to_plain()), other])
+    assert (whole.set_ups, whole.user_time) == (SetUps(9, 8, 1), UserTime(18, 3, 1, 1))
+
+
+def test_users_whose_set_up_failed_are_named_together() -> None:
+    parts = [part_of([], failures=[replace(failure(2), users=users)]) for users in ([0, 4], [1])]
+    assert merge(parts).failures[0].users == [0, 1, 4]
+
+
+@pytest.mark.parametrize(("missing_ns", "fires"), [(50, False), (51, True)])
+def test_users_that_are_missing_for_too_long_make_the_load_invalid(missing_ns: int, fires: bool) -> None:
+    result = conclude(part_of([], user_time=UserTime(1000, missing_ns, 0, 1)))
+    assert ("users-not-reached" in " ".join(result.generator.notes)) is fires
 
 
 def test_checks_of_one_name_are_one_with_what_each_part_saw() -> None:

@@ -74,6 +74,7 @@ def test_attributes_are_those_of_xdists_scheduler(dist: str) -> None:
     inner = scheduler._inner
     assert scheduler.config is inner.config
     assert scheduler.log is inner.log
+    assert isinstance(scheduler, type(inner))
     scheduler.failures_db = "of a plugin"
     assert inner.failures_db == "of a plugin"
     assert scheduler.failures_db == "of a plugin"

@@ -565,7 +565,7 @@ class TestEndings:
     @pytest.mark.parametrize(
         ("fixture", "verdict"),
         [
-            (f"def late(ipload_user):\n    yield\n    {NOTES}\n    time.sleep(60)", "invalid"),
+            (f"def late(ipload_user):\n    yield\n    {NOTES}\n    time.sleep(5)", "invalid"),
             (f"def late():\n    yield\n    {NOTES}\n    time.sleep(60)", "passed"),
         ],
         ids=["of users", "of the test"],

@@ -187,6 +187,43 @@ def test_requests_outside_an_iteration_belong_to_set_up_and_tear_down() -> None:
     assert [sample.kind for sample in samples] == [SETUP, REQUEST, ITERATION, SETUP]
 
 
+class Unhashable(str):
+    """A text that cannot be a key."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        raise SystemExit
+
+
+@pytest.mark.parametrize("way", ["step", "measure"])
+@pytest.mark.parametrize("name", [5, b"x", ["x"], "", None, Unhashable("x")], ids=repr)
+def test_a_name_that_is_no_text_is_refused(way: str, name: object) -> None:
+    user, samples = user_with_samples()
+    user.begin_iteration(0, 0)
+    with (
+        pytest.raises(ValueError, match=r"the name of a (step|request) is a text that is not empty, not "),
+        getattr(user, way)(name),
+    ):
+        pass
+    assert samples == []
+
+
+@pytest.mark.parametrize("bite", [SystemExit(), KeyboardInterrupt()], ids=repr)
+def test_what_a_measured_call_raises_goes_on_whatever_its_text_does(bite: BaseException) -> None:
+    class Evil(Exception):
+        def __str__(self) -> str:
+            raise bite
+
+    user, samples = user_with_samples()
+    user.begin_iteration(0, 0)
+    with pytest.raises(Evil), user.measure("call"):
+        raise Evil
+    [sample] = samples
+    assert sample.problem is not None
+    assert sample.problem.message == f"<its message cannot be shown: {type(bite).__name__}>"
+
+
 def test_steps_and_measured_calls_are_timed_and_a_failing_one_goes_on() -> None:
     user, samples = user_with_samples()
     user.begin_iteration(0, 0)

@@ -48,6 +48,96 @@ class TestEachKind:
             ReportFiles({kind.name: "."})
 
 
+BAD_PATHS = {
+    "a long name": "a" * 300,
+    "a long name in a folder that is missing": "new/" + "a" * 300,
+    "a long path": "a/" * 3000 + "b",
+    "a NUL": "a\0b",
+}
+
+
+@pytest.mark.parametrize("path", BAD_PATHS.values(), ids=BAD_PATHS)
+@pytest.mark.parametrize("option", [*(kind.name for kind in REPORT_FILES), "jsonl"])
+def test_a_path_that_cannot_be_one_of_a_file_ends_the_session_before_the_load(
+    pytester: pytest.Pytester, option: str, path: str
+) -> None:
+    pytester.makepyfile("def test_it(ipload_user): pass")
+    result = pytester.runpytest(f"--ipload-{option}={path}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: --ipload-{option}: *a* is not a path for a file: *", ""])
+    assert len(result.stderr.str()) < 1000
+
+
+def test_a_writer_with_a_mistake_takes_nothing_with_it(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise TypeError("no list")
+
+    monkeypatch.setattr("pytest_ipload.report.markdown.write", broken)
+    pytester.makepyfile("def test_it(ipload_user): pass")
+    result = pytester.runpytest("--ipload-summary=out.md", "--ipload-json=out.json", "--junit-xml=out.xml")
+    result.assert_outcomes(passed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["--ipload-summary: not written: TypeError: no list", "ipload json report: *"])
+    assert Path("out.json").exists()
+    assert Path("out.xml").exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "complaint"),
+    [
+        (
+            "report.terminal.print_results",
+            "pytest-ipload: the summary of the load tests could not be made: TypeError: x",
+        ),
+        ("report.json_file.report_of", "pytest-ipload: the report files could not be made: TypeError: x"),
+        ("report.saving.Saving.save", "pytest-ipload: the saved run could not be made: TypeError: x"),
+    ],
+)
+def test_a_mistake_of_ours_is_said_and_takes_nothing_with_it(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, place: str, complaint: str
+) -> None:
+    def broken(*_: object) -> None:
+        raise TypeError("x")
+
+    monkeypatch.setattr(f"pytest_ipload.{place}", broken)
+    pytester.makepyfile("def test_it(ipload_user): pass")
+    result = pytester.runpytest("--ipload-save=x", "--ipload-json=out.json", "--junit-xml=out.xml")
+    result.assert_outcomes(passed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines([complaint])
+    assert Path("out.xml").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize(
+    "option", [kind.name for kind in REPORT_FILES if kind.name != "summary"] + ["summary", "jsonl"]
+)
+def test_a_full_disk_makes_the_exit_code_red(pytester: pytest.Pytester, option: str) -> None:
+    pytester.makepyfile("def test_it(ipload_user):\n    with ipload_user.measure('x'): pass")
+    result = pytester.runpytest(f"--ipload-{option}=/dev/full", "--junit-xml=out.xml")
+    result.assert_outcomes(passed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines([f"--ipload-{option}: not written: *No space left on device*"])
+    assert Path("out.xml").exists()
+
+
+def test_a_run_that_cannot_be_saved_makes_the_exit_code_red(pytester: pytest.Pytester) -> None:
+    Path(".ipload").touch()
+    pytester.makepyfile("import pytest\n@pytest.mark.ipload(users=2, iterations=5)\ndef test_it(): pass")
+    result = pytester.runpytest("--ipload-save=x")
+    result.assert_outcomes(passed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["no run is saved: *"])
+
+
+def test_an_exit_code_that_is_red_already_stays(pytester: pytest.Pytester) -> None:
+    Path("file").touch()
+    pytester.makepyfile("")
+    assert pytester.runpytest("--ipload-json=file/out.json").ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
 def test_nothing_is_asked_for() -> None:
     files = ReportFiles({"json": None})
     assert not files

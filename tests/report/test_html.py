@@ -282,9 +282,9 @@ class TestOption:
             [f"ERROR: --ipload-html: {library} is missing; install it with: pip install 'pytest-ipload?html?'"]
         )
 
-    def test_a_path_that_cannot_be_written_is_said_and_changes_no_outcome(self, pytester: pytest.Pytester) -> None:
+    def test_a_path_that_cannot_be_written_is_said_and_makes_the_exit_code_red(self, pytester: pytest.Pytester) -> None:
         pytester.makepyfile(TESTS)
         Path("file").touch()
         result = pytester.runpytest("--ipload-html=file/out.html", "-k", "passes")
-        assert result.ret == pytest.ExitCode.OK
+        assert result.ret == pytest.ExitCode.TESTS_FAILED
         result.stdout.fnmatch_lines(["--ipload-html: not written: *file*"])

@@ -374,12 +374,12 @@ class TestWriting:
         result.stderr.fnmatch_lines(["*--ipload-jsonl: *results is a directory; give the path of a file*"])
 
     @pytest.mark.parametrize("more", [(), ("-q",)])
-    def test_a_path_that_cannot_be_written_is_said_and_changes_no_outcome(
+    def test_a_path_that_cannot_be_written_is_said_and_makes_the_exit_code_red(
         self, pytester: pytest.Pytester, more: tuple[str, ...]
     ) -> None:
         Path("file").touch()
         result = run(pytester, EVERYTHING, "--ipload-jsonl=file/out.jsonl", *more)
-        assert result.ret == pytest.ExitCode.OK
+        assert result.ret == pytest.ExitCode.TESTS_FAILED
         result.stdout.fnmatch_lines(["--ipload-jsonl: not written: *file*"])
         result.stdout.no_fnmatch_line("*jsonl report*")
 
@@ -396,7 +396,7 @@ class TestWriting:
         assert Path("out.jsonl").read_bytes() == b""
 
     @pytest.mark.parametrize("method", ["__init__", "add", "close"])
-    def test_samples_that_could_not_be_kept_are_said_and_change_no_outcome(
+    def test_samples_that_could_not_be_kept_are_said_and_make_the_exit_code_red(
         self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, method: str
     ) -> None:
         own = getattr(SpoolWriter, method)
@@ -409,6 +409,7 @@ class TestWriting:
         monkeypatch.setattr(SpoolWriter, method, full)
         result = run(pytester, EVERYTHING)
         result.assert_outcomes(passed=1)
+        assert result.ret == pytest.ExitCode.TESTS_FAILED
         complaint = "the samples of test_it.py::test_load could not be kept: *No space left on device"
         result.stdout.fnmatch_lines([f"--ipload-jsonl: {complaint}"])
         assert Points().counts().keys() <= {"vus"}

@@ -34,7 +34,7 @@ from pytest_ipload.report.metrics import (
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.sample import FAILED
 from pytest_ipload.verdict.judged import WARN
-from pytest_ipload.verdict.result import GeneratorHealth, LoadResult
+from pytest_ipload.verdict.result import VERDICTS, GeneratorHealth, LoadResult
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reports.md"
 
@@ -134,10 +134,10 @@ class TestOfTests:
         assert values_of("ipload_step_duration_seconds_count", result) == [1]
         assert values_of("ipload_failed_steps_total", result) == [1]
 
-    @pytest.mark.parametrize("verdict", ["passed", "failed", "invalid"])
-    def test_the_verdict_is_one_of_three_states(self, verdict: str) -> None:
+    @pytest.mark.parametrize("verdict", VERDICTS)
+    def test_the_verdict_is_one_of_four_states(self, verdict: str) -> None:
         states = {s.labels["ipload_verdict"]: s.value for s in samples_of(VERDICT, load_result([], verdict=verdict))}
-        assert states == {"passed": 0, "failed": 0, "invalid": 0, verdict: 1}
+        assert states == {"passed": 0, "failed": 0, "invalid": 0, "error": 0, verdict: 1}
 
     def test_each_threshold_is_told_once_and_holds_if_it_held_each_time(self) -> None:
         samples = [request()]
@@ -170,7 +170,7 @@ class TestOfTests:
 
     def test_several_loads_of_one_test_have_numbers(self) -> None:
         results = [load_result([request()], nodeid=nodeid) for nodeid in ("a", "b", "a")]
-        told = [(s.labels["test"], s.labels["run"]) for s in samples_of(VERDICT, *results)[::3]]
+        told = [(s.labels["test"], s.labels["run"]) for s in samples_of(VERDICT, *results)[:: len(VERDICTS)]]
         assert told == [("a", "1"), ("b", "1"), ("a", "2")]
 
     def test_no_two_samples_are_of_the_same_labels_and_each_family_comes_once(self) -> None:

@@ -22,6 +22,8 @@ def text_of(nodeid: str = NODEID, columns: int = 120, **fields: Any) -> str:
     [
         ({}, "50 users  12 340 req/s  p95 23.1 ms  errors 0.1 %  0:12 of 1:30 (1:18 left)"),
         ({"users": 1}, "1 user  12 340 req/s  p95 23.1 ms  errors 0.1 %  0:12 of 1:30 (1:18 left)"),
+        ({"set_up": (1200, 5000), "elapsed_s": 7.2}, "setting up users: 1 200 of 5 000  0:07"),
+        ({"set_up": (1, 2), "round": (2, 4), "elapsed_s": 7.2}, "round 2 of 4  setting up users: 1 of 2  0:07"),
         ({"requests_per_s": 2.5}, "50 users  2.5 req/s  p95 23.1 ms  errors 0.1 %  0:12 of 1:30 (1:18 left)"),
         ({"requests_per_s": None}, "50 users  p95 23.1 ms  errors 0.1 %  0:12 of 1:30 (1:18 left)"),
         ({"recent": histogram()}, "50 users  12 340 req/s  errors 0.1 %  0:12 of 1:30 (1:18 left)"),

@@ -34,15 +34,19 @@ from pytest_ipload.verdict.result import (
     FirstFailure,
     GeneratorHealth,
     LoadResult,
+    PhaseError,
     RoundStats,
     ShardStats,
     Traceback,
+    UnmeasuredResult,
     UnusedAddresses,
 )
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "json-report.md"
 PARTS = {
     "test": LoadResult,
+    "unmeasured": UnmeasuredResult,
+    "test_error": PhaseError,
     "distribution": LatencyStats,
     "requests": RequestStats,
     "source": SourceStats,

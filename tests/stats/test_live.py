@@ -50,6 +50,8 @@ class TestPlainForm:
             lambda plain: plain.update(round=[0, 10]),
             lambda plain: plain.update(round=[11, 10]),
             lambda plain: plain.update(round=3),
+            lambda plain: plain.update(set_up=[3, 2]),
+            lambda plain: plain.update(set_up=[1]),
             lambda plain: plain.update(recent={}),
             lambda plain: plain.update(by_name={}),
             lambda plain: plain.update(by_name=[["GET /", 1]]),

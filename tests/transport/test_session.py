@@ -212,7 +212,9 @@ def test_an_exception_is_raised_and_says_what_and_where(
 
     with pytest.raises(requests.exceptions.ConnectionError) as raised:
         body(make_session())
-    problem = Problem("ConnectionError", str(raised.value), f"{here()}:{line_of(body) + 1}")
+    assert "RemoteDisconnected" in str(raised.value)
+    message = f"connection closed by 127.0.0.1:{server.port} before a reply"
+    problem = Problem("ConnectionError", message, f"{here()}:{line_of(body) + 1}")
     assert (samples[0].outcome, samples[0].problem) == (FAILED, problem)
 
 

@@ -17,6 +17,7 @@ from support.replies import reply
 from support.scripted_server import Pause, Reply, ScriptedServer
 
 from pytest_ipload import LoadSession
+from pytest_ipload.errors import SettingError
 from pytest_ipload.stats.sample import FAILED, OK, Sample
 from pytest_ipload.transport.dial import Attempt
 from pytest_ipload.transport.response import LoadResponse
@@ -227,6 +228,63 @@ def test_with_an_adapter_of_the_users_own_the_whole_call_is_timed(
     assert (sample.status, sample.source_address, sample.connections) == (200, None, 0)
     assert isinstance(response, LoadResponse)
     assert response.source_address is None
+
+
+# --- its label -----------------------------------------------------------------------------------------------------
+
+
+class Unhashable(str):
+    """A text that cannot be a key."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        raise ValueError("no hash")
+
+
+class Label(str):
+    """A text that says another one."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "another"
+
+
+CALLS: dict[str, Callable[[LoadSession, str, Any], object]] = {
+    "get": lambda session, url, name: session.get(url, name=name),
+    "post": lambda session, url, name: session.post(url, name=name),
+    "request": lambda session, url, name: session.request("GET", url, name=name),
+    "stream": lambda session, url, name: session.get(url, name=name, stream=True),
+    "send": lambda session, url, name: session.send(requests.Request("GET", url).prepare(), name=name),
+}
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("name", [5, 0, b"x", ["x"], {}, Unhashable("x")], ids=repr)
+def test_a_label_that_is_no_text_is_refused_before_anything_is_sent(
+    make_session: MakeSession, server: RecordingServer, samples: list[Sample], call: str, name: object, fast: bool
+) -> None:
+    session = make_session()
+    session.get(server.url("/warm"))  # so that the next one could take the fast path
+    session.fast = fast
+    samples.clear()
+    with pytest.raises(SettingError, match="name: the label of a request is a text that is not empty, not "):
+        CALLS[call](session, server.url("/hello"), name)
+    assert samples == []
+    assert [hit.target for hit in server.hits] == ["/warm"]
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(("name", "label"), [(Label("a"), "a"), ("a", "a"), ("", None), (None, None)])
+def test_a_label_is_kept_as_a_plain_text(
+    make_session: MakeSession, server: RecordingServer, samples: list[Sample], call: str, name: Any, label: str | None
+) -> None:
+    CALLS[call](make_session(), server.url("/hello"), name)
+    [sample] = samples
+    assert sample.name == label or (label is None and sample.name.endswith(" /hello"))
+    assert type(sample.name) is str
 
 
 INTERIM = ["101 Switching Protocols", "102 Processing", "103 Early Hints", "199 Odd"]

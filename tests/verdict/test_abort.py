@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.samples import iteration, measurements, request
 
+from pytest_ipload.load.set_up import SetUps
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import FAILED, OK, Sample
 from pytest_ipload.verdict.abort import AbortWatch, abort_reason, settled
@@ -377,3 +378,19 @@ class TestWatch:
         final = watch.abort.final(better)
         assert (final.passed, final.measured, final.aborted) == (False, 100.0, True)
         assert final.message == "aborted after 12.0 s: mean 100 ms, limit < 50.0 ms (10 requests)"
+
+
+@pytest.mark.parametrize(
+    ("expression", "set_ups", "hopeless"),
+    [
+        ("set_up_error_rate < 10%", SetUps(20, 5, 1), False),  # those who are still to come may succeed
+        ("set_up_error_rate < 10%", SetUps(20, 5, 2), True),
+        ("set_up_error_rate < 10%", SetUps(20, 20, 1), False),
+        ("set_up_error_rate == 100%", SetUps(20, 5, 2), False),
+    ],
+)
+def test_failed_set_ups_break_a_load_off_if_the_rest_cannot_make_up_for_them(
+    expression: str, set_ups: SetUps, hopeless: bool
+) -> None:
+    scope = Scope(20.0, set_ups=set_ups)
+    assert (abort_reason(judged(expression), measurements([]), scope) is not None) is hopeless

@@ -11,8 +11,10 @@ from pytest_ipload.report.page.cells import count, milliseconds, rate, share
 from pytest_ipload.report.page.charts import Chart, charts_of
 from pytest_ipload.report.page.points import points_of
 from pytest_ipload.report.page.tables import Table
+from pytest_ipload.report.terminal import test_error_lines
 from pytest_ipload.report.text import counted
 from pytest_ipload.units import format_duration
+from pytest_ipload.verdict.result import is_measured
 
 Result = Mapping[str, Any]
 
@@ -24,7 +26,9 @@ ALL_POINTS = 18_000
 MOST_TABLE_ROWS = 120
 """Of the table with the numbers of the charts."""
 
-_VERDICTS = {"passed": ("✓", "Passed"), "failed": ("✕", "Failed"), "invalid": ("!", "Invalid")}
+_VERDICTS = {"passed": ("✓", "Passed"), "failed": ("✕", "Failed"), "invalid": ("!", "Invalid"), "error": ("✕", "Error")}
+_ORDER = ("error", "failed", "invalid", "segment", "passed")
+"""In which verdicts are listed: what needs to be looked at first."""
 
 
 class Verdict(NamedTuple):
@@ -73,6 +77,26 @@ class Section(NamedTuple):
         return notes
 
     @property
+    def is_measured(self) -> bool:
+        """Whether there are numbers."""
+        return is_measured(self.result)
+
+    @property
+    def file(self) -> str:
+        """The beginning of its name, which it shares with others: its file; empty where the name does not tell."""
+        return "".join(self.name.partition("::")[:2]) if "::" in self.name else ""
+
+    @property
+    def short_name(self) -> str:
+        """The rest of its name."""
+        return self.name.removeprefix(self.file)
+
+    @property
+    def errors(self) -> Sequence[str]:
+        """What pytest reported besides the verdict."""
+        return test_error_lines(self.result)
+
+    @property
     def traceback(self) -> Sequence[str]:
         """The lines of the first failure's traceback; none if the result has none."""
         text = self.result.get("traceback", {}).get("text", "")
@@ -85,7 +109,14 @@ def sections_of(results: Sequence[Result]) -> list[Section]:
     return [_section(number, result, most) for number, result in enumerate(results, 1)]
 
 
+def by_gravity(sections: Sequence[Section]) -> list[Section]:
+    """The sections in the order of the index: what is red first, each kind in the order in which the tests ran."""
+    return sorted(sections, key=lambda section: (_ORDER.index(section.verdict.kind), not section.errors))
+
+
 def _section(number: int, result: Result, most_points: int) -> Section:
+    if not is_measured(result):
+        return _unmeasured(number, result)
     points = points_of(result["timeline"], most_points)
     parts = [
         tables.request_table(result),
@@ -116,19 +147,46 @@ def _section(number: int, result: Result, most_points: int) -> Section:
     )
 
 
+def _unmeasured(number: int, result: Result) -> Section:
+    """The section of a test whose load never began."""
+    none = Table("", (), ())
+    return Section(
+        anchor=f"test-{number}",
+        name=result["nodeid"],
+        verdict=_verdict(result),
+        reason=result["reason"],
+        result=result,
+        subtitle="ended before its load began",
+        facts=(),
+        thresholds=none,
+        comparison=none,
+        charts=(),
+        point_note="",
+        times=none,
+        tables=(),
+        failures=none,
+        generator=(),
+        settings=tables.setting_table(result),
+        timeline=none,
+    )
+
+
 def headline(sections: Sequence[Section]) -> str:
     """``3 load tests: 1 failed, 2 passed``."""
     words = [section.verdict.kind for section in sections]
-    kinds = [f"{words.count(kind)} {kind}" for kind in ("failed", "invalid", "passed") if kind in words]
+    kinds = [f"{words.count(kind)} {kind}" for kind in ("error", "failed", "invalid", "passed") if kind in words]
     if "segment" in words:
         kinds.append(f"{counted(words.count('segment'), 'segment')} not judged yet")
+    if red := sum(section.verdict.kind == "passed" and bool(section.errors) for section in sections):
+        kinds.append(f"{counted(red, 'passed load')} in a test that failed")
     return f"{counted(len(words), 'load test')}{': ' if kinds else ''}{', '.join(kinds)}"
 
 
 def _verdict(result: Result) -> Verdict:
-    if "segment" in result:
+    if "segment" in result and result["verdict"] != "error":
         return Verdict("segment", "…", f"Segment {result['segment']}, judged when it is merged")
-    return Verdict(result["verdict"], *_VERDICTS[result["verdict"]])
+    sign, word = _VERDICTS[result["verdict"]]
+    return Verdict(result["verdict"], sign, f"{word}, test failed" if result.get("test_errors") else word)
 
 
 def _subtitle(result: Result) -> str:

@@ -37,12 +37,12 @@ def index_table(results: Sequence[Result]) -> Table:
     rows = [
         [
             result["nodeid"],
-            count(result["users"]),
-            format_duration(result["duration_s"]),
-            count(result["requests"]),
-            rate(result["rps"]),
+            count(result.get("users")),
+            format_duration(result["duration_s"]) if "duration_s" in result else ABSENT,
+            count(result.get("requests")),
+            rate(result.get("rps")),
             share(result.get("error_rate")),
-            *_times(result["latency"], _TIMES),
+            *_times(result.get("latency", {}), _TIMES),
         ]
         for result in results
     ]
@@ -201,7 +201,7 @@ def round_table(result: Result) -> Table:
 
 def setting_table(result: Result) -> Table:
     """The resolved settings, and where each came from."""
-    profile = result["profile"]
+    profile = result.get("profile", {})
     origins = profile.get("origins", {})
     rows = []
     for key, value in profile.items():
