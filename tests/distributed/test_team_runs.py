@@ -370,7 +370,8 @@ class TestOutcomes:
         options = ("-p", "no:locust", "-p", "no:randomly")
         run = team_run(pytester, dedent(source) + ANOTHER, "-n2", *options, deaths=True)
         run.expect(1, errors=1, passed=1)
-        assert list(run.tests) == ["test_zz_another"]
+        verdicts = {name: test["verdict"] for name, test in run.tests.items()}
+        assert verdicts == {"test_load": "error", "test_zz_another": "passed"}
         run.expect_lines("*Timeout*2.0*s*")
 
     def test_workers_share_a_segment(self, pytester: pytest.Pytester) -> None:
