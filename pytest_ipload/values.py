@@ -8,12 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from pytest_ipload.masking import HIDDEN, masked
 from pytest_ipload.units import format_setting, parse_duration, parse_rate, parse_span
 
+_LONGEST_REMEMBERED = 200
+"""Characters of a name."""
 _LONGEST = 365 * 24 * 3600.0
 """A year. Far above it the system's own calls refuse a time, in the midst of the load."""
 
@@ -220,6 +223,12 @@ def as_text(value: Any) -> str:
     return value.strip()
 
 
+@lru_cache(maxsize=1024)
+def _masked_name(name: str) -> str:
+    """A name comes with each request; most come again."""
+    return masked(name)
+
+
 def as_label(value: Any, what: str) -> str:
     """The name of something that is measured, as a plain text, masked; ``what`` says of what, for the error.
 
@@ -227,7 +236,7 @@ def as_label(value: Any, what: str) -> str:
     cannot be a key.
     """
     if type(value) is str and value:
-        return masked(value)
+        return _masked_name(value) if len(value) <= _LONGEST_REMEMBERED else masked(value)
     try:
         if isinstance(value, str) and str.__len__(value):
             hash(value)
