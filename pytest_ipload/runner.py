@@ -19,6 +19,7 @@ from pytest_ipload.addresses.listening import Targets, ports_served_here
 from pytest_ipload.distributed.conclude import conclude
 from pytest_ipload.distributed.member import TeamMember
 from pytest_ipload.distributed.part import AbortNote, Part
+from pytest_ipload.distributed.snapshots import SnapshotTaker
 from pytest_ipload.error_results import error_conclusion, reason_of
 from pytest_ipload.errors import LateSkip, SettingError, is_configuration_error
 from pytest_ipload.hook_calls import review_of, user_hooks
@@ -58,7 +59,7 @@ from pytest_ipload.verdict.result import (
     Traceback,
 )
 from pytest_ipload.verdict.rounds import RoundNote
-from pytest_ipload.verdict.selection import selections
+from pytest_ipload.verdict.selection import selections, window_selections
 
 if TYPE_CHECKING:
     from pytest_ipload.addresses.pool import IpPool
@@ -121,6 +122,7 @@ class Load:
         # With stages, users who come later have new numbers: there are more of them than at any one time.
         self._feeds = FeedBook(max(len(user_slots(profile)), profile.most_users), profile.seed, folders)
         self._meetings = RendezvousBook(profile.most_users, state.settings.disabled, share)
+        self._snapshots = SnapshotTaker(self._thresholds, profile.planned)
         self._start_at_ns: int | None = None
         audience = state.audience if member is None else member.audience
         round_ = None if round_note is None else (round_note.number + 1, round_note.count)
@@ -131,6 +133,7 @@ class Load:
             self,
             cpu=state.cpu,
             window_lengths_ns=window_lengths(self._thresholds),
+            window_selections=window_selections(self._thresholds, profile.planned),
             share=share,
             tolerates_set_up_errors=tolerates_set_up_errors(self._thresholds),
             selections=selections(self._thresholds, profile.planned),
@@ -178,11 +181,14 @@ class Load:
         """The failed iterations, with their exceptions."""
         return self.executor.failures.groups()
 
-    def part(self, broken_off: str | None = None, traceback: Traceback | None = None) -> Part:
-        """What was measured. ``broken_off`` says why the load ended before its time."""
+    def part(self, broken_off: str | None = None, traceback: Traceback | None = None, *, is_whole: bool = True) -> Part:
+        """What was measured. ``broken_off`` says why the load ended before its time.
+
+        Unless ``is_whole``, without what takes its time and is only reported: health, failures, users' lives.
+        """
         record, measured, vitals = self.executor.record, self.executor.measurements, self.executor.vitals
         origin, used = record.origin_ns or record.ended_ns, self._leases.used
-        unused_count = self._pool.size - sum(address in self._pool for address in used)
+        unused_count = self._pool.size - sum(address in self._pool for address in used) if is_whole else 0
         unused = (address for address in self._pool if address not in used) if unused_count else iter(())
         return Part(
             nodeid=self._item.nodeid,
@@ -196,7 +202,7 @@ class Load:
             users=record.users_started,
             set_ups=self.executor.set_ups,
             user_time=record.user_time,
-            lifetimes=[(began - origin, ended - origin) for began, ended in record.lifetimes],
+            lifetimes=[(began - origin, ended - origin) for began, ended in record.lifetimes] if is_whole else [],
             users_by_source={address: stats.users for address, stats in used.items()},
             pool_size=self._leases.addresses_total,
             shares_pool=self._shares_pool,
@@ -206,11 +212,11 @@ class Load:
             dropped_iterations=record.dropped_iterations,
             late_starts=record.late_starts,
             interrupted=record.interrupted,
-            checks=examine(self._signs()),
+            checks=examine(self._signs()) if is_whole else [],
             lags=vitals.lags,
             cpu_ns=vitals.cpu_ns,
             pinned_cpu=record.pinned_cpu,
-            failures=[_failure(group) for group in self.failure_groups()],
+            failures=[_failure(group) for group in self.failure_groups()] if is_whole else [],
             traceback=traceback,
             broken_off=broken_off,
             abort=self._abort_note(),
@@ -306,7 +312,7 @@ class Load:
         if not watch.watched:
             return None
         if self._member is not None and self._member.share.count > 1:  # somebody else sees all of the load
-            self._member.progress({"part": self.part().to_plain(), "elapsed_s": elapsed_s})
+            self._member.progress(self._snapshots.take(self.part(is_whole=False), elapsed_s))
             return None
         return watch.look(measured, self._scope(elapsed_s - self.profile.warmup), elapsed_s)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from pytest_ipload.distributed.messages import FROM_WORKER, BadMessage, checked, checked_tests
+from pytest_ipload.distributed.messages import FROM_WORKER, PACKED, BadMessage, checked, checked_tests
 from pytest_ipload.distributed.team_test import (
     BreakOff,
     Conclude,
@@ -191,6 +191,11 @@ class Coordinator:
         worker.heard_ns = self._clock()
         if worker.gone is not None or kind == "beat":
             return
+        if kind == "piece":
+            worker.add_piece(fields["content"])
+            return
+        if (packed := PACKED.get(kind)) is not None:
+            fields = {**fields, packed: worker.whole(fields[packed])}
         if kind == "hello":
             self._greet(worker, **fields)
         elif kind == "entered":
@@ -236,11 +241,11 @@ class Coordinator:
         if kind == "ready":
             test.set_ready(worker, worker.heard_ns)
         elif kind == "progress":
-            test.snapshots[worker.name] = fields["snapshot"]
+            test.snapshots.setdefault(worker.name, []).append(fields["snapshot"])
         elif kind == "live":
             test.numbers[worker.name] = _live_numbers(fields["numbers"])
         elif kind == "part":
-            test.add_part(worker, fields["part"])
+            test.add_part(worker, fields["part"], fields["ended_by"])
         elif kind == "failed":
             test.failed[worker.name] = fields["why"]
         elif kind == "done":

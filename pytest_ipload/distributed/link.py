@@ -10,7 +10,8 @@ from queue import SimpleQueue
 from typing import Any
 
 from pytest_ipload.distributed.member import Member
-from pytest_ipload.distributed.messages import FROM_CONTROLLER, BadMessage, Message, checked, sendable
+from pytest_ipload.distributed.messages import FROM_CONTROLLER, PACKED, BadMessage, Message, checked, sendable
+from pytest_ipload.distributed.packing import pieces
 from pytest_ipload.load.share import Share
 from pytest_ipload.places import in_words
 
@@ -80,6 +81,7 @@ class Link:
         self._name = name
         self._wants_names = wants_names
         self._clock = clock
+        self._packed = threading.Lock()
         self._changed = threading.Condition()
         self._inbox: deque[Message] = deque()
         self._closed: str | None = None
@@ -92,7 +94,14 @@ class Link:
     def tell(self, kind: str, **fields: Any) -> None:
         """Send a message; nothing happens if the controller is gone."""
         try:
-            send(self._channel, kind, fields)
+            if (field := PACKED.get(kind)) is None:
+                send(self._channel, kind, fields)
+            else:
+                with self._packed:  # the pieces of two messages must not mix; signs of life go between them
+                    *first, last = pieces(fields[field])
+                    for content in first:
+                        send(self._channel, "piece", {"content": content})
+                    send(self._channel, kind, {**fields, field: last})
         except OSError:
             self._close("the connection to the controller is closed")
 
@@ -164,7 +173,7 @@ class Link:
 
 
 class Pulse:
-    """Signs of life to the controller, and what a load test has to tell meanwhile: in a thread of its own."""
+    """Signs of life to the controller, and what a load test has to tell meanwhile: each in a thread of its own."""
 
     def __init__(self, link: Link, beat_s: float) -> None:
         self._link = link
@@ -172,19 +181,23 @@ class Pulse:
         self._over = threading.Event()
 
     def __enter__(self) -> None:
-        threading.Thread(target=self._send, name="ipload-team-pulse", daemon=True).start()
+        threading.Thread(target=self._beat, name="ipload-team-pulse", daemon=True).start()
+        threading.Thread(target=self._send_news, name="ipload-team-news", daemon=True).start()
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
 
-    def _send(self) -> None:
+    def _beat(self) -> None:
         while not self._over.wait(self._beat_s):
-            member = self._link.member
+            self._link.tell("beat")
+
+    def _send_news(self) -> None:
+        while not self._over.wait(self._beat_s):
+            if (member := self._link.member) is None:
+                continue
             try:
-                if member is None or not member.send_news():
-                    self._link.tell("beat")
-            except Exception as error:  # of the news, as a beat is nothing that could fail
-                assert member is not None
+                member.send_news()
+            except Exception as error:
                 member.abort(f"what was measured so far could not be sent: {in_words(error)}")
 
 

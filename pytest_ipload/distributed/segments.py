@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_ipload.distributed.codec import decode
 from pytest_ipload.distributed.conclude import conclude
-from pytest_ipload.distributed.part import Part, merge
+from pytest_ipload.distributed.part import Part, merge_into, own_copy
 from pytest_ipload.distributed.plausible import check_extent
 from pytest_ipload.distributed.untrusted import CONTENT_ERRORS, read_object, refuse_constant
 from pytest_ipload.load.share import Share
@@ -142,11 +142,10 @@ def _whole(nodeid: str, segments: Sequence[Segment]) -> Part:
     """One load; if something is wrong with it, its ``broken_off`` says what."""
     there = sorted((each for each in segments if nodeid in each.parts), key=lambda each: each.share.index)
     problems = [*_numbers(nodeid, segments, there)]
-    first, *others = [segment.parts[nodeid] for segment in there]
-    whole = first
-    for segment, part in zip(there[1:], others, strict=True):
+    whole = own_copy(there[0].parts[nodeid])
+    for segment in there[1:]:
         try:
-            whole = merge([whole, part])
+            whole = merge_into(whole, segment.parts[nodeid])
         except ValueError as error:
             problems.append(f"{segment.path}: {error}")
     problems += _starts(there, nodeid)
