@@ -204,11 +204,20 @@ class Pulse:
 class Watch:
     """Ends a load, from a thread of its own, when the controller is silent for too long: nobody would end it else."""
 
-    def __init__(self, link: Link, member: Member, beat_s: float, heartbeat_s: float) -> None:
+    def __init__(
+        self,
+        link: Link,
+        member: Member,
+        beat_s: float,
+        heartbeat_s: float,
+        allowed_s: Callable[[], float] | None = None,
+    ) -> None:
+        """``allowed_s`` is asked, when the controller was silent for ``heartbeat_s``, how long it may be; else that."""
         self._link = link
         self._member = member
         self._beat_s = beat_s
         self._heartbeat_s = heartbeat_s
+        self._allowed_s = allowed_s or (lambda: heartbeat_s)
         self._over = threading.Event()
 
     def __enter__(self) -> None:
@@ -225,6 +234,7 @@ class Watch:
             if now - looked_ns > self._heartbeat_s * 0.5e9:  # this process itself did not run for a while
                 self._link.heard_ns += now - looked_ns
             looked_ns = now
-            if now - self._link.heard_ns > self._heartbeat_s * 1e9:
-                self._member.abort(f"the controller has given no sign of life for {self._heartbeat_s:g} s")
+            silent_s = (now - self._link.heard_ns) / 1e9
+            if silent_s > self._heartbeat_s and silent_s > (allowed_s := self._allowed_s()):
+                self._member.abort(f"the controller has given no sign of life for {allowed_s:g} s")
                 return

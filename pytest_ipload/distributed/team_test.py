@@ -61,6 +61,8 @@ class Worker:
     """Its place among its neighbours; a worker that replaces another one has the same."""
     heard_ns: int
     """When it last gave a sign of life."""
+    stopped_ns: int | None = None
+    """Since when its process has been seen to be stopped; None while it runs, or where that cannot be told."""
     host: str = ""
     tests: list[tuple[int, str, int]] | None = None
     """What it collected; None as long as it has not said so."""
@@ -146,8 +148,8 @@ class TeamTest:
     is_reported: bool = False
     is_broken_off: bool = False
     """The session ends in the midst of the load: what was measured is kept, and nobody waits for a verdict."""
-    ready_since_ns: int | None = None
-    """When the first member was ready."""
+    waiting_since_ns: int | None = None
+    """When the first member was ready, or through without that."""
     _clocks: dict[str, ClockOffset] = field(default_factory=dict)
     _started_ns: int = 0
     _looked_ns: int = 0
@@ -202,7 +204,7 @@ class TeamTest:
         if self.state is State.VERDICT and self.conclusion is not None and self.conclusion.get("more"):
             self._begin_next_round()
         self.ready.add(worker.name)
-        self.ready_since_ns = self.ready_since_ns or now_ns
+        self.waiting_since_ns = self.waiting_since_ns or now_ns
         if self.aborted is not None:
             self._tell(worker, "abort", reason=self.aborted)
         elif self.state is State.SET_UP and self.ready >= {member.name for member in self.members}:
@@ -212,7 +214,7 @@ class TeamTest:
                 self.send(member.name, ("ping", {"number": clock.ask(now_ns)}))
 
     def _begin_next_round(self) -> None:
-        self.state, self.conclusion, self.stopped, self.ready_since_ns = State.SET_UP, None, None, None
+        self.state, self.conclusion, self.stopped, self.waiting_since_ns = State.SET_UP, None, None, None
         for of_last_round in (self.ready, self.parts, self.ended_by, self.snapshots, self.numbers):
             of_last_round.clear()
         if self.vanished:
@@ -245,11 +247,12 @@ class TeamTest:
         if self.state is State.WAIT:
             self.state, self.is_reported = State.CLOSED, True
         elif worker in self.members:
-            self.set_done(worker, Done([], aborted=False))
+            self.set_done(worker, Done([], aborted=False), worker.heard_ns)
 
-    def set_done(self, worker: Worker, done: Done) -> None:
+    def set_done(self, worker: Worker, done: Done, now_ns: int) -> None:
         """A member is through, whether it took part in the load or not."""
         self.done[worker.name] = done
+        self.waiting_since_ns = self.waiting_since_ns or now_ns
         if self.aborted is not None:
             return
         if self.state in (State.SET_UP, State.SYNC):

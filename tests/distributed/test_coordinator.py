@@ -9,10 +9,11 @@ import pytest
 from support.live import live_numbers
 
 from pytest_ipload.distributed.clocks import PINGS
-from pytest_ipload.distributed.coordinator import Coordinator, Judges, Timing
+from pytest_ipload.distributed.coordinator import Coordinator, Judges
 from pytest_ipload.distributed.messages import FROM_CONTROLLER, PACKED, BadMessage, Message, checked
 from pytest_ipload.distributed.packing import pack, unpack
 from pytest_ipload.distributed.team_test import Conclusion, State, TeamTest
+from pytest_ipload.distributed.timing import Timing
 
 A, B = "test_a.py::test_a", "test_b.py::test_b"
 SECOND = 1_000_000_000
@@ -30,9 +31,16 @@ class Team:
         self.looked: list[tuple[list[list[Any]], float]] = []
         self.stop_reason: str | None = None
         self.fails_to_conclude = False
+        self.can_run: dict[str, bool | None] = {}
         judges = Judges(self._look, self._conclude, lambda nodeid, parts, reason: [])
         self.coordinator = Coordinator(
-            self._send, lambda: self.now, judges, "1.0", timing=Timing(beat=0.5, heartbeat=3, set_up=60), **settings
+            self._send,
+            lambda: self.now,
+            judges,
+            "1.0",
+            timing=Timing(beat=0.5, heartbeat=3, silence=20, set_up=60, last_words=10),
+            can_run=lambda name: self.can_run.get(name),
+            **settings,
         )
         self.users = users
         for number in range(workers):
@@ -336,6 +344,64 @@ def test_who_is_ready_waits_for_the_set_up_of_others_so_long_and_no_longer() -> 
     assert team.told("abort") == ["gw0", "gw1"]
     team.say("gw1", "ready", nodeid=A)
     assert team.told("abort") == ["gw1"]  # it has not heard of it in its set-up
+
+
+@pytest.mark.parametrize("how", ["ready", "done", "lost"])
+def test_who_hangs_in_the_set_up_is_cut_off_some_time_after_the_others_came_to_its_end(how: str) -> None:
+    team = Team(3)
+    names = ["gw0", "gw1", "gw2"]
+    team.all_say("entered", names, nodeid=A)
+    if how == "lost":
+        team.coordinator.lose("gw0", "it died", hold=False)
+    elif how == "done":
+        team.done("gw0")
+    else:
+        team.say("gw0", "ready", nodeid=A)
+    team.say("gw2", "ready", nodeid=A)
+    assert team.pass_time(69, alive=names) == []
+    assert team.test.aborted is not None
+    for name in {"ready": ["gw0", "gw2"], "done": ["gw2"], "lost": ["gw2"]}[how]:
+        team.done(name, aborted=True)
+    assert team.pass_time(2, alive=names) == ["gw1"]
+    assert team.state is State.CLOSED
+    assert team.test.lost[-1] == ("gw1", "its set-up did not end 70 s after the others'")
+
+
+def test_a_process_that_runs_may_be_silent_for_longer() -> None:
+    """A call into C may hold its interpreter; that its host is gone is ruled out."""
+    team = Team()
+    team.can_run = {"gw0": True, "gw1": True}
+    team.start()
+    assert team.pass_time(19.9, alive=["gw0"]) == []
+    assert team.pass_time(0.3, alive=["gw0"]) == ["gw1"]
+    assert team.test.lost == [("gw1", "no sign of life for 20 s")]
+
+
+@pytest.mark.parametrize("state", ["waiting", "set-up", "load", "verdict"])
+def test_one_that_is_stopped_is_lost_soon_whatever_it_is_at(state: str) -> None:
+    team = Team()
+    if state == "waiting":
+        team.say("gw0", "entered", nodeid=A)
+    elif state == "set-up":
+        team.all_say("entered", nodeid=A)
+    else:
+        team.start()
+    if state == "verdict":
+        team.all_say("part", nodeid=A, part={"n": 1})
+    team.can_run = {"gw0": True, "gw1": True}
+    assert team.pass_time(2, alive=["gw0", "gw1"]) == []
+    team.can_run["gw1"] = False
+    assert team.pass_time(2.9, alive=["gw0"]) == []
+    assert team.pass_time(0.4, alive=["gw0"]) == ["gw1"]
+    assert team.coordinator.workers["gw1"].gone == "no sign of life for 3 s: its process is stopped"
+
+
+def test_one_that_was_stopped_for_a_moment_is_not_missed() -> None:
+    team = Team()
+    team.start()
+    for can_run in (False, True) * 3:
+        team.can_run["gw1"] = can_run
+        assert team.pass_time(2.5, alive=["gw0", "gw1"]) == []
 
 
 def test_one_that_does_not_come_to_the_start_ends_the_test() -> None:
