@@ -18,6 +18,7 @@ from pytest_ipload.addresses.leasing import LeaseBook, LeasePolicy
 from pytest_ipload.addresses.listening import Targets, ports_served_here
 from pytest_ipload.distributed.conclude import conclude
 from pytest_ipload.distributed.member import TeamMember
+from pytest_ipload.distributed.origin import OffsetMeter
 from pytest_ipload.distributed.part import AbortNote, Part
 from pytest_ipload.distributed.snapshots import SnapshotTaker
 from pytest_ipload.error_results import error_conclusion, reason_of
@@ -114,6 +115,7 @@ class Load:
         shortage = Needs.of(profile, self._pool).shortage()
         self._foreseen = [*foreseen, *([] if shortage is None else [fired_by_message("few-ports", shortage)])]
         self._targets = Targets()
+        self._meter = None if state.settings.segment is None else OffsetMeter()
         self._leases = self._open_leases(share)
         self._rate_limit = None if profile.max_rate is None else RateLimit(profile.max_rate, share=share)
         self._make_life = make_life
@@ -221,6 +223,8 @@ class Load:
             broken_off=broken_off,
             abort=self._abort_note(),
             round=self._round,
+            clock=None if self._meter is None else self._meter.offset,
+            targets=[[f"{address}:{port}" for address, port in self._targets.all()]] if is_whole else [],
         )
 
     def _abort_note(self) -> AbortNote | None:
@@ -368,6 +372,8 @@ class Load:
             before_call=self._before_call(user),
         )
         session.binding.targets = self._targets
+        if self._meter is not None:
+            self._meter.watch(session)
         return session
 
     def _before_call(self, user: VirtualUser) -> Callable[[], object] | None:

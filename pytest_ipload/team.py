@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -111,12 +112,17 @@ class Judge:
         """What a segment's result has besides: all that is needed to merge it with others."""
         if self._segment is None:
             return {}
+        import pytest_ipload
+        from pytest_ipload.baselines.commit import current_commit
+        from pytest_ipload.distributed.origin import Origin, is_synchronised
         from pytest_ipload.distributed.part import as_shard
         from pytest_ipload.distributed.segments import parse_segment
         from pytest_ipload.report.json_file import host_name
 
         shard = as_shard(part, parse_segment(self._segment).index, f"segment {self._segment}", host_name())
-        return {"segment": self._segment, "part": shard.to_plain()}
+        commit = current_commit(Path.cwd())
+        origin = Origin(pytest_ipload.__version__, None if commit is None else commit.id, is_synchronised())
+        return {"segment": self._segment, "part": replace(shard, origin=origin).to_plain()}
 
 
 def _conclusion(result: LoadResult, more: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:

@@ -245,13 +245,13 @@ class TestOptions:
 
     def test_fewer_users_than_segments(self, pytester: pytest.Pytester) -> None:
         pytester.makepyfile("def test_it(ipload_user): pass")
-        result = pytester.runpytest("--ipload-segment=0/2")
+        result = pytester.runpytest("--ipload-segment=0/2", "--ipload-json=segment.json")
         result.assert_outcomes(errors=1)
         result.stdout.fnmatch_lines(["--ipload-segment=0/2: 1 user cannot be divided into 2 segments; *"])
 
     def test_a_load_that_a_test_judges_itself_cannot_be_divided(self, pytester: pytest.Pytester) -> None:
         pytester.makepyfile("def test_it(ipload): ipload.run(lambda user: None, users=2)")
-        result = pytester.runpytest("--ipload-segment=0/2")
+        result = pytester.runpytest("--ipload-segment=0/2", "--ipload-json=segment.json")
         result.assert_outcomes(failed=1)
         result.stdout.fnmatch_lines(["*ipload.run: a load that a test starts and judges by itself cannot be divided*"])
 

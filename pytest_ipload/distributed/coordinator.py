@@ -48,7 +48,7 @@ class Coordinator:
         clock: Callable[[], int],
         judges: Judges,
         version: str,
-        timing: Timing = Timing(),  # frozen
+        timing: Timing = Timing(),  # noqa: B008  # frozen
         shards: int | None = None,
         each: bool = False,
         can_run: Callable[[str], bool | None] = lambda _: None,

@@ -8,6 +8,7 @@ from functools import reduce
 from typing import Any
 
 from pytest_ipload.distributed.codec import decode, encode
+from pytest_ipload.distributed.origin import ClockOffset, Origin
 from pytest_ipload.distributed.plausible import check_values
 from pytest_ipload.load.failures import MAX_USERS
 from pytest_ipload.load.health import HealthCheck
@@ -84,6 +85,13 @@ class Part:
     """Which of several rounds it is of; None where there is one load."""
     error: str | None = None
     """What ended the load test as an error, such as a user's set-up that failed; None where nothing did."""
+
+    targets: list[list[str]] = field(default_factory=list)
+    """The targets on loopback addresses that each of its processes connected to."""
+    clock: ClockOffset | None = None
+    """Of a segment: how far the clock was that ``started_at`` was read from."""
+    origin: Origin | None = None
+    """Of a segment: where it comes from."""
 
     def __post_init__(self) -> None:
         """ValueError for fields that contradict each other: a part may come from a file."""
@@ -178,6 +186,9 @@ def merge_into(one: Part, other: Part) -> Part:
         broken_off=one.broken_off or other.broken_off,
         abort=one.abort or other.abort,
         error=one.error or other.error,
+        targets=[*one.targets, *other.targets],
+        clock=one.clock or other.clock,
+        origin=None,
         shards=sorted([*one.shards, *other.shards], key=lambda shard: shard.index),
     )
 
