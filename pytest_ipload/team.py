@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import reduce
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -141,9 +140,9 @@ def _conclusion(result: LoadResult, more: Mapping[str, Any] = MappingProxyType({
 
 def _together(parts: Sequence[bytes]) -> Part:
     from pytest_ipload.distributed.packing import unpack
-    from pytest_ipload.distributed.part import Part, merge_into
+    from pytest_ipload.distributed.part import Part, merge
 
-    return reduce(merge_into, (Part.from_plain(unpack(part)) for part in parts))
+    return merge((Part.from_plain(unpack(part)) for part in parts), are_owned=True)
 
 
 def set_up_team(config: pytest.Config) -> None:

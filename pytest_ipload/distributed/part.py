@@ -131,16 +131,17 @@ def as_shard(part: Part, index: int, name: str, host: str) -> Part:
     )
 
 
-def merge(parts: Iterable[Part]) -> Part:
-    """The parts of one load as one; their order does not matter, but for what came first. They stay as they are.
+def merge(parts: Iterable[Part], *, are_owned: bool = False) -> Part:
+    """The parts of one load as one; their order does not matter, but for what came first.
 
+    They stay as they are, but for the first one if they ``are_owned``: then it becomes the whole, which saves a copy.
     ``ValueError`` if they are not parts of the same load, or there is none.
     """
     each = iter(parts)
     first = next(each, None)
     if first is None:
         raise ValueError("there is no part of the load")
-    return reduce(merge_into, each, own_copy(first))
+    return reduce(merge_into, each, first if are_owned else own_copy(first))
 
 
 def own_copy(part: Part) -> Part:
