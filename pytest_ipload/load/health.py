@@ -126,12 +126,6 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
         "The iteration that was running counts as failed, and their threads may disturb the tests that follow",
         "Give what they wait for a timeout",
     ),
-    "clock-not-synchronised": Kind(
-        REMARK,
-        "nothing keeps the clock of a segment's machine right, and the target's clock is unknown",
-        "Whether the segments ran at the same time is known only as well as their clocks agree",
-        "Run NTP on the machines, or set a base_url whose replies have a Date",
-    ),
     "too-many-names": Kind(
         UNHEALTHY,
         "more request names than are kept apart",
@@ -174,6 +168,12 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
         "the target is served by the process that loads it",
         "It shares the interpreter with the load: the time of both is in the latencies",
         "Run the server as a process of its own",
+    ),
+    "clock-not-synchronised": Kind(
+        REMARK,
+        "nothing keeps the clock of a segment's machine right, and the target's clock is unknown",
+        "Whether the segments ran at the same time is known only as well as their clocks agree",
+        "Run NTP on the machines, or set a base_url whose replies have a Date",
     ),
     "not-pinned": Kind(
         REMARK,
