@@ -42,8 +42,8 @@ import intervals
 import machine
 import nginx as nginx_module
 import options
-import proc
 import part_cost
+import proc
 import progress_cost
 import starvation
 import table
