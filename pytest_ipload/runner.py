@@ -44,6 +44,7 @@ from pytest_ipload.profiles import profile_of
 from pytest_ipload.report.properties import properties_of
 from pytest_ipload.report.tracebacks import first_traceback
 from pytest_ipload.state import SessionState, keep_result, kept_results, state_of
+from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Recorder
 from pytest_ipload.taps import SampleTap, open_tap
@@ -215,7 +216,7 @@ class Load:
             late_starts=record.late_starts,
             interrupted=record.interrupted,
             checks=examine(self._signs()) if is_whole else [],
-            lags=vitals.lags,
+            lags=vitals.lags if is_whole else Histogram(),  # until the end another thread records into them
             cpu_ns=vitals.cpu_ns,
             pinned_cpu=record.pinned_cpu,
             failures=[_failure(group) for group in self.failure_groups()] if is_whole else [],
