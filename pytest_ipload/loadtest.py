@@ -24,7 +24,7 @@ from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.load.seat import IterationInterrupted
 from pytest_ipload.load.share import Share
 from pytest_ipload.load.user import VirtualUser
-from pytest_ipload.markers import MARKER, is_load_test, marker_problem
+from pytest_ipload.markers import MARKER, is_load_test, marker_problem, number_of
 from pytest_ipload.options import marker_settings
 from pytest_ipload.per_user import PerUser, UserFixtures, refuse_unusable
 from pytest_ipload.places import is_user_code, user_traceback
@@ -210,7 +210,7 @@ class LoadTest:
     def _run_once(self, load: Load) -> None:
         __tracebackhide__ = True
         try:
-            load.run(None if self._earlier else self._state.start_at_ns)
+            load.run(None if self._earlier else self._state.start_at_ns(number_of(self._item)))
         except (pytest.skip.Exception, pytest.xfail.Exception, UserSetUpError):
             raise
         except TeamAborted as error:

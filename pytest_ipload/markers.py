@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from itertools import takewhile
 
 import pytest
 
@@ -26,6 +27,12 @@ def is_load_test(item: pytest.Item) -> bool:
     if item.get_closest_marker(MARKER) is not None:
         return True
     return not PER_USER_ROOTS.isdisjoint(getattr(item, "fixturenames", ()))
+
+
+def number_of(item: pytest.Item) -> int:
+    """The place of a load test, from 0, among those that the session has collected and selected."""
+    before = takewhile(lambda other: other is not item, item.session.items)
+    return sum(map(is_load_test, before))
 
 
 def concerns_us(item: pytest.Item) -> bool:

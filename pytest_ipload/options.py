@@ -18,7 +18,7 @@ from pytest_ipload.baselines.options import BaselineSettings, read_settings
 from pytest_ipload.masking import masked
 from pytest_ipload.settings import BY_KEY, SETTINGS, Parser, Setting, as_check_names
 from pytest_ipload.shape import COMMAND_LINE, DEFAULT, HOOK, INI, MARKER, fit_shape
-from pytest_ipload.values import as_count, as_loopback_endpoint, as_moment, as_url, did_you_mean, listed
+from pytest_ipload.values import as_count, as_loopback_endpoint, as_moment, as_seconds, as_url, did_you_mean, listed
 
 _WHOLE_OR_TEXT: Any = int | str if pytest.version_tuple >= (9, 2) else "string"
 """The type of ini keys for whole numbers: TOML tables of pytest's own (``[tool.pytest]``) have such numbers."""
@@ -113,6 +113,11 @@ def _add_switches(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
         metavar="TIME",
         help="No load begins before this time: seconds since 1970, or as in 2026-01-31T12:00:00Z",
     )
+    group.addoption(
+        "--ipload-start-every",
+        metavar="T",
+        help="With --ipload-start-at: the second load begins so much later, the third twice as much, and so on",
+    )
     strict = "A threshold with a confidence, or a comparison with a baseline, that is undecided fails"
     parser.addini("ipload_strict", f"{strict}. Default: false", type="bool", default=False)
     switches = {
@@ -154,6 +159,8 @@ class SessionSettings(NamedTuple):  # not a dataclass: every pytest run makes it
     segment: str | None = None
     """``i/n``, checked."""
     start_at: float | None = None
+    start_every: float | None = None
+    """Seconds from the start of one load to that of the next."""
     """Seconds since 1970 before which no load begins."""
     strict: bool = False
     """An undecided threshold, or comparison with a baseline, fails."""
@@ -193,11 +200,7 @@ def session_settings(config: pytest.Config) -> SessionSettings:
             ini[setting.key] = _checked(setting.parse, given, f"ini key {setting.dest}")
     if config.getoption("ipload_only") and config.getoption("ipload_skip"):
         raise pytest.UsageError("--ipload-only and --ipload-skip together select nothing; give one of them")
-    if config.getoption("ipload_segment") and (config.getoption("ipload_rounds") or config.getoption("ipload_against")):
-        raise pytest.UsageError(
-            "--ipload-segment: a segment is a part of one load; remove --ipload-rounds and --ipload-against"
-        )
-    return SessionSettings(
+    settings = SessionSettings(
         command_line,
         ini,
         thresholds=_all_given(config, "ipload_thresholds", "--ipload-threshold", _threshold),
@@ -208,6 +211,7 @@ def session_settings(config: pytest.Config) -> SessionSettings:
         pin=_given_pin(config),
         segment=_option(config, "segment", _segment),
         start_at=_option(config, "start_at", as_moment),
+        start_every=_option(config, "start_every", as_seconds),
         shards=_option(config, "shards", as_count),
         rounds=_option(config, "rounds", as_count),
         against=_option(config, "against", as_url),
@@ -217,6 +221,24 @@ def session_settings(config: pytest.Config) -> SessionSettings:
         strict=bool(config.getoption("ipload_strict") or _ini_value(config, "ipload_strict")),
         baselines=read_settings(config),
     )
+    _check_segment(config)
+    return settings
+
+
+def _check_segment(config: pytest.Config) -> None:
+    if config.getoption("ipload_start_every") and not config.getoption("ipload_start_at"):
+        raise pytest.UsageError("--ipload-start-every: give the start of the first load, too (--ipload-start-at)")
+    if not config.getoption("ipload_segment"):
+        return
+    if config.getoption("ipload_rounds") or config.getoption("ipload_against"):
+        raise pytest.UsageError(
+            "--ipload-segment: a segment is a part of one load; remove --ipload-rounds and --ipload-against"
+        )
+    if not (config.getoption("ipload_json") or config.getoption("collectonly") or config.getoption("ipload_disable")):
+        raise pytest.UsageError(
+            "--ipload-segment: a segment judges nothing, so without a file its result would be lost; give one with "
+            "--ipload-json and have 'python -m pytest_ipload merge' judge the files of all segments"
+        )
 
 
 def _option(config: pytest.Config, name: str, parse: Parser) -> Any:

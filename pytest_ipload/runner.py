@@ -18,7 +18,9 @@ from pytest_ipload.addresses.leasing import LeaseBook, LeasePolicy
 from pytest_ipload.addresses.listening import Targets, ports_served_here
 from pytest_ipload.distributed.conclude import conclude
 from pytest_ipload.distributed.member import TeamMember
+from pytest_ipload.distributed.origin import OffsetMeter
 from pytest_ipload.distributed.part import AbortNote, Part
+from pytest_ipload.distributed.snapshots import SnapshotTaker
 from pytest_ipload.error_results import error_conclusion, reason_of
 from pytest_ipload.errors import LateSkip, SettingError, is_configuration_error
 from pytest_ipload.hook_calls import review_of, user_hooks
@@ -42,6 +44,7 @@ from pytest_ipload.profiles import profile_of
 from pytest_ipload.report.properties import properties_of
 from pytest_ipload.report.tracebacks import first_traceback
 from pytest_ipload.state import SessionState, keep_result, kept_results, state_of
+from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Recorder
 from pytest_ipload.taps import SampleTap, open_tap
@@ -58,7 +61,7 @@ from pytest_ipload.verdict.result import (
     Traceback,
 )
 from pytest_ipload.verdict.rounds import RoundNote
-from pytest_ipload.verdict.selection import selections
+from pytest_ipload.verdict.selection import selections, window_selections
 
 if TYPE_CHECKING:
     from pytest_ipload.addresses.pool import IpPool
@@ -113,6 +116,7 @@ class Load:
         shortage = Needs.of(profile, self._pool).shortage()
         self._foreseen = [*foreseen, *([] if shortage is None else [fired_by_message("few-ports", shortage)])]
         self._targets = Targets()
+        self._meter = None if state.settings.segment is None else OffsetMeter()
         self._leases = self._open_leases(share)
         self._rate_limit = None if profile.max_rate is None else RateLimit(profile.max_rate, share=share)
         self._make_life = make_life
@@ -121,6 +125,7 @@ class Load:
         # With stages, users who come later have new numbers: there are more of them than at any one time.
         self._feeds = FeedBook(max(len(user_slots(profile)), profile.most_users), profile.seed, folders)
         self._meetings = RendezvousBook(profile.most_users, state.settings.disabled, share)
+        self._snapshots = SnapshotTaker(self._thresholds, profile.planned)
         self._start_at_ns: int | None = None
         audience = state.audience if member is None else member.audience
         round_ = None if round_note is None else (round_note.number + 1, round_note.count)
@@ -131,6 +136,7 @@ class Load:
             self,
             cpu=state.cpu,
             window_lengths_ns=window_lengths(self._thresholds),
+            window_selections=window_selections(self._thresholds, profile.planned),
             share=share,
             tolerates_set_up_errors=tolerates_set_up_errors(self._thresholds),
             selections=selections(self._thresholds, profile.planned),
@@ -178,11 +184,14 @@ class Load:
         """The failed iterations, with their exceptions."""
         return self.executor.failures.groups()
 
-    def part(self, broken_off: str | None = None, traceback: Traceback | None = None) -> Part:
-        """What was measured. ``broken_off`` says why the load ended before its time."""
+    def part(self, broken_off: str | None = None, traceback: Traceback | None = None, *, is_whole: bool = True) -> Part:
+        """What was measured. ``broken_off`` says why the load ended before its time.
+
+        Unless ``is_whole``, without what takes its time and is only reported: health, failures, users' lives.
+        """
         record, measured, vitals = self.executor.record, self.executor.measurements, self.executor.vitals
         origin, used = record.origin_ns or record.ended_ns, self._leases.used
-        unused_count = self._pool.size - sum(address in self._pool for address in used)
+        unused_count = self._pool.size - sum(address in self._pool for address in used) if is_whole else 0
         unused = (address for address in self._pool if address not in used) if unused_count else iter(())
         return Part(
             nodeid=self._item.nodeid,
@@ -196,7 +205,7 @@ class Load:
             users=record.users_started,
             set_ups=self.executor.set_ups,
             user_time=record.user_time,
-            lifetimes=[(began - origin, ended - origin) for began, ended in record.lifetimes],
+            lifetimes=[(began - origin, ended - origin) for began, ended in record.lifetimes] if is_whole else [],
             users_by_source={address: stats.users for address, stats in used.items()},
             pool_size=self._leases.addresses_total,
             shares_pool=self._shares_pool,
@@ -206,15 +215,17 @@ class Load:
             dropped_iterations=record.dropped_iterations,
             late_starts=record.late_starts,
             interrupted=record.interrupted,
-            checks=examine(self._signs()),
-            lags=vitals.lags,
+            checks=examine(self._signs()) if is_whole else [],
+            lags=vitals.lags if is_whole else Histogram(),  # until the end another thread records into them
             cpu_ns=vitals.cpu_ns,
             pinned_cpu=record.pinned_cpu,
-            failures=[_failure(group) for group in self.failure_groups()],
+            failures=[_failure(group) for group in self.failure_groups()] if is_whole else [],
             traceback=traceback,
             broken_off=broken_off,
             abort=self._abort_note(),
             round=self._round,
+            clock=None if self._meter is None else self._meter.offset,
+            targets=[[f"{address}:{port}" for address, port in self._targets.all()]] if is_whole else [],
         )
 
     def _abort_note(self) -> AbortNote | None:
@@ -306,7 +317,7 @@ class Load:
         if not watch.watched:
             return None
         if self._member is not None and self._member.share.count > 1:  # somebody else sees all of the load
-            self._member.progress({"part": self.part().to_plain(), "elapsed_s": elapsed_s})
+            self._member.progress(self._snapshots.take(self.part(is_whole=False), elapsed_s))
             return None
         return watch.look(measured, self._scope(elapsed_s - self.profile.warmup), elapsed_s)
 
@@ -362,6 +373,8 @@ class Load:
             before_call=self._before_call(user),
         )
         session.binding.targets = self._targets
+        if self._meter is not None:
+            self._meter.watch(session)
         return session
 
     def _before_call(self, user: VirtualUser) -> Callable[[], object] | None:

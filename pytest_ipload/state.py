@@ -53,12 +53,12 @@ class SessionState:
 
         return WHOLE if self.settings.segment is None else parse_segment(self.settings.segment)
 
-    @property
-    def start_at_ns(self) -> int | None:
-        """When the load of this session begins, as a reading of ``perf_counter_ns``; None for at once."""
+    def start_at_ns(self, number: int) -> int | None:
+        """When this session's load ``number`` (from 0) begins, in readings of ``perf_counter_ns``; None for at once."""
         if self.settings.start_at is None:
             return None
-        return time.perf_counter_ns() + round((self.settings.start_at - time.time()) * 1e9)
+        start_at = self.settings.start_at + number * (self.settings.start_every or 0.0)
+        return time.perf_counter_ns() + round((start_at - time.time()) * 1e9)
 
     @property
     def tls(self) -> TlsContexts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,10 @@ from pytest_ipload.state import state_of
 if TYPE_CHECKING:
     from pytest_ipload.distributed.controller import Controller
     from pytest_ipload.distributed.part import Part
+    from pytest_ipload.distributed.snapshots import TeamWatch
     from pytest_ipload.hook_calls import Review
-    from pytest_ipload.verdict.abort import AbortWatch
     from pytest_ipload.verdict.compare_limit import CompareLimit
     from pytest_ipload.verdict.comparison import Compare
-    from pytest_ipload.verdict.judged import JudgedThreshold
     from pytest_ipload.verdict.result import LoadResult
     from pytest_ipload.verdict.rounds import Round, RoundNote
 
@@ -47,36 +47,26 @@ class Judge:
         self._review = review
         self._rounds: dict[str, list[Round]] = {}
         """Of the load tests that are going on."""
-        self._watches: dict[str, tuple[AbortWatch, list[JudgedThreshold]]] = {}
+        self._watches: dict[str, TeamWatch] = {}
 
-    def look(self, nodeid: str, snapshots: Sequence[dict[str, Any]], elapsed_s: float) -> str | None:
+    def look(self, nodeid: str, snapshots: Sequence[Sequence[bytes]], elapsed_s: float) -> str | None:
         """What the first threshold says that cannot hold any more and has ``abort_on_fail``."""
-        from pytest_ipload.distributed.conclude import scope_of
-        from pytest_ipload.verdict.abort import AbortWatch
-        from pytest_ipload.verdict.plan import Plan
+        from pytest_ipload.distributed.snapshots import TeamWatch
 
-        part = _together([snapshot["part"] for snapshot in snapshots])
-        if nodeid not in self._watches:
-            self._watches[nodeid] = AbortWatch(part.thresholds, Plan.of(part.profile)), part.thresholds
-        watch, _ = self._watches[nodeid]
-        elapsed_s = min([elapsed_s, *(snapshot["elapsed_s"] for snapshot in snapshots)])
-        return watch.look(part.measured, scope_of(part, elapsed_s - part.profile.warmup), elapsed_s)
+        return self._watches.setdefault(nodeid, TeamWatch()).look(snapshots, elapsed_s)
 
-    def conclude(self, nodeid: str, parts: Sequence[dict[str, Any]], lost: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    def conclude(self, nodeid: str, parts: Sequence[bytes], lost: Sequence[tuple[str, str]]) -> dict[str, Any]:
         """The verdict on a load of many processes; ``lost`` are those without a part, and why."""
-        from pytest_ipload.distributed.part import AbortNote
-
         part = _together(parts)
-        watch, thresholds = self._watches.pop(nodeid, (None, []))
-        if watch is not None and (abort := watch.abort) is not None:
-            number = next(number for number, judged in enumerate(thresholds) if judged is abort.judged)
-            part = replace(part, abort=AbortNote(number, abort.after_s, abort.result))
+        watch = self._watches.pop(nodeid, None)
+        if watch is not None and watch.abort is not None:
+            part = replace(part, abort=watch.abort)
         if lost:
             who = "; ".join(f"{name}: {why}" for name, why in lost)
             part = replace(part, broken_off=f"lost {len(lost)} of {len(parts) + len(lost)} workers: {who}")
         return self.judge(part)
 
-    def break_off(self, nodeid: str, parts: Sequence[dict[str, Any]], reason: str) -> list[dict[str, Any]]:
+    def break_off(self, nodeid: str, parts: Sequence[bytes], reason: str) -> list[dict[str, Any]]:
         """The results of a load that was broken off."""
         results: list[dict[str, Any]] = self.judge(replace(_together(parts), broken_off=reason))["results"]
         return results
@@ -121,12 +111,17 @@ class Judge:
         """What a segment's result has besides: all that is needed to merge it with others."""
         if self._segment is None:
             return {}
+        import pytest_ipload
+        from pytest_ipload.baselines.commit import current_commit
+        from pytest_ipload.distributed.origin import Origin, is_synchronised
         from pytest_ipload.distributed.part import as_shard
         from pytest_ipload.distributed.segments import parse_segment
         from pytest_ipload.report.json_file import host_name
 
         shard = as_shard(part, parse_segment(self._segment).index, f"segment {self._segment}", host_name())
-        return {"segment": self._segment, "part": shard.to_plain()}
+        commit = current_commit(Path.cwd())
+        origin = Origin(pytest_ipload.__version__, None if commit is None else commit.id, is_synchronised())
+        return {"segment": self._segment, "part": replace(shard, origin=origin).to_plain()}
 
 
 def _conclusion(result: LoadResult, more: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
@@ -143,10 +138,11 @@ def _conclusion(result: LoadResult, more: Mapping[str, Any] = MappingProxyType({
     }
 
 
-def _together(parts: Sequence[dict[str, Any]]) -> Part:
+def _together(parts: Sequence[bytes]) -> Part:
+    from pytest_ipload.distributed.packing import unpack
     from pytest_ipload.distributed.part import Part, merge
 
-    return merge([Part.from_plain(part) for part in parts])
+    return merge((Part.from_plain(unpack(part)) for part in parts), are_owned=True)
 
 
 def set_up_team(config: pytest.Config) -> None:

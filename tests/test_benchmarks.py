@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import importlib.metadata
+import itertools
 import json
 import math
 import os
@@ -41,6 +42,7 @@ import intervals
 import machine
 import nginx as nginx_module
 import options
+import part_cost
 import proc
 import progress_cost
 import starvation
@@ -812,3 +814,22 @@ def test_noise_of_two_humps_raises_few_false_alarms_and_a_creep_is_found() -> No
     assert false_alarms <= 3 < 10 <= by_deviations
     first = next(baseline_noise.red_runs(baseline_noise.Noise(0.02), 0.01, rng))
     assert 1.01**first < 1.4
+
+
+# -- the cost of a part -----------------------------------------------------------------------------------------
+
+
+def test_a_made_up_part_is_the_same_each_time_and_has_what_is_asked_for() -> None:
+    part = part_cost.part_of(5, 2)
+    assert part.to_plain() == part_cost.part_of(5, 2).to_plain() != part_cost.part_of(5, 2, seed=1).to_plain()
+    assert set(part.measured.names("request")) == {f"name {number}" for number in range(5)}
+    assert part.measured.count("request") == 4000
+
+
+def test_the_cost_of_a_part_is_the_least_of_several_times() -> None:
+    readings = itertools.chain.from_iterable(
+        (start, start + step) for start, step in zip(itertools.count(), (5, 3, 9) * 99, strict=False)
+    )
+    cost = part_cost.cost_of(part_cost.part_of(2, 5), 5, lambda: next(readings) * 1_000_000)
+    assert (cost.send_ms, cost.read_ms, cost.merge_ms, cost.snapshot_ms) == (3, 3, 0, 3)
+    assert cost.bytes > 1000

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pytest_ipload.distributed.coordinator import TIMING_VARIABLE
+from pytest_ipload.distributed.timing import TIMING_VARIABLE
 
 TESTS = """
 import pathlib, time, urllib.request

@@ -11,7 +11,7 @@ import pytest
 from support.plugins import OTHER_PLUGINS
 from support.terminal import Press, TerminalRun, run_in_terminal
 
-from pytest_ipload.distributed.coordinator import TIMING_VARIABLE
+from pytest_ipload.distributed.timing import TIMING_VARIABLE
 from pytest_ipload.report.live import LOG_VARIABLE
 
 TESTS = """

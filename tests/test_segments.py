@@ -250,15 +250,47 @@ class TestOptions:
         assert result.ret == pytest.ExitCode.USAGE_ERROR
         result.stderr.fnmatch_lines([f"ERROR: {option.partition('=')[0]}: *{complaint}*"])
 
+    def test_one_without_a_file_for_its_result_is_a_usage_error(self, pytester: pytest.Pytester) -> None:
+        pytester.makepyfile("def test_it(ipload_user): pass")
+        result = pytester.runpytest("--ipload-segment=0/2", "--ipload-users=2")
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines(["ERROR: --ipload-segment: *without a file its result would be lost; *"])
+        assert pytester.runpytest("--ipload-segment=0/2", "--collect-only").ret == 0
+
+    def test_each_load_has_a_start_of_its_own(self, pytester: pytest.Pytester) -> None:
+        pytester.makepyfile(
+            f"""
+            import time
+            import pytest
+
+            AT = {(at := time.time() + 0.5)}
+
+            def test_ordinary():
+                pass
+
+            @pytest.mark.parametrize("number", range(3))
+            def test_load(ipload_user, number):
+                assert time.time() >= AT + number * 0.5
+
+            def test_unselected(ipload_user):
+                pass
+            """
+        )
+        result = pytester.runpytest(f"--ipload-start-at={at}", "--ipload-start-every=500ms", "-k", "not unselected")
+        result.assert_outcomes(passed=4, deselected=1)
+        alone = pytester.runpytest("--ipload-start-every=500ms")
+        assert alone.ret == pytest.ExitCode.USAGE_ERROR
+        alone.stderr.fnmatch_lines(["ERROR: --ipload-start-every: give the start of the first load, too *"])
+
     def test_fewer_users_than_segments(self, pytester: pytest.Pytester) -> None:
         pytester.makepyfile("def test_it(ipload_user): pass")
-        result = pytester.runpytest("--ipload-segment=0/2")
+        result = pytester.runpytest("--ipload-segment=0/2", "--ipload-json=segment.json")
         result.assert_outcomes(errors=1)
         result.stdout.fnmatch_lines(["--ipload-segment=0/2: 1 user cannot be divided into 2 segments; *"])
 
     def test_a_load_that_a_test_judges_itself_cannot_be_divided(self, pytester: pytest.Pytester) -> None:
         pytester.makepyfile("def test_it(ipload): ipload.run(lambda user: None, users=2)")
-        result = pytester.runpytest("--ipload-segment=0/2")
+        result = pytester.runpytest("--ipload-segment=0/2", "--ipload-json=segment.json")
         result.assert_outcomes(failed=1)
         result.stdout.fnmatch_lines(["*ipload.run: a load that a test starts and judges by itself cannot be divided*"])
 

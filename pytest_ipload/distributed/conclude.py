@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 
 from pytest_ipload.distributed.part import Part
-from pytest_ipload.load.health import HealthCheck, Outcome, ResponseLimit, by_gravity, examine_whole
+from pytest_ipload.load.health import HealthCheck, Outcome, ResponseLimit, by_gravity, examine_whole, fired
 from pytest_ipload.stats.sample import LATENESS
 from pytest_ipload.stats.summary import Frame, latency_stats, summarise
 from pytest_ipload.verdict.abort import Abort
@@ -17,6 +17,7 @@ from pytest_ipload.verdict.measure import Scope
 from pytest_ipload.verdict.result import ERROR, GeneratorHealth, LoadResult, UnusedAddresses, decide
 
 _SECOND = 1_000_000_000
+_MOST_LISTED = 3
 _NEAREST_QUANTILE = {"max": 0.99}
 
 
@@ -31,7 +32,7 @@ def conclude(part: Part) -> LoadResult:
         number = part.abort.number
         abort = Abort(part.thresholds[number], part.abort.after_s, part.abort.result)
         thresholds[number] = abort.final(thresholds[number])
-    found = by_gravity([*part.checks, *_of_the_whole(part, thresholds)])
+    found = by_gravity([*part.checks, *_different_targets(part), *_of_the_whole(part, thresholds)])
     suppressed = set(part.profile.suppress_health_check)
     checks = [check for check in found if check.name not in suppressed]
     invalid = [*([part.broken_off] if part.broken_off else []), *invalid_reasons(checks, thresholds)]
@@ -102,6 +103,16 @@ def _of_the_whole(part: Part, thresholds: list[ThresholdResult]) -> list[HealthC
             response_limits=_response_limits(part.thresholds),
         )
     )
+
+
+def _different_targets(part: Part) -> list[HealthCheck]:
+    """Whether no two processes of the load have connected to the same local target."""
+    used = [set(targets) for targets in part.targets if targets]
+    if len(used) < 2 or len(set().union(*used)) < sum(map(len, used)):
+        return []
+    listed = ", ".join(sorted(targets)[0] for targets in map(list, used[:_MOST_LISTED]))
+    more = ", ..." if len(used) > _MOST_LISTED else ""
+    return [fired("different-targets", f"{len(used)} processes connected to different local targets: {listed}{more}")]
 
 
 def _response_limits(thresholds: list[JudgedThreshold]) -> list[ResponseLimit]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Collection, Generator, Sequence
@@ -10,17 +11,20 @@ from typing import Any
 
 import pytest
 
-from pytest_ipload.distributed.coordinator import Coordinator, Judges, Timing
+from pytest_ipload.distributed.coordinator import Coordinator, Judges
 from pytest_ipload.distributed.link import Outbox
+from pytest_ipload.distributed.liveness import can_run
 from pytest_ipload.distributed.messages import BadMessage, Message
 from pytest_ipload.distributed.outcomes import Outcomes
 from pytest_ipload.distributed.scheduler import EachScheduler, TeamScheduler
 from pytest_ipload.distributed.slots import TEAM_KEY
 from pytest_ipload.distributed.team_test import TeamTest
+from pytest_ipload.distributed.timing import Timing
 from pytest_ipload.distributed.xdist_names import (
     call_from_main_thread,
     cut_off,
     end_workers,
+    process_of,
     survive_lost_hosts,
 )
 from pytest_ipload.places import in_words
@@ -67,7 +71,9 @@ class Controller:
         self._timing = Timing.from_environment()
         self._is_each = config.getoption("dist") == "each"
         clock = time.perf_counter_ns
-        self._coordinator = Coordinator(self._send, clock, judges, version, self._timing, shards, self._is_each)
+        self._coordinator = Coordinator(
+            self._send, clock, judges, version, self._timing, shards, self._is_each, self._can_run
+        )
         self._outcomes = Outcomes(config, results_key, self._say, judges.unfinished)
         self._lock = threading.RLock()
         """Guards the coordinator: messages come in a thread of each worker's gateway."""
@@ -100,7 +106,8 @@ class Controller:
             self._nodes[name], self._outboxes[name] = node, Outbox(channel, name, self._reject)
             self._coordinator.attach(name, rank)
         wants_names = None if self._audience is None else self._audience.wants_names
-        node.workerinput[TEAM_KEY] = (channel, self._timing.beat, self._timing.heartbeat, wants_names)
+        timing = self._timing.beat, self._timing.heartbeat, self._timing.silence_of(True)
+        node.workerinput[TEAM_KEY] = (channel, timing, os.getpid(), wants_names)
         channel.setcallback(partial(self._receive, name), endmarker=_END)
 
     @pytest.hookimpl(tryfirst=True, optionalhook=True)
@@ -113,7 +120,7 @@ class Controller:
             if reason:
                 self._coordinator.end(str(reason))
             will_tell = bool(error) and self._has_taken_over
-            self._coordinator.lose(name, _loss(error), hold=will_tell)
+            self._coordinator.lose(name, str(error or "it has finished"), hold=will_tell)
             if will_tell:
                 self._coordinator.hold(name)
                 call_from_main_thread(node)
@@ -316,6 +323,9 @@ class Controller:
     def _send(self, name: str, message: Message) -> None:
         self._outboxes[name].put(message)
 
+    def _can_run(self, name: str) -> bool | None:
+        return can_run(process_of(self._nodes[name]))
+
     def _receive(self, name: str, message: object) -> None:
         """Called in the thread in which execnet receives from a worker: short, and never raises."""
         with self._lock:
@@ -385,8 +395,3 @@ class Controller:
         terminal = self._config.pluginmanager.getplugin("terminalreporter")
         if terminal is not None and self._config.get_verbosity() >= 0:
             terminal.write_line(line, yellow=True)
-
-
-def _loss(error: object) -> str:
-    """Why a worker is gone, in the words for a report."""
-    return str(error) if error else "it has finished"

@@ -6,13 +6,12 @@ knows xdist. A load test begins when every worker that is alive has come to it, 
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from pytest_ipload.distributed.messages import FROM_WORKER, BadMessage, checked, checked_tests
+from pytest_ipload.distributed.messages import FROM_WORKER, PACKED, BadMessage, checked, checked_tests
 from pytest_ipload.distributed.team_test import (
     BreakOff,
     Conclude,
@@ -25,29 +24,9 @@ from pytest_ipload.distributed.team_test import (
     Unfinished,
     Worker,
 )
+from pytest_ipload.distributed.timing import Timing
 from pytest_ipload.distributed.turns import Turns
 from pytest_ipload.stats.live import LiveNumbers
-
-TIMING_VARIABLE = "PYTEST_IPLOAD_TEAM_TIMING"
-"""Seconds of ``Timing``, as in ``heartbeat=10``."""
-
-
-@dataclass(frozen=True)
-class Timing:
-    """How long to wait for each other, in seconds."""
-
-    beat: float = 0.5
-    """Between two signs of life."""
-    heartbeat: float = 3.0
-    """Who has given no sign of life for so long is lost."""
-    set_up: float = 300.0
-    """How long those who are ready wait for the others."""
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Timing:
-        """The usual one, with what the environment says."""
-        pairs = (pair.partition("=") for pair in environment.get(TIMING_VARIABLE, "").split(",") if pair)
-        return cls(**{name: float(seconds) for name, _, seconds in pairs})
 
 
 @dataclass(frozen=True)
@@ -69,11 +48,15 @@ class Coordinator:
         clock: Callable[[], int],
         judges: Judges,
         version: str,
-        timing: Timing = Timing(),  # frozen
+        timing: Timing = Timing(),  # noqa: B008  # frozen
         shards: int | None = None,
         each: bool = False,
+        can_run: Callable[[str], bool | None] = lambda _: None,
     ) -> None:
-        """``shards`` is how many workers take part in a load at most; with ``each``, workers run their tests whole."""
+        """``shards`` is how many workers take part in a load at most; with ``each``, workers run their tests whole.
+
+        ``can_run`` is whether a worker's process is there and not stopped; None where that cannot be told.
+        """
         self.workers: dict[str, Worker] = {}
         self.tests: dict[str, TeamTest] = {}
         self.refusal: str | None = None
@@ -85,6 +68,7 @@ class Coordinator:
         self._judges = judges
         self._version = version
         self._timing = timing
+        self._can_run = can_run
         self._shards = shards
         self._turns = Turns(send) if each else None
         self._entered: dict[str, str] = {}
@@ -191,6 +175,11 @@ class Coordinator:
         worker.heard_ns = self._clock()
         if worker.gone is not None or kind == "beat":
             return
+        if kind == "piece":
+            worker.add_piece(fields["content"])
+            return
+        if (packed := PACKED.get(kind)) is not None:
+            fields = {**fields, packed: worker.whole(fields[packed])}
         if kind == "hello":
             self._greet(worker, **fields)
         elif kind == "entered":
@@ -236,15 +225,15 @@ class Coordinator:
         if kind == "ready":
             test.set_ready(worker, worker.heard_ns)
         elif kind == "progress":
-            test.snapshots[worker.name] = fields["snapshot"]
+            test.snapshots.setdefault(worker.name, []).append(fields["snapshot"])
         elif kind == "live":
             test.numbers[worker.name] = _live_numbers(fields["numbers"])
         elif kind == "part":
-            test.add_part(worker, fields["part"])
+            test.add_part(worker, fields["part"], fields["ended_by"])
         elif kind == "failed":
             test.failed[worker.name] = fields["why"]
         elif kind == "done":
-            test.set_done(worker, Done(fields["reports"], fields["aborted"]))
+            test.set_done(worker, Done(fields["reports"], fields["aborted"]), worker.heard_ns)
 
     def _leave(self, worker: Worker, nodeid: str) -> None:
         """A worker waits for a test no longer, and has reported why: without it the test cannot begin any more."""
@@ -273,6 +262,7 @@ class Coordinator:
             if test.is_going_on:
                 self._end_waiting(test, now)
         self._miss_silent(now)
+        self._miss_stopped(now)
         if now - self._beaten_ns >= self._timing.beat * 1e9:
             self._beaten_ns = now
             for test in self.tests.values():
@@ -307,6 +297,7 @@ class Coordinator:
         if gap > self._timing.heartbeat * 0.5e9:
             for worker in self.workers.values():
                 worker.heard_ns += gap
+                worker.stopped_ns = None
 
     def _miss_silent(self, now: int) -> None:
         """Find those who hang: in a load test, or while they wait for one."""
@@ -315,14 +306,38 @@ class Coordinator:
             watched += test.at_work() if test.is_watched else ()
             watched += test.spectators if test.is_going_on else ()
         for worker in watched:
-            if worker.gone is None and now - worker.heard_ns > self._timing.heartbeat * 1e9:
-                self.reject(worker.name, f"no sign of life for {self._timing.heartbeat:g} s")
+            silent_ns = now - worker.heard_ns
+            if worker.gone is None and silent_ns > self._timing.heartbeat * 1e9:
+                can_run = self._can_run(worker.name)
+                limit = self._timing.silence_of(can_run)
+                if can_run is not False and silent_ns > limit * 1e9:  # else it is stopped, which is found as such
+                    self.reject(worker.name, f"no sign of life for {limit:g} s")
+
+    def _miss_stopped(self, now: int) -> None:
+        """Find those who cannot run, whatever they are at, as soon as others wait for them."""
+        if not (self._entered or any(test.is_going_on for test in self.tests.values())):
+            return
+        for worker in self.alive():
+            if self._can_run(worker.name) is not False:
+                worker.stopped_ns = None
+            elif worker.stopped_ns is None:
+                worker.stopped_ns = now
+            elif now - worker.stopped_ns > self._timing.heartbeat * 1e9:
+                self.reject(worker.name, f"no sign of life for {self._timing.heartbeat:g} s: its process is stopped")
 
     def _end_waiting(self, test: TeamTest, now: int) -> None:
-        since, limit = test.ready_since_ns, self._timing.set_up
-        if test.state is State.SET_UP and since is not None and now - since > limit * 1e9:
-            late = ", ".join(worker.name for worker in test.members if worker.name not in test.ready)
-            test.abort(f"the users of {late} were not set up {limit:g} s after those of the first worker")
+        """End the set-up if it takes far longer on some members; who does not even end then is cut off."""
+        if test.aborted is not None:
+            test.waiting_since_ns = test.waiting_since_ns or now
+        since, limit = test.waiting_since_ns, self._timing.set_up
+        if test.state is not State.SET_UP or since is None or now - since <= limit * 1e9:
+            return
+        late = [worker.name for worker in test.at_work() if worker.name not in test.ready]
+        if late:
+            test.abort(f"the users of {', '.join(late)} were not set up {limit:g} s after those of the first worker")
+        if now - since > (limit + self._timing.last_words) * 1e9:
+            for name in late:
+                self.reject(name, f"its set-up did not end {limit + self._timing.last_words:g} s after the others'")
 
     # -----------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,8 @@ from queue import SimpleQueue
 from typing import Any
 
 from pytest_ipload.distributed.member import Member
-from pytest_ipload.distributed.messages import FROM_CONTROLLER, BadMessage, Message, checked, sendable
+from pytest_ipload.distributed.messages import FROM_CONTROLLER, PACKED, BadMessage, Message, checked, sendable
+from pytest_ipload.distributed.packing import pieces
 from pytest_ipload.load.share import Share
 from pytest_ipload.places import in_words
 
@@ -80,6 +81,7 @@ class Link:
         self._name = name
         self._wants_names = wants_names
         self._clock = clock
+        self._packed = threading.Lock()
         self._changed = threading.Condition()
         self._inbox: deque[Message] = deque()
         self._closed: str | None = None
@@ -92,7 +94,14 @@ class Link:
     def tell(self, kind: str, **fields: Any) -> None:
         """Send a message; nothing happens if the controller is gone."""
         try:
-            send(self._channel, kind, fields)
+            if (field := PACKED.get(kind)) is None:
+                send(self._channel, kind, fields)
+            else:
+                with self._packed:  # the pieces of two messages must not mix; signs of life go between them
+                    *first, last = pieces(fields[field])
+                    for content in first:
+                        send(self._channel, "piece", {"content": content})
+                    send(self._channel, kind, {**fields, field: last})
         except OSError:
             self._close("the connection to the controller is closed")
 
@@ -164,7 +173,7 @@ class Link:
 
 
 class Pulse:
-    """Signs of life to the controller, and what a load test has to tell meanwhile: in a thread of its own."""
+    """Signs of life to the controller, and what a load test has to tell meanwhile: each in a thread of its own."""
 
     def __init__(self, link: Link, beat_s: float) -> None:
         self._link = link
@@ -172,30 +181,43 @@ class Pulse:
         self._over = threading.Event()
 
     def __enter__(self) -> None:
-        threading.Thread(target=self._send, name="ipload-team-pulse", daemon=True).start()
+        threading.Thread(target=self._beat, name="ipload-team-pulse", daemon=True).start()
+        threading.Thread(target=self._send_news, name="ipload-team-news", daemon=True).start()
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
 
-    def _send(self) -> None:
+    def _beat(self) -> None:
         while not self._over.wait(self._beat_s):
-            member = self._link.member
+            self._link.tell("beat")
+
+    def _send_news(self) -> None:
+        while not self._over.wait(self._beat_s):
+            if (member := self._link.member) is None:
+                continue
             try:
-                if member is None or not member.send_news():
-                    self._link.tell("beat")
-            except Exception as error:  # of the news, as a beat is nothing that could fail
-                assert member is not None
+                member.send_news()
+            except Exception as error:
                 member.abort(f"what was measured so far could not be sent: {in_words(error)}")
 
 
 class Watch:
     """Ends a load, from a thread of its own, when the controller is silent for too long: nobody would end it else."""
 
-    def __init__(self, link: Link, member: Member, beat_s: float, heartbeat_s: float) -> None:
+    def __init__(
+        self,
+        link: Link,
+        member: Member,
+        beat_s: float,
+        heartbeat_s: float,
+        allowed_s: Callable[[], float] | None = None,
+    ) -> None:
+        """``allowed_s`` is asked, when the controller was silent for ``heartbeat_s``, how long it may be; else that."""
         self._link = link
         self._member = member
         self._beat_s = beat_s
         self._heartbeat_s = heartbeat_s
+        self._allowed_s = allowed_s or (lambda: heartbeat_s)
         self._over = threading.Event()
 
     def __enter__(self) -> None:
@@ -212,6 +234,7 @@ class Watch:
             if now - looked_ns > self._heartbeat_s * 0.5e9:  # this process itself did not run for a while
                 self._link.heard_ns += now - looked_ns
             looked_ns = now
-            if now - self._link.heard_ns > self._heartbeat_s * 1e9:
-                self._member.abort(f"the controller has given no sign of life for {self._heartbeat_s:g} s")
+            silent_s = (now - self._link.heard_ns) / 1e9
+            if silent_s > self._heartbeat_s and silent_s > (allowed_s := self._allowed_s()):
+                self._member.abort(f"the controller has given no sign of life for {allowed_s:g} s")
                 return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from pytest_ipload.distributed.packing import pack, unpack
 from pytest_ipload.load.share import WHOLE, Share
 from pytest_ipload.stats.live import Audience, LiveNumbers
 
@@ -126,13 +127,16 @@ class Member:
         self.wants_names = bool(wants_names)
         self.audience: Audience | None = None if wants_names is None else self
         self._tell = tell
+        self._sending = threading.Lock()
         self._changed = threading.Condition()
         self._start_ns: int | None = None
-        self._conclusion: dict[str, Any] | None = None
+        self._conclusion: bytes | None = None
         self._stopped: str | None = None
         self._aborted: str | None = None
-        self._news: dict[str, dict[str, Any]] = {}
-        """The fields of what is to be sent next, by the kind of message."""
+        self._snapshots: list[dict[str, Any]] = []
+        """Those that are to be sent, in their order."""
+        self._numbers: LiveNumbers | None = None
+        """The newest, if they are to be sent."""
 
     @property
     def stop_reason(self) -> str | None:
@@ -157,34 +161,36 @@ class Member:
 
     def progress(self, snapshot: dict[str, Any]) -> None:
         """Keep a snapshot for the thread that sends it: a load never waits for a full pipe."""
-        self._keep("progress", snapshot=snapshot)
+        with self._changed:
+            self._snapshots.append(snapshot)
 
     def show(self, nodeid: str, numbers: LiveNumbers) -> None:
         """Keep live numbers in the same way; see ``Audience``."""
-        self._keep("live", numbers=numbers.to_plain())
+        with self._changed:
+            self._numbers = numbers
 
     def load_ended(self, nodeid: str, numbers: LiveNumbers | None) -> None:
         """The controller knows when all parts of the load are over; it wants the last numbers, too."""
         if numbers is not None:
             self.show(nodeid, numbers)
 
-    def _keep(self, kind: str, **fields: Any) -> None:
-        with self._changed:
-            self._news[kind] = fields
-
-    def send_news(self) -> bool:
-        """Send what is new; whether there was anything."""
-        with self._changed:
-            news, self._news = self._news, {}
-        for kind, fields in news.items():
-            self._tell(kind, nodeid=self.nodeid, **fields)
-        return bool(news)
+    def send_news(self) -> None:
+        """Send what is new."""
+        with self._sending:  # of two threads, the first has what is older
+            with self._changed:
+                snapshots, self._snapshots = self._snapshots, []
+                numbers, self._numbers = self._numbers, None
+            for snapshot in snapshots:
+                self._tell("progress", nodeid=self.nodeid, snapshot=pack(snapshot))
+            if numbers is not None:
+                self._tell("live", nodeid=self.nodeid, numbers=numbers.to_plain())
 
     def hand_in(self, part: Part) -> None:
         """Send the part; see ``TeamMember``."""
         if not self.is_aborted:
             self.send_news()
-            self._tell("part", nodeid=self.nodeid, part=part.to_plain())
+            ended_by = part.broken_off or part.error or ""
+            self._tell("part", nodeid=self.nodeid, part=pack(part.to_plain()), ended_by=ended_by)
 
     def conclude(self, part: Part) -> dict[str, Any]:
         """Send the part and wait for the verdict; see ``TeamMember``."""
@@ -193,7 +199,9 @@ class Member:
             self._changed.wait_for(lambda: self._conclusion is not None or self.is_aborted)
             if self._conclusion is None:
                 raise TeamAborted(self._aborted)
-            return self._conclusion
+            packed = self._conclusion
+        conclusion: dict[str, Any] = unpack(packed)
+        return conclusion
 
     # -- what the controller says -------------------------------------------------------------------------------
 

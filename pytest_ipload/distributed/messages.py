@@ -1,8 +1,9 @@
 """What the controller and the workers of a team say to each other.
 
 A message is a pair of its kind and its fields, all of plain builtin types: execnet sends nothing else, and nothing is
-ever unpickled. Each kind has a fixed set of fields; what does not match is refused where it arrives. Both sides have
-to run the same version of the package, which a worker's ``hello`` tells.
+ever unpickled. What was measured, and what came of it, are bytes (``packing``). Each kind has a fixed set of fields;
+what does not match is refused where it arrives. Both sides have to run the same version of the package, which a
+worker's ``hello`` tells.
 
 A worker says::
 
@@ -12,9 +13,10 @@ A worker says::
     ready      its users are set up
     pong       its clock, at once after a ping
     beat       it is alive
+    piece      the beginning of what the next message is about: its ``snapshot`` or ``part`` is the rest
     progress   what it measured so far, as thresholds need it that may end the load
     live       what it measured so far, in a few numbers for those who look on
-    part       what it measured
+    part       what it measured; what ended it before its time, if anything did
     failed     it could not run its part, or not report it; why
     done       it is through with the test; its reports; whether its part was called off
     turn_over  it is through with a test that it ran whole
@@ -49,9 +51,10 @@ FROM_WORKER: Mapping[str, Mapping[str, type]] = {
     "ready": _TEXT,
     "pong": {"number": int, "at_ns": int},
     "beat": {},
-    "progress": {"nodeid": str, "snapshot": dict},
+    "piece": {"content": bytes},
+    "progress": {"nodeid": str, "snapshot": bytes},
     "live": {"nodeid": str, "numbers": dict},
-    "part": {"nodeid": str, "part": dict},
+    "part": {"nodeid": str, "part": bytes, "ended_by": str},
     "failed": {"nodeid": str, "why": str},
     "done": {"nodeid": str, "reports": list, "aborted": bool},
     "turn_over": _TEXT,
@@ -66,9 +69,11 @@ FROM_CONTROLLER: Mapping[str, Mapping[str, type]] = {
     "stop": {"nodeid": str, "reason": str},
     "break_off": {"nodeid": str, "reason": str},
     "abort": {"nodeid": str, "reason": str},
-    "conclusion": {"nodeid": str, "conclusion": dict},
+    "conclusion": {"nodeid": str, "conclusion": bytes},
     "finish": _TEXT,
 }
+PACKED: Mapping[str, str] = {"progress": "snapshot", "part": "part"}
+"""The field, by the kind of a worker's message, that may come in pieces."""
 _PLAIN = (str, int, float, bool, type(None), bytes)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import reduce
 from typing import Any
 
 from pytest_ipload.distributed.codec import decode, encode
+from pytest_ipload.distributed.origin import ClockOffset, Origin
 from pytest_ipload.distributed.plausible import check_values
 from pytest_ipload.load.failures import MAX_USERS
 from pytest_ipload.load.health import HealthCheck
@@ -85,6 +86,13 @@ class Part:
     error: str | None = None
     """What ended the load test as an error, such as a user's set-up that failed; None where nothing did."""
 
+    targets: list[list[str]] = field(default_factory=list)
+    """The targets on loopback addresses that each of its processes connected to."""
+    clock: ClockOffset | None = None
+    """Of a segment: how far the clock was that ``started_at`` was read from."""
+    origin: Origin | None = None
+    """Of a segment: where it comes from."""
+
     def __post_init__(self) -> None:
         """ValueError for fields that contradict each other: a part may come from a file."""
         missing = set(window_lengths(self.thresholds)) - set(self.measured.windows)
@@ -123,23 +131,36 @@ def as_shard(part: Part, index: int, name: str, host: str) -> Part:
     )
 
 
-def merge(parts: Sequence[Part]) -> Part:
+def merge(parts: Iterable[Part], *, are_owned: bool = False) -> Part:
     """The parts of one load as one; their order does not matter, but for what came first.
 
-    ``ValueError`` if they are not parts of the same load.
+    They stay as they are, but for the first one if they ``are_owned``: then it becomes the whole, which saves a copy.
+    ``ValueError`` if they are not parts of the same load, or there is none.
     """
-    return reduce(_together, parts)
+    each = iter(parts)
+    first = next(each, None)
+    if first is None:
+        raise ValueError("there is no part of the load")
+    return reduce(merge_into, each, first if are_owned else own_copy(first))
 
 
-def _together(one: Part, other: Part) -> Part:
+def own_copy(part: Part) -> Part:
+    """The same part, for others to be merged into."""
+    lags = Histogram()
+    lags.merge(part.lags)
+    return replace(part, measured=Measurements.from_plain(part.measured.to_plain()), lags=lags)
+
+
+def merge_into(one: Part, other: Part) -> Part:
+    """Add another part to one that nobody else uses: what that one measured becomes what both did.
+
+    ``ValueError``, and then nothing has changed, if they are not parts of the same load.
+    """
     for name in ("nodeid", "profile", "thresholds", "strict", "round"):
         if (first := getattr(one, name)) != (second := getattr(other, name)):
             raise ValueError(f"the parts of {one.nodeid} differ in their {_difference(name, first, second)}")
-    measured = Measurements.from_plain(one.measured.to_plain())
-    measured.merge(other.measured)
-    lags = Histogram()
-    lags.merge(one.lags)
-    lags.merge(other.lags)
+    one.measured.merge(other.measured)
+    one.lags.merge(other.lags)
     sources = {**one.users_by_source}
     for source, users in other.users_by_source.items():
         sources[source] = sources.get(source, 0) + users
@@ -147,7 +168,6 @@ def _together(one: Part, other: Part) -> Part:
         one,
         started_at=min(one.started_at, other.started_at),
         late=max(one.late, other.late),
-        measured=measured,
         ended=max(one.ended, other.ended),
         users=one.users + other.users,
         set_ups=one.set_ups + other.set_ups,
@@ -160,7 +180,6 @@ def _together(one: Part, other: Part) -> Part:
         late_starts=one.late_starts + other.late_starts,
         interrupted=one.interrupted + other.interrupted,
         checks=_checks(one.checks, other.checks),
-        lags=lags,
         cpu_ns=one.cpu_ns + other.cpu_ns,
         pinned_cpu=None,
         failures=_failures([*one.failures, *other.failures]),
@@ -168,6 +187,9 @@ def _together(one: Part, other: Part) -> Part:
         broken_off=one.broken_off or other.broken_off,
         abort=one.abort or other.abort,
         error=one.error or other.error,
+        targets=[*one.targets, *other.targets],
+        clock=one.clock or other.clock,
+        origin=None,
         shards=sorted([*one.shards, *other.shards], key=lambda shard: shard.index),
     )
 

@@ -77,8 +77,7 @@ def _worst(test: TeamTest, phase: str, located: Sequence[Located]) -> Located | 
     def rank(entry: Located) -> tuple[bool, int, bool]:
         name, report = entry
         called_off = phase == "call" and name in test.done and test.done[name].aborted
-        part = test.parts.get(name, {})
-        is_cause = name in test.failed or part.get("broken_off") is not None or part.get("error") is not None
+        is_cause = name in test.failed or name in test.ended_by
         return called_off, {"failed": 0, "skipped": 1, "passed": 2}[report.outcome], not is_cause
 
     return min((entry for entry in located if entry[1].when == phase), key=rank, default=None)

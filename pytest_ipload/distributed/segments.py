@@ -11,9 +11,11 @@ from typing import Any
 
 from pytest_ipload.distributed.codec import decode
 from pytest_ipload.distributed.conclude import conclude
-from pytest_ipload.distributed.part import Part, merge
+from pytest_ipload.distributed.origin import ClockOffset
+from pytest_ipload.distributed.part import Part, merge_into, own_copy
 from pytest_ipload.distributed.plausible import check_extent
 from pytest_ipload.distributed.untrusted import CONTENT_ERRORS, read_object, refuse_constant
+from pytest_ipload.load.health import HealthCheck, fired
 from pytest_ipload.load.share import Share
 from pytest_ipload.units import format_duration
 from pytest_ipload.verdict.result import ERROR, UnmeasuredResult
@@ -142,14 +144,14 @@ def _whole(nodeid: str, segments: Sequence[Segment]) -> Part:
     """One load; if something is wrong with it, its ``broken_off`` says what."""
     there = sorted((each for each in segments if nodeid in each.parts), key=lambda each: each.share.index)
     problems = [*_numbers(nodeid, segments, there)]
-    first, *others = [segment.parts[nodeid] for segment in there]
-    whole = first
-    for segment, part in zip(there[1:], others, strict=True):
+    whole = own_copy(there[0].parts[nodeid])
+    for segment in there[1:]:
         try:
-            whole = merge([whole, part])
+            whole = merge_into(whole, segment.parts[nodeid])
         except ValueError as error:
             problems.append(f"{segment.path}: {error}")
-    problems += _starts(there, nodeid)
+    problems += [*_versions(there, nodeid), *_starts(there, nodeid)]
+    whole = replace(whole, checks=[*whole.checks, *_clocks(there, nodeid)])
     reasons = [*([whole.broken_off] if whole.broken_off else []), *problems]
     return replace(whole, broken_off="; ".join(reasons) or None)
 
@@ -173,13 +175,48 @@ def _numbers(nodeid: str, segments: Sequence[Segment], there: Sequence[Segment])
     return problems
 
 
+def _versions(there: Sequence[Segment], nodeid: str) -> list[str]:
+    """What ran has to be the same everywhere, as far as it is known."""
+    origins = [origin for segment in there if (origin := segment.parts[nodeid].origin) is not None]
+    problems = []
+    for what, found in (
+        ("commits", {origin.commit[:12] for origin in origins if origin.commit is not None}),
+        ("versions of pytest-ipload", {origin.version for origin in origins}),
+    ):
+        if len(found) > 1:
+            problems.append(f"the segments ran different {what}: {', '.join(sorted(found))}; run all of one")
+    return problems
+
+
+def _clocks(there: Sequence[Segment], nodeid: str) -> list[HealthCheck]:
+    """Which clocks may be wrong without anything here noticing."""
+    origins = [(segment, origin) for segment in there if (origin := segment.parts[nodeid].origin) is not None]
+    unsure = [
+        f"{segment.share.index}/{segment.share.count}"
+        for segment, origin in origins
+        if segment.parts[nodeid].clock is None and origin.is_synchronised is False
+    ]
+    return [fired("clock-not-synchronised", f"of segment {', '.join(unsure)}")] if unsure and len(there) > 1 else []
+
+
+def _span_of_start(part: Part) -> tuple[float, float]:
+    """Between which two moments, by the target's clock where that is known, the load began."""
+    clock = part.clock or ClockOffset(0.0, 0.0)
+    return part.started_at - clock.high_s, part.started_at - clock.low_s
+
+
 def _starts(there: Sequence[Segment], nodeid: str) -> list[str]:
-    starts = [segment.parts[nodeid].started_at for segment in there]
+    parts = [segment.parts[nodeid] for segment in there]
+    starts = [part.started_at for part in parts]
     apart = max(starts) - min(starts)
+    if all(part.clock is not None for part in parts):
+        spans = [_span_of_start(part) for part in parts]
+        apart = max(apart, max(first for first, _ in spans) - min(last for _, last in spans))
     longest = max(segment.parts[nodeid].ended for segment in there) / 1e9
     if apart <= max(_LEAST_APART_S, longest * FARTHEST_STARTS):
         return []
     return [
         f"the segments did not run together: their loads began {format_duration(apart)} apart; start them with the "
-        "same --ipload-start-at, on machines whose clocks agree"
+        "same --ipload-start-at (and --ipload-start-every, where a session has several loads), on machines whose "
+        "clocks agree"
     ]

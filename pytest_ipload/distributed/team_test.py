@@ -20,17 +20,18 @@ from functools import partial
 from typing import Any
 
 from pytest_ipload.distributed.clocks import ClockOffset
-from pytest_ipload.distributed.messages import Message, as_plain
+from pytest_ipload.distributed.messages import BadMessage, Message, as_plain
+from pytest_ipload.distributed.packing import MOST_BYTES, pack
 from pytest_ipload.places import in_words
 from pytest_ipload.stats.live import LiveNumbers, together
 
 Send = Callable[[str, Message], None]
 """Sends a message to the worker of that name; never raises."""
-Look = Callable[[str, list[dict[str, Any]], float], str | None]
-"""Why a load has to be stopped everywhere, by the newest snapshot of each member and the seconds since the start."""
-Conclude = Callable[[str, list[dict[str, Any]], list[tuple[str, str]]], dict[str, Any]]
+Look = Callable[[str, list[list[bytes]], float], str | None]
+"""Why a load has to be stopped everywhere, by the new snapshots of each member and the seconds since the start."""
+Conclude = Callable[[str, list[bytes], list[tuple[str, str]]], dict[str, Any]]
 """The verdict on all parts; the second list has the workers that were lost, and why."""
-BreakOff = Callable[[str, list[dict[str, Any]], str], list[dict[str, Any]]]
+BreakOff = Callable[[str, list[bytes], str], list[dict[str, Any]]]
 """The results of a load that was broken off, from the parts that there are and the reason."""
 Unfinished = Callable[[str, str], dict[str, Any] | None]
 """What earlier rounds measured of a load test that ended in an error, for this reason; None without any."""
@@ -60,11 +61,28 @@ class Worker:
     """Its place among its neighbours; a worker that replaces another one has the same."""
     heard_ns: int
     """When it last gave a sign of life."""
+    stopped_ns: int | None = None
+    """Since when its process has been seen to be stopped; None while it runs, or where that cannot be told."""
     host: str = ""
     tests: list[tuple[int, str, int]] | None = None
     """What it collected; None as long as it has not said so."""
     gone: str | None = None
     """Why it is not there any more."""
+    _pieces: bytearray = field(default_factory=bytearray)
+
+    def add_piece(self, content: bytes) -> None:
+        """The beginning of a large message came. Raises BadMessage."""
+        self._pieces += content
+        if len(self._pieces) > MOST_BYTES:
+            self._pieces.clear()
+            raise BadMessage(f"piece: a message is larger than {MOST_BYTES} bytes")
+
+    def whole(self, last: bytes) -> bytes:
+        """The pieces that came, and the last one."""
+        self._pieces += last
+        packed = bytes(self._pieces)
+        self._pieces.clear()
+        return packed
 
 
 @dataclass(frozen=True)
@@ -85,6 +103,20 @@ class Question:
     """Takes what ``ask`` returned, or the exception that it raised."""
 
 
+@dataclass(frozen=True)
+class Conclusion:
+    """The verdict on a load: for the controller, and for the workers."""
+
+    plain: dict[str, Any]
+    packed: bytes
+
+    @classmethod
+    def of(cls, conclusion: dict[str, Any]) -> Conclusion:
+        """From what a judge says. TypeError if it is not plain."""
+        plain = as_plain(conclusion)
+        return cls(plain, pack(plain))
+
+
 @dataclass
 class TeamTest:
     """A load test and what is known of its parts."""
@@ -97,8 +129,11 @@ class TeamTest:
     """Those who take part, in the order of their shares."""
     spectators: list[Worker] = field(default_factory=list)
     ready: set[str] = field(default_factory=set)
-    parts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    snapshots: dict[str, dict[str, Any]] = field(default_factory=dict)
+    parts: dict[str, bytes] = field(default_factory=dict)
+    ended_by: dict[str, str] = field(default_factory=dict)
+    """What ended parts before their time."""
+    snapshots: dict[str, list[bytes]] = field(default_factory=dict)
+    """Those that have not been looked at."""
     numbers: dict[str, LiveNumbers] = field(default_factory=dict)
     done: dict[str, Done] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
@@ -113,8 +148,8 @@ class TeamTest:
     is_reported: bool = False
     is_broken_off: bool = False
     """The session ends in the midst of the load: what was measured is kept, and nobody waits for a verdict."""
-    ready_since_ns: int | None = None
-    """When the first member was ready."""
+    waiting_since_ns: int | None = None
+    """When the first member was ready, or through without that."""
     _clocks: dict[str, ClockOffset] = field(default_factory=dict)
     _started_ns: int = 0
     _looked_ns: int = 0
@@ -169,7 +204,7 @@ class TeamTest:
         if self.state is State.VERDICT and self.conclusion is not None and self.conclusion.get("more"):
             self._begin_next_round()
         self.ready.add(worker.name)
-        self.ready_since_ns = self.ready_since_ns or now_ns
+        self.waiting_since_ns = self.waiting_since_ns or now_ns
         if self.aborted is not None:
             self._tell(worker, "abort", reason=self.aborted)
         elif self.state is State.SET_UP and self.ready >= {member.name for member in self.members}:
@@ -179,8 +214,8 @@ class TeamTest:
                 self.send(member.name, ("ping", {"number": clock.ask(now_ns)}))
 
     def _begin_next_round(self) -> None:
-        self.state, self.conclusion, self.stopped, self.ready_since_ns = State.SET_UP, None, None, None
-        for of_last_round in (self.ready, self.parts, self.snapshots, self.numbers):
+        self.state, self.conclusion, self.stopped, self.waiting_since_ns = State.SET_UP, None, None, None
+        for of_last_round in (self.ready, self.parts, self.ended_by, self.snapshots, self.numbers):
             of_last_round.clear()
         if self.vanished:
             self.abort("; ".join(f"worker {name} was lost between two rounds: {why}" for name, why in self.vanished))
@@ -199,23 +234,25 @@ class TeamTest:
             for member in self.at_work():
                 self._tell(member, "start", at_ns=self._started_ns + self._clocks[member.name].offset_ns)
 
-    def add_part(self, worker: Worker, part: dict[str, Any]) -> None:
-        """A member measured this. If something broke its part off, the others need not go on."""
+    def add_part(self, worker: Worker, part: bytes, ended_by: str) -> None:
+        """A member measured this. If something ended its part before its time, the others need not go on."""
         if self.state is State.RUN:
             self.parts[worker.name] = part
-            if (why := part.get("broken_off") or part.get("error")) is not None:
-                self.stop(f"worker {worker.name}: {why}")
+            if ended_by:
+                self.ended_by[worker.name] = ended_by
+                self.stop(f"worker {worker.name}: {ended_by}")
 
     def leave(self, worker: Worker) -> None:
         """A worker did not wait for the test to begin, and has reported why."""
         if self.state is State.WAIT:
             self.state, self.is_reported = State.CLOSED, True
         elif worker in self.members:
-            self.set_done(worker, Done([], aborted=False))
+            self.set_done(worker, Done([], aborted=False), worker.heard_ns)
 
-    def set_done(self, worker: Worker, done: Done) -> None:
+    def set_done(self, worker: Worker, done: Done, now_ns: int) -> None:
         """A member is through, whether it took part in the load or not."""
         self.done[worker.name] = done
+        self.waiting_since_ns = self.waiting_since_ns or now_ns
         if self.aborted is not None:
             return
         if self.state in (State.SET_UP, State.SYNC):
@@ -295,14 +332,14 @@ class TeamTest:
             self._is_asked = True
             parts = [self.parts[worker.name] for worker in self.members if worker.name in self.parts]
             lost = list(self.lost)
-            return Question(lambda: as_plain(conclude(self.nodeid, parts, lost)), self._conclude)
+            return Question(lambda: Conclusion.of(conclude(self.nodeid, parts, lost)), self._conclude)
         if self.state is not State.RUN or self.stopped is not None or now_ns - self._looked_ns < _LOOK_NS:
             return None
         self._looked_ns = now_ns
-        if len(self.snapshots) < len(self.members):
+        if not self.snapshots:
             return None
         self._is_asked = True
-        snapshots = [self.snapshots[worker.name] for worker in self.members]
+        snapshots = [self.snapshots.pop(worker.name, []) for worker in self.members]
         return Question(partial(look, self.nodeid, snapshots, (now_ns - self._started_ns) / 1e9), self._go_on_or_stop)
 
     def _go_on_or_stop(self, reason: str | BaseException | None) -> None:
@@ -312,7 +349,7 @@ class TeamTest:
         elif reason is not None:
             self.stop(reason)
 
-    def _conclude(self, conclusion: dict[str, Any] | BaseException) -> None:
+    def _conclude(self, conclusion: Conclusion | BaseException) -> None:
         """The verdict is there: tell everybody, unless nobody waits for it any more."""
         self._is_asked = False
         if not self.wants_conclusion:
@@ -320,9 +357,9 @@ class TeamTest:
         if isinstance(conclusion, BaseException):
             self.abort(f"the parts of the load could not be brought together: {in_words(conclusion, placed=False)}")
             return
-        self.conclusion = conclusion
+        self.conclusion = conclusion.plain
         for worker in self.at_work():
-            self._tell(worker, "conclusion", conclusion=conclusion)
+            self._tell(worker, "conclusion", conclusion=conclusion.packed)
 
     def _tell(self, worker: Worker, kind: str, **fields: Any) -> None:
         if worker.gone is None:

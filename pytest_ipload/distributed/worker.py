@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_ipload.distributed.link import Link, Pulse, Watch
+from pytest_ipload.distributed.liveness import can_run
 from pytest_ipload.distributed.member import MEMBER, Member
 from pytest_ipload.distributed.messages import as_plain
 from pytest_ipload.distributed.slots import TEAM_KEY
@@ -40,7 +41,9 @@ class WorkerTeam:
     ) -> None:
         """``users_of`` says how many users a load test has at most; 1 if that cannot be said."""
         workerinput = vars(config)["workerinput"]
-        channel, self._beat_s, self._heartbeat_s, wants_names = workerinput[TEAM_KEY]
+        channel, (self._beat_s, self._heartbeat_s, self._silence_s), controller, wants_names = workerinput[TEAM_KEY]
+        self._controller: int | None = controller if os.getppid() == controller else None
+        """The process id of the controller; None if it is on another host."""
         self._config = config
         self._version = version
         self._is_load_test = is_load_test
@@ -91,7 +94,7 @@ class WorkerTeam:
         assert member is not None
         item.stash[MEMBER] = member
         try:
-            with Watch(self._link, member, self._beat_s, self._heartbeat_s):
+            with Watch(self._link, member, self._beat_s, self._heartbeat_s, self._silence_of_controller):
                 reports = run_phases(item, nextitem)
         except (
             BaseException
@@ -104,6 +107,12 @@ class WorkerTeam:
             self._link.tell("done", nodeid=member.nodeid, reports=plain, aborted=member.is_aborted)
         except Exception as error:  # user properties that have no text, say
             self._give_up(member, error)
+
+    def _silence_of_controller(self) -> float:
+        """How long the controller may give no sign of life."""
+        is_there = self._controller is not None and os.getppid() == self._controller
+        seconds: float = self._silence_s if is_there and can_run(self._controller) else self._heartbeat_s
+        return seconds
 
     def _give_up(self, member: Member, error: BaseException) -> None:
         """Say that this worker cannot do its part or report it, and why."""

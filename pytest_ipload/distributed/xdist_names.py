@@ -70,6 +70,12 @@ def _host(spec: Any, group: Any) -> str:
     return str(next((value for key in reversed(_ELSEWHERE) if (value := getattr(spec, key))), ""))
 
 
+def process_of(node: Any) -> int | None:
+    """The process id of a worker that this process has started itself; None for others."""
+    pid: int | None = getattr(getattr(getattr(node.gateway, "_io", None), "popen", None), "pid", None)
+    return pid
+
+
 def run_phases(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestReport]:
     """Set-up, call and tear-down of an item; the reports are returned and go nowhere else."""
     from _pytest.runner import runtestprotocol

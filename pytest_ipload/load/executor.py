@@ -14,10 +14,11 @@ import gc
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import islice
+from types import MappingProxyType
 
 from pytest_ipload.errors import GeneratorLimitError, SetUpTimeout
 from pytest_ipload.load.affinity import pinned, usable_cpus
@@ -79,6 +80,7 @@ class Executor:
         clock: Callable[[], int] = time.perf_counter_ns,
         cpu: int | None = None,
         window_lengths_ns: Sequence[int] = (),
+        window_selections: Mapping[int, Sequence[Selection]] = MappingProxyType({}),
         share: Share = WHOLE,
         tolerates_set_up_errors: bool = False,
         selections: Sequence[Selection] = (),
@@ -118,7 +120,11 @@ class Executor:
         self.record = LoadRecord()
         self.vitals = Vitals()
         self._new_measurements = partial(
-            Measurements, planned=profile.planned, window_lengths_ns=window_lengths_ns, selections=selections
+            Measurements,
+            planned=profile.planned,
+            window_lengths_ns=window_lengths_ns,
+            window_selections=window_selections,
+            selections=selections,
         )
         self._watcher = Watcher(self.vitals, clock)
         self._workers_on_cpu = workers_on_cpu

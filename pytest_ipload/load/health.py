@@ -57,6 +57,13 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
         "The target got less load than was planned",
         "Set users up before the load (set_up='before'), speed their set-up up, or use fewer users",
     ),
+    "different-targets": Kind(
+        INVALID,
+        "the processes that share the load did not load the same target",
+        "Each target got a part of the load only",
+        "A fixture that starts the target starts one in each worker: start it once, before the workers (in "
+        "pytest_sessionstart of a conftest.py), or give each load one worker (--ipload-shards=1)",
+    ),
     "ports-exhausted": Kind(
         INVALID,
         "no local port was left for a connection",
@@ -161,6 +168,12 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
         "the target is served by the process that loads it",
         "It shares the interpreter with the load: the time of both is in the latencies",
         "Run the server as a process of its own",
+    ),
+    "clock-not-synchronised": Kind(
+        REMARK,
+        "nothing keeps the clock of a segment's machine right, and the target's clock is unknown",
+        "Whether the segments ran at the same time is known only as well as their clocks agree",
+        "Run NTP on the machines, or set a base_url whose replies have a Date",
     ),
     "not-pinned": Kind(
         REMARK,

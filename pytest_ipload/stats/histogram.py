@@ -12,6 +12,8 @@ import reprlib
 import struct
 import zlib
 from collections.abc import Sequence
+from itertools import chain, islice
+from operator import lt
 from typing import Any
 
 from pytest_ipload.stats.confidence import nearest_rank
@@ -230,13 +232,14 @@ class Histogram:
 
     def to_plain(self) -> dict[str, Any]:
         """All of it as plain values that JSON and execnet carry without loss; ``bins`` is index, count, index, ..."""
+        indexes = sorted(self.bins)
         return {
             "count": self.count,
             "total_ns": self.total_ns,
             "min_ns": self.min_ns,
             "max_ns": self.max_ns,
             "overflow": self.overflow,
-            "bins": [number for index in sorted(self.bins) for number in (index, self.bins[index])],
+            "bins": [*chain.from_iterable(zip(indexes, map(self.bins.__getitem__, indexes), strict=True))],
         }
 
     @classmethod
@@ -330,13 +333,28 @@ def _plain_bins(value: object) -> dict[int, int]:
     numbers = plain_list(value, "histogram bins")
     if len(numbers) % 2:
         raise ValueError("histogram bins: expected pairs of index and count, got an odd number of values")
-    bins: dict[int, int] = {}
+    indexes, counts = numbers[::2], numbers[1::2]
+    if _are_bins(indexes, counts):
+        return dict(zip(indexes, counts, strict=True))
+    bins: dict[int, int] = {}  # one at a time, to say what is wrong with which
     lowest = 0
-    for index, count in zip(numbers[::2], numbers[1::2], strict=True):
+    for index, count in zip(indexes, counts, strict=True):
         plain_int(index, "histogram bin index", low=lowest, high=LAST_BIN)  # ascending, so none comes twice
         bins[index] = plain_int(count, "histogram bin count", low=1, high=_LARGEST_COUNT)
         lowest = index + 1
     return bins
+
+
+def _are_bins(indexes: list[Any], counts: list[Any]) -> bool:
+    """Whether they are indexes of bins in ascending order, and counts: looked at all together, as there are many."""
+    return (
+        {*map(type, indexes), *map(type, counts)} == {int}
+        and all(map(lt, indexes, islice(indexes, 1, None)))
+        and indexes[0] >= 0
+        and indexes[-1] <= LAST_BIN
+        and min(counts) >= 1
+        and max(counts) <= _LARGEST_COUNT
+    )
 
 
 def _unwrap(raw: bytes) -> bytes:

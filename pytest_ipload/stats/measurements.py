@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import add, itemgetter
+from types import MappingProxyType
 from typing import Any
 
+from pytest_ipload.stats.folding import Folding
 from pytest_ipload.stats.histogram import plain_dict, plain_int, plain_list, record_many, shown
 from pytest_ipload.stats.recorder import Chunk, Key
 from pytest_ipload.stats.sample import FAULT, ITERATION, OK, REQUEST, SETUP, Sample
-from pytest_ipload.stats.series import Second, Series, SeriesKey
+from pytest_ipload.stats.series import SAMPLE_KEY, Second, Series, SeriesKey
 from pytest_ipload.stats.spans import Cells, Selection, Spans
 from pytest_ipload.stats.table import SeriesTable, plain_pair
 from pytest_ipload.stats.windows import Windows
@@ -18,7 +20,6 @@ from pytest_ipload.stats.windows import Windows
 UNNAMED_FAULT = "unknown"
 
 _SECOND = 1_000_000_000
-_KEY = itemgetter(*map(Sample._fields.index, SeriesKey._fields))
 _STARTED = itemgetter(Sample._fields.index("started_ns"))
 _FIRST = itemgetter(0)
 _OPEN_SECONDS = 10
@@ -42,10 +43,14 @@ class Measurements(SeriesTable):
         judged_from_ns: int,
         planned: bool,
         judged_until_ns: int | None = None,
-        window_lengths_ns: Sequence[int] = (),
+        window_lengths_ns: Iterable[int] = (),
+        window_selections: Mapping[int, Sequence[Selection]] = MappingProxyType({}),
         selections: Iterable[Selection] = (),
     ) -> None:
-        """Besides the whole, the samples are kept by windows of each of the lengths; selected ones by spans of time."""
+        """Besides the whole, the samples are kept by windows of each of the lengths; selected ones by spans of time.
+
+        ``window_selections`` says by the length of a window what is kept in it, where that is not everything.
+        """
         super().__init__(planned=planned)
         self.origin_ns = origin_ns
         self.judged_from_ns = judged_from_ns
@@ -65,7 +70,12 @@ class Measurements(SeriesTable):
         self.last_ended_ns: int | None = None
         """Of the judged requests; None without any."""
         self.windows: dict[int, Windows] = {
-            length_ns: Windows(length_ns, judged_from_ns=judged_from_ns, planned=planned)
+            length_ns: Windows(
+                length_ns,
+                judged_from_ns=judged_from_ns,
+                planned=planned,
+                selections=window_selections.get(length_ns),
+            )
             for length_ns in window_lengths_ns
         }
         """By their length in nanoseconds."""
@@ -108,7 +118,7 @@ class Measurements(SeriesTable):
         groups: defaultdict[tuple[Any, ...], list[Sample]] = defaultdict(list)
         if len(samples) >= _MANY and min(map(_STARTED, samples)) >= self.judged_from_ns:
             for sample in samples:
-                groups[_KEY(sample)].append(sample)
+                groups[SAMPLE_KEY(sample)].append(sample)
         if len(samples) >= _MANY * len(groups) > 0 and all(key[-1] != FAULT for key in groups):
             for key, group in groups.items():
                 starts = list(map(_STARTED, group))
@@ -129,8 +139,7 @@ class Measurements(SeriesTable):
 
         ``ValueError`` if one has response times, or windows, that the other has not.
         """
-        if set(self.windows) != set(other.windows):
-            raise ValueError("one part of the load has windows that the other has not")
+        self._check_alike(other)
         self.merge_series(other)
         self.spans.merge(other.spans)
         for length_ns, windows in other.windows.items():
@@ -148,6 +157,26 @@ class Measurements(SeriesTable):
         if other.first_started_ns is not None and other.last_ended_ns is not None:
             shift = self.origin_ns - other.origin_ns
             self._span(other.first_started_ns + shift, other.last_ended_ns + shift)
+
+    def folded(self, folding: Folding, selections: Iterable[Selection], windows: Mapping[int, Windows]) -> Measurements:
+        """What is needed of it to look at some thresholds: these windows and spans, folded series, no timeline."""
+        some = Measurements(origin_ns=self.origin_ns, judged_from_ns=self.judged_from_ns, planned=self.planned)
+        for field in _NUMBERS:
+            setattr(some, field, getattr(self, field))
+        some.merge_folded(self, folding)
+        some.names_dropped = self.names_dropped
+        some.windows = dict(windows)
+        some.spans = self.spans.of_selections(selections)
+        return some
+
+    def _check_alike(self, other: Measurements) -> None:
+        """Before anything is changed: refuse what does not belong together."""
+        if set(self.windows) != set(other.windows):
+            raise ValueError("one part of the load has windows that the other has not")
+        if set(self.spans.cells) != set(other.spans.cells):
+            raise ValueError("one part of the load has spans that the other has not")
+        if self.planned != other.planned:
+            raise ValueError("one part of the load is planned (open model or pacing) and the other is not")
 
     def to_plain(self) -> dict[str, Any]:
         """All of it as plain values that JSON and execnet carry without loss."""
@@ -218,7 +247,7 @@ class Measurements(SeriesTable):
             if self.judged_until_ns is not None and started_ns + latency_ns >= self.judged_until_ns:
                 series.after_end += 1
             if self.spans.cells:
-                self.spans.record(sample, self._judged_second(sample), _KEY(sample))
+                self.spans.record(sample, self._judged_second(sample), SAMPLE_KEY(sample))
 
     def _count_of_warmup(self, sample: Sample) -> None:
         self.warmup_requests += sample.kind == REQUEST

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from pytest_ipload.stats.histogram import Histogram, plain_dict, plain_int, plain_list, shown
@@ -38,6 +39,10 @@ class SeriesKey(NamedTuple):
         if key.source_address is not None and type(key.source_address) is not str:
             raise ValueError(f"series key: the source address is no text in {shown(parts)}")
         return key
+
+
+SAMPLE_KEY = itemgetter(*map(Sample._fields.index, SeriesKey._fields))
+"""The fields of a sample that are those of its series' key, in their order."""
 
 
 class Series:

@@ -205,6 +205,12 @@ class Spans:
             if time == "outcome":
                 count_outcomes(cells, second, key[-1], number)
 
+    def of_selections(self, selections: Iterable[Selection]) -> Spans:
+        """The same cells, of some selections only."""
+        some = Spans()
+        some.cells = {selection: self.cells[selection] for selection in selections if selection in self.cells}
+        return some
+
     def merge(self, other: Spans) -> None:
         """Add those of another part of the same load; ``ValueError`` if it has other selections."""
         if set(self.cells) != set(other.cells):

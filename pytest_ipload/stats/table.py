@@ -10,6 +10,7 @@ from pytest_ipload.stats.sample import Sample
 from pytest_ipload.stats.series import PackedSeries, Series, SeriesKey
 
 if TYPE_CHECKING:
+    from pytest_ipload.stats.folding import Folding
     from pytest_ipload.stats.spans import Cells, Selection
 
 MAX_NAMES = 1000
@@ -101,13 +102,15 @@ class SeriesTable:
         seen = dict.fromkeys(key.source_address for key in self._series)
         return [address for address in seen if address is not None]
 
-    def record(self, sample: Sample) -> Series:
-        """Record one sample."""
-        kind, name, _, latency_ns, outcome, status, source_address = sample[:7]
+    def record(self, sample: Sample, key: SeriesKey | None = None) -> Series:
+        """Record one sample, under another key than its own if one is given."""
+        latency_ns = sample.latency_ns
         # A NamedTuple is found by an equal tuple, which is several times cheaper to make.
         known: dict[Any, Series] = self._series
-        key = (kind, name, source_address, status, outcome)
-        series = known.get(key) or self._series_of(SeriesKey(*key), 1)
+        found: tuple[Any, ...] = key or (
+            sample.kind, sample.name, sample.source_address, sample.status, sample.outcome
+        )  # fmt: skip
+        series = known.get(found) or self._series_of(SeriesKey(*found), 1)
         series.latency.record(latency_ns)
         if series.response is not None:
             series.response.record(latency_ns + sample.lateness_ns)
@@ -134,6 +137,13 @@ class SeriesTable:
         for key, series in list(other._series.items()):
             self._series_of(key, series.latency.count).merge(series)
         self.names_dropped += other.names_dropped
+
+    def merge_folded(self, other: SeriesTable, folding: Folding) -> None:
+        """Add the samples of another table that the folding keeps, under the keys that it gives them."""
+        for key, series in list(other._series.items()):
+            if (folded := folding.key(key)) is not None:
+                self._series_of(folded, series.latency.count).merge(series)
+        self.partial_names |= other.partial_names
 
     def _kept_only_here(self, other: SeriesTable) -> set[KindAndName]:
         """The names that the other table may have counted under ``OTHER_NAMES``."""

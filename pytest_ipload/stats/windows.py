@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from operator import add
 from typing import Any
 
+from pytest_ipload.stats.folding import Folding
 from pytest_ipload.stats.histogram import plain_dict, plain_int, plain_list
-from pytest_ipload.stats.recorder import Chunk, Key
+from pytest_ipload.stats.recorder import Chunk
 from pytest_ipload.stats.sample import FAULT, LATENESS, SETUP
+from pytest_ipload.stats.series import SAMPLE_KEY, SeriesKey
+from pytest_ipload.stats.spans import Selection
 from pytest_ipload.stats.table import PackedTable, SeriesTable, plain_pair
 
 _UNJUDGED = (SETUP, LATENESS)
@@ -25,10 +28,14 @@ class Windows:
     windows before are empty. Not for two threads at a time.
     """
 
-    def __init__(self, length_ns: int, *, judged_from_ns: int, planned: bool) -> None:
+    def __init__(
+        self, length_ns: int, *, judged_from_ns: int, planned: bool, selections: Iterable[Selection] | None = None
+    ) -> None:
+        """Of the ``selections`` only, and no finer than they choose; None keeps everything."""
         self.length_ns = length_ns
         self.judged_from_ns = judged_from_ns
         self.planned = planned
+        self._folding = None if selections is None else Folding(selections)
         self._open: dict[int, SeriesTable] = {}
         self._packed: dict[int, PackedTable] = {}
         """Those that are over for a while: a long load has thousands of them."""
@@ -36,12 +43,20 @@ class Windows:
 
     def add_chunk(self, chunk: Chunk) -> None:
         """Put a chunk of a recorder into the windows."""
-        for key, times in chunk.times.items():
-            self._add_alike(key, times[::2].tolist(), times[1::2].tolist())
+        for recorded, times in chunk.times.items():
+            kept = None if recorded[0] in _UNJUDGED else self._kept(recorded)
+            if kept is not None:
+                self._add_alike(kept, times[::2].tolist(), times[1::2].tolist())
         for sample in chunk.samples:
             if sample.started_ns >= self.judged_from_ns and sample.kind not in _UNJUDGED and sample.outcome != FAULT:
-                ended_ns = sample.started_ns + sample.latency_ns
-                self._table((ended_ns - self.judged_from_ns) // self.length_ns).record(sample)
+                key = self._kept(SAMPLE_KEY(sample))
+                if key is not None:
+                    ended_ns = sample.started_ns + sample.latency_ns
+                    self._table((ended_ns - self.judged_from_ns) // self.length_ns).record(sample, key)
+
+    def _kept(self, key: tuple[Any, ...]) -> SeriesKey | None:
+        """The key under which samples of this one are kept; None if they are not."""
+        return SeriesKey(*key) if self._folding is None else self._folding.key(key)
 
     def full(self, ended_ns: int, first: int = 0) -> Iterator[tuple[int, SeriesTable]]:
         """The windows that are over at this time, in order, from number ``first`` on: also those without samples."""
@@ -57,6 +72,20 @@ class Windows:
             raise ValueError(f"windows of {self.length_ns} ns and of {other.length_ns} ns are no parts of one load")
         for number in other._numbers():
             self._table(number).merge_series(other._peek(number))
+
+    def taken(self, first: int, end: int) -> Windows:
+        """A copy of those from number ``first`` up to ``end``, which is not among them."""
+        some = Windows(self.length_ns, judged_from_ns=self.judged_from_ns, planned=self.planned)
+        for number in self._numbers():
+            if first <= number < end:
+                some._table(number).merge_series(self._peek(number))
+        return some
+
+    def forget(self, end: int) -> None:
+        """Drop those before number ``end``."""
+        for kept in (self._open, self._packed):
+            for number in [number for number in kept if number < end]:
+                del kept[number]
 
     def to_plain(self) -> dict[str, Any]:
         """All of it as plain values that JSON and execnet carry without loss, but what the load's other parts tell."""
@@ -83,14 +112,13 @@ class Windows:
             table.names_dropped = plain_int(dropped, "window names_dropped")
             table.read_partial_names(partial.get(number, []), "window partial_names")
             table.read_series(series, "window series")
-            result._packed[number] = table.pack()
+            result._open[number] = table
         result._newest = next_number - 1
+        result._pack_old()
         return result
 
-    def _add_alike(self, key: Key, starts: list[int], latencies: list[int]) -> None:
+    def _add_alike(self, key: SeriesKey, starts: list[int], latencies: list[int]) -> None:
         """Put ordinary samples of one key into the windows: as a rule, all of them into one."""
-        if key[0] in _UNJUDGED:
-            return
         judged_from_ns = self.judged_from_ns
         if min(starts) < judged_from_ns:
             pairs = [pair for pair in zip(starts, latencies, strict=True) if pair[0] >= judged_from_ns]

@@ -114,6 +114,11 @@ class AbortWatch:
         self.abort: Abort | None = None
         """What broke the load off; None as long as nothing did."""
 
+    def first_window(self, length_ns: int) -> int:
+        """The first window of this length that is still to be looked at."""
+        seen = [self._windows_seen[id(judged)] for judged in self.watched if judged.window_ns == length_ns]
+        return min(seen, default=0)
+
     def look(self, measured: Measurements, scope: Scope, elapsed_s: float) -> str | None:
         """Why the load has to be broken off now, ``elapsed_s`` after its start; None if it may go on."""
         for judged in self.watched:

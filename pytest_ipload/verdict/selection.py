@@ -18,6 +18,7 @@ _COUNTED = {
     "rps": REQUEST,
     "iterations_per_second": ITERATION,
 }
+_COUNTED_OR_TALLIED = {**_COUNTED, "errors": ITERATION, "iterations": ITERATION, "requests": REQUEST}
 _PHASES: dict[str, Time] = {"connect": "connect", "tls": "tls", "ttfb": "first_byte"}
 _WITH_A_BOUND = frozenset({*_COUNTED, "mean"})
 """What has to be known by spans of time if it may break the load off, besides percentiles."""
@@ -59,6 +60,33 @@ def selections(thresholds: Sequence[JudgedThreshold], planned: bool) -> list[Sel
         )
     ]
     return list(dict.fromkeys(each for each in wanted if each is not None))
+
+
+def looked_at(judged: JudgedThreshold, planned: bool) -> list[Selection]:
+    """All samples that the threshold's value, and what may still become of it, are made of."""
+    threshold = judged.threshold
+    if threshold.unit == "duration":
+        found = selection_of(threshold, planned)
+        kind = None if found is None else found.kind
+    else:
+        kind = _COUNTED_OR_TALLIED.get(threshold.statistic)
+    if kind is None:
+        return []
+    # Of a status, other replies too: a share is one of all, and what fails now may succeed later.
+    chosen = where(threshold)
+    wider = {key: value for key, value in chosen.items() if key != "status"}
+    if kind == ITERATION:
+        return [Selection(kind, "outcome")]
+    return list(dict.fromkeys([Selection(kind, "outcome", **wider), Selection(kind, "outcome", **chosen)]))
+
+
+def window_selections(thresholds: Sequence[JudgedThreshold], planned: bool) -> dict[int, list[Selection]]:
+    """What is to be kept in windows, by their length in nanoseconds."""
+    found: dict[int, list[Selection]] = {}
+    for judged in thresholds:
+        if judged.window_ns is not None:
+            found.setdefault(judged.window_ns, []).extend(looked_at(judged, planned))
+    return found
 
 
 def times_of(table: SeriesTable, selection: Selection) -> Histogram:

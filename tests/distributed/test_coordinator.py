@@ -9,9 +9,11 @@ import pytest
 from support.live import live_numbers
 
 from pytest_ipload.distributed.clocks import PINGS
-from pytest_ipload.distributed.coordinator import Coordinator, Judges, Timing
-from pytest_ipload.distributed.messages import FROM_CONTROLLER, BadMessage, Message, checked
-from pytest_ipload.distributed.team_test import State, TeamTest
+from pytest_ipload.distributed.coordinator import Coordinator, Judges
+from pytest_ipload.distributed.messages import FROM_CONTROLLER, PACKED, BadMessage, Message, checked
+from pytest_ipload.distributed.packing import pack, unpack
+from pytest_ipload.distributed.team_test import Conclusion, State, TeamTest
+from pytest_ipload.distributed.timing import Timing
 
 A, B = "test_a.py::test_a", "test_b.py::test_b"
 SECOND = 1_000_000_000
@@ -26,12 +28,19 @@ class Team:
         self.now = 1000 * SECOND
         self.sent: list[tuple[str, Message]] = []
         self.concluded: list[tuple[str, list[dict[str, Any]], list[tuple[str, str]]]] = []
-        self.looked: list[tuple[list[dict[str, Any]], float]] = []
+        self.looked: list[tuple[list[list[Any]], float]] = []
         self.stop_reason: str | None = None
         self.fails_to_conclude = False
+        self.can_run: dict[str, bool | None] = {}
         judges = Judges(self._look, self._conclude, lambda nodeid, parts, reason: [])
         self.coordinator = Coordinator(
-            self._send, lambda: self.now, judges, "1.0", timing=Timing(beat=0.5, heartbeat=3, set_up=60), **settings
+            self._send,
+            lambda: self.now,
+            judges,
+            "1.0",
+            timing=Timing(beat=0.5, heartbeat=3, silence=20, set_up=60, last_words=10),
+            can_run=lambda name: self.can_run.get(name),
+            **settings,
         )
         self.users = users
         for number in range(workers):
@@ -45,17 +54,22 @@ class Team:
         checked(message, FROM_CONTROLLER)  # whatever is sent, the other side understands it
         self.sent.append((name, message))
 
-    def _look(self, nodeid: str, snapshots: list[dict[str, Any]], elapsed_s: float) -> str | None:
-        self.looked.append((snapshots, elapsed_s))
+    def _look(self, nodeid: str, snapshots: list[list[bytes]], elapsed_s: float) -> str | None:
+        self.looked.append(([[unpack(each) for each in new] for new in snapshots], elapsed_s))
         return self.stop_reason
 
-    def _conclude(self, nodeid: str, parts: list[dict[str, Any]], lost: list[tuple[str, str]]) -> dict[str, Any]:
-        self.concluded.append((nodeid, parts, lost))
+    def _conclude(self, nodeid: str, parts: list[bytes], lost: list[tuple[str, str]]) -> dict[str, Any]:
+        self.concluded.append((nodeid, [unpack(part) for part in parts], lost))
         if self.fails_to_conclude:
             raise ValueError("parts of different loads")
         return {"verdict": "passed", "message": "", "properties": {}, "results": []}
 
     def say(self, name: str, kind: str, **fields: Any) -> None:
+        """Send a message to the coordinator; what was measured is given as plain values."""
+        if kind == "part" and isinstance(fields.get("part"), dict):
+            fields["ended_by"] = fields["part"].get("broken_off") or ""
+        if (packed := PACKED.get(kind)) in fields:
+            fields[str(packed)] = pack(fields[str(packed)])
         self.coordinator.receive(name, (kind, fields))
 
     def all_say(self, kind: str, names: Sequence[str] = ("gw0", "gw1"), **fields: Any) -> None:
@@ -332,6 +346,64 @@ def test_who_is_ready_waits_for_the_set_up_of_others_so_long_and_no_longer() -> 
     assert team.told("abort") == ["gw1"]  # it has not heard of it in its set-up
 
 
+@pytest.mark.parametrize("how", ["ready", "done", "lost"])
+def test_who_hangs_in_the_set_up_is_cut_off_some_time_after_the_others_came_to_its_end(how: str) -> None:
+    team = Team(3)
+    names = ["gw0", "gw1", "gw2"]
+    team.all_say("entered", names, nodeid=A)
+    if how == "lost":
+        team.coordinator.lose("gw0", "it died", hold=False)
+    elif how == "done":
+        team.done("gw0")
+    else:
+        team.say("gw0", "ready", nodeid=A)
+    team.say("gw2", "ready", nodeid=A)
+    assert team.pass_time(69, alive=names) == []
+    assert team.test.aborted is not None
+    for name in {"ready": ["gw0", "gw2"], "done": ["gw2"], "lost": ["gw2"]}[how]:
+        team.done(name, aborted=True)
+    assert team.pass_time(2, alive=names) == ["gw1"]
+    assert team.state is State.CLOSED
+    assert team.test.lost[-1] == ("gw1", "its set-up did not end 70 s after the others'")
+
+
+def test_a_process_that_runs_may_be_silent_for_longer() -> None:
+    """A call into C may hold its interpreter; that its host is gone is ruled out."""
+    team = Team()
+    team.can_run = {"gw0": True, "gw1": True}
+    team.start()
+    assert team.pass_time(19.9, alive=["gw0"]) == []
+    assert team.pass_time(0.3, alive=["gw0"]) == ["gw1"]
+    assert team.test.lost == [("gw1", "no sign of life for 20 s")]
+
+
+@pytest.mark.parametrize("state", ["waiting", "set-up", "load", "verdict"])
+def test_one_that_is_stopped_is_lost_soon_whatever_it_is_at(state: str) -> None:
+    team = Team()
+    if state == "waiting":
+        team.say("gw0", "entered", nodeid=A)
+    elif state == "set-up":
+        team.all_say("entered", nodeid=A)
+    else:
+        team.start()
+    if state == "verdict":
+        team.all_say("part", nodeid=A, part={"n": 1})
+    team.can_run = {"gw0": True, "gw1": True}
+    assert team.pass_time(2, alive=["gw0", "gw1"]) == []
+    team.can_run["gw1"] = False
+    assert team.pass_time(2.9, alive=["gw0"]) == []
+    assert team.pass_time(0.4, alive=["gw0"]) == ["gw1"]
+    assert team.coordinator.workers["gw1"].gone == "no sign of life for 3 s: its process is stopped"
+
+
+def test_one_that_was_stopped_for_a_moment_is_not_missed() -> None:
+    team = Team()
+    team.start()
+    for can_run in (False, True) * 3:
+        team.can_run["gw1"] = can_run
+        assert team.pass_time(2.5, alive=["gw0", "gw1"]) == []
+
+
 def test_one_that_does_not_come_to_the_start_ends_the_test() -> None:
     team = Team()
     team.all_say("entered", nodeid=A)
@@ -351,24 +423,41 @@ def test_one_that_ends_without_its_part_ends_the_load_of_all() -> None:
     assert (team.state, team.concluded) == (State.CLOSED, [])
 
 
-def test_once_a_second_the_newest_snapshots_are_looked_at() -> None:
+def test_once_a_second_the_new_snapshots_are_looked_at() -> None:
     team = Team()
     team.start()
     team.pass_time(0.3, alive=["gw0", "gw1"])
     team.say("gw0", "progress", nodeid=A, snapshot={"n": 1})
     team.pass_time(1.2, alive=["gw0", "gw1"])
-    assert team.looked == []  # nobody knows enough without the other one's
+    assert [snapshots for snapshots, _ in team.looked] == [[[{"n": 1}], []]]
     team.say("gw1", "progress", nodeid=A, snapshot={"n": 2})
     team.say("gw0", "progress", nodeid=A, snapshot={"n": 3})
-    team.pass_time(2, alive=["gw0", "gw1"])
-    assert [snapshots for snapshots, _ in team.looked] == [[{"n": 3}, {"n": 2}]] * 2
-    assert [round(seconds, 3) for _, seconds in team.looked] == [2.05, 3.05]
+    team.say("gw0", "progress", nodeid=A, snapshot={"n": 4})
+    team.pass_time(1, alive=["gw0", "gw1"])
+    assert [snapshots for snapshots, _ in team.looked[1:]] == [[[{"n": 3}, {"n": 4}], [{"n": 2}]]]
+    assert [round(seconds, 3) for _, seconds in team.looked] == [1.05, 2.05]
+    team.all_say("progress", nodeid=A, snapshot={"n": 5})
     team.stop_reason = "it cannot hold"
     team.pass_time(1, alive=["gw0", "gw1"])
     assert [fields["reason"] for _, fields in team.take("stop")] == ["it cannot hold"] * 2
     team.all_say("part", nodeid=A, part={})
     team.tick()
     assert len(team.concluded) == 1
+
+
+def test_what_comes_in_pieces_is_a_sign_of_life_with_each_and_whole_at_the_end() -> None:
+    team = Team()
+    team.start()
+    team.say("gw1", "part", nodeid=A, part={"n": 2})
+    packed = pack({"n": list(range(100))})
+    for start in range(0, 40, 10):
+        team.say("gw0", "piece", content=packed[start : start + 10])
+        assert team.pass_time(2.5, alive=["gw1"]) == []
+        team.say("gw0", "beat")
+    team.coordinator.receive("gw0", ("part", {"nodeid": A, "part": packed[40:], "ended_by": ""}))
+    team.tick()
+    [(_, parts, _)] = team.concluded
+    assert parts == [{"n": list(range(100))}, {"n": 2}]
 
 
 def test_live_numbers_are_those_of_all_members_as_long_as_the_load_runs() -> None:
@@ -692,7 +781,7 @@ def test_while_a_verdict_is_being_made_workers_get_signs_of_life_and_nothing_is_
     team.now += SECOND
     team.coordinator.tick()
     assert team.told("beat") == ["gw0", "gw1"]
-    question.answer({"verdict": "passed"})
+    question.answer(Conclusion.of({"verdict": "passed"}))
     assert team.told("conclusion") == ["gw0", "gw1"]
 
 
@@ -703,7 +792,7 @@ def test_a_verdict_that_comes_too_late_is_nobodys() -> None:
     question = team.coordinator.question()
     assert question is not None
     team.coordinator.end("Ctrl-C")
-    question.answer({"verdict": "passed"})
+    question.answer(Conclusion.of({"verdict": "passed"}))
     assert (team.told("conclusion"), team.test.conclusion) == ([], None)
 
 
@@ -713,7 +802,7 @@ def judged(team: Team, *, more: bool) -> None:
     question = team.coordinator.question()
     assert question is not None
     question.ask()
-    question.answer({"verdict": "passed", "more": more})
+    question.answer(Conclusion.of({"verdict": "passed", "more": more}))
 
 
 def test_with_more_rounds_the_members_set_up_and_start_again() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from support.parts import part_of
 
 from pytest_ipload.distributed.link import Link, Outbox, Pulse, Watch
 from pytest_ipload.distributed.member import Member, Solo, TeamAborted
+from pytest_ipload.distributed.packing import PIECE_BYTES, pack
 from pytest_ipload.load.share import WHOLE, Share
 
 PART = part_of([])
@@ -102,9 +104,27 @@ def test_the_conclusion_comes_back() -> None:
     channel, _, member = team()
     result = in_thread(lambda: member.conclude(PART))
     assert channel.has_sent.wait(WAIT)
-    channel.say("conclusion", nodeid=NODEID, conclusion={"verdict": "passed"})
+    channel.say("conclusion", nodeid=NODEID, conclusion=pack({"verdict": "passed"}))
     assert result() == {"verdict": "passed"}
-    assert channel.sent == [("part", {"nodeid": NODEID, "part": PART.to_plain()})]
+    assert channel.sent == [("part", {"nodeid": NODEID, "part": pack(PART.to_plain()), "ended_by": ""})]
+
+
+def test_what_is_large_is_sent_in_pieces_between_which_signs_of_life_pass() -> None:
+    channel, link, _ = team()
+    content = random.Random(0).randbytes(2 * PIECE_BYTES + 5)
+    real = channel.send
+
+    def send(message: tuple[str, dict[str, Any]]) -> None:
+        real(message)
+        if message[0] == "piece":
+            link.tell("beat")  # of another thread, as a rule
+
+    channel.send = send  # type: ignore[method-assign]
+    link.tell("part", nodeid=NODEID, part=content, ended_by="")
+    assert channel.kinds == ["piece", "beat", "piece", "beat", "part"]
+    pieces = [fields.get("content", fields.get("part", b"")) for _, fields in channel.sent]
+    assert b"".join(pieces) == content
+    assert max(map(len, pieces)) == PIECE_BYTES
 
 
 @pytest.mark.usefixtures("xdist")
@@ -196,7 +216,7 @@ def test_a_stop_ends_the_load_and_leaves_the_verdict() -> None:
     member.on_stop = stopped.append
     channel.say("stop", nodeid=NODEID, reason="it cannot hold")
     assert (stopped, member.stop_reason, member.is_aborted) == (["it cannot hold"], "it cannot hold", False)
-    channel.say("conclusion", nodeid=NODEID, conclusion={})
+    channel.say("conclusion", nodeid=NODEID, conclusion=pack({}))
     assert member.conclude(PART) == {}
 
 
@@ -227,31 +247,45 @@ def test_a_controller_that_is_gone_is_no_error_of_who_tells_it_something() -> No
 
 
 class TestPulse:
-    def test_snapshots_are_sent_and_signs_of_life_otherwise(self) -> None:
-        channel, link, member = team()
-        member.progress({"n": 1})
-        member.progress({"n": 2})
+    def sent_by(self, channel: FakeChannel, link: Link) -> list[tuple[str, dict[str, Any]]]:
+        """What is sent until all kinds have been."""
         with Pulse(link, beat_s=0.01):
             deadline = time.monotonic() + WAIT
-            while len(channel.sent) < 3 and time.monotonic() < deadline:
+            while len(set(channel.kinds)) < 3 and time.monotonic() < deadline:
                 time.sleep(0.01)  # the thread has no event to wait for
-        assert channel.sent[0] == ("progress", {"nodeid": NODEID, "snapshot": {"n": 2}})
-        assert set(channel.kinds[1:]) == {"beat"}
+        return channel.sent
 
-    def test_live_numbers_are_sent_beside_them(self) -> None:
+    def test_all_snapshots_and_the_newest_live_numbers_are_sent_beside_signs_of_life(self) -> None:
         channel, link, member = team(wants_names=False)
         member.show(NODEID, live_numbers(users=1))
         member.show(NODEID, live_numbers(users=2))
         member.progress({"n": 1})
-        with Pulse(link, beat_s=0.01):
-            deadline = time.monotonic() + WAIT
-            while len(channel.sent) < 3 and time.monotonic() < deadline:
-                time.sleep(0.01)  # the thread has no event to wait for
-        assert channel.sent[:2] == [
+        member.progress({"n": 2})
+        assert [message for message in self.sent_by(channel, link) if message[0] != "beat"] == [
+            ("progress", {"nodeid": NODEID, "snapshot": pack({"n": 1})}),
+            ("progress", {"nodeid": NODEID, "snapshot": pack({"n": 2})}),
             ("live", {"nodeid": NODEID, "numbers": live_numbers(users=2).to_plain()}),
-            ("progress", {"nodeid": NODEID, "snapshot": {"n": 1}}),
         ]
-        assert set(channel.kinds[2:]) == {"beat"}
+        assert "beat" in channel.kinds
+
+    def test_signs_of_life_do_not_wait_for_what_is_large(self) -> None:
+        channel, link, member = team()
+        real, is_through = channel.send, threading.Event()
+        beats = threading.Semaphore(0)
+
+        def send(message: tuple[str, dict[str, Any]]) -> None:
+            if message[0] == "progress":
+                assert is_through.wait(WAIT)
+            real(message)
+            if message[0] == "beat":
+                beats.release()
+
+        channel.send = send  # type: ignore[method-assign]
+        member.progress({"n": 1})
+        with Pulse(link, beat_s=0.01):
+            for _ in range(5):
+                assert beats.acquire(timeout=WAIT)
+            is_through.set()
 
     def test_news_that_cannot_be_sent_end_the_load(self, monkeypatch: pytest.MonkeyPatch) -> None:
         channel, link, member = team()

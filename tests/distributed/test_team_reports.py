@@ -170,6 +170,6 @@ def test_a_worker_that_only_waited_may_fail() -> None:
 def test_the_one_whose_part_was_broken_off_tells_why() -> None:
     others = phases(report("call", "failed", longrepr="invalid: worker gw1: broken off by OSError"))
     cause = phases(report("call", "failed", longrepr="OSError: no disk"))
-    test = team_test(others, cause, parts={"gw0": {"broken_off": None}, "gw1": {"broken_off": "by OSError"}})
+    test = team_test(others, cause, ended_by={"gw1": "by OSError"})
     name, reports = merged(test)
     assert (name, reports["call"].longrepr) == ("gw1", "OSError: no disk")

@@ -1,0 +1,100 @@
+"""What a worker measured so far, as far as thresholds with ``abort_on_fail`` need it: taken, sent and judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from pytest_ipload.distributed.codec import decode
+from pytest_ipload.distributed.conclude import scope_of
+from pytest_ipload.distributed.packing import unpack
+from pytest_ipload.distributed.part import AbortNote, Part, merge
+from pytest_ipload.stats.folding import Folding
+from pytest_ipload.stats.sample import ITERATION
+from pytest_ipload.stats.spans import Selection
+from pytest_ipload.stats.windows import Windows
+from pytest_ipload.verdict.abort import AbortWatch, settled
+from pytest_ipload.verdict.judged import JudgedThreshold
+from pytest_ipload.verdict.plan import Plan
+from pytest_ipload.verdict.selection import looked_at, selections
+
+_SECOND = 1_000_000_000
+
+
+class SnapshotTaker:
+    """Makes the snapshots of one load in a worker. Each window is in one of them only, when no sample is missing."""
+
+    def __init__(self, thresholds: Sequence[JudgedThreshold], planned: bool) -> None:
+        watched = [judged for judged in thresholds if judged.abort_on_fail]
+        selected = [each for judged in watched for each in looked_at(judged, planned)]
+        self._folding = Folding([*selected, Selection(ITERATION, "outcome")])
+        self._spans = selections(watched, planned)
+        self._wants_sources = any(judged.threshold.statistic == "ip_pool_usage" for judged in watched)
+        self._lengths_ns = {judged.window_ns for judged in watched}
+        self._sent: dict[int, int] = {}
+        """How many windows of each length have been sent."""
+
+    def take(self, part: Part, elapsed_s: float) -> dict[str, Any]:
+        """A snapshot as plain values, ``elapsed_s`` after the start of the load."""
+        settled_s = settled(part.measured, scope_of(part, elapsed_s - part.profile.warmup)).seconds
+        new: dict[int, Windows] = {}
+        for length_ns, windows in part.measured.windows.items():
+            first = self._sent.get(length_ns, 0)
+            end = max(first, round(settled_s * _SECOND) // length_ns) if length_ns in self._lengths_ns else first
+            new[length_ns], self._sent[length_ns] = windows.taken(first, end), end
+        measured = part.measured.folded(self._folding, self._spans, new)
+        sources = part.users_by_source if self._wants_sources else {}
+        return {"part": replace(part, measured=measured, users_by_source=sources).to_plain(), "elapsed_s": elapsed_s}
+
+
+class TeamWatch:
+    """Looks at the snapshots of all workers that share a load."""
+
+    def __init__(self) -> None:
+        self._watch: AbortWatch | None = None
+        self._thresholds: list[JudgedThreshold] = []
+        self._newest: dict[int, tuple[Part, float]] = {}
+        """Of each member, without windows."""
+        self._windows: dict[int, Windows] = {}
+        """Those of all members, as long as they have not been judged."""
+
+    @property
+    def abort(self) -> AbortNote | None:
+        """What broke the load off; None as long as nothing did."""
+        if self._watch is None or (abort := self._watch.abort) is None:
+            return None
+        number = next(number for number, judged in enumerate(self._thresholds) if judged is abort.judged)
+        return AbortNote(number, abort.after_s, abort.result)
+
+    def look(self, new: Sequence[Sequence[bytes]], elapsed_s: float) -> str | None:
+        """What the first threshold says that cannot hold any more; ``new`` are each member's snapshots since last time.
+
+        None before each of them has sent one.
+        """
+        for member, snapshots in enumerate(new):
+            for packed in snapshots:
+                self._add(member, unpack(packed))
+        if len(self._newest) < len(new):
+            return None
+        whole = merge([part for part, _ in self._newest.values()])
+        if self._watch is None:
+            self._watch, self._thresholds = AbortWatch(whole.thresholds, Plan.of(whole.profile)), whole.thresholds
+        for length_ns, windows in self._windows.items():
+            windows.judged_from_ns = whole.measured.judged_from_ns
+            whole.measured.windows[length_ns] = windows
+        elapsed_s = min([elapsed_s, *(seconds for _, seconds in self._newest.values())])
+        reason = self._watch.look(whole.measured, scope_of(whole, elapsed_s - whole.profile.warmup), elapsed_s)
+        for length_ns, windows in self._windows.items():
+            windows.forget(self._watch.first_window(length_ns))
+        return reason
+
+    def _add(self, member: int, plain: Any) -> None:
+        part = Part.from_plain(plain["part"])
+        for length_ns, windows in part.measured.windows.items():
+            if length_ns in self._windows:
+                self._windows[length_ns].merge(windows)
+            else:
+                self._windows[length_ns] = windows
+            part.measured.windows[length_ns] = windows.taken(0, 0)
+        self._newest[member] = part, decode(float, plain["elapsed_s"], "elapsed_s")
