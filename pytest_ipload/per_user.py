@@ -124,25 +124,21 @@ class UserFixtures:
         self._iteration: Iteration | None = None
         # A method's users do not share `self`: what one of them assigns is not seen by the others.
         self._instance = copy.copy(item.instance)
-        self._body = self._bound(item.obj)
+        self._names: list[str] = []
+        self._body: Callable[..., Any] | None = None
         self._arguments: dict[str, Any] = {}
         self._renewed: dict[str, PerUser] = {}
         self._per_iteration: list[PerUser] = []
 
     def set_up(self) -> None:
-        """Make the user's fixtures, in pytest's order, then the body's arguments."""
+        """Make the user's fixtures, in pytest's order."""
         self._thread = threading.current_thread()
         own = [each for each in self._item.funcargs.values() if isinstance(each, PerUser)]
         self._per_iteration = [each for each in own if each.per_iteration]
         for each in own:
             if not each.per_iteration:
                 self._resolve(each)
-        for name in self._argument_names():
-            value = self._item.funcargs[name]
-            if isinstance(value, PerUser) and value.per_iteration:
-                self._renewed[name] = value
-            else:
-                self._arguments[name] = self._resolve(value)
+        self._names = self._argument_names()
 
     def iterate(self, iteration: Iteration) -> None:
         """Run the body once, with the fixtures of this iteration made before and torn down after it."""
@@ -150,10 +146,11 @@ class UserFixtures:
         try:
             for value in self._per_iteration:
                 self._resolve(value)
+            body = self._body or self._taken_body()
             if self._renewed:
-                self._body(**self._arguments, **{name: self._resolve(value) for name, value in self._renewed.items()})
+                body(**self._arguments, **{name: self._resolve(value) for name, value in self._renewed.items()})
             else:
-                self._body(**self._arguments)
+                body(**self._arguments)
         finally:
             self._iteration = None
             if self._iteration_values:
@@ -164,6 +161,17 @@ class UserFixtures:
     def tear_down(self) -> None:
         """Undo the user's fixtures in reverse."""
         self._finalizers.run()
+
+    def _taken_body(self) -> Callable[..., Any]:
+        """The body and its arguments as they are when it is first called: other plugins change them after the set-up."""
+        for name in self._names:
+            value = self._item.funcargs[name]
+            if isinstance(value, PerUser) and value.per_iteration:
+                self._renewed[name] = value
+            else:
+                self._arguments[name] = self._resolve(value)
+        self._body = self._bound(self._item.obj)
+        return self._body
 
     def _argument_names(self) -> list[str]:
         """The body's parameters that are fixtures or parametrised values.

@@ -319,6 +319,7 @@ class Executor:
             cores=usable_cpus() if self.record.pinned_cpu is None else 1 / self._workers_on_cpu,
         )
         self._watcher.start()
+        self._users.contexts.begin()
         self._users.gate.set()
 
     def _turn(self) -> None:
@@ -383,6 +384,7 @@ class Executor:
         """Start a user's thread; False if the system has none left."""
         recorder = Recorder()
         seat = Seat(slot, self._crew.make_user(slot.index, recorder), recorder)
+        seat.is_behind = not self._users.gate.is_set()
         self._seats.append(seat)  # first: an interrupt (Ctrl-C) in start() must not lose a user whose thread runs
         if self._profile.ip_exclusive:
             self._admit(seat)

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Protocol
 
 from pytest_ipload.errors import SetUpTimeout
+from pytest_ipload.load.contexts import own_context
 from pytest_ipload.load.schedule import UserSlot
 from pytest_ipload.load.user import Iteration, VirtualUser
 from pytest_ipload.places import place_of_frame
@@ -63,6 +64,8 @@ class Seat:
     phase: Phase = Phase.SET_UP
     life: Life | None = None
     thread: threading.Thread | None = None
+    is_behind: bool = False
+    """Whether its context is that of the set-up phase still, although the load may have begun."""
     is_admitted: bool | None = None
     """Whether it has what it needs for its set-up, source addresses; None as long as nobody has asked."""
     set_up_since_ns: int | None = None
@@ -90,7 +93,9 @@ class Seat:
     def start(self, live: Callable[[Seat], None]) -> None:
         """Start the thread. Raises RuntimeError when the system has no thread left."""
         # A daemon: a user who cannot be stopped must not keep the interpreter from ending.
-        self.thread = threading.Thread(target=live, args=(self,), name=f"ipload-user-{self.slot.index}", daemon=True)
+        self.thread = threading.Thread(
+            target=own_context().run, args=(live, self), name=f"ipload-user-{self.slot.index}", daemon=True
+        )
         self.thread.start()
 
     @property

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from pytest_ipload.errors import RendezvousEnded
+from pytest_ipload.load.contexts import UserContexts
 from pytest_ipload.load.crew import Crew
 from pytest_ipload.load.failures import FailureLog
 from pytest_ipload.load.iterations import UserRun
@@ -46,6 +47,7 @@ class UserThreads:
         self._stop = stop
         self.gate = threading.Event()
         """Set when the load begins."""
+        self.contexts = UserContexts()
         self.changed = threading.Condition()
         # Counted, not looked for: each of thousands of users would look at all the others. Guarded by ``changed``.
         self.settled = 0
@@ -65,7 +67,7 @@ class UserThreads:
         """A user's whole life, in its own thread."""
         try:
             life = self._set_up_user(seat)
-            if life is not None and self.gate.wait() and self._begin(seat):
+            if life is not None and self._wait_at_gate(seat) and self._begin(seat):
                 self._run.iterate(seat, life)
         except IterationInterrupted:
             pass  # it arrived between two lines of ours, just after the set-up: the user leaves
@@ -84,7 +86,7 @@ class UserThreads:
                 seat.is_admitted = self._crew.admit(seat.user, block=False)
             if not seat.is_admitted:
                 self._step_aside(seat)  # the others shall not wait for this one
-                self.gate.wait()
+                self._wait_at_gate(seat)
                 if not self._wait_for(seat.slot.start):
                     return None
                 seat.is_admitted = self._crew.admit(seat.user, block=True)
@@ -104,6 +106,14 @@ class UserThreads:
             seat.cover()
             self._end_set_up(seat)
         return seat.life
+
+    def _wait_at_gate(self, seat: Seat) -> bool:
+        """Wait for the load to begin; from then on the user sees the context variables of the call phase."""
+        self.gate.wait()
+        if seat.is_behind:
+            seat.is_behind = False
+            self.contexts.catch_up()
+        return True
 
     def _set_up_failure(self, seat: Seat, error: BaseException) -> BaseException | None:
         """What is held against the user's set-up; None where the end of the load cut it short."""
