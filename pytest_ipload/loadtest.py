@@ -26,7 +26,7 @@ from pytest_ipload.load.share import Share
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.markers import MARKER, is_load_test, marker_problem
 from pytest_ipload.options import marker_settings
-from pytest_ipload.per_user import PerUser, UserFixtures, refuse_unusable
+from pytest_ipload.per_user import PerUser, UserFixtures, multiplied_by, refuse_unusable
 from pytest_ipload.places import is_user_code, user_traceback
 from pytest_ipload.profiles import profile_of
 from pytest_ipload.report.exception_text import described
@@ -54,6 +54,8 @@ def kind_problem(item: pytest.Item) -> str | None:
     function = item.function
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         return "async tests cannot be load tests: users are threads; write a blocking test"
+    if problem := multiplied_by(item.obj):
+        return problem
     if "ipload" in item.fixturenames:
         return (
             "the fixture ipload starts loads from an ordinary test, but this test is a load test itself; "
@@ -145,7 +147,8 @@ class LoadTest:
             asked = self._asked()
             # Users enter and leave the body's patches in any order; the last to leave would put a mock back for good.
             changed = ["mock.patch"] if hasattr(self._item.function, "patchings") else []
-            refuse_unusable(profile.most_users, asked, [*changed, *warning_checks(self._item.function)])
+            called = [*changed, *warning_checks(self._item.function)]
+            refuse_unusable(profile.most_users, asked, called, is_repeated=not profile.is_functional)
             return Load(
                 self._state,
                 profile,

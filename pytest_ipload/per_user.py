@@ -29,6 +29,8 @@ THREAD_UNSAFE = frozenset(
     }
 )  # fmt: skip
 """Fixtures that change or read state of the whole process: threads cannot share them."""
+_ONCE = frozenset({"benchmark", "benchmark_weave"})
+"""Fixtures that a test can use once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,11 +62,26 @@ class PerUser:
                 yield from value.with_all_it_asks_for()
 
 
-def refuse_unusable(users: int, asked: Mapping[str, Any], called: Sequence[str] = ()) -> None:
+def multiplied_by(function: Callable[..., Any]) -> str | None:
+    """Why a function that another plugin has wrapped cannot be a load, or start one; None if nothing has."""
+    module = str(getattr(function, "__globals__", {}).get("__name__", ""))
+    if module.partition(".")[0] != "pytest_run_parallel":
+        return None
+    return (
+        "pytest-run-parallel would run it several times at once or in a row, and a load counts each run of the body; "
+        "mark the test with @pytest.mark.parallel_threads_limit(1) and @pytest.mark.iterations(1), or run it without "
+        "--parallel-threads and --iterations"
+    )
+
+
+def refuse_unusable(
+    users: int, asked: Mapping[str, Any], called: Sequence[str] = (), *, is_repeated: bool = False
+) -> None:
     """Refuse what a load cannot have, among the fixtures that a body asks for and all that these ask for.
 
     ``asked`` are fixtures by name; ``called`` is what the body calls, or is decorated with, of that kind. Raises
-    SettingError for an async per-user fixture, and with several users for what changes the whole process.
+    SettingError for an async per-user fixture, with several users for what changes the whole process, and if the body
+    ``is_repeated`` for what can be used once.
     """
     from pytest_ipload.errors import SettingError
 
@@ -79,6 +96,11 @@ def refuse_unusable(users: int, asked: Mapping[str, Any], called: Sequence[str] 
         raise SettingError(
             f"{users} users would share what changes the whole process, in {', '.join(sorted(used))}; "
             "use it in a shared fixture, or run with one user"
+        )
+    if is_repeated and (once := sorted(_ONCE.intersection(asked))):
+        raise SettingError(
+            f"the test: {', '.join(once)} can be used once in a test, and this load runs the body more than once; use "
+            "it in an ordinary test, or run the body once: users=1, iterations=1"
         )
 
 

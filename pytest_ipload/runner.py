@@ -38,6 +38,7 @@ from pytest_ipload.load.showing import Showing
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.needs import Needs, refuse_impossible
 from pytest_ipload.options import OFF, parse_key
+from pytest_ipload.per_user import multiplied_by
 from pytest_ipload.profiles import profile_of
 from pytest_ipload.report.properties import properties_of
 from pytest_ipload.report.tracebacks import first_traceback
@@ -417,6 +418,8 @@ class LoadRunner:
                 "test with @pytest.mark.ipload, or leave it out of this run"
             )
         item = self._request.node
+        if problem := multiplied_by(item.obj):
+            raise SettingError(f"ipload.run: {problem}")
         profile = profile_of(item, state, marker, base_url_fixture(self._request, state, marker))
         thresholds = session_thresholds(state)
         if not state.settings.disabled:
