@@ -20,6 +20,7 @@ import pytest
 from pytest_ipload.fixtures import ipload_iteration_function, ipload_user_function
 
 if TYPE_CHECKING:
+    from pytest_ipload.load.profile import LoadProfile
     from pytest_ipload.load.user import Iteration, VirtualUser
 
 THREAD_UNSAFE = frozenset(
@@ -104,6 +105,20 @@ def refuse_unusable(
         )
 
 
+def sees_report(profile: LoadProfile, asked: Mapping[str, Any]) -> bool:
+    """Whether users are to be torn down in the teardown phase, when there is a report of the call.
+
+    It is for per-user fixtures that can look for the report, by their ``request``, and for loads that all users end
+    together: a user who leaves before the others, or makes room for them, is torn down then. ``asked`` are the fixtures
+    that the body has hold of, and the per-user ones.
+    """
+    if profile.is_open or profile.ramp_down > 0 or profile.stages is not None or profile.ip_exclusive:
+        return False
+    own = [each for value in asked.values() if isinstance(value, PerUser) for each in value.with_all_it_asks_for()]
+    values = [*asked.values(), *(value for each in own if not each.per_iteration for value in each.arguments.values())]
+    return bool(own) and any(isinstance(value, pytest.FixtureRequest) for value in values)
+
+
 class Finalizers:
     """What has to be undone, last first; each is run even if another one fails."""
 
@@ -185,7 +200,7 @@ class UserFixtures:
         self._finalizers.run()
 
     def _taken_body(self) -> Callable[..., Any]:
-        """The body and its arguments as they are when it is first called: other plugins change them after the set-up."""
+        """The body and its arguments as they are when it is first called: plugins change them after the set-up."""
         for name in self._names:
             value = self._item.funcargs[name]
             if isinstance(value, PerUser) and value.per_iteration:

@@ -86,11 +86,14 @@ class Load:
         share: Share = WHOLE,
         member: TeamMember | None = None,
         round_note: RoundNote | None = None,
+        holds_users: bool = False,
     ) -> None:
         """``folders`` is where files of test data are looked for, ``foreseen`` are health checks that fired already.
 
         This process runs its ``share`` of the load, in step with the others if it is a ``member`` of a team; profile
         and thresholds are those of the whole.
+
+        If it ``holds_users``, they are torn down when its executor is closed.
 
         Raises PoolError or GeneratorLimitError before anything was started.
         """
@@ -136,6 +139,7 @@ class Load:
             tolerates_set_up_errors=tolerates_set_up_errors(self._thresholds),
             selections=selections(self._thresholds, profile.planned),
             workers_on_cpu=state.workers_on_cpu,
+            holds_users=holds_users,
         )
 
     def set_up(self) -> None:

@@ -50,6 +50,7 @@ class Phase(Enum):
     SET_UP = "set-up"
     READY = "ready"
     ITERATIONS = "iterations"
+    HELD = "wait for its tear-down"
     TEAR_DOWN = "tear-down"
     LEFT = "left"
 
@@ -179,7 +180,7 @@ class Seat:
 
     def end_thread(self) -> None:
         """Called in the executor's thread: the user has left, and so has its thread a moment later."""
-        if self.thread is not None and not self.abandoned:
+        if self.thread is not None and not self.abandoned and self.phase is not Phase.HELD:
             self.thread.join(_LAST_MOMENT)
 
     def as_given_up(self) -> str:

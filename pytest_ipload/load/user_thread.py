@@ -32,10 +32,12 @@ class UserThreads:
         is_awaited: Callable[[], bool],
         *,
         tolerates_set_up_errors: bool,
+        holds_users: bool,
     ) -> None:
         """``stop`` is set when no iteration is to start any more.
 
-        ``is_awaited`` says, in a user's thread, whether there is something for the executor's thread to do."""
+        ``is_awaited`` says, in a user's thread, whether there is something for the executor's thread to do. Users who
+        are through with their iterations are torn down at once, or, if it ``holds_users``, when they are let go."""
         self._profile = profile
         self._crew = crew
         self._run = run
@@ -45,6 +47,8 @@ class UserThreads:
         self._is_awaited = is_awaited
         self._tolerates_set_up_errors = tolerates_set_up_errors
         self._stop = stop
+        self._holds_users = holds_users
+        self._may_leave = threading.Event()
         self.gate = threading.Event()
         """Set when the load begins."""
         self.contexts = UserContexts()
@@ -54,6 +58,8 @@ class UserThreads:
         """Users that are in their set-up no more."""
         self.over = 0
         """Users that nobody waits for any more."""
+        self.held = 0
+        """Users that wait to be let go."""
         self.set_up_failed = False
         """Whether a user's set-up failed that cannot be left out."""
 
@@ -75,6 +81,7 @@ class UserThreads:
             seat.is_lost = True  # it is a fault of ours, or of the interpreter, which threading reports
             raise
         finally:
+            self._hold(seat)
             self._tear_down_user(seat)
 
     def _set_up_user(self, seat: Seat) -> Life | None:
@@ -200,9 +207,33 @@ class UserThreads:
         if self._is_awaited() or not self.gate.is_set():
             self.changed.notify_all()
 
-    def _tear_down_user(self, seat: Seat) -> None:
+    def let_go(self) -> None:
+        """Have the users who are held torn down; called in the executor's thread."""
+        with self.changed:
+            self.held = 0
+            self._may_leave.set()
+
+    def _hold(self, seat: Seat) -> None:
+        """Keep a user who is through with its iterations, until it is let go."""
+        if not self._holds_users or seat.began_ns is None or seat.is_lost:
+            return
         ended = self._clock()
-        if not seat.abandoned:
+        seat.recorder.flush()
+        with self.changed:
+            if seat.abandoned or self._may_leave.is_set():
+                return
+            seat.ended_ns = ended
+            self._record.ended_ns = max(self._record.ended_ns, ended)
+            self._record.lifetimes.append((seat.began_ns, ended))
+            seat.phase = Phase.HELD
+            self.held += 1
+            self._wake()
+        self._may_leave.wait()
+
+    def _tear_down_user(self, seat: Seat) -> None:
+        is_counted = seat.phase is Phase.HELD
+        ended = self._clock()
+        if not (seat.abandoned or is_counted):
             seat.ended_ns = None if seat.began_ns is None else ended
         seat.tear_down(ended)
         try:
@@ -213,11 +244,12 @@ class UserThreads:
         seat.recorder.flush()
         with self.changed:
             if not seat.abandoned:  # what was given up has been counted
-                if seat.began_ns is not None:
+                if seat.began_ns is not None and not is_counted:
                     self._record.lifetimes.append((seat.began_ns, ended))
                 if seat.teardown_error is not None:
                     self._record.teardown_errors.append((seat.user, seat.teardown_error))
-                self._record.ended_ns = max(self._record.ended_ns, ended)
+                if not is_counted:
+                    self._record.ended_ns = max(self._record.ended_ns, ended)
             seat.leave(self._clock())
             self.over += not seat.abandoned
             self._wake()
