@@ -229,7 +229,7 @@ class Executor:
             is_through = True
         finally:
             try:
-                self.close(hold=is_through)
+                self.close(hurry=not is_through, hold=is_through)
             finally:
                 gc.unfreeze()
                 self._watcher.end()
