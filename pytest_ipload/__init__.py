@@ -6,33 +6,38 @@ The public names are imported on first use: a test suite without load tests does
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pytest_ipload.addresses.pool import IpPool
-    from pytest_ipload.load.user import VirtualUser
+    from pytest_ipload.load.user import Iteration, VirtualUser
+    from pytest_ipload.runner import LoadRunner
     from pytest_ipload.transport.session import LoadSession
     from pytest_ipload.verdict.expression import Threshold
     from pytest_ipload.verdict.result import LoadResult
 
 __version__ = "0.1.0"
-__all__ = ["IpPool", "LoadResult", "LoadSession", "Threshold", "VirtualUser"]
+__all__ = ["IpPool", "Iteration", "LoadResult", "LoadRunner", "LoadSession", "Threshold", "VirtualUser"]
 
 _HOMES = {
     "IpPool": "pytest_ipload.addresses.pool",
+    "Iteration": "pytest_ipload.load.user",
     "LoadResult": "pytest_ipload.verdict.result",
+    "LoadRunner": "pytest_ipload.runner",
     "LoadSession": "pytest_ipload.transport.session",
     "Threshold": "pytest_ipload.verdict.expression",
     "VirtualUser": "pytest_ipload.load.user",
 }
 
 
-def __getattr__(name: str) -> Any:
-    try:
-        home = _HOMES[name]
-    except KeyError:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-    return getattr(import_module(home), name)
+if not TYPE_CHECKING:  # a type checker would take any name for one of ours
+
+    def __getattr__(name: str) -> object:
+        try:
+            home = _HOMES[name]
+        except KeyError:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+        return getattr(import_module(home), name)
 
 
 def __dir__() -> list[str]:

@@ -6,6 +6,7 @@ import inspect
 import threading
 import unittest
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +27,7 @@ from pytest_ipload.load.share import Share
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.markers import MARKER, is_load_test, marker_problem, number_of
 from pytest_ipload.options import marker_settings
-from pytest_ipload.per_user import PerUser, UserFixtures, refuse_unusable
+from pytest_ipload.per_user import PerUser, UserFixtures, multiplied_by, refuse_unusable, sees_report
 from pytest_ipload.places import is_user_code, user_traceback
 from pytest_ipload.profiles import profile_of
 from pytest_ipload.report.exception_text import described
@@ -54,6 +55,8 @@ def kind_problem(item: pytest.Item) -> str | None:
     function = item.function
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         return "async tests cannot be load tests: users are threads; write a blocking test"
+    if problem := multiplied_by(item.obj):
+        return problem
     if "ipload" in item.fixturenames:
         return (
             "the fixture ipload starts loads from an ordinary test, but this test is a load test itself; "
@@ -130,12 +133,16 @@ class LoadTest:
     def _tear_down(self) -> None:
         """End what still runs, in the teardown phase; raises the error of the first user whose tear-down failed."""
         __tracebackhide__ = True
-        self._started_load().executor.close()
-        errors = [
-            error for load in (*self._earlier, self._started_load()) for error in load.executor.record.teardown_errors
-        ]
+        executor = self._started_load().executor
+        stuck_before = len(executor.record.abandoned)
+        with closing(executor):  # again, if a timeout of the test breaks it off
+            executor.close(hurry=self._conclusion is None)  # after a load, only tear-downs are left
+        errors = [error for load in self._earlier for error in load.executor.record.teardown_errors]
+        errors += executor.record.teardown_errors
         if errors and not self._session_ends:
             raise self._own_exception("teardown", *errors[0], len(errors))
+        if (stuck := executor.record.abandoned[stuck_before:]) and not self._session_ends:
+            raise _refusal("; ".join(stuck))
 
     def _prepared_load(self, round_note: RoundNote | None) -> Load:
         """The load, with everything checked that can be checked before it starts."""
@@ -145,7 +152,8 @@ class LoadTest:
             asked = self._asked()
             # Users enter and leave the body's patches in any order; the last to leave would put a mock back for good.
             changed = ["mock.patch"] if hasattr(self._item.function, "patchings") else []
-            refuse_unusable(profile.most_users, asked, [*changed, *warning_checks(self._item.function)])
+            called = [*changed, *warning_checks(self._item.function)]
+            refuse_unusable(profile.most_users, asked, called, is_repeated=not profile.is_functional)
             return Load(
                 self._state,
                 profile,
@@ -157,6 +165,7 @@ class LoadTest:
                 share=self._share_of(profile),
                 member=self._member,
                 round_note=round_note,
+                holds_users=round_note is None and sees_report(profile, asked),
             )
         except IploadError as error:
             raise _refusal(error) from None

@@ -9,11 +9,13 @@ from itertools import takewhile
 import pytest
 
 from pytest_ipload.fixtures import PER_USER_ROOTS
+from pytest_ipload.settings import SETTINGS
 from pytest_ipload.values import did_you_mean
 
 MARKER, THRESHOLD_MARKER = "ipload", "ipload_threshold"
 MARKERS: Mapping[str, str] = {
-    MARKER: "ipload(users=1, duration=None, ...): run the test's body as a load test; the keys are in the README",
+    MARKER: "ipload(users=1, duration=None, ...): run the test's body as a load test; the keys: "
+    + ", ".join(setting.key for setting in SETTINGS),
     THRESHOLD_MARKER: "ipload_threshold(*expressions, abort_on_fail=False, delay='10s', window=None, severity='fail', "
     "confidence=None): limits, as in 'p95 < 200ms'",
 }

@@ -20,6 +20,7 @@ import pytest
 from pytest_ipload.fixtures import ipload_iteration_function, ipload_user_function
 
 if TYPE_CHECKING:
+    from pytest_ipload.load.profile import LoadProfile
     from pytest_ipload.load.user import Iteration, VirtualUser
 
 THREAD_UNSAFE = frozenset(
@@ -29,6 +30,8 @@ THREAD_UNSAFE = frozenset(
     }
 )  # fmt: skip
 """Fixtures that change or read state of the whole process: threads cannot share them."""
+_ONCE = frozenset({"benchmark", "benchmark_weave"})
+"""Fixtures that a test can use once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,11 +63,26 @@ class PerUser:
                 yield from value.with_all_it_asks_for()
 
 
-def refuse_unusable(users: int, asked: Mapping[str, Any], called: Sequence[str] = ()) -> None:
+def multiplied_by(function: Callable[..., Any]) -> str | None:
+    """Why a function that another plugin has wrapped cannot be a load, or start one; None if nothing has."""
+    module = str(getattr(function, "__globals__", {}).get("__name__", ""))
+    if module.partition(".")[0] != "pytest_run_parallel":
+        return None
+    return (
+        "pytest-run-parallel would run it several times at once or in a row, and a load counts each run of the body; "
+        "mark the test with @pytest.mark.parallel_threads_limit(1) and @pytest.mark.iterations(1), or run it without "
+        "--parallel-threads and --iterations"
+    )
+
+
+def refuse_unusable(
+    users: int, asked: Mapping[str, Any], called: Sequence[str] = (), *, is_repeated: bool = False
+) -> None:
     """Refuse what a load cannot have, among the fixtures that a body asks for and all that these ask for.
 
     ``asked`` are fixtures by name; ``called`` is what the body calls, or is decorated with, of that kind. Raises
-    SettingError for an async per-user fixture, and with several users for what changes the whole process.
+    SettingError for an async per-user fixture, with several users for what changes the whole process, and if the body
+    ``is_repeated`` for what can be used once.
     """
     from pytest_ipload.errors import SettingError
 
@@ -80,6 +98,25 @@ def refuse_unusable(users: int, asked: Mapping[str, Any], called: Sequence[str] 
             f"{users} users would share what changes the whole process, in {', '.join(sorted(used))}; "
             "use it in a shared fixture, or run with one user"
         )
+    if is_repeated and (once := sorted(_ONCE.intersection(asked))):
+        raise SettingError(
+            f"the test: {', '.join(once)} can be used once in a test, and this load runs the body more than once; use "
+            "it in an ordinary test, or run the body once: users=1, iterations=1"
+        )
+
+
+def sees_report(profile: LoadProfile, asked: Mapping[str, Any]) -> bool:
+    """Whether users are to be torn down in the teardown phase, when there is a report of the call.
+
+    It is for per-user fixtures that can look for the report, by their ``request``, and for loads that all users end
+    together: a user who leaves before the others, or makes room for them, is torn down then. ``asked`` are the fixtures
+    that the body has hold of, and the per-user ones.
+    """
+    if profile.is_open or profile.ramp_down > 0 or profile.stages is not None or profile.ip_exclusive:
+        return False
+    own = [each for value in asked.values() if isinstance(value, PerUser) for each in value.with_all_it_asks_for()]
+    values = [*asked.values(), *(value for each in own if not each.per_iteration for value in each.arguments.values())]
+    return bool(own) and any(isinstance(value, pytest.FixtureRequest) for value in values)
 
 
 class Finalizers:
@@ -124,25 +161,21 @@ class UserFixtures:
         self._iteration: Iteration | None = None
         # A method's users do not share `self`: what one of them assigns is not seen by the others.
         self._instance = copy.copy(item.instance)
-        self._body = self._bound(item.obj)
+        self._names: list[str] = []
+        self._body: Callable[..., Any] | None = None
         self._arguments: dict[str, Any] = {}
         self._renewed: dict[str, PerUser] = {}
         self._per_iteration: list[PerUser] = []
 
     def set_up(self) -> None:
-        """Make the user's fixtures, in pytest's order, then the body's arguments."""
+        """Make the user's fixtures, in pytest's order."""
         self._thread = threading.current_thread()
         own = [each for each in self._item.funcargs.values() if isinstance(each, PerUser)]
         self._per_iteration = [each for each in own if each.per_iteration]
         for each in own:
             if not each.per_iteration:
                 self._resolve(each)
-        for name in self._argument_names():
-            value = self._item.funcargs[name]
-            if isinstance(value, PerUser) and value.per_iteration:
-                self._renewed[name] = value
-            else:
-                self._arguments[name] = self._resolve(value)
+        self._names = self._argument_names()
 
     def iterate(self, iteration: Iteration) -> None:
         """Run the body once, with the fixtures of this iteration made before and torn down after it."""
@@ -150,10 +183,11 @@ class UserFixtures:
         try:
             for value in self._per_iteration:
                 self._resolve(value)
+            body = self._body or self._taken_body()
             if self._renewed:
-                self._body(**self._arguments, **{name: self._resolve(value) for name, value in self._renewed.items()})
+                body(**self._arguments, **{name: self._resolve(value) for name, value in self._renewed.items()})
             else:
-                self._body(**self._arguments)
+                body(**self._arguments)
         finally:
             self._iteration = None
             if self._iteration_values:
@@ -164,6 +198,17 @@ class UserFixtures:
     def tear_down(self) -> None:
         """Undo the user's fixtures in reverse."""
         self._finalizers.run()
+
+    def _taken_body(self) -> Callable[..., Any]:
+        """The body and its arguments as they are when it is first called: plugins change them after the set-up."""
+        for name in self._names:
+            value = self._item.funcargs[name]
+            if isinstance(value, PerUser) and value.per_iteration:
+                self._renewed[name] = value
+            else:
+                self._arguments[name] = self._resolve(value)
+        self._body = self._bound(self._item.obj)
+        return self._body
 
     def _argument_names(self) -> list[str]:
         """The body's parameters that are fixtures or parametrised values.

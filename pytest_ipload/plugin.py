@@ -7,7 +7,8 @@ without load tests pays next to nothing for having the plugin installed.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,6 +34,8 @@ _RANKS = pytest.StashKey[Slots]()
 _SLOTS = pytest.StashKey[Slots]()
 """Of the workers of each host."""
 _LOAD_TEST: pytest.StashKey[LoadTest] = pytest.StashKey()
+_IS_IN_PHASE = pytest.StashKey[bool]()
+"""Whether a phase of the item runs: a report that is made meanwhile is that of a subtest."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -120,7 +123,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
         return (yield)
     if _LOAD_TEST in item.stash:  # of a run before this one
         del item.stash[_LOAD_TEST]
-    try:
+    with _phase(item, "setup"):
         from pytest_ipload.loadtest import prepare
 
         test = prepare(item, state_of(item.config))
@@ -131,9 +134,6 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
         if test is not None and not only_fixtures:
             __tracebackhide__ = True  # not before: an error of pytest's own set-up shall be shown as pytest shows it
             test.set_up()
-    except (KeyboardInterrupt, pytest.exit.Exception) as error:
-        _keep_interrupted(item, "setup", error)
-        raise
     return result
 
 
@@ -167,11 +167,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """Raise the verdict in the call phase, so that xfail, --pdb, -x and reports take it as any test's failure."""
     if not markers.may_run_loads(item):
         return (yield)
-    try:
+    with _phase(item, "call"):
         result = yield
-    except (KeyboardInterrupt, pytest.exit.Exception) as error:
-        _keep_interrupted(item, "call", error)
-        raise
     test = item.stash.get(_LOAD_TEST, None)
     if test is not None:
         test.judge()
@@ -183,17 +180,23 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
     """Say of a load test that its tear-down was interrupted."""
     if not markers.may_run_loads(item):
         return (yield)
-    try:
+    with _phase(item, "teardown"):
         return (yield)
+
+
+@contextmanager
+def _phase(item: pytest.Item, when: str) -> Iterator[None]:
+    """A phase of an item that may run loads; what there is of its results is kept if the phase is interrupted."""
+    item.stash[_IS_IN_PHASE] = True
+    try:
+        yield
     except (KeyboardInterrupt, pytest.exit.Exception) as error:
-        _keep_interrupted(item, "teardown", error)
+        from pytest_ipload.phase_reports import kept_when_interrupted
+
+        kept_when_interrupted(item, when, error, item.stash.get(_LOAD_TEST, None))
         raise
-
-
-def _keep_interrupted(item: pytest.Item, when: str, error: BaseException) -> None:
-    from pytest_ipload.phase_reports import kept_when_interrupted
-
-    kept_when_interrupted(item, when, error, item.stash.get(_LOAD_TEST, None))
+    finally:
+        item.stash[_IS_IN_PHASE] = False
 
 
 @pytest.hookimpl(wrapper=True)
@@ -201,7 +204,7 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Put the results on the report of the phase that ended the load test: they travel with it, from a worker too."""
-    if not markers.may_run_loads(item):
+    if not markers.may_run_loads(item) or item.stash.get(_IS_IN_PHASE, False):
         return (yield)
     from pytest_ipload import phase_reports
     from pytest_ipload.interrupts import interrupts_deferred

@@ -40,6 +40,7 @@ from pytest_ipload.load.showing import Showing
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.needs import Needs, refuse_impossible
 from pytest_ipload.options import OFF, parse_key
+from pytest_ipload.per_user import multiplied_by
 from pytest_ipload.profiles import profile_of
 from pytest_ipload.report.properties import properties_of
 from pytest_ipload.report.tracebacks import first_traceback
@@ -88,11 +89,14 @@ class Load:
         share: Share = WHOLE,
         member: TeamMember | None = None,
         round_note: RoundNote | None = None,
+        holds_users: bool = False,
     ) -> None:
         """``folders`` is where files of test data are looked for, ``foreseen`` are health checks that fired already.
 
         This process runs its ``share`` of the load, in step with the others if it is a ``member`` of a team; profile
         and thresholds are those of the whole.
+
+        If it ``holds_users``, they are torn down when its executor is closed.
 
         Raises PoolError or GeneratorLimitError before anything was started.
         """
@@ -141,6 +145,7 @@ class Load:
             tolerates_set_up_errors=tolerates_set_up_errors(self._thresholds),
             selections=selections(self._thresholds, profile.planned),
             workers_on_cpu=state.workers_on_cpu,
+            holds_users=holds_users,
         )
 
     def set_up(self) -> None:
@@ -430,6 +435,8 @@ class LoadRunner:
                 "test with @pytest.mark.ipload, or leave it out of this run"
             )
         item = self._request.node
+        if problem := multiplied_by(item.obj):
+            raise SettingError(f"ipload.run: {problem}")
         profile = profile_of(item, state, marker, base_url_fixture(self._request, state, marker))
         thresholds = session_thresholds(state)
         if not state.settings.disabled:

@@ -96,6 +96,8 @@ class WorkerTeam:
         try:
             with Watch(self._link, member, self._beat_s, self._heartbeat_s, self._silence_of_controller):
                 reports = run_phases(item, nextitem)
+                for report in reports:  # pytest fails a test here whose subtests failed
+                    self._config.hook.pytest_report_teststatus(report=report, config=self._config)
         except (
             BaseException
         ) as error:  # of a hook of another plugin: pytest ends the session; so do its exit and Ctrl-C

@@ -85,12 +85,14 @@ class Executor:
         tolerates_set_up_errors: bool = False,
         selections: Sequence[Selection] = (),
         workers_on_cpu: int = 1,
+        holds_users: bool = False,
     ) -> None:
         """``slots`` are those of the users of this ``share`` of the load.
 
         If set-up errors are tolerated, a user whose set-up fails is left out and counted; else it ends the load.
         ``cpu`` is where the load runs, from the users' set-up to the last one's tear-down; None is anywhere. Together
-        with this one, ``workers_on_cpu`` processes load from there.
+        with this one, ``workers_on_cpu`` processes load from there. If it ``holds_users``, ``run`` returns before they
+        are torn down, unless something ends it before its time; ``close`` tears them down.
         """
         self._profile = profile
         self._share = share
@@ -156,6 +158,7 @@ class Executor:
             clock,
             lambda: self._is_urgent() or self._is_empty(),
             tolerates_set_up_errors=tolerates_set_up_errors,
+            holds_users=holds_users,
         )
         self._changed = self._users.changed
 
@@ -217,6 +220,7 @@ class Executor:
         Raises UserSetUpError if a user that comes later could not be set up, what a body raised to end the load, and
         whatever is raised in the calling thread meanwhile (KeyboardInterrupt); the measurements are there all the same.
         """
+        is_through = False
         gc.collect()
         gc.freeze()  # what exists before the load need not be looked at again by each collection during it
         try:
@@ -228,9 +232,10 @@ class Executor:
             self._open_gate()
             while self._pending or not self._is_empty():
                 self._turn()
+            is_through = True
         finally:
             try:
-                self.close()
+                self.close(hurry=not is_through, hold=is_through)
             finally:
                 gc.unfreeze()
                 self._watcher.end()
@@ -260,14 +265,17 @@ class Executor:
             self._hurries += hurry
             self._changed.notify_all()
 
-    def close(self, *, hurry: bool = True) -> None:
+    def close(self, *, hurry: bool = True, hold: bool = False) -> None:
         """End whatever still runs, at once; after it, no user thread is left but those given up (and named).
 
+        With ``hold`` those who are held stay.
         Without ``hurry`` running iterations get the graceful stop first, as tear-downs do in any case. Ctrl-C takes
         the rest of it away, and is raised when all users have left.
         """
         try:
             self.stop()
+            if not hold:
+                self._users.let_go()
             self._patience.is_over = self._patience.is_over or hurry
             self._next_look_ns = 0
             self._users.gate.set()
@@ -325,6 +333,7 @@ class Executor:
             cores=usable_cpus() if self.record.pinned_cpu is None else 1 / self._workers_on_cpu,
         )
         self._watcher.start()
+        self._users.contexts.begin()
         self._users.gate.set()
 
     def _turn(self) -> None:
@@ -389,6 +398,7 @@ class Executor:
         """Start a user's thread; False if the system has none left."""
         recorder = Recorder()
         seat = Seat(slot, self._crew.make_user(slot.index, recorder), recorder)
+        seat.is_behind = not self._users.gate.is_set()
         self._seats.append(seat)  # first: an interrupt (Ctrl-C) in start() must not lose a user whose thread runs
         if self._profile.ip_exclusive:
             self._admit(seat)
@@ -443,7 +453,7 @@ class Executor:
         """Interrupt users who are overdue, give up those whom that did not stop; returns the next deadline."""
         next_ns = now + round(_TICK * _SECOND)
         for seat in self._seats:
-            if seat.is_over:
+            if seat.is_over or seat.phase is Phase.HELD:
                 continue
             deadline = self._patience.deadline(seat)
             if deadline is None:
@@ -564,7 +574,7 @@ class Executor:
         return self._users.set_up_failed or self._users.settled == len(self._seats)
 
     def _is_empty(self) -> bool:
-        return self._users.over == len(self._seats)
+        return self._users.over + self._users.held == len(self._seats)
 
     def _is_urgent(self) -> bool:
         """Whether something happened for which the load has to be stopped, and was not yet."""

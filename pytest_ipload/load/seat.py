@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Protocol
 
 from pytest_ipload.errors import SetUpTimeout
+from pytest_ipload.load.contexts import own_context
 from pytest_ipload.load.schedule import UserSlot
 from pytest_ipload.load.user import Iteration, VirtualUser
 from pytest_ipload.places import place_of_frame
@@ -49,6 +50,7 @@ class Phase(Enum):
     SET_UP = "set-up"
     READY = "ready"
     ITERATIONS = "iterations"
+    HELD = "wait for its tear-down"
     TEAR_DOWN = "tear-down"
     LEFT = "left"
 
@@ -63,6 +65,8 @@ class Seat:
     phase: Phase = Phase.SET_UP
     life: Life | None = None
     thread: threading.Thread | None = None
+    is_behind: bool = False
+    """Whether its context is that of the set-up phase still, although the load may have begun."""
     is_admitted: bool | None = None
     """Whether it has what it needs for its set-up, source addresses; None as long as nobody has asked."""
     set_up_since_ns: int | None = None
@@ -90,7 +94,9 @@ class Seat:
     def start(self, live: Callable[[Seat], None]) -> None:
         """Start the thread. Raises RuntimeError when the system has no thread left."""
         # A daemon: a user who cannot be stopped must not keep the interpreter from ending.
-        self.thread = threading.Thread(target=live, args=(self,), name=f"ipload-user-{self.slot.index}", daemon=True)
+        self.thread = threading.Thread(
+            target=own_context().run, args=(live, self), name=f"ipload-user-{self.slot.index}", daemon=True
+        )
         self.thread.start()
 
     @property
@@ -174,7 +180,7 @@ class Seat:
 
     def end_thread(self) -> None:
         """Called in the executor's thread: the user has left, and so has its thread a moment later."""
-        if self.thread is not None and not self.abandoned:
+        if self.thread is not None and not self.abandoned and self.phase is not Phase.HELD:
             self.thread.join(_LAST_MOMENT)
 
     def as_given_up(self) -> str:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from pytest_ipload.errors import RendezvousEnded
+from pytest_ipload.load.contexts import UserContexts
 from pytest_ipload.load.crew import Crew
 from pytest_ipload.load.failures import FailureLog
 from pytest_ipload.load.iterations import UserRun
@@ -31,10 +32,12 @@ class UserThreads:
         is_awaited: Callable[[], bool],
         *,
         tolerates_set_up_errors: bool,
+        holds_users: bool,
     ) -> None:
         """``stop`` is set when no iteration is to start any more.
 
-        ``is_awaited`` says, in a user's thread, whether there is something for the executor's thread to do."""
+        ``is_awaited`` says, in a user's thread, whether there is something for the executor's thread to do. Users who
+        are through with their iterations are torn down at once, or, if it ``holds_users``, when they are let go."""
         self._profile = profile
         self._crew = crew
         self._run = run
@@ -44,14 +47,19 @@ class UserThreads:
         self._is_awaited = is_awaited
         self._tolerates_set_up_errors = tolerates_set_up_errors
         self._stop = stop
+        self._holds_users = holds_users
+        self._may_leave = threading.Event()
         self.gate = threading.Event()
         """Set when the load begins."""
+        self.contexts = UserContexts()
         self.changed = threading.Condition()
         # Counted, not looked for: each of thousands of users would look at all the others. Guarded by ``changed``.
         self.settled = 0
         """Users that are in their set-up no more."""
         self.over = 0
         """Users that nobody waits for any more."""
+        self.held = 0
+        """Users that wait to be let go."""
         self.set_up_failed = False
         """Whether a user's set-up failed that cannot be left out."""
 
@@ -65,7 +73,7 @@ class UserThreads:
         """A user's whole life, in its own thread."""
         try:
             life = self._set_up_user(seat)
-            if life is not None and self.gate.wait() and self._begin(seat):
+            if life is not None and self._wait_at_gate(seat) and self._begin(seat):
                 self._run.iterate(seat, life)
         except IterationInterrupted:
             pass  # it arrived between two lines of ours, just after the set-up: the user leaves
@@ -73,6 +81,7 @@ class UserThreads:
             seat.is_lost = True  # it is a fault of ours, or of the interpreter, which threading reports
             raise
         finally:
+            self._hold(seat)
             self._tear_down_user(seat)
 
     def _set_up_user(self, seat: Seat) -> Life | None:
@@ -84,7 +93,7 @@ class UserThreads:
                 seat.is_admitted = self._crew.admit(seat.user, block=False)
             if not seat.is_admitted:
                 self._step_aside(seat)  # the others shall not wait for this one
-                self.gate.wait()
+                self._wait_at_gate(seat)
                 if not self._wait_for(seat.slot.start):
                     return None
                 seat.is_admitted = self._crew.admit(seat.user, block=True)
@@ -104,6 +113,14 @@ class UserThreads:
             seat.cover()
             self._end_set_up(seat)
         return seat.life
+
+    def _wait_at_gate(self, seat: Seat) -> bool:
+        """Wait for the load to begin; from then on the user sees the context variables of the call phase."""
+        self.gate.wait()
+        if seat.is_behind:
+            seat.is_behind = False
+            self.contexts.catch_up()
+        return True
 
     def _set_up_failure(self, seat: Seat, error: BaseException) -> BaseException | None:
         """What is held against the user's set-up; None where the end of the load cut it short."""
@@ -190,9 +207,33 @@ class UserThreads:
         if self._is_awaited() or not self.gate.is_set():
             self.changed.notify_all()
 
-    def _tear_down_user(self, seat: Seat) -> None:
+    def let_go(self) -> None:
+        """Have the users who are held torn down; called in the executor's thread."""
+        with self.changed:
+            self.held = 0
+            self._may_leave.set()
+
+    def _hold(self, seat: Seat) -> None:
+        """Keep a user who is through with its iterations, until it is let go."""
+        if not self._holds_users or seat.began_ns is None or seat.is_lost:
+            return
         ended = self._clock()
-        if not seat.abandoned:
+        seat.recorder.flush()
+        with self.changed:
+            if seat.abandoned or self._may_leave.is_set():
+                return
+            seat.ended_ns = ended
+            self._record.ended_ns = max(self._record.ended_ns, ended)
+            self._record.lifetimes.append((seat.began_ns, ended))
+            seat.phase = Phase.HELD
+            self.held += 1
+            self._wake()
+        self._may_leave.wait()
+
+    def _tear_down_user(self, seat: Seat) -> None:
+        is_counted = seat.phase is Phase.HELD
+        ended = self._clock()
+        if not (seat.abandoned or is_counted):
             seat.ended_ns = None if seat.began_ns is None else ended
         seat.tear_down(ended)
         try:
@@ -203,11 +244,12 @@ class UserThreads:
         seat.recorder.flush()
         with self.changed:
             if not seat.abandoned:  # what was given up has been counted
-                if seat.began_ns is not None:
+                if seat.began_ns is not None and not is_counted:
                     self._record.lifetimes.append((seat.began_ns, ended))
                 if seat.teardown_error is not None:
                     self._record.teardown_errors.append((seat.user, seat.teardown_error))
-                self._record.ended_ns = max(self._record.ended_ns, ended)
+                if not is_counted:
+                    self._record.ended_ns = max(self._record.ended_ns, ended)
             seat.leave(self._clock())
             self.over += not seat.abandoned
             self._wake()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,6 +29,8 @@ class Reporter:
         self._config = config
         self._files = ReportFiles.of(config)
         self._saving: Saving | None = None
+        self._failed_subtests: dict[str, Any] = {}
+        """The first failed report of each test that came before the test's results."""
         """None where nothing was saved."""
         self._outcomes: dict[tuple[str, str], str] = {}
         """What pytest made of each test with results: ``passed``, ``failed`` or ``xfailed``."""
@@ -38,19 +41,31 @@ class Reporter:
         self._reruns: set[str] = set()
         """Tests whose run did not count and will be repeated, between its call and its tear-down."""
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logreport(self, report: Any) -> None:
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logreport(self, report: Any) -> Generator[None, None, None]:
         """Keep the results that came with the report of a test."""
+        self._keep_results(report)
+        was_failed = report.failed
+        yield
+        if report.when == "call" and hasattr(report, REPORT_KEY):
+            failed_subtest = self._failed_subtests.pop(report.nodeid, None)
+            if report.failed and not was_failed:  # pytest found that subtests had failed
+                self._note_error(self._test_of(report), report)
+            elif not report.failed and failed_subtest is not None:  # pytest-subtests leaves it at that
+                self._note_error(self._test_of(report), failed_subtest)
+
+    def _keep_results(self, report: Any) -> None:
         if report.when == "teardown" and report.nodeid in self._reruns:
             # junitxml takes the properties from here, and would add those of the run that did not count.
             report.user_properties = [pair for pair in report.user_properties if not pair[0].startswith("ipload_")]
             self._reruns.discard(report.nodeid)
         if report.outcome == "rerun":
             self._reruns.add(report.nodeid)
-        test = report.nodeid, getattr(report, "worker_id", "")
+        test = self._test_of(report)
         results = state_of(self._config).results
         if report.when == "setup":  # it begins anew: what a run before it left does not count
             results.pop(test, None)
+            self._failed_subtests.pop(report.nodeid, None)
         found = getattr(report, REPORT_KEY, None) or self._of_lost(report)
         if found:
             results[test] = found
@@ -59,6 +74,9 @@ class Reporter:
             self._note_error(test, report)
         if found:
             self._tell_pytest_html(report, found)
+
+    def _test_of(self, report: Any) -> tuple[str, str]:
+        return report.nodeid, getattr(report, "worker_id", "")
 
     def _of_lost(self, report: Any) -> Results | None:
         """The result of a load test that xdist's workers share and none of them could report."""
@@ -76,6 +94,8 @@ class Reporter:
         results = state_of(self._config).results
         nodeid, _ = test
         if not any(other == nodeid for other, _ in results):
+            if report.when == "call":
+                self._failed_subtests.setdefault(nodeid, report)
             return
         from pytest_ipload.error_results import add_test_error, reported_reason
 

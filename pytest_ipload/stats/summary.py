@@ -248,7 +248,8 @@ def _by_source(measured: Measurements, frame: Frame) -> list[SourceStats]:
     return [
         SourceStats(
             source_address=address,
-            users=frame.users_by_source.get(address, 0),
+            # Where no lease says so, the system chose the address, for each user by where it went.
+            users=frame.users_by_source.get(address, frame.users),
             connections=_connections(measured, address),
             requests=measured.count(REQUEST, source_address=address),
             failed_requests=measured.count(REQUEST, source_address=address, outcome=FAILED),

@@ -184,9 +184,9 @@ class TestBySource:
         by_source = summary([], users_by_source={"127.0.0.9": 4}).by_source
         assert rows(by_source, "source_address", "users", "requests") == [("127.0.0.9", 4, 0)]
 
-    def test_one_that_the_system_chose_has_no_users_of_its_own(self) -> None:
+    def test_one_that_the_system_chose_is_that_of_all_users(self) -> None:
         (row,) = summary([request(source_address="127.0.0.1")]).by_source
-        assert (row.source_address, row.users, row.requests) == ("127.0.0.1", 0, 1)
+        assert (row.source_address, row.users, row.requests) == ("127.0.0.1", 3, 1)
 
 
 class TestTimeline:

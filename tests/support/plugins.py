@@ -3,14 +3,18 @@
 OTHER_PLUGINS = (
     "anyio",
     "base_url",
+    "check",
     "html",
     "html_fixtures",
     "hypothesispytest",
     "locust",
     "metadata",
+    "pytest-bdd",
     "pytest_github_actions_annotate_failures",
     "randomly",
     "rerunfailures",
+    "run-parallel",
+    "schemathesis",
     "timeout",
 )
 """The runs of the tests do without them, unless a test is about one."""
