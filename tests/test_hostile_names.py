@@ -73,7 +73,8 @@ def test_odd_names_break_no_report(tmp_path: Path, options: tuple[str, ...], req
     for text in (output, *texts.values()):
         assert OBEYED.search(text) is None
     found = {name: read(paths[name]) for name, read in READERS.items()}
-    names = [sendable(name) for name in NAMES] if options else [*NAMES]
+    # A report of a worker's own goes over execnet, which sends UTF-8.
+    names = [sendable(name) for name in NAMES] if "--ipload-concurrent" in options else [*NAMES]
     nodeids = [test["nodeid"] for test in found["json"]["tests"]]
     assert len(set(nodeids)) == len(NAMES)
     assert all(nodeid.isprintable() for nodeid in nodeids)
@@ -140,7 +141,7 @@ def check_junit(path: Path, nodeids: list[str], names: list[str]) -> None:
         values = {each.get("name"): each.get("value") for each in case.iter("property")}
         assert values["ipload_requests"] == str(REQUESTS)
         [failure] = case.iter("failure")
-        assert printable(name.splitlines()[0]) in (failure.text or "")
+        assert printable(name.splitlines()[0])[:300] in (failure.text or "")
 
 
 def check_terminal(output: str, nodeids: list[str]) -> None:

@@ -54,6 +54,8 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("ip_order", "random", "random"),
     ("ip_order", "least-used", "least-used"),
     ("ip_exclusive", True, True),
+    ("set_up", "before", "before"),
+    ("set_up", "on-arrival", "on-arrival"),
     ("on_exhaustion", "share", "share"),
     ("on_exhaustion", "wait", "wait"),
     ("on_exhaustion", "fail", "fail"),
@@ -117,6 +119,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("ip_wait", "5", "not a duration"),
     ("fallback_pool", "", "not a text, or an empty one"),
     ("on_exhaustion", None, "None is unknown"),
+    ("set_up", "later", "'later' is unknown"),
     *(
         ("suppress_health_check", given, "is no list of names of health checks; known: 'rate-not-reached', ")
         for given in (None, 5, True, {"few-ports": 1}, {"few-ports"})
