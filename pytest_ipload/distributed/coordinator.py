@@ -265,12 +265,20 @@ class Coordinator:
         self._miss_stopped(now)
         if now - self._beaten_ns >= self._timing.beat * 1e9:
             self._beaten_ns = now
-            for test in self.tests.values():
-                for worker in test.at_work() if test.is_going_on else ():
-                    self._send(worker.name, ("beat", {}))
+            at_work = [each for test in self.tests.values() if test.is_going_on for each in test.at_work()]
+            for name in dict.fromkeys(worker.name for worker in (*at_work, *self._waiting())):
+                self._send(name, ("beat", {}))
         self._advance()
         silent, self._silent = self._silent, []
         return silent
+
+    def _waiting(self) -> list[Worker]:
+        """Those that wait for a load test, or for the end of one in which they have no part."""
+        names = (*self._entered, *(self._turns.waiting if self._turns else ()))
+        waiting = [self.workers[name] for name in names]
+        for test in self.tests.values():
+            waiting += test.spectators if test.is_going_on else ()
+        return [worker for worker in waiting if worker.gone is None]
 
     def live(self) -> tuple[str, LiveNumbers] | None:
         """The load that is going on, and what was measured of it so far; None without any."""
@@ -301,10 +309,9 @@ class Coordinator:
 
     def _miss_silent(self, now: int) -> None:
         """Find those who hang: in a load test, or while they wait for one."""
-        watched = [self.workers[name] for name in (*self._entered, *(self._turns.waiting if self._turns else ()))]
+        watched = self._waiting()
         for test in self.tests.values():
             watched += test.at_work() if test.is_watched else ()
-            watched += test.spectators if test.is_going_on else ()
         for worker in watched:
             silent_ns = now - worker.heard_ns
             if worker.gone is None and silent_ns > self._timing.heartbeat * 1e9:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -173,11 +174,17 @@ class Link:
 
 
 class Pulse:
-    """Signs of life to the controller, and what a load test has to tell meanwhile: each in a thread of its own."""
+    """Signs of life to the controller, and what a load test has to tell meanwhile: each in a thread of its own.
 
-    def __init__(self, link: Link, beat_s: float) -> None:
+    To a controller that is silent there are none: what is sent keeps a server of ssh from finding out that the
+    connection is dead, which is what ends this process then.
+    """
+
+    def __init__(self, link: Link, beat_s: float, silence_s: float = math.inf) -> None:
+        """``silence_s`` is how long the controller may have been silent."""
         self._link = link
         self._beat_s = beat_s
+        self._silence_s = silence_s
         self._over = threading.Event()
 
     def __enter__(self) -> None:
@@ -189,7 +196,8 @@ class Pulse:
 
     def _beat(self) -> None:
         while not self._over.wait(self._beat_s):
-            self._link.tell("beat")
+            if time.perf_counter_ns() - self._link.heard_ns <= self._silence_s * 1e9:
+                self._link.tell("beat")
 
     def _send_news(self) -> None:
         while not self._over.wait(self._beat_s):

@@ -67,7 +67,7 @@ class WorkerTeam:
             return None
         nodeid = str(item.nodeid)
         self._link.tell("entered", nodeid=nodeid)
-        with Pulse(self._link, self._beat_s):
+        with Pulse(self._link, self._beat_s, self._silence_s):
             order = self._wait_for(item, "setup", "assign", "spectate", "turn")
             if order == "turn":
                 self._run_whole(item, nextitem)

@@ -287,6 +287,13 @@ class TestPulse:
                 assert beats.acquire(timeout=WAIT)
             is_through.set()
 
+    def test_a_controller_that_is_silent_gets_none(self) -> None:
+        channel, link, _ = team()
+        link.heard_ns = time.perf_counter_ns() - 5 * 1_000_000_000
+        with Pulse(link, beat_s=0.01, silence_s=4):
+            threading.Event().wait(0.2)
+        assert "beat" not in channel.kinds
+
     def test_news_that_cannot_be_sent_end_the_load(self, monkeypatch: pytest.MonkeyPatch) -> None:
         channel, link, member = team()
         stopped = threading.Event()
