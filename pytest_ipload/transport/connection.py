@@ -99,7 +99,7 @@ class SourceHTTPConnection(HTTPConnection):
         return self.wire
 
     def fit_wire(self) -> Wire | None:
-        """The wire, if the connection is open and the server has not closed it; else it is closed, and None."""
+        """The wire, if the connection is open and nothing waits to be read on it; else it is closed, and None."""
         if not self.is_connected:
             self.close()
         elif self.wire is None:  # it was opened by http.client
@@ -121,7 +121,9 @@ class SourceHTTPConnection(HTTPConnection):
     @property
     def is_connected(self) -> bool:
         """As in urllib3, where data that waits to be read means that the connection was dropped."""
-        return isinstance(self.sock, ReplaySocket) or super().is_connected
+        if isinstance(self.sock, ReplaySocket):
+            return True
+        return super().is_connected and not (self.wire is not None and self.wire.unread(0))
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         """As in urllib3."""
