@@ -46,6 +46,7 @@ from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Recorder
 from pytest_ipload.taps import SampleTap, open_tap
 from pytest_ipload.thresholds import check_measurable, planned_seconds, session_thresholds
+from pytest_ipload.transport.fast_path_log import FastPathLog
 from pytest_ipload.verdict.abort import AbortWatch
 from pytest_ipload.verdict.judged import JudgedThreshold, tolerates_set_up_errors, window_lengths, with_implied
 from pytest_ipload.verdict.measure import Scope
@@ -113,6 +114,7 @@ class Load:
         shortage = Needs.of(profile, self._pool).shortage()
         self._foreseen = [*foreseen, *([] if shortage is None else [fired_by_message("few-ports", shortage)])]
         self._targets = Targets()
+        self._fast_path_log = FastPathLog()
         self._leases = self._open_leases(share)
         self._rate_limit = None if profile.max_rate is None else RateLimit(profile.max_rate, share=share)
         self._make_life = make_life
@@ -360,6 +362,8 @@ class Load:
             heads=self._state.heads,
             templates=self._state.templates,
             before_call=self._before_call(user),
+            fast=self.profile.fast,
+            fast_path_log=self._fast_path_log,
         )
         session.binding.targets = self._targets
         return session
@@ -384,6 +388,8 @@ class Load:
             record=self.executor.record,
             vitals=self.executor.vitals,
             foreseen=self._foreseen,
+            left_fast_path=self._fast_path_log.calls(),
+            unbound_adapters=self._fast_path_log.unbound(),
             own_ports=ports_served_here(self._targets.all()),
             workers_on_cpu=self._state.workers_on_cpu,
         )

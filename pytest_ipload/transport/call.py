@@ -114,7 +114,7 @@ class Call:
             latency_ns=sum(hop.ended_ns - hop.started_ns for hop in hops) if hops else ended - self.started_ns,
             outcome=outcome,
             status=status,
-            source_address=hops[-1].source_address if hops else None,
+            source_address=hops[-1].source_address if hops else getattr(response, "source_address", None),
             redirects=self.redirects,
             connections=sum(hop.connections for hop in hops),
             retries=sum(hop.retries for hop in hops),

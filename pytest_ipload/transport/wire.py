@@ -36,11 +36,12 @@ _NS = 1_000_000_000
 class Wire(Protocol):
     """What an exchange needs of a connected socket."""
 
-    unread: Callable[[int], object]
-    """Called with 0: whether bytes, or the end of the stream, wait to be read. Before a request is sent, neither may."""
     timeout: float | None
     """Seconds that each send and each receive may take, as they are set now; None: no limit."""
     send: Callable[[bytes], None]
+
+    def unread(self, timeout: int, /) -> object:
+        """Whether bytes, or the end of the stream, wait to be read, or come within so many milliseconds."""
 
     def set_timeout(self, timeout: float | None) -> None:
         """Let each send and receive take so many seconds, above 0; None: no limit."""
@@ -145,7 +146,7 @@ class TlsWire:
     def relax(self) -> None:
         self.timeout = _UNSET
 
-    def unread(self, timeout: int) -> object:
+    def unread(self, timeout: int, /) -> object:
         # What is encrypted may be no more than session tickets; urllib3 opens a new connection for these as well.
         return self._sock.pending() or self._look(timeout)
 
