@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import unittest
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_ipload import real_time
 from pytest_ipload.addresses.leasing import LeaseBook, LeasePolicy
 from pytest_ipload.addresses.listening import Targets, ports_served_here
 from pytest_ipload.distributed.conclude import conclude
@@ -191,7 +191,7 @@ class Load:
             profile=self.profile,
             thresholds=self._thresholds,
             strict=self._state.settings.strict,
-            started_at=time.time() - (time.perf_counter_ns() - origin) / 1e9,
+            started_at=real_time.time() - (real_time.perf_counter_ns() - origin) / 1e9,
             late=0 if self._start_at_ns is None else max(0, origin - self._start_at_ns),
             measured=measured,
             ended=max(0, record.ended_ns - origin),

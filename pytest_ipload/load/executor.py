@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import gc
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import islice
 
+from pytest_ipload import real_time
 from pytest_ipload.errors import GeneratorLimitError, SetUpTimeout
 from pytest_ipload.load.affinity import pinned, usable_cpus
 from pytest_ipload.load.arrivals import ArrivalQueue
@@ -76,7 +76,7 @@ class Executor:
         profile: LoadProfile,
         slots: Sequence[UserSlot],
         crew: Crew,
-        clock: Callable[[], int] = time.perf_counter_ns,
+        clock: Callable[[], int] = real_time.perf_counter_ns,
         cpu: int | None = None,
         window_lengths_ns: Sequence[int] = (),
         share: Share = WHOLE,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from datetime import timedelta
-from time import perf_counter_ns
 from typing import Any, ClassVar, cast
 
 import requests
@@ -16,6 +15,7 @@ from urllib3 import PoolManager, Retry
 from urllib3 import poolmanager as stock_pools
 from urllib3.exceptions import SSLError
 
+from pytest_ipload.real_time import perf_counter_ns
 from pytest_ipload.transport.binding import Binding, HandOver, Hop
 from pytest_ipload.transport.connection import pool_classes
 from pytest_ipload.transport.response import LoadResponse

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from time import perf_counter_ns
 from urllib.parse import urlsplit
 
 from requests import PreparedRequest, Response
 
 from pytest_ipload.errors import SettingError, TargetNotAllowed
 from pytest_ipload.places import place_of_frame
+from pytest_ipload.real_time import perf_counter_ns
 from pytest_ipload.stats.fault_text import message_of
 from pytest_ipload.stats.sample import FAILED, FAULT, OK, REQUEST, Problem, Sample
 from pytest_ipload.transport.binding import Hop

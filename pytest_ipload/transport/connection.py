@@ -9,12 +9,12 @@ import queue
 import socket
 import sys
 from collections.abc import Callable
-from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, cast
 
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError
 
+from pytest_ipload.real_time import perf_counter_ns
 from pytest_ipload.transport.binding import Binding, Hop, ThreadState
 from pytest_ipload.transport.dial import Dialer, Sources
 from pytest_ipload.transport.hooks import (

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import ssl
-from time import perf_counter_ns, time_ns
 
+from pytest_ipload.real_time import perf_counter_ns, time_ns
 from pytest_ipload.transport.binding import Binding, HandOver, Hop
 from pytest_ipload.transport.connection import IdleConnections, Pool, SourceHTTPConnection
 from pytest_ipload.transport.heads import Head, ReplyHeads
