@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from support.http_server import RecordingServer
 PLAIN = """
     @pytest.mark.ipload(users=2, iterations=2, base_url=BASE)
     def test_plain(ipload_session):
-        assert ipload_session.get("/plain").status_code == 200
+        assert ipload_session.get("/echo/plain").status_code == 200
 """
 HOOKED: dict[str, tuple[str, str]] = {
     "responses": (
@@ -21,12 +22,12 @@ HOOKED: dict[str, tuple[str, str]] = {
     def mock():
         import responses
         with responses.RequestsMock(assert_all_requests_are_fired=False) as mocked:
-            mocked.add("GET", BASE + "/hooked", body="fake")
+            mocked.add("GET", BASE + "/echo/hooked", body="fake")
             yield
 
     @pytest.mark.ipload(users=2, iterations=2, base_url=BASE)
     def test_hooked(ipload_session, mock):
-        assert ipload_session.get("/hooked").text == "fake"
+        assert ipload_session.get("/echo/hooked").text == "fake"
         """,
         "requests.adapters.HTTPAdapter.send is patched by responses",
     ),
@@ -36,12 +37,12 @@ HOOKED: dict[str, tuple[str, str]] = {
     def mock():
         import requests_mock
         with requests_mock.Mocker() as mocked:
-            mocked.get(BASE + "/hooked", text="fake")
+            mocked.get(BASE + "/echo/hooked", text="fake")
             yield
 
     @pytest.mark.ipload(users=2, iterations=2, base_url=BASE)
     def test_hooked(ipload_session, mock):
-        assert ipload_session.get("/hooked").text == "fake"
+        assert ipload_session.get("/echo/hooked").text == "fake"
         """,
         "requests.Session.send is patched by requests_mock.mocker",
     ),
@@ -56,7 +57,7 @@ HOOKED: dict[str, tuple[str, str]] = {
     @pytest.mark.ipload(users=2, iterations=2, base_url=BASE)
     def test_hooked(ipload_session, cassette):
         with pytest.raises(Exception, match="record_mode 'none'"):
-            ipload_session.get("/hooked", expect=Exception)
+            ipload_session.get("/echo/hooked", expect=Exception)
         """,
         "urllib3.HTTPConnectionPool.ConnectionCls is patched by vcr.patch",
     ),
@@ -81,7 +82,7 @@ HOOKED: dict[str, tuple[str, str]] = {
     @pytest.mark.ipload(users=2, iterations=2, base_url=BASE)
     def test_hooked(ipload_session, spans):
         before = len(spans.get_finished_spans())
-        ipload_session.get("/traced")
+        ipload_session.get("/echo/traced")
         assert len(spans.get_finished_spans()) > before
         """,
         "requests.Session.send is patched by opentelemetry.instrumentation.requests",
@@ -103,7 +104,7 @@ HOOKED: dict[str, tuple[str, str]] = {
     def test_hooked(ipload_session, sentry):
         import sentry_sdk
         with sentry_sdk.start_transaction(op="t", name="x"):
-            trace = ipload_session.get("/traced").request.headers.get("sentry-trace")
+            trace = ipload_session.get("/echo/traced").request.headers.get("sentry-trace")
         assert trace is None or trace not in SEEN
         """,
         "http.client.HTTPConnection.putrequest is patched by sentry_sdk.integrations.stdlib",
@@ -118,7 +119,7 @@ HOOKED: dict[str, tuple[str, str]] = {
 
     @pytest.mark.ipload(users=2, iterations=2, base_url=BASE)
     def test_hooked(ipload_session, frozen):
-        assert ipload_session.get("/frozen").ok
+        assert ipload_session.get("/echo/frozen").ok
         """,
         "",
     ),
@@ -132,7 +133,7 @@ HOOKED: dict[str, tuple[str, str]] = {
 
     @pytest.mark.ipload(users=2, iterations=2, base_url=BASE)
     def test_hooked(ipload_session, frozen):
-        assert ipload_session.get("/frozen").ok
+        assert ipload_session.get("/echo/frozen").ok
         """,
         "",
     ),
@@ -146,7 +147,7 @@ def target() -> Iterator[RecordingServer]:
 
 
 def run(pytester: pytest.Pytester, target: RecordingServer, *tests: str, options: tuple[str, ...] = ()) -> Any:
-    text = "".join(pytest_text(test) for test in tests)
+    text = "".join(textwrap.dedent(test) for test in tests)
     pytester.makepyfile(f"import pytest\nBASE = {target.url('')!r}\n{text}")
     result = pytester.runpytest_subprocess(
         "--ipload-json=out.json", "-p", "no:randomly", "-W", "ignore", *options, timeout=100
@@ -154,12 +155,6 @@ def run(pytester: pytest.Pytester, target: RecordingServer, *tests: str, options
     result.assert_outcomes(passed=len(tests))
     report = json.loads((pytester.path / "out.json").read_text())
     return {test["nodeid"].rpartition("::")[2]: test for test in report["tests"]}
-
-
-def pytest_text(text: str) -> str:
-    import textwrap
-
-    return textwrap.dedent(text)
 
 
 @pytest.mark.parametrize("is_first", [True, False], ids=["first", "second"])
@@ -175,8 +170,8 @@ def test_a_hook_is_honoured_and_said(
     if not (is_first and name == "sentry"):  # its hooks stay for good
         assert "fast-path-left" not in "\n".join(tests["test_plain"]["generator"]["notes"])
     paths = [hit.target for hit in target.hits]
-    assert paths.count("/plain") == 4
-    assert paths.count("/hooked") == 0
+    assert paths.count("/echo/plain") == 4
+    assert paths.count("/echo/hooked") == 0
     assert tests["test_hooked"]["duration_s"] < 60
 
 
@@ -185,7 +180,7 @@ def test_a_hook_is_honoured_on_workers(pytester: pytest.Pytester, target: Record
     source, remark = HOOKED[name]
     tests = run(pytester, target, source, PLAIN, options=("-n2",))
     assert remark in "\n".join(tests["test_hooked"]["generator"]["notes"])
-    assert [hit.target for hit in target.hits].count("/hooked") == 0
+    assert [hit.target for hit in target.hits].count("/echo/hooked") == 0
 
 
 @pytest.mark.parametrize("how", ["marker", "option"])
@@ -195,7 +190,7 @@ def test_the_fast_path_can_be_turned_off(pytester: pytest.Pytester, target: Reco
     @pytest.mark.ipload(users=2, iterations=2, base_url=BASE{marker})
     def test_slow(ipload_session):
         assert ipload_session.fast is False
-        assert ipload_session.get("/").ok
+        assert ipload_session.get("/echo/slow").ok
     """
     options = ("--ipload-fast=off",) if how == "option" else ()
     assert run(pytester, target, test, options=options)["test_slow"]["profile"]["fast"] is False

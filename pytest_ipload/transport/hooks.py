@@ -30,16 +30,16 @@ def stock_class(module: ModuleType, name: str) -> Any:
 
 StockHTTPConnection: Any = stock_class(urllib3.connection, "HTTPConnection")
 StockHTTPSConnection: Any = stock_class(urllib3.connection, "HTTPSConnection")
-_PlainConnection: Any = stock_class(http.client, "HTTPConnection")
+_PlainConnection: Any = next(kind for kind in StockHTTPConnection.__mro__ if kind.__module__ == http.client.__name__)
 
 _TABLE: tuple[tuple[str, Any, ModuleType, tuple[str, ...]], ...] = (
     (
         "requests.Session",
         Session,
         sessions,
-        ("send", "request", "get_adapter", "prepare_request", "merge_environment_settings"),
+        ("send", "request", "get_adapter", "prepare_request"),
     ),
-    ("requests.adapters.HTTPAdapter", HTTPAdapter, adapters, ("send", "build_response")),
+    ("requests.adapters.HTTPAdapter", HTTPAdapter, adapters, ("send", "get_connection_with_tls_context")),
     (
         "urllib3.HTTPConnectionPool",
         HTTPConnectionPool,
@@ -56,7 +56,7 @@ _TABLE: tuple[tuple[str, Any, ModuleType, tuple[str, ...]], ...] = (
         "http.client.HTTPConnection",
         _PlainConnection,
         http.client,
-        ("putrequest", "endheaders", "getresponse", "send"),
+        ("putrequest", "endheaders", "getresponse"),
     ),
 )
 """Names of classes, the classes, their modules, and the attributes that are looked at before each call."""
