@@ -7,6 +7,7 @@ as the library's own by what it is, not by when it was seen: a hook may have bee
 from __future__ import annotations
 
 import http.client
+import threading
 from collections.abc import Iterator
 from operator import attrgetter
 from types import FunctionType, ModuleType
@@ -65,8 +66,7 @@ Seen = tuple[tuple[Any, ...], ...]
 _session, _adapter, _pool, _connection, _plain = (attrgetter(*row[-1]) for row in _TABLE)
 
 
-def look() -> Seen:
-    """What is at the places of the table now. It runs for each request of a load: two that are equal are the same."""
+def _read() -> Seen:
     return (
         _session(Session),
         _adapter(HTTPAdapter),
@@ -74,6 +74,55 @@ def look() -> Seen:
         _connection(StockHTTPConnection),
         _plain(_PlainConnection),
     )
+
+
+# Reading all places takes as long as a twentieth of a request. CPython keeps a mark on each class that its cache of
+# attributes holds, and takes it away when the class, or one that it inherits from, is changed. Nothing but the watch
+# asks the heir below for an attribute, so its mark comes back only there.
+_IS_CACHED = 1 << 19  # Py_TPFLAGS_VALID_VERSION_TAG
+
+
+def _heir(*kinds: type) -> Any:
+    return type("Heir", kinds, {})
+
+
+def _marks_tell() -> bool:
+    """Whether this interpreter keeps such marks."""
+    base = type("Base", (), {"send": None})
+    heir = _heir(base)
+    for _ in range(2):
+        _ = heir.send
+        was_cached = heir.__flags__ & _IS_CACHED
+        base.send = len  # type: ignore[attr-defined]  # a patch
+        if not was_cached or heir.__flags__ & _IS_CACHED:
+            return False
+    return True
+
+
+class _Watch:
+    """Looks at the places of the table, and reads them anew only when one of the classes was changed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seen: Seen | None = None
+        self._heir = _heir(*(row[1] for row in _TABLE[:-1])) if _marks_tell() else None  # the last is the base of one
+
+    def look(self) -> Seen:
+        """What is at the places of the table now; the same object as long as nothing has changed."""
+        heir, seen = self._heir, self._seen
+        if seen is not None and heir is not None and heir.__flags__ & _IS_CACHED:
+            return seen
+        if heir is None:
+            return _read()
+        with self._lock:
+            self._seen = None  # first: with the mark back, other threads would take the old one
+            _ = heir.send
+            seen = self._seen = _read()
+            return seen
+
+
+look = _Watch().look
+"""It runs for each request of a load: two results that are equal are the same."""
 
 
 def hooks_in(seen: Seen) -> str:

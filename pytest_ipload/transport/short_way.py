@@ -159,7 +159,7 @@ class ShortWay:
         if session.proxies or session.params or session.hooks.get("response") or self._binding.ended:
             return None
         # Libraries that stand in for servers put themselves into requests at these places.
-        if (seen := look()) != self._unhooked and self._is_hooked(session, seen):
+        if (seen := look()) is not self._unhooked and seen != self._unhooked and self._is_hooked(session, seen):
             return None
         if self._headers.version != self._headers_version or self._jar.version != self._jar_version:
             self._forget()
