@@ -88,7 +88,8 @@ def test_a_load_that_a_test_starts_raises_it(pytester: pytest.Pytester) -> None:
     """
     run(pytester, source, passed=1)
     (test,) = results(pytester)
-    assert (test["iterations"], test["reason"]) == (0, "the load was broken off by BaseUrlMissing")
+    assert (test["iterations"], test["verdict"]) == (0, "error")
+    assert test["reason"].startswith("the load failed: BaseUrlMissing: Invalid URL '/x'")
 
 
 def test_what_was_measured_before_is_kept(pytester: pytest.Pytester) -> None:

@@ -38,6 +38,7 @@ def merged_reports(
     _account_for_lost(test, chosen)
     _account_for_no_verdict(test, chosen)
     results = _results(test, chosen, located, results_key)
+    _look_at_skip(test, chosen, results or [])
     if results:
         carrier = chosen.get("call") or chosen.get("setup") or next(iter(chosen.values()))
         vars(carrier[1])[results_key] = results
@@ -98,6 +99,21 @@ def _look_at_set_up(test: TeamTest, chosen: dict[str, Located], located: Sequenc
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"
         report.longrepr = f"skipped {where} only; the load test did not run: {reason}"
+
+
+def _look_at_skip(test: TeamTest, chosen: dict[str, Located], results: Sequence[dict[str, Any]]) -> None:
+    """A body may skip before any iteration was completed; each worker knows of its own only."""
+    name, report = chosen.get("call", ("", None))
+    if report is None or report.outcome != "skipped" or test.conclusion is not None:
+        return
+    if "xfail" in report.keywords:  # the marker: what is expected to fail has failed
+        return
+    iterations = sum(result.get("iterations", 0) for result in results)
+    if iterations:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else getattr(report, "wasxfail", "")
+        text = f"worker {name} skipped when {iterations} iterations had run on others, which is an error: {reason}"
+        vars(report).pop("wasxfail", None)
+        report.outcome, report.longrepr = "failed", text
 
 
 def _account_for_lost(test: TeamTest, chosen: dict[str, Located]) -> None:

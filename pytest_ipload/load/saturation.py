@@ -36,7 +36,7 @@ def saturation_signs(vitals: Vitals) -> list[str]:
     if seen and waited_ns is not None:
         seen.append(f"the thread that watches over the load waited {_duration(waited_ns)} for a processor")
         # Idle for more than half of the time, and late mostly because it had to wait: others were running.
-        if vitals.cpu_ns * 2 < vitals.watched_ns and waited_ns * 2 > vitals.lags.total_ns:
+        if vitals.cpu_ns * 2 < vitals.watched_ns and waited_ns * 2 > vitals.late_ns:
             seen.append(USED_BY_OTHERS)
     return seen
 

@@ -171,7 +171,10 @@ class VirtualUser:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Time a named part of the iteration. An exception in it makes it a failed step, and goes on."""
+        """Time a named part of the iteration.
+
+        It fails as the iteration would: by an exception, which goes on, or by a request that failed in it.
+        """
         with self._timed(STEP, name):
             yield
 
@@ -194,6 +197,7 @@ class VirtualUser:
             raise SettingError(str(error)) from None
         problem = fault = None
         is_whole = True
+        failed_before = self._log.failed
         started = real_time.perf_counter_ns()
         try:
             yield
@@ -206,7 +210,8 @@ class VirtualUser:
             raise
         finally:
             latency = real_time.perf_counter_ns() - started
-            outcome = OK if problem is None else (FAULT if fault and kind == REQUEST else FAILED)
+            has_failed = problem is not None or (kind == STEP and self._log.failed > failed_before)
+            outcome = (FAULT if fault and kind == REQUEST else FAILED) if has_failed else OK
             source = self.source_address
             if is_whole:
                 self.record(
@@ -258,7 +263,7 @@ class VirtualUser:
         log.held_ns = 0
         if self.before_iteration is not None:
             self.wait_for(partial(self.before_iteration, self))
-        log.running, log.lateness_ns, log.problem, log.has_fault = True, lateness_ns, None, False
+        log.running, log.lateness_ns, log.problem, log.has_fault, log.failed = True, lateness_ns, None, False, 0
 
     def wait_for(self, turn: Callable[[], object]) -> None:
         """Wait for something of the load's own, such as a turn under its ``max_rate``: see ``held_ns``."""
@@ -341,6 +346,8 @@ class _IterationLog:
     lateness_ns: int = 0
     problem: Problem | None = None
     has_fault: bool = False
+    failed: int = 0
+    """Requests that failed so far."""
     held_ns: int = 0
 
     def note_late_read(self, ended_ns: int) -> None:
@@ -350,6 +357,7 @@ class _IterationLog:
     def note(self, sample: Sample) -> None:
         """Remember the first failed request, and whether there was a fault of the own side."""
         self.has_fault = self.has_fault or sample.outcome == FAULT
+        self.failed += 1
         if self.problem is not None:
             return
         if sample.problem is not None:

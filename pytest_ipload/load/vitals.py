@@ -40,6 +40,8 @@ class Vitals:
 
     def __init__(self, cpu_ns: Callable[[], int] = time.process_time_ns) -> None:
         self._read_cpu = cpu_ns
+        self.late_ns = 0
+        """How late the timer came back in all, each time counted once."""
         self.lags = Histogram()
         """How late the timer came back, at regular moments of the judged part of the load."""
         self.judged_ns = 0
@@ -94,6 +96,7 @@ class Vitals:
         """
         if not self._is_watching:
             return
+        self.late_ns += max(0, now_ns - due_ns)
         for each_ns in range(due_ns, max(now_ns, due_ns + 1), LOOK_NS):
             if self._from_ns <= each_ns <= self._until_ns:
                 self.lags.record(now_ns - each_ns)

@@ -55,6 +55,11 @@ class Round:
         """Whether more rounds would be a waste of time: what was planned was not carried out."""
         return self.result.verdict in (INVALID, ERROR) or self.result.aborted_s is not None
 
+    @property
+    def has_answers(self) -> bool:
+        """Whether a request succeeded: a target that answers nothing is nothing to compare with."""
+        return self.result.requests == 0 or self.result.failed_requests < self.result.requests
+
 
 def plan_rounds(count: int, against: bool) -> list[RoundNote]:
     """The rounds in their order: ``count`` of the current target, and as many of the base to compare with."""
@@ -68,16 +73,19 @@ def combine(rounds: Sequence[Round], limits: Sequence[CompareLimit], *, strict: 
     """The result of all rounds: that of one of the current target's, with the comparison and the list of all.
 
     It is that of the round with the gravest verdict; of several those, the one with the median p95. That of the base
-    may fail its thresholds, but if one of its rounds is invalid, there is nothing to compare with, and all is invalid;
-    if one ended in an error, so did all. In a ``strict`` session what is undecided fails.
+    may fail its thresholds, but if one of its rounds is invalid, or none of its requests succeeded, there is nothing to
+    compare with, and all is invalid; if one ended in an error, so did all. In a ``strict`` session what is undecided
+    fails.
     """
     current = [each for each in rounds if each.note.role == CURRENT]
     base = [each for each in rounds if each.note.role == BASE]
     chosen = _representative(current or base)
     result = replace(chosen.result, rounds=[_stats(each) for each in rounds])
-    spoilt = next((each for each in base if each.is_spoilt), None)
+    spoilt = next((each for each in base if each.is_spoilt or not each.has_answers), None)
     if spoilt is not None and result.verdict not in (INVALID, ERROR):
         why = spoilt.result.reason or "it was broken off"
+        if not spoilt.has_answers:
+            why = f"all of its {spoilt.result.requests} requests failed: there is nothing to compare with"
         reason = f"round {spoilt.note.number + 1}, of the base to compare with: {why}"
         result = replace(result, verdict=ERROR if spoilt.result.verdict == ERROR else INVALID, reason=reason)
     if current and base and result.verdict not in (INVALID, ERROR):

@@ -258,6 +258,22 @@ class TestOutcomes:
         run.expect(1, errors=1, passed=1)
         run.expect_lines("skipped on 1 of 2 workers: gw1 only; the load test did not run: *not here")
 
+    @pytest.mark.parametrize("how", ["skip", "xfail"])
+    def test_a_skip_in_one_workers_body_does_not_hide_what_others_did(
+        self, pytester: pytest.Pytester, how: str
+    ) -> None:
+        source = f"""
+            @pytest.mark.ipload(users=2, duration="60s", think_time="10ms")
+            def test_load(ipload_user):
+                if ipload_user.index == 1:
+                    time.sleep(0.5)
+                    pytest.{how}("not here")
+                assert False
+        """
+        run = team_run(pytester, dedent(source) + ANOTHER, "-n2")
+        run.expect(1, failed=1, passed=1)
+        run.expect_lines("worker gw* skipped when * iterations had run on others, which is an error: *not here")
+
     def test_a_skip_in_the_body_is_one_skip(self, pytester: pytest.Pytester) -> None:
         source = """
             @pytest.mark.ipload(users=4, iterations=2)
@@ -354,7 +370,8 @@ class TestOutcomes:
         options = ("-p", "no:locust", "-p", "no:randomly")
         run = team_run(pytester, dedent(source) + ANOTHER, "-n2", *options, deaths=True)
         run.expect(1, errors=1, passed=1)
-        assert list(run.tests) == ["test_zz_another"]
+        verdicts = {name: test["verdict"] for name, test in run.tests.items()}
+        assert verdicts == {"test_load": "error", "test_zz_another": "passed"}
         run.expect_lines("*Timeout*2.0*s*")
 
     def test_workers_share_a_segment(self, pytester: pytest.Pytester) -> None:

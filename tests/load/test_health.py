@@ -47,6 +47,7 @@ def vitals(
     for lag, count in (lags_ms or {}).items():
         for _ in range(count):
             found.lags.record(round(lag * MS))
+            found.late_ns += round(lag * MS)
     return found
 
 

@@ -196,6 +196,21 @@ class Unhashable(str):
         raise SystemExit
 
 
+def test_a_step_in_which_a_request_failed_is_a_failed_one_and_the_next_is_not() -> None:
+    user, samples = user_with_samples()
+    user.begin_iteration(0, 0)
+    with user.step("outer"):
+        with user.step("good"):
+            user.record(Sample(REQUEST, "GET /", 10, 5))
+        with user.step("bad"):
+            user.record(Sample(REQUEST, "GET /", 10, 5, FAILED, 503))
+        with user.step("after"):
+            pass
+    user.end_iteration(5, 30, None)
+    steps = {sample.name: sample.outcome for sample in samples if sample.kind == STEP}
+    assert steps == {"good": OK, "bad": FAILED, "after": OK, "outer": FAILED}
+
+
 @pytest.mark.parametrize("way", ["step", "measure"])
 @pytest.mark.parametrize("name", [5, b"x", ["x"], "", None, Unhashable("x")], ids=repr)
 def test_a_name_that_is_no_text_is_refused(way: str, name: object) -> None:

@@ -89,9 +89,11 @@ class TestTimer:
     def test_what_comes_late_counts_for_the_readings_that_it_delayed(
         self, lag_ms: float, readings_ms: list[float]
     ) -> None:
-        lags = watching().wakes(lag_ms).lags
+        vitals = watching().wakes(lag_ms)
+        lags = vitals.lags
         assert lags.count == len(readings_ms)
         assert lags.total_ns == sum(readings_ms) * MS
+        assert vitals.late_ns == max(readings_ms, default=0) * MS  # each wake-up counts once
 
     @given(st.lists(st.integers(0, 3_000), max_size=50))
     def test_there_are_as_many_readings_as_the_time_has_room_for(self, lags_ms: list[int]) -> None:

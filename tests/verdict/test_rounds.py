@@ -10,6 +10,7 @@ from support.results import load_result
 from support.samples import request
 
 from pytest_ipload.load.health import fired
+from pytest_ipload.stats.sample import FAILED
 from pytest_ipload.verdict.compare_limit import CompareLimit
 from pytest_ipload.verdict.result import GeneratorHealth, LoadResult
 from pytest_ipload.verdict.rounds import BASE, CURRENT, Round, RoundNote, combine, plan_rounds
@@ -103,6 +104,14 @@ def test_an_invalid_measurement_stays_invalid() -> None:
     both = [*rounds(*[20] * 4, role=BASE), *rounds(30, 30, 30, 30, verdicts=["passed", "invalid", "passed", "passed"])]
     result = combine(both, [CompareLimit.parse("p95:10%")])
     assert (result.verdict, result.reason) == ("invalid", "invalid in 1")
+
+
+def test_a_base_that_answers_nothing_is_nothing_to_compare_with() -> None:
+    dead = load_result([request(outcome=FAILED)] * 20, verdict="passed")
+    base = [Round(each.note, dead) for each in rounds(1, 1, role=BASE)]
+    result = combine([*rounds(10, 10), *base], [CompareLimit.parse("rps:10%")])
+    assert (result.verdict, result.comparisons) == ("invalid", None)
+    assert result.reason.endswith("all of its 20 requests failed: there is nothing to compare with")
 
 
 def test_broken_off_in_a_round_of_the_base_there_is_still_a_result() -> None:
