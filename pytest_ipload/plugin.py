@@ -6,14 +6,13 @@ without load tests pays next to nothing for having the plugin installed.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_ipload import fixtures, markers, team
+from pytest_ipload import fixtures, markers, real_time, team
 from pytest_ipload.baselines import options as baselines
 from pytest_ipload.distributed.slots import SLOT_KEY, Slots, slot_of
 from pytest_ipload.fixtures import ipload, ipload_iteration, ipload_pool, ipload_session, ipload_user
@@ -68,7 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if settings.start_at is not None and not hasattr(config, "workerinput"):
         from pytest_ipload.preflight import check_start
 
-        check_start(settings.start_at, time.time())
+        check_start(settings.start_at, real_time.time())
     if settings.baselines.compare is not None and not hasattr(config, "workerinput"):
         from pytest_ipload.preflight import check_baselines
 
@@ -91,7 +90,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     if start_at is not None:
         from pytest_ipload.preflight import start_header
 
-        lines.append(start_header(start_at, time.time()))
+        lines.append(start_header(start_at, real_time.time()))
     return [line for line in lines if line is not None]
 
 

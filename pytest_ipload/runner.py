@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import unittest
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_ipload import real_time
 from pytest_ipload.addresses.leasing import LeaseBook, LeasePolicy
 from pytest_ipload.addresses.listening import Targets, ports_served_here
 from pytest_ipload.distributed.conclude import conclude
@@ -50,6 +50,7 @@ from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Recorder
 from pytest_ipload.taps import SampleTap, open_tap
 from pytest_ipload.thresholds import check_measurable, planned_seconds, session_thresholds
+from pytest_ipload.transport.fast_path_log import FastPathLog
 from pytest_ipload.verdict.abort import AbortWatch
 from pytest_ipload.verdict.judged import JudgedThreshold, tolerates_set_up_errors, window_lengths, with_implied
 from pytest_ipload.verdict.measure import Scope
@@ -121,6 +122,7 @@ class Load:
         self._foreseen = [*foreseen, *([] if shortage is None else [fired_by_message("few-ports", shortage)])]
         self._targets = Targets()
         self._meter = None if state.settings.segment is None else OffsetMeter()
+        self._fast_path_log = FastPathLog()
         self._leases = self._open_leases(share)
         self._rate_limit = None if profile.max_rate is None else RateLimit(profile.max_rate, share=share)
         self._make_life = make_life
@@ -203,7 +205,7 @@ class Load:
             profile=self.profile.masked(),
             thresholds=self._thresholds,
             strict=self._state.settings.strict,
-            started_at=time.time() - (time.perf_counter_ns() - origin) / 1e9,
+            started_at=real_time.time() - (real_time.perf_counter_ns() - origin) / 1e9,
             late=0 if self._start_at_ns is None else max(0, origin - self._start_at_ns),
             measured=measured,
             ended=max(0, record.ended_ns - origin),
@@ -376,6 +378,8 @@ class Load:
             heads=self._state.heads,
             templates=self._state.templates,
             before_call=self._before_call(user),
+            fast=self.profile.fast,
+            fast_path_log=self._fast_path_log,
         )
         session.binding.targets = self._targets
         if self._meter is not None:
@@ -402,6 +406,8 @@ class Load:
             record=self.executor.record,
             vitals=self.executor.vitals,
             foreseen=self._foreseen,
+            left_fast_path=self._fast_path_log.calls(),
+            unbound_adapters=self._fast_path_log.unbound(),
             own_ports=ports_served_here(self._targets.all()),
             workers_on_cpu=self._state.workers_on_cpu,
         )

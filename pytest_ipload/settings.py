@@ -14,6 +14,7 @@ from pytest_ipload.values import (
     as_seconds,
     as_span,
     as_stages,
+    as_switch,
     as_text,
     as_url,
     as_whole_number,
@@ -142,6 +143,9 @@ SETTINGS = (
     Setting("timeout", as_positive_seconds, "Default timeout of a request. Default: 30s", option=True, ini=True),
     Setting(
         "seed", as_whole_number, "Seed of the users' random streams. Default: from the test's node id", "N", option=True
+    ),
+    Setting(
+        "fast", as_switch, "Whether plain calls may take the fast path: on or off. Default: on", "on|off", option=True
     ),
     Setting(
         "suppress_health_check",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_ipload import real_time
 from pytest_ipload.options import OFF, SKIP, SessionSettings
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class SessionState:
         if self.settings.start_at is None:
             return None
         start_at = self.settings.start_at + number * (self.settings.start_every or 0.0)
-        return time.perf_counter_ns() + round((start_at - time.time()) * 1e9)
+        return real_time.perf_counter_ns() + round((start_at - real_time.time()) * 1e9)
 
     @property
     def tls(self) -> TlsContexts:

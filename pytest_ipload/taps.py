@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_ipload import real_time
 from pytest_ipload.spools import Spool, SpoolFacts
 from pytest_ipload.state import state_of
 from pytest_ipload.stats.recorder import Chunk
@@ -34,7 +34,7 @@ class SampleTap:
         self._item = item
         self._spool = spool
         self._hook = hook
-        self._unix_offset_ns = time.time_ns() - time.perf_counter_ns()
+        self._unix_offset_ns = real_time.time_ns() - real_time.perf_counter_ns()
 
     def __call__(self, chunks: Sequence[Chunk]) -> None:
         """Hand the samples on. Raises what a plugin raises; it is not asked again then."""

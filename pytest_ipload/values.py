@@ -269,6 +269,15 @@ def as_bool(value: Any) -> bool:
     return value
 
 
+def as_switch(value: Any) -> bool:
+    """True or False, on the command line ``on`` or ``off``."""
+    if isinstance(value, str) and value in ("on", "off"):
+        return value == "on"
+    if not isinstance(value, bool):
+        raise ValueError(f"{value!r} is neither on nor off; give True or False, on the command line on or off")
+    return value
+
+
 def as_confidence(value: Any) -> float:
     """A confidence: above 0.5, as less is none, and below 1, as no sample is enough for that."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.5 < value < 1:

@@ -16,7 +16,7 @@ PACKAGE = Path(pytest_ipload.__file__).parent
 
 # A room may import from the rooms below it and from those on its own level that are listed with it.
 LEVELS = (
-    ("errors", "interrupts", "masking", "units", "places", "values"),
+    ("errors", "interrupts", "masking", "units", "places", "real_time", "values"),
     ("addresses", "stats"),
     ("transport", "load"),
     ("verdict",),

@@ -49,6 +49,9 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("ip_binding", "user", "user"),
     ("ip_order", "round-robin", "round-robin"),
     ("ip_exclusive", False, False),
+    ("fast", False, False),
+    ("fast", "off", False),
+    ("fast", "on", True),
     ("ip_binding", "iteration", "iteration"),
     ("ip_binding", "request", "request"),
     ("ip_order", "random", "random"),
@@ -116,6 +119,8 @@ BAD: list[tuple[str, Any, str]] = [
     ("ip_binding", "users", "'users' is unknown; allowed: 'user', 'iteration', 'request'"),
     ("ip_order", "alphabetic", "unknown; allowed: 'round-robin', 'random', 'least-used'"),
     ("ip_exclusive", 0, "0 is neither True nor False"),
+    ("fast", "yes", "'yes' is neither on nor off"),
+    ("fast", 0, "0 is neither on nor off"),
     ("ip_wait", "5", "not a duration"),
     ("fallback_pool", "", "not a text, or an empty one"),
     ("on_exhaustion", None, "None is unknown"),
@@ -284,7 +289,7 @@ def test_options_and_ini_keys_have_the_names_of_their_keys() -> None:
 def test_the_designed_options_and_ini_keys_are_there() -> None:
     options = (
         "users iterations duration ramp_up stages arrival_rate max_rate warmup graceful_stop pool ip_order base_url "
-        "timeout seed"
+        "timeout seed fast"
     )
     inis = "users iterations duration ramp_up warmup pool base_url timeout suppress_health_check"
     assert {setting.key for setting in SETTINGS if setting.option} == set(options.split())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pytest_ipload import real_time
 from pytest_ipload.addresses.orders import ORDERS, Order, Positions
 from pytest_ipload.addresses.pool import IpPool, Lease, LeaseStats, Usage
 from pytest_ipload.errors import PoolError, PoolExhausted, SettingError
@@ -65,7 +65,7 @@ class LeaseBook:
         fallback: IpPool | None = None,
         *,
         turn_of: Callable[[int], int] = int,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = real_time.monotonic,
     ) -> None:
         """``clock`` tells seconds; it decides when a wait is over.
 

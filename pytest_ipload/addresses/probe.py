@@ -12,11 +12,11 @@ import math
 import socket
 import struct
 import sys
-import time
 from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from pytest_ipload import real_time
 from pytest_ipload.addresses.binding import bind_source
 from pytest_ipload.addresses.netlink import Routes, configured_addresses
 from pytest_ipload.errors import PoolError
@@ -95,7 +95,7 @@ def unusable(
     may not open sockets.
     """
     connecting = _connecting(addresses)
-    deadline = time.monotonic() + patience
+    deadline = real_time.monotonic() + patience
     found: list[Unusable] = []
     with contextlib.ExitStack() as stack:
         listeners = {family: _listen(family, stack) for family in _LOOPBACKS}
@@ -103,7 +103,7 @@ def unusable(
         for index, address in enumerate(addresses):
             listener = listeners[socket.AF_INET6 if ":" in address else socket.AF_INET]
             reason: str | None = f"not checked (the check was stopped after {patience:g} s)"
-            if time.monotonic() < deadline:
+            if real_time.monotonic() < deadline:
                 connected = listener if index in connecting else None
                 if address not in freebind:
                     reason = _fault(address, connected, routes)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pytest_ipload import real_time
 from pytest_ipload.distributed.coordinator import Coordinator, Judges
 from pytest_ipload.distributed.link import Outbox
 from pytest_ipload.distributed.liveness import can_run
@@ -70,7 +71,7 @@ class Controller:
         self._shown_at = 0.0
         self._timing = Timing.from_environment()
         self._is_each = config.getoption("dist") == "each"
-        clock = time.perf_counter_ns
+        clock = real_time.perf_counter_ns
         self._coordinator = Coordinator(
             self._send, clock, judges, version, self._timing, shards, self._is_each, self._can_run
         )
@@ -170,9 +171,9 @@ class Controller:
         """Of loads that were broken off, as by Ctrl-C: there will be no report of the test, but a result."""
         begun = [test for test in tests if test.has_begun]
         for seconds in _LAST_PARTS_S:
-            give_up = time.monotonic() + seconds
+            give_up = real_time.monotonic() + seconds
             try:
-                while not all(test.has_all_parts for test in begun) and time.monotonic() < give_up:
+                while not all(test.has_all_parts for test in begun) and real_time.monotonic() < give_up:
                     time.sleep(_TICK / 5)
                 break
             except KeyboardInterrupt:
@@ -366,8 +367,8 @@ class Controller:
         if self._shown is not None and (found is None or found[0] != self._shown):
             audience.load_ended(self._shown, None)
             self._shown = None
-        if found is not None and time.monotonic() - self._shown_at >= _SHOW:
-            self._shown, self._shown_at = found[0], time.monotonic()
+        if found is not None and real_time.monotonic() - self._shown_at >= _SHOW:
+            self._shown, self._shown_at = found[0], real_time.monotonic()
             audience.show(*found)
 
     def _judge(self) -> None:

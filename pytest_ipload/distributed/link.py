@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
+from pytest_ipload import real_time
 from pytest_ipload.distributed.member import Member
 from pytest_ipload.distributed.messages import FROM_CONTROLLER, PACKED, BadMessage, Message, checked, sendable
 from pytest_ipload.distributed.packing import pieces
@@ -74,7 +74,7 @@ class Link:
         self,
         channel: Any,
         name: str,
-        clock: Callable[[], int] = time.perf_counter_ns,
+        clock: Callable[[], int] = real_time.perf_counter_ns,
         wants_names: bool | None = None,
     ) -> None:
         """``name`` is this worker's; for ``wants_names`` see ``Member``."""
@@ -196,7 +196,7 @@ class Pulse:
 
     def _beat(self) -> None:
         while not self._over.wait(self._beat_s):
-            if time.perf_counter_ns() - self._link.heard_ns <= self._silence_s * 1e9:
+            if real_time.perf_counter_ns() - self._link.heard_ns <= self._silence_s * 1e9:
                 self._link.tell("beat")
 
     def _send_news(self) -> None:
@@ -229,16 +229,16 @@ class Watch:
         self._over = threading.Event()
 
     def __enter__(self) -> None:
-        self._link.heard_ns = time.perf_counter_ns()
+        self._link.heard_ns = real_time.perf_counter_ns()
         threading.Thread(target=self._watch, name="ipload-team-watch", daemon=True).start()
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
 
     def _watch(self) -> None:
-        looked_ns = time.perf_counter_ns()
+        looked_ns = real_time.perf_counter_ns()
         while not self._over.wait(self._beat_s / 2):
-            now = time.perf_counter_ns()
+            now = real_time.perf_counter_ns()
             if now - looked_ns > self._heartbeat_s * 0.5e9:  # this process itself did not run for a while
                 self._link.heard_ns += now - looked_ns
             looked_ns = now

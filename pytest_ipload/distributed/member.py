@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from pytest_ipload import real_time
 from pytest_ipload.distributed.packing import pack, unpack
 from pytest_ipload.load.share import WHOLE, Share
 from pytest_ipload.stats.live import Audience, LiveNumbers
@@ -89,7 +89,7 @@ class Solo:
 
     def ready(self) -> int:
         """There is nobody to wait for."""
-        return time.perf_counter_ns()
+        return real_time.perf_counter_ns()
 
     def progress(self, snapshot: dict[str, Any]) -> None:
         """Nobody wants to know."""

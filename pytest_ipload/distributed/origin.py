@@ -6,11 +6,12 @@ import ctypes
 import math
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
+
+from pytest_ipload import real_time
 
 _REPLIES = 10
 """So many replies of each user are looked at."""
@@ -49,7 +50,7 @@ class OffsetMeter:
     a second and the time that it took; all of them together leave what these have in common.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = real_time.time) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._low_s, self._high_s = -math.inf, math.inf

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import gc
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -20,6 +19,7 @@ from functools import partial
 from itertools import islice
 from types import MappingProxyType
 
+from pytest_ipload import real_time
 from pytest_ipload.errors import GeneratorLimitError, SetUpTimeout
 from pytest_ipload.load.affinity import pinned, usable_cpus
 from pytest_ipload.load.arrivals import ArrivalQueue
@@ -77,7 +77,7 @@ class Executor:
         profile: LoadProfile,
         slots: Sequence[UserSlot],
         crew: Crew,
-        clock: Callable[[], int] = time.perf_counter_ns,
+        clock: Callable[[], int] = real_time.perf_counter_ns,
         cpu: int | None = None,
         window_lengths_ns: Sequence[int] = (),
         window_selections: Mapping[int, Sequence[Selection]] = MappingProxyType({}),

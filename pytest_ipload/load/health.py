@@ -144,6 +144,12 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
         "Users may wait for each other, which is in the latencies, or spoil each other's data",
         "Make the fixture depend on ipload_user: then each user has one of its own",
     ),
+    "own-adapter": Kind(
+        UNHEALTHY,
+        "an adapter of the test's own does not use the users' source addresses",
+        "Requests through it leave from any address",
+        "Mount a requests.adapters.HTTPAdapter, one for each session, without source addresses of its own",
+    ),
     "few-ports": Kind(
         UNHEALTHY,
         "this host has fewer local ports than the load may need",
@@ -174,6 +180,13 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
         "nothing keeps the clock of a segment's machine right, and the target's clock is unknown",
         "Whether the segments ran at the same time is known only as well as their clocks agree",
         "Run NTP on the machines, or set a base_url whose replies have a Date",
+    ),
+    "fast-path-left": Kind(
+        REMARK,
+        "another library has hooks in requests, urllib3 or http.client",
+        "Requests went through the hooks, which takes more processor time for each: rates may be lower",
+        "Remove the hooks during loads if they are not meant for them; with fast=False (--ipload-fast off) no request "
+        "takes the fast path, and this is not said",
     ),
     "not-pinned": Kind(
         REMARK,
@@ -244,6 +257,10 @@ class Signs:
     """What was found before the load."""
     own_ports: Sequence[int] = ()
     """Ports of targets that this process serves itself."""
+    left_fast_path: Mapping[str, int] = field(default_factory=dict)
+    """Calls that did not take the fast path, by the hook that was there."""
+    unbound_adapters: Sequence[str] = ()
+    """Adapters that do not leave from the users' source addresses."""
     workers_on_cpu: int = 1
     """How many workers load from the CPU that this load was kept on."""
 
@@ -379,6 +396,11 @@ def _nothing(outcome: Outcome) -> Iterator[HealthCheck]:
 
 
 def _remarks(signs: Signs) -> Iterator[HealthCheck]:
+    if signs.unbound_adapters:
+        yield fired("own-adapter", f"mounted: {', '.join(signs.unbound_adapters)}")
+    if signs.left_fast_path:
+        seen = [f"{format_count(count)} requests: {hook}" for hook, count in signs.left_fast_path.items()]
+        yield fired("fast-path-left", "; ".join(seen[:_MOST_LISTED]))
     if signs.own_ports:
         ports = f"port{'s' if len(signs.own_ports) > 1 else ''} {', '.join(map(str, signs.own_ports))}"
         yield fired("target-in-process", f"this very process listens on {ports}, as Django's live_server does")

@@ -50,6 +50,8 @@ class LoadProfile:
     base_url: str | None = None
     timeout: float | None = 30.0
     seed: int = 0
+    fast: bool = True
+    """Whether plain calls may take the fast path."""
     ip_binding: str = "user"
     ip_order: str = "round-robin"
     ip_exclusive: bool = False

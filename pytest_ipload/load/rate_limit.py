@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from math import floor, inf
 
+from pytest_ipload import real_time
 from pytest_ipload.load.share import WHOLE, Share
 
 _SECOND = 1_000_000_000
@@ -38,7 +39,7 @@ class RateLimit:
     def __init__(
         self,
         per_second: float,
-        clock: Callable[[], int] = time.perf_counter_ns,
+        clock: Callable[[], int] = real_time.perf_counter_ns,
         sleep: Callable[[float], object] = time.sleep,
         share: Share = WHOLE,
     ) -> None:

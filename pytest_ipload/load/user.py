@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from pytest_ipload import real_time
 from pytest_ipload.errors import IploadError, RendezvousEnded, SettingError
 from pytest_ipload.places import place_of_frame, place_of_traceback
 from pytest_ipload.stats.fault_text import message_of
@@ -198,7 +198,7 @@ class VirtualUser:
         problem = fault = None
         is_whole = True
         failed_before = self._log.failed
-        started = time.perf_counter_ns()
+        started = real_time.perf_counter_ns()
         try:
             yield
         except RendezvousEnded:
@@ -209,7 +209,7 @@ class VirtualUser:
             fault = getattr(error, "fault", None)  # a socket of ours could not be opened: not the target's failure
             raise
         finally:
-            latency = time.perf_counter_ns() - started
+            latency = real_time.perf_counter_ns() - started
             has_failed = problem is not None or (kind == STEP and self._log.failed > failed_before)
             outcome = (FAULT if fault and kind == REQUEST else FAILED) if has_failed else OK
             source = self.source_address
@@ -267,9 +267,9 @@ class VirtualUser:
 
     def wait_for(self, turn: Callable[[], object]) -> None:
         """Wait for something of the load's own, such as a turn under its ``max_rate``: see ``held_ns``."""
-        began_ns = time.perf_counter_ns()
+        began_ns = real_time.perf_counter_ns()
         turn()
-        self._log.held_ns += time.perf_counter_ns() - began_ns
+        self._log.held_ns += real_time.perf_counter_ns() - began_ns
 
     def end_iteration(self, started_ns: int, ended_ns: int, error: BaseException | None) -> Problem | None:
         """The executor ends the iteration; returns the problem of the first failed request, if one failed.
@@ -352,7 +352,7 @@ class _IterationLog:
 
     def note_late_read(self, ended_ns: int) -> None:
         """A request ended then, and its thread has the reply now."""
-        self.held_ns += time.perf_counter_ns() - ended_ns
+        self.held_ns += real_time.perf_counter_ns() - ended_ns
 
     def note(self, sample: Sample) -> None:
         """Remember the first failed request, and whether there was a fault of the own side."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from datetime import timedelta
-from time import perf_counter_ns
 from typing import Any, ClassVar, cast
 
 import requests
 from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
 from requests.utils import prepend_scheme_if_needed, select_proxy
-from urllib3 import Retry
+from urllib3 import PoolManager, Retry
+from urllib3 import poolmanager as stock_pools
 from urllib3.exceptions import SSLError
 
+from pytest_ipload.real_time import perf_counter_ns
 from pytest_ipload.transport.binding import Binding, HandOver, Hop
 from pytest_ipload.transport.connection import pool_classes
 from pytest_ipload.transport.response import LoadResponse
@@ -22,6 +23,8 @@ from pytest_ipload.transport.tls import TlsContexts
 
 POOLS = 1024
 """Pools of connections that are kept open, one for each pair of host and source address."""
+_BOUND_TO = "_ipload_binding"
+_METHODS = frozenset(name for name, value in vars(HTTPAdapter).items() if callable(value))
 _TLS_FILES = ("ca_certs", "ca_cert_dir", "cert_file", "key_file")
 
 
@@ -38,12 +41,23 @@ class SourceAdapter(HTTPAdapter):
     keeps source addresses and allowed hosts.
     """
 
+    is_patched = False
+    """Whether a method was replaced on this adapter alone."""
     __attrs__: ClassVar[list[str]] = [*HTTPAdapter.__attrs__, "binding", "tls"]  # type: ignore[misc]  # for pickle
 
     def __init__(self, binding: Binding | None = None, tls: TlsContexts | None = None, **kwargs: Any) -> None:
         self.binding = binding or Binding()
         self.tls = tls or TlsContexts()
         super().__init__(**{"pool_connections": POOLS, **kwargs})
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in _METHODS:
+            super().__setattr__("is_patched", True)
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        self.is_patched = not _METHODS.isdisjoint(vars(self))
 
     @property
     def retries_itself(self) -> bool:
@@ -53,22 +67,17 @@ class SourceAdapter(HTTPAdapter):
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any) -> None:
         """As in requests, which also calls it when the adapter is unpickled."""
-        super().init_poolmanager(connections, maxsize, block, **self._source_keyword(), **pool_kwargs)
+        super().init_poolmanager(connections, maxsize, block, **source_keyword(self.binding), **pool_kwargs)
         self._bind_pools(self.poolmanager)
         self._proxy_lock = threading.Lock()
 
     def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
         """As in requests. A SOCKS proxy is reached by PySocks, which binds in its own way."""
         with self._proxy_lock:  # no other thread may see a manager before it has its pool classes
-            manager = super().proxy_manager_for(proxy, **self._source_keyword(), **proxy_kwargs)
+            manager = super().proxy_manager_for(proxy, **source_keyword(self.binding), **proxy_kwargs)
             if not proxy.lower().startswith("socks"):
                 self._bind_pools(manager)
             return manager
-
-    def _source_keyword(self) -> Mapping[str, Any]:
-        """urllib3's own way to bind: it keeps the pools of different sources apart, and PySocks follows it."""
-        source = self.binding.source_address
-        return {} if source is None else {"source_address": (source, 0)}
 
     def _bind_pools(self, manager: Any) -> None:
         manager.pool_classes_by_scheme = pool_classes(self.binding)
@@ -86,7 +95,7 @@ class SourceAdapter(HTTPAdapter):
                 tls["ssl_context"] = self.tls.get(verify, cert)
             except SSLError as error:
                 raise requests.exceptions.SSLError(error, request=request) from error
-        tls.update(self._source_keyword())  # not that of the adapter's beginning: a session may be bound anew
+        tls.update(source_keyword(self.binding))  # not that of the adapter's beginning: a session may be bound anew
         return host, tls
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
@@ -157,3 +166,41 @@ class SourceAdapter(HTTPAdapter):
     def _exchange(self, request: PreparedRequest, *settings: Any) -> LoadResponse:
         """One request and the head of its reply, with nothing between the clock's readings but this."""
         return LoadResponse.of(super().send(request, *settings))
+
+
+def source_keyword(binding: Binding) -> Mapping[str, Any]:
+    """urllib3's own way to bind: it keeps the pools of different sources apart, and PySocks follows it."""
+    source = binding.source_address
+    return {} if source is None else {"source_address": (source, 0)}
+
+
+def bind_adapter(adapter: object, binding: Binding) -> bool:
+    """Let an adapter of requests' own, which a session mounts, leave from the session's source addresses.
+
+    False if it does not: it has pools or source addresses of its own, or sessions with other addresses use it too. It
+    then goes back to leaving from any address.
+    """
+    if isinstance(adapter, SourceAdapter):
+        return True
+    manager = getattr(adapter, "poolmanager", None)
+    if not isinstance(adapter, HTTPAdapter) or type(manager) is not PoolManager:
+        return False
+    state = vars(adapter)
+    if state.get(_BOUND_TO, binding) is not binding:
+        state.pop("build_connection_pool_key_attributes", None)
+        state[_BOUND_TO] = None
+        manager.pool_classes_by_scheme = stock_pools.pool_classes_by_scheme
+        manager.clear()
+    elif _BOUND_TO not in state and manager.pool_classes_by_scheme is stock_pools.pool_classes_by_scheme:
+        if "source_address" in manager.connection_pool_kw:
+            return False
+        attributes = adapter.build_connection_pool_key_attributes
+
+        def with_source(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+            host, pool = attributes(*args, **kwargs)
+            return host, {**pool, **source_keyword(binding)}
+
+        state.update({"build_connection_pool_key_attributes": with_source, _BOUND_TO: binding})
+        manager.pool_classes_by_scheme = cast(Any, pool_classes(binding))
+        manager.clear()
+    return state.get(_BOUND_TO) is binding

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from time import perf_counter_ns
 from urllib.parse import urlsplit
 
 from requests import PreparedRequest, Response
@@ -13,6 +12,7 @@ from requests import PreparedRequest, Response
 from pytest_ipload.errors import SettingError, TargetNotAllowed
 from pytest_ipload.masking import masked
 from pytest_ipload.places import place_of_frame
+from pytest_ipload.real_time import perf_counter_ns
 from pytest_ipload.stats.fault_text import message_of
 from pytest_ipload.stats.sample import FAILED, FAULT, OK, REQUEST, Problem, Sample
 from pytest_ipload.transport.binding import Hop
@@ -115,7 +115,7 @@ class Call:
             latency_ns=sum(hop.ended_ns - hop.started_ns for hop in hops) if hops else ended - self.started_ns,
             outcome=outcome,
             status=status,
-            source_address=hops[-1].source_address if hops else None,
+            source_address=hops[-1].source_address if hops else getattr(response, "source_address", None),
             redirects=self.redirects,
             connections=sum(hop.connections for hop in hops),
             retries=sum(hop.retries for hop in hops),

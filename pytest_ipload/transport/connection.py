@@ -9,17 +9,27 @@ import queue
 import socket
 import sys
 from collections.abc import Callable
-from time import perf_counter_ns
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import NewConnectionError
 
+from pytest_ipload.real_time import perf_counter_ns
 from pytest_ipload.transport.binding import Binding, Hop, ThreadState
-from pytest_ipload.transport.dial import Dialer
+from pytest_ipload.transport.dial import Dialer, Sources
+from pytest_ipload.transport.hooks import (
+    StockHTTPConnection,
+    StockHTTPSConnection,
+    connecting_is_hooked,
+    replaced_connection_class,
+)
 from pytest_ipload.transport.replay import ReplaySocket
 from pytest_ipload.transport.wire import Wire, open_wire
+
+if TYPE_CHECKING:
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+else:  # a recorder may have replaced urllib3's classes when this is imported
+    HTTPConnection, HTTPSConnection = StockHTTPConnection, StockHTTPSConnection
 
 
 def is_interim(status: int | None) -> bool:
@@ -48,17 +58,25 @@ class _TimedReply(http.client.HTTPResponse):
 class SourceHTTPConnection(HTTPConnection):
     """An HTTP connection of a session, bound as the session's ``Binding`` says."""
 
-    def __init__(self, *args: Any, binding: Binding, **kwargs: Any) -> None:
+    binding: Binding
+    sources: Sources
+    """The addresses to leave from: urllib3 keeps a pool of connections for each first one."""
+
+    def __init__(self, *args: Any, binding: Binding | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.binding = binding
-        self.sources = binding.group(self.source_address and self.source_address[0])
-        """The addresses to leave from: urllib3 keeps a pool of connections for each first one."""
+        if binding is not None:
+            self.bind(binding)
         self.connected_ns = 0
         self.local_address: str | None = None
         self.wire: Wire | None = None
         """The open socket as the short way uses it."""
         self.refusal: Exception | None = None
         """What ``connect`` raises, because a connection was tried for this request already."""
+
+    def bind(self, binding: Binding) -> None:
+        """Belong to a session. Done by the pool, before the connection is used."""
+        self.binding = binding
+        self.sources = binding.group(self.source_address and self.source_address[0])
 
     def __str__(self) -> str:
         """As in urllib3, which puts it into its messages."""
@@ -71,17 +89,7 @@ class SourceHTTPConnection(HTTPConnection):
         hop = self.binding.thread.hop or Hop()
         hop.fault = None  # of an attempt before this one, if the adapter retries
         started = perf_counter_ns()
-        # _dns_host is private too: the name as it was given, with the trailing dot that ``host`` drops.
-        dialer = Dialer(self, self.binding, self.sources, self._dns_host.strip("[]"), self.port or 0)
-        dialer.options, dialer.timeout = self.socket_options or (), self.timeout
-        try:
-            sock = dialer.dial()
-        except Exception as error:
-            hop.source_address = dialer.source
-            if isinstance(error, NewConnectionError):
-                hop.fault = getattr(error, "fault", None)
-                hop.fault_text = str(error).removeprefix(f"{self}: ")
-            raise
+        sock = self._connect_hooked() if connecting_is_hooked() else self._dial(hop)
         self.connected_ns = perf_counter_ns()
         self.local_address = hop.source_address = sock.getsockname()[0]
         # http.client makes its replies with this, for keep-alive connections also those of later requests.
@@ -91,6 +99,30 @@ class SourceHTTPConnection(HTTPConnection):
         sys.audit("http.client.connect", self, self.host, self.port)  # as urllib3 does
         return sock
 
+    def _connect_hooked(self) -> socket.socket:
+        """Connect as urllib3 does, because somebody has replaced how: to look names up in another way, say."""
+        sock = super()._new_conn()
+        try:
+            self.binding.check_address(self._dns_host.strip("[]"), sock.getpeername()[0])
+        except BaseException:
+            sock.close()
+            raise
+        self.binding.watch(sock)
+        return sock
+
+    def _dial(self, hop: Hop) -> socket.socket:
+        # _dns_host is private too: the name as it was given, with the trailing dot that ``host`` drops.
+        dialer = Dialer(self, self.binding, self.sources, self._dns_host.strip("[]"), self.port or 0)
+        dialer.options, dialer.timeout = self.socket_options or (), self.timeout
+        try:
+            return dialer.dial()
+        except Exception as error:
+            hop.source_address = dialer.source
+            if isinstance(error, NewConnectionError):
+                hop.fault = getattr(error, "fault", None)
+                hop.fault_text = str(error).removeprefix(f"{self}: ")
+            raise
+
     def open_wire(self, timeout: float | None) -> Wire:
         """Connect, for the short way; ``timeout`` is in seconds. Raises what ``connect`` raises."""
         self.timeout = timeout
@@ -99,7 +131,7 @@ class SourceHTTPConnection(HTTPConnection):
         return self.wire
 
     def fit_wire(self) -> Wire | None:
-        """The wire, if the connection is open and the server has not closed it; else it is closed, and None."""
+        """The wire, if the connection is open and nothing waits to be read on it; else it is closed, and None."""
         if not self.is_connected:
             self.close()
         elif self.wire is None:  # it was opened by http.client
@@ -121,7 +153,9 @@ class SourceHTTPConnection(HTTPConnection):
     @property
     def is_connected(self) -> bool:
         """As in urllib3, where data that waits to be read means that the connection was dropped."""
-        return isinstance(self.sock, ReplaySocket) or super().is_connected
+        if isinstance(self.sock, ReplaySocket):
+            return True
+        return super().is_connected and not (self.wire is not None and self.wire.unread(0))
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         """As in urllib3."""
@@ -207,14 +241,17 @@ class IdleConnections:
 
 
 class Pool(HTTPConnectionPool):
-    """What both pools have: connections with a ``binding``, kept in an ``IdleConnections``."""
+    """What both pools have: connections of a session, kept in an ``IdleConnections``."""
+
+    _is_tls = False
 
     def __init__(self, *args: Any, binding: Binding, **kwargs: Any) -> None:
         if not kwargs.get("block"):  # a pool that blocks needs a queue that does
             # urllib3 makes the queue with this while it starts; only the class attribute is documented.
             self.QueueCls = cast(Any, IdleConnections)
+        self._binding = binding
         self._thread = binding.thread
-        super().__init__(*args, binding=binding, **kwargs)
+        super().__init__(*args, **kwargs)
 
     def __str__(self) -> str:
         """As in urllib3, which puts it into its messages."""
@@ -225,6 +262,26 @@ class Pool(HTTPConnectionPool):
         """As in urllib3; but what the short way of this thread handed over comes before all others."""
         conn = self._thread.take_connection()
         return super()._get_conn(timeout) if conn is None else conn
+
+    @property
+    def ConnectionCls(self) -> Any:  # type: ignore[override]  # a recorder's class comes and goes
+        """The class of the pool's connections: the recorder's as long as one has replaced urllib3's."""
+        own = SourceHTTPSConnection if self._is_tls else SourceHTTPConnection
+        return replaced_connection_class(self._is_tls) or own
+
+    def _new_conn(self) -> Any:
+        conn: Any = super()._new_conn()
+        if isinstance(conn, SourceHTTPConnection):
+            conn.bind(self._binding)
+        return conn
+
+    def _put_conn(self, conn: Any) -> None:
+        """As in urllib3, but a recorder's connection is not kept: it is for what it records, and nothing else."""
+        if conn is None or isinstance(conn, SourceHTTPConnection):
+            super()._put_conn(conn)
+        else:
+            conn.close()
+            super()._put_conn(None)
 
     def new_connection(self) -> SourceHTTPConnection:
         """A connection that is not open yet."""
@@ -244,15 +301,13 @@ class Pool(HTTPConnectionPool):
 
 
 class SourceHTTPConnectionPool(Pool):
-    """A pool of ``SourceHTTPConnection``; it hands ``binding`` on to them."""
-
-    ConnectionCls = SourceHTTPConnection
+    """A pool of ``SourceHTTPConnection``; it hands its binding on to them."""
 
 
-class SourceHTTPSConnectionPool(Pool, HTTPSConnectionPool):
+class SourceHTTPSConnectionPool(Pool, HTTPSConnectionPool):  # type: ignore[override]  # urllib3 has a plain attribute
     """A pool of ``SourceHTTPSConnection``."""
 
-    ConnectionCls = SourceHTTPSConnection
+    _is_tls = True
 
 
 def pool_classes(binding: Binding) -> dict[str, Callable[..., HTTPConnectionPool]]:

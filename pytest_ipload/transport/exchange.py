@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import ssl
-from time import perf_counter_ns, time_ns
 
+from pytest_ipload.real_time import perf_counter_ns, time_ns
 from pytest_ipload.transport.binding import Binding, HandOver, Hop
 from pytest_ipload.transport.connection import IdleConnections, Pool, SourceHTTPConnection
 from pytest_ipload.transport.heads import Head, ReplyHeads
@@ -50,7 +50,8 @@ def exchange(
     try:
         started, wall_started = perf_counter_ns(), time_ns()
         wire = None if conn is None else conn.wire
-        if conn is None or wire is None or method not in IDEMPOTENT or started - wire.used_ns > wire.probe_after_ns:
+        # What waits on a kept connection (a reply nobody asked for, the server's end of it) came before this request.
+        if conn is None or wire is None or wire.unread(0):
             return _Exchange(pool, binding, heads, method, data, timeouts, started, wall_started).begin(conn)
         is_sent = False
         try:
@@ -63,10 +64,6 @@ def exchange(
             careful = _Exchange(pool, binding, heads, method, data, timeouts, started, wall_started)
             return careful.fail(conn, b"", error, is_kept=True, in_send=not is_sent)
         arrived = None if (stamp := wire.stamp) is None else arrival_ns(stamp)
-        if arrived is not None and arrived <= wall_started and was_there_before(arrived, started, wall_started):
-            # It was there before the request: it is no reply to that.
-            careful = _Exchange(pool, binding, heads, method, data, timeouts, started, wall_started)
-            return careful.fail(conn, b"", UnusualReply(), is_kept=True)
         end = received.find(b"\r\n\r\n")
         head = heads[received[:end]] if end > 0 else None
         if head is None or len(received) - end - 4 != (head.length if method != "HEAD" else 0):
@@ -75,7 +72,7 @@ def exchange(
         behind = None
         if arrived is not None:
             arrived, behind = arrived - wall_started, time_ns() - arrived
-        response = _reply(conn, wire, head, received, received[end + 4 :], started, arrived, behind)
+        response = _reply(conn, head, received, received[end + 4 :], started, arrived, behind)
         if head.keeps_open:
             idle.give(conn)
         else:
@@ -90,7 +87,6 @@ def exchange(
 
 def _reply(
     conn: SourceHTTPConnection,
-    wire: Wire,
     head: Head,
     received: bytes,
     body: bytes,
@@ -104,7 +100,6 @@ def _reply(
     wall clock.
     """
     ended = perf_counter_ns()
-    wire.used_ns = ended
     latency = ended - started
     if arrived is not None:
         # A thread reads its reply only when it has its turn; the kernel's time of arrival is free of that. But the wall
@@ -125,14 +120,6 @@ def _reply(
     response.started_ns = started
     response.latency_ns = latency
     return response
-
-
-def was_there_before(arrived: int, started: int, wall_started: int) -> bool:
-    """Whether data that arrived before the request was sent, by the wall clock, did so by the other clock too.
-
-    If the wall clock was set back meanwhile, it is the reply to the request.
-    """
-    return arrived <= wall_started and perf_counter_ns() - started <= time_ns() - arrived
 
 
 class _Exchange:
@@ -208,7 +195,7 @@ class _Exchange:
         if wire.stamp is not None:
             arrived = arrival_ns(wire.stamp)
             arrived, behind = arrived - self._wall_started, time_ns() - arrived
-        response = _reply(conn, wire, head, bytes(reader.received), body, self._started, arrived, behind)
+        response = _reply(conn, head, bytes(reader.received), body, self._started, arrived, behind)
         response.head_ns = reader.head_ended_ns - self._started
         hop = self._hop
         if hop.connections:
@@ -227,9 +214,6 @@ class _Exchange:
         if in_send and is_kept and conn.wire is not None and isinstance(error, ConnectionError):
             with contextlib.suppress(OSError):  # a server may answer, and close, before it has read everything
                 received = conn.wire.receive()
-                stamp = conn.wire.stamp
-                if stamp is not None and was_there_before(arrival_ns(stamp), self._started, self._wall_started):
-                    received = b""  # it was left over from before
         is_stale = is_kept and not received and isinstance(error, _GONE)
         if is_stale and self._method in IDEMPOTENT and not self._binding.ended:
             conn.close()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from time import perf_counter_ns
 
+from pytest_ipload.real_time import perf_counter_ns
 from pytest_ipload.transport.heads import LONGEST_HEAD, Head, ReplyHeads
 from pytest_ipload.transport.wire import READ_BYTES, Wire
 

@@ -10,6 +10,8 @@ from requests import PreparedRequest
 from urllib3 import BaseHTTPResponse
 from urllib3.connection import HTTPConnection
 
+from pytest_ipload.transport.hooks import StockHTTPConnection
+
 
 class ReplaySocket:
     """In the place of a connection's socket while http.client sends a request again and reads its reply.
@@ -107,9 +109,9 @@ def request_bytes(request: PreparedRequest, conn: HTTPConnection) -> bytes:
 
 def replayed_response(received: bytes, method: str, target: str) -> BaseHTTPResponse:
     """urllib3's response made from the bytes of a whole reply, none of it read yet."""
-    conn = HTTPConnection("")
+    conn = StockHTTPConnection("")
     conn.sock = cast(Any, ReplaySocket(received))
     conn.request(method, target, preload_content=False, decode_content=False)
     response = conn.getresponse()
     conn.sock = None
-    return response
+    return response  # type: ignore[no-any-return]  # of a class that is looked up

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import socket
+import sys
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, ClassVar, cast
@@ -18,13 +19,15 @@ from requests.utils import resolve_proxies
 from pytest_ipload.errors import SettingError, TargetNotAllowed
 from pytest_ipload.stats.recorder import Key
 from pytest_ipload.stats.sample import OK, REQUEST, Sample, timed_sample
-from pytest_ipload.transport.adapter import SourceAdapter, proxy_of
-from pytest_ipload.transport.binding import Binding
+from pytest_ipload.transport.adapter import SourceAdapter, bind_adapter, proxy_of
+from pytest_ipload.transport.binding import Binding, Hop
 from pytest_ipload.transport.call import USUAL, Call, Expectation, Expected, label_of
 from pytest_ipload.transport.cookies import SessionCookies
 from pytest_ipload.transport.custom_adapters import held_to_allowed_hosts
+from pytest_ipload.transport.fast_path_log import FastPathLog
 from pytest_ipload.transport.guard import AllowedHosts
 from pytest_ipload.transport.heads import ReplyHeads
+from pytest_ipload.transport.hooks import is_own
 from pytest_ipload.transport.response import LoadResponse
 from pytest_ipload.transport.short_way import Details, SessionHeaders, ShortWay, hop_of
 from pytest_ipload.transport.sockets import connect_stream, open_datagram
@@ -78,6 +81,8 @@ class LoadSession(requests.Session):
     ``fast``
         whether plain calls may take the short way, which gives the same replies for less CPU time. False: every call
         takes the way of requests and urllib3.
+    ``fast_path_log``
+        is told of the calls that did not take the short way because another library has hooks in requests.
 
     Settings of the environment (proxies, CA bundles, .netrc) are not read: ``trust_env`` is False. A pickled copy
     records nothing. Raises SettingError.
@@ -105,9 +110,11 @@ class LoadSession(requests.Session):
         templates: dict[Any, Template | None] | None = None,
         before_call: Callable[[], object] | None = None,
         fast: bool = True,
+        fast_path_log: FastPathLog | None = None,
     ) -> None:
         super().__init__()
         self.fast = fast
+        self.fast_path_log = fast_path_log
         self.heads = ReplyHeads() if heads is None else heads
         self.templates: dict[Any, Template | None] = {} if templates is None else templates
         self.trust_env = False
@@ -127,7 +134,7 @@ class LoadSession(requests.Session):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self.record = self.tally = self.before_call = None
+        self.record = self.tally = self.before_call = self.fast_path_log = None
         self.heads, self.templates = ReplyHeads(), {}
         self._current = _Current()
 
@@ -139,8 +146,15 @@ class LoadSession(requests.Session):
         super().__setattr__(name, value)
         super().__setattr__("_short_way", None)  # what it knows of the session may be true no more
 
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        self._short_way = None
+
     def mount(self, prefix: Any, adapter: Any) -> None:
-        """As in requests."""
+        """As in requests; a plain adapter of requests leaves from the session's source addresses from now on."""
+        binding: Binding | None = vars(self).get("binding")  # requests mounts its own before there is one
+        if binding is not None and not bind_adapter(adapter, binding) and binding.sources and self.fast_path_log:
+            self.fast_path_log.add_unbound(f"{type(adapter).__module__}.{type(adapter).__qualname__}")
         super().mount(prefix, adapter)
         self._short_way = None
 
@@ -288,9 +302,9 @@ class LoadSession(requests.Session):
     def _has_own_methods(self) -> bool:
         """Whether neither a subclass nor a patch replaces what the short way goes round."""
         return all(
-            getattr(kind, name) is method
-            and (kind is not LoadSession or getattr(getattr(self, name), "__func__", None) is method)
-            for (kind, name), method in _GONE_ROUND.items()
+            (function := getattr(getattr(self, name), "__func__", None)) is vars(requests.Session)[name]
+            or is_own(function, sys.modules[__name__], name)
+            for name in _PASSED_BY
         )
 
     def send(
@@ -324,10 +338,22 @@ class LoadSession(requests.Session):
             if proxy is not None:
                 self.binding.check(proxy)
             with held_to_allowed_hosts(self.binding, adapter, request.url or "", proxy):
-                return LoadResponse.of(super().send(request, **kwargs))
+                return self._transmit_untimed(request, kwargs)
         except TargetNotAllowed as error:
             error.at_run_time = error.at_run_time or is_redirected
             raise
+
+    def _transmit_untimed(self, request: PreparedRequest, kwargs: dict[str, Any]) -> LoadResponse:
+        """Send by an adapter of the user's own; only its connections may tell where the request left from."""
+        thread = self.binding.thread
+        outer, thread.hop = thread.hop, (hop := Hop())
+        try:
+            response = LoadResponse.of(super().send(request, **kwargs))
+        finally:
+            thread.hop = outer
+        if response.source_address is None:
+            response.source_address = hop.source_address
+        return response
 
     def _run(self, call: Call, function: Callable[..., Response], *args: Any, **kwargs: Any) -> LoadResponse:
         """Run one call in this thread, and record it."""
@@ -378,7 +404,9 @@ class LoadSession(requests.Session):
         """GET; see ``request``."""
         short_way = self._short_way
         if kwargs or params is not None or short_way is None or not short_way.is_direct:
-            return self.request("GET", url, params, name=name, expect=expect, **kwargs)
+            if params is not None:  # by its name, which a wrapper of ``request`` may take only
+                kwargs["params"] = params
+            return self.request("GET", url, name=name, expect=expect, **kwargs)
         # What ``request`` would do, for the call that load tests make most.
         expectation = USUAL if expect is None else Expectation.of(expect)
         if name is not None:
@@ -434,12 +462,8 @@ class LoadSession(requests.Session):
         return self.request("DELETE", url, name=name, expect=expect, **kwargs)
 
 
-_GONE_ROUND = {
-    (kind, name): getattr(kind, name)
-    for kind in (LoadSession, requests.Session)
-    for name in ("send", "prepare_request", "merge_environment_settings", "get_adapter")
-}
-"""Methods of a session that the short way does not call each time."""
+_PASSED_BY = ("send", "prepare_request", "merge_environment_settings", "get_adapter")
+"""Methods of a session that the short way does not call each time. Patches of requests' own are seen by ``hooks``."""
 
 
 def _sequence(source_address: str | Sequence[str] | None) -> Sequence[str]:

@@ -13,8 +13,7 @@ import time
 from http.cookiejar import Cookie
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from requests import PreparedRequest, Session
-from requests.adapters import HTTPAdapter
+from requests import PreparedRequest
 from requests.sessions import merge_setting
 from requests.structures import CaseInsensitiveDict
 
@@ -24,6 +23,7 @@ from pytest_ipload.transport.binding import HandOver, Hop
 from pytest_ipload.transport.connection import Pool
 from pytest_ipload.transport.cookies import CookieLine, CookieLines, SessionCookies, SetCookieMemo
 from pytest_ipload.transport.exchange import Timeouts, exchange
+from pytest_ipload.transport.hooks import Seen, hooks_in, look
 from pytest_ipload.transport.response import LoadResponse
 from pytest_ipload.transport.templates import NO_BODY, Body, Target, Template, encode_body, encode_form
 
@@ -35,7 +35,6 @@ _HAS_QUERY = re.compile(r"[?#]").search
 _FOREVER = float("inf")
 _LONGEST_TIMEOUT = 1e6  # seconds; the system calls take no endless number
 _Key = tuple[Any, ...]
-_ADAPTER_SEND, _GET_ADAPTER, _SEND = HTTPAdapter.send, Session.get_adapter, Session.send
 
 
 class SessionHeaders(CaseInsensitiveDict[Any]):
@@ -137,6 +136,10 @@ class ShortWay:
         self._cookie_lines: CookieLines | None = None
         self._set_cookies: SetCookieMemo | None = None
         """Made when there are cookies: most users have none, and there may be thousands of them."""
+        self._unhooked: Seen | None = None
+        self._hooked: Seen | None = None
+        """What was at the places of ``hooks`` when there was no hook, and when there was one."""
+        self._hooks = ""
         self._timeouts: tuple[Any, Timeouts | None] = (None, (None, None))
         self.is_open = (
             type(session.headers) is SessionHeaders
@@ -157,11 +160,7 @@ class ShortWay:
         if session.proxies or session.params or session.hooks.get("response") or self._binding.ended:
             return None
         # Libraries that stand in for servers put themselves into requests at these places.
-        if (
-            HTTPAdapter.send is not _ADAPTER_SEND
-            or Session.get_adapter is not _GET_ADAPTER
-            or Session.send is not _SEND
-        ):
+        if (seen := look()) is not self._unhooked and seen != self._unhooked and self._is_hooked(session, seen):
             return None
         if self._headers.version != self._headers_version or self._jar.version != self._jar_version:
             self._forget()
@@ -185,6 +184,8 @@ class ShortWay:
             outgoing = self._prepare(session, key, url, details or _NO_DETAILS, body or NO_BODY)
             if outgoing is None:
                 return None
+        if getattr(outgoing.adapter, "is_patched", True):
+            return None
         pool = outgoing.pool
         if pool is None or pool.pool is None or outgoing.source != self._binding.source_address:
             pool = self._choose_pool(session, outgoing)
@@ -206,6 +207,17 @@ class ShortWay:
         if head.is_special:
             return self._look_at(response)
         return response
+
+    def _is_hooked(self, session: LoadSession, seen: Seen) -> bool:
+        if seen != self._hooked:
+            hooks = hooks_in(seen)
+            if not hooks:
+                self._unhooked = seen
+                return False
+            self._hooked, self._hooks = seen, hooks
+        if session.fast_path_log is not None:
+            session.fast_path_log.add(self._hooks)
+        return True
 
     def _look_at(self, response: LoadResponse) -> LoadResponse | None:
         """Take cookies, undo a coding; None if requests has to go on."""
@@ -267,6 +279,9 @@ class ShortWay:
                 _remember(shared, shared_key, Template.make(method, target, header, auth, kind))
             # Another session's thread may have made room in between.
             _remember(self._templates, key, shared.get(shared_key))
+            if look() != self._unhooked:  # a hook that came meanwhile may have written into it
+                shared.pop(shared_key, None)
+                return self._templates.pop(key, None) and None
         return self._templates[key]
 
     def _choose_pool(self, session: LoadSession, outgoing: Outgoing) -> Pool | None:

@@ -16,8 +16,8 @@ from requests.compat import json as complexjson  # type: ignore[attr-defined]  #
 from requests.cookies import RequestsCookieJar
 from requests.hooks import default_hooks
 from requests.structures import CaseInsensitiveDict
-from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from pytest_ipload.transport.hooks import StockHTTPConnection, StockHTTPSConnection
 from pytest_ipload.transport.replay import request_bytes
 
 NONE, JSON, FORM, RAW = "none", "json", "form", "raw"
@@ -140,7 +140,7 @@ class Template:
         if "@" in target.origin or any(name in header for name in ("Content-Length", "Transfer-Encoding")):
             return None
         parts = urlsplit(target.origin)
-        connection = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+        connection = StockHTTPSConnection if parts.scheme == "https" else StockHTTPConnection
         head = request_bytes(prepared, connection(parts.hostname or "", parts.port)).partition(b"\r\n\r\n")[0]
         first, *lines = head.split(b"\r\n")
         ours = lines[len(lines) - (len(prepared.headers) - len(header)) :]

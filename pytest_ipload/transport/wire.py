@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import select
 import socket
 import ssl
 import struct
 import sys
 from collections.abc import Callable
 from typing import Any, Protocol
+
+from urllib3.util.wait import wait_for_read
 
 READ_BYTES = 16384
 """So much is asked for at once. Most replies are smaller, and Python makes room for all of it before each read."""
@@ -28,19 +31,17 @@ _TIMESPEC = struct.Struct("qq")
 _NO_LIMIT = _TIMEVAL.pack(0, 0)
 _UNSET = -1.0
 _NS = 1_000_000_000
-_HALF_A_SECOND = _NS // 2
 
 
 class Wire(Protocol):
     """What an exchange needs of a connected socket."""
 
-    used_ns: int
-    """When the last exchange on it ended, by ``perf_counter_ns``."""
-    probe_after_ns: int
-    """After so long without use, somebody should look whether the server has closed the connection."""
     timeout: float | None
     """Seconds that each send and each receive may take, as they are set now; None: no limit."""
     send: Callable[[bytes], None]
+
+    def unread(self, timeout: int, /) -> object:
+        """Whether bytes, or the end of the stream, wait to be read, or come within so many milliseconds."""
 
     def set_timeout(self, timeout: float | None) -> None:
         """Let each send and receive take so many seconds, above 0; None: no limit."""
@@ -63,12 +64,10 @@ def open_wire(sock: Any) -> Wire:
 
 
 class PlainWire:
-    """A socket with Python's timeouts. It does not tell when data came, so each use has to look before."""
-
-    probe_after_ns = 0
+    """A socket with Python's timeouts. It does not tell when data came."""
 
     def __init__(self, sock: socket.socket) -> None:
-        self.used_ns = 0
+        self.unread: Callable[[int], object] = _look_at(sock)
         self.timeout: float | None = _UNSET
         self.stamp: bytes | None = None
         self.send: Callable[[bytes], None] = sock.sendall
@@ -89,11 +88,10 @@ class PlainWire:
 class KernelWire:
     """A plain TCP socket on Linux."""
 
-    probe_after_ns = _HALF_A_SECOND
-    __slots__ = ("_receive", "_sock", "send", "stamp", "timeout", "used_ns")
+    __slots__ = ("_receive", "_sock", "send", "stamp", "timeout", "unread")
 
     def __init__(self, sock: socket.socket) -> None:
-        self.used_ns = 0
+        self.unread: Callable[[int], object] = _look_at(sock)
         self.timeout: float | None = _UNSET
         self.send: Callable[[bytes], None] = sock.sendall
         self._sock = sock
@@ -129,7 +127,7 @@ class TlsWire:
     """
 
     def __init__(self, sock: ssl.SSLSocket) -> None:
-        self.used_ns = 0
+        self._look = _look_at(sock)
         self.timeout: float | None = _UNSET
         self.send: Callable[[bytes], None] = sock.sendall
         self._sock = sock
@@ -137,7 +135,6 @@ class TlsWire:
         # SSLSocket's own recvmsg refuses to work, as it would hand out encrypted bytes. Those are just looked at here.
         self._peek = functools.partial(socket.socket.recvmsg, sock, 1, _ANCILLARY_BYTES, socket.MSG_PEEK)
         self._has_times = kernel_keeps_time()
-        self.probe_after_ns = _HALF_A_SECOND if self._has_times else 0
         self._has_read = False
         if self._has_times:
             ask_for_arrival_times(sock)
@@ -148,6 +145,10 @@ class TlsWire:
 
     def relax(self) -> None:
         self.timeout = _UNSET
+
+    def unread(self, timeout: int, /) -> object:
+        # What is encrypted may be no more than session tickets; urllib3 opens a new connection for these as well.
+        return self._sock.pending() or self._look(timeout)
 
     def receive(self, limit: int = READ_BYTES) -> bytes:
         # What TLS has decrypted already is not in the socket any more: looking there would wait for more. What comes
@@ -166,6 +167,15 @@ class TlsWire:
         except OSError:  # TLS will come upon it too, and say what it means
             return None
         return ancillary[0][2] if ancillary else None
+
+
+def _look_at(sock: socket.socket) -> Callable[[int], object]:
+    """A ``Wire.unread`` for what the kernel holds. A poll object costs a third of a read that finds nothing."""
+    if not hasattr(select, "poll"):
+        return functools.partial(wait_for_read, sock)
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return poll.poll
 
 
 def ask_for_arrival_times(sock: socket.socket) -> None:

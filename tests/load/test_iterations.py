@@ -62,7 +62,7 @@ class Run:
 
     def __post_init__(self) -> None:
         if self.patch is not None:
-            self.patch.setattr("time.perf_counter_ns", self.clock)
+            self.patch.setattr("pytest_ipload.real_time.perf_counter_ns", self.clock)
         profile = LoadProfile(**self.settings)
         self.stop = Stop(self)
         self.budget = Budget(profile.total_iterations, Stop(self))

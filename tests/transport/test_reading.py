@@ -20,10 +20,10 @@ HEADS = ReplyHeads()
 class FakeWire:
     """Gives the pieces one after the other, or raises those that are exceptions; then the end."""
 
-    used_ns = probe_after_ns = 0
     timeout: float | None = None
     stamp: bytes | None = None
     send: Callable[[bytes], None]
+    unread: Callable[[int], object]
 
     def __init__(self, pieces: Iterable[bytes | OSError]) -> None:
         self.pieces = list(pieces)
