@@ -46,6 +46,7 @@ HOOKED: dict[str, tuple[str, str]] = {
         """,
         "requests.Session.send is patched by requests_mock.mocker",
     ),
+    # One user: while VCR makes a connection of its own, its patches are away for all threads.
     "vcrpy": (
         """
     @pytest.fixture
@@ -54,7 +55,7 @@ HOOKED: dict[str, tuple[str, str]] = {
         with vcr.use_cassette(str(tmp_path / "new.yaml"), record_mode="none"):
             yield
 
-    @pytest.mark.ipload(users=2, iterations=2, base_url=BASE)
+    @pytest.mark.ipload(iterations=4, base_url=BASE)
     def test_hooked(ipload_session, cassette):
         with pytest.raises(Exception, match="record_mode 'none'"):
             ipload_session.get("/echo/hooked", expect=Exception)
