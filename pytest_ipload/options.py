@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import pytest
 
 from pytest_ipload.baselines.options import BaselineSettings, read_settings
-from pytest_ipload.masking import masked
 from pytest_ipload.settings import BY_KEY, SETTINGS, Parser, Setting, as_check_names
 from pytest_ipload.shape import COMMAND_LINE, DEFAULT, HOOK, INI, MARKER, fit_shape
 from pytest_ipload.values import as_count, as_loopback_endpoint, as_moment, as_seconds, as_url, did_you_mean, listed
@@ -295,6 +294,8 @@ def _checked(parse: Parser, given: Any, place: str) -> Any:
     try:
         return parse(given)
     except ValueError as error:
+        from pytest_ipload.masking import masked
+
         raise pytest.UsageError(masked(f"{place}: {error}")) from None
 
 

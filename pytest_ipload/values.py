@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from pytest_ipload.masking import HIDDEN, masked
 from pytest_ipload.units import format_setting, parse_duration, parse_rate, parse_span
 
 _LONGEST_REMEMBERED = 200
@@ -223,10 +222,15 @@ def as_text(value: Any) -> str:
     return value.strip()
 
 
-@lru_cache(maxsize=1024)
-def _masked_name(name: str) -> str:
-    """A name comes with each request; most come again."""
-    return masked(name)
+def _masked(text: str) -> str:
+    """The text without secrets. Imported here: a session without load tests does not need it."""
+    from pytest_ipload.masking import masked
+
+    return masked(text)
+
+
+_masked_name = lru_cache(maxsize=1024)(_masked)
+"""A name comes with each request; most come again."""
 
 
 def as_label(value: Any, what: str) -> str:
@@ -236,11 +240,11 @@ def as_label(value: Any, what: str) -> str:
     cannot be a key.
     """
     if type(value) is str and value:
-        return _masked_name(value) if len(value) <= _LONGEST_REMEMBERED else masked(value)
+        return _masked_name(value) if len(value) <= _LONGEST_REMEMBERED else _masked(value)
     try:
         if isinstance(value, str) and str.__len__(value):
             hash(value)
-            return masked(str.__str__(value))
+            return _masked(str.__str__(value))
         given = f"{value!r:.80}"
     except BaseException as error:  # its own methods may raise anything
         given = f"an object of type {type(value).__name__} ({type(error).__name__} when it was looked at)"
@@ -256,8 +260,10 @@ def as_url(value: Any) -> str:
     except ValueError:  # of an unclosed [ or of a port that is no number
         known = False
     if not known:
+        from pytest_ipload.masking import HIDDEN
+
         # What is malformed may have its password anywhere.
-        shown = re.sub(r"[^/\s'\"]*@", f"{HIDDEN}@", masked(repr(value)))
+        shown = re.sub(r"[^/\s'\"]*@", f"{HIDDEN}@", _masked(repr(value)))
         raise ValueError(f"{shown} is not a URL; write it as in http://127.0.0.1:8000")
     return text
 
