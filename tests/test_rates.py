@@ -190,10 +190,7 @@ class TestNamesThatWereNotKept:
     BODY = "with ipload_user.measure(f'GET /item/{ipload_user.index}-{ipload_user.iteration}'): pass"
 
     @pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["one", "two"])
-    @pytest.mark.parametrize(
-        "expression",
-        ["'p95{GET /item/*} < 1m'", "'requests{GET /other} == 0'", "'rps{GET /item/*} > 0', window='100ms'"],
-    )
+    @pytest.mark.parametrize("expression", ["'p95{GET /item/*} < 1m'", "'requests{GET /other} == 0'"])
     def test_a_threshold_that_may_mean_them_makes_the_measurement_invalid(
         self, pytester: pytest.Pytester, expression: str, options: tuple[str, ...], xdist: None
     ) -> None:
@@ -208,6 +205,18 @@ class TestNamesThatWereNotKept:
         assert "more than 1 000 names" in test["reason"]
         [threshold, _] = test["thresholds"]
         assert (threshold["passed"], threshold["undecidable"], "measured" in threshold) == (False, True, False)
+
+    @pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["one", "two"])
+    def test_windows_keep_what_their_thresholds_choose_under_whatever_name(
+        self, pytester: pytest.Pytester, options: tuple[str, ...], xdist: None
+    ) -> None:
+        marks = "@pytest.mark.ipload(users=2, duration='1s')\n        @pytest.mark.ipload_threshold("
+        expressions = "'requests{GET /item/*} > 0', 'requests{GET /other} == 0', window='1s')"
+        result, test = run(pytester, marks + expressions, self.BODY, *options)
+        result.assert_outcomes(passed=1)
+        items, other, _ = test["thresholds"]
+        assert 1000 < 0.9 * test["requests"] < items["measured"] <= test["requests"]  # what ends later is in no window
+        assert (other["measured"], other["undecidable"]) == (0, False)
 
     def test_others_are_judged_and_one_that_warns_changes_no_verdict(self, pytester: pytest.Pytester) -> None:
         result, test = run(
