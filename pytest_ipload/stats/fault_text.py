@@ -121,7 +121,7 @@ def _address(chain: Sequence[BaseException]) -> str:
             if isinstance(host, str):
                 is_proxy = attribute == "conn" and any(_is(other, "ProxyError") for other in chain)
                 return ("the proxy " if is_proxy else "") + _shown(host, port if isinstance(port, int) else None)
-    url = getattr(getattr(chain[0], "request", None), "url", None)
+    url = getattr(getattr(chain[0], "request", None), "url", None) or getattr(chain[0], "_url", None)
     try:
         parts = urlsplit(url if isinstance(url, str) else "")
         return _shown(parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme)) or "the server"

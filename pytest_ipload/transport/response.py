@@ -178,8 +178,8 @@ class LoadResponse(Response):
         try:
             _ = self.content
         except Exception as error:
-            if getattr(error, "request", self) is None:  # requests tells of its request only before the head is there
-                cast(Any, error).request = self.request
+            # requests tells of its request only before the head is there; what it raises stays as it is.
+            cast(Any, error)._url = self.url
             self._body_error = error
 
     def iter_content(self, chunk_size: int | None = 1, decode_unicode: Any = False) -> Any:
