@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_ipload import fixtures, markers, real_time, team
+from pytest_ipload import fixtures, markers, team
 from pytest_ipload.baselines import options as baselines
 from pytest_ipload.distributed.slots import SLOT_KEY, Slots, slot_of
 from pytest_ipload.fixtures import ipload, ipload_iteration, ipload_pool, ipload_session, ipload_user
@@ -67,7 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if settings.start_at is not None and not hasattr(config, "workerinput"):
         from pytest_ipload.preflight import check_start
 
-        check_start(settings.start_at, real_time.time())
+        check_start(settings.start_at, _now())
     if settings.baselines.compare is not None and not hasattr(config, "workerinput"):
         from pytest_ipload.preflight import check_baselines
 
@@ -90,7 +90,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     if start_at is not None:
         from pytest_ipload.preflight import start_header
 
-        lines.append(start_header(start_at, real_time.time()))
+        lines.append(start_header(start_at, _now()))
     return [line for line in lines if line is not None]
 
 
@@ -258,3 +258,10 @@ def pytest_testnodedown(node: Any, error: object) -> None:
     """An xdist worker is gone: its share is free for the one that replaces it."""
     for slots in (node.config.stash[_RANKS], node.config.stash[_SLOTS]):
         slots.free(node.gateway.id)
+
+
+def _now() -> float:
+    """Seconds since 1970. Imported here: a session without load tests does not need it."""
+    from pytest_ipload import real_time
+
+    return real_time.time()

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_ipload import real_time
 from pytest_ipload.options import OFF, SKIP, SessionSettings
 
 if TYPE_CHECKING:
@@ -57,6 +56,8 @@ class SessionState:
         """When this session's load ``number`` (from 0) begins, in readings of ``perf_counter_ns``; None for at once."""
         if self.settings.start_at is None:
             return None
+        from pytest_ipload import real_time
+
         start_at = self.settings.start_at + number * (self.settings.start_every or 0.0)
         return real_time.perf_counter_ns() + round((start_at - real_time.time()) * 1e9)
 
