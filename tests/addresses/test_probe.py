@@ -480,8 +480,8 @@ def test_thousands_of_free_bind_addresses_are_checked_in_a_moment() -> None:
     seconds, found = in_namespace(
         LO_UP,
         ANYIP,
-        run="(lambda addresses, start: (unusable(addresses, freebind=set(addresses)), real_time.monotonic() - start)[::-1])"
-        "([f'2001:db8::{number:x}' for number in range(1, 10_001)], real_time.monotonic())",
+        run="(lambda addresses, start: (unusable(addresses, freebind=set(addresses)), real_time.monotonic() - start)"
+        "[::-1])([f'2001:db8::{number:x}' for number in range(1, 10_001)], real_time.monotonic())",
     )
     assert found == []
     assert seconds < 20  # 0.6 s on a quiet machine
