@@ -164,8 +164,8 @@ class ScriptedServer:
         with contextlib.suppress(BlockingIOError):
             while True:
                 sock, _ = self._listener.accept()
-                self._open.append(_Connection(self, sock, self.connections))
-                self.connections += 1
+                self.connections += 1  # before the first reply, so that who has that reply finds it counted
+                self._open.append(_Connection(self, sock, self.connections - 1))
 
 
 class _Connection:
