@@ -61,7 +61,8 @@ class LiveLine:
         line = "".join(
             self._writer.markup(piece.text, **{piece.colour: True}) if piece.colour else piece.text for piece in pieces
         )
-        self._is_drawn |= self._screen.write(f"{_ERASE}{_MAKE_ROOM}{_SAVE}\r\n{line}{_RESTORE}")
+        self._is_drawn = True  # before it is: Ctrl-C may come as soon as it stands there
+        self._screen.write(f"{_ERASE}{_MAKE_ROOM}{_SAVE}\r\n{line}{_RESTORE}")
 
     def erase(self) -> None:
         """Leave nothing of it."""

@@ -116,6 +116,22 @@ class TestLiveLine:
         line_on(screen).show(TEST, live_numbers())
         assert screen.model.lines == ["", "test_chec...  50 users  12 340 req/s..."]
 
+    def test_ctrl_c_just_after_the_line_was_written(self) -> None:
+        class InterruptedScreen(FakeScreen):
+            def write(self, text: str) -> bool:
+                super().write(text)
+                if "test_checkout" in text:
+                    raise KeyboardInterrupt
+                return True
+
+        screen = InterruptedScreen()
+        screen.write("test_shop.py .")
+        line = line_on(screen)
+        with pytest.raises(KeyboardInterrupt):
+            line.show(TEST, live_numbers())
+        line.erase()
+        assert screen.model.lines == ["test_shop.py ."]
+
     def test_nothing_is_erased_that_was_not_drawn(self) -> None:
         screen = FakeScreen()
         line = line_on(screen)
