@@ -20,7 +20,7 @@ from baselines import LIMIT, is_beyond_deviations
 from options import count
 from table import block, markdown
 
-from pytest_ipload.verdict.baseline import ENOUGH_RUNS, RECENT_RUNS, judge_creep, judge_history
+from pytest_ipload.verdict.regression.rules import ENOUGH_RUNS, RECENT_RUNS, judge_creep, judge_history
 
 LEVEL_MS, SLOWER = 20.0, 1.25
 SAVED = (8, 10, 20)

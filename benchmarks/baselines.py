@@ -20,9 +20,9 @@ from options import count
 from table import block, markdown
 
 from pytest_ipload.stats.confidence import nearest_rank
-from pytest_ipload.verdict.baseline import judge_history, judge_rounds
-from pytest_ipload.verdict.compare_limit import CompareLimit
-from pytest_ipload.verdict.mann_whitney import p_larger
+from pytest_ipload.stats.rank_test import p_larger
+from pytest_ipload.verdict.regression.limit import CompareLimit
+from pytest_ipload.verdict.regression.rules import judge_history, judge_rounds
 
 LIMIT = CompareLimit.parse("p95:10%")
 CHANGES = (0.0, 0.1, 0.2, 0.3)

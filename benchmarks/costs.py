@@ -9,9 +9,9 @@ import time
 from options import count
 
 from pytest_ipload.load.executor import Executor
-from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.load.schedule import user_slots
 from pytest_ipload.load.user import Iteration, VirtualUser
+from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Recorder
 from pytest_ipload.stats.sample import OK, REQUEST, Sample

@@ -26,13 +26,13 @@ from pytest_ipload.stats.confidence import quantile_ranks, share_interval
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Chunk, Key
 from pytest_ipload.stats.sample import FAILED, ITERATION, OK, REQUEST
-from pytest_ipload.verdict.abort import AbortWatch
-from pytest_ipload.verdict.evaluate import ThresholdResult, evaluate
-from pytest_ipload.verdict.expression import Threshold
-from pytest_ipload.verdict.judged import JudgedThreshold
-from pytest_ipload.verdict.measure import Scope
-from pytest_ipload.verdict.plan import Plan
-from pytest_ipload.verdict.selection import selections
+from pytest_ipload.verdict.threshold.abort import AbortWatch
+from pytest_ipload.verdict.threshold.config import JudgedThreshold
+from pytest_ipload.verdict.threshold.evaluate import ThresholdResult, evaluate
+from pytest_ipload.verdict.threshold.expression import Threshold
+from pytest_ipload.verdict.threshold.measure import Scope
+from pytest_ipload.verdict.threshold.remaining_load import Plan
+from pytest_ipload.verdict.threshold.selection import selections
 
 SECONDS, REQUESTS, LEVEL_MS, SPREAD = 60, 20_000, 20.0, 0.3
 QUANTILES = (0.5, 0.95, 0.99)

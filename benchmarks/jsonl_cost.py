@@ -28,11 +28,11 @@ from steady import Throughput, measure, task_seconds
 from table import block, markdown, spread
 from tools import TOOLS, Task, bring_load_tests
 
-from pytest_ipload.report.k6_lines import K6Lines
-from pytest_ipload.spools import SpoolFacts
+from pytest_ipload.report.files.k6_lines import K6Lines
 from pytest_ipload.stats.recorder import CHUNK_SAMPLES, Chunk
 from pytest_ipload.stats.sample import ITERATION, OK, REQUEST
-from pytest_ipload.stats.spool import SpoolWriter, read_spool
+from pytest_ipload.stats.spool.session_spools import SpoolFacts
+from pytest_ipload.stats.spool.spool_format import SpoolWriter, read_spool
 
 _LINES_LIMIT_S = 600.0
 _USERS = 50

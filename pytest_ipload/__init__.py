@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pytest_ipload.addresses.pool import IpPool
     from pytest_ipload.load.user import Iteration, VirtualUser
-    from pytest_ipload.runner import LoadRunner
+    from pytest_ipload.plugin.run.load_run import LoadRunner
     from pytest_ipload.transport.session import LoadSession
-    from pytest_ipload.verdict.expression import Threshold
     from pytest_ipload.verdict.result import LoadResult
+    from pytest_ipload.verdict.threshold.expression import Threshold
 
 __version__ = "0.1.0"
 __all__ = ["IpPool", "Iteration", "LoadResult", "LoadRunner", "LoadSession", "Threshold", "VirtualUser"]
@@ -23,9 +23,9 @@ _HOMES = {
     "IpPool": "pytest_ipload.addresses.pool",
     "Iteration": "pytest_ipload.load.user",
     "LoadResult": "pytest_ipload.verdict.result",
-    "LoadRunner": "pytest_ipload.runner",
+    "LoadRunner": "pytest_ipload.plugin.run.load_run",
     "LoadSession": "pytest_ipload.transport.session",
-    "Threshold": "pytest_ipload.verdict.expression",
+    "Threshold": "pytest_ipload.verdict.threshold.expression",
     "VirtualUser": "pytest_ipload.load.user",
 }
 

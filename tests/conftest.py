@@ -44,7 +44,7 @@ hypothesis.settings.load_profile("no-deadline")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs exceptions that are raised in another thread: see ``load/seat.py``."""
+    """Skip what needs exceptions that are raised in another thread: see ``load/user_thread.py``."""
     if sys.gettrace() is not None and sys.version_info[:2] == (3, 11):
         for item in items:
             if item.get_closest_marker("untraced") is not None:

@@ -125,7 +125,7 @@ def test_the_load_room_knows_neither_pytest_nor_http(name: str) -> None:
     "name",
     [
         *(name for name in ALL if room_of(name) == "stats"),
-        "pytest_ipload.verdict.expression",
+        "pytest_ipload.verdict.threshold.expression",
         "pytest_ipload.load.schedule",
         "pytest_ipload.addresses.spec",
     ],
@@ -148,4 +148,8 @@ def test_the_plugin_alone_imports_nothing_that_takes_time() -> None:
     heavy = {"requests", "urllib3", "tabulate", "ssl", "hypothesis", "xdist", "multiprocessing", "jinja2", "plotly"}
     assert not heavy & set(loaded)
     ours = {name for name in loaded if name.startswith("pytest_ipload.")}
-    assert not ours & {"pytest_ipload.runner", "pytest_ipload.loadtest", "pytest_ipload.load.executor"}
+    assert not ours & {
+        "pytest_ipload.plugin.run.load_run",
+        "pytest_ipload.plugin.items.load_test",
+        "pytest_ipload.load.executor",
+    }

@@ -14,8 +14,8 @@ from support.samples import iteration, request
 from support.saved_runs import saved_run, saved_test, write_runs
 
 from conftest import require_program
-from pytest_ipload.baselines.machine import this_machine
-from pytest_ipload.baselines.saved import SavedRun
+from pytest_ipload.base.machine import this_machine
+from pytest_ipload.baselines.saved_run import SavedRun
 
 FOLDER = f".ipload/{this_machine().folder}"
 # Two milliseconds, or a little more: far from both the microsecond and the hour of the runs that it is compared with.

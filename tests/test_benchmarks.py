@@ -57,7 +57,7 @@ from steady import Instant, Throughput, is_halted, task_seconds
 from throughput import Results
 from tools import TOOLS, Task, hey_complaint, pytest_command, wrk_complaint
 
-from pytest_ipload.verdict.plan import Plan
+from pytest_ipload.verdict.threshold.remaining_load import Plan
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ("throughput", "accuracy", "footprint")

@@ -80,7 +80,7 @@ def test_a_functional_test_fails_as_any_test_does(pytester: pytest.Pytester) -> 
 
 def test_a_load_that_a_test_starts_raises_it(pytester: pytest.Pytester) -> None:
     source = """
-        from pytest_ipload.errors import SettingError
+        from pytest_ipload.base.errors import SettingError
 
         def test_it(ipload):
             with pytest.raises(SettingError, match="it is relative"):
@@ -106,7 +106,7 @@ def test_what_was_measured_before_is_kept(pytester: pytest.Pytester) -> None:
 
 def test_a_body_that_catches_it_goes_on(pytester: pytest.Pytester) -> None:
     source = """
-        from pytest_ipload.errors import FeedError, TargetNotAllowed
+        from pytest_ipload.base.errors import FeedError, TargetNotAllowed
 
         @pytest.mark.ipload(users=2, iterations=3)
         def test_it(ipload_session, ipload_user):

@@ -17,12 +17,12 @@ import pytest
 from support.demo import EXAMPLES
 from support.plugins import OTHER_PLUGINS
 
-from pytest_ipload import newhooks
-from pytest_ipload.report.k6_lines import METRICS, K6Lines
-from pytest_ipload.settings import SETTINGS
-from pytest_ipload.spools import SpoolFacts
+from pytest_ipload.plugin import newhooks
+from pytest_ipload.report.files.k6_lines import METRICS, K6Lines
+from pytest_ipload.settings.table import SETTINGS
 from pytest_ipload.stats.sample import FAILED, FAULT, ITERATION, OK, REQUEST, SETUP, STEP
-from pytest_ipload.stats.spool import Batch, SpoolKey
+from pytest_ipload.stats.spool.session_spools import SpoolFacts
+from pytest_ipload.stats.spool.spool_format import Batch, SpoolKey
 
 ROOT = Path(__file__).parents[1]
 KINDS = (REQUEST, STEP, SETUP, ITERATION)
@@ -68,7 +68,7 @@ def test_the_throughput_in_the_readme_is_that_of_the_measured_tables() -> None:
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.key)
 def test_each_setting_stands_in_the_readme_with_its_option_and_ini_key(setting: object) -> None:
-    from pytest_ipload.settings import Setting
+    from pytest_ipload.settings.table import Setting
 
     assert isinstance(setting, Setting)
     row = rows_of_settings()[setting.key]

@@ -10,15 +10,15 @@ import pytest
 from support.demo import running_target
 from support.samples import MS, iteration, measurements, request, step
 
-from pytest_ipload import thresholds
 from pytest_ipload.load.set_up import SetUps
-from pytest_ipload.settings import BY_KEY
+from pytest_ipload.plugin.items import thresholds
+from pytest_ipload.settings.table import BY_KEY
 from pytest_ipload.stats.sample import FAILED
-from pytest_ipload.verdict import expression
-from pytest_ipload.verdict.evaluate import evaluate
-from pytest_ipload.verdict.expression import Threshold
-from pytest_ipload.verdict.judged import JudgedThreshold
-from pytest_ipload.verdict.measure import Scope
+from pytest_ipload.verdict.threshold import expression
+from pytest_ipload.verdict.threshold.config import JudgedThreshold
+from pytest_ipload.verdict.threshold.evaluate import evaluate
+from pytest_ipload.verdict.threshold.expression import Threshold
+from pytest_ipload.verdict.threshold.measure import Scope
 
 DOCS = Path(__file__).parents[1] / "docs"
 

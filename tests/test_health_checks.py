@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from pytest_ipload.load.health import HEALTH_CHECKS
-from pytest_ipload.load.seat import Seat
+from pytest_ipload.load.generator.checks import HEALTH_CHECKS
+from pytest_ipload.load.user_thread import Seat
 
 linux_only = pytest.mark.skipif(not Path("/proc/thread-self/net/tcp").exists(), reason="this system does not say")
 with_lock = pytest.mark.skipif(

@@ -15,8 +15,8 @@ from support.pages import Element
 from support.plugins import OTHER_PLUGINS
 from support.readers import READERS
 
-from pytest_ipload.distributed.messages import sendable
-from pytest_ipload.report.files import REPORT_FILES
+from pytest_ipload.distributed.protocol.messages import sendable
+from pytest_ipload.report.files.registry import REPORT_FILES
 from pytest_ipload.report.text import printable, printable_lines
 
 NAMES = (

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pytest_ipload.distributed.timing import TIMING_VARIABLE
+from pytest_ipload.distributed.protocol.time_limits import TIMING_VARIABLE
 
 TESTS = """
 import pathlib, time, urllib.request
@@ -112,7 +112,7 @@ def test_without_the_library_the_error_says_how_to_get_it(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    monkeypatch.delitem(sys.modules, "pytest_ipload.report.prometheus", raising=False)
+    monkeypatch.delitem(sys.modules, "pytest_ipload.report.files.prometheus", raising=False)
     result = pytester.runpytest("--ipload-prometheus=0")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: --ipload-prometheus: *prometheus_client*; install it with: pip install *"])

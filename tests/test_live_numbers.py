@@ -11,8 +11,8 @@ import pytest
 from support.plugins import OTHER_PLUGINS
 from support.terminal import Press, TerminalRun, run_in_terminal
 
-from pytest_ipload.distributed.timing import TIMING_VARIABLE
-from pytest_ipload.report.live import LOG_VARIABLE
+from pytest_ipload.distributed.protocol.time_limits import TIMING_VARIABLE
+from pytest_ipload.plugin.reporting.live_output import LOG_VARIABLE
 
 TESTS = """
 import time

@@ -1036,7 +1036,7 @@ class TestPytestsOptions:
         run = whole_run(pytester, self.SOURCE, "--fixtures")
         assert run.all == []
         for name in ("ipload_user", "ipload_session", "ipload_iteration", "ipload_pool", "ipload"):
-            run.expect_lines(f"{name}* -- *pytest_ipload/fixtures.py:*", "    [A-Z]*")
+            run.expect_lines(f"{name}* -- *pytest_ipload/plugin/fixtures/fixtures.py:*", "    [A-Z]*")
 
     def test_collect_only_starts_no_users(self, pytester: pytest.Pytester) -> None:
         run = whole_run(pytester, self.SOURCE, "--collect-only", "-v")

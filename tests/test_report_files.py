@@ -12,8 +12,8 @@ from support.demo import EXAMPLES
 from support.plugins import OTHER_PLUGINS
 from support.readers import READERS
 
-from pytest_ipload.report.files import REPORT_FILES
-from pytest_ipload.units import format_count, format_duration, format_percent
+from pytest_ipload.base.units import format_count, format_duration, format_percent
+from pytest_ipload.report.files.registry import REPORT_FILES
 
 
 class Run(NamedTuple):

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pytest_ipload.load.affinity import allowed_cpus
+from pytest_ipload.load.generator.affinity import allowed_cpus
 
 TESTS = """
     import pytest

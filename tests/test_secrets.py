@@ -160,7 +160,7 @@ def test_segments_with_secrets_are_merged(pytester: pytest.Pytester, target: str
         )  # fmt: skip
         assert leaks(result, pytester.path) == []
     result = pytester.runpython_c(
-        "from pytest_ipload.__main__ import main; raise SystemExit(main("
+        "from pytest_ipload.cli.main import main; raise SystemExit(main("
         "['merge', 'part0.json', 'part1.json', '--json', 'all.json', '--junit', 'all.xml', '--html', 'all.html']))"
     )
     assert result.ret == 1

@@ -16,8 +16,8 @@ from support.http_server import RecordingServer
 from support.plugins import OTHER_PLUGINS
 from support.readers import validator
 
-from pytest_ipload.__main__ import FAILED, PASSED, UNUSABLE, main
-from pytest_ipload.report.files import REPORT_FILES
+from pytest_ipload.cli.main import FAILED, PASSED, UNUSABLE, main
+from pytest_ipload.report.files.registry import REPORT_FILES
 
 MODULE = """
     import pytest

@@ -241,7 +241,7 @@ class TestPytestMeanings:
         pytester.makepyfile(
             """
             import pytest
-            from pytest_ipload.verdict.outcomes import LoadTestFailed, MeasurementInvalid, ThresholdFailed
+            from pytest_ipload.plugin.items.outcomes import LoadTestFailed, MeasurementInvalid, ThresholdFailed
 
             @pytest.mark.ipload(users=2)
             @pytest.mark.ipload_threshold("requests > 1")

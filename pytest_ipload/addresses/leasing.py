@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pytest_ipload import real_time
 from pytest_ipload.addresses.orders import ORDERS, Order, Positions
 from pytest_ipload.addresses.pool import IpPool, Lease, LeaseStats, Usage
-from pytest_ipload.errors import PoolError, PoolExhausted, SettingError
-from pytest_ipload.units import format_count, format_duration
+from pytest_ipload.base import real_time
+from pytest_ipload.base.errors import PoolError, PoolExhausted, SettingError
+from pytest_ipload.base.units import format_count, format_duration
 
 ON_EXHAUSTION = ("share", "wait", "fail", "fallback")
 

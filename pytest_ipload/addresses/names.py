@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from pytest_ipload.addresses.probe import interfaces
-from pytest_ipload.errors import PoolError
+from pytest_ipload.addresses.host.probe import interfaces
+from pytest_ipload.base.errors import PoolError
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 

@@ -9,11 +9,11 @@ from ipaddress import ip_address
 from itertools import groupby
 from pathlib import Path
 
-from pytest_ipload.addresses import probe
+from pytest_ipload.addresses.host import probe
 from pytest_ipload.addresses.sequence import AddressSequence, Run, first_common, parse_address
 from pytest_ipload.addresses.spec import FREEBIND_PREFIX, AddressBlock, address_text, parse_spec
-from pytest_ipload.errors import PoolError
-from pytest_ipload.units import format_count
+from pytest_ipload.base.errors import PoolError
+from pytest_ipload.base.units import format_count
 
 MAX_VALIDATED = 65_536
 """A larger pool is not validated address by address; it is refused."""
@@ -133,7 +133,7 @@ class IpPool:
     def validate(self) -> None:
         """Check that every address is on this host and works as a source; an empty pool passes.
 
-        The check opens connections of this process to itself; see :func:`pytest_ipload.addresses.probe.unusable`.
+        The check opens connections of this process to itself; see :func:`pytest_ipload.addresses.host.probe.unusable`.
         Raises ``PoolError`` with the unusable addresses, grouped by reason, or when the pool has more than
         65 536 addresses.
         """

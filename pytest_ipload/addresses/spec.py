@@ -12,8 +12,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from pytest_ipload.addresses.binding import FREEBIND
-from pytest_ipload.errors import PoolError
+from pytest_ipload.addresses.host.bind_source import FREEBIND
+from pytest_ipload.base.errors import PoolError
 
 FREEBIND_PREFIX = "freebind:"
 

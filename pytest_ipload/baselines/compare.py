@@ -10,12 +10,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pytest_ipload.baselines.counted import Profile, differences, of_result
-from pytest_ipload.baselines.machine import Machine
-from pytest_ipload.baselines.saved import SavedRun, Test, is_too_small
+from pytest_ipload.base.errors import SettingError
+from pytest_ipload.base.machine import Machine
+from pytest_ipload.baselines.comparability import Profile, differences, of_result
+from pytest_ipload.baselines.saved_run import SavedRun, Test, is_too_small
 from pytest_ipload.baselines.store import Store, UnusableRun
-from pytest_ipload.errors import SettingError
-from pytest_ipload.verdict.baseline import (
+from pytest_ipload.verdict.regression.comparison import Compared, ComparedWith, Comparison
+from pytest_ipload.verdict.regression.limit import CompareLimit
+from pytest_ipload.verdict.regression.metric_reader import is_hidden, value_of
+from pytest_ipload.verdict.regression.rules import (
     ENOUGH_RUNS,
     RECENT_RUNS,
     describe,
@@ -23,10 +26,7 @@ from pytest_ipload.verdict.baseline import (
     judge_history,
     without_samples,
 )
-from pytest_ipload.verdict.compare_limit import CompareLimit
-from pytest_ipload.verdict.comparison import Compared, ComparedWith, Comparison
-from pytest_ipload.verdict.expression import Metric
-from pytest_ipload.verdict.readout import is_hidden, value_of
+from pytest_ipload.verdict.threshold.expression import Metric
 
 MOST_RUNS = 20
 """The newest so many comparable runs are compared with, and at most as many of the oldest."""

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from pytest_ipload.baselines.machine import Machine, this_machine
-from pytest_ipload.baselines.saved import SavedRun
-from pytest_ipload.distributed.untrusted import CONTENT_ERRORS, read_object
-from pytest_ipload.errors import SettingError
+from pytest_ipload.base.errors import SettingError
+from pytest_ipload.base.machine import Machine, this_machine
+from pytest_ipload.base.untrusted_files import CONTENT_ERRORS, read_object
+from pytest_ipload.baselines.saved_run import SavedRun
 
 FOLDER = ".ipload"
 """In the root directory of pytest."""

@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pytest_ipload.distributed.codec import decode
-from pytest_ipload.distributed.conclude import conclude
-from pytest_ipload.distributed.origin import ClockOffset
-from pytest_ipload.distributed.part import Part, merge_into, own_copy
-from pytest_ipload.distributed.plausible import check_extent
-from pytest_ipload.distributed.untrusted import CONTENT_ERRORS, read_object, refuse_constant
-from pytest_ipload.load.health import HealthCheck, fired
-from pytest_ipload.load.share import Share
-from pytest_ipload.units import format_duration
+from pytest_ipload.base.units import format_duration
+from pytest_ipload.base.untrusted_files import CONTENT_ERRORS, read_object, refuse_constant
+from pytest_ipload.load.generator.checks import HealthCheck, fired
+from pytest_ipload.load.partition import Share
+from pytest_ipload.verdict.codec import decode
+from pytest_ipload.verdict.conclude import conclude
+from pytest_ipload.verdict.origin import ClockOffset
+from pytest_ipload.verdict.plausibility import check_extent
 from pytest_ipload.verdict.result import ERROR, UnmeasuredResult
+from pytest_ipload.verdict.shard_result import Part, merge_into, own_copy
 
 FARTHEST_STARTS = 0.1
 """Of the load's length: segments whose loads began farther apart than this were not one load."""

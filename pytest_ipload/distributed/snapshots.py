@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from pytest_ipload.distributed.codec import decode
-from pytest_ipload.distributed.conclude import scope_of
-from pytest_ipload.distributed.packing import unpack
-from pytest_ipload.distributed.part import AbortNote, Part, merge
+from pytest_ipload.distributed.protocol.packing import unpack
 from pytest_ipload.stats.folding import Folding
 from pytest_ipload.stats.sample import ITERATION
 from pytest_ipload.stats.spans import Selection
 from pytest_ipload.stats.windows import Windows
-from pytest_ipload.verdict.abort import AbortWatch, settled
-from pytest_ipload.verdict.judged import JudgedThreshold
-from pytest_ipload.verdict.plan import Plan
-from pytest_ipload.verdict.selection import looked_at, selections
+from pytest_ipload.verdict.codec import decode
+from pytest_ipload.verdict.conclude import scope_of
+from pytest_ipload.verdict.shard_result import AbortNote, Part, merge
+from pytest_ipload.verdict.threshold.abort import AbortWatch, settled
+from pytest_ipload.verdict.threshold.config import JudgedThreshold
+from pytest_ipload.verdict.threshold.remaining_load import Plan
+from pytest_ipload.verdict.threshold.selection import looked_at, selections
 
 _SECOND = 1_000_000_000
 

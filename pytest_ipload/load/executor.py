@@ -19,30 +19,30 @@ from functools import partial
 from itertools import islice
 from types import MappingProxyType
 
-from pytest_ipload import real_time
-from pytest_ipload.errors import GeneratorLimitError, SetUpTimeout
-from pytest_ipload.load.affinity import pinned, usable_cpus
+from pytest_ipload.base import real_time
+from pytest_ipload.base.errors import GeneratorLimitError, SetUpTimeout
+from pytest_ipload.base.units import format_duration, format_setting
 from pytest_ipload.load.arrivals import ArrivalQueue
-from pytest_ipload.load.crew import Crew
-from pytest_ipload.load.failures import FailureLog
+from pytest_ipload.load.deadlines import Patience
+from pytest_ipload.load.failure_log import FailureLog
+from pytest_ipload.load.generator.affinity import pinned, usable_cpus
+from pytest_ipload.load.generator.monitor import LOOK_NS, Vitals, Watcher
+from pytest_ipload.load.generator.resource_limits import users_stack
 from pytest_ipload.load.iterations import Budget, UserRun
-from pytest_ipload.load.limits import users_stack
-from pytest_ipload.load.patience import Patience
-from pytest_ipload.load.profile import LoadProfile
-from pytest_ipload.load.record import LoadRecord
+from pytest_ipload.load.load_record import LoadRecord
+from pytest_ipload.load.partition import WHOLE, Share
 from pytest_ipload.load.schedule import UserSlot, arrival_times, arrivals_before, rates_end
-from pytest_ipload.load.seat import IterationInterrupted, Phase, Seat
 from pytest_ipload.load.set_up import SetUpLimit, SetUpPace, SetUps
-from pytest_ipload.load.share import WHOLE, Share
 from pytest_ipload.load.user import VirtualUser
-from pytest_ipload.load.user_thread import UserThreads
+from pytest_ipload.load.user_factory import Crew
+from pytest_ipload.load.user_lifecycle import UserThreads
+from pytest_ipload.load.user_thread import IterationInterrupted, Phase, Seat
 from pytest_ipload.load.user_time import Presence, user_time
-from pytest_ipload.load.vitals import LOOK_NS, Vitals, Watcher
+from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Chunk, Recorder
 from pytest_ipload.stats.sample import FAILED, ITERATION, Problem, timed_sample
 from pytest_ipload.stats.spans import Selection
-from pytest_ipload.units import format_duration, format_setting
 
 _SECOND = 1_000_000_000
 _TICK = 1.0

@@ -7,14 +7,14 @@ import threading
 from collections.abc import Callable, Iterable
 from itertools import count
 
-from pytest_ipload.errors import RendezvousEnded
+from pytest_ipload.base.errors import RendezvousEnded
 from pytest_ipload.load.arrivals import ArrivalQueue
-from pytest_ipload.load.failures import FailureLog
-from pytest_ipload.load.profile import LoadProfile
-from pytest_ipload.load.punctual import PunctualUsers
+from pytest_ipload.load.failure_log import FailureLog
+from pytest_ipload.load.generator.lateness import PunctualUsers
 from pytest_ipload.load.schedule import Pacer
-from pytest_ipload.load.seat import IterationInterrupted, Life, Seat
 from pytest_ipload.load.user import Iteration, VirtualUser
+from pytest_ipload.load.user_thread import IterationInterrupted, Life, Seat
+from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.stats.sample import Problem
 
 _SECOND = 1_000_000_000

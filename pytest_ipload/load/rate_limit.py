@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from math import floor, inf
 
-from pytest_ipload import real_time
-from pytest_ipload.load.share import WHOLE, Share
+from pytest_ipload.base import real_time
+from pytest_ipload.load.partition import WHOLE, Share
 
 _SECOND = 1_000_000_000
 _SLICE = 0.05

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 
-from pytest_ipload.errors import RendezvousEnded, RendezvousTimeout, SettingError
-from pytest_ipload.load.share import WHOLE, Share
-from pytest_ipload.units import format_duration
-from pytest_ipload.values import as_label, as_seconds
+from pytest_ipload.base.errors import RendezvousEnded, RendezvousTimeout, SettingError
+from pytest_ipload.base.units import format_duration
+from pytest_ipload.load.partition import WHOLE, Share
+from pytest_ipload.settings.parsing import as_label, as_seconds
 
 
 class _Waiter:

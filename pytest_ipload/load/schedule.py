@@ -13,9 +13,9 @@ from itertools import accumulate, count, islice, takewhile
 from math import ceil
 from random import Random
 
-from pytest_ipload.load.profile import LoadProfile, Span
-from pytest_ipload.load.share import Share
-from pytest_ipload.values import Stages
+from pytest_ipload.load.partition import Share
+from pytest_ipload.settings.load_profile import LoadProfile, Span
+from pytest_ipload.settings.parsing import Stages
 
 _STEP = 0.0005
 """Seconds between the first iterations of two users who start at once: a listen queue is emptied faster than that."""

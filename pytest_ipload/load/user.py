@@ -11,9 +11,10 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from pytest_ipload import real_time
-from pytest_ipload.errors import IploadError, RendezvousEnded, SettingError
-from pytest_ipload.places import place_of_frame, place_of_traceback
+from pytest_ipload.base import real_time
+from pytest_ipload.base.code_location import place_of_frame, place_of_traceback
+from pytest_ipload.base.errors import IploadError, RendezvousEnded, SettingError
+from pytest_ipload.settings.parsing import as_label
 from pytest_ipload.stats.fault_text import message_of
 from pytest_ipload.stats.recorder import Key
 from pytest_ipload.stats.sample import (
@@ -29,11 +30,10 @@ from pytest_ipload.stats.sample import (
     timed_sample,
     with_lateness,
 )
-from pytest_ipload.values import as_label
 
 if TYPE_CHECKING:
-    from pytest_ipload.load.feed import FeedBook, Rows, Source, UserFeeds
     from pytest_ipload.load.rendezvous import RendezvousBook
+    from pytest_ipload.load.test_data.data_feeds import FeedBook, Rows, Source, UserFeeds
     from pytest_ipload.transport.session import LoadSession
 
 SessionFactory = Callable[["VirtualUser"], "LoadSession"]

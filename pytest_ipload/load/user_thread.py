@@ -1,255 +1,222 @@
-"""What every user of a load does in its own thread: it is set up, waits for its time, iterates, and is torn down."""
+"""One user's thread, and what its life looks like from outside."""
 
 from __future__ import annotations
 
+import ctypes
+import sys
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
 
-from pytest_ipload.errors import RendezvousEnded
-from pytest_ipload.load.contexts import UserContexts
-from pytest_ipload.load.crew import Crew
-from pytest_ipload.load.failures import FailureLog
-from pytest_ipload.load.iterations import UserRun
-from pytest_ipload.load.profile import LoadProfile
-from pytest_ipload.load.record import LATE_START_S, LoadRecord
-from pytest_ipload.load.seat import IterationInterrupted, Life, Phase, Seat
-
-_SECOND = 1_000_000_000
+from pytest_ipload.base.code_location import place_of_frame
+from pytest_ipload.base.errors import SetUpTimeout
+from pytest_ipload.load.schedule import UserSlot
+from pytest_ipload.load.user import Iteration, VirtualUser
+from pytest_ipload.load.user_contexts import own_context
+from pytest_ipload.stats.recorder import Recorder
 
 
-class UserThreads:
-    """The lives of all users, and how far they have come."""
+class Life(Protocol):
+    """What a user does. All three are called in the user's thread."""
 
-    def __init__(
-        self,
-        profile: LoadProfile,
-        crew: Crew,
-        run: UserRun,
-        stop: threading.Event,
-        record: LoadRecord,
-        failures: FailureLog,
-        clock: Callable[[], int],
-        is_awaited: Callable[[], bool],
-        *,
-        tolerates_set_up_errors: bool,
-        holds_users: bool,
-    ) -> None:
-        """``stop`` is set when no iteration is to start any more.
+    def set_up(self) -> None:
+        """Make everything that belongs to the user."""
 
-        ``is_awaited`` says, in a user's thread, whether there is something for the executor's thread to do. Users who
-        are through with their iterations are torn down at once, or, if it ``holds_users``, when they are let go."""
-        self._profile = profile
-        self._crew = crew
-        self._run = run
-        self._record = record
-        self._failures = failures
-        self._clock = clock
-        self._is_awaited = is_awaited
-        self._tolerates_set_up_errors = tolerates_set_up_errors
-        self._stop = stop
-        self._holds_users = holds_users
-        self._may_leave = threading.Event()
-        self.gate = threading.Event()
-        """Set when the load begins."""
-        self.contexts = UserContexts()
-        self.changed = threading.Condition()
-        # Counted, not looked for: each of thousands of users would look at all the others. Guarded by ``changed``.
-        self.settled = 0
-        """Users that are in their set-up no more."""
-        self.over = 0
-        """Users that nobody waits for any more."""
-        self.held = 0
-        """Users that wait to be let go."""
-        self.set_up_failed = False
-        """Whether a user's set-up failed that cannot be left out."""
+    def iterate(self, iteration: Iteration) -> None:
+        """Run the body once."""
 
-    def is_tolerable(self, error: BaseException | None, *, is_late: bool) -> bool:
-        """Whether a user whose set-up failed may be left out: not for what ends the test or the session."""
-        if not self._tolerates_set_up_errors or error is None or isinstance(error, KeyboardInterrupt):
-            return False
-        return not self._crew.ends_load(error, 0, not is_late)
+    def tear_down(self) -> None:
+        """Undo what ``set_up`` did, also when that failed half-way."""
 
-    def live(self, seat: Seat) -> None:
-        """A user's whole life, in its own thread."""
+
+_LAST_MOMENT = 5.0
+"""Seconds that a thread may take from its last line to its end: far more than any needs."""
+_LINES_TO_ARRIVE = 100
+"""An exception that another thread raised arrives at the next turn of a loop; this many are more than enough."""
+
+
+class IterationInterrupted(BaseException):
+    """Raised in a user's thread whose iteration outlived the graceful stop.
+
+    Not an ``Exception``: a body's ``except Exception`` must not swallow it.
+    """
+
+
+class Phase(Enum):
+    """Where a user is in its life."""
+
+    SET_UP = "set-up"
+    READY = "ready"
+    ITERATIONS = "iterations"
+    HELD = "wait for its tear-down"
+    TEAR_DOWN = "tear-down"
+    LEFT = "left"
+
+
+@dataclass(slots=True)  # there are thousands
+class Seat:
+    """A user's place in the load. The user's thread writes it, the executor's thread reads it."""
+
+    slot: UserSlot
+    user: VirtualUser
+    recorder: Recorder
+    phase: Phase = Phase.SET_UP
+    life: Life | None = None
+    thread: threading.Thread | None = None
+    is_behind: bool = False
+    """Whether its context is that of the set-up phase still, although the load may have begun."""
+    is_admitted: bool | None = None
+    """Whether it has what it needs for its set-up, source addresses; None as long as nobody has asked."""
+    set_up_since_ns: int | None = None
+    ready_ns: int | None = None
+    """When it was set up."""
+    began_ns: int | None = None
+    """When the iterations began."""
+    iteration_since_ns: int | None = None
+    """When the running iteration began, or the last one."""
+    ended_ns: int | None = None
+    """When the iterations ended."""
+    is_lost: bool = False
+    """Whether something that is not an iteration's failure ended the thread."""
+    left_ns: int | None = None
+    teardown_since_ns: int | None = None
+    interrupted_ns: int | None = None
+    timed_out: SetUpTimeout | None = None
+    """Why its set-up was interrupted, if it took too long."""
+    setup_error: BaseException | None = None
+    teardown_error: BaseException | None = None
+    abandoned: bool = False
+    _exposed: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def start(self, live: Callable[[Seat], None]) -> None:
+        """Start the thread. Raises RuntimeError when the system has no thread left."""
+        # A daemon: a user who cannot be stopped must not keep the interpreter from ending.
+        self.thread = threading.Thread(
+            target=own_context().run, args=(live, self), name=f"ipload-user-{self.slot.index}", daemon=True
+        )
+        self.thread.start()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody waits for this user any more."""
+        return self.abandoned or self.phase is Phase.LEFT
+
+    def interrupt(self, now_ns: int) -> None:
+        """Close the user's sockets and raise IterationInterrupted in its thread (at its next line of Python)."""
+        with self._lock:
+            self.interrupted_ns = now_ns
+            if self._exposed:
+                self._raise_in_thread(IterationInterrupted)
+        self.user.interrupt()
+
+    @property
+    def in_body(self) -> bool:
+        """Whether an iteration runs."""
+        return self._exposed and self.phase is Phase.ITERATIONS
+
+    def expose(self) -> None:
+        """Called in the user's thread before its own code runs, which may be interrupted."""
+        self._exposed = True
+
+    def cover(self) -> None:
+        """Called in the user's thread after its own code: ours, which follows, must not be interrupted.
+
+        An interruption that was raised and did not arrive yet arrives here.
+        """
+        # This runs in each iteration, so it takes no lock as long as there is no interruption. Both threads write an
+        # attribute of this object, then read the other's: here ``_exposed``, then ``interrupted_ns``, in ``interrupt``
+        # the other way round. Python lets one write to an object happen after the other (by the GIL, or by the
+        # object's own lock), so whoever comes second sees what the first one wrote: either nothing is raised, or it
+        # is noticed here.
         try:
-            life = self._set_up_user(seat)
-            if life is not None and self._wait_at_gate(seat) and self._begin(seat):
-                self._run.iterate(seat, life)
+            self._exposed = False
+            if self.interrupted_ns is not None:
+                with self._lock:  # by now it has been raised, if it is raised at all
+                    pass
+                # It cannot be taken back: CPython would leave the flag behind that makes it look for the exception.
+                for _ in range(_LINES_TO_ARRIVE):
+                    pass
         except IterationInterrupted:
-            pass  # it arrived between two lines of ours, just after the set-up: the user leaves
-        except BaseException:
-            seat.is_lost = True  # it is a fault of ours, or of the interpreter, which threading reports
-            raise
-        finally:
-            self._hold(seat)
-            self._tear_down_user(seat)
+            self._exposed = False
 
-    def _set_up_user(self, seat: Seat) -> Life | None:
-        """The user's life, set up; None if that failed."""
+    def tear_down(self, now_ns: int) -> None:
+        """Called in the user's thread: undo its set-up. What that raises is kept as ``teardown_error``."""
+        with self._lock:
+            self.interrupted_ns = None  # that was about what came before: the tear-down has a time of its own
+            self.phase = Phase.TEAR_DOWN
+            self.teardown_since_ns = now_ns
+        self.user.resume()
         try:
-            if seat.setup_error is not None:
-                return None  # nothing to be had for it
-            if seat.is_admitted is None:
-                seat.is_admitted = self._crew.admit(seat.user, block=False)
-            if not seat.is_admitted:
-                self._step_aside(seat)  # the others shall not wait for this one
-                self._wait_at_gate(seat)
-                if not self._wait_for(seat.slot.start):
-                    return None
-                seat.is_admitted = self._crew.admit(seat.user, block=True)
-                self._step_in(seat)
-            seat.life = self._crew.make_life(seat.user)
-            seat.set_up_since_ns = self._clock()
-            seat.expose()
-            seat.life.set_up()
-            if seat.timed_out is not None:  # the interruption came too late, or was swallowed: the session is closed
-                raise seat.timed_out
-        except BaseException as error:  # pytest's outcomes are no Exceptions
-            seat.setup_error = self._set_up_failure(seat, error)
-            return None
-        else:
-            seat.ready_ns = self._clock()
-        finally:
-            seat.cover()
-            self._end_set_up(seat)
-        return seat.life
+            try:
+                self.expose()
+                if self.life is not None:
+                    self.life.tear_down()
+            except BaseException as error:  # pytest's outcomes are no Exceptions
+                self.teardown_error = error
+            self.cover()
+        except IterationInterrupted as late:  # it arrived between two lines of ours, just after the tear-down
+            self.teardown_error = self.teardown_error or late
+            self.cover()
 
-    def _wait_at_gate(self, seat: Seat) -> bool:
-        """Wait for the load to begin; from then on the user sees the context variables of the call phase."""
-        self.gate.wait()
-        if seat.is_behind:
-            seat.is_behind = False
-            self.contexts.catch_up()
-        return True
+    def give_up(self, *, at_any_rate: bool) -> bool:
+        """Wait for this user no more. False if it is just coming back from its own code, or has left.
 
-    def _set_up_failure(self, seat: Seat, error: BaseException) -> BaseException | None:
-        """What is held against the user's set-up; None where the end of the load cut it short."""
-        if seat.timed_out is not None:
-            return seat.timed_out
-        if seat.interrupted_ns is not None and not isinstance(error, KeyboardInterrupt):
-            return None
-        waited = seat.life is None or isinstance(error, RendezvousEnded)
-        return None if waited and self._is_past_its_time(seat) else error
-
-    def _begin(self, seat: Seat) -> bool:
-        """Wait for the user's time to iterate; False if it does not come any more."""
-        if not self._wait_for(seat.slot.start):
-            return False
-        is_too_late = self._is_past_its_time(seat)
-        if is_too_late and self._was_set_up_too_late(seat):
-            return False
-        with self.changed:
-            self._record.users_started += 1
-            is_late = seat.slot.start > 0 and self.elapsed() - seat.slot.first > LATE_START_S
-            self._record.late_starts += is_late and not self._profile.is_open
-            if not is_too_late:
-                seat.phase = Phase.ITERATIONS
-                seat.began_ns = self._clock()
-        return not is_too_late
-
-    def _was_set_up_too_late(self, seat: Seat) -> bool:
-        """Whether its set-up took all of its time: else it was kept waiting by the generator."""
-        stop = seat.slot.stop
-        return stop is not None and (seat.ready_ns or 0) >= self._record.origin_ns + round(stop * _SECOND)
-
-    def _wait_for(self, start: float) -> bool:
-        """Wait for a moment of the load; False if it is stopped before, or no iteration is left."""
-        while (early := start - self.elapsed()) > 0:
-            if not self._run.wait_for(early):
+        ``at_any_rate`` is for one that was to come back long ago.
+        """
+        with self._lock:  # in ``cover`` an interrupted user takes it too, and knows afterwards that it was given up
+            if self.is_over or self.interrupted_ns is None or not (self._exposed or at_any_rate):
                 return False
-        return not self._stop.is_set()
+            self.abandoned = True
+            return True
 
-    def _is_past_its_time(self, seat: Seat) -> bool:
-        """Whether the load, or this user's part of it, is over."""
-        stop = seat.slot.stop
-        return self._stop.is_set() or (stop is not None and self.elapsed() >= stop)
+    def leave(self, now_ns: int) -> None:
+        """The last thing that the user's thread does."""
+        with self._lock:
+            self.left_ns = now_ns
+            self.phase = Phase.LEFT
 
-    def elapsed(self) -> float:
-        """Seconds since the start of the load; 0 before."""
-        origin = self._record.origin_ns
-        return (self._clock() - origin) / _SECOND if origin else 0.0
+    def end_thread(self) -> None:
+        """Called in the executor's thread: the user has left, and so has its thread a moment later."""
+        if self.thread is not None and not self.abandoned and self.phase is not Phase.HELD:
+            self.thread.join(_LAST_MOMENT)
 
-    def _step_aside(self, seat: Seat) -> None:
-        """Wait before the set-up, which others need not wait for."""
-        with self.changed:
-            seat.phase = Phase.READY
-            self.settled += 1
-            self._wake()
+    def as_given_up(self) -> str:
+        """A line about a user who did not stop."""
+        return (
+            f"user {self.slot.index} ({self.user.source_address or 'no lease'}) did not stop: its thread is still in "
+            f"its {self.phase.value}, at {self.whereabouts()}"
+        )
 
-    def _step_in(self, seat: Seat) -> None:
-        """Go on to the set-up."""
-        with self.changed:
-            seat.phase = Phase.SET_UP
-            self.settled -= 1
+    def as_cut_short(self) -> str:
+        """A line about a user whose tear-down is interrupted."""
+        source = self.user.source_address or "no lease"
+        return f"the tear-down of user {self.slot.index} ({source}) was interrupted, at {self.whereabouts()}"
 
-    def _end_set_up(self, seat: Seat) -> None:
-        """The set-up is over, whatever came of it."""
-        with self.changed:
-            if not seat.abandoned:  # else it was counted then
-                self.settled += seat.phase is Phase.SET_UP
-                seat.phase = Phase.READY
-                self.count_set_up(seat)
-                self._wake()
+    def whereabouts(self) -> str:
+        """The line of user code that the thread is at, for a user that does not stop."""
+        frame = None if self.thread is None else sys._current_frames().get(self.thread.ident or 0)
+        return place_of_frame(frame) or "an unknown place"
 
-    def count_set_up(self, seat: Seat) -> None:
-        if seat.ready_ns is not None:
-            self._record.set_ups_tried += 1
-        elif seat.setup_error is not None:  # else the end of the load cut it short
-            self._record.set_ups_tried += 1
-            self._record.set_ups_failed += 1
-            if self.is_tolerable(seat.setup_error, is_late=self._record.origin_ns > 0):
-                self._failures.add_set_up(seat.setup_error, seat.slot.index, seat.user.source_address)
-            else:
-                self.set_up_failed = True
+    def _raise_in_thread(self, kind: type[BaseException]) -> None:
+        """Schedule an exception in the thread, where the interpreter can do that.
 
-    def _wake(self) -> None:
-        """Wake the executor's thread, if there is something for it to do: for thousands of users there rarely is."""
-        if self._is_awaited() or not self.gate.is_set():
-            self.changed.notify_all()
-
-    def let_go(self) -> None:
-        """Have the users who are held torn down; called in the executor's thread."""
-        with self.changed:
-            self.held = 0
-            self._may_leave.set()
-
-    def _hold(self, seat: Seat) -> None:
-        """Keep a user who is through with its iterations, until it is let go."""
-        if not self._holds_users or seat.began_ns is None or seat.is_lost:
+        ``PyThreadState_SetAsyncExc`` is in CPython's documented C API. Where it cannot be used, closing the sockets
+        has to be enough.
+        """
+        api = getattr(ctypes, "pythonapi", None)
+        if api is None or _would_hang() or self.thread is None or self.thread.ident is None:
             return
-        ended = self._clock()
-        seat.recorder.flush()
-        with self.changed:
-            if seat.abandoned or self._may_leave.is_set():
-                return
-            seat.ended_ns = ended
-            self._record.ended_ns = max(self._record.ended_ns, ended)
-            self._record.lifetimes.append((seat.began_ns, ended))
-            seat.phase = Phase.HELD
-            self.held += 1
-            self._wake()
-        self._may_leave.wait()
+        api.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread.ident), ctypes.py_object(kind))
 
-    def _tear_down_user(self, seat: Seat) -> None:
-        is_counted = seat.phase is Phase.HELD
-        ended = self._clock()
-        if not (seat.abandoned or is_counted):
-            seat.ended_ns = None if seat.began_ns is None else ended
-        seat.tear_down(ended)
-        try:
-            seat.user.close()
-            self._crew.user_left(seat.user)
-        except Exception as error:
-            seat.teardown_error = seat.teardown_error or error
-        seat.recorder.flush()
-        with self.changed:
-            if not seat.abandoned:  # what was given up has been counted
-                if seat.began_ns is not None and not is_counted:
-                    self._record.lifetimes.append((seat.began_ns, ended))
-                if seat.teardown_error is not None:
-                    self._record.teardown_errors.append((seat.user, seat.teardown_error))
-                if not is_counted:
-                    self._record.ended_ns = max(self._record.ended_ns, ended)
-            seat.leave(self._clock())
-            self.over += not seat.abandoned
-            self._wake()
+
+def _would_hang() -> bool:
+    """Whether scheduling an exception in one thread would stop the others.
+
+    In CPython 3.11 a traced thread (coverage, a debugger) that enters a function while an exception is scheduled in
+    any thread tries to enter it again and again, until that one arrives: RESUME looks for it before it goes on.
+    """
+    is_traced = sys.gettrace() is not None or threading.gettrace() is not None
+    return is_traced and sys.version_info[:2] == (3, 11)

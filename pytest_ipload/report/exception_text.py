@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_ipload.masking import masked
-from pytest_ipload.places import place_of_traceback
+from pytest_ipload.base.code_location import place_of_traceback
+from pytest_ipload.base.masking import masked
 from pytest_ipload.stats.fault_text import fault_text
 
 LONGEST_TEXT = 65_536

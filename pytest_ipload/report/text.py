@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_ipload.units import format_count
+from pytest_ipload.base.units import format_count
 
 _GAP = "..."
 

@@ -6,8 +6,8 @@ import os
 import re
 from typing import Any
 
-from pytest_ipload.masking import HIDDEN, masked
-from pytest_ipload.places import is_user_code
+from pytest_ipload.base.code_location import is_user_code
+from pytest_ipload.base.masking import HIDDEN, masked
 
 _SHOWN = frozenset({"error", "host", "method", "port", "scheme", "timeout", "url"})
 """Variables of libraries that carry a request which tell what failed. Others with a text in them may be any header."""

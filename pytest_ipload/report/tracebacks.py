@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from pytest_ipload.errors import is_configuration_error
-from pytest_ipload.interrupts import interrupts_deferred
-from pytest_ipload.places import place_of_traceback, visible_traceback
+from pytest_ipload.base.code_location import place_of_traceback, visible_traceback
+from pytest_ipload.base.errors import is_configuration_error
+from pytest_ipload.base.interrupts import interrupts_deferred
 from pytest_ipload.report.exception_text import LONGEST_TEXT, cut_causes, described, shortened, type_name
 from pytest_ipload.report.traceback_secrets import without_secrets
 from pytest_ipload.stats.fault_text import fault_text, message_of

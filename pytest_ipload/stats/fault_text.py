@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
-from pytest_ipload.masking import masked
+from pytest_ipload.base.masking import masked
 
 _LONGEST = 300
 _WRAPPERS = frozenset({"requests", "urllib3", "http"})

@@ -7,8 +7,8 @@ from typing import Any
 
 from pytest_ipload.stats.sample import SETUP
 from pytest_ipload.stats.series import SeriesKey
+from pytest_ipload.stats.series_table import OTHER_NAMES
 from pytest_ipload.stats.spans import Selection
-from pytest_ipload.stats.table import OTHER_NAMES
 
 _MOST_KEYS = 4096
 """So many keys are remembered with what they became: names may be without end."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pytest_ipload.stats.histogram import Histogram, plain_dict, plain_int, plain_list, shown
 from pytest_ipload.stats.recorder import CHUNK_AGE_NS
 from pytest_ipload.stats.sample import FAILED, ITERATION, OK, REQUEST
-from pytest_ipload.stats.table import MAX_NAMES, merged, plain_pair
+from pytest_ipload.stats.series_table import MAX_NAMES, merged, plain_pair
 
 if TYPE_CHECKING:
     from pytest_ipload.stats.measurements import Measurements

@@ -13,8 +13,8 @@ from pytest_ipload.stats.histogram import plain_dict, plain_int, plain_list, rec
 from pytest_ipload.stats.recorder import Chunk, Key
 from pytest_ipload.stats.sample import FAULT, ITERATION, OK, REQUEST, SETUP, Sample
 from pytest_ipload.stats.series import SAMPLE_KEY, Second, Series, SeriesKey
+from pytest_ipload.stats.series_table import SeriesTable, plain_pair
 from pytest_ipload.stats.spans import Cells, Selection, Spans
-from pytest_ipload.stats.table import SeriesTable, plain_pair
 from pytest_ipload.stats.windows import Windows
 
 UNNAMED_FAULT = "unknown"

@@ -12,7 +12,7 @@ from pytest_ipload.stats.histogram import LAST_BIN, Histogram, plain_dict, plain
 from pytest_ipload.stats.recorder import Key
 from pytest_ipload.stats.sample import FAILED, FAULT, SETUP, Sample
 from pytest_ipload.stats.series import SeriesKey
-from pytest_ipload.stats.table import matches, plain_pair
+from pytest_ipload.stats.series_table import matches, plain_pair
 
 MOST_CELLS = 40
 """When a load needs more pieces than that, they are joined in pairs: there are always 20 to 40 of a longer load."""

@@ -12,8 +12,8 @@ from pytest_ipload.stats.histogram import plain_dict, plain_int, plain_list
 from pytest_ipload.stats.recorder import Chunk
 from pytest_ipload.stats.sample import FAULT, LATENESS, SETUP
 from pytest_ipload.stats.series import SAMPLE_KEY, SeriesKey
+from pytest_ipload.stats.series_table import PackedTable, SeriesTable, plain_pair
 from pytest_ipload.stats.spans import Selection
-from pytest_ipload.stats.table import PackedTable, SeriesTable, plain_pair
 
 _UNJUDGED = (SETUP, LATENESS)
 _OPEN_NS = 30_000_000_000

@@ -15,11 +15,11 @@ from urllib3 import PoolManager, Retry
 from urllib3 import poolmanager as stock_pools
 from urllib3.exceptions import SSLError
 
-from pytest_ipload.real_time import perf_counter_ns
-from pytest_ipload.transport.binding import Binding, HandOver, Hop
-from pytest_ipload.transport.connection import pool_classes
+from pytest_ipload.base.real_time import perf_counter_ns
+from pytest_ipload.transport.connect.binding import Binding, HandOver, Hop
+from pytest_ipload.transport.connect.connection import pool_classes
+from pytest_ipload.transport.connect.tls import TlsContexts
 from pytest_ipload.transport.response import LoadResponse
-from pytest_ipload.transport.tls import TlsContexts
 
 POOLS = 1024
 """Pools of connections that are kept open, one for each pair of host and source address."""

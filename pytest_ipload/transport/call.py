@@ -9,15 +9,15 @@ from urllib.parse import urlsplit
 
 from requests import PreparedRequest, Response
 
-from pytest_ipload.errors import SettingError, TargetNotAllowed
-from pytest_ipload.masking import masked
-from pytest_ipload.places import place_of_frame
-from pytest_ipload.real_time import perf_counter_ns
+from pytest_ipload.base.code_location import place_of_frame
+from pytest_ipload.base.errors import SettingError, TargetNotAllowed
+from pytest_ipload.base.masking import masked
+from pytest_ipload.base.real_time import perf_counter_ns
+from pytest_ipload.settings.parsing import as_label
 from pytest_ipload.stats.fault_text import message_of
 from pytest_ipload.stats.sample import FAILED, FAULT, OK, REQUEST, Problem, Sample
-from pytest_ipload.transport.binding import Hop
-from pytest_ipload.transport.connection import is_interim
-from pytest_ipload.values import as_label
+from pytest_ipload.transport.connect.binding import Hop
+from pytest_ipload.transport.connect.connection import is_interim
 
 ExpectedItem = int | str | type[Exception]
 Expected = ExpectedItem | Sequence[ExpectedItem] | None

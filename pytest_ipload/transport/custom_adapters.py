@@ -16,8 +16,8 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ConnectTimeoutError, LocationValueError, NameResolutionError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
-from pytest_ipload.transport.binding import Binding
-from pytest_ipload.transport.connection import SourceHTTPConnection
+from pytest_ipload.transport.connect.binding import Binding
+from pytest_ipload.transport.connect.connection import SourceHTTPConnection
 
 
 class _Sending(threading.local):

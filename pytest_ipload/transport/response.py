@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, overloa
 from requests import PreparedRequest, Response
 from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
 
-from pytest_ipload.transport.binding import Hop
-from pytest_ipload.transport.heads import Head
-from pytest_ipload.transport.replay import replayed_response
-from pytest_ipload.transport.templates import NO_BODY, Body
+from pytest_ipload.transport.connect.binding import Hop
+from pytest_ipload.transport.connect.replay import replayed_response
+from pytest_ipload.transport.fast_path.reply_head import Head
+from pytest_ipload.transport.fast_path.templates import NO_BODY, Body
 
 if TYPE_CHECKING:
-    from pytest_ipload.transport.short_way import Outgoing
+    from pytest_ipload.transport.fast_path.fast_path import Outgoing
 
 _Value = TypeVar("_Value")
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from urllib3.exceptions import HTTPError
 
-from pytest_ipload.addresses.binding import bind_source
-from pytest_ipload.errors import SettingError
-from pytest_ipload.transport.binding import Binding
-from pytest_ipload.transport.dial import Attempt, Dialer
+from pytest_ipload.addresses.host.bind_source import bind_source
+from pytest_ipload.base.errors import SettingError
+from pytest_ipload.transport.connect.binding import Binding
+from pytest_ipload.transport.connect.dial import Attempt, Dialer
 
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 

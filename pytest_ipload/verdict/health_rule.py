@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
-from pytest_ipload.load.health import INVALID, SATURATED, HealthCheck
-from pytest_ipload.verdict.evaluate import ThresholdResult
-from pytest_ipload.verdict.expression import Threshold
-from pytest_ipload.verdict.judged import FAIL
+from pytest_ipload.load.generator.checks import INVALID, SATURATED, HealthCheck
+from pytest_ipload.verdict.threshold.config import FAIL
+from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
+from pytest_ipload.verdict.threshold.expression import Threshold
 
 UP, DOWN = "up", "down"
 

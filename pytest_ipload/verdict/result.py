@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pytest_ipload.load.health import REMARK, HealthCheck
-from pytest_ipload.masking import masked_values
+from pytest_ipload.base.masking import masked_values
+from pytest_ipload.load.generator.checks import REMARK, HealthCheck
 from pytest_ipload.stats.summary import LatencyStats, Summary, plain
-from pytest_ipload.verdict.comparison import ComparedWith, Comparison, failed_of
-from pytest_ipload.verdict.evaluate import ThresholdResult
-from pytest_ipload.verdict.judged import FAIL
+from pytest_ipload.verdict.regression.comparison import ComparedWith, Comparison, failed_of
+from pytest_ipload.verdict.threshold.config import FAIL
+from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
 
 PASSED, FAILED, INVALID, ERROR = VERDICTS = ("passed", "failed", "invalid", "error")
 """From the best to the gravest. *error*: the load test did not come to its end, so nothing was judged."""

@@ -12,13 +12,13 @@ from statistics import median
 from typing import Any
 
 from pytest_ipload.stats.summary import plain
-from pytest_ipload.verdict.baseline import describe, judge_rounds, without_samples
-from pytest_ipload.verdict.compare_limit import CompareLimit
-from pytest_ipload.verdict.comparison import Comparison
-from pytest_ipload.verdict.expression import Metric
-from pytest_ipload.verdict.readout import value_of
-from pytest_ipload.verdict.regression import saturation_of, with_comparisons
+from pytest_ipload.verdict.decide import saturation_of, with_comparisons
+from pytest_ipload.verdict.regression.comparison import Comparison
+from pytest_ipload.verdict.regression.limit import CompareLimit
+from pytest_ipload.verdict.regression.metric_reader import value_of
+from pytest_ipload.verdict.regression.rules import describe, judge_rounds, without_samples
 from pytest_ipload.verdict.result import ERROR, INVALID, VERDICTS, LoadResult, RoundStats
+from pytest_ipload.verdict.threshold.expression import Metric
 
 CURRENT, BASE = "current", "base"
 DEFAULT_ROUNDS = 5

@@ -14,7 +14,7 @@ import pytest
 from pytest_ipload.addresses.leasing import LeaseBook, LeasePolicy
 from pytest_ipload.addresses.orders import ORDERS
 from pytest_ipload.addresses.pool import IpPool, Lease, LeaseStats
-from pytest_ipload.errors import PoolError, PoolExhausted, SettingError
+from pytest_ipload.base.errors import PoolError, PoolExhausted, SettingError
 
 TIMEOUT_S = 30
 

@@ -5,9 +5,9 @@ import re
 import pytest
 
 from pytest_ipload.addresses import names
+from pytest_ipload.addresses.host.probe import interfaces
 from pytest_ipload.addresses.names import parse_named_pools, resolve_pool
-from pytest_ipload.addresses.probe import interfaces
-from pytest_ipload.errors import PoolError
+from pytest_ipload.base.errors import PoolError
 
 
 @pytest.fixture(autouse=True)

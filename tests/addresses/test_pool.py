@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_ipload.addresses import pool as pool_module
-from pytest_ipload.addresses import probe
+from pytest_ipload.addresses.host import probe
 from pytest_ipload.addresses.pool import IpPool, Lease, LeaseStats
 from pytest_ipload.addresses.spec import AddressBlock
-from pytest_ipload.errors import PoolError
+from pytest_ipload.base.errors import PoolError
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="all of 127.0.0.0/8 is local on Linux only")
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_ipload.addresses import spec as spec_module
 from pytest_ipload.addresses.spec import AddressBlock, address_text, check_text, parse_spec
-from pytest_ipload.errors import PoolError
+from pytest_ipload.base.errors import PoolError
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="free-bind addresses need Linux")
 

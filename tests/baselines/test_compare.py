@@ -8,12 +8,12 @@ import pytest
 from support.samples import MS, iteration, request
 from support.saved_runs import NODEID, OTHER, result, saved_run, saved_test, write_runs
 
+from pytest_ipload.base.errors import SettingError
+from pytest_ipload.base.machine import this_machine
 from pytest_ipload.baselines.compare import MOST_RUNS, Baselines
-from pytest_ipload.baselines.machine import this_machine
-from pytest_ipload.baselines.saved import SavedRun
+from pytest_ipload.baselines.saved_run import SavedRun
 from pytest_ipload.baselines.store import Store
-from pytest_ipload.errors import SettingError
-from pytest_ipload.verdict.compare_limit import CompareLimit
+from pytest_ipload.verdict.regression.limit import CompareLimit
 
 
 def baselines(*runs: SavedRun, limits: Sequence[str] = ()) -> Baselines:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from support.saved_runs import OTHER, saved_run, saved_test, write_runs
 
+from pytest_ipload.base.errors import SettingError
+from pytest_ipload.base.machine import this_machine
 from pytest_ipload.baselines import store
-from pytest_ipload.baselines.machine import this_machine
 from pytest_ipload.baselines.store import MOST_FILES, Store, UnusableRun, check_name
-from pytest_ipload.errors import SettingError
 
 FOLDER = f".ipload/{this_machine().folder}"
 

@@ -18,23 +18,23 @@ from support.hostile import HOSTILE, mutated, paths_of
 from support.parts import part_of
 from support.samples import ORIGIN, iteration, request, step
 
-from pytest_ipload.__main__ import FAILED, PASSED, UNUSABLE, main
-from pytest_ipload.distributed.part import AbortNote, Part
+from pytest_ipload.cli.main import FAILED, PASSED, UNUSABLE, main
 from pytest_ipload.distributed.segments import UnusableFile, parse_segment, read_segment
-from pytest_ipload.load.health import fired
-from pytest_ipload.load.profile import LoadProfile
+from pytest_ipload.load.generator.checks import fired
 from pytest_ipload.load.set_up import SetUps
 from pytest_ipload.load.user_time import UserTime
-from pytest_ipload.report.files import REPORT_FILES
+from pytest_ipload.report.files.registry import REPORT_FILES
+from pytest_ipload.settings.load_profile import LoadProfile
+from pytest_ipload.settings.parsing import as_stages
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import FAILED as FAILED_SAMPLE
 from pytest_ipload.stats.sample import SETUP
-from pytest_ipload.values import as_stages
-from pytest_ipload.verdict.evaluate import ThresholdResult
-from pytest_ipload.verdict.expression import Threshold
-from pytest_ipload.verdict.judged import JudgedThreshold
 from pytest_ipload.verdict.result import FailureSummary, FirstFailure, ShardStats, Traceback
 from pytest_ipload.verdict.rounds import RoundNote
+from pytest_ipload.verdict.shard_result import AbortNote, Part
+from pytest_ipload.verdict.threshold.config import JudgedThreshold
+from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
+from pytest_ipload.verdict.threshold.expression import Threshold
 
 MUTATIONS = int(os.environ.get("IPLOAD_MUTATIONS", "150"))
 EXPRESSIONS = ("p95{GET /} < 1s", "error_rate < 50%", "rps > 1", "iterations > 1", "dropped_iterations < 5")
@@ -235,7 +235,7 @@ class TestLastResort:
                 raise error
             return SimpleNamespace(as_dict=dict)
 
-        monkeypatch.setattr("pytest_ipload.report.merged.conclude", conclude)
+        monkeypatch.setattr("pytest_ipload.cli.merge.conclude", conclude)
         monkeypatch.setattr("pytest_ipload.distributed.segments.conclude", conclude)
         texts = [json.dumps(report(part_of([request()], late=late), index)) for index, late in enumerate((0, 7))]
         code, _, err = merge(tmp_path, *texts, capsys=capsys)
@@ -251,7 +251,7 @@ class TestLastResort:
         def conclude(part: Part) -> None:
             raise error
 
-        monkeypatch.setattr("pytest_ipload.report.merged.conclude", conclude)
+        monkeypatch.setattr("pytest_ipload.cli.merge.conclude", conclude)
         with pytest.raises(type(error)):
             merge(tmp_path, json.dumps(report(plain_part(), 0, 1)), capsys=capsys)
 

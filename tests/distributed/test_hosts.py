@@ -16,7 +16,7 @@ import pytest
 from support.hosts import ADDRESSES, GIVES_UP_AFTER_S, Bench, Outcome, total, two_hosts
 from support.namespace import hosts_of_this_process
 
-from pytest_ipload.__main__ import PASSED
+from pytest_ipload.cli.main import PASSED
 
 HOST_STOPS_WITHIN_S = 5
 """A host that hears nothing stops after 3 s, before anybody ends its workers; the rest is for a busy machine."""

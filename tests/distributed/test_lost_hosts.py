@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_ipload.distributed.xdist_names import (
+from pytest_ipload.distributed.xdist_private import (
     cut_off,
     end_workers,
     is_elsewhere,

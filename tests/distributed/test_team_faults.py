@@ -81,7 +81,7 @@ def odd_property(request):
         request.node.user_properties.append(("odd", Textless()))
 """
 NEVER_SENT = """
-from pytest_ipload.distributed.coordinator import Coordinator
+from pytest_ipload.distributed.controller.coordinator import Coordinator
 
 real = Coordinator.tests_to_run
 
@@ -99,10 +99,12 @@ ANYWHERE = {
     "folding": broken("pytest_ipload.stats.measurements", "Measurements.add_chunk"),
 }
 IN_A_TEAM = {
-    "part": broken("pytest_ipload.distributed.part", "Part.to_plain"),
-    "merge": broken("pytest_ipload.distributed.part", "merge", "pytest.fail.Exception('no room')"),
-    "live numbers": replace(broken("pytest_ipload.distributed.team_test", "together"), iterations=4),
-    "all reports": replace(broken("pytest_ipload.distributed.outcomes", "merged_reports"), child="error"),
+    "part": broken("pytest_ipload.verdict.shard_result", "Part.to_plain"),
+    "merge": broken("pytest_ipload.verdict.shard_result", "merge", "pytest.fail.Exception('no room')"),
+    "live numbers": replace(broken("pytest_ipload.distributed.controller.shared_load", "together"), iterations=4),
+    "all reports": replace(
+        broken("pytest_ipload.distributed.controller.load_outcomes", "merged_reports"), child="error"
+    ),
     "a report": Fault(TEXTLESS, text="worker gw? failed: OSError: no room*"),
     "no report": Fault(NEVER_SENT, "error", "this load test has no outcome: no worker has run it*"),
 }

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pytest_ipload.distributed.reports import merged_reports
-from pytest_ipload.distributed.team_test import Done, State, TeamTest, Worker
+from pytest_ipload.distributed.controller.merge_reports import merged_reports
+from pytest_ipload.distributed.controller.shared_load import Done, State, TeamTest, Worker
 
 NODEID = "test_a.py::test_a"
 Plain = dict[str, Any]

@@ -14,22 +14,22 @@ from typing import Any, ClassVar
 
 import pytest
 
-from pytest_ipload.errors import GeneratorLimitError, SetUpTimeout
+from pytest_ipload.base.errors import GeneratorLimitError, SetUpTimeout
+from pytest_ipload.load import deadlines as patience_module
 from pytest_ipload.load import executor as executor_module
-from pytest_ipload.load import patience as patience_module
 from pytest_ipload.load import set_up as set_up_module
-from pytest_ipload.load.crew import Tap
 from pytest_ipload.load.executor import Executor, UserSetUpError
-from pytest_ipload.load.profile import LoadProfile
+from pytest_ipload.load.generator.monitor import LOOK_NS, Vitals
 from pytest_ipload.load.schedule import user_slots
-from pytest_ipload.load.seat import IterationInterrupted, Seat
 from pytest_ipload.load.set_up import SetUps
 from pytest_ipload.load.user import Iteration, VirtualUser
-from pytest_ipload.load.vitals import LOOK_NS, Vitals
+from pytest_ipload.load.user_factory import Tap
+from pytest_ipload.load.user_thread import IterationInterrupted, Seat
+from pytest_ipload.settings.load_profile import LoadProfile
+from pytest_ipload.settings.parsing import as_stages
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Chunk, Recorder
 from pytest_ipload.stats.sample import FAILED, ITERATION, REQUEST, Sample
-from pytest_ipload.values import as_stages
 
 
 @dataclass
@@ -742,7 +742,7 @@ class TestPinned:
 DEEP = """
     import copy, json, pickle, re, threading
     from pytest_ipload.load.executor import Executor
-    from pytest_ipload.load.profile import LoadProfile
+    from pytest_ipload.settings.load_profile import LoadProfile
     from pytest_ipload.load.schedule import user_slots
     from pytest_ipload.load.user import VirtualUser
 

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from pytest_ipload.load.arrivals import ArrivalQueue
-from pytest_ipload.load.failures import FailureLog
+from pytest_ipload.load.failure_log import FailureLog
 from pytest_ipload.load.iterations import Budget, UserRun
-from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.load.schedule import user_slots
-from pytest_ipload.load.seat import Phase, Seat
 from pytest_ipload.load.user import Iteration, VirtualUser
+from pytest_ipload.load.user_thread import Phase, Seat
+from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.stats.recorder import Recorder
 from pytest_ipload.stats.sample import FAILED, ITERATION, LATENESS, OK, REQUEST, Sample
 
@@ -62,7 +62,7 @@ class Run:
 
     def __post_init__(self) -> None:
         if self.patch is not None:
-            self.patch.setattr("pytest_ipload.real_time.perf_counter_ns", self.clock)
+            self.patch.setattr("pytest_ipload.base.real_time.perf_counter_ns", self.clock)
         profile = LoadProfile(**self.settings)
         self.stop = Stop(self)
         self.budget = Budget(profile.total_iterations, Stop(self))

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from pytest_ipload.load.partition import Share
 from pytest_ipload.load.rate_limit import RateLimit
-from pytest_ipload.load.share import Share
 
 SECOND = 1_000_000_000
 

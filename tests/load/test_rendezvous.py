@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from pytest_ipload.errors import IploadError, RendezvousEnded, RendezvousTimeout, SettingError
+from pytest_ipload.base.errors import IploadError, RendezvousEnded, RendezvousTimeout, SettingError
+from pytest_ipload.load.partition import Share
 from pytest_ipload.load.rendezvous import RendezvousBook
 from pytest_ipload.load.schedule import UserSlot
-from pytest_ipload.load.seat import IterationInterrupted, Seat
-from pytest_ipload.load.share import Share
 from pytest_ipload.load.user import VirtualUser
+from pytest_ipload.load.user_thread import IterationInterrupted, Seat
 from pytest_ipload.stats.recorder import Recorder
 
 TIMEOUT_S = 30

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from pytest_ipload.errors import IploadError, RendezvousEnded, SettingError
-from pytest_ipload.load.feed import FeedBook
+from pytest_ipload.base.errors import IploadError, RendezvousEnded, SettingError
 from pytest_ipload.load.rendezvous import RendezvousBook
+from pytest_ipload.load.test_data.data_feeds import FeedBook
 from pytest_ipload.load.user import Iteration, VirtualUser
 from pytest_ipload.stats.sample import FAILED, FAULT, ITERATION, OK, REQUEST, SETUP, STEP, Problem, Sample
 

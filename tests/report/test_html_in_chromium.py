@@ -11,7 +11,7 @@ from selenium.webdriver.common.keys import Keys
 from support.browser import Browser, running_browser
 from support.pages import HOSTILE, full_result, page_report, with_optional
 
-from pytest_ipload.report.html import write
+from pytest_ipload.report.html.html_file import write
 
 DRAWN = "document.querySelectorAll('.chart > .plot-container').length"
 LINES_OF_P95 = "document.querySelector('.chart').querySelectorAll('.trace')[1].querySelectorAll('path.js-line')"

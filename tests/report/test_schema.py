@@ -16,18 +16,17 @@ from support.readers import validator
 from support.results import failure, judged, load_result
 from support.samples import MS, iteration, request, step
 
-from pytest_ipload.__main__ import main
-from pytest_ipload.load.health import fired
-from pytest_ipload.load.profile import LoadProfile
-from pytest_ipload.report.json_file import SCHEMA, report_of, schema_path
+from pytest_ipload.cli.main import main
+from pytest_ipload.load.generator.checks import fired
+from pytest_ipload.report.files.json_file import SCHEMA, report_of, schema_path
+from pytest_ipload.settings.load_profile import LoadProfile
+from pytest_ipload.settings.parsing import Stages
 from pytest_ipload.stats.sample import FAILED, SETUP
 from pytest_ipload.stats.summary import LatencyStats, RequestStats, SourceStats, StepStats, TimelinePoint
-from pytest_ipload.values import Stages
-from pytest_ipload.verdict.baseline import judge_history, judge_rounds, without_samples
-from pytest_ipload.verdict.compare_limit import CompareLimit
-from pytest_ipload.verdict.comparison import ComparedWith, Comparison
-from pytest_ipload.verdict.evaluate import ThresholdResult
-from pytest_ipload.verdict.regression import with_comparisons
+from pytest_ipload.verdict.decide import with_comparisons
+from pytest_ipload.verdict.regression.comparison import ComparedWith, Comparison
+from pytest_ipload.verdict.regression.limit import CompareLimit
+from pytest_ipload.verdict.regression.rules import judge_history, judge_rounds, without_samples
 from pytest_ipload.verdict.result import (
     FailureSummary,
     FiredCheck,
@@ -41,6 +40,7 @@ from pytest_ipload.verdict.result import (
     UnmeasuredResult,
     UnusedAddresses,
 )
+from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "json-report.md"
 PARTS = {

@@ -9,8 +9,8 @@ from support.samples import ORIGIN, measurements, request
 from pytest_ipload.stats.folding import Folding
 from pytest_ipload.stats.sample import FAILED, ITERATION, OK, REQUEST, SETUP, STEP, Sample
 from pytest_ipload.stats.series import SeriesKey
+from pytest_ipload.stats.series_table import MAX_NAMES, OTHER_NAMES, SeriesTable
 from pytest_ipload.stats.spans import Selection
-from pytest_ipload.stats.table import MAX_NAMES, OTHER_NAMES, SeriesTable
 
 NAMES = st.sampled_from(["", "a", "ab", "b", "*", "a*", OTHER_NAMES])
 SOURCES = st.sampled_from([None, "127.0.0.1", "127.0.0.2"])

@@ -12,7 +12,7 @@ from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import FAILED, FAULT, ITERATION, OK, REQUEST, SETUP, STEP, Sample
 from pytest_ipload.stats.series import SeriesKey
-from pytest_ipload.stats.table import MAX_NAMES, OTHER_NAMES
+from pytest_ipload.stats.series_table import MAX_NAMES, OTHER_NAMES
 
 MS = 1_000_000
 SECOND = 1_000_000_000

@@ -11,11 +11,11 @@ from typing import Any
 from support.results import failure, judged, load_result
 from support.samples import iteration, request, step
 
-from pytest_ipload.load.health import fired
-from pytest_ipload.report.json_file import report_of
+from pytest_ipload.load.generator.checks import fired
+from pytest_ipload.report.files.json_file import report_of
 from pytest_ipload.stats.sample import FAILED, SETUP
-from pytest_ipload.verdict.judged import WARN
 from pytest_ipload.verdict.result import GeneratorHealth, UnusedAddresses
+from pytest_ipload.verdict.threshold.config import WARN
 
 HOSTILE = [
     "<script>window.executed = true</script>",

@@ -7,12 +7,12 @@ from typing import Any
 
 from support.samples import ORIGIN, SECOND, measurements
 
-from pytest_ipload.distributed.part import Part
-from pytest_ipload.load.profile import LoadProfile
+from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.sample import Sample
-from pytest_ipload.verdict.expression import Threshold
-from pytest_ipload.verdict.judged import JudgedThreshold
+from pytest_ipload.verdict.shard_result import Part
+from pytest_ipload.verdict.threshold.config import JudgedThreshold
+from pytest_ipload.verdict.threshold.expression import Threshold
 
 PROFILE = LoadProfile(users=4, duration=10.0, origins={"users": "marker"})
 

@@ -16,7 +16,7 @@ from markdown_it.token import Token
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from support.pages import read_page
 
-from pytest_ipload.report.json_file import schema_path
+from pytest_ipload.report.files.json_file import schema_path
 
 HIGHEST_US = 3_600_000_000
 

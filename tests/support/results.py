@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from support.samples import ORIGIN, SECOND, measurements
 
-from pytest_ipload.load.profile import LoadProfile
+from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.stats.sample import Sample
 from pytest_ipload.stats.summary import Frame, summarise
-from pytest_ipload.verdict.evaluate import ThresholdResult, evaluate
-from pytest_ipload.verdict.expression import Threshold
-from pytest_ipload.verdict.judged import FAIL, JudgedThreshold
-from pytest_ipload.verdict.measure import Scope
 from pytest_ipload.verdict.result import FailureSummary, FirstFailure, GeneratorHealth, LoadResult, UnusedAddresses
+from pytest_ipload.verdict.threshold.config import FAIL, JudgedThreshold
+from pytest_ipload.verdict.threshold.evaluate import ThresholdResult, evaluate
+from pytest_ipload.verdict.threshold.expression import Threshold
+from pytest_ipload.verdict.threshold.measure import Scope
 
 HEALTHY = GeneratorHealth(cpu_share=0.5, timer_lag_p99_ms=0.25)
 

@@ -10,10 +10,10 @@ from typing import Any
 from support.results import load_result
 from support.samples import iteration, request, step
 
-from pytest_ipload.baselines.machine import Machine, this_machine
-from pytest_ipload.baselines.saved import SavedRun, Test, of_result
+from pytest_ipload.base.machine import Machine, this_machine
+from pytest_ipload.baselines.saved_run import SavedRun, Test, of_result
 from pytest_ipload.baselines.store import Store
-from pytest_ipload.load.profile import LoadProfile
+from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.stats.sample import Sample
 
 NODEID = "test_it.py::test_it"

@@ -12,8 +12,8 @@ from support.http_server import RecordingServer
 from support.proxy import RecordingProxy
 
 from pytest_ipload.stats.sample import Sample
+from pytest_ipload.transport.connect.socket_io import ask_for_arrival_times
 from pytest_ipload.transport.session import LoadSession
-from pytest_ipload.transport.wire import ask_for_arrival_times
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -17,11 +17,11 @@ from support.certificates import Certificates
 from support.http_server import RecordingServer
 from support.proxy import RecordingProxy
 
-from pytest_ipload.errors import TargetNotAllowed
+from pytest_ipload.base.errors import TargetNotAllowed
 from pytest_ipload.stats.sample import Sample
 from pytest_ipload.transport.adapter import SourceAdapter
-from pytest_ipload.transport.binding import Binding
-from pytest_ipload.transport.connection import SourceHTTPConnectionPool
+from pytest_ipload.transport.connect.binding import Binding
+from pytest_ipload.transport.connect.connection import SourceHTTPConnectionPool
 from pytest_ipload.transport.session import LoadSession
 
 MakeSession = Callable[..., LoadSession]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from pytest_ipload.errors import SettingError
+from pytest_ipload.base.errors import SettingError
 from pytest_ipload.transport.call import Call, Expectation
 
 

@@ -12,7 +12,7 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from support.http_server import RecordingServer
 from support.proxy import RecordingProxy
 
-from pytest_ipload.errors import TargetNotAllowed
+from pytest_ipload.base.errors import TargetNotAllowed
 from pytest_ipload.transport.adapter import SourceAdapter
 from pytest_ipload.transport.session import LoadSession
 

@@ -16,7 +16,7 @@ from support.http_server import RecordingServer
 from support.scripted_server import ScriptedServer
 
 from pytest_ipload import LoadSession
-from pytest_ipload.errors import SettingError, TargetNotAllowed
+from pytest_ipload.base.errors import SettingError, TargetNotAllowed
 from pytest_ipload.stats.sample import FAILED, FAULT, OK, REQUEST, Problem, Sample
 from pytest_ipload.transport.response import LoadResponse
 

@@ -17,9 +17,9 @@ from support.replies import reply
 from support.scripted_server import Pause, Reply, ScriptedServer
 
 from pytest_ipload import LoadSession
-from pytest_ipload.errors import SettingError
+from pytest_ipload.base.errors import SettingError
 from pytest_ipload.stats.sample import FAILED, OK, Sample
-from pytest_ipload.transport.dial import Attempt
+from pytest_ipload.transport.connect.dial import Attempt
 from pytest_ipload.transport.response import LoadResponse
 
 MakeSession = Callable[..., LoadSession]

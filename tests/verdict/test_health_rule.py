@@ -8,12 +8,12 @@ import pytest
 from support.results import judged
 from support.samples import iteration, request
 
-from pytest_ipload.load.health import HEALTH_CHECKS, HealthCheck, fired
+from pytest_ipload.load.generator.checks import HEALTH_CHECKS, HealthCheck, fired
 from pytest_ipload.stats.sample import FAILED
-from pytest_ipload.verdict.evaluate import ThresholdResult
 from pytest_ipload.verdict.health_rule import in_spite_of, invalid_reasons
-from pytest_ipload.verdict.judged import FAIL, WARN
 from pytest_ipload.verdict.result import decide
+from pytest_ipload.verdict.threshold.config import FAIL, WARN
+from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
 
 SAMPLES = [*[request()] * 100, *[iteration()] * 9, iteration(outcome=FAILED)]
 

@@ -9,14 +9,14 @@ from support import results
 from support.results import failure, load_result
 from support.samples import MS, iteration, request, step
 
-from pytest_ipload.load.health import HEALTH_CHECKS, fired
-from pytest_ipload.report.failure import failure_message
+from pytest_ipload.load.generator.checks import HEALTH_CHECKS, fired
+from pytest_ipload.report.failure_text import failure_message
 from pytest_ipload.stats.sample import FAILED, SETUP, Sample
-from pytest_ipload.verdict.baseline import judge_history, judge_rounds
-from pytest_ipload.verdict.compare_limit import CompareLimit
-from pytest_ipload.verdict.evaluate import ThresholdResult
-from pytest_ipload.verdict.judged import FAIL, WARN
+from pytest_ipload.verdict.regression.limit import CompareLimit
+from pytest_ipload.verdict.regression.rules import judge_history, judge_rounds
 from pytest_ipload.verdict.result import GeneratorHealth, LoadResult, UnusedAddresses, decide, failures_of
+from pytest_ipload.verdict.threshold.config import FAIL, WARN
+from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
 
 SAMPLES = [
     request("GET /login")._replace(kind=SETUP),

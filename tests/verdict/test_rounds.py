@@ -9,9 +9,9 @@ import pytest
 from support.results import load_result
 from support.samples import request
 
-from pytest_ipload.load.health import fired
+from pytest_ipload.load.generator.checks import fired
 from pytest_ipload.stats.sample import FAILED
-from pytest_ipload.verdict.compare_limit import CompareLimit
+from pytest_ipload.verdict.regression.limit import CompareLimit
 from pytest_ipload.verdict.result import GeneratorHealth, LoadResult
 from pytest_ipload.verdict.rounds import BASE, CURRENT, Round, RoundNote, combine, plan_rounds
 

@@ -1,0 +1,160 @@
+"""The errors of this package, in one tree.
+
+::
+
+    IploadError
+    ├── SettingError               a bad option, ini value, marker key, argument or threshold expression
+    ├── FeedError                  test data that cannot be found or read
+    │   └── FeedExhausted          no row of test data is left for a user
+    ├── TargetNotAllowed           a request to a host that nobody allowed
+    ├── PoolError                  a pool that cannot be read or cannot be used
+    │   └── PoolExhausted          no address of a pool is free
+    ├── RendezvousTimeout          (also TimeoutError) too few users came to a rendezvous in time
+    ├── RendezvousEnded            the load is over, and a rendezvous will not take place any more
+    ├── LateSkip                   a user's set-up skipped when the load had begun already
+    ├── SetUpTimeout               (also TimeoutError) a user's set-up took too long and was interrupted
+    ├── GeneratorLimitError        this process may not open enough files or start enough threads
+    ├── OpenFilesExhausted         (also urllib3's NewConnectionError) no socket could be made
+    ├── LoadEnded                  (in transport.binding; also requests' ConnectionError) the load is over
+    └── SourceAddressError         (also urllib3's NewConnectionError) the own side of a connection failed
+        ├── SourceNotLocal
+        ├── SourcePortsExhausted
+        ├── SourceFamilyMismatch
+        └── SourceNotUsable
+
+The first three, but for FeedExhausted and a redirect to such a host, mean that the test itself is wrong: raised by a
+body, they end its load (``is_configuration_error``). The verdicts on a load test are not errors; they live in
+``pytest_ipload.plugin.items.outcomes``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from urllib3.exceptions import NewConnectionError
+
+from pytest_ipload.base.masking import masked
+
+
+class IploadError(Exception):
+    """Base of all errors of this package. Their texts, which may quote a URL, are masked."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*(masked(each) if isinstance(each, str) else each for each in args), **kwargs)
+
+
+class _ConfigurationError(IploadError):
+    """The test, its data or its settings are wrong, so that no iteration can succeed."""
+
+    at_run_time = False
+    """True where it depends on what happens in the load: the iteration fails, and the load goes on."""
+
+
+def is_configuration_error(error: BaseException) -> bool:
+    """Whether a load ends at once when a body raises this, and the test is an error."""
+    return isinstance(error, _ConfigurationError) and not error.at_run_time
+
+
+class SettingError(_ConfigurationError, ValueError):
+    """A setting is unknown, malformed or contradicts another one."""
+
+
+class PoolError(IploadError, ValueError):
+    """An address pool cannot be parsed, or its addresses cannot be used."""
+
+
+class PoolExhausted(PoolError):
+    """All addresses of a pool are leased, and a lease is exclusive."""
+
+
+class FeedError(_ConfigurationError, ValueError):
+    """Test data cannot be found or read; the text names the file and the line."""
+
+
+class FeedExhausted(FeedError):
+    """No row of test data is left for a user whose rows are to be unique."""
+
+    at_run_time = True
+
+
+class LateSkip(IploadError):
+    """A user's set-up skipped, or expected to fail, when iterations of its load had run already."""
+
+
+class SetUpTimeout(IploadError, TimeoutError):
+    """A user's set-up took too long and was interrupted; the text names the user, the line and the time."""
+
+
+class RendezvousTimeout(IploadError, TimeoutError):
+    """Too few users came to a rendezvous in time."""
+
+
+class RendezvousEnded(IploadError):
+    """The load ended while a user waited at a rendezvous. No failure: the iteration is not counted."""
+
+
+class TargetNotAllowed(_ConfigurationError):
+    """A request was refused before anything was sent, because its host is not on the allow-list.
+
+    ``at_run_time`` is true if it was the target that redirected an allowed request there.
+    """
+
+
+class GeneratorLimitError(IploadError):
+    """A limit of this machine or process (open files, threads) stands in the way of the load."""
+
+
+class _OwnSideError(IploadError, NewConnectionError):
+    """What the two errors below have in common: urllib3's way of being made."""
+
+    fault: str
+    """Its name in the results: such a fault is the generator's, not the target's."""
+
+    def __init__(self, conn: Any, message: str) -> None:
+        # Not super(): NewConnectionError's own __init__ is the one that takes the connection.
+        NewConnectionError.__init__(self, conn, message)
+        self.conn = conn
+        self.message = message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy has the connection's text in place of the connection, so that it says the same."""
+        return type(self), (str(self.conn), self.message)
+
+
+class SourceAddressError(_OwnSideError):
+    """A connection could not be opened because of its own (source) side.
+
+    ``requests`` turns it into ``requests.ConnectionError``; the original is ``error.args[0].reason``.
+    """
+
+    fault = "source-address"
+
+
+class SourceNotLocal(SourceAddressError):
+    """The source address is not an address of this host."""
+
+    fault = "source-not-local"
+
+
+class SourcePortsExhausted(SourceAddressError):
+    """No local port is left for this source address and this target."""
+
+    fault = "ports-exhausted"
+
+
+class SourceFamilyMismatch(SourceAddressError):
+    """The target has no address of the source address's family."""
+
+    fault = "source-family-mismatch"
+
+
+class SourceNotUsable(SourceAddressError):
+    """The kernel accepts the address, but does not use it as the source of this connection."""
+
+    fault = "source-not-usable"
+
+
+class OpenFilesExhausted(_OwnSideError):
+    """No socket could be made, because this process or system has too many open files."""
+
+    fault = "files-exhausted"

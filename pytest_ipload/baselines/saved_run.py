@@ -1,0 +1,142 @@
+"""A saved run: what is kept of a session's results, as JSON.
+
+What is read may have been written by anybody. Whatever is looked at later is checked here; the rest is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_ipload.base.commit import Commit
+from pytest_ipload.base.machine import Machine
+from pytest_ipload.baselines import comparability
+from pytest_ipload.stats.histogram import Histogram, plain_int, plain_list, shown
+from pytest_ipload.verdict.codec import decode, encode
+
+SCHEMA = 1
+_KIND = "saved run of pytest-ipload"
+_NUMBERS = ("duration_s", "error_rate", "request_error_rate", "rps", "iterations_per_second")
+_COUNTS = ("users", "iterations", "failed_iterations", "requests", "failed_requests")
+_OF_TIMES = ("min_ms", "mean_ms", "max_ms")
+_SHARES = frozenset({"error_rate", "request_error_rate"})
+
+Test = Mapping[str, Any]
+"""The saved part of a result: fields of a test in the JSON report, by the same names, and ``load``."""
+Key = tuple[str, int]
+"""The test's node id and which of its loads it is, from 0: a test that uses the fixture ``ipload`` may run several."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedRun:
+    """The loads of one session that are worth comparing with."""
+
+    name: str
+    saved_at: str
+    """ISO 8601, UTC."""
+    machine: Machine
+    commit: Commit | None
+    tests: Mapping[Key, Test] = field(repr=False)
+
+    def to_text(self) -> str:
+        """The content of its file."""
+        head = {"kind": _KIND, "schema": SCHEMA, "name": self.name, "saved_at": self.saved_at}
+        about = {"machine": encode(self.machine), "commit": encode(self.commit), "tests": list(self.tests.values())}
+        return json.dumps({**head, **about}, indent=1, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_text(cls, text: str) -> SavedRun:
+        """Read the content of a file. ``ValueError`` says what is wrong with it."""
+        try:
+            plain = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"it is no JSON: {error}") from None
+        if not isinstance(plain, dict) or plain.get("kind") != _KIND:
+            raise ValueError("it is no saved run; they are written with --ipload-save or --ipload-autosave")
+        if plain.get("schema") != SCHEMA:
+            raise ValueError(
+                f"it has the schema {shown(plain.get('schema'))}, this version reads {SCHEMA}; save it anew"
+            )
+        tests = [_test(test, f"tests[{place}]") for place, test in enumerate(plain_list(plain.get("tests"), "tests"))]
+        return cls(
+            name=_text(plain.get("name"), "name"),
+            saved_at=_text(plain.get("saved_at"), "saved_at"),
+            machine=decode(Machine, plain.get("machine"), "machine"),
+            commit=None if plain.get("commit") is None else decode(Commit, plain["commit"], "commit"),
+            tests={(test["nodeid"], test["load"]): test for test in tests},
+        )
+
+
+def of_result(result: Mapping[str, Any], load: int) -> Test:
+    """What is saved of a result in plain values."""
+    kept = ("nodeid", "started_at", *_NUMBERS, *_COUNTS, "latency", "response_time", "by_name", "steps")
+    saved = {name: result[name] for name in kept if name in result}
+    return {**saved, "load": load, "profile": comparability.of_result(result)}
+
+
+def is_too_small(result: Mapping[str, Any]) -> bool:
+    """Whether the load is too small to be saved or compared: a functional test."""
+    return bool(result["iterations"] <= 1)
+
+
+def _test(value: object, where: str) -> Test:
+    test = _object(value, where)
+    checked: dict[str, Any] = {"nodeid": _text(test.get("nodeid"), f"{where}.nodeid")}
+    checked["load"] = plain_int(test.get("load"), f"{where}.load")
+    checked["profile"] = comparability.only_counted(_object(test.get("profile"), f"{where}.profile"))
+    checked.update((name, plain_int(test.get(name), f"{where}.{name}")) for name in _COUNTS)
+    for name in _NUMBERS:
+        if name in test or name not in _SHARES:
+            checked[name] = _number(test.get(name), f"{where}.{name}")
+    checked["latency"] = _distribution(test.get("latency"), f"{where}.latency")
+    if "response_time" in test:
+        checked["response_time"] = _distribution(test["response_time"], f"{where}.response_time")
+    checked["by_name"] = _rows(test, "by_name", ("requests", "failed_requests"), ("rps",), where)
+    checked["steps"] = _rows(test, "steps", ("count", "failed"), (), where)
+    return checked
+
+
+def _rows(test: Test, key: str, counts: Sequence[str], numbers: Sequence[str], where: str) -> list[Test]:
+    rows: list[Test] = []
+    for place, value in enumerate(plain_list(test.get(key), f"{where}.{key}")):
+        here = f"{where}.{key}[{place}]"
+        row = _object(value, here)
+        checked: dict[str, Any] = {"name": _text(row.get("name"), f"{here}.name")}
+        checked.update((name, plain_int(row.get(name), f"{here}.{name}")) for name in counts)
+        checked.update((name, _number(row.get(name), f"{here}.{name}")) for name in numbers)
+        rows.append({**checked, "latency": _distribution(row.get("latency"), f"{here}.latency")})
+    return rows
+
+
+def _distribution(value: object, where: str) -> Test:
+    """Its count, and what it has where that is not 0."""
+    given = _object(value, where)
+    count = plain_int(given.get("count"), f"{where}.count")
+    if not count:
+        return {"count": 0}
+    checked: dict[str, Any] = {name: _number(given.get(name), f"{where}.{name}") for name in _OF_TIMES}
+    checked["histogram"] = _text(given.get("histogram"), f"{where}.histogram")
+    if Histogram.decode(checked["histogram"]).count != count:
+        raise ValueError(f"{where}: its count and its histogram contradict each other")
+    return {"count": count, **checked}
+
+
+def _object(value: object, where: str) -> dict[str, Any]:
+    if type(value) is not dict:
+        raise ValueError(f"{where}: expected an object, got {shown(value)}")
+    return value
+
+
+def _text(value: object, where: str) -> str:
+    if type(value) is not str:
+        raise ValueError(f"{where}: expected a text, got {shown(value)}")
+    return value
+
+
+def _number(value: object, where: str) -> float:
+    if type(value) not in (int, float) or not 0 <= value < math.inf:  # type: ignore[operator]
+        raise ValueError(f"{where}: expected a number from 0 on, got {shown(value)}")
+    return float(value)  # type: ignore[arg-type]

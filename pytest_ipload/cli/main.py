@@ -1,0 +1,126 @@
+"""``python -m pytest_ipload``: ``merge`` makes one verdict of the JSON files of segments, ``schema`` describes them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_ipload.distributed.segments import Segment
+    from pytest_ipload.report.files.registry import ReportFiles
+
+_PACKAGE = Path(__file__).parents[1]
+PASSED, FAILED, UNUSABLE = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code: 0 all passed, 1 a load failed or is invalid, 2 a file is of no use."""
+    options = _parser().parse_args(arguments)
+    command: int = options.command(options)
+    return command
+
+
+def merge(options: argparse.Namespace) -> int:
+    """Merge the files of segments."""
+    import pytest
+
+    from pytest_ipload.base.untrusted_files import CONTENT_ERRORS
+    from pytest_ipload.distributed.segments import UnusableFile, read_segment
+    from pytest_ipload.report.files.registry import ReportFiles
+
+    try:
+        files = ReportFiles(vars(options), prefix="--")
+        segments = [read_segment(path) for path in options.files]
+        if not any(segment.parts for segment in segments):
+            raise UnusableFile("the files have no load test")
+    except (UnusableFile, pytest.UsageError) as error:
+        return _unusable(str(error))
+    try:
+        return _report(segments, files, options.junit)
+    except OSError as error:
+        return _unusable(str(error))
+    except CONTENT_ERRORS as error:
+        return _unusable(_not_foreseen(segments, error))
+
+
+def _report(segments: Sequence[Segment], files: ReportFiles, junit: Path | None) -> int:
+    """Judge the whole loads and write all reports; returns the exit code."""
+    from pytest_ipload.cli.merge import Merged
+    from pytest_ipload.distributed.segments import merge_segments
+
+    merged = Merged(merge_segments(segments))
+    if junit is not None:
+        merged.write_junit(junit)
+    files.write(merged.report())
+    if files.problems:
+        return _unusable(*files.problems)
+    merged.print(sys.stdout)
+    return PASSED if merged.passed else FAILED
+
+
+def _not_foreseen(segments: Sequence[Segment], error: Exception) -> str:
+    """What a value that no check has refused came to: which file has it, and where it was stumbled over.
+
+    A fault of this package ends the same way, so the place and the request to report it are in the text.
+    """
+    from traceback import extract_tb
+
+    from pytest_ipload.distributed.segments import is_usable_alone
+
+    guilty = [segment.path for segment in segments if not is_usable_alone(segment)]
+    own = [frame for frame in extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(_PACKAGE)]
+    place = own[-1]
+    return (
+        f"{', '.join(guilty or [segment.path for segment in segments])}: its values cannot be judged: "
+        f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno}). If pytest-ipload wrote it and "
+        "nobody changed it, that is a fault of pytest-ipload: please report it, with the file"
+    )
+
+
+def _unusable(*problems: str) -> int:
+    from pytest_ipload.report.text import printable
+
+    sys.stderr.writelines(f"error: {printable(problem)}\n" for problem in problems)
+    return UNUSABLE
+
+
+def schema(options: argparse.Namespace) -> int:
+    """Print the JSON Schema of reports."""
+    from pytest_ipload.report.files.json_file import schema_path
+
+    sys.stdout.write(schema_path().read_text(encoding="utf-8"))
+    return PASSED
+
+
+def _parser() -> argparse.ArgumentParser:
+    from pytest_ipload.report.files.registry import REPORT_FILES
+
+    parser = argparse.ArgumentParser(prog="python -m pytest_ipload", description=__doc__, allow_abbrev=False)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    merging = commands.add_parser(
+        "merge",
+        allow_abbrev=False,
+        help="merge the JSON files of segments and judge each load as a whole",
+        description="Merge the files that --ipload-segment and --ipload-json wrote, and judge each load as a whole. "
+        "Exit code 0: all passed; 1: one failed or is invalid, a missing segment among it; 2: a file is of no use.",
+    )
+    merging.add_argument("files", metavar="FILE", nargs="+", type=Path, help="the JSON file of a segment")
+    merging.add_argument("--junit", metavar="PATH", type=Path, help="write the verdicts as JUnit XML")
+    for kind in REPORT_FILES:
+        merging.add_argument(f"--{kind.name}", metavar=kind.metavar, help=f"{kind.help}, as {kind.flag} does")
+    merging.set_defaults(command=merge)
+    printing = commands.add_parser(
+        "schema",
+        allow_abbrev=False,
+        help="print the JSON Schema of reports",
+        description="Print the JSON Schema (draft 2020-12) of the reports that --ipload-json writes.",
+    )
+    printing.set_defaults(command=schema)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

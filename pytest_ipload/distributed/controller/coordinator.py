@@ -1,0 +1,381 @@
+"""The controller's side of a team: who is there, whose turn it is, and when a load test begins.
+
+A state machine without threads, locks, clock and channels of its own: ``controller`` gives it those. Nothing in here
+knows xdist. A load test begins when every worker that is alive has come to it, and when nothing else is going on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from pytest_ipload.distributed.controller.one_by_one import Turns
+from pytest_ipload.distributed.controller.shared_load import (
+    BreakOff,
+    Conclude,
+    Done,
+    Look,
+    Question,
+    Send,
+    State,
+    TeamTest,
+    Unfinished,
+    Worker,
+)
+from pytest_ipload.distributed.protocol.messages import FROM_WORKER, PACKED, BadMessage, checked, checked_tests
+from pytest_ipload.distributed.protocol.time_limits import Timing
+from pytest_ipload.stats.live import LiveNumbers
+
+
+@dataclass(frozen=True)
+class Judges:
+    """What decides about a load; see ``Look``, ``Conclude``, ``BreakOff`` and ``Unfinished``."""
+
+    look: Look
+    conclude: Conclude
+    break_off: BreakOff
+    unfinished: Unfinished = lambda _nodeid, _reason: None
+
+
+class Coordinator:
+    """The team and its load tests."""
+
+    def __init__(
+        self,
+        send: Send,
+        clock: Callable[[], int],
+        judges: Judges,
+        version: str,
+        timing: Timing = Timing(),  # noqa: B008  # frozen
+        shards: int | None = None,
+        each: bool = False,
+        can_run: Callable[[str], bool | None] = lambda _: None,
+    ) -> None:
+        """``shards`` is how many workers take part in a load at most; with ``each``, workers run their tests whole.
+
+        ``can_run`` is whether a worker's process is there and not stopped; None where that cannot be told.
+        """
+        self.workers: dict[str, Worker] = {}
+        self.tests: dict[str, TeamTest] = {}
+        self.refusal: str | None = None
+        """Why the team cannot work at all."""
+        self.ending: str | None = None
+        """Why no further load test begins."""
+        self._send = send
+        self._clock = clock
+        self._judges = judges
+        self._version = version
+        self._timing = timing
+        self._can_run = can_run
+        self._shards = shards
+        self._turns = Turns(send) if each else None
+        self._entered: dict[str, str] = {}
+        """Which load test each waiting worker has come to."""
+        self._held: set[str] = set()
+        """Workers whose end xdist has not digested yet: it may end the session, or replace them."""
+        self._silent: list[str] = []
+        self._ticked_ns = self._beaten_ns = clock()
+
+    # -- workers come and go ------------------------------------------------------------------------------------
+
+    def attach(self, name: str, rank: int) -> None:
+        """A worker is about to start."""
+        self.workers[name] = Worker(name, rank, self._clock())
+
+    def lose(self, name: str, why: str, *, hold: bool) -> None:
+        """A worker is gone. With ``hold`` nothing begins until ``release`` is called for it."""
+        worker = self.workers.get(name)
+        if worker is None or worker.gone is not None:
+            return
+        worker.gone = why
+        if hold:
+            self._held.add(name)
+        self._entered.pop(name, None)
+        for test in self.tests.values():
+            test.lose(worker, why)
+        self._advance()
+
+    def reject(self, name: str, why: str) -> None:
+        """A worker cannot be understood, or hangs: do without it, and have it cut off."""
+        self._silent.append(name)
+        self.lose(name, why, hold=True)
+
+    def hold(self, name: str) -> None:
+        """Let nothing begin until ``release`` is called."""
+        self._held.add(name)
+
+    def release(self, name: str) -> None:
+        """xdist knows that the worker is gone, and has replaced it if it wants to."""
+        self._held.discard(name)
+        self._advance()
+
+    def break_off(self, reason: str) -> list[TeamTest]:
+        """The session ends in the midst of a load test: stop it. Returns it; members still send what they measured.
+
+        They may have done so already: on a terminal, Ctrl-C is for them too.
+        """
+        broken = [
+            test
+            for test in self.tests.values()
+            if test.state is not State.WAIT and test.aborted is None and not test.is_reported
+        ]
+        for test in broken:
+            if test.has_begun:
+                test.break_off(reason)
+        return broken
+
+    def end(self, reason: str) -> None:
+        """The session is to end: no load test begins any more, and one that is going on is called off."""
+        if self.ending is not None:
+            return
+        self.ending = reason
+        for name, nodeid in self._entered.items():
+            self._send(name, ("abort", {"nodeid": nodeid, "reason": reason}))
+        self._entered.clear()
+        self.abort(reason)
+
+    def abort(self, reason: str) -> None:
+        """Call off the load tests that are going on."""
+        for test in self.tests.values():
+            if test.is_going_on:
+                test.abort(reason)
+
+    def reported(self, nodeid: str) -> None:
+        """The test's outcome is known to pytest: the next one may begin."""
+        self.tests[nodeid].is_reported = True
+        self._advance()
+
+    @property
+    def has_tests_waiting(self) -> bool:
+        """Whether load tests are still to begin."""
+        return self.ending is None and any(test.state is State.WAIT for test in self.tests.values())
+
+    def tests_to_run(self, name: str) -> list[int]:
+        """The places, in the worker's collection, of the load tests that have not begun."""
+        tests = self.workers[name].tests or []
+        return [place for place, nodeid, _ in tests if self.tests[nodeid].state is State.WAIT]
+
+    def tests_to_report(self) -> list[TeamTest]:
+        """The tests that are over, and that pytest has not heard of yet."""
+        return [test for test in self.tests.values() if test.state is State.CLOSED and not test.is_reported]
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is missing of some load test but the verdict, which no worker waits for."""
+        return any(test.is_idle for test in self.tests.values())
+
+    # -- messages -----------------------------------------------------------------------------------------------
+
+    def receive(self, name: str, message: object) -> None:
+        """A worker said something. Raises BadMessage, and then nothing has changed."""
+        kind, fields = checked(message, FROM_WORKER)
+        worker = self.workers[name]
+        worker.heard_ns = self._clock()
+        if worker.gone is not None or kind == "beat":
+            return
+        if kind == "piece":
+            worker.add_piece(fields["content"])
+            return
+        if (packed := PACKED.get(kind)) is not None:
+            fields = {**fields, packed: worker.whole(fields[packed])}
+        if kind == "hello":
+            self._greet(worker, **fields)
+        elif kind == "entered":
+            self._enter(worker, fields["nodeid"])
+        elif kind == "left":
+            self._leave(worker, fields["nodeid"])
+        elif kind == "turn_over":
+            assert self._turns is not None
+            self._turns.over(worker)
+        elif kind == "pong":
+            for test in self.tests.values():
+                test.pong(worker, fields["number"], fields["at_ns"], worker.heard_ns)
+        else:
+            self._of_test(worker, kind, fields)
+        self._advance()
+
+    def _greet(self, worker: Worker, version: str, host: str, tests: list[Any]) -> None:
+        if version != self._version:
+            self.refusal = (
+                f"worker {worker.name} runs pytest-ipload {version}, the controller {self._version}; "
+                "install the same version on all hosts"
+            )
+            return
+        worker.host, worker.tests = host, checked_tests(tests)
+        for _, nodeid, users in worker.tests:
+            self.tests.setdefault(nodeid, TeamTest(nodeid, users, self._send))
+
+    def _enter(self, worker: Worker, nodeid: str) -> None:
+        if self._turns is not None:
+            self._turns.enter(worker, nodeid)
+            return
+        test = self._test(nodeid)
+        if self.ending is not None or test.state is not State.WAIT:
+            reason = self.ending or "the load test is over already"
+            self._send(worker.name, ("abort", {"nodeid": nodeid, "reason": reason}))
+            return
+        self._entered[worker.name] = nodeid
+
+    def _of_test(self, worker: Worker, kind: str, fields: dict[str, Any]) -> None:
+        test = self._test(fields["nodeid"])
+        if worker not in test.members:
+            return  # it was told to go on without the test
+        if kind == "ready":
+            test.set_ready(worker, worker.heard_ns)
+        elif kind == "progress":
+            test.snapshots.setdefault(worker.name, []).append(fields["snapshot"])
+        elif kind == "live":
+            test.numbers[worker.name] = _live_numbers(fields["numbers"])
+        elif kind == "part":
+            test.add_part(worker, fields["part"], fields["ended_by"])
+        elif kind == "failed":
+            test.failed[worker.name] = fields["why"]
+        elif kind == "done":
+            test.set_done(worker, Done(fields["reports"], fields["aborted"]), worker.heard_ns)
+
+    def _leave(self, worker: Worker, nodeid: str) -> None:
+        """A worker waits for a test no longer, and has reported why: without it the test cannot begin any more."""
+        if self._turns is not None:
+            self._turns.leave(worker)
+            return
+        test = self._test(nodeid)
+        test.leave(worker)
+        if self._entered.get(worker.name) == nodeid:
+            for name in [name for name, entered in self._entered.items() if entered == nodeid]:
+                del self._entered[name]
+                self._send(name, ("abort", {"nodeid": nodeid, "reason": f"worker {worker.name} could not wait"}))
+
+    def _test(self, nodeid: str) -> TeamTest:
+        if nodeid not in self.tests:
+            raise BadMessage(f"nobody collected a load test {nodeid!r:.200}")
+        return self.tests[nodeid]
+
+    # -- time passes --------------------------------------------------------------------------------------------
+
+    def tick(self) -> list[str]:
+        """To be called several times a second. Returns the workers that have to be cut off, because they hang."""
+        now = self._clock()
+        self._forgive_own_absence(now)
+        for test in list(self.tests.values()):
+            if test.is_going_on:
+                self._end_waiting(test, now)
+        self._miss_silent(now)
+        self._miss_stopped(now)
+        if now - self._beaten_ns >= self._timing.beat * 1e9:
+            self._beaten_ns = now
+            at_work = [each for test in self.tests.values() if test.is_going_on for each in test.at_work()]
+            for name in dict.fromkeys(worker.name for worker in (*at_work, *self._waiting())):
+                self._send(name, ("beat", {}))
+        self._advance()
+        silent, self._silent = self._silent, []
+        return silent
+
+    def _waiting(self) -> list[Worker]:
+        """Those that wait for a load test, or for the end of one in which they have no part."""
+        names = (*self._entered, *(self._turns.waiting if self._turns else ()))
+        waiting = [self.workers[name] for name in names]
+        for test in self.tests.values():
+            waiting += test.spectators if test.is_going_on else ()
+        return [worker for worker in waiting if worker.gone is None]
+
+    def live(self) -> tuple[str, LiveNumbers] | None:
+        """The load that is going on, and what was measured of it so far; None without any."""
+        for nodeid, test in self.tests.items():
+            if (numbers := test.live(self._clock())) is not None:
+                return nodeid, numbers
+        return None
+
+    def question(self) -> Question | None:
+        """What has to be decided now, if anything: to be asked without a lock, and answered."""
+        for test in self.tests.values():
+            asked = test.question(self._judges.look, self._judges.conclude, self._clock())
+            if asked is not None:
+                return Question(asked.ask, partial(self._answer, asked))
+        return None
+
+    def _answer(self, asked: Question, answer: object) -> None:
+        asked.answer(answer)
+        self._advance()
+
+    def _forgive_own_absence(self, now: int) -> None:
+        """If this process did not run for a while (Ctrl-Z, a laptop asleep), nobody else is to blame for it."""
+        gap, self._ticked_ns = now - self._ticked_ns, now
+        if gap > self._timing.heartbeat * 0.5e9:
+            for worker in self.workers.values():
+                worker.heard_ns += gap
+                worker.stopped_ns = None
+
+    def _miss_silent(self, now: int) -> None:
+        """Find those who hang: in a load test, or while they wait for one."""
+        watched = self._waiting()
+        for test in self.tests.values():
+            watched += test.at_work() if test.is_watched else ()
+        for worker in watched:
+            silent_ns = now - worker.heard_ns
+            if worker.gone is None and silent_ns > self._timing.heartbeat * 1e9:
+                can_run = self._can_run(worker.name)
+                limit = self._timing.silence_of(can_run)
+                if can_run is not False and silent_ns > limit * 1e9:  # else it is stopped, which is found as such
+                    self.reject(worker.name, f"no sign of life for {limit:g} s")
+
+    def _miss_stopped(self, now: int) -> None:
+        """Find those who cannot run, whatever they are at, as soon as others wait for them."""
+        if not (self._entered or any(test.is_going_on for test in self.tests.values())):
+            return
+        for worker in self.alive():
+            if self._can_run(worker.name) is not False:
+                worker.stopped_ns = None
+            elif worker.stopped_ns is None:
+                worker.stopped_ns = now
+            elif now - worker.stopped_ns > self._timing.heartbeat * 1e9:
+                self.reject(worker.name, f"no sign of life for {self._timing.heartbeat:g} s: its process is stopped")
+
+    def _end_waiting(self, test: TeamTest, now: int) -> None:
+        """End the set-up if it takes far longer on some members; who does not even end then is cut off."""
+        if test.aborted is not None:
+            test.waiting_since_ns = test.waiting_since_ns or now
+        since, limit = test.waiting_since_ns, self._timing.set_up
+        if test.state is not State.SET_UP or since is None or now - since <= limit * 1e9:
+            return
+        late = [worker.name for worker in test.at_work() if worker.name not in test.ready]
+        if late:
+            test.abort(f"the users of {', '.join(late)} were not set up {limit:g} s after those of the first worker")
+        if now - since > (limit + self._timing.last_words) * 1e9:
+            for name in late:
+                self.reject(name, f"its set-up did not end {limit + self._timing.last_words:g} s after the others'")
+
+    # -----------------------------------------------------------------------------------------------------------
+
+    def alive(self) -> list[Worker]:
+        """The workers that are there, or about to start, in the order of their ranks."""
+        return sorted((worker for worker in self.workers.values() if worker.gone is None), key=lambda one: one.rank)
+
+    def _advance(self) -> None:
+        for test in self.tests.values():
+            test.advance()
+        alive = self.alive()
+        if self._turns is not None:
+            self._turns.advance(alive)
+            return
+        if self._held or self.ending is not None or not alive or self.tests_to_report():
+            return
+        if any(test.is_going_on for test in self.tests.values()):
+            return
+        for test in self.tests.values():
+            if test.state is State.WAIT and all(self._entered.get(worker.name) == test.nodeid for worker in alive):
+                self._begin(test, alive)
+                return
+
+    def _begin(self, test: TeamTest, workers: list[Worker]) -> None:
+        self._entered.clear()
+        count = max(1, min(len(workers), test.users, self._shards or len(workers)))
+        test.begin(workers[:count], workers[count:])
+
+
+def _live_numbers(plain: dict[str, Any]) -> LiveNumbers:
+    try:
+        return LiveNumbers.from_plain(plain)
+    except ValueError as error:
+        raise BadMessage(f"live: {error}") from None

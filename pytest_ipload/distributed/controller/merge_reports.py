@@ -1,0 +1,179 @@
+"""One test's reports out of those of all members of its team."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from pytest_ipload.distributed.controller.shared_load import TeamTest
+
+_PHASES = ("setup", "call", "teardown")
+Located = tuple[str, pytest.TestReport]
+"""A worker's name and its report."""
+
+
+def merged_reports(
+    test: TeamTest, load: Callable[[dict[str, Any]], pytest.TestReport], results_key: str
+) -> tuple[str, list[pytest.TestReport]]:
+    """The worker to which the outcome is ascribed, and one report for each phase that there was.
+
+    In each phase the worst report counts: an error of one member is an error of the test. ``load`` makes a report of
+    what a worker sent; ``results_key`` is the attribute of a report that has the results, which are kept once.
+    """
+    located = [
+        (worker.name, load(dict(report)))
+        for worker in test.members
+        if worker.name in test.done
+        for report in test.done[worker.name].reports
+    ]
+    location = located[0][1].location if located else _location(test.nodeid)
+    located += [
+        (name, _report(test.nodeid, "call", "failed", f"worker {name} failed: {why}", location))
+        for name, why in test.failed.items()
+    ]
+    chosen = {phase: found for phase in _PHASES if (found := _worst(test, phase, located)) is not None}
+    _look_at_set_up(test, chosen, located)
+    _account_for_lost(test, chosen)
+    _account_for_no_verdict(test, chosen)
+    results = _results(test, chosen, located, results_key)
+    _look_at_skip(test, chosen, results or [])
+    if results:
+        carrier = chosen.get("call") or chosen.get("setup") or next(iter(chosen.values()))
+        vars(carrier[1])[results_key] = results
+    return _ascribed(chosen), [report for _, report in chosen.values()]
+
+
+def _results(
+    test: TeamTest, chosen: dict[str, Located], located: Sequence[Located], results_key: str
+) -> list[dict[str, Any]] | None:
+    """The results of the whole load; those of a member, taken from its report, tell only of its own part."""
+    reports = [report for _, report in (*chosen.values(), *located)]
+    own: list[list[dict[str, Any]]] = [found for report in reports if (found := vars(report).pop(results_key, None))]
+    if test.conclusion is not None and (of_all := test.conclusion.get("results")):
+        results: list[dict[str, Any]] = of_all
+        return results
+    return own[0] if own else None
+
+
+def _ascribed(chosen: dict[str, Located]) -> str:
+    """Make all phases have the same properties; the worker that failed, or else the first.
+
+    JUnit's properties are those of the tear-down.
+    """
+    source = (chosen.get("call") or chosen.get("setup") or next(iter(chosen.values())))[1]
+    for _, report in chosen.values():
+        report.user_properties = [(str(name), value) for name, value in source.user_properties]
+    return next((name for name, report in chosen.values() if report.failed), next(iter(chosen.values()))[0])
+
+
+def _worst(test: TeamTest, phase: str, located: Sequence[Located]) -> Located | None:
+    """The report that counts; that of a member whose part was called off does only for want of others.
+
+    Of several that failed, the one that was the cause comes first.
+    """
+
+    def rank(entry: Located) -> tuple[bool, int, bool]:
+        name, report = entry
+        called_off = phase == "call" and name in test.done and test.done[name].aborted
+        is_cause = name in test.failed or name in test.ended_by
+        return called_off, {"failed": 0, "skipped": 1, "passed": 2}[report.outcome], not is_cause
+
+    return min((entry for entry in located if entry[1].when == phase), key=rank, default=None)
+
+
+def _look_at_set_up(test: TeamTest, chosen: dict[str, Located], located: Sequence[Located]) -> None:
+    """Without a set-up on all members there was no load: its report would say only that others failed."""
+    if "setup" not in chosen or chosen["setup"][1].passed:
+        return
+    chosen.pop("call", None)
+    report = chosen["setup"][1]
+    alike = [name for name, other in located if other.when == "setup" and other.outcome == report.outcome]
+    where = f"on {len(alike)} of {len(test.members)} workers: {', '.join(alike)}"
+    if report.failed:
+        if len(test.members) > 1:
+            report.sections.append(("ipload", f"the set-up failed {where}\n"))
+    elif len(alike) < len(test.members):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"skipped {where} only; the load test did not run: {reason}"
+
+
+def _look_at_skip(test: TeamTest, chosen: dict[str, Located], results: Sequence[dict[str, Any]]) -> None:
+    """A body may skip before any iteration was completed; each worker knows of its own only."""
+    name, report = chosen.get("call", ("", None))
+    if report is None or report.outcome != "skipped" or test.conclusion is not None:
+        return
+    if "xfail" in report.keywords:  # the marker: what is expected to fail has failed
+        return
+    iterations = sum(result.get("iterations", 0) for result in results)
+    if iterations:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else getattr(report, "wasxfail", "")
+        text = f"worker {name} skipped when {iterations} iterations had run on others, which is an error: {reason}"
+        vars(report).pop("wasxfail", None)
+        report.outcome, report.longrepr = "failed", text
+
+
+def _account_for_lost(test: TeamTest, chosen: dict[str, Located]) -> None:
+    """A lost worker is never green, whether the others noticed it or not."""
+    if test.lost:
+        count = f"{len(test.lost)} of {len(test.members)} workers"
+        text = f"the load test lost {count}: " + "; ".join(f"{name}: {why}" for name, why in test.lost)
+        if chosen.get("setup", (None, None))[1] is not None and not chosen["setup"][1].passed:
+            chosen["setup"][1].sections.append(("ipload", text + "\n"))
+        elif "call" not in chosen or chosen["call"][1].passed:
+            _fail(test, chosen, "call", test.lost[0][0], _conclusion_text(test, text))
+    elif "call" not in chosen and test.vanished and "setup" not in chosen:
+        text = f"the load test lost {test.vanished[0][0]} after the load: {test.vanished[0][1]}"
+        _fail(test, chosen, "call", test.vanished[0][0], _conclusion_text(test, text))
+    elif test.vanished:
+        text = "; ".join(f"worker {name} was lost after the load: {why}" for name, why in test.vanished)
+        if "teardown" not in chosen or chosen["teardown"][1].passed:
+            _fail(test, chosen, "teardown", test.vanished[0][0], text)
+
+
+def _account_for_no_verdict(test: TeamTest, chosen: dict[str, Located]) -> None:
+    """No load passes without a verdict on all its parts, and none is left without a report."""
+    has_passed = "call" in chosen and chosen["call"][1].passed
+    if (has_passed and test.conclusion is None) or not chosen:
+        name = next((worker.name for worker in test.members), "")
+        _fail(test, chosen, "call", name, f"the load test has no verdict: {test.aborted or 'no worker reported it'}")
+    if "teardown" not in chosen:
+        name, report = next(iter(chosen.values()))
+        chosen["teardown"] = name, _report(test.nodeid, "teardown", "passed", None, report.location)
+
+
+def _conclusion_text(test: TeamTest, text: str) -> str:
+    message = "" if test.conclusion is None else str(test.conclusion.get("message", ""))
+    return f"{text}\n{message}".strip()
+
+
+def _fail(test: TeamTest, chosen: dict[str, Located], phase: str, name: str, text: str) -> None:
+    known = next((report for _, report in chosen.values()), None)
+    location = _location(test.nodeid) if known is None else known.location
+    report = _report(test.nodeid, phase, "failed", text, location)
+    if test.conclusion is not None:
+        report.user_properties = [(str(key), value) for key, value in test.conclusion.get("properties", {}).items()]
+    chosen[phase] = name, report
+    for each in _PHASES:  # the order of pytest
+        if each in chosen:
+            chosen[each] = chosen.pop(each)
+
+
+def error_reports(nodeid: str, text: str) -> list[pytest.TestReport]:
+    """The reports of a test that could not be run."""
+    location = _location(nodeid)
+    return [
+        _report(nodeid, "setup", "failed", text, location),
+        _report(nodeid, "teardown", "passed", None, location),
+    ]
+
+
+def _location(nodeid: str) -> tuple[str, int | None, str]:
+    path, _, rest = nodeid.partition("::")
+    return path, None, rest
+
+
+def _report(nodeid: str, phase: Any, outcome: Any, text: str | None, location: Any) -> pytest.TestReport:
+    return pytest.TestReport(nodeid=nodeid, location=location, keywords={}, outcome=outcome, longrepr=text, when=phase)

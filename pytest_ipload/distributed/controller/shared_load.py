@@ -1,0 +1,366 @@
+"""One load test that the workers of a team run together: its states, as the controller sees them.
+
+::
+
+    WAIT -> SET_UP -> SYNC -> RUN -> VERDICT -> CLOSED
+
+In SET_UP the members set up their users; in SYNC their clocks are compared; in RUN they load; in VERDICT all parts are
+there, and each member gets the one conclusion. What goes wrong before the load, or keeps a member from delivering its
+part, *aborts* the test: no verdict. A threshold that cannot hold any more, or a lost worker, *stops* the load: what was
+measured is judged. With several rounds a test goes back from VERDICT to SET_UP. The class has no clock, no lock and no
+channel of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import partial
+from typing import Any
+
+from pytest_ipload.base.code_location import in_words
+from pytest_ipload.distributed.protocol.clocks import ClockOffset
+from pytest_ipload.distributed.protocol.messages import BadMessage, Message, as_plain
+from pytest_ipload.distributed.protocol.packing import MOST_BYTES, pack
+from pytest_ipload.stats.live import LiveNumbers, together
+
+Send = Callable[[str, Message], None]
+"""Sends a message to the worker of that name; never raises."""
+Look = Callable[[str, list[list[bytes]], float], str | None]
+"""Why a load has to be stopped everywhere, by the new snapshots of each member and the seconds since the start."""
+Conclude = Callable[[str, list[bytes], list[tuple[str, str]]], dict[str, Any]]
+"""The verdict on all parts; the second list has the workers that were lost, and why."""
+BreakOff = Callable[[str, list[bytes], str], list[dict[str, Any]]]
+"""The results of a load that was broken off, from the parts that there are and the reason."""
+Unfinished = Callable[[str, str], dict[str, Any] | None]
+"""What earlier rounds measured of a load test that ended in an error, for this reason; None without any."""
+
+_LEAD_NS = 250_000_000
+"""From the order to start until the start: it has to reach every worker before."""
+_LOOK_NS = 1_000_000_000
+
+
+class State(Enum):
+    """Where a load test is."""
+
+    WAIT = "wait"
+    SET_UP = "set-up"
+    SYNC = "sync"
+    RUN = "run"
+    VERDICT = "verdict"
+    CLOSED = "closed"
+
+
+@dataclass
+class Worker:
+    """One worker process, as the controller knows it."""
+
+    name: str
+    rank: int
+    """Its place among its neighbours; a worker that replaces another one has the same."""
+    heard_ns: int
+    """When it last gave a sign of life."""
+    stopped_ns: int | None = None
+    """Since when its process has been seen to be stopped; None while it runs, or where that cannot be told."""
+    host: str = ""
+    tests: list[tuple[int, str, int]] | None = None
+    """What it collected; None as long as it has not said so."""
+    gone: str | None = None
+    """Why it is not there any more."""
+    _pieces: bytearray = field(default_factory=bytearray)
+
+    def add_piece(self, content: bytes) -> None:
+        """The beginning of a large message came. Raises BadMessage."""
+        self._pieces += content
+        if len(self._pieces) > MOST_BYTES:
+            self._pieces.clear()
+            raise BadMessage(f"piece: a message is larger than {MOST_BYTES} bytes")
+
+    def whole(self, last: bytes) -> bytes:
+        """The pieces that came, and the last one."""
+        self._pieces += last
+        packed = bytes(self._pieces)
+        self._pieces.clear()
+        return packed
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a member said at the end of its part."""
+
+    reports: list[dict[str, Any]]
+    aborted: bool
+    """Its part was called off; its own report of the call says no more than that."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """Something to be decided about a load. It may take its time, so it is asked apart from all else."""
+
+    ask: Callable[[], Any]
+    answer: Callable[[Any], None]
+    """Takes what ``ask`` returned, or the exception that it raised."""
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """The verdict on a load: for the controller, and for the workers."""
+
+    plain: dict[str, Any]
+    packed: bytes
+
+    @classmethod
+    def of(cls, conclusion: dict[str, Any]) -> Conclusion:
+        """From what a judge says. TypeError if it is not plain."""
+        plain = as_plain(conclusion)
+        return cls(plain, pack(plain))
+
+
+@dataclass
+class TeamTest:
+    """A load test and what is known of its parts."""
+
+    nodeid: str
+    users: int
+    send: Send = field(repr=False)
+    state: State = State.WAIT
+    members: list[Worker] = field(default_factory=list)
+    """Those who take part, in the order of their shares."""
+    spectators: list[Worker] = field(default_factory=list)
+    ready: set[str] = field(default_factory=set)
+    parts: dict[str, bytes] = field(default_factory=dict)
+    ended_by: dict[str, str] = field(default_factory=dict)
+    """What ended parts before their time."""
+    snapshots: dict[str, list[bytes]] = field(default_factory=dict)
+    """Those that have not been looked at."""
+    numbers: dict[str, LiveNumbers] = field(default_factory=dict)
+    done: dict[str, Done] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    """Members that could not run their part, or not report it, and why."""
+    lost: list[tuple[str, str]] = field(default_factory=list)
+    """Members that were lost with their part of the load, and why."""
+    vanished: list[tuple[str, str]] = field(default_factory=list)
+    """Members that were lost after they had delivered their part."""
+    stopped: str | None = None
+    aborted: str | None = None
+    conclusion: dict[str, Any] | None = None
+    is_reported: bool = False
+    is_broken_off: bool = False
+    """The session ends in the midst of the load: what was measured is kept, and nobody waits for a verdict."""
+    waiting_since_ns: int | None = None
+    """When the first member was ready, or through without that."""
+    _clocks: dict[str, ClockOffset] = field(default_factory=dict)
+    _started_ns: int = 0
+    _looked_ns: int = 0
+    _is_asked: bool = False
+
+    @property
+    def is_going_on(self) -> bool:
+        """Whether some worker is at it."""
+        return self.state not in (State.WAIT, State.CLOSED)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is, or was, a load."""
+        return self.state in (State.RUN, State.VERDICT, State.CLOSED)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether a member that gives no sign of life is missed: users' set-up may keep a whole process busy."""
+        return self.state in (State.SYNC, State.RUN, State.VERDICT)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all workers are through, and only the verdict is missing."""
+        return self.wants_conclusion and not self.at_work()
+
+    @property
+    def wants_conclusion(self) -> bool:
+        """Whether all parts are there and wait for the verdict."""
+        if self.is_broken_off or self.aborted is not None:
+            return False
+        return self.state is State.VERDICT and self.conclusion is None
+
+    def at_work(self) -> list[Worker]:
+        """The members who are alive and not through yet."""
+        return [worker for worker in self.members if worker.gone is None and worker.name not in self.done]
+
+    # -- what happens -------------------------------------------------------------------------------------------
+
+    def begin(self, members: list[Worker], spectators: list[Worker]) -> None:
+        """Everybody is there: give each member its share, of the load and of the addresses of its host."""
+        self.members, self.spectators, self.state = members, spectators, State.SET_UP
+        for index, worker in enumerate(members):
+            neighbours = [other.name for other in members if other.host == worker.host]
+            pool = neighbours.index(worker.name), len(neighbours)
+            fields = {"index": index, "count": len(members), "pool_index": pool[0], "pool_count": pool[1]}
+            self._tell(worker, "assign", **fields)
+        for worker in spectators:
+            self._tell(worker, "spectate")
+
+    def set_ready(self, worker: Worker, now_ns: int) -> None:
+        """A member's users are set up: those of the first round, or of the next one."""
+        if self.state is State.VERDICT and self.conclusion is not None and self.conclusion.get("more"):
+            self._begin_next_round()
+        self.ready.add(worker.name)
+        self.waiting_since_ns = self.waiting_since_ns or now_ns
+        if self.aborted is not None:
+            self._tell(worker, "abort", reason=self.aborted)
+        elif self.state is State.SET_UP and self.ready >= {member.name for member in self.members}:
+            self.state = State.SYNC
+            for member in self.members:
+                clock = self._clocks[member.name] = ClockOffset()
+                self.send(member.name, ("ping", {"number": clock.ask(now_ns)}))
+
+    def _begin_next_round(self) -> None:
+        self.state, self.conclusion, self.stopped, self.waiting_since_ns = State.SET_UP, None, None, None
+        for of_last_round in (self.ready, self.parts, self.ended_by, self.snapshots, self.numbers):
+            of_last_round.clear()
+        if self.vanished:
+            self.abort("; ".join(f"worker {name} was lost between two rounds: {why}" for name, why in self.vanished))
+
+    def pong(self, worker: Worker, number: int, at_ns: int, now_ns: int) -> None:
+        """A member told the time: ask again, or start when all clocks are known."""
+        clock = self._clocks.get(worker.name)
+        if self.state is not State.SYNC or clock is None or self.aborted is not None:
+            return
+        clock.answer(number, at_ns, now_ns)
+        if not clock.is_known:
+            self.send(worker.name, ("ping", {"number": clock.ask(now_ns)}))
+        elif all(each.is_known for each in self._clocks.values()):
+            self.state = State.RUN
+            self._started_ns = self._looked_ns = now_ns + _LEAD_NS
+            for member in self.at_work():
+                self._tell(member, "start", at_ns=self._started_ns + self._clocks[member.name].offset_ns)
+
+    def add_part(self, worker: Worker, part: bytes, ended_by: str) -> None:
+        """A member measured this. If something ended its part before its time, the others need not go on."""
+        if self.state is State.RUN:
+            self.parts[worker.name] = part
+            if ended_by:
+                self.ended_by[worker.name] = ended_by
+                self.stop(f"worker {worker.name}: {ended_by}")
+
+    def leave(self, worker: Worker) -> None:
+        """A worker did not wait for the test to begin, and has reported why."""
+        if self.state is State.WAIT:
+            self.state, self.is_reported = State.CLOSED, True
+        elif worker in self.members:
+            self.set_done(worker, Done([], aborted=False), worker.heard_ns)
+
+    def set_done(self, worker: Worker, done: Done, now_ns: int) -> None:
+        """A member is through, whether it took part in the load or not."""
+        self.done[worker.name] = done
+        self.waiting_since_ns = self.waiting_since_ns or now_ns
+        if self.aborted is not None:
+            return
+        if self.state in (State.SET_UP, State.SYNC):
+            self.abort(f"worker {worker.name} did not come to the start of the load")
+        elif self.state is State.RUN and worker.name not in self.parts:
+            self.abort(f"worker {worker.name} ended its part of the load before its time")
+
+    def lose(self, worker: Worker, why: str) -> None:
+        """A member is gone."""
+        if worker not in self.members or worker.name in self.done or not self.is_going_on:
+            return
+        if worker.name in self.parts:
+            self.vanished.append((worker.name, why))
+            return
+        self.lost.append((worker.name, why))
+        if self.state is State.RUN:
+            self.stop(f"worker {worker.name} was lost: {why}")
+        else:
+            self.abort(f"worker {worker.name} was lost before the load began: {why}")
+
+    def stop(self, reason: str) -> None:
+        """End the load everywhere; what was measured is judged."""
+        if self.stopped is None and self.aborted is None:
+            self.stopped = reason
+            for worker in self.at_work():
+                if worker.name not in self.parts:
+                    self._tell(worker, "stop", reason=reason)
+
+    def break_off(self, reason: str) -> None:
+        """The session ends: have each member hand in what it measured, at once."""
+        self.is_broken_off = True
+        self.stopped = self.stopped or reason
+        for worker in self.at_work():
+            if worker.name not in self.parts:
+                self._tell(worker, "break_off", reason=reason)
+
+    @property
+    def has_all_parts(self) -> bool:
+        """Whether nobody is still to deliver its part."""
+        return all(worker.name in self.parts for worker in self.at_work())
+
+    def abort(self, reason: str) -> None:
+        """End the test everywhere, without a verdict."""
+        if self.aborted is None:
+            self.aborted = reason
+            for worker in self.at_work():
+                self._tell(worker, "abort", reason=reason)
+
+    def advance(self) -> None:
+        """Go on to the verdict, or to the end, if nobody is missing any more."""
+        pending = [worker for worker in self.at_work() if worker.name not in self.parts]
+        if self.state is State.RUN and self.aborted is None and self.parts and not pending:
+            self.state = State.VERDICT
+        if self.is_going_on and not self.at_work() and not self.wants_conclusion:
+            self.state = State.CLOSED
+            for worker in self.spectators:
+                self._tell(worker, "finish")
+
+    # -- once in a while ----------------------------------------------------------------------------------------
+
+    def live(self, now_ns: int) -> LiveNumbers | None:
+        """What all members measured so far; None before each has said something, and when the load is over."""
+        numbers = list(self.numbers.values())
+        if self.aborted is not None or len(numbers) < len(self.members):
+            return None
+        if self.state in (State.SET_UP, State.SYNC) and all(each.set_up is not None for each in numbers):
+            return together(numbers, max(each.elapsed_s for each in numbers))
+        if self.state is State.RUN and all(each.set_up is None for each in numbers):
+            return together(numbers, (now_ns - self._started_ns) / 1e9)
+        return None
+
+    def question(self, look: Look, conclude: Conclude, now_ns: int) -> Question | None:
+        """What has to be decided now: the verdict, or once a second whether the load shall go on."""
+        if self._is_asked:
+            return None
+        if self.wants_conclusion:
+            self._is_asked = True
+            parts = [self.parts[worker.name] for worker in self.members if worker.name in self.parts]
+            lost = list(self.lost)
+            return Question(lambda: Conclusion.of(conclude(self.nodeid, parts, lost)), self._conclude)
+        if self.state is not State.RUN or self.stopped is not None or now_ns - self._looked_ns < _LOOK_NS:
+            return None
+        self._looked_ns = now_ns
+        if not self.snapshots:
+            return None
+        self._is_asked = True
+        snapshots = [self.snapshots.pop(worker.name, []) for worker in self.members]
+        return Question(partial(look, self.nodeid, snapshots, (now_ns - self._started_ns) / 1e9), self._go_on_or_stop)
+
+    def _go_on_or_stop(self, reason: str | BaseException | None) -> None:
+        self._is_asked = False
+        if isinstance(reason, BaseException):
+            self.abort(f"what was measured so far could not be judged: {in_words(reason, placed=False)}")
+        elif reason is not None:
+            self.stop(reason)
+
+    def _conclude(self, conclusion: Conclusion | BaseException) -> None:
+        """The verdict is there: tell everybody, unless nobody waits for it any more."""
+        self._is_asked = False
+        if not self.wants_conclusion:
+            return
+        if isinstance(conclusion, BaseException):
+            self.abort(f"the parts of the load could not be brought together: {in_words(conclusion, placed=False)}")
+            return
+        self.conclusion = conclusion.plain
+        for worker in self.at_work():
+            self._tell(worker, "conclusion", conclusion=conclusion.packed)
+
+    def _tell(self, worker: Worker, kind: str, **fields: Any) -> None:
+        if worker.gone is None:
+            self.send(worker.name, (kind, {"nodeid": self.nodeid, **fields}))

@@ -1,0 +1,233 @@
+"""A process's part in a load test: as a member of a team, or alone."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from pytest_ipload.base import real_time
+from pytest_ipload.distributed.protocol.packing import pack, unpack
+from pytest_ipload.load.partition import WHOLE, Share
+from pytest_ipload.stats.live import Audience, LiveNumbers
+
+if TYPE_CHECKING:
+    from pytest_ipload.verdict.shard_result import Part
+
+
+class TeamAborted(Exception):
+    """The load test was called off: there will be no verdict. The text says why."""
+
+
+class TeamMember(Protocol):
+    """What a load test asks of those with whom it shares its load."""
+
+    name: str
+    """The process's."""
+    share: Share
+    """Which part of the load is this process's."""
+    pool_share: tuple[int, int]
+    """Which part of the pool is this process's; the others are for other processes on this host."""
+    on_stop: Callable[[str], object] | None
+    """Called with the reason, in any thread, when the load has to end. To be set before ``ready``."""
+    on_break_off: Callable[[str], object] | None
+    """The same when the session ends: nobody waits then for users who are still at something."""
+    audience: Audience | None
+    """Who looks on at the load; None if nobody does."""
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why the load has to end, or had to."""
+
+    def ready(self) -> int:
+        """All users of the start are set up: wait for the others. Once for each round of the load.
+
+        Returns the instant at which all start, in nanoseconds of ``time.perf_counter_ns``. Raises TeamAborted.
+        """
+
+    def progress(self, snapshot: dict[str, Any]) -> None:
+        """What was measured so far, as plain values; to be called once a second. Does not block."""
+
+    def hand_in(self, part: Part) -> None:
+        """Hand in what was measured of a load that is being broken off, and wait for nothing."""
+
+    def conclude(self, part: Part) -> dict[str, Any]:
+        """Hand in what was measured; returns the verdict on all parts, as plain values. Raises TeamAborted.
+
+        ``more`` in it is true if another round is to follow, and the verdict with it.
+        """
+
+
+MEMBER = pytest.StashKey[TeamMember]()
+"""In ``item.stash``: the part in a load test that this process has; absent where it is alone."""
+
+
+class Solo:
+    """The only process."""
+
+    def __init__(
+        self,
+        conclude: Callable[[Part], dict[str, Any]],
+        pool_share: tuple[int, int],
+        audience: Audience | None = None,
+    ) -> None:
+        """``conclude`` gives the verdict; of the addresses, other processes may use other shares."""
+        self.name = "main"
+        self.share = WHOLE
+        self.pool_share = pool_share
+        self.on_stop: Callable[[str], object] | None = None
+        self.on_break_off: Callable[[str], object] | None = None
+        self.audience = audience
+        self._conclude = conclude
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Nobody else stops the load."""
+        return None
+
+    def ready(self) -> int:
+        """There is nobody to wait for."""
+        return real_time.perf_counter_ns()
+
+    def progress(self, snapshot: dict[str, Any]) -> None:
+        """Nobody wants to know."""
+
+    def hand_in(self, part: Part) -> None:
+        """Nobody else wants it."""
+
+    def conclude(self, part: Part) -> dict[str, Any]:
+        """The verdict."""
+        return self._conclude(part)
+
+
+class Member:
+    """One of several processes. Messages arrive in another thread than the load test's."""
+
+    def __init__(
+        self,
+        name: str,
+        nodeid: str,
+        share: Share,
+        pool_share: tuple[int, int],
+        tell: Callable[..., object],
+        wants_names: bool | None = None,
+    ) -> None:
+        """``tell(kind, **fields)`` sends a message to the controller.
+
+        ``wants_names`` says whether it wants the numbers of each request name; None if it wants no live numbers.
+        """
+        self.name = name
+        self.nodeid = nodeid
+        self.share = share
+        self.pool_share = pool_share
+        self.on_stop: Callable[[str], object] | None = None
+        self.on_break_off: Callable[[str], object] | None = None
+        self.wants_names = bool(wants_names)
+        self.audience: Audience | None = None if wants_names is None else self
+        self._tell = tell
+        self._sending = threading.Lock()
+        self._changed = threading.Condition()
+        self._start_ns: int | None = None
+        self._conclusion: bytes | None = None
+        self._stopped: str | None = None
+        self._aborted: str | None = None
+        self._snapshots: list[dict[str, Any]] = []
+        """Those that are to be sent, in their order."""
+        self._numbers: LiveNumbers | None = None
+        """The newest, if they are to be sent."""
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why the load has to end, or had to."""
+        return self._aborted or self._stopped
+
+    @property
+    def is_aborted(self) -> bool:
+        """Whether there will be no verdict."""
+        return self._aborted is not None
+
+    def ready(self) -> int:
+        """Wait until all are ready; see ``TeamMember``."""
+        with self._changed:  # what was said of an earlier round
+            self._start_ns = self._conclusion = self._stopped = None
+        self._tell("ready", nodeid=self.nodeid)
+        with self._changed:
+            self._changed.wait_for(lambda: self._start_ns is not None or self.is_aborted)
+            if self._start_ns is None or self.is_aborted:
+                raise TeamAborted(self._aborted)
+            return self._start_ns
+
+    def progress(self, snapshot: dict[str, Any]) -> None:
+        """Keep a snapshot for the thread that sends it: a load never waits for a full pipe."""
+        with self._changed:
+            self._snapshots.append(snapshot)
+
+    def show(self, nodeid: str, numbers: LiveNumbers) -> None:
+        """Keep live numbers in the same way; see ``Audience``."""
+        with self._changed:
+            self._numbers = numbers
+
+    def load_ended(self, nodeid: str, numbers: LiveNumbers | None) -> None:
+        """The controller knows when all parts of the load are over; it wants the last numbers, too."""
+        if numbers is not None:
+            self.show(nodeid, numbers)
+
+    def send_news(self) -> None:
+        """Send what is new."""
+        with self._sending:  # of two threads, the first has what is older
+            with self._changed:
+                snapshots, self._snapshots = self._snapshots, []
+                numbers, self._numbers = self._numbers, None
+            for snapshot in snapshots:
+                self._tell("progress", nodeid=self.nodeid, snapshot=pack(snapshot))
+            if numbers is not None:
+                self._tell("live", nodeid=self.nodeid, numbers=numbers.to_plain())
+
+    def hand_in(self, part: Part) -> None:
+        """Send the part; see ``TeamMember``."""
+        if not self.is_aborted:
+            self.send_news()
+            ended_by = part.broken_off or part.error or ""
+            self._tell("part", nodeid=self.nodeid, part=pack(part.to_plain()), ended_by=ended_by)
+
+    def conclude(self, part: Part) -> dict[str, Any]:
+        """Send the part and wait for the verdict; see ``TeamMember``."""
+        self.hand_in(part)
+        with self._changed:
+            self._changed.wait_for(lambda: self._conclusion is not None or self.is_aborted)
+            if self._conclusion is None:
+                raise TeamAborted(self._aborted)
+            packed = self._conclusion
+        conclusion: dict[str, Any] = unpack(packed)
+        return conclusion
+
+    # -- what the controller says -------------------------------------------------------------------------------
+
+    def receive(self, kind: str, fields: dict[str, Any]) -> None:
+        """A message for this load test came."""
+        with self._changed:
+            if kind == "start":
+                self._start_ns = fields["at_ns"]
+            elif kind == "conclusion":
+                self._conclusion = fields["conclusion"]
+            elif kind in ("stop", "break_off"):
+                self._stopped = fields["reason"]
+            self._changed.notify_all()
+        if kind == "abort":
+            self.abort(fields["reason"])
+        elif kind == "stop" and self.on_stop is not None:
+            self.on_stop(fields["reason"])
+        elif kind == "break_off" and self.on_break_off is not None:
+            self.on_break_off(fields["reason"])
+
+    def abort(self, reason: str) -> None:
+        """There will be no verdict: whoever waits for one waits no longer."""
+        with self._changed:
+            if self._aborted is not None or self._conclusion is not None:
+                return
+            self._aborted = reason
+            self._changed.notify_all()
+        if self.on_stop is not None:
+            self.on_stop(reason)

@@ -1,0 +1,71 @@
+"""Whether the generator was saturated: what its processor and its timer tell. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pytest_ipload.base.units import format_count, format_duration, format_percent
+from pytest_ipload.load.generator.monitor import BUSY_SHARE, LOOK_NS
+
+if TYPE_CHECKING:
+    from pytest_ipload.load.generator.monitor import Vitals
+
+_MS, _SECOND = 1_000_000, 1_000_000_000
+MOST_BUSY = 0.1
+"""The share of busy seconds from which on the generator was saturated."""
+LATE_READINGS = ((0.99, 100, 50 * _MS), (0.9, 20, 50 * _MS), (0.5, 20, 10 * _MS))
+"""The quantiles of the timer's lag that are looked at; the readings that it takes, of five seconds or of one; and the
+lag in nanoseconds from which on the generator was saturated."""
+SHORT_READINGS = ((0.5, 2, 20 * _MS),)
+"""The same for loads of less than a second."""
+FEWEST_READINGS = 0.5
+"""The share of the expected readings of the timer that there have to be, from a judged second on."""
+SHORTEST_NS = LOOK_NS
+"""The judged time from which on its processor time says something."""
+MOST_FULL = 0.5
+"""The share of the judged time that may be full, looked at from one reading to the next."""
+
+USED_BY_OTHERS = "which other processes used"
+
+
+def saturation_signs(vitals: Vitals) -> list[str]:
+    """What was seen of it, in words; nothing if it was not saturated."""
+    seen = [*_full_processor(vitals), *_late_timer(vitals)]
+    waited_ns = vitals.queue_wait_ns
+    if seen and waited_ns is not None:
+        seen.append(f"the thread that watches over the load waited {_duration(waited_ns)} for a processor")
+        # Idle for more than half of the time, and late mostly because it had to wait: others were running.
+        if vitals.cpu_ns * 2 < vitals.watched_ns and waited_ns * 2 > vitals.late_ns:
+            seen.append(USED_BY_OTHERS)
+    return seen
+
+
+def _full_processor(vitals: Vitals) -> Iterator[str]:
+    """What was seen of a processor that was full."""
+    share = format_percent(BUSY_SHARE)
+    judged_ns, could_have = vitals.judged_ns, vitals.judged_ns * vitals.cores
+    if vitals.busy_seconds and vitals.busy_seconds >= vitals.seconds * MOST_BUSY:
+        seconds = f"{format_count(vitals.busy_seconds)} of {format_count(vitals.seconds)} seconds"
+        yield f"this process used at least {share} of its processor time in {seconds}"
+    elif judged_ns >= SHORTEST_NS and vitals.judged_cpu_ns >= could_have * BUSY_SHARE:
+        yield f"this process used {format_percent(vitals.judged_cpu_ns / could_have)} of its processor time"
+    elif judged_ns >= SHORTEST_NS and vitals.busy_ns >= judged_ns * MOST_FULL:
+        times = f"{_duration(vitals.busy_ns)} of {_duration(judged_ns)}"
+        yield f"this process used at least {share} of its processor time in {times}"
+
+
+def _late_timer(vitals: Vitals) -> Iterator[str]:
+    """What was seen of a timer that came back late, or not at all."""
+    readings, expected = vitals.lags.count, vitals.readings_expected
+    for quantile, fewest, latest_ns in SHORT_READINGS if 0 < vitals.judged_ns < _SECOND else LATE_READINGS:
+        lag_ns = vitals.lags.quantile(quantile)
+        if lag_ns is not None and lag_ns >= latest_ns and readings >= fewest:
+            yield f"its timer came back {_duration(lag_ns)} late (p{quantile * 100:g} of {readings} readings)"
+            break
+    if vitals.judged_ns >= _SECOND and readings < expected * FEWEST_READINGS:
+        yield f"its timer was read {format_count(readings)} times instead of {format_count(expected)}"
+
+
+def _duration(ns: int) -> str:
+    return format_duration(ns / 1e9)

@@ -1,0 +1,97 @@
+"""Lives that are nothing but a body, or a mix of bodies: functions that take the user."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+from pytest_ipload.base.errors import SettingError
+from pytest_ipload.load.user import Iteration, VirtualUser
+from pytest_ipload.load.user_thread import Life
+from pytest_ipload.load.weighted_order import mixed_order
+
+Body = Callable[[VirtualUser], object]
+
+
+def life_of(body: Body | Mapping[Body, int]) -> Life:
+    """The life of every user who runs a body, or a mix of bodies by their weights. Raises SettingError."""
+    if not isinstance(body, Mapping):
+        _check(body)
+        return _BodyLife(body)
+    if not body:
+        raise SettingError("the mix is empty; give each body its weight, as in {browse: 3, buy: 1}")
+    for each in body:
+        _check(each)
+    try:
+        order = mixed_order(list(body.values()))
+    except ValueError as error:
+        raise SettingError(
+            f"the mix {{{', '.join(f'{_name(each)}: {body[each]!r}' for each in body)}}}: {error}"
+        ) from None
+    named = list(zip(body, _step_names(list(body)), strict=True))
+    return _MixLife([named[number] for number in order])
+
+
+def _check(body: object) -> None:
+    """Refuse what could not run, or would seem to run and do nothing."""
+    if not callable(body):
+        raise SettingError(f"a body must be a function that takes the user, not {body!r}")
+    for function in (body, type(body).__call__):
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            raise SettingError(f"the body {_name(body)} is async: users are threads; write a blocking function")
+        if inspect.isgeneratorfunction(function):
+            raise SettingError(f"the body {_name(body)} is a generator, which does nothing when it is called")
+    try:
+        inspect.signature(body).bind(None)
+    except TypeError as error:
+        raise SettingError(f"the body {_name(body)} must take the user and nothing else: {error}") from None
+    except ValueError:
+        pass  # it has no signature to look at
+
+
+def _name(body: object) -> str:
+    """``__name__``, also of a method or of what ``functools.partial`` wraps."""
+    name = getattr(getattr(body, "func", body), "__name__", None)
+    return name if isinstance(name, str) and name else type(body).__name__
+
+
+def _step_names(bodies: Sequence[Body]) -> list[str]:
+    """A name for each body; those whose names are the same (lambdas, say) are numbered from the second on."""
+    seen: Counter[str] = Counter()
+    names = []
+    for name in map(_name, bodies):
+        seen[name] += 1
+        names.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return names
+
+
+class _BodyLife:
+    """One body. All users share this object: nothing in it is a user's."""
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+
+    def set_up(self) -> None:
+        """There is nothing to make."""
+
+    def iterate(self, iteration: Iteration) -> None:
+        """Run the body."""
+        self._body(iteration.user)
+
+    def tear_down(self) -> None:
+        """There is nothing to undo."""
+
+
+class _MixLife(_BodyLife):
+    """Several bodies in turn; each run is a step that has the body's name. All users share this object."""
+
+    def __init__(self, order: Sequence[tuple[Body, str]]) -> None:
+        self._order = order
+
+    def iterate(self, iteration: Iteration) -> None:
+        """Run the body whose turn it is: a user begins in the order at its index, so that users do not move in step."""
+        user = iteration.user
+        body, name = self._order[(user.index + iteration.number) % len(self._order)]
+        with user.step(name):
+            body(user)

@@ -1,0 +1,73 @@
+"""What the executor asks of those who start a load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from pytest_ipload.load.user import VirtualUser
+from pytest_ipload.load.user_thread import Life
+from pytest_ipload.stats.measurements import Measurements
+from pytest_ipload.stats.recorder import Chunk, Recorder
+
+Tap = Callable[[Sequence[Chunk]], object]
+"""Takes the chunks that were folded, for what needs each sample. What it raises ends the load."""
+
+
+class Crew(Protocol):
+    """Makes users and their lives, and decides what ends the load."""
+
+    @property
+    def tap(self) -> Tap | None:
+        """Called with all samples, about once a second, in the executor's thread; None if nobody wants them."""
+
+    def make_user(self, index: int, recorder: Recorder) -> VirtualUser:
+        """A user, whose samples go to ``recorder``. Called in the executor's thread."""
+
+    def admit(self, user: VirtualUser, *, block: bool) -> bool:
+        """Give the user what it needs before its set-up: source addresses.
+
+        Without ``block``, in the executor's thread, False means that the user has to wait; it is asked again, in its
+        own thread and with ``block``, when its time has come. Raises what makes the user's set-up fail.
+        """
+
+    def admit_if_free(self, user: VirtualUser) -> bool:
+        """The same for a user that comes later, with exclusive addresses: only if there is one that is free.
+
+        False means that it is asked again, by ``admit``, when its time has come.
+        """
+
+    @property
+    def users_at_rendezvous(self) -> int:
+        """How many users wait for others at this moment. They do not keep others from being set up."""
+
+    def setting_up(self, done: int, users: int, elapsed_s: float) -> None:
+        """So many of the users are set up; called once a second of it, in the executor's thread."""
+
+    def make_life(self, user: VirtualUser) -> Life:
+        """What the user does. Called in the user's thread."""
+
+    def user_left(self, user: VirtualUser) -> None:
+        """Take back what ``admit`` gave. Called in the user's thread."""
+
+    def stopping(self) -> None:
+        """The load is over: who waits in ``admit`` has to come back, with an exception."""
+
+    def ends_load(self, error: BaseException, number: int, untried: bool) -> bool:
+        """Whether a body's exception is not a failed iteration but the end of the load (a skip, an exit).
+
+        It is then raised from ``Executor.run``. ``number`` is that of the user's iteration; ``untried`` says that no
+        iteration of the load has completed yet.
+        """
+
+    def each_second(self, measured: Measurements, elapsed_s: float) -> None:
+        """What was measured in ``elapsed_s`` since the start of the load; called in the executor's thread.
+
+        In contrast to ``abort_reason`` also while the last iterations come to their end.
+        """
+
+    def abort_reason(self, measured: Measurements, elapsed_s: float) -> str | None:
+        """Why the load has to be broken off, going by what was measured in ``elapsed_s`` since its start.
+
+        None if it may go on. Called once a second, in the executor's thread.
+        """

@@ -1,0 +1,269 @@
+"""The pytest hooks. Wiring only: what they do is in the modules that they call.
+
+Everything that is not needed to find out whether there is a load test is imported where it is needed: a test suite
+without load tests pays next to nothing for having the plugin installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_ipload.distributed.protocol.slots import SLOT_KEY, Slots, slot_of
+from pytest_ipload.plugin import workers
+from pytest_ipload.plugin.fixtures import fixtures
+from pytest_ipload.plugin.fixtures.fixtures import ipload, ipload_iteration, ipload_pool, ipload_session, ipload_user
+from pytest_ipload.plugin.items import markers
+from pytest_ipload.plugin.options import baseline_options as baselines
+from pytest_ipload.plugin.options.command_line import add_options, session_settings
+from pytest_ipload.plugin.reporting.reporter import REPORT_KEY, Reporter
+from pytest_ipload.plugin.session_state import STATE, Pools, SessionState, state_of
+from pytest_ipload.report.files import registry
+
+if TYPE_CHECKING:
+    from _pytest.fixtures import SubRequest  # the type of the hook's request, which pytest does not export
+
+    from pytest_ipload.plugin.items.load_test import LoadTest
+
+__all__ = ["ipload", "ipload_iteration", "ipload_pool", "ipload_session", "ipload_user"]
+
+_RANKS = pytest.StashKey[Slots]()
+"""Of all workers of xdist."""
+_SLOTS = pytest.StashKey[Slots]()
+"""Of the workers of each host."""
+_LOAD_TEST: pytest.StashKey[LoadTest] = pytest.StashKey()
+_IS_IN_PHASE = pytest.StashKey[bool]()
+"""Whether a phase of the item runs: a report that is made meanwhile is that of a subtest."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options and ini keys."""
+    add_options(parser)
+    registry.add_options(parser)
+    baselines.add_options(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Tell pytest the hooks that other plugins may implement."""
+    from pytest_ipload.plugin import newhooks
+
+    pluginmanager.add_hookspecs(newhooks)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers, read the settings; a bad one ends the run here, before anything is collected."""
+    for line in markers.MARKERS.values():
+        config.addinivalue_line("markers", line)
+    settings = session_settings(config)
+    pools = Pools(config.rootpath, settings, slot_of(config))
+    config.stash[STATE] = SessionState(settings, pools)
+    config.stash[_RANKS], config.stash[_SLOTS] = Slots(), Slots()
+    workers.set_up_team(config)
+    if settings.need_preflight and not hasattr(config, "workerinput"):
+        from pytest_ipload.plugin.preflight import check_session
+
+        check_session(config.stash[STATE], loads_elsewhere=workers.loads_elsewhere(config))
+    if settings.start_at is not None and not hasattr(config, "workerinput"):
+        from pytest_ipload.plugin.preflight import check_start
+
+        check_start(settings.start_at, _now())
+    if settings.baselines.compare is not None and not hasattr(config, "workerinput"):
+        from pytest_ipload.plugin.preflight import check_baselines
+
+        check_baselines(config.stash[STATE])
+    if config.getoption("ipload_jsonl") is not None:
+        from pytest_ipload.plugin.reporting import jsonl_output
+
+        jsonl_output.set_up(config)
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Reporter(config), "ipload-reporter")
+        from pytest_ipload.plugin.reporting.live_output import listen
+
+        listen(config)
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say why the workers of xdist do not share load tests, if they cannot, and when the loads begin."""
+    lines = [workers.header(config)]
+    start_at = state_of(config).settings.start_at
+    if start_at is not None:
+        from pytest_ipload.plugin.preflight import start_header
+
+        lines.append(start_header(start_at, _now()))
+    return [line for line in lines if line is not None]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Serve ``--ipload-only`` and ``--ipload-skip``."""
+    only, skip = config.getoption("ipload_only"), config.getoption("ipload_skip")
+    if not (only or skip):
+        return
+    left_out = [item for item in items if markers.is_load_test(item) != bool(only)]
+    items[:] = [item for item in items if markers.is_load_test(item) == bool(only)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Print the load plans with ``--collect-only -v``."""
+    if session.config.option.collectonly and session.config.get_verbosity() > 0:
+        from pytest_ipload.plugin.reporting.load_plans import print_plans
+
+        print_plans(session)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Check the markers, let pytest set up the item, then set up the users."""
+    if not markers.may_run_loads(item):
+        return (yield)
+    if _LOAD_TEST in item.stash:  # of a run before this one
+        del item.stash[_LOAD_TEST]
+    with _phase(item, "setup"):
+        from pytest_ipload.plugin.items.load_test import prepare
+
+        test = prepare(item, state_of(item.config))
+        if test is not None:
+            item.stash[_LOAD_TEST] = test
+        result = yield
+        only_fixtures = item.config.getoption("setupplan", False) or item.config.getoption("setuponly", False)
+        if test is not None and not only_fixtures:
+            __tracebackhide__ = True  # not before: an error of pytest's own set-up shall be shown as pytest shows it
+            test.set_up()
+    return result
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: SubRequest) -> object | None:
+    """Put a placeholder in the place of a fixture that each user has for itself."""
+    value = fixtures.placeholder(fixturedef, request)
+    if value is None:
+        return None
+    # As pytest's own implementation of this hook does: the next request for the fixture finds its value here. First
+    # of all, because pytest forgets the finalizers of a fixture only if there is a result.
+    fixturedef.cached_result = (value, fixturedef.cache_key(request), None)
+    if value.is_user:
+        request.node.stash[_LOAD_TEST].ask_base_url(request)
+    return value
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
+    """Run the body of a load test: many times, on many threads."""
+    __tracebackhide__ = True
+    test = pyfuncitem.stash.get(_LOAD_TEST, None)
+    if test is None:
+        return None
+    test.run()
+    return True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Raise the verdict in the call phase, so that xfail, --pdb, -x and reports take it as any test's failure."""
+    if not markers.may_run_loads(item):
+        return (yield)
+    with _phase(item, "call"):
+        result = yield
+    test = item.stash.get(_LOAD_TEST, None)
+    if test is not None:
+        test.judge()
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Say of a load test that its tear-down was interrupted."""
+    if not markers.may_run_loads(item):
+        return (yield)
+    with _phase(item, "teardown"):
+        return (yield)
+
+
+@contextmanager
+def _phase(item: pytest.Item, when: str) -> Iterator[None]:
+    """A phase of an item that may run loads; what there is of its results is kept if the phase is interrupted."""
+    item.stash[_IS_IN_PHASE] = True
+    try:
+        yield
+    except (KeyboardInterrupt, pytest.exit.Exception) as error:
+        from pytest_ipload.plugin.reporting.phase_reports import kept_when_interrupted
+
+        kept_when_interrupted(item, when, error, item.stash.get(_LOAD_TEST, None))
+        raise
+    finally:
+        item.stash[_IS_IN_PHASE] = False
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Put the results on the report of the phase that ended the load test: they travel with it, from a worker too."""
+    if not markers.may_run_loads(item) or item.stash.get(_IS_IN_PHASE, False):
+        return (yield)
+    from pytest_ipload.base.interrupts import interrupts_deferred
+    from pytest_ipload.plugin.reporting import phase_reports
+    from pytest_ipload.report.tracebacks import shown_to_user
+
+    test = item.stash.get(_LOAD_TEST, None)
+    phase_reports.without_excess(call)
+    with interrupts_deferred() as deferral:
+        try:
+            with shown_to_user(item, call):
+                report = yield
+        except BaseException as broken:
+            report = phase_reports.substitute(item, call, broken)
+        phase_reports.show(report, item, call, test)
+        results = phase_reports.attach_results(item, call, report, test)
+    if deferral.was_pressed:  # this report goes nowhere any more
+        state_of(item.config).results[item.nodeid, ""] = results
+        raise KeyboardInterrupt
+    if results:
+        report.user_properties = list(item.user_properties)  # an error's came after the report was made
+        if hasattr(item.config, "workerinput"):
+            from pytest_ipload.distributed.protocol.messages import sendable
+
+            results = sendable(results)
+        vars(report)[REPORT_KEY] = results
+    if test is not None and test.ended_in_error and call.when == "call":
+        report.when = "setup"  # an error, as pytest has it, and no failure
+    return report
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_metadata(metadata: dict[str, Any], config: pytest.Config) -> None:
+    """Tell pytest-metadata of the load's settings."""
+    from pytest_ipload.plugin.reporting.metadata import load_metadata
+
+    if given := load_metadata(config):
+        metadata["pytest-ipload"] = given
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """xdist starts a worker: tell it which share of the addresses is its own, and with whom it shares loads."""
+    from pytest_ipload.distributed.xdist_private import neighbourhood
+
+    name, (host, count) = node.gateway.id, neighbourhood(node)
+    node.workerinput[SLOT_KEY] = [node.config.stash[_SLOTS].take(name, host), count]
+    workers.lead_worker(node, node.config.stash[_RANKS].take(name))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """An xdist worker is gone: its share is free for the one that replaces it."""
+    for slots in (node.config.stash[_RANKS], node.config.stash[_SLOTS]):
+        slots.free(node.gateway.id)
+
+
+def _now() -> float:
+    """Seconds since 1970. Imported here: a session without load tests does not need it."""
+    from pytest_ipload.base import real_time
+
+    return real_time.time()

@@ -1,0 +1,400 @@
+"""A pytest item as a load test: what makes it one, what forbids it, and its way through set-up, call and verdict."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+import unittest
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pytest_ipload.base.code_location import is_user_code, user_traceback
+from pytest_ipload.base.errors import GeneratorLimitError, IploadError, SettingError, is_configuration_error
+from pytest_ipload.distributed.worker.membership import MEMBER, Solo, TeamAborted, TeamMember
+from pytest_ipload.load.executor import UserSetUpError
+from pytest_ipload.load.generator.checks import HealthCheck, fired
+from pytest_ipload.load.partition import Share
+from pytest_ipload.load.user import VirtualUser
+from pytest_ipload.load.user_thread import IterationInterrupted
+from pytest_ipload.plugin.fixtures.fixtures import mark_as_load_test
+from pytest_ipload.plugin.fixtures.per_user import PerUser, UserFixtures, multiplied_by, refuse_unusable, sees_report
+from pytest_ipload.plugin.hook_calls import review_of
+from pytest_ipload.plugin.items.bare_calls import bare_calls, warning_checks
+from pytest_ipload.plugin.items.marker_settings import profile_of
+from pytest_ipload.plugin.items.markers import MARKER, is_load_test, marker_problem, number_of
+from pytest_ipload.plugin.items.outcomes import ComparisonFailed, MeasurementInvalid, ThresholdFailed
+from pytest_ipload.plugin.items.shared_values import unsafe_values
+from pytest_ipload.plugin.items.thresholds import check_measurable, load_thresholds
+from pytest_ipload.plugin.options.command_line import marker_settings
+from pytest_ipload.plugin.run.load_run import Load, base_url_fixture
+from pytest_ipload.plugin.session_state import SessionState, keep_result
+from pytest_ipload.plugin.workers import Judge
+from pytest_ipload.report.error_results import error_conclusion, reason_of
+from pytest_ipload.report.exception_text import described
+from pytest_ipload.report.files.json_file import host_name
+from pytest_ipload.report.text import counted
+from pytest_ipload.report.tracebacks import first_traceback, headline, traceback_of
+from pytest_ipload.settings.load_profile import LoadProfile
+from pytest_ipload.verdict.result import ERROR, FAILED, INVALID
+from pytest_ipload.verdict.rounds import CURRENT, DEFAULT_ROUNDS, RoundNote, plan_rounds
+from pytest_ipload.verdict.shard_result import Part, as_shard
+
+
+def kind_problem(item: pytest.Item) -> str | None:
+    """Why this kind of item cannot be a load test; None if it can."""
+    if not isinstance(item, pytest.Function):
+        return f"{type(item).__name__} items cannot be load tests; write a plain test function or method"
+    if item.cls is not None and issubclass(item.cls, unittest.TestCase):
+        return (
+            "unittest.TestCase methods cannot be load tests; write a plain test function or a method of a plain class"
+        )
+    function = item.function
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        return "async tests cannot be load tests: users are threads; write a blocking test"
+    if problem := multiplied_by(item.obj):
+        return problem
+    if "ipload" in item.fixturenames:
+        return (
+            "the fixture ipload starts loads from an ordinary test, but this test is a load test itself; "
+            "remove the fixture, or the marker and the per-user fixtures"
+        )
+    return None
+
+
+def load_settings(item: pytest.Item) -> dict[str, Any]:
+    """The merged keywords of the item's markers. Raises SettingError naming marker, key and what is allowed."""
+    try:
+        return marker_settings((mark.kwargs, mark.args) for mark in item.iter_markers(MARKER))
+    except ValueError as error:
+        raise SettingError(f"marker {MARKER}: {error}") from None
+
+
+class LoadTest:
+    """One load test on its way through pytest's phases."""
+
+    def __init__(self, item: pytest.Function, state: SessionState) -> None:
+        """Read and check the settings. Raises IploadError."""
+        self._item = item
+        self._state = state
+        self._marker = load_settings(item)
+        self._thresholds = load_thresholds(item, state)
+        self._load: Load | None = None
+        self._rounds = _rounds_of(state)
+        """None alone, where there are no rounds."""
+        self._earlier: list[Load] = []
+        """Those of the rounds before."""
+        self._base_url: str | None = None
+        self._conclusion: dict[str, Any] | None = None
+        self._session_ends = False
+        """Whether the session is being broken off: there is no teardown phase to raise anything in."""
+        self.ended_in_error = False
+        """Whether the load was ended by a user's set-up, or by what is wrong with the test: an error, not a failure."""
+        self._whose: tuple[BaseException, str] | None = None
+        """The exception of a user's set-up or tear-down, and in how many users it failed."""
+        self._whose_error: str | None = None
+        """What of which user failed, where that ended the load test."""
+        # Settings that contradict each other are an error before any fixture is set up.
+        profile = self._profile = profile_of(item, state, self._marker, None)
+        if not state.settings.disabled:  # they are not judged then, and the load that they are about is another one
+            check_measurable(self._thresholds, profile)
+        mark_as_load_test(item)
+        member = item.stash.get(MEMBER, None)
+        # In a team the controller judges; its member does so only what was broken off, and asks no plugin about that.
+        review = None if member else review_of(item.config)
+        self._judge = Judge(state.settings.segment, state.compare_limits, state.compare, review)
+        self._member: TeamMember = member or Solo(self._judge.judge, state.pools.slot, state.audience)
+
+    def ask_base_url(self, request: pytest.FixtureRequest) -> None:
+        """Look for a fixture ``base_url``, with the request of the user's fixture."""
+        self._base_url = base_url_fixture(request, self._state, self._marker)
+
+    def set_up(self) -> None:
+        """Set up the users that are there from the start. Raises what failed, as pytest would."""
+        __tracebackhide__ = True
+        load = self._load = self._prepared_load(self._rounds[0])
+        self._item.addfinalizer(self._tear_down)
+        try:
+            load.set_up()
+        except UserSetUpError as error:
+            own_exception = self._set_up_exception(error)
+        except GeneratorLimitError as error:
+            raise _refusal(error) from None
+        except KeyboardInterrupt:
+            self._session_ends = True
+            raise
+        else:
+            return
+        raise own_exception  # here, where its own causes are not replaced by ours
+
+    def _tear_down(self) -> None:
+        """End what still runs, in the teardown phase; raises the error of the first user whose tear-down failed."""
+        __tracebackhide__ = True
+        executor = self._started_load().executor
+        stuck_before = len(executor.record.abandoned)
+        with closing(executor):  # again, if a timeout of the test breaks it off
+            executor.close(hurry=self._conclusion is None)  # after a load, only tear-downs are left
+        errors = [error for load in self._earlier for error in load.executor.record.teardown_errors]
+        errors += executor.record.teardown_errors
+        if errors and not self._session_ends:
+            raise self._own_exception("teardown", *errors[0], len(errors))
+        if (stuck := executor.record.abandoned[stuck_before:]) and not self._session_ends:
+            raise _refusal("; ".join(stuck))
+
+    def _prepared_load(self, round_note: RoundNote | None) -> Load:
+        """The load, with everything checked that can be checked before it starts."""
+        lock = threading.Lock()
+        try:
+            profile = self._profile_of(round_note)
+            asked = self._asked()
+            # Users enter and leave the body's patches in any order; the last to leave would put a mock back for good.
+            changed = ["mock.patch"] if hasattr(self._item.function, "patchings") else []
+            called = [*changed, *warning_checks(self._item.function)]
+            refuse_unusable(profile.most_users, asked, called, is_repeated=not profile.is_functional)
+            return Load(
+                self._state,
+                profile,
+                self._thresholds,
+                self._item,
+                lambda user: UserFixtures(self._item, user, profile.most_users, lock),
+                folders=(self._item.path.parent, self._item.config.rootpath),
+                foreseen=list(self._foreseen(profile, asked)),
+                share=self._share_of(profile),
+                member=self._member,
+                round_note=round_note,
+                holds_users=round_note is None and sees_report(profile, asked),
+            )
+        except IploadError as error:
+            raise _refusal(error) from None
+
+    def _profile_of(self, round_note: RoundNote | None) -> LoadProfile:
+        profile = profile_of(self._item, self._state, self._marker, self._base_url)
+        against = self._state.settings.against
+        if against is None or round_note is None:
+            return profile
+        if profile.base_url is None:
+            raise SettingError(
+                f"--ipload-against={against}: this test has no base URL that it could be compared with; let its body "
+                "use relative URLs, and give --ipload-base-url"
+            )
+        if round_note.role == CURRENT:
+            return profile
+        return replace(profile, base_url=against, origins={**profile.origins, "base_url": "--ipload-against"})
+
+    def _share_of(self, profile: LoadProfile) -> Share:
+        """The share of this process. Raises SettingError if there are fewer users than shares."""
+        share, users = self._state.share, profile.most_users
+        if users < share.count:
+            raise SettingError(
+                f"--ipload-segment={self._state.settings.segment}: {counted(users, 'user')} cannot be divided into "
+                f"{share.count} segments; give at least as many users as segments"
+            )
+        return share.divided(self._member.share)
+
+    def run(self) -> None:
+        """Run the load, in all its rounds; raises what ended it, a user's set-up error among them."""
+        __tracebackhide__ = True
+        for round_note in self._rounds:
+            if round_note is not None and round_note.number > 0:
+                self._earlier.append(self._started_load())
+                self._load = self._prepared_load(round_note)
+            try:
+                if self._earlier:
+                    self._started_load().set_up()
+                self._run_once(self._started_load())
+            except UserSetUpError as error:
+                self.ended_in_error = True
+                own_exception = self._set_up_exception(error)
+            except GeneratorLimitError as error:
+                raise _refusal(error) from None
+            else:
+                if self._conclusion is not None:
+                    return
+                continue
+            raise own_exception  # here, where its own causes are not replaced by ours
+
+    def _run_once(self, load: Load) -> None:
+        __tracebackhide__ = True
+        try:
+            load.run(None if self._earlier else self._state.start_at_ns(number_of(self._item)))
+        except (pytest.skip.Exception, pytest.xfail.Exception, UserSetUpError):
+            raise
+        except TeamAborted as error:
+            raise MeasurementInvalid(str(error)) from None
+        except BaseException as error:
+            self._session_ends = isinstance(error, (KeyboardInterrupt, pytest.exit.Exception))
+            self.ended_in_error = is_configuration_error(error) and not load.profile.is_functional
+            if load.has_begun and not is_configuration_error(error):  # that is an error: see ``end_in_error``
+                self._keep_broken_off(load, error)
+            if self._session_ends:
+                raise
+            raise error.with_traceback(user_traceback(error.__traceback__))  # noqa: B904  # it is the same one
+        errors = (group.exception for group in load.failure_groups())
+        self._conclude(load.part(traceback=first_traceback(self._item, errors)))
+
+    def _keep_broken_off(self, load: Load, error: BaseException) -> None:
+        """Keep what was measured until something was raised that is no failure of an iteration."""
+        traceback = None if self._session_ends else traceback_of(self._item, error)
+        part = load.part(f"the load was broken off by {type(error).__name__}", traceback)
+        if self._session_ends:
+            self._member.hand_in(self._as_shard(part))
+            self._keep(self._judge.judge(part))
+            return
+        try:
+            self._keep(self._member.conclude(self._as_shard(part)))  # the others end their parts too
+        except TeamAborted:
+            self._keep(self._judge.judge(part))
+
+    def _conclude(self, part: Part) -> None:
+        try:
+            self._keep(self._member.conclude(self._as_shard(part)))
+        except TeamAborted as error:
+            raise MeasurementInvalid(str(error)) from None
+
+    def _as_shard(self, part: Part) -> Part:
+        member = self._member
+        return part if member.share.count == 1 else as_shard(part, member.share.index, member.name, host_name())
+
+    def end_in_error(self, error: BaseException, what: str) -> None:
+        """Keep a result for a load test that ended without one, with what was measured until then.
+
+        ``what`` says what failed, if it was not a user.
+        """
+        if self._conclusion is None:
+            reason = reason_of(error, self._whose_error or what)
+            try:
+                self._keep(self._of_error(error, reason))
+            except Exception as broken:  # a result without numbers rather than none
+                reason = f"{reason}\nwhat was measured could not be judged: {described(broken)}"
+                self._keep(self._unmeasured(reason))
+
+    def _of_error(self, error: BaseException, reason: str) -> dict[str, Any]:
+        load = self._load
+        if load is None or not load.has_begun:
+            conclusion = self._judge.unfinished(self._item.nodeid, reason)
+            return conclusion or self._unmeasured(reason)
+        is_the_end = isinstance(error, (KeyboardInterrupt, pytest.exit.Exception))
+        part = replace(load.part(traceback=None if is_the_end else traceback_of(self._item, error)), error=reason)
+        self._member.hand_in(self._as_shard(part))
+        return self._judge.judge(part)
+
+    def _unmeasured(self, reason: str) -> dict[str, Any]:
+        profile = self._profile if self._load is None else self._load.profile
+        return error_conclusion(self._item.nodeid, reason, profile.as_dict(), self._state.settings.segment)
+
+    def _keep(self, conclusion: dict[str, Any]) -> None:
+        if conclusion.get("more"):  # the verdict comes with the last round
+            return
+        self._conclusion = conclusion
+        keep_result(self._item, conclusion["results"], conclusion["properties"])
+
+    def judge(self) -> None:
+        """Raise the verdict, unless it is *passed*."""
+        conclusion, load = self._conclusion, self._started_load()
+        if conclusion is None or self._state.settings.segment is not None:  # segments are judged when they are merged
+            return
+        verdict = conclusion["verdict"]
+        groups = load.failure_groups() if not self._earlier else []
+        error = groups[0].exception if groups and load.profile.is_functional else None
+        if error is not None and (verdict == FAILED or self._state.settings.disabled):
+            # A functional test fails as any test does, with its own exception.
+            raise error.with_traceback(user_traceback(error.__traceback__))
+        if verdict in (INVALID, ERROR):
+            raise MeasurementInvalid(conclusion["message"])
+        if verdict == FAILED:
+            raise (ComparisonFailed if conclusion["by_comparison"] else ThresholdFailed)(conclusion["message"])
+
+    def _started_load(self) -> Load:
+        if self._load is None:
+            raise RuntimeError(f"{self._item.nodeid}: the load test was called without its set-up")
+        return self._load
+
+    def _asked(self) -> dict[str, Any]:
+        """The fixtures and parameters that the body has hold of, and the per-user fixtures."""
+        parameters = inspect.signature(self._item.function).parameters
+        # A shared fixture that the body has no hold of (usefixtures, autouse) is nobody's trouble.
+        return {
+            name: value
+            for name, value in self._item.funcargs.items()
+            if name in parameters or isinstance(value, PerUser)
+        }
+
+    def _foreseen(self, profile: LoadProfile, asked: Mapping[str, Any]) -> Iterator[HealthCheck]:
+        """Health checks that fire before the load."""
+        if calls := bare_calls(self._item.function):
+            yield fired("bare-calls", f"the body uses {', '.join(calls)} itself")
+        if profile.most_users > 1 and (shared := unsafe_values(asked)):
+            values = ", ".join(f"{name!r} ({kind})" for name, kind in shared.items())
+            yield fired("shared-fixture", f"all users share {values}")
+
+    def _set_up_exception(self, error: UserSetUpError) -> BaseException:
+        own_exception = self._started_load().set_up_exception(error)
+        self._session_ends = isinstance(own_exception, (KeyboardInterrupt, pytest.exit.Exception))
+        return self._own_exception("setup", error.user, own_exception, error.failed)
+
+    def _own_exception(self, when: str, user: VirtualUser, error: BaseException, failed: int) -> BaseException:
+        """A user's exception with the traceback of its own code; a section in the report says whose it was.
+
+        ``when`` is pytest's word for the phase; ``failed`` is the number of users who failed in it.
+        """
+        phase = {"setup": "set-up", "teardown": "tear-down"}[when]
+        self._whose_error = f"{phase} of user {user.index} failed"
+        tried = max(failed, self._started_load().executor.set_ups.tried)
+        where = f" on worker {self._member.name}" if self._member.share.count > 1 else ""
+        more = f"; {failed} users failed in their {phase}" if failed > 1 else ""
+        source = user.source_address or "chosen by the system"
+        self._item.add_report_section(
+            when, "ipload", f"{phase} of user {user.index} failed (source address: {source}){more}\n"
+        )
+        if isinstance(error, IploadError) and not _passed_user_code(error):
+            return _refusal(error)  # no lease for the user, say: the text tells all
+        traceback = user_traceback(error.__traceback__)
+        if isinstance(error, pytest.skip.Exception):
+            # As pytest does with a skip in a fixture: the report names the test. There is no public way to say so.
+            error._use_item_location = True
+        if isinstance(error, IterationInterrupted):  # pytest expects an Exception, or an outcome of its own
+            error = TimeoutError(f"user {user.index} was still in its {phase} after the graceful stop")
+        self._whose = error, f"{failed} of {counted(tried, 'user')} failed in {phase}{where}: "
+        return error.with_traceback(traceback)
+
+    def headline(self, error: BaseException) -> str | None:
+        """What the report of a phase that raised this begins with; None where its traceback says all."""
+        known, whose = self._whose or (None, "")
+        return headline(error, whose if error is known else "")
+
+
+def _rounds_of(state: SessionState) -> Sequence[RoundNote | None]:
+    """The rounds that the session asks for; one without a number, where it asks for none."""
+    settings = state.settings
+    count = settings.rounds or (1 if settings.against is None else DEFAULT_ROUNDS)
+    if settings.disabled or (count == 1 and settings.against is None):
+        return [None]
+    return plan_rounds(count, against=settings.against is not None)
+
+
+def _passed_user_code(error: BaseException) -> bool:
+    traceback = user_traceback(error.__traceback__)
+    return traceback is not None and is_user_code(traceback.tb_frame.f_code.co_filename)
+
+
+def _refusal(why: object) -> BaseException:
+    """A failure in pytest's manner, with the text alone: where in our code it was found out helps nobody."""
+    return pytest.fail.Exception(str(why), pytrace=False)
+
+
+def prepare(item: pytest.Item, state: SessionState) -> LoadTest | None:
+    """Make the item a load test, or leave it alone. Fails the item's set-up when something forbids it."""
+    problem = marker_problem(item)
+    if problem is None and is_load_test(item):
+        problem = kind_problem(item)
+        if problem is None and isinstance(item, pytest.Function):
+            try:
+                return LoadTest(item, state)
+            except IploadError as error:
+                raise _refusal(error) from None
+    if problem is not None:
+        raise _refusal(problem)
+    return None

@@ -1,0 +1,84 @@
+"""The markers, and which items they make load tests. Light: asked for every item of a test suite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from itertools import takewhile
+
+import pytest
+
+from pytest_ipload.plugin.fixtures.fixtures import PER_USER_ROOTS
+from pytest_ipload.settings.parsing import did_you_mean
+from pytest_ipload.settings.table import SETTINGS
+
+MARKER, THRESHOLD_MARKER = "ipload", "ipload_threshold"
+MARKERS: Mapping[str, str] = {
+    MARKER: "ipload(users=1, duration=None, ...): run the test's body as a load test; the keys: "
+    + ", ".join(setting.key for setting in SETTINGS),
+    THRESHOLD_MARKER: "ipload_threshold(*expressions, abort_on_fail=False, delay='10s', window=None, severity='fail', "
+    "confidence=None): limits, as in 'p95 < 200ms'",
+}
+
+_CLOSE = 0.8
+"""How like one of ours a name is that is taken for a slip, from 0 to 1: ``iplaod`` is 0.83."""
+
+
+def is_load_test(item: pytest.Item) -> bool:
+    """Whether the item has the marker ``ipload`` or asks for a per-user fixture."""
+    if item.get_closest_marker(MARKER) is not None:
+        return True
+    return not PER_USER_ROOTS.isdisjoint(getattr(item, "fixturenames", ()))
+
+
+def number_of(item: pytest.Item) -> int:
+    """The place of a load test, from 0, among those that the session has collected and selected."""
+    before = takewhile(lambda other: other is not item, item.session.items)
+    return sum(map(is_load_test, before))
+
+
+def concerns_us(item: pytest.Item) -> bool:
+    """Whether the item is a load test, or has a marker that means to make it one."""
+    return is_load_test(item) or any(
+        mark.name.startswith(MARKER) or _is_mistyped(mark.name, item.config) for mark in item.iter_markers()
+    )
+
+
+def may_run_loads(item: pytest.Item) -> bool:
+    """Whether the item has results to report: it is a load test, is meant to be one, or starts loads by itself."""
+    return "ipload" in getattr(item, "fixturenames", ()) or concerns_us(item)
+
+
+def marker_problem(item: pytest.Item) -> str | None:
+    """What is wrong with the item's ``ipload*`` markers, whether it is a load test or not."""
+    for mark in item.iter_markers():
+        if mark.name in MARKERS:
+            continue
+        if mark.name.startswith(MARKER):
+            return f"unknown marker {mark.name!r}{did_you_mean(mark.name, MARKERS)}; known: {', '.join(MARKERS)}"
+        if _is_mistyped(mark.name, item.config):
+            return (
+                f"unknown marker {mark.name!r}{did_you_mean(mark.name, MARKERS)}; if it is one of your own, "
+                "register it with the ini key 'markers'"
+            )
+    if item.get_closest_marker(THRESHOLD_MARKER) is not None and not is_load_test(item):
+        return (
+            f"the marker {THRESHOLD_MARKER} needs a load test: mark the test with @pytest.mark.ipload too, "
+            "or ask for a per-user fixture such as ipload_session"
+        )
+    return None
+
+
+def _is_mistyped(name: str, config: pytest.Config) -> bool:
+    """Whether a marker that nobody registered is meant to be one of ours: ``iplaod``, ``ip_load``."""
+    return name[:1] in "iI" and _is_like_ours(name) and not _is_registered(name, config)
+
+
+@lru_cache(maxsize=256)
+def _is_like_ours(name: str) -> bool:
+    return not name.startswith(MARKER) and bool(did_you_mean(name.lower(), MARKERS, cutoff=_CLOSE))
+
+
+def _is_registered(name: str, config: pytest.Config) -> bool:
+    """As pytest reads the lines of ``markers``: a name, with its arguments or not, and what it is for."""
+    return any(name == line.partition(":")[0].partition("(")[0].strip() for line in config.getini("markers"))

@@ -1,0 +1,92 @@
+"""The thresholds of a load test: from its markers, the ini file and the command line, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import pytest
+
+from pytest_ipload.base.errors import SettingError
+from pytest_ipload.base.units import format_setting
+from pytest_ipload.plugin.items.markers import THRESHOLD_MARKER
+from pytest_ipload.plugin.session_state import SessionState
+from pytest_ipload.settings.load_profile import LoadProfile
+from pytest_ipload.settings.parsing import as_bool, as_confidence, as_positive_seconds, as_seconds, did_you_mean, one_of
+from pytest_ipload.verdict.threshold.config import FAIL, WARN, JudgedThreshold
+from pytest_ipload.verdict.threshold.expression import Threshold
+
+_KEYS: Mapping[str, Callable[[Any], Any]] = {
+    "abort_on_fail": as_bool,
+    "delay": as_seconds,
+    "window": as_positive_seconds,
+    "severity": one_of(FAIL, WARN),
+    "confidence": as_confidence,
+}
+_OPTIONAL = ("window", "confidence")
+"""None is the same as not to give them."""
+
+
+def load_thresholds(item: pytest.Item, state: SessionState) -> list[JudgedThreshold]:
+    """The item's thresholds: of all its markers, then of ini and command line. Raises SettingError."""
+    judged = []
+    for mark in item.iter_markers(THRESHOLD_MARKER):
+        try:
+            judged += _of_marker(mark.args, mark.kwargs)
+        except ValueError as error:
+            raise SettingError(f"marker {THRESHOLD_MARKER}: {error}") from None
+    return [*judged, *session_thresholds(state)]
+
+
+def session_thresholds(state: SessionState) -> list[JudgedThreshold]:
+    """The thresholds that command line and ini add to every load test."""
+    return [JudgedThreshold(Threshold.parse(text)) for text in state.settings.thresholds]
+
+
+def check_measurable(judged: Iterable[JudgedThreshold], profile: LoadProfile) -> None:
+    """Refuse thresholds on what this load does not measure. Raises SettingError."""
+    judged_s = planned_seconds(profile)
+    for each in judged:
+        threshold = each.threshold
+        if threshold.statistic == "dropped_iterations" and not profile.is_open:
+            raise SettingError(
+                f"threshold {threshold.text!r} needs an arrival_rate: without one there are no planned iterations that "
+                "could be dropped"
+            )
+        if threshold.statistic == "ip_pool_usage" and profile.pool is None:
+            raise SettingError(f"threshold {threshold.text!r} needs an address pool; set pool or --ipload-pool")
+        if each.window is not None and judged_s is not None and each.window > judged_s:
+            raise SettingError(
+                f"threshold {threshold.text!r}: window={format_setting(each.window)} is longer than the judged part of "
+                f"the load, {format_setting(judged_s)}"
+            )
+
+
+def planned_seconds(profile: LoadProfile) -> float | None:
+    """The judged part of the load by its plan: all but the warm-up. None where only iterations end the load."""
+    return None if profile.ends_at is None else round(profile.ends_at - profile.warmup, 9)
+
+
+def _of_marker(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[JudgedThreshold]:
+    """The thresholds of one marker. Raises ``ValueError``."""
+    if not args:
+        raise ValueError("no expression given; give some, as in 'p95 < 200ms'")
+    for text in args:
+        if not isinstance(text, str):
+            raise ValueError(f"{text!r} is not a text, as in 'p95 < 200ms'")
+    settings = {key: _parsed(key, value) for key, value in kwargs.items()}
+    if "delay" in settings and not settings.get("abort_on_fail"):
+        raise ValueError("delay says when abort_on_fail begins; set abort_on_fail=True too, or remove it")
+    return [JudgedThreshold(Threshold.parse(text), **settings) for text in args]
+
+
+def _parsed(key: str, value: Any) -> Any:
+    parse = _KEYS.get(key)
+    if parse is None:
+        raise ValueError(f"unknown key {key!r}{did_you_mean(key, _KEYS)}; known: {', '.join(_KEYS)}")
+    if value is None and key in _OPTIONAL:
+        return None
+    try:
+        return parse(value)
+    except ValueError as error:
+        raise ValueError(f"{key} {error}") from None

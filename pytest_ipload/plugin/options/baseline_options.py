@@ -1,0 +1,103 @@
+"""The options that save runs and compare with others.
+
+Imported by every pytest run: whatever takes time is imported where it is needed.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+
+
+class BaselineSettings(NamedTuple):
+    """What the session saves, and what it compares with."""
+
+    save: str | None = None
+    """The name for this run, if it is to be saved under one."""
+    autosave: bool = False
+    """It is to be saved under a name made up for it."""
+    compare: str | None = None
+    """Which saved runs to compare with: a name, a number or a path, or the empty text for all; None for none."""
+    limits: tuple[str, ...] = ()
+    """Changes beyond which a test fails: from the saved runs, or from the rounds of another target."""
+
+    @property
+    def saves(self) -> bool:
+        """Whether this run is to be saved."""
+        return self.save is not None or self.autosave
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Register them."""
+    group = parser.getgroup("ipload", "load tests (pytest-ipload)")
+    group.addoption("--ipload-save", metavar="NAME", help="Save the results of this run in .ipload, under this name")
+    group.addoption(
+        "--ipload-autosave",
+        action="store_true",
+        default=None,
+        help="Save the results of this run in .ipload; its name is made up of the commit and the time",
+    )
+    group.addoption(
+        "--ipload-compare",
+        metavar="REF",
+        nargs="?",
+        const="",
+        help="Compare with saved runs: --ipload-compare=REF names them, by name, number, file or folder. Without REF: "
+        "the newest comparable ones of this kind of machine",
+    )
+    group.addoption(
+        "--ipload-compare-fail",
+        metavar="LIMIT",
+        action="append",
+        help="A load test fails that is worse than what it is compared with by more than this, as in p95:10%% or "
+        "p95:10%%,50ms (may be given several times). Implies --ipload-compare, unless --ipload-against is given",
+    )
+
+
+def read_settings(config: pytest.Config) -> BaselineSettings:
+    """Read and check them. Raises ``pytest.UsageError``."""
+    given = {name: config.getoption(f"ipload_{name}") for name in ("save", "autosave", "compare", "compare_fail")}
+    if config.getoption("ipload_segment") is not None:
+        for name, value in given.items():
+            if value is not None:
+                raise pytest.UsageError(
+                    f"--ipload-{name.replace('_', '-')} and --ipload-segment contradict each other: a segment is only "
+                    "a part of a load, and nobody compares parts; remove one of them"
+                )
+    against = config.getoption("ipload_against")
+    if against is not None and given["compare"] is not None:
+        raise pytest.UsageError(
+            "--ipload-compare and --ipload-against contradict each other: a run is compared with saved ones, or with "
+            "another target; remove one of them"
+        )
+    limits = _limits(given["compare_fail"] or ())
+    implied = "" if limits and against is None else None
+    return BaselineSettings(
+        save=_name(given["save"]),
+        autosave=bool(given["autosave"]),
+        compare=implied if given["compare"] is None else given["compare"],
+        limits=limits,
+    )
+
+
+def _limits(texts: list[str] | tuple[str, ...]) -> tuple[str, ...]:
+    if not texts:
+        return ()
+    from pytest_ipload.verdict.regression.limit import CompareLimit
+
+    try:
+        return tuple(CompareLimit.parse(text).text for text in texts)
+    except ValueError as error:
+        raise pytest.UsageError(f"--ipload-compare-fail: {error}") from None
+
+
+def _name(text: str | None) -> str | None:
+    if text is None:
+        return None
+    from pytest_ipload.baselines.store import check_name
+
+    try:
+        return check_name(text)
+    except ValueError as error:
+        raise pytest.UsageError(f"--ipload-save: {error}") from None

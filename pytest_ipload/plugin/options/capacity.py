@@ -1,0 +1,76 @@
+"""What a load needs of this host: open files, local ports, routes. Looked at before the load, and shown in its plan."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from pytest_ipload.addresses.host.local_ports import local_ports, port_shortage
+from pytest_ipload.addresses.host.route import route_problem
+from pytest_ipload.base.errors import PoolError
+from pytest_ipload.base.units import format_count
+from pytest_ipload.load.generator.resource_limits import ensure_open_files, files_needed
+from pytest_ipload.load.user_leases import USER
+from pytest_ipload.settings.combination import COMMAND_LINE
+from pytest_ipload.settings.load_profile import LoadProfile
+
+if TYPE_CHECKING:
+    from pytest_ipload.addresses.pool import IpPool
+
+_MOST_POOLS = 1024
+"""A session keeps connections from at most so many addresses."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """The needs of one load of one target. With more targets, users need more connections than this."""
+
+    connections: int
+    sources: int
+
+    @classmethod
+    def of(cls, profile: LoadProfile, pool: IpPool) -> Needs:
+        """One connection for each user; where leases change, one from each address."""
+        per_user = 1 if profile.ip_binding == USER else min(max(pool.size, 1), _MOST_POOLS)
+        connections = profile.most_users * per_user
+        return cls(connections, max(1, min(pool.size, connections)))
+
+    def shortage(self) -> str | None:
+        """Why the local ports do not suffice for one target; None if they do, or if nobody knows."""
+        ports = local_ports()
+        return None if ports is None else port_shortage(self.connections, self.sources, 1, ports)
+
+    def __str__(self) -> str:
+        ports = -(-self.connections // self.sources)
+        return (
+            f"about {format_count(files_needed(self.connections))} open files and {format_count(ports)} local "
+            f"ports per source address and target"
+        )
+
+
+def refuse_impossible(profile: LoadProfile, pool: IpPool, *, routes: bool) -> None:
+    """Raise GeneratorLimitError or, with ``routes``, PoolError if this host cannot carry the load to its base URL."""
+    given = "--ipload-users" if profile.origins.get("users") == COMMAND_LINE else "users"
+    ensure_open_files(Needs.of(profile, pool).connections, f"{given}={profile.most_users}")
+    if profile.base_url is None or not pool or not routes:
+        return
+    problems = [
+        problem
+        for target in _addresses_of(profile.base_url)
+        for source in (pool[0], pool[-1])
+        # Whether the addresses are local was tried before; here they only have to be bound somehow.
+        if (problem := route_problem(source, target, freebind=True)) is not None
+    ]
+    if problems:
+        raise PoolError(f"the pool cannot reach the base URL {profile.base_url}: {problems[0]}")
+
+
+def _addresses_of(url: str) -> list[str]:
+    """The addresses of the URL's host; none if it has no name here: the load will tell."""
+    try:
+        infos = socket.getaddrinfo(urlsplit(url).hostname, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return []
+    return list(dict.fromkeys(str(info[4][0]) for info in infos))

@@ -1,0 +1,389 @@
+"""Settings: from command line, marker and ini to one ``LoadProfile``.
+
+Each value comes from the first of these that gives it: hook of a plugin, command line, marker (the nearest one first,
+key by key), ini, default. ``LoadProfile.origins`` remembers which one it was. The table of all settings: ``settings``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import zlib
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import pytest
+
+from pytest_ipload.plugin.options.baseline_options import BaselineSettings, read_settings
+from pytest_ipload.settings.combination import COMMAND_LINE, DEFAULT, HOOK, INI, MARKER, fit_shape
+from pytest_ipload.settings.parsing import (
+    as_count,
+    as_loopback_endpoint,
+    as_moment,
+    as_seconds,
+    as_url,
+    did_you_mean,
+    listed,
+)
+from pytest_ipload.settings.table import BY_KEY, SETTINGS, Parser, Setting, as_check_names
+
+_WHOLE_OR_TEXT: Any = int | str if pytest.version_tuple >= (9, 2) else "string"
+"""The type of ini keys for whole numbers: TOML tables of pytest's own (``[tool.pytest]``) have such numbers."""
+_INI_TYPES: Mapping[Parser, Any] = {as_count: _WHOLE_OR_TEXT, as_check_names: "linelist"}
+
+STRICT, SKIP, OFF = POOL_CHECKS = ("strict", "skip", "off")
+AUTO = "auto"
+LOG = "log"
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Register all options and ini keys."""
+    group = parser.getgroup("ipload", "load tests (pytest-ipload)")
+    for setting in SETTINGS:
+        if setting.option:
+            group.addoption(
+                setting.flag, dest=setting.dest, metavar=setting.metavar, type=_argument(setting), help=setting.help
+            )
+        if setting.ini:
+            parser.addini(setting.dest, setting.help, type=_INI_TYPES.get(setting.parse, "string"), default=None)
+    _add_lists(parser, group)
+    _add_switches(parser, group)
+
+
+def _add_lists(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
+    """What may be given several times."""
+    group.addoption(
+        "--ipload-threshold",
+        metavar="EXPR",
+        action="append",
+        help="Threshold added to every load test, as in 'p95 < 200ms' (may be given several times)",
+    )
+    parser.addini("ipload_thresholds", "Thresholds added to every load test, one per line", type="linelist")
+    group.addoption(
+        "--ipload-allow-host",
+        metavar="HOST",
+        action="append",
+        help="Host that may be loaded, as in shop.test or *.shop.test (may be given several times). "
+        "Loopback, private addresses and the base URL's host always may.",
+    )
+    parser.addini("ipload_allowed_hosts", "Hosts that may be loaded, one per line", type="linelist")
+    parser.addini("ipload_pools", "Named pools of source addresses, one per line: name = SPEC", type="linelist")
+
+
+def _add_switches(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
+    """What is about the session and no setting of a load."""
+    group.addoption(
+        "--ipload-pool-check",
+        metavar="HOW",
+        choices=POOL_CHECKS,
+        help="What to do with addresses that cannot be used: strict (an error), skip (do without them) or off "
+        "(no check). Default: strict",
+    )
+    group.addoption(
+        "--ipload-progress",
+        metavar="HOW",
+        choices=(AUTO, LOG, OFF),
+        help="Numbers of a load while it runs: auto (a line at the end of a terminal), log (a line every 10 s, for an "
+        "output that is read later) or off. Default: auto; with -q there are none",
+    )
+    group.addoption(
+        "--ipload-prometheus",
+        metavar="[HOST:]PORT",
+        help="Serve the numbers of loads to Prometheus, as they run, at this port (0 is any free one) of 127.0.0.1 or "
+        "another loopback address",
+    )
+    pin = "The CPU on which a load keeps this process: auto, off or the CPU's number. Default: auto"
+    group.addoption("--ipload-pin", metavar="CPU", help=pin)
+    parser.addini("ipload_pin", pin, type=_WHOLE_OR_TEXT, default=None)
+    group.addoption(
+        "--ipload-shards",
+        metavar="N",
+        help="How many of pytest-xdist's workers share the load of a test, at most. Default: all",
+    )
+    group.addoption(
+        "--ipload-rounds",
+        metavar="N",
+        help="Run each load in N rounds, one after the other. Default: 1, and 5 with --ipload-against",
+    )
+    group.addoption(
+        "--ipload-against",
+        metavar="URL",
+        help="Another base URL to compare with: its rounds and those of the current one are run in turns",
+    )
+    group.addoption(
+        "--ipload-segment",
+        metavar="I/N",
+        help="Run only part I (from 0) of N of each load; 'python -m pytest_ipload merge' judges their JSON files",
+    )
+    group.addoption(
+        "--ipload-start-at",
+        metavar="TIME",
+        help="No load begins before this time: seconds since 1970, or as in 2026-01-31T12:00:00Z",
+    )
+    group.addoption(
+        "--ipload-start-every",
+        metavar="T",
+        help="With --ipload-start-at: the second load begins so much later, the third twice as much, and so on",
+    )
+    strict = "A threshold with a confidence, or a comparison with a baseline, that is undecided fails"
+    parser.addini("ipload_strict", f"{strict}. Default: false", type="bool", default=False)
+    switches = {
+        "--ipload-strict": strict,
+        "--ipload-concurrent": "With pytest-xdist, run each load test whole on one worker, beside other tests",
+        "--ipload-disable": "Run load tests once, as functional tests: 1 user, 1 iteration, no thresholds",
+        "--ipload-only": "Select load tests only",
+        "--ipload-skip": "Select no load tests",
+    }
+    for flag, text in switches.items():
+        group.addoption(flag, action="store_true", default=None, help=text)
+
+
+def _argument(setting: Setting) -> Parser:
+    """The setting's parser in argparse's manner of complaining."""
+
+    def parse(text: str) -> Any:
+        try:
+            return setting.parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parse
+
+
+class SessionSettings(NamedTuple):  # not a dataclass: every pytest run makes it, and this costs less
+    """What command line and ini say for the whole session."""
+
+    command_line: Mapping[str, Any]
+    ini: Mapping[str, Any]
+    thresholds: tuple[str, ...]
+    allowed_hosts: tuple[str, ...]
+    disabled: bool
+    pool_check: str = STRICT
+    named_pools: tuple[str, ...] = ()
+    """The lines of the ini key, ``name = SPEC``."""
+    pin: int | str = AUTO
+    """The CPU for loads, ``auto`` or ``off``."""
+    segment: str | None = None
+    """``i/n``, checked."""
+    start_at: float | None = None
+    start_every: float | None = None
+    """Seconds from the start of one load to that of the next."""
+    """Seconds since 1970 before which no load begins."""
+    strict: bool = False
+    """An undecided threshold, or comparison with a baseline, fails."""
+    shards: int | None = None
+    """How many of xdist's workers share a load at most; None is all."""
+    rounds: int | None = None
+    """How many rounds of each load; None where it is not said."""
+    against: str | None = None
+    """The base URL to compare with."""
+    concurrent: bool = False
+    """Each load test runs whole on one of xdist's workers, beside other tests."""
+    progress: str = AUTO
+    """How the numbers of a load are shown while it runs: ``auto``, ``log`` or ``off``."""
+    prometheus: tuple[str, int] | None = None
+    """The loopback address and the port at which they are served."""
+    baselines: BaselineSettings = BaselineSettings()
+
+    @property
+    def need_preflight(self) -> bool:
+        """Whether they ask for something of this machine, which can be checked before anything is collected."""
+        return bool(self.named_pools) or self.value("pool") is not None or self.value("users") is not None
+
+    def value(self, key: str) -> Any:
+        """A setting of the session, from the command line or else the ini file; None where neither gives it."""
+        return self.command_line.get(key, self.ini.get(key))
+
+
+def session_settings(config: pytest.Config) -> SessionSettings:
+    """Read and check the session's settings. Raises ``pytest.UsageError``."""
+    command_line, ini = {}, {}
+    for setting in SETTINGS:
+        value = config.getoption(setting.dest) if setting.option else None
+        if value is not None:
+            command_line[setting.key] = value
+        given = _ini_value(config, setting.dest) if setting.ini else None
+        if given is not None:
+            ini[setting.key] = _checked(setting.parse, given, f"ini key {setting.dest}")
+    if config.getoption("ipload_only") and config.getoption("ipload_skip"):
+        raise pytest.UsageError("--ipload-only and --ipload-skip together select nothing; give one of them")
+    settings = SessionSettings(
+        command_line,
+        ini,
+        thresholds=_all_given(config, "ipload_thresholds", "--ipload-threshold", _threshold),
+        allowed_hosts=_all_given(config, "ipload_allowed_hosts", "--ipload-allow-host", _host),
+        disabled=bool(config.getoption("ipload_disable")),
+        pool_check=config.getoption("ipload_pool_check") or STRICT,
+        named_pools=tuple(_ini_value(config, "ipload_pools")),
+        pin=_given_pin(config),
+        segment=_option(config, "segment", _segment),
+        start_at=_option(config, "start_at", as_moment),
+        start_every=_option(config, "start_every", as_seconds),
+        shards=_option(config, "shards", as_count),
+        rounds=_option(config, "rounds", as_count),
+        against=_option(config, "against", as_url),
+        concurrent=bool(config.getoption("ipload_concurrent")),
+        progress=config.getoption("ipload_progress") or AUTO,
+        prometheus=_option(config, "prometheus", as_loopback_endpoint),
+        strict=bool(config.getoption("ipload_strict") or _ini_value(config, "ipload_strict")),
+        baselines=read_settings(config),
+    )
+    _check_segment(config)
+    return settings
+
+
+def _check_segment(config: pytest.Config) -> None:
+    if config.getoption("ipload_start_every") and not config.getoption("ipload_start_at"):
+        raise pytest.UsageError("--ipload-start-every: give the start of the first load, too (--ipload-start-at)")
+    if not config.getoption("ipload_segment"):
+        return
+    if config.getoption("ipload_rounds") or config.getoption("ipload_against"):
+        raise pytest.UsageError(
+            "--ipload-segment: a segment is a part of one load; remove --ipload-rounds and --ipload-against"
+        )
+    if not (config.getoption("ipload_json") or config.getoption("collectonly") or config.getoption("ipload_disable")):
+        raise pytest.UsageError(
+            "--ipload-segment: a segment judges nothing, so without a file its result would be lost; give one with "
+            "--ipload-json and have 'python -m pytest_ipload merge' judge the files of all segments"
+        )
+
+
+def _option(config: pytest.Config, name: str, parse: Parser) -> Any:
+    """The value of an option without an ini key, checked; None where it is not given."""
+    given = config.getoption(f"ipload_{name}")
+    return None if given is None else _checked(parse, given, f"--ipload-{name.replace('_', '-')}")
+
+
+def _segment(text: str) -> str:
+    from pytest_ipload.distributed.segments import parse_segment
+
+    parse_segment(text)
+    return text
+
+
+def _given_pin(config: pytest.Config) -> int | str:
+    for value, place in (
+        (config.getoption("ipload_pin"), "--ipload-pin"),
+        (_ini_value(config, "ipload_pin"), "ini key ipload_pin"),
+    ):
+        if value is not None:
+            pin: int | str = _checked(_pin, value, place)
+            return pin
+    return AUTO
+
+
+def _pin(given: Any) -> int | str:
+    text = str(given).strip()  # ini tables of pytest's own have numbers
+    if text in (AUTO, OFF):
+        return text
+    from pytest_ipload.load.generator.affinity import allowed_cpus
+
+    allowed = sorted(allowed_cpus())
+    if not allowed:
+        raise ValueError(f"{text!r}: this system keeps no process on one CPU; give 'auto' or 'off'")
+    cpu = next((cpu for cpu in allowed if str(cpu) == text), None)
+    if cpu is None:
+        known = ", ".join(map(str, allowed))
+        raise ValueError(f"{text!r} is no CPU that this process may use; give 'auto', 'off' or one of {known}")
+    return cpu
+
+
+def _ini_value(config: pytest.Config, key: str) -> Any:
+    """The value of an ini key; pytest's own complaint about its type names the key."""
+    try:
+        return config.getini(key)
+    except (TypeError, ValueError, pytest.UsageError) as error:  # which one, depends on pytest's version
+        text = str(error)
+        # Of a truth value that is none pytest does not say where it stands.
+        raise pytest.UsageError(text if key in text else f"ini key {key}: {text}; give true or false") from None
+
+
+def _checked(parse: Parser, given: Any, place: str) -> Any:
+    try:
+        return parse(given)
+    except ValueError as error:
+        from pytest_ipload.base.masking import masked
+
+        raise pytest.UsageError(masked(f"{place}: {error}")) from None
+
+
+def _all_given(config: pytest.Config, key: str, flag: str, parse: Parser) -> tuple[str, ...]:
+    """What an ini key and an option of many values have together."""
+    options = config.getoption(flag.removeprefix("--").replace("-", "_")) or ()
+    return (
+        *(_checked(parse, text, f"ini key {key}") for text in _ini_value(config, key)),
+        *(_checked(parse, text, flag) for text in options),
+    )
+
+
+def _threshold(text: Any) -> str:
+    from pytest_ipload.verdict.threshold.expression import Threshold
+
+    return Threshold.parse(text).text
+
+
+def _host(pattern: str) -> str:
+    from pytest_ipload.transport.allowed_hosts import AllowedHosts
+
+    AllowedHosts([pattern])
+    return pattern
+
+
+def marker_settings(kwargs_nearest_first: Iterable[tuple[Mapping[str, Any], tuple[Any, ...]]]) -> dict[str, Any]:
+    """Merge the keywords of all ``ipload`` markers of a test, the nearest winning key by key. Raises ``ValueError``."""
+    merged: dict[str, Any] = {}
+    for kwargs, args in kwargs_nearest_first:
+        if args:
+            raise ValueError(f"takes keywords only, as in users=50; got {listed(args)}")
+        for key, value in kwargs.items():
+            if key not in merged:
+                merged[key] = parse_key(key, value)
+    return merged
+
+
+def parse_key(key: str, value: Any) -> Any:
+    """A marker's key and value, checked. Raises ``ValueError`` naming the key and what is allowed."""
+    setting = BY_KEY.get(key)
+    if setting is None:
+        raise ValueError(f"unknown key {key!r}{did_you_mean(key, BY_KEY)}; known: {', '.join(BY_KEY)}")
+    try:
+        return setting.parse(value)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
+
+
+_DISABLED: Mapping[str, Any] = {
+    "users": 1, "iterations": 1, "total_iterations": None, "duration": None, "ramp_up": 0.0, "ramp_down": 0.0,
+    "think_time": (0.0, 0.0), "pacing": (0.0, 0.0), "warmup": 0.0, "stages": None, "arrival_rate": None,
+    "arrivals": "constant", "max_users": None, "max_rate": None,
+}  # fmt: skip
+
+_ADDED_UP = "suppress_health_check"
+"""What marker and ini give together, not one in the place of the other: there is nothing that takes a name away."""
+
+
+def resolve(
+    session: SessionSettings, marker: Mapping[str, Any], nodeid: str, hook: Mapping[str, Any] = MappingProxyType({})
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The values for a ``LoadProfile`` and where each came from. Raises ``ValueError`` if they do not fit together.
+
+    ``hook`` is what plugins set, checked; it comes before all else.
+    """
+    values: dict[str, Any] = {"seed": zlib.crc32(nodeid.encode())}
+    origins: dict[str, str] = {}
+    sources = ((HOOK, hook), (COMMAND_LINE, session.command_line), (MARKER, marker), (INI, session.ini))
+    for setting in SETTINGS:
+        for origin, source in sources:
+            if setting.key in source:
+                values[setting.key], origins[setting.key] = source[setting.key], origin
+                break
+        else:
+            origins[setting.key] = DEFAULT
+    if _ADDED_UP in marker and _ADDED_UP in session.ini and _ADDED_UP not in hook:
+        values[_ADDED_UP] = tuple(dict.fromkeys((*marker[_ADDED_UP], *session.ini[_ADDED_UP])))
+        origins[_ADDED_UP] = f"{MARKER} and {INI}"
+    if session.disabled:
+        values.update(_DISABLED)
+        origins.update(dict.fromkeys(_DISABLED, "--ipload-disable"))
+    fit_shape(values, origins)
+    return values, origins

@@ -1,0 +1,101 @@
+"""Checks of what the session's settings ask of this machine, before anything is collected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+
+import pytest
+
+from pytest_ipload.addresses.spec import check_text
+from pytest_ipload.base.errors import IploadError
+from pytest_ipload.base.units import format_duration
+from pytest_ipload.load.generator.resource_limits import ensure_open_files
+from pytest_ipload.plugin.session_state import SessionState
+from pytest_ipload.settings.combination import COMMAND_LINE, INI
+
+LONGEST_WAIT_S = 48 * 3600
+"""For the common start of segments."""
+
+
+def check_session(state: SessionState, *, loads_elsewhere: bool = False) -> None:
+    """Raise ``pytest.UsageError`` for pools and numbers of users that cannot work here.
+
+    If other hosts load, nothing of this one matters: what can be known of a pool is looked at here, and each host tries
+    its addresses, and its limits, when a load test is set up.
+
+    A pool in the ini file is only parsed: the file is shared with machines that run no load tests and need not have
+    its addresses. Its addresses are tried when the first load test is set up.
+    """
+    if loads_elsewhere:
+        _check_texts(state)
+        return
+    settings = state.settings
+    with _refusing("ini key ipload_pools"):
+        for name in _named_pools(state):  # each has to be readable, whether a test uses it or not
+            state.pools.get(name)
+    for origin, values in ((COMMAND_LINE, settings.command_line), (INI, settings.ini)):
+        name = "--ipload-{}" if origin == COMMAND_LINE else "ini key ipload_{}"
+        if "users" in values and not settings.disabled:
+            try:
+                ensure_open_files(values["users"], f"{name.format('users')}={values['users']}")
+            except IploadError as error:
+                raise pytest.UsageError(str(error)) from None
+        if "pool" in values:
+            with _refusing(name.format("pool")):
+                (state.pools.usable if origin == COMMAND_LINE else state.pools.get)(values["pool"])
+
+
+def check_baselines(state: SessionState) -> None:
+    """Raise ``pytest.UsageError`` if the saved runs to compare with do not exist or cannot be read."""
+    with _refusing("--ipload-compare"):
+        _ = state.baselines
+
+
+def check_start(start_at: float, now: float) -> None:
+    """Raise ``pytest.UsageError`` for a moment so far away that it must be a mistake: the session would wait for it."""
+    if start_at - now > LONGEST_WAIT_S:
+        raise pytest.UsageError(
+            f"--ipload-start-at: {moment(start_at)} is {format_duration(start_at - now)} from now; give a moment of "
+            f"the next {LONGEST_WAIT_S // 3600} hours"
+        )
+
+
+def start_header(start_at: float, now: float) -> str:
+    """When loads begin. A moment that is over is no common one: segments that were given it begin when they can."""
+    if start_at < now:
+        return (
+            f"ipload: WARNING: --ipload-start-at: {moment(start_at)} was {format_duration(now - start_at)} ago: loads "
+            "begin at once, each segment when it is ready"
+        )
+    return f"ipload: no load begins before {moment(start_at)}, {format_duration(start_at - now)} from now"
+
+
+def moment(seconds: float) -> str:
+    """Seconds since 1970 as people read them."""
+    return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _check_texts(state: SessionState) -> None:
+    with _refusing("ini key ipload_pools"):
+        named = _named_pools(state)
+        for spec in named.values():
+            check_text(spec)
+    for name, values in (("--ipload-pool", state.settings.command_line), ("ini key ipload_pool", state.settings.ini)):
+        with _refusing(name):
+            if "pool" in values and values["pool"].strip() not in named:
+                check_text(values["pool"])
+
+
+def _named_pools(state: SessionState) -> dict[str, str]:
+    return state.pools.named if state.settings.named_pools else {}
+
+
+@contextmanager
+def _refusing(setting: str) -> Iterator[None]:
+    """What is wrong with a setting is a usage error that names it."""
+    try:
+        yield
+    except IploadError as error:
+        raise pytest.UsageError(f"{setting}: {error}") from None

@@ -1,0 +1,235 @@
+"""Shows loads while they run: in the terminal, in a log, or to whoever asks over HTTP.
+
+Every run of pytest imports this module, so what takes its time is imported when there is a load to be shown.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from pytest_ipload.plugin.options.command_line import LOG, OFF
+from pytest_ipload.plugin.reporting.reporter import REPORT_KEY
+from pytest_ipload.plugin.session_state import state_of
+
+if TYPE_CHECKING:
+    from pytest_ipload.plugin.reporting.screen import Screen
+    from pytest_ipload.report.files.prometheus import Exporter
+    from pytest_ipload.stats.live import LiveNumbers
+
+LOG_VARIABLE = "PYTEST_IPLOAD_LOG_EVERY"
+"""For tests: seconds between two lines of a log."""
+_LOG_EVERY_S = 10.0
+_SHORT_SET_UP_S = 1.0
+
+# The line stands below the one that pytest is writing, and the cursor goes back to that one: whatever happens then,
+# pytest goes on where it was, and writes over ours.
+_ERASE = "\x1b[J"  # from the cursor to the end of the screen
+_MAKE_ROOM = "\x1bD\x1bM"  # one line down and up again, in the same column: at the bottom this scrolls
+_SAVE, _RESTORE = "\x1b7", "\x1b8"
+
+
+class Viewer(Protocol):
+    """One way to show numbers."""
+
+    def show(self, nodeid: str, numbers: LiveNumbers) -> None:
+        """What was measured so far."""
+
+    def erase(self) -> None:
+        """Somebody else is about to write."""
+
+    def end(self, nodeid: str, numbers: LiveNumbers | None) -> None:
+        """The load is over; all that was measured, if there is somebody who knows."""
+
+
+class LiveLine:
+    """A line at the end of a terminal, drawn anew each time."""
+
+    def __init__(self, config: pytest.Config, screen: Screen) -> None:
+        self._writer = config.get_terminal_writer()
+        self._screen = screen
+        self._is_drawn = False
+
+    def show(self, nodeid: str, numbers: LiveNumbers) -> None:
+        """Draw the line."""
+        from pytest_ipload.report.terminal.progress_line import fitted_line
+
+        pieces = fitted_line(nodeid, numbers, self._screen.columns - 1)  # a full line is one and a half
+        line = "".join(
+            self._writer.markup(piece.text, **{piece.colour: True}) if piece.colour else piece.text for piece in pieces
+        )
+        self._is_drawn = True  # before it is: Ctrl-C may come as soon as it stands there
+        self._screen.write(f"{_ERASE}{_MAKE_ROOM}{_SAVE}\r\n{line}{_RESTORE}")
+
+    def erase(self) -> None:
+        """Leave nothing of it."""
+        if self._is_drawn:
+            self._is_drawn = not self._screen.write(_ERASE)
+
+    def end(self, nodeid: str, numbers: LiveNumbers | None) -> None:
+        """Leave nothing of it."""
+        self.erase()
+
+
+class LiveLog:
+    """A line now and then, for an output that is read later."""
+
+    def __init__(self, config: pytest.Config, screen: Screen) -> None:
+        self._writer = config.get_terminal_writer()
+        self._screen = screen
+        self._is_controller = config.pluginmanager.hasplugin("dsession")
+        self._every_s = float(os.environ.get(LOG_VARIABLE, _LOG_EVERY_S))
+        self._lines = 0
+        """Written about the load that is going on, or left out."""
+        self._has_begun = False
+        """Whether there is a line about the load that is going on."""
+        self._sets_up = False
+
+    def show(self, nodeid: str, numbers: LiveNumbers) -> None:
+        """Write a line if it is time."""
+        from pytest_ipload.report.terminal.progress_line import full_line
+
+        if self._sets_up != (numbers.set_up is not None):
+            self._sets_up, self._lines = not self._sets_up, 0  # the clock begins anew with the load
+        due = int(numbers.elapsed_s / self._every_s)
+        if due <= self._lines:
+            return
+        if self._is_controller:
+            self._writer.flush()  # in a process that runs tests itself, pytest has done so, and captures now
+        # pytest has begun a line with the test's name.
+        start = "\n" if not self._has_begun and self._writer.width_of_current_line else ""
+        self._screen.write(f"{start}{full_line(nodeid, numbers)}\n")
+        self._lines, self._has_begun = due, True
+
+    def erase(self) -> None:
+        """What is written stays."""
+
+    def end(self, nodeid: str, numbers: LiveNumbers | None) -> None:
+        """The next line is about another load."""
+        self._lines, self._has_begun, self._sets_up = 0, False, False
+
+
+class Live:
+    """Registered as a plugin in the process that reports; what ``stats.live.Audience`` asks of those who look on."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        """Raises UsageError if nothing can listen where it was asked for."""
+        self._config = config
+        self._settings = state_of(config).settings
+        self._screen: Screen | None = None
+        self._exporter = _exporter(self._settings.prometheus)
+        self.wants_names = self._exporter is not None
+        self._viewers: list[Viewer] = [] if self._exporter is None else [self._exporter]
+        self._lock = threading.Lock()
+        """Under pytest-xdist, numbers are shown in another thread than the one in which pytest writes."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """All that is to write is there now, and nothing is captured."""
+        if _may_show(self._config) and (viewer := self._screen_viewer()) is not None:
+            self._viewers.append(viewer)
+        if self._viewers:
+            state_of(self._config).audience = self
+
+    def _screen_viewer(self) -> Viewer | None:
+        """What writes to pytest's output; None if that cannot show it."""
+        from pytest_ipload.plugin.reporting.screen import Screen
+
+        self._screen = Screen.open(self._config)
+        if self._screen is None:
+            return None
+        if self._settings.progress == LOG:
+            return LiveLog(self._config, self._screen)
+        return LiveLine(self._config, self._screen) if self._screen.is_terminal and _obeys() else None
+
+    def pytest_report_header(self) -> str | None:
+        """Say where the metrics are: the port may be any."""
+        return None if self._exporter is None else f"ipload: live metrics at {self._exporter.url}"
+
+    def show(self, nodeid: str, numbers: LiveNumbers) -> None:
+        """See ``Audience``."""
+        if numbers.set_up is not None and numbers.elapsed_s < _SHORT_SET_UP_S:
+            return  # the usual one is over before it can be read
+        with self._lock:
+            for viewer in self._viewers:
+                viewer.show(nodeid, numbers)
+
+    def load_ended(self, nodeid: str, numbers: LiveNumbers | None) -> None:
+        """See ``Audience``."""
+        with self._lock:
+            for viewer in self._viewers:
+                viewer.end(nodeid, numbers)
+
+    def _erase(self) -> None:
+        with self._lock:
+            for viewer in self._viewers:
+                viewer.erase()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logstart(self) -> None:
+        """pytest is about to write."""
+        self._erase()
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """The results of a test go where its live numbers were."""
+        results = getattr(report, REPORT_KEY, None)
+        if self._exporter is not None and results:
+            self._exporter.finish(report.nodeid, getattr(report, "worker_id", ""), results)
+
+    @pytest.hookimpl(tryfirst=True, optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        """pytest-xdist is about to write."""
+        self._erase()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Nothing is shown any more."""
+        self._erase()
+        with self._lock:
+            self._viewers = []
+
+    def pytest_unconfigure(self) -> None:
+        """Give back what was opened."""
+        if self._screen is not None:
+            self._screen.close()
+        if self._exporter is not None:
+            self._exporter.close()
+
+
+def _may_show(config: pytest.Config) -> bool:
+    """Whether the session wants progress to be shown at all."""
+    return (
+        state_of(config).settings.progress != OFF
+        and config.pluginmanager.hasplugin("terminalreporter")
+        and config.get_verbosity() >= 0
+    )
+
+
+def _obeys() -> bool:
+    """Whether a terminal knows what to do with the sequences for its cursor."""
+    return os.name != "nt" and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def _exporter(endpoint: tuple[str, int] | None) -> Exporter | None:
+    if endpoint is None:
+        return None
+    host, port = endpoint
+    try:
+        from pytest_ipload.report.files.prometheus import Exporter
+
+        return Exporter(host, port)
+    except ImportError as error:
+        reason = f"{error}; install it with: pip install 'pytest-ipload[prometheus]'"
+    except OSError as error:
+        reason = f"nothing can listen at {host}, port {port}: {error.strerror}; give another port, or 0 for any"
+    raise pytest.UsageError(f"--ipload-prometheus: {reason}")
+
+
+def listen(config: pytest.Config) -> None:
+    """Have the session's loads shown, as its settings say."""
+    settings = state_of(config).settings
+    if (settings.progress != OFF or settings.prometheus is not None) and not config.option.collectonly:
+        config.pluginmanager.register(Live(config), "ipload-live")

@@ -1,0 +1,86 @@
+"""pytest's reports of the phases of a load test: made whatever its exceptions do, bounded, and with its results."""
+
+from __future__ import annotations
+
+import unittest
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_ipload.base.interrupts import interrupts_deferred
+from pytest_ipload.base.masking import masked
+from pytest_ipload.plugin.session_state import Results, keep_result, kept_results, state_of, take_results
+from pytest_ipload.report.error_results import add_test_error, error_conclusion, reason_of
+from pytest_ipload.report.exception_text import cut_causes, described, type_name
+from pytest_ipload.report.tracebacks import bounded, headline, place_at, put_first
+
+if TYPE_CHECKING:
+    from pytest_ipload.plugin.items.load_test import LoadTest
+
+_NO_ERRORS = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
+_PHASES = {"setup": "the set-up", "call": "the test", "teardown": "the tear-down"}
+
+
+def without_excess(call: pytest.CallInfo[None]) -> None:
+    """Before pytest shows what was raised: it would show each of thousands of causes."""
+    if call.excinfo is not None:
+        cut_causes(call.excinfo.value)
+
+
+def substitute(item: pytest.Item, call: pytest.CallInfo[None], broken: BaseException) -> pytest.TestReport:
+    """A report in the place of one that could not be made: to show what was raised raised ``broken``."""
+    if call.excinfo is None:
+        raise broken
+    text = f"{described(call.excinfo.value)}\nIts traceback cannot be shown: {type_name(broken)} was raised by that."
+    try:
+        pytest.fail(text, pytrace=False)
+    except pytest.fail.Exception as shown:
+        call.excinfo = pytest.ExceptionInfo.from_exception(shown)
+    return pytest.TestReport.from_item_and_call(item, call)
+
+
+def show(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[None], test: LoadTest | None) -> None:
+    """Say in the report of a failure first what failed and where. Mask it, and cut what is too long to read."""
+    runs_loads = test is not None or "ipload" in getattr(item, "fixturenames", ())
+    if call.excinfo is not None and report.failed and runs_loads:
+        error = call.excinfo.value
+        if line := headline(error) if test is None else test.headline(error):
+            put_first(report.longrepr, line, call.excinfo)
+        elif not getattr(error, "pytrace", True):
+            place_at(report.longrepr, item)
+    report.longrepr = bounded(report.longrepr)
+    report.sections = [(title, masked(text)) for title, text in report.sections]
+
+
+def attach_results(
+    item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport, test: LoadTest | None
+) -> Results:
+    """The results that belong on the report; an error that left none becomes one."""
+    error = None if call.excinfo is None else call.excinfo.value
+    if error is not None and not isinstance(error, _NO_ERRORS) and report.when != "teardown":
+        _keep_error(item, error, test, f"{_PHASES[call.when]} failed")
+    return take_results(item)
+
+
+def kept_when_interrupted(item: pytest.Item, when: str, error: BaseException, test: LoadTest | None) -> None:
+    """Ctrl-C or ``pytest.exit`` ended the session: no report will be made of this phase, so what there is is kept."""
+    results = state_of(item.config).results
+    what = f"{_PHASES[when]} was interrupted"
+    with interrupts_deferred():
+        if when != "teardown":
+            _keep_error(item, error, test, what)
+            results[item.nodeid, ""] = take_results(item)
+        for (nodeid, _), found in results.items():
+            if nodeid == item.nodeid and when != "setup":
+                add_test_error(found, when, reason_of(error, what))
+
+
+def _keep_error(item: pytest.Item, error: BaseException, test: LoadTest | None, what: str) -> None:
+    if kept_results(item):
+        return
+    if test is not None:
+        test.end_in_error(error, what)
+    else:
+        segment = state_of(item.config).settings.segment
+        conclusion = error_conclusion(item.nodeid, reason_of(error, what), segment=segment)
+        keep_result(item, conclusion["results"], conclusion["properties"])

@@ -1,0 +1,199 @@
+"""Collects the results of all load tests in the process that reports, and writes the reports at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_ipload.base.interrupts import interrupts_deferred
+from pytest_ipload.plugin.session_state import Results, state_of
+from pytest_ipload.report.files.registry import ReportFiles, fail_session, why_not_written
+from pytest_ipload.report.text import printable
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter  # pytest exports this type from 9.2 on only
+
+    from pytest_ipload.plugin.reporting.saving import Saving
+
+REPORT_KEY = "ipload"
+"""The attribute of a test's report that carries its results: plain values, which xdist can send."""
+
+
+class Reporter:
+    """The hooks that report. Registered in the one process that does: not in xdist workers."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        """Raises UsageError for a report that cannot be written."""
+        self._config = config
+        self._files = ReportFiles.of(config)
+        self._saving: Saving | None = None
+        self._failed_subtests: dict[str, Any] = {}
+        """The first failed report of each test that came before the test's results."""
+        """None where nothing was saved."""
+        self._outcomes: dict[tuple[str, str], str] = {}
+        """What pytest made of each test with results: ``passed``, ``failed`` or ``xfailed``."""
+        self._session: pytest.Session | None = None
+        """The session, at its end."""
+        self._problems: list[str] = []
+        """What we could not report, and why."""
+        self._reruns: set[str] = set()
+        """Tests whose run did not count and will be repeated, between its call and its tear-down."""
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logreport(self, report: Any) -> Generator[None, None, None]:
+        """Keep the results that came with the report of a test."""
+        self._keep_results(report)
+        was_failed = report.failed
+        yield
+        if report.when == "call" and hasattr(report, REPORT_KEY):
+            failed_subtest = self._failed_subtests.pop(report.nodeid, None)
+            if report.failed and not was_failed:  # pytest found that subtests had failed
+                self._note_error(self._test_of(report), report)
+            elif not report.failed and failed_subtest is not None:  # pytest-subtests leaves it at that
+                self._note_error(self._test_of(report), failed_subtest)
+
+    def _keep_results(self, report: Any) -> None:
+        if report.when == "teardown" and report.nodeid in self._reruns:
+            # junitxml takes the properties from here, and would add those of the run that did not count.
+            report.user_properties = [pair for pair in report.user_properties if not pair[0].startswith("ipload_")]
+            self._reruns.discard(report.nodeid)
+        if report.outcome == "rerun":
+            self._reruns.add(report.nodeid)
+        test = self._test_of(report)
+        results = state_of(self._config).results
+        if report.when == "setup":  # it begins anew: what a run before it left does not count
+            results.pop(test, None)
+            self._failed_subtests.pop(report.nodeid, None)
+        found = getattr(report, REPORT_KEY, None) or self._of_lost(report)
+        if found:
+            results[test] = found
+            self._outcomes[test] = "xfailed" if report.skipped and hasattr(report, "wasxfail") else report.outcome
+        if report.failed and report.when in ("call", "teardown"):
+            self._note_error(test, report)
+        if found:
+            self._tell_pytest_html(report, found)
+
+    def _test_of(self, report: Any) -> tuple[str, str]:
+        return report.nodeid, getattr(report, "worker_id", "")
+
+    def _of_lost(self, report: Any) -> Results | None:
+        """The result of a load test that xdist's workers share and none of them could report."""
+        state = state_of(self._config)
+        is_known = report.nodeid in state.shared_tests and report.failed and report.when != "teardown"
+        if not is_known or any(nodeid == report.nodeid for nodeid, _ in state.results):
+            return None
+        from pytest_ipload.report.error_results import error_conclusion, reported_reason
+
+        results: Results = error_conclusion(report.nodeid, reported_reason(report))["results"]
+        return results
+
+    def _note_error(self, test: tuple[str, str], report: Any) -> None:
+        """A test whose load passed may fail all the same, in its own assertions or its tear-down."""
+        results = state_of(self._config).results
+        nodeid, _ = test
+        if not any(other == nodeid for other, _ in results):
+            if report.when == "call":
+                self._failed_subtests.setdefault(nodeid, report)
+            return
+        from pytest_ipload.report.error_results import add_test_error, reported_reason
+
+        # With xdist, fixtures that a test shared with others may be torn down by another worker.
+        those = [test] if test in results else [other for other in results if other[0] == nodeid]
+        for each in those:
+            add_test_error(results[each], report.when, reported_reason(report))
+            self._outcomes[each] = "failed"
+
+    def _tell_pytest_html(self, report: Any, results: Results) -> None:
+        """Show the results in its report, if it makes one: it looks at the test's report after us."""
+        html_path = self._config.getoption("htmlpath", None)
+        if html_path is None or not self._config.pluginmanager.hasplugin("html"):
+            return
+        from pytest_ipload.plugin.reporting.html_extras import extras_of, link_to
+
+        try:
+            page = self._files.path_of("html")
+            links = [] if page is None else [link_to(page, html_path)]
+            report.extras = [*getattr(report, "extras", ()), *extras_of(results), *links]
+        except Exception as error:
+            self._broken(f"the block of {report.nodeid} in pytest-html's report", error)
+
+    def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
+        """Print a block for each load; with ``-q`` only those of tests that failed."""
+        verbosity = self._config.get_verbosity()
+        shown = []
+        for test, results in state_of(self._config).results.items():
+            outcome = self._outcomes.get(test, "failed")  # one that was broken off has no report
+            if verbosity >= 0 or outcome == "failed":
+                shown += [(result, outcome == "xfailed") for result in results]
+        if shown:
+            from pytest_ipload.report.terminal.load_block import print_results
+
+            try:
+                print_results(terminalreporter, shown, verbosity, self._config.get_terminal_writer().fullwidth)
+            except Exception as error:
+                self._broken("the summary of the load tests", error)
+        saving = self._saving
+        of_saving = saving.problems if saving else ()
+        for problem in (*self._files.problems, *self._of_baselines(), *of_saving, *self._problems):
+            # Not a Python warning: ``-W error`` would make the end of the session crash.
+            terminalreporter.write_line(problem, yellow=True)
+        for remark in self._files.remarks if verbosity > 0 else ():
+            terminalreporter.write_line(remark)
+        for kind, path in self._files.written if verbosity >= 0 else ():
+            terminalreporter.write_line(f"ipload {kind.name} report: {path}")
+        if saving and saving.saved is not None and verbosity >= 0:
+            terminalreporter.write_line(f"ipload saved run: {saving.saved}")
+
+    def _broken(self, what: str, error: Exception) -> None:
+        """A mistake of ours takes neither other reports nor pytest's own with it, and is no secret either."""
+        self._problems.append(printable(f"pytest-ipload: {what} could not be made: {why_not_written(error)}"))
+        if self._session is not None:
+            fail_session(self._session)
+
+    def _of_baselines(self) -> list[str]:
+        """Saved runs that could not be read, and tests that were to be judged by some and were not."""
+        state = state_of(self._config)
+        if not state.results:
+            return []
+        from pytest_ipload.plugin.reporting.saving import unjudged
+
+        unusable = () if state.baselines is None else state.baselines.unusable
+        missing = unjudged(state.all_results(), len(state.settings.baselines.limits))
+        return [*(f"--ipload-compare: left out: {problem}" for problem in unusable), *missing]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write the files. What is missing at the end makes the exit code red."""
+        if self._config.option.collectonly:
+            return
+        self._session = session
+        with interrupts_deferred() as deferral:
+            for what, make in (("the saved run", self._save), ("the report files", self._write)):
+                try:
+                    make()
+                except Exception as error:
+                    self._broken(what, error)
+        if deferral.was_pressed:
+            session.exitstatus = pytest.ExitCode.INTERRUPTED
+        if self._problems or self._files.problems or (self._saving is not None and self._saving.failed):
+            fail_session(session)
+
+    def _save(self) -> None:
+        state = state_of(self._config)
+        if state.settings.baselines.saves:
+            from pytest_ipload.plugin.reporting.saving import Saving
+
+            self._saving = Saving(state)
+            self._saving.save(state.results, self._outcomes)
+
+    def _write(self) -> None:
+        if not self._files:
+            return
+        from pytest_ipload.report.files.json_file import report_of
+
+        state = state_of(self._config)
+        share = state.share
+        segment = None if state.settings.segment is None else {"index": share.index, "count": share.count}
+        self._files.write(report_of(state.all_results(), segment))

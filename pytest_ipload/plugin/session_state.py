@@ -1,0 +1,245 @@
+"""What a pytest session keeps for its load tests, in ``config.stash``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_ipload.plugin.options.command_line import OFF, SKIP, SessionSettings
+
+if TYPE_CHECKING:
+    from pytest_ipload.addresses.pool import IpPool
+    from pytest_ipload.baselines.compare import Baselines
+    from pytest_ipload.load.partition import Share
+    from pytest_ipload.stats.live import Audience
+    from pytest_ipload.stats.spool.session_spools import Spools
+    from pytest_ipload.transport.connect.tls import TlsContexts
+    from pytest_ipload.transport.fast_path.reply_head import ReplyHeads
+    from pytest_ipload.verdict.regression.comparison import Compare
+    from pytest_ipload.verdict.regression.limit import CompareLimit
+
+Results = list[dict[str, Any]]
+
+
+class SessionState:
+    """The session's settings, pools and results."""
+
+    def __init__(self, settings: SessionSettings, pools: Pools) -> None:
+        self.settings = settings
+        self.pools = pools
+        self.results: dict[tuple[str, str], Results] = {}
+        """Results by test and by the xdist worker that ran it; a rerun replaces what came before."""
+        self.shared_tests: Collection[str] = ()
+        """In xdist's controller: the node ids of the load tests that workers share."""
+        self.spools: Spools | None = None
+        """Where loads leave their samples; None if no report wants them."""
+        self.audience: Audience | None = None
+        """Who looks on at the loads of this process, or in the controller at those of its workers."""
+        self._tls: TlsContexts | None = None
+        self._heads: ReplyHeads | None = None
+        self.templates: dict[Any, Any] = {}
+        """Templates of requests, shared by all users of the session."""
+        self._baselines: Baselines | None = None
+
+    @property
+    def share(self) -> Share:
+        """The segment of each load that this session runs; the whole, where none was asked for."""
+        from pytest_ipload.distributed.segments import parse_segment
+        from pytest_ipload.load.partition import WHOLE
+
+        return WHOLE if self.settings.segment is None else parse_segment(self.settings.segment)
+
+    def start_at_ns(self, number: int) -> int | None:
+        """When this session's load ``number`` (from 0) begins, in readings of ``perf_counter_ns``; None for at once."""
+        if self.settings.start_at is None:
+            return None
+        from pytest_ipload.base import real_time
+
+        start_at = self.settings.start_at + number * (self.settings.start_every or 0.0)
+        return real_time.perf_counter_ns() + round((start_at - real_time.time()) * 1e9)
+
+    @property
+    def tls(self) -> TlsContexts:
+        """TLS contexts, shared by all users of the session."""
+        if self._tls is None:
+            from pytest_ipload.transport.connect.tls import TlsContexts
+
+            self._tls = TlsContexts()
+        return self._tls
+
+    @property
+    def cpu(self) -> int | None:
+        """The CPU that the loads of this process are kept on; None where they may use all that the process may use."""
+        pin = self.settings.pin
+        if pin == OFF or self.settings.disabled:
+            return None
+        if isinstance(pin, int):
+            return pin
+        from pytest_ipload.load.generator.affinity import automatic_cpu
+
+        return automatic_cpu(self.pools.slot[0])
+
+    @property
+    def workers_on_cpu(self) -> int:
+        """How many workers, this one among them, keep their loads on this one's CPU."""
+        number, count = self.pools.slot
+        if isinstance(self.settings.pin, int):
+            return count
+        from pytest_ipload.load.generator.affinity import usable_cpus
+
+        cpus = usable_cpus()
+        return len(range(number % cpus, count, cpus))
+
+    @property
+    def heads(self) -> ReplyHeads:
+        """Heads of replies, shared by all users of the session."""
+        if self._heads is None:
+            from pytest_ipload.transport.fast_path.reply_head import ReplyHeads
+
+            self._heads = ReplyHeads()
+        return self._heads
+
+    @property
+    def baselines(self) -> Baselines | None:
+        """The saved runs to compare with; None where that is not asked for.
+
+        Raises SettingError if what was asked for does not exist or is of no use.
+        """
+        settings = self.settings.baselines
+        if settings.compare is None or self.settings.disabled:
+            return None
+        if self._baselines is None:
+            from pytest_ipload.baselines.compare import Baselines
+            from pytest_ipload.baselines.store import Store
+
+            store, strict = Store(self.pools.base), self.settings.strict
+            self._baselines = Baselines.read(store, settings.compare, settings.limits, strict=strict)
+        return self._baselines
+
+    @property
+    def compare(self) -> Compare | None:
+        """What compares a result with them."""
+        return None if self.baselines is None else self.baselines.compare
+
+    @property
+    def compare_limits(self) -> list[CompareLimit]:
+        """Changes beyond which a test fails."""
+        from pytest_ipload.verdict.regression.limit import CompareLimit
+
+        return [CompareLimit.parse(text) for text in self.settings.baselines.limits]
+
+    def all_results(self) -> Results:
+        """All results, in the order in which they came."""
+        return [result for results in self.results.values() for result in results]
+
+
+class Pools:
+    """The address pools of a session, each parsed and checked once."""
+
+    def __init__(self, base: Path, settings: SessionSettings, slot: tuple[int, int]) -> None:
+        self.base = base
+        """The root directory of pytest."""
+        self._settings = settings
+        self.slot = slot
+        """(number, count) of this process among its neighbours: each takes its own share of a pool."""
+        self._named: dict[str, str] | None = None
+        self._parsed: dict[tuple[str, tuple[int, int]], IpPool] = {}
+        self._usable: dict[tuple[str, tuple[int, int]], IpPool] = {}
+
+    def default(self) -> IpPool:
+        """The session's pool; empty where none is set."""
+        return self.get(self._settings.value("pool"))
+
+    def get(self, text: str | None, share: tuple[int, int] | None = None) -> IpPool:
+        """A share of the pool that a setting names or describes; empty for None. Raises PoolError.
+
+        ``share`` is (number, count); without it, this process's slot. Where there are fewer addresses than processes,
+        each has them all.
+        """
+        from pytest_ipload.addresses.names import resolve_pool
+        from pytest_ipload.addresses.pool import IpPool
+
+        if text is None:
+            return IpPool()
+        spec = resolve_pool(text, self.named)
+        number, count = share or self.slot
+        pool = self._parsed.get((spec, (number, count)))
+        if pool is None:
+            pool = IpPool.parse(spec, base=self.base)
+            if 1 < count <= pool.size:
+                pool = pool.shard(number, count)
+            self._parsed[spec, (number, count)] = pool
+        return pool
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The named pools of the ini file. Raises PoolError."""
+        if self._named is None:
+            from pytest_ipload.addresses.names import parse_named_pools
+
+            self._named = parse_named_pools(self._settings.named_pools)
+        return self._named
+
+    def usable(self, text: str | None, share: tuple[int, int] | None = None) -> IpPool:
+        """The same, after each address was tried as a source.
+
+        Raises PoolError naming those that are not usable; with ``--ipload-pool-check=skip`` the pool does without
+        them, with ``off`` nothing is tried.
+        """
+        number, count = share or self.slot
+        if text is None or self._settings.pool_check == OFF:
+            return self.get(text, (number, count))
+        key = text, (number, count)
+        if key not in self._usable:
+            if self._settings.pool_check == SKIP:
+                # The others on this host find the same ones unusable: what is left is divided, and evenly.
+                rest = self._without_unusable(self.get(text, (0, 1)))
+                self._usable[key] = rest.shard(number, count) if 1 < count <= rest.size else rest
+            else:
+                self._usable[key] = self.get(text, (number, count))
+                self._usable[key].validate()
+        return self._usable[key]
+
+    def whole(self, text: str | None) -> IpPool:
+        """The pool that all processes of this host share. Raises PoolError."""
+        return (self.usable if self._settings.pool_check == SKIP else self.get)(text, (0, 1))
+
+    def _without_unusable(self, pool: IpPool) -> IpPool:
+        rest = pool.without(fault.address for fault in pool.unusable())
+        if not rest:
+            pool.validate()  # says what is wrong with them all
+        return rest
+
+
+STATE = pytest.StashKey[SessionState]()
+_RESULTS = pytest.StashKey[Results]()
+
+
+def state_of(config: pytest.Config) -> SessionState:
+    """The session's state."""
+    return config.stash[STATE]
+
+
+def keep_result(item: pytest.Item, results: Results, properties: Mapping[str, Any]) -> None:
+    """Keep a load's results for the item's report, and the main numbers as its user properties (JUnit and others)."""
+    from pytest_ipload.report.properties import NAMES
+
+    item.stash.setdefault(_RESULTS, []).extend(results)
+    # A rerun finds the properties of the run before it: they are replaced, not doubled.
+    others = [pair for pair in item.user_properties if pair[0] not in NAMES]
+    item.user_properties[:] = [*others, *properties.items()]
+
+
+def kept_results(item: pytest.Item) -> Results:
+    """The results of the item's loads so far."""
+    return item.stash.get(_RESULTS, [])
+
+
+def take_results(item: pytest.Item) -> Results:
+    """The item's results, once."""
+    results = kept_results(item)
+    item.stash[_RESULTS] = []
+    return results

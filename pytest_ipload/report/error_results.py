@@ -1,0 +1,58 @@
+"""Results of load tests that ended in an error, and errors of pytest's that a verdict does not tell of.
+
+Where a load has begun, its result has the numbers measured until then (``LoadResult``); else there is only the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from pytest_ipload.base.masking import masked
+from pytest_ipload.report.exception_text import LONGEST_REASON, described, shortened, text_of, type_name
+from pytest_ipload.verdict.result import CALL, ERROR, PASSED, UnmeasuredResult
+
+
+def reason_of(error: BaseException, what: str) -> str:
+    """Why a load test ended in an error: ``what`` failed, and with which exception."""
+    if isinstance(error, (KeyboardInterrupt, pytest.exit.Exception)):
+        return f"{what}: {': '.join(filter(None, [type_name(error), text_of(error)]))}"
+    if isinstance(error, pytest.FixtureLookupError):  # its text is one for programs
+        return f"{what}: {error.msg or f'fixture {error.argname!r} not found'}"
+    if isinstance(error, pytest.fail.Exception):  # its text says all, and its place is often in a plugin
+        return f"{what}: {shortened(text_of(error), LONGEST_REASON)}"
+    return f"{what}: {described(error)}"
+
+
+def error_conclusion(
+    nodeid: str, reason: str, profile: Mapping[str, Any] | None = None, segment: str | None = None
+) -> dict[str, Any]:
+    """What became of a load test that measured nothing, in the form of ``Judge.judge``."""
+    result = UnmeasuredResult(nodeid=nodeid, reason=reason, profile=profile).as_dict()
+    return {
+        "verdict": ERROR,
+        "message": reason,
+        "by_comparison": False,
+        "properties": {"ipload_verdict": ERROR},
+        "results": [result if segment is None else {**result, "segment": segment}],
+    }
+
+
+def reported_reason(report: Any) -> str:
+    """What pytest's report of a phase that failed says, masked and bounded."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    text = str(getattr(crash, "message", None) or report.longrepr or report.outcome).strip()
+    return shortened(masked(text.removeprefix("Failed: ")), LONGEST_REASON)
+
+
+def add_test_error(results: Sequence[dict[str, Any]], phase: str, reason: str) -> None:
+    """Note in the results of a test that pytest reports an error of this phase.
+
+    Where the call failed because of a verdict, the verdict says so.
+    """
+    if phase == CALL and any(result["verdict"] != PASSED for result in results):
+        return
+    for result in results:
+        result.setdefault("test_errors", []).append({"phase": phase, "reason": reason})

@@ -1,0 +1,48 @@
+"""The text with which a load test fails."""
+
+from __future__ import annotations
+
+from pytest_ipload.base.masking import masked
+from pytest_ipload.base.units import format_count
+from pytest_ipload.load.generator.checks import INVALID as FLATTERING
+from pytest_ipload.report.text import counted, printable, printable_lines, whose_failure
+from pytest_ipload.verdict.result import ERROR, FAILED, INVALID, FailureSummary, LoadResult, failures_of
+
+
+def failure_message(result: LoadResult) -> str:
+    """The measured value first: pytest's short summary shows the beginning.
+
+    Where all iterations failed in the same way, the first line says how: it explains whatever follows.
+    """
+    lines = [result.reason] if result.verdict in (INVALID, ERROR) else []
+    failed = failures_of(result.thresholds, result.comparisons)
+    lines += [message for message in failed if result.verdict not in (INVALID, ERROR) or message not in result.reason]
+    if result.verdict == FAILED:
+        checks = zip(result.generator.checks, result.generator.notes, strict=True)
+        lines += [f"although {note}" for check, note in checks if check.severity == FLATTERING]
+    lines += result.objections or ()
+    if lines and len(result.failures) == 1 and 0 < result.failed_iterations == result.iterations:
+        lines[0] += f": {_group_text(result.failures[0])}"
+    if result.failures:
+        set_ups = sum(failure.count for failure in result.failures if failure.users)
+        what = [counted(result.failed_iterations, "iteration")] if result.failed_iterations or not set_ups else []
+        what += [f"the set-up of {counted(set_ups, 'user')}"] if set_ups else []
+        lines += ["", f"{' and '.join(what)} failed:"]
+        lines += [_group_line(failure) for failure in result.failures]
+    if (traceback := result.traceback) is not None:
+        lines += ["", f"the first {printable(traceback.type)}:", traceback.text.expandtabs()]
+    return printable_lines(masked("\n".join(lines)))
+
+
+def _group_line(failure: FailureSummary) -> str:
+    first = failure.first
+    source = f" from {first.source_address}" if first.source_address else ""
+    return printable(
+        f"  {format_count(failure.count)} x {_group_text(failure)} "
+        f"{whose_failure(first.user, first.iteration, source, failure.users)}"
+    )
+
+
+def _group_text(failure: FailureSummary) -> str:
+    place = f" at {failure.location}" if failure.location else ""
+    return f"{failure.type}{place}: {failure.message}"

@@ -1,0 +1,199 @@
+"""Samples as lines of k6's JSON output: https://grafana.com/docs/k6/latest/results-output/real-time/json/
+
+A line of the type ``Metric`` says what a metric is, before the first line of the type ``Point`` with a value of it.
+What k6 has no word for has a name of our own, beginning with ``ipload_``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import compress
+from typing import Any
+
+from pytest_ipload.stats.sample import FAULT, ITERATION, LATENESS, OK, REQUEST, SETUP, STEP
+from pytest_ipload.stats.spool.session_spools import SpoolFacts
+from pytest_ipload.stats.spool.spool_format import Batch, SpoolKey
+
+METRICS: Mapping[str, tuple[str, str]] = {
+    # Its type and what it contains.
+    "http_reqs": ("counter", "default"),
+    "http_req_duration": ("trend", "time"),
+    "http_req_failed": ("rate", "default"),
+    "iterations": ("counter", "default"),
+    "iteration_duration": ("trend", "time"),
+    "group_duration": ("trend", "time"),
+    "vus": ("gauge", "default"),
+    "dropped_iterations": ("counter", "default"),
+    "ipload_response_time": ("trend", "time"),
+    "ipload_generator_lateness": ("trend", "time"),
+    "ipload_faults": ("counter", "default"),
+}
+_SECOND = 1_000_000_000
+_LABEL = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|TRACE|CONNECT) /")
+"""What a request is called if nobody gave it a name."""
+
+Values = str | Sequence[str]
+"""Of a metric's points: one for all, or one for each."""
+
+
+class _Seconds(dict[int, str]):
+    """Seconds, counted from one of them, as the beginning of a time of RFC 3339; each is made once."""
+
+    def __init__(self, since: int) -> None:
+        self.since = since
+
+    def __missing__(self, second: int) -> str:
+        text = self[second] = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(self.since + second))
+        return text
+
+
+class K6Lines:
+    """Makes the lines of one file."""
+
+    def __init__(self) -> None:
+        self._declared: set[str] = set()
+
+    def of_batch(self, facts: SpoolFacts, batch: Batch) -> Iterator[str]:
+        """The lines of samples, several in each text."""
+        key = batch.key
+        if key.kind == SETUP:
+            yield from self._of_phase(facts, batch, {"phase": "setup"})
+        elif min(batch.starts) >= facts.judged_from_ns:
+            yield from self._of_phase(facts, batch, {})
+        else:
+            is_judged = [start >= facts.judged_from_ns for start in batch.starts]
+            yield from self._of_phase(facts, _some(batch, [not each for each in is_judged]), {"phase": "warmup"})
+            if any(is_judged):
+                yield from self._of_phase(facts, _some(batch, is_judged), {})
+
+    def of_result(self, result: Mapping[str, Any]) -> Iterator[str]:
+        """The lines that only the whole load can tell, from its entry in the JSON report."""
+        began = datetime.fromisoformat(result["started_at"])
+        tags = _json({"scenario": result["nodeid"], **_round_of(result)})
+        points = result["timeline"]
+        if points:
+            times = [_moment(began + timedelta(seconds=point["t_s"])) for point in points]
+            yield from self._points("vus", tags, times, [str(point["users"]) for point in points])
+        if "dropped_iterations" in result:
+            ended = _moment(began + timedelta(seconds=result["duration_s"]))
+            yield from self._points("dropped_iterations", tags, [ended], str(result["dropped_iterations"]))
+
+    def _of_phase(self, facts: SpoolFacts, batch: Batch, phase: Mapping[str, str]) -> Iterator[str]:
+        times = _times(facts, batch)
+        tags = {**_tags(batch.key), **phase, "scenario": facts.nodeid, **_round(facts.round)}
+        if batch.key.source_address is not None:
+            tags["source_address"] = batch.key.source_address
+        text = _json(tags)
+        for metric, values in _metrics(facts, batch):
+            yield from self._points(metric, text, times, values)
+
+    def _points(self, metric: str, tags: str, times: Sequence[str], values: Values) -> Iterator[str]:
+        """The points of one metric with the same tags. Runs for all samples: what is the same is made once."""
+        if metric not in self._declared:
+            self._declared.add(metric)
+            yield _declaration(metric)
+        head = f'{{"metric":"{metric}","type":"Point","data":{{"time":"'
+        tail = f',"tags":{tags}}}}}\n'
+        if isinstance(values, str):
+            tail = f'","value":{values}{tail}'
+            yield "".join([f"{head}{moment}{tail}" for moment in times])
+        else:
+            pairs = zip(times, values, strict=True)
+            yield "".join([f'{head}{moment}","value":{value}{tail}' for moment, value in pairs])
+
+
+def _declaration(metric: str) -> str:
+    kind, contains = METRICS[metric]
+    data: dict[str, Any] = {"name": metric, "type": kind, "contains": contains, "thresholds": [], "submetrics": None}
+    return _json({"metric": metric, "type": "Metric", "data": data}) + "\n"
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    """Compact, and of ASCII only: a name may have any character in it."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _metrics(facts: SpoolFacts, batch: Batch) -> Iterator[tuple[str, Values]]:
+    """Which metrics samples are points of, with their values."""
+    kind, outcome = batch.key.kind, batch.key.outcome
+    if outcome == FAULT:
+        yield "ipload_faults", "1"
+    elif kind in (REQUEST, SETUP):
+        yield "http_reqs", "1"
+        yield "http_req_duration", _milliseconds(batch.latencies)
+        yield "http_req_failed", "0" if outcome == OK else "1"
+        if facts.is_planned and kind == REQUEST:
+            late = batch.latenesses or [0] * len(batch.latencies)
+            sums = [latency + lateness for latency, lateness in zip(batch.latencies, late, strict=True)]
+            yield "ipload_response_time", _milliseconds(sums)
+    elif kind == ITERATION:
+        yield "iterations", "1"
+        yield "iteration_duration", _milliseconds(batch.latencies)
+    elif kind == LATENESS:
+        yield "ipload_generator_lateness", _milliseconds(batch.latencies)
+    else:
+        yield "group_duration", _milliseconds(batch.latencies)
+
+
+def _tags(key: SpoolKey) -> dict[str, str]:
+    """What is known of samples, but for their phase, test and address."""
+    if key.kind == ITERATION:
+        return {"outcome": key.outcome}
+    if key.kind == LATENESS:
+        return {}
+    if key.kind == STEP:
+        return {"group": f"::{key.name}", "outcome": key.outcome}
+    tags = {"name": key.name} if key.name else {}
+    if key.status:
+        tags["status"] = str(key.status)
+    if (label := _LABEL.match(key.name)) is not None:
+        tags["method"] = label[1]
+    if key.outcome == FAULT:
+        return {**tags, "fault": key.detail}
+    tags["expected_response"] = "true" if key.outcome == OK else "false"
+    return {**tags, "error": key.detail} if key.detail else tags
+
+
+def _round(which: Sequence[Any] | None) -> dict[str, str]:
+    return {} if which is None else {"round": str(which[0]), "role": str(which[1])}
+
+
+def _round_of(result: Mapping[str, Any]) -> dict[str, str]:
+    """The round that a result is about, where it is one of several."""
+    rounds = enumerate(result.get("rounds", ()), 1)
+    return _round(next(((n, each["role"]) for n, each in rounds if each["started_at"] == result["started_at"]), None))
+
+
+def _times(facts: SpoolFacts, batch: Batch) -> list[str]:
+    """When samples ended, which is what k6 tells: to the nanosecond, in UTC."""
+    since = (batch.starts[0] + facts.unix_offset_ns) // _SECOND
+    shift = facts.unix_offset_ns - since * _SECOND  # small numbers are faster
+    seconds = _Seconds(since)
+    return [
+        f"{seconds[(ended := start + latency + shift) // _SECOND]}{ended % _SECOND:09d}Z"
+        for start, latency in zip(batch.starts, batch.latencies, strict=True)
+    ]
+
+
+def _milliseconds(nanoseconds: Sequence[int]) -> list[str]:
+    return [f"{value / 1e6:.6f}" for value in nanoseconds]
+
+
+def _moment(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _some(batch: Batch, chosen: Sequence[bool]) -> Batch:
+    """The chosen ones of a batch's samples."""
+    late = batch.latenesses
+    return Batch(
+        batch.key,
+        array("q", compress(batch.starts, chosen)),
+        array("q", compress(batch.latencies, chosen)),
+        None if late is None else array("q", compress(late, chosen)),
+    )

@@ -1,0 +1,274 @@
+"""The results in Markdown, for the summary of a CI job or a comment on a pull request.
+
+All that others wrote (names, messages) stands in code spans: there nothing is markup, and nobody is mentioned.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from pytest_ipload.base.units import format_count, format_duration, format_percent
+from pytest_ipload.report.terminal.load_block import TEST_ERRORS
+from pytest_ipload.report.text import counted, first_line, printable, whose_failure
+from pytest_ipload.verdict.result import is_measured
+
+LIMIT = 1024 * 1024
+"""Bytes. GitHub takes no larger summary of a step."""
+_LEAST = 1000
+"""Bytes that the heading and the note of what was left out take at most."""
+_LONGEST_NAME = 200
+_LONGEST_TEXT = 1000
+_MOST_LINES = 20
+"""Thresholds and kinds of failures that are shown of one test."""
+_MS = 1e-3
+_VERDICTS = ("error", "failed", "invalid", "passed")
+_FENCES = re.compile("`+")
+
+Test = Mapping[str, Any]
+
+
+def code(text: str, longest: int = _LONGEST_TEXT) -> str:
+    """A text as a code span in one line, shortened; what cannot be printed is spelled out."""
+    text = _shortened_text(text, longest)
+    fence = "`" * (1 + max(map(len, _FENCES.findall(text)), default=0))
+    # One space on each side is taken off again, where there is one on both and something between them.
+    padding = " " if not text or text[0] in "` " or text[-1] in "` " else ""
+    return f"{fence}{padding}{text}{padding}{fence}"
+
+
+def in_cell(markdown: str) -> str:
+    """The same in a cell of a table: a vertical bar would end it, in a code span too."""
+    return markdown.replace("|", r"\|")
+
+
+def markdown_of(report: Mapping[str, Any], limit: int = LIMIT) -> str:
+    """The summary in at most ``limit`` bytes (at least a thousand); what failed comes first if it is shortened."""
+    tests = report["tests"]
+    details = {number: text for number, test in enumerate(tests) if (text := _details(test))}
+    whole = _joined([_heading(tests), _table(tests), *details.values()]) + "\n"
+    return whole if _size(whole) <= limit else _shortened(tests, details, limit)
+
+
+def write(path: Path, report: Mapping[str, Any]) -> None:
+    """Write the summary. Raises OSError if the file cannot be written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(markdown_of(report), encoding="utf-8", newline="\n")
+
+
+def append(path: Path, report: Mapping[str, Any]) -> None:
+    """Append the summary to what is there. Raises OSError if the file cannot be written, or is full."""
+    size = path.stat().st_size if path.exists() else 0
+    gap = "\n\n" if size else ""
+    room = LIMIT - size - len(gap)
+    if room < _LEAST:
+        raise OSError(f"{path} has {format_count(size)} bytes already, and GitHub takes no more than 1 MiB")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8", newline="\n") as file:
+        file.write(gap + markdown_of(report, room))
+
+
+def _shortened(tests: Sequence[Test], details: Mapping[int, str], limit: int) -> str:
+    """As many tests as fit into half of the room, as many details as fit into the rest."""
+    order = sorted(range(len(tests)), key=lambda number: _VERDICTS.index(tests[number]["verdict"]))
+    shown, half = len(tests), (limit - _LEAST) // 2
+    while (size := _size(table := _table([tests[number] for number in order[:shown]]))) > half:
+        shown = min(shown - 1, shown * half // size)
+    parts = [_heading(tests), table]
+    room = limit - _LEAST - _size(table)
+    left_out = 0
+    for text in (details[number] for number in order if number in details):
+        size = _size(text) + 2
+        if size > room:
+            left_out += 1
+        else:
+            parts.append(text)
+            room -= size
+    missing = [counted(len(tests) - shown, "test")] if shown < len(tests) else []
+    if left_out:
+        missing.append(f"the details of {counted(left_out, 'test')}")
+    return _joined([*parts, f"Shortened: {' and '.join(missing)} did not fit. The JSON report has them all.\n"])
+
+
+def _heading(tests: Sequence[Test]) -> str:
+    verdicts = Counter(test["verdict"] for test in tests)
+    counts = [(verdict, verdicts[verdict]) for verdict in reversed(_VERDICTS) if verdicts[verdict]]
+    tally = ", ".join(
+        counted(count, verdict) if verdict == "error" else f"{count} {verdict}" for verdict, count in counts
+    )
+    return f"### Load tests: {tally or 'none'}{_red_all_the_same(tests)}"
+
+
+def _red_all_the_same(tests: Sequence[Test]) -> str:
+    """Those whose load passed and whose test did not: the heading must not read as if all were well."""
+    red = {test["nodeid"] for test in tests if test["verdict"] == "passed" and test.get("test_errors")}
+    return f", but {counted(len(red), 'test')} failed outside the load" if red else ""
+
+
+def _table(tests: Sequence[Test]) -> str:
+    if not tests:
+        return ""
+    headers = ["test", "verdict", "requests", "rps", "p50", "p95", "p99", "error rate"]
+    return _tabulated(headers, [row for test in tests for row in _rows(test)], left=2)
+
+
+def _tabulated(headers: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str:
+    """A table whose first ``left`` columns are text; the others are numbers."""
+    from tabulate import tabulate
+
+    cells = [[in_cell(cell) for cell in row] for row in rows]
+    alignment = ["left"] * left + ["right"] * (len(headers) - left)
+    return tabulate(cells, headers=headers, tablefmt="pipe", disable_numparse=True, colalign=alignment)
+
+
+def _rows(test: Test) -> Iterator[list[str]]:
+    name = code(test["nodeid"], _LONGEST_NAME)
+    verdict = f"segment {test['segment']}" if "segment" in test and test["verdict"] != "error" else test["verdict"]
+    marked = verdict if verdict == "passed" else f"**{verdict}**"
+    if not is_measured(test):
+        yield [name, marked, *["-"] * 6]
+        return
+    yield [
+        name,
+        f"{marked}, **test failed**" if test.get("test_errors") else marked,
+        format_count(test["requests"]),
+        f"{test['rps']:.1f}",
+        *_times(test["latency"]),
+        format_percent(test["error_rate"]) if "error_rate" in test else "-",
+    ]
+    if "response_time" in test:
+        yield [f"{name}, response time", "", "", "", *_times(test["response_time"]), ""]
+
+
+def _times(latency: Mapping[str, Any]) -> list[str]:
+    found = [latency.get(f"{name}_ms") for name in ("p50", "p95", "p99")]
+    return ["-" if milliseconds is None else format_duration(milliseconds * _MS) for milliseconds in found]
+
+
+def _details(test: Test) -> str:
+    """What there is to say besides the numbers; empty if there is nothing."""
+    parts = (_thresholds, _objections, _failures, _comparisons, _baseline, _generator) if is_measured(test) else ()
+    text = _joined([_reason(test), _test_errors(test), *(part(test) for part in parts)])
+    if not text:
+        return ""
+    state = " open" if test["verdict"] != "passed" or test.get("test_errors") else ""
+    name = escape(_shortened_text(test["nodeid"], _LONGEST_NAME))
+    return f"<details{state}><summary><code>{name}</code> {test['verdict']}</summary>\n\n{text}\n\n</details>"
+
+
+def _reason(test: Test) -> str:
+    verdict = test["verdict"]
+    return f"{verdict.capitalize()}: {code(first_line(test['reason']))}" if verdict in ("invalid", "error") else ""
+
+
+def _test_errors(test: Test) -> str:
+    """What pytest reported besides the verdict."""
+    errors = test.get("test_errors", ())
+    lines = [f"- {TEST_ERRORS[each['phase']]}{code(first_line(each['reason']))}" for each in errors]
+    return _listed("Outside the load", lines)
+
+
+def _thresholds(test: Test) -> str:
+    lines = []
+    for threshold in test["thresholds"]:
+        if not threshold["passed"]:
+            word = "**failed**" if threshold["severity"] == "fail" else "warning"
+            lines.append(f"- {word}: {code(threshold['message'])}")
+        elif threshold["undecided"]:
+            lines.append(f"- undecided: {code(threshold['message'])}")
+    return _listed("Thresholds", lines)
+
+
+def _objections(test: Test) -> str:
+    """What plugins said against it."""
+    return _listed("Plugins", [f"- {code(text)}" for text in test.get("objections", ())])
+
+
+def _failures(test: Test) -> str:
+    lines = []
+    for group in test["failures"]:
+        first = group["first"]
+        place = f" at {code(group['location'])}" if group["location"] else ""
+        source = f" from {code(first['source_address'])}" if "source_address" in first else ""
+        lines.append(
+            f"- {format_count(group['count'])} × {code(group['type'])}{place}: {code(group['message'])} "
+            f"{whose_failure(first['user'], first.get('iteration'), source, group.get('users'))}"
+        )
+    return _listed("Failed iterations", lines)
+
+
+def _generator(test: Test) -> str:
+    if test["generator"]["healthy"]:
+        return ""
+    notes = [note for note in test["generator"]["notes"] if note not in test["reason"]]
+    return _listed("The generator", [f"- {code(note)}" for note in notes])
+
+
+def _comparisons(test: Test) -> str:
+    compared = test.get("comparisons")
+    if not compared:
+        return ""
+    headers = ["metric", "comparison", "baseline", "now", "change"]
+    rows = [
+        [
+            code(each["metric"], _LONGEST_NAME),
+            _comparison(each),
+            _value(each["baseline"], each["unit"]),
+            _value(each["current"], each["unit"]) if "current" in each else "-",
+            f"{each['change']:+.1%}" if "change" in each else "-",
+        ]
+        for each in compared[:_MOST_LINES]
+    ]
+    return _joined(["Compared with the baseline:", _tabulated(headers, rows, left=2)])
+
+
+def _baseline(test: Test) -> str:
+    """What could not be compared."""
+    return _listed("The baseline", [f"- {code(note)}" for note in test.get("baseline", {}).get("notes", ())])
+
+
+def _comparison(compared: Mapping[str, Any]) -> str:
+    word = "**regressed**: " if compared["regressed"] else ""
+    if compared["undecided"]:
+        word = "**undecided**: "
+    return word + code(compared["message"])
+
+
+def _value(value: float, unit: str) -> str:
+    match unit:
+        case "ms":
+            return format_duration(value * _MS)
+        case "fraction":
+            return format_percent(value)
+        case _:
+            return f"{value:.4g}/s"
+
+
+def _listed(title: str, lines: Sequence[str]) -> str:
+    if not lines:
+        return ""
+    hidden = len(lines) - _MOST_LINES
+    more = [f"- and {format_count(hidden)} more"] if hidden > 0 else []
+    return "\n".join([f"{title}:", "", *lines[:_MOST_LINES], *more])
+
+
+def _joined(parts: Iterable[str]) -> str:
+    """Paragraphs, with an empty line between each two."""
+    return "\n\n".join(part for part in parts if part)
+
+
+def _shortened_text(text: str, longest: int) -> str:
+    """One line of so many characters at most: here columns do not matter, but bytes do."""
+    text = printable(text)
+    if len(text) <= longest:
+        return text
+    half = (longest - 3) // 2
+    return f"{text[:half]}...{text[-half:]}"
+
+
+def _size(text: str) -> int:
+    return len(text.encode())

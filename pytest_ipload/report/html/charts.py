@@ -1,0 +1,208 @@
+"""The charts of a load test, as plain JSON for plotly.js. Pure.
+
+A chart says what is drawn, and leaves the colours to the page (``templates/report.js``): ``meta`` of a line is the name
+of its colour there. Values that were not measured are null, which plotly shows as gaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pytest_ipload.base.units import format_count, format_duration
+from pytest_ipload.report.html.curve import Curve, curve_of, ticks
+from pytest_ipload.report.html.points import LATENCIES, RESPONSE_TIMES, Points
+from pytest_ipload.report.text import counted
+
+Result = Mapping[str, Any]
+Line = dict[str, Any]
+
+_MS = 1e-3
+_SHORT_S = 10
+_FEW_POINTS = 600
+_FEW = 5
+_PERCENTILES_IN_WORDS = ("p50", "p95", "p99", "p99.9", "max")
+_HOUR_S = 3600
+_OF_DOTS = ("name", "meta", "x0", "dx", "yaxis")
+_DASHES = {"p50": "solid", "p95": "solid", "p99": "dash", "max": "dot"}
+
+
+class Chart(NamedTuple):
+    """One chart."""
+
+    title: str
+    summary: str
+    """What it shows, in words: for those who do not see it."""
+    plot: Mapping[str, Any]
+    """``data`` and ``layout`` of plotly.js."""
+
+
+def charts_of(result: Result, points: Points) -> list[Chart]:
+    """The charts of a test's result, whose timeline has these points."""
+    charts = []
+    if points.size:
+        charts = [
+            _percentiles_chart("Latency of successful requests", result, points, LATENCIES),
+            _percentiles_chart("Response time of successful requests", result, points, RESPONSE_TIMES),
+            _requests_chart(result, points),
+            _failures_chart(result, points),
+        ]
+    charts.append(_distribution_chart(result))
+    return [chart for chart in charts if chart is not None]
+
+
+def _percentiles_chart(title: str, result: Result, points: Points, fields: Sequence[str]) -> Chart | None:
+    measured = [field for field in fields if field in points.values]
+    if not measured:
+        return None
+    lines: list[Line] = []
+    told = []
+    for field in measured:
+        name = field.removeprefix("response_").removesuffix("_ms")
+        values = [None if value is None else _rounded(value) for value in points.values[field]]
+        # Dashes of many points are but a blur.
+        style = {"dash": _DASHES[name], "width": 1.5} if points.size <= _FEW_POINTS else {"width": 1}
+        line = _line(name, name, values, points, line=style, hovertemplate="%{y:.4~r} ms")
+        lines += [line, *_lone_points(line)]
+        known = [value for value in values if value is not None]
+        told.append(f"{name} from {format_duration(min(known) * _MS)} to {format_duration(max(known) * _MS)}")
+    layout = _over_time(result, points)
+    layout["yaxis"] = {"title": {"text": "ms"}, "rangemode": "tozero"}
+    return Chart(f"{title} over time", f"{_length(points)}: {'; '.join(told)}", {"data": lines, "layout": layout})
+
+
+def _requests_chart(result: Result, points: Points) -> Chart:
+    requests, users = points.values["requests"], points.values["users"]
+    rate = _line("requests/s", "requests", requests, points, fill="tozeroy", hovertemplate="%{y} requests")
+    step = {"shape": "hvh", "dash": "dot"}
+    crowd = _line("users", "users", users, points, yaxis="y2", line=step, hovertemplate="%{y} users")
+    lines = [rate, *_lone_points(rate), crowd, *_lone_points(crowd)]
+    layout = _over_time(result, points)
+    layout["yaxis"] = _axis_of_counts("requests/s", requests)
+    layout["yaxis2"] = _axis_of_counts("users", users) | {"overlaying": "y", "side": "right", "showgrid": False}
+    summary = f"{_length(points)}: {_span(requests)} requests per second, {_span(users)} users"
+    return Chart("Requests per second, and users", summary, {"data": lines, "layout": layout})
+
+
+def _failures_chart(result: Result, points: Points) -> Chart:
+    values = points.values["failed_requests"]
+    failed = sum(second["failed_requests"] for second in result["timeline"])
+    seconds = sum(second["failed_requests"] > 0 for second in result["timeline"])
+    most = max(value or 0 for value in values)
+    style = {"shape": "hvh", "width": 1}
+    line = _line("failed", "failed", values, points, fill="tozeroy", line=style, hovertemplate="%{y} failed")
+    layout = _over_time(result, points)
+    layout["yaxis"] = _axis_of_counts("failed requests/s", values)
+    if not most:
+        layout["yaxis"]["range"] = [0, 1]
+    summary = f"{_length(points)}: {counted(failed, 'failed request')}"
+    if failed:
+        summary += f", in {counted(seconds, 'second')}, at most {format_count(int(most))} in one"
+    return Chart("Failed requests over time", summary, {"data": [line, *_lone_points(line)], "layout": layout})
+
+
+def _distribution_chart(result: Result) -> Chart | None:
+    curves = {}
+    for name, field in (("latency", "latency"), ("response time", "response_time")):
+        if field in result and (curve := curve_of(result[field])) is not None:
+            curves[name, field] = curve
+    if not curves:
+        return None
+    end = max(curve.end for curve in curves.values())
+    marks = ticks(end)
+    axis = {"tickvals": [position for position, _ in marks], "ticktext": [text for _, text in marks]}
+    layout = {
+        "xaxis": axis | {"range": [0, end], "title": {"text": "percentile"}},
+        "yaxis": {"title": {"text": "ms"}, "rangemode": "tozero"},
+        "hovermode": "closest",
+    }
+    lines = [_curve_line(name, field, curve) for (name, field), curve in curves.items()]
+    summary = "; ".join(_distribution_in_words(name, result[field]) for name, field in curves)
+    return Chart("Distribution by percentile", summary, {"data": lines, "layout": layout})
+
+
+def _curve_line(name: str, colour: str, curve: Curve) -> Line:
+    return {
+        "name": name,
+        "meta": colour,
+        "mode": "lines",
+        "x0": 0,
+        "dx": curve.step,
+        "y": [_rounded(value) for value in curve.values_ms],
+        "text": curve.percentiles,
+        "hovertemplate": f"%{{text}} of the requests: {name} %{{y:.4~r}} ms or less<extra></extra>",
+    }
+
+
+def _distribution_in_words(name: str, distribution: Mapping[str, Any]) -> str:
+    known = {key: distribution.get(f"{key.replace('.', '_')}_ms") for key in _PERCENTILES_IN_WORDS}
+    shown = ", ".join(f"{key} {format_duration(value * _MS)}" for key, value in known.items() if value is not None)
+    return f"{name} of {counted(distribution['count'], 'request')}: {shown}"
+
+
+def _line(name: str, colour: str, values: Sequence[float | None], points: Points, **more: Any) -> Line:
+    """Values over time, each in the middle of the time that it stands for."""
+    dx = points.width_s * 1000
+    return {"name": name, "meta": colour, "mode": "lines", "x0": dx / 2, "dx": dx, "y": values, **more}
+
+
+def _lone_points(line: Line) -> list[Line]:
+    """The values between gaps, to which no line leads, as dots; nothing if there are none."""
+    padded = [None, *line["y"], None]
+    lone = [
+        value if before is None and after is None else None
+        for before, value, after in zip(padded, padded[1:], padded[2:], strict=False)
+    ]
+    if all(value is None for value in lone):
+        return []
+    dots: Line = {key: line[key] for key in _OF_DOTS if key in line}
+    return [{**dots, "mode": "markers", "y": lone, "showlegend": False, "hoverinfo": "skip"}]
+
+
+def _over_time(result: Result, points: Points) -> dict[str, Any]:
+    """The layout of a chart over time: its axis, and what the load went through."""
+    end_s = points.size * points.width_s
+    clock = "%-H:%M:%S" if end_s >= _HOUR_S else "%-M:%S"
+    axis: dict[str, Any] = {
+        "type": "date",  # milliseconds since 1970 there: so its labels are times, also where one zooms in
+        "range": [0, end_s * 1000],
+        "tickformat": clock,
+        "tickformatstops": [{"dtickrange": [None, 999], "value": f"{clock}.%L"}],
+        "hoverformat": clock,
+    }
+    if end_s <= _SHORT_S:
+        axis["dtick"] = 1000
+    marks = []
+    warmup_s = result["profile"].get("warmup_s", 0)
+    if warmup_s:
+        marks.append({"type": "rect", "x0": 0, "x1": min(warmup_s, end_s) * 1000, **_mark("warm-up")})
+    if "aborted_s" in result:
+        marks.append({"type": "line", **dict.fromkeys(("x0", "x1"), result["aborted_s"] * 1000), **_mark("broken off")})
+    return {"xaxis": axis, "shapes": marks}
+
+
+def _axis_of_counts(title: str, values: Sequence[float | None]) -> dict[str, Any]:
+    """From zero, and without fractions where there are but few."""
+    axis: dict[str, Any] = {"title": {"text": title}, "rangemode": "tozero", "tickmode": "auto"}
+    if max(value or 0 for value in values) <= _FEW:
+        axis |= {"tickmode": "linear", "tick0": 0, "dtick": 1}
+    return axis
+
+
+def _mark(text: str) -> dict[str, Any]:
+    return {"yref": "paper", "y0": 0, "y1": 1, "label": {"text": text, "textposition": "top left"}}
+
+
+def _rounded(milliseconds: float) -> float:
+    """As precise as anybody can see, for a shorter page."""
+    return float(f"{milliseconds:.4g}")
+
+
+def _length(points: Points) -> str:
+    return f"Over {format_duration(points.size * points.width_s)}"
+
+
+def _span(values: Sequence[float | None]) -> str:
+    known = [int(value) for value in values if value is not None]
+    low, high = min(known), max(known)
+    return format_count(low) if low == high else f"{format_count(low)} to {format_count(high)}"

@@ -1,0 +1,296 @@
+"""The tables of a load test in the HTML report: all texts, ready to be shown. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pytest_ipload.base.units import format_duration, format_percent, format_setting
+from pytest_ipload.report.html.cells import ABSENT, clock, count, in_unit, milliseconds, rate, setting, share
+from pytest_ipload.report.html.points import LATENCIES, RESPONSE_TIMES, Points
+from pytest_ipload.report.text import counted
+
+Result = Mapping[str, Any]
+Row = Mapping[str, Any]
+
+MOST_ROWS = 500
+"""Of one table: a load may leave from tens of thousands of addresses."""
+_TIMES = ("p50", "p95", "p99", "max")
+_STATISTICS = ("min", "mean", "p50", "p90", "p95", "p99", "p99.9", "max")
+_OUTCOMES = {"fail": "failed", "warn": "warning"}
+_USUAL_CONFIDENCE = 0.95
+
+
+class Table(NamedTuple):
+    """A table; the first cell of a row names it. The other columns hold numbers but for those that ``texts`` names."""
+
+    caption: str
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    texts: frozenset[str] = frozenset()
+    note: str = ""
+
+
+def index_table(results: Sequence[Result]) -> Table:
+    """The main numbers of each test; the page puts the verdict and a link in front."""
+    headers = ["test", "users", "duration", "requests", "requests/s", "error rate", *_TIMES]
+    rows = [
+        [
+            result["nodeid"],
+            count(result.get("users")),
+            format_duration(result["duration_s"]) if "duration_s" in result else ABSENT,
+            count(result.get("requests")),
+            rate(result.get("rps")),
+            share(result.get("error_rate")),
+            *_times(result.get("latency", {}), _TIMES),
+        ]
+        for result in results
+    ]
+    return Table("All load tests", headers, rows)
+
+
+def threshold_table(result: Result) -> Table:
+    """What had to hold, and whether it did."""
+    headers = ["threshold", "outcome", "measured", "limit", "confidence interval", "samples", "remarks"]
+    rows = [
+        [
+            threshold["expression"],
+            _outcome(threshold),
+            in_unit(threshold.get("measured"), threshold["unit"]),
+            in_unit(threshold["limit"], threshold["unit"]),
+            _interval(threshold),
+            count(threshold["samples"]),
+            _remarks(threshold),
+        ]
+        for threshold in result["thresholds"]
+    ]
+    return Table("Thresholds", headers, rows, frozenset({"outcome", "remarks"}))
+
+
+def comparison_table(result: Result) -> Table:
+    """The numbers beside those of a baseline."""
+    headers = ["metric", "outcome", "now", "baseline", "change", "limit", "runs", "method", "in words"]
+    rows = [
+        [
+            *(_text(row.get("metric")), _comparison_outcome(row)),
+            *(in_unit(row.get(key), row.get("unit")) for key in ("current", "baseline")),
+            ABSENT if row.get("change") is None else f"{row['change'] * 100:+.3g} %",
+            *(_text(row.get(key)) for key in ("limit", "runs", "method", "message")),
+        ]
+        for row in result.get("comparisons", ())
+    ]
+    return Table("Comparison with a baseline", headers, rows, frozenset({"outcome", "method", "in words"}))
+
+
+def distribution_table(result: Result) -> Table:
+    """Latency and response time in numbers."""
+    kinds = (("latency", "latency"), ("response time", "response_time"))
+    rows = [
+        [name, count(result[field]["count"]), *_times(result[field], _STATISTICS)]
+        for name, field in kinds
+        if field in result
+    ]
+    return Table("Times of successful requests", ["time", "requests", *_STATISTICS], rows)
+
+
+def request_table(result: Result, field: str = "by_name") -> Table:
+    """Requests by name: those that are judged, or those of ``setup``."""
+    rows = [*result.get(field, ())]
+    is_setup = field == "setup"
+    cells = [
+        [
+            row["name"],
+            count(row["requests"]),
+            *([] if is_setup else [rate(row["rps"])]),
+            count(row["failed_requests"]),
+            *_times(row["latency"], _TIMES),
+        ]
+        for row in rows[:MOST_ROWS]
+    ]
+    headers = ["request", "requests", *([] if is_setup else ["requests/s"]), "failed", *_TIMES]
+    caption = "Requests of the users' set-up and tear-down (not judged)" if is_setup else "Requests by name"
+    return Table(caption, headers, cells, note=_left_out(rows, "request name"))
+
+
+def step_table(result: Result) -> Table:
+    """Steps by name."""
+    rows = result["steps"]
+    cells = [
+        [row["name"], count(row["count"]), count(row["failed"]), *_times(row["latency"], _TIMES)]
+        for row in rows[:MOST_ROWS]
+    ]
+    return Table("Steps", ["step", "runs", "failed", *_TIMES], cells, note=_left_out(rows, "step"))
+
+
+def source_table(result: Result) -> Table:
+    """Requests by source address, and which addresses of the pool nobody used."""
+    rows = result["by_source"]
+    cells = [
+        [
+            row["source_address"],
+            *(count(row[key]) for key in ("users", "connections", "requests", "failed_requests")),
+            *_times(row["latency"], _TIMES),
+        ]
+        for row in rows[:MOST_ROWS]
+    ]
+    notes = [_left_out(rows, "address")]
+    unused = result.get("unused_addresses")
+    if unused:
+        shown = ", ".join(unused["first"]) + (", ..." if unused["count"] > len(unused["first"]) else "")
+        notes.append(f"Not used: {counted(unused['count'], 'address')} of the pool ({shown})")
+    headers = ["source address", "users", "connections", "requests", "failed", *_TIMES]
+    return Table("Source addresses", headers, cells, note=". ".join(filter(None, notes)))
+
+
+def failure_table(result: Result) -> Table:
+    """Failed iterations in groups."""
+    rows = result["failures"]
+    cells = [
+        [
+            row["type"],
+            count(row["count"]),
+            row["location"] or ABSENT,
+            row["message"],
+            count(row["first"]["user"]),
+            count(row["first"]["iteration"]) if "iteration" in row["first"] else "set-up",
+            row["first"].get("source_address", ABSENT),
+        ]
+        for row in rows[:MOST_ROWS]
+    ]
+    headers = ["type", "iterations", "place", "message of the first", "its user", "its iteration", "its address"]
+    texts = frozenset({"place", "message of the first", "its address"})
+    return Table("Failed iterations by type and place", headers, cells, texts, _left_out(rows, "kind"))
+
+
+def shard_table(result: Result) -> Table:
+    """The processes that ran the load together."""
+    headers = ["shard", "host", "users", "iterations", "requests", "failed", "began late by", "processor", "CPU"]
+    rows = [
+        [
+            row["name"],
+            row["host"] or ABSENT,
+            *(count(row[key]) for key in ("users", "iterations", "requests", "failed_requests")),
+            milliseconds(row["start_skew_ms"]),
+            share(row.get("cpu_share")),
+            _text(row.get("pinned_cpu")),
+        ]
+        for row in result.get("shards", ())
+    ]
+    return Table("Shards: the processes that ran the load together", headers, rows, frozenset({"host"}))
+
+
+def round_table(result: Result) -> Table:
+    """The rounds of the load, where there were several."""
+    rows = [
+        [
+            str(number),
+            row["role"],
+            _text(row.get("base_url")),
+            row["verdict"],
+            count(row["requests"]),
+            rate(row["rps"]),
+            share(row.get("error_rate")),
+            *_times(row, ("p50", "p95", "p99")),
+        ]
+        for number, row in enumerate(result.get("rounds", ()), 1)
+    ]
+    headers = ["round", "side", "base URL", "verdict", "requests", "requests/s", "error rate", "p50", "p95", "p99"]
+    note = "All other numbers of this test are those of one of its rounds" if rows else ""
+    return Table("Rounds", headers, rows, frozenset({"side", "base URL", "verdict"}), note)
+
+
+def setting_table(result: Result) -> Table:
+    """The resolved settings, and where each came from."""
+    profile = result.get("profile", {})
+    origins = profile.get("origins", {})
+    rows = []
+    for key, value in profile.items():
+        if key != "origins":
+            name = key.removesuffix("_s")
+            rows.append([name, setting(value, key), origins.get(name, ABSENT)])
+    return Table("Settings", ["setting", "value", "from"], rows, frozenset({"value", "from"}))
+
+
+def environment_table(environment: Mapping[str, Any]) -> Table:
+    """What was measured with."""
+    packages = environment.get("packages", {})
+    rows = [[str(key), str(value)] for key, value in environment.items() if key != "packages"]
+    rows += [[name, str(version)] for name, version in packages.items()]
+    return Table("Environment", ["what", "value"], rows, frozenset({"value"}))
+
+
+def timeline_table(points: Points) -> Table:
+    """The numbers of the charts over time."""
+    fields = [name for name in ("users", "requests", "failed_requests") if name in points.values]
+    times = [name for name in (*LATENCIES, *RESPONSE_TIMES) if name in points.values]
+    columns = [[_whole(value) for value in points.values[name]] for name in fields]
+    columns += [[milliseconds(value) for value in points.values[name]] for name in times]
+    starts = [clock(points.start_s(point)) for point in range(points.size)]
+    headers = ["from", *(name.removesuffix("_requests") for name in fields), *map(_time_header, times)]
+    return Table(
+        "The numbers of the charts over time", headers, [*zip(starts, *columns, strict=True)], note=points.note
+    )
+
+
+def _time_header(field: str) -> str:
+    return field.removesuffix("_ms").replace("response_", "response ")
+
+
+def _whole(value: float | None) -> str:
+    return count(None if value is None else int(value))
+
+
+def _times(distribution: Mapping[str, Any], statistics: Iterable[str]) -> list[str]:
+    return [milliseconds(distribution.get(f"{name.replace('.', '_')}_ms")) for name in statistics]
+
+
+def _outcome(threshold: Row) -> str:
+    if threshold.get("aborted"):
+        return "failed, broke the load off"
+    if threshold["passed"]:
+        return "undecided" if threshold.get("undecided") else "ok"
+    return _OUTCOMES[threshold["severity"]]
+
+
+def _comparison_outcome(comparison: Row) -> str:
+    if comparison.get("regressed"):
+        return "regressed"
+    if comparison.get("undecided"):
+        return "undecided" if comparison.get("passed", True) else "undecided, failed"
+    return "ok" if "regressed" in comparison and comparison.get("limit") is not None else "not judged"
+
+
+def _text(value: object) -> str:
+    return ABSENT if value is None else str(value)
+
+
+def _interval(threshold: Row) -> str:
+    """``231 ms to 258 ms (95 %)``; an end that the samples do not close is left open."""
+    low, high = (in_unit(threshold.get(key), threshold["unit"]) for key in ("ci_low", "ci_high"))
+    confidence = format_percent(threshold.get("confidence", _USUAL_CONFIDENCE))
+    if low == high == ABSENT:
+        return ABSENT
+    if high == ABSENT:
+        return f"above {low} ({confidence})"
+    return f"below {high} ({confidence})" if low == ABSENT else f"{low} to {high} ({confidence})"
+
+
+def _remarks(threshold: Row) -> str:
+    """What the other columns do not say; without a measured value, why there is none."""
+    if "measured" not in threshold:
+        return str(threshold["message"])
+    remarks = []
+    if "window_s" in threshold:
+        remarks.append(f"the worst window of {format_setting(threshold['window_s'])}")
+    if threshold["uncertain"]:
+        remarks.append("too few samples for this percentile")
+    if threshold.get("ci_assumes_independence"):
+        remarks.append("the interval assumes independent samples")
+    if threshold["severity"] == "warn":
+        remarks.append("fails no test")
+    return ", ".join(remarks)
+
+
+def _left_out(rows: Sequence[Row], word: str) -> str:
+    hidden = len(rows) - MOST_ROWS
+    return f"And {counted(hidden, f'more {word}')}, which the JSON report has" if hidden > 0 else ""

@@ -1,0 +1,244 @@
+"""What the HTML report says of each load test, in the order of the page. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
+
+from pytest_ipload.base.units import format_duration
+from pytest_ipload.report.html import html_tables
+from pytest_ipload.report.html.cells import count, milliseconds, rate, share
+from pytest_ipload.report.html.charts import Chart, charts_of
+from pytest_ipload.report.html.html_tables import Table
+from pytest_ipload.report.html.points import points_of
+from pytest_ipload.report.terminal.load_block import test_error_lines
+from pytest_ipload.report.text import counted
+from pytest_ipload.verdict.result import is_measured
+
+Result = Mapping[str, Any]
+
+MOST_POINTS = 3600
+"""Of one line of a chart: an hour of seconds."""
+FEWEST_POINTS = 300
+ALL_POINTS = 18_000
+"""Of the tests of one page together: a point of all charts takes up to 60 bytes."""
+MOST_TABLE_ROWS = 120
+"""Of the table with the numbers of the charts."""
+
+_VERDICTS = {"passed": ("✓", "Passed"), "failed": ("✕", "Failed"), "invalid": ("!", "Invalid"), "error": ("✕", "Error")}
+_ORDER = ("error", "failed", "invalid", "segment", "passed")
+"""In which verdicts are listed: what needs to be looked at first."""
+
+
+class Verdict(NamedTuple):
+    """A verdict as it is shown: by a sign and a word, and its colour only after that."""
+
+    kind: str
+    """``passed``, ``failed``, ``invalid`` or ``segment``."""
+    sign: str
+    word: str
+
+
+class Fact(NamedTuple):
+    """One of the main numbers."""
+
+    name: str
+    value: str
+    note: str = ""
+
+
+class Section(NamedTuple):
+    """One load test."""
+
+    anchor: str
+    name: str
+    verdict: Verdict
+    reason: str
+    result: Result
+    subtitle: str
+    facts: Sequence[Fact]
+    thresholds: Table
+    comparison: Table
+    charts: Sequence[Chart]
+    point_note: str
+    times: Table
+    tables: Sequence[Table]
+    """What was measured in parts, those without rows left out."""
+    failures: Table
+    generator: Sequence[Fact]
+    settings: Table
+    timeline: Table
+
+    @property
+    def baseline_notes(self) -> Sequence[str]:
+        """Why there was nothing, or not all, to compare with."""
+        notes: Sequence[str] = self.result.get("baseline", {}).get("notes", ())
+        return notes
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether there are numbers."""
+        return is_measured(self.result)
+
+    @property
+    def file(self) -> str:
+        """The beginning of its name, which it shares with others: its file; empty where the name does not tell."""
+        return "".join(self.name.partition("::")[:2]) if "::" in self.name else ""
+
+    @property
+    def short_name(self) -> str:
+        """The rest of its name."""
+        return self.name.removeprefix(self.file)
+
+    @property
+    def errors(self) -> Sequence[str]:
+        """What pytest reported besides the verdict."""
+        return test_error_lines(self.result)
+
+    @property
+    def traceback(self) -> Sequence[str]:
+        """The lines of the first failure's traceback; none if the result has none."""
+        text = self.result.get("traceback", {}).get("text", "")
+        return text.split("\n") if text else []
+
+
+def sections_of(results: Sequence[Result]) -> list[Section]:
+    """The sections of all tests, numbered from 1. With many tests each has fewer points in its charts."""
+    most = max(FEWEST_POINTS, min(MOST_POINTS, ALL_POINTS // max(1, len(results))))
+    return [_section(number, result, most) for number, result in enumerate(results, 1)]
+
+
+def by_gravity(sections: Sequence[Section]) -> list[Section]:
+    """The sections in the order of the index: what is red first, each kind in the order in which the tests ran."""
+    return sorted(sections, key=lambda section: (_ORDER.index(section.verdict.kind), not section.errors))
+
+
+def _section(number: int, result: Result, most_points: int) -> Section:
+    if not is_measured(result):
+        return _unmeasured(number, result)
+    points = points_of(result["timeline"], most_points)
+    parts = [
+        html_tables.request_table(result),
+        html_tables.step_table(result),
+        html_tables.source_table(result),
+        html_tables.request_table(result, "setup"),
+        html_tables.shard_table(result),
+        html_tables.round_table(result),
+    ]
+    return Section(
+        anchor=f"test-{number}",
+        name=result["nodeid"],
+        verdict=_verdict(result),
+        reason=result["reason"],
+        result=result,
+        subtitle=_subtitle(result),
+        facts=list(_facts(result)),
+        thresholds=html_tables.threshold_table(result),
+        comparison=html_tables.comparison_table(result),
+        charts=charts_of(result, points),
+        point_note=points.note,
+        times=html_tables.distribution_table(result),
+        tables=[table for table in parts if table.rows],
+        failures=html_tables.failure_table(result),
+        generator=list(_generator_facts(result["generator"])),
+        settings=html_tables.setting_table(result),
+        timeline=html_tables.timeline_table(points_of(result["timeline"], MOST_TABLE_ROWS)),
+    )
+
+
+def _unmeasured(number: int, result: Result) -> Section:
+    """The section of a test whose load never began."""
+    none = Table("", (), ())
+    return Section(
+        anchor=f"test-{number}",
+        name=result["nodeid"],
+        verdict=_verdict(result),
+        reason=result["reason"],
+        result=result,
+        subtitle="ended before its load began",
+        facts=(),
+        thresholds=none,
+        comparison=none,
+        charts=(),
+        point_note="",
+        times=none,
+        tables=(),
+        failures=none,
+        generator=(),
+        settings=html_tables.setting_table(result),
+        timeline=none,
+    )
+
+
+def headline(sections: Sequence[Section]) -> str:
+    """``3 load tests: 1 failed, 2 passed``."""
+    words = [section.verdict.kind for section in sections]
+    kinds = [f"{words.count(kind)} {kind}" for kind in ("error", "failed", "invalid", "passed") if kind in words]
+    if "segment" in words:
+        kinds.append(f"{counted(words.count('segment'), 'segment')} not judged yet")
+    if red := sum(section.verdict.kind == "passed" and bool(section.errors) for section in sections):
+        kinds.append(f"{counted(red, 'passed load')} in a test that failed")
+    return f"{counted(len(words), 'load test')}{': ' if kinds else ''}{', '.join(kinds)}"
+
+
+def _verdict(result: Result) -> Verdict:
+    if "segment" in result and result["verdict"] != "error":
+        return Verdict("segment", "…", f"Segment {result['segment']}, judged when it is merged")
+    sign, word = _VERDICTS[result["verdict"]]
+    return Verdict(result["verdict"], sign, f"{word}, test failed" if result.get("test_errors") else word)
+
+
+def _subtitle(result: Result) -> str:
+    """When, how long, how many."""
+    started = datetime.fromisoformat(result["started_at"]).astimezone(timezone.utc)
+    parts = [
+        f"started {started:%Y-%m-%d %H:%M:%S} UTC",
+        f"lasted {format_duration(result['duration_s'])}",
+        counted(result["users"], "user"),
+    ]
+    if "warmup_iterations" in result:
+        parts.append(f"a warm-up of {counted(result['warmup_iterations'], 'iteration')} is left out of the numbers")
+    if "aborted_s" in result:
+        parts.append(f"broken off by a threshold after {format_duration(result['aborted_s'])}")
+    return " · ".join(parts)
+
+
+def _facts(result: Result) -> Iterator[Fact]:
+    latency = result["latency"]
+    retried = result.get("retried_requests")
+    retries = f"{counted(retried, 'time')} sent again on a new connection" if retried else ""
+    yield Fact("Requests", count(result["requests"]), retries)
+    yield Fact("Requests/s", rate(result["rps"]))
+    yield Fact("Failed requests", count(result["failed_requests"]), share(result.get("request_error_rate")))
+    yield Fact("Iterations", count(result["iterations"]), f"{rate(result['iterations_per_second'])}/s")
+    yield Fact("Failed iterations", count(result["failed_iterations"]), share(result.get("error_rate")))
+    if "dropped_iterations" in result:
+        planned = count(result.get("planned_iterations"))
+        yield Fact("Never started", count(result["dropped_iterations"]), f"of {planned} planned iterations")
+    for name in ("p50", "p95", "p99", "max"):
+        if f"{name}_ms" in latency:
+            yield Fact(f"Latency {name}", milliseconds(latency[f"{name}_ms"]), _response(result, name))
+
+
+def _response(result: Result, name: str) -> str:
+    value = result.get("response_time", {}).get(f"{name}_ms")
+    return "" if value is None else f"response {milliseconds(value)}"
+
+
+def _generator_facts(generator: Mapping[str, Any]) -> Iterator[Fact]:
+    yield Fact("State", "healthy" if generator["healthy"] else "not healthy")
+    if "cpu_share" in generator:
+        yield Fact("Processor", share(generator["cpu_share"]), "of one core")
+    if "timer_lag_p99_ms" in generator:
+        yield Fact("Timer lag p99", milliseconds(generator["timer_lag_p99_ms"]))
+    if "p99_ms" in (lateness := generator.get("lateness", {})):
+        yield Fact("Iterations late p99", milliseconds(lateness["p99_ms"]), "by its own doing")
+    yield Fact("Late starts of users", count(generator["late_starts"]))
+    yield Fact("Interrupted iterations", count(generator["interrupted_iterations"]))
+    if "pinned_cpu" in generator:
+        yield Fact("Kept on CPU", f"number {generator['pinned_cpu']}")
+    for name, times in generator["faults"].items():
+        yield Fact(f"Own fault: {name}", count(times), "no requests of the target")
+    if generator["suppressed"]:
+        yield Fact("Suppressed checks", count(len(generator["suppressed"])), ", ".join(generator["suppressed"]))

@@ -1,0 +1,259 @@
+"""The block in pytest's terminal summary, one for each load."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+from pytest_ipload.base.units import format_count, format_duration, format_percent
+from pytest_ipload.load.generator.checks import HEALTH_CHECKS
+from pytest_ipload.report.terminal.sparkline import sparkline
+from pytest_ipload.report.terminal.tables import MS, request_table, round_table, shard_table, source_table, step_table
+from pytest_ipload.report.text import counted, first_line, printable, shorten
+from pytest_ipload.verdict.result import is_measured
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter  # pytest exports this type from 9.2 on only
+
+Result = Mapping[str, Any]
+
+TEST_ERRORS = {"call": "the test failed: ", "teardown": "error in the tear-down: "}
+"""What pytest reported besides the verdict, by the phase."""
+_MAX_FAILURES = 3
+_LONGEST_FAILURE = 500
+_NARROWEST_TEXT = 40
+_NARROWEST_BARS = 20
+_FEWEST_SECONDS = 3
+"""Of a load whose timeline is worth a look."""
+_COLOURS = {"passed": "green", "failed": "red", "invalid": "yellow", "error": "red"}
+_WORD_COLOURS = {"ok  ": "green", "FAIL": "red", "REGR": "red", "warn": "yellow", "??  ": "yellow"}
+_BAD = ("failed: ", "invalid: ", "error: ", *TEST_ERRORS.values())
+_TIMELINE = (("rps", "requests", ""), ("p95", "p95_ms", "ms"), ("errors", "failed_requests", ""))
+
+
+def print_results(
+    terminal: TerminalReporter, results: Sequence[tuple[Result, bool]], verbosity: int, width: int
+) -> None:
+    """Print a block for each result; the second of each pair says whether pytest expected it to fail."""
+    terminal.ensure_newline()
+    terminal.section("load tests")
+    told: set[str] = set()
+    for number, (result, is_expected) in enumerate(results):
+        if number:
+            terminal.write_line("")
+        verdict = result["verdict"]
+        terminal.write(f"{printable(result['nodeid'])}  ")
+        if "segment" in result and verdict != "error":
+            terminal.write(f"SEGMENT {result['segment']} (judged when it is merged)", bold=True)
+        else:
+            terminal.write(verdict.upper(), **{_COLOURS[verdict]: True, "bold": True})
+        terminal.write(" (xfail)\n" if is_expected else "\n")
+        for line in block(result, verbosity, width, sys.stdout.encoding, told):
+            _write(terminal, line)
+        if verbosity <= 0 and is_measured(result):
+            told |= {check["name"] for check in result["generator"]["checks"] if check["severity"] == "remark"}
+
+
+def _write(terminal: TerminalReporter, line: str) -> None:
+    """Write a line; the word with which it begins is coloured, if it is one that judges."""
+    word, rest = line[:4], line[4:]
+    if word in _WORD_COLOURS and rest.startswith("  "):
+        terminal.write(word, **{_WORD_COLOURS[word]: True})
+        terminal.write_line(rest)
+    elif line.startswith(_BAD):
+        terminal.write_line(line, red=True)
+    else:
+        terminal.write_line(line)
+
+
+def block(
+    result: Result,
+    verbosity: int = 0,
+    width: int = 80,
+    encoding: str | None = "utf-8",
+    told: Collection[str] = (),
+) -> list[str]:
+    """The lines below the test's name. With a verbosity above 0 nothing is shortened or left out.
+
+    ``encoding`` is the terminal's: not each can show the bars of the timeline. ``told`` are remarks whose meaning and
+    advice were printed already.
+    """
+    lines = [*reason_lines(result), *test_error_lines(result)]
+    if not is_measured(result):
+        return lines
+    lines.insert(0, _headline(result))
+    lines += request_table(result, verbosity, width)
+    lines += step_table(result, verbosity, width)
+    lines += _timeline(result, verbosity, width, encoding)
+    lines += [_threshold_line(threshold) for threshold in result["thresholds"]]
+    lines += _baseline_lines(result)
+    lines += [f"FAIL  {printable(objection)}" for objection in result.get("objections", ())]
+    lines += _failure_lines(result, verbosity)
+    for table in (round_table, source_table, shard_table):
+        lines += table(result, verbosity, width)
+    ends = (_sources_line(result), _unused_line(result), _setup_line(result), _generator_line(result, verbosity))
+    return [*lines, *(line for line in ends if line), *_check_lines(result, width, told)]
+
+
+def reason_lines(result: Result) -> list[str]:
+    """Why the verdict is one that no threshold speaks of."""
+    verdict, reason = result["verdict"], result["reason"]
+    if verdict == "error":
+        reason = first_line(reason)  # pytest has shown all of it
+    return [f"{verdict}: {printable(reason)}"] if verdict in ("invalid", "error") else []
+
+
+def test_error_lines(result: Result) -> list[str]:
+    """Why the test is red besides."""
+    errors = result.get("test_errors", ())
+    return [f"{TEST_ERRORS[each['phase']]}{printable(first_line(each['reason']))}" for each in errors]
+
+
+def _headline(result: Result) -> str:
+    failed = result["failed_iterations"]
+    parts = [
+        counted(result["users"], "user"),
+        format_duration(result["duration_s"]),
+        counted(result["iterations"], "iteration") + (f" ({format_count(failed)} failed)" if failed else ""),
+    ]
+    if result.get("dropped_iterations"):
+        dropped, planned = (result[f"{kind}_iterations"] for kind in ("dropped", "planned"))
+        parts.append(f"{format_count(dropped)} of {counted(planned, 'planned one')} never started")
+    if "warmup_iterations" in result:
+        parts.append(f"warm-up of {counted(result['warmup_iterations'], 'iteration')} not judged")
+    return ", ".join(parts)
+
+
+def _timeline(result: Result, verbosity: int, width: int, encoding: str | None) -> list[str]:
+    """Each second of the load as a bar, with ``-v``: requests, p95, and errors if there were any."""
+    points = result["timeline"]
+    if verbosity <= 0 or len(points) < _FEWEST_SECONDS:
+        return []
+    lines = [f"timeline of {format_duration(len(points))}"]
+    for label, key, unit in _TIMELINE:
+        values = [point.get(key) for point in points]
+        known = [value for value in values if value is not None]
+        if not any(known) and key != "requests":
+            continue
+        low, high = (_in_unit(value, unit) for value in (min(known), max(known)))
+        span = f"{low} to {high}" if low != high else low
+        bars = sparkline(values, max(_NARROWEST_BARS, width - 10 - len(span)), encoding)
+        lines.append(f"  {label:6} {bars} {span}")
+    return lines
+
+
+def _in_unit(value: float, unit: str) -> str:
+    return format_duration(value * MS) if unit else format_count(round(value))
+
+
+def _threshold_line(threshold: Mapping[str, Any]) -> str:
+    word = "ok  " if threshold["passed"] else ("warn" if threshold["severity"] == "warn" else "FAIL")
+    if threshold["passed"] and threshold["undecided"]:
+        word = "??  "
+    return f"{word}  {printable(threshold['message'])}"
+
+
+def _baseline_lines(result: Result) -> list[str]:
+    """What was judged by the baseline, what else changed, and what could not be compared."""
+    comparisons: Sequence[Result] = result.get("comparisons", ())
+    lines = [_comparison_line(each) for each in comparisons if "limit" in each]
+    shown = [each for each in comparisons if _is_shown(each)]
+    if shown:
+        changes = ", ".join(f"{each['metric']} {_signed(each['change'])}" for each in shown)
+        runs = counted(max(each["runs"] for each in shown), "saved run" if "baseline" in result else "round")
+        lines.append(f"baseline: {changes} (median of {runs})")
+    return [*lines, *(f"baseline: {printable(note)}" for note in result.get("baseline", {}).get("notes", ()))]
+
+
+def _is_shown(comparison: Result) -> bool:
+    return "limit" not in comparison and "change" in comparison
+
+
+def _comparison_line(comparison: Result) -> str:
+    word = "REGR" if comparison["regressed"] else "ok  "
+    if comparison["undecided"]:
+        word = "??  " if comparison.get("passed", True) else "FAIL"
+    return f"{word}  {printable(comparison['message'])}"
+
+
+def _signed(change: float) -> str:
+    return f"{'-' if change < 0 else '+'}{format_percent(abs(change))}"
+
+
+def _failure_lines(result: Result, verbosity: int) -> list[str]:
+    """What failed, the most frequent first: also of a test that passed because some failures are allowed."""
+    groups = result["failures"]
+    shown = groups if verbosity > 0 else groups[:_MAX_FAILURES]
+    lines = []
+    for group in shown:
+        place = f" at {group['location']}" if group["location"] else ""
+        line = printable(f"failed: {format_count(group['count'])} x {group['type']}{place}: {group['message']}")
+        lines.append(line if verbosity > 0 else shorten(line, _LONGEST_FAILURE))
+    hidden = len(groups) - len(shown)
+    return [*lines, f"({counted(hidden, 'more kind')} of failures; -v shows all)"] if hidden else lines
+
+
+def _sources_line(result: Result) -> str:
+    used = [row for row in result["by_source"] if row["connections"] or row["requests"]]
+    if not used:
+        return ""
+    addresses = [row["source_address"] for row in used]
+    if len(addresses) > 4:
+        addresses = [*addresses[:2], "...", addresses[-1]]
+    requests = sorted(row["requests"] for row in used)
+    fewest = f"{format_count(requests[0])} to " if requests[0] != requests[-1] else ""
+    connections = counted(sum(row["connections"] for row in used), "connection")
+    each = f"{fewest}{counted(requests[-1], 'request')} each"
+    return f"sources: {counted(len(used), 'address')} ({', '.join(addresses)}), {each}, {connections}"
+
+
+def _unused_line(result: Result) -> str:
+    unused = result.get("unused_addresses")
+    if not unused:
+        return ""
+    shown = ", ".join(unused["first"][:4]) + (", ..." if unused["count"] > 4 else "")
+    return f"not used: {counted(unused['count'], 'address')} of the pool ({shown})"
+
+
+def _setup_line(result: Result) -> str:
+    rows = result.get("setup", ())
+    if not rows:
+        return ""
+    requests, failed = (sum(row[key] for row in rows) for key in ("requests", "failed_requests"))
+    return f"set-up and tear-down of users: {counted(requests, 'request')}, {format_count(failed)} failed (not judged)"
+
+
+def _generator_line(result: Result, verbosity: int) -> str:
+    generator = result["generator"]
+    names = [check["name"] for check in generator["checks"] if check["severity"] != "remark"]
+    parts = ["healthy" if generator["healthy"] else f"not healthy ({', '.join(names)})"]
+    if "cpu_share" in generator:
+        parts.append(f"{format_percent(generator['cpu_share'])} of a processor core")
+    if "timer_lag_p99_ms" in generator:
+        parts.append(f"timer lag p99 {format_duration(generator['timer_lag_p99_ms'] * MS)}")
+    if "p99_ms" in (lateness := generator.get("lateness", {})):
+        parts.append(f"iterations late p99 {format_duration(lateness['p99_ms'] * MS)}")
+    if verbosity > 0 and "pinned_cpu" in generator:
+        parts.append(f"pinned to CPU {generator['pinned_cpu']}")
+    return f"generator: {printable(', '.join(parts))}"
+
+
+def _check_lines(result: Result, width: int, told: Collection[str]) -> list[str]:
+    """A paragraph for each health check that fired; what made the load invalid was said already."""
+    lines = []
+    for check in result["generator"]["checks"]:
+        note = f"{check['name']}: {check['text']}"
+        if note not in result["reason"]:
+            if check["name"] in told and (kind := HEALTH_CHECKS.get(check["name"])) is not None:
+                note = note.partition(f". {kind.effect}")[0]
+            lines += wrap(
+                printable(note),
+                max(width, _NARROWEST_TEXT),
+                initial_indent="  ",
+                subsequent_indent="    ",
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+    return lines

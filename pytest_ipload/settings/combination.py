@@ -1,0 +1,91 @@
+"""What a load's settings mean together: those of one shape that come from several places, or leave something open.
+
+The nearest place decides. Users and duration that come from a nearer place than the stages do not replace them: they
+scale them, so that ``--ipload-users=5 --ipload-duration=10s`` makes a small load of any. Where both stand in one place,
+they contradict each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from math import ceil
+from typing import Any
+
+from pytest_ipload.settings.parsing import Stages
+
+HOOK, COMMAND_LINE, MARKER, INI, DEFAULT = PLACES = ("hook", "command line", "marker", "ini", "default")
+"""Where a value can come from, the nearest first."""
+
+USUAL_MAX_USERS = 100
+"""Most users of an open load that says nothing of users."""
+
+Values = MutableMapping[str, Any]
+Origins = MutableMapping[str, str]
+
+
+def fit_shape(values: Values, origins: Origins) -> None:
+    """Fit the settings of the load's shape together, in place. Raises ValueError naming those that do not fit."""
+    stages = values.get("stages")
+    if stages is not None:
+        _fit_stages(stages, values, origins)
+    elif values.get("arrival_rate") is True:
+        raise ValueError(
+            f"arrival_rate=True ({origins['arrival_rate']}) says that the rates are in the stages, but there are none; "
+            "give stages too, or a rate such as '100/s'"
+        )
+    if values.get("arrival_rate") is not None:
+        _fit_users_of_open_model(values, origins)
+
+
+def _fit_stages(stages: Stages, values: Values, origins: Origins) -> None:
+    is_open = stages.are_rates or values.get("arrival_rate") is not None
+    height_key = "arrival_rate" if is_open else "users"
+    height = None if values.get("arrival_rate") is True else _nearer(height_key, values, origins)
+    length = _nearer("duration", values, origins)
+    for key in ("ramp_up", "ramp_down"):
+        if _nearer(key, values, origins):
+            raise ValueError(
+                f"{key} ({origins[key]}) and stages ({origins['stages']}) contradict each other: "
+                "the ramps of a staged load are in its stages"
+            )
+        values[key] = 0.0
+    if height is None:
+        origins[height_key] = origins["stages"]
+        if not is_open and any(target != int(target) for _, target in stages.segments):
+            raise ValueError(f"stages {str(stages)!r} ({origins['stages']}): give whole numbers of users")
+    by_height = 1.0 if height is None else height / stages.peak
+    by_length = 1.0 if length is None else length / stages.seconds
+    stages = stages.scaled(by_height, by_length)._replace(are_rates=is_open)
+    values["stages"], values["duration"] = stages, None
+    values[height_key] = stages.peak if is_open else ceil(stages.peak - 1e-9)
+
+
+def _nearer(key: str, values: Values, origins: Origins) -> Any:
+    """The value of a setting that comes from a nearer place than the stages do; None where it does not.
+
+    Raises ValueError where both come from one place.
+    """
+    value, origin = values.get(key), origins.get(key, DEFAULT)
+    if value is None or origin == DEFAULT or PLACES.index(origin) > PLACES.index(origins["stages"]):
+        return None
+    if origin == origins["stages"]:
+        advice = "give arrival_rate=True, or" if key == "arrival_rate" else "it is in the stages;"
+        raise ValueError(
+            f"stages and {key} are both from the {origin} and contradict each other; {advice} remove {key}"
+        )
+    return value
+
+
+def _fit_users_of_open_model(values: Values, origins: Origins) -> None:
+    """``users`` are there from the start, ``max_users`` bounds them all; the nearer one of the two moves the other."""
+    users, most = values.get("users", 1), values.get("max_users")
+    if most is None:
+        is_given = origins.get("users", DEFAULT) != DEFAULT
+        values["max_users"] = users if is_given else USUAL_MAX_USERS
+        origins["max_users"] = origins["users"] if is_given else DEFAULT
+    elif users > most:
+        nearness = PLACES.index(origins["users"]) - PLACES.index(origins["max_users"])
+        if nearness == 0:
+            raise ValueError(f"users={users} are more than max_users={most}; both are from the {origins['users']}")
+        key, value = ("max_users", users) if nearness < 0 else ("users", most)
+        values[key] = value

@@ -1,0 +1,192 @@
+"""What a load test is asked to do: the frozen result of all settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from pytest_ipload.base.errors import SettingError
+from pytest_ipload.base.masking import masked
+from pytest_ipload.base.units import format_setting
+from pytest_ipload.settings.parsing import Stages
+
+Span = tuple[float, float]
+"""Seconds from low to high; a value is drawn evenly between them."""
+
+
+@dataclass(frozen=True)
+class LoadProfile:
+    """The settings of one load test. Times are seconds; ``origins`` says where each value came from."""
+
+    users: int = 1
+    iterations: int | None = None
+    """Iterations per user; None means as many as fit into the duration."""
+    total_iterations: int | None = None
+    """Iterations shared by all users. With ``iterations`` or ``duration`` too, what ends first ends the load."""
+    duration: float | None = None
+    """Time at full load, after the ramp-up."""
+    ramp_up: float = 0.0
+    ramp_down: float = 0.0
+    stages: Stages | None = None
+    """Linear segments of users, or of arrivals per second in the open model, in the place of the three above."""
+    arrival_rate: float | None = None
+    """The open model: iterations that start in each second (at most, with stages or ramps)."""
+    arrivals: str = "constant"
+    """``constant`` or ``poisson``."""
+    max_users: int | None = None
+    """Most users that the open model may start."""
+    max_rate: float | None = None
+    """Requests per second, over all users, that are not exceeded."""
+    think_time: Span = (0.0, 0.0)
+    pacing: Span = (0.0, 0.0)
+    """Minimum time from one iteration's planned start to the next one's."""
+    warmup: float = 0.0
+    """Samples that start in this time, counted from the start of the load, are not judged."""
+    set_up: str = "before"
+    """``before``: users are set up before the clock starts; ``on-arrival``: each when its time comes."""
+    graceful_stop: float = 30.0
+    pool: str | None = None
+    base_url: str | None = None
+    timeout: float | None = 30.0
+    seed: int = 0
+    fast: bool = True
+    """Whether plain calls may take the fast path."""
+    ip_binding: str = "user"
+    ip_order: str = "round-robin"
+    ip_exclusive: bool = False
+    on_exhaustion: str = "share"
+    ip_wait: float | None = None
+    fallback_pool: str | None = None
+    suppress_health_check: tuple[str, ...] = ()
+    """Names of checks in ``load.health`` that are neither judged nor shown."""
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse settings that contradict each other, naming both."""
+        if self.is_open:
+            self._check_open_model()
+        elif self.arrivals != "constant" or self.max_users is not None:
+            name = "max_users" if self.max_users is not None else f"arrivals={self.arrivals!r}"
+            raise SettingError(f"{name} is about the open model; give an arrival_rate too, or remove it")
+        if self.ramp_down and self.duration is None:
+            raise SettingError("ramp_down needs a duration: without one nobody knows when the users should leave")
+        if self.full_until is not None and self.warmup and self.warmup >= self.full_until:
+            raise SettingError(
+                f"warmup={format_setting(self.warmup)} leaves nothing to judge: the load is at its height until "
+                f"{format_setting(self.full_until)} after its start; give a shorter warmup"
+            )
+        self._check_addresses()
+
+    def _check_open_model(self) -> None:
+        """Refuse what makes no sense where iterations start by the clock."""
+        if self.duration is None and self.stages is None and self.total_iterations is None:
+            raise SettingError("arrival_rate needs an end: give a duration, stages or total_iterations")
+        closed_only = {
+            "iterations": (self.iterations is not None, "say total_iterations, which all users share"),
+            "pacing": (self.pacing[1] > 0, "the arrival rate says when iterations start"),
+            "think_time": (self.think_time[1] > 0, "the arrival rate says when iterations start"),
+        }
+        for name, (given, advice) in closed_only.items():
+            if given:
+                raise SettingError(
+                    f"{name} ({self.origins.get(name, 'given')}) and arrival_rate contradict each other: {advice}; "
+                    "remove one of them"
+                )
+
+    def _check_addresses(self) -> None:
+        """Refuse settings of addresses that say nothing without another one."""
+        exclusive_only = {
+            f"on_exhaustion={self.on_exhaustion!r}": self.on_exhaustion != "share",
+            "fallback_pool": self.fallback_pool is not None,
+            "ip_wait": self.ip_wait is not None,
+        }
+        for name, given in exclusive_only.items():
+            if given and not self.ip_exclusive:
+                raise SettingError(f"{name} is about exclusive leases; set ip_exclusive=True too, or remove it")
+        if self.ip_exclusive and self.pool is None:
+            raise SettingError("ip_exclusive needs an address pool; set pool or --ipload-pool")
+        if self.ip_wait is not None and self.on_exhaustion != "wait":
+            raise SettingError("ip_wait needs on_exhaustion='wait'")
+        if self.fallback_pool is not None and self.on_exhaustion not in ("share", "fallback"):
+            raise SettingError(f"fallback_pool and on_exhaustion={self.on_exhaustion!r} contradict each other")
+        if self.on_exhaustion == "fallback" and self.fallback_pool is None:
+            raise SettingError("on_exhaustion='fallback' needs a fallback_pool")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether iterations start by the clock (the open model), not when a user is ready for the next one."""
+        return self.arrival_rate is not None
+
+    @property
+    def sets_up_before(self) -> bool:
+        """Whether users of ramps and stages are set up before the clock starts, too."""
+        return self.set_up == "before"
+
+    @property
+    def most_users(self) -> int:
+        """So many users there can be at once."""
+        return max(self.users, self.max_users or 0)
+
+    @property
+    def full_until(self) -> float | None:
+        """When the load is at its height for the last time, in seconds after its start; None if nobody knows."""
+        if self.stages is not None:
+            return self.stages.seconds
+        return None if self.duration is None else self.ramp_up + self.duration
+
+    @property
+    def ends_at(self) -> float | None:
+        """When no iteration starts any more, in seconds after its start; None where only iterations end the load."""
+        return None if self.full_until is None else self.full_until + self.ramp_down
+
+    @property
+    def iterations_per_user(self) -> int | None:
+        """Iterations of each user, with the default of one where nothing else ends the load; None is no limit."""
+        if self.iterations is None and self.total_iterations is None and self.ends_at is None:
+            return 1
+        return self.iterations
+
+    @property
+    def iterations_of_all(self) -> int | None:
+        """So many iterations end the load; None where its time does, perhaps before."""
+        if self.ends_at is not None:
+            return None
+        own = self.iterations_per_user
+        limits = [self.total_iterations, None if own is None else own * self.users]
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    @property
+    def planned(self) -> bool:
+        """Whether iterations have planned starts, against which they can be late."""
+        return self.pacing[1] > 0 or self.is_open
+
+    @property
+    def is_functional(self) -> bool:
+        """Whether the body runs exactly once: a functional test."""
+        return not self.is_open and self.users == 1 and 1 in (self.iterations_per_user, self.total_iterations)
+
+    def masked(self) -> LoadProfile:
+        """The same for whoever does not send requests by it: without the secrets in its base URL."""
+        return self if self.base_url is None else replace(self, base_url=masked(self.base_url))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The settings as plain values for a report: seconds end in ``_s``, what was not set is absent."""
+        plain: dict[str, Any] = {}
+        shown = self.masked()
+        for item in fields(self):
+            value = getattr(shown, item.name)
+            if item.name == "origins" or value is None:
+                continue
+            if item.name == "stages":
+                plain["stages"] = [list(segment) for segment in value.segments]
+            elif item.name in _SPANS:
+                plain[f"{item.name}_s"] = list(value)
+            else:
+                plain[f"{item.name}_s" if item.name in _SECONDS else item.name] = value
+        plain["origins"] = dict(self.origins)
+        return plain
+
+
+_SPANS = frozenset({"think_time", "pacing"})
+_SECONDS = frozenset({"ip_wait", "duration", "ramp_up", "ramp_down", "warmup", "graceful_stop", "timeout"})

@@ -1,0 +1,214 @@
+"""What the connections of one session have in common: where they leave from, where they may go, and their end."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import socket
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+from requests import Response
+
+from pytest_ipload.addresses.host.own_listeners import Targets
+from pytest_ipload.base.errors import IploadError, SettingError, TargetNotAllowed
+from pytest_ipload.transport.allowed_hosts import AllowedHosts
+
+FREEBIND = "freebind:"
+"""In front of a source address that is this host's by a route only; see ``addresses.binding.bind_source``."""
+_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+
+
+class LoadEnded(IploadError, requests.exceptions.ConnectionError):
+    """The session was interrupted because its load is over."""
+
+
+class Hop:
+    """The measurements of one exchange with a server: a request has several when it is redirected."""
+
+    __slots__ = (
+        "connect_ns",
+        "connections",
+        "ended_ns",
+        "fault",
+        "fault_text",
+        "first_byte_ns",
+        "retries",
+        "source_address",
+        "started_ns",
+        "tls_ns",
+    )
+
+    def __init__(self) -> None:
+        self.started_ns = 0
+        self.ended_ns = 0
+        self.connections = 0
+        self.connect_ns: int | None = None
+        """From looking up the name to the end of TCP's handshake."""
+        self.tls_ns: int | None = None
+        """Of TLS's handshake; absent behind a proxy, where it cannot be told from the proxy's own work."""
+        self.first_byte_ns: int | None = None
+        """From the start to the first byte of the reply; only where the connection was opened for this exchange."""
+        self.source_address: str | None = None
+        self.fault: str | None = None
+        """The own side's fault that stopped the last attempt to connect, and what it says."""
+        self.fault_text = ""
+        self.retries = 0
+        """How often the request was sent again, because a kept connection had gone stale."""
+
+
+@dataclass
+class HandOver:
+    """What the short way leaves to requests and urllib3: a whole reply, or a connection amid an exchange."""
+
+    hop: Hop
+    response: Response | None = None
+    conn: Any = None
+
+
+class ThreadState(threading.local):
+    """What the thread that uses a session is doing: the current hop, and the list that gathers a call's hops."""
+
+    hop: Hop | None = None
+    hops: list[Hop] | None = None
+    hand_over: HandOver | None = None
+
+    def take_connection(self) -> Any:
+        """The connection that was handed over, once; None without one."""
+        if self.hand_over is None:
+            return None
+        conn, self.hand_over.conn = self.hand_over.conn, None
+        return conn
+
+    def drop_hand_over(self) -> None:
+        """Nobody goes on with what was handed over, if anything is left of it."""
+        conn = self.take_connection()
+        if conn is not None:
+            conn.close()
+        self.hand_over = None
+
+
+class Binding:
+    """What all connections of one session share: source addresses, allowed hosts, and the sockets that are open.
+
+    ``sources`` has at most one address per family; the one of the destination's family is used. Without any, the
+    operating system chooses. Raises SettingError.
+    """
+
+    def __init__(self, sources: Sequence[str] = (), guard: AllowedHosts | None = None) -> None:
+        self.guard = guard
+        self._restore()
+        self.rebind(sources)
+
+    def _restore(self) -> None:
+        self.ended = False
+        self.thread = ThreadState()
+        self.sources: Mapping[int, str] = {}
+        """The addresses that new requests leave from, by address family."""
+        self.source_address: str | None = None
+        """The first of them."""
+        self.freebind: frozenset[str] = frozenset()
+        """Those of them that are bound with the free-bind option."""
+        self.targets: Targets | None = None
+        """Where the targets are noted, if anybody wants to know them."""
+        self._groups: dict[str, Mapping[int, str]] = {}
+        self._lock = threading.Lock()
+        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        return tuple(f"{FREEBIND * (each in self.freebind)}{each}" for each in self.sources.values()), self.guard
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        sources, self.guard = state
+        self._restore()
+        self.rebind(sources)
+
+    def rebind(self, sources: Sequence[str]) -> None:
+        """Leave from these addresses from now on. Connections that are open stay bound, for when they come again."""
+        addresses = [source.removeprefix(FREEBIND) for source in sources]
+        self.sources = _by_family(addresses)
+        pairs = zip(self.sources.values(), sources, strict=True)
+        self.freebind |= {address for address, source in pairs if source.startswith(FREEBIND)}
+        self.source_address = next(iter(self.sources.values()), None)
+        if self.source_address is not None:
+            self._groups[self.source_address] = self.sources
+
+    def group(self, first: str | None) -> Mapping[int, str]:
+        """The addresses that go with a first one, by address family; none for None."""
+        return {} if first is None else self._groups[first]
+
+    def check(self, url: str | None, *, is_redirected: bool = False) -> None:
+        """Raise TargetNotAllowed or LoadEnded if no request may be sent there."""
+        if self.guard is not None:
+            try:
+                self.guard.check(url or "")
+            except TargetNotAllowed as error:
+                error.at_run_time = is_redirected
+                raise
+        self.check_running()
+
+    def check_address(self, host: str, address: str) -> None:
+        """Raise TargetNotAllowed if ``host`` is allowed, but not when it is at this address."""
+        if self.guard is not None:
+            self.guard.check_address(host, address)
+
+    def check_running(self) -> None:
+        """Raise LoadEnded after an interruption."""
+        if self.ended:
+            raise LoadEnded("the load has ended: this session was interrupted and sends nothing any more")
+
+    def watch(self, sock: socket.socket) -> None:
+        """Let ``interrupt`` end what blocks on this socket."""
+        with self._lock:
+            self._sockets.add(sock)
+        if self.ended:
+            _shut_down(sock)
+
+    def interrupt(self) -> None:
+        """Shut down every open socket and refuse further requests. For other threads; may be called again.
+
+        A thread that blocks on connecting, sending or receiving goes on at once, with an error. One that waits for
+        the name server does not.
+        """
+        self.ended = True
+        with self._lock:
+            sockets = list(self._sockets)
+        for sock in sockets:
+            _shut_down(sock)
+
+    def resume(self) -> None:
+        """Allow requests again, on new connections: what was interrupted is over, and the user's tear-down begins."""
+        self.ended = False
+
+
+def _by_family(sources: Sequence[str]) -> dict[int, str]:
+    chosen: dict[int, str] = {}
+    for text in sources:
+        try:
+            address = ipaddress.ip_address(text)
+        except ValueError:
+            raise SettingError(f"source address {text!r} is not an IP address, as in 10.0.0.7 or fd00::7") from None
+        if address.is_unspecified:
+            raise SettingError(f"source address {text!r} is no address of any host; leave it out to bind nothing")
+        family = _FAMILIES[address.version]
+        if family in chosen:
+            raise SettingError(
+                f"source addresses {chosen[family]} and {text} are both IPv{address.version}; "
+                "a session has at most one of each family"
+            )
+        chosen[family] = str(address)
+    return chosen
+
+
+def _shut_down(sock: socket.socket) -> None:
+    try:
+        # Not sock.shutdown(): under TLS that drops the TLS state, which the blocked thread is using.
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+    except OSError:
+        # Not connected yet, or not any more. Without a timeout, a connect() that is about to start returns at once.
+        with contextlib.suppress(OSError):
+            sock.settimeout(0)

@@ -1,0 +1,193 @@
+"""The cookies of a session, so that a reply which changes nothing costs nothing.
+
+http.cookiejar reads and writes cookies, with all their rules; here its answers are remembered.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+import time
+from http.cookiejar import Cookie, CookiePolicy, DefaultCookiePolicy
+from typing import Any, NamedTuple, cast
+
+from requests.cookies import RequestsCookieJar, extract_cookies_to_jar, get_cookie_header
+
+from pytest_ipload.transport.fast_path.templates import NO_BODY, Target, Template
+from pytest_ipload.transport.response import LoadResponse
+
+Place = tuple[str, str, str]
+"""Where a jar keeps a cookie: domain, path, name."""
+
+# One cookie whose value needs no thought: no quotes, no spaces.
+_PLAIN = re.compile(r"([A-Za-z0-9_.-]+)=([A-Za-z0-9_.~+/%=!*|:-]*)((?:;.*)?)", re.DOTALL)
+_EXPIRES = re.compile(r";\s*(expires|max-age)\s*=", re.IGNORECASE)
+_REMEMBERED = 64
+_Seen = tuple[tuple[str, ...], tuple[object, ...], int | None]
+
+
+class SessionCookies(RequestsCookieJar):
+    """A ``RequestsCookieJar`` that knows when it changed.
+
+    ``version`` counts changes of any kind, ``set_version`` those of the set of cookies and their attributes: when
+    only values changed, the same cookies go to the same requests.
+    """
+
+    def __init__(self, policy: CookiePolicy | None = None) -> None:
+        self.version = self.set_version = 0
+        self.by_place: dict[Place, Cookie] = {}
+        super().__init__(policy)
+
+    @classmethod
+    def adopt(cls, jar: object) -> None:
+        """Turn a plain jar of requests into a SessionCookies, in place: its owner goes on using it."""
+        if type(jar) is RequestsCookieJar:
+            jar.__class__ = cls
+            adopted = cast(SessionCookies, jar)
+            adopted.version = adopted.set_version = 0
+            adopted.by_place = {(cookie.domain, cookie.path, cookie.name): cookie for cookie in adopted}
+
+    def set_cookie(self, cookie: Cookie, *args: Any, **kwargs: Any) -> None:
+        """As in requests."""
+        super().set_cookie(cookie, *args, **kwargs)
+        place = (cookie.domain, cookie.path, cookie.name)
+        known = self.by_place.get(place)
+        self.by_place[place] = cookie
+        if known is None or type(cookie.value) is not str or not _differ_in_value_only(known, cookie):
+            self._changed()
+        elif known.value != cookie.value:
+            self.value_changed()
+
+    def clear(self, *args: Any, **kwargs: Any) -> None:
+        """As in http.cookiejar, where each removal ends here."""
+        super().clear(*args, **kwargs)
+        self.by_place = {(cookie.domain, cookie.path, cookie.name): cookie for cookie in self}
+        self._changed()
+
+    def set_policy(self, policy: CookiePolicy) -> None:
+        """As in http.cookiejar."""
+        super().set_policy(policy)
+        self._changed()
+
+    def state(self) -> tuple[object, ...]:
+        """What is equal as long as nothing changes, not even a cookie that somebody holds."""
+        return self.version, *[cookie.value for cookie in self.by_place.values()]
+
+    def value_changed(self) -> None:
+        """The value of a cookie is another one: also for who changes the cookie itself."""
+        self.version += 1
+
+    def _changed(self) -> None:
+        self.version += 1
+        self.set_version += 1
+
+    def next_expiry(self) -> float:
+        """When the next cookie expires, in seconds of ``time.time``; infinite if none does."""
+        now = int(time.time())  # http.cookiejar counts in whole seconds
+        expiries = [cookie.expires for cookie in self.by_place.values() if cookie.expires is not None]
+        return min((each for each in expiries if each > now), default=float("inf"))
+
+
+def _differ_in_value_only(one: Cookie, other: Cookie) -> bool:
+    return all(vars(other).get(name) == value for name, value in vars(one).items() if name != "value")
+
+
+class SetCookieMemo:
+    """Takes the cookies of replies into a jar; the same again, or only another value, is taken at once."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[_Seen, RequestsCookieJar | None]] = {}
+        self._prototypes: dict[tuple[str, str, str], list[Cookie]] = {}
+        self._rules: dict[str, Any] | None = None
+
+    def take(self, jar: SessionCookies, response: LoadResponse, where: str) -> None:
+        """Take a reply's cookies. ``where`` is what they depend on, as ``Template.where`` has it."""
+        rules = _rules(jar.get_policy())
+        if rules != self._rules or rules is None or len(self._last) + len(self._prototypes) > _REMEMBERED:
+            self._last.clear()
+            self._prototypes.clear()
+            self._rules = rules
+        lines = response.head.set_cookies
+        expire = any(_EXPIRES.search(line) for line in lines)
+        now = int(time.time()) if expire else None  # http.cookiejar counts in whole seconds too
+        seen, cookies = self._last.get(where, (None, None))
+        if seen == (lines, jar.state(), now):
+            response.cookies_then = cookies
+            return
+        if expire:
+            response.cookies_then = cookies = RequestsCookieJar()
+            extract_cookies_to_jar(cookies, response.request, response.raw)
+        match = _PLAIN.fullmatch(lines[0]) if rules and len(lines) == 1 and not expire else None
+        if match is None:
+            extract_cookies_to_jar(jar, response.request, response.raw)
+        else:
+            name, value, attributes = match.groups()
+            key = (where, name, attributes)
+            prototypes = self._prototypes.get(key)
+            if prototypes is None:
+                extract_cookies_to_jar(jar, response.request, response.raw)
+                scratch = RequestsCookieJar(policy=jar.get_policy())
+                extract_cookies_to_jar(scratch, response.request, response.raw)
+                self._prototypes[key] = list(iter(scratch))  # none, if the policy refuses it
+            else:
+                for prototype in prototypes:
+                    cookie = copy.copy(prototype)
+                    cookie.value = value
+                    jar.set_cookie(cookie)
+        self._last[where] = ((lines, jar.state(), now), cookies if expire else None)
+
+
+def _rules(policy: CookiePolicy) -> dict[str, Any] | None:
+    """What the usual kind of policy goes by, which can be changed in place; None for any other kind."""
+    return {**vars(policy), "_now": None} if type(policy) is DefaultCookiePolicy else None
+
+
+class CookieLine(NamedTuple):
+    """The value of a Cookie field, None without cookies; and until when it holds, by ``time.time``."""
+
+    value: str | None
+    valid_until: float
+
+
+class CookieLines:
+    """The Cookie field for each URL; when only values changed, it is written anew without asking all the rules."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, list[Place]] = {}
+        self._set_version = -1
+        self._valid_until = float("inf")
+
+    def line(self, jar: SessionCookies, template: Template, target: Target) -> CookieLine:
+        """The field for a request of this kind to this target."""
+        if not jar.by_place:
+            return CookieLine(None, float("inf"))
+        if jar.set_version != self._set_version or time.time() >= self._valid_until or len(self._places) > _REMEMBERED:
+            self._places.clear()
+            self._set_version, self._valid_until = jar.set_version, jar.next_expiry()
+        where = template.where(target)
+        places = self._places.get(where)
+        if places is not None:
+            value = "; ".join(f"{place[2]}={jar.by_place[place].value}" for place in places)
+            return CookieLine(value, self._valid_until)
+        sent = RequestsCookieJar()  # requests too takes them from a copy: the jar's policy has no say in it
+        sent.update(jar)
+        line = get_cookie_header(sent, template.request(target, None, NO_BODY))
+        places = _places_of(line, jar)
+        if places:
+            self._places[where] = places
+        return CookieLine(line, self._valid_until)
+
+
+def _places_of(value: str | None, jar: SessionCookies) -> list[Place] | None:
+    """Where the cookies of this field are kept, in their order; None if that cannot be told."""
+    places: list[Place] = []
+    for part in (value or "").split("; "):
+        name = part.partition("=")[0]
+        found = [place for place, cookie in jar.by_place.items() if cookie.name == name]
+        if len(found) != 1:
+            return None
+        cookie = jar.by_place[found[0]]
+        if cookie.version or f"{name}={cookie.value}" != part:
+            return None
+        places.append(found[0])
+    return places

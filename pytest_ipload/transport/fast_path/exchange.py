@@ -1,0 +1,232 @@
+"""One request and its reply on a connection of urllib3's, without http.client in between.
+
+It serves replies whose head is ordinary (see ``heads``). At the first sign of anything else (an unusual head, bytes
+behind the body, the end of the stream, a timeout, any error) it stops and hands everything over: requests and urllib3
+take the connection, see the bytes that were received already, and decide what it all means. Nothing is sent twice.
+The one exception is a kept connection that ends before the first byte of a reply: an idempotent request is then sent
+again, once, on a new connection, and counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+
+from pytest_ipload.base.real_time import perf_counter_ns, time_ns
+from pytest_ipload.transport.connect.binding import Binding, HandOver, Hop
+from pytest_ipload.transport.connect.connection import IdleConnections, Pool, SourceHTTPConnection
+from pytest_ipload.transport.connect.replay import ReplaySocket
+from pytest_ipload.transport.connect.socket_io import Wire, arrival_ns
+from pytest_ipload.transport.fast_path.reply_head import Head, ReplyHeads
+from pytest_ipload.transport.fast_path.reply_reader import ReplyReader, UnusualReply
+from pytest_ipload.transport.response import LoadResponse
+
+Timeouts = tuple[float | None, float | None]
+"""Seconds for connecting, and for each send and read; None: no limit."""
+
+IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
+"""Methods that may be sent again when a connection swallowed them (RFC 9110, 9.2.2)."""
+CLOCKS_DIFFER_NS = 1_000_000
+"""How much two clocks may differ on the time of one exchange, before the wall clock is taken to have been set."""
+_GONE = (ConnectionError, ssl.SSLEOFError, UnusualReply)
+"""What a connection shows that the server has closed. (No reply at all is an unusual one.)"""
+
+
+def exchange(
+    pool: Pool, binding: Binding, heads: ReplyHeads, method: str, data: bytes, timeouts: Timeouts
+) -> LoadResponse | None:
+    """Send ``data`` and read the reply.
+
+    None if requests and urllib3 have to go on: then ``binding.thread.hand_over`` is what they go on with.
+    """
+    # The ordinary case is written out here, as it runs for each request of a load. All else is in _Exchange.
+    idle = pool.pool
+    if not isinstance(idle, IdleConnections):  # closed, or one that blocks
+        return None
+    try:
+        conn = idle.take()
+    except IndexError:
+        conn = None
+    try:
+        started, wall_started = perf_counter_ns(), time_ns()
+        wire = None if conn is None else conn.wire
+        # What waits on a kept connection (a reply nobody asked for, the server's end of it) came before this request.
+        if conn is None or wire is None or wire.unread(0):
+            return _Exchange(pool, binding, heads, method, data, timeouts, started, wall_started).begin(conn)
+        is_sent = False
+        try:
+            if wire.timeout != timeouts[1]:
+                wire.set_timeout(timeouts[1])
+            wire.send(data)
+            is_sent = True
+            received = wire.receive()
+        except OSError as error:
+            careful = _Exchange(pool, binding, heads, method, data, timeouts, started, wall_started)
+            return careful.fail(conn, b"", error, is_kept=True, in_send=not is_sent)
+        arrived = None if (stamp := wire.stamp) is None else arrival_ns(stamp)
+        end = received.find(b"\r\n\r\n")
+        head = heads[received[:end]] if end > 0 else None
+        if head is None or len(received) - end - 4 != (head.length if method != "HEAD" else 0):
+            careful = _Exchange(pool, binding, heads, method, data, timeouts, started, wall_started)
+            return careful.read(conn, wire, received, is_kept=True)
+        behind = None
+        if arrived is not None:
+            arrived, behind = arrived - wall_started, time_ns() - arrived
+        response = _reply(conn, head, received, received[end + 4 :], started, arrived, behind)
+        if head.keeps_open:
+            idle.give(conn)
+        else:
+            conn.close()
+            pool.give(conn)
+        return response
+    except BaseException:
+        if conn is not None:
+            conn.close()  # nobody knows what is still to come on it
+        raise
+
+
+def _reply(
+    conn: SourceHTTPConnection,
+    head: Head,
+    received: bytes,
+    body: bytes,
+    started: int,
+    arrived: int | None,
+    behind: int | None = None,
+) -> LoadResponse:
+    """The response, with its times. Called as soon as the last byte was read.
+
+    ``arrived`` and ``behind`` are the times from the request to that byte's arrival, and from there until now, by the
+    wall clock.
+    """
+    ended = perf_counter_ns()
+    latency = ended - started
+    if arrived is not None:
+        # A thread reads its reply only when it has its turn; the kernel's time of arrival is free of that. But the wall
+        # clock may have been set meanwhile. Then its two times do not add up to what elapsed, and they are worth
+        # nothing. Where they differ from it by no more than two clocks do, the one that makes the latency longer
+        # counts: it is never too short.
+        short_by = 0 if behind is None else latency - arrived - behind
+        if short_by > 0:
+            arrived += short_by
+        if -CLOCKS_DIFFER_NS < short_by < CLOCKS_DIFFER_NS and 0 < arrived < latency:
+            latency = arrived
+    response = LoadResponse.__new__(LoadResponse)
+    response.status_code = head.status
+    response.head = head
+    response.received = received
+    response._content = body
+    response.source_address = conn.local_address
+    response.started_ns = started
+    response.latency_ns = latency
+    return response
+
+
+class _Exchange:
+    """An exchange that needs more than one send and one receive on an open connection."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        binding: Binding,
+        heads: ReplyHeads,
+        method: str,
+        data: bytes,
+        timeouts: Timeouts,
+        started: int,
+        wall_started: int,
+    ) -> None:
+        self._pool = pool
+        self._binding = binding
+        self._heads = heads
+        self._method = method
+        self._data = data
+        self._timeouts = timeouts
+        self._started = started
+        self._wall_started = wall_started
+        self._hop = Hop()
+        self._hop.started_ns = started
+
+    def begin(self, conn: SourceHTTPConnection | None) -> LoadResponse | None:
+        """Send the request on this connection, or on a new one if it is not fit for use, and read the reply."""
+        if conn is None:
+            conn = self._pool.new_connection()
+        try:
+            wire = conn.fit_wire()
+            is_kept = wire is not None
+            if wire is None:
+                wire = self._open(conn)
+                if wire is None:
+                    return self._hand_over(conn)
+            try:
+                wire.set_timeout(self._timeouts[1])
+                wire.send(self._data)
+            except OSError as error:
+                return self.fail(conn, b"", error, is_kept=is_kept, in_send=True)
+            return self.read(conn, wire, b"", is_kept=is_kept)
+        except BaseException:
+            conn.close()  # nobody knows what is still to come on it
+            raise
+
+    def _open(self, conn: SourceHTTPConnection) -> Wire | None:
+        """Connect; None if http.client has to go on, perhaps with the exception that connecting ended with."""
+        thread = self._binding.thread
+        outer, thread.hop = thread.hop, self._hop
+        try:
+            return self._pool.open(conn, self._timeouts[0])
+        except Exception as error:
+            conn.close()
+            conn.refusal = error
+            return None
+        finally:
+            thread.hop = outer
+
+    def read(self, conn: SourceHTTPConnection, wire: Wire, received: bytes, *, is_kept: bool) -> LoadResponse | None:
+        """Read the reply, whose first bytes may be here already."""
+        reader = ReplyReader(wire, received)
+        try:
+            head, body = reader.read(self._heads, is_head=self._method == "HEAD")
+        except (UnusualReply, OSError) as error:
+            return self.fail(conn, bytes(reader.received), error, is_kept=is_kept)
+        except BaseException:
+            conn.close()
+            raise
+        arrived = behind = None
+        if wire.stamp is not None:
+            arrived = arrival_ns(wire.stamp)
+            arrived, behind = arrived - self._wall_started, time_ns() - arrived
+        response = _reply(conn, head, bytes(reader.received), body, self._started, arrived, behind)
+        response.head_ns = reader.head_ended_ns - self._started
+        hop = self._hop
+        if hop.connections:
+            hop.first_byte_ns = min(reader.first_byte_ns - self._started, response.latency_ns)
+        if hop.connections or hop.retries:
+            response.hop = hop
+        if not head.keeps_open:
+            conn.close()
+        self._pool.give(conn)
+        return response
+
+    def fail(
+        self, conn: SourceHTTPConnection, received: bytes, error: Exception, *, is_kept: bool, in_send: bool = False
+    ) -> LoadResponse | None:
+        """Go on after an error or an unusual reply: try again on a new connection, or hand over."""
+        if in_send and is_kept and conn.wire is not None and isinstance(error, ConnectionError):
+            with contextlib.suppress(OSError):  # a server may answer, and close, before it has read everything
+                received = conn.wire.receive()
+        is_stale = is_kept and not received and isinstance(error, _GONE)
+        if is_stale and self._method in IDEMPOTENT and not self._binding.ended:
+            conn.close()
+            self._hop.retries += 1
+            return self.begin(conn)
+        if isinstance(error, BlockingIOError):  # how the kernel says that the time is over
+            error = TimeoutError("timed out")
+        failure = error if isinstance(error, OSError) else None
+        conn.replay(
+            ReplaySocket(received, send_error=failure, error=None) if in_send else ReplaySocket(received, error=failure)
+        )
+        return self._hand_over(conn)
+
+    def _hand_over(self, conn: SourceHTTPConnection) -> LoadResponse | None:
+        self._binding.thread.hand_over = HandOver(self._hop, conn=conn)
+        return None

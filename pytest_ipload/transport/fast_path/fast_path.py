@@ -1,0 +1,359 @@
+"""Plain calls of a session, without preparing each request anew.
+
+requests, urllib3 and http.client decide what a request looks like and what a reply means. For the calls that load
+tests make most (a method, a URL, perhaps parameters, a header or a body) their decisions are remembered, and used
+again as long as nothing that they depend on has changed. Whatever is not plain is left to them: the call is then not
+served here, or handed over in the middle (see ``exchange``).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from http.cookiejar import Cookie
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from requests import PreparedRequest
+from requests.sessions import merge_setting
+from requests.structures import CaseInsensitiveDict
+
+from pytest_ipload.base.masking import masked
+from pytest_ipload.transport.adapter import POOLS, SourceAdapter
+from pytest_ipload.transport.connect.binding import HandOver, Hop
+from pytest_ipload.transport.connect.connection import Pool
+from pytest_ipload.transport.connect.foreign_hooks import Seen, hooks_in, look
+from pytest_ipload.transport.fast_path.cookies import CookieLine, CookieLines, SessionCookies, SetCookieMemo
+from pytest_ipload.transport.fast_path.exchange import Timeouts, exchange
+from pytest_ipload.transport.fast_path.templates import NO_BODY, Body, Target, Template, encode_body, encode_form
+from pytest_ipload.transport.response import LoadResponse
+
+if TYPE_CHECKING:
+    from pytest_ipload.transport.session import LoadSession
+
+_REMEMBERED = 256
+_HAS_QUERY = re.compile(r"[?#]").search
+_FOREVER = float("inf")
+_LONGEST_TIMEOUT = 1e6  # seconds; the system calls take no endless number
+_Key = tuple[Any, ...]
+
+
+class SessionHeaders(CaseInsensitiveDict[Any]):
+    """A session's headers, which count their changes."""
+
+    version = 0
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, value)
+        self.version += 1
+
+    def __delitem__(self, key: str) -> None:
+        super().__delitem__(key)
+        self.version += 1
+
+    @classmethod
+    def adopt(cls, headers: object) -> None:
+        """Turn a plain header of requests into a SessionHeaders, in place: its owner goes on using it."""
+        if type(headers) is CaseInsensitiveDict:
+            headers.__class__ = cls
+
+
+class Details(NamedTuple):
+    """What a call says besides its method and its URL."""
+
+    params: Any
+    data: Any
+    headers: Any
+    auth: Any
+    json: Any
+
+
+_NO_DETAILS = Details(None, None, None, None, None)
+
+
+class Outgoing:
+    """A request that is ready to be sent, but for its body; it holds until headers, cookies or settings change."""
+
+    __slots__ = (
+        "_template",
+        "adapter",
+        "cookies",
+        "head",
+        "label",
+        "method",
+        "pool",
+        "source",
+        "target",
+        "valid_until",
+        "where",
+    )
+
+    def __init__(
+        self, template: Template, method: str, target: Target, cookies: str | None, valid_until: float, adapter: object
+    ) -> None:
+        self._template = template
+        self.method = method
+        self.target = target
+        self.label = masked(f"{method} {target.path}")
+        self.where = template.where(target)
+        self.cookies = cookies
+        self.valid_until = valid_until
+        """By ``time.time``: then a cookie expires."""
+        self.adapter = adapter
+        self.head = template.head(target, cookies)
+        self.pool: Pool | None = None
+        self.source: str | None = None
+        """The pool of connections, and the source address that it is for."""
+
+    def request(self, body: Body) -> PreparedRequest:
+        """As requests would have prepared it."""
+        return self._template.request(self.target, self.cookies, body)
+
+    def data(self, body: Body) -> bytes:
+        """The bytes to send."""
+        return self._template.with_body(self.head, body)
+
+
+class ShortWay:
+    """Serves the plain calls of a session, as long as the session's attributes stay what they are.
+
+    ``is_open`` is False if a setting of the session needs requests for each call. ``is_direct`` says that a call may
+    come here without passing the session's ``request``.
+    """
+
+    is_direct = False
+
+    def __init__(self, session: LoadSession) -> None:
+        self._binding = session.binding
+        self._heads = session.heads
+        self._headers: Any = session.headers
+        self._jar: Any = session.cookies
+        self._headers_version = self._jar_version = -1
+        self._cookie_values: list[tuple[Cookie, str | None]] = []
+        self._outgoing: dict[_Key, Outgoing] = {}
+        self._templates: dict[_Key, Template | None] = {}
+        self._targets: dict[str, Target] = {}
+        self._pools: dict[tuple[str, str | None, SourceAdapter], Pool] = {}
+        self._cookie_lines: CookieLines | None = None
+        self._set_cookies: SetCookieMemo | None = None
+        """Made when there are cookies: most users have none, and there may be thousands of them."""
+        self._unhooked: Seen | None = None
+        self._hooked: Seen | None = None
+        """What was at the places of ``hooks`` when there was no hook, and when there was one."""
+        self._hooks = ""
+        self._timeouts: tuple[Any, Timeouts | None] = (None, (None, None))
+        self.is_open = (
+            type(session.headers) is SessionHeaders
+            and type(session.cookies) is SessionCookies
+            and (session.auth is None or _is_basic(session.auth))
+            and not session.stream
+            and not session.trust_env
+        )
+
+    def call(
+        self, session: LoadSession, method: str, url: Any, timeout: Any, details: Details | None
+    ) -> LoadResponse | None:
+        """The final reply to a call. ``session`` is the one that this was made for.
+
+        None if requests has to make the call, or to go on with it: then something was handed over.
+        """
+        # These can be changed in place, without the session taking notice.
+        if session.proxies or session.params or session.hooks.get("response") or self._binding.ended:
+            return None
+        # Libraries that stand in for servers put themselves into requests at these places.
+        if (seen := look()) is not self._unhooked and seen != self._unhooked and self._is_hooked(session, seen):
+            return None
+        if self._headers.version != self._headers_version or self._jar.version != self._jar_version:
+            self._forget()
+        for cookie, value in self._cookie_values:
+            if cookie.value is not value:
+                self._jar.value_changed()
+                self._forget()
+                break
+        body: Body | None = None
+        key: _Key = (method, url)
+        if details is not None:
+            plain = _plain(method, url, details)
+            if plain is None:
+                return None
+            key, url, body = plain
+        try:
+            outgoing = self._outgoing.get(key)
+        except TypeError:  # no text
+            return None
+        if outgoing is None or (outgoing.valid_until != _FOREVER and time.time() >= outgoing.valid_until):
+            outgoing = self._prepare(session, key, url, details or _NO_DETAILS, body or NO_BODY)
+            if outgoing is None:
+                return None
+        if getattr(outgoing.adapter, "is_patched", True):
+            return None
+        pool = outgoing.pool
+        if pool is None or pool.pool is None or outgoing.source != self._binding.source_address:
+            pool = self._choose_pool(session, outgoing)
+            if pool is None:
+                return None
+        last_timeout, timeouts = self._timeouts
+        if timeout is not last_timeout:
+            timeouts = resolve_timeouts(timeout)
+            self._timeouts = (timeout, timeouts)
+        if timeouts is None:
+            return None
+        data = outgoing.head if body is None else outgoing.data(body)
+        response = exchange(pool, self._binding, self._heads, outgoing.method, data, timeouts)
+        if response is None:
+            return None
+        response.outgoing = outgoing
+        response.body_sent = body
+        head = response.head
+        if head.is_special:
+            return self._look_at(response)
+        return response
+
+    def _is_hooked(self, session: LoadSession, seen: Seen) -> bool:
+        if seen != self._hooked:
+            hooks = hooks_in(seen)
+            if not hooks:
+                self._unhooked = seen
+                return False
+            self._hooked, self._hooks = seen, hooks
+        if session.fast_path_log is not None:
+            session.fast_path_log.add(self._hooks)
+        return True
+
+    def _look_at(self, response: LoadResponse) -> LoadResponse | None:
+        """Take cookies, undo a coding; None if requests has to go on."""
+        head = response.head
+        is_decoded = not head.content_encoding or response.decode()
+        if head.is_redirect or not is_decoded:
+            self._binding.thread.hand_over = HandOver(hop_of(response), response=response)
+            return None
+        if head.set_cookies:
+            self._set_cookies = self._set_cookies or SetCookieMemo()
+            self._set_cookies.take(self._jar, response, response.outgoing.where)
+        return response
+
+    def _forget(self) -> None:
+        """Headers or cookies changed: what was prepared with them holds no more."""
+        if self._headers.version != self._headers_version:
+            self._templates.clear()
+        self._outgoing.clear()
+        self._cookie_values = [(cookie, cookie.value) for cookie in self._jar.by_place.values()]
+        self._headers_version, self._jar_version = self._headers.version, self._jar.version
+
+    def _prepare(self, session: LoadSession, key: _Key, url: str, details: Details, body: Body) -> Outgoing | None:
+        """Prepare a request; None if requests has to do it, or to say what is wrong with it."""
+        if type(key[0]) is not str or type(url) not in (str, bytes):
+            return None
+        method = key[0].upper()
+        try:
+            target = self._target(session, url)
+            self._binding.check(target.url)
+            template = self._template(session, method, target, details, body.kind)
+            if template is None:
+                return None
+            line = CookieLine(None, _FOREVER)
+            if self._jar.by_place and not template.has_own_cookies:
+                self._cookie_lines = self._cookie_lines or CookieLines()
+                line = self._cookie_lines.line(self._jar, template, target)
+            outgoing = Outgoing(template, method, target, *line, session.get_adapter(target.url))
+        except Exception:  # requests finds the same error, and reports it in its way
+            return None
+        _remember(self._outgoing, key, outgoing)
+        return outgoing
+
+    def _target(self, session: LoadSession, url: str) -> Target:
+        target = self._targets.get(url)
+        if target is None:
+            target = Target.of(session.absolute_url(url))
+            _remember(self._targets, url, target)
+        return target
+
+    def _template(
+        self, session: LoadSession, method: str, target: Target, details: Details, kind: str
+    ) -> Template | None:
+        headers, auth = details.headers, details.auth or session.auth
+        key = (method, target.origin, tuple(headers.items()) if headers else None, auth, kind)
+        if key not in self._templates:
+            header = merge_setting(headers, self._headers, dict_class=CaseInsensitiveDict)
+            shared, shared_key = session.templates, (method, target.origin, tuple(header.items()), auth, kind)
+            if shared_key not in shared:
+                _remember(shared, shared_key, Template.make(method, target, header, auth, kind))
+            # Another session's thread may have made room in between.
+            _remember(self._templates, key, shared.get(shared_key))
+            if look() != self._unhooked:  # a hook that came meanwhile may have written into it
+                shared.pop(shared_key, None)
+                return self._templates.pop(key, None) and None
+        return self._templates[key]
+
+    def _choose_pool(self, session: LoadSession, outgoing: Outgoing) -> Pool | None:
+        """The pool of connections for the request, from the session's present source; None if requests has to."""
+        adapter, source = outgoing.adapter, self._binding.source_address
+        if type(adapter) is not SourceAdapter or adapter.retries_itself or adapter.binding is not self._binding:
+            return None
+        key = (outgoing.target.origin, source, adapter)
+        pool = self._pools.get(key)
+        if pool is None or pool.pool is None:
+            request = outgoing.request(NO_BODY)
+            try:
+                found = adapter.get_connection_with_tls_context(request, session.verify, cert=session.cert)
+                adapter.cert_verify(found, outgoing.target.url, session.verify, session.cert)
+            except Exception:  # requests finds the same error, and reports it in its way
+                return None
+            if not isinstance(found, Pool):
+                return None
+            pool = found
+            _remember(self._pools, key, pool, POOLS)
+        outgoing.pool, outgoing.source = pool, source
+        return pool
+
+
+def _remember(memory: dict[Any, Any], key: Any, value: Any, limit: int = _REMEMBERED) -> None:
+    if len(memory) >= limit:
+        memory.clear()
+    memory[key] = value
+
+
+def _plain(method: str, url: Any, details: Details) -> tuple[_Key, str, Body] | None:
+    """A key for what is to be prepared, the URL with its parameters, and the body; None if they are not plain."""
+    params, data, headers, auth, json = details
+    if headers is not None and not (type(headers) is dict and all(map(_is_plain_field, headers.items()))):
+        return None
+    if auth is not None and not _is_basic(auth):
+        return None
+    if params:
+        query = encode_form(params) if type(params) is dict and type(url) is str and not _HAS_QUERY(url) else None
+        if query is None:
+            return None
+        url = f"{url}?{query}" if query else url
+    try:
+        body = encode_body(data, json)
+    except (TypeError, ValueError):  # requests will say it
+        return None
+    if body is None:
+        return None
+    return (method, url, body.kind, tuple(headers.items()) if headers else None, auth), url, body
+
+
+def _is_basic(auth: object) -> bool:
+    return type(auth) is tuple and len(auth) == 2 and all(type(each) is str for each in auth)
+
+
+def _is_plain_field(field: tuple[object, object]) -> bool:
+    name, value = field
+    return type(name) is str and (value is None or type(value) is str)
+
+
+def resolve_timeouts(timeout: Any) -> Timeouts | None:
+    """The timeouts for connecting and reading; None for what requests has to understand, or refuse."""
+    connect, read = timeout if type(timeout) is tuple and len(timeout) == 2 else (timeout, timeout)
+    if all(each is None or (type(each) in (int, float) and 0 < each < _LONGEST_TIMEOUT) for each in (connect, read)):
+        return connect, read
+    return None
+
+
+def hop_of(response: LoadResponse) -> Hop:
+    """The hop that a reply of the short way stands for."""
+    hop = response.hop or Hop()
+    hop.started_ns = response.started_ns
+    hop.ended_ns = response.started_ns + response.latency_ns
+    hop.source_address = response.source_address
+    return hop

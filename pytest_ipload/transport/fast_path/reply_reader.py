@@ -1,0 +1,107 @@
+"""Reading a reply that comes in several parts."""
+
+from __future__ import annotations
+
+import re
+
+from pytest_ipload.base.real_time import perf_counter_ns
+from pytest_ipload.transport.connect.socket_io import READ_BYTES, Wire
+from pytest_ipload.transport.fast_path.reply_head import LONGEST_HEAD, Head, ReplyHeads
+
+_LARGEST_READ = 1 << 18
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t -~]*)?")
+_TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\xa0-\xff]*")
+_LONGEST_LINE, _MOST_TRAILERS = 4096, 100
+_STATUS_LINE = b"HTTP/1.1 "
+_BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
+
+
+class UnusualReply(Exception):
+    """A reply that http.client has to read."""
+
+
+class ReplyReader:
+    """Reads one reply from a wire. Whatever ends the reading, ``received`` is all that came."""
+
+    def __init__(self, wire: Wire, received: bytes) -> None:
+        self.received = bytearray(received)
+        self.first_byte_ns = self.head_ended_ns = 0
+        """When the first bytes and the end of the head were read, by ``perf_counter_ns``."""
+        self._wire = wire
+
+    def read(self, heads: ReplyHeads, *, is_head: bool) -> tuple[Head, bytes]:
+        """The head and the body, without its transfer coding.
+
+        Raises UnusualReply, and OSError when receiving fails.
+        """
+        if not self.received:
+            self._receive()
+        self.first_byte_ns = perf_counter_ns()
+        end = self._find(b"\r\n\r\n", 0, LONGEST_HEAD)
+        self.head_ended_ns = perf_counter_ns()
+        head = heads[bytes(self.received[:end])]
+        if head is None:
+            raise UnusualReply
+        start = end + 4
+        if head.length is None and not is_head:
+            return head, self._chunks(start)
+        length = 0 if is_head else head.length or 0
+        while (missing := start + length - len(self.received)) > 0:
+            self._receive(min(missing, _LARGEST_READ))
+        self._expect_end(start + length)
+        return head, bytes(memoryview(self.received)[start:])
+
+    def _chunks(self, position: int) -> bytes:
+        """The body in chunked coding (RFC 9112, 7.1) that begins at this position."""
+        received = self.received
+        chunks: list[bytes] = []
+        while True:
+            end = self._find(b"\r\n", position, _LONGEST_LINE)
+            match = _SIZE_LINE.fullmatch(received, position, end)
+            if match is None:
+                raise UnusualReply
+            size, position = int(match[1], 16), end + 2
+            if size == 0:
+                self._expect_end(self._trailers(position))
+                return b"".join(chunks)
+            while (missing := position + size + 2 - len(received)) > 0:
+                self._receive(max(READ_BYTES, min(missing, _LARGEST_READ)))
+            chunks.append(bytes(received[position : position + size]))
+            position += size
+            if received[position : position + 2] != b"\r\n":
+                raise UnusualReply
+            position += 2
+
+    def _trailers(self, position: int) -> int:
+        """The position behind the trailer fields, which nobody reads, and the empty line."""
+        for _ in range(_MOST_TRAILERS):
+            end = self._find(b"\r\n", position, _LONGEST_LINE)
+            if end == position:
+                return end + 2
+            if not _TRAILER.fullmatch(self.received, position, end):
+                break
+            position = end + 2
+        raise UnusualReply
+
+    def _find(self, mark: bytes, position: int, limit: int) -> int:
+        """The position of the mark, which must come within so many bytes from ``position``."""
+        searched = position
+        while (found := self.received.find(mark, searched)) < 0:
+            # http.client takes a line feed alone for the end of a line, and would not wait for more.
+            if len(self.received) - position > limit or _BARE_LINE_FEED.search(self.received, searched):
+                raise UnusualReply
+            if not position and not self.received.startswith(_STATUS_LINE[: len(self.received)]):
+                raise UnusualReply
+            searched = max(position, len(self.received) - len(mark) + 1)
+            self._receive()
+        return found
+
+    def _expect_end(self, position: int) -> None:
+        if len(self.received) != position:
+            raise UnusualReply  # bytes that nobody asked for
+
+    def _receive(self, limit: int = READ_BYTES) -> None:
+        data = self._wire.receive(limit)
+        if not data:
+            raise UnusualReply
+        self.received += data

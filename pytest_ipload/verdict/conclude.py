@@ -1,0 +1,143 @@
+"""From what was measured to the result. Pure, and the same for one process and for many."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timezone
+
+from pytest_ipload.load.generator.checks import HealthCheck, Outcome, ResponseLimit, by_gravity, examine_whole, fired
+from pytest_ipload.stats.sample import LATENESS
+from pytest_ipload.stats.summary import Frame, latency_stats, summarise
+from pytest_ipload.verdict.health_rule import in_spite_of, invalid_reasons
+from pytest_ipload.verdict.result import ERROR, GeneratorHealth, LoadResult, UnusedAddresses, decide
+from pytest_ipload.verdict.shard_result import Part
+from pytest_ipload.verdict.threshold.abort import Abort
+from pytest_ipload.verdict.threshold.config import FAIL, JudgedThreshold
+from pytest_ipload.verdict.threshold.evaluate import ThresholdResult, evaluate
+from pytest_ipload.verdict.threshold.measure import Scope
+
+_SECOND = 1_000_000_000
+_MOST_LISTED = 3
+_NEAREST_QUANTILE = {"max": 0.99}
+
+
+def conclude(part: Part) -> LoadResult:
+    """The verdict and the numbers of a load whose parts have been merged."""
+    frame = _frame(part)
+    lasted_s = frame.duration_s - frame.warmup_s
+    scope = scope_of(part, frame.judged_s(part.measured))
+    scope = replace(scope, planned_seconds=min(lasted_s, scope.planned_seconds or lasted_s))
+    thresholds = [evaluate(judged, part.measured, scope, strict=part.strict) for judged in part.thresholds]
+    if part.abort is not None:
+        number = part.abort.number
+        abort = Abort(part.thresholds[number], part.abort.after_s, part.abort.result)
+        thresholds[number] = abort.final(thresholds[number])
+    found = by_gravity([*part.checks, *_different_targets(part), *_of_the_whole(part, thresholds)])
+    suppressed = set(part.profile.suppress_health_check)
+    checks = [check for check in found if check.name not in suppressed]
+    invalid = [*([part.broken_off] if part.broken_off else []), *invalid_reasons(checks, thresholds)]
+    in_spite = in_spite_of(checks, thresholds)
+    verdict, reason = (ERROR, part.error) if part.error else decide(thresholds, invalid, in_spite)
+    return LoadResult(
+        nodeid=part.nodeid,
+        verdict=verdict,
+        reason=reason,
+        profile=part.profile.as_dict(),
+        started_at=datetime.fromtimestamp(part.started_at, timezone.utc).isoformat(timespec="milliseconds"),
+        aborted_s=None if part.abort is None else part.abort.after_s,
+        set_up_error_rate=part.set_ups.failed / part.set_ups.tried if part.set_ups.tried else None,
+        thresholds=thresholds,
+        failures=part.failures,
+        traceback=part.traceback,
+        unused_addresses=UnusedAddresses(part.unused_count, part.unused_first) if part.unused_count else None,
+        generator=_health(part, checks, [check.name for check in found if check.name in suppressed], frame.duration_s),
+        shards=part.shards if len(part.shards) > 1 else None,
+        **summarise(part.measured, frame),
+    )
+
+
+def scope_of(part: Part, judged_s: float) -> Scope:
+    """What rates and shares are counted over, when so many seconds of the load are judged."""
+    ends_at = part.profile.ends_at
+    return Scope(
+        seconds=max(0.0, judged_s),
+        pool_size=part.pool_size,
+        addresses_used=len(part.users_by_source),
+        planned_seconds=None if ends_at is None else round(ends_at - part.profile.warmup, 9),
+        planned_iterations=part.planned_iterations,
+        dropped=part.dropped_iterations,
+        set_ups=part.set_ups,
+    )
+
+
+def _frame(part: Part) -> Frame:
+    origin = part.measured.origin_ns
+    return Frame(
+        origin_ns=origin,
+        ended_ns=origin + part.ended,
+        warmup_s=part.profile.warmup,
+        users=part.users,
+        users_by_source=part.users_by_source,
+        lifetimes=[(origin + began, origin + ended) for began, ended in part.lifetimes],
+        planned_iterations=part.planned_iterations,
+        dropped_iterations=part.dropped_iterations,
+    )
+
+
+def _of_the_whole(part: Part, thresholds: list[ThresholdResult]) -> list[HealthCheck]:
+    """The health checks that only the whole load can tell."""
+    is_functional = part.profile.is_functional  # one iteration: nobody asks how certain a percentile is
+    return examine_whole(
+        Outcome(
+            measured=part.measured,
+            user_time=part.user_time,
+            planned_iterations=part.planned_iterations,
+            dropped_iterations=part.dropped_iterations,
+            uncertain=[(each.expression, each.samples) for each in thresholds if each.uncertain and not is_functional],
+            is_functional=is_functional,
+            is_cut_short=bool(part.broken_off or part.error) or part.abort is not None,
+            judges_dropped=any(
+                judged.severity == FAIL and judged.threshold.statistic == "dropped_iterations"
+                for judged in part.thresholds
+            ),
+            response_limits=_response_limits(part.thresholds),
+        )
+    )
+
+
+def _different_targets(part: Part) -> list[HealthCheck]:
+    """Whether no two processes of the load have connected to the same local target."""
+    used = [set(targets) for targets in part.targets if targets]
+    if len(used) < 2 or len(set().union(*used)) < sum(map(len, used)):
+        return []
+    listed = ", ".join(sorted(targets)[0] for targets in map(list, used[:_MOST_LISTED]))
+    more = ", ..." if len(used) > _MOST_LISTED else ""
+    return [fired("different-targets", f"{len(used)} processes connected to different local targets: {listed}{more}")]
+
+
+def _response_limits(thresholds: list[JudgedThreshold]) -> list[ResponseLimit]:
+    """Those for response times that may fail the test."""
+    return [
+        ResponseLimit(
+            judged.threshold.text,
+            judged.threshold.quantile or _NEAREST_QUANTILE.get(judged.threshold.statistic, 0.5),
+            judged.threshold.limit * _SECOND,
+        )
+        for judged in thresholds
+        if judged.severity == FAIL and judged.threshold.is_response_time and judged.threshold.operator in ("<", "<=")
+    ]
+
+
+def _health(part: Part, checks: list[HealthCheck], suppressed: list[str], duration_s: float) -> GeneratorHealth:
+    lag_ns = part.lags.quantile(0.99)
+    return GeneratorHealth.of(
+        checks,
+        suppressed=suppressed,
+        cpu_share=round(part.cpu_ns / _SECOND / duration_s, 3) if duration_s > 0 else None,
+        timer_lag_p99_ms=None if lag_ns is None else round(lag_ns / 1e6, 3),
+        lateness=latency_stats(part.measured.latency(LATENESS)) if part.measured.planned else None,
+        late_starts=part.late_starts,
+        interrupted_iterations=part.interrupted,
+        faults=dict(part.measured.faults),
+        pinned_cpu=part.pinned_cpu,
+    )

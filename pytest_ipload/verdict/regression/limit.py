@@ -1,0 +1,145 @@
+"""Limits for the change against a baseline, such as ``p95:10%,50ms``.
+
+Grammar::
+
+    limit     = metric ":" change
+    change    = percent [ "," floor ] | floor
+    metric    = [ "raw." ] statistic [ "{" selector "}" ] | share | rate
+    statistic = "p" number | "p(" number ")" | "median" | "mean" | "min" | "max"       floor: a duration, 50ms
+    share     = "error_rate" | "request_error_rate" [ "{" label "}" ]                  floor: percentage points, 1%
+    rate      = "rps" [ "{" label "}" ] | "iterations_per_second"                      floor: a rate, 5/s
+    selector  = label | "step:" label
+
+The metrics are those of thresholds (``expression``), as far as results keep them. A value is a regression if it is
+worse than the baseline by more than ``percent`` of it, and by more than the floor. A rate is worse if it is lower, all
+others if they are higher. A share's floor alone is written ``error_rate:0%,1%``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pytest_ipload.base import units
+from pytest_ipload.base.errors import SettingError
+from pytest_ipload.verdict.threshold.expression import Metric
+
+_NEGLIGIBLE = 1e-9
+"""A change that is larger than allowed by this share of it is so by rounding."""
+_MS = 1e3
+_LOWER_IS_WORSE = frozenset({"rps", "iterations_per_second"})
+_METRICS_HELP = (
+    "metrics that can be compared are times of requests and steps (p95 or any percentile, median, mean, min, max, with "
+    "raw. in front or without), error_rate, request_error_rate, rps and iterations_per_second"
+)
+
+
+@dataclass(frozen=True)
+class CompareLimit:
+    """How much worse than the baseline a value may be. Times are milliseconds, as in reports."""
+
+    text: str
+    """Its normal form; it parses to an equal limit."""
+    metric: Metric
+    relative: float
+    """As a fraction of the baseline; 0 where only a floor is given."""
+    floor: float | None
+    """In the metric's unit in reports; None without one. Smaller changes do not count, whatever share they are."""
+
+    @classmethod
+    def parse(cls, text: str) -> CompareLimit:
+        """Read a limit. ``SettingError`` says which part is wrong, what was given and what is allowed."""
+        try:
+            return cls._parse(text)
+        except ValueError as error:
+            raise SettingError(f"limit {text!r}: {error}") from None
+
+    @classmethod
+    def _parse(cls, text: str) -> CompareLimit:
+        name, colon, change = text.rpartition(":")
+        if not colon or "}" in change:
+            raise ValueError("it has no ':' with a change behind it, as in 'p95:10%' or 'p95:10%,50ms'")
+        metric = Metric.parse(name)
+        _check_metric(metric)
+        first, *others = "".join(change.split()).split(",")
+        if len(others) > 1:
+            raise ValueError(f"{change.strip()!r} has more than a percentage and a floor, as in 'p95:10%,50ms'")
+        if first.endswith("%"):
+            relative = _finite(units.parse_percent(first), first)
+            floor = _parse_floor(metric, others[0]) if others else None
+        elif others:
+            raise ValueError(f"{first!r} is not a percentage; it comes first, then the floor, as in 'p95:10%,50ms'")
+        else:
+            relative, floor = 0.0, _parse_floor(metric, first)
+        return cls(f"{metric.text}:{','.join([first, *others])}", metric, relative, floor)
+
+    @property
+    def unit(self) -> str:
+        """What values are in reports: ``ms``, ``fraction`` or ``1/s``."""
+        return report_unit(self.metric)
+
+    @property
+    def lower_is_worse(self) -> bool:
+        """Whether it is a rate."""
+        return self.metric.statistic in _LOWER_IS_WORSE
+
+    def worse_by(self, difference: float) -> float:
+        """A difference (current value minus baseline) as one that is positive if the current value is worse."""
+        return -difference if self.lower_is_worse else difference
+
+    def tolerance(self, baseline: float, noise: float = 0.0) -> float:
+        """So much worse than the baseline a value may be, given that the noise alone makes such a difference."""
+        return max(self.relative * baseline, self.floor or 0.0, noise)
+
+    def is_beyond(self, difference: float, tolerance: float) -> bool:
+        """Whether a difference (current value minus baseline) is worse than this."""
+        return self.worse_by(difference) > tolerance * (1 + _NEGLIGIBLE)
+
+    @property
+    def limit_text(self) -> str:
+        """The part behind the metric, for people: ``limit +10 %, at least 50 ms``."""
+        sign = "-" if self.lower_is_worse else "+"
+        floor = "" if self.floor is None else format_reported(self.metric, self.floor)
+        if not self.relative:
+            return f"limit {sign}{floor or '0 %'}"
+        return f"limit {sign}{units.format_percent(self.relative)}" + (f", at least {floor}" if floor else "")
+
+
+def report_unit(metric: Metric) -> str:
+    """The unit of a metric's values in reports."""
+    return {"duration": "ms", "rate": "1/s"}.get(metric.unit, metric.unit)
+
+
+def format_reported(metric: Metric, value: float) -> str:
+    """A value as in reports, for people."""
+    return metric.format(value / _MS if metric.unit == "duration" else value)
+
+
+def _check_metric(metric: Metric) -> None:
+    """Refuse what results do not keep."""
+    if metric.family not in (None, "raw") or metric.unit == "count" or metric.statistic == "ip_pool_usage":
+        raise ValueError(f"{metric.text!r} cannot be compared; {_METRICS_HELP}")
+    if metric.selector is not None and metric.selector.kind not in ("name", "step"):
+        raise ValueError(
+            f"{{{metric.selector}}} cannot be compared: saved are values by request name and by step, "
+            "as in p95{GET /cart} or p95{step:checkout}"
+        )
+
+
+def _parse_floor(metric: Metric, text: str) -> float:
+    try:
+        match metric.unit:
+            case "duration":
+                value = round(units.parse_duration(text) * _MS, 9)
+            case "fraction":
+                value = units.parse_percent(text)
+            case _:
+                value = units.parse_rate(text)
+    except ValueError as error:
+        raise ValueError(f"the change of {metric.text} is wrong: {error}; a relative one is a percentage") from None
+    return _finite(value, text)
+
+
+def _finite(value: float, text: str) -> float:
+    if value > 1e12:
+        raise ValueError(f"{text[:20]!r} is too large")
+    return value

@@ -1,0 +1,91 @@
+"""Reads the value of a metric from a result in plain values, which is the same for a run and for a saved one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pytest_ipload.stats.histogram import Histogram
+from pytest_ipload.stats.series_table import MAX_NAMES, OTHER_NAMES, matches
+from pytest_ipload.verdict.threshold.expression import Metric, Selector
+
+Result = Mapping[str, Any]
+"""A test in the JSON report (docs/json-report.md), or those of its fields that are saved."""
+
+_NS_PER_MS = 1e6
+
+
+def value_of(metric: Metric, result: Result) -> float | None:
+    """The value in the unit of reports (ms, fraction, 1/s); None if there is nothing to take it from.
+
+    Percentiles are those of the histogram, by nearest rank, so any can be had. Where iterations had planned starts,
+    times are response times, and those of a name or a step are not kept: only ``raw.`` ones are. ``ValueError`` for a
+    histogram that is none. None too for a selector that may mean names which were not kept apart.
+    """
+    if is_hidden(metric, result):
+        return None
+    if metric.unit == "duration":
+        return _time(metric, _distributions(metric, result))
+    if metric.selector is None:
+        value = result.get(metric.statistic)
+        return None if value is None or not _is_measured(metric, result) else float(value)
+    rows = _rows(metric, result)
+    if metric.statistic == "rps":
+        return float(sum(row["rps"] for row in rows)) if rows else None
+    requests: int = sum(row["requests"] for row in rows)
+    failed: int = sum(row["failed_requests"] for row in rows)
+    return failed / requests if requests else None
+
+
+def _is_measured(metric: Metric, result: Result) -> bool:
+    """Whether there was anything to count: a rate of nothing is no rate."""
+    return bool(result["requests" if metric.statistic in ("rps", "request_error_rate") else "iterations"])
+
+
+def _distributions(metric: Metric, result: Result) -> list[Result]:
+    """Those that the time is one of, without empty ones."""
+    planned = "response_time" in result and metric.family is None
+    if metric.selector is not None:
+        found = [] if planned else [row["latency"] for row in _rows(metric, result)]
+    else:
+        found = [result["response_time" if planned else "latency"]]
+    return [each for each in found if each["count"]]
+
+
+def is_hidden(metric: Metric, result: Result) -> bool:
+    """Whether what the selector means may be counted under the other names, as there were too many names."""
+    if metric.selector is None or not (pattern := metric.selector.pattern).strip("*"):
+        return False
+    names = [row["name"] for row in _rows_of_kind(metric.selector, result)]
+    return len(names) > MAX_NAMES and OTHER_NAMES in names and ("*" in pattern or pattern not in names)
+
+
+def _rows(metric: Metric, result: Result) -> list[Result]:
+    selector = metric.selector
+    assert selector is not None
+    return [row for row in _rows_of_kind(selector, result) if matches(selector.pattern, row["name"])]
+
+
+def _rows_of_kind(selector: Selector, result: Result) -> Sequence[Result]:
+    rows: Sequence[Result] = result["steps" if selector.kind == "step" else "by_name"]
+    return rows
+
+
+def _time(metric: Metric, distributions: Sequence[Result]) -> float | None:
+    """A statistic of several distributions together, in ms."""
+    if not distributions:
+        return None
+    low, high = min(each["min_ms"] for each in distributions), max(each["max_ms"] for each in distributions)
+    if metric.quantile is not None:
+        whole = Histogram()
+        for each in distributions:
+            whole.merge(Histogram.decode(each["histogram"]))
+        value = whole.quantile(metric.quantile)
+        # The histogram has the edges of its first and last bin, but what was measured lies within them.
+        return None if value is None else float(min(max(value / _NS_PER_MS, low), high))
+    if metric.statistic == "mean":
+        count: int = sum(each["count"] for each in distributions)
+        total: float = sum(each["mean_ms"] * each["count"] for each in distributions)
+        mean: float = total / count
+        return mean
+    return float(low if metric.statistic == "min" else high)

@@ -1,0 +1,253 @@
+"""What one process measured of a load, or several together: all that a conclusion needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import reduce
+from typing import Any
+
+from pytest_ipload.load.failure_log import MAX_USERS
+from pytest_ipload.load.generator.checks import HealthCheck
+from pytest_ipload.load.set_up import SetUps
+from pytest_ipload.load.user_time import UserTime
+from pytest_ipload.settings.load_profile import LoadProfile
+from pytest_ipload.stats.histogram import Histogram
+from pytest_ipload.stats.measurements import Measurements
+from pytest_ipload.stats.sample import FAILED, ITERATION, REQUEST
+from pytest_ipload.verdict.codec import decode, encode
+from pytest_ipload.verdict.origin import ClockOffset, Origin
+from pytest_ipload.verdict.plausibility import check_values
+from pytest_ipload.verdict.result import FailureSummary, ShardStats, Traceback
+from pytest_ipload.verdict.rounds import RoundNote
+from pytest_ipload.verdict.threshold.config import JudgedThreshold, window_lengths
+from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
+
+_MOST_UNUSED = 100
+
+
+@dataclass(frozen=True)
+class AbortNote:
+    """The threshold that broke the load off."""
+
+    number: int
+    """Its place among the thresholds."""
+    after_s: float
+    result: ThresholdResult
+    """What it said then."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A part of a load, or the whole of it. Times without a unit in their name are nanoseconds since its start."""
+
+    nodeid: str
+    profile: LoadProfile
+    """That of the whole load."""
+    thresholds: list[JudgedThreshold]
+    strict: bool
+    started_at: float
+    """Seconds since 1970, by the clock of its machine."""
+    late: int
+    """How long after the instant that was agreed upon the load began."""
+    measured: Measurements
+    ended: int
+    """When the last iteration ended."""
+    users: int
+    lifetimes: list[tuple[int, int]]
+    """When each user's iterations began and ended."""
+    users_by_source: dict[str, int]
+    pool_size: int
+    shares_pool: bool
+    """Whether other parts use the same addresses, as there are too few for each to have its own."""
+    unused_count: int
+    unused_first: list[str]
+    planned_iterations: int | None
+    dropped_iterations: int | None
+    late_starts: int
+    interrupted: int
+    checks: list[HealthCheck]
+    """Those that can be told from a part."""
+    lags: Histogram
+    cpu_ns: int
+    pinned_cpu: int | None
+    failures: list[FailureSummary]
+    traceback: Traceback | None
+    broken_off: str | None
+    """Why the load ended before its time."""
+    abort: AbortNote | None
+    shards: list[ShardStats] = field(default_factory=list)
+    """The parts that this one was made of, where there were several."""
+    set_ups: SetUps = field(default_factory=SetUps)
+    user_time: UserTime = field(default_factory=UserTime)
+    """How long its users were to be at work, and were not."""
+    round: RoundNote | None = None
+    """Which of several rounds it is of; None where there is one load."""
+    error: str | None = None
+    """What ended the load test as an error, such as a user's set-up that failed; None where nothing did."""
+
+    targets: list[list[str]] = field(default_factory=list)
+    """The targets on loopback addresses that each of its processes connected to."""
+    clock: ClockOffset | None = None
+    """Of a segment: how far the clock was that ``started_at`` was read from."""
+    origin: Origin | None = None
+    """Of a segment: where it comes from."""
+
+    def __post_init__(self) -> None:
+        """ValueError for fields that contradict each other: a part may come from a file."""
+        missing = set(window_lengths(self.thresholds)) - set(self.measured.windows)
+        if missing or (self.abort is not None and not 0 <= self.abort.number < len(self.thresholds)):
+            raise ValueError(f"part of {self.nodeid}: its thresholds, windows and abort contradict each other")
+        if self.measured.planned != self.profile.planned or (self.planned_iterations is None) != (
+            self.dropped_iterations is None
+        ):
+            raise ValueError(f"part of {self.nodeid}: its plan and its measurements contradict each other")
+
+    def to_plain(self) -> dict[str, Any]:
+        """All of it as plain values that JSON and execnet carry without loss."""
+        plain: dict[str, Any] = encode(self)
+        return plain
+
+    @classmethod
+    def from_plain(cls, plain: object, where: str = "part") -> Part:
+        """Read what ``to_plain`` wrote; ``ValueError`` if it is anything else."""
+        part = decode(cls, plain, where)
+        try:
+            check_values(part)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
+        return part
+
+
+def as_shard(part: Part, index: int, name: str, host: str) -> Part:
+    """The part with a note of what it alone was, for when it is merged with others."""
+    requests, iterations = part.measured.count(REQUEST), part.measured.count(ITERATION)
+    failed = part.measured.count(REQUEST, outcome=FAILED)
+    cpu_share = round(part.cpu_ns / part.ended, 3) if part.ended else None
+    skew_ms, pinned = round(part.late / 1e6, 3), part.pinned_cpu
+    return replace(
+        part,
+        shards=[ShardStats(index, name, host, part.users, iterations, requests, failed, skew_ms, cpu_share, pinned)],
+    )
+
+
+def merge(parts: Iterable[Part], *, are_owned: bool = False) -> Part:
+    """The parts of one load as one; their order does not matter, but for what came first.
+
+    They stay as they are, but for the first one if they ``are_owned``: then it becomes the whole, which saves a copy.
+    ``ValueError`` if they are not parts of the same load, or there is none.
+    """
+    each = iter(parts)
+    first = next(each, None)
+    if first is None:
+        raise ValueError("there is no part of the load")
+    return reduce(merge_into, each, first if are_owned else own_copy(first))
+
+
+def own_copy(part: Part) -> Part:
+    """The same part, for others to be merged into."""
+    lags = Histogram()
+    lags.merge(part.lags)
+    return replace(part, measured=Measurements.from_plain(part.measured.to_plain()), lags=lags)
+
+
+def merge_into(one: Part, other: Part) -> Part:
+    """Add another part to one that nobody else uses: what that one measured becomes what both did.
+
+    ``ValueError``, and then nothing has changed, if they are not parts of the same load.
+    """
+    for name in ("nodeid", "profile", "thresholds", "strict", "round"):
+        if (first := getattr(one, name)) != (second := getattr(other, name)):
+            raise ValueError(f"the parts of {one.nodeid} differ in their {_difference(name, first, second)}")
+    one.measured.merge(other.measured)
+    one.lags.merge(other.lags)
+    sources = {**one.users_by_source}
+    for source, users in other.users_by_source.items():
+        sources[source] = sources.get(source, 0) + users
+    return replace(
+        one,
+        started_at=min(one.started_at, other.started_at),
+        late=max(one.late, other.late),
+        ended=max(one.ended, other.ended),
+        users=one.users + other.users,
+        set_ups=one.set_ups + other.set_ups,
+        user_time=one.user_time + other.user_time,
+        lifetimes=[*one.lifetimes, *other.lifetimes],
+        users_by_source=sources,
+        **_pool(one, other, sources),
+        planned_iterations=_sum(one.planned_iterations, other.planned_iterations),
+        dropped_iterations=_sum(one.dropped_iterations, other.dropped_iterations),
+        late_starts=one.late_starts + other.late_starts,
+        interrupted=one.interrupted + other.interrupted,
+        checks=_checks(one.checks, other.checks),
+        cpu_ns=one.cpu_ns + other.cpu_ns,
+        pinned_cpu=None,
+        failures=_failures([*one.failures, *other.failures]),
+        traceback=one.traceback or other.traceback,
+        broken_off=one.broken_off or other.broken_off,
+        abort=one.abort or other.abort,
+        error=one.error or other.error,
+        targets=[*one.targets, *other.targets],
+        clock=one.clock or other.clock,
+        origin=None,
+        shards=sorted([*one.shards, *other.shards], key=lambda shard: shard.index),
+    )
+
+
+def _difference(name: str, one: object, other: object) -> str:
+    if isinstance(one, LoadProfile) and isinstance(other, LoadProfile):
+        keys = (field.name for field in fields(one))
+        name, one, other = next(
+            (key, getattr(one, key), getattr(other, key)) for key in keys if getattr(one, key) != getattr(other, key)
+        )
+    hint = ""
+    if name == "base_url":
+        hint = (
+            ": a fixture that starts a target does so in each worker; start it once, before the workers, or give each "
+            "load one worker (--ipload-shards=1)"
+        )
+    return f"{name} ({one!r:.80} and {other!r:.80}): they are not of the same load{hint}"
+
+
+def _pool(one: Part, other: Part, sources: Mapping[str, int]) -> dict[str, Any]:
+    """How many addresses there were, and which of them nobody used."""
+    unused = list(dict.fromkeys([*one.unused_first, *other.unused_first]))
+    if not (one.shares_pool and other.shares_pool):
+        size, count = one.pool_size + other.pool_size, one.unused_count + other.unused_count
+    else:
+        unused = [address for address in unused if address not in sources]
+        # So few addresses are all named; those of two hosts are not the same ones.
+        size = max(one.pool_size, other.pool_size, len(sources) + len(unused))
+        count = max(0, size - len(sources))
+    return {"pool_size": size, "unused_count": count, "unused_first": unused[:_MOST_UNUSED]}
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else one + other
+
+
+def _checks(one: Iterable[HealthCheck], other: Iterable[HealthCheck]) -> list[HealthCheck]:
+    """The checks of both; those of one name in one, with what each saw."""
+    found = {check.name: check for check in one}
+    for check in other:
+        known = found.get(check.name)
+        if known is None:
+            found[check.name] = check
+        elif check.what not in known.what.split(" | "):
+            found[check.name] = replace(known, what=f"{known.what} | {check.what}")
+    return list(found.values())
+
+
+def _failures(failures: Iterable[FailureSummary]) -> list[FailureSummary]:
+    """Those of one kind and place together, the most frequent first."""
+    groups: dict[tuple[str, str], FailureSummary] = {}
+    for failure in failures:
+        known = groups.get((failure.type, failure.location))
+        if known is None:
+            groups[failure.type, failure.location] = failure
+            continue
+        users = [*(known.users or ()), *(failure.users or ())][:MAX_USERS]
+        groups[failure.type, failure.location] = replace(
+            known, count=known.count + failure.count, users=sorted(users) or None
+        )
+    return sorted(groups.values(), key=lambda failure: -failure.count)

@@ -1,0 +1,133 @@
+"""When a threshold cannot hold any more, so that its load may as well be broken off. Pure: time goes in as a number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pytest_ipload.base.units import format_duration
+from pytest_ipload.stats.measurements import Measurements
+from pytest_ipload.stats.sample import ITERATION
+from pytest_ipload.verdict.threshold.config import JudgedThreshold
+from pytest_ipload.verdict.threshold.evaluate import ThresholdResult, evaluate
+from pytest_ipload.verdict.threshold.expression import Threshold
+from pytest_ipload.verdict.threshold.finding import Outcome, find_in_windows, is_undecidable
+from pytest_ipload.verdict.threshold.measure import Scope, measure
+from pytest_ipload.verdict.threshold.outlook import cannot_hold
+from pytest_ipload.verdict.threshold.remaining_load import Plan
+
+_NS = 1e-9
+_HAND_OVER = 3.0
+"""Seconds in which a sample has come from its user's thread to the measurements, if iterations take no time: users
+collect for a second, do not hand over before pauses of up to a second, and are looked at each second."""
+
+# How a value moves while a load goes on: it only grows, it only falls, or it may do both.
+_GROWING = frozenset({"requests", "iterations", "errors", "dropped_iterations", "ip_pool_usage", "max"})
+_FALLING = frozenset({"min"})
+_SHARES = frozenset({"error_rate", "request_error_rate"})
+_BELOW, _ABOVE = ("<", "<="), (">", ">=")
+_UNKNOWN = Plan()
+
+
+def abort_reason(
+    judged: JudgedThreshold, measured: Measurements, scope: Scope, plan: Plan = _UNKNOWN, *, first_window: int = 0
+) -> str | None:
+    """Why the load may be broken off: what the threshold's failure says so far. None if it may still hold.
+
+    ``scope`` is that of the load so far. Over no samples nothing is broken off. Windows before number
+    ``first_window`` are not looked at.
+    """
+    result = _failure(judged, measured, scope, plan, first_window)
+    return None if result is None else result.message
+
+
+def _failure(
+    judged: JudgedThreshold, measured: Measurements, scope: Scope, plan: Plan, first_window: int
+) -> ThresholdResult | None:
+    """The result of a threshold that cannot hold any more; None if it may."""
+    if is_undecidable(judged, measured, scope):
+        return None
+    if judged.window is not None:
+        scope = settled(measured, scope)
+        found = find_in_windows(judged, measured, scope, first=first_window)
+        if found is None or found.worst.outcome is not Outcome.FAILS or not found.worst.is_enough:
+            return None
+    elif not _is_hopeless(judged, measured, scope, plan):
+        return None
+    result = evaluate(judged, measured, scope)
+    return None if result.passed else result
+
+
+def settled(measured: Measurements, scope: Scope) -> Scope:
+    """The scope without its end, of which not all samples have come yet: users hand them over now and then."""
+    longest_ns = max((series.latency.max_ns or 0 for _, series in measured.series(ITERATION)), default=0)
+    return replace(scope, seconds=max(0.0, scope.seconds - _HAND_OVER - longest_ns * _NS))
+
+
+def _is_hopeless(judged: JudgedThreshold, measured: Measurements, scope: Scope, plan: Plan) -> bool:
+    threshold = judged.threshold
+    if threshold.statistic == "set_up_error_rate":  # users that are still to be set up may succeed
+        least = scope.set_ups.failed / scope.set_ups.planned if scope.set_ups.planned else 0.0
+        return threshold.operator in _BELOW and not threshold.holds(least)
+    never_again = threshold.statistic in _SHARES and threshold.operator in ("==", "<=") and threshold.limit == 0
+    if not (never_again or threshold.statistic in _GROWING or threshold.statistic in _FALLING):
+        return cannot_hold(judged, measured, scope, plan, settled(measured, scope).seconds)
+    value = measure(threshold, measured, scope)
+    if value.value is None or value.samples == 0:
+        return False
+    return value.value > 0 if never_again else _is_past(threshold, value.value)  # what has failed stays failed
+
+
+def _is_past(threshold: Threshold, value: float) -> bool:
+    """Whether a value that moves in one direction has gone past the limit, to where it does not come back from."""
+    grows = threshold.statistic in _GROWING
+    if threshold.operator == "==":
+        return not threshold.holds(value) and (value > threshold.limit) == grows
+    return threshold.operator in (_BELOW if grows else _ABOVE) and not threshold.holds(value)
+
+
+@dataclass(frozen=True)
+class Abort:
+    """The threshold that broke a load off."""
+
+    judged: JudgedThreshold
+    after_s: float
+    """Seconds since the start of the load."""
+    result: ThresholdResult
+    """What it said then."""
+
+    def final(self, result: ThresholdResult) -> ThresholdResult:
+        """Its result at the end, which stays *failed* whatever the last samples say: the load was not whole."""
+        last = self.result if result.passed else result
+        message = f"aborted after {format_duration(self.after_s)}: {last.message}"
+        return replace(last, message=message, aborted=True)
+
+
+class AbortWatch:
+    """Looks at the thresholds of a load again and again, until one of them breaks it off."""
+
+    def __init__(self, thresholds: Sequence[JudgedThreshold], plan: Plan = _UNKNOWN) -> None:
+        """``plan`` is that of the whole load, also if this is a part of it."""
+        self._plan = plan
+        self.watched = [judged for judged in thresholds if judged.abort_on_fail]
+        self._windows_seen = dict.fromkeys(map(id, self.watched), 0)
+        self.abort: Abort | None = None
+        """What broke the load off; None as long as nothing did."""
+
+    def first_window(self, length_ns: int) -> int:
+        """The first window of this length that is still to be looked at."""
+        seen = [self._windows_seen[id(judged)] for judged in self.watched if judged.window_ns == length_ns]
+        return min(seen, default=0)
+
+    def look(self, measured: Measurements, scope: Scope, elapsed_s: float) -> str | None:
+        """Why the load has to be broken off now, ``elapsed_s`` after its start; None if it may go on."""
+        for judged in self.watched:
+            if elapsed_s < judged.delay:
+                continue
+            first = self._windows_seen[id(judged)]
+            if (result := _failure(judged, measured, scope, self._plan, first)) is not None:
+                self.abort = Abort(judged, elapsed_s, result)
+                return result.message
+            if judged.window is not None:
+                self._windows_seen[id(judged)] = int(settled(measured, scope).seconds / judged.window)
+        return None

@@ -1,0 +1,111 @@
+"""Thresholds with how they are judged: over what, how surely, and what follows when one does not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pytest_ipload.base.errors import SettingError
+from pytest_ipload.base.units import format_setting
+from pytest_ipload.settings.parsing import as_confidence, as_seconds, one_of
+from pytest_ipload.verdict.threshold.expression import Threshold
+
+FAIL, WARN = "fail", "warn"
+SHORTEST_WINDOW = 0.1
+"""Seconds. Shorter windows are mostly empty, and an hour has too many of them."""
+
+_SECOND = 1_000_000_000
+_IMPLIED = Threshold.parse("error_rate == 0%")
+_SPEAKS_OF_ERRORS = frozenset({"error_rate", "request_error_rate", "errors"})
+_SHARES_WITH_INTERVAL = frozenset({"error_rate", "request_error_rate"})
+_OF_THE_WHOLE_LOAD = frozenset({"dropped_iterations", "ip_pool_usage", "set_up_error_rate"})
+
+
+@dataclass(frozen=True)
+class JudgedThreshold:
+    """A threshold and its settings. Times are seconds. Settings that make no sense together are a SettingError."""
+
+    threshold: Threshold
+    severity: str = FAIL
+    abort_on_fail: bool = False
+    """The load is broken off as soon as the threshold cannot hold any more."""
+    delay: float = 10.0
+    """How long after the start of the load it is first looked at for that."""
+    window: float | None = None
+    """It has to hold in each full window of this length; None: over all that is judged."""
+    confidence: float | None = None
+    """It fails, or holds, only if all of the value's interval of this confidence does; None: if the value does."""
+
+    def __post_init__(self) -> None:
+        """Refuse what does not go together."""
+        statistic, text = self.threshold.statistic, self.threshold.text
+        self._check_ranges()
+        if self.abort_on_fail and self.severity != FAIL:
+            raise SettingError(
+                f"threshold {text!r}: abort_on_fail=True and severity={self.severity!r} contradict each other: what "
+                "only warns must not break the load off; remove one of them"
+            )
+        if self.window is not None and self.window < SHORTEST_WINDOW:
+            raise SettingError(
+                f"threshold {text!r}: window={format_setting(self.window)} is too short; "
+                f"the shortest window is {format_setting(SHORTEST_WINDOW)}"
+            )
+        if self.window is not None and statistic in _OF_THE_WHOLE_LOAD:
+            raise SettingError(f"threshold {text!r}: {statistic} is counted over the whole load and takes no window")
+        if self.confidence is None:
+            return
+        if self.threshold.quantile is None and statistic not in _SHARES_WITH_INTERVAL:
+            raise SettingError(
+                f"threshold {text!r}: confidence goes with percentiles, error_rate and request_error_rate only: "
+                f"there is no interval for {self.threshold.metric}"
+            )
+        if self.threshold.operator in ("==", "!="):
+            raise SettingError(
+                f"threshold {text!r}: confidence does not go with {self.threshold.operator!r}, as an interval is never "
+                "equal to one value; write a limit with <, <=, > or >="
+            )
+
+    def _check_ranges(self) -> None:
+        """Refuse what a marker cannot give, and a file can."""
+        try:
+            one_of(FAIL, WARN)(self.severity)
+            as_seconds(self.delay)
+            if self.window is not None:
+                as_seconds(self.window)
+            if self.confidence is not None:
+                as_confidence(self.confidence)
+        except ValueError as error:
+            raise SettingError(f"threshold {self.threshold.text!r}: {error}") from None
+
+    @property
+    def window_ns(self) -> int | None:
+        """The length of the window in nanoseconds."""
+        return None if self.window is None else round(self.window * _SECOND)
+
+    @property
+    def text(self) -> str:
+        """The expression, and what else was set, for people: ``p95 < 200ms (window 10s)``."""
+        keys = {
+            "window": None if self.window is None else format_setting(self.window),
+            "confidence": self.confidence,
+            "abort_on_fail after": format_setting(self.delay) if self.abort_on_fail else None,
+            "severity": None if self.severity == FAIL else self.severity,
+        }
+        more = ", ".join(f"{key} {value}" for key, value in keys.items() if value is not None)
+        return f"{self.threshold.text} ({more})" if more else self.threshold.text
+
+
+def with_implied(thresholds: Sequence[JudgedThreshold]) -> list[JudgedThreshold]:
+    """The thresholds, and ``error_rate == 0%`` unless one of them can fail on errors already."""
+    speaks = any(judged.severity == FAIL and judged.threshold.statistic in _SPEAKS_OF_ERRORS for judged in thresholds)
+    return [*thresholds] if speaks else [*thresholds, JudgedThreshold(_IMPLIED)]
+
+
+def tolerates_set_up_errors(thresholds: Sequence[JudgedThreshold]) -> bool:
+    """Whether a user whose set-up fails is left out, as one of the thresholds can fail on that."""
+    return any(judged.severity == FAIL and judged.threshold.statistic == "set_up_error_rate" for judged in thresholds)
+
+
+def window_lengths(thresholds: Sequence[JudgedThreshold]) -> list[int]:
+    """The lengths of the windows that these thresholds are judged on, in nanoseconds."""
+    return sorted({judged.window_ns for judged in thresholds if judged.window_ns is not None})

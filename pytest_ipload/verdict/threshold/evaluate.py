@@ -1,0 +1,118 @@
+"""Thresholds against measurements. Pure: no clock, no pytest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pytest_ipload.stats.confidence import minimum_samples
+from pytest_ipload.stats.measurements import Measurements
+from pytest_ipload.verdict.threshold.config import FAIL, WARN, JudgedThreshold
+from pytest_ipload.verdict.threshold.expression import Threshold
+from pytest_ipload.verdict.threshold.finding import Finding, Outcome, find, find_in_windows, is_undecidable
+from pytest_ipload.verdict.threshold.measure import Measured, Scope
+from pytest_ipload.verdict.threshold.wording import (
+    no_samples,
+    no_window,
+    not_kept_apart,
+    what_was_found,
+    window_place,
+    windows_tally,
+)
+
+_UNITS = frozenset({"ms", "1/s", "fraction", "count"})
+_MS = 1e3  # milliseconds in a second: reports carry durations in milliseconds
+
+
+@dataclass(frozen=True)
+class ThresholdResult:
+    """One threshold, judged. Durations are milliseconds, shares fractions from 0 to 1, rates per second."""
+
+    expression: str
+    severity: str
+    passed: bool
+    unit: str
+    limit: float
+    measured: float | None
+    samples: int
+    ci_low: float | None
+    ci_high: float | None
+    uncertain: bool
+    """Too few samples for this percentile to be taken at its word."""
+    message: str
+    undecided: bool = False
+    """The limit lies within the interval of the confidence asked for; that passes, unless the session is strict."""
+    undecidable: bool = False
+    """What it is about was not kept apart: there is nothing to judge, and the measurement is invalid."""
+    aborted: bool = False
+    """It broke the load off."""
+    window_s: float | None = None
+    """It was judged on each full window of this length, and the numbers are those of the worst one."""
+    confidence: float | None = None
+    """It was judged by the interval of this confidence."""
+    ci_assumes_independence: bool | None = None
+    """The load is too short to tell how alike samples of one time are; None without an interval."""
+
+    def __post_init__(self) -> None:
+        """ValueError for words that reports do not know: a result may come from a file."""
+        if self.severity not in (FAIL, WARN) or self.unit not in _UNITS:
+            raise ValueError(f"{self.severity!r} is no severity, or {self.unit!r} no unit, of a threshold's result")
+
+
+def evaluate(judged: JudgedThreshold, measured: Measurements, scope: Scope, *, strict: bool = False) -> ThresholdResult:
+    """Judge one threshold, in each window if it has one. Over no samples, or no full window, it fails.
+
+    An undecided one passes, unless ``strict``. One whose names were not kept apart does not hold and is undecidable.
+    """
+    if is_undecidable(judged, measured, scope):
+        nothing = Finding(Measured(None, 0, ""), Outcome.FAILS, is_enough=False)
+        return replace(_result(judged, nothing, not_kept_apart(judged.threshold, measured), strict), undecidable=True)
+    if judged.window is None:
+        finding = find(judged, measured, scope)
+        return _result(judged, finding, _message(judged, finding, measured, strict), strict)
+    found = find_in_windows(judged, measured, scope)
+    if found is None:
+        nothing = Finding(Measured(None, 0, ""), Outcome.FAILS, is_enough=False)
+        return _result(judged, nothing, no_window(judged, scope.seconds), strict)
+    warmup_ns = measured.judged_from_ns - measured.origin_ns
+    place, tally = window_place(judged, found.number, warmup_ns), windows_tally(found)
+    return _result(judged, found.worst, _message(judged, found.worst, measured, strict, place, tally), strict)
+
+
+def _message(
+    judged: JudgedThreshold, finding: Finding, measured: Measurements, strict: bool, place: str = "", tally: str = ""
+) -> str:
+    if finding.is_enough:
+        return what_was_found(judged, finding, strict, place, tally)
+    return no_samples(judged.threshold, measured, place, tally)
+
+
+def _result(judged: JudgedThreshold, finding: Finding, message: str, strict: bool) -> ThresholdResult:
+    threshold, value = judged.threshold, finding.value
+    low, high = (_reported(end, threshold) for end in value.interval)
+    undecided = finding.outcome is Outcome.UNDECIDED
+    return ThresholdResult(
+        expression=threshold.text,
+        severity=judged.severity,
+        passed=finding.outcome is Outcome.HOLDS or (undecided and not strict),
+        unit={"duration": "ms", "rate": "1/s"}.get(threshold.unit, threshold.unit),
+        limit=_in_reports(threshold.limit, threshold),
+        measured=_reported(value.value, threshold) if finding.is_enough else None,
+        samples=value.samples,
+        ci_low=low,
+        ci_high=high,
+        uncertain=threshold.quantile is not None and 0 < value.samples < minimum_samples(threshold.quantile),
+        message=message,
+        undecided=undecided,
+        window_s=judged.window,
+        confidence=judged.confidence,
+        ci_assumes_independence=None if low is None and high is None else value.assumes_independence,
+    )
+
+
+def _reported(value: float | None, threshold: Threshold) -> float | None:
+    return None if value is None else _in_reports(value, threshold)
+
+
+def _in_reports(value: float, threshold: Threshold) -> float:
+    """The value in the unit of reports, without the noise of the conversion."""
+    return round(value * _MS, 6) if threshold.unit == "duration" else value

@@ -1,0 +1,357 @@
+"""Threshold expressions such as ``p99{GET /cart} < 400ms``.
+
+Grammar::
+
+    expression = metric [ "{" selector "}" ] operator value
+    metric     = [ family "." ] statistic | share | count | rate
+    family     = "raw" | "iteration" | "connect" | "tls" | "ttfb" | "failed"
+    statistic  = "p" number | "p(" number ")" | "median" | "mean" | "min" | "max"      value: a duration, 200ms
+    share      = "error_rate" | "request_error_rate" | "set_up_error_rate"             value: a percentage, 1%
+               | "ip_pool_usage"
+    count      = "requests" | "iterations" | "errors" | "dropped_iterations"           value: a number, 1000
+    rate       = "rps" | "iterations_per_second"                                       value: a number or a rate, 50/s
+    selector   = label | "name:" label | "step:" label | "source:" address | "status:" code
+    operator   = "<=" | ">=" | "==" | "!=" | "<" | ">"
+
+A label is any text, which ends with the last ``}`` of the expression: ``p95{GET /items/{id}} < 1s``; ``*`` in it stands
+for any text. ``name:`` is for request names that begin like another selector. Blanks between the parts do not matter.
+``errors`` counts failed iterations, as ``error_rate`` is their share. ``set_up_error_rate`` is the share of users whose
+set-up failed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from pytest_ipload.base import units
+from pytest_ipload.base.errors import SettingError
+from pytest_ipload.base.masking import masked
+
+FAMILIES = ("raw", "iteration", "connect", "tls", "ttfb", "failed")
+_STATISTICS = ("median", "mean", "min", "max")
+_UNITS: Mapping[str, str] = MappingProxyType(
+    {
+        "percentile": "duration",
+        **dict.fromkeys(_STATISTICS, "duration"),
+        **dict.fromkeys(("error_rate", "request_error_rate", "set_up_error_rate", "ip_pool_usage"), "fraction"),
+        **dict.fromkeys(("requests", "iterations", "errors", "dropped_iterations"), "count"),
+        **dict.fromkeys(("rps", "iterations_per_second"), "rate"),
+    }
+)
+_COUNTED_BY_REQUEST = ("requests", "request_error_rate", "rps")
+_METRICS = ("p95", *(name for name in _UNITS if name != "percentile"))
+_DURATION_METRICS = ("p95", *_STATISTICS)
+_COMPARISONS: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
+    {  # the longer ones first: "<=" is not "<" and a limit of "=..."
+        "<=": operator.le,
+        ">=": operator.ge,
+        "==": operator.eq,
+        "!=": operator.ne,
+        "<": operator.lt,
+        ">": operator.gt,
+    }
+)
+_SIGNS = {"≤": "<=", "≥": ">=", "≠": "!=", "＜": "<", "＞": ">"}
+"""What people write for an operator, and how it is written here."""
+_SELECTOR_KINDS = ("name", "step", "source", "status")
+_PERCENTILE = re.compile(r"p([0-9]+(?:\.[0-9]+)?|\.[0-9]+)|p\(([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\)")
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+")
+_BLANK_BEFORE_UNIT = re.compile(r"(?<=[0-9])\s+(?=[a-z%/])|(?<=/)\s+")
+_LARGEST = 1e12
+"""Of a limit: 30 000 years. Far above it a number of milliseconds is infinite."""
+_DECIMALS = 12
+"""Limits are rounded to so many decimals, so that ``9ms`` is 0.009 and not the 0.009000000000000001 of 9 * 0.001."""
+
+
+@dataclass(frozen=True)
+class Selector:
+    """Which samples a threshold is about."""
+
+    kind: str
+    """One of ``_SELECTOR_KINDS``; ``name`` is of requests."""
+    pattern: str
+    """A label with ``*`` wildcards, an address in its normal form, or a status code."""
+
+    def __str__(self) -> str:
+        if self.kind == "name" and self.pattern.partition(":")[0] not in _SELECTOR_KINDS:
+            return self.pattern
+        return f"{self.kind}:{self.pattern}"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What is measured: the part of an expression that is left of its operator."""
+
+    family: str | None
+    """As of a threshold, like the others."""
+    statistic: str
+    quantile: float | None
+    selector: Selector | None
+
+    @classmethod
+    def parse(cls, text: str) -> Metric:
+        """Read a metric such as ``raw.p95{GET /cart}``. ``ValueError`` says what is wrong and what is allowed."""
+        name, brace, rest = text.partition("{")
+        selector, closing, behind = rest.rpartition("}")
+        if brace and not closing:
+            raise ValueError("the selector has no closing '}'")
+        if behind.strip():
+            raise ValueError(f"{behind.strip()!r} stands behind the selector")
+        if not name.strip():
+            raise ValueError(f"no metric stands at its start; {_METRICS_HELP}")
+        return cls._of(name.strip(), selector if brace else None)
+
+    @classmethod
+    def _of(cls, name: str, selector_text: str | None) -> Metric:
+        family, statistic, quantile = _parse_metric(name)
+        selector = (
+            None if selector_text is None else _parse_selector(masked(selector_text))
+        )  # as the names of requests are
+        if selector is not None:
+            _check_selector(family, statistic, selector)
+        return cls(family, statistic, quantile, selector)
+
+    @property
+    def text(self) -> str:
+        """Its normal form."""
+        return _metric_text(self.family, self.statistic, self.quantile, self.selector)
+
+    @property
+    def unit(self) -> str:
+        """What its values are: ``duration`` (seconds), ``fraction``, ``count`` or ``rate`` (per second)."""
+        return _UNITS[self.statistic]
+
+    def format(self, measured: float) -> str:
+        """A value, for people: ``243 ms``, ``1.5 %``, ``4 812``, ``50/s``."""
+        match self.unit:
+            case "duration":
+                return units.format_duration(measured)
+            case "fraction":
+                return units.format_percent(measured)
+            case "count":
+                return _format_number(measured)
+            case _:
+                return f"{_format_number(measured)}/s"
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A limit for one measured value."""
+
+    text: str
+    """The expression in its normal form; it parses to an equal threshold."""
+    family: str | None
+    """``raw``, ``iteration``, ``connect``, ``tls``, ``ttfb`` or ``failed``; None for the plain metric."""
+    statistic: str
+    """``percentile``, or the name of the statistic, share, count or rate."""
+    quantile: float | None
+    """The fraction of a percentile, 0.95 for p95; the median has 0.5, all others None."""
+    selector: Selector | None
+    operator: str
+    limit: float
+    """Seconds, a fraction, a count or a number per second; see ``unit``."""
+
+    @classmethod
+    def parse(cls, text: str) -> Threshold:
+        """Read an expression. ``SettingError`` says which part is wrong, what was given and what is allowed."""
+        if not isinstance(text, str):
+            raise SettingError(f"threshold {text!r}: expected a text such as 'p95 < 200ms'")
+        try:
+            return cls._parse(text)
+        except ValueError as error:
+            raise SettingError(f"threshold {text!r}: {error}") from None
+
+    @classmethod
+    def _parse(cls, text: str) -> Threshold:
+        name, selector_text, comparison, value = _split(text)
+        metric = Metric._of(name, selector_text)
+        limit = _parse_limit(metric.statistic, value, metric.text)
+        normal = f"{metric.text} {comparison} {value}"
+        return cls(normal, metric.family, metric.statistic, metric.quantile, metric.selector, comparison, limit)
+
+    @property
+    def metric(self) -> str:
+        """The part left of the operator: ``raw.p95{GET /cart}``."""
+        return _metric_text(self.family, self.statistic, self.quantile, self.selector)
+
+    @property
+    def statistic_text(self) -> str:
+        """The statistic as it is written: ``p95``, ``median``, ``error_rate``."""
+        return _statistic_text(self.statistic, self.quantile)
+
+    @property
+    def limit_text(self) -> str:
+        """The part right of the metric, for people: ``< 200 ms``."""
+        return f"{self.operator} {self.format(self.limit)}"
+
+    @property
+    def unit(self) -> str:
+        """What limit and measured value are: ``duration`` (seconds), ``fraction``, ``count`` or ``rate`` (per s)."""
+        return _UNITS[self.statistic]
+
+    @property
+    def is_response_time(self) -> bool:
+        """Whether it is about response times, where iterations have planned starts; else about latencies."""
+        return self.unit == "duration" and self.family is None
+
+    def holds(self, measured: float) -> bool:
+        """Does the measured value, in the unit of the limit, keep to the limit? Not-a-number never does."""
+        if math.isnan(measured):
+            return False
+        return _COMPARISONS[self.operator](round(measured, _DECIMALS), self.limit)
+
+    def format(self, measured: float) -> str:
+        """A value in the unit of this threshold, for people: ``243 ms``, ``1.5 %``, ``4 812``, ``50/s``."""
+        return Metric(self.family, self.statistic, self.quantile, self.selector).format(measured)
+
+
+def _split(text: str) -> tuple[str, str | None, str, str]:
+    """Metric, text of the selector, operator and value."""
+    position = next((index for index, character in enumerate(text) if character in "{}<>=!"), len(text))
+    metric, rest, selector = text[:position].strip(), text[position:], None
+    if not metric:
+        raise ValueError(f"no metric stands at its start; {_METRICS_HELP}")
+    if rest.startswith("{"):
+        selector, closing, rest = rest[1:].rpartition("}")
+        if not closing:
+            raise ValueError("the selector has no closing '}'")
+        rest = rest.lstrip()
+    for comparison in _COMPARISONS:
+        if rest.startswith(comparison):
+            value = _BLANK_BEFORE_UNIT.sub("", rest[len(comparison) :].strip())
+            break
+    else:
+        sign = next((sign for sign in _SIGNS if sign in text), None)
+        found = f"{rest!r} stands where the operator should be" if rest else "it has no operator and no limit"
+        if sign is not None:
+            found = f"{sign!r} is no operator; write {_SIGNS[sign]!r}"
+        raise ValueError(f"{found}; operators are {', '.join(_COMPARISONS)}, as in 'p95 < 200ms'")
+    if not value:
+        raise ValueError(f"no limit follows the operator {comparison!r}, as in 'p95 < 200ms'")
+    return metric, selector, comparison, value
+
+
+def _parse_metric(metric: str) -> tuple[str | None, str, float | None]:
+    """Family, statistic and quantile."""
+    family, dot, rest = metric.partition(".")
+    if not dot or family not in FAMILIES:
+        family, rest = "", metric
+    percentile = _PERCENTILE.fullmatch(rest)
+    if percentile is not None:
+        return family or None, "percentile", _parse_percentile(percentile[1] or percentile[2])
+    if rest not in _METRICS:
+        raise ValueError(f"{metric!r} is no metric{_did_you_mean(metric)}; {_METRICS_HELP}")
+    if family and _UNITS[rest] != "duration":
+        raise ValueError(
+            f"{family!r} does not go with {rest!r}, only with times ({', '.join(_DURATION_METRICS)}); write {rest!r}"
+        )
+    return family or None, rest, 0.5 if rest == "median" else None
+
+
+def _parse_percentile(number: str) -> float:
+    quantile = round(float(number) / 100, _DECIMALS)
+    if quantile <= 0:
+        raise ValueError(f"p{number} is no percentile, it must be above 0; the smallest value is 'min'")
+    if quantile >= 1:
+        raise ValueError(f"p{number} is no percentile, it must be below 100; the largest value is 'max'")
+    return quantile
+
+
+def _parse_selector(text: str) -> Selector:
+    kind, colon, pattern = text.strip().partition(":")
+    if not colon or kind not in _SELECTOR_KINDS:
+        kind, pattern = "name", text
+    pattern = pattern.strip()
+    if not pattern:
+        raise ValueError(f"the selector {{{text}}} is empty; {_SELECTORS_HELP}")
+    if kind == "source":
+        try:
+            pattern = str(ipaddress.ip_address(pattern))
+        except ValueError:
+            raise ValueError(f"{pattern!r} in the selector is no IP address, as in source:10.0.0.5") from None
+    if kind == "status" and not re.fullmatch("[1-9][0-9][0-9]", pattern):
+        raise ValueError(f"{pattern!r} in the selector is no status code of three digits, as in status:503")
+    return Selector(kind, pattern)
+
+
+def _check_selector(family: str | None, statistic: str, selector: Selector) -> None:
+    """Refuse a selector by which the metric cannot be split."""
+    if statistic == "error_rate":
+        raise ValueError(
+            "error_rate is the share of failed iterations and takes no selector; "
+            f"write request_error_rate{{{selector}}}"
+        )
+    if family == "iteration" or (_UNITS[statistic] != "duration" and statistic not in _COUNTED_BY_REQUEST):
+        name = "a time of iterations" if family == "iteration" else statistic
+        raise ValueError(
+            f"{name} takes no selector, given was {{{selector}}}; selectors go with times of requests and steps "
+            f"and with {', '.join(_COUNTED_BY_REQUEST)}"
+        )
+    if selector.kind == "step" and (statistic in _COUNTED_BY_REQUEST or family in ("connect", "tls", "ttfb")):
+        raise ValueError(
+            f"{family or statistic} is measured of requests, not of steps, given was {{{selector}}}; "
+            "a step has times only, as in p95{step:checkout}"
+        )
+
+
+def _parse_limit(statistic: str, value: str, metric: str) -> float:
+    if value.startswith("-"):
+        raise ValueError(f"the limit {value!r} is negative")
+    try:
+        match _UNITS[statistic]:
+            case "duration":
+                limit = units.parse_duration(value)
+            case "fraction":
+                limit = units.parse_percent(value)
+            case "rate" if "/" in value:
+                limit = units.parse_rate(value)
+            case _ if _NUMBER.fullmatch(value):
+                limit = float(value)
+            case "rate":
+                raise ValueError(f"{value!r} is not a number or a rate, as in 50 or 50/s")
+            case _:
+                raise ValueError(f"{value!r} is not a plain number, as in 1000")
+    except ValueError as error:
+        raise ValueError(f"the limit of {metric} is wrong: {error}") from None
+    if not limit <= _LARGEST:
+        raise ValueError(f"the limit {value[:20]}... is too large")
+    if statistic in ("error_rate", "request_error_rate", "set_up_error_rate") and limit > 1:
+        raise ValueError(f"the limit {value!r} of {statistic} is above 100%, the largest share there is")
+    return round(limit, _DECIMALS)
+
+
+def _metric_text(family: str | None, statistic: str, quantile: float | None, selector: Selector | None) -> str:
+    prefix = f"{family}." if family else ""
+    suffix = f"{{{selector}}}" if selector else ""
+    return f"{prefix}{_statistic_text(statistic, quantile)}{suffix}"
+
+
+def _statistic_text(statistic: str, quantile: float | None) -> str:
+    if statistic != "percentile" or quantile is None:
+        return statistic
+    return "p" + f"{quantile * 100:.{_DECIMALS - 2}f}".rstrip("0").rstrip(".")
+
+
+def _format_number(value: float) -> str:
+    """A count, or a rate with three or more significant digits."""
+    return units.format_count(round(value)) if value >= 100 or value == round(value) else f"{value:.3g}"
+
+
+def _did_you_mean(metric: str) -> str:
+    known = [*_METRICS, *(f"{family}.{name}" for family in FAMILIES for name in _DURATION_METRICS)]
+    close = difflib.get_close_matches(metric[:40].lower(), known, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+_METRICS_HELP = (
+    f"metrics are p95 (or any percentile), {', '.join(_METRICS[1:])}; "
+    f"times may have one of {', '.join(f'{family}.' for family in FAMILIES)} in front"
+)
+_SELECTORS_HELP = "write a request name, step:NAME, source:ADDRESS or status:CODE"

@@ -1,0 +1,123 @@
+"""Does a threshold hold? Of one value, of its interval, and in each window of the load. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from pytest_ipload.stats.measurements import Measurements
+from pytest_ipload.stats.series_table import SeriesTable
+from pytest_ipload.verdict.threshold.config import JudgedThreshold
+from pytest_ipload.verdict.threshold.expression import Threshold
+from pytest_ipload.verdict.threshold.measure import Interval, Measured, Scope, is_hidden, measure
+
+_SECOND = 1_000_000_000
+
+
+class Outcome(Enum):
+    """What a measurement says of a threshold; a larger value is worse."""
+
+    HOLDS = 0
+    UNDECIDED = 1
+    """The limit lies within the interval, or too few samples leave the interval open."""
+    FAILS = 2
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was measured, and what it says of the threshold."""
+
+    value: Measured
+    outcome: Outcome
+    is_enough: bool
+    """Whether there was anything to measure."""
+
+
+@dataclass(frozen=True)
+class WindowFindings:
+    """What the full windows of a load say of a threshold."""
+
+    worst: Finding
+    """Of windows that are equally bad, the first one."""
+    number: int
+    """Of the worst window."""
+    windows: int
+    failed: int
+    undecided: int
+
+
+def find(judged: JudgedThreshold, table: SeriesTable, scope: Scope) -> Finding:
+    """Judge the value, or with a confidence its interval. Over no samples a threshold fails."""
+    threshold = judged.threshold
+    value = measure(threshold, table, scope, judged.confidence)
+    if value.value is None or not value.is_enough(threshold):
+        return Finding(value, Outcome.FAILS, is_enough=False)
+    if judged.confidence is not None:
+        return Finding(value, outcome_of(threshold, value.interval), is_enough=True)
+    return Finding(value, Outcome.HOLDS if threshold.holds(value.value) else Outcome.FAILS, is_enough=True)
+
+
+def outcome_of(threshold: Threshold, interval: Interval) -> Outcome:
+    """It holds if all of the interval keeps to the limit, it fails if all is beyond; for <, <=, > and >= only."""
+    low, high = interval
+    best, worst = (low, high) if threshold.operator in ("<", "<=") else (high, low)
+    if worst is not None and threshold.holds(worst):
+        return Outcome.HOLDS
+    if best is not None and not threshold.holds(best):
+        return Outcome.FAILS
+    return Outcome.UNDECIDED
+
+
+def find_in_windows(
+    judged: JudgedThreshold, measured: Measurements, scope: Scope, *, first: int = 0
+) -> WindowFindings | None:
+    """Judge each full window from number ``first`` on; None if there is none."""
+    assert judged.window is not None
+    of_window = replace(scope, seconds=judged.window)
+    worst: tuple[tuple[float, ...], int, Finding] | None = None
+    counts = dict.fromkeys(Outcome, 0)
+    for number, table in _full_windows(judged, measured, scope, first):
+        finding = find(judged, table, of_window)
+        counts[finding.outcome] += 1
+        badness = _badness(judged.threshold, finding)
+        if worst is None or badness > worst[0]:
+            worst = badness, number, finding
+    if worst is None:
+        return None
+    return WindowFindings(worst[2], worst[1], sum(counts.values()), counts[Outcome.FAILS], counts[Outcome.UNDECIDED])
+
+
+def is_undecidable(judged: JudgedThreshold, measured: Measurements, scope: Scope) -> bool:
+    """Whether the threshold is about names that were not kept apart, in the whole load or in one of its windows."""
+    if judged.window is None:
+        return is_hidden(judged.threshold, measured)
+    if not measured.names_dropped:  # then no window has more names than are kept
+        return False
+    return any(is_hidden(judged.threshold, table) for _, table in _full_windows(judged, measured, scope))
+
+
+def _full_windows(
+    judged: JudgedThreshold, measured: Measurements, scope: Scope, first: int = 0
+) -> Iterator[tuple[int, SeriesTable]]:
+    assert judged.window_ns is not None
+    seconds = scope.seconds if scope.planned_seconds is None else min(scope.seconds, scope.planned_seconds)
+    ended_ns = measured.judged_from_ns + round(seconds * _SECOND)
+    return measured.windows[judged.window_ns].full(ended_ns, first)
+
+
+def _badness(threshold: Threshold, finding: Finding) -> tuple[float, ...]:
+    """What is larger for a worse window: first its outcome, then how far its value is on the wrong side."""
+    value = finding.value.value
+    if value is None or not finding.is_enough:
+        return finding.outcome.value, -math.inf  # a value says more than that there is none
+    distance = value - threshold.limit
+    match threshold.operator:
+        case ">" | ">=":
+            distance = -distance
+        case "==":
+            distance = abs(distance)
+        case "!=":
+            distance = -abs(distance)
+    return finding.outcome.value, distance

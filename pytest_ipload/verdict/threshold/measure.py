@@ -1,0 +1,169 @@
+"""What a threshold compares with its limit: one value from all that was measured. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pytest_ipload.load.set_up import SetUps
+from pytest_ipload.stats.batch_means import SHORTEST_S, effective_samples
+from pytest_ipload.stats.confidence import quantile_ranks, share_interval
+from pytest_ipload.stats.histogram import bin_of_ns
+from pytest_ipload.stats.sample import FAILED, ITERATION, REQUEST, STEP
+from pytest_ipload.stats.series_table import SeriesTable
+from pytest_ipload.stats.summary import per_second
+from pytest_ipload.verdict.threshold.expression import Threshold
+from pytest_ipload.verdict.threshold.selection import noun_of, selection_of, times_of
+from pytest_ipload.verdict.threshold.selection import where as where_of
+
+USUAL_CONFIDENCE = 0.95
+"""Of the intervals of percentiles for which no confidence is asked."""
+
+Interval = tuple[float | None, float | None]
+"""Its lower and upper end; None where too few samples leave it open."""
+
+_NS = 1e-9
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What rates and shares are counted over, besides the samples."""
+
+    seconds: float
+    """The time that rates are counted over: the judged part of the load by its plan, or of it so far."""
+    pool_size: int = 0
+    addresses_used: int = 0
+    planned_seconds: float | None = None
+    """What windows may fill at most, where that is known: what comes after the planned end is a wind-down."""
+    dropped: int | None = None
+    """Planned iterations that were never started; None where iterations have no arrival plan."""
+    planned_iterations: int | None = None
+    set_ups: SetUps = field(default_factory=SetUps)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A measured value in the unit of the threshold's limit; None when there is nothing to measure it from."""
+
+    value: float | None
+    samples: int
+    noun: str
+    interval: Interval = (None, None)
+    part: int | None = None
+    """Those among the samples that the value is about, for error rates and other shares."""
+    verb: str = "failed"
+    """What they did."""
+    assumes_independence: bool = False
+    """Whether the interval does: there is too little to tell how alike samples of one time are."""
+
+    def is_enough(self, threshold: Threshold) -> bool:
+        """Whether there is something to judge: samples, or none where that is what the threshold asks for."""
+        zero_asked_for = threshold.operator == "==" and threshold.limit == 0 and threshold.unit == "count"
+        return self.value is not None and (self.samples > 0 or zero_asked_for)
+
+
+def measure(threshold: Threshold, table: SeriesTable, scope: Scope, confidence: float | None = None) -> Measured:
+    """The value that the threshold is about, and the interval of a percentile or (with ``confidence``) error rate."""
+    if threshold.unit == "duration":
+        return _duration(threshold, table, scope, confidence or USUAL_CONFIDENCE)
+    where = where_of(threshold)
+    requests = table.count(REQUEST, **where)
+    # No reply with a certain status is a result: what is counted from are all requests.
+    looked_at = table.count(REQUEST) if "status" in where else requests
+    iterations = table.count(ITERATION)
+    failed_iterations = table.count(ITERATION, outcome=FAILED)
+    match threshold.statistic:
+        case "error_rate":
+            effective = None if confidence is None else effective_of(threshold, table, scope, confidence)
+            return _error_share(failed_iterations, iterations, "iterations", confidence, effective)
+        case "request_error_rate":
+            effective = None if confidence is None else effective_of(threshold, table, scope, confidence)
+            failed = table.count(REQUEST, outcome=FAILED, **where)
+            return _error_share(failed, requests, "requests", confidence, effective)
+        case "set_up_error_rate":
+            return _error_share(scope.set_ups.failed, scope.set_ups.tried, "set-ups", None, None)
+        case "requests":
+            return Measured(requests, looked_at, "requests")
+        case "iterations":
+            return Measured(iterations, iterations, "iterations")
+        case "errors":
+            return Measured(failed_iterations, iterations, "iterations", part=failed_iterations)
+        case "dropped_iterations":
+            return Measured(
+                scope.dropped, scope.planned_iterations or 0, "iterations", part=scope.dropped, verb="dropped"
+            )
+        case "rps":
+            return Measured(per_second(table.ended_in_time(REQUEST, **where), scope.seconds), looked_at, "requests")
+        case "iterations_per_second":
+            return Measured(per_second(table.ended_in_time(ITERATION), scope.seconds), iterations, "iterations")
+        case "ip_pool_usage":
+            used, size = scope.addresses_used, scope.pool_size
+            return Measured(used / size if size else None, size, "addresses", part=used, verb="in use")
+        case other:
+            raise ValueError(f"{other} is not measured")
+
+
+def is_hidden(threshold: Threshold, table: SeriesTable) -> bool:
+    """Whether the selector may mean samples whose names were not kept apart, as there were too many names."""
+    selector = threshold.selector
+    if selector is None or selector.kind not in ("name", "step"):
+        return False
+    return table.hides(STEP if selector.kind == "step" else REQUEST, selector.pattern)
+
+
+def _error_share(part: int, whole: int, noun: str, confidence: float | None, effective: int | None) -> Measured:
+    if not whole:
+        return Measured(None, 0, noun, part=part)
+    if confidence is None:
+        return Measured(part / whole, whole, noun, part=part)
+    interval = share_interval(part, whole, confidence, effective)
+    return Measured(part / whole, whole, noun, interval, part, assumes_independence=effective is None)
+
+
+def _duration(threshold: Threshold, table: SeriesTable, scope: Scope, confidence: float) -> Measured:
+    selection = selection_of(threshold, table.planned)
+    assert selection is not None
+    histogram, noun = times_of(table, selection), noun_of(selection)
+    statistics: dict[str, Callable[[], float | None]] = {
+        "mean": lambda: histogram.mean_ns,
+        "min": lambda: histogram.min_ns,
+        "max": lambda: histogram.max_ns,
+    }
+    quantile = threshold.quantile
+    if quantile is None:
+        return Measured(_seconds(statistics[threshold.statistic]()), histogram.count, noun)
+    if (value_ns := histogram.quantile(quantile)) is None:
+        return Measured(None, 0, noun)
+    effective = effective_of(threshold, table, scope, confidence)
+    low, high = (
+        None if rank is None else _seconds(histogram.value_at_rank(rank))
+        for rank in quantile_ranks(histogram.count, quantile, confidence, effective)
+    )
+    return Measured(_seconds(value_ns), histogram.count, noun, (low, high), assumes_independence=effective is None)
+
+
+def effective_of(threshold: Threshold, table: SeriesTable, scope: Scope, confidence: float) -> int | None:
+    """How many independent samples those of a percentile or an error rate are worth.
+
+    None where the load is too short to know that.
+    """
+    selection = selection_of(threshold, table.planned)
+    cells = None if selection is None or scope.seconds < SHORTEST_S else table.cells(selection)
+    if cells is None or selection is None:
+        return None
+    if threshold.quantile is None:
+        return effective_samples(cells.above(0, scope.seconds), confidence)
+    value_ns = times_of(table, selection).quantile(threshold.quantile)
+    if value_ns is None:
+        return None
+    index, beyond = bin_of_ns(value_ns), 1 - threshold.quantile
+    # Many samples may share the bin of the quantile: it counts to the side that comes nearer to the quantile's share.
+    sides = sorted(
+        (cells.above(each, scope.seconds) for each in (index, index - 1)),
+        key=lambda side: abs(sum(part for part, _ in side) - beyond * sum(whole for _, whole in side)),
+    )
+    return next((found for side in sides if (found := effective_samples(side, confidence)) is not None), None)
+
+
+def _seconds(nanoseconds: float | None) -> float | None:
+    return None if nanoseconds is None else nanoseconds * _NS

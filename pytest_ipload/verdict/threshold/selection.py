@@ -1,0 +1,130 @@
+"""Which samples a threshold is about, and what of them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pytest_ipload.stats.histogram import Histogram
+from pytest_ipload.stats.sample import FAILED, ITERATION, OK, REQUEST, STEP
+from pytest_ipload.stats.series_table import SeriesTable
+from pytest_ipload.stats.spans import Selection, Time
+from pytest_ipload.verdict.threshold.config import JudgedThreshold
+from pytest_ipload.verdict.threshold.expression import Threshold
+
+_COUNTED = {
+    "error_rate": ITERATION,
+    "request_error_rate": REQUEST,
+    "rps": REQUEST,
+    "iterations_per_second": ITERATION,
+}
+_COUNTED_OR_TALLIED = {**_COUNTED, "errors": ITERATION, "iterations": ITERATION, "requests": REQUEST}
+_PHASES: dict[str, Time] = {"connect": "connect", "tls": "tls", "ttfb": "first_byte"}
+_WITH_A_BOUND = frozenset({*_COUNTED, "mean"})
+"""What has to be known by spans of time if it may break the load off, besides percentiles."""
+
+
+def selection_of(threshold: Threshold, planned: bool) -> Selection | None:
+    """The samples that the threshold's value is made of; None for plain counts.
+
+    Where iterations have ``planned`` starts, times are response times.
+    """
+    if threshold.unit != "duration":
+        kind = _COUNTED.get(threshold.statistic)
+        return None if kind is None else Selection(kind, "outcome", **where(threshold))
+    is_step = threshold.selector is not None and threshold.selector.kind == "step"
+    kind, outcome = (STEP if is_step else REQUEST), OK
+    time: Time = "response" if planned else "latency"
+    match threshold.family:
+        case "failed":
+            outcome, time = FAILED, "latency"
+        case "connect" | "tls" | "ttfb" as phase:
+            time = _PHASES[phase]
+        case "iteration":
+            kind = ITERATION
+        case "raw":
+            time = "latency"
+    return Selection(kind, time, **where(threshold), outcome=outcome)
+
+
+def selections(thresholds: Sequence[JudgedThreshold], planned: bool) -> list[Selection]:
+    """Those to be kept by spans of time: for an interval, or to tell that a threshold cannot hold any more."""
+    wanted = [
+        selection_of(judged.threshold, planned)
+        for judged in thresholds
+        if judged.window is None
+        and (
+            judged.threshold.quantile is not None
+            or judged.confidence is not None
+            or (judged.abort_on_fail and judged.threshold.statistic in _WITH_A_BOUND)
+        )
+    ]
+    return list(dict.fromkeys(each for each in wanted if each is not None))
+
+
+def looked_at(judged: JudgedThreshold, planned: bool) -> list[Selection]:
+    """All samples that the threshold's value, and what may still become of it, are made of."""
+    threshold = judged.threshold
+    if threshold.unit == "duration":
+        found = selection_of(threshold, planned)
+        kind = None if found is None else found.kind
+    else:
+        kind = _COUNTED_OR_TALLIED.get(threshold.statistic)
+    if kind is None:
+        return []
+    # Of a status, other replies too: a share is one of all, and what fails now may succeed later.
+    chosen = where(threshold)
+    wider = {key: value for key, value in chosen.items() if key != "status"}
+    if kind == ITERATION:
+        return [Selection(kind, "outcome")]
+    return list(dict.fromkeys([Selection(kind, "outcome", **wider), Selection(kind, "outcome", **chosen)]))
+
+
+def window_selections(thresholds: Sequence[JudgedThreshold], planned: bool) -> dict[int, list[Selection]]:
+    """What is to be kept in windows, by their length in nanoseconds."""
+    found: dict[int, list[Selection]] = {}
+    for judged in thresholds:
+        if judged.window_ns is not None:
+            found.setdefault(judged.window_ns, []).extend(looked_at(judged, planned))
+    return found
+
+
+def times_of(table: SeriesTable, selection: Selection) -> Histogram:
+    """The selected times of a table."""
+    chosen: dict[str, Any] = {
+        "name": selection.name,
+        "source_address": selection.source_address,
+        "status": selection.status,
+        "outcome": selection.outcome,
+    }
+    match selection.time:
+        case "connect" | "tls":
+            return table.phase(selection.time, selection.kind, **chosen)
+        case "first_byte":
+            return table.phase("ttfb", selection.kind, **chosen)
+        case "response":
+            return table.response(selection.kind, **chosen)
+        case _:
+            return table.latency(selection.kind, **chosen)
+
+
+def noun_of(selection: Selection) -> str:
+    """What the samples are, for people."""
+    if selection.time in _PHASES.values():
+        return "connections"
+    noun = {REQUEST: "requests", STEP: "steps", ITERATION: "iterations"}[selection.kind]
+    return f"failed {noun}" if selection.outcome == FAILED else noun
+
+
+def where(threshold: Threshold) -> dict[str, Any]:
+    """The threshold's selector as keywords of the table's accessors."""
+    selector = threshold.selector
+    if selector is None:
+        return {}
+    match selector.kind:
+        case "source":
+            return {"source_address": selector.pattern}
+        case "status":
+            return {"status": int(selector.pattern)}
+        case _:
+            return {"name": selector.pattern}

@@ -1,0 +1,137 @@
+"""What is said of a judged threshold: the measured value first, then the limit, then how much it is worth."""
+
+from __future__ import annotations
+
+from pytest_ipload.base.units import format_count, format_duration, format_percent, format_setting
+from pytest_ipload.stats.confidence import minimum_samples, samples_to_close
+from pytest_ipload.stats.sample import REQUEST, STEP
+from pytest_ipload.stats.series_table import MAX_NAMES, OTHER_NAMES, SeriesTable
+from pytest_ipload.verdict.threshold.config import JudgedThreshold
+from pytest_ipload.verdict.threshold.expression import Threshold
+from pytest_ipload.verdict.threshold.finding import Finding, Outcome, WindowFindings
+from pytest_ipload.verdict.threshold.measure import USUAL_CONFIDENCE, Interval, Measured
+
+_NEGLIGIBLE = 1e-9  # a nanosecond: below it a difference is one of arithmetic
+_SECOND = 1_000_000_000
+
+
+def what_was_found(judged: JudgedThreshold, finding: Finding, strict: bool, place: str, tally: str) -> str:
+    """``p95 243 ms, limit < 200 ms (4 812 requests, 95 % CI 231-258 ms)``.
+
+    ``place`` tells in which window, ``tally`` what became of the others.
+    """
+    threshold, value = judged.threshold, finding.value
+    number = 0.0 if value.value is None else value.value
+    undecided = _undecided(judged, value, strict) if finding.outcome is Outcome.UNDECIDED else ""
+    noted = "; ".join(filter(None, [", ".join(_notes(judged, value)), tally]))
+    text = f"{threshold.metric} {_shown(threshold, number)}{place}, limit {threshold.limit_text}{undecided}"
+    return f"{text} ({noted})" if noted else text
+
+
+def no_samples(threshold: Threshold, table: SeriesTable, place: str, tally: str) -> str:
+    """That there was nothing to measure, and which names there were."""
+    noted = f" ({tally})" if tally else ""
+    text = f"{threshold.metric}: no samples{place}, limit {threshold.limit_text}{noted}"
+    selector = threshold.selector
+    if selector is None or selector.kind not in ("name", "step"):
+        return text
+    kind, noun = (STEP, "steps") if selector.kind == "step" else (REQUEST, "request names")
+    names = table.names(kind)
+    shown = ", ".join(repr(name) for name in names[:10]) + (", ..." if len(names) > 10 else "")
+    return f"{text}; {noun} seen: {shown or 'none'}"
+
+
+def not_kept_apart(threshold: Threshold, table: SeriesTable) -> str:
+    """That samples that are meant may be counted under the other names, and what to do."""
+    return (
+        f"{threshold.metric}: cannot be judged, limit {threshold.limit_text}; there are more than "
+        f"{format_count(MAX_NAMES)} names, {format_count(table.names_dropped)} samples are counted as "
+        f"'{OTHER_NAMES}', and some of them may be meant. Give requests whose path holds an id one name, as in "
+        "name='GET /items/ID', or judge all of them, without a selector"
+    )
+
+
+def no_window(judged: JudgedThreshold, seconds: float) -> str:
+    """That the load was too short for the threshold's window."""
+    threshold, window = judged.threshold, judged.window or 0.0
+    return (
+        f"{threshold.metric}: no full window of {format_setting(window)}, limit {threshold.limit_text}; "
+        f"the judged part of the load lasted {format_duration(max(0.0, seconds))}"
+    )
+
+
+def window_place(judged: JudgedThreshold, number: int, warmup_ns: int) -> str:
+    """`` in the window 20s-30s``: seconds since the start of the load."""
+    length_ns = judged.window_ns or 0
+    start, end = ((warmup_ns + each * length_ns) / _SECOND for each in (number, number + 1))
+    return f" in the window {_moment(start)}-{_moment(end)}"
+
+
+def windows_tally(found: WindowFindings) -> str:
+    """``1 of 6 windows failed``."""
+    if not found.failed and not found.undecided:
+        return f"the worst of {format_count(found.windows)} windows" if found.windows > 1 else "the only window"
+    number, what = (found.failed, "failed") if found.failed else (found.undecided, "undecided")
+    return f"{format_count(number)} of {_counted(found.windows, 'windows')} {what}"
+
+
+def _undecided(judged: JudgedThreshold, value: Measured, strict: bool) -> str:
+    """That it is undecided, what that means in a strict session, and what would help where too few samples are why."""
+    parts = ["undecided, a failure in a strict session" if strict else "undecided"]
+    quantile, confidence = judged.threshold.quantile, judged.confidence
+    if quantile is not None and confidence is not None:
+        needed = samples_to_close(quantile, confidence)
+        open_ends = [count for end, count in zip(value.interval, needed, strict=True) if end is None]
+        if open_ends and not value.assumes_independence:
+            parts.append("a longer load would close its interval")
+        elif open_ends:
+            missing = max(open_ends) - value.samples
+            noun = value.noun.removesuffix("s") if missing == 1 else value.noun
+            parts.append(f"{format_count(missing)} more {noun} would close its interval")
+    return f": {'; '.join(parts)}"
+
+
+def _notes(judged: JudgedThreshold, value: Measured) -> list[str]:
+    """How much the value is worth."""
+    threshold = judged.threshold
+    notes = []
+    if value.part is not None:
+        notes.append(f"{format_count(value.part)} of {format_count(value.samples)} {value.noun} {value.verb}")
+    elif threshold.unit != "count":
+        notes.append(_counted(value.samples, value.noun))
+    if threshold.quantile is not None and value.samples < (minimum := minimum_samples(threshold.quantile)):
+        notes.append(f"uncertain: {threshold.statistic_text} wants {format_count(minimum)}")
+    if (interval := _interval(threshold, value.interval)) is not None:
+        assumed = f" assuming independent {value.noun}" if value.assumes_independence else ""
+        notes.append(f"{format_percent(judged.confidence or USUAL_CONFIDENCE)} CI {interval}{assumed}")
+    return notes
+
+
+def _shown(threshold: Threshold, number: float) -> str:
+    """The value; one that looks like the limit when it is rounded, but differs, says by how much."""
+    text, difference = threshold.format(number), number - threshold.limit
+    if text != threshold.format(threshold.limit) or abs(difference) < _NEGLIGIBLE:
+        return text
+    return f"{text} ({threshold.format(abs(difference))} {'more' if difference > 0 else 'less'})"
+
+
+def _interval(threshold: Threshold, ends: Interval) -> str | None:
+    """``231-258 ms``, with the unit once where both ends have the same."""
+    low, high = ends
+    if low is None or high is None:
+        if low is not None:
+            return f"above {threshold.format(low)}"
+        return None if high is None else f"below {threshold.format(high)}"
+    low_text, high_text = threshold.format(low), threshold.format(high)
+    if low_text.rsplit(" ", 1)[-1] == high_text.rsplit(" ", 1)[-1] and " " in low_text:
+        low_text = low_text.rsplit(" ", 1)[0]
+    return f"{low_text}-{high_text}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{format_count(number)} {noun.removesuffix('s') if number == 1 else noun}"
+
+
+def _moment(seconds: float) -> str:
+    """A time since the start of the load, to the millisecond."""
+    return f"{seconds:.3f}".rstrip("0").rstrip(".") + "s"

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import NewConnectionError
+
+from pytest_ipload.base import errors
+from pytest_ipload.base.errors import (
+    FeedError,
+    FeedExhausted,
+    GeneratorLimitError,
+    IploadError,
+    LateSkip,
+    OpenFilesExhausted,
+    PoolError,
+    PoolExhausted,
+    RendezvousEnded,
+    RendezvousTimeout,
+    SettingError,
+    SetUpTimeout,
+    SourceAddressError,
+    SourceFamilyMismatch,
+    SourceNotLocal,
+    SourceNotUsable,
+    SourcePortsExhausted,
+    TargetNotAllowed,
+)
+from pytest_ipload.transport.connect.binding import LoadEnded
+
+SOURCE_ERRORS = (SourceAddressError, SourceNotLocal, SourcePortsExhausted, SourceFamilyMismatch, SourceNotUsable)
+OWN_SIDE_ERRORS = (*SOURCE_ERRORS, OpenFilesExhausted)
+ALL = {
+    SettingError,
+    PoolError,
+    PoolExhausted,
+    FeedError,
+    FeedExhausted,
+    RendezvousTimeout,
+    RendezvousEnded,
+    TargetNotAllowed,
+    LateSkip,
+    SetUpTimeout,
+    GeneratorLimitError,
+    LoadEnded,
+    *OWN_SIDE_ERRORS,
+}
+
+
+def test_all_errors_are_in_one_tree() -> None:
+    public = {cls for name, cls in inspect.getmembers(errors, inspect.isclass) if not name.startswith("_")}
+    defined = {cls for cls in public if cls.__module__ == errors.__name__}
+    assert defined == {IploadError, *ALL} - {LoadEnded}
+    assert all(issubclass(cls, IploadError) for cls in ALL)
+
+
+def test_the_tree_in_the_docstring_is_the_tree() -> None:
+    drawn = re.findall(r"([├└]──) (\w+)", errors.__doc__ or "")
+    assert sorted(name for _, name in drawn) == sorted(cls.__name__ for cls in ALL)
+    indented = re.findall(r"^        [├└]── (\w+)", errors.__doc__ or "", re.MULTILINE)
+    assert sorted(indented) == sorted(cls.__name__ for cls in SOURCE_ERRORS[1:])
+
+
+@pytest.mark.parametrize(
+    ("cls", "bases"),
+    [
+        (SettingError, (ValueError,)),
+        (PoolError, (ValueError,)),
+        (FeedExhausted, (FeedError, ValueError)),
+        (RendezvousTimeout, (TimeoutError,)),
+        *((cls, (NewConnectionError,)) for cls in OWN_SIDE_ERRORS),
+        *((cls, (SourceAddressError,)) for cls in SOURCE_ERRORS[1:]),
+    ],
+)
+def test_errors_can_be_caught_as_what_they_are_elsewhere(cls: type[Exception], bases: tuple[type, ...]) -> None:
+    assert issubclass(cls, bases)
+
+
+def test_running_out_of_files_is_no_fault_of_the_source_address() -> None:
+    assert not issubclass(OpenFilesExhausted, SourceAddressError)
+
+
+def test_every_fault_has_a_name_of_its_own() -> None:
+    assert len({cls.fault for cls in OWN_SIDE_ERRORS}) == len(OWN_SIDE_ERRORS)
+
+
+@pytest.mark.parametrize("cls", OWN_SIDE_ERRORS)
+@pytest.mark.parametrize("duplicate", [lambda error: pickle.loads(pickle.dumps(error)), copy.copy, copy.deepcopy])
+def test_a_copy_keeps_type_and_text(cls: Any, duplicate: Callable[[Any], Any]) -> None:
+    connection = HTTPConnection("127.0.0.1", 9)
+    error = cls(connection, "no local port is left")
+    twin = duplicate(duplicate(error))
+    assert error.conn is connection
+    assert (type(twin), str(twin), twin.fault, twin.message) == (cls, str(error), cls.fault, "no local port is left")
+    assert str(error).endswith(": no local port is left")

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+from pytest_ipload.base.errors import SettingError
+from pytest_ipload.load.scenario import life_of
+from pytest_ipload.load.user import Iteration, VirtualUser
+from pytest_ipload.stats.sample import FAILED, OK, STEP, Sample
+
+
+def browse(user: VirtualUser) -> None:
+    user.state.setdefault("ran", []).append("browse")
+
+
+def buy(user: VirtualUser) -> None:
+    user.state.setdefault("ran", []).append("buy")
+
+
+def fail(user: VirtualUser) -> None:
+    raise KeyError("gone")
+
+
+def run(body: Any, index: int, iterations: int) -> tuple[VirtualUser, list[Sample]]:
+    """What a user did in its first iterations, and the samples of its steps."""
+    samples: list[Sample] = []
+    user = VirtualUser(index, seed=0, source_addresses=(), record=samples.append)
+    life = life_of(body)
+    life.set_up()
+    for number in range(iterations):
+        user.begin_iteration(number, 0)
+        error = None
+        try:
+            life.iterate(Iteration(number, user))
+        except KeyError as raised:
+            error = raised
+        user.end_iteration(0, 1, error)
+    life.tear_down()
+    return user, [sample for sample in samples if sample.kind == STEP]
+
+
+def test_one_body_runs_in_each_iteration_and_is_no_step() -> None:
+    user, steps = run(browse, 0, 3)
+    assert user.state["ran"] == ["browse"] * 3
+    assert steps == []
+
+
+@pytest.mark.parametrize(
+    ("index", "ran"),
+    [
+        (0, ["browse", "browse", "buy", "browse", "browse"]),
+        (1, ["browse", "buy", "browse", "browse", "browse"]),
+        (6, ["buy", "browse", "browse", "browse", "buy"]),
+    ],
+)
+def test_a_mix_runs_the_body_of_user_and_iteration_as_a_step(index: int, ran: list[str]) -> None:
+    user, steps = run({browse: 3, buy: 1}, index, 5)
+    assert user.state["ran"] == ran
+    assert [(step.name, step.outcome) for step in steps] == [(name, OK) for name in ran]
+
+
+def test_a_body_of_a_mix_that_raises_is_a_failed_step() -> None:
+    _, steps = run({browse: 1, fail: 1}, 0, 2)
+    assert [(step.name, step.outcome) for step in steps] == [("browse", OK), ("fail", FAILED)]
+
+
+class Shopper:
+    def look(self, user: VirtualUser) -> None:
+        browse(user)
+
+    def __call__(self, user: VirtualUser) -> None:
+        buy(user)
+
+
+def test_steps_have_the_names_of_all_kinds_of_bodies() -> None:
+    bodies = [browse, Shopper().look, Shopper(), partial(buy), lambda user: None, lambda user: None, Shopper()]
+    _, steps = run(dict.fromkeys(bodies, 1), 0, len(bodies))
+    assert [step.name for step in steps] == [
+        "browse",
+        "look",
+        "Shopper",
+        "buy",
+        "<lambda>",
+        "<lambda> (2)",
+        "Shopper (2)",
+    ]
+
+
+async def late(user: VirtualUser) -> None: ...
+
+
+async def stream(user: VirtualUser) -> AsyncIterator[int]:
+    yield 1
+
+
+def generate(user: VirtualUser) -> Iterator[int]:
+    yield 1
+
+
+class LateShopper:
+    async def __call__(self, user: VirtualUser) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (None, "a body must be a function that takes the user, not None"),
+        ("browse", "a body must be a function that takes the user, not 'browse'"),
+        ([browse, buy], "a body must be a function that takes the user, not [<function browse"),
+        (late, "the body late is async: users are threads; write a blocking function"),
+        (stream, "the body stream is async"),
+        (partial(late), "the body late is async"),
+        (LateShopper(), "the body LateShopper is async"),
+        (generate, "the body generate is a generator, which does nothing when it is called"),
+        (lambda: None, "the body <lambda> must take the user and nothing else: too many positional arguments"),
+        (lambda user, more: None, "the body <lambda> must take the user and nothing else: missing a required argument"),
+        ({}, "the mix is empty; give each body its weight, as in {browse: 3, buy: 1}"),
+        ({"browse": 1}, "a body must be a function that takes the user, not 'browse'"),
+        ({browse: 1, late: 1}, "the body late is async"),
+        ({browse: 3, buy: 0}, "the mix {browse: 3, buy: 0}: 0 is no weight; a weight is a whole number from 1 on"),
+        ({browse: 0.5, buy: 0.5}, "the mix {browse: 0.5, buy: 0.5}: 0.5 is no weight"),
+        (
+            {browse: 1000, buy: 1},
+            "the mix {browse: 1000, buy: 1}: the weights 1000, 1 come round after 1001 iterations",
+        ),
+    ],
+)
+def test_what_is_no_body_is_refused(body: Any, problem: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        life_of(body)
+    assert str(caught.value).startswith(problem)
+
+
+@pytest.mark.parametrize("body", [print, lambda user, more=1: None, lambda *users: None, max])
+def test_what_may_be_called_with_the_user_is_a_body(body: Any) -> None:
+    life_of(body)

@@ -1,0 +1,145 @@
+"""How an interruption reaches the user's own code and nothing else."""
+
+from __future__ import annotations
+
+import random
+import sys
+import threading
+from collections.abc import Iterator
+from typing import TypeVar
+
+import pytest
+
+from pytest_ipload.load.schedule import UserSlot
+from pytest_ipload.load.user import VirtualUser
+from pytest_ipload.load.user_thread import IterationInterrupted, Phase, Seat
+from pytest_ipload.stats.recorder import Recorder
+
+
+class NotedSeat(Seat):
+    """Notes that it would raise."""
+
+    raised = False
+
+    def _raise_in_thread(self, kind: type[BaseException]) -> None:
+        self.raised = True
+
+
+class HesitantSeat(Seat):
+    """Takes its time between the decision to raise and doing it."""
+
+    def _raise_in_thread(self, kind: type[BaseException]) -> None:
+        for _ in range(5000):
+            pass
+        super()._raise_in_thread(kind)
+
+
+SomeSeat = TypeVar("SomeSeat", bound=Seat)
+
+
+def new_seat(kind: type[SomeSeat]) -> SomeSeat:
+    user = VirtualUser(0, seed=0, source_addresses=(), record=lambda sample: None)
+    return kind(UserSlot(0, 0.0, 0.0, None), user, Recorder())
+
+
+@pytest.fixture
+def noted() -> NotedSeat:
+    return new_seat(NotedSeat)
+
+
+def test_only_exposed_code_is_interrupted(noted: NotedSeat) -> None:
+    noted.interrupt(1)
+    assert not noted.raised
+    noted.expose()
+    noted.cover()
+    noted.interrupt(2)
+    assert not noted.raised
+    noted.expose()
+    noted.interrupt(3)
+    assert noted.raised
+    assert noted.interrupted_ns == 3
+
+
+def test_an_iteration_runs_where_code_is_exposed_but_not_in_set_up_and_tear_down() -> None:
+    seat = new_seat(Seat)
+    seen = []
+    for seat.phase in Phase:
+        seat.expose()
+        seen.append(seat.in_body)
+        seat.cover()
+        assert not seat.in_body
+    assert seen == [phase is Phase.ITERATIONS for phase in Phase]
+
+
+def test_who_covers_in_the_midst_of_an_interruption_waits_until_it_was_raised(
+    noted: NotedSeat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = threading.Thread(target=noted.cover)
+
+    def raise_slowly(kind: type[BaseException]) -> None:
+        owner.start()
+        owner.join(0.1)
+        assert owner.is_alive()  # what it is waiting for is the end of this function
+
+    monkeypatch.setattr(noted, "_raise_in_thread", raise_slowly)
+    noted.expose()
+    noted.interrupt(1)
+    owner.join(30)
+    assert not owner.is_alive()
+
+
+@pytest.fixture
+def hectic() -> Iterator[None]:
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.untraced
+@pytest.mark.usefixtures("hectic")
+def test_an_interruption_never_arrives_in_covered_code() -> None:
+    """Users run through short iterations, and each is interrupted at some moment of them."""
+    hits: list[str] = []
+    begun, raised = threading.Event(), threading.Event()
+
+    def live(seat: Seat) -> None:
+        begun.set()
+        try:
+            while seat.interrupted_ns is None:
+                try:
+                    try:
+                        seat.expose()
+                        for _ in range(20):
+                            pass
+                    except IterationInterrupted:
+                        hits.append("body")
+                    seat.cover()
+                except IterationInterrupted:
+                    hits.append("body")
+                    seat.cover()
+                for _ in range(20):
+                    pass
+            raised.wait(30)
+            for _ in range(200):
+                pass
+        except IterationInterrupted:
+            hits.append("covered")
+
+    draw = random.Random(1)
+    for _ in range(300):
+        seat = new_seat(HesitantSeat)
+        begun.clear()
+        raised.clear()
+        seat.start(live)
+        begun.wait(30)
+        for _ in range(draw.randrange(500)):
+            pass
+        seat.interrupt(1)
+        raised.set()
+        assert seat.thread is not None
+        seat.thread.join(30)
+        assert not seat.thread.is_alive()
+    assert "covered" not in hits
+    assert "body" in hits  # else nothing was tried

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_ipload.load.weighted_order import MOST_TURNS, mixed_order
+
+
+@pytest.mark.parametrize(
+    ("weights", "order"),
+    [
+        ([1], [0]),
+        ([7], [0]),
+        ([1, 1], [0, 1]),
+        ([3, 1], [0, 0, 1, 0]),
+        ([6, 2], [0, 0, 1, 0]),
+        ([5, 1, 1], [0, 0, 1, 0, 2, 0, 0]),  # the example in nginx's change
+    ],
+)
+def test_orders(weights: list[int], order: list[int]) -> None:
+    assert mixed_order(weights) == order
+
+
+WEIGHTS = st.lists(st.integers(1, 60), min_size=1, max_size=8)
+
+
+@given(WEIGHTS, st.integers(0, 500), st.integers(1, 5))
+def test_each_body_has_exactly_its_share_of_users_and_of_iterations(
+    weights: list[int], first: int, rounds: int
+) -> None:
+    order = mixed_order(weights)
+    shares = Counter(order)
+    assert [shares[number] * sum(weights) for number in range(len(weights))] == [each * len(order) for each in weights]
+    turns = [order[(first + turn) % len(order)] for turn in range(rounds * len(order))]
+    assert Counter(turns) == {number: share * rounds for number, share in shares.items()}
+
+
+@given(WEIGHTS)
+def test_no_body_runs_ahead_of_its_share(weights: list[int]) -> None:
+    order = mixed_order(weights)
+    had: Counter[int] = Counter()
+    for turn, number in enumerate(order, start=1):
+        had[number] += 1
+        for each, weight in enumerate(weights):
+            assert abs(had[each] - turn * weight / sum(weights)) < len(weights)
+
+
+@pytest.mark.parametrize("weight", [0, -1, 0.5, 2.0, True, "2", None])
+def test_weights_are_whole_numbers_from_1_on(weight: Any) -> None:
+    with pytest.raises(ValueError, match=r"is no weight; a weight is a whole number from 1 on"):
+        mixed_order([1, weight])
+
+
+def test_an_order_has_an_end() -> None:
+    assert len(mixed_order([MOST_TURNS - 1, 1])) == MOST_TURNS
+    assert len(mixed_order([10**9, 10**9 * 3])) == 4
+    with pytest.raises(ValueError) as caught:
+        mixed_order([997, 101])
+    assert (
+        str(caught.value)
+        == "the weights 997, 101 come round after 1098 iterations, and 1000 are the most; give rounder ones"
+    )
