@@ -34,7 +34,7 @@ AUTO = "auto"
 
 
 class ReportFile(NamedTuple):
-    """One kind of file. ``module`` is in this room and has the writer, a function ``write``."""
+    """One kind of file. ``module`` is below ``report`` and has the writer, a function ``write``."""
 
     name: str
     module: str
@@ -59,16 +59,16 @@ class ReportFile(NamedTuple):
 
 
 REPORT_FILES = (
-    ReportFile("json", "json_file", "Write the results as JSON"),
-    ReportFile("html", "html", "Write the results as a page with charts; needs the extra 'html'"),
+    ReportFile("json", "files.json_file", "Write the results as JSON"),
+    ReportFile("html", "html.html_file", "Write the results as a page with charts; needs the extra 'html'"),
     ReportFile(
         "summary",
-        "markdown",
+        "files.markdown",
         "Write a summary in Markdown; 'auto' appends it to the summary of a step of GitHub Actions",
         variable="GITHUB_STEP_SUMMARY",
     ),
-    ReportFile("hlog", "hlog", "Write latencies by second and by request name as an HdrHistogram interval log"),
-    ReportFile("openmetrics", "openmetrics", "Write the results as OpenMetrics text"),
+    ReportFile("hlog", "files.hlog", "Write latencies by second and by request name as an HdrHistogram interval log"),
+    ReportFile("openmetrics", "files.openmetrics", "Write the results as OpenMetrics text"),
 )
 
 

@@ -88,11 +88,11 @@ def test_a_writer_with_a_mistake_takes_nothing_with_it(
     ("place", "complaint"),
     [
         (
-            "report.terminal.print_results",
+            "report.terminal.load_block.print_results",
             "pytest-ipload: the summary of the load tests could not be made: TypeError: x",
         ),
-        ("report.json_file.report_of", "pytest-ipload: the report files could not be made: TypeError: x"),
-        ("report.saving.Saving.save", "pytest-ipload: the saved run could not be made: TypeError: x"),
+        ("report.files.json_file.report_of", "pytest-ipload: the report files could not be made: TypeError: x"),
+        ("plugin.reporting.saving.Saving.save", "pytest-ipload: the saved run could not be made: TypeError: x"),
     ],
 )
 def test_a_mistake_of_ours_is_said_and_takes_nothing_with_it(
