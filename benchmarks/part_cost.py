@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-from pytest_ipload.distributed.protocol.packing import pack, unpack
-from pytest_ipload.distributed.snapshots import SnapshotTaker
+from pytest_ipload.base.packing import pack, unpack
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import ITERATION, REQUEST, Sample
 from pytest_ipload.verdict.shard_result import Part, merge
+from pytest_ipload.verdict.snapshots import SnapshotTaker
 from pytest_ipload.verdict.threshold.config import JudgedThreshold, window_lengths
 from pytest_ipload.verdict.threshold.expression import Threshold
 from pytest_ipload.verdict.threshold.selection import selections, window_selections

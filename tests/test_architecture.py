@@ -150,6 +150,6 @@ def test_the_plugin_alone_imports_nothing_that_takes_time() -> None:
     ours = {name for name in loaded if name.startswith("pytest_ipload.")}
     assert not ours & {
         "pytest_ipload.plugin.run.load_run",
-        "pytest_ipload.plugin.items.load_test",
+        "pytest_ipload.plugin.run.load_test",
         "pytest_ipload.load.executor",
     }

@@ -26,7 +26,7 @@ from pytest_ipload.report.files import registry
 if TYPE_CHECKING:
     from _pytest.fixtures import SubRequest  # the type of the hook's request, which pytest does not export
 
-    from pytest_ipload.plugin.items.load_test import LoadTest
+    from pytest_ipload.plugin.run.load_test import LoadTest
 
 __all__ = ["ipload", "ipload_iteration", "ipload_pool", "ipload_session", "ipload_user"]
 
@@ -125,7 +125,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
     if _LOAD_TEST in item.stash:  # of a run before this one
         del item.stash[_LOAD_TEST]
     with _phase(item, "setup"):
-        from pytest_ipload.plugin.items.load_test import prepare
+        from pytest_ipload.plugin.run.load_test import prepare
 
         test = prepare(item, state_of(item.config))
         if test is not None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pytest_ipload.stats.live import Audience
     from pytest_ipload.stats.spool.session_spools import Spools
     from pytest_ipload.transport.connect.tls import TlsContexts
-    from pytest_ipload.transport.fast_path.reply_head import ReplyHeads
+    from pytest_ipload.transport.message.reply_head import ReplyHeads
     from pytest_ipload.verdict.regression.comparison import Compare
     from pytest_ipload.verdict.regression.limit import CompareLimit
 
@@ -97,7 +97,7 @@ class SessionState:
     def heads(self) -> ReplyHeads:
         """Heads of replies, shared by all users of the session."""
         if self._heads is None:
-            from pytest_ipload.transport.fast_path.reply_head import ReplyHeads
+            from pytest_ipload.transport.message.reply_head import ReplyHeads
 
             self._heads = ReplyHeads()
         return self._heads

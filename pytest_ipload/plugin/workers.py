@@ -15,13 +15,13 @@ from pytest_ipload.plugin.session_state import state_of
 
 if TYPE_CHECKING:
     from pytest_ipload.distributed.controller.controller import Controller
-    from pytest_ipload.distributed.snapshots import TeamWatch
     from pytest_ipload.plugin.hook_calls import Review
     from pytest_ipload.verdict.regression.comparison import Compare
     from pytest_ipload.verdict.regression.limit import CompareLimit
     from pytest_ipload.verdict.result import LoadResult
     from pytest_ipload.verdict.rounds import Round, RoundNote
     from pytest_ipload.verdict.shard_result import Part
+    from pytest_ipload.verdict.snapshots import TeamWatch
 
 _MISSING: pytest.StashKey[list[str]] = pytest.StashKey()
 
@@ -51,7 +51,7 @@ class Judge:
 
     def look(self, nodeid: str, snapshots: Sequence[Sequence[bytes]], elapsed_s: float) -> str | None:
         """What the first threshold says that cannot hold any more and has ``abort_on_fail``."""
-        from pytest_ipload.distributed.snapshots import TeamWatch
+        from pytest_ipload.verdict.snapshots import TeamWatch
 
         return self._watches.setdefault(nodeid, TeamWatch()).look(snapshots, elapsed_s)
 
@@ -139,7 +139,7 @@ def _conclusion(result: LoadResult, more: Mapping[str, Any] = MappingProxyType({
 
 
 def _together(parts: Sequence[bytes]) -> Part:
-    from pytest_ipload.distributed.protocol.packing import unpack
+    from pytest_ipload.base.packing import unpack
     from pytest_ipload.verdict.shard_result import Part, merge
 
     return merge((Part.from_plain(unpack(part)) for part in parts), are_owned=True)
@@ -215,8 +215,8 @@ def _make_controller(config: pytest.Config) -> Controller:
 
 def _users_of(item: pytest.Item) -> int:
     """How many users a load test has; 1 if its settings are wrong: then one worker says so."""
-    from pytest_ipload.plugin.items.load_test import load_settings
     from pytest_ipload.plugin.items.marker_settings import profile_of
+    from pytest_ipload.plugin.run.load_test import load_settings
 
     state = state_of(item.config)
     try:

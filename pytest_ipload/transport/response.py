@@ -12,9 +12,9 @@ from requests import PreparedRequest, Response
 from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
 
 from pytest_ipload.transport.connect.binding import Hop
-from pytest_ipload.transport.connect.replay import replayed_response
-from pytest_ipload.transport.fast_path.reply_head import Head
-from pytest_ipload.transport.fast_path.templates import NO_BODY, Body
+from pytest_ipload.transport.message.replay import replayed_response
+from pytest_ipload.transport.message.reply_head import Head
+from pytest_ipload.transport.message.templates import NO_BODY, Body
 
 if TYPE_CHECKING:
     from pytest_ipload.transport.fast_path.fast_path import Outgoing

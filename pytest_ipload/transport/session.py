@@ -23,16 +23,16 @@ from pytest_ipload.transport.adapter import SourceAdapter, bind_adapter, proxy_o
 from pytest_ipload.transport.allowed_hosts import AllowedHosts
 from pytest_ipload.transport.call import USUAL, Call, Expectation, Expected, label_of
 from pytest_ipload.transport.connect.binding import Binding, Hop
-from pytest_ipload.transport.connect.foreign_hooks import is_own
+from pytest_ipload.transport.connect.sockets import connect_stream, open_datagram
 from pytest_ipload.transport.connect.tls import TlsContexts
 from pytest_ipload.transport.custom_adapters import held_to_allowed_hosts
 from pytest_ipload.transport.fast_path.cookies import SessionCookies
 from pytest_ipload.transport.fast_path.fast_path import Details, SessionHeaders, ShortWay, hop_of
-from pytest_ipload.transport.fast_path.reply_head import ReplyHeads
-from pytest_ipload.transport.fast_path.templates import Template
+from pytest_ipload.transport.foreign_hooks import is_own
+from pytest_ipload.transport.message.reply_head import ReplyHeads
+from pytest_ipload.transport.message.templates import Template
 from pytest_ipload.transport.path_log import FastPathLog
 from pytest_ipload.transport.response import LoadResponse
-from pytest_ipload.transport.sockets import connect_stream, open_datagram
 
 _ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 

@@ -20,9 +20,9 @@ from functools import partial
 from typing import Any
 
 from pytest_ipload.base.code_location import in_words
+from pytest_ipload.base.packing import MOST_BYTES, pack
 from pytest_ipload.distributed.protocol.clocks import ClockOffset
 from pytest_ipload.distributed.protocol.messages import BadMessage, Message, as_plain
-from pytest_ipload.distributed.protocol.packing import MOST_BYTES, pack
 from pytest_ipload.stats.live import LiveNumbers, together
 
 Send = Callable[[str, Message], None]

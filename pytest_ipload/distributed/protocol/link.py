@@ -11,8 +11,8 @@ from typing import Any
 
 from pytest_ipload.base import real_time
 from pytest_ipload.base.code_location import in_words
+from pytest_ipload.base.packing import pieces
 from pytest_ipload.distributed.protocol.messages import FROM_CONTROLLER, PACKED, BadMessage, Message, checked, sendable
-from pytest_ipload.distributed.protocol.packing import pieces
 from pytest_ipload.distributed.worker.membership import Member
 from pytest_ipload.load.partition import Share
 

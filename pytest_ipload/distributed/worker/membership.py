@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from pytest_ipload.base import real_time
-from pytest_ipload.distributed.protocol.packing import pack, unpack
+from pytest_ipload.base.packing import pack, unpack
 from pytest_ipload.load.partition import WHOLE, Share
 from pytest_ipload.stats.live import Audience, LiveNumbers
 

@@ -15,7 +15,7 @@ from pytest_ipload.report.exception_text import cut_causes, described, type_name
 from pytest_ipload.report.tracebacks import bounded, headline, place_at, put_first
 
 if TYPE_CHECKING:
-    from pytest_ipload.plugin.items.load_test import LoadTest
+    from pytest_ipload.plugin.run.load_test import LoadTest
 
 _NO_ERRORS = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
 _PHASES = {"setup": "the set-up", "call": "the test", "teardown": "the tear-down"}

@@ -17,7 +17,6 @@ from pytest_ipload.addresses.host.own_listeners import Targets, ports_served_her
 from pytest_ipload.addresses.leasing import LeaseBook, LeasePolicy
 from pytest_ipload.base import real_time
 from pytest_ipload.base.errors import LateSkip, SettingError, is_configuration_error
-from pytest_ipload.distributed.snapshots import SnapshotTaker
 from pytest_ipload.distributed.worker.membership import TeamMember
 from pytest_ipload.load.executor import Executor, UserSetUpError
 from pytest_ipload.load.failure_log import FailureGroup
@@ -59,6 +58,7 @@ from pytest_ipload.verdict.result import (
 )
 from pytest_ipload.verdict.rounds import RoundNote
 from pytest_ipload.verdict.shard_result import AbortNote, Part
+from pytest_ipload.verdict.snapshots import SnapshotTaker
 from pytest_ipload.verdict.threshold.abort import AbortWatch
 from pytest_ipload.verdict.threshold.config import (
     JudgedThreshold,

@@ -17,14 +17,14 @@ from urllib3.exceptions import NewConnectionError
 from pytest_ipload.base.real_time import perf_counter_ns
 from pytest_ipload.transport.connect.binding import Binding, Hop, ThreadState
 from pytest_ipload.transport.connect.dial import Dialer, Sources
-from pytest_ipload.transport.connect.foreign_hooks import (
+from pytest_ipload.transport.connect.socket_io import Wire, open_wire
+from pytest_ipload.transport.foreign_hooks import (
     StockHTTPConnection,
     StockHTTPSConnection,
     connecting_is_hooked,
     replaced_connection_class,
 )
-from pytest_ipload.transport.connect.replay import ReplaySocket
-from pytest_ipload.transport.connect.socket_io import Wire, open_wire
+from pytest_ipload.transport.message.replay import ReplaySocket
 
 if TYPE_CHECKING:
     from urllib3.connection import HTTPConnection, HTTPSConnection

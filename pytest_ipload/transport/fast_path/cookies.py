@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 
 from requests.cookies import RequestsCookieJar, extract_cookies_to_jar, get_cookie_header
 
-from pytest_ipload.transport.fast_path.templates import NO_BODY, Target, Template
+from pytest_ipload.transport.message.templates import NO_BODY, Target, Template
 from pytest_ipload.transport.response import LoadResponse
 
 Place = tuple[str, str, str]

@@ -15,10 +15,10 @@ import ssl
 from pytest_ipload.base.real_time import perf_counter_ns, time_ns
 from pytest_ipload.transport.connect.binding import Binding, HandOver, Hop
 from pytest_ipload.transport.connect.connection import IdleConnections, Pool, SourceHTTPConnection
-from pytest_ipload.transport.connect.replay import ReplaySocket
 from pytest_ipload.transport.connect.socket_io import Wire, arrival_ns
-from pytest_ipload.transport.fast_path.reply_head import Head, ReplyHeads
 from pytest_ipload.transport.fast_path.reply_reader import ReplyReader, UnusualReply
+from pytest_ipload.transport.message.replay import ReplaySocket
+from pytest_ipload.transport.message.reply_head import Head, ReplyHeads
 from pytest_ipload.transport.response import LoadResponse
 
 Timeouts = tuple[float | None, float | None]

@@ -21,10 +21,10 @@ from pytest_ipload.base.masking import masked
 from pytest_ipload.transport.adapter import POOLS, SourceAdapter
 from pytest_ipload.transport.connect.binding import HandOver, Hop
 from pytest_ipload.transport.connect.connection import Pool
-from pytest_ipload.transport.connect.foreign_hooks import Seen, hooks_in, look
 from pytest_ipload.transport.fast_path.cookies import CookieLine, CookieLines, SessionCookies, SetCookieMemo
 from pytest_ipload.transport.fast_path.exchange import Timeouts, exchange
-from pytest_ipload.transport.fast_path.templates import NO_BODY, Body, Target, Template, encode_body, encode_form
+from pytest_ipload.transport.foreign_hooks import Seen, hooks_in, look
+from pytest_ipload.transport.message.templates import NO_BODY, Body, Target, Template, encode_body, encode_form
 from pytest_ipload.transport.response import LoadResponse
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import re
 
 from pytest_ipload.base.real_time import perf_counter_ns
 from pytest_ipload.transport.connect.socket_io import READ_BYTES, Wire
-from pytest_ipload.transport.fast_path.reply_head import LONGEST_HEAD, Head, ReplyHeads
+from pytest_ipload.transport.message.reply_head import LONGEST_HEAD, Head, ReplyHeads
 
 _LARGEST_READ = 1 << 18
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t -~]*)?")

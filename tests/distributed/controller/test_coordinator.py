@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from support.live import live_numbers
 
+from pytest_ipload.base.packing import pack, unpack
 from pytest_ipload.distributed.controller.coordinator import Coordinator, Judges
 from pytest_ipload.distributed.controller.shared_load import Conclusion, State, TeamTest
 from pytest_ipload.distributed.protocol.clocks import PINGS
 from pytest_ipload.distributed.protocol.messages import FROM_CONTROLLER, PACKED, BadMessage, Message, checked
-from pytest_ipload.distributed.protocol.packing import pack, unpack
 from pytest_ipload.distributed.protocol.time_limits import Timing
 
 A, B = "test_a.py::test_a", "test_b.py::test_b"

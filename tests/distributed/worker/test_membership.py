@@ -12,8 +12,8 @@ import pytest
 from support.live import live_numbers
 from support.parts import part_of
 
+from pytest_ipload.base.packing import PIECE_BYTES, pack
 from pytest_ipload.distributed.protocol.link import Link, Outbox, Pulse, Watch
-from pytest_ipload.distributed.protocol.packing import PIECE_BYTES, pack
 from pytest_ipload.distributed.worker.membership import Member, Solo, TeamAborted
 from pytest_ipload.load.partition import WHOLE, Share
 

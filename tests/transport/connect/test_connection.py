@@ -39,7 +39,7 @@ from pytest_ipload.transport.connect.connection import (
     SourceHTTPConnectionPool,
     SourceHTTPSConnection,
 )
-from pytest_ipload.transport.connect.replay import ReplaySocket
+from pytest_ipload.transport.message.replay import ReplaySocket
 from pytest_ipload.transport.session import LoadSession
 
 MakeSession = Callable[..., LoadSession]

@@ -24,12 +24,12 @@ from requests.cookies import (
 from requests.structures import CaseInsensitiveDict
 from support.replies import reply
 
-from pytest_ipload.transport.connect.replay import replayed_response
 from pytest_ipload.transport.fast_path import cookies as cookies_module
 from pytest_ipload.transport.fast_path.cookies import CookieLines, SessionCookies, SetCookieMemo
 from pytest_ipload.transport.fast_path.fast_path import Outgoing
-from pytest_ipload.transport.fast_path.reply_head import parse_head
-from pytest_ipload.transport.fast_path.templates import NONE, Target, Template
+from pytest_ipload.transport.message.replay import replayed_response
+from pytest_ipload.transport.message.reply_head import parse_head
+from pytest_ipload.transport.message.templates import NONE, Target, Template
 from pytest_ipload.transport.response import LoadResponse
 
 START = 1_800_000_000.0

@@ -25,7 +25,7 @@ from pytest_ipload.transport.connect.connection import IdleConnections, Pool, So
 from pytest_ipload.transport.connect.dial import Dialer
 from pytest_ipload.transport.connect.socket_io import KernelWire, PlainWire, Wire, kernel_keeps_time, open_wire
 from pytest_ipload.transport.fast_path import exchange as exchange_module
-from pytest_ipload.transport.fast_path.reply_head import ReplyHeads, parse_head
+from pytest_ipload.transport.message.reply_head import ReplyHeads, parse_head
 from pytest_ipload.transport.session import LoadSession
 
 MakeSession = Callable[..., LoadSession]

@@ -35,7 +35,7 @@ from pytest_ipload.transport.adapter import SourceAdapter
 from pytest_ipload.transport.connect.binding import LoadEnded
 from pytest_ipload.transport.connect.connection import SourceHTTPConnection
 from pytest_ipload.transport.fast_path.fast_path import Details, SessionHeaders, resolve_timeouts
-from pytest_ipload.transport.fast_path.reply_head import ReplyHeads
+from pytest_ipload.transport.message.reply_head import ReplyHeads
 from pytest_ipload.transport.response import LoadResponse
 from pytest_ipload.transport.session import LoadSession
 

@@ -11,8 +11,8 @@ from support.replies import LAST, chunk, chunked, head, reply
 from support.stock import read_stock
 
 from pytest_ipload.transport.connect.socket_io import READ_BYTES
-from pytest_ipload.transport.fast_path.reply_head import ReplyHeads
 from pytest_ipload.transport.fast_path.reply_reader import ReplyReader, UnusualReply
+from pytest_ipload.transport.message.reply_head import ReplyHeads
 
 HEADS = ReplyHeads()
 

@@ -14,8 +14,8 @@ from requests.sessions import merge_setting
 from requests.structures import CaseInsensitiveDict
 from support.stock import StockSession
 
-from pytest_ipload.transport.fast_path import templates
-from pytest_ipload.transport.fast_path.templates import (
+from pytest_ipload.transport.message import templates
+from pytest_ipload.transport.message.templates import (
     FORM,
     JSON,
     NO_BODY,

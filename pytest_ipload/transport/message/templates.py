@@ -17,8 +17,8 @@ from requests.cookies import RequestsCookieJar
 from requests.hooks import default_hooks
 from requests.structures import CaseInsensitiveDict
 
-from pytest_ipload.transport.connect.foreign_hooks import StockHTTPConnection, StockHTTPSConnection
-from pytest_ipload.transport.connect.replay import request_bytes
+from pytest_ipload.transport.foreign_hooks import StockHTTPConnection, StockHTTPSConnection
+from pytest_ipload.transport.message.replay import request_bytes
 
 NONE, JSON, FORM, RAW = "none", "json", "form", "raw"
 _SAMPLES: dict[str, dict[str, Any]] = {

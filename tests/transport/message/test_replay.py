@@ -16,7 +16,7 @@ from support.replies import LAST, chunk, chunked, head, reply
 from support.stock import read_stock
 from urllib3.connection import HTTPConnection
 
-from pytest_ipload.transport.connect.replay import ReplaySocket, replayed_response, request_bytes
+from pytest_ipload.transport.message.replay import ReplaySocket, replayed_response, request_bytes
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import pytest
 from support.parts import part_of
 from support.samples import iteration, measurements, request
 
-from pytest_ipload.distributed.protocol.packing import pack
-from pytest_ipload.distributed.snapshots import SnapshotTaker, TeamWatch
+from pytest_ipload.base.packing import pack
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import FAILED, Sample
 from pytest_ipload.verdict.shard_result import Part
+from pytest_ipload.verdict.snapshots import SnapshotTaker, TeamWatch
 from pytest_ipload.verdict.threshold.config import JudgedThreshold, window_lengths
 from pytest_ipload.verdict.threshold.expression import Threshold
 from pytest_ipload.verdict.threshold.selection import selections, window_selections

@@ -10,7 +10,7 @@ from requests import PreparedRequest
 from urllib3 import BaseHTTPResponse
 from urllib3.connection import HTTPConnection
 
-from pytest_ipload.transport.connect.foreign_hooks import StockHTTPConnection
+from pytest_ipload.transport.foreign_hooks import StockHTTPConnection
 
 
 class ReplaySocket:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from pytest_ipload.distributed.protocol.packing import unpack
+from pytest_ipload.base.packing import unpack
 from pytest_ipload.stats.folding import Folding
 from pytest_ipload.stats.sample import ITERATION
 from pytest_ipload.stats.spans import Selection

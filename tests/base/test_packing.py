@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_ipload.distributed.protocol.packing import PIECE_BYTES, pack, pieces, unpack
+from pytest_ipload.base.packing import PIECE_BYTES, pack, pieces, unpack
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(),

@@ -13,8 +13,8 @@ from support.replies import head
 from support.stock import read_stock
 from urllib3.exceptions import HTTPError
 
-from pytest_ipload.transport.fast_path import reply_head as heads_module
-from pytest_ipload.transport.fast_path.reply_head import Head, ReplyHeads, parse_head
+from pytest_ipload.transport.message import reply_head as heads_module
+from pytest_ipload.transport.message.reply_head import Head, ReplyHeads, parse_head
 
 LENGTH = "Content-Length: 5"
 

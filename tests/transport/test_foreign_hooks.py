@@ -14,8 +14,8 @@ from requests.adapters import HTTPAdapter
 from support.http_server import RecordingServer
 
 from pytest_ipload.stats.sample import Sample
-from pytest_ipload.transport.connect import foreign_hooks
-from pytest_ipload.transport.connect.foreign_hooks import hooks_in, look
+from pytest_ipload.transport import foreign_hooks
+from pytest_ipload.transport.foreign_hooks import hooks_in, look
 from pytest_ipload.transport.path_log import FastPathLog
 from pytest_ipload.transport.session import LoadSession
 
