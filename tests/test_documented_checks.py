@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pytest_ipload.load.generator.checks import HEALTH_CHECKS
+from pytest_ipload.base.health_catalogue import HEALTH_CHECKS
 
 DOCUMENT = (Path(__file__).parents[1] / "docs" / "health-checks.md").read_text(encoding="utf-8")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_ipload.load.generator.checks import HEALTH_CHECKS
+from pytest_ipload.base.health_catalogue import HEALTH_CHECKS
 from pytest_ipload.load.user_thread import Seat
 
 linux_only = pytest.mark.skipif(not Path("/proc/thread-self/net/tcp").exists(), reason="this system does not say")

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pytest_ipload.base.health_catalogue import HealthCheck, fired
 from pytest_ipload.base.units import format_duration
 from pytest_ipload.base.untrusted_files import CONTENT_ERRORS, read_object, refuse_constant
-from pytest_ipload.load.generator.checks import HealthCheck, fired
 from pytest_ipload.load.partition import Share
 from pytest_ipload.verdict.codec import decode
 from pytest_ipload.verdict.conclude import conclude

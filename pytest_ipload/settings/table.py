@@ -49,7 +49,7 @@ class Setting(NamedTuple):  # not a dataclass: every pytest run makes them, and 
 
 def as_check_names(value: Any) -> tuple[str, ...]:
     """Names of health checks of the generator: a list of them, or a single one."""
-    from pytest_ipload.load.generator.checks import HEALTH_CHECKS
+    from pytest_ipload.base.health_catalogue import HEALTH_CHECKS
 
     names = (value,) if isinstance(value, str) else value
     if not isinstance(names, (list, tuple)):

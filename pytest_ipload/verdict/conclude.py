@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timezone
 
-from pytest_ipload.load.generator.checks import HealthCheck, Outcome, ResponseLimit, by_gravity, examine_whole, fired
+from pytest_ipload.base.health_catalogue import HealthCheck, by_gravity, fired
+from pytest_ipload.load.generator.checks import Outcome, ResponseLimit, examine_whole
 from pytest_ipload.stats.sample import LATENESS
 from pytest_ipload.stats.summary import Frame, latency_stats, summarise
 from pytest_ipload.verdict.health_rule import in_spite_of, invalid_reasons

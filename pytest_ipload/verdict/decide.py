@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from pytest_ipload.load.generator.checks import SATURATED
+from pytest_ipload.base.health_catalogue import SATURATED
 from pytest_ipload.verdict.regression.comparison import Compare, ComparedWith, Comparison, failed_of
 from pytest_ipload.verdict.result import ERROR, FAILED, INVALID, LoadResult
 

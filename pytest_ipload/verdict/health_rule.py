@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
-from pytest_ipload.load.generator.checks import INVALID, SATURATED, HealthCheck
+from pytest_ipload.base.health_catalogue import INVALID, SATURATED, HealthCheck
 from pytest_ipload.verdict.threshold.config import FAIL
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
 from pytest_ipload.verdict.threshold.expression import Threshold

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pytest_ipload.base.health_catalogue import REMARK, HealthCheck
 from pytest_ipload.base.masking import masked_values
-from pytest_ipload.load.generator.checks import REMARK, HealthCheck
 from pytest_ipload.stats.summary import LatencyStats, Summary, plain
 from pytest_ipload.verdict.regression.comparison import ComparedWith, Comparison, failed_of
 from pytest_ipload.verdict.threshold.config import FAIL

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, fields, replace
 from functools import reduce
 from typing import Any
 
+from pytest_ipload.base.health_catalogue import HealthCheck
 from pytest_ipload.load.failure_log import MAX_USERS
-from pytest_ipload.load.generator.checks import HealthCheck
 from pytest_ipload.load.set_up import SetUps
 from pytest_ipload.load.user_time import UserTime
 from pytest_ipload.settings.load_profile import LoadProfile

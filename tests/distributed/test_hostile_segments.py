@@ -18,9 +18,9 @@ from support.hostile import HOSTILE, mutated, paths_of
 from support.parts import part_of
 from support.samples import ORIGIN, iteration, request, step
 
+from pytest_ipload.base.health_catalogue import fired
 from pytest_ipload.cli.main import FAILED, PASSED, UNUSABLE, main
 from pytest_ipload.distributed.segments import UnusableFile, parse_segment, read_segment
-from pytest_ipload.load.generator.checks import fired
 from pytest_ipload.load.set_up import SetUps
 from pytest_ipload.load.user_time import UserTime
 from pytest_ipload.report.files.registry import REPORT_FILES

@@ -16,8 +16,8 @@ from support.readers import validator
 from support.results import failure, judged, load_result
 from support.samples import MS, iteration, request, step
 
+from pytest_ipload.base.health_catalogue import fired
 from pytest_ipload.cli.main import main
-from pytest_ipload.load.generator.checks import fired
 from pytest_ipload.report.files.json_file import SCHEMA, report_of, schema_path
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.settings.parsing import Stages

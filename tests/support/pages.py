@@ -11,7 +11,7 @@ from typing import Any
 from support.results import failure, judged, load_result
 from support.samples import iteration, request, step
 
-from pytest_ipload.load.generator.checks import fired
+from pytest_ipload.base.health_catalogue import fired
 from pytest_ipload.report.files.json_file import report_of
 from pytest_ipload.stats.sample import FAILED, SETUP
 from pytest_ipload.verdict.result import GeneratorHealth, UnusedAddresses

@@ -7,7 +7,7 @@ import pytest
 from support.results import HEALTHY, judged, load_result
 from support.samples import request
 
-from pytest_ipload.load.generator.checks import fired
+from pytest_ipload.base.health_catalogue import fired
 from pytest_ipload.verdict.decide import compared, with_comparisons
 from pytest_ipload.verdict.regression.comparison import Compared, ComparedWith, Comparison
 from pytest_ipload.verdict.regression.limit import CompareLimit

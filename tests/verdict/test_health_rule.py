@@ -8,7 +8,7 @@ import pytest
 from support.results import judged
 from support.samples import iteration, request
 
-from pytest_ipload.load.generator.checks import HEALTH_CHECKS, HealthCheck, fired
+from pytest_ipload.base.health_catalogue import HEALTH_CHECKS, HealthCheck, fired
 from pytest_ipload.stats.sample import FAILED
 from pytest_ipload.verdict.health_rule import in_spite_of, invalid_reasons
 from pytest_ipload.verdict.result import decide

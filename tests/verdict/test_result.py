@@ -9,7 +9,7 @@ from support import results
 from support.results import failure, load_result
 from support.samples import MS, iteration, request, step
 
-from pytest_ipload.load.generator.checks import HEALTH_CHECKS, fired
+from pytest_ipload.base.health_catalogue import HEALTH_CHECKS, fired
 from pytest_ipload.report.failure_text import failure_message
 from pytest_ipload.stats.sample import FAILED, SETUP, Sample
 from pytest_ipload.verdict.regression.limit import CompareLimit

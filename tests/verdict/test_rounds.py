@@ -9,7 +9,7 @@ import pytest
 from support.results import load_result
 from support.samples import request
 
-from pytest_ipload.load.generator.checks import fired
+from pytest_ipload.base.health_catalogue import fired
 from pytest_ipload.stats.sample import FAILED
 from pytest_ipload.verdict.regression.limit import CompareLimit
 from pytest_ipload.verdict.result import GeneratorHealth, LoadResult

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from support.parts import PROFILE, part_of
 from support.samples import MS, ORIGIN, iteration, measurements, request
 
-from pytest_ipload.load.generator.checks import fired
+from pytest_ipload.base.health_catalogue import fired
 from pytest_ipload.load.set_up import SetUps
 from pytest_ipload.load.user_time import UserTime
 from pytest_ipload.settings.load_profile import LoadProfile

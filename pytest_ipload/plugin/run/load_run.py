@@ -17,10 +17,11 @@ from pytest_ipload.addresses.host.own_listeners import Targets, ports_served_her
 from pytest_ipload.addresses.leasing import LeaseBook, LeasePolicy
 from pytest_ipload.base import real_time
 from pytest_ipload.base.errors import LateSkip, SettingError, is_configuration_error
+from pytest_ipload.base.health_catalogue import HealthCheck, fired_by_message
 from pytest_ipload.distributed.worker.membership import TeamMember
 from pytest_ipload.load.executor import Executor, UserSetUpError
 from pytest_ipload.load.failure_log import FailureGroup
-from pytest_ipload.load.generator.checks import HealthCheck, Signs, examine, fired_by_message
+from pytest_ipload.load.generator.checks import Signs, examine
 from pytest_ipload.load.partition import WHOLE, Share
 from pytest_ipload.load.rate_limit import RateLimit
 from pytest_ipload.load.rendezvous import RendezvousBook

@@ -14,9 +14,9 @@ import pytest
 
 from pytest_ipload.base.code_location import is_user_code, user_traceback
 from pytest_ipload.base.errors import GeneratorLimitError, IploadError, SettingError, is_configuration_error
+from pytest_ipload.base.health_catalogue import HealthCheck, fired
 from pytest_ipload.distributed.worker.membership import MEMBER, Solo, TeamAborted, TeamMember
 from pytest_ipload.load.executor import UserSetUpError
-from pytest_ipload.load.generator.checks import HealthCheck, fired
 from pytest_ipload.load.partition import Share
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.load.user_thread import IterationInterrupted

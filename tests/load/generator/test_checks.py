@@ -6,19 +6,15 @@ from typing import Any
 import pytest
 from support.samples import MS, ORIGIN, SECOND, measurements, request
 
-from pytest_ipload.load.generator.checks import (
+from pytest_ipload.base.health_catalogue import (
     HEALTH_CHECKS,
     SEVERITIES,
     HealthCheck,
-    Outcome,
-    ResponseLimit,
-    Signs,
     by_gravity,
-    examine,
-    examine_whole,
     fired,
     fired_by_message,
 )
+from pytest_ipload.load.generator.checks import Outcome, ResponseLimit, Signs, examine, examine_whole
 from pytest_ipload.load.generator.monitor import Vitals
 from pytest_ipload.load.load_record import LATE_START_S, LoadRecord
 from pytest_ipload.stats.sample import FAULT, LATENESS, Problem, Sample

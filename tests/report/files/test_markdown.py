@@ -12,7 +12,7 @@ from support.readers import Summary, read_summary
 from support.results import failure, judged, load_result
 from support.samples import MS, iteration, request
 
-from pytest_ipload.load.generator.checks import fired
+from pytest_ipload.base.health_catalogue import fired
 from pytest_ipload.report.files.json_file import report_of
 from pytest_ipload.report.files.markdown import LIMIT, append, code, in_cell, markdown_of, write
 from pytest_ipload.report.text import printable

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support.results import judged, load_result
 from support.samples import MS, iteration, request, step
 
-from pytest_ipload.load.generator.checks import fired
+from pytest_ipload.base.health_catalogue import fired
 from pytest_ipload.report.files import metrics
 from pytest_ipload.report.files.json_file import report_of
 from pytest_ipload.report.files.metrics import (

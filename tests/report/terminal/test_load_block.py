@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.results import failure, judged, load_result
 from support.samples import MS, iteration, request, step
 
-from pytest_ipload.load.generator.checks import fired
+from pytest_ipload.base.health_catalogue import fired
 from pytest_ipload.report.terminal.load_block import block, print_results
 from pytest_ipload.report.text import width_of
 from pytest_ipload.stats.sample import FAILED, SETUP
