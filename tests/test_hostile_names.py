@@ -15,9 +15,9 @@ from support.pages import Element
 from support.plugins import OTHER_PLUGINS
 from support.readers import READERS
 
+from pytest_ipload.base.text import printable, printable_lines
 from pytest_ipload.distributed.protocol.messages import sendable
 from pytest_ipload.report.files.registry import REPORT_FILES
-from pytest_ipload.report.text import printable, printable_lines
 
 NAMES = (
     "<script>alert(1)</script>",

@@ -81,7 +81,7 @@ def _not_foreseen(segments: Sequence[Segment], error: Exception) -> str:
 
 
 def _unusable(*problems: str) -> int:
-    from pytest_ipload.report.text import printable
+    from pytest_ipload.base.text import printable
 
     sys.stderr.writelines(f"error: {printable(problem)}\n" for problem in problems)
     return UNUSABLE

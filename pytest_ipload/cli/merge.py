@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import IO, Any
 from xml.etree import ElementTree
 
-from pytest_ipload.report.failure_text import failure_message
+from pytest_ipload.base.text import counted, printable
 from pytest_ipload.report.files.json_file import report_of
-from pytest_ipload.report.properties import properties_of
 from pytest_ipload.report.terminal.load_block import block
-from pytest_ipload.report.text import counted, printable
 from pytest_ipload.verdict.conclude import conclude
+from pytest_ipload.verdict.failure_text import failure_message
 from pytest_ipload.verdict.result import ERROR, PASSED, LoadResult, UnmeasuredResult
+from pytest_ipload.verdict.result_properties import properties_of
 from pytest_ipload.verdict.shard_result import Part
 
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -225,7 +225,7 @@ def state_of(config: pytest.Config) -> SessionState:
 
 def keep_result(item: pytest.Item, results: Results, properties: Mapping[str, Any]) -> None:
     """Keep a load's results for the item's report, and the main numbers as its user properties (JUnit and others)."""
-    from pytest_ipload.report.properties import NAMES
+    from pytest_ipload.verdict.result_properties import NAMES
 
     item.stash.setdefault(_RESULTS, []).extend(results)
     # A rerun finds the properties of the run before it: they are replaced, not doubled.

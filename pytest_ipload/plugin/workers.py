@@ -126,8 +126,8 @@ class Judge:
 
 def _conclusion(result: LoadResult, more: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
     """A result in plain values: its verdict, the text to fail with, the properties of the test, and the results."""
-    from pytest_ipload.report.failure_text import failure_message
-    from pytest_ipload.report.properties import properties_of
+    from pytest_ipload.verdict.failure_text import failure_message
+    from pytest_ipload.verdict.result_properties import properties_of
 
     return {
         "verdict": result.verdict,

@@ -10,8 +10,8 @@ from support.results import failure, load_result
 from support.samples import MS, iteration, request, step
 
 from pytest_ipload.base.health_catalogue import HEALTH_CHECKS, fired
-from pytest_ipload.report.failure_text import failure_message
 from pytest_ipload.stats.sample import FAILED, SETUP, Sample
+from pytest_ipload.verdict.failure_text import failure_message
 from pytest_ipload.verdict.regression.limit import CompareLimit
 from pytest_ipload.verdict.regression.rules import judge_history, judge_rounds
 from pytest_ipload.verdict.result import GeneratorHealth, LoadResult, UnusedAddresses, decide, failures_of

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from pytest_ipload.base.code_location import in_words
-from pytest_ipload.distributed.protocol.link import Link, Pulse, Watch
 from pytest_ipload.distributed.protocol.liveness import can_run
 from pytest_ipload.distributed.protocol.messages import as_plain
 from pytest_ipload.distributed.protocol.slots import TEAM_KEY
+from pytest_ipload.distributed.worker.link import Link, Pulse, Watch
 from pytest_ipload.distributed.worker.membership import MEMBER, Member
 from pytest_ipload.distributed.xdist_private import Phase, call_outside, run_phases, tear_down_for
 

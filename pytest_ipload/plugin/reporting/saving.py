@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from pytest_ipload.base.text import counted, printable
 from pytest_ipload.plugin.session_state import Results, SessionState
-from pytest_ipload.report.text import counted, printable
 
 if TYPE_CHECKING:
     from pytest_ipload.base.commit import Commit

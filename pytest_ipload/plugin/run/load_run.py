@@ -40,7 +40,6 @@ from pytest_ipload.plugin.options.command_line import OFF, parse_key
 from pytest_ipload.plugin.run.sample_hook import SampleTap, open_tap
 from pytest_ipload.plugin.session_state import SessionState, keep_result, kept_results, state_of
 from pytest_ipload.report.error_results import error_conclusion, reason_of
-from pytest_ipload.report.properties import properties_of
 from pytest_ipload.report.tracebacks import first_traceback
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.stats.histogram import Histogram
@@ -57,6 +56,7 @@ from pytest_ipload.verdict.result import (
     LoadResult,
     Traceback,
 )
+from pytest_ipload.verdict.result_properties import properties_of
 from pytest_ipload.verdict.rounds import RoundNote
 from pytest_ipload.verdict.shard_result import AbortNote, Part
 from pytest_ipload.verdict.snapshots import SnapshotTaker

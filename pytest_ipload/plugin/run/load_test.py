@@ -15,6 +15,7 @@ import pytest
 from pytest_ipload.base.code_location import is_user_code, user_traceback
 from pytest_ipload.base.errors import GeneratorLimitError, IploadError, SettingError, is_configuration_error
 from pytest_ipload.base.health_catalogue import HealthCheck, fired
+from pytest_ipload.base.text import counted
 from pytest_ipload.distributed.worker.membership import MEMBER, Solo, TeamAborted, TeamMember
 from pytest_ipload.load.executor import UserSetUpError
 from pytest_ipload.load.partition import Share
@@ -36,7 +37,6 @@ from pytest_ipload.plugin.workers import Judge
 from pytest_ipload.report.error_results import error_conclusion, reason_of
 from pytest_ipload.report.exception_text import described
 from pytest_ipload.report.files.json_file import host_name
-from pytest_ipload.report.text import counted
 from pytest_ipload.report.tracebacks import first_traceback, headline, traceback_of
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.verdict.result import ERROR, FAILED, INVALID

@@ -12,9 +12,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from pytest_ipload.base.text import counted, first_line, printable, whose_failure
 from pytest_ipload.base.units import format_count, format_duration, format_percent
 from pytest_ipload.report.terminal.load_block import TEST_ERRORS
-from pytest_ipload.report.text import counted, first_line, printable, whose_failure
 from pytest_ipload.verdict.result import is_measured
 
 LIMIT = 1024 * 1024

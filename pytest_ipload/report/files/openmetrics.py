@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pytest_ipload.base.text import printable_lines
 from pytest_ipload.report.files.metrics import Metric, Sample, metrics_of
-from pytest_ipload.report.text import printable_lines
 
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "#": r"\\x23"})
 """Those of OpenMetrics, and the number sign, which GitLab takes for the beginning of a comment even between quotes."""

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from pytest_ipload.report.text import printable
+from pytest_ipload.base.text import printable
 
 _LONGEST_NAME = 255
 """Bytes: of one name on the file systems of Linux, macOS and Windows."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from pytest_ipload.base.text import counted
 from pytest_ipload.base.units import format_count, format_duration
 from pytest_ipload.report.html.curve import Curve, curve_of, ticks
 from pytest_ipload.report.html.points import LATENCIES, RESPONSE_TIMES, Points
-from pytest_ipload.report.text import counted
 
 Result = Mapping[str, Any]
 Line = dict[str, Any]

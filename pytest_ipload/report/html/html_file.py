@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pytest_ipload.base.text import printable
 from pytest_ipload.report.html.html_tables import environment_table, index_table
 from pytest_ipload.report.html.sections import by_gravity, headline, sections_of
-from pytest_ipload.report.text import printable
 
 try:
     import jinja2

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from pytest_ipload.base.text import counted
 from pytest_ipload.base.units import format_duration, format_percent, format_setting
 from pytest_ipload.report.html.cells import ABSENT, clock, count, in_unit, milliseconds, rate, setting, share
 from pytest_ipload.report.html.points import LATENCIES, RESPONSE_TIMES, Points
-from pytest_ipload.report.text import counted
 
 Result = Mapping[str, Any]
 Row = Mapping[str, Any]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
+from pytest_ipload.base.text import counted
 from pytest_ipload.base.units import format_duration
 from pytest_ipload.report.html import html_tables
 from pytest_ipload.report.html.cells import count, milliseconds, rate, share
@@ -13,7 +14,6 @@ from pytest_ipload.report.html.charts import Chart, charts_of
 from pytest_ipload.report.html.html_tables import Table
 from pytest_ipload.report.html.points import points_of
 from pytest_ipload.report.terminal.load_block import test_error_lines
-from pytest_ipload.report.text import counted
 from pytest_ipload.verdict.result import is_measured
 
 Result = Mapping[str, Any]

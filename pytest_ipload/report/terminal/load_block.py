@@ -8,10 +8,10 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from pytest_ipload.base.health_catalogue import HEALTH_CHECKS
+from pytest_ipload.base.text import counted, first_line, printable, shorten
 from pytest_ipload.base.units import format_count, format_duration, format_percent
 from pytest_ipload.report.terminal.sparkline import sparkline
 from pytest_ipload.report.terminal.tables import MS, request_table, round_table, shard_table, source_table, step_table
-from pytest_ipload.report.text import counted, first_line, printable, shorten
 from pytest_ipload.verdict.result import is_measured
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from pytest_ipload.base.text import counted, cut, printable, width_of
 from pytest_ipload.base.units import format_clock, format_count, format_duration, format_percent
 from pytest_ipload.report.terminal.tables import rate
-from pytest_ipload.report.text import counted, cut, printable, width_of
 from pytest_ipload.stats.live import LiveNumbers
 
 _GAP = "  "

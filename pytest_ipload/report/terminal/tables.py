@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pytest_ipload.base.text import counted, printable, shorten
 from pytest_ipload.base.units import format_count, format_duration, format_percent
-from pytest_ipload.report.text import counted, printable, shorten
 
 Result = Mapping[str, Any]
 

@@ -13,7 +13,7 @@ from support.live import live_numbers
 from support.parts import part_of
 
 from pytest_ipload.base.packing import PIECE_BYTES, pack
-from pytest_ipload.distributed.protocol.link import Link, Outbox, Pulse, Watch
+from pytest_ipload.distributed.worker.link import Link, Outbox, Pulse, Watch
 from pytest_ipload.distributed.worker.membership import Member, Solo, TeamAborted
 from pytest_ipload.load.partition import WHOLE, Share
 
@@ -171,7 +171,7 @@ def test_a_message_that_cannot_be_followed_is_raised_where_the_test_waits(monkey
     def fails(*_: object) -> None:
         raise OSError("no room")
 
-    monkeypatch.setattr("pytest_ipload.distributed.protocol.link.Member", fails)
+    monkeypatch.setattr("pytest_ipload.distributed.worker.link.Member", fails)
     channel.say("assign", nodeid=NODEID, index=1, count=3, pool_index=0, pool_count=2)
     with pytest.raises(RuntimeError, match="'assign' of the controller could not be followed: OSError: no room"):
         link.wait(NODEID, "assign")

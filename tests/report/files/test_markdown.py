@@ -13,9 +13,9 @@ from support.results import failure, judged, load_result
 from support.samples import MS, iteration, request
 
 from pytest_ipload.base.health_catalogue import fired
+from pytest_ipload.base.text import printable
 from pytest_ipload.report.files.json_file import report_of
 from pytest_ipload.report.files.markdown import LIMIT, append, code, in_cell, markdown_of, write
-from pytest_ipload.report.text import printable
 from pytest_ipload.stats.sample import FAILED
 from pytest_ipload.verdict.regression.comparison import ComparedWith, Comparison
 from pytest_ipload.verdict.result import GeneratorHealth

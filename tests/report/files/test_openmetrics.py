@@ -10,10 +10,10 @@ from support.readers import families_of, read_openmetrics
 from support.results import judged, load_result
 from support.samples import iteration, request, step
 
+from pytest_ipload.base.text import printable_lines
 from pytest_ipload.report.files.json_file import report_of
 from pytest_ipload.report.files.metrics import BUCKETS_S, REQUESTS, USERS, Metric
 from pytest_ipload.report.files.openmetrics import text_of, write
-from pytest_ipload.report.text import printable_lines
 
 
 def test_the_text_of_metrics() -> None:

@@ -16,8 +16,8 @@ from support.pages import HOSTILE, Element, full_result, page_report, read_page,
 from support.results import load_result
 from support.samples import request
 
+from pytest_ipload.base.text import printable
 from pytest_ipload.report.html import html_file
-from pytest_ipload.report.text import printable
 
 Page = Callable[..., Element]
 

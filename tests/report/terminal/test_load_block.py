@@ -12,8 +12,8 @@ from support.results import failure, judged, load_result
 from support.samples import MS, iteration, request, step
 
 from pytest_ipload.base.health_catalogue import fired
+from pytest_ipload.base.text import width_of
 from pytest_ipload.report.terminal.load_block import block, print_results
-from pytest_ipload.report.text import width_of
 from pytest_ipload.stats.sample import FAILED, SETUP
 from pytest_ipload.stats.summary import LatencyStats
 from pytest_ipload.verdict.regression.comparison import ComparedWith

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.live import histogram, live_numbers
 
+from pytest_ipload.base.text import width_of
 from pytest_ipload.report.terminal.progress_line import fitted_line, full_line
-from pytest_ipload.report.text import width_of
 
 NODEID = "tests/test_shop.py::TestCart::test_checkout"
 

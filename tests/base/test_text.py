@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_ipload.report.text import counted, cut, printable, shorten, width_of
+from pytest_ipload.base.text import counted, cut, printable, shorten, width_of
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pytest_ipload.base.health_catalogue import INVALID as FLATTERING
 from pytest_ipload.base.masking import masked
+from pytest_ipload.base.text import counted, printable, printable_lines, whose_failure
 from pytest_ipload.base.units import format_count
-from pytest_ipload.report.text import counted, printable, printable_lines, whose_failure
 from pytest_ipload.verdict.result import ERROR, FAILED, INVALID, FailureSummary, LoadResult, failures_of
 
 

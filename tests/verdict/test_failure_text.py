@@ -5,7 +5,7 @@ from dataclasses import replace
 from support.results import failure, judged, load_result
 from support.samples import request
 
-from pytest_ipload.report.failure_text import failure_message
+from pytest_ipload.verdict.failure_text import failure_message
 from pytest_ipload.verdict.result import Traceback
 
 

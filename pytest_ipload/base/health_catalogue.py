@@ -1,0 +1,234 @@
+"""The health checks of the generator: their names, what each means for the numbers, and one that fired."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+INVALID, SATURATED, UNHEALTHY, REMARK = SEVERITIES = ("invalid", "saturated", "unhealthy", "remark")
+"""What was seen flatters the target; it makes the target look worse than it is; shown only; worth knowing only.
+
+What the first two do to a verdict is told by ``verdict.health_rule``.
+"""
+
+
+class Kind(NamedTuple):
+    """What all checks of one name have in common."""
+
+    severity: str
+    meaning: str
+    effect: str
+    """What it does to the numbers."""
+    advice: str
+
+
+_NEVER_SENT = "Such requests were never sent and are counted nowhere: the target got less load than was planned"
+
+
+HEALTH_CHECKS: Mapping[str, Kind] = {
+    "rate-not-reached": Kind(
+        INVALID,
+        "more than 1 % of the planned iterations never started",
+        "The target got less load than was planned, and the least of it when it was slow",
+        "Allow more max_users, lower the rate, or judge it yourself with a threshold on dropped_iterations",
+    ),
+    "users-not-reached": Kind(
+        INVALID,
+        "users were missing for more than 5 % of the planned time",
+        "The target got less load than was planned",
+        "Set users up before the load (set_up='before'), speed their set-up up, or use fewer users",
+    ),
+    "different-targets": Kind(
+        INVALID,
+        "the processes that share the load did not load the same target",
+        "Each target got a part of the load only",
+        "A fixture that starts the target starts one in each worker: start it once, before the workers (in "
+        "pytest_sessionstart of a conftest.py), or give each load one worker (--ipload-shards=1)",
+    ),
+    "ports-exhausted": Kind(
+        INVALID,
+        "no local port was left for a connection",
+        _NEVER_SENT,
+        "Add source addresses, or keep connections alive",
+    ),
+    "files-exhausted": Kind(
+        INVALID,
+        "this process could not open another file or socket",
+        _NEVER_SENT,
+        "Raise the limit with 'ulimit -n', or use fewer users",
+    ),
+    "source-not-local": Kind(
+        INVALID,
+        "a source address is not one of this host",
+        _NEVER_SENT,
+        "Remove it from the pool",
+    ),
+    "source-family-mismatch": Kind(
+        INVALID,
+        "a target has no address of the source address's family",
+        _NEVER_SENT,
+        "Add a source address of its family to the pool",
+    ),
+    "source-not-usable": Kind(
+        INVALID,
+        "a source address cannot be used to reach the target",
+        _NEVER_SENT,
+        "Remove it from the pool",
+    ),
+    "source-address": Kind(
+        INVALID,
+        "a source address cannot be bound",
+        _NEVER_SENT,
+        "Remove it from the pool",
+    ),
+    "generator-saturated": Kind(
+        SATURATED,
+        "the generator was too busy, or was kept waiting too long, to keep up with the load",
+        "Latencies may hold time that the generator needed for itself, and rates may be those of the generator: the "
+        "target may look worse than it is, but not better",
+        "Use fewer users or more think time, or do less in the body",
+    ),
+    "late-iterations": Kind(
+        UNHEALTHY,
+        "the generator started iterations late, by more than the limit for response times",
+        "Response times leave this lateness out, but iterations that are late come in bunches, which are harder on the "
+        "target than the plan",
+        "Use fewer users or a lower rate, or do less in the body and in the set-up of users",
+    ),
+    "late-starts": Kind(
+        UNHEALTHY,
+        "users started more than 50 ms late",
+        "Until then the target got less load than was planned",
+        "Use a longer ramp-up, or do less in the set-up of users and in the body",
+    ),
+    "unstoppable-users": Kind(
+        UNHEALTHY,
+        "users that did not stop when the load was over",
+        "The iteration that was running counts as failed, and their threads may disturb the tests that follow",
+        "Give what they wait for a timeout",
+    ),
+    "too-many-names": Kind(
+        UNHEALTHY,
+        "more request names than are kept apart",
+        "Thresholds and rows of single names miss these samples",
+        "Give requests whose path holds an id a name of their own, as in name='GET /items/ID'",
+    ),
+    "bare-calls": Kind(
+        UNHEALTHY,
+        "the body sends requests past its session",
+        "Such calls leave from any address, are not timed and are not held to the allowed hosts",
+        "Use ipload_session",
+    ),
+    "shared-fixture": Kind(
+        UNHEALTHY,
+        "all users share a value that is not made for threads",
+        "Users may wait for each other, which is in the latencies, or spoil each other's data",
+        "Make the fixture depend on ipload_user: then each user has one of its own",
+    ),
+    "own-adapter": Kind(
+        UNHEALTHY,
+        "an adapter of the test's own does not use the users' source addresses",
+        "Requests through it leave from any address",
+        "Mount a requests.adapters.HTTPAdapter, one for each session, without source addresses of its own",
+    ),
+    "few-ports": Kind(
+        UNHEALTHY,
+        "this host has fewer local ports than the load may need",
+        "Connections fail when they run out",
+        "Use more source addresses or fewer users",
+    ),
+    "too-few-samples": Kind(
+        REMARK,
+        "a percentile with fewer samples than it wants",
+        "A percentile p wants 10/(1-p) samples, 200 for p95 and 1 000 for p99; with fewer it changes from run to run",
+        "Let the load run longer, or judge a lower percentile",
+    ),
+    "nothing-measured": Kind(
+        REMARK,
+        "iterations completed, and no request was measured",
+        "There are no latencies, and only iterations that failed can fail the test",
+        "Send the requests through ipload_session (a client of the project's own can be given it, as in "
+        "client.session = ipload_session in a fixture), or time calls of another protocol with ipload_user.measure()",
+    ),
+    "target-in-process": Kind(
+        REMARK,
+        "the target is served by the process that loads it",
+        "It shares the interpreter with the load: the time of both is in the latencies",
+        "Run the server as a process of its own",
+    ),
+    "clock-not-synchronised": Kind(
+        REMARK,
+        "nothing keeps the clock of a segment's machine right, and the target's clock is unknown",
+        "Whether the segments ran at the same time is known only as well as their clocks agree",
+        "Run NTP on the machines, or set a base_url whose replies have a Date",
+    ),
+    "fast-path-left": Kind(
+        REMARK,
+        "another library has hooks in requests, urllib3 or http.client",
+        "Requests went through the hooks, which takes more processor time for each: rates may be lower",
+        "Remove the hooks during loads if they are not meant for them; with fast=False (--ipload-fast off) no request "
+        "takes the fast path, and this is not said",
+    ),
+    "not-pinned": Kind(
+        REMARK,
+        "the load was not kept on one processor",
+        "Handing over from one processor to another takes time: latencies may be higher and rates lower",
+        "Let the process choose its processors, or set pin to 'off'",
+    ),
+    "shared-cpu": Kind(
+        REMARK,
+        "the loads of several workers run on one processor",
+        "Loads that run at the same time slow each other down",
+        "With pin 'auto', and no more workers than processors, each worker has its own",
+    ),
+}
+"""All checks by name."""
+
+
+@dataclass(frozen=True)
+class HealthCheck:
+    """A check that fired."""
+
+    name: str
+    what: str
+    """What was seen, with numbers."""
+    effect: str
+    """What it does to the numbers of the load."""
+    advice: str
+    severity: str
+
+    def __post_init__(self) -> None:
+        """ValueError for a severity that there is not: a check may come from a file."""
+        if self.severity not in SEVERITIES:
+            raise ValueError(f"{self.severity!r} is no severity of a health check; known: {', '.join(SEVERITIES)}")
+
+    @property
+    def paragraph(self) -> str:
+        """All three."""
+        return f"{self.what}. {self.effect}. {self.advice}"
+
+    @property
+    def note(self) -> str:
+        """The paragraph, with the check's name before it."""
+        return f"{self.name}: {self.paragraph}"
+
+
+def fired(name: str, what: str, advice: str = "") -> HealthCheck:
+    """The check with what was seen; ``advice`` takes the place of the usual one.
+
+    A name that is not in the table is that of a fault that an exception of somebody else names.
+    """
+    kind = HEALTH_CHECKS.get(name, HEALTH_CHECKS["source-address"])
+    return HealthCheck(name, what, kind.effect, advice or kind.advice, kind.severity)
+
+
+def fired_by_message(name: str, message: str) -> HealthCheck:
+    """The same from a message of the form ``what; advice``."""
+    what, _, advice = message.rpartition("; ")
+    return fired(name, what, advice[:1].upper() + advice[1:]) if what else fired(name, message)
+
+
+def by_gravity(checks: Iterable[HealthCheck]) -> list[HealthCheck]:
+    """The checks, the gravest first."""
+    return sorted(checks, key=lambda check: SEVERITIES.index(check.severity))
