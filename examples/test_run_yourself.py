@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_ipload import VirtualUser
-from pytest_ipload.plugin.run.load_run import LoadRunner
+from pytest_ipload.plugin.run.load_runner import LoadRunner
 
 
 def test_the_result_is_an_object(ipload: LoadRunner) -> None:

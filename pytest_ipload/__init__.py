@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pytest_ipload.addresses.pool import IpPool
     from pytest_ipload.load.user import Iteration, VirtualUser
-    from pytest_ipload.plugin.run.load_run import LoadRunner
+    from pytest_ipload.plugin.run.load_runner import LoadRunner
     from pytest_ipload.transport.session import LoadSession
     from pytest_ipload.verdict.result import LoadResult
     from pytest_ipload.verdict.threshold.expression import Threshold

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -14,57 +16,43 @@ import pytest_ipload
 
 PACKAGE = Path(pytest_ipload.__file__).parent
 
-# A room may import from the rooms below it and from those on its own level that are listed with it.
-LEVELS = (
-    ("errors", "interrupts", "masking", "units", "places", "real_time", "values"),
-    ("addresses", "stats"),
-    ("transport", "load"),
-    ("verdict",),
-    ("distributed",),
+# From the ground up: a module imports from its own folder and from what is below. A folder is on one floor with all its
+# modules, but for those that have a floor of their own.
+STOREYS = (
+    ("base",),
+    ("settings",),
+    ("addresses.host", "addresses"),
+    ("stats", "stats.spool"),
+    ("transport.allowed_hosts", "transport.foreign_hooks", "transport.generator_errors", "transport.message"),
+    ("transport.connect", "transport.response", "transport.adapter", "transport.fast_path", "transport"),
+    ("load.partition", "load.schedule", "load.user_time", "load.generator", "load.test_data", "load"),
+    ("verdict.threshold", "verdict.regression", "verdict"),
     ("baselines",),
-    ("options", "settings", "shape"),
-    (
-        "bare_calls",
-        "error_results",
-        "fixtures",
-        "markers",
-        "needs",
-        "per_user",
-        "phase_reports",
-        "state",
-        "runner",
-        "shared_values",
-        "loadtest",
-        "hook_calls",
-        "newhooks",
-        "profiles",
-        "spools",
-        "taps",
-        "thresholds",
-        "team",
-        "preflight",
-        "report",
-        "plugin",
-        "__main__",
-    ),
+    ("distributed.xdist_private", "distributed.protocol", "distributed.controller", "distributed.worker"),
+    ("distributed", "report", "report.terminal", "report.files", "report.html"),
+    ("plugin.newhooks", "plugin.options", "plugin.session_state", "plugin.hook_calls", "plugin.fixtures"),
+    ("plugin.items", "plugin.run", "plugin.reporting", "plugin"),
+    ("cli", "__main__"),
 )
-LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
-APART = frozenset({"addresses", "stats", "transport", "load"})
-"""Rooms on one level that do not know of each other."""
+FLOORS = list(chain.from_iterable(STOREYS))
+FLOOR_OF = {name: floor for floor, name in enumerate(FLOORS)}
+STRANGERS = (("transport", "load"), ("addresses", "stats"), ("baselines", "distributed"), ("plugin", "cli"))
+"""Rooms that know nothing of each other."""
+PURE = ("base", "settings", "addresses", "stats", "load", "verdict")
+"""Rooms that load neither pytest nor an HTTP client."""
+LONGEST_MODULE, LONGEST_FUNCTION = 400, 60
 
 
-def room_of(module: str) -> str:
-    return module.split(".")[1] if "." in module else ""
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
 
 
-def modules() -> Iterator[tuple[str, ast.Module]]:
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
-        yield ".".join(parts).removesuffix(".__init__"), ast.parse(path.read_text(encoding="utf-8"))
+TEXTS = {module_of(path): path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
+ALL = {name: ast.parse(text) for name, text in TEXTS.items() if name != "__init__"}
 
 
-def imports(tree: ast.AST, *, top_level_only: bool = False) -> Iterator[str]:
-    """The modules that a module imports; imports for a type checker only are no imports."""
+def imports(tree: ast.AST) -> Iterator[str]:
+    """What a module imports, at once or late, by its full name; imports for a type checker only are none."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             continue
@@ -72,67 +60,93 @@ def imports(tree: ast.AST, *, top_level_only: bool = False) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif not (top_level_only and isinstance(node, (ast.FunctionDef, ast.ClassDef))):
-            yield from imports(node, top_level_only=top_level_only)
+        else:
+            yield from imports(node)
 
 
-ALL = dict(modules())
-
-
-def test_every_room_has_its_place() -> None:
-    rooms = {room_of(name) for name in ALL} - {""}
-    assert rooms == set(LEVEL_OF)
-
-
-@pytest.mark.parametrize("name", [name for name in ALL if room_of(name)])
-def test_imports_go_down(name: str) -> None:
-    room = room_of(name)
+def own_imports(name: str) -> set[str]:
+    """The modules of the package that a module imports."""
+    found = set()
     for imported in imports(ALL[name]):
-        target = room_of(imported) if imported.startswith("pytest_ipload.") else ""
-        if target not in LEVEL_OF or target == room:
+        short = imported.removeprefix("pytest_ipload.")
+        if short == imported:
             continue
-        same_level = LEVEL_OF[target] == LEVEL_OF[room] and not {room, target} <= APART
-        assert LEVEL_OF[target] < LEVEL_OF[room] or same_level, f"{name} imports {imported}"
+        target = short if short in ALL else short.rpartition(".")[0]
+        if target in ALL and target != name:
+            found.add(target)
+    return found
+
+
+GRAPH = {name: own_imports(name) for name in ALL}
+
+
+def floor_of(module: str) -> str:
+    """The floor that a module is on: its own, or that of the folder around it."""
+    while module not in FLOOR_OF:
+        module = module.rpartition(".")[0]
+        assert module, "no floor"
+    return module
+
+
+def test_every_module_has_a_floor_and_every_floor_has_modules() -> None:
+    assert {floor_of(name) for name in ALL} == set(FLOORS)
+
+
+def test_imports_go_down() -> None:
+    climbing = [
+        f"{name} imports {target}"
+        for name, targets in GRAPH.items()
+        for target in targets
+        if FLOOR_OF[floor_of(target)] > FLOOR_OF[floor_of(name)]
+    ]
+    assert climbing == []
+
+
+def test_strangers_do_not_know_each_other() -> None:
+    pairs = {(name.split(".")[0], target.split(".")[0]) for name, targets in GRAPH.items() for target in targets}
+    assert not {pair for pair in pairs if pair in STRANGERS or pair[::-1] in STRANGERS}
 
 
 def test_modules_do_not_import_each_other_in_a_circle() -> None:
-    graph = {
-        name: {
-            target
-            for imported in imports(tree, top_level_only=True)
-            for target in (imported, imported.rpartition(".")[0])
-            if target in ALL and target not in (name, "pytest_ipload")
-        }
-        for name, tree in ALL.items()
-    }
+    graph = dict(GRAPH)
     while graph:
         leaves = {name for name, targets in graph.items() if not targets & set(graph)}
         assert leaves, f"a circle among {sorted(graph)}"
         graph = {name: targets for name, targets in graph.items() if name not in leaves}
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if room_of(name) == "load"])
-def test_the_load_room_knows_neither_pytest_nor_http(name: str) -> None:
-    assert not {imported.split(".")[0] for imported in imports(ALL[name])} & {
-        "pytest",
-        "_pytest",
-        "requests",
-        "urllib3",
-    }
+def test_no_two_modules_have_one_name() -> None:
+    names = Counter(path.name for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
+    assert [name for name, count in names.items() if count > 1] == []
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *(name for name in ALL if room_of(name) == "stats"),
-        "pytest_ipload.verdict.threshold.expression",
-        "pytest_ipload.load.schedule",
-        "pytest_ipload.addresses.spec",
-    ],
-)
-def test_pure_modules_use_no_network_no_clock_and_no_threads(name: str) -> None:
+def test_modules_and_functions_can_be_read_in_one_go() -> None:
+    long = [name for name, text in TEXTS.items() if len(text.splitlines()) > LONGEST_MODULE]
+    long += [
+        f"{name}: {node.name}"
+        for name, tree in ALL.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= LONGEST_FUNCTION
+    ]
+    assert long == []
+
+
+@pytest.mark.parametrize("room", PURE)
+def test_a_pure_room_loads_neither_pytest_nor_a_client(room: str) -> None:
+    names = [f"pytest_ipload.{name}" for name in ALL if name.split(".")[0] == room]
+    code = f"import sys; import {', '.join(names)}; print(*sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"pytest", "_pytest", "requests", "urllib3"} & set(loaded)
+
+
+def test_modules_that_are_functions_of_their_arguments_use_no_network_no_clock_and_no_threads() -> None:
+    pure = [name for name in ALL if name.split(".")[0] in ("stats", "verdict")]
+    pure = [
+        name for name in pure if name not in ("verdict.shard_group", "verdict.origin", "stats.spool.session_spools")
+    ]
     impure = {"socket", "ssl", "time", "threading", "subprocess", "requests", "urllib3", "pytest"}
-    assert not {imported.split(".")[0] for imported in imports(ALL[name])} & impure
+    for name in [*pure, "load.schedule", "load.user_time", "addresses.spec", "addresses.sequence"]:
+        assert not {imported.split(".")[0] for imported in imports(ALL[name])} & impure, name
 
 
 def test_nothing_is_unpickled_or_evaluated() -> None:
@@ -147,9 +161,5 @@ def test_the_plugin_alone_imports_nothing_that_takes_time() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     heavy = {"requests", "urllib3", "tabulate", "ssl", "hypothesis", "xdist", "multiprocessing", "jinja2", "plotly"}
     assert not heavy & set(loaded)
-    ours = {name for name in loaded if name.startswith("pytest_ipload.")}
-    assert not ours & {
-        "pytest_ipload.plugin.run.load_run",
-        "pytest_ipload.plugin.run.load_test",
-        "pytest_ipload.load.executor",
-    }
+    late = {"plugin.run.load_run", "plugin.run.load_test", "load.executor", "verdict.result"}
+    assert not {f"pytest_ipload.{name}" for name in late} & set(loaded)

@@ -23,7 +23,7 @@ from support.namespace import Namespace, Network, hosts_of_this_process, lone_ho
 from pytest_ipload import LoadSession
 from pytest_ipload.addresses.host.bind_source import bind_source
 from pytest_ipload.addresses.host.local_ports import local_ports, port_shortage
-from pytest_ipload.base.errors import SourceAddressError
+from pytest_ipload.transport.generator_errors import SourceAddressError
 
 PORT = 8080
 OWN = "10.77.0.1"

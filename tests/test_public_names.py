@@ -10,7 +10,7 @@ import pytest
 
 import pytest_ipload
 from pytest_ipload.load.user import Iteration
-from pytest_ipload.plugin.run.load_run import LoadRunner
+from pytest_ipload.plugin.run.load_runner import LoadRunner
 
 
 @pytest.mark.parametrize("name", pytest_ipload.__all__)

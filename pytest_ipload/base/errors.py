@@ -14,13 +14,7 @@
     ├── LateSkip                   a user's set-up skipped when the load had begun already
     ├── SetUpTimeout               (also TimeoutError) a user's set-up took too long and was interrupted
     ├── GeneratorLimitError        this process may not open enough files or start enough threads
-    ├── OpenFilesExhausted         (also urllib3's NewConnectionError) no socket could be made
-    ├── LoadEnded                  (in transport.binding; also requests' ConnectionError) the load is over
-    └── SourceAddressError         (also urllib3's NewConnectionError) the own side of a connection failed
-        ├── SourceNotLocal
-        ├── SourcePortsExhausted
-        ├── SourceFamilyMismatch
-        └── SourceNotUsable
+    └── those of ``transport.generator_errors``, which are errors of requests or urllib3 too
 
 The first three, but for FeedExhausted and a redirect to such a host, mean that the test itself is wrong: raised by a
 body, they end its load (``is_configuration_error``). The verdicts on a load test are not errors; they live in
@@ -30,8 +24,6 @@ body, they end its load (``is_configuration_error``). The verdicts on a load tes
 from __future__ import annotations
 
 from typing import Any
-
-from urllib3.exceptions import NewConnectionError
 
 from pytest_ipload.base.masking import masked
 
@@ -102,59 +94,3 @@ class TargetNotAllowed(_ConfigurationError):
 
 class GeneratorLimitError(IploadError):
     """A limit of this machine or process (open files, threads) stands in the way of the load."""
-
-
-class _OwnSideError(IploadError, NewConnectionError):
-    """What the two errors below have in common: urllib3's way of being made."""
-
-    fault: str
-    """Its name in the results: such a fault is the generator's, not the target's."""
-
-    def __init__(self, conn: Any, message: str) -> None:
-        # Not super(): NewConnectionError's own __init__ is the one that takes the connection.
-        NewConnectionError.__init__(self, conn, message)
-        self.conn = conn
-        self.message = message
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """A copy has the connection's text in place of the connection, so that it says the same."""
-        return type(self), (str(self.conn), self.message)
-
-
-class SourceAddressError(_OwnSideError):
-    """A connection could not be opened because of its own (source) side.
-
-    ``requests`` turns it into ``requests.ConnectionError``; the original is ``error.args[0].reason``.
-    """
-
-    fault = "source-address"
-
-
-class SourceNotLocal(SourceAddressError):
-    """The source address is not an address of this host."""
-
-    fault = "source-not-local"
-
-
-class SourcePortsExhausted(SourceAddressError):
-    """No local port is left for this source address and this target."""
-
-    fault = "ports-exhausted"
-
-
-class SourceFamilyMismatch(SourceAddressError):
-    """The target has no address of the source address's family."""
-
-    fault = "source-family-mismatch"
-
-
-class SourceNotUsable(SourceAddressError):
-    """The kernel accepts the address, but does not use it as the source of this connection."""
-
-    fault = "source-not-usable"
-
-
-class OpenFilesExhausted(_OwnSideError):
-    """No socket could be made, because this process or system has too many open files."""
-
-    fault = "files-exhausted"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,21 +40,6 @@ class Segment:
     """By the node id of the test."""
     errors: Mapping[str, str]
     """Why there is no part of a test, by its node id: it ended in an error before its load began."""
-
-
-def parse_segment(text: str) -> Share:
-    """``i/n``: segment i, counted from 0, of n. ``ValueError`` says what is allowed."""
-    match = re.fullmatch(r"\s*([0-9]{1,9})\s*/\s*([0-9]{1,9})\s*", text)
-    if match is None:
-        raise ValueError(f"{text!r} is not a segment; give its number, from 0 on, and how many there are, as in 0/4")
-    index, count = map(int, match.groups())
-    if not count:
-        raise ValueError(f"{text!r} does not exist; a load has one segment at least, which is 0/1")
-    if index >= count:
-        raise ValueError(
-            f"{text!r} does not exist; of {count} segments the first is 0/{count} and the last {count - 1}/{count}"
-        )
-    return Share(index, count)
 
 
 def read_segment(path: Path) -> Segment:

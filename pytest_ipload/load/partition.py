@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -42,3 +43,18 @@ class Share:
 
 
 WHOLE = Share()
+
+
+def parse_segment(text: str) -> Share:
+    """``i/n``: segment i, counted from 0, of n. ``ValueError`` says what is allowed."""
+    match = re.fullmatch(r"\s*([0-9]{1,9})\s*/\s*([0-9]{1,9})\s*", text)
+    if match is None:
+        raise ValueError(f"{text!r} is not a segment; give its number, from 0 on, and how many there are, as in 0/4")
+    index, count = map(int, match.groups())
+    if not count:
+        raise ValueError(f"{text!r} does not exist; a load has one segment at least, which is 0/1")
+    if index >= count:
+        raise ValueError(
+            f"{text!r} does not exist; of {count} segments the first is 0/{count} and the last {count - 1}/{count}"
+        )
+    return Share(index, count)

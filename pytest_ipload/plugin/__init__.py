@@ -14,12 +14,13 @@ import pytest
 
 from pytest_ipload.distributed.protocol.slots import SLOT_KEY, Slots, slot_of
 from pytest_ipload.plugin import workers
-from pytest_ipload.plugin.fixtures import fixtures
-from pytest_ipload.plugin.fixtures.fixtures import ipload, ipload_iteration, ipload_pool, ipload_session, ipload_user
+from pytest_ipload.plugin.fixtures.fixtures import ipload_iteration, ipload_pool, ipload_session, ipload_user
+from pytest_ipload.plugin.fixtures.per_user_names import may_be_per_user
 from pytest_ipload.plugin.items import markers
 from pytest_ipload.plugin.options import baseline_options as baselines
 from pytest_ipload.plugin.options.command_line import add_options, session_settings
 from pytest_ipload.plugin.reporting.reporter import REPORT_KEY, Reporter
+from pytest_ipload.plugin.run.ipload_fixture import ipload
 from pytest_ipload.plugin.session_state import STATE, Pools, SessionState, state_of
 from pytest_ipload.report.files import registry
 
@@ -141,7 +142,11 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: SubRequest) -> object | None:
     """Put a placeholder in the place of a fixture that each user has for itself."""
-    value = fixtures.placeholder(fixturedef, request)
+    if not may_be_per_user(fixturedef, request):
+        return None
+    from pytest_ipload.plugin.fixtures.placeholders import placeholder
+
+    value = placeholder(fixturedef, request)
     if value is None:
         return None
     # As pytest's own implementation of this hook does: the next request for the fixture finds its value here. First

@@ -22,10 +22,8 @@ if TYPE_CHECKING:
 
     from pytest_ipload.load.user import Iteration, VirtualUser
     from pytest_ipload.load.user_thread import Life
+    from pytest_ipload.verdict.decide import Review
     from pytest_ipload.verdict.result import LoadResult
-
-Review = Callable[["LoadResult"], Sequence[str]]
-"""Reasons against a result that was judged; none if nobody has any."""
 
 _ERRORS = (Exception, pytest.skip.Exception, pytest.fail.Exception)
 """What an implementation may raise by mistake; ``pytest.exit``, an Exception too, and Ctrl-C end the session."""

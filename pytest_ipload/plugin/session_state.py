@@ -45,12 +45,18 @@ class SessionState:
         self._baselines: Baselines | None = None
 
     @property
+    def segment(self) -> Share | None:
+        """The segment of each load that this session runs; None where it runs the whole of each."""
+        from pytest_ipload.load.partition import parse_segment
+
+        return None if self.settings.segment is None else parse_segment(self.settings.segment)
+
+    @property
     def share(self) -> Share:
-        """The segment of each load that this session runs; the whole, where none was asked for."""
-        from pytest_ipload.distributed.segments import parse_segment
+        """The part of each load that this session runs."""
         from pytest_ipload.load.partition import WHOLE
 
-        return WHOLE if self.settings.segment is None else parse_segment(self.settings.segment)
+        return self.segment or WHOLE
 
     def start_at_ns(self, number: int) -> int | None:
         """When this session's load ``number`` (from 0) begins, in readings of ``perf_counter_ns``; None for at once."""

@@ -9,6 +9,9 @@ from pytest_ipload.base.health_catalogue import SATURATED
 from pytest_ipload.verdict.regression.comparison import Compare, ComparedWith, Comparison, failed_of
 from pytest_ipload.verdict.result import ERROR, FAILED, INVALID, LoadResult
 
+Review = Callable[[LoadResult], Sequence[str]]
+"""Reasons against a result that was judged; empty if there are none."""
+
 
 def compared(result: LoadResult, compare: Compare) -> LoadResult:
     """The result, compared. One that is invalid, or was broken off, stays as it is: it is not what was planned."""
@@ -17,9 +20,7 @@ def compared(result: LoadResult, compare: Compare) -> LoadResult:
     return with_comparisons(result, *compare(result.as_dict()))
 
 
-def settled(
-    result: LoadResult, compare: Compare | None, review: Callable[[LoadResult], Sequence[str]] | None
-) -> LoadResult:
+def settled(result: LoadResult, compare: Compare | None, review: Review | None) -> LoadResult:
     """The result when all have been heard: the saved runs that it is compared with, then plugins with their reasons.
 
     An error is no result that anybody could judge.

@@ -18,21 +18,23 @@ from pytest_ipload.base.errors import (
     GeneratorLimitError,
     IploadError,
     LateSkip,
-    OpenFilesExhausted,
     PoolError,
     PoolExhausted,
     RendezvousEnded,
     RendezvousTimeout,
     SettingError,
     SetUpTimeout,
+    TargetNotAllowed,
+)
+from pytest_ipload.transport.generator_errors import (
+    LoadEnded,
+    OpenFilesExhausted,
     SourceAddressError,
     SourceFamilyMismatch,
     SourceNotLocal,
     SourceNotUsable,
     SourcePortsExhausted,
-    TargetNotAllowed,
 )
-from pytest_ipload.transport.connect.binding import LoadEnded
 
 SOURCE_ERRORS = (SourceAddressError, SourceNotLocal, SourcePortsExhausted, SourceFamilyMismatch, SourceNotUsable)
 OWN_SIDE_ERRORS = (*SOURCE_ERRORS, OpenFilesExhausted)

@@ -20,7 +20,8 @@ from support.samples import ORIGIN, iteration, request, step
 
 from pytest_ipload.base.health_catalogue import fired
 from pytest_ipload.cli.main import FAILED, PASSED, UNUSABLE, main
-from pytest_ipload.distributed.segments import UnusableFile, parse_segment, read_segment
+from pytest_ipload.distributed.segments import UnusableFile, read_segment
+from pytest_ipload.load.partition import parse_segment
 from pytest_ipload.load.set_up import SetUps
 from pytest_ipload.load.user_time import UserTime
 from pytest_ipload.report.files.registry import REPORT_FILES

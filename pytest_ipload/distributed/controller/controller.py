@@ -19,9 +19,9 @@ from pytest_ipload.distributed.controller.scheduler import EachScheduler, TeamSc
 from pytest_ipload.distributed.controller.shared_load import TeamTest
 from pytest_ipload.distributed.protocol.liveness import can_run
 from pytest_ipload.distributed.protocol.messages import BadMessage, Message
+from pytest_ipload.distributed.protocol.outbox import Outbox
 from pytest_ipload.distributed.protocol.slots import TEAM_KEY
 from pytest_ipload.distributed.protocol.time_limits import Timing
-from pytest_ipload.distributed.worker.link import Outbox
 from pytest_ipload.distributed.xdist_private import (
     call_from_main_thread,
     cut_off,

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_ipload.base.code_location import in_words
+from pytest_ipload.base.environment import host_key
 from pytest_ipload.distributed.protocol.liveness import can_run
 from pytest_ipload.distributed.protocol.messages import as_plain
 from pytest_ipload.distributed.protocol.slots import TEAM_KEY
 from pytest_ipload.distributed.worker.link import Link, Pulse, Watch
 from pytest_ipload.distributed.worker.membership import MEMBER, Member
 from pytest_ipload.distributed.xdist_private import Phase, call_outside, run_phases, tear_down_for
-
-
-def host_key() -> str:
-    """The same for processes that have the same addresses: the machine, and its network namespace."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        network = os.readlink("/proc/self/ns/net")
-    except OSError:  # not Linux
-        boot = network = ""
-    return "|".join((socket.gethostname(), boot, network))
 
 
 class WorkerTeam:

@@ -8,7 +8,7 @@ from itertools import takewhile
 
 import pytest
 
-from pytest_ipload.plugin.fixtures.fixtures import PER_USER_ROOTS
+from pytest_ipload.plugin.fixtures.per_user_names import PER_USER_ROOTS
 from pytest_ipload.settings.parsing import did_you_mean
 from pytest_ipload.settings.table import SETTINGS
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from pytest_ipload.plugin.fixtures.per_user import PerUser
+from pytest_ipload.plugin.fixtures.placeholders import PerUser
 
 _UNSAFE = (
     ("requests", "Session"),

@@ -255,7 +255,7 @@ def _option(config: pytest.Config, name: str, parse: Parser) -> Any:
 
 
 def _segment(text: str) -> str:
-    from pytest_ipload.distributed.segments import parse_segment
+    from pytest_ipload.load.partition import parse_segment
 
     parse_segment(text)
     return text

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
+from pytest_ipload.base.environment import host_name
 from pytest_ipload.base.interrupts import interrupts_deferred
 from pytest_ipload.base.text import printable
 from pytest_ipload.plugin.session_state import Results, state_of
-from pytest_ipload.report.files.json_file import host_name
 from pytest_ipload.report.files.k6_lines import K6Lines
 from pytest_ipload.report.files.registry import fail_session, path_of_file, why_not_written
 from pytest_ipload.stats.spool.session_spools import Spools

@@ -3,61 +3,51 @@
 from __future__ import annotations
 
 import unittest
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_ipload.addresses.host.own_listeners import Targets, ports_served_here
 from pytest_ipload.addresses.leasing import LeaseBook, LeasePolicy
 from pytest_ipload.base import real_time
-from pytest_ipload.base.errors import LateSkip, SettingError, is_configuration_error
+from pytest_ipload.base.errors import LateSkip, is_configuration_error
 from pytest_ipload.base.health_catalogue import HealthCheck, fired_by_message
-from pytest_ipload.distributed.worker.membership import TeamMember
 from pytest_ipload.load.executor import Executor, UserSetUpError
 from pytest_ipload.load.failure_log import FailureGroup
 from pytest_ipload.load.generator.checks import Signs, examine
 from pytest_ipload.load.partition import WHOLE, Share
 from pytest_ipload.load.rate_limit import RateLimit
 from pytest_ipload.load.rendezvous import RendezvousBook
-from pytest_ipload.load.scenario import Body, life_of
 from pytest_ipload.load.schedule import slots_of, user_slots
 from pytest_ipload.load.test_data.data_feeds import FeedBook
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.load.user_leases import REQUEST, UserLeases
 from pytest_ipload.load.user_thread import Life
-from pytest_ipload.plugin.fixtures.per_user import multiplied_by
-from pytest_ipload.plugin.hook_calls import review_of, user_hooks
-from pytest_ipload.plugin.items.marker_settings import profile_of
-from pytest_ipload.plugin.items.thresholds import check_measurable, planned_seconds, session_thresholds
+from pytest_ipload.plugin.hook_calls import user_hooks
+from pytest_ipload.plugin.items.thresholds import planned_seconds
 from pytest_ipload.plugin.options.capacity import Needs, refuse_impossible
-from pytest_ipload.plugin.options.command_line import OFF, parse_key
+from pytest_ipload.plugin.options.command_line import OFF
 from pytest_ipload.plugin.run.sample_hook import SampleTap, open_tap
-from pytest_ipload.plugin.session_state import SessionState, keep_result, kept_results, state_of
-from pytest_ipload.report.error_results import error_conclusion, reason_of
-from pytest_ipload.report.tracebacks import first_traceback
+from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.live_reporter import Showing
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Recorder
 from pytest_ipload.transport.path_log import FastPathLog
-from pytest_ipload.verdict.conclude import conclude
-from pytest_ipload.verdict.decide import settled
 from pytest_ipload.verdict.origin import OffsetMeter
 from pytest_ipload.verdict.result import (
     FailureSummary,
     FirstFailure,
-    LoadResult,
     Traceback,
 )
-from pytest_ipload.verdict.result_properties import properties_of
 from pytest_ipload.verdict.rounds import RoundNote
+from pytest_ipload.verdict.shard_group import TeamMember
 from pytest_ipload.verdict.shard_result import AbortNote, Part
 from pytest_ipload.verdict.snapshots import SnapshotTaker
 from pytest_ipload.verdict.threshold.abort import AbortWatch
@@ -417,98 +407,6 @@ class Load:
             own_ports=ports_served_here(self._targets.all()),
             workers_on_cpu=self._state.workers_on_cpu,
         )
-
-
-class LoadRunner:
-    """The ``ipload`` fixture: starts loads from within an ordinary test and returns their results."""
-
-    def __init__(self, request: pytest.FixtureRequest) -> None:
-        self._request = request
-
-    def run(self, body: Body | Mapping[Body, int], **settings: Any) -> LoadResult:
-        """Run ``body(user)`` under load and return what was measured; the test asserts on it.
-
-        A dict runs several bodies in one load, as often as their weights say, as in ``{browse: 3, buy: 1}``: user i
-        runs in its iteration j the body at place i + j of an order in which each has its share. Each run is a step that
-        has the body's name.
-
-        The keywords are those of the ``ipload`` marker. Raises SettingError for a bad one, and what the marker's
-        load would end with: a skip in the first iteration, KeyboardInterrupt, the exception of a user's set-up.
-        """
-        try:
-            life = life_of(body)
-            marker = {key: parse_key(key, value) for key, value in settings.items()}
-        except ValueError as error:
-            raise SettingError(f"ipload.run: {error}") from None
-        state = state_of(self._request.config)
-        if state.settings.segment is not None:
-            raise SettingError(
-                "ipload.run: a load that a test starts and judges by itself cannot be divided into segments; mark the "
-                "test with @pytest.mark.ipload, or leave it out of this run"
-            )
-        item = self._request.node
-        if problem := multiplied_by(item.obj):
-            raise SettingError(f"ipload.run: {problem}")
-        profile = profile_of(item, state, marker, base_url_fixture(self._request, state, marker))
-        thresholds = session_thresholds(state)
-        if not state.settings.disabled:
-            check_measurable(thresholds, profile)
-        folders = (self._request.path.parent, self._request.config.rootpath)
-        load = Load(state, profile, thresholds, item, lambda user: life, folders)
-        ended_by: BaseException | None = None
-        failed_user: int | None = None
-        try:
-            load.set_up()
-            load.run()
-        except UserSetUpError as error:
-            ended_by, failed_user = load.set_up_exception(error), error.user.index
-        except BaseException as error:
-            ended_by = error
-        finally:
-            load.executor.close()
-        result = self._kept(load, ended_by, failed_user)
-        if ended_by is not None:
-            raise ended_by  # here, where its own causes are not replaced by ours
-        assert result is not None
-        return result
-
-    def _kept(self, load: Load, ended_by: BaseException | None, failed_user: int | None) -> LoadResult | None:
-        """The result of a load, which is kept for the reports; None of one that was skipped or did not begin.
-
-        ``failed_user`` is the user whose set-up ended the load; None where something else did.
-        """
-        if isinstance(ended_by, _SKIPS):
-            return None
-        item = self._request.node
-        what = "the load failed" if failed_user is None else f"set-up of user {failed_user} failed"
-        reason = None if ended_by is None else reason_of(ended_by, what)
-        if reason is not None and not load.has_begun:
-            conclusion = error_conclusion(item.nodeid, reason, load.profile.as_dict())
-            keep_result(item, conclusion["results"], conclusion["properties"])
-            return None
-        part = load.part(traceback=first_traceback(item, (group.exception for group in load.failure_groups())))
-        if failed_user is not None or (ended_by is not None and is_configuration_error(ended_by)):
-            part = replace(part, error=reason)
-        elif ended_by is not None:
-            part = replace(part, broken_off=f"the load was broken off by {type(ended_by).__name__}")
-        baselines = state_of(item.config).baselines
-        compare = None if baselines is None else partial(baselines.compare, load=len(kept_results(item)))
-        result = settled(conclude(part), compare, review_of(item.config))
-        keep_result(item, [result.as_dict()], properties_of(result))
-        return result
-
-
-def base_url_fixture(request: pytest.FixtureRequest, state: SessionState, marker: dict[str, Any]) -> str | None:
-    """The value of a fixture named ``base_url`` (pytest-base-url's, or the project's own), if no setting gives one."""
-    if state.settings.value("base_url") is not None or "base_url" in marker:
-        return None
-    try:
-        value = request.getfixturevalue("base_url")
-    except pytest.FixtureLookupError as error:
-        if error.argname != "base_url":  # there is one, and something that it asks for is missing
-            raise
-        return None
-    return str(value) if value else None
 
 
 def _failure(group: FailureGroup) -> FailureSummary:

@@ -13,16 +13,18 @@ from typing import Any
 import pytest
 
 from pytest_ipload.base.code_location import is_user_code, user_traceback
+from pytest_ipload.base.environment import host_name
 from pytest_ipload.base.errors import GeneratorLimitError, IploadError, SettingError, is_configuration_error
 from pytest_ipload.base.health_catalogue import HealthCheck, fired
 from pytest_ipload.base.text import counted
-from pytest_ipload.distributed.worker.membership import MEMBER, Solo, TeamAborted, TeamMember
+from pytest_ipload.distributed.worker.membership import MEMBER
 from pytest_ipload.load.executor import UserSetUpError
 from pytest_ipload.load.partition import Share
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.load.user_thread import IterationInterrupted
-from pytest_ipload.plugin.fixtures.fixtures import mark_as_load_test
-from pytest_ipload.plugin.fixtures.per_user import PerUser, UserFixtures, multiplied_by, refuse_unusable, sees_report
+from pytest_ipload.plugin.fixtures.per_user import UserFixtures, multiplied_by, refuse_unusable, sees_report
+from pytest_ipload.plugin.fixtures.per_user_names import mark_as_load_test
+from pytest_ipload.plugin.fixtures.placeholders import PerUser
 from pytest_ipload.plugin.hook_calls import review_of
 from pytest_ipload.plugin.items.bare_calls import bare_calls, warning_checks
 from pytest_ipload.plugin.items.marker_settings import profile_of
@@ -31,16 +33,17 @@ from pytest_ipload.plugin.items.outcomes import ComparisonFailed, MeasurementInv
 from pytest_ipload.plugin.items.shared_values import unsafe_values
 from pytest_ipload.plugin.items.thresholds import check_measurable, load_thresholds
 from pytest_ipload.plugin.options.command_line import marker_settings
-from pytest_ipload.plugin.run.load_run import Load, base_url_fixture
+from pytest_ipload.plugin.run.load_run import Load
+from pytest_ipload.plugin.run.load_runner import base_url_fixture
 from pytest_ipload.plugin.session_state import SessionState, keep_result
-from pytest_ipload.plugin.workers import Judge
 from pytest_ipload.report.error_results import error_conclusion, reason_of
 from pytest_ipload.report.exception_text import described
-from pytest_ipload.report.files.json_file import host_name
 from pytest_ipload.report.tracebacks import first_traceback, headline, traceback_of
 from pytest_ipload.settings.load_profile import LoadProfile
+from pytest_ipload.verdict.judge import Judge
 from pytest_ipload.verdict.result import ERROR, FAILED, INVALID
 from pytest_ipload.verdict.rounds import CURRENT, DEFAULT_ROUNDS, RoundNote, plan_rounds
+from pytest_ipload.verdict.shard_group import Solo, TeamAborted, TeamMember
 from pytest_ipload.verdict.shard_result import Part, as_shard
 
 
@@ -105,7 +108,7 @@ class LoadTest:
         member = item.stash.get(MEMBER, None)
         # In a team the controller judges; its member does so only what was broken off, and asks no plugin about that.
         review = None if member else review_of(item.config)
-        self._judge = Judge(state.settings.segment, state.compare_limits, state.compare, review)
+        self._judge = Judge(state.segment, state.compare_limits, state.compare, review)
         self._member: TeamMember = member or Solo(self._judge.judge, state.pools.slot, state.audience)
 
     def ask_base_url(self, request: pytest.FixtureRequest) -> None:

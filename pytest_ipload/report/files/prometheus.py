@@ -10,9 +10,9 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Metric, start_http_server
 
+from pytest_ipload.base.environment import environment
 from pytest_ipload.base.text import printable
 from pytest_ipload.report.files import metrics
-from pytest_ipload.report.files.json_file import environment
 from pytest_ipload.stats.live import LiveNumbers
 
 USERS_AT_WORK = metrics.Family(

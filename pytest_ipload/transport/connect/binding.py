@@ -11,20 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import requests
 from requests import Response
 
 from pytest_ipload.addresses.host.own_listeners import Targets
-from pytest_ipload.base.errors import IploadError, SettingError, TargetNotAllowed
+from pytest_ipload.base.errors import SettingError, TargetNotAllowed
 from pytest_ipload.transport.allowed_hosts import AllowedHosts
+from pytest_ipload.transport.generator_errors import LoadEnded
 
 FREEBIND = "freebind:"
 """In front of a source address that is this host's by a route only; see ``addresses.binding.bind_source``."""
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
-
-
-class LoadEnded(IploadError, requests.exceptions.ConnectionError):
-    """The session was interrupted because its load is over."""
 
 
 class Hop:

@@ -15,7 +15,8 @@ from urllib3.exceptions import ConnectTimeoutError, LocationParseError, NameReso
 from urllib3.util.connection import allowed_gai_family
 
 from pytest_ipload.addresses.host.bind_source import bind_source
-from pytest_ipload.base.errors import (
+from pytest_ipload.transport.connect.binding import Binding
+from pytest_ipload.transport.generator_errors import (
     OpenFilesExhausted,
     SourceAddressError,
     SourceFamilyMismatch,
@@ -23,7 +24,6 @@ from pytest_ipload.base.errors import (
     SourceNotUsable,
     SourcePortsExhausted,
 )
-from pytest_ipload.transport.connect.binding import Binding
 
 _PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 

@@ -13,9 +13,11 @@ from support.live import live_numbers
 from support.parts import part_of
 
 from pytest_ipload.base.packing import PIECE_BYTES, pack
-from pytest_ipload.distributed.worker.link import Link, Outbox, Pulse, Watch
-from pytest_ipload.distributed.worker.membership import Member, Solo, TeamAborted
+from pytest_ipload.distributed.protocol.outbox import Outbox
+from pytest_ipload.distributed.worker.link import Link, Pulse, Watch
+from pytest_ipload.distributed.worker.membership import Member
 from pytest_ipload.load.partition import WHOLE, Share
+from pytest_ipload.verdict.shard_group import Solo, TeamAborted
 
 PART = part_of([])
 NODEID = "test_a.py::test_a"

@@ -17,7 +17,7 @@ import pytest
 import requests
 
 from pytest_ipload import LoadSession
-from pytest_ipload.plugin.fixtures.per_user import PerUser
+from pytest_ipload.plugin.fixtures.placeholders import PerUser
 from pytest_ipload.plugin.items.shared_values import unsafe_values
 
 

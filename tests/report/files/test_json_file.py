@@ -12,7 +12,8 @@ from hdrh.histogram import HdrHistogram
 from support.results import load_result
 from support.samples import request
 
-from pytest_ipload.report.files.json_file import environment, report_of, write
+from pytest_ipload.base.environment import environment
+from pytest_ipload.report.files.json_file import report_of, write
 from pytest_ipload.stats.summary import LatencyStats, RequestStats, SourceStats, StepStats, TimelinePoint
 from pytest_ipload.verdict.regression.comparison import ComparedWith, Comparison
 from pytest_ipload.verdict.result import (
@@ -87,7 +88,7 @@ def test_the_environment_names_versions() -> None:
 
 
 def test_a_package_that_is_not_installed_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pytest_ipload.report.files.json_file._PACKAGES", ("pytest", "no-such-package"))
+    monkeypatch.setattr("pytest_ipload.base.environment._PACKAGES", ("pytest", "no-such-package"))
     assert set(environment()["packages"]) == {"pytest"}
 
 

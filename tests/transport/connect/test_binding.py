@@ -17,7 +17,8 @@ from support.http_server import RecordingServer
 from pytest_ipload.base.errors import IploadError, SettingError, TargetNotAllowed
 from pytest_ipload.stats.sample import Sample
 from pytest_ipload.transport.allowed_hosts import AllowedHosts
-from pytest_ipload.transport.connect.binding import Binding, LoadEnded
+from pytest_ipload.transport.connect.binding import Binding
+from pytest_ipload.transport.generator_errors import LoadEnded
 from pytest_ipload.transport.session import LoadSession
 
 MakeSession = Callable[..., LoadSession]

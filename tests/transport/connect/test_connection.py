@@ -22,13 +22,6 @@ from support.scripted_server import OK, Do, Pause, Reply, ScriptedServer
 from urllib3.exceptions import NameResolutionError
 
 from pytest_ipload.addresses.host.bind_source import bind_source
-from pytest_ipload.base.errors import (
-    OpenFilesExhausted,
-    SourceFamilyMismatch,
-    SourceNotLocal,
-    SourceNotUsable,
-    SourcePortsExhausted,
-)
 from pytest_ipload.stats.sample import Sample
 from pytest_ipload.transport.connect import dial
 from pytest_ipload.transport.connect.binding import Binding, HandOver, Hop, ThreadState
@@ -38,6 +31,13 @@ from pytest_ipload.transport.connect.connection import (
     SourceHTTPConnection,
     SourceHTTPConnectionPool,
     SourceHTTPSConnection,
+)
+from pytest_ipload.transport.generator_errors import (
+    OpenFilesExhausted,
+    SourceFamilyMismatch,
+    SourceNotLocal,
+    SourceNotUsable,
+    SourcePortsExhausted,
 )
 from pytest_ipload.transport.message.replay import ReplaySocket
 from pytest_ipload.transport.session import LoadSession

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
-from pytest_ipload.base.errors import (
+from pytest_ipload.transport.connect import dial
+from pytest_ipload.transport.connect.binding import Binding
+from pytest_ipload.transport.connect.dial import Attempt, Dialer
+from pytest_ipload.transport.generator_errors import (
     OpenFilesExhausted,
     SourceAddressError,
     SourceNotLocal,
     SourceNotUsable,
     SourcePortsExhausted,
 )
-from pytest_ipload.transport.connect import dial
-from pytest_ipload.transport.connect.binding import Binding
-from pytest_ipload.transport.connect.dial import Attempt, Dialer
 
 DESTINATION = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.77.0.2", 18080))
 DESTINATION_6 = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("fd00::2", 18080, 0, 0))

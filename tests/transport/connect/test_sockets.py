@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from support.http_server import RecordingServer
 
-from pytest_ipload.base.errors import SettingError, SourceFamilyMismatch, SourceNotLocal, TargetNotAllowed
-from pytest_ipload.transport.connect.binding import LoadEnded
+from pytest_ipload.base.errors import SettingError, TargetNotAllowed
+from pytest_ipload.transport.generator_errors import LoadEnded, SourceFamilyMismatch, SourceNotLocal
 from pytest_ipload.transport.session import LoadSession
 
 MakeSession = Callable[..., LoadSession]

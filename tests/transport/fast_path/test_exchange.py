@@ -20,11 +20,11 @@ from pytest_ipload.stats import sample as outcomes
 from pytest_ipload.stats.sample import FAILED, Sample
 from pytest_ipload.transport.adapter import SourceAdapter
 from pytest_ipload.transport.connect import connection as connection_module
-from pytest_ipload.transport.connect.binding import LoadEnded
 from pytest_ipload.transport.connect.connection import IdleConnections, Pool, SourceHTTPConnection
 from pytest_ipload.transport.connect.dial import Dialer
 from pytest_ipload.transport.connect.socket_io import KernelWire, PlainWire, Wire, kernel_keeps_time, open_wire
 from pytest_ipload.transport.fast_path import exchange as exchange_module
+from pytest_ipload.transport.generator_errors import LoadEnded
 from pytest_ipload.transport.message.reply_head import ReplyHeads, parse_head
 from pytest_ipload.transport.session import LoadSession
 

@@ -32,9 +32,9 @@ from urllib3.exceptions import InsecureRequestWarning
 from pytest_ipload.base.errors import TargetNotAllowed
 from pytest_ipload.stats.sample import FAILED, OK, Sample
 from pytest_ipload.transport.adapter import SourceAdapter
-from pytest_ipload.transport.connect.binding import LoadEnded
 from pytest_ipload.transport.connect.connection import SourceHTTPConnection
 from pytest_ipload.transport.fast_path.fast_path import Details, SessionHeaders, resolve_timeouts
+from pytest_ipload.transport.generator_errors import LoadEnded
 from pytest_ipload.transport.message.reply_head import ReplyHeads
 from pytest_ipload.transport.response import LoadResponse
 from pytest_ipload.transport.session import LoadSession

@@ -1,0 +1,121 @@
+"""What the fixture ``ipload`` does: runs loads from within an ordinary test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+
+from pytest_ipload.base.errors import SettingError, is_configuration_error
+from pytest_ipload.load.executor import UserSetUpError
+from pytest_ipload.load.scenario import Body, life_of
+from pytest_ipload.plugin.fixtures.per_user import multiplied_by
+from pytest_ipload.plugin.hook_calls import review_of
+from pytest_ipload.plugin.items.marker_settings import profile_of
+from pytest_ipload.plugin.items.thresholds import check_measurable, session_thresholds
+from pytest_ipload.plugin.options.command_line import parse_key
+from pytest_ipload.plugin.run.load_run import _SKIPS, Load
+from pytest_ipload.plugin.session_state import SessionState, keep_result, kept_results, state_of
+from pytest_ipload.report.error_results import error_conclusion, reason_of
+from pytest_ipload.report.tracebacks import first_traceback
+from pytest_ipload.verdict.conclude import conclude
+from pytest_ipload.verdict.decide import settled
+from pytest_ipload.verdict.result import (
+    LoadResult,
+)
+from pytest_ipload.verdict.result_properties import properties_of
+
+
+class LoadRunner:
+    """The ``ipload`` fixture: starts loads from within an ordinary test and returns their results."""
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self._request = request
+
+    def run(self, body: Body | Mapping[Body, int], **settings: Any) -> LoadResult:
+        """Run ``body(user)`` under load and return what was measured; the test asserts on it.
+
+        A dict runs several bodies in one load, as often as their weights say, as in ``{browse: 3, buy: 1}``: user i
+        runs in its iteration j the body at place i + j of an order in which each has its share. Each run is a step that
+        has the body's name.
+
+        The keywords are those of the ``ipload`` marker. Raises SettingError for a bad one, and what the marker's
+        load would end with: a skip in the first iteration, KeyboardInterrupt, the exception of a user's set-up.
+        """
+        try:
+            life = life_of(body)
+            marker = {key: parse_key(key, value) for key, value in settings.items()}
+        except ValueError as error:
+            raise SettingError(f"ipload.run: {error}") from None
+        state = state_of(self._request.config)
+        if state.settings.segment is not None:
+            raise SettingError(
+                "ipload.run: a load that a test starts and judges by itself cannot be divided into segments; mark the "
+                "test with @pytest.mark.ipload, or leave it out of this run"
+            )
+        item = self._request.node
+        if problem := multiplied_by(item.obj):
+            raise SettingError(f"ipload.run: {problem}")
+        profile = profile_of(item, state, marker, base_url_fixture(self._request, state, marker))
+        thresholds = session_thresholds(state)
+        if not state.settings.disabled:
+            check_measurable(thresholds, profile)
+        folders = (self._request.path.parent, self._request.config.rootpath)
+        load = Load(state, profile, thresholds, item, lambda user: life, folders)
+        ended_by: BaseException | None = None
+        failed_user: int | None = None
+        try:
+            load.set_up()
+            load.run()
+        except UserSetUpError as error:
+            ended_by, failed_user = load.set_up_exception(error), error.user.index
+        except BaseException as error:
+            ended_by = error
+        finally:
+            load.executor.close()
+        result = self._kept(load, ended_by, failed_user)
+        if ended_by is not None:
+            raise ended_by  # here, where its own causes are not replaced by ours
+        assert result is not None
+        return result
+
+    def _kept(self, load: Load, ended_by: BaseException | None, failed_user: int | None) -> LoadResult | None:
+        """The result of a load, which is kept for the reports; None of one that was skipped or did not begin.
+
+        ``failed_user`` is the user whose set-up ended the load; None where something else did.
+        """
+        if isinstance(ended_by, _SKIPS):
+            return None
+        item = self._request.node
+        what = "the load failed" if failed_user is None else f"set-up of user {failed_user} failed"
+        reason = None if ended_by is None else reason_of(ended_by, what)
+        if reason is not None and not load.has_begun:
+            conclusion = error_conclusion(item.nodeid, reason, load.profile.as_dict())
+            keep_result(item, conclusion["results"], conclusion["properties"])
+            return None
+        part = load.part(traceback=first_traceback(item, (group.exception for group in load.failure_groups())))
+        if failed_user is not None or (ended_by is not None and is_configuration_error(ended_by)):
+            part = replace(part, error=reason)
+        elif ended_by is not None:
+            part = replace(part, broken_off=f"the load was broken off by {type(ended_by).__name__}")
+        baselines = state_of(item.config).baselines
+        compare = None if baselines is None else partial(baselines.compare, load=len(kept_results(item)))
+        result = settled(conclude(part), compare, review_of(item.config))
+        keep_result(item, [result.as_dict()], properties_of(result))
+        return result
+
+
+def base_url_fixture(request: pytest.FixtureRequest, state: SessionState, marker: dict[str, Any]) -> str | None:
+    """The value of a fixture named ``base_url`` (pytest-base-url's, or the project's own), if no setting gives one."""
+    if state.settings.value("base_url") is not None or "base_url" in marker:
+        return None
+    try:
+        value = request.getfixturevalue("base_url")
+    except pytest.FixtureLookupError as error:
+        if error.argname != "base_url":  # there is one, and something that it asks for is missing
+            raise
+        return None
+    return str(value) if value else None

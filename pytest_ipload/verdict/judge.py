@@ -1,0 +1,138 @@
+"""Judges loads by what their processes measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_ipload.load.partition import Share
+    from pytest_ipload.verdict.decide import Review
+    from pytest_ipload.verdict.regression.comparison import Compare
+    from pytest_ipload.verdict.regression.limit import CompareLimit
+    from pytest_ipload.verdict.result import LoadResult
+    from pytest_ipload.verdict.rounds import Round, RoundNote
+    from pytest_ipload.verdict.shard_result import Part
+    from pytest_ipload.verdict.snapshots import TeamWatch
+
+
+class Judge:
+    """Judges loads by what their processes measured."""
+
+    def __init__(
+        self,
+        segment: Share | None = None,
+        limits: Sequence[CompareLimit] = (),
+        compare: Compare | None = None,
+        review: Review | None = None,
+    ) -> None:
+        """``segment`` is the part of each load that these processes run, if they run no more than that.
+
+        By the ``limits`` rounds of the current target are compared with those of another one; ``compare`` compares
+        with saved runs. ``review`` is asked for reasons against each result.
+        """
+        self._segment = segment
+        self._limits = limits
+        self._compare = compare
+        self._review = review
+        self._rounds: dict[str, list[Round]] = {}
+        """Of the load tests that are going on."""
+        self._watches: dict[str, TeamWatch] = {}
+
+    def look(self, nodeid: str, snapshots: Sequence[Sequence[bytes]], elapsed_s: float) -> str | None:
+        """What the first threshold says that cannot hold any more and has ``abort_on_fail``."""
+        from pytest_ipload.verdict.snapshots import TeamWatch
+
+        return self._watches.setdefault(nodeid, TeamWatch()).look(snapshots, elapsed_s)
+
+    def conclude(self, nodeid: str, parts: Sequence[bytes], lost: Sequence[tuple[str, str]]) -> dict[str, Any]:
+        """The verdict on a load of many processes; ``lost`` are those without a part, and why."""
+        part = _together(parts)
+        watch = self._watches.pop(nodeid, None)
+        if watch is not None and watch.abort is not None:
+            part = replace(part, abort=watch.abort)
+        if lost:
+            who = "; ".join(f"{name}: {why}" for name, why in lost)
+            part = replace(part, broken_off=f"lost {len(lost)} of {len(parts) + len(lost)} workers: {who}")
+        return self.judge(part)
+
+    def break_off(self, nodeid: str, parts: Sequence[bytes], reason: str) -> list[dict[str, Any]]:
+        """The results of a load that was broken off."""
+        results: list[dict[str, Any]] = self.judge(replace(_together(parts), broken_off=reason))["results"]
+        return results
+
+    def judge(self, part: Part) -> dict[str, Any]:
+        """The verdict on a whole load, as plain values; with ``more``, if another round is to follow."""
+        from pytest_ipload.verdict.conclude import conclude
+        from pytest_ipload.verdict.decide import settled
+
+        result = conclude(part)
+        if part.round is not None:
+            combined = self._with_earlier_rounds(part.round, result, part.strict)
+            if combined is None:
+                return {"verdict": result.verdict, "message": "", "properties": {}, "results": [], "more": True}
+            result = combined
+        return _conclusion(settled(result, self._compare, self._review), self._of_segment(part))
+
+    def unfinished(self, nodeid: str, reason: str) -> dict[str, Any] | None:
+        """What the rounds measured of a load test that ended in an error between two of them; None without any."""
+        from pytest_ipload.verdict.result import ERROR
+        from pytest_ipload.verdict.rounds import combine
+
+        rounds = self._rounds.pop(nodeid, [])
+        if not rounds:
+            return None
+        return _conclusion(replace(combine(rounds, self._limits), verdict=ERROR, reason=reason))
+
+    def _with_earlier_rounds(self, note: RoundNote, result: LoadResult, strict: bool) -> LoadResult | None:
+        """The result of all rounds; None if another one is to follow."""
+        from pytest_ipload.verdict.rounds import Round, combine
+
+        if note.number == 0:
+            self._rounds[result.nodeid] = []
+        # A member of a team that judges a round of its own, as that was broken off, has judged none before.
+        rounds = self._rounds.setdefault(result.nodeid, [])
+        rounds.append(Round(note, result))
+        if not note.is_last and not rounds[-1].is_spoilt:
+            return None
+        return combine(self._rounds.pop(result.nodeid), self._limits, strict=strict)
+
+    def _of_segment(self, part: Part) -> dict[str, Any]:
+        """What a segment's result has besides: all that is needed to merge it with others."""
+        if self._segment is None:
+            return {}
+        import pytest_ipload
+        from pytest_ipload.base.commit import current_commit
+        from pytest_ipload.base.environment import host_name
+        from pytest_ipload.verdict.origin import Origin, is_synchronised
+        from pytest_ipload.verdict.shard_result import as_shard
+
+        name = f"{self._segment.index}/{self._segment.count}"
+        shard = as_shard(part, self._segment.index, f"segment {name}", host_name())
+        commit = current_commit(Path.cwd())
+        origin = Origin(pytest_ipload.__version__, None if commit is None else commit.id, is_synchronised())
+        return {"segment": name, "part": replace(shard, origin=origin).to_plain()}
+
+
+def _conclusion(result: LoadResult, more: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """A result in plain values: its verdict, the text to fail with, the properties of the test, and the results."""
+    from pytest_ipload.verdict.failure_text import failure_message
+    from pytest_ipload.verdict.result_properties import properties_of
+
+    return {
+        "verdict": result.verdict,
+        "message": failure_message(result),
+        "by_comparison": result.fails_by_comparison,
+        "properties": properties_of(result),
+        "results": [{**result.as_dict(), **more}],
+    }
+
+
+def _together(parts: Sequence[bytes]) -> Part:
+    from pytest_ipload.base.packing import unpack
+    from pytest_ipload.verdict.shard_result import Part, merge
+
+    return merge((Part.from_plain(unpack(part)) for part in parts), are_owned=True)
