@@ -12,7 +12,8 @@ from datetime import datetime
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-from pytest_ipload.stats.histogram import Histogram, bin_edges_us
+from pytest_ipload.stats.hdr_bins import bin_edges_us
+from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.verdict.result import VERDICTS, is_measured
 
 BUCKETS_S = (

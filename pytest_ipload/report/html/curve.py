@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pytest_ipload.stats.confidence import nearest_rank
-from pytest_ipload.stats.histogram import Histogram, bin_edges_us
+from pytest_ipload.stats.hdr_bins import bin_edges_us
+from pytest_ipload.stats.histogram import Histogram
 
 _POINTS = 240
 _MS = 1e-3  # milliseconds in a microsecond

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from pytest_ipload.stats.batch_means import SPANS, Span, joined
 from pytest_ipload.stats.confidence import nearest_rank, quantile_ranks, share_interval
-from pytest_ipload.stats.histogram import HIGHEST_US, Histogram, bin_edges_us, bin_index
+from pytest_ipload.stats.hdr_bins import HIGHEST_US, bin_edges_us, bin_index
+from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import FAILED, ITERATION
 from pytest_ipload.stats.spans import Cells, Selection
