@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.load.set_up import SetUpLimit
 from pytest_ipload.load.user_thread import Phase, Seat
 
-_SECOND = 1_000_000_000
 _HURRY = 0.3
 """Seconds that iterations get to end by themselves when the load is broken off (Ctrl-C); tear-downs at the second."""
 _INTERRUPT_WAIT, _HURRIED_WAIT = 3.0, 0.5
@@ -67,4 +67,4 @@ class Patience:
 
 
 def _ns(seconds: float) -> int:
-    return round(seconds * _SECOND)
+    return round(seconds * NS_PER_S)

@@ -21,7 +21,7 @@ from types import MappingProxyType
 
 from pytest_ipload.base import real_time
 from pytest_ipload.base.errors import GeneratorLimitError, SetUpTimeout
-from pytest_ipload.base.units import format_duration, format_setting
+from pytest_ipload.base.units import NS_PER_S, format_duration, format_setting
 from pytest_ipload.load.arrivals import ArrivalQueue
 from pytest_ipload.load.deadlines import Patience
 from pytest_ipload.load.failure_log import FailureLog
@@ -44,7 +44,6 @@ from pytest_ipload.stats.recorder import Chunk, Recorder
 from pytest_ipload.stats.sample import FAILED, ITERATION, Problem, timed_sample
 from pytest_ipload.stats.spans import Selection
 
-_SECOND = 1_000_000_000
 _TICK = 1.0
 """Seconds between two foldings of the samples into histograms."""
 _LOOK_FOR_ARRIVALS = 0.005
@@ -202,8 +201,8 @@ class Executor:
                 break
             if now >= self._next_look_ns:
                 self._enforce_deadlines(now)
-                self._next_look_ns = now + round(_LOOK * _SECOND)
-            elapsed_s = (now - began) / _SECOND
+                self._next_look_ns = now + round(_LOOK * NS_PER_S)
+            elapsed_s = (now - began) / NS_PER_S
             if elapsed_s >= shown_s + _TICK:
                 shown_s = int(elapsed_s)
                 self._crew.setting_up(self._users.settled, users, elapsed_s)
@@ -212,7 +211,7 @@ class Executor:
                     break
                 if self._users.settled == settled:  # else there is room for another one
                     self._changed.wait(_LOOK)
-        self._crew.setting_up(self._users.settled, users, (self._clock() - began) / _SECOND)
+        self._crew.setting_up(self._users.settled, users, (self._clock() - began) / NS_PER_S)
 
     def run(self, start_at_ns: int | None = None) -> None:
         """Run the load until the last user left. It begins at ``start_at_ns`` of the clock, or at once.
@@ -228,7 +227,7 @@ class Executor:
                 with self._changed:
                     if self._stop.is_set() or self._asked_to_stop is not None:
                         break
-                    self._changed.wait(min(_TICK, early_ns / _SECOND))
+                    self._changed.wait(min(_TICK, early_ns / NS_PER_S))
             self._open_gate()
             while self._pending or not self._is_empty():
                 self._turn()
@@ -317,19 +316,19 @@ class Executor:
     def _open_gate(self) -> None:
         origin = self._clock()
         self.record.origin_ns = self._patience.origin_ns = origin
-        judged_from = origin + round(self._profile.warmup * _SECOND)
+        judged_from = origin + round(self._profile.warmup * NS_PER_S)
         planned_end = rates_end(self._profile)
         self.measurements = self._new_measurements(
             origin_ns=origin,
             judged_from_ns=judged_from,
-            judged_until_ns=None if planned_end is None else origin + round(planned_end * _SECOND),
+            judged_until_ns=None if planned_end is None else origin + round(planned_end * NS_PER_S),
         )
         self._run_of_users.origin_ns, self._run_of_users.judged_from_ns = origin, judged_from
         self._last_tick = origin
         self.vitals.begin(
             origin,
             judged_from_ns=judged_from,
-            judged_until_ns=None if self._end is None else origin + round(self._end * _SECOND),
+            judged_until_ns=None if self._end is None else origin + round(self._end * NS_PER_S),
             cores=usable_cpus() if self.record.pinned_cpu is None else 1 / self._workers_on_cpu,
         )
         self._watcher.start()
@@ -357,24 +356,24 @@ class Executor:
         if self._pending:
             self._start_due(self._users.elapsed())
         self._grow()
-        if now - self._last_tick >= _TICK * _SECOND and self.record.origin_ns:
+        if now - self._last_tick >= _TICK * NS_PER_S and self.record.origin_ns:
             self._collect()
             self._last_tick = now
             self._crew.each_second(self.measurements, self._users.elapsed())
             self._abort_if_hopeless()
         if now >= self._next_look_ns:
-            self._next_look_ns = max(self._enforce_deadlines(now), now + round(_LOOK * _SECOND))
+            self._next_look_ns = max(self._enforce_deadlines(now), now + round(_LOOK * NS_PER_S))
         wake_ns = self._next_look_ns
         if self._arrivals is not None and self._arrivals.is_dry and self._may_grow():
-            wake_ns = min(wake_ns, now + round(_LOOK_FOR_ARRIVALS * _SECOND))
+            wake_ns = min(wake_ns, now + round(_LOOK_FOR_ARRIVALS * NS_PER_S))
         if self._pending:
-            wake_ns = min(wake_ns, self.record.origin_ns + round(self._pending[0].start * _SECOND))
+            wake_ns = min(wake_ns, self.record.origin_ns + round(self._pending[0].start * NS_PER_S))
         if self._end is not None and self._users.elapsed() < self._end:
-            wake_ns = min(wake_ns, self.record.origin_ns + round(self._end * _SECOND))
+            wake_ns = min(wake_ns, self.record.origin_ns + round(self._end * NS_PER_S))
         with self._changed:
             # What came up since the top of this turn has nobody who would wake us for it.
             if not self._is_urgent() and not self._is_dry and (self._pending or not self._is_empty()):
-                self._changed.wait(max(0, min(LOOK_NS, wake_ns - self._clock())) / _SECOND)
+                self._changed.wait(max(0, min(LOOK_NS, wake_ns - self._clock())) / NS_PER_S)
 
     def _abort_if_hopeless(self) -> None:
         """Break the load off, if it goes on although a threshold cannot hold any more."""
@@ -451,7 +450,7 @@ class Executor:
 
     def _enforce_deadlines(self, now: int) -> int:
         """Interrupt users who are overdue, give up those whom that did not stop; returns the next deadline."""
-        next_ns = now + round(_TICK * _SECOND)
+        next_ns = now + round(_TICK * NS_PER_S)
         for seat in self._seats:
             if seat.is_over or seat.phase is Phase.HELD:
                 continue
@@ -473,7 +472,7 @@ class Executor:
                 seat.interrupt(now)
                 next_ns = min(next_ns, self._patience.deadline(seat) or next_ns)
             else:
-                self._abandon(seat, at_any_rate=now > deadline + _COMING_BACK * _SECOND)
+                self._abandon(seat, at_any_rate=now > deadline + _COMING_BACK * NS_PER_S)
         return next_ns
 
     def _set_up_timeout(self, seat: Seat, lasted_ns: int) -> SetUpTimeout:
@@ -486,7 +485,7 @@ class Executor:
                 f"no request of it had ended for {format_setting(self._idle_s)}, its timeout and graceful_stop together"
             )
         return SetUpTimeout(
-            f"user {seat.slot.index} was still in its set-up after {format_duration(lasted_ns / _SECOND)}, at "
+            f"user {seat.slot.index} was still in its set-up after {format_duration(lasted_ns / NS_PER_S)}, at "
             f"{seat.whereabouts()}, when {why}; give what it waits for a timeout of its own, or raise graceful_stop"
         )
 
@@ -531,7 +530,7 @@ class Executor:
         if self._arrivals is None or not self.record.origin_ns or self.record.planned_iterations is not None:
             return
         stopped_ns = self._clock() if self._patience.stopped_ns is None else self._patience.stopped_ns
-        stopped = (stopped_ns - self.record.origin_ns) / _SECOND
+        stopped = (stopped_ns - self.record.origin_ns) / NS_PER_S
         until = stopped if self._end is None else min(stopped, self._end)
         due = self._share.size_of(arrivals_before(self._profile, until))
         self.record.planned_iterations = max(due, self._arrivals.started)
@@ -544,7 +543,7 @@ class Executor:
             return
 
         def seconds(ns: int | None) -> float | None:
-            return None if ns is None else (ns - origin) / _SECOND
+            return None if ns is None else (ns - origin) / NS_PER_S
 
         ends = [seconds(self._patience.stopped_ns)]
         if self._profile.total_iterations is not None:  # the first user who found none left was the first to leave

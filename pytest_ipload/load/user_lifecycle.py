@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from pytest_ipload.base.errors import RendezvousEnded
+from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.load.failure_log import FailureLog
 from pytest_ipload.load.iterations import UserRun
 from pytest_ipload.load.load_record import LATE_START_S, LoadRecord
@@ -13,8 +14,6 @@ from pytest_ipload.load.user_contexts import UserContexts
 from pytest_ipload.load.user_factory import Crew
 from pytest_ipload.load.user_thread import IterationInterrupted, Life, Phase, Seat
 from pytest_ipload.settings.load_profile import LoadProfile
-
-_SECOND = 1_000_000_000
 
 
 class UserThreads:
@@ -150,7 +149,7 @@ class UserThreads:
     def _was_set_up_too_late(self, seat: Seat) -> bool:
         """Whether its set-up took all of its time: else it was kept waiting by the generator."""
         stop = seat.slot.stop
-        return stop is not None and (seat.ready_ns or 0) >= self._record.origin_ns + round(stop * _SECOND)
+        return stop is not None and (seat.ready_ns or 0) >= self._record.origin_ns + round(stop * NS_PER_S)
 
     def _wait_for(self, start: float) -> bool:
         """Wait for a moment of the load; False if it is stopped before, or no iteration is left."""
@@ -167,7 +166,7 @@ class UserThreads:
     def elapsed(self) -> float:
         """Seconds since the start of the load; 0 before."""
         origin = self._record.origin_ns
-        return (self._clock() - origin) / _SECOND if origin else 0.0
+        return (self._clock() - origin) / NS_PER_S if origin else 0.0
 
     def _step_aside(self, seat: Seat) -> None:
         """Wait before the set-up, which others need not wait for."""

@@ -11,13 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
+from pytest_ipload.base.units import NS_PER_MS, NS_PER_S
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import FAILED, ITERATION, OK, REQUEST, SETUP, STEP
 from pytest_ipload.stats.series import Second
 
-_MS = 1_000_000
-_SECOND = 1_000_000_000
 _POINTS = (50, 95, 99)
 """The percentiles of each second."""
 
@@ -142,12 +141,12 @@ class Frame:
     @property
     def duration_s(self) -> float:
         """From the start of the load to its planned end, or to that of its last iteration if that is later."""
-        return max(0, self.ended_ns - self.origin_ns) / _SECOND
+        return max(0, self.ended_ns - self.origin_ns) / NS_PER_S
 
     def judged_s(self, measured: Measurements) -> float:
         """The time that rates are counted over: from the warm-up's end to the planned one, or until the load ended."""
         ended_ns = self.ended_ns if measured.judged_until_ns is None else measured.judged_until_ns
-        return max(0.0, (ended_ns - self.origin_ns) / _SECOND - self.warmup_s)
+        return max(0.0, (ended_ns - self.origin_ns) / NS_PER_S - self.warmup_s)
 
 
 def summarise(measured: Measurements, frame: Frame) -> dict[str, Any]:
@@ -304,7 +303,7 @@ def _users_by_second(lifetimes: Sequence[tuple[int, int]], origin_ns: int, secon
     users, now = [], 0
     for second in range(seconds):
         most = now
-        while changes and changes[0][0] < origin_ns + (second + 1) * _SECOND:
+        while changes and changes[0][0] < origin_ns + (second + 1) * NS_PER_S:
             now -= changes.popleft()[1]
             most = max(most, now)
         users.append(most)
@@ -312,4 +311,4 @@ def _users_by_second(lifetimes: Sequence[tuple[int, int]], origin_ns: int, secon
 
 
 def _ms(nanoseconds: float | None) -> float | None:
-    return None if nanoseconds is None else nanoseconds / _MS
+    return None if nanoseconds is None else nanoseconds / NS_PER_MS

@@ -8,6 +8,7 @@ from functools import reduce
 from typing import Any
 
 from pytest_ipload.base.health_catalogue import HealthCheck
+from pytest_ipload.base.units import NS_PER_MS
 from pytest_ipload.load.failure_log import MAX_USERS
 from pytest_ipload.load.set_up import SetUps
 from pytest_ipload.load.user_time import UserTime
@@ -124,7 +125,7 @@ def as_shard(part: Part, index: int, name: str, host: str) -> Part:
     requests, iterations = part.measured.count(REQUEST), part.measured.count(ITERATION)
     failed = part.measured.count(REQUEST, outcome=FAILED)
     cpu_share = round(part.cpu_ns / part.ended, 3) if part.ended else None
-    skew_ms, pinned = round(part.late / 1e6, 3), part.pinned_cpu
+    skew_ms, pinned = round(part.late / NS_PER_MS, 3), part.pinned_cpu
     return replace(
         part,
         shards=[ShardStats(index, name, host, part.users, iterations, requests, failed, skew_ms, cpu_share, pinned)],

@@ -17,6 +17,7 @@ from pytest_ipload.addresses.leasing import LeaseBook, LeasePolicy
 from pytest_ipload.base import real_time
 from pytest_ipload.base.errors import LateSkip, is_configuration_error
 from pytest_ipload.base.health_catalogue import HealthCheck, fired_by_message
+from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.load.executor import Executor, UserSetUpError
 from pytest_ipload.load.failure_log import FailureGroup
 from pytest_ipload.load.generator.checks import Signs, examine
@@ -29,7 +30,6 @@ from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.load.user_leases import REQUEST, UserLeases
 from pytest_ipload.load.user_thread import Life
 from pytest_ipload.plugin.hook_calls import user_hooks
-from pytest_ipload.plugin.items.thresholds import planned_seconds
 from pytest_ipload.plugin.options.capacity import Needs, refuse_impossible
 from pytest_ipload.plugin.options.command_line import OFF
 from pytest_ipload.plugin.run.sample_hook import SampleTap, open_tap
@@ -40,6 +40,7 @@ from pytest_ipload.stats.live_reporter import Showing
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Recorder
 from pytest_ipload.transport.path_log import FastPathLog
+from pytest_ipload.verdict.conclude import scope_of
 from pytest_ipload.verdict.origin import OffsetMeter
 from pytest_ipload.verdict.result import (
     FailureSummary,
@@ -57,7 +58,6 @@ from pytest_ipload.verdict.threshold.config import (
     window_lengths,
     with_implied,
 )
-from pytest_ipload.verdict.threshold.measure import Scope
 from pytest_ipload.verdict.threshold.remaining_load import Plan
 from pytest_ipload.verdict.threshold.selection import selections, window_selections
 
@@ -201,7 +201,7 @@ class Load:
             profile=self.profile.masked(),
             thresholds=self._thresholds,
             strict=self._state.settings.strict,
-            started_at=real_time.time() - (real_time.perf_counter_ns() - origin) / 1e9,
+            started_at=real_time.time() - (real_time.perf_counter_ns() - origin) / NS_PER_S,
             late=0 if self._start_at_ns is None else max(0, origin - self._start_at_ns),
             measured=measured,
             ended=max(0, record.ended_ns - origin),
@@ -322,21 +322,10 @@ class Load:
         if self._member is not None and self._member.share.count > 1:  # somebody else sees all of the load
             self._member.progress(self._snapshots.take(self.part(is_whole=False), elapsed_s))
             return None
-        return watch.look(measured, self._scope(elapsed_s - self.profile.warmup), elapsed_s)
+        scope = scope_of(self.part(is_whole=False), elapsed_s - self.profile.warmup)
+        return watch.look(measured, scope, elapsed_s)
 
     # -----------------------------------------------------------------------------------------------------------
-
-    def _scope(self, judged_s: float) -> Scope:
-        """What rates and shares are counted over, when so many seconds of the load are judged."""
-        return Scope(
-            seconds=max(0.0, judged_s),
-            pool_size=self._leases.addresses_total,
-            addresses_used=len(self._leases.used),
-            planned_seconds=planned_seconds(self.profile),
-            set_ups=self.executor.set_ups,
-            planned_iterations=self.executor.record.planned_iterations,
-            dropped=self.executor.record.dropped_iterations,
-        )
 
     def _open_leases(self, share: Share) -> UserLeases:
         profile = self.profile

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pytest_ipload.base.units import NS_PER_MS
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.series_table import MAX_NAMES, OTHER_NAMES, matches
 from pytest_ipload.verdict.threshold.expression import Metric, Selector
 
 Result = Mapping[str, Any]
 """A test in the JSON report (docs/json-report.md), or those of its fields that are saved."""
-
-_NS_PER_MS = 1e6
 
 
 def value_of(metric: Metric, result: Result) -> float | None:
@@ -82,7 +81,7 @@ def _time(metric: Metric, distributions: Sequence[Result]) -> float | None:
             whole.merge(Histogram.decode(each["histogram"]))
         value = whole.quantile(metric.quantile)
         # The histogram has the edges of its first and last bin, but what was measured lies within them.
-        return None if value is None else float(min(max(value / _NS_PER_MS, low), high))
+        return None if value is None else float(min(max(value / NS_PER_MS, low), high))
     if metric.statistic == "mean":
         count: int = sum(each["count"] for each in distributions)
         total: float = sum(each["mean_ms"] * each["count"] for each in distributions)

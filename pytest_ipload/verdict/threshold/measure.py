@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.load.set_up import SetUps
 from pytest_ipload.stats.batch_means import SHORTEST_S, effective_samples
 from pytest_ipload.stats.confidence import quantile_ranks, share_interval
@@ -21,8 +22,6 @@ USUAL_CONFIDENCE = 0.95
 
 Interval = tuple[float | None, float | None]
 """Its lower and upper end; None where too few samples leave it open."""
-
-_NS = 1e-9
 
 
 @dataclass(frozen=True)
@@ -166,4 +165,4 @@ def effective_of(threshold: Threshold, table: SeriesTable, scope: Scope, confide
 
 
 def _seconds(nanoseconds: float | None) -> float | None:
-    return None if nanoseconds is None else nanoseconds * _NS
+    return None if nanoseconds is None else nanoseconds / NS_PER_S
