@@ -45,7 +45,7 @@ class UserThreads:
         self._clock = clock
         self._is_awaited = is_awaited
         self._tolerates_set_up_errors = tolerates_set_up_errors
-        self._stop = stop
+        self.stop = stop
         self._holds_users = holds_users
         self._may_leave = threading.Event()
         self.gate = threading.Event()
@@ -156,12 +156,12 @@ class UserThreads:
         while (early := start - self.elapsed()) > 0:
             if not self._run.wait_for(early):
                 return False
-        return not self._stop.is_set()
+        return not self.stop.is_set()
 
     def _is_past_its_time(self, seat: Seat) -> bool:
         """Whether the load, or this user's part of it, is over."""
         stop = seat.slot.stop
-        return self._stop.is_set() or (stop is not None and self.elapsed() >= stop)
+        return self.stop.is_set() or (stop is not None and self.elapsed() >= stop)
 
     def elapsed(self) -> float:
         """Seconds since the start of the load; 0 before."""

@@ -24,6 +24,7 @@ from pytest_ipload.load.generator.checks import Signs, examine
 from pytest_ipload.load.partition import WHOLE, Share
 from pytest_ipload.load.rate_limit import RateLimit
 from pytest_ipload.load.rendezvous import RendezvousBook
+from pytest_ipload.load.sample_folding import Pieces
 from pytest_ipload.load.schedule import slots_of, user_slots
 from pytest_ipload.load.test_data.data_feeds import FeedBook
 from pytest_ipload.load.user import VirtualUser
@@ -137,11 +138,13 @@ class Load:
             slots_of(profile, share),
             self,
             cpu=state.cpu,
-            window_lengths_ns=window_lengths(self._thresholds),
-            window_selections=window_selections(self._thresholds, profile.planned),
             share=share,
+            pieces=Pieces(
+                window_lengths(self._thresholds),
+                window_selections(self._thresholds, profile.planned),
+                selections(self._thresholds, profile.planned),
+            ),
             tolerates_set_up_errors=tolerates_set_up_errors(self._thresholds),
-            selections=selections(self._thresholds, profile.planned),
             workers_on_cpu=state.workers_on_cpu,
             holds_users=holds_users,
         )
