@@ -33,6 +33,7 @@ from pytest_ipload.load.sample_folding import Pieces, SampleFolding
 from pytest_ipload.load.schedule import UserSlot, arrival_times, end_of, rates_end
 from pytest_ipload.load.set_up import SetUpLimit, SetUps
 from pytest_ipload.load.set_up_phase import SetUpPhase
+from pytest_ipload.load.stop_requests import StopRequests
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.load.user_factory import Crew
 from pytest_ipload.load.user_lifecycle import UserThreads
@@ -92,10 +93,7 @@ class Executor:
         self._cpu, self._workers_on_cpu = cpu, workers_on_cpu
         self._end = end_of(slots)
         self._unpin = ExitStack()
-        self._asked_to_stop: str | None = None
-        """Why another thread wants the load to end; guarded by ``_changed``."""
-        self._hurries = self._hurries_seen = 0
-        """How often it was asked to do so in a hurry; the first is guarded by ``_changed``."""
+        self._requests = StopRequests()
         self._last_tick = 0
         self.failures = FailureLog()
         self.record = LoadRecord()
@@ -106,18 +104,7 @@ class Executor:
         self._budget = Budget(None if total is None else share.size_of(total))
         self._arrivals = self._planned_arrivals()
         self._run_of_users = self._make_run()
-        self._users = UserThreads(
-            profile,
-            crew,
-            self._run_of_users,
-            self._stop,
-            self.record,
-            self.failures,
-            clock,
-            lambda: self._is_urgent() or self._is_empty(),
-            tolerates_set_up_errors=tolerates_set_up_errors,
-            holds_users=holds_users,
-        )
+        self._users = self._make_users(tolerates_set_up_errors, holds_users)
         self._changed = self._users.changed
         self._starter = UserStarter(profile, slots, share, crew, self._users, self.record, self._arrivals)
         self._seats = self._starter.seats
@@ -144,6 +131,20 @@ class Executor:
             self._crew.ends_load,
             self._arrivals,
             most_users=self._share.size_of(self._profile.most_users),
+        )
+
+    def _make_users(self, tolerates_set_up_errors: bool, holds_users: bool) -> UserThreads:
+        return UserThreads(
+            self._profile,
+            self._crew,
+            self._run_of_users,
+            self._stop,
+            self.record,
+            self.failures,
+            self._clock,
+            lambda: self._is_urgent() or self._is_empty(),
+            tolerates_set_up_errors=tolerates_set_up_errors,
+            holds_users=holds_users,
         )
 
     # -- the three calls ----------------------------------------------------------------------------------------
@@ -174,7 +175,7 @@ class Executor:
         try:
             while start_at_ns is not None and (early_ns := start_at_ns - self._clock()) > 0:
                 with self._changed:
-                    if self._stop.is_set() or self._asked_to_stop is not None:
+                    if self._stop.is_set() or self._requests.reason is not None:
                         break
                     self._changed.wait(min(_TICK, early_ns / NS_PER_S))
             self._open_gate()
@@ -209,8 +210,7 @@ class Executor:
         Asked to hurry once more, it takes the second Ctrl-C for it; one that it got itself does not count.
         """
         with self._changed:
-            self._asked_to_stop = self._asked_to_stop or reason
-            self._hurries += hurry
+            self._requests.add(reason, hurry=hurry)
             self._changed.notify_all()
 
     def close(self, *, hurry: bool = True, hold: bool = False) -> None:
@@ -313,14 +313,14 @@ class Executor:
         if self._must_hurry():
             self.stop()
             self._patience.is_over = True  # nobody will judge what the others are doing
-            if self._hurries > 1:
+            if self._requests.is_repeated:
                 self._patience.hurry(now)
-            self._hurries_seen = self._hurries
+            self._requests.see()
             self._enforcer.next_look_ns = 0
         elif self._users.set_up_failed:
             self.stop()
-        elif self._asked_to_stop is not None and not self._stop.is_set():
-            self._break_off(self._asked_to_stop)
+        elif self._requests.reason is not None and not self._stop.is_set():
+            self._break_off(self._requests.reason)
         elif self._end is not None and self._users.elapsed() >= self._end:
             self._crew.stopping()
 
@@ -374,13 +374,13 @@ class Executor:
 
     def _is_urgent(self) -> bool:
         """Whether something happened for which the load has to be stopped, and was not yet."""
-        is_to_stop = self._users.set_up_failed or self._asked_to_stop is not None
+        is_to_stop = self._users.set_up_failed or self._requests.reason is not None
         return self._must_hurry() or (is_to_stop and not self._stop.is_set())
 
     def _must_hurry(self) -> bool:
         """Whether something broke the load off that was not seen to yet."""
         is_broken_off = self._run_of_users.ended_by is not None and not self._patience.is_over
-        return is_broken_off or self._hurries > self._hurries_seen
+        return is_broken_off or self._requests.is_urgent
 
     def _raise_setup_error(self) -> None:
         if self._users.set_up_failed:
