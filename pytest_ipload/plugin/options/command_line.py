@@ -25,7 +25,7 @@ from pytest_ipload.settings.parsing import (
     did_you_mean,
     listed,
 )
-from pytest_ipload.settings.table import BY_KEY, SETTINGS, Parser, Setting, as_check_names
+from pytest_ipload.settings.table import BY_KEY, KEPT, SETTINGS, Parser, Setting, as_check_names
 
 _WHOLE_OR_TEXT: Any = int | str if pytest.version_tuple >= (9, 2) else "string"
 """The type of ini keys for whole numbers: TOML tables of pytest's own (``[tool.pytest]``) have such numbers."""
@@ -352,16 +352,6 @@ def parse_key(key: str, value: Any) -> Any:
         raise ValueError(f"{key}: {error}") from None
 
 
-_DISABLED: Mapping[str, Any] = {
-    "users": 1, "iterations": 1, "total_iterations": None, "duration": None, "ramp_up": 0.0, "ramp_down": 0.0,
-    "think_time": (0.0, 0.0), "pacing": (0.0, 0.0), "warmup": 0.0, "stages": None, "arrival_rate": None,
-    "arrivals": "constant", "max_users": None, "max_rate": None,
-}  # fmt: skip
-
-_ADDED_UP = "suppress_health_check"
-"""What marker and ini give together, not one in the place of the other: there is nothing that takes a name away."""
-
-
 def resolve(
     session: SessionSettings, marker: Mapping[str, Any], nodeid: str, hook: Mapping[str, Any] = MappingProxyType({})
 ) -> tuple[dict[str, Any], dict[str, str]]:
@@ -379,11 +369,10 @@ def resolve(
                 break
         else:
             origins[setting.key] = DEFAULT
-    if _ADDED_UP in marker and _ADDED_UP in session.ini and _ADDED_UP not in hook:
-        values[_ADDED_UP] = tuple(dict.fromkeys((*marker[_ADDED_UP], *session.ini[_ADDED_UP])))
-        origins[_ADDED_UP] = f"{MARKER} and {INI}"
-    if session.disabled:
-        values.update(_DISABLED)
-        origins.update(dict.fromkeys(_DISABLED, "--ipload-disable"))
+        if setting.adds_up and origins[setting.key] == MARKER and setting.key in session.ini:
+            values[setting.key] = tuple(dict.fromkeys((*marker[setting.key], *session.ini[setting.key])))
+            origins[setting.key] = f"{MARKER} and {INI}"
+        if session.disabled and setting.off is not KEPT:
+            values[setting.key], origins[setting.key] = setting.off, "--ipload-disable"
     fit_shape(values, origins)
     return values, origins
