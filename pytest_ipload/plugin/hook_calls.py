@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import pytest
 
@@ -114,7 +114,7 @@ def _checked(name: str, value: Any) -> Any:
 
 
 _SPANS = frozenset(setting.key for setting in SETTINGS if setting.parse is as_span)
-_MAY_BE_NONE = frozenset(field.name for field in fields(LoadProfile) if field.default is None)
+_MAY_BE_NONE = frozenset(key for key, kind in get_type_hints(LoadProfile).items() if type(None) in get_args(kind))
 
 
 # -- users ------------------------------------------------------------------------------------------------------------
