@@ -12,11 +12,11 @@ import pytest
 
 from pytest_ipload.base.code_location import in_words
 from pytest_ipload.base.errors import SettingError
-from pytest_ipload.plugin.options.command_line import parse_key
 from pytest_ipload.plugin.session_state import state_of
 from pytest_ipload.settings.combination import SET_BY_STAGES
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.settings.parsing import Stages, as_seconds, as_span, as_stages
+from pytest_ipload.settings.resolution import parse_key
 from pytest_ipload.settings.table import SETTINGS
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_ipload.plugin.options.command_line import OFF, SKIP, SessionSettings
+from pytest_ipload.settings.session_settings import OFF, SKIP, SessionSettings
 
 if TYPE_CHECKING:
     from pytest_ipload.addresses.pool import IpPool

@@ -9,9 +9,9 @@ import pytest
 
 from pytest_ipload.base.errors import SettingError
 from pytest_ipload.plugin.hook_calls import changed_by_plugins
-from pytest_ipload.plugin.options.command_line import resolve
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.settings.load_profile import LoadProfile
+from pytest_ipload.settings.resolution import resolve
 
 
 def profile_of(item: pytest.Item, state: SessionState, marker: Mapping[str, Any], base_url: str | None) -> LoadProfile:

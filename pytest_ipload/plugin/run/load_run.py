@@ -31,10 +31,10 @@ from pytest_ipload.load.user_thread import Life
 from pytest_ipload.plugin.hook_calls import user_hooks
 from pytest_ipload.plugin.items.thresholds import planned_seconds
 from pytest_ipload.plugin.options.capacity import Needs, refuse_impossible
-from pytest_ipload.plugin.options.command_line import OFF
 from pytest_ipload.plugin.run.sample_hook import SampleTap, open_tap
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.settings.load_profile import LoadProfile
+from pytest_ipload.settings.session_settings import OFF
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.live_reporter import Showing
 from pytest_ipload.stats.measurements import Measurements

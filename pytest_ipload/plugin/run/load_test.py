@@ -32,7 +32,6 @@ from pytest_ipload.plugin.items.markers import MARKER, is_load_test, marker_prob
 from pytest_ipload.plugin.items.outcomes import ComparisonFailed, MeasurementInvalid, ThresholdFailed
 from pytest_ipload.plugin.items.shared_values import unsafe_values
 from pytest_ipload.plugin.items.thresholds import check_measurable, load_thresholds
-from pytest_ipload.plugin.options.command_line import marker_settings
 from pytest_ipload.plugin.run.load_run import Load
 from pytest_ipload.plugin.run.load_runner import base_url_fixture
 from pytest_ipload.plugin.session_state import SessionState, keep_result
@@ -40,6 +39,7 @@ from pytest_ipload.report.error_results import error_conclusion, reason_of
 from pytest_ipload.report.exception_text import described
 from pytest_ipload.report.tracebacks import first_traceback, headline, traceback_of
 from pytest_ipload.settings.load_profile import LoadProfile
+from pytest_ipload.settings.resolution import marker_settings
 from pytest_ipload.verdict.judge import Judge
 from pytest_ipload.verdict.result import ERROR, FAILED, INVALID
 from pytest_ipload.verdict.rounds import CURRENT, DEFAULT_ROUNDS, RoundNote, plan_rounds
