@@ -85,6 +85,29 @@ def test_each_page_is_in_the_order_of_reading_and_in_the_navigation() -> None:
     assert ["README.md", *listed] == nav, "docs/README.md and mkdocs.yml: the same pages in the same order"
 
 
+def test_the_site_is_built_so_that_a_warning_fails() -> None:
+    for name in (".ci/run", "tox.ini", ".github/workflows/docs.yml"):
+        [command] = re.findall(r"mkdocs build.*", text_of(name))
+        assert "--strict" in command
+        assert "-q" not in command.partition("  #")[0], "--quiet also keeps warnings from being counted"
+
+
+def anchors_of(document: Path) -> set[str]:
+    """What GitHub makes of a document's headings."""
+    text = re.sub(r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    headings = [re.sub(r"\]\([^)]*\)", "]", heading) for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)]
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "RELEASING.md", "examples/README.md"])
+def test_links_to_a_heading_lead_to_one(name: str) -> None:
+    page = ROOT / name  # those of docs/ are checked where the site is built
+    for link, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", page.read_text(encoding="utf-8")):
+        target = page.parent / link if link else page
+        if target.suffix == ".md":
+            assert anchor in anchors_of(target), f"{name}: {link}#{anchor}"
+
+
 def test_links_that_leave_the_documents_lead_to_the_repository_on_the_site() -> None:
     outward = script("docs_links").outward
     url = "https://example.org/us/it"
