@@ -14,7 +14,6 @@ import io
 import re
 import sys
 import tokenize
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -115,21 +114,24 @@ def findings(path: Path) -> list[Finding]:
     return sorted(found, key=lambda each: each.line)
 
 
-def files(patterns: Iterator[str]) -> list[Path]:
-    """The files that patterns mean; a pattern that means none is an error, so that the list stays true."""
-    found: set[Path] = set()
-    for pattern in patterns:
-        paths = [path for path in ROOT.glob(pattern) if path.is_file()]
-        if not paths:
-            raise SystemExit(f"{CHECKED.name}: there is no file {pattern}; remove the line, or correct it")
-        found.update(paths)
-    return sorted(found)
+def matching(pattern: str) -> set[Path]:
+    """The files that a line of the list means; a line that means none is an error, so that the list stays true."""
+    found = {path for path in ROOT.glob(pattern) if path.is_file()}
+    if not found:
+        raise SystemExit(f"{CHECKED.name}: there is no file {pattern}; remove the line, or correct it")
+    return found
 
 
-def checked() -> list[Path]:
-    """The files of the list of those that are clean."""
-    lines = (line.partition("#")[0].strip() for line in CHECKED.read_text(encoding="utf-8").splitlines())
-    return files(line for line in lines if line)
+def checked(text: str | None = None) -> list[Path]:
+    """The files of the list (or of a text like it) of those that are clean."""
+    lines = (line.partition("#")[0].strip() for line in (text or CHECKED.read_text(encoding="utf-8")).splitlines())
+    patterns = [line for line in lines if line]
+    listed = {path for each in patterns if not each.startswith("!") for path in matching(each)}
+    out = {path for each in patterns if each.startswith("!") for path in matching(each[1:])}
+    for path in sorted(out):
+        if not findings(path):
+            raise SystemExit(f"{CHECKED.name}: {path.relative_to(ROOT)} is clean now; remove its line with '!'")
+    return sorted(listed - out)
 
 
 def report() -> None:

@@ -171,6 +171,14 @@ def test_the_checked_files_have_no_phrase_that_must_not_come_back(words: ModuleT
     assert [str(finding) for path in words.checked() for finding in words.findings(path)] == []
 
 
+def test_the_list_of_checked_files_stays_true(words: ModuleType) -> None:
+    assert words.checked("*.md  # all\n\nSECURITY.md") == sorted(ROOT.glob("*.md"))
+    with pytest.raises(SystemExit, match="there is no file gone.md; remove the line, or correct it"):
+        words.checked("*.md\ngone.md")
+    with pytest.raises(SystemExit, match="SECURITY.md is clean now; remove its line with '!'"):
+        words.checked("*.md\n!SECURITY.md")
+
+
 def test_contributing_has_each_phrase_and_what_to_write_instead(words: ModuleType) -> None:
     rows = re.findall(r"^\| `([^`]+)` \| (.*) \|$", text_of("CONTRIBUTING.md").partition("| not |")[2], re.MULTILINE)
     assert rows == [(phrase.shown, phrase.instead) for phrase in words.PHRASES]
