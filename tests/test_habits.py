@@ -173,9 +173,9 @@ def test_the_checked_files_have_no_phrase_that_must_not_come_back(words: ModuleT
 
 def test_the_list_of_checked_files_stays_true(words: ModuleType) -> None:
     assert words.checked("*.md  # all\n\nSECURITY.md") == sorted(ROOT.glob("*.md"))
-    with pytest.raises(SystemExit, match="there is no file gone.md; remove the line, or correct it"):
+    with pytest.raises(SystemExit, match=r"there is no file gone\.md; remove the line, or correct it"):
         words.checked("*.md\ngone.md")
-    with pytest.raises(SystemExit, match="SECURITY.md is clean now; remove its line with '!'"):
+    with pytest.raises(SystemExit, match=r"SECURITY\.md is clean now; remove its line with '!'"):
         words.checked("*.md\n!SECURITY.md")
 
 
