@@ -14,9 +14,7 @@ from pytest_ipload.report.html.charts import Chart, charts_of
 from pytest_ipload.report.html.html_tables import Table
 from pytest_ipload.report.html.points import points_of
 from pytest_ipload.report.terminal.load_block import test_error_lines
-from pytest_ipload.verdict.result import is_measured
-
-Result = Mapping[str, Any]
+from pytest_ipload.verdict.result import PlainResult, is_measured
 
 MOST_POINTS = 3600
 """Of one line of a chart: an hour of seconds."""
@@ -55,7 +53,7 @@ class Section(NamedTuple):
     name: str
     verdict: Verdict
     reason: str
-    result: Result
+    result: PlainResult
     subtitle: str
     facts: Sequence[Fact]
     thresholds: Table
@@ -103,7 +101,7 @@ class Section(NamedTuple):
         return text.split("\n") if text else []
 
 
-def sections_of(results: Sequence[Result]) -> list[Section]:
+def sections_of(results: Sequence[PlainResult]) -> list[Section]:
     """The sections of all tests, numbered from 1. With many tests each has fewer points in its charts."""
     most = max(FEWEST_POINTS, min(MOST_POINTS, ALL_POINTS // max(1, len(results))))
     return [_section(number, result, most) for number, result in enumerate(results, 1)]
@@ -114,7 +112,7 @@ def by_gravity(sections: Sequence[Section]) -> list[Section]:
     return sorted(sections, key=lambda section: (_ORDER.index(section.verdict.kind), not section.errors))
 
 
-def _section(number: int, result: Result, most_points: int) -> Section:
+def _section(number: int, result: PlainResult, most_points: int) -> Section:
     if not is_measured(result):
         return _unmeasured(number, result)
     points = points_of(result["timeline"], most_points)
@@ -147,7 +145,7 @@ def _section(number: int, result: Result, most_points: int) -> Section:
     )
 
 
-def _unmeasured(number: int, result: Result) -> Section:
+def _unmeasured(number: int, result: PlainResult) -> Section:
     """The section of a test whose load never began."""
     none = Table("", (), ())
     return Section(
@@ -182,14 +180,14 @@ def headline(sections: Sequence[Section]) -> str:
     return f"{counted(len(words), 'load test')}{': ' if kinds else ''}{', '.join(kinds)}"
 
 
-def _verdict(result: Result) -> Verdict:
+def _verdict(result: PlainResult) -> Verdict:
     if "segment" in result and result["verdict"] != "error":
         return Verdict("segment", "…", f"Segment {result['segment']}, judged when it is merged")
     sign, word = _VERDICTS[result["verdict"]]
     return Verdict(result["verdict"], sign, f"{word}, test failed" if result.get("test_errors") else word)
 
 
-def _subtitle(result: Result) -> str:
+def _subtitle(result: PlainResult) -> str:
     """When, how long, how many."""
     started = datetime.fromisoformat(result["started_at"]).astimezone(timezone.utc)
     parts = [
@@ -204,7 +202,7 @@ def _subtitle(result: Result) -> str:
     return " · ".join(parts)
 
 
-def _facts(result: Result) -> Iterator[Fact]:
+def _facts(result: PlainResult) -> Iterator[Fact]:
     latency = result["latency"]
     retried = result.get("retried_requests")
     retries = f"{counted(retried, 'time')} sent again on a new connection" if retried else ""
@@ -221,7 +219,7 @@ def _facts(result: Result) -> Iterator[Fact]:
             yield Fact(f"Latency {name}", milliseconds(latency[f"{name}_ms"]), _response(result, name))
 
 
-def _response(result: Result, name: str) -> str:
+def _response(result: PlainResult, name: str) -> str:
     value = result.get("response_time", {}).get(f"{name}_ms")
     return "" if value is None else f"response {milliseconds(value)}"
 
