@@ -48,9 +48,16 @@ def merged_reports(
 def _results(
     test: TeamTest, chosen: dict[str, Located], located: Sequence[Located], results_key: str
 ) -> list[dict[str, Any]] | None:
-    """The results of the whole load; those of a member, taken from its report, tell only of its own part."""
-    reports = [report for _, report in (*chosen.values(), *located)]
+    """The results of the whole load; those of a member, taken from its report, tell only of its own part.
+
+    Of a set-up that failed they are those of its report: the others say only that they were called off.
+    """
+    is_set_up = "setup" not in chosen or chosen["setup"][1].passed
+    told = chosen if is_set_up else {"setup": chosen["setup"]}
+    reports = [report for _, report in (*told.values(), *(located if is_set_up else ()))]
     own: list[list[dict[str, Any]]] = [found for report in reports if (found := vars(report).pop(results_key, None))]
+    for _, report in chosen.values():
+        vars(report).pop(results_key, None)
     if test.conclusion is not None and (of_all := test.conclusion.get("results")):
         results: list[dict[str, Any]] = of_all
         return results

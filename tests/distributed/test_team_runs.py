@@ -257,6 +257,8 @@ class TestOutcomes:
         run = team_run(pytester, dedent(source).rstrip() + LOAD + ANOTHER, "-n2")
         run.expect(1, errors=1, passed=1)
         run.expect_lines("skipped on 1 of 2 workers: gw1 only; the load test did not run: *not here")
+        test = run.tests["test_load"]
+        assert (test["verdict"], test["reason"].partition(";")[0]) == ("error", "skipped on 1 of 2 workers: gw1 only")
 
     @pytest.mark.parametrize("how", ["skip", "xfail"])
     def test_a_skip_in_one_workers_body_does_not_hide_what_others_did(

@@ -139,9 +139,12 @@ def test_workers_that_are_gone_are_not_waited_for() -> None:
 
 def test_without_a_controller_no_load_goes_on() -> None:
     pair = Pair()
-    with pytest.raises(KeyboardInterrupt, match="the controller is gone"), pair.worker.going_on(pair.stop):
-        pair.end.say("closed")
-        assert pair.stops == ["the controller is gone"]
+    load = pair.worker.going_on(pair.stop)
+    load.__enter__()
+    pair.end.say("closed")
+    assert pair.stops == ["the controller is gone"]
+    with pytest.raises(KeyboardInterrupt, match="the controller is gone"):
+        load.__exit__(None, None, None)
 
 
 LOADS = """
