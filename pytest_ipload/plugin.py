@@ -14,7 +14,7 @@ import pytest
 
 from pytest_ipload import fixtures, markers, team
 from pytest_ipload.baselines import options as baselines
-from pytest_ipload.distributed.slots import SLOT_KEY, Slots, slot_of
+from pytest_ipload.distributed.slots import FAILED_USERS_KEY, SLOT_KEY, Slots, slot_of
 from pytest_ipload.fixtures import ipload, ipload_iteration, ipload_pool, ipload_session, ipload_user
 from pytest_ipload.options import add_options, session_settings
 from pytest_ipload.report import files
@@ -246,6 +246,8 @@ def pytest_runtest_makereport(
         vars(report)[REPORT_KEY] = results
     if test is not None and test.ended_in_error and call.when == "call":
         report.when = "setup"  # an error, as pytest has it, and no failure
+    if test is not None and test.failed_users and report.when == "setup":
+        vars(report)[FAILED_USERS_KEY] = test.failed_users
     return report
 
 

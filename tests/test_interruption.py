@@ -75,23 +75,6 @@ def test_a_request_that_nobody_answers_is_ended_by_closing_its_socket(pytester: 
     assert (row["name"], row["requests"], row["failed_requests"], test["request_error_rate"]) == ("GET /", 2, 2, 1.0)
 
 
-def test_so_is_one_on_a_kept_connection_by_the_fast_path(pytester: pytest.Pytester) -> None:
-    prelude = """
-    def serve(listener):
-        conn, _ = listener.accept()
-        conn.recv(9999)
-        conn.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n")
-        silent.append(conn)
-
-    silent, listener = [], socket.create_server(('127.0.0.1', 0))
-    for _ in range(2): threading.Thread(target=serve, args=(listener,), daemon=True).start()
-    """
-    body = "visitor.session.get('http://127.0.0.1:%d/' % listener.getsockname()[1], name='A')"
-    _, test = run(pytester, body, prelude=prelude)
-    assert (test["requests"], test["failed_requests"], test["failed_iterations"]) == (4, 2, 2)
-    assert [row["name"] for row in test["by_name"]] == ["A"]
-
-
 def test_a_user_in_a_call_that_nothing_can_end_is_given_up_and_named(pytester: pytest.Pytester) -> None:
     result, test = run(pytester, "time.sleep(20)", left="['ipload-user-0', 'ipload-user-1']")
     result.assert_outcomes(failed=1, passed=1)

@@ -17,6 +17,9 @@ WHOLE_KEY = "ipload_whole"
 SLOT_KEY = "ipload_slot"
 """In ``workerinput``: [number, count]."""
 
+FAILED_USERS_KEY = "ipload_failed_users"
+"""The attribute of the report of a set-up that says how many of a worker's users failed in it."""
+
 
 class Slots:
     """The controller's list of slots; each host has its own, from 0 on."""

@@ -170,12 +170,10 @@ class WholeLoads:
 
     def _receive(self, name: str, message: object) -> None:
         """Called in the thread in which execnet receives from a worker: never raises."""
-        kind, fields = "over", {}
-        if message != _END:
-            try:
-                kind, fields = checked(message, _FROM_WORKER)
-            except BadMessage:
-                return
+        try:
+            kind, fields = checked(("over", {}) if message == _END else message, _FROM_WORKER)
+        except BadMessage:
+            return
         with self._changed:
             if kind == "results":
                 with suppress(Exception):  # not in the form of a result: that worker's tests are without one

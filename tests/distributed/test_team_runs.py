@@ -298,7 +298,11 @@ class TestOutcomes:
         """
         run = team_run(pytester, dedent(source) + ANOTHER, "-n2")
         run.expect(1, errors=1, passed=1)
-        run.expect_lines("*RuntimeError: no set-up", f"the set-up failed on {count} of 2 workers: *gw1")
+        run.expect_lines(
+            "*RuntimeError: no set-up",
+            f"the set-up failed on {count} of 2 workers: *gw1",
+            f"{2 * count} of the 4 users of the load failed in it",
+        )
         assert run.cases == {"test_load": ["error"], "test_zz_another": []}
 
     def test_an_error_in_the_set_up_of_a_late_user(self, pytester: pytest.Pytester) -> None:
