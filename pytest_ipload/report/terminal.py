@@ -22,7 +22,7 @@ Result = Mapping[str, Any]
 TEST_ERRORS = {"call": "the test failed: ", "teardown": "error in the tear-down: "}
 """What pytest reported besides the verdict, by the phase."""
 IMPLIED = " (implied)"
-"""Said of a threshold that nobody gave."""
+"""Marks a threshold that the user did not give."""
 _MAX_FAILURES = 3
 _LONGEST_FAILURE = 500
 _NARROWEST_TEXT = 40

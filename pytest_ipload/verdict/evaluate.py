@@ -50,7 +50,7 @@ class ThresholdResult:
     confidence: float | None = None
     """It was judged by the interval of this confidence."""
     implied: bool | None = None
-    """Whether nobody gave it, and it is there as no other one speaks of errors; None for those that were given."""
+    """True if the user did not give it, and it applies because no other threshold covers errors; else None."""
     ci_assumes_independence: bool | None = None
     """The load is too short to tell how alike samples of one time are; None without an interval."""
 

@@ -36,7 +36,7 @@ class JudgedThreshold:
     confidence: float | None = None
     """It fails, or holds, only if all of the value's interval of this confidence does; None: if the value does."""
     is_implied: bool = False
-    """Nobody gave it: it is there as no other one speaks of errors."""
+    """Not given by the user: it applies because no other threshold covers errors."""
 
     def __post_init__(self) -> None:
         """Refuse what does not go together."""
