@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unittest
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from importlib import import_module
 from itertools import islice
@@ -47,7 +48,7 @@ from pytest_ipload.verdict.result import (
     Traceback,
 )
 from pytest_ipload.verdict.rounds import RoundNote
-from pytest_ipload.verdict.shard_group import TeamMember
+from pytest_ipload.verdict.shard_group import Solo, TeamMember
 from pytest_ipload.verdict.shard_result import AbortNote, Part
 from pytest_ipload.verdict.snapshots import SnapshotTaker
 from pytest_ipload.verdict.threshold.abort import AbortWatch
@@ -149,7 +150,8 @@ class Load:
     def set_up(self) -> None:
         """Set up the users; see ``Executor.set_up``."""
         try:
-            self.executor.set_up()
+            with self._ended_with_session():
+                self.executor.set_up()
         except BaseException:
             self._showing.end_without_load()
             raise
@@ -169,7 +171,8 @@ class Load:
             self._rate_limit.begin_at(start_at_ns)
         tap = self.tap = open_tap(self._item)
         try:
-            self.executor.run(start_at_ns)
+            with self._ended_with_session():
+                self.executor.run(start_at_ns)
         finally:
             self.tap = None
             if self.has_begun:
@@ -177,6 +180,15 @@ class Load:
             if tap is not None:
                 judged_from_ns = self.executor.measurements.judged_from_ns
                 tap.close(judged_from_ns=judged_from_ns, is_planned=self.profile.planned, round_note=self._round)
+
+    def _ended_with_session(self) -> AbstractContextManager[None]:
+        """Have a load that a worker runs whole end by KeyboardInterrupt when the controller's session is ended.
+
+        One that is shared is ended by the team.
+        """
+        whole_loads = self._state.whole_loads
+        is_whole = self._member is None or isinstance(self._member, Solo)
+        return nullcontext() if whole_loads is None or not is_whole else whole_loads.going_on(self.executor.ask_to_stop)
 
     @property
     def has_begun(self) -> bool:

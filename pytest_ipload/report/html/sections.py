@@ -13,8 +13,10 @@ from pytest_ipload.report.html.cells import count, milliseconds, rate, share
 from pytest_ipload.report.html.charts import Chart, charts_of
 from pytest_ipload.report.html.html_tables import Table
 from pytest_ipload.report.html.points import points_of
-from pytest_ipload.report.terminal.load_block import test_error_lines
+from pytest_ipload.report.terminal.load_block import test_error_lines, whole_seconds
 from pytest_ipload.verdict.result import PlainResult, is_measured
+
+Result = Mapping[str, Any]
 
 MOST_POINTS = 3600
 """Of one line of a chart: an hour of seconds."""
@@ -115,7 +117,7 @@ def by_gravity(sections: Sequence[Section]) -> list[Section]:
 def _section(number: int, result: PlainResult, most_points: int) -> Section:
     if not is_measured(result):
         return _unmeasured(number, result)
-    points = points_of(result["timeline"], most_points)
+    points = points_of(_with_whole_rates(result), most_points)
     parts = [
         html_tables.request_table(result),
         html_tables.step_table(result),
@@ -143,6 +145,15 @@ def _section(number: int, result: PlainResult, most_points: int) -> Section:
         settings=html_tables.setting_table(result),
         timeline=html_tables.timeline_table(points_of(result["timeline"], MOST_TABLE_ROWS)),
     )
+
+
+def _with_whole_rates(result: PlainResult) -> Sequence[PlainResult]:
+    """The timeline for charts: a second in part has no rate of requests, as it would be too low."""
+    points, rest_s = whole_seconds(result)
+    if not rest_s or not points:
+        return list(result["timeline"])
+    last = {name: value for name, value in result["timeline"][-1].items() if name != "requests"}
+    return [*points, last]
 
 
 def _unmeasured(number: int, result: PlainResult) -> Section:
@@ -173,6 +184,8 @@ def headline(sections: Sequence[Section]) -> str:
     """``3 load tests: 1 failed, 2 passed``."""
     words = [section.verdict.kind for section in sections]
     kinds = [f"{words.count(kind)} {kind}" for kind in ("error", "failed", "invalid", "passed") if kind in words]
+    if words.count("error") > 1:
+        kinds[0] = counted(words.count("error"), "error")
     if "segment" in words:
         kinds.append(f"{counted(words.count('segment'), 'segment')} not judged yet")
     if red := sum(section.verdict.kind == "passed" and bool(section.errors) for section in sections):
