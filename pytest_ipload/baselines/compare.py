@@ -15,6 +15,7 @@ from pytest_ipload.base.machine import Machine
 from pytest_ipload.baselines.comparability import Profile, differences, of_result
 from pytest_ipload.baselines.saved_run import SavedRun, Test, is_too_small
 from pytest_ipload.baselines.store import Store, UnusableRun
+from pytest_ipload.stats.summary import PlainResult
 from pytest_ipload.verdict.regression.comparison import Compared, ComparedWith, Comparison
 from pytest_ipload.verdict.regression.limit import CompareLimit
 from pytest_ipload.verdict.regression.metric_reader import is_hidden, value_of
@@ -26,7 +27,6 @@ from pytest_ipload.verdict.regression.rules import (
     judge_history,
     without_samples,
 )
-from pytest_ipload.verdict.result import PlainResult
 from pytest_ipload.verdict.threshold.expression import Metric
 
 MOST_RUNS = 20

@@ -16,9 +16,6 @@ from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
 PASSED, FAILED, INVALID, ERROR = VERDICTS = ("passed", "failed", "invalid", "error")
 """From the best to the gravest. *error*: the load test did not come to its end, so nothing was judged."""
 
-PlainResult = Mapping[str, Any]
-"""A result in plain values, as ``LoadResult.as_dict`` makes them and the JSON report has them."""
-
 
 @dataclass(frozen=True)
 class FirstFailure:

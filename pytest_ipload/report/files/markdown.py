@@ -15,7 +15,8 @@ from typing import Any
 from pytest_ipload.base.text import counted, first_line, printable, whose_failure
 from pytest_ipload.base.units import format_count, format_duration, format_percent
 from pytest_ipload.report.terminal.load_block import IMPLIED, TEST_ERRORS
-from pytest_ipload.verdict.result import PlainResult, is_measured
+from pytest_ipload.stats.summary import PlainResult
+from pytest_ipload.verdict.result import is_measured
 
 LIMIT = 1024 * 1024
 """Bytes. GitHub takes no larger summary of a step."""

@@ -13,7 +13,7 @@ from pytest_ipload.base.text import counted
 from pytest_ipload.base.units import format_count, format_duration
 from pytest_ipload.report.html.curve import Curve, curve_of, ticks
 from pytest_ipload.report.html.points import LATENCIES, RESPONSE_TIMES, Points
-from pytest_ipload.verdict.result import PlainResult
+from pytest_ipload.stats.summary import PlainResult
 
 Line = dict[str, Any]
 

@@ -9,7 +9,7 @@ from pytest_ipload.base.text import counted
 from pytest_ipload.base.units import format_duration, format_percent, format_setting
 from pytest_ipload.report.html.cells import ABSENT, clock, count, in_unit, milliseconds, rate, setting, share
 from pytest_ipload.report.html.points import LATENCIES, RESPONSE_TIMES, Points
-from pytest_ipload.verdict.result import PlainResult
+from pytest_ipload.stats.summary import PlainResult
 
 Row = Mapping[str, Any]
 

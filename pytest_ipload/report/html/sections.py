@@ -14,7 +14,8 @@ from pytest_ipload.report.html.charts import Chart, charts_of
 from pytest_ipload.report.html.html_tables import Table
 from pytest_ipload.report.html.points import points_of
 from pytest_ipload.report.terminal.load_block import test_error_lines, whole_seconds
-from pytest_ipload.verdict.result import PlainResult, is_measured
+from pytest_ipload.stats.summary import PlainResult
+from pytest_ipload.verdict.result import is_measured
 
 Result = Mapping[str, Any]
 

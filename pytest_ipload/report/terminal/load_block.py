@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from pytest_ipload.base.health_catalogue import HEALTH_CHECKS
 from pytest_ipload.base.text import counted, first_line, printable, shorten
 from pytest_ipload.base.units import format_count, format_duration, format_percent
-from pytest_ipload.report.html.sections import Result
 from pytest_ipload.report.terminal.sparkline import sparkline
 from pytest_ipload.report.terminal.tables import MS, request_table, round_table, shard_table, source_table, step_table
-from pytest_ipload.verdict.result import PlainResult, is_measured
+from pytest_ipload.stats.summary import PlainResult
+from pytest_ipload.verdict.result import is_measured
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter  # pytest exports this type from 9.2 on only
@@ -147,9 +147,9 @@ def _timeline(result: PlainResult, verbosity: int, width: int, encoding: str | N
     return lines
 
 
-def whole_seconds(result: Result) -> tuple[Sequence[Result], float]:
+def whole_seconds(result: PlainResult) -> tuple[Sequence[PlainResult], float]:
     """The whole seconds of the timeline, and how long the rest is: the rate of a second in part would be too low."""
-    points: Sequence[Result] = result["timeline"]
+    points: Sequence[PlainResult] = result["timeline"]
     if not points or points[-1]["t_s"] + 1 <= round(result["duration_s"], 3):
         return points, 0.0
     return points[:-1], max(0.0, result["duration_s"] - points[-1]["t_s"])

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from pytest_ipload.base.text import counted, printable, shorten
 from pytest_ipload.base.units import format_count, format_duration, format_percent
-from pytest_ipload.verdict.result import PlainResult
+from pytest_ipload.stats.summary import PlainResult
 
 MS = 1e-3
 _MAX_ROWS = 20

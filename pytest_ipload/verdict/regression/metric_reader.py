@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.series_table import MAX_NAMES, OTHER_NAMES, matches
-from pytest_ipload.verdict.result import PlainResult
+from pytest_ipload.stats.summary import PlainResult
 from pytest_ipload.verdict.threshold.expression import Metric, Selector
 
 _NS_PER_MS = 1e6
