@@ -92,6 +92,14 @@ def test_every_module_has_a_floor_and_every_floor_has_modules() -> None:
     assert {floor_of(name) for name in ALL} == set(FLOORS)
 
 
+def test_the_picture_in_the_documents_shows_the_rooms_in_their_order() -> None:
+    text = (PACKAGE.parent / "docs" / "how-it-works.md").read_text(encoding="utf-8")
+    picture = text.partition("<!-- picture of the rooms -->\n```text\n")[2].partition("```")[0]
+    shown = [name for line in picture.splitlines() for name in line.split("   ")[0].split()]
+    folders = {module_of(path.parent / "__init__.py") for path in PACKAGE.rglob("*.py")} - {"__init__"}
+    assert shown == [floor for floor in FLOORS if floor in folders]
+
+
 def test_imports_go_down() -> None:
     climbing = [
         f"{name} imports {target}"

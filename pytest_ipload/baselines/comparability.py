@@ -7,25 +7,11 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-# Not among them: addresses, timeouts, seeds. They say where the load comes from, not what it is.
-_COUNTED = (
-    "users",
-    "iterations",
-    "total_iterations",
-    "duration_s",
-    "ramp_up_s",
-    "ramp_down_s",
-    "stages",
-    "arrival_rate",
-    "arrivals",
-    "max_users",
-    "max_rate",
-    "think_time_s",
-    "pacing_s",
-    "warmup_s",
-    "ip_binding",
-    "processes",
-)
+from pytest_ipload.settings.load_profile import name_in_profile
+from pytest_ipload.settings.table import SETTINGS
+
+# Addresses, timeouts and seeds are not compared: they say where the load comes from, not what it is.
+_COMPARED = (*(name_in_profile(setting.key) for setting in SETTINGS if setting.is_compared), "processes")
 """By their names in a result's ``profile``; ``processes`` is how many of xdist's workers shared the load."""
 
 Profile = Mapping[str, Any]
@@ -43,7 +29,7 @@ def of_result(result: Mapping[str, Any]) -> Profile:
 
 def only_counted(profile: Profile) -> Profile:
     """The profile without what a saved one does not have."""
-    return {name: profile[name] for name in (*_COUNTED, "host") if name in profile}
+    return {name: profile[name] for name in (*_COMPARED, "host") if name in profile}
 
 
 def _host(base_url: str) -> str | None:
@@ -54,7 +40,7 @@ def _host(base_url: str) -> str | None:
 
 def differences(saved: Profile, here: Profile) -> list[str]:
     """Where two profiles differ in what counts: ``users 50, here 10``."""
-    pairs = ((name, saved.get(name), here.get(name)) for name in _COUNTED)
+    pairs = ((name, saved.get(name), here.get(name)) for name in _COMPARED)
     return [f"{name} {_shown(own)}, here {_shown(other)}" for name, own, other in pairs if own != other]
 
 

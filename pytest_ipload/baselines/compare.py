@@ -7,14 +7,15 @@ follow, with the newest ones and this one. So a change that comes in small steps
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from pytest_ipload.base.errors import SettingError
 from pytest_ipload.base.machine import Machine
 from pytest_ipload.baselines.comparability import Profile, differences, of_result
 from pytest_ipload.baselines.saved_run import SavedRun, Test, is_too_small
 from pytest_ipload.baselines.store import Store, UnusableRun
+from pytest_ipload.stats.summary import PlainResult
 from pytest_ipload.verdict.regression.comparison import Compared, ComparedWith, Comparison
 from pytest_ipload.verdict.regression.limit import CompareLimit
 from pytest_ipload.verdict.regression.metric_reader import is_hidden, value_of
@@ -31,8 +32,6 @@ from pytest_ipload.verdict.threshold.expression import Metric
 MOST_RUNS = 20
 """The newest so many comparable runs are compared with, and at most as many of the oldest."""
 _DESCRIBED = ("p50", "p95", "p99", "rps")
-
-Result = Mapping[str, Any]
 
 
 class _Comparable(NamedTuple):
@@ -83,7 +82,7 @@ class Baselines:
             raise SettingError("; ".join(unusable))
         return cls(runs, [CompareLimit.parse(limit) for limit in limits], store.machine, unusable, strict=strict)
 
-    def compare(self, result: Result, load: int = 0) -> Compared:
+    def compare(self, result: PlainResult, load: int = 0) -> Compared:
         """Compare a result in plain values with the comparable runs of the same test, and judge it by the limits.
 
         ``load`` is which of the test's loads it is.
@@ -100,7 +99,7 @@ class Baselines:
                 notes.append(_no_value(limit.metric, result))
         return Compared(comparisons, ComparedWith(len(newest), [run.file for run in newest], notes))
 
-    def _judged(self, limit: CompareLimit, result: Result, runs: Sequence[_Comparable]) -> list[Comparison]:
+    def _judged(self, limit: CompareLimit, result: PlainResult, runs: Sequence[_Comparable]) -> list[Comparison]:
         """By the newest runs, and by the oldest if the result is worse than they are.
 
         Nothing if no run has a value, or if the names that it is about were not kept apart. The more
@@ -121,7 +120,7 @@ class Baselines:
         crept = judge_creep(limit, recent, older[-MOST_RUNS:], comparisons=comparisons)
         return [judged] if crept is None else [judged, crept]
 
-    def _comparable(self, result: Result, load: int) -> tuple[list[_Comparable], list[str]]:
+    def _comparable(self, result: PlainResult, load: int) -> tuple[list[_Comparable], list[str]]:
         """The runs to compare with, the newest first, and what is to be said of the others."""
         here = of_result(result)
         runs: list[_Comparable] = []
@@ -150,7 +149,7 @@ def _other_hosts(tests: Sequence[Test], here: Profile) -> list[str]:
     return [f"other runs loaded {', '.join(names)}, this one {here['host']}"]
 
 
-def _described(result: Result, tests: Sequence[Test]) -> list[Comparison]:
+def _described(result: PlainResult, tests: Sequence[Test]) -> list[Comparison]:
     """The main numbers beside those of the saved runs."""
     described = []
     for metric in map(Metric.parse, _DESCRIBED):
@@ -164,7 +163,7 @@ def _values(metric: Metric, tests: Sequence[Test]) -> list[float]:
     return [value for test in tests if (value := value_of(metric, test)) is not None]
 
 
-def _no_value(metric: Metric, result: Result) -> str:
+def _no_value(metric: Metric, result: PlainResult) -> str:
     if is_hidden(metric, result):
         return f"{metric.text}: cannot be compared, as there are more names than are kept apart (too-many-names)"
     text = f"{metric.text}: nothing to compare with, the saved runs have no such value"

@@ -153,11 +153,11 @@ class Executor:
         """Set up the users of the plan, or with ``on-arrival`` those that are there from the beginning.
 
         Raises UserSetUpError from the first user's exception, after all others were torn down; GeneratorLimitError
-        when the system has no thread left.
+        when the system has no thread left; KeyboardInterrupt when another thread wants the load to end in a hurry.
         """
         self.record.pin_problem = self._unpin.enter_context(pinned(self._cpu))
         self.record.pinned_cpu = self._cpu if self.record.pin_problem is None else None
-        SetUpPhase(self._crew, self._users, self._starter, self._enforcer, self._clock).run()
+        SetUpPhase(self._crew, self._users, self._starter, self._enforcer, self._requests, self._clock).run()
         if self.record.shortage is not None:
             self.close()
             raise GeneratorLimitError(self.record.shortage)

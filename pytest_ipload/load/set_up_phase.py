@@ -9,6 +9,7 @@ from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.load.deadline_enforcer import LOOK_S, DeadlineEnforcer
 from pytest_ipload.load.schedule import UserSlot
 from pytest_ipload.load.set_up import SetUpPace
+from pytest_ipload.load.stop_requests import StopRequests
 from pytest_ipload.load.user_factory import Crew
 from pytest_ipload.load.user_lifecycle import UserThreads
 from pytest_ipload.load.user_starter import UserStarter
@@ -26,16 +27,21 @@ class SetUpPhase:
         users: UserThreads,
         starter: UserStarter,
         enforcer: DeadlineEnforcer,
+        requests: StopRequests,
         clock: Callable[[], int],
     ) -> None:
         self._crew = crew
         self._users = users
         self._starter = starter
         self._enforcer = enforcer
+        self._requests = requests
         self._clock = clock
 
     def run(self) -> None:
-        """Set up those who come first, until all are, one fails, or a thread cannot be started."""
+        """Set up those who come first, until all are, one fails, or a thread cannot be started.
+
+        Raises KeyboardInterrupt when another thread wants the load to end in a hurry.
+        """
         waiting = self._starter.take_first()
         count, pace, began, shown_s = len(waiting), SetUpPace(), self._clock(), 0
         self._crew.setting_up(0, count, 0.0)
@@ -47,6 +53,8 @@ class SetUpPhase:
                 return
             self._enforcer.look(now, again_soon=True)
             elapsed_s = (now - began) / NS_PER_S
+            if self._requests.is_urgent:
+                raise KeyboardInterrupt(self._requests.reason)
             if elapsed_s >= shown_s + _SHOW:
                 shown_s = int(elapsed_s)
                 self._crew.setting_up(self._users.settled, count, elapsed_s)

@@ -9,10 +9,11 @@ from pytest_ipload.base.errors import RendezvousEnded
 from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.load.failure_log import FailureLog
 from pytest_ipload.load.iterations import UserRun
-from pytest_ipload.load.load_record import LATE_START_S, LoadRecord
+from pytest_ipload.load.load_record import LoadRecord
 from pytest_ipload.load.user_contexts import UserContexts
 from pytest_ipload.load.user_factory import Crew
 from pytest_ipload.load.user_thread import IterationInterrupted, Life, Phase, Seat
+from pytest_ipload.load.user_time import LATE_START_S
 from pytest_ipload.settings.load_profile import LoadProfile
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_ipload.distributed.protocol.slots import SLOT_KEY, Slots, slot_of
+from pytest_ipload.distributed.protocol.slots import FAILED_USERS_KEY, SLOT_KEY, Slots, slot_of
 from pytest_ipload.plugin import workers
 from pytest_ipload.plugin.fixtures.fixtures import ipload_iteration, ipload_pool, ipload_session, ipload_user
 from pytest_ipload.plugin.fixtures.per_user_names import may_be_per_user
@@ -21,7 +21,7 @@ from pytest_ipload.plugin.options import baseline_options as baselines
 from pytest_ipload.plugin.options.command_line import add_options, session_settings
 from pytest_ipload.plugin.reporting.reporter import REPORT_KEY, Reporter
 from pytest_ipload.plugin.run.ipload_fixture import ipload
-from pytest_ipload.plugin.session_state import STATE, Pools, SessionState, state_of
+from pytest_ipload.plugin.session_state import STATE, Pools, SessionState, kept_results, state_of
 from pytest_ipload.report.files import registry
 
 if TYPE_CHECKING:
@@ -192,10 +192,22 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
 
 @contextmanager
 def _phase(item: pytest.Item, when: str) -> Iterator[None]:
-    """A phase of an item that may run loads; what there is of its results is kept if the phase is interrupted."""
+    """A phase of an item that may run loads; what there is of its results is kept if the phase is interrupted.
+
+    An error of a load that a test has started makes the phase fail, whatever the test makes of it.
+    """
+    __tracebackhide__ = True
     item.stash[_IS_IN_PHASE] = True
+    state = state_of(item.config)
+    state.running = item
     try:
-        yield
+        try:
+            yield
+        finally:
+            if _LOAD_TEST not in item.stash and kept_results(item):
+                from pytest_ipload.plugin.reporting.phase_reports import refuse_to_pass_over_errors
+
+                refuse_to_pass_over_errors(item)
     except (KeyboardInterrupt, pytest.exit.Exception) as error:
         from pytest_ipload.plugin.reporting.phase_reports import kept_when_interrupted
 
@@ -203,6 +215,8 @@ def _phase(item: pytest.Item, when: str) -> Iterator[None]:
         raise
     finally:
         item.stash[_IS_IN_PHASE] = False
+        if state.whole_loads is not None:
+            state.whole_loads.phase_over()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -228,6 +242,7 @@ def pytest_runtest_makereport(
         results = phase_reports.attach_results(item, call, report, test)
     if deferral.was_pressed:  # this report goes nowhere any more
         state_of(item.config).results[item.nodeid, ""] = results
+        phase_reports.deliver(item, call.when, "", results)
         raise KeyboardInterrupt
     if results:
         report.user_properties = list(item.user_properties)  # an error's came after the report was made
@@ -238,6 +253,8 @@ def pytest_runtest_makereport(
         vars(report)[REPORT_KEY] = results
     if test is not None and test.ended_in_error and call.when == "call":
         report.when = "setup"  # an error, as pytest has it, and no failure
+    if test is not None and test.failed_users and report.when == "setup":
+        vars(report)[FAILED_USERS_KEY] = test.failed_users
     return report
 
 

@@ -6,16 +6,18 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import pytest
 
 from pytest_ipload.base.code_location import in_words
 from pytest_ipload.base.errors import SettingError
-from pytest_ipload.plugin.options.command_line import parse_key
 from pytest_ipload.plugin.session_state import state_of
+from pytest_ipload.settings.combination import SET_BY_STAGES
 from pytest_ipload.settings.load_profile import LoadProfile
-from pytest_ipload.settings.parsing import Stages, as_seconds, as_stages
+from pytest_ipload.settings.parsing import Stages, as_seconds, as_span, as_stages
+from pytest_ipload.settings.resolution import parse_key
+from pytest_ipload.settings.table import SETTINGS
 
 if TYPE_CHECKING:
     from pluggy import HookCaller
@@ -88,7 +90,7 @@ def changed_by_plugins(
 
 def _changed(profile: LoadProfile, answer: LoadProfile) -> list[str]:
     """The settings that a plugin has set: those that differ. Without the stages, what they had set is set by it."""
-    was_set = _SHAPE if profile.stages is not None and answer.stages is None else frozenset()
+    was_set = SET_BY_STAGES if profile.stages is not None and answer.stages is None else frozenset()
     return [
         field.name
         for field in fields(profile)
@@ -111,9 +113,8 @@ def _checked(name: str, value: Any) -> Any:
     return parse_key(name, value)
 
 
-_SHAPE = frozenset({"users", "duration", "ramp_up", "ramp_down", "arrival_rate", "max_users"})
-_SPANS = frozenset({"think_time", "pacing"})
-_MAY_BE_NONE = frozenset(field.name for field in fields(LoadProfile) if "None" in str(field.type))
+_SPANS = frozenset(setting.key for setting in SETTINGS if setting.parse is as_span)
+_MAY_BE_NONE = frozenset(key for key, kind in get_type_hints(LoadProfile).items() if type(None) in get_args(kind))
 
 
 # -- users ------------------------------------------------------------------------------------------------------------

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ipload.base.units import NS_PER_S
-from pytest_ipload.plugin.options.command_line import OFF, SKIP, SessionSettings
+from pytest_ipload.settings.session_settings import OFF, SKIP, SessionSettings
 
 if TYPE_CHECKING:
     from pytest_ipload.addresses.pool import IpPool
     from pytest_ipload.baselines.compare import Baselines
+    from pytest_ipload.distributed.whole_loads import WorkerLoads
     from pytest_ipload.load.partition import Share
     from pytest_ipload.stats.live import Audience
     from pytest_ipload.stats.spool.session_spools import Spools
@@ -33,12 +34,16 @@ class SessionState:
         self.pools = pools
         self.results: dict[tuple[str, str], Results] = {}
         """Results by test and by the xdist worker that ran it; a rerun replaces what came before."""
+        self.running: pytest.Item | None = None
+        """The test that may run loads of which a phase runs, or ran last."""
         self.shared_tests: Collection[str] = ()
         """In xdist's controller: the node ids of the load tests that workers share."""
         self.spools: Spools | None = None
         """Where loads leave their samples; None if no report wants them."""
         self.audience: Audience | None = None
         """Who looks on at the loads of this process, or in the controller at those of its workers."""
+        self.whole_loads: WorkerLoads | None = None
+        """In a worker of xdist: the loads that it runs whole."""
         self._tls: TlsContexts | None = None
         self._heads: ReplyHeads | None = None
         self.templates: dict[Any, Any] = {}

@@ -16,6 +16,8 @@ from pytest_ipload.settings.parsing import Stages
 HOOK, COMMAND_LINE, MARKER, INI, DEFAULT = PLACES = ("hook", "command line", "marker", "ini", "default")
 """Where a value can come from, the nearest first."""
 
+SET_BY_STAGES = frozenset({"users", "duration", "ramp_up", "ramp_down", "arrival_rate", "max_users"})
+"""What stages set besides themselves."""
 USUAL_MAX_USERS = 100
 """Most users of an open load that says nothing of users."""
 

@@ -9,7 +9,8 @@ from typing import Any
 from pytest_ipload.base.errors import SettingError
 from pytest_ipload.base.masking import masked
 from pytest_ipload.base.units import format_setting
-from pytest_ipload.settings.parsing import Stages
+from pytest_ipload.settings.parsing import Stages, as_positive_seconds, as_seconds, as_span
+from pytest_ipload.settings.table import SETTINGS
 
 Span = tuple[float, float]
 """Seconds from low to high; a value is drawn evenly between them."""
@@ -185,13 +186,16 @@ class LoadProfile:
                 continue
             if item.name == "stages":
                 plain["stages"] = [list(segment) for segment in value.segments]
-            elif item.name in _SPANS:
-                plain[f"{item.name}_s"] = list(value)
             else:
-                plain[f"{item.name}_s" if item.name in _SECONDS else item.name] = value
+                plain[name_in_profile(item.name)] = list(value) if item.name in _SPANS else value
         plain["origins"] = dict(self.origins)
         return plain
 
 
-_SPANS = frozenset({"think_time", "pacing"})
-_SECONDS = frozenset({"ip_wait", "duration", "ramp_up", "ramp_down", "warmup", "graceful_stop", "timeout"})
+def name_in_profile(key: str) -> str:
+    """The name of a setting in reports: those in seconds end in ``_s``."""
+    return f"{key}_s" if key in _SPANS or key in _SECONDS else key
+
+
+_SPANS = frozenset(setting.key for setting in SETTINGS if setting.parse is as_span)
+_SECONDS = frozenset(setting.key for setting in SETTINGS if setting.parse in (as_seconds, as_positive_seconds))

@@ -26,15 +26,26 @@ from pytest_ipload.settings.parsing import (
 Parser = Callable[[Any], Any]
 
 
+KEPT = object()
+"""With ``--ipload-disable``, the setting stays what it is."""
+
+
 class Setting(NamedTuple):  # not a dataclass: every pytest run makes them, and this costs less
     """One setting, wherever it can be given. ``key`` is the marker's key and the field of ``LoadProfile``."""
 
     key: str
     parse: Parser
     help: str
+    """For the option and the ini key; it ends with the default, where that is not obvious."""
     metavar: str = "T"
     option: bool = False
     ini: bool = False
+    off: Any = KEPT
+    """The value with ``--ipload-disable``."""
+    is_compared: bool = False
+    """Whether runs are compared with each other only if they have the same value."""
+    adds_up: bool = False
+    """Whether marker and ini are joined instead of the marker replacing the ini key: nothing takes a name away."""
 
     @property
     def flag(self) -> str:
@@ -62,7 +73,7 @@ def as_check_names(value: Any) -> tuple[str, ...]:
 
 
 SETTINGS = (
-    Setting("users", as_count, "Virtual users. Default: 1", "N", option=True, ini=True),
+    Setting("users", as_count, "Virtual users. Default: 1", "N", option=True, ini=True, off=1, is_compared=True),
     Setting(
         "iterations",
         as_count,
@@ -70,23 +81,39 @@ SETTINGS = (
         "N",
         option=True,
         ini=True,
+        off=1,
+        is_compared=True,
     ),
-    Setting("total_iterations", as_count, "Iterations shared by all users", "N"),
+    Setting("total_iterations", as_count, "Iterations shared by all users", "N", off=None, is_compared=True),
     Setting(
         "duration",
         as_positive_seconds,
         "Time at full load, after the ramp-up, as in 30s or 1m30s",
         option=True,
         ini=True,
+        off=None,
+        is_compared=True,
     ),
-    Setting("ramp_up", as_seconds, "Users start evenly over this time. Default: 0s", option=True, ini=True),
-    Setting("ramp_down", as_seconds, "Users leave evenly over this time, after the duration"),
+    Setting(
+        "ramp_up",
+        as_seconds,
+        "Users start evenly over this time. Default: 0s",
+        option=True,
+        ini=True,
+        off=0.0,
+        is_compared=True,
+    ),
+    Setting(
+        "ramp_down", as_seconds, "Users leave evenly over this time, after the duration", off=0.0, is_compared=True
+    ),
     Setting(
         "stages",
         as_stages,
         "Linear segments to a number of users, or to a rate: 10s:50,30s:50,5s:0 or 10s:100/s,30s:100/s",
         "STAGES",
         option=True,
+        off=None,
+        is_compared=True,
     ),
     Setting(
         "arrival_rate",
@@ -94,18 +121,49 @@ SETTINGS = (
         "Open model: iterations start at this rate, as in 100/s, whatever the target does",
         "RATE",
         option=True,
+        off=None,
+        is_compared=True,
     ),
-    Setting("arrivals", one_of("constant", "poisson"), "How iterations are spread in the open model", "HOW"),
-    Setting("max_users", as_count, "Most users that the open model may start", "N"),
-    Setting("max_rate", as_rate, "Cap on requests per second over all users, as in 500/s", "RATE", option=True),
-    Setting("think_time", as_span, "Pause between the iterations of a user, as in 1s or 100ms-300ms"),
-    Setting("pacing", as_span, "Minimum cycle of the iterations of a user, as in 1s or 900ms-1100ms"),
+    Setting(
+        "arrivals",
+        one_of("constant", "poisson"),
+        "How iterations are spread in the open model",
+        "HOW",
+        off="constant",
+        is_compared=True,
+    ),
+    Setting("max_users", as_count, "Most users that the open model may start", "N", off=None, is_compared=True),
+    Setting(
+        "max_rate",
+        as_rate,
+        "Cap on requests per second over all users, as in 500/s",
+        "RATE",
+        option=True,
+        off=None,
+        is_compared=True,
+    ),
+    Setting(
+        "think_time",
+        as_span,
+        "Pause between the iterations of a user, as in 1s or 100ms-300ms",
+        off=(0.0, 0.0),
+        is_compared=True,
+    ),
+    Setting(
+        "pacing",
+        as_span,
+        "Minimum cycle of the iterations of a user, as in 1s or 900ms-1100ms",
+        off=(0.0, 0.0),
+        is_compared=True,
+    ),
     Setting(
         "warmup",
         as_seconds,
         "Samples in this time, from the start of the load, are not judged. Default: 0s",
         option=True,
         ini=True,
+        off=0.0,
+        is_compared=True,
     ),
     Setting(
         "set_up",
@@ -127,7 +185,9 @@ SETTINGS = (
         option=True,
         ini=True,
     ),
-    Setting("ip_binding", one_of("user", "iteration", "request"), "How often a lease changes", "WHEN"),
+    Setting(
+        "ip_binding", one_of("user", "iteration", "request"), "How often a lease changes", "WHEN", is_compared=True
+    ),
     Setting(
         "ip_order",
         one_of("round-robin", "random", "least-used"),
@@ -153,6 +213,7 @@ SETTINGS = (
         "Health checks of the generator that are neither judged nor shown, one name per line",
         "NAMES",
         ini=True,
+        adds_up=True,
     ),
 )
 BY_KEY: Mapping[str, Setting] = {setting.key: setting for setting in SETTINGS}

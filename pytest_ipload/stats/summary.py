@@ -312,3 +312,7 @@ def _users_by_second(lifetimes: Sequence[tuple[int, int]], origin_ns: int, secon
 
 def _ms(nanoseconds: float | None) -> float | None:
     return None if nanoseconds is None else nanoseconds / NS_PER_MS
+
+
+PlainResult = Mapping[str, Any]
+"""A result in plain values, as ``LoadResult.as_dict`` makes them and the JSON report has them."""

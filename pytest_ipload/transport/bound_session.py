@@ -5,10 +5,9 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 
-import requests
-
 from pytest_ipload.transport.connect.binding import Binding
 from pytest_ipload.transport.connect.sockets import connect_stream, open_datagram
+from pytest_ipload.transport.verbs import Verbs
 
 
 class Default:
@@ -21,7 +20,7 @@ class Default:
 DEFAULT = Default()
 
 
-class BoundSession(requests.Session):
+class BoundSession(Verbs):
     """A session that leaves from source addresses, and may open sockets that do so too."""
 
     binding: Binding

@@ -193,7 +193,11 @@ class LoadSession(BoundSession):
             details = None
             if not (params is data is headers is auth is json is None):
                 details = Details(params, data, headers, auth, json)
-            reply = short_way.call(self, method, url, timeout, details)
+            try:
+                reply = short_way.call(self, method, url, timeout, details)
+            except BaseException as error:
+                self._record_interrupted(short_way, name, error)
+                raise
             if reply is not None:
                 self._record(reply, name, expectation)
                 return reply
@@ -220,6 +224,15 @@ class LoadSession(BoundSession):
             call.begin(reply.request)
             call.hops.append(hop_of(reply))
             self.record(cast(Sample, call.sample(reply)))  # a call with a hop has one
+
+    def _record_interrupted(self, short_way: ShortWay, name: str | None, error: BaseException) -> None:
+        """Record a request of the short way that was interrupted at the end of the load: it has failed."""
+        outgoing, hop = short_way.interrupted, self.binding.thread.interrupted
+        short_way.interrupted = self.binding.thread.interrupted = None
+        if self.record is not None and self.binding.ended and outgoing is not None and hop is not None:
+            call = Call(name or outgoing.label, USUAL)
+            call.hops.append(hop)
+            self.record(cast(Sample, call.sample(None, error)))  # a call with a hop has one
 
     def _open_short_way(self) -> ShortWay:
         short_way = ShortWay(self)
@@ -292,8 +305,10 @@ class LoadSession(BoundSession):
         current.call, thread.hops = call, call.hops
         try:
             response = function(*args, **kwargs)
-        except Exception as error:
-            if record is not None and (sample := call.sample(None, error)) is not None:
+        except BaseException as error:
+            # Of those that are no Exception, only what interrupts the user tells of the request.
+            is_of_request = isinstance(error, Exception) or self.binding.ended
+            if is_of_request and record is not None and (sample := call.sample(None, error)) is not None:
                 record(sample)
             raise
         finally:
@@ -341,55 +356,15 @@ class LoadSession(BoundSession):
         expectation = USUAL if expect is None else Expectation.of(expect)
         if name is not None:
             name = label_of(name)
-        reply = short_way.call(self, "GET", url, self.timeout, None)
+        try:
+            reply = short_way.call(self, "GET", url, self.timeout, None)
+        except BaseException as error:
+            self._record_interrupted(short_way, name, error)
+            raise
         if reply is None:
             return self._run(Call(name, expectation), super().request, "GET", url, timeout=self.timeout)
         self._record(reply, name, expectation)
         return reply
-
-    def options(
-        self, url: str | bytes, *, name: str | None = None, expect: Expected = None, **kwargs: Any
-    ) -> LoadResponse:
-        """OPTIONS; see ``request``."""
-        return self.request("OPTIONS", url, name=name, expect=expect, **kwargs)
-
-    def head(
-        self, url: str | bytes, *, name: str | None = None, expect: Expected = None, **kwargs: Any
-    ) -> LoadResponse:
-        """HEAD, by default without following redirects; see ``request``."""
-        kwargs.setdefault("allow_redirects", False)
-        return self.request("HEAD", url, name=name, expect=expect, **kwargs)
-
-    def post(
-        self,
-        url: str | bytes,
-        data: Any = None,
-        json: Any = None,
-        *,
-        name: str | None = None,
-        expect: Expected = None,
-        **kwargs: Any,
-    ) -> LoadResponse:
-        """POST; see ``request``."""
-        return self.request("POST", url, data=data, json=json, name=name, expect=expect, **kwargs)
-
-    def put(
-        self, url: str | bytes, data: Any = None, *, name: str | None = None, expect: Expected = None, **kwargs: Any
-    ) -> LoadResponse:
-        """PUT; see ``request``."""
-        return self.request("PUT", url, data=data, name=name, expect=expect, **kwargs)
-
-    def patch(
-        self, url: str | bytes, data: Any = None, *, name: str | None = None, expect: Expected = None, **kwargs: Any
-    ) -> LoadResponse:
-        """PATCH; see ``request``."""
-        return self.request("PATCH", url, data=data, name=name, expect=expect, **kwargs)
-
-    def delete(
-        self, url: str | bytes, *, name: str | None = None, expect: Expected = None, **kwargs: Any
-    ) -> LoadResponse:
-        """DELETE; see ``request``."""
-        return self.request("DELETE", url, name=name, expect=expect, **kwargs)
 
 
 _PASSED_BY = ("send", "prepare_request", "merge_environment_settings", "get_adapter")

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from pytest_ipload.load.generator import affinity
-from pytest_ipload.plugin.options.command_line import SessionSettings
 from pytest_ipload.plugin.session_state import Pools, SessionState
+from pytest_ipload.settings.session_settings import SessionSettings
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from pytest_ipload.plugin.options.command_line import SessionSettings, resolve
 from pytest_ipload.settings.load_profile import LoadProfile
+from pytest_ipload.settings.resolution import resolve
+from pytest_ipload.settings.session_settings import SessionSettings
 from pytest_ipload.settings.table import BY_KEY
 
 Given = dict[str, Any]

@@ -23,7 +23,7 @@ from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import FAILED, LATENESS, OK, Sample
 from pytest_ipload.verdict.conclude import conclude
 from pytest_ipload.verdict.result import FailureSummary, FirstFailure, ShardStats, Traceback
-from pytest_ipload.verdict.shard_result import AbortNote, Part, merge
+from pytest_ipload.verdict.shard_result import AbortNote, Part, cpu_share, merge
 from pytest_ipload.verdict.threshold.config import JudgedThreshold
 from pytest_ipload.verdict.threshold.expression import Threshold
 
@@ -262,3 +262,7 @@ def test_the_generators_lateness_is_that_of_all_parts() -> None:
     assert (result.generator.lateness.count, result.generator.lateness.max_ms) == (3, 30)
     assert (result.requests, result.iterations, [row.name for row in result.by_name]) == (2, 0, ["GET /"])
     assert conclude(part_of([request()])).generator.lateness is None
+
+
+def test_of_a_load_that_is_over_at_once_nothing_is_said_of_the_processor() -> None:
+    assert (cpu_share(5_000_000, 9_999_999), cpu_share(5_000_000, 10_000_000)) == (None, 0.5)

@@ -10,9 +10,9 @@ import pytest
 from pytest_ipload.base.errors import SettingError
 from pytest_ipload.plugin.hook_calls import changed_by_plugins
 from pytest_ipload.plugin.items.markers import MARKER
-from pytest_ipload.plugin.options.command_line import marker_settings, resolve
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.settings.load_profile import LoadProfile
+from pytest_ipload.settings.resolution import marker_settings, resolve
 
 
 def load_settings(item: pytest.Item) -> dict[str, Any]:

@@ -5,27 +5,9 @@ Imported by every pytest run: whatever takes time is imported where it is needed
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import pytest
 
-
-class BaselineSettings(NamedTuple):
-    """What the session saves, and what it compares with."""
-
-    save: str | None = None
-    """The name for this run, if it is to be saved under one."""
-    autosave: bool = False
-    """It is to be saved under a name made up for it."""
-    compare: str | None = None
-    """Which saved runs to compare with: a name, a number or a path, or the empty text for all; None for none."""
-    limits: tuple[str, ...] = ()
-    """Changes beyond which a test fails: from the saved runs, or from the rounds of another target."""
-
-    @property
-    def saves(self) -> bool:
-        """Whether this run is to be saved."""
-        return self.save is not None or self.autosave
+from pytest_ipload.settings.session_settings import BaselineSettings
 
 
 def add_options(parser: pytest.Parser) -> None:

@@ -1,39 +1,27 @@
-"""Settings: from command line, marker and ini to one ``LoadProfile``.
-
-Each value comes from the first of these that gives it: hook of a plugin, command line, marker (the nearest one first,
-key by key), ini, default. ``LoadProfile.origins`` remembers which one it was. The table of all settings: ``settings``.
-"""
+"""The options and ini keys of the session: registered, read and checked. The load's settings: ``settings.table``."""
 
 from __future__ import annotations
 
 import argparse
-import zlib
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
-from pytest_ipload.plugin.options.baseline_options import BaselineSettings, read_settings
-from pytest_ipload.settings.combination import COMMAND_LINE, DEFAULT, HOOK, INI, MARKER, fit_shape
+from pytest_ipload.plugin.options.baseline_options import read_settings
 from pytest_ipload.settings.parsing import (
     as_count,
     as_loopback_endpoint,
     as_moment,
     as_seconds,
     as_url,
-    did_you_mean,
-    listed,
 )
-from pytest_ipload.settings.table import BY_KEY, SETTINGS, Parser, Setting, as_check_names
+from pytest_ipload.settings.session_settings import AUTO, LOG, OFF, POOL_CHECKS, STRICT, SessionSettings
+from pytest_ipload.settings.table import SETTINGS, Parser, Setting, as_check_names
 
 _WHOLE_OR_TEXT: Any = int | str if pytest.version_tuple >= (9, 2) else "string"
 """The type of ini keys for whole numbers: TOML tables of pytest's own (``[tool.pytest]``) have such numbers."""
 _INI_TYPES: Mapping[Parser, Any] = {as_count: _WHOLE_OR_TEXT, as_check_names: "linelist"}
-
-STRICT, SKIP, OFF = POOL_CHECKS = ("strict", "skip", "off")
-AUTO = "auto"
-LOG = "log"
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -158,51 +146,6 @@ def _argument(setting: Setting) -> Parser:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return parse
-
-
-class SessionSettings(NamedTuple):  # not a dataclass: every pytest run makes it, and this costs less
-    """What command line and ini say for the whole session."""
-
-    command_line: Mapping[str, Any]
-    ini: Mapping[str, Any]
-    thresholds: tuple[str, ...]
-    allowed_hosts: tuple[str, ...]
-    disabled: bool
-    pool_check: str = STRICT
-    named_pools: tuple[str, ...] = ()
-    """The lines of the ini key, ``name = SPEC``."""
-    pin: int | str = AUTO
-    """The CPU for loads, ``auto`` or ``off``."""
-    segment: str | None = None
-    """``i/n``, checked."""
-    start_at: float | None = None
-    start_every: float | None = None
-    """Seconds from the start of one load to that of the next."""
-    """Seconds since 1970 before which no load begins."""
-    strict: bool = False
-    """An undecided threshold, or comparison with a baseline, fails."""
-    shards: int | None = None
-    """How many of xdist's workers share a load at most; None is all."""
-    rounds: int | None = None
-    """How many rounds of each load; None where it is not said."""
-    against: str | None = None
-    """The base URL to compare with."""
-    concurrent: bool = False
-    """Each load test runs whole on one of xdist's workers, beside other tests."""
-    progress: str = AUTO
-    """How the numbers of a load are shown while it runs: ``auto``, ``log`` or ``off``."""
-    prometheus: tuple[str, int] | None = None
-    """The loopback address and the port at which they are served."""
-    baselines: BaselineSettings = BaselineSettings()
-
-    @property
-    def need_preflight(self) -> bool:
-        """Whether they ask for something of this machine, which can be checked before anything is collected."""
-        return bool(self.named_pools) or self.value("pool") is not None or self.value("users") is not None
-
-    def value(self, key: str) -> Any:
-        """A setting of the session, from the command line or else the ini file; None where neither gives it."""
-        return self.command_line.get(key, self.ini.get(key))
 
 
 def session_settings(config: pytest.Config) -> SessionSettings:
@@ -337,63 +280,3 @@ def _host(pattern: str) -> str:
 
     AllowedHosts([pattern])
     return pattern
-
-
-def marker_settings(kwargs_nearest_first: Iterable[tuple[Mapping[str, Any], tuple[Any, ...]]]) -> dict[str, Any]:
-    """Merge the keywords of all ``ipload`` markers of a test, the nearest winning key by key. Raises ``ValueError``."""
-    merged: dict[str, Any] = {}
-    for kwargs, args in kwargs_nearest_first:
-        if args:
-            raise ValueError(f"takes keywords only, as in users=50; got {listed(args)}")
-        for key, value in kwargs.items():
-            if key not in merged:
-                merged[key] = parse_key(key, value)
-    return merged
-
-
-def parse_key(key: str, value: Any) -> Any:
-    """A marker's key and value, checked. Raises ``ValueError`` naming the key and what is allowed."""
-    setting = BY_KEY.get(key)
-    if setting is None:
-        raise ValueError(f"unknown key {key!r}{did_you_mean(key, BY_KEY)}; known: {', '.join(BY_KEY)}")
-    try:
-        return setting.parse(value)
-    except ValueError as error:
-        raise ValueError(f"{key}: {error}") from None
-
-
-_DISABLED: Mapping[str, Any] = {
-    "users": 1, "iterations": 1, "total_iterations": None, "duration": None, "ramp_up": 0.0, "ramp_down": 0.0,
-    "think_time": (0.0, 0.0), "pacing": (0.0, 0.0), "warmup": 0.0, "stages": None, "arrival_rate": None,
-    "arrivals": "constant", "max_users": None, "max_rate": None,
-}  # fmt: skip
-
-_ADDED_UP = "suppress_health_check"
-"""What marker and ini give together, not one in the place of the other: there is nothing that takes a name away."""
-
-
-def resolve(
-    session: SessionSettings, marker: Mapping[str, Any], nodeid: str, hook: Mapping[str, Any] = MappingProxyType({})
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """The values for a ``LoadProfile`` and where each came from. Raises ``ValueError`` if they do not fit together.
-
-    ``hook`` is what plugins set, checked; it comes before all else.
-    """
-    values: dict[str, Any] = {"seed": zlib.crc32(nodeid.encode())}
-    origins: dict[str, str] = {}
-    sources = ((HOOK, hook), (COMMAND_LINE, session.command_line), (MARKER, marker), (INI, session.ini))
-    for setting in SETTINGS:
-        for origin, source in sources:
-            if setting.key in source:
-                values[setting.key], origins[setting.key] = source[setting.key], origin
-                break
-        else:
-            origins[setting.key] = DEFAULT
-    if _ADDED_UP in marker and _ADDED_UP in session.ini and _ADDED_UP not in hook:
-        values[_ADDED_UP] = tuple(dict.fromkeys((*marker[_ADDED_UP], *session.ini[_ADDED_UP])))
-        origins[_ADDED_UP] = f"{MARKER} and {INI}"
-    if session.disabled:
-        values.update(_DISABLED)
-        origins.update(dict.fromkeys(_DISABLED, "--ipload-disable"))
-    fit_shape(values, origins)
-    return values, origins

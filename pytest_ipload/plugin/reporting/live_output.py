@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from pytest_ipload.plugin.options.command_line import LOG, OFF
 from pytest_ipload.plugin.reporting.reporter import REPORT_KEY
 from pytest_ipload.plugin.session_state import state_of
+from pytest_ipload.settings.session_settings import LOG, OFF
 
 if TYPE_CHECKING:
     from pytest_ipload.plugin.reporting.screen import Screen

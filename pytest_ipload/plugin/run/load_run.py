@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unittest
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -29,7 +30,7 @@ from pytest_ipload.stats.recorder import Recorder
 from pytest_ipload.verdict.result import (
     Traceback,
 )
-from pytest_ipload.verdict.shard_group import TeamMember
+from pytest_ipload.verdict.shard_group import Solo, TeamMember
 from pytest_ipload.verdict.shard_result import Part
 from pytest_ipload.verdict.threshold.config import (
     tolerates_set_up_errors,
@@ -61,6 +62,7 @@ class Load:
         self.profile = profile
         self.tap: SampleTap | None = None
         self._member = member
+        self._whole_loads = state.whole_loads
         self._users = LoadUsers(state, request, state.pools.slot if member is None else member.pool_share)
         shortage = self._users.shortage
         foreseen = [*request.foreseen, *([] if shortage is None else [fired_by_message("few-ports", shortage)])]
@@ -87,7 +89,8 @@ class Load:
     def set_up(self) -> None:
         """Set up the users; see ``Executor.set_up``."""
         try:
-            self.executor.set_up()
+            with self._ended_with_session():
+                self.executor.set_up()
         except BaseException:
             self._showing.end_without_load()
             raise
@@ -107,7 +110,8 @@ class Load:
             self._users.rate_limit.begin_at(start_at_ns)
         tap = self.tap = open_tap(self._request.item)
         try:
-            self.executor.run(start_at_ns)
+            with self._ended_with_session():
+                self.executor.run(start_at_ns)
         finally:
             self.tap = None
             if self.has_begun:
@@ -117,6 +121,15 @@ class Load:
                 tap.close(
                     judged_from_ns=judged_from_ns, is_planned=self.profile.planned, round_note=self._request.round_note
                 )
+
+    def _ended_with_session(self) -> AbstractContextManager[None]:
+        """Have a load that a worker runs whole end by KeyboardInterrupt when the controller's session is ended.
+
+        One that is shared is ended by the team.
+        """
+        whole_loads = self._whole_loads
+        is_whole = self._member is None or isinstance(self._member, Solo)
+        return nullcontext() if whole_loads is None or not is_whole else whole_loads.going_on(self.executor.ask_to_stop)
 
     @property
     def has_begun(self) -> bool:

@@ -16,12 +16,12 @@ from pytest_ipload.plugin.fixtures.per_user import multiplied_by
 from pytest_ipload.plugin.hook_calls import review_of
 from pytest_ipload.plugin.items.marker_settings import profile_of
 from pytest_ipload.plugin.items.thresholds import check_measurable, session_thresholds
-from pytest_ipload.plugin.options.command_line import parse_key
 from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_run import _SKIPS, Load
 from pytest_ipload.plugin.session_state import SessionState, keep_result, kept_results, state_of
 from pytest_ipload.report.error_results import error_conclusion, reason_of
 from pytest_ipload.report.tracebacks import first_traceback
+from pytest_ipload.settings.resolution import parse_key
 from pytest_ipload.verdict.conclude import conclude
 from pytest_ipload.verdict.decide import settled
 from pytest_ipload.verdict.result import (

@@ -18,9 +18,9 @@ from pytest_ipload.load.user_leases import REQUEST, UserLeases
 from pytest_ipload.load.user_thread import Life
 from pytest_ipload.plugin.hook_calls import user_hooks
 from pytest_ipload.plugin.options.capacity import Needs, refuse_impossible
-from pytest_ipload.plugin.options.command_line import OFF
 from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.session_state import SessionState
+from pytest_ipload.settings.session_settings import OFF
 from pytest_ipload.stats.recorder import Recorder
 from pytest_ipload.transport.path_log import FastPathLog
 from pytest_ipload.verdict.origin import OffsetMeter

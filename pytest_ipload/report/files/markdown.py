@@ -14,7 +14,8 @@ from typing import Any
 
 from pytest_ipload.base.text import counted, first_line, printable, whose_failure
 from pytest_ipload.base.units import MS_PER_S, format_count, format_duration, format_percent
-from pytest_ipload.report.terminal.load_block import TEST_ERRORS
+from pytest_ipload.report.terminal.load_block import IMPLIED, TEST_ERRORS
+from pytest_ipload.stats.summary import PlainResult
 from pytest_ipload.verdict.result import is_measured
 
 LIMIT = 1024 * 1024
@@ -27,8 +28,6 @@ _MOST_LINES = 20
 """Thresholds and kinds of failures that are shown of one test."""
 _VERDICTS = ("error", "failed", "invalid", "passed")
 _FENCES = re.compile("`+")
-
-Test = Mapping[str, Any]
 
 
 def code(text: str, longest: int = _LONGEST_TEXT) -> str:
@@ -71,7 +70,7 @@ def append(path: Path, report: Mapping[str, Any]) -> None:
         file.write(gap + markdown_of(report, room))
 
 
-def _shortened(tests: Sequence[Test], details: Mapping[int, str], limit: int) -> str:
+def _shortened(tests: Sequence[PlainResult], details: Mapping[int, str], limit: int) -> str:
     """As many tests as fit into half of the room, as many details as fit into the rest."""
     order = sorted(range(len(tests)), key=lambda number: _VERDICTS.index(tests[number]["verdict"]))
     shown, half = len(tests), (limit - _LEAST) // 2
@@ -93,22 +92,30 @@ def _shortened(tests: Sequence[Test], details: Mapping[int, str], limit: int) ->
     return _joined([*parts, f"Shortened: {' and '.join(missing)} did not fit. The JSON report has them all.\n"])
 
 
-def _heading(tests: Sequence[Test]) -> str:
-    verdicts = Counter(test["verdict"] for test in tests)
+def _heading(tests: Sequence[PlainResult]) -> str:
+    verdicts = Counter("segment" if _is_segment(test) else test["verdict"] for test in tests)
     counts = [(verdict, verdicts[verdict]) for verdict in reversed(_VERDICTS) if verdicts[verdict]]
     tally = ", ".join(
         counted(count, verdict) if verdict == "error" else f"{count} {verdict}" for verdict, count in counts
     )
+    if segments := verdicts["segment"]:
+        tally = ", ".join(filter(None, [tally, f"{counted(segments, 'segment')} not judged yet"]))
     return f"### Load tests: {tally or 'none'}{_red_all_the_same(tests)}"
 
 
-def _red_all_the_same(tests: Sequence[Test]) -> str:
+def _red_all_the_same(tests: Sequence[PlainResult]) -> str:
     """Those whose load passed and whose test did not: the heading must not read as if all were well."""
-    red = {test["nodeid"] for test in tests if test["verdict"] == "passed" and test.get("test_errors")}
+    passed = (test for test in tests if test["verdict"] == "passed" and not _is_segment(test))
+    red = {test["nodeid"] for test in passed if test.get("test_errors")}
     return f", but {counted(len(red), 'test')} failed outside the load" if red else ""
 
 
-def _table(tests: Sequence[Test]) -> str:
+def _is_segment(test: PlainResult) -> bool:
+    """Whether its verdict comes when it is merged with the others."""
+    return "segment" in test and test["verdict"] != "error"
+
+
+def _table(tests: Sequence[PlainResult]) -> str:
     if not tests:
         return ""
     headers = ["test", "verdict", "requests", "rps", "p50", "p95", "p99", "error rate"]
@@ -124,9 +131,9 @@ def _tabulated(headers: Sequence[str], rows: Iterable[Sequence[str]], left: int)
     return tabulate(cells, headers=headers, tablefmt="pipe", disable_numparse=True, colalign=alignment)
 
 
-def _rows(test: Test) -> Iterator[list[str]]:
+def _rows(test: PlainResult) -> Iterator[list[str]]:
     name = code(test["nodeid"], _LONGEST_NAME)
-    verdict = f"segment {test['segment']}" if "segment" in test and test["verdict"] != "error" else test["verdict"]
+    verdict = f"segment {test['segment']}" if _is_segment(test) else test["verdict"]
     marked = verdict if verdict == "passed" else f"**{verdict}**"
     if not is_measured(test):
         yield [name, marked, *["-"] * 6]
@@ -148,7 +155,7 @@ def _times(latency: Mapping[str, Any]) -> list[str]:
     return ["-" if milliseconds is None else format_duration(milliseconds / MS_PER_S) for milliseconds in found]
 
 
-def _details(test: Test) -> str:
+def _details(test: PlainResult) -> str:
     """What there is to say besides the numbers; empty if there is nothing."""
     parts = (_thresholds, _objections, _failures, _comparisons, _baseline, _generator) if is_measured(test) else ()
     text = _joined([_reason(test), _test_errors(test), *(part(test) for part in parts)])
@@ -159,35 +166,36 @@ def _details(test: Test) -> str:
     return f"<details{state}><summary><code>{name}</code> {test['verdict']}</summary>\n\n{text}\n\n</details>"
 
 
-def _reason(test: Test) -> str:
+def _reason(test: PlainResult) -> str:
     verdict = test["verdict"]
     return f"{verdict.capitalize()}: {code(first_line(test['reason']))}" if verdict in ("invalid", "error") else ""
 
 
-def _test_errors(test: Test) -> str:
+def _test_errors(test: PlainResult) -> str:
     """What pytest reported besides the verdict."""
     errors = test.get("test_errors", ())
     lines = [f"- {TEST_ERRORS[each['phase']]}{code(first_line(each['reason']))}" for each in errors]
     return _listed("Outside the load", lines)
 
 
-def _thresholds(test: Test) -> str:
+def _thresholds(test: PlainResult) -> str:
     lines = []
     for threshold in test["thresholds"]:
         if not threshold["passed"]:
             word = "**failed**" if threshold["severity"] == "fail" else "warning"
-            lines.append(f"- {word}: {code(threshold['message'])}")
+            implied = IMPLIED if threshold.get("implied") else ""
+            lines.append(f"- {word}: {code(threshold['message'])}{implied}")
         elif threshold["undecided"]:
             lines.append(f"- undecided: {code(threshold['message'])}")
     return _listed("Thresholds", lines)
 
 
-def _objections(test: Test) -> str:
+def _objections(test: PlainResult) -> str:
     """What plugins said against it."""
     return _listed("Plugins", [f"- {code(text)}" for text in test.get("objections", ())])
 
 
-def _failures(test: Test) -> str:
+def _failures(test: PlainResult) -> str:
     lines = []
     for group in test["failures"]:
         first = group["first"]
@@ -200,14 +208,14 @@ def _failures(test: Test) -> str:
     return _listed("Failed iterations", lines)
 
 
-def _generator(test: Test) -> str:
+def _generator(test: PlainResult) -> str:
     if test["generator"]["healthy"]:
         return ""
     notes = [note for note in test["generator"]["notes"] if note not in test["reason"]]
     return _listed("The generator", [f"- {code(note)}" for note in notes])
 
 
-def _comparisons(test: Test) -> str:
+def _comparisons(test: PlainResult) -> str:
     compared = test.get("comparisons")
     if not compared:
         return ""
@@ -225,7 +233,7 @@ def _comparisons(test: Test) -> str:
     return _joined(["Compared with the baseline:", _tabulated(headers, rows, left=2)])
 
 
-def _baseline(test: Test) -> str:
+def _baseline(test: PlainResult) -> str:
     """What could not be compared."""
     return _listed("The baseline", [f"- {code(note)}" for note in test.get("baseline", {}).get("notes", ())])
 
@@ -233,7 +241,7 @@ def _baseline(test: Test) -> str:
 def _comparison(compared: Mapping[str, Any]) -> str:
     word = "**regressed**: " if compared["regressed"] else ""
     if compared["undecided"]:
-        word = "**undecided**: "
+        word = "**undecided**: " if compared.get("passed", True) else "**undecided, failed**: "
     return word + code(compared["message"])
 
 

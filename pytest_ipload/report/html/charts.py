@@ -13,8 +13,8 @@ from pytest_ipload.base.text import counted
 from pytest_ipload.base.units import MS_PER_S, format_count, format_duration
 from pytest_ipload.report.html.curve import Curve, curve_of, ticks
 from pytest_ipload.report.html.points import LATENCIES, RESPONSE_TIMES, Points
+from pytest_ipload.stats.summary import PlainResult
 
-Result = Mapping[str, Any]
 Line = dict[str, Any]
 
 _SHORT_S = 10
@@ -36,7 +36,7 @@ class Chart(NamedTuple):
     """``data`` and ``layout`` of plotly.js."""
 
 
-def charts_of(result: Result, points: Points) -> list[Chart]:
+def charts_of(result: PlainResult, points: Points) -> list[Chart]:
     """The charts of a test's result, whose timeline has these points."""
     charts = []
     if points.size:
@@ -50,7 +50,7 @@ def charts_of(result: Result, points: Points) -> list[Chart]:
     return [chart for chart in charts if chart is not None]
 
 
-def _percentiles_chart(title: str, result: Result, points: Points, fields: Sequence[str]) -> Chart | None:
+def _percentiles_chart(title: str, result: PlainResult, points: Points, fields: Sequence[str]) -> Chart | None:
     measured = [field for field in fields if field in points.values]
     if not measured:
         return None
@@ -70,7 +70,7 @@ def _percentiles_chart(title: str, result: Result, points: Points, fields: Seque
     return Chart(f"{title} over time", f"{_length(points)}: {'; '.join(told)}", {"data": lines, "layout": layout})
 
 
-def _requests_chart(result: Result, points: Points) -> Chart:
+def _requests_chart(result: PlainResult, points: Points) -> Chart:
     requests, users = points.values["requests"], points.values["users"]
     rate = _line("requests/s", "requests", requests, points, fill="tozeroy", hovertemplate="%{y} requests")
     step = {"shape": "hvh", "dash": "dot"}
@@ -83,7 +83,7 @@ def _requests_chart(result: Result, points: Points) -> Chart:
     return Chart("Requests per second, and users", summary, {"data": lines, "layout": layout})
 
 
-def _failures_chart(result: Result, points: Points) -> Chart:
+def _failures_chart(result: PlainResult, points: Points) -> Chart:
     values = points.values["failed_requests"]
     failed = sum(second["failed_requests"] for second in result["timeline"])
     seconds = sum(second["failed_requests"] > 0 for second in result["timeline"])
@@ -100,7 +100,7 @@ def _failures_chart(result: Result, points: Points) -> Chart:
     return Chart("Failed requests over time", summary, {"data": [line, *_lone_points(line)], "layout": layout})
 
 
-def _distribution_chart(result: Result) -> Chart | None:
+def _distribution_chart(result: PlainResult) -> Chart | None:
     curves = {}
     for name, field in (("latency", "latency"), ("response time", "response_time")):
         if field in result and (curve := curve_of(result[field])) is not None:
@@ -158,7 +158,7 @@ def _lone_points(line: Line) -> list[Line]:
     return [{**dots, "mode": "markers", "y": lone, "showlegend": False, "hoverinfo": "skip"}]
 
 
-def _over_time(result: Result, points: Points) -> dict[str, Any]:
+def _over_time(result: PlainResult, points: Points) -> dict[str, Any]:
     """The layout of a chart over time: its axis, and what the load went through."""
     end_s = points.size * points.width_s
     clock = "%-H:%M:%S" if end_s >= _HOUR_S else "%-M:%S"

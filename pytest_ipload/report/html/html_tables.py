@@ -9,8 +9,8 @@ from pytest_ipload.base.text import counted
 from pytest_ipload.base.units import format_duration, format_percent, format_setting
 from pytest_ipload.report.html.cells import ABSENT, clock, count, in_unit, milliseconds, rate, setting, share
 from pytest_ipload.report.html.points import LATENCIES, RESPONSE_TIMES, Points
+from pytest_ipload.stats.summary import PlainResult
 
-Result = Mapping[str, Any]
 Row = Mapping[str, Any]
 
 MOST_ROWS = 500
@@ -31,7 +31,7 @@ class Table(NamedTuple):
     note: str = ""
 
 
-def index_table(results: Sequence[Result]) -> Table:
+def index_table(results: Sequence[PlainResult]) -> Table:
     """The main numbers of each test; the page puts the verdict and a link in front."""
     headers = ["test", "users", "duration", "requests", "requests/s", "error rate", *_TIMES]
     rows = [
@@ -49,7 +49,7 @@ def index_table(results: Sequence[Result]) -> Table:
     return Table("All load tests", headers, rows)
 
 
-def threshold_table(result: Result) -> Table:
+def threshold_table(result: PlainResult) -> Table:
     """What had to hold, and whether it did."""
     headers = ["threshold", "outcome", "measured", "limit", "confidence interval", "samples", "remarks"]
     rows = [
@@ -67,7 +67,7 @@ def threshold_table(result: Result) -> Table:
     return Table("Thresholds", headers, rows, frozenset({"outcome", "remarks"}))
 
 
-def comparison_table(result: Result) -> Table:
+def comparison_table(result: PlainResult) -> Table:
     """The numbers beside those of a baseline."""
     headers = ["metric", "outcome", "now", "baseline", "change", "limit", "runs", "method", "in words"]
     rows = [
@@ -82,7 +82,7 @@ def comparison_table(result: Result) -> Table:
     return Table("Comparison with a baseline", headers, rows, frozenset({"outcome", "method", "in words"}))
 
 
-def distribution_table(result: Result) -> Table:
+def distribution_table(result: PlainResult) -> Table:
     """Latency and response time in numbers."""
     kinds = (("latency", "latency"), ("response time", "response_time"))
     rows = [
@@ -93,7 +93,7 @@ def distribution_table(result: Result) -> Table:
     return Table("Times of successful requests", ["time", "requests", *_STATISTICS], rows)
 
 
-def request_table(result: Result, field: str = "by_name") -> Table:
+def request_table(result: PlainResult, field: str = "by_name") -> Table:
     """Requests by name: those that are judged, or those of ``setup``."""
     rows = [*result.get(field, ())]
     is_setup = field == "setup"
@@ -112,7 +112,7 @@ def request_table(result: Result, field: str = "by_name") -> Table:
     return Table(caption, headers, cells, note=_left_out(rows, "request name"))
 
 
-def step_table(result: Result) -> Table:
+def step_table(result: PlainResult) -> Table:
     """Steps by name."""
     rows = result["steps"]
     cells = [
@@ -122,7 +122,7 @@ def step_table(result: Result) -> Table:
     return Table("Steps", ["step", "runs", "failed", *_TIMES], cells, note=_left_out(rows, "step"))
 
 
-def source_table(result: Result) -> Table:
+def source_table(result: PlainResult) -> Table:
     """Requests by source address, and which addresses of the pool nobody used."""
     rows = result["by_source"]
     cells = [
@@ -142,7 +142,7 @@ def source_table(result: Result) -> Table:
     return Table("Source addresses", headers, cells, note=". ".join(filter(None, notes)))
 
 
-def failure_table(result: Result) -> Table:
+def failure_table(result: PlainResult) -> Table:
     """Failed iterations in groups."""
     rows = result["failures"]
     cells = [
@@ -162,7 +162,7 @@ def failure_table(result: Result) -> Table:
     return Table("Failed iterations by type and place", headers, cells, texts, _left_out(rows, "kind"))
 
 
-def shard_table(result: Result) -> Table:
+def shard_table(result: PlainResult) -> Table:
     """The processes that ran the load together."""
     headers = ["shard", "host", "users", "iterations", "requests", "failed", "began late by", "processor", "CPU"]
     rows = [
@@ -179,7 +179,7 @@ def shard_table(result: Result) -> Table:
     return Table("Shards: the processes that ran the load together", headers, rows, frozenset({"host"}))
 
 
-def round_table(result: Result) -> Table:
+def round_table(result: PlainResult) -> Table:
     """The rounds of the load, where there were several."""
     rows = [
         [
@@ -199,7 +199,7 @@ def round_table(result: Result) -> Table:
     return Table("Rounds", headers, rows, frozenset({"side", "base URL", "verdict"}), note)
 
 
-def setting_table(result: Result) -> Table:
+def setting_table(result: PlainResult) -> Table:
     """The resolved settings, and where each came from."""
     profile = result.get("profile", {})
     origins = profile.get("origins", {})
@@ -279,7 +279,7 @@ def _remarks(threshold: Row) -> str:
     """What the other columns do not say; without a measured value, why there is none."""
     if "measured" not in threshold:
         return str(threshold["message"])
-    remarks = []
+    remarks = ["implied"] if threshold.get("implied") else []
     if "window_s" in threshold:
         remarks.append(f"the worst window of {format_setting(threshold['window_s'])}")
     if threshold["uncertain"]:

@@ -13,7 +13,8 @@ from pytest_ipload.report.html.cells import count, milliseconds, rate, share
 from pytest_ipload.report.html.charts import Chart, charts_of
 from pytest_ipload.report.html.html_tables import Table
 from pytest_ipload.report.html.points import points_of
-from pytest_ipload.report.terminal.load_block import test_error_lines
+from pytest_ipload.report.terminal.load_block import test_error_lines, whole_seconds
+from pytest_ipload.stats.summary import PlainResult
 from pytest_ipload.verdict.result import is_measured
 
 Result = Mapping[str, Any]
@@ -55,7 +56,7 @@ class Section(NamedTuple):
     name: str
     verdict: Verdict
     reason: str
-    result: Result
+    result: PlainResult
     subtitle: str
     facts: Sequence[Fact]
     thresholds: Table
@@ -103,7 +104,7 @@ class Section(NamedTuple):
         return text.split("\n") if text else []
 
 
-def sections_of(results: Sequence[Result]) -> list[Section]:
+def sections_of(results: Sequence[PlainResult]) -> list[Section]:
     """The sections of all tests, numbered from 1. With many tests each has fewer points in its charts."""
     most = max(FEWEST_POINTS, min(MOST_POINTS, ALL_POINTS // max(1, len(results))))
     return [_section(number, result, most) for number, result in enumerate(results, 1)]
@@ -114,10 +115,10 @@ def by_gravity(sections: Sequence[Section]) -> list[Section]:
     return sorted(sections, key=lambda section: (_ORDER.index(section.verdict.kind), not section.errors))
 
 
-def _section(number: int, result: Result, most_points: int) -> Section:
+def _section(number: int, result: PlainResult, most_points: int) -> Section:
     if not is_measured(result):
         return _unmeasured(number, result)
-    points = points_of(result["timeline"], most_points)
+    points = points_of(_with_whole_rates(result), most_points)
     parts = [
         html_tables.request_table(result),
         html_tables.step_table(result),
@@ -147,7 +148,16 @@ def _section(number: int, result: Result, most_points: int) -> Section:
     )
 
 
-def _unmeasured(number: int, result: Result) -> Section:
+def _with_whole_rates(result: PlainResult) -> Sequence[PlainResult]:
+    """The timeline for charts: a second in part has no rate of requests, as it would be too low."""
+    points, rest_s = whole_seconds(result)
+    if not rest_s or not points:
+        return list(result["timeline"])
+    last = {name: value for name, value in result["timeline"][-1].items() if name != "requests"}
+    return [*points, last]
+
+
+def _unmeasured(number: int, result: PlainResult) -> Section:
     """The section of a test whose load never began."""
     none = Table("", (), ())
     return Section(
@@ -175,6 +185,8 @@ def headline(sections: Sequence[Section]) -> str:
     """``3 load tests: 1 failed, 2 passed``."""
     words = [section.verdict.kind for section in sections]
     kinds = [f"{words.count(kind)} {kind}" for kind in ("error", "failed", "invalid", "passed") if kind in words]
+    if words.count("error") > 1:
+        kinds[0] = counted(words.count("error"), "error")
     if "segment" in words:
         kinds.append(f"{counted(words.count('segment'), 'segment')} not judged yet")
     if red := sum(section.verdict.kind == "passed" and bool(section.errors) for section in sections):
@@ -182,14 +194,14 @@ def headline(sections: Sequence[Section]) -> str:
     return f"{counted(len(words), 'load test')}{': ' if kinds else ''}{', '.join(kinds)}"
 
 
-def _verdict(result: Result) -> Verdict:
+def _verdict(result: PlainResult) -> Verdict:
     if "segment" in result and result["verdict"] != "error":
         return Verdict("segment", "…", f"Segment {result['segment']}, judged when it is merged")
     sign, word = _VERDICTS[result["verdict"]]
     return Verdict(result["verdict"], sign, f"{word}, test failed" if result.get("test_errors") else word)
 
 
-def _subtitle(result: Result) -> str:
+def _subtitle(result: PlainResult) -> str:
     """When, how long, how many."""
     started = datetime.fromisoformat(result["started_at"]).astimezone(timezone.utc)
     parts = [
@@ -204,7 +216,7 @@ def _subtitle(result: Result) -> str:
     return " · ".join(parts)
 
 
-def _facts(result: Result) -> Iterator[Fact]:
+def _facts(result: PlainResult) -> Iterator[Fact]:
     latency = result["latency"]
     retried = result.get("retried_requests")
     retries = f"{counted(retried, 'time')} sent again on a new connection" if retried else ""
@@ -221,7 +233,7 @@ def _facts(result: Result) -> Iterator[Fact]:
             yield Fact(f"Latency {name}", milliseconds(latency[f"{name}_ms"]), _response(result, name))
 
 
-def _response(result: Result, name: str) -> str:
+def _response(result: PlainResult, name: str) -> str:
     value = result.get("response_time", {}).get(f"{name}_ms")
     return "" if value is None else f"response {milliseconds(value)}"
 

@@ -12,15 +12,17 @@ from pytest_ipload.base.text import counted, first_line, printable, shorten
 from pytest_ipload.base.units import MS_PER_S, format_count, format_duration, format_percent
 from pytest_ipload.report.terminal.sparkline import sparkline
 from pytest_ipload.report.terminal.tables import request_table, round_table, shard_table, source_table, step_table
+from pytest_ipload.stats.summary import PlainResult
 from pytest_ipload.verdict.result import is_measured
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter  # pytest exports this type from 9.2 on only
 
-Result = Mapping[str, Any]
 
 TEST_ERRORS = {"call": "the test failed: ", "teardown": "error in the tear-down: "}
 """What pytest reported besides the verdict, by the phase."""
+IMPLIED = " (implied)"
+"""Marks a threshold that the user did not give."""
 _MAX_FAILURES = 3
 _LONGEST_FAILURE = 500
 _NARROWEST_TEXT = 40
@@ -34,7 +36,7 @@ _TIMELINE = (("rps", "requests", ""), ("p95", "p95_ms", "ms"), ("errors", "faile
 
 
 def print_results(
-    terminal: TerminalReporter, results: Sequence[tuple[Result, bool]], verbosity: int, width: int
+    terminal: TerminalReporter, results: Sequence[tuple[PlainResult, bool]], verbosity: int, width: int
 ) -> None:
     """Print a block for each result; the second of each pair says whether pytest expected it to fail."""
     terminal.ensure_newline()
@@ -69,7 +71,7 @@ def _write(terminal: TerminalReporter, line: str) -> None:
 
 
 def block(
-    result: Result,
+    result: PlainResult,
     verbosity: int = 0,
     width: int = 80,
     encoding: str | None = "utf-8",
@@ -97,7 +99,7 @@ def block(
     return [*lines, *(line for line in ends if line), *_check_lines(result, width, told)]
 
 
-def reason_lines(result: Result) -> list[str]:
+def reason_lines(result: PlainResult) -> list[str]:
     """Why the verdict is one that no threshold speaks of."""
     verdict, reason = result["verdict"], result["reason"]
     if verdict == "error":
@@ -105,13 +107,13 @@ def reason_lines(result: Result) -> list[str]:
     return [f"{verdict}: {printable(reason)}"] if verdict in ("invalid", "error") else []
 
 
-def test_error_lines(result: Result) -> list[str]:
+def test_error_lines(result: PlainResult) -> list[str]:
     """Why the test is red besides."""
     errors = result.get("test_errors", ())
     return [f"{TEST_ERRORS[each['phase']]}{printable(first_line(each['reason']))}" for each in errors]
 
 
-def _headline(result: Result) -> str:
+def _headline(result: PlainResult) -> str:
     failed = result["failed_iterations"]
     parts = [
         counted(result["users"], "user"),
@@ -126,12 +128,13 @@ def _headline(result: Result) -> str:
     return ", ".join(parts)
 
 
-def _timeline(result: Result, verbosity: int, width: int, encoding: str | None) -> list[str]:
+def _timeline(result: PlainResult, verbosity: int, width: int, encoding: str | None) -> list[str]:
     """Each second of the load as a bar, with ``-v``: requests, p95, and errors if there were any."""
-    points = result["timeline"]
+    points, rest_s = whole_seconds(result)
     if verbosity <= 0 or len(points) < _FEWEST_SECONDS:
         return []
-    lines = [f"timeline of {format_duration(len(points))}"]
+    without = f", without the last {format_duration(rest_s)}" if rest_s else ""
+    lines = [f"timeline of {format_duration(len(points))}{without}"]
     for label, key, unit in _TIMELINE:
         values = [point.get(key) for point in points]
         known = [value for value in values if value is not None]
@@ -144,6 +147,14 @@ def _timeline(result: Result, verbosity: int, width: int, encoding: str | None) 
     return lines
 
 
+def whole_seconds(result: PlainResult) -> tuple[Sequence[PlainResult], float]:
+    """The whole seconds of the timeline, and how long the rest is: the rate of a second in part would be too low."""
+    points: Sequence[PlainResult] = result["timeline"]
+    if not points or points[-1]["t_s"] + 1 <= round(result["duration_s"], 3):
+        return points, 0.0
+    return points[:-1], max(0.0, result["duration_s"] - points[-1]["t_s"])
+
+
 def _in_unit(value: float, unit: str) -> str:
     return format_duration(value / MS_PER_S) if unit else format_count(round(value))
 
@@ -152,12 +163,17 @@ def _threshold_line(threshold: Mapping[str, Any]) -> str:
     word = "ok  " if threshold["passed"] else ("warn" if threshold["severity"] == "warn" else "FAIL")
     if threshold["passed"] and threshold["undecided"]:
         word = "??  "
-    return f"{word}  {printable(threshold['message'])}"
+    return f"{word}  {threshold_text(threshold)}"
 
 
-def _baseline_lines(result: Result) -> list[str]:
+def threshold_text(threshold: Mapping[str, Any]) -> str:
+    """What a threshold says, and whether it was given."""
+    return printable(threshold["message"]) + (IMPLIED if threshold.get("implied") else "")
+
+
+def _baseline_lines(result: PlainResult) -> list[str]:
     """What was judged by the baseline, what else changed, and what could not be compared."""
-    comparisons: Sequence[Result] = result.get("comparisons", ())
+    comparisons: Sequence[PlainResult] = result.get("comparisons", ())
     lines = [_comparison_line(each) for each in comparisons if "limit" in each]
     shown = [each for each in comparisons if _is_shown(each)]
     if shown:
@@ -167,11 +183,11 @@ def _baseline_lines(result: Result) -> list[str]:
     return [*lines, *(f"baseline: {printable(note)}" for note in result.get("baseline", {}).get("notes", ()))]
 
 
-def _is_shown(comparison: Result) -> bool:
+def _is_shown(comparison: PlainResult) -> bool:
     return "limit" not in comparison and "change" in comparison
 
 
-def _comparison_line(comparison: Result) -> str:
+def _comparison_line(comparison: PlainResult) -> str:
     word = "REGR" if comparison["regressed"] else "ok  "
     if comparison["undecided"]:
         word = "??  " if comparison.get("passed", True) else "FAIL"
@@ -182,7 +198,7 @@ def _signed(change: float) -> str:
     return f"{'-' if change < 0 else '+'}{format_percent(abs(change))}"
 
 
-def _failure_lines(result: Result, verbosity: int) -> list[str]:
+def _failure_lines(result: PlainResult, verbosity: int) -> list[str]:
     """What failed, the most frequent first: also of a test that passed because some failures are allowed."""
     groups = result["failures"]
     shown = groups if verbosity > 0 else groups[:_MAX_FAILURES]
@@ -195,7 +211,7 @@ def _failure_lines(result: Result, verbosity: int) -> list[str]:
     return [*lines, f"({counted(hidden, 'more kind')} of failures; -v shows all)"] if hidden else lines
 
 
-def _sources_line(result: Result) -> str:
+def _sources_line(result: PlainResult) -> str:
     used = [row for row in result["by_source"] if row["connections"] or row["requests"]]
     if not used:
         return ""
@@ -205,11 +221,11 @@ def _sources_line(result: Result) -> str:
     requests = sorted(row["requests"] for row in used)
     fewest = f"{format_count(requests[0])} to " if requests[0] != requests[-1] else ""
     connections = counted(sum(row["connections"] for row in used), "connection")
-    each = f"{fewest}{counted(requests[-1], 'request')} each"
+    each = f"{fewest}{counted(requests[-1], 'request')}{' each' if len(used) > 1 else ''}"
     return f"sources: {counted(len(used), 'address')} ({', '.join(addresses)}), {each}, {connections}"
 
 
-def _unused_line(result: Result) -> str:
+def _unused_line(result: PlainResult) -> str:
     unused = result.get("unused_addresses")
     if not unused:
         return ""
@@ -217,7 +233,7 @@ def _unused_line(result: Result) -> str:
     return f"not used: {counted(unused['count'], 'address')} of the pool ({shown})"
 
 
-def _setup_line(result: Result) -> str:
+def _setup_line(result: PlainResult) -> str:
     rows = result.get("setup", ())
     if not rows:
         return ""
@@ -225,7 +241,7 @@ def _setup_line(result: Result) -> str:
     return f"set-up and tear-down of users: {counted(requests, 'request')}, {format_count(failed)} failed (not judged)"
 
 
-def _generator_line(result: Result, verbosity: int) -> str:
+def _generator_line(result: PlainResult, verbosity: int) -> str:
     generator = result["generator"]
     names = [check["name"] for check in generator["checks"] if check["severity"] != "remark"]
     parts = ["healthy" if generator["healthy"] else f"not healthy ({', '.join(names)})"]
@@ -240,7 +256,7 @@ def _generator_line(result: Result, verbosity: int) -> str:
     return f"generator: {printable(', '.join(parts))}"
 
 
-def _check_lines(result: Result, width: int, told: Collection[str]) -> list[str]:
+def _check_lines(result: PlainResult, width: int, told: Collection[str]) -> list[str]:
     """A paragraph for each health check that fired; what made the load invalid was said already."""
     lines = []
     for check in result["generator"]["checks"]:

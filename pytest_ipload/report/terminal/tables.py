@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from pytest_ipload.base.text import counted, printable, shorten
 from pytest_ipload.base.units import MS_PER_S, format_count, format_duration, format_percent
-
-Result = Mapping[str, Any]
+from pytest_ipload.stats.summary import PlainResult
 
 _MAX_ROWS = 20
 _NARROWEST_NAME = 13
@@ -17,7 +15,7 @@ _TIMES = ("p50", "p95", "p99", "max")
 _MORE_TIMES = ("min", "mean", "p50", "p90", "p95", "p99", "p99.9", "max")
 
 
-def request_table(result: Result, verbosity: int, width: int) -> list[str]:
+def request_table(result: PlainResult, verbosity: int, width: int) -> list[str]:
     """By request name, with the total; the response time where there is one."""
     rows = [*result["by_name"]]
     if not rows:
@@ -40,7 +38,7 @@ def request_table(result: Result, verbosity: int, width: int) -> list[str]:
     return [*lines, f"({counted(hidden, 'more request name')}; -v shows all)"] if hidden > 0 else lines
 
 
-def step_table(result: Result, verbosity: int, width: int) -> list[str]:
+def step_table(result: PlainResult, verbosity: int, width: int) -> list[str]:
     """By step."""
     timed = [
         ([step["name"], format_count(step["count"]), format_count(step["failed"])], step["latency"])
@@ -49,7 +47,7 @@ def step_table(result: Result, verbosity: int, width: int) -> list[str]:
     return _apart(_timed_table(["step", "count", "errors"], timed, verbosity, width))
 
 
-def source_table(result: Result, verbosity: int, width: int) -> list[str]:
+def source_table(result: PlainResult, verbosity: int, width: int) -> list[str]:
     """By source address, with ``-v``."""
     if verbosity <= 0:
         return []
@@ -62,7 +60,7 @@ def source_table(result: Result, verbosity: int, width: int) -> list[str]:
     return _apart(_timed_table(headers, timed, verbosity, width))
 
 
-def shard_table(result: Result, verbosity: int, width: int) -> list[str]:
+def shard_table(result: PlainResult, verbosity: int, width: int) -> list[str]:
     """By process, with ``-v``."""
     if verbosity <= 0:
         return []
@@ -80,7 +78,7 @@ def shard_table(result: Result, verbosity: int, width: int) -> list[str]:
     return _apart(_table(headers, cells, verbosity, width))
 
 
-def round_table(result: Result, verbosity: int, width: int) -> list[str]:
+def round_table(result: PlainResult, verbosity: int, width: int) -> list[str]:
     """By round, where there were several."""
     cells = [
         [
@@ -107,7 +105,9 @@ def _apart(table: list[str]) -> list[str]:
     return ["", *table] if table else []
 
 
-def _timed_table(headers: list[str], rows: list[tuple[list[str], Result]], verbosity: int, width: int) -> list[str]:
+def _timed_table(
+    headers: list[str], rows: list[tuple[list[str], PlainResult]], verbosity: int, width: int
+) -> list[str]:
     """A table that ends with the times of each row's distribution: with all of them, where they fit."""
     more = any(latency["count"] for _, latency in rows)
     for times, is_short in (*([(_MORE_TIMES, False)] if more else []), (_TIMES, verbosity <= 0)):
@@ -137,6 +137,6 @@ def _table(headers: list[str], rows: list[list[str]], verbosity: int, width: int
     return [head, "-" * len(head), *lines]
 
 
-def _shown_times(latency: Result, names: Iterable[str]) -> list[str]:
+def _shown_times(latency: PlainResult, names: Iterable[str]) -> list[str]:
     found = [latency.get(f"{name.replace('.', '_')}_ms") for name in names]
     return ["-" if milliseconds is None else format_duration(milliseconds / MS_PER_S) for milliseconds in found]

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from pytest_ipload.base.units import NS_PER_MS
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.series_table import MAX_NAMES, OTHER_NAMES, matches
+from pytest_ipload.stats.summary import PlainResult
 from pytest_ipload.verdict.threshold.expression import Metric, Selector
 
-Result = Mapping[str, Any]
-"""A test in the JSON report (docs/json-report.md), or those of its fields that are saved."""
 
-
-def value_of(metric: Metric, result: Result) -> float | None:
+def value_of(metric: Metric, result: PlainResult) -> float | None:
     """The value in the unit of reports (ms, fraction, 1/s); None if there is nothing to take it from.
 
     Percentiles are those of the histogram, by nearest rank, so any can be had. Where iterations had planned starts,
@@ -36,12 +33,12 @@ def value_of(metric: Metric, result: Result) -> float | None:
     return failed / requests if requests else None
 
 
-def _is_measured(metric: Metric, result: Result) -> bool:
+def _is_measured(metric: Metric, result: PlainResult) -> bool:
     """Whether there was anything to count: a rate of nothing is no rate."""
     return bool(result["requests" if metric.statistic in ("rps", "request_error_rate") else "iterations"])
 
 
-def _distributions(metric: Metric, result: Result) -> list[Result]:
+def _distributions(metric: Metric, result: PlainResult) -> list[PlainResult]:
     """Those that the time is one of, without empty ones."""
     planned = "response_time" in result and metric.family is None
     if metric.selector is not None:
@@ -51,7 +48,7 @@ def _distributions(metric: Metric, result: Result) -> list[Result]:
     return [each for each in found if each["count"]]
 
 
-def is_hidden(metric: Metric, result: Result) -> bool:
+def is_hidden(metric: Metric, result: PlainResult) -> bool:
     """Whether what the selector means may be counted under the other names, as there were too many names."""
     if metric.selector is None or not (pattern := metric.selector.pattern).strip("*"):
         return False
@@ -59,18 +56,18 @@ def is_hidden(metric: Metric, result: Result) -> bool:
     return len(names) > MAX_NAMES and OTHER_NAMES in names and ("*" in pattern or pattern not in names)
 
 
-def _rows(metric: Metric, result: Result) -> list[Result]:
+def _rows(metric: Metric, result: PlainResult) -> list[PlainResult]:
     selector = metric.selector
     assert selector is not None
     return [row for row in _rows_of_kind(selector, result) if matches(selector.pattern, row["name"])]
 
 
-def _rows_of_kind(selector: Selector, result: Result) -> Sequence[Result]:
-    rows: Sequence[Result] = result["steps" if selector.kind == "step" else "by_name"]
+def _rows_of_kind(selector: Selector, result: PlainResult) -> Sequence[PlainResult]:
+    rows: Sequence[PlainResult] = result["steps" if selector.kind == "step" else "by_name"]
     return rows
 
 
-def _time(metric: Metric, distributions: Sequence[Result]) -> float | None:
+def _time(metric: Metric, distributions: Sequence[PlainResult]) -> float | None:
     """A statistic of several distributions together, in ms."""
     if not distributions:
         return None

@@ -9,14 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_ipload.plugin.options.command_line import (
-    SessionSettings,
-    marker_settings,
-    parse_key,
-    resolve,
-)
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.settings.parsing import Stages, did_you_mean
+from pytest_ipload.settings.resolution import marker_settings, parse_key, resolve
+from pytest_ipload.settings.session_settings import SessionSettings
 from pytest_ipload.settings.table import BY_KEY, SETTINGS, Setting
 
 DURATIONS = ("duration", "ramp_up", "ramp_down", "warmup", "graceful_stop", "timeout")

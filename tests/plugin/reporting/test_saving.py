@@ -11,10 +11,9 @@ from support.saved_runs import NODEID, result
 
 from pytest_ipload.base.machine import this_machine
 from pytest_ipload.baselines.store import Store
-from pytest_ipload.plugin.options.baseline_options import BaselineSettings
-from pytest_ipload.plugin.options.command_line import SessionSettings
 from pytest_ipload.plugin.reporting.saving import Saving, unjudged
 from pytest_ipload.plugin.session_state import Pools, SessionState
+from pytest_ipload.settings.session_settings import BaselineSettings, SessionSettings
 
 
 def saving(root: Path, **settings: Any) -> Saving:

@@ -1,0 +1,73 @@
+"""What command line and ini say for the whole session. Loaded by every pytest run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+STRICT, SKIP, OFF = POOL_CHECKS = ("strict", "skip", "off")
+AUTO = "auto"
+LOG = "log"
+
+
+class BaselineSettings(NamedTuple):
+    """What the session saves, and what it compares with."""
+
+    save: str | None = None
+    """The name for this run, if it is to be saved under one."""
+    autosave: bool = False
+    """It is to be saved under a name made up for it."""
+    compare: str | None = None
+    """Which saved runs to compare with: a name, a number or a path, or the empty text for all; None for none."""
+    limits: tuple[str, ...] = ()
+    """Changes beyond which a test fails: from the saved runs, or from the rounds of another target."""
+
+    @property
+    def saves(self) -> bool:
+        """Whether this run is to be saved."""
+        return self.save is not None or self.autosave
+
+
+class SessionSettings(NamedTuple):  # not a dataclass: every pytest run makes it, and this costs less
+    """What command line and ini say for the whole session."""
+
+    command_line: Mapping[str, Any]
+    ini: Mapping[str, Any]
+    thresholds: tuple[str, ...]
+    allowed_hosts: tuple[str, ...]
+    disabled: bool
+    pool_check: str = STRICT
+    named_pools: tuple[str, ...] = ()
+    """The lines of the ini key, ``name = SPEC``."""
+    pin: int | str = AUTO
+    """The CPU for loads, ``auto`` or ``off``."""
+    segment: str | None = None
+    """``i/n``, checked."""
+    start_at: float | None = None
+    """Unix seconds before which no load begins."""
+    start_every: float | None = None
+    """Seconds from the start of one load to that of the next."""
+    strict: bool = False
+    """An undecided threshold, or comparison with a baseline, fails."""
+    shards: int | None = None
+    """How many of xdist's workers share a load at most; None is all."""
+    rounds: int | None = None
+    """How many rounds of each load; None where it is not said."""
+    against: str | None = None
+    """The base URL to compare with."""
+    concurrent: bool = False
+    """Each load test runs whole on one of xdist's workers, beside other tests."""
+    progress: str = AUTO
+    """How the numbers of a load are shown while it runs: ``auto``, ``log`` or ``off``."""
+    prometheus: tuple[str, int] | None = None
+    """The loopback address and the port at which they are served."""
+    baselines: BaselineSettings = BaselineSettings()
+
+    @property
+    def need_preflight(self) -> bool:
+        """Whether they ask for something of this machine, which can be checked before anything is collected."""
+        return bool(self.named_pools) or self.value("pool") is not None or self.value("users") is not None
+
+    def value(self, key: str) -> Any:
+        """A setting of the session, from the command line or else the ini file; None where neither gives it."""
+        return self.command_line.get(key, self.ini.get(key))
