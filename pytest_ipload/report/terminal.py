@@ -127,13 +127,16 @@ def _headline(result: Result) -> str:
 
 
 def _timeline(result: Result, verbosity: int, width: int, encoding: str | None) -> list[str]:
-    """Each second of the load as a bar, with ``-v``: requests, p95, and errors if there were any."""
-    points = result["timeline"]
+    """Each second, or longer step, of the load as a bar, with ``-v``: requests, p95, and errors if there were any."""
+    points, step_s = result["timeline"], result.get("timeline_step_s", 1)
     if verbosity <= 0 or len(points) < _FEWEST_SECONDS:
         return []
-    lines = [f"timeline of {format_duration(len(points))}"]
+    steps = f" in steps of {step_s} s" if step_s > 1 else ""
+    lines = [f"timeline of {format_duration(len(points) * step_s)}{steps}"]
     for label, key, unit in _TIMELINE:
         values = [point.get(key) for point in points]
+        if label == "rps":
+            values = [value / step_s for value in values]
         known = [value for value in values if value is not None]
         if not any(known) and key != "requests":
             continue

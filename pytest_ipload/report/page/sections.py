@@ -117,7 +117,8 @@ def by_gravity(sections: Sequence[Section]) -> list[Section]:
 def _section(number: int, result: Result, most_points: int) -> Section:
     if not is_measured(result):
         return _unmeasured(number, result)
-    points = points_of(result["timeline"], most_points)
+    step_s = result.get("timeline_step_s", 1)
+    points = points_of(result["timeline"], most_points, step_s)
     parts = [
         tables.request_table(result),
         tables.step_table(result),
@@ -143,7 +144,7 @@ def _section(number: int, result: Result, most_points: int) -> Section:
         failures=tables.failure_table(result),
         generator=list(_generator_facts(result["generator"])),
         settings=tables.setting_table(result),
-        timeline=tables.timeline_table(points_of(result["timeline"], MOST_TABLE_ROWS)),
+        timeline=tables.timeline_table(points_of(result["timeline"], MOST_TABLE_ROWS, step_s)),
     )
 
 
