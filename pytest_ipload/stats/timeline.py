@@ -36,6 +36,8 @@ class Timeline:
         """The first second that is not over; None before the first request."""
         self._reopened: set[int] = set()
         """Steps to be packed again, as something came in for them."""
+        self._newest = -1
+        """The last second with a request, or the first one of the last step; -1 without any since the start."""
 
     def at(self, number: int) -> Second:
         """This second, or the step that it belongs to, to add requests to."""
@@ -45,6 +47,7 @@ class Timeline:
         if self._open_from is not None and number < self._open_from:
             return self._step(number // self.step_s)
         second = self._open[number] = Second(planned=self.planned)
+        self._newest = max(self._newest, number)
         self._close(number - _OPEN_SECONDS + 1)
         return second
 
@@ -59,6 +62,7 @@ class Timeline:
                 self._step(number * other.step_s // self.step_s).merge(second)
         for number, second in other._open.items():
             self.at(number).merge(second)
+        self._newest = max(self._newest, other._newest)
         self._limit()
 
     def steps(self) -> dict[int, Second]:
@@ -103,8 +107,7 @@ class Timeline:
     @property
     def end(self) -> int:
         """The number of seconds up to the end of the last step with a request; 0 without any, or before the start."""
-        last = max(((number + 1) * self.step_s for number in self._steps), default=0)
-        return max(last, *((number // self.step_s + 1) * self.step_s for number in self._open), 0)
+        return (self._newest // self.step_s + 1) * self.step_s
 
     def to_plain(self) -> dict[str, Any]:
         """All of it as plain values that JSON and execnet carry without loss."""
@@ -126,7 +129,8 @@ class Timeline:
                 raise ValueError(f"timeline steps: {number} comes twice")
             result._steps[number] = Second.from_plain(second, planned=planned)
         if result._steps:
-            result._open_from = (max(result._steps) + 1) * result.step_s
+            last = max(result._steps)
+            result._open_from, result._newest = (last + 1) * result.step_s, max(-1, last * result.step_s)
         result._limit()
         return result
 
@@ -163,7 +167,7 @@ class Timeline:
         self._reopened.clear()
 
     def _limit(self) -> None:
-        while self.end > MOST_STEPS * self.step_s:
+        while self._newest >= MOST_STEPS * self.step_s:
             self._join_pairs()
 
     def _join_pairs(self) -> None:

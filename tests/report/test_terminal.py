@@ -310,6 +310,12 @@ class TestTimeline:
         assert shown[place + 1 : place + 3] == ["  rps    ██▁█ 0 to 1", "  p95    ▂█ ▅ 10.0 ms to 80.0 ms"]
         assert not any("timeline" in line for line in lines(seconds(10, 80, None, 40)))
 
+    def test_longer_steps_are_told_and_their_rate_is_that_of_a_second(self) -> None:
+        long = replace(seconds(10, 80, None, 40), timeline_step_s=4)
+        shown = lines(long, verbosity=1)
+        place = shown.index("timeline of 16.0 s in steps of 4 s")
+        assert shown[place + 1].startswith("  rps    ")
+
     def test_errors_are_shown_if_there_were_any(self) -> None:
         samples = [request(at_ms=1000 * second, outcome=FAILED if second else "ok") for second in range(4)]
         shown = lines(load_result(samples), verbosity=1)
