@@ -111,6 +111,9 @@ class Histogram:
         if other.count:
             self._add(other.count, other._min_ns, other._max_ns, other.total_ns, other.overflow)
             bins = self.bins
+            if not bins:
+                bins.update(other.bins)
+                return
             for index, count in other.bins.items():
                 bins[index] = bins.get(index, 0) + count
 
@@ -260,11 +263,12 @@ class Histogram:
     def _check(self) -> None:
         """Do the numbers fit together? For what was read from outside."""
         low, high, bins = self._min_ns, self._max_ns, self.bins
+        first, last = next(iter(bins), None), next(reversed(bins), None)  # they were read in ascending order
         consistent = (
             sum(bins.values()) == self.count
             and low * self.count <= self.total_ns <= high * self.count
             and self.overflow <= bins.get(LAST_BIN, 0)
-            and (not bins or (bin_of_ns(low), bin_of_ns(high)) == (min(bins), max(bins)))
+            and (not bins or (bin_of_ns(low), bin_of_ns(high)) == (first, last))
             and (not self.overflow or (high + 500) // 1000 > HIGHEST_US)
         )
         if not consistent:
