@@ -11,7 +11,7 @@ from pytest_ipload.report.page.cells import count, milliseconds, rate, share
 from pytest_ipload.report.page.charts import Chart, charts_of
 from pytest_ipload.report.page.points import points_of
 from pytest_ipload.report.page.tables import Table
-from pytest_ipload.report.terminal import test_error_lines, whole_seconds
+from pytest_ipload.report.terminal import test_error_lines, whole_steps
 from pytest_ipload.report.text import counted
 from pytest_ipload.units import format_duration
 from pytest_ipload.verdict.result import is_measured
@@ -117,7 +117,8 @@ def by_gravity(sections: Sequence[Section]) -> list[Section]:
 def _section(number: int, result: Result, most_points: int) -> Section:
     if not is_measured(result):
         return _unmeasured(number, result)
-    points = points_of(_with_whole_rates(result), most_points)
+    step_s = result.get("timeline_step_s", 1)
+    points = points_of(_with_whole_rates(result), most_points, step_s)
     parts = [
         tables.request_table(result),
         tables.step_table(result),
@@ -143,13 +144,13 @@ def _section(number: int, result: Result, most_points: int) -> Section:
         failures=tables.failure_table(result),
         generator=list(_generator_facts(result["generator"])),
         settings=tables.setting_table(result),
-        timeline=tables.timeline_table(points_of(result["timeline"], MOST_TABLE_ROWS)),
+        timeline=tables.timeline_table(points_of(result["timeline"], MOST_TABLE_ROWS, step_s)),
     )
 
 
 def _with_whole_rates(result: Result) -> Sequence[Result]:
-    """The timeline for charts: a second in part has no rate of requests, as it would be too low."""
-    points, rest_s = whole_seconds(result)
+    """The timeline for charts: a step in part has no rate of requests, as it would be too low."""
+    points, rest_s = whole_steps(result)
     if not rest_s or not points:
         return list(result["timeline"])
     last = {name: value for name, value in result["timeline"][-1].items() if name != "requests"}
