@@ -150,7 +150,7 @@ class SourceAdapter(HTTPAdapter):
     def _reply(
         self, handed_over: HandOver | None, hop: Hop, request: PreparedRequest, stream: bool, *settings: Any
     ) -> LoadResponse:
-        """The reply, with its body unless ``stream`` is set: what the short way handed over, or from urllib3."""
+        """The reply, with its body unless ``stream`` is set: what the fast path handed over, or from urllib3."""
         if handed_over is not None and handed_over.response is not None:
             response = cast(LoadResponse, handed_over.response)
             response.request, response.url, response.connection = request, request.url or "", self

@@ -63,7 +63,7 @@ class Hop:
 
 @dataclass
 class HandOver:
-    """What the short way leaves to requests and urllib3: a whole reply, or a connection amid an exchange."""
+    """What the fast path leaves to requests and urllib3: a whole reply, or a connection amid an exchange."""
 
     hop: Hop
     response: Response | None = None

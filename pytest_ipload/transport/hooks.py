@@ -1,6 +1,6 @@
 """What other libraries have put into requests, urllib3 and http.client: mocks, recorders, tracers, wrappers.
 
-The short way goes round the functions that they replace, so it looks at these before each call. A function is known
+The fast path goes round the functions that they replace, so it looks at these before each call. A function is known
 as the library's own by what it is, not by when it was seen: a hook may have been there first.
 """
 

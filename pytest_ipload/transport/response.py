@@ -17,7 +17,7 @@ from pytest_ipload.transport.replay import replayed_response
 from pytest_ipload.transport.templates import NO_BODY, Body
 
 if TYPE_CHECKING:
-    from pytest_ipload.transport.short_way import Outgoing
+    from pytest_ipload.transport.fast_path import Outgoing
 
 _Value = TypeVar("_Value")
 
@@ -50,7 +50,7 @@ class _Lazy(Generic[_Value]):
 class LoadResponse(Response):
     """A ``requests.Response`` that knows from which address its request left.
 
-    One from the short way holds the bytes that came, and makes its attributes when they are read.
+    One from the fast path holds the bytes that came, and makes its attributes when they are read.
     """
 
     __attrs__: ClassVar[list[str]] = [*Response.__attrs__, "source_address"]  # type: ignore[misc]  # what pickle keeps
@@ -59,9 +59,9 @@ class LoadResponse(Response):
     source_address: str | None = None
     """The local address of the connection, as the system reports it; None when unknown."""
     hop: Hop | None = None
-    """Of the short way: what was measured besides the latency, where a connection was opened."""
+    """Of the fast path: what was measured besides the latency, where a connection was opened."""
     started_ns = latency_ns = 0
-    """Of the short way: when the request was sent (``perf_counter_ns``), and the time to the last byte."""
+    """Of the fast path: when the request was sent (``perf_counter_ns``), and the time to the last byte."""
     head_ns: int | None = None
     """The time to the end of the head, if the body came later."""
     head: Head
@@ -69,9 +69,9 @@ class LoadResponse(Response):
     """The whole reply as it came."""
     outgoing: Outgoing
     body_sent: Body | None
-    """What the request was made from, on the short way."""
+    """What the request was made from, on the fast path."""
     cookies_then: RequestsCookieJar | None = None
-    """Of the short way: the reply's cookies, if they depend on the time at which it came. Shared: a copy is shown."""
+    """Of the fast path: the reply's cookies, if they depend on the time at which it came. Shared: a copy is shown."""
     _content_consumed = True
     _next: PreparedRequest | None = None
     _body_error: Exception | None = None

@@ -24,12 +24,12 @@ from pytest_ipload.transport.binding import Binding, Hop
 from pytest_ipload.transport.call import USUAL, Call, Expectation, Expected, label_of
 from pytest_ipload.transport.cookies import SessionCookies
 from pytest_ipload.transport.custom_adapters import held_to_allowed_hosts
+from pytest_ipload.transport.fast_path import Details, FastPath, SessionHeaders, hop_of
 from pytest_ipload.transport.fast_path_log import FastPathLog
 from pytest_ipload.transport.guard import AllowedHosts
 from pytest_ipload.transport.heads import ReplyHeads
 from pytest_ipload.transport.hooks import is_own
 from pytest_ipload.transport.response import LoadResponse
-from pytest_ipload.transport.short_way import Details, SessionHeaders, ShortWay, hop_of
 from pytest_ipload.transport.sockets import connect_stream, open_datagram
 from pytest_ipload.transport.templates import Template
 from pytest_ipload.transport.tls import TlsContexts
@@ -79,10 +79,10 @@ class LoadSession(requests.Session):
     ``before_call``
         is called at the start of each call, in its thread; it may ``rebind`` the session.
     ``fast``
-        whether plain calls may take the short way, which gives the same replies for less CPU time. False: every call
-        takes the way of requests and urllib3.
+        whether plain calls may take the fast path, which gives the same replies for less CPU time. False: every call
+        takes the stock path, that of requests and urllib3.
     ``fast_path_log``
-        is told of the calls that did not take the short way because another library has hooks in requests.
+        is told of the calls that did not take the fast path because another library has hooks in requests.
 
     Settings of the environment (proxies, CA bundles, .netrc) are not read: ``trust_env`` is False. A pickled copy
     records nothing. Raises SettingError.
@@ -144,11 +144,11 @@ class LoadSession(requests.Session):
         elif name == "cookies":
             SessionCookies.adopt(value)
         super().__setattr__(name, value)
-        super().__setattr__("_short_way", None)  # what it knows of the session may be true no more
+        super().__setattr__("_fast_path", None)  # what it knows of the session may be true no more
 
     def __delattr__(self, name: str) -> None:
         super().__delattr__(name)
-        self._short_way = None
+        self._fast_path = None
 
     def mount(self, prefix: Any, adapter: Any) -> None:
         """As in requests; a plain adapter of requests leaves from the session's source addresses from now on."""
@@ -156,12 +156,12 @@ class LoadSession(requests.Session):
         if binding is not None and not bind_adapter(adapter, binding) and binding.sources and self.fast_path_log:
             self.fast_path_log.add_unbound(f"{type(adapter).__module__}.{type(adapter).__qualname__}")
         super().mount(prefix, adapter)
-        self._short_way = None
+        self._fast_path = None
 
     def close(self) -> None:
         """As in requests: close all connections that are idle. The session can be used again."""
         super().close()
-        self._short_way = None
+        self._fast_path = None
 
     @property
     def source_address(self) -> str | None:
@@ -258,12 +258,12 @@ class LoadSession(requests.Session):
             timeout = self.timeout
         if self.before_call is not None:
             self.before_call()
-        short_way = self._short_way or self._open_short_way()
-        if short_way.is_open and (files is cookies is hooks is verify is cert is None) and not (proxies or stream):
+        fast_path = self._fast_path or self._open_fast_path()
+        if fast_path.is_open and (files is cookies is hooks is verify is cert is None) and not (proxies or stream):
             details = None
             if not (params is data is headers is auth is json is None):
                 details = Details(params, data, headers, auth, json)
-            reply = short_way.call(self, method, url, timeout, details)
+            reply = fast_path.call(self, method, url, timeout, details)
             if reply is not None:
                 self._record(reply, name, expectation)
                 return reply
@@ -275,7 +275,7 @@ class LoadSession(requests.Session):
         # fmt: on
 
     def _record(self, reply: LoadResponse, name: str | None, expectation: Expectation) -> None:
-        """Record a reply of the short way."""
+        """Record a reply of the fast path."""
         label, status = name or reply.outgoing.label, reply.status_code
         if reply.hop is None and status in expectation.statuses:
             if self.tally is not None:
@@ -291,16 +291,16 @@ class LoadSession(requests.Session):
             call.hops.append(hop_of(reply))
             self.record(cast(Sample, call.sample(reply)))  # a call with a hop has one
 
-    def _open_short_way(self) -> ShortWay:
-        short_way = ShortWay(self)
-        short_way.is_open = short_way.is_open and self.fast and self._has_own_methods()
+    def _open_fast_path(self) -> FastPath:
+        fast_path = FastPath(self)
+        fast_path.is_open = fast_path.is_open and self.fast and self._has_own_methods()
         is_own = getattr(self.request, "__func__", None) is LoadSession.request
-        short_way.is_direct = short_way.is_open and is_own and self.before_call is None
-        super().__setattr__("_short_way", short_way)
-        return short_way
+        fast_path.is_direct = fast_path.is_open and is_own and self.before_call is None
+        super().__setattr__("_fast_path", fast_path)
+        return fast_path
 
     def _has_own_methods(self) -> bool:
-        """Whether neither a subclass nor a patch replaces what the short way goes round."""
+        """Whether neither a subclass nor a patch replaces what the fast path goes round."""
         return all(
             (function := getattr(getattr(self, name), "__func__", None)) is vars(requests.Session)[name]
             or is_own(function, sys.modules[__name__], name)
@@ -402,8 +402,8 @@ class LoadSession(requests.Session):
         self, url: str | bytes, params: Any = None, *, name: str | None = None, expect: Expected = None, **kwargs: Any
     ) -> LoadResponse:
         """GET; see ``request``."""
-        short_way = self._short_way
-        if kwargs or params is not None or short_way is None or not short_way.is_direct:
+        fast_path = self._fast_path
+        if kwargs or params is not None or fast_path is None or not fast_path.is_direct:
             if params is not None:  # by its name, which a wrapper of ``request`` may take only
                 kwargs["params"] = params
             return self.request("GET", url, name=name, expect=expect, **kwargs)
@@ -411,7 +411,7 @@ class LoadSession(requests.Session):
         expectation = USUAL if expect is None else Expectation.of(expect)
         if name is not None:
             name = label_of(name)
-        reply = short_way.call(self, "GET", url, self.timeout, None)
+        reply = fast_path.call(self, "GET", url, self.timeout, None)
         if reply is None:
             return self._run(Call(name, expectation), super().request, "GET", url, timeout=self.timeout)
         self._record(reply, name, expectation)
@@ -463,7 +463,7 @@ class LoadSession(requests.Session):
 
 
 _PASSED_BY = ("send", "prepare_request", "merge_environment_settings", "get_adapter")
-"""Methods of a session that the short way does not call each time. Patches of requests' own are seen by ``hooks``."""
+"""Methods of a session that the fast path does not call each time. Patches of requests' own are seen by ``hooks``."""
 
 
 def _sequence(source_address: str | Sequence[str] | None) -> Sequence[str]:

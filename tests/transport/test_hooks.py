@@ -44,7 +44,7 @@ def test_a_hook_is_called_and_said_as_long_as_it_is_there(
 ) -> None:
     if not marks_tell:
         monkeypatch.setattr(hooks, "_marks_tell", lambda: False)
-        monkeypatch.setattr("pytest_ipload.transport.short_way.look", hooks._Watch().look)
+        monkeypatch.setattr("pytest_ipload.transport.fast_path.look", hooks._Watch().look)
     log = FastPathLog()
     session = make_session(fast_path_log=log)
     session.get(server.url("/echo/before"))

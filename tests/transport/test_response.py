@@ -74,7 +74,7 @@ def test_every_reply_of_a_redirected_call_knows_its_source(make_session: MakeSes
     assert (first.source_address, response.source_address) == ("127.0.0.9", "127.0.0.9")
 
 
-# --- of the short way ----------------------------------------------------------------------------------------------
+# --- of the fast path ----------------------------------------------------------------------------------------------
 
 BODY = b'{"key": "v\xc3\xa4lue"}'
 PLAIN: dict[str, bytes] = {

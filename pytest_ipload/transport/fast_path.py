@@ -113,7 +113,7 @@ class Outgoing:
         return self._template.with_body(self.head, body)
 
 
-class ShortWay:
+class FastPath:
     """Serves the plain calls of a session, as long as the session's attributes stay what they are.
 
     ``is_open`` is False if a setting of the session needs requests for each call. ``is_direct`` says that a call may
@@ -351,7 +351,7 @@ def resolve_timeouts(timeout: Any) -> Timeouts | None:
 
 
 def hop_of(response: LoadResponse) -> Hop:
-    """The hop that a reply of the short way stands for."""
+    """The hop that a reply of the fast path stands for."""
     hop = response.hop or Hop()
     hop.started_ns = response.started_ns
     hop.ended_ns = response.started_ns + response.latency_ns
