@@ -6,11 +6,12 @@ import contextlib
 import zlib
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
 from requests import PreparedRequest, Response
 from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
 
+from pytest_ipload.stats.fault_text import note_url
 from pytest_ipload.transport.binding import Hop
 from pytest_ipload.transport.heads import Head
 from pytest_ipload.transport.replay import replayed_response
@@ -140,8 +141,10 @@ class LoadResponse(Response):
         return raw
 
     def _fresh_raw(self) -> Any:
-        request = self.request
-        return replayed_response(self.received, request.method or "", request.path_url)
+        request, outgoing = self.request, self.outgoing
+        raw = replayed_response(self.received, request.method or "", request.path_url)
+        raw.retries, raw._pool = outgoing.adapter.max_retries, outgoing.pool  # as urllib3's pool does
+        return raw
 
     def decode(self) -> bool:
         """Undo gzip, the usual coding of a content, now. False: urllib3 will do it when the content is read."""
@@ -179,7 +182,7 @@ class LoadResponse(Response):
             _ = self.content
         except Exception as error:
             # requests tells of its request only before the head is there; what it raises stays as it is.
-            cast(Any, error)._url = self.url
+            note_url(error, self.url)
             self._body_error = error
 
     def iter_content(self, chunk_size: int | None = 1, decode_unicode: Any = False) -> Any:
