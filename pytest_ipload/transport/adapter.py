@@ -64,10 +64,10 @@ class SourceAdapter(HTTPAdapter):
 
     def _look_for_patches(self) -> None:
         own = vars(self)
-        replaced = [
-            f"{name} is replaced on a session's adapter by {owner_of(own[name])}" for name in own if name in _METHODS
-        ]
-        self.patches = ", ".join(replaced)
+        replaced = [name for name in own if name in _METHODS]
+        self.patches = ", ".join(
+            f"{name} of a session's adapter is patched by {owner_of(own[name])}" for name in replaced
+        )
         has_own_pools = own.get("poolmanager") is own.get("_own_pools")
         self.is_patched = bool(replaced) or not has_own_pools or ("max_retries" in own and self.retries_itself)
 

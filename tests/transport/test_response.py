@@ -98,6 +98,18 @@ PLAIN: dict[str, bytes] = {
     "identity": reply(BODY, "Content-Encoding: identity"),
     "codings": reply(zlib.compress(gzip.compress(BODY, mtime=0)), "Content-Encoding: gzip, deflate"),
 }
+RAW = [
+    "version",
+    "version_string",
+    "reason",
+    "status",
+    "connection",
+    "closed",
+    "url",
+    "length_remaining",
+    "data",
+    "chunked",
+]
 LOOKS: dict[str, Callable[[requests.Response], object]] = {
     "content": lambda r: r.content,
     "text": lambda r: r.text,
@@ -109,6 +121,8 @@ LOOKS: dict[str, Callable[[requests.Response], object]] = {
     "reason": lambda r: (r.status_code, r.reason, r.ok, repr(r)),
     "request": lambda r: (r.request.method, r.request.body, list(r.request.headers.items())),
     "raw": lambda r: (r.raw.status, r.raw.read(), r.raw.tell(), list(r.raw.headers.items())),
+    "raw attributes": lambda r: [getattr(r.raw, name) for name in RAW],
+    "raw pool": lambda r: (r.raw.retries.history, r.raw.retries is r.connection.max_retries, r.raw._pool.port),
     "lines": lambda r: (list(r.iter_lines()), list(r.iter_content(3)), list(r.iter_content(3, decode_unicode=True))),
     "next": lambda r: (r.next, r.is_redirect),
     "pickled": lambda r: pickle.loads(pickle.dumps(r)).content,
