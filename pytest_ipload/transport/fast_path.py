@@ -89,7 +89,7 @@ class Outgoing:
     )
 
     def __init__(
-        self, template: Template, method: str, target: Target, cookies: str | None, valid_until: float, adapter: object
+        self, template: Template, method: str, target: Target, cookies: str | None, valid_until: float, adapter: Any
     ) -> None:
         self._template = template
         self.method = method

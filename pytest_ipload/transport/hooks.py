@@ -92,7 +92,7 @@ _TABLE: tuple[tuple[str, Any, ModuleType, tuple[str, ...]], ...] = (
         "urllib3.HTTPConnectionPool",
         HTTPConnectionPool,
         urllib3.connectionpool,
-        ("urlopen", "_get_conn", "_make_request", "_put_conn", "ConnectionCls"),
+        ("ConnectionCls", "urlopen", "_get_conn", "_make_request", "_put_conn"),
     ),
     (
         "urllib3.connection.HTTPConnection",

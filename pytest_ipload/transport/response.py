@@ -142,7 +142,7 @@ class LoadResponse(Response):
 
     def _fresh_raw(self) -> Any:
         request, outgoing = self.request, self.outgoing
-        raw = replayed_response(self.received, request.method or "", request.path_url)
+        raw: Any = replayed_response(self.received, request.method or "", request.path_url)
         raw.retries, raw._pool = outgoing.adapter.max_retries, outgoing.pool  # as urllib3's pool does
         return raw
 

@@ -84,7 +84,7 @@ class LoadSession(Verbs):
         whether plain calls may take the fast path, which gives the same replies for less CPU time. False: every call
         takes the stock path, that of requests and urllib3.
     ``fast_path_log``
-        is told of the calls that did not take the fast path because another library has hooks in requests.
+        is told of the calls that did not take the fast path because of patches and overrides.
 
     Settings of the environment (proxies, CA bundles, .netrc) are not read: ``trust_env`` is False. A pickled copy
     records nothing. Raises SettingError.

@@ -16,6 +16,7 @@ from support.http_server import RecordingServer
 from support.replies import LAST, chunk, chunked, head, reply
 from support.scripted_server import Pause, Reply, ScriptedServer
 
+from pytest_ipload.stats.fault_text import message_of
 from pytest_ipload.stats.sample import FAILED, Sample
 from pytest_ipload.transport.response import LoadResponse
 from pytest_ipload.transport.session import LoadSession
@@ -159,6 +160,19 @@ def test_a_broken_coding_fails_as_in_requests(make_session: MakeSession, samples
             errors.append(str(raised.value))
     assert errors[0] == errors[1]
     assert [sample.outcome for sample in samples] == [FAILED]
+
+
+def test_an_error_is_told_with_its_server_and_is_that_of_requests(
+    make_session: MakeSession, server: RecordingServer
+) -> None:
+    errors = []
+    with requests.Session() as stock:
+        for session in (stock, make_session()):
+            with pytest.raises(requests.exceptions.ChunkedEncodingError) as raised:
+                session.get(server.url("/truncated"))
+            errors.append(raised.value)
+    assert vars(errors[0]).keys() == vars(errors[1]).keys()
+    assert f"127.0.0.1:{server.port}" in message_of(errors[1])
 
 
 ATTRIBUTES = ["headers", "encoding", "reason", "history", "request", "url", "connection", "cookies", "raw", "elapsed"]
