@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import time
 from http.cookiejar import Cookie
+from logging import DEBUG
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from requests import PreparedRequest
@@ -23,7 +24,7 @@ from pytest_ipload.transport.binding import HandOver, Hop
 from pytest_ipload.transport.connection import Pool
 from pytest_ipload.transport.cookies import CookieLine, CookieLines, SessionCookies, SetCookieMemo
 from pytest_ipload.transport.exchange import Timeouts, exchange
-from pytest_ipload.transport.hooks import DEBUG_LOG, Seen, debug_is_logged, hooks_in
+from pytest_ipload.transport.hooks import DEBUG_LOG, Seen, debug_answer, debug_is_logged, hooks_in
 from pytest_ipload.transport.overrides import has_own_request, overridden, watch_of
 from pytest_ipload.transport.response import LoadResponse
 from pytest_ipload.transport.templates import NO_BODY, Body, Target, Template, encode_body, encode_form
@@ -89,7 +90,13 @@ class Outgoing:
     )
 
     def __init__(
-        self, template: Template, method: str, target: Target, cookies: str | None, valid_until: float, adapter: Any
+        self,
+        template: Template,
+        method: str,
+        target: Target,
+        cookies: str | None,
+        valid_until: float,
+        adapter: SourceAdapter,
     ) -> None:
         self._template = template
         self.method = method
@@ -171,7 +178,7 @@ class FastPath:
         # Libraries that stand in for servers put themselves into requests at these places.
         if (seen := self._look()) is not self._unhooked and seen != self._unhooked and self._is_hooked(session, seen):
             return None
-        if debug_is_logged():
+        if debug_answer(DEBUG, True) and debug_is_logged():
             self.left_because = DEBUG_LOG
             return None
         if self._headers.version != self._headers_version or self._jar.version != self._jar_version:
@@ -196,8 +203,8 @@ class FastPath:
             outgoing = self._prepare(session, key, url, details or _NO_DETAILS, body or NO_BODY)
             if outgoing is None:
                 return None
-        if getattr(outgoing.adapter, "is_patched", True):
-            self.left_because = getattr(outgoing.adapter, "patches", "")
+        if outgoing.adapter.is_patched:
+            self.left_because = outgoing.adapter.patches
             return None
         pool = outgoing.pool
         if pool is None or pool.pool is None or outgoing.source != self._binding.source_address:
@@ -267,7 +274,10 @@ class FastPath:
             if self._jar.by_place and not template.has_own_cookies:
                 self._cookie_lines = self._cookie_lines or CookieLines()
                 line = self._cookie_lines.line(self._jar, template, target)
-            outgoing = Outgoing(template, method, target, *line, session.get_adapter(target.url))
+            adapter = session.get_adapter(target.url)
+            if not isinstance(adapter, SourceAdapter):
+                return None
+            outgoing = Outgoing(template, method, target, *line, adapter)
         except Exception:  # requests finds the same error, and reports it in its way
             return None
         _remember(self._outgoing, key, outgoing)
