@@ -25,6 +25,7 @@ from requests.structures import CaseInsensitiveDict
 from support.replies import reply
 
 from pytest_ipload.transport import cookies as cookies_module
+from pytest_ipload.transport.adapter import SourceAdapter
 from pytest_ipload.transport.cookies import CookieLines, SessionCookies, SetCookieMemo
 from pytest_ipload.transport.fast_path import Outgoing
 from pytest_ipload.transport.heads import parse_head
@@ -64,7 +65,7 @@ def received(url: str, *lines: str, host: str | None = None, fields: tuple[str, 
     assert template is not None
     response = LoadResponse.__new__(LoadResponse)
     response.head, response.received, response.body_sent = parsed, data, None
-    response.outgoing = Outgoing(template, "GET", target, None, float("inf"), None)
+    response.outgoing = Outgoing(template, "GET", target, None, float("inf"), SourceAdapter())
     return response
 
 
