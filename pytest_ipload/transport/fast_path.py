@@ -149,6 +149,8 @@ class FastPath:
         self.left_because = ""
         """Why the last call was left to requests, where that is a hook."""
         self._look = watch_of(type(session)).look
+        self.interrupted: Outgoing | None = None
+        """The request that something was raised in, from outside: all else is handed over."""
         self._timeouts: tuple[Any, Timeouts | None] = (None, (None, None))
         self.closed_by = overridden(session) if session.fast else ""
         self.is_open = (
@@ -218,7 +220,11 @@ class FastPath:
         if timeouts is None:
             return None
         data = outgoing.head if body is None else outgoing.data(body)
-        response = exchange(pool, self._binding, self._heads, outgoing.method, data, timeouts)
+        try:
+            response = exchange(pool, self._binding, self._heads, outgoing.method, data, timeouts)
+        except BaseException:
+            self.interrupted = outgoing
+            raise
         if response is None:
             return None
         response.outgoing = outgoing

@@ -272,7 +272,11 @@ class LoadSession(Verbs):
             details = None
             if not (params is data is headers is auth is json is None):
                 details = Details(params, data, headers, auth, json)
-            reply = fast_path.call(self, method, url, timeout, details)
+            try:
+                reply = fast_path.call(self, method, url, timeout, details)
+            except BaseException as error:
+                self._record_interrupted(fast_path, name, error)
+                raise
             if reply is not None:
                 self._record(reply, name, expectation)
                 return reply
@@ -320,6 +324,15 @@ class LoadSession(Verbs):
             call.begin(reply.request)
             call.hops.append(hop_of(reply))
             self.record(cast(Sample, call.sample(reply)))  # a call with a hop has one
+
+    def _record_interrupted(self, fast_path: FastPath, name: str | None, error: BaseException) -> None:
+        """Record a request of the fast path that was interrupted at the end of the load: it has failed."""
+        outgoing, hop = fast_path.interrupted, self.binding.thread.interrupted
+        fast_path.interrupted = self.binding.thread.interrupted = None
+        if self.record is not None and self.binding.ended and outgoing is not None and hop is not None:
+            call = Call(name or outgoing.label, USUAL)
+            call.hops.append(hop)
+            self.record(cast(Sample, call.sample(None, error)))  # a call with a hop has one
 
     def _open_fast_path(self) -> FastPath:
         fast_path = FastPath(self)
@@ -381,8 +394,10 @@ class LoadSession(Verbs):
         current.call, thread.hops = call, call.hops
         try:
             response = function(*args, **kwargs)
-        except Exception as error:
-            if record is not None and (sample := call.sample(None, error)) is not None:
+        except BaseException as error:
+            # Of those that are no Exception, only what interrupts the user tells of the request.
+            is_of_request = isinstance(error, Exception) or self.binding.ended
+            if is_of_request and record is not None and (sample := call.sample(None, error)) is not None:
                 record(sample)
             raise
         finally:
@@ -427,7 +442,11 @@ class LoadSession(Verbs):
         # What ``request`` would do, for the call that load tests make most.
         expectation = USUAL if expect is None else Expectation.of(expect)
         label = None if name is None else label_of(name)
-        reply = fast_path.call(self, "GET", url, self.timeout, None)
+        try:
+            reply = fast_path.call(self, "GET", url, self.timeout, None)
+        except BaseException as error:
+            self._record_interrupted(fast_path, label, error)
+            raise
         if reply is None:
             if not fast_path.is_direct:  # any more: there is a hook
                 return self._get_as_requests(url, None, name, expect, kwargs)

@@ -257,6 +257,8 @@ class TestOutcomes:
         run = team_run(pytester, dedent(source).rstrip() + LOAD + ANOTHER, "-n2")
         run.expect(1, errors=1, passed=1)
         run.expect_lines("skipped on 1 of 2 workers: gw1 only; the load test did not run: *not here")
+        test = run.tests["test_load"]
+        assert (test["verdict"], test["reason"].partition(";")[0]) == ("error", "skipped on 1 of 2 workers: gw1 only")
 
     @pytest.mark.parametrize("how", ["skip", "xfail"])
     def test_a_skip_in_one_workers_body_does_not_hide_what_others_did(
@@ -296,7 +298,11 @@ class TestOutcomes:
         """
         run = team_run(pytester, dedent(source) + ANOTHER, "-n2")
         run.expect(1, errors=1, passed=1)
-        run.expect_lines("*RuntimeError: no set-up", f"the set-up failed on {count} of 2 workers: *gw1")
+        run.expect_lines(
+            "*RuntimeError: no set-up",
+            f"the set-up failed on {count} of 2 workers: *gw1",
+            f"{2 * count} of the 4 users of the load failed in it",
+        )
         assert run.cases == {"test_load": ["error"], "test_zz_another": []}
 
     def test_an_error_in_the_set_up_of_a_late_user(self, pytester: pytest.Pytester) -> None:
