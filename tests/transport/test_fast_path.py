@@ -1,4 +1,4 @@
-"""Which calls take the short way, what they notice, and what they remember."""
+"""Which calls take the fast path, what they notice, and what they remember."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ from pytest_ipload.stats.sample import FAILED, OK, Sample
 from pytest_ipload.transport.adapter import SourceAdapter
 from pytest_ipload.transport.binding import LoadEnded
 from pytest_ipload.transport.connection import SourceHTTPConnection
+from pytest_ipload.transport.fast_path import Details, SessionHeaders, resolve_timeouts
 from pytest_ipload.transport.heads import ReplyHeads
 from pytest_ipload.transport.response import LoadResponse
 from pytest_ipload.transport.session import LoadSession
-from pytest_ipload.transport.short_way import Details, SessionHeaders, resolve_timeouts
 
 MakeSession = Callable[..., LoadSession]
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8 as addresses")
@@ -794,19 +794,19 @@ def test_what_is_remembered_is_bounded(make_session: MakeSession, monkeypatch: p
         """Nothing is sent: only what happens before that is of interest."""
         answered.append(method)
 
-    monkeypatch.setattr("pytest_ipload.transport.short_way.exchange", answer)
+    monkeypatch.setattr("pytest_ipload.transport.fast_path.exchange", answer)
     session = make_session()
-    short_way = session._open_short_way()
+    fast_path = session._open_fast_path()
     for number in range(2000):
         host = f"http://host-{number % 700}.test"
-        short_way.call(session, "GET", f"{host}/{number}", 1, None)
+        fast_path.call(session, "GET", f"{host}/{number}", 1, None)
         details = Details({"a": number}, None, {"X-Number": str(number)}, ("user", str(number)), {"n": number})
-        short_way.call(session, "POST", f"{host}/", 1, details)
+        fast_path.call(session, "POST", f"{host}/", 1, details)
         if number % 100 == 0:
             session.cookies.set("a", str(number))
             session.headers["X-Number"] = str(number)
     assert len(answered) == 4000
-    sizes = [len(value) for value in vars(short_way).values() if isinstance(value, dict)]
+    sizes = [len(value) for value in vars(fast_path).values() if isinstance(value, dict)]
     assert len(sizes) > 2
     assert max(sizes) <= 1024
     assert sum(sizes) < 2048
