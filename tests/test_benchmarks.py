@@ -824,6 +824,7 @@ def test_a_made_up_part_is_the_same_each_time_and_has_what_is_asked_for() -> Non
     assert part.to_plain() == part_cost.part_of(5, 2).to_plain() != part_cost.part_of(5, 2, seed=1).to_plain()
     assert set(part.measured.names("request")) == {f"name {number}" for number in range(5)}
     assert part.measured.count("request") == 4000
+    assert part_cost.part_of(5, 2, per_second=50).measured.count("request") == 100
 
 
 def test_the_cost_of_a_part_is_the_least_of_several_times() -> None:

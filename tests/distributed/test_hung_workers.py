@@ -6,6 +6,7 @@ import sys
 from textwrap import dedent
 
 import pytest
+from support.phases import FIXTURES
 from support.team_run import ANOTHER, team_run
 
 pytestmark = [
@@ -14,18 +15,9 @@ pytestmark = [
 ]
 
 SET_UP = """
-    def hang(place):
-        if worker() == "gw1" and place == "{place}":
+    def reached(place):
+        if worker() == "gw1" and place == "set-up of a {place}":
             {does}
-
-    @pytest.fixture
-    def shared():
-        hang("shared")
-
-    @pytest.fixture
-    def visitor(ipload_user):
-        hang("user")
-        return ipload_user
 
     @pytest.mark.ipload(users=4, iterations=1)
     def test_load(shared, visitor):
@@ -38,16 +30,16 @@ STOPPED = "os.kill(os.getpid(), signal.SIGSTOP)"
 @pytest.mark.parametrize(
     ("place", "does", "says"),
     [
-        ("shared", STOPPED, "no sign of life for 1 s: its process is stopped"),
+        ("fixture", STOPPED, "no sign of life for 1 s: its process is stopped"),
         ("user", STOPPED, "no sign of life for 1 s: its process is stopped"),
-        ("shared", "time.sleep(1e6)", "the users of gw1 were not set up 2 s after those of the first worker"),
+        ("fixture", "time.sleep(1e6)", "the users of gw1 were not set up 2 s after those of the first worker"),
         ("user", "time.sleep(1e6)", "the users of gw1 were not set up 2 s after those of the first worker"),
     ],
 )
 def test_one_that_hangs_in_the_set_up_is_replaced_and_the_next_test_runs(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, place: str, does: str, says: str
 ) -> None:
-    source = dedent(SET_UP.format(place=place, does=does)) + ANOTHER
+    source = FIXTURES + dedent(SET_UP.format(place=place, does=does)) + ANOTHER
     timing = "beat=0.1,heartbeat=1,set_up=2,last_words=1"
     run = team_run(pytester, source, "-n2", deaths=True, timing=timing, monkeypatch=monkeypatch)
     run.expect(1, failed=1, passed=1)
