@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import hypothesis
 import pytest
+from support.collector import look_only_at_what_comes
 from support.demo import running_target
 from support.plugins import OTHER_PLUGINS
 
@@ -49,6 +50,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("untraced") is not None:
                 item.add_marker(pytest.mark.skip(reason="traced, on CPython 3.11; it runs with -m untraced"))
+
+
+def pytest_collection_finish() -> None:
+    """The tests are there."""
+    look_only_at_what_comes()
 
 
 @pytest.fixture

@@ -12,9 +12,11 @@ OTHER_PLUGINS = (
     "pytest-bdd",
     "pytest_github_actions_annotate_failures",
     "randomly",
+    "requests_mock",
     "rerunfailures",
     "run-parallel",
     "schemathesis",
+    "time_machine",
     "timeout",
 )
 """The runs of the tests do without them, unless a test is about one."""
