@@ -16,7 +16,7 @@ import hypothesis
 import pytest
 from support.collector import look_only_at_what_comes
 from support.demo import running_target
-from support.plugins import OTHER_PLUGINS
+from support.plugins import without_others
 
 import pytest_ipload
 
@@ -60,7 +60,7 @@ def pytest_collection_finish() -> None:
 @pytest.fixture
 def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """pytest's own, with only the plugins that this package needs."""
-    monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(f"-p no:{name}" for name in OTHER_PLUGINS))
+    monkeypatch.setenv("PYTEST_ADDOPTS", without_others())
     return pytester
 
 

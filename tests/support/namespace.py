@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import itertools
 import json
 import os
 import shutil
@@ -28,6 +29,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -37,6 +39,8 @@ PATIENCE_S = 120.0
 """How long a program on a host may run before it is killed."""
 
 _TESTS = Path(__file__).parents[1]
+_NUMBERS = itertools.count()
+"""Networks that are there at the same time may have hosts of the same label."""
 _RUN = """
 import contextlib, json, runpy, sys
 path, name, arguments = sys.argv[1:]
@@ -116,7 +120,7 @@ class Network:
 
     def add(self, label: str) -> Namespace:
         """A new host, with loopback up. What still runs on it in the end is killed."""
-        name = f"{_prefix()}{label}"
+        name = f"{_prefix()}{next(_NUMBERS)}-{label}"
         _output("ip", "netns", "add", name)
         self.cleanup.callback(_output, "ip", "netns", "delete", name)
         self.cleanup.callback(_kill_all, name)
@@ -175,6 +179,7 @@ def lone_host() -> Iterator[Namespace]:
             holder.stdin.close()
 
 
+@cache
 def network_lack() -> str | None:
     """What this system lacks for a network of namespaces; None if nothing."""
     missing = _missing_programs("ip", "ss", "sh")
@@ -189,6 +194,7 @@ def network_lack() -> str | None:
     return None
 
 
+@cache
 def lone_host_lack() -> str | None:
     """What this system lacks for a single namespace without root; None if nothing."""
     missing = _missing_programs("ip", "sh", "unshare", "nsenter")
