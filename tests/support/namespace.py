@@ -36,7 +36,7 @@ from typing import Any, NoReturn
 import pytest
 
 PATIENCE_S = 120.0
-"""How long a program on a host may run before it is killed."""
+"""How long a program on a host may take to begin, or to end, before it is killed."""
 
 _TESTS = Path(__file__).parents[1]
 _NUMBERS = itertools.count()
@@ -96,17 +96,18 @@ class Namespace:
             subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
             ) as process,
-            _killed_after(PATIENCE_S, process),
         ):
             assert process.stdin is not None
             assert process.stdout is not None
             try:
-                line = process.stdout.readline()
+                with _killed_after(PATIENCE_S, process):
+                    line = process.stdout.readline()
                 if line:
                     yield json.loads(line)
             finally:
-                process.stdin.close()  # tells the program to end
-                code = process.wait()
+                with _killed_after(PATIENCE_S, process):
+                    process.stdin.close()  # tells the program to end
+                    code = process.wait()
                 errors.seek(0)
                 said = errors.read()
             assert (code, said) == (0, ""), f"{function.__name__} on host {self.name}: exit code {code}\n{said}"
