@@ -1,4 +1,4 @@
-"""What the examples share: a server to aim at."""
+"""Shared by all examples: a server to load."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _RUNNING = pytest.StashKey[ExitStack]()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """With pytest-xdist, all workers load one target: start it before them. They inherit the environment."""
+    """With pytest-xdist, start one target for all workers, before they start. They inherit the environment."""
     if session.config.getoption("numprocesses", None) and URL_VARIABLE not in os.environ:
         stack = session.config.stash[_RUNNING] = ExitStack()
         os.environ[URL_VARIABLE] = stack.enter_context(running_target()).url
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Stop the target that was started for the workers."""
+    """Stop the workers' target."""
     if _RUNNING in session.config.stash:
         os.environ.pop(URL_VARIABLE, None)
         session.config.stash[_RUNNING].close()
@@ -31,7 +31,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def target() -> Iterator[str]:
-    """The URL of a demo target in a process of its own."""
+    """The URL of a demo target in a separate process."""
     if URL_VARIABLE in os.environ:
         yield os.environ[URL_VARIABLE]
         return
@@ -41,5 +41,5 @@ def target() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def base_url(target: str) -> str:
-    """Where relative URLs lead: pytest-ipload uses this fixture unless a base URL is set by option, marker or ini."""
+    """Base for relative URLs: pytest-ipload uses this fixture unless an option, marker or ini key sets a base URL."""
     return target

@@ -1,15 +1,15 @@
-"""A small HTTP server to aim load tests at: all that the examples need, and nothing but the standard library.
+"""A small HTTP server as a target for load tests: everything the examples need, standard library only.
 
-By hand, until Ctrl-C::
+To run it until Ctrl-C::
 
     python examples/demo_target.py --port 8000
 
-From Python, in a process of its own, so that the server does not share the interpreter with the load::
+From Python, in a separate process, so that server and load do not share an interpreter::
 
     with running_target() as target:
         print(target.url)
 
-``GET /`` lists the routes. ``GET /stats`` tells who came: requests and connections by peer address.
+``GET /`` lists the routes. ``GET /stats`` returns requests and connections by peer address.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ READY = "demo target on "
 
 
 class BadRequest(Exception):
-    """The client's input is not acceptable; the text says what is."""
+    """The client's input is invalid; the text says what is valid."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """One request, read to its end. ``connection`` is the running number of the connection it came on."""
+    """One complete request. ``connection`` is the sequence number of its connection."""
 
     method: str
     path: str
@@ -97,7 +97,7 @@ def whole_number(text: str, what: str, low: int, high: int) -> int:
 
 
 class Site:
-    """What the routes answer, and the little they remember. The threads of all connections share it."""
+    """The handlers of all routes, and their state. Shared by the threads of all connections."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -109,13 +109,13 @@ class Site:
         self._last_order = 0
 
     def open_connection(self) -> int:
-        """The running number of a new connection."""
+        """The sequence number for a new connection."""
         with self._lock:
             self._opened += 1
             return self._opened
 
     def count(self, address: str, *, new_connection: bool) -> None:
-        """Note a request of ``address``, and its connection if this is the connection's first."""
+        """Count a request from ``address``, and its connection if this is the first request on it."""
         with self._lock:
             self._requests[address] += 1
             self._connections[address] += new_connection
@@ -203,7 +203,7 @@ class Site:
         return Reply({"reset": True})
 
 
-# Methods, an example, the pattern of the path, and who answers: with the groups of the match as arguments.
+# Methods, an example, the pattern of the path, and the handler, which is called with the groups of the match.
 ROUTES: tuple[tuple[str, str, str, Callable[..., Reply]], ...] = (
     ("GET", "/", "/", Site.index),
     ("GET", "/whoami", "/whoami", Site.whoami),
@@ -225,7 +225,7 @@ ROUTES: tuple[tuple[str, str, str, Callable[..., Reply]], ...] = (
 
 
 def route(site: Site, request: Request) -> Reply:
-    """The reply of the route that ``request`` asks for."""
+    """The reply of the requested route."""
     for methods, _, pattern, answer in ROUTES:
         match = re.fullmatch(pattern, request.path)
         if match and (methods in ("ANY", request.method) or (methods, request.method) == ("GET", "HEAD")):
@@ -236,7 +236,7 @@ def route(site: Site, request: Request) -> Reply:
 
 
 class Server(ThreadingMixIn, TCPServer):
-    """One thread per connection; a long queue, so that all users of a load may arrive at once."""
+    """One thread per connection; a long listen queue, so that all users of a load can connect at once."""
 
     daemon_threads = True
     allow_reuse_address = True
@@ -249,7 +249,7 @@ class Server(ThreadingMixIn, TCPServer):
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.server_address[1]}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exc_info()[1], ConnectionError):  # a client that went away is no news
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # clients may disconnect at any time
             super().handle_error(request, client_address)
 
 
@@ -267,7 +267,7 @@ class Handler(BaseHTTPRequestHandler):
         self.number, self.counted = self.server.site.open_connection(), False
 
     def __getattr__(self, name: str) -> Callable[[], None]:
-        # The base class calls do_<METHOD>. All methods come here, those that nobody has thought of too.
+        # The base class calls do_<METHOD>. Route all methods here, including unknown ones.
         if name.startswith("do_"):
             return self.respond
         raise AttributeError(name)
@@ -275,9 +275,9 @@ class Handler(BaseHTTPRequestHandler):
     def respond(self) -> None:
         keep_alive, self.close_connection = not self.close_connection, True
         try:
-            request = self.read_request()  # if it fails, nobody knows where the next one would begin
+            request = self.read_request()  # if it fails, the start of the next one is unknown
             self.close_connection = not keep_alive
-            if not request.path.startswith("/stats"):  # who only asks for the numbers does not change them
+            if not request.path.startswith("/stats"):  # reading the statistics does not change them
                 self.server.site.count(request.address, new_connection=not self.counted)
                 self.counted = True
             reply = route(self.server.site, request)
@@ -294,7 +294,7 @@ class Handler(BaseHTTPRequestHandler):
         return Request(self.command, path, parameters, headers, body, *self.client_address[:2], self.number)
 
     def read_body(self, length: str) -> bytes:
-        # Within reason, read what is too long as well: closing on unread bytes would destroy the reply.
+        # Within reason, also read bodies that are too long: closing with unread bytes would destroy the reply.
         body = self.rfile.read(int(length)) if re.fullmatch("[0-9]{1,7}", length) else b""
         whole_number(length, "Content-Length", 0, MAX_BYTES)
         return body
@@ -333,7 +333,7 @@ class Handler(BaseHTTPRequestHandler):
         return True
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: a load test makes thousands of requests."""
+        """Log nothing: a load test makes thousands of requests."""
 
 
 @dataclass(frozen=True)
@@ -346,9 +346,9 @@ class Target:
 
 @contextmanager
 def running_target(host: str = "127.0.0.1") -> Iterator[Target]:
-    """A demo target in a process of its own, on a free port. It ends with the block, or with this process."""
+    """A demo target in a separate process, on a free port. It ends with the block, or with this process."""
     command = [sys.executable, __file__, "--host", host, "--until-stdin-closes"]
-    # A session of its own keeps Ctrl-C from it: the tests still log out while they stop.
+    # A new session shields it from Ctrl-C: the tests still log out while they stop.
     with Popen(command, stdin=PIPE, stdout=PIPE, text=True, start_new_session=True) as process:
         try:
             yield Target(listening_url(process), process.pid)
@@ -361,9 +361,9 @@ def running_target(host: str = "127.0.0.1") -> Iterator[Target]:
 
 
 def listening_url(process: Popen[str]) -> str:
-    """What the process says in its first line."""
+    """The first line that the process prints."""
     assert process.stdout is not None
-    watchdog = threading.Timer(START_LIMIT_S, process.kill)  # ends a wait for a line that never comes
+    watchdog = threading.Timer(START_LIMIT_S, process.kill)  # stops waiting if the line never comes
     watchdog.start()
     try:
         line = process.stdout.readline()
@@ -375,7 +375,7 @@ def listening_url(process: Popen[str]) -> str:
 
 
 def main() -> None:
-    """Serve until SIGTERM, SIGINT or, if asked to, the end of stdin."""
+    """Serve until SIGTERM, SIGINT or, if requested, the end of stdin."""
     parser = argparse.ArgumentParser(description="A small HTTP server to aim load tests at.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default: a free one)")

@@ -1,4 +1,4 @@
-"""A shop under load: each user logs in once, then fills the cart and orders again and again until the time is up."""
+"""A web shop under load: each user logs in once, then repeatedly views the cart and places an order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Users who differ: in their data, in the moment of their requests, in what they do."""
+"""Users that differ: in their data, in when they send requests, in what they do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ USERS = 10
 
 @pytest.fixture
 def account(ipload_user: VirtualUser) -> Mapping[str, str]:
-    """A row of a file beside this one, the same for the same user in each run; after the last row, the first again."""
+    """A row of accounts.csv, the same for the same user in every run; starts over after the last row."""
     row: Mapping[str, str] = next(ipload_user.feed("accounts.csv"))
     return row
 
@@ -34,7 +34,7 @@ def test_each_user_has_an_account(shopper: LoadSession, account: Mapping[str, st
 
 @pytest.fixture(scope="session")
 def vouchers() -> list[str]:
-    """Rows may come from anywhere. These are enough for 1000 users with ten iterations each."""
+    """Rows may come from any iterable. These suffice for 1000 users with ten iterations each."""
     return [f"voucher-{number:05}" for number in range(10_000)]
 
 
@@ -46,7 +46,7 @@ def test_each_voucher_is_spent_once(shopper: LoadSession, ipload_user: VirtualUs
 
 @pytest.fixture(scope="session")
 def everybody(pytestconfig: pytest.Config) -> int:
-    """How many users there are: the command line has the last word."""
+    """The number of users: the command line takes precedence."""
     return pytestconfig.getoption("--ipload-users") or USERS
 
 
@@ -63,13 +63,13 @@ def browse(user: VirtualUser) -> None:
 
 
 def upload(user: VirtualUser) -> None:
-    """What some do."""
+    """What a few visitors do."""
     assert user.session.post("/echo", data=b"x" * 1000).ok
 
 
 def test_three_browse_while_one_uploads(ipload: LoadRunner) -> None:
     result = ipload.run({browse: 3, upload: 1}, users=USERS, iterations=8)
     assert result.error_rate == 0
-    for step in result.steps:  # one for each body
+    for step in result.steps:  # one per body
         assert step.latency.p95_ms is not None
         assert step.latency.p95_ms < 5000

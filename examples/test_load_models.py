@@ -1,4 +1,4 @@
-"""How long a load lasts, and how fast its users go."""
+"""How long a load lasts, and how fast its users iterate."""
 
 from __future__ import annotations
 

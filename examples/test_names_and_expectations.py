@@ -1,4 +1,4 @@
-"""``name=`` labels a request in the results, ``expect=`` says what counts as a success; the rest is plain requests."""
+"""``name=`` labels a request in the results, ``expect=`` defines success; everything else is plain requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any protocol can be measured: a line of text over TCP, and a question over UDP, each from the user's own address."""
+"""Measure any protocol: a line-based one over TCP and a query over UDP, each from the user's own address."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def connection(ipload_user: VirtualUser, ping_server: Address) -> Iterator[socke
         yield connected
 
 
-# Each worker of pytest-xdist has a server of its own, on purpose: without that, such a load would be invalid.
+# Each pytest-xdist worker has its own server, on purpose. Without the suppressed check, such a load would be invalid.
 @pytest.mark.ipload(users=10, iterations=10, suppress_health_check=["different-targets"])
 @pytest.mark.ipload_threshold("p95{PING} < 2s")
 def test_tcp(connection: socket.socket, ipload_user: VirtualUser) -> None:

@@ -1,6 +1,6 @@
-"""Fixtures under load: what depends on a user is made for each user, what depends on an iteration for each iteration.
+"""Fixtures under load: per user if they depend on a user, per iteration if they depend on an iteration.
 
-All other fixtures keep their meaning and are shared.
+All other fixtures work as usual and are shared.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pytest_ipload.load.user import Iteration
 
 @pytest.fixture(scope="session")
 def catalogue() -> tuple[str, ...]:
-    """Shared: made once, for all users."""
+    """Shared: set up once, for all users."""
     return ("tea", "coffee", "cake")
 
 
@@ -35,7 +35,7 @@ def shopper(ipload_session: LoadSession, name: str) -> Iterator[LoadSession]:
 
 @pytest.fixture
 def item(ipload_iteration: Iteration, catalogue: tuple[str, ...]) -> str:
-    """Another one in each iteration."""
+    """A different one in each iteration."""
     return catalogue[ipload_iteration.number % len(catalogue)]
 
 
@@ -57,7 +57,7 @@ def test_parametrised(ipload_session: LoadSession, size: int) -> None:
 
 @pytest.mark.ipload(users=5, iterations=2)
 class TestCart:
-    """A marker on a class is that of all its methods; a method's own marker wins, key by key."""
+    """A marker on a class applies to all its methods; a method's own marker takes precedence, key by key."""
 
     def test_counts_the_users_own_orders(self, shopper: LoadSession, ipload_iteration: Iteration) -> None:
         assert shopper.get("/cart").json()["orders"] == ipload_iteration.number

@@ -1,4 +1,4 @@
-"""The ``ipload`` fixture: an ordinary test starts a load itself and asserts on the result."""
+"""The ``ipload`` fixture: an ordinary test runs a load and asserts on its result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def test_the_result_is_an_object(ipload: LoadRunner) -> None:
         assert user.session.get("/whoami").ok
 
     result = ipload.run(body, users=5, iterations=4)
-    assert result.requests == result.iterations  # and not 20: the command line may have changed the users
+    assert result.requests == result.iterations  # not == 20: the command line may change the number of users
     assert result.error_rate == 0
     assert result.latency.p95_ms is not None
     assert result.latency.p95_ms < 2000

@@ -1,4 +1,4 @@
-"""Each user leaves from its own source address, and the server sees it. Linux owns the whole of 127.0.0.0/8."""
+"""Each user leaves from its own source address, and the server sees it. On Linux, all of 127.0.0.0/8 is local."""
 
 from __future__ import annotations
 

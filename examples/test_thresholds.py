@@ -1,4 +1,4 @@
-"""What a load test is judged by. Without a threshold on errors, no iteration may fail."""
+"""Thresholds on latency, throughput and errors. Without a threshold on errors, no iteration may fail."""
 
 from __future__ import annotations
 

@@ -204,7 +204,3 @@ def test_ci_runs_the_commands_of_the_readme() -> None:
     assert "readme_command examples" in script
     assert "pytest -n 2" in block_after("command: tests")
     assert "pytest examples --ipload-users=50" in block_after("command: examples")
-
-
-def test_the_changelog_is_kept() -> None:
-    assert "## Unreleased" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
