@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from support.plugins import without_others
+from support.stalls import watched_stalls
 from support.team_run import ANOTHER, HEADER, LOAD, LONG, team_run
 
 pytestmark = pytest.mark.usefixtures("xdist")
@@ -59,7 +60,8 @@ class TestSharing:
                 time.sleep(0.02)
                 note(f"load{n}", "end", ipload_user.index)
         """
-        run = team_run(pytester, source, "-n2")
+        with watched_stalls() as stalls:
+            run = team_run(pytester, source, "-n2")
         run.expect(0, passed=14)
         events = sorted(
             (int(line.split()[0]), line.split()[1]) for line in (pytester.path / "log").read_text().splitlines()
@@ -70,7 +72,8 @@ class TestSharing:
         assert order.count("load0") == 4 * 3 * 2
         for n in range(2):
             for shard in run.tests[f"test_load[{n}]"]["shards"]:
-                assert 0 <= shard["start_skew_ms"] < 200  # of a busy machine; see docs for what is usual
+                # Each of two workers and the controller may have been kept waiting; see docs for what is usual.
+                assert 0 <= shard["start_skew_ms"] < 200 + 3000 * stalls.worst_s
 
     def test_source_addresses_are_divided(self, pytester: pytest.Pytester, demo_url: str) -> None:
         source = f"""
