@@ -28,7 +28,7 @@ def test_ordinary(n):
 
 
 @pytest.fixture
-def _reruns(monkeypatch: pytest.MonkeyPatch) -> None:
+def _reruns(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:  # after pytester, which sets it too
     """The runs have pytest-rerunfailures installed."""
     pytest.importorskip("pytest_rerunfailures")
     monkeypatch.setenv("PYTEST_ADDOPTS", without_others("rerunfailures"))

@@ -170,16 +170,22 @@ MANNERS = {
 
 
 def assert_same(
-    name: str, case: Case, manner: str, tls: ssl.SSLContext | None = None, certificates: Certificates | None = None
+    name: str,
+    case: Case,
+    *manners: str,
+    tls: ssl.SSLContext | None = None,
+    certificates: Certificates | None = None,
 ) -> None:
-    """Fail if any load session shows anything else than a stock session does."""
-    chosen = replace(MANNERS[manner], seed=zlib.crc32(f"{name} {manner}".encode()))
-    expected = play(case, stock, chosen, tls, certificates)
-    assert expected["raised"] == repr([each.__name__ for each in case.raises]), "the case is not what it seems"
-    for contender in chosen.contenders:
-        seen = play(case, CONTENDERS[contender], chosen, tls, certificates)
-        found = differences(expected, seen)
-        assert not found, f"the contender {contender!r} differs\n{explained(found)}"
+    """Fail if any load session shows anything else than a stock session does; in no named manner: cold, and warm."""
+    for manner in manners or ("cold", "warm"):
+        chosen = replace(MANNERS[manner], seed=zlib.crc32(f"{name} {manner}".encode()))
+        expected = play(case, stock, chosen, tls, certificates)
+        raised = repr([each.__name__ for each in case.raises])
+        assert expected["raised"] == raised, f"{manner}: the case is not what it seems"
+        for contender in chosen.contenders:
+            seen = play(case, CONTENDERS[contender], chosen, tls, certificates)
+            found = differences(expected, seen)
+            assert not found, f"{manner}: the contender {contender!r} differs\n{explained(found)}"
 
 
 def differences(expected: Seen, seen: Seen) -> dict[str, tuple[str | None, str | None]]:
