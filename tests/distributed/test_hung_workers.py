@@ -39,14 +39,14 @@ STOPPED = "os.kill(os.getpid(), signal.SIGSTOP)"
     ("place", "does", "says"),
     [
         ("shared", STOPPED, "no sign of life for 1 s: its process is stopped"),
-        ("user", "time.sleep(1e6)", "the users of gw1 were not set up 2 s after those of the first worker"),
+        ("user", "time.sleep(1e6)", "the users of gw1 were not set up 4 s after those of the first worker"),
     ],
 )
 def test_one_that_hangs_in_the_set_up_is_replaced_and_the_next_test_runs(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, place: str, does: str, says: str
 ) -> None:
     source = dedent(SET_UP.format(place=place, does=does)) + ANOTHER
-    timing = "beat=0.1,heartbeat=1,set_up=2,last_words=1"
+    timing = "beat=0.1,heartbeat=1,set_up=4,last_words=1"
     run = team_run(pytester, source, "-n2", deaths=True, timing=timing, monkeypatch=monkeypatch)
     run.expect(1, failed=1, passed=1)
     assert says in run.tests["test_load"]["reason"]
