@@ -93,6 +93,8 @@ class LoadTest:
         """Whether the session is being broken off: there is no teardown phase to raise anything in."""
         self.ended_in_error = False
         """Whether the load was ended by a user's set-up, or by what is wrong with the test: an error, not a failure."""
+        self.failed_users = 0
+        """How many users of this process failed in their set-up, where that ended the load test."""
         self._whose: tuple[BaseException, str] | None = None
         """The exception of a user's set-up or tear-down, and in how many users it failed."""
         self._whose_error: str | None = None
@@ -333,6 +335,7 @@ class LoadTest:
     def _set_up_exception(self, error: UserSetUpError) -> BaseException:
         own_exception = self._started_load().set_up_exception(error)
         self._session_ends = isinstance(own_exception, (KeyboardInterrupt, pytest.exit.Exception))
+        self.failed_users = error.failed
         return self._own_exception("setup", error.user, own_exception, error.failed)
 
     def _own_exception(self, when: str, user: VirtualUser, error: BaseException, failed: int) -> BaseException:

@@ -62,6 +62,12 @@ def marker_problem(item: pytest.Item) -> str | None:
                 "register it with the ini key 'markers'"
             )
     if item.get_closest_marker(THRESHOLD_MARKER) is not None and not is_load_test(item):
+        if "ipload" in getattr(item, "fixturenames", ()):
+            return (
+                f"the marker {THRESHOLD_MARKER} is for load tests, and this test starts its loads by ipload.run: "
+                "remove the marker and let the test assert on the result, as in 'assert result.latency.p95_ms < 200'; "
+                "what every load has to keep to can be said by --ipload-threshold or the ini key ipload_thresholds"
+            )
         return (
             f"the marker {THRESHOLD_MARKER} needs a load test: mark the test with @pytest.mark.ipload too, "
             "or ask for a per-user fixture such as ipload_session"

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 import unittest
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_ipload.distributed.member import MEMBER
+from pytest_ipload.distributed.messages import sendable
 from pytest_ipload.error_results import add_test_error, error_conclusion, reason_of
 from pytest_ipload.interrupts import interrupts_deferred
 from pytest_ipload.masking import masked
 from pytest_ipload.report.exception_text import cut_causes, described, type_name
 from pytest_ipload.report.tracebacks import bounded, headline, place_at, put_first
 from pytest_ipload.state import Results, keep_result, kept_results, state_of, take_results
+from pytest_ipload.verdict.result import ERROR
 
 if TYPE_CHECKING:
     from pytest_ipload.loadtest import LoadTest
 
-_NO_ERRORS = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
+_SKIPS = (pytest.skip.Exception, unittest.SkipTest)
+_NO_ERRORS = (*_SKIPS, pytest.xfail.Exception)
 _PHASES = {"setup": "the set-up", "call": "the test", "teardown": "the tear-down"}
 
 
@@ -62,6 +67,23 @@ def attach_results(
     return take_results(item)
 
 
+def refuse_to_pass_over_errors(item: pytest.Item) -> None:
+    """Fail the phase that ends, if a load that the test started ended in an error and the test does not say so.
+
+    It may have caught the exception. Nothing is raised in the place of another failure, or of what ends the session.
+    """
+    __tracebackhide__ = True
+    raised = sys.exc_info()[1]
+    if raised is not None and not isinstance(raised, _SKIPS):
+        return
+    reasons = [str(result["reason"]) for result in kept_results(item) if result["verdict"] == ERROR]
+    if reasons:
+        raise pytest.fail.Exception(
+            f"a load that this test started ended in an error, and the test went on: {'; '.join(reasons)}",
+            pytrace=False,
+        ) from None
+
+
 def kept_when_interrupted(item: pytest.Item, when: str, error: BaseException, test: LoadTest | None) -> None:
     """Ctrl-C or ``pytest.exit`` ended the session: no report will be made of this phase, so what there is is kept."""
     results = state_of(item.config).results
@@ -73,6 +95,23 @@ def kept_when_interrupted(item: pytest.Item, when: str, error: BaseException, te
         for (nodeid, _), found in results.items():
             if nodeid == item.nodeid and when != "setup":
                 add_test_error(found, when, reason_of(error, what))
+        deliver(item, when, reason_of(error, what), results.get((item.nodeid, ""), []))
+
+
+def deliver(item: pytest.Item, when: str, reason: str, results: Results) -> None:
+    """In a worker of xdist no report goes out any more: send the results of a test that ran its loads whole."""
+    whole_loads = state_of(item.config).whole_loads
+    if whole_loads is not None and MEMBER not in item.stash:
+        whole_loads.deliver(item.nodeid, when, reason, sendable(results))
+
+
+def unreported(item: pytest.Item, reason: str) -> tuple[str, Results] | None:
+    """The results so far of a test that is about to be interrupted between its loads; None without any."""
+    found = [dict(result) for result in kept_results(item)]
+    if not found or MEMBER in item.stash:
+        return None
+    add_test_error(found, "call", f"{_PHASES['call']} was interrupted: {reason}")
+    return item.nodeid, sendable(found)
 
 
 def _keep_error(item: pytest.Item, error: BaseException, test: LoadTest | None, what: str) -> None:

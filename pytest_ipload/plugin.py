@@ -14,12 +14,12 @@ import pytest
 
 from pytest_ipload import fixtures, markers, team
 from pytest_ipload.baselines import options as baselines
-from pytest_ipload.distributed.slots import SLOT_KEY, Slots, slot_of
+from pytest_ipload.distributed.slots import FAILED_USERS_KEY, SLOT_KEY, Slots, slot_of
 from pytest_ipload.fixtures import ipload, ipload_iteration, ipload_pool, ipload_session, ipload_user
 from pytest_ipload.options import add_options, session_settings
 from pytest_ipload.report import files
 from pytest_ipload.report.reporter import REPORT_KEY, Reporter
-from pytest_ipload.state import STATE, Pools, SessionState, state_of
+from pytest_ipload.state import STATE, Pools, SessionState, kept_results, state_of
 
 if TYPE_CHECKING:
     from _pytest.fixtures import SubRequest  # the type of the hook's request, which pytest does not export
@@ -185,10 +185,22 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
 
 @contextmanager
 def _phase(item: pytest.Item, when: str) -> Iterator[None]:
-    """A phase of an item that may run loads; what there is of its results is kept if the phase is interrupted."""
+    """A phase of an item that may run loads; what there is of its results is kept if the phase is interrupted.
+
+    An error of a load that a test has started makes the phase fail, whatever the test makes of it.
+    """
+    __tracebackhide__ = True
     item.stash[_IS_IN_PHASE] = True
+    state = state_of(item.config)
+    state.running = item
     try:
-        yield
+        try:
+            yield
+        finally:
+            if _LOAD_TEST not in item.stash and kept_results(item):
+                from pytest_ipload.phase_reports import refuse_to_pass_over_errors
+
+                refuse_to_pass_over_errors(item)
     except (KeyboardInterrupt, pytest.exit.Exception) as error:
         from pytest_ipload.phase_reports import kept_when_interrupted
 
@@ -196,6 +208,8 @@ def _phase(item: pytest.Item, when: str) -> Iterator[None]:
         raise
     finally:
         item.stash[_IS_IN_PHASE] = False
+        if state.whole_loads is not None:
+            state.whole_loads.phase_over()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -221,6 +235,7 @@ def pytest_runtest_makereport(
         results = phase_reports.attach_results(item, call, report, test)
     if deferral.was_pressed:  # this report goes nowhere any more
         state_of(item.config).results[item.nodeid, ""] = results
+        phase_reports.deliver(item, call.when, "", results)
         raise KeyboardInterrupt
     if results:
         report.user_properties = list(item.user_properties)  # an error's came after the report was made
@@ -231,6 +246,8 @@ def pytest_runtest_makereport(
         vars(report)[REPORT_KEY] = results
     if test is not None and test.ended_in_error and call.when == "call":
         report.when = "setup"  # an error, as pytest has it, and no failure
+    if test is not None and test.failed_users and report.when == "setup":
+        vars(report)[FAILED_USERS_KEY] = test.failed_users
     return report
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unittest
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -17,7 +18,7 @@ from pytest_ipload import real_time
 from pytest_ipload.addresses.leasing import LeaseBook, LeasePolicy
 from pytest_ipload.addresses.listening import Targets, ports_served_here
 from pytest_ipload.distributed.conclude import conclude
-from pytest_ipload.distributed.member import TeamMember
+from pytest_ipload.distributed.member import Solo, TeamMember
 from pytest_ipload.distributed.origin import OffsetMeter
 from pytest_ipload.distributed.part import AbortNote, Part
 from pytest_ipload.distributed.snapshots import SnapshotTaker
@@ -153,7 +154,8 @@ class Load:
     def set_up(self) -> None:
         """Set up the users; see ``Executor.set_up``."""
         try:
-            self.executor.set_up()
+            with self._ended_with_session():
+                self.executor.set_up()
         except BaseException:
             self._showing.end_without_load()
             raise
@@ -173,7 +175,8 @@ class Load:
             self._rate_limit.begin_at(start_at_ns)
         tap = self.tap = open_tap(self._item)
         try:
-            self.executor.run(start_at_ns)
+            with self._ended_with_session():
+                self.executor.run(start_at_ns)
         finally:
             self.tap = None
             if self.has_begun:
@@ -181,6 +184,15 @@ class Load:
             if tap is not None:
                 judged_from_ns = self.executor.measurements.judged_from_ns
                 tap.close(judged_from_ns=judged_from_ns, is_planned=self.profile.planned, round_note=self._round)
+
+    def _ended_with_session(self) -> AbstractContextManager[None]:
+        """Have a load that a worker runs whole end by KeyboardInterrupt when the controller's session is ended.
+
+        One that is shared is ended by the team.
+        """
+        whole_loads = self._state.whole_loads
+        is_whole = self._member is None or isinstance(self._member, Solo)
+        return nullcontext() if whole_loads is None or not is_whole else whole_loads.going_on(self.executor.ask_to_stop)
 
     @property
     def has_begun(self) -> bool:

@@ -13,6 +13,7 @@ from pytest_ipload.options import OFF, SKIP, SessionSettings
 if TYPE_CHECKING:
     from pytest_ipload.addresses.pool import IpPool
     from pytest_ipload.baselines.compare import Baselines
+    from pytest_ipload.distributed.whole_loads import WorkerLoads
     from pytest_ipload.load.share import Share
     from pytest_ipload.spools import Spools
     from pytest_ipload.stats.live import Audience
@@ -32,12 +33,16 @@ class SessionState:
         self.pools = pools
         self.results: dict[tuple[str, str], Results] = {}
         """Results by test and by the xdist worker that ran it; a rerun replaces what came before."""
+        self.running: pytest.Item | None = None
+        """The test that may run loads of which a phase runs, or ran last."""
         self.shared_tests: Collection[str] = ()
         """In xdist's controller: the node ids of the load tests that workers share."""
         self.spools: Spools | None = None
         """Where loads leave their samples; None if no report wants them."""
         self.audience: Audience | None = None
         """Who looks on at the loads of this process, or in the controller at those of its workers."""
+        self.whole_loads: WorkerLoads | None = None
+        """In a worker of xdist: the loads that it runs whole."""
         self._tls: TlsContexts | None = None
         self._heads: ReplyHeads | None = None
         self.templates: dict[Any, Any] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ipload import markers
-from pytest_ipload.state import state_of
+from pytest_ipload.state import SessionState, state_of
 
 if TYPE_CHECKING:
     from pytest_ipload.distributed.controller import Controller
@@ -149,6 +150,7 @@ def set_up_team(config: pytest.Config) -> None:
     """In a worker that shares loads with others: take part. In xdist's controller: find out whether it can lead."""
     from pytest_ipload.distributed.slots import TEAM_KEY
 
+    _take_part_alone(config)
     if TEAM_KEY in getattr(config, "workerinput", {}):
         import pytest_ipload
         from pytest_ipload.distributed.worker import WorkerTeam
@@ -159,6 +161,25 @@ def set_up_team(config: pytest.Config) -> None:
         from pytest_ipload.distributed.xdist_names import missing
 
         config.stash[_MISSING] = missing()
+
+
+def _take_part_alone(config: pytest.Config) -> None:
+    """In a worker of xdist: have the loads that it runs whole end with the session."""
+    from pytest_ipload.distributed.slots import WHOLE_KEY
+
+    channel = getattr(config, "workerinput", {}).get(WHOLE_KEY)
+    if channel is None:
+        return
+    from pytest_ipload.distributed.whole_loads import WorkerLoads
+
+    state = state_of(config)
+
+    def unreported(reason: str) -> tuple[str, list[dict[str, Any]]] | None:
+        from pytest_ipload.phase_reports import unreported
+
+        return None if state.running is None else unreported(state.running, reason)
+
+    state.whole_loads = WorkerLoads(channel, unreported)
 
 
 def loads_elsewhere(config: pytest.Config) -> bool:
@@ -185,6 +206,7 @@ def lead_worker(node: Any, rank: int) -> None:
     """xdist starts a worker: make it one of the team, unless load tests are not to be shared."""
     config = node.config
     settings = state_of(config).settings
+    _attach_whole_loads(node)
     if settings.concurrent or settings.disabled or config.stash.get(_MISSING, []):
         return
     controller: Controller | None = config.pluginmanager.get_plugin("ipload-controller")
@@ -193,6 +215,34 @@ def lead_worker(node: Any, rank: int) -> None:
         config.pluginmanager.register(controller, "ipload-controller")
         state_of(config).shared_tests = controller.tests
     controller.attach(node, rank)
+
+
+def _attach_whole_loads(node: Any) -> None:
+    """Have a worker deliver what the loads measured that it runs whole, should the session be ended meanwhile."""
+    config = node.config
+    if not hasattr(node.gateway, "newchannel"):
+        return
+    from pytest_ipload.distributed.whole_loads import WholeLoads
+
+    whole_loads: WholeLoads | None = config.pluginmanager.get_plugin("ipload-whole-loads")
+    if whole_loads is None:
+        whole_loads = WholeLoads(partial(_keep_delivered, state_of(config)))
+        config.pluginmanager.register(whole_loads, "ipload-whole-loads")
+    whole_loads.attach(node)
+
+
+def _keep_delivered(
+    state: SessionState, nodeid: str, worker: str, phase: str, reason: str, results: list[dict[str, Any]]
+) -> None:
+    """Keep what a worker delivers of a test that was interrupted, beside what it has reported."""
+    known = state.results.get((nodeid, worker))
+    if known is None:
+        if results:
+            state.results[nodeid, worker] = results
+    elif reason and not any("test_errors" in result for result in known):
+        from pytest_ipload.error_results import add_test_error
+
+        add_test_error(known, phase, reason)
 
 
 def _make_controller(config: pytest.Config) -> Controller:

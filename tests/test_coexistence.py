@@ -129,7 +129,10 @@ class TestOtherPlugins:
             """
             import threading, pytest
 
-            @pytest.mark.timeout(1, method="signal")
+            def test_before(ipload_user):
+                "What a load imports first is not for the other's second."
+
+            @pytest.mark.timeout(2, method="signal")
             @pytest.mark.ipload(users=3, duration="60s", think_time="10ms")
             def test_long(ipload_user):
                 pass
@@ -139,8 +142,8 @@ class TestOtherPlugins:
             """
         )
         result = pytester.runpytest_subprocess("-p", "timeout", "-p", "no:randomly")
-        result.assert_outcomes(failed=1, passed=1)
-        result.stdout.fnmatch_lines(["*Timeout*1*s*", "invalid: the load was broken off by Failed"])
+        result.assert_outcomes(failed=1, passed=2)
+        result.stdout.fnmatch_lines(["*Timeout*2*s*", "invalid: the load was broken off by Failed"])
 
     @requires("pytest_randomly")
     def test_randomly_does_not_change_the_users_own_random_streams(

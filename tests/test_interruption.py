@@ -71,6 +71,8 @@ def test_a_request_that_nobody_answers_is_ended_by_closing_its_socket(pytester: 
     result.assert_outcomes(failed=1, passed=1)
     assert {failure["type"] for failure in test["failures"]} == {"IterationInterrupted"}
     assert test["failed_iterations"] == 2
+    [row] = test["by_name"]
+    assert (row["name"], row["requests"], row["failed_requests"], test["request_error_rate"]) == ("GET /", 2, 2, 1.0)
 
 
 def test_a_user_in_a_call_that_nothing_can_end_is_given_up_and_named(pytester: pytest.Pytester) -> None:

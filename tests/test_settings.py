@@ -687,6 +687,19 @@ class TestMistakesInMarkers:
             ["the marker ipload_threshold needs a load test: mark the test with @pytest.mark.*"]
         )
 
+    def test_one_whose_test_starts_its_loads_itself(self, pytester: pytest.Pytester) -> None:
+        pytester.makepyfile("""
+            import pytest
+
+            @pytest.mark.ipload_threshold("p95 < 1s")
+            def test_it(ipload): ipload.run(print)
+        """)
+        result = pytester.runpytest()
+        result.assert_outcomes(errors=1)
+        result.stdout.fnmatch_lines(
+            ["the marker ipload_threshold is for load tests*let the test assert on the result*"]
+        )
+
 
 class TestThresholdKeys:
     @pytest.mark.parametrize(

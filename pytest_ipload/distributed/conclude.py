@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timezone
 
-from pytest_ipload.distributed.part import Part
+from pytest_ipload.distributed.part import Part, cpu_share
 from pytest_ipload.load.health import HealthCheck, Outcome, ResponseLimit, by_gravity, examine_whole, fired
 from pytest_ipload.stats.sample import LATENESS
 from pytest_ipload.stats.summary import Frame, latency_stats, summarise
@@ -91,6 +91,8 @@ def _of_the_whole(part: Part, thresholds: list[ThresholdResult]) -> list[HealthC
         Outcome(
             measured=part.measured,
             user_time=part.user_time,
+            late_starts=part.late_starts,
+            users_started=part.users,
             planned_iterations=part.planned_iterations,
             dropped_iterations=part.dropped_iterations,
             uncertain=[(each.expression, each.samples) for each in thresholds if each.uncertain and not is_functional],
@@ -133,7 +135,7 @@ def _health(part: Part, checks: list[HealthCheck], suppressed: list[str], durati
     return GeneratorHealth.of(
         checks,
         suppressed=suppressed,
-        cpu_share=round(part.cpu_ns / _SECOND / duration_s, 3) if duration_s > 0 else None,
+        cpu_share=cpu_share(part.cpu_ns, round(duration_s * _SECOND)),
         timer_lag_p99_ms=None if lag_ns is None else round(lag_ns / 1e6, 3),
         lateness=latency_stats(part.measured.latency(LATENESS)) if part.measured.planned else None,
         late_starts=part.late_starts,

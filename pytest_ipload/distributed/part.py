@@ -24,6 +24,8 @@ from pytest_ipload.verdict.result import FailureSummary, ShardStats, Traceback
 from pytest_ipload.verdict.rounds import RoundNote
 
 _MOST_UNUSED = 100
+_SHORTEST_SHARE_NS = 10_000_000
+"""Of a shorter load the processor time tells nothing: most of it went into its beginning and its end."""
 
 
 @dataclass(frozen=True)
@@ -123,12 +125,17 @@ def as_shard(part: Part, index: int, name: str, host: str) -> Part:
     """The part with a note of what it alone was, for when it is merged with others."""
     requests, iterations = part.measured.count(REQUEST), part.measured.count(ITERATION)
     failed = part.measured.count(REQUEST, outcome=FAILED)
-    cpu_share = round(part.cpu_ns / part.ended, 3) if part.ended else None
     skew_ms, pinned = round(part.late / 1e6, 3), part.pinned_cpu
+    share = cpu_share(part.cpu_ns, part.ended)
     return replace(
         part,
-        shards=[ShardStats(index, name, host, part.users, iterations, requests, failed, skew_ms, cpu_share, pinned)],
+        shards=[ShardStats(index, name, host, part.users, iterations, requests, failed, skew_ms, share, pinned)],
     )
+
+
+def cpu_share(cpu_ns: int, lasted_ns: int) -> float | None:
+    """How much of one processor core a load took; None where it was too short to tell."""
+    return round(cpu_ns / lasted_ns, 3) if lasted_ns >= _SHORTEST_SHARE_NS else None
 
 
 def merge(parts: Iterable[Part], *, are_owned: bool = False) -> Part:

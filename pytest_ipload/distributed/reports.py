@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pytest_ipload.distributed.slots import FAILED_USERS_KEY
 from pytest_ipload.distributed.team_test import TeamTest
 
 _PHASES = ("setup", "call", "teardown")
@@ -48,9 +49,16 @@ def merged_reports(
 def _results(
     test: TeamTest, chosen: dict[str, Located], located: Sequence[Located], results_key: str
 ) -> list[dict[str, Any]] | None:
-    """The results of the whole load; those of a member, taken from its report, tell only of its own part."""
-    reports = [report for _, report in (*chosen.values(), *located)]
+    """The results of the whole load; those of a member, taken from its report, tell only of its own part.
+
+    Of a set-up that failed they are those of its report: the others say only that they were called off.
+    """
+    is_set_up = "setup" not in chosen or chosen["setup"][1].passed
+    told = chosen if is_set_up else {"setup": chosen["setup"]}
+    reports = [report for _, report in (*told.values(), *(located if is_set_up else ()))]
     own: list[list[dict[str, Any]]] = [found for report in reports if (found := vars(report).pop(results_key, None))]
+    for _, report in chosen.values():
+        vars(report).pop(results_key, None)
     if test.conclusion is not None and (of_all := test.conclusion.get("results")):
         results: list[dict[str, Any]] = of_all
         return results
@@ -89,11 +97,14 @@ def _look_at_set_up(test: TeamTest, chosen: dict[str, Located], located: Sequenc
         return
     chosen.pop("call", None)
     report = chosen["setup"][1]
-    alike = [name for name, other in located if other.when == "setup" and other.outcome == report.outcome]
+    set_ups = [(name, other) for name, other in located if other.when == "setup" and other.outcome == report.outcome]
+    alike = [name for name, _ in set_ups]
     where = f"on {len(alike)} of {len(test.members)} workers: {', '.join(alike)}"
     if report.failed:
         if len(test.members) > 1:
-            report.sections.append(("ipload", f"the set-up failed {where}\n"))
+            failed = sum(vars(other).get(FAILED_USERS_KEY, 0) for _, other in set_ups)
+            users = f"{failed} of the {test.users} users of the load failed in it\n" if failed else ""
+            report.sections.append(("ipload", f"the set-up failed {where}\n{users}"))
     elif len(alike) < len(test.members):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"

@@ -12,8 +12,13 @@ import pytest
 TEAM_KEY = "ipload_team"
 """In ``workerinput``: the channel to the controller, the seconds between two signs of life, how many may lack, and
 whether live numbers are wanted with each request name (None: they are not wanted at all)."""
+WHOLE_KEY = "ipload_whole"
+"""In ``workerinput``: the channel of the loads that a worker runs whole."""
 SLOT_KEY = "ipload_slot"
 """In ``workerinput``: [number, count]."""
+
+FAILED_USERS_KEY = "ipload_failed_users"
+"""The attribute of the report of a set-up that says how many of a worker's users failed in it."""
 
 
 class Slots:

@@ -7,10 +7,13 @@ what to do. What both accept is the same.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 SEPARATORS = (",", ";", "\t")
 """Those that a header is looked through for; any other one has to be named in a line ``sep=``."""
 
+_LONGEST_HEADER = 100
+"""Lines in which the end of a quoted name is looked for."""
 _NAMES = {"\t": "a tab", " ": "a blank"}
 
 
@@ -66,13 +69,24 @@ class CsvReader:
             if not is_named and len(named) == len("sep=") + 1 and named.lower().startswith("sep="):
                 self._separator, is_named = named[-1], True
                 continue
-            number = self._number
+            number, text = self._number, self._whole_header(line).rstrip("\r\n")
             if not is_named:
                 self._separator = self._separator_of(text)
             fields = self._quoted_fields(line) if '"' in text else text.split(self._separator)
             self._skips_blanks = len(fields) > 1 and all(field.startswith(" ") for field in self._after_first(text))
             return self._checked_header(number, [field.strip(" ") for field in fields])
         return []
+
+    def _whole_header(self, line: str) -> str:
+        """The header with the lines in which a quoted name of it goes on; they stay to be read."""
+        ahead: list[str] = []
+        while (line.count('"') + sum(more.count('"') for more in ahead)) % 2 and len(ahead) < _LONGEST_HEADER:
+            following = next(self._lines, None)
+            if following is None:
+                break
+            ahead.append(following)
+        self._lines = chain(ahead, self._lines)
+        return "".join([line, *ahead])
 
     def _separator_of(self, header: str) -> str:
         """The one that the header has most of, outside of quotes."""

@@ -168,7 +168,7 @@ class Executor:
         """Set up the users of the plan, or with ``on-arrival`` those that are there from the beginning.
 
         Raises UserSetUpError from the first user's exception, after all others were torn down; GeneratorLimitError
-        when the system has no thread left.
+        when the system has no thread left; KeyboardInterrupt when another thread wants the load to end in a hurry.
         """
         self.record.pin_problem = self._unpin.enter_context(pinned(self._cpu))
         self.record.pinned_cpu = self._cpu if self.record.pin_problem is None else None
@@ -204,6 +204,8 @@ class Executor:
                 self._enforce_deadlines(now)
                 self._next_look_ns = now + round(_LOOK * _SECOND)
             elapsed_s = (now - began) / _SECOND
+            if self._must_hurry():
+                raise KeyboardInterrupt(self._asked_to_stop)
             if elapsed_s >= shown_s + _TICK:
                 shown_s = int(elapsed_s)
                 self._crew.setting_up(self._users.settled, users, elapsed_s)

@@ -282,6 +282,9 @@ class Outcome:
     planned_iterations: int | None
     dropped_iterations: int | None
     user_time: UserTime = field(default_factory=UserTime)
+    late_starts: int = 0
+    """How many users began late, of how many that began."""
+    users_started: int = 0
     uncertain: Sequence[tuple[str, int]] = ()
     """Percentile thresholds with too few samples, and how many there were."""
     is_cut_short: bool = False
@@ -303,7 +306,7 @@ def examine(signs: Signs) -> list[HealthCheck]:
 
 def examine_whole(outcome: Outcome) -> list[HealthCheck]:
     """The checks that only the whole load can tell."""
-    found = [*_shortfall(outcome), *_missing_users(outcome), *_faults(outcome.measured)]
+    found = [*_shortfall(outcome), *_missing_users(outcome), *_late_users(outcome), *_faults(outcome.measured)]
     found += [*_lateness(outcome), *_names(outcome.measured), *_nothing(outcome)]
     if outcome.uncertain:
         listed = ", ".join(f"'{expression}' on {format_count(count)}" for expression, count in outcome.uncertain)
@@ -360,10 +363,13 @@ def _saturation(vitals: Vitals) -> Iterator[HealthCheck]:
         yield fired("generator-saturated", ", ".join(seen), advice if seen[-1] == USED_BY_OTHERS else "")
 
 
-def _users(record: LoadRecord) -> Iterator[HealthCheck]:
-    if record.late_starts:
-        users = f"{format_count(record.late_starts)} of {format_count(record.users_started)} users"
+def _late_users(outcome: Outcome) -> Iterator[HealthCheck]:
+    if outcome.late_starts:
+        users = f"{format_count(outcome.late_starts)} of {format_count(outcome.users_started)} users"
         yield fired("late-starts", f"{users} started more than 50 ms after their time")
+
+
+def _users(record: LoadRecord) -> Iterator[HealthCheck]:
     if lines := [*record.abandoned, *record.cut_short.values()]:
         yield fired("unstoppable-users", "; ".join(_listed(lines, [*record.abandoned_users, *record.cut_short])))
 

@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from pytest_ipload.report.terminal import TEST_ERRORS
+from pytest_ipload.report.terminal import IMPLIED, TEST_ERRORS
 from pytest_ipload.report.text import counted, first_line, printable, whose_failure
 from pytest_ipload.units import format_count, format_duration, format_percent
 from pytest_ipload.verdict.result import is_measured
@@ -95,18 +95,26 @@ def _shortened(tests: Sequence[Test], details: Mapping[int, str], limit: int) ->
 
 
 def _heading(tests: Sequence[Test]) -> str:
-    verdicts = Counter(test["verdict"] for test in tests)
+    verdicts = Counter("segment" if _is_segment(test) else test["verdict"] for test in tests)
     counts = [(verdict, verdicts[verdict]) for verdict in reversed(_VERDICTS) if verdicts[verdict]]
     tally = ", ".join(
         counted(count, verdict) if verdict == "error" else f"{count} {verdict}" for verdict, count in counts
     )
+    if segments := verdicts["segment"]:
+        tally = ", ".join(filter(None, [tally, f"{counted(segments, 'segment')} not judged yet"]))
     return f"### Load tests: {tally or 'none'}{_red_all_the_same(tests)}"
 
 
 def _red_all_the_same(tests: Sequence[Test]) -> str:
     """Those whose load passed and whose test did not: the heading must not read as if all were well."""
-    red = {test["nodeid"] for test in tests if test["verdict"] == "passed" and test.get("test_errors")}
+    passed = (test for test in tests if test["verdict"] == "passed" and not _is_segment(test))
+    red = {test["nodeid"] for test in passed if test.get("test_errors")}
     return f", but {counted(len(red), 'test')} failed outside the load" if red else ""
+
+
+def _is_segment(test: Test) -> bool:
+    """Whether its verdict comes when it is merged with the others."""
+    return "segment" in test and test["verdict"] != "error"
 
 
 def _table(tests: Sequence[Test]) -> str:
@@ -127,7 +135,7 @@ def _tabulated(headers: Sequence[str], rows: Iterable[Sequence[str]], left: int)
 
 def _rows(test: Test) -> Iterator[list[str]]:
     name = code(test["nodeid"], _LONGEST_NAME)
-    verdict = f"segment {test['segment']}" if "segment" in test and test["verdict"] != "error" else test["verdict"]
+    verdict = f"segment {test['segment']}" if _is_segment(test) else test["verdict"]
     marked = verdict if verdict == "passed" else f"**{verdict}**"
     if not is_measured(test):
         yield [name, marked, *["-"] * 6]
@@ -177,7 +185,8 @@ def _thresholds(test: Test) -> str:
     for threshold in test["thresholds"]:
         if not threshold["passed"]:
             word = "**failed**" if threshold["severity"] == "fail" else "warning"
-            lines.append(f"- {word}: {code(threshold['message'])}")
+            implied = IMPLIED if threshold.get("implied") else ""
+            lines.append(f"- {word}: {code(threshold['message'])}{implied}")
         elif threshold["undecided"]:
             lines.append(f"- undecided: {code(threshold['message'])}")
     return _listed("Thresholds", lines)
@@ -234,7 +243,7 @@ def _baseline(test: Test) -> str:
 def _comparison(compared: Mapping[str, Any]) -> str:
     word = "**regressed**: " if compared["regressed"] else ""
     if compared["undecided"]:
-        word = "**undecided**: "
+        word = "**undecided**: " if compared.get("passed", True) else "**undecided, failed**: "
     return word + code(compared["message"])
 
 

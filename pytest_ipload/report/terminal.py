@@ -21,6 +21,8 @@ Result = Mapping[str, Any]
 
 TEST_ERRORS = {"call": "the test failed: ", "teardown": "error in the tear-down: "}
 """What pytest reported besides the verdict, by the phase."""
+IMPLIED = " (implied)"
+"""Marks a threshold that the user did not give."""
 _MAX_FAILURES = 3
 _LONGEST_FAILURE = 500
 _NARROWEST_TEXT = 40
@@ -128,10 +130,11 @@ def _headline(result: Result) -> str:
 
 def _timeline(result: Result, verbosity: int, width: int, encoding: str | None) -> list[str]:
     """Each second of the load as a bar, with ``-v``: requests, p95, and errors if there were any."""
-    points = result["timeline"]
+    points, rest_s = whole_seconds(result)
     if verbosity <= 0 or len(points) < _FEWEST_SECONDS:
         return []
-    lines = [f"timeline of {format_duration(len(points))}"]
+    without = f", without the last {format_duration(rest_s)}" if rest_s else ""
+    lines = [f"timeline of {format_duration(len(points))}{without}"]
     for label, key, unit in _TIMELINE:
         values = [point.get(key) for point in points]
         known = [value for value in values if value is not None]
@@ -144,6 +147,14 @@ def _timeline(result: Result, verbosity: int, width: int, encoding: str | None) 
     return lines
 
 
+def whole_seconds(result: Result) -> tuple[Sequence[Result], float]:
+    """The whole seconds of the timeline, and how long the rest is: the rate of a second in part would be too low."""
+    points: Sequence[Result] = result["timeline"]
+    if not points or points[-1]["t_s"] + 1 <= round(result["duration_s"], 3):
+        return points, 0.0
+    return points[:-1], max(0.0, result["duration_s"] - points[-1]["t_s"])
+
+
 def _in_unit(value: float, unit: str) -> str:
     return format_duration(value * MS) if unit else format_count(round(value))
 
@@ -152,7 +163,12 @@ def _threshold_line(threshold: Mapping[str, Any]) -> str:
     word = "ok  " if threshold["passed"] else ("warn" if threshold["severity"] == "warn" else "FAIL")
     if threshold["passed"] and threshold["undecided"]:
         word = "??  "
-    return f"{word}  {printable(threshold['message'])}"
+    return f"{word}  {threshold_text(threshold)}"
+
+
+def threshold_text(threshold: Mapping[str, Any]) -> str:
+    """What a threshold says, and whether it was given."""
+    return printable(threshold["message"]) + (IMPLIED if threshold.get("implied") else "")
 
 
 def _baseline_lines(result: Result) -> list[str]:
@@ -205,7 +221,7 @@ def _sources_line(result: Result) -> str:
     requests = sorted(row["requests"] for row in used)
     fewest = f"{format_count(requests[0])} to " if requests[0] != requests[-1] else ""
     connections = counted(sum(row["connections"] for row in used), "connection")
-    each = f"{fewest}{counted(requests[-1], 'request')} each"
+    each = f"{fewest}{counted(requests[-1], 'request')}{' each' if len(used) > 1 else ''}"
     return f"sources: {counted(len(used), 'address')} ({', '.join(addresses)}), {each}, {connections}"
 
 

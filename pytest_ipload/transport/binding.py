@@ -76,6 +76,8 @@ class ThreadState(threading.local):
     hop: Hop | None = None
     hops: list[Hop] | None = None
     hand_over: HandOver | None = None
+    interrupted: Hop | None = None
+    """The exchange of the short way in which something was raised from outside, until it is recorded."""
 
     def take_connection(self) -> Any:
         """The connection that was handed over, once; None without one."""

@@ -97,7 +97,7 @@ class Call:
         else:
             self.redirects += 1
 
-    def sample(self, response: Response | None, error: Exception | None = None) -> Sample | None:
+    def sample(self, response: Response | None, error: BaseException | None = None) -> Sample | None:
         """The call's sample, made in the calling thread at its end; None if nothing was sent or may be sent."""
         hops = self.hops
         if not (hops or self.is_untimed) or isinstance(error, TargetNotAllowed):
@@ -127,7 +127,7 @@ class Call:
         )
 
     def _judge(
-        self, response: Response | None, error: Exception | None, fault: str | None
+        self, response: Response | None, error: BaseException | None, fault: str | None
     ) -> tuple[str, Problem | None]:
         if error is not None:
             if fault is None and isinstance(error, self.expectation.exceptions):

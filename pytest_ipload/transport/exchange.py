@@ -47,8 +47,8 @@ def exchange(
         conn = idle.take()
     except IndexError:
         conn = None
+    started, wall_started = perf_counter_ns(), time_ns()
     try:
-        started, wall_started = perf_counter_ns(), time_ns()
         wire = None if conn is None else conn.wire
         # What waits on a kept connection (a reply nobody asked for, the server's end of it) came before this request.
         if conn is None or wire is None or wire.unread(0):
@@ -82,7 +82,16 @@ def exchange(
     except BaseException:
         if conn is not None:
             conn.close()  # nobody knows what is still to come on it
+        binding.thread.interrupted = _interrupted(conn, started)
         raise
+
+
+def _interrupted(conn: SourceHTTPConnection | None, started: int) -> Hop:
+    """What was measured of an exchange that something was raised in."""
+    hop = Hop()
+    hop.started_ns, hop.ended_ns = started, perf_counter_ns()
+    hop.source_address = getattr(conn, "local_address", None)
+    return hop
 
 
 def _reply(

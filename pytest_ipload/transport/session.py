@@ -263,7 +263,11 @@ class LoadSession(requests.Session):
             details = None
             if not (params is data is headers is auth is json is None):
                 details = Details(params, data, headers, auth, json)
-            reply = short_way.call(self, method, url, timeout, details)
+            try:
+                reply = short_way.call(self, method, url, timeout, details)
+            except BaseException as error:
+                self._record_interrupted(short_way, name, error)
+                raise
             if reply is not None:
                 self._record(reply, name, expectation)
                 return reply
@@ -290,6 +294,15 @@ class LoadSession(requests.Session):
             call.begin(reply.request)
             call.hops.append(hop_of(reply))
             self.record(cast(Sample, call.sample(reply)))  # a call with a hop has one
+
+    def _record_interrupted(self, short_way: ShortWay, name: str | None, error: BaseException) -> None:
+        """Record a request of the short way that was interrupted at the end of the load: it has failed."""
+        outgoing, hop = short_way.interrupted, self.binding.thread.interrupted
+        short_way.interrupted = self.binding.thread.interrupted = None
+        if self.record is not None and self.binding.ended and outgoing is not None and hop is not None:
+            call = Call(name or outgoing.label, USUAL)
+            call.hops.append(hop)
+            self.record(cast(Sample, call.sample(None, error)))  # a call with a hop has one
 
     def _open_short_way(self) -> ShortWay:
         short_way = ShortWay(self)
@@ -362,8 +375,10 @@ class LoadSession(requests.Session):
         current.call, thread.hops = call, call.hops
         try:
             response = function(*args, **kwargs)
-        except Exception as error:
-            if record is not None and (sample := call.sample(None, error)) is not None:
+        except BaseException as error:
+            # Of those that are no Exception, only what interrupts the user tells of the request.
+            is_of_request = isinstance(error, Exception) or self.binding.ended
+            if is_of_request and record is not None and (sample := call.sample(None, error)) is not None:
                 record(sample)
             raise
         finally:
@@ -411,7 +426,11 @@ class LoadSession(requests.Session):
         expectation = USUAL if expect is None else Expectation.of(expect)
         if name is not None:
             name = label_of(name)
-        reply = short_way.call(self, "GET", url, self.timeout, None)
+        try:
+            reply = short_way.call(self, "GET", url, self.timeout, None)
+        except BaseException as error:
+            self._record_interrupted(short_way, name, error)
+            raise
         if reply is None:
             return self._run(Call(name, expectation), super().request, "GET", url, timeout=self.timeout)
         self._record(reply, name, expectation)

@@ -140,6 +140,8 @@ class ShortWay:
         self._hooked: Seen | None = None
         """What was at the places of ``hooks`` when there was no hook, and when there was one."""
         self._hooks = ""
+        self.interrupted: Outgoing | None = None
+        """The request that something was raised in, from outside: all else is handed over."""
         self._timeouts: tuple[Any, Timeouts | None] = (None, (None, None))
         self.is_open = (
             type(session.headers) is SessionHeaders
@@ -198,7 +200,11 @@ class ShortWay:
         if timeouts is None:
             return None
         data = outgoing.head if body is None else outgoing.data(body)
-        response = exchange(pool, self._binding, self._heads, outgoing.method, data, timeouts)
+        try:
+            response = exchange(pool, self._binding, self._heads, outgoing.method, data, timeouts)
+        except BaseException:
+            self.interrupted = outgoing
+            raise
         if response is None:
             return None
         response.outgoing = outgoing

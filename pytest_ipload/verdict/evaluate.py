@@ -49,6 +49,8 @@ class ThresholdResult:
     """It was judged on each full window of this length, and the numbers are those of the worst one."""
     confidence: float | None = None
     """It was judged by the interval of this confidence."""
+    implied: bool | None = None
+    """True if the user did not give it, and it applies because no other threshold covers errors; else None."""
     ci_assumes_independence: bool | None = None
     """The load is too short to tell how alike samples of one time are; None without an interval."""
 
@@ -105,6 +107,7 @@ def _result(judged: JudgedThreshold, finding: Finding, message: str, strict: boo
         undecided=undecided,
         window_s=judged.window,
         confidence=judged.confidence,
+        implied=judged.is_implied or None,
         ci_assumes_independence=None if low is None and high is None else value.assumes_independence,
     )
 

@@ -35,6 +35,8 @@ class JudgedThreshold:
     """It has to hold in each full window of this length; None: over all that is judged."""
     confidence: float | None = None
     """It fails, or holds, only if all of the value's interval of this confidence does; None: if the value does."""
+    is_implied: bool = False
+    """Not given by the user: it applies because no other threshold covers errors."""
 
     def __post_init__(self) -> None:
         """Refuse what does not go together."""
@@ -98,7 +100,7 @@ class JudgedThreshold:
 def with_implied(thresholds: Sequence[JudgedThreshold]) -> list[JudgedThreshold]:
     """The thresholds, and ``error_rate == 0%`` unless one of them can fail on errors already."""
     speaks = any(judged.severity == FAIL and judged.threshold.statistic in _SPEAKS_OF_ERRORS for judged in thresholds)
-    return [*thresholds] if speaks else [*thresholds, JudgedThreshold(_IMPLIED)]
+    return [*thresholds] if speaks else [*thresholds, JudgedThreshold(_IMPLIED, is_implied=True)]
 
 
 def tolerates_set_up_errors(thresholds: Sequence[JudgedThreshold]) -> bool:

@@ -15,7 +15,7 @@ from support.parts import PROFILE, part_of
 from support.samples import MS, ORIGIN, iteration, measurements, request
 
 from pytest_ipload.distributed.conclude import conclude
-from pytest_ipload.distributed.part import AbortNote, Part, merge
+from pytest_ipload.distributed.part import AbortNote, Part, cpu_share, merge
 from pytest_ipload.load.health import fired
 from pytest_ipload.load.profile import LoadProfile
 from pytest_ipload.load.set_up import SetUps
@@ -262,3 +262,7 @@ def test_the_generators_lateness_is_that_of_all_parts() -> None:
     assert (result.generator.lateness.count, result.generator.lateness.max_ms) == (3, 30)
     assert (result.requests, result.iterations, [row.name for row in result.by_name]) == (2, 0, ["GET /"])
     assert conclude(part_of([request()])).generator.lateness is None
+
+
+def test_of_a_load_that_is_over_at_once_nothing_is_said_of_the_processor() -> None:
+    assert (cpu_share(5_000_000, 9_999_999), cpu_share(5_000_000, 10_000_000)) == (None, 0.5)

@@ -102,6 +102,15 @@ def test_a_skip_on_some_is_an_error() -> None:
     assert reports["setup"].longrepr == ("skipped on 1 of 2 workers: gw1 only; the load test did not run: Skipped: no")
 
 
+def test_the_results_of_those_who_were_called_off_are_not_those_of_a_set_up_that_failed() -> None:
+    called_off = phases(report("call", "failed", longrepr="called off", ipload=[{"reason": "called off"}]))
+    skipped = [report("setup", "skipped", longrepr=("test_a.py", 3, "Skipped: no")), report("teardown")]
+    failed = [report("setup", "failed", longrepr="no", ipload=[{"reason": "no"}]), report("teardown")]
+    for own, reason in ((skipped, None), (failed, [{"reason": "no"}])):
+        _, reports = merged(team_test([dict(each) for each in called_off], own, aborted=("gw0",), conclusion=None))
+        assert vars(reports["setup"]).get("ipload") == reason
+
+
 def test_a_call_that_was_called_off_gives_way_to_the_one_that_was_the_cause() -> None:
     skipped = phases(report("call", "skipped", longrepr=("test_a.py", 3, "Skipped: in the body")))
     called_off = phases(report("call", "failed", longrepr="called off"))

@@ -332,13 +332,17 @@ class TestOutcomes:
                 "skipped on 1 of 2 workers: gw1 only; the load test did not run: *not here",
                 "*RuntimeError: no set-up on one",
                 "the set-up failed on 1 of 2 workers: gw1",
+                "2 of the 4 users of the load failed in it",
                 "*RuntimeError: no set-up on all",
                 "the set-up failed on 2 of 2 workers: *gw1",
+                "4 of the 4 users of the load failed in it",
                 "[[]gw1[]]*",
                 "*no teardown*",
                 "*unknown key 'usres'*",
             ]
         )
+        test = run.tests["test_skipped_on_one"]
+        assert (test["verdict"], test["reason"].partition(";")[0]) == ("error", "skipped on 1 of 2 workers: gw1 only")
 
     def test_stepwise_stops_at_it_and_goes_on_with_it(self, pytester: pytest.Pytester) -> None:
         team_run(pytester, LOAD + ANOTHER, "-n2", "--sw", "--ipload-threshold=max < 1ms").expect(2, failed=1)

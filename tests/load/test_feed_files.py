@@ -34,6 +34,7 @@ def rows_of(path: Path, content: bytes) -> list[Any]:
         ("a.csv", b'name\t"a;b"\nada\t"x\ty"\n', [{"name": "ada", "a;b": "x\ty"}]),
         ("a.csv", b"name,hint\nada;lovelace,a\n", [{"name": "ada;lovelace", "hint": "a"}]),
         ("a.csv", b"\xef\xbb\xbfsep=;\r\nname;a,b\r\nada;1\r\n", [{"name": "ada", "a,b": "1"}]),
+        ("a.csv", b'"full\nname";age;"a\n,b"\nada;36;1\n', [{"full\nname": "ada", "age": "36", "a\n,b": "1"}]),
         ("a.csv", b'"sep=|"\nname|age\nada|"3|6"\n', [{"name": "ada", "age": "3|6"}]),
         ("a.csv", b"name,age\r1,2\r\r3,4\r", [{"name": "1", "age": "2"}, {"name": "3", "age": "4"}]),
         ("a.csv", b'name,age\n"a\rb",2\n', [{"name": "a\rb", "age": "2"}]),

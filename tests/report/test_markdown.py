@@ -10,15 +10,19 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from support.readers import Summary, read_summary
 from support.results import failure, judged, load_result
-from support.samples import MS, iteration, request
+from support.samples import MS, iteration, measurements, request
 
 from pytest_ipload.load.health import fired
 from pytest_ipload.report.json_file import report_of
 from pytest_ipload.report.markdown import LIMIT, append, code, in_cell, markdown_of, write
+from pytest_ipload.report.page.tables import threshold_table
+from pytest_ipload.report.terminal import block
 from pytest_ipload.report.text import printable
 from pytest_ipload.stats.sample import FAILED
 from pytest_ipload.verdict.comparison import ComparedWith, Comparison
-from pytest_ipload.verdict.judged import WARN
+from pytest_ipload.verdict.evaluate import evaluate
+from pytest_ipload.verdict.judged import WARN, with_implied
+from pytest_ipload.verdict.measure import Scope
 from pytest_ipload.verdict.result import GeneratorHealth
 
 SAMPLES = [*(request(latency_ms=latency) for latency in [10] * 900 + [20] * 90 + [30] * 10), *[iteration()] * 10]
@@ -84,6 +88,20 @@ class TestText:
     def test_a_segment_is_none_that_was_judged(self, tmp_path: Path) -> None:
         [[_, row]] = summary_of(tmp_path, {**load_result([]).as_dict(), "segment": "0/4"}).tables
         assert row[1] == "segment 0/4"
+
+    def test_nor_is_it_counted_as_one(self) -> None:
+        segment = {**load_result([]).as_dict(), "segment": "0/4", "test_errors": [{"phase": "call", "reason": "no"}]}
+        text = markdown_of(report(load_result([]).as_dict(), segment))
+        assert text.startswith("### Load tests: 1 passed, 1 segment not judged yet\n")
+
+    def test_a_threshold_that_nobody_gave_says_so(self) -> None:
+        [implied] = with_implied([])
+        thresholds = [evaluate(implied, measurements([iteration(outcome=FAILED)]), Scope(1.0, 0, 0))]
+        result = load_result([], verdict="failed", thresholds=thresholds)
+        assert "(1 of 1 iterations failed)` (implied)\n" in markdown_of(report(result.as_dict()))
+        assert result.as_dict()["thresholds"][0]["implied"] is True
+        assert block(result.as_dict())[1].endswith("(1 of 1 iterations failed) (implied)")
+        assert threshold_table(result.as_dict()).rows[0][-1] == "implied"
 
     def test_an_invalid_measurement_says_why_and_how_the_generator_fared(self, tmp_path: Path) -> None:
         health = GeneratorHealth.of([fired("late-starts", "3 of 50 users were late")])

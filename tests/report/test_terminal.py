@@ -109,7 +109,7 @@ def test_requests_of_the_set_up_are_mentioned() -> None:
 @pytest.mark.parametrize(
     ("addresses", "requests", "shown"),
     [
-        (1, 1, "sources: 1 address (127.0.0.1), 1 request each, 0 connections"),
+        (1, 1, "sources: 1 address (127.0.0.1), 1 request, 0 connections"),
         (4, 2, "sources: 4 addresses (127.0.0.1, 127.0.0.2, 127.0.0.3, 127.0.0.4), 2 requests each, 0 connections"),
         (9, 1, "sources: 9 addresses (127.0.0.1, 127.0.0.2, ..., 127.0.0.9), 1 request each, 0 connections"),
     ],
@@ -309,6 +309,12 @@ class TestTimeline:
         place = shown.index("timeline of 4.00 s")
         assert shown[place + 1 : place + 3] == ["  rps    ██▁█ 0 to 1", "  p95    ▂█ ▅ 10.0 ms to 80.0 ms"]
         assert not any("timeline" in line for line in lines(seconds(10, 80, None, 40)))
+
+    def test_a_second_in_part_is_left_out_as_its_rate_would_be_too_low(self) -> None:
+        samples = [request(latency_ms=1, at_ms=at) for at in (0, 100, 1000, 1100, 2000, 2100, 3000)]
+        shown = lines(load_result(samples, seconds=3.25), verbosity=1)
+        place = shown.index("timeline of 3.00 s, without the last 250 ms")
+        assert shown[place + 1].endswith(" 2")
 
     def test_errors_are_shown_if_there_were_any(self) -> None:
         samples = [request(at_ms=1000 * second, outcome=FAILED if second else "ok") for second in range(4)]

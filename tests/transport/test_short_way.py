@@ -664,6 +664,32 @@ def test_after_the_end_nothing_is_sent(
     assert len(target.heard) == 1
 
 
+class Interrupted(BaseException):
+    """What the executor raises in a user's thread."""
+
+
+@linux_only
+@pytest.mark.parametrize("call", ["get", "post"])
+def test_a_request_that_is_interrupted_at_the_end_is_a_failed_sample(
+    make_session: MakeSession, target: ScriptedServer, samples: list[Sample], stock_calls: list[str], call: str
+) -> None:
+    session = make_session()
+    session.get(target.url())
+    before = len(stock_calls)
+
+    def is_over(wire: Any) -> Any:
+        session.interrupt()
+        raise Interrupted
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pytest_ipload.transport.wire.KernelWire.receive", is_over)
+        with pytest.raises(Interrupted):
+            getattr(session, call)(target.url("/a"), name="mine")
+    assert len(stock_calls) == before
+    assert [(s.outcome, s.name, s.problem and s.problem.type) for s in samples[1:]] == [(FAILED, "mine", "Interrupted")]
+    assert 0 < samples[1].latency_ns < 10_000_000_000
+
+
 def test_an_unexpected_status_is_a_failed_sample(make_session: MakeSession, samples: list[Sample]) -> None:
     with ScriptedServer([(reply(b"", status="503 Busy"),)] * 3) as target:
         session = make_session()

@@ -11,7 +11,7 @@ from pytest_ipload.report.page.cells import count, milliseconds, rate, share
 from pytest_ipload.report.page.charts import Chart, charts_of
 from pytest_ipload.report.page.points import points_of
 from pytest_ipload.report.page.tables import Table
-from pytest_ipload.report.terminal import test_error_lines
+from pytest_ipload.report.terminal import test_error_lines, whole_seconds
 from pytest_ipload.report.text import counted
 from pytest_ipload.units import format_duration
 from pytest_ipload.verdict.result import is_measured
@@ -117,7 +117,7 @@ def by_gravity(sections: Sequence[Section]) -> list[Section]:
 def _section(number: int, result: Result, most_points: int) -> Section:
     if not is_measured(result):
         return _unmeasured(number, result)
-    points = points_of(result["timeline"], most_points)
+    points = points_of(_with_whole_rates(result), most_points)
     parts = [
         tables.request_table(result),
         tables.step_table(result),
@@ -145,6 +145,15 @@ def _section(number: int, result: Result, most_points: int) -> Section:
         settings=tables.setting_table(result),
         timeline=tables.timeline_table(points_of(result["timeline"], MOST_TABLE_ROWS)),
     )
+
+
+def _with_whole_rates(result: Result) -> Sequence[Result]:
+    """The timeline for charts: a second in part has no rate of requests, as it would be too low."""
+    points, rest_s = whole_seconds(result)
+    if not rest_s or not points:
+        return list(result["timeline"])
+    last = {name: value for name, value in result["timeline"][-1].items() if name != "requests"}
+    return [*points, last]
 
 
 def _unmeasured(number: int, result: Result) -> Section:
@@ -175,6 +184,8 @@ def headline(sections: Sequence[Section]) -> str:
     """``3 load tests: 1 failed, 2 passed``."""
     words = [section.verdict.kind for section in sections]
     kinds = [f"{words.count(kind)} {kind}" for kind in ("error", "failed", "invalid", "passed") if kind in words]
+    if words.count("error") > 1:
+        kinds[0] = counted(words.count("error"), "error")
     if "segment" in words:
         kinds.append(f"{counted(words.count('segment'), 'segment')} not judged yet")
     if red := sum(section.verdict.kind == "passed" and bool(section.errors) for section in sections):

@@ -279,7 +279,7 @@ def _remarks(threshold: Row) -> str:
     """What the other columns do not say; without a measured value, why there is none."""
     if "measured" not in threshold:
         return str(threshold["message"])
-    remarks = []
+    remarks = ["implied"] if threshold.get("implied") else []
     if "window_s" in threshold:
         remarks.append(f"the worst window of {format_setting(threshold['window_s'])}")
     if threshold["uncertain"]:

@@ -1,0 +1,184 @@
+"""Loads that run whole on one worker: what they measured is not lost when the controller's session is ended.
+
+xdist does not wait for the tests that run when its session is interrupted, nor does it hear of them any more. So the
+controller asks each worker to break off what it runs, over a channel of its own, and takes what there is. It says
+``break_off``; the worker answers ``busy`` if a load has to end first, sends ``results``, and then says ``over``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any, Protocol
+
+import pytest
+
+from pytest_ipload import real_time
+from pytest_ipload.distributed.link import send
+from pytest_ipload.distributed.messages import BadMessage, checked
+from pytest_ipload.distributed.slots import WHOLE_KEY
+
+_FROM_CONTROLLER: Mapping[str, Mapping[str, type]] = {"break_off": {"reason": str}}
+_FROM_WORKER: Mapping[str, Mapping[str, type]] = {
+    "busy": {},
+    "results": {"nodeid": str, "phase": str, "reason": str, "results": list},
+    "over": {},
+}
+_END = "closed"  # no message: those are pairs
+_ANSWER_S = 10.0
+"""How long a worker may take to say whether it runs a load: a thread that does nothing else says so."""
+_LAST_RESULTS_S = (60.0, 5.0)
+"""How long to wait for results, at most: as long as users may take for their tear-down; after a second Ctrl-C less."""
+
+Results = list[dict[str, Any]]
+
+
+class Stop(Protocol):
+    """Ends a load; see ``Executor.ask_to_stop``."""
+
+    def __call__(self, reason: str, *, hurry: bool) -> object:
+        """Called in another thread than the load's; again for a second Ctrl-C."""
+
+
+class WorkerLoads:
+    """The worker's side. Messages arrive in another thread than the tests run in."""
+
+    def __init__(self, channel: Any, unreported: Callable[[str], tuple[str, Results] | None]) -> None:
+        """``unreported`` has the test that runs and the results of its loads so far, given what interrupts it."""
+        self._channel = channel
+        self._unreported = unreported
+        self._changed = threading.RLock()
+        self._stop: Stop | None = None
+        """Of the load that runs."""
+        self._is_busy = False
+        """Whether a load runs, or was ended by an exception for which the phase of its test has to end, too."""
+        self._ended: str | None = None
+        """Why the session was ended."""
+        channel.setcallback(self._receive, endmarker=_END)
+
+    @contextmanager
+    def going_on(self, stop: Stop) -> Iterator[None]:
+        """Run (a part of) a load. When the session is ended, this raises KeyboardInterrupt, as Ctrl-C does."""
+        with self._changed:
+            self._raise_if_ended()
+            self._stop, self._is_busy = stop, True
+        is_through = False
+        try:
+            yield
+            is_through = True
+        finally:
+            with self._changed:
+                self._stop = None
+                self._is_busy = not is_through or self._ended is not None
+        self._raise_if_ended()
+
+    def _raise_if_ended(self) -> None:
+        if self._ended is not None:
+            raise KeyboardInterrupt(self._ended)
+
+    def deliver(self, nodeid: str, phase: str, reason: str, results: Results) -> None:
+        """Send what there is of a test that was interrupted in this phase; its results, unless they are reported."""
+        self._tell("results", nodeid=nodeid, phase=phase, reason=reason, results=results)
+
+    def phase_over(self) -> None:
+        """No load of the running phase is going on any more, and what there was to be sent is sent."""
+        with self._changed:
+            was_busy, self._is_busy = self._is_busy, False
+            if was_busy and self._ended is not None:
+                self._tell("over")
+
+    def _receive(self, message: object) -> None:
+        """Called in the thread of execnet that receives: never raises."""
+        try:
+            reason = "the controller is gone" if message == _END else checked(message, _FROM_CONTROLLER)[1]["reason"]
+        except BadMessage:
+            return
+        with self._changed:
+            self._ended = self._ended or reason
+            if self._is_busy:
+                self._tell("busy")
+                if self._stop is not None:
+                    self._stop(reason, hurry=True)
+                return
+            if (found := self._unreported(reason)) is not None:
+                nodeid, results = found
+                self.deliver(nodeid, "call", "", results)
+            self._tell("over")
+
+    def _tell(self, kind: str, **fields: Any) -> None:
+        with suppress(OSError):  # the controller is gone
+            send(self._channel, kind, fields)
+
+
+class WholeLoads:
+    """The controller's side. Registered as a plugin in the process that xdist's workers report to."""
+
+    def __init__(self, keep: Callable[[str, str, str, str, Results], object]) -> None:
+        """``keep(nodeid, worker, phase, reason, results)`` takes what a worker delivers."""
+        self._keep = keep
+        self._changed = threading.Condition()
+        self._channels: dict[str, Any] = {}
+        """Of the workers that are there."""
+        self._silent: set[str] = set()
+        """Those that have not answered yet."""
+        self._busy: set[str] = set()
+        """Those whose results are still to come."""
+
+    def attach(self, node: Any) -> None:
+        """A worker is about to start: give it a channel. execnet makes the end of it on the other side."""
+        name = node.gateway.id
+        channel = self._channels[name] = node.gateway.newchannel()
+        node.workerinput[WHOLE_KEY] = channel
+        channel.setcallback(partial(self._receive, name), endmarker=_END)
+
+    @pytest.hookimpl(tryfirst=True, optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """A worker is through, and has reported all; or it is gone."""
+        self._channels.pop(node.gateway.id, None)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self) -> Generator[None, Any, Any]:
+        """Before the workers are ended and reports are written: have them deliver, if they still run tests."""
+        for seconds in _LAST_RESULTS_S:
+            try:
+                self._break_off("the session was ended")
+                self._wait_for_all(seconds)
+                break
+            except KeyboardInterrupt:
+                continue
+        return (yield)
+
+    def _break_off(self, reason: str) -> None:
+        with self._changed:
+            names = self._busy or self._channels.keys()
+            self._silent = set(names)
+            channels = [self._channels[name] for name in names if name in self._channels]
+        for channel in channels:
+            with suppress(OSError):
+                send(channel, "break_off", {"reason": reason})
+
+    def _wait_for_all(self, seconds: float) -> None:
+        began = real_time.monotonic()
+        with self._changed:
+            while self._silent or self._busy:
+                rest = seconds if self._busy else min(seconds, _ANSWER_S)
+                if (left := began + rest - real_time.monotonic()) <= 0:
+                    return
+                self._changed.wait(left)
+
+    def _receive(self, name: str, message: object) -> None:
+        """Called in the thread in which execnet receives from a worker: never raises."""
+        try:
+            kind, fields = checked(("over", {}) if message == _END else message, _FROM_WORKER)
+        except BadMessage:
+            return
+        with self._changed:
+            if kind == "results":
+                with suppress(Exception):  # not in the form of a result: that worker's tests are without one
+                    self._keep(fields["nodeid"], name, fields["phase"], fields["reason"], fields["results"])
+                return
+            self._silent.discard(name)
+            (self._busy.add if kind == "busy" else self._busy.discard)(name)
+            self._changed.notify_all()
