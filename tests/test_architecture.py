@@ -5,10 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-
-import pytest
 
 import pytest_ipload
 
@@ -77,6 +75,30 @@ def imports(tree: ast.AST, *, top_level_only: bool = False) -> Iterator[str]:
 
 
 ALL = dict(modules())
+IMPORTED = {name: set(imports(tree)) for name, tree in ALL.items()}
+
+
+def users_of(packages: set[str], names: Iterable[str]) -> list[str]:
+    """Who of these modules imports one of the packages."""
+    return [
+        f"{name} imports {imported}"
+        for name in names
+        for imported in sorted(IMPORTED[name])
+        if imported.split(".")[0] in packages
+    ]
+
+
+def modules_of(room: str) -> list[str]:
+    """The modules of a room, which must have some."""
+    found = [name for name in ALL if room_of(name) == room]
+    assert found, room
+    return found
+
+
+def goes_down(room: str, target: str) -> bool:
+    """Whether a room may import from another one."""
+    same_level = LEVEL_OF[target] == LEVEL_OF[room] and not {room, target} <= APART
+    return LEVEL_OF[target] < LEVEL_OF[room] or same_level
 
 
 def test_every_room_has_its_place() -> None:
@@ -84,15 +106,20 @@ def test_every_room_has_its_place() -> None:
     assert rooms == set(LEVEL_OF)
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if room_of(name)])
-def test_imports_go_down(name: str) -> None:
-    room = room_of(name)
-    for imported in imports(ALL[name]):
-        target = room_of(imported) if imported.startswith("pytest_ipload.") else ""
-        if target not in LEVEL_OF or target == room:
-            continue
-        same_level = LEVEL_OF[target] == LEVEL_OF[room] and not {room, target} <= APART
-        assert LEVEL_OF[target] < LEVEL_OF[room] or same_level, f"{name} imports {imported}"
+def test_imports_go_down() -> None:
+    ours = [
+        (name, room_of(name), imported, room_of(imported))
+        for name in ALL
+        if room_of(name)
+        for imported in sorted(IMPORTED[name])
+        if imported.startswith("pytest_ipload.") and room_of(imported) in LEVEL_OF
+    ]
+    assert ours
+    assert [
+        f"{name} imports {imported}"
+        for name, room, imported, target in ours
+        if target != room and not goes_down(room, target)
+    ] == []
 
 
 def test_modules_do_not_import_each_other_in_a_circle() -> None:
@@ -111,35 +138,25 @@ def test_modules_do_not_import_each_other_in_a_circle() -> None:
         graph = {name: targets for name, targets in graph.items() if name not in leaves}
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if room_of(name) == "load"])
-def test_the_load_room_knows_neither_pytest_nor_http(name: str) -> None:
-    assert not {imported.split(".")[0] for imported in imports(ALL[name])} & {
-        "pytest",
-        "_pytest",
-        "requests",
-        "urllib3",
-    }
+def test_the_load_room_knows_neither_pytest_nor_http() -> None:
+    assert users_of({"pytest", "_pytest", "requests", "urllib3"}, modules_of("load")) == []
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *(name for name in ALL if room_of(name) == "stats"),
-        "pytest_ipload.verdict.expression",
-        "pytest_ipload.load.schedule",
-        "pytest_ipload.addresses.spec",
-    ],
-)
-def test_pure_modules_use_no_network_no_clock_and_no_threads(name: str) -> None:
+def test_pure_modules_use_no_network_no_clock_and_no_threads() -> None:
     impure = {"socket", "ssl", "time", "threading", "subprocess", "requests", "urllib3", "pytest"}
-    assert not {imported.split(".")[0] for imported in imports(ALL[name])} & impure
+    others = ("pytest_ipload.verdict.expression", "pytest_ipload.load.schedule", "pytest_ipload.addresses.spec")
+    assert users_of(impure, [*modules_of("stats"), *others]) == []
 
 
 def test_nothing_is_unpickled_or_evaluated() -> None:
-    for name, tree in ALL.items():
-        used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-        assert not used & {"eval", "exec", "pickle", "marshal", "shelve"}, name
-        assert not {imported.split(".")[0] for imported in imports(tree)} & {"pickle", "marshal", "shelve"}, name
+    unsafe = {"pickle", "marshal", "shelve"}
+    assert users_of(unsafe, ALL) == []
+    assert [
+        f"{name} uses {node.id}"
+        for name, tree in ALL.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and node.id in {"eval", "exec", *unsafe}
+    ] == []
 
 
 def test_the_plugin_alone_imports_nothing_that_takes_time() -> None:

@@ -329,7 +329,6 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("manner", ["cold", "warm"])
 @pytest.mark.parametrize("name", CASES)
-def test_a_session_keeps_what_one_of_requests_keeps(name: str, manner: str) -> None:
-    assert_same(name, CASES[name], manner)
+def test_a_session_keeps_what_one_of_requests_keeps(name: str) -> None:
+    assert_same(name, CASES[name])
