@@ -289,7 +289,7 @@ CASES = {
             do(lambda s: setattr(s, "kept", s.adapters.copy())),
             do(lambda s: s.adapters.clear()),
             get(),
-            do(lambda s: s.adapters.update(s.kept)),
+            do(lambda s: s.adapters.update(s.adapters | (s.kept | s.adapters))),
             get(),
         ],
         [InvalidSchema],
