@@ -98,6 +98,17 @@ class Adapters(OrderedDict[str, Any]):
         """Whether this is the session that is told."""
         return self._session() is session
 
+    # A copy belongs to no session.
+    def copy(self) -> OrderedDict[str, Any]:  # type: ignore[override]  # not of this class
+        """The adapters, apart from the session."""
+        return OrderedDict(self)
+
+    def __or__(self, other: Any) -> Any:
+        return OrderedDict(self) | other
+
+    def __ror__(self, other: Any) -> Any:
+        return other | OrderedDict(self)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return OrderedDict, (list(self.items()),)
 
