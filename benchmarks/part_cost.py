@@ -47,19 +47,19 @@ def thresholds() -> list[JudgedThreshold]:
     return [JudgedThreshold(Threshold.parse(text), window=1.0, abort_on_fail=True) for text in texts]
 
 
-def samples(names: int, seconds: int, seed: int) -> Iterator[Sample]:
+def samples(names: int, seconds: int, seed: int, per_second: int = _PER_SECOND) -> Iterator[Sample]:
     """The made-up samples of a load."""
     rng = random.Random(seed)
     for second in range(seconds):
-        for number in range(_PER_SECOND):
-            started_ns = second * _SECOND + number * _SECOND // _PER_SECOND
+        for number in range(per_second):
+            started_ns = second * _SECOND + number * _SECOND // per_second
             latency_ns = round(_LATENCY_NS * rng.lognormvariate(0, _SPREAD))
             yield Sample(REQUEST, f"name {rng.randrange(names)}", started_ns, latency_ns)
             if number % 10 == 0:
                 yield Sample(ITERATION, "", started_ns, latency_ns)
 
 
-def part_of(names: int, seconds: int, seed: int = 0) -> Part:
+def part_of(names: int, seconds: int, seed: int = 0, per_second: int = _PER_SECOND) -> Part:
     """The part of one of several processes."""
     judged = thresholds()
     measured = Measurements(
@@ -70,7 +70,7 @@ def part_of(names: int, seconds: int, seed: int = 0) -> Part:
         window_selections=window_selections(judged, planned=False),
         selections=selections(judged, planned=False),
     )
-    measured.add(samples(names, seconds, seed))
+    measured.add(samples(names, seconds, seed, per_second))
     nothing: dict[str, Any] = dict.fromkeys(
         ("planned_iterations", "dropped_iterations", "pinned_cpu", "traceback", "broken_off", "abort")
     )
@@ -138,11 +138,12 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--names", type=int, nargs="+", default=[20, 1000])
     parser.add_argument("--seconds", type=int, nargs="+", default=[10, 60])
+    parser.add_argument("--per-second", type=int, default=_PER_SECOND, help="samples, besides those of iterations")
     options = parser.parse_args(arguments)
     print("names  seconds  send ms  read ms  merge ms  snapshot ms  kB")
     for names in options.names:
         for seconds in options.seconds:
-            cost = cost_of(part_of(names, seconds), seconds)
+            cost = cost_of(part_of(names, seconds, per_second=options.per_second), seconds)
             print(
                 f"{names:5}  {seconds:7}  {cost.send_ms:7.1f}  {cost.read_ms:7.1f}  {cost.merge_ms:8.1f}  "
                 f"{cost.snapshot_ms:11.1f}  {cost.bytes / 1e3:.0f}"

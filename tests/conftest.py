@@ -14,8 +14,9 @@ from collections.abc import Iterator
 
 import hypothesis
 import pytest
+from support.collector import look_only_at_what_comes
 from support.demo import running_target
-from support.plugins import OTHER_PLUGINS
+from support.plugins import without_others
 
 import pytest_ipload
 
@@ -44,17 +45,22 @@ hypothesis.settings.load_profile("no-deadline")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs exceptions that are raised in another thread: see ``load/user_thread.py``."""
+    """Skip what needs exceptions that are raised in another thread: see ``load/user_lifecycle.py``."""
     if sys.gettrace() is not None and sys.version_info[:2] == (3, 11):
         for item in items:
             if item.get_closest_marker("untraced") is not None:
                 item.add_marker(pytest.mark.skip(reason="traced, on CPython 3.11; it runs with -m untraced"))
 
 
+def pytest_collection_finish() -> None:
+    """The tests are there."""
+    look_only_at_what_comes()
+
+
 @pytest.fixture
 def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """pytest's own, with only the plugins that this package needs."""
-    monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(f"-p no:{name}" for name in OTHER_PLUGINS))
+    monkeypatch.setenv("PYTEST_ADDOPTS", without_others())
     return pytester
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -409,10 +408,10 @@ class TestReferences:
         project.runpytest(f"--ipload-compare={reference}", LIMIT, "--ipload-strict").assert_outcomes(passed=2)
         project.runpytest("--ipload-compare=0001", LIMIT, "--ipload-strict").assert_outcomes(passed=1, failed=1)
 
-    @pytest.mark.parametrize("workers", [(), ("-n1",)])
     @pytest.mark.parametrize(
         ("options", "complaint"),
         [
+            (("--ipload-compare=nosuch", "-n1"), f"*--ipload-compare: 'nosuch': no such file*, and {FOLDER} has none"),
             (("--ipload-compare=nosuch",), f"*--ipload-compare: 'nosuch': no such file*, and {FOLDER} has none"),
             (
                 ("--ipload-compare", "test_it.py"),
@@ -432,9 +431,9 @@ class TestReferences:
         ],
     )
     def test_what_makes_no_sense_is_a_usage_error(
-        self, project: pytest.Pytester, options: tuple[str, ...], complaint: str, workers: tuple[str, ...]
+        self, project: pytest.Pytester, options: tuple[str, ...], complaint: str
     ) -> None:
-        result = project.runpytest(*options, *workers)
+        result = project.runpytest(*options)
         assert result.ret == pytest.ExitCode.USAGE_ERROR
         result.stderr.fnmatch_lines([complaint])
 
@@ -445,8 +444,7 @@ class TestReferences:
 @pytest.mark.usefixtures("xdist")
 class TestWorkers:
     def run(self, project: pytest.Pytester, *options: str) -> pytest.RunResult:
-        command = [sys.executable, "-m", "pytest", "-n2", "--ipload-json=out.json", *options]
-        return project.run(*command, timeout=60)
+        return project.runpytest("-n2", "--ipload-json=out.json", *options)
 
     def test_the_controller_saves_each_load_once_and_a_regression_is_one_failure(
         self, project: pytest.Pytester

@@ -14,6 +14,7 @@ from collections import Counter
 from xml.etree import ElementTree
 
 import pytest
+from support.plugins import without_others
 
 import pytest_ipload
 
@@ -114,7 +115,7 @@ class TestXdist:
 class TestOtherPlugins:
     @requires("pytest_locust")
     def test_locust(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, demo_url: str) -> None:
-        monkeypatch.delenv("PYTEST_ADDOPTS")
+        monkeypatch.delenv("PYTEST_ADDOPTS")  # all of them are there, as where somebody has installed them all
         pytester.makepyfile(WHO_AM_I.format(url=demo_url, tests=1))
         # locust's plugin imports gevent, which warns when ssl is there already.
         result = pytester.runpytest_subprocess("--ipload-pool=127.0.3.0/29", "-p", "no:randomly", "-W", "ignore")
@@ -128,7 +129,10 @@ class TestOtherPlugins:
             """
             import threading, pytest
 
-            @pytest.mark.timeout(1, method="signal")
+            def test_before(ipload_user):
+                "What a load imports first is not for the other's second."
+
+            @pytest.mark.timeout(2, method="signal")
             @pytest.mark.ipload(users=3, duration="60s", think_time="10ms")
             def test_long(ipload_user):
                 pass
@@ -138,14 +142,14 @@ class TestOtherPlugins:
             """
         )
         result = pytester.runpytest_subprocess("-p", "timeout", "-p", "no:randomly")
-        result.assert_outcomes(failed=1, passed=1)
-        result.stdout.fnmatch_lines(["*Timeout*1*s*", "invalid: the load was broken off by Failed"])
+        result.assert_outcomes(failed=1, passed=2)
+        result.stdout.fnmatch_lines(["*Timeout*2*s*", "invalid: the load was broken off by Failed"])
 
     @requires("pytest_randomly")
     def test_randomly_does_not_change_the_users_own_random_streams(
         self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.delenv("PYTEST_ADDOPTS")
+        monkeypatch.setenv("PYTEST_ADDOPTS", without_others("randomly"))
         pytester.makepyfile(
             test_r="""
             import pytest
@@ -157,7 +161,7 @@ class TestOtherPlugins:
         )
         draws = []
         for seed in ("1", "2"):
-            result = pytester.runpytest_subprocess("-p", "no:locust", f"--randomly-seed={seed}", "--junit-xml=out.xml")
+            result = pytester.runpytest_subprocess(f"--randomly-seed={seed}", "--junit-xml=out.xml")
             result.assert_outcomes(passed=1)
             root = ElementTree.parse(pytester.path / "out.xml").getroot()
             draws.append({p.get("name"): p.get("value") for p in root.iter("property") if "draw" in str(p.get("name"))})
@@ -168,7 +172,7 @@ class TestOtherPlugins:
     def test_a_rerun_is_a_whole_load_and_its_result_replaces_the_first(
         self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.delenv("PYTEST_ADDOPTS")
+        monkeypatch.setenv("PYTEST_ADDOPTS", without_others("rerunfailures"))
         pytester.makepyfile(
             """
             import pytest
@@ -187,9 +191,7 @@ class TestOtherPlugins:
                     assert run == 2
             """
         )
-        result = pytester.runpytest_subprocess(
-            "-p", "no:locust", "-p", "no:randomly", "--junit-xml=out.xml", "--ipload-json=out.json"
-        )
+        result = pytester.runpytest_subprocess("--junit-xml=out.xml", "--ipload-json=out.json")
         result.assert_outcomes(passed=1)
         assert result.parseoutcomes()["rerun"] == 1
         (test,) = json.loads((pytester.path / "out.json").read_text())["tests"]
@@ -216,14 +218,14 @@ class TestOtherPlugins:
     def test_the_base_url_of_pytest_base_url_is_used(
         self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, demo_url: str
     ) -> None:
-        monkeypatch.delenv("PYTEST_ADDOPTS")
+        monkeypatch.setenv("PYTEST_ADDOPTS", without_others("base_url"))
         pytester.makepyfile(
             """
             def test_it(ipload_session):
                 assert ipload_session.get("/whoami").ok
             """
         )
-        options = ["-p", "no:locust", "-p", "no:randomly", "--ipload-json=out.json"]
+        options = ["--ipload-json=out.json"]
         result = pytester.runpytest_subprocess(f"--base-url={demo_url}", *options)
         result.assert_outcomes(passed=1)
         (test,) = json.loads((pytester.path / "out.json").read_text())["tests"]
@@ -236,7 +238,7 @@ class TestOtherPlugins:
     ) -> None:
         if options and importlib.util.find_spec("xdist") is None:
             pytest.skip("pytest-xdist is missing; install it with 'pip install pytest-xdist'")
-        monkeypatch.delenv("PYTEST_ADDOPTS")
+        monkeypatch.setenv("PYTEST_ADDOPTS", without_others("html", "html_fixtures", "metadata"))
         pytester.makepyfile(
             test_it="""
             import pytest
@@ -253,7 +255,7 @@ class TestOtherPlugins:
             """
         )
         result = pytester.runpytest_subprocess(
-            *("-p", "no:locust", "-p", "no:randomly", "-W", "error", "--ipload-users=2"),
+            *("-W", "error", "--ipload-users=2"),
             *("--html=out.html", "--self-contained-html", *options),
         )
         result.assert_outcomes(passed=2)
@@ -273,9 +275,9 @@ class TestOtherPlugins:
     def test_pytest_metadata_says_nothing_of_us_without_settings(
         self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.delenv("PYTEST_ADDOPTS")
+        monkeypatch.setenv("PYTEST_ADDOPTS", without_others("metadata"))
         pytester.makepyfile("def test_it(metadata): assert 'pytest-ipload' not in metadata")
-        result = pytester.runpytest_subprocess("-p", "no:locust", "-p", "no:randomly")
+        result = pytester.runpytest_subprocess()
         result.assert_outcomes(passed=1)
 
     @requires("pytest_github_actions_annotate_failures")
@@ -285,7 +287,7 @@ class TestOtherPlugins:
     ) -> None:
         if options and importlib.util.find_spec("xdist") is None:
             pytest.skip("pytest-xdist is missing; install it with 'pip install pytest-xdist'")
-        monkeypatch.delenv("PYTEST_ADDOPTS")
+        monkeypatch.setenv("PYTEST_ADDOPTS", without_others("pytest_github_actions_annotate_failures"))
         monkeypatch.setenv("GITHUB_ACTIONS", "true")
         monkeypatch.delenv("GITHUB_WORKSPACE", raising=False)
         monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(pytester.path / "step.md"))
@@ -303,9 +305,7 @@ class TestOtherPlugins:
                 pass
             """
         )
-        result = pytester.runpytest_subprocess(
-            *("-p", "no:locust", "-p", "no:randomly", "-q", "--ipload-summary=auto", *options)
-        )
+        result = pytester.runpytest_subprocess(*("-q", "--ipload-summary=auto", *options))
         result.assert_outcomes(passed=1, failed=1)
         commands = [line for line in [*result.outlines, *result.errlines] if line.startswith("::")]
         [command] = commands

@@ -419,9 +419,8 @@ class TestMatrix:
             "test_bad": (4, 4),
         }
 
-    @pytest.mark.parametrize("options", [(), TWO_PROCESSES], ids=["alone", "n2"])
-    def test_schemathesis(self, pytester: pytest.Pytester, options: tuple[str, ...]) -> None:
-        require("schemathesis", "xdist")
+    def test_schemathesis(self, pytester: pytest.Pytester) -> None:
+        require("schemathesis")
         pytester.makepyfile(
             test_it="""
             import hypothesis, pytest, schemathesis
@@ -457,7 +456,7 @@ class TestMatrix:
             def test_ordinary(): pass
             """
         )
-        result, tests, _ = run(pytester, "-p", "schemathesis", *options)
+        result, tests, _ = run(pytester, "-p", "schemathesis")
         result.assert_outcomes(passed=3, failed=1)
         assert sorted((test["iterations"], test["failed_iterations"]) for test in tests.values()) == [
             (2, 0),

@@ -165,9 +165,9 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
     ),
     "fast-path-left": Kind(
         REMARK,
-        "another library has hooks in requests, urllib3 or http.client",
-        "Requests went through the hooks, which takes more processor time for each: rates may be lower",
-        "Remove the hooks during loads if they are not meant for them; with fast=False (--ipload-fast off) no request "
+        "functions of requests, urllib3 or http.client are patched or overridden, or log each request",
+        "Requests went through them, which takes more processor time for each: rates may be lower",
+        "Remove what is named during loads if it is not meant for them; with fast=False (--ipload-fast off) no request "
         "takes the fast path, and this is not said",
     ),
     "not-pinned": Kind(

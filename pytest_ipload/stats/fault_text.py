@@ -6,8 +6,10 @@ each other. The classes are told by their names, so that nothing of requests or 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import re
+import weakref
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
@@ -18,7 +20,14 @@ _WRAPPERS = frozenset({"requests", "urllib3", "http"})
 _TIMEOUT = re.compile(r"timeout=([0-9.e+-]+)\)")
 _UNREACHABLE = {errno.EHOSTUNREACH: "no route to host", errno.ENETUNREACH: "network unreachable"}
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_urls: weakref.WeakKeyDictionary[BaseException, str] = weakref.WeakKeyDictionary()
 _TLS_WORDS = {"certificate has expired": "certificate expired", "Hostname mismatch, certificate": "certificate"}
+
+
+def note_url(error: BaseException, url: str) -> None:
+    """Remember which URL was asked for when this was raised, if the exception does not tell it itself."""
+    with contextlib.suppress(TypeError):  # one of Python's own, to which nothing can be tied
+        _urls[error] = url
 
 
 def fault_text(error: BaseException) -> str | None:
@@ -121,12 +130,19 @@ def _address(chain: Sequence[BaseException]) -> str:
             if isinstance(host, str):
                 is_proxy = attribute == "conn" and any(_is(other, "ProxyError") for other in chain)
                 return ("the proxy " if is_proxy else "") + _shown(host, port if isinstance(port, int) else None)
-    url = getattr(getattr(chain[0], "request", None), "url", None) or getattr(chain[0], "_url", None)
+    url = getattr(getattr(chain[0], "request", None), "url", None) or _noted_url(chain[0])
     try:
         parts = urlsplit(url if isinstance(url, str) else "")
         return _shown(parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme)) or "the server"
     except ValueError:
         return "the server"
+
+
+def _noted_url(error: BaseException) -> str | None:
+    try:
+        return _urls.get(error)
+    except TypeError:
+        return None
 
 
 def _shown(host: str, port: int | None) -> str:

@@ -8,11 +8,10 @@ from __future__ import annotations
 import reprlib
 import struct
 from collections.abc import Sequence
-from itertools import chain, islice
-from operator import lt
 from typing import Any
 
 from pytest_ipload.stats import hdr_codec
+from pytest_ipload.stats.bins import bins_of_text, text_of_bins
 from pytest_ipload.stats.confidence import nearest_rank
 from pytest_ipload.stats.hdr_bins import HIGHEST_US, LARGEST_COUNT, LAST_BIN, bin_edges_us, bin_index, bin_of_ns
 
@@ -82,6 +81,9 @@ class Histogram:
         if other.count:
             self._add(other.count, other._min_ns, other._max_ns, other.total_ns, other.overflow)
             bins = self.bins
+            if not bins:
+                bins.update(other.bins)
+                return
             for index, count in other.bins.items():
                 bins[index] = bins.get(index, 0) + count
 
@@ -186,15 +188,14 @@ class Histogram:
         return histogram
 
     def to_plain(self) -> dict[str, Any]:
-        """All of it as plain values that JSON and execnet carry without loss; ``bins`` is index, count, index, ..."""
-        indexes = sorted(self.bins)
+        """All of it as plain values that JSON and execnet carry without loss."""
         return {
             "count": self.count,
             "total_ns": self.total_ns,
             "min_ns": self.min_ns,
             "max_ns": self.max_ns,
             "overflow": self.overflow,
-            "bins": [*chain.from_iterable(zip(indexes, map(self.bins.__getitem__, indexes), strict=True))],
+            "bins": text_of_bins(self.bins),
         }
 
     @classmethod
@@ -202,7 +203,7 @@ class Histogram:
         """Read what ``to_plain`` wrote; ``ValueError`` if a part is missing, of another type or contradicts another."""
         fields = plain_dict(plain, "histogram", ("count", "total_ns", "min_ns", "max_ns", "overflow", "bins"))
         histogram = cls()
-        histogram.bins = _plain_bins(fields["bins"])
+        histogram.bins = bins_of_text(fields["bins"], "histogram bins", last=LAST_BIN, most=LARGEST_COUNT)
         histogram.count = plain_int(fields["count"], "histogram count", high=LARGEST_COUNT)
         histogram.total_ns = plain_int(fields["total_ns"], "histogram total_ns", high=LARGEST_INT * LARGEST_COUNT)
         histogram.overflow = plain_int(fields["overflow"], "histogram overflow")
@@ -217,11 +218,12 @@ class Histogram:
     def _check(self) -> None:
         """Do the numbers fit together? For what was read from outside."""
         low, high, bins = self._min_ns, self._max_ns, self.bins
+        first, last = next(iter(bins), None), next(reversed(bins), None)  # they were read in ascending order
         consistent = (
             sum(bins.values()) == self.count
             and low * self.count <= self.total_ns <= high * self.count
             and self.overflow <= bins.get(LAST_BIN, 0)
-            and (not bins or (bin_of_ns(low), bin_of_ns(high)) == (min(bins), max(bins)))
+            and (not bins or (bin_of_ns(low), bin_of_ns(high)) == (first, last))
             and (not self.overflow or (high + 500) // 1000 > HIGHEST_US)
         )
         if not consistent:
@@ -277,31 +279,3 @@ def shown(value: object) -> str:
     """The beginning of a value that was read, for errors: it may be as large, and as deep, as it likes."""
     text = _SHOWN.repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _plain_bins(value: object) -> dict[int, int]:
-    numbers = plain_list(value, "histogram bins")
-    if len(numbers) % 2:
-        raise ValueError("histogram bins: expected pairs of index and count, got an odd number of values")
-    indexes, counts = numbers[::2], numbers[1::2]
-    if _are_bins(indexes, counts):
-        return dict(zip(indexes, counts, strict=True))
-    bins: dict[int, int] = {}  # one at a time, to say what is wrong with which
-    lowest = 0
-    for index, count in zip(indexes, counts, strict=True):
-        plain_int(index, "histogram bin index", low=lowest, high=LAST_BIN)  # ascending, so none comes twice
-        bins[index] = plain_int(count, "histogram bin count", low=1, high=LARGEST_COUNT)
-        lowest = index + 1
-    return bins
-
-
-def _are_bins(indexes: list[Any], counts: list[Any]) -> bool:
-    """Whether they are indexes of bins in ascending order, and counts: looked at all together, as there are many."""
-    return (
-        {*map(type, indexes), *map(type, counts)} == {int}
-        and all(map(lt, indexes, islice(indexes, 1, None)))
-        and indexes[0] >= 0
-        and indexes[-1] <= LAST_BIN
-        and min(counts) >= 1
-        and max(counts) <= LARGEST_COUNT
-    )

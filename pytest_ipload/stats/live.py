@@ -194,8 +194,8 @@ class LiveWatch:
             planned_s=self._planned_s,
             planned_iterations=self._planned_iterations,
             users=users,
-            requests=sum(second.requests for second in measured.seconds.values()),
-            failed_requests=sum(second.failed_requests for second in measured.seconds.values()),
+            requests=measured.timeline.requests,
+            failed_requests=measured.timeline.failed_requests,
             iterations=measured.count(ITERATION),
             failed_iterations=measured.count(ITERATION, outcome=FAILED),
             warmup_iterations=measured.warmup_iterations,
@@ -220,14 +220,12 @@ def _rate(measured: Measurements, until_s: float) -> float | None:
     first = max(0, end - RECENT_S)
     if end <= first:
         return None
-    return sum(measured.seconds[number].requests for number in range(first, end) if number in measured.seconds) / (
-        end - first
-    )
+    return measured.timeline.requests_between(first, end) / (end - first)
 
 
 def _recent(measured: Measurements, first: int) -> Histogram:
     """Durations of the successful requests that ended in second ``first`` of the load, or later."""
-    seconds = (second.peek() for number, second in measured.seconds.items() if number >= first)
+    seconds = (second.peek() for second in measured.timeline.since(first))
     return merged(latency if response is None else response for latency, response in seconds)
 
 

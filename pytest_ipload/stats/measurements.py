@@ -13,17 +13,16 @@ from pytest_ipload.stats.folding import Folding
 from pytest_ipload.stats.histogram import plain_dict, plain_int, plain_list, record_many, shown
 from pytest_ipload.stats.recorder import Chunk, Key
 from pytest_ipload.stats.sample import FAULT, ITERATION, OK, REQUEST, SETUP, Sample
-from pytest_ipload.stats.series import SAMPLE_KEY, Second, Series, SeriesKey
+from pytest_ipload.stats.series import SAMPLE_KEY, Series, SeriesKey
 from pytest_ipload.stats.series_table import SeriesTable, plain_pair
 from pytest_ipload.stats.spans import Cells, Selection, Spans
+from pytest_ipload.stats.timeline import Timeline
 from pytest_ipload.stats.windows import Windows
 
 UNNAMED_FAULT = "unknown"
 
 _STARTED = itemgetter(Sample._fields.index("started_ns"))
 _FIRST = itemgetter(0)
-_OPEN_SECONDS = 10
-"""Samples may still come in for a second that is so long ago; for older ones they hardly do."""
 _MANY = 20
 """Samples of one series, on average, from which on it is faster to take them together."""
 
@@ -64,7 +63,7 @@ class Measurements(SeriesTable):
         self.faults: dict[str, int] = {}
         self.fault_messages: dict[str, str] = {}
         """What the first fault of each name said."""
-        self.seconds: dict[int, Second] = {}
+        self.timeline = Timeline(planned=planned)
         """By the second of the load (from 0, after ``origin_ns``) in which the request ended."""
         self.first_started_ns: int | None = None
         self.last_ended_ns: int | None = None
@@ -144,8 +143,7 @@ class Measurements(SeriesTable):
         self.spans.merge(other.spans)
         for length_ns, windows in other.windows.items():
             self.windows[length_ns].merge(windows)
-        for number, second in other.seconds.items():
-            self._second(number).merge(second)
+        self.timeline.merge(other.timeline)
         for fault, count in other.faults.items():
             self.faults[fault] = self.faults.get(fault, 0) + count
         self.fault_messages = {**other.fault_messages, **self.fault_messages}
@@ -187,7 +185,7 @@ class Measurements(SeriesTable):
             "faults": {fault: [count, self.fault_messages[fault]] for fault, count in self.faults.items()},
             "warmup_connections": dict(self.warmup_connections),
             "partial_names": self.partial_names_to_plain(),
-            "seconds": [[number, self.seconds[number].to_plain()] for number in sorted(self.seconds)],
+            "timeline": self.timeline.to_plain(),
             "series": self.series_to_plain(),
             "windows": [windows.to_plain() for windows in self.windows.values()],
             "spans": self.spans.to_plain(),
@@ -213,11 +211,7 @@ class Measurements(SeriesTable):
             measured.faults[fault] = plain_int(count, "measurements faults", low=1)
             measured.fault_messages[fault] = message
         measured.warmup_connections = _plain_counts(fields["warmup_connections"], "measurements warmup_connections")
-        for pair in plain_list(fields["seconds"], "measurements seconds"):
-            number, second = plain_pair(pair, "measurements seconds")
-            if plain_int(number, "second", low=None) in measured.seconds:
-                raise ValueError(f"measurements seconds: {number} comes twice")
-            measured.seconds[number] = Second.from_plain(second, planned=measured.planned)
+        measured.timeline = Timeline.from_plain(fields["timeline"], planned=measured.planned)
         measured.read_partial_names(fields["partial_names"], "measurements partial_names")
         measured.read_series(fields["series"], "measurements series")
         for each in plain_list(fields["windows"], "measurements windows"):
@@ -260,7 +254,7 @@ class Measurements(SeriesTable):
         """Put a request into the timeline."""
         started_ns, latency_ns = sample.started_ns, sample.latency_ns
         ended_ns = started_ns + latency_ns
-        second = self._second((ended_ns - self.origin_ns) // NS_PER_S)
+        second = self.timeline.at((ended_ns - self.origin_ns) // NS_PER_S)
         second.requests += 1
         if sample.outcome == OK:
             second.latency.record(latency_ns)
@@ -291,7 +285,7 @@ class Measurements(SeriesTable):
             histograms = [series.latency]
             of_responses = [] if series.response is None else [series.response]
             if is_request:
-                second = self._second(number)
+                second = self.timeline.at(number)
                 second.requests += len(some)
                 second.failed_requests += len(some) if key[-1] != OK else 0
                 histograms += [second.latency] if key[-1] == OK else []
@@ -330,14 +324,6 @@ class Measurements(SeriesTable):
         of_responses = of_latencies if responses is latencies else _grouped(numbers, responses)
         for number, some in of_latencies.items():
             yield number, some, of_responses[number]
-
-    def _second(self, number: int) -> Second:
-        second = self.seconds.get(number)
-        if second is None:
-            second = self.seconds[number] = Second(planned=self.planned)
-            if (over := self.seconds.get(number - _OPEN_SECONDS)) is not None:
-                over.pack()
-        return second
 
     def _later_end(self, other: Measurements) -> int | None:
         """When the time that rates are counted over ends for both parts together."""
@@ -379,5 +365,5 @@ _NUMBERS: dict[str, int | None] = {
     "names_dropped": 0,
 }
 _FIELDS = (
-    *_NUMBERS, "planned", "faults", "warmup_connections", "partial_names", "seconds", "series", "windows", "spans"
+    *_NUMBERS, "planned", "faults", "warmup_connections", "partial_names", "timeline", "series", "windows", "spans"
 )  # fmt: skip

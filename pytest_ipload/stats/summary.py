@@ -76,7 +76,7 @@ class StepStats:
 
 @dataclass(frozen=True)
 class TimelinePoint:
-    """One second of the load; ``users`` is the largest number at work at once in it."""
+    """One second of the load, or one step of several; ``users`` is the largest number at work at once in it."""
 
     t_s: int
     users: int
@@ -95,7 +95,7 @@ class TimelinePoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """The numbers of one load. Everything but ``timeline`` leaves the warm-up out."""
+    """The numbers of one load. Everything but the timeline leaves the warm-up out."""
 
     duration_s: float
     users: int
@@ -117,6 +117,8 @@ class Summary:
     by_source: Sequence[SourceStats]
     steps: Sequence[StepStats]
     timeline: Sequence[TimelinePoint]
+    timeline_step_s: int | None
+    """How many seconds each of its points stands for; None where it is one."""
     setup: Sequence[RequestStats] | None
     """Requests of the users' set-up and tear-down."""
     retried_requests: int | None
@@ -175,6 +177,7 @@ def summarise(measured: Measurements, frame: Frame) -> dict[str, Any]:
         "by_source": _by_source(measured, frame),
         "steps": [_step(measured, name) for name in measured.names(STEP)],
         "timeline": _timeline(measured, frame),
+        "timeline_step_s": measured.timeline.step_s if measured.timeline.step_s > 1 else None,
         "setup": setup or None,
         "retried_requests": _retries(measured, kind=REQUEST),
         "warmup_requests": measured.warmup_requests if frame.warmup_s else None,
@@ -274,12 +277,12 @@ def _step(measured: Measurements, name: str) -> StepStats:
 
 
 def _timeline(measured: Measurements, frame: Frame) -> list[TimelinePoint]:
-    """All seconds up to the last one with a request; those in which none ended are what a stalled target looks like."""
-    seconds = max(measured.seconds, default=-1) + 1
-    return [
-        _point(second, users, measured.seconds.get(second) or Second(planned=measured.planned))
-        for second, users in enumerate(_users_by_second(frame.lifetimes, frame.origin_ns, seconds))
-    ]
+    """All steps up to the last one with a request; those in which none ended are what a stalled target looks like."""
+    timeline = measured.timeline
+    step_s, steps = timeline.step_s, timeline.steps()
+    users = _users_by_step(frame.lifetimes, frame.origin_ns, step_s * NS_PER_S, timeline.end // step_s)
+    nothing = Second(planned=measured.planned)
+    return [_point(number * step_s, most, steps.get(number) or nothing) for number, most in enumerate(users)]
 
 
 def _point(t_s: int, users: int, second: Second) -> TimelinePoint:
@@ -296,14 +299,14 @@ def _point(t_s: int, users: int, second: Second) -> TimelinePoint:
     )
 
 
-def _users_by_second(lifetimes: Sequence[tuple[int, int]], origin_ns: int, seconds: int) -> list[int]:
-    """The largest number of lifetimes that overlap at one moment of each second."""
+def _users_by_step(lifetimes: Sequence[tuple[int, int]], origin_ns: int, step_ns: int, steps: int) -> list[int]:
+    """The largest number of lifetimes that overlap at one moment of each step."""
     # At the same moment they come before they leave: a life without length counts too.
     changes = deque(sorted([(start, -1) for start, _ in lifetimes] + [(stop, 1) for _, stop in lifetimes]))
     users, now = [], 0
-    for second in range(seconds):
+    for step in range(steps):
         most = now
-        while changes and changes[0][0] < origin_ns + (second + 1) * NS_PER_S:
+        while changes and changes[0][0] < origin_ns + (step + 1) * step_ns:
             now -= changes.popleft()[1]
             most = max(most, now)
         users.append(most)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, ClassVar, cast
 
@@ -11,7 +11,7 @@ import requests
 from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
 from requests.utils import prepend_scheme_if_needed, select_proxy
-from urllib3 import PoolManager, Retry
+from urllib3 import PoolManager, ProxyManager, Retry
 from urllib3 import poolmanager as stock_pools
 from urllib3.exceptions import SSLError
 
@@ -19,6 +19,7 @@ from pytest_ipload.base.real_time import perf_counter_ns
 from pytest_ipload.transport.connect.binding import Binding, HandOver, Hop
 from pytest_ipload.transport.connect.connection import pool_classes
 from pytest_ipload.transport.connect.tls import TlsContexts
+from pytest_ipload.transport.foreign_hooks import owner_of
 from pytest_ipload.transport.response import LoadResponse
 
 POOLS = 1024
@@ -42,7 +43,9 @@ class SourceAdapter(HTTPAdapter):
     """
 
     is_patched = False
-    """Whether a method was replaced on this adapter alone."""
+    """Whether something was replaced on this adapter alone that the fast path would not notice."""
+    patches = ""
+    """Methods that were replaced on it, for a remark."""
     __attrs__: ClassVar[list[str]] = [*HTTPAdapter.__attrs__, "binding", "tls"]  # type: ignore[misc]  # for pickle
 
     def __init__(self, binding: Binding | None = None, tls: TlsContexts | None = None, **kwargs: Any) -> None:
@@ -52,12 +55,21 @@ class SourceAdapter(HTTPAdapter):
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
-        if name in _METHODS:
-            super().__setattr__("is_patched", True)
+        if name in _METHODS or name in ("max_retries", "poolmanager"):
+            self._look_for_patches()
 
     def __delattr__(self, name: str) -> None:
         super().__delattr__(name)
-        self.is_patched = not _METHODS.isdisjoint(vars(self))
+        self._look_for_patches()
+
+    def _look_for_patches(self) -> None:
+        own = vars(self)
+        replaced = [name for name in own if name in _METHODS]
+        self.patches = ", ".join(
+            f"{name} of a session's adapter is patched by {owner_of(own[name])}" for name in replaced
+        )
+        has_own_pools = own.get("poolmanager") is own.get("_own_pools")
+        self.is_patched = bool(replaced) or not has_own_pools or ("max_retries" in own and self.retries_itself)
 
     @property
     def retries_itself(self) -> bool:
@@ -69,6 +81,8 @@ class SourceAdapter(HTTPAdapter):
         """As in requests, which also calls it when the adapter is unpickled."""
         super().init_poolmanager(connections, maxsize, block, **source_keyword(self.binding), **pool_kwargs)
         self._bind_pools(self.poolmanager)
+        self._own_pools = self.poolmanager
+        self._look_for_patches()
         self._proxy_lock = threading.Lock()
 
     def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
@@ -150,7 +164,7 @@ class SourceAdapter(HTTPAdapter):
     def _reply(
         self, handed_over: HandOver | None, hop: Hop, request: PreparedRequest, stream: bool, *settings: Any
     ) -> LoadResponse:
-        """The reply, with its body unless ``stream`` is set: what the short way handed over, or from urllib3."""
+        """The reply, with its body unless ``stream`` is set: what the fast path handed over, or from urllib3."""
         if handed_over is not None and handed_over.response is not None:
             response = cast(LoadResponse, handed_over.response)
             response.request, response.url, response.connection = request, request.url or "", self
@@ -186,11 +200,11 @@ def bind_adapter(adapter: object, binding: Binding) -> bool:
     if not isinstance(adapter, HTTPAdapter) or type(manager) is not PoolManager:
         return False
     state = vars(adapter)
-    if state.get(_BOUND_TO, binding) is not binding:
-        state.pop("build_connection_pool_key_attributes", None)
+    if state.get(_BOUND_TO, binding) not in (binding, None):
+        for name in ("build_connection_pool_key_attributes", "proxy_manager_for"):
+            state.pop(name, None)
         state[_BOUND_TO] = None
-        manager.pool_classes_by_scheme = stock_pools.pool_classes_by_scheme
-        manager.clear()
+        _use_pools([manager, *adapter.proxy_manager.values()], stock_pools.pool_classes_by_scheme)
     elif _BOUND_TO not in state and manager.pool_classes_by_scheme is stock_pools.pool_classes_by_scheme:
         if "source_address" in manager.connection_pool_kw:
             return False
@@ -200,7 +214,27 @@ def bind_adapter(adapter: object, binding: Binding) -> bool:
             host, pool = attributes(*args, **kwargs)
             return host, {**pool, **source_keyword(binding)}
 
-        state.update({"build_connection_pool_key_attributes": with_source, _BOUND_TO: binding})
-        manager.pool_classes_by_scheme = cast(Any, pool_classes(binding))
-        manager.clear()
+        managers, classes = adapter.proxy_manager_for, pool_classes(binding)
+
+        def bound_manager(proxy: str, **kwargs: Any) -> Any:
+            manager = managers(proxy, **kwargs)
+            _use_pools([manager], classes)
+            return manager
+
+        state.update(
+            {
+                "build_connection_pool_key_attributes": with_source,
+                "proxy_manager_for": bound_manager,
+                _BOUND_TO: binding,
+            }
+        )
+        _use_pools([manager, *adapter.proxy_manager.values()], classes)
     return state.get(_BOUND_TO) is binding
+
+
+def _use_pools(managers: Iterable[Any], classes: Any) -> None:
+    """Let the managers make pools of these classes; those of SOCKS proxies have their own."""
+    for manager in managers:
+        if type(manager) in (PoolManager, ProxyManager) and manager.pool_classes_by_scheme is not classes:
+            manager.pool_classes_by_scheme = classes
+            manager.clear()

@@ -1,12 +1,13 @@
 """What other libraries have put into requests, urllib3 and http.client: mocks, recorders, tracers, wrappers.
 
-The short way goes round the functions that they replace, so it looks at these before each call. A function is known
+The fast path goes round the functions that they replace, so it looks at these before each call. A function is known
 as the library's own by what it is, not by when it was seen: a hook may have been there first.
 """
 
 from __future__ import annotations
 
 import http.client
+import logging
 import threading
 from collections.abc import Iterator
 from operator import attrgetter
@@ -15,10 +16,11 @@ from typing import Any
 
 import urllib3.connection
 import urllib3.connectionpool
+import urllib3.poolmanager
 import urllib3.util.connection
-from requests import Session, adapters, sessions
+from requests import PreparedRequest, Response, Session, adapters, models, sessions
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 
 _URLLIB3 = "urllib3.connection"
 
@@ -38,42 +40,87 @@ _TABLE: tuple[tuple[str, Any, ModuleType, tuple[str, ...]], ...] = (
         "requests.Session",
         Session,
         sessions,
-        ("send", "request", "get_adapter", "prepare_request"),
+        (
+            "get",
+            "request",
+            "prepare_request",
+            "merge_environment_settings",
+            "send",
+            "get_adapter",
+            "resolve_redirects",
+            "get_redirect_target",
+        ),
     ),
-    ("requests.adapters.HTTPAdapter", HTTPAdapter, adapters, ("send", "get_connection_with_tls_context")),
+    (
+        "requests.PreparedRequest",
+        PreparedRequest,
+        models,
+        (
+            "prepare",
+            "prepare_method",
+            "prepare_url",
+            "prepare_headers",
+            "prepare_body",
+            "prepare_content_length",
+            "prepare_auth",
+            "prepare_cookies",
+            "prepare_hooks",
+        ),
+    ),
+    ("requests.Response", Response, models, ("iter_content",)),
+    (
+        "requests.adapters.HTTPAdapter",
+        HTTPAdapter,
+        adapters,
+        (
+            "send",
+            "get_connection_with_tls_context",
+            "build_connection_pool_key_attributes",
+            "cert_verify",
+            "request_url",
+            "add_headers",
+            "build_response",
+        ),
+    ),
+    (
+        "urllib3.PoolManager",
+        PoolManager,
+        urllib3.poolmanager,
+        ("connection_from_host", "connection_from_context", "connection_from_pool_key"),
+    ),
     (
         "urllib3.HTTPConnectionPool",
         HTTPConnectionPool,
         urllib3.connectionpool,
-        ("urlopen", "_make_request", "ConnectionCls"),
+        ("ConnectionCls", "urlopen", "_get_conn", "_make_request", "_put_conn"),
     ),
     (
         "urllib3.connection.HTTPConnection",
         StockHTTPConnection,
         urllib3.connection,
-        ("request", "putrequest", "getresponse"),
+        ("request", "putrequest", "putheader", "getresponse"),
     ),
     (
         "http.client.HTTPConnection",
         _PlainConnection,
         http.client,
-        ("putrequest", "endheaders", "getresponse"),
+        ("putrequest", "putheader", "endheaders", "send", "getresponse", "debuglevel"),
     ),
 )
-"""Names of classes, the classes, their modules, and the attributes that are looked at before each call."""
+"""Names of classes, the classes, their modules, and the attributes that are looked at before each call.
+
+The other methods of a ``Session`` for one HTTP method (``post``) are not here: those of requests are the ones that run.
+"""
 
 Seen = tuple[tuple[Any, ...], ...]
-_session, _adapter, _pool, _connection, _plain = (attrgetter(*row[-1]) for row in _TABLE)
 
 
-def _read() -> Seen:
-    return (
-        _session(Session),
-        _adapter(HTTPAdapter),
-        _pool(HTTPConnectionPool),
-        _connection(StockHTTPConnection),
-        _plain(_PlainConnection),
-    )
+def _tuple_getter(*names: str) -> Any:
+    """An ``attrgetter`` whose result is a tuple, whatever the number of names."""
+    return attrgetter(*names) if len(names) > 1 else lambda kind: (getattr(kind, names[0]),)
+
+
+_readers = tuple((row[1], _tuple_getter(*row[-1])) for row in _TABLE)
 
 
 # Reading all places takes as long as a twentieth of a request. CPython keeps a mark on each class that its cache of
@@ -82,8 +129,15 @@ def _read() -> Seen:
 _IS_CACHED = 1 << 19  # Py_TPFLAGS_VALID_VERSION_TAG
 
 
+class _Quiet:
+    """Keeps a class from hearing of its heir."""
+
+    def __init_subclass__(cls) -> None:
+        pass
+
+
 def _heir(*kinds: type) -> Any:
-    return type("Heir", kinds, {})
+    return type("Heir", (_Quiet, *kinds), {})
 
 
 def _marks_tell() -> bool:
@@ -99,30 +153,38 @@ def _marks_tell() -> bool:
     return True
 
 
-class _Watch:
-    """Looks at the places of the table, and reads them anew only when one of the classes was changed."""
+class Watch:
+    """Looks at the places of the table, and reads them anew only when one of the classes was changed.
 
-    def __init__(self) -> None:
+    ``kind`` is a subclass of ``requests.Session`` whose own attributes ``names`` are looked at, too.
+    """
+
+    def __init__(self, kind: type[Session] = Session, names: tuple[str, ...] = ()) -> None:
         self._lock = threading.Lock()
         self._seen: Seen | None = None
-        self._heir = _heir(*(row[1] for row in _TABLE[:-1])) if _marks_tell() else None  # the last is the base of one
+        self._kind, self._names = kind, names
+        # The last of the table is the base of one. A class of classes may do anything with an heir.
+        can_inherit = type(kind) is type and _marks_tell()
+        self._heir = _heir(kind, *(row[1] for row in _TABLE[1:-1])) if can_inherit else None
 
     def look(self) -> Seen:
-        """What is at the places of the table now; the same object as long as nothing has changed."""
+        """What is at the places now; the same object as long as nothing has changed.
+
+        It runs for each request of a load: two results that are equal are the same.
+        """
         heir, seen = self._heir, self._seen
         if seen is not None and heir is not None and heir.__flags__ & _IS_CACHED:
             return seen
         if heir is None:
-            return _read()
+            return self._read()
         with self._lock:
             self._seen = None  # first: with the mark back, other threads would take the old one
             _ = heir.send
-            seen = self._seen = _read()
+            seen = self._seen = self._read()
             return seen
 
-
-look = _Watch().look
-"""It runs for each request of a load: two results that are equal are the same."""
+    def _read(self) -> Seen:
+        return (*(read(kind) for kind, read in _readers), tuple(getattr(self._kind, name) for name in self._names))
 
 
 def hooks_in(seen: Seen) -> str:
@@ -131,9 +193,12 @@ def hooks_in(seen: Seen) -> str:
 
 
 def _foreign(seen: Seen) -> Iterator[str]:
-    for (owner, _, module, names), values in zip(_TABLE, seen, strict=True):
+    for (owner, _, module, names), values in zip(_TABLE, seen, strict=False):  # without the session's class
         for name, value in zip(names, values, strict=True):
-            if not is_own(value, module, name):
+            if name == "debuglevel":
+                if value:
+                    yield f"{owner}.debuglevel is {value}"
+            elif not is_own(value, module, name):
                 yield f"{owner}.{name} is patched by {owner_of(value)}"
 
 
@@ -156,6 +221,20 @@ def owner_of(value: Any) -> str:
     if isinstance(value, FunctionType):  # functools.wraps copies __module__
         return str(value.__globals__.get("__name__", "?"))
     return str(value.__module__ if isinstance(value, type) else type(value).__module__)
+
+
+_log = logging.getLogger("urllib3.connectionpool")
+DEBUG_LOG = "the logger urllib3.connectionpool is enabled for DEBUG"
+debug_answer: Any = getattr(_log, "_cache", {}).get
+"""Gives, for DEBUG, what the logger said to ``debug_is_logged``; its ``default`` once a level has changed.
+
+Asked for each request of a load: it is a fourth of what asking the logger costs.
+"""
+
+
+def debug_is_logged() -> bool:
+    """Whether urllib3 writes a line for each request into its log."""
+    return _log.isEnabledFor(logging.DEBUG)
 
 
 def connecting_is_hooked() -> bool:

@@ -6,11 +6,12 @@ import contextlib
 import zlib
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
 from requests import PreparedRequest, Response
 from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
 
+from pytest_ipload.stats.fault_text import note_url
 from pytest_ipload.transport.connect.binding import Hop
 from pytest_ipload.transport.message.replay import replayed_response
 from pytest_ipload.transport.message.reply_head import Head
@@ -50,7 +51,7 @@ class _Lazy(Generic[_Value]):
 class LoadResponse(Response):
     """A ``requests.Response`` that knows from which address its request left.
 
-    One from the short way holds the bytes that came, and makes its attributes when they are read.
+    One from the fast path holds the bytes that came, and makes its attributes when they are read.
     """
 
     __attrs__: ClassVar[list[str]] = [*Response.__attrs__, "source_address"]  # type: ignore[misc]  # what pickle keeps
@@ -59,9 +60,9 @@ class LoadResponse(Response):
     source_address: str | None = None
     """The local address of the connection, as the system reports it; None when unknown."""
     hop: Hop | None = None
-    """Of the short way: what was measured besides the latency, where a connection was opened."""
+    """Of the fast path: what was measured besides the latency, where a connection was opened."""
     started_ns = latency_ns = 0
-    """Of the short way: when the request was sent (``perf_counter_ns``), and the time to the last byte."""
+    """Of the fast path: when the request was sent (``perf_counter_ns``), and the time to the last byte."""
     head_ns: int | None = None
     """The time to the end of the head, if the body came later."""
     head: Head
@@ -69,9 +70,9 @@ class LoadResponse(Response):
     """The whole reply as it came."""
     outgoing: Outgoing
     body_sent: Body | None
-    """What the request was made from, on the short way."""
+    """What the request was made from, on the fast path."""
     cookies_then: RequestsCookieJar | None = None
-    """Of the short way: the reply's cookies, if they depend on the time at which it came. Shared: a copy is shown."""
+    """Of the fast path: the reply's cookies, if they depend on the time at which it came. Shared: a copy is shown."""
     _content_consumed = True
     _next: PreparedRequest | None = None
     _body_error: Exception | None = None
@@ -140,8 +141,10 @@ class LoadResponse(Response):
         return raw
 
     def _fresh_raw(self) -> Any:
-        request = self.request
-        return replayed_response(self.received, request.method or "", request.path_url)
+        request, outgoing = self.request, self.outgoing
+        raw: Any = replayed_response(self.received, request.method or "", request.path_url)
+        raw.retries, raw._pool = outgoing.adapter.max_retries, outgoing.pool  # as urllib3's pool does
+        return raw
 
     def decode(self) -> bool:
         """Undo gzip, the usual coding of a content, now. False: urllib3 will do it when the content is read."""
@@ -179,7 +182,7 @@ class LoadResponse(Response):
             _ = self.content
         except Exception as error:
             # requests tells of its request only before the head is there; what it raises stays as it is.
-            cast(Any, error)._url = self.url
+            note_url(error, self.url)
             self._body_error = error
 
     def iter_content(self, chunk_size: int | None = 1, decode_unicode: Any = False) -> Any:

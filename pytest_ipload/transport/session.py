@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-import sys
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, ClassVar, cast
 
@@ -24,10 +24,11 @@ from pytest_ipload.transport.connect.binding import Binding, Hop
 from pytest_ipload.transport.connect.tls import TlsContexts
 from pytest_ipload.transport.custom_adapters import held_to_allowed_hosts
 from pytest_ipload.transport.fast_path.cookies import SessionCookies
-from pytest_ipload.transport.fast_path.fast_path import Details, SessionHeaders, ShortWay, hop_of
-from pytest_ipload.transport.foreign_hooks import is_own
+from pytest_ipload.transport.fast_path.fast_path import Details, FastPath, SessionHeaders, hop_of
+from pytest_ipload.transport.foreign_hooks import Watch
 from pytest_ipload.transport.message.reply_head import ReplyHeads
 from pytest_ipload.transport.message.templates import Template
+from pytest_ipload.transport.overrides import Adapters
 from pytest_ipload.transport.path_log import FastPathLog
 from pytest_ipload.transport.response import LoadResponse
 
@@ -60,10 +61,10 @@ class LoadSession(BoundSession):
     ``before_call``
         is called at the start of each call, in its thread; it may ``rebind`` the session.
     ``fast``
-        whether plain calls may take the short way, which gives the same replies for less CPU time. False: every call
-        takes the way of requests and urllib3.
+        whether plain calls may take the fast path, which gives the same replies for less CPU time. False: every call
+        takes the stock path, that of requests and urllib3.
     ``fast_path_log``
-        is told of the calls that did not take the short way because another library has hooks in requests.
+        is told of the calls that did not take the fast path because of patches and overrides.
 
     Settings of the environment (proxies, CA bundles, .netrc) are not read: ``trust_env`` is False. A pickled copy
     records nothing. Raises SettingError.
@@ -76,6 +77,8 @@ class LoadSession(BoundSession):
         "binding",
         "fast",
     ]
+    _watch: ClassVar[Watch | None] = None
+    base_url: str | None = None  # of a subclass, or set by it before it comes here
 
     def __init__(
         self,
@@ -100,17 +103,19 @@ class LoadSession(BoundSession):
         self.templates: dict[Any, Template | None] = {} if templates is None else templates
         self.trust_env = False
         check_base_url(base_url)
-        self.base_url = base_url
+        if base_url is not None:
+            self.base_url = base_url
         self.timeout = timeout
         self.record = record
         self.tally = tally
         self.before_call = before_call
-        guard = None if allowed_hosts is None else AllowedHosts(allowed_hosts, base_url)
-        self.binding = Binding(sequence(source_address), guard)
+        guard = None if allowed_hosts is None else AllowedHosts(allowed_hosts, self.base_url)
         self._current = _Current()
-        adapter = SourceAdapter(self.binding, tls)
+        binding = Binding(sequence(source_address), guard)
+        adapter = SourceAdapter(binding, tls)
         self.mount("https://", adapter)
         self.mount("http://", adapter)
+        self.binding = binding  # now: those of requests are not worth being bound
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -123,25 +128,28 @@ class LoadSession(BoundSession):
             SessionHeaders.adopt(value)
         elif name == "cookies":
             SessionCookies.adopt(value)
+        elif name == "adapters" and type(value) is OrderedDict and name not in vars(self):  # nobody else has it yet
+            value = Adapters(self, value)
         super().__setattr__(name, value)
-        super().__setattr__("_short_way", None)  # what it knows of the session may be true no more
+        super().__setattr__("_fast_path", None)  # what it knows of the session may be true no more
 
     def __delattr__(self, name: str) -> None:
         super().__delattr__(name)
-        self._short_way = None
+        self._fast_path = None
 
-    def mount(self, prefix: Any, adapter: Any) -> None:
-        """As in requests; a plain adapter of requests leaves from the session's source addresses from now on."""
+    def adapters_changed(self, adapter: object) -> None:
+        """Choose adapters anew, by ``mount`` or without it; a new one leaves from the session's source addresses."""
         binding: Binding | None = vars(self).get("binding")  # requests mounts its own before there is one
-        if binding is not None and not bind_adapter(adapter, binding) and binding.sources and self.fast_path_log:
+        self._fast_path = None
+        if adapter is None or binding is None or bind_adapter(adapter, binding):
+            return
+        if binding.sources and self.fast_path_log:
             self.fast_path_log.add_unbound(f"{type(adapter).__module__}.{type(adapter).__qualname__}")
-        super().mount(prefix, adapter)
-        self._short_way = None
 
     def close(self) -> None:
         """As in requests: close all connections that are idle. The session can be used again."""
         super().close()
-        self._short_way = None
+        self._fast_path = None
 
     def prepare_request(self, request: Request) -> PreparedRequest:
         """As in requests, with relative URLs resolved. Raises BaseUrlMissing for one without a base URL."""
@@ -188,28 +196,39 @@ class LoadSession(BoundSession):
             timeout = self.timeout
         if self.before_call is not None:
             self.before_call()
-        short_way = self._short_way or self._open_short_way()
-        if short_way.is_open and (files is cookies is hooks is verify is cert is None) and not (proxies or stream):
+        fast_path = self._fast_path or self._open_fast_path()
+        if fast_path.is_open and (files is cookies is hooks is verify is cert is None) and not (proxies or stream):
             details = None
             if not (params is data is headers is auth is json is None):
                 details = Details(params, data, headers, auth, json)
             try:
-                reply = short_way.call(self, method, url, timeout, details)
+                reply = fast_path.call(self, method, url, timeout, details)
             except BaseException as error:
-                self._record_interrupted(short_way, name, error)
+                self._record_interrupted(fast_path, name, error)
                 raise
             if reply is not None:
                 self._record(reply, name, expectation)
                 return reply
-        # fmt: off
-        return self._run(  # all by their places, which requests documents
-            Call(name, expectation), super().request, method, url, params, data, headers, cookies, files, auth, timeout,
-            allow_redirects, proxies, hooks, stream, verify, cert, json,
-        )
-        # fmt: on
+            self._note_left(fast_path)
+        elif fast_path.closed_by:
+            self._note_left(fast_path)
+            self._fast_path = None  # it may be open again the next time
+        settings = {
+            "params": params, "data": data, "headers": headers, "cookies": cookies, "files": files, "auth": auth,
+            "proxies": proxies, "hooks": hooks, "stream": stream, "verify": verify, "cert": cert, "json": json,
+        }  # fmt: skip
+        given = {key: value for key, value in settings.items() if value is not None}  # a patch may know no others
+        call = Call(name, expectation)
+        return self._run(call, super().request, method, url, timeout=timeout, allow_redirects=allow_redirects, **given)
+
+    def _note_left(self, fast_path: FastPath) -> None:
+        """Say that a call is left to requests, if that is because of a hook or an override."""
+        reason, fast_path.left_because = fast_path.left_because or fast_path.closed_by, ""
+        if reason and self.fast_path_log is not None:
+            self.fast_path_log.add(reason)
 
     def _record(self, reply: LoadResponse, name: str | None, expectation: Expectation) -> None:
-        """Record a reply of the short way."""
+        """Record a reply of the fast path."""
         label, status = name or reply.outgoing.label, reply.status_code
         if reply.hop is None and status in expectation.statuses:
             if self.tally is not None:
@@ -225,30 +244,19 @@ class LoadSession(BoundSession):
             call.hops.append(hop_of(reply))
             self.record(cast(Sample, call.sample(reply)))  # a call with a hop has one
 
-    def _record_interrupted(self, short_way: ShortWay, name: str | None, error: BaseException) -> None:
-        """Record a request of the short way that was interrupted at the end of the load: it has failed."""
-        outgoing, hop = short_way.interrupted, self.binding.thread.interrupted
-        short_way.interrupted = self.binding.thread.interrupted = None
+    def _record_interrupted(self, fast_path: FastPath, name: str | None, error: BaseException) -> None:
+        """Record a request of the fast path that was interrupted at the end of the load: it has failed."""
+        outgoing, hop = fast_path.interrupted, self.binding.thread.interrupted
+        fast_path.interrupted = self.binding.thread.interrupted = None
         if self.record is not None and self.binding.ended and outgoing is not None and hop is not None:
             call = Call(name or outgoing.label, USUAL)
             call.hops.append(hop)
             self.record(cast(Sample, call.sample(None, error)))  # a call with a hop has one
 
-    def _open_short_way(self) -> ShortWay:
-        short_way = ShortWay(self)
-        short_way.is_open = short_way.is_open and self.fast and self._has_own_methods()
-        is_own = getattr(self.request, "__func__", None) is LoadSession.request
-        short_way.is_direct = short_way.is_open and is_own and self.before_call is None
-        super().__setattr__("_short_way", short_way)
-        return short_way
-
-    def _has_own_methods(self) -> bool:
-        """Whether neither a subclass nor a patch replaces what the short way goes round."""
-        return all(
-            (function := getattr(getattr(self, name), "__func__", None)) is vars(requests.Session)[name]
-            or is_own(function, sys.modules[__name__], name)
-            for name in _PASSED_BY
-        )
+    def _open_fast_path(self) -> FastPath:
+        fast_path = FastPath(self)
+        super().__setattr__("_fast_path", fast_path)
+        return fast_path
 
     def send(
         self, request: PreparedRequest, *, name: str | None = None, expect: Expected = None, **kwargs: Any
@@ -347,25 +355,33 @@ class LoadSession(BoundSession):
         self, url: str | bytes, params: Any = None, *, name: str | None = None, expect: Expected = None, **kwargs: Any
     ) -> LoadResponse:
         """GET; see ``request``."""
-        short_way = self._short_way
-        if kwargs or params is not None or short_way is None or not short_way.is_direct:
-            if params is not None:  # by its name, which a wrapper of ``request`` may take only
-                kwargs["params"] = params
-            return self.request("GET", url, name=name, expect=expect, **kwargs)
+        fast_path = self._fast_path
+        if kwargs or params is not None or fast_path is None or not fast_path.is_direct:
+            return self._get_as_requests(url, params, name, expect, kwargs)
         # What ``request`` would do, for the call that load tests make most.
         expectation = USUAL if expect is None else Expectation.of(expect)
-        if name is not None:
-            name = label_of(name)
+        label = None if name is None else label_of(name)
         try:
-            reply = short_way.call(self, "GET", url, self.timeout, None)
+            reply = fast_path.call(self, "GET", url, self.timeout, None)
         except BaseException as error:
-            self._record_interrupted(short_way, name, error)
+            self._record_interrupted(fast_path, label, error)
             raise
         if reply is None:
-            return self._run(Call(name, expectation), super().request, "GET", url, timeout=self.timeout)
-        self._record(reply, name, expectation)
+            if not fast_path.is_direct:  # any more: there is a hook
+                return self._get_as_requests(url, None, name, expect, kwargs)
+            self._note_left(fast_path)
+            return self._run(Call(label, expectation), super().request, "GET", url, timeout=self.timeout)
+        self._record(reply, label, expectation)
         return reply
 
-
-_PASSED_BY = ("send", "prepare_request", "merge_environment_settings", "get_adapter")
-"""Methods of a session that the short way does not call each time. Patches of requests' own are seen by ``hooks``."""
+    def _get_as_requests(
+        self, url: str | bytes, params: Any, name: str | None, expect: Expected, kwargs: dict[str, Any]
+    ) -> LoadResponse:
+        """The ``get`` of requests, which calls ``request``; or what somebody has put in its place."""
+        if params is not None:
+            kwargs["params"] = params  # by its name, which a wrapper may take only
+        if name is not None:
+            kwargs["name"] = name
+        if expect is not None:
+            kwargs["expect"] = expect
+        return super().get(url, **kwargs)  # type: ignore[return-value]  # of ``request``

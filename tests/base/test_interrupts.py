@@ -14,6 +14,7 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
+from support.phases import FIXTURES
 from support.plugins import OTHER_PLUGINS
 
 from pytest_ipload.base.interrupts import interrupts_deferred
@@ -72,20 +73,9 @@ MODULE = """
             for _ in range(2000):
                 time.sleep(0.01)
 
-    @pytest.fixture
-    def server():
-        reached("set-up of a fixture")
-        yield
-        reached("tear-down of a fixture")
-
-    @pytest.fixture
-    def guest(ipload_user):
-        reached("set-up of a user")
-        yield ipload_user
-
     @pytest.mark.ipload(users=1, iterations=20)
-    def test_it(server, guest):
-        if guest.iteration == 10:
+    def test_it(shared, visitor):
+        if visitor.iteration == 10:
             reached("load")
 
     @pytest.mark.ipload(users=1)
@@ -110,7 +100,7 @@ CONFTEST = """
 
 def interrupted(folder: Path, phase: str) -> tuple[int, list[dict[str, Any]]]:
     """Press Ctrl-C in this phase of a session; returns its exit code, and the tests of its JSON report."""
-    (folder / "test_it.py").write_text(dedent(MODULE).format(phase=phase))
+    (folder / "test_it.py").write_text(dedent(MODULE).format(phase=phase) + FIXTURES)
     if phase == "reports":
         (folder / "conftest.py").write_text(dedent(CONFTEST))
     without = [f"-pno:{name}" for name in ("cacheprovider", *OTHER_PLUGINS)]

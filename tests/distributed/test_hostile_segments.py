@@ -15,22 +15,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.hostile import HOSTILE, mutated, paths_of
-from support.parts import part_of
+from support.parts import full_fields, part_of
 from support.samples import ORIGIN, iteration, request, step
 
-from pytest_ipload.base.health_catalogue import fired
 from pytest_ipload.cli.main import FAILED, PASSED, UNUSABLE, main
 from pytest_ipload.distributed.segments import UnusableFile, read_segment
 from pytest_ipload.load.partition import parse_segment
 from pytest_ipload.load.set_up import SetUps
 from pytest_ipload.load.user_time import UserTime
 from pytest_ipload.report.files.registry import REPORT_FILES
-from pytest_ipload.settings.load_profile import LoadProfile
-from pytest_ipload.settings.parsing import as_stages
+from pytest_ipload.stats.bins import text_of_bins
+from pytest_ipload.stats.histogram import bin_of_ns
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import FAILED as FAILED_SAMPLE
 from pytest_ipload.stats.sample import SETUP
-from pytest_ipload.verdict.result import FailureSummary, FirstFailure, ShardStats, Traceback
+from pytest_ipload.verdict.result import FailureSummary, FirstFailure, ShardStats
 from pytest_ipload.verdict.rounds import RoundNote
 from pytest_ipload.verdict.shard_result import AbortNote, Part
 from pytest_ipload.verdict.threshold.config import JudgedThreshold
@@ -50,36 +49,18 @@ def rich_part() -> Part:
     measured.add([*samples, *[iteration(12)] * 40])
     thresholds = [JudgedThreshold(Threshold.parse(text)) for text in EXPRESSIONS]
     thresholds.append(JudgedThreshold(Threshold.parse("p50 < 1s"), abort_on_fail=True, window=0.5, confidence=0.9))
-    profile = LoadProfile(
-        stages=as_stages("3s:5/s,2s:0/s"),
-        arrival_rate=5.0,
-        max_users=9,
-        pool="127.0.0.1-127.0.0.9",
-        suppress_health_check=("late-starts",),
-        origins={"stages": "marker"},
-    )
     return part_of(
         [],
         measured=measured,
         ended=5_000_000_000,
-        profile=profile,
         thresholds=thresholds,
-        users_by_source={"127.0.0.1": 2},
-        pool_size=9,
-        unused_count=8,
-        unused_first=["127.0.0.2"],
-        planned_iterations=50,
-        dropped_iterations=10,
-        late_starts=1,
-        interrupted=1,
-        checks=[fired("late-starts", "1 of 2 users")],
         failures=[FailureSummary("ValueError", "no", "test_a.py:3", 1, FirstFailure(1, 0, "127.0.0.1"), [1, 2])],
-        traceback=Traceback("ValueError", "E   no"),
         abort=AbortNote(5, 1.5, RESULT),
         set_ups=SetUps(9, 2, 1),
         user_time=UserTime(9_000_000_000, 1_000_000_000, 1, 1),
         shards=[ShardStats(0, "segment 0/2", "host", 2, 40, 40, 0, 0.3, 0.5, 1)],
         round=RoundNote(0, 1, "current"),
+        **full_fields("3s:5/s,2s:0/s"),
     )
 
 
@@ -160,7 +141,11 @@ def test_each_value_may_be_anything(data: st.DataObject) -> None:
         (("failures", 0, "count"), -1, "part: count: expected a whole number from 0, got -1"),
         (("shards", 0, "users"), -1, "part: users: expected a whole number from 0, got -1"),
         (("ended",), 10**18, "part: it says that its load lasted for more than 1000000 seconds"),
-        (("measured", "seconds", -1, 0), 10**9, "part: it has requests that ended an hour after its load did"),
+        (
+            ("measured", "timeline", "steps", -1, 0),
+            10**9,
+            "part: it has requests that ended an hour after its load did",
+        ),
         (("measured", "last_ended_ns"), 2**63, "measurements last_ended_ns: expected a whole number up to"),
     ],
 )
@@ -182,7 +167,8 @@ def test_samples_beyond_all_measure_are_refused_in_no_time(tmp_path: Path, capsy
     content = report(plain_part())
     for _, series in content["tests"][0]["part"]["measured"]["series"]:
         latency = series["latency"]
-        latency.update(count=2**53, total_ns=2**53 * latency["max_ns"], bins=[latency["bins"][0], 2**53])
+        most_ns = latency["max_ns"]
+        latency.update(count=2**53, total_ns=2**53 * most_ns, bins=text_of_bins({bin_of_ns(most_ns): 2**53}))
     code, _, err = merge(tmp_path, json.dumps(content), capsys=capsys)
     assert (code, "more than 1000000000000 samples" in err) == (UNUSABLE, True)
 

@@ -6,6 +6,7 @@ import sys
 from textwrap import dedent
 
 import pytest
+from support.phases import FIXTURES
 from support.team_run import ANOTHER, team_run
 
 pytestmark = [
@@ -14,18 +15,9 @@ pytestmark = [
 ]
 
 SET_UP = """
-    def hang(place):
-        if worker() == "gw1" and place == "{place}":
+    def reached(place):
+        if worker() == "gw1" and place == "set-up of a {place}":
             {does}
-
-    @pytest.fixture
-    def shared():
-        hang("shared")
-
-    @pytest.fixture
-    def visitor(ipload_user):
-        hang("user")
-        return ipload_user
 
     @pytest.mark.ipload(users=4, iterations=1)
     def test_load(shared, visitor):
@@ -38,17 +30,15 @@ STOPPED = "os.kill(os.getpid(), signal.SIGSTOP)"
 @pytest.mark.parametrize(
     ("place", "does", "says"),
     [
-        ("shared", STOPPED, "no sign of life for 1 s: its process is stopped"),
-        ("user", STOPPED, "no sign of life for 1 s: its process is stopped"),
-        ("shared", "time.sleep(1e6)", "the users of gw1 were not set up 2 s after those of the first worker"),
-        ("user", "time.sleep(1e6)", "the users of gw1 were not set up 2 s after those of the first worker"),
+        ("fixture", STOPPED, "no sign of life for 1 s: its process is stopped"),
+        ("user", "time.sleep(1e6)", "the users of gw1 were not set up 4 s after those of the first worker"),
     ],
 )
 def test_one_that_hangs_in_the_set_up_is_replaced_and_the_next_test_runs(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, place: str, does: str, says: str
 ) -> None:
-    source = dedent(SET_UP.format(place=place, does=does)) + ANOTHER
-    timing = "beat=0.1,heartbeat=1,set_up=2,last_words=1"
+    source = FIXTURES + dedent(SET_UP.format(place=place, does=does)) + ANOTHER
+    timing = "beat=0.1,heartbeat=1,set_up=4,last_words=1"
     run = team_run(pytester, source, "-n2", deaths=True, timing=timing, monkeypatch=monkeypatch)
     run.expect(1, failed=1, passed=1)
     assert says in run.tests["test_load"]["reason"]
@@ -66,10 +56,10 @@ def test_a_call_into_c_that_holds_the_interpreter_is_no_loss(
         def test_load(ipload_user):
             with ipload_user.measure("VISIT"):
                 if worker() == "gw1":
-                    ctypes.PyDLL(None).sleep(3)
+                    ctypes.PyDLL(None).sleep(2)
     """
-    timing = "beat=0.1,heartbeat=1"
-    run = team_run(pytester, dedent(source), "-n2", deaths=True, timing=timing, monkeypatch=monkeypatch)
+    timing = "beat=0.1,heartbeat=0.5"
+    run = team_run(pytester, dedent(source), "-n2", timing=timing, monkeypatch=monkeypatch)
     run.expect(0, passed=1)
     assert run.tests["test_load"]["requests"] == 2
 
@@ -85,7 +75,7 @@ def test_much_to_tell_is_no_silence(pytester: pytest.Pytester, monkeypatch: pyte
                     pass
     """
     timing = "beat=0.1,heartbeat=2,silence=2"
-    run = team_run(pytester, dedent(source), "-n2", timing=timing, deaths=True, monkeypatch=monkeypatch)
+    run = team_run(pytester, dedent(source), "-n2", timing=timing, monkeypatch=monkeypatch)
     run.expect(0, passed=1)
     assert len(run.tests["test_load"]["shards"]) == 2
 
@@ -116,7 +106,7 @@ def test_a_target_of_each_worker_is_no_target_of_the_load(pytester: pytest.Pytes
         def test_load(live, ipload_session):
             assert ipload_session.get(live + "/x", name="GET x").ok
     """
-    run = team_run(pytester, dedent(source), "-n2", deaths=True)
+    run = team_run(pytester, dedent(source), "-n2")
     run.expect(1, failed=1)
     assert run.tests["test_load"]["verdict"] == "invalid"
     assert "different-targets: 2 processes connected to different local targets: 127.0.0.1:" in str(

@@ -14,7 +14,7 @@ SOURCE = """
 def test_ordinary():
     pass
 
-@pytest.mark.ipload(users=4, iterations={iterations}, think_time="600ms")
+@pytest.mark.ipload(users=4, iterations={iterations}, think_time="{think_time}")
 def test_load(ipload_user):
     with ipload_user.measure("VISIT"):
         pass
@@ -34,6 +34,8 @@ class Fault:
     """Of the test's case in the JUnit report."""
     text: str = "no room"
     iterations: int = 1
+    replaces: bool = False
+    """Whether it changes a function of ours, for the rest of the process."""
 
 
 def hook(name: str, arguments: str, error: str = "OSError('no room')", child: str = "failure") -> Fault:
@@ -51,7 +53,8 @@ def broken(module: str, name: str, error: str = "OSError('no room')") -> Fault:
     """A function of ours raises when it is called first."""
     *owners, last = name.split(".")
     owner = ".".join(["module", *owners])
-    return Fault(f"""
+    return Fault(
+        f"""
 import pytest
 import {module} as module
 
@@ -65,7 +68,9 @@ def fails_once(*args, **kwargs):
     return real(*args, **kwargs)
 
 {owner}.{last} = fails_once
-""")
+""",
+        replaces=True,
+    )
 
 
 TEXTLESS = """
@@ -106,7 +111,7 @@ IN_A_TEAM = {
         broken("pytest_ipload.distributed.controller.load_outcomes", "merged_reports"), child="error"
     ),
     "a report": Fault(TEXTLESS, text="worker gw? failed: OSError: no room*"),
-    "no report": Fault(NEVER_SENT, "error", "this load test has no outcome: no worker has run it*"),
+    "no report": Fault(NEVER_SENT, "error", "this load test has no outcome: no worker has run it*", replaces=True),
 }
 RUNS = [
     *(pytest.param(fault, (), id=f"{name} alone") for name, fault in ANYWHERE.items()),
@@ -118,7 +123,8 @@ RUNS = [
 @pytest.mark.parametrize(("fault", "args"), RUNS)
 def test_it_is_a_red_test_and_the_next_one_runs(pytester: pytest.Pytester, fault: Fault, args: tuple[str, ...]) -> None:
     pytester.makeconftest(fault.conftest)
-    run = team_run(pytester, SOURCE.format(iterations=fault.iterations), *args, "--ipload-progress=log", deaths=True)
+    source = SOURCE.format(iterations=fault.iterations, think_time="600ms" if fault.iterations > 1 else "50ms")
+    run = team_run(pytester, source, *args, "--ipload-progress=log", deaths=fault.replaces)
     run.expect(1, passed=2, **({"errors": 1} if fault.child == "error" else {"failed": 1}))
     assert run.cases == {"test_ordinary": [], "test_load": [fault.child], "test_zz_another": []}
     run.expect_lines(f"*{fault.text}*")
@@ -128,7 +134,7 @@ def test_it_is_a_red_test_and_the_next_one_runs(pytester: pytest.Pytester, fault
 @pytest.mark.usefixtures("xdist")
 def test_a_hook_that_wants_the_session_to_end_ends_it(pytester: pytest.Pytester) -> None:
     pytester.makeconftest("import pytest\n" + hook("result", "nodeid", "pytest.exit.Exception('no room')").conftest)
-    run = team_run(pytester, SOURCE.format(iterations=1), "-n2", deaths=True)
+    run = team_run(pytester, SOURCE.format(iterations=1, think_time="50ms"), "-n2")
     run.expect(2, passed=1)
     run.expect_lines("*Exit: no room*")
     assert list(run.cases) == ["test_ordinary"]
@@ -136,10 +142,10 @@ def test_a_hook_that_wants_the_session_to_end_ends_it(pytester: pytest.Pytester)
 
 @pytest.mark.usefixtures("xdist")
 def test_an_exit_in_one_worker_is_a_red_test_that_says_so(pytester: pytest.Pytester) -> None:
-    source = SOURCE.format(iterations=1).replace(
+    source = SOURCE.format(iterations=1, think_time="50ms").replace(
         "        pass\n\n", "        worker() == 'gw1' and pytest.exit('enough')\n\n", 1
     )
-    run = team_run(pytester, source, "-n2", deaths=True)
+    run = team_run(pytester, source, "-n2")
     run.expect(2, passed=1, failed=1)
     run.expect_lines("worker gw1 failed: Exit: enough*")
     assert run.tests["test_load"]["verdict"] == "invalid"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from textwrap import dedent
 
 import pytest
+from support.plugins import without_others
 from support.team_run import ANOTHER, LOAD, team_run
 
 pytestmark = pytest.mark.usefixtures("xdist")
@@ -27,43 +28,35 @@ def test_ordinary(n):
 
 
 @pytest.fixture
-def reruns(monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
-    """The options of a run with pytest-rerunfailures installed."""
+def _reruns(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:  # after pytester, which sets it too
+    """The runs have pytest-rerunfailures installed."""
     pytest.importorskip("pytest_rerunfailures")
-    monkeypatch.delenv("PYTEST_ADDOPTS")
-    return "-n2", "-p", "no:locust", "-p", "no:randomly"
+    monkeypatch.setenv("PYTEST_ADDOPTS", without_others("rerunfailures"))
 
 
+@pytest.mark.usefixtures("_reruns")
 class TestRerunFailures:
-    def test_those_who_do_not_take_part_are_no_matter_of_its(
-        self, pytester: pytest.Pytester, reruns: tuple[str, ...]
-    ) -> None:
-        team_run(pytester, SMALL + LOAD, *reruns, deaths=True).expect(0, passed=2)
+    def test_those_who_do_not_take_part_are_no_matter_of_its(self, pytester: pytest.Pytester) -> None:
+        team_run(pytester, SMALL + LOAD, "-n2", deaths=True).expect(0, passed=2)
 
-    def test_nor_are_tests_that_are_not_run(self, pytester: pytest.Pytester, reruns: tuple[str, ...]) -> None:
-        run = team_run(pytester, LOAD + ANOTHER, *reruns, "-x", "--ipload-threshold=max < 1ms", deaths=True)
+    def test_nor_are_tests_that_are_not_run(self, pytester: pytest.Pytester) -> None:
+        run = team_run(pytester, LOAD + ANOTHER, "-n2", "-x", "--ipload-threshold=max < 1ms", deaths=True)
         run.expect(2, failed=1)
 
-    def test_an_ordinary_test_that_crashed_is_reported(
-        self, pytester: pytest.Pytester, reruns: tuple[str, ...]
-    ) -> None:
-        run = team_run(pytester, CRASH + LOAD, *reruns, deaths=True)
+    def test_an_ordinary_test_that_crashed_is_reported(self, pytester: pytest.Pytester) -> None:
+        run = team_run(pytester, CRASH + LOAD, "-n2", deaths=True)
         run.expect(1, failed=1, passed=4)
         assert len(run.tests["test_load"]["shards"]) == 2
 
     @pytest.mark.parametrize("dist", ["load", "worksteal"])
-    def test_an_ordinary_test_that_crashed_is_run_again(
-        self, pytester: pytest.Pytester, reruns: tuple[str, ...], dist: str
-    ) -> None:
-        run = team_run(pytester, CRASH + LOAD, *reruns, "--reruns=1", f"--dist={dist}", deaths=True)
+    def test_an_ordinary_test_that_crashed_is_run_again(self, pytester: pytest.Pytester, dist: str) -> None:
+        run = team_run(pytester, CRASH + LOAD, "-n2", "--reruns=1", f"--dist={dist}", deaths=True)
         assert run.result.parseoutcomes() == {"passed": 5, "rerun": 1}
         assert run.result.ret == 0
 
-    def test_a_load_test_with_its_marker_is_not_run_again_which_is_said(
-        self, pytester: pytest.Pytester, reruns: tuple[str, ...]
-    ) -> None:
+    def test_a_load_test_with_its_marker_is_not_run_again_which_is_said(self, pytester: pytest.Pytester) -> None:
         source = LOAD.replace("@pytest", "@pytest.mark.flaky(reruns=2)\n@pytest", 1)
-        run = team_run(pytester, source + ANOTHER, *reruns, "--ipload-threshold=max < 1ms", deaths=True)
+        run = team_run(pytester, source + ANOTHER, "-n2", "--ipload-threshold=max < 1ms", deaths=True)
         assert run.result.parseoutcomes() == {"failed": 2}
         assert run.result.stdout.str().count("rerun load tests that several workers share") == 1
 
@@ -72,13 +65,12 @@ def test_a_timeout_of_one_that_only_waits_is_an_error_of_the_test(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("pytest_timeout")
-    monkeypatch.delenv("PYTEST_ADDOPTS")
+    monkeypatch.setenv("PYTEST_ADDOPTS", without_others("timeout"))
     source = """
         @pytest.mark.timeout(1.5, method="signal")
         @pytest.mark.ipload(users=1, iterations=1)
         def test_small(ipload_user):
             time.sleep(2)
     """
-    options = ("-n2", "-p", "no:locust", "-p", "no:randomly")
-    run = team_run(pytester, dedent(source) + ANOTHER, *options, deaths=True, once=False)
+    run = team_run(pytester, dedent(source) + ANOTHER, "-n2", deaths=True, once=False)
     run.expect(1, failed=1, errors=1, passed=1)

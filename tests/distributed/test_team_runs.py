@@ -14,6 +14,8 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
+from support.plugins import without_others
+from support.stalls import watched_stalls
 from support.team_run import ANOTHER, HEADER, LOAD, LONG, team_run
 
 pytestmark = pytest.mark.usefixtures("xdist")
@@ -58,7 +60,8 @@ class TestSharing:
                 time.sleep(0.02)
                 note(f"load{n}", "end", ipload_user.index)
         """
-        run = team_run(pytester, source, "-n2")
+        with watched_stalls() as stalls:
+            run = team_run(pytester, source, "-n2")
         run.expect(0, passed=14)
         events = sorted(
             (int(line.split()[0]), line.split()[1]) for line in (pytester.path / "log").read_text().splitlines()
@@ -69,7 +72,8 @@ class TestSharing:
         assert order.count("load0") == 4 * 3 * 2
         for n in range(2):
             for shard in run.tests[f"test_load[{n}]"]["shards"]:
-                assert 0 <= shard["start_skew_ms"] < 200  # of a busy machine; see docs for what is usual
+                # Each of two workers and the controller may have been kept waiting; see docs for what is usual.
+                assert 0 <= shard["start_skew_ms"] < 200 + 3000 * stalls.worst_s
 
     def test_source_addresses_are_divided(self, pytester: pytest.Pytester, demo_url: str) -> None:
         source = f"""
@@ -164,7 +168,7 @@ class TestSharing:
         result.assert_outcomes(passed=4)
         assert (pytester.path / "log").read_text() in ("000000111111", "111111000000")
 
-    @pytest.mark.parametrize("dist", ["loadscope", "loadfile", "loadgroup", "worksteal"])
+    @pytest.mark.parametrize("dist", ["loadfile", "loadgroup", "worksteal"])
     def test_ordinary_tests_are_scheduled_as_the_user_says(self, pytester: pytest.Pytester, dist: str) -> None:
         source = """
             @pytest.mark.xdist_group("one")
@@ -182,7 +186,7 @@ class TestSharing:
         run.expect(0, passed=7)
         (test,) = run.tests.values()
         assert [shard["users"] for shard in test["shards"]] == [2, 2]
-        if dist in ("loadscope", "loadfile"):  # xdist 3.8 does not keep groups together with pytest 9.2
+        if dist == "loadfile":  # xdist 3.8 does not keep groups together with pytest 9.2
             counts = [(pytester.path / name).read_text() for name in ("gw0", "gw1") if (pytester.path / name).exists()]
             assert counts == ["xxxxxx"]
 
@@ -245,21 +249,6 @@ class TestOutcomes:
         run.expect(2, failed=1)
         assert (list(run.cases), list(run.tests)) == (["test_load"], ["test_load"])
 
-    def test_a_skip_on_all_workers_is_one_skip(self, pytester: pytest.Pytester) -> None:
-        run = team_run(pytester, "@pytest.mark.skip(reason='not today')" + LOAD + ANOTHER, "-n2", "-rs")
-        run.expect(0, skipped=1, passed=1)
-        run.expect_lines("SKIPPED [[]1[]]*not today")
-
-    def test_a_skip_on_one_worker_is_an_error(self, pytester: pytest.Pytester) -> None:
-        source = """
-            @pytest.mark.skipif(worker() == "gw1", reason="not here")
-        """
-        run = team_run(pytester, dedent(source).rstrip() + LOAD + ANOTHER, "-n2")
-        run.expect(1, errors=1, passed=1)
-        run.expect_lines("skipped on 1 of 2 workers: gw1 only; the load test did not run: *not here")
-        test = run.tests["test_load"]
-        assert (test["verdict"], test["reason"].partition(";")[0]) == ("error", "skipped on 1 of 2 workers: gw1 only")
-
     @pytest.mark.parametrize("how", ["skip", "xfail"])
     def test_a_skip_in_one_workers_body_does_not_hide_what_others_did(
         self, pytester: pytest.Pytester, how: str
@@ -276,70 +265,84 @@ class TestOutcomes:
         run.expect(1, failed=1, passed=1)
         run.expect_lines("worker gw* skipped when * iterations had run on others, which is an error: *not here")
 
-    def test_a_skip_in_the_body_is_one_skip(self, pytester: pytest.Pytester) -> None:
+    def test_what_ends_a_test_before_or_after_its_load_is_one_outcome_and_the_next_one_runs(
+        self, pytester: pytest.Pytester
+    ) -> None:
         source = """
-            @pytest.mark.ipload(users=4, iterations=2)
-            def test_load(ipload_user):
-                pytest.skip("not today")
-        """
-        team_run(pytester, dedent(source) + ANOTHER, "-n2").expect(0, skipped=1, passed=1)
-
-    @pytest.mark.parametrize(("where", "count"), [("worker() == 'gw1'", 1), ("True", 2)])
-    def test_an_error_in_the_set_up(self, pytester: pytest.Pytester, where: str, count: int) -> None:
-        source = f"""
-            @pytest.fixture
-            def broken(ipload_user):
-                if {where}:
-                    raise RuntimeError("no set-up")
-
-            @pytest.mark.ipload(users=4, duration="60s")
-            def test_load(broken):
+            @pytest.mark.skip(reason="not today")
+            @pytest.mark.ipload(users=5)
+            def test_skipped(ipload_user):
                 pass
-        """
-        run = team_run(pytester, dedent(source) + ANOTHER, "-n2")
-        run.expect(1, errors=1, passed=1)
-        run.expect_lines(
-            "*RuntimeError: no set-up",
-            f"the set-up failed on {count} of 2 workers: *gw1",
-            f"{2 * count} of the 4 users of the load failed in it",
-        )
-        assert run.cases == {"test_load": ["error"], "test_zz_another": []}
 
-    def test_an_error_in_the_set_up_of_a_late_user(self, pytester: pytest.Pytester) -> None:
-        source = """
+            @pytest.mark.skipif(worker() == "gw1", reason="not here")
+            @pytest.mark.ipload(users=5)
+            def test_skipped_on_one(ipload_user):
+                pass
+
+            @pytest.mark.ipload(users=4, iterations=2)
+            def test_skips_itself(ipload_user):
+                pytest.skip("not now")
+
             @pytest.fixture
-            def broken(ipload_user):
-                if ipload_user.index == 3:
-                    raise RuntimeError("no set-up")
+            def broken(request, ipload_user):
+                if request.param == "all" or (request.param == "one" and worker() == "gw1"):
+                    raise RuntimeError(f"no set-up on {request.param}")
+                if request.param == "late" and ipload_user.index == 3:
+                    raise RuntimeError("no set-up of a late one")
 
+            @pytest.mark.parametrize("broken", ["one", "all"], indirect=True)
+            @pytest.mark.ipload(users=4, duration="60s")
+            def test_set_up(broken):
+                pass
+
+            @pytest.mark.parametrize("broken", ["late"], indirect=True)
             @pytest.mark.ipload(users=4, duration="60s", ramp_up="0.4s")
-            def test_load(broken):
+            def test_late_set_up(broken):
                 time.sleep(0.01)
-        """
-        run = team_run(pytester, dedent(source) + ANOTHER, "-n2")
-        run.expect(1, errors=1, passed=1)
-        assert run.cases["test_load"] == ["error"]
 
-    def test_an_error_in_the_teardown_on_one_worker(self, pytester: pytest.Pytester) -> None:
-        source = """
             @pytest.fixture
-            def broken():
+            def kept():
                 yield
                 assert worker() != "gw1", "no teardown"
 
             @pytest.mark.ipload(users=4)
-            def test_load(broken, ipload_user):
+            def test_teardown(kept, ipload_user):
+                pass
+
+            @pytest.mark.ipload(usres=5)
+            def test_bad_settings(ipload_user):
                 pass
         """
-        run = team_run(pytester, dedent(source) + ANOTHER, "-n2")
-        run.expect(1, passed=2, errors=1)
-        run.expect_lines("[[]gw1[]]*")
-        assert run.cases["test_load"] == ["error"]
-
-    def test_bad_settings_are_one_error(self, pytester: pytest.Pytester) -> None:
-        run = team_run(pytester, LOAD.replace("users=5", "usres=5") + ANOTHER, "-n2")
-        run.expect(1, errors=1, passed=1)
-        run.expect_lines("*unknown key 'usres'*")
+        run = team_run(pytester, dedent(source) + ANOTHER, "-n2", "-rs")
+        run.expect(1, passed=2, skipped=2, errors=6)
+        assert run.cases == {
+            "test_skipped": ["skipped"],
+            "test_skipped_on_one": ["error"],
+            "test_skips_itself": ["skipped"],
+            "test_set_up[one]": ["error"],
+            "test_set_up[all]": ["error"],
+            "test_late_set_up[late]": ["error"],
+            "test_teardown": ["error"],
+            "test_bad_settings": ["error"],
+            "test_zz_another": [],
+        }
+        run.result.stdout.fnmatch_lines_random(
+            [
+                "SKIPPED [[]1[]]*not today",
+                "skipped on 1 of 2 workers: gw1 only; the load test did not run: *not here",
+                "*RuntimeError: no set-up on one",
+                "the set-up failed on 1 of 2 workers: gw1",
+                "2 of the 4 users of the load failed in it",
+                "*RuntimeError: no set-up on all",
+                "the set-up failed on 2 of 2 workers: *gw1",
+                "4 of the 4 users of the load failed in it",
+                "[[]gw1[]]*",
+                "*no teardown*",
+                "*unknown key 'usres'*",
+            ]
+        )
+        test = run.tests["test_skipped_on_one"]
+        assert (test["verdict"], test["reason"].partition(";")[0]) == ("error", "skipped on 1 of 2 workers: gw1 only")
 
     def test_stepwise_stops_at_it_and_goes_on_with_it(self, pytester: pytest.Pytester) -> None:
         team_run(pytester, LOAD + ANOTHER, "-n2", "--sw", "--ipload-threshold=max < 1ms").expect(2, failed=1)
@@ -350,8 +353,8 @@ class TestOutcomes:
         self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         pytest.importorskip("pytest_rerunfailures")
-        monkeypatch.delenv("PYTEST_ADDOPTS")
-        options = ("-p", "no:locust", "-p", "no:randomly", "--reruns=1", "--ipload-threshold=max < 1ms")
+        monkeypatch.setenv("PYTEST_ADDOPTS", without_others("rerunfailures"))
+        options = ("--reruns=1", "--ipload-threshold=max < 1ms")
         run = team_run(pytester, LOAD, "-n2", *options, deaths=True)
         run.expect(1, failed=1)
         assert "rerun" not in run.result.parseoutcomes()
@@ -361,7 +364,7 @@ class TestOutcomes:
         self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         pytest.importorskip("pytest_timeout")
-        monkeypatch.delenv("PYTEST_ADDOPTS")
+        monkeypatch.setenv("PYTEST_ADDOPTS", without_others("timeout"))
         source = """
             @pytest.fixture
             def slow():
@@ -373,8 +376,7 @@ class TestOutcomes:
             def test_load(slow, ipload_user):
                 pass
         """
-        options = ("-p", "no:locust", "-p", "no:randomly")
-        run = team_run(pytester, dedent(source) + ANOTHER, "-n2", *options, deaths=True)
+        run = team_run(pytester, dedent(source) + ANOTHER, "-n2", deaths=True)
         run.expect(1, errors=1, passed=1)
         verdicts = {name: test["verdict"] for name, test in run.tests.items()}
         assert verdicts == {"test_load": "error", "test_zz_another": "passed"}
@@ -396,9 +398,8 @@ class TestOutcomes:
 
 
 class TestLostWorkers:
-    @pytest.mark.parametrize("how", ["os._exit(1)", "os.kill(os.getpid(), signal.SIGKILL)"])
-    def test_during_the_load(self, pytester: pytest.Pytester, how: str) -> None:
-        does = f'worker() == "gw1" and ipload_user.iteration > 20 and {how}'
+    def test_during_the_load(self, pytester: pytest.Pytester) -> None:
+        does = 'worker() == "gw1" and ipload_user.iteration > 20 and os.kill(os.getpid(), signal.SIGKILL)'
         run = team_run(pytester, LONG.format(does=does) + ANOTHER, "-n2", deaths=True)
         run.expect(1, failed=1, passed=1)
         test = run.tests["test_load"]
@@ -628,7 +629,7 @@ class TestEndings:
 
 
 class TestOrdinarySuites:
-    @pytest.mark.parametrize("dist", ["load", "worksteal", "loadscope", "each"])
+    @pytest.mark.parametrize("dist", ["load", "each"])
     def test_they_run_as_without_the_plugin(self, pytester: pytest.Pytester, dist: str) -> None:
         pytester.makepyfile(
             """
@@ -641,7 +642,7 @@ class TestOrdinarySuites:
         )
         lines = []
         for plugin in ((), ("-p", "no:ipload")):
-            result = pytester.runpytest_subprocess("-n2", f"--dist={dist}", "-v", *plugin)
+            result = pytester.runpytest("-n2", f"--dist={dist}", "-v", *plugin)
             shown = [line.rpartition("%] ")[2].partition(" in ")[0] for line in result.outlines]
             lines.append({line for line in shown if not line.startswith(("plugins:", "[gw"))})
             times = 2 if dist == "each" else 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import math
@@ -172,6 +173,22 @@ def test_plain_values_are_lossless_also_through_json(values: list[int]) -> None:
 MAX_BIN = bin_index(5_000)
 
 
+def bins_text(width: int, indexes: list[int], counts: list[int]) -> str:
+    """The text of these bins, made by hand."""
+    numbers = [bytes([width]), *(index.to_bytes(2, "little") for index in indexes)]
+    return base64.b64encode(b"".join([*numbers, *(count.to_bytes(width, "little") for count in counts)])).decode()
+
+
+@pytest.mark.parametrize("count", [1, 255, 256, 2**16, 2**32, 2**53 - 1])
+def test_counts_of_any_width_come_back(count: int) -> None:
+    histogram = Histogram()
+    histogram.bins = {5: count, 3: 1}
+    histogram.count, histogram.total_ns = count + 1, 5000 * count + 3000
+    histogram._min_ns, histogram._max_ns = 3000, 5000
+    again = Histogram.from_plain(json.loads(json.dumps(histogram.to_plain())))
+    assert (again.bins, again) == (histogram.bins, histogram)
+
+
 def change(**fields: object) -> Callable[[dict[str, Any]], object]:
     return lambda plain: {**plain, **fields}
 
@@ -197,20 +214,23 @@ def change(**fields: object) -> Callable[[dict[str, Any]], object]:
         change(overflow=1),
         change(overflow=-1),
         change(bins={}),
-        change(bins=[1]),
-        change(bins=[1, 2]),
-        change(bins=[MAX_BIN, 1, 1, 1]),
-        change(bins=[1, 1, 1, 1]),
-        change(bins=[-1, 1, 1, 1]),
-        change(bins=[1, 1, LAST_BIN + 1, 1]),
-        change(bins=[1, 2, MAX_BIN, 0]),
-        change(bins=[1, 1, MAX_BIN, 1.0]),
-        change(bins=[], count=0, total_ns=0),
+        change(bins="\N{MICRO SIGN}"),
+        change(bins="A"),
+        change(bins=""),
+        change(bins=bins_text(3, [1, MAX_BIN], [1, 1])),
+        change(bins=bins_text(1, [1], [2])),
+        change(bins=bins_text(1, [1, MAX_BIN], [1])),
+        change(bins=bins_text(1, [MAX_BIN, 1], [1, 1])),
+        change(bins=bins_text(1, [1, 1], [1, 1])),
+        change(bins=bins_text(1, [1, LAST_BIN + 1], [1, 1])),
+        change(bins=bins_text(1, [1, MAX_BIN], [2, 0])),
+        change(bins=bins_text(8, [1, MAX_BIN], [1, 2**53 + 1])),
+        change(bins=bins_text(1, [], []), count=0, total_ns=0),
     ],
 )
 def test_plain_values_that_are_wrong_or_contradict_each_other_are_refused(damage: Callable[[Any], object]) -> None:
     plain = histogram_of([1_000, 5_000_000]).to_plain()
-    assert plain["bins"] == [1, 1, MAX_BIN, 1]
+    assert plain["bins"] == bins_text(1, [1, MAX_BIN], [1, 1])
     with pytest.raises(ValueError, match="histogram"):
         Histogram.from_plain(damage(plain))
 

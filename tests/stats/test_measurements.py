@@ -129,7 +129,7 @@ def test_the_warm_up_is_only_counted_and_seen_in_the_timeline() -> None:
     assert (measurements.warmup_requests, measurements.warmup_iterations) == (1, 1)
     assert measurements.latency() == latencies(7)
     assert measurements.names(STEP) == []
-    assert measurements.seconds[1].latency == latencies(5, 7)
+    assert measurements.timeline.steps()[1].latency == latencies(5, 7)
     assert (measurements.first_started_ns, measurements.last_ended_ns) == (ORIGIN + 1000 * MS, ORIGIN + 1007 * MS)
 
 
@@ -137,7 +137,7 @@ def test_set_up_is_kept_although_it_comes_before_the_load_and_is_no_request() ->
     measurements = measured([sample("POST /login", started_ms=-500, kind=SETUP, source_address="127.0.0.9")])
     assert measurements.count(SETUP) == 1
     assert measurements.count(REQUEST) == measurements.warmup_requests == 0
-    assert measurements.seconds == {}
+    assert measurements.timeline.steps() == {}
     assert measurements.source_addresses() == ["127.0.0.9"]
 
 
@@ -147,7 +147,7 @@ def test_faults_of_the_generator_are_counted_apart_from_everything_else() -> Non
     assert measurements.faults == {"ports-exhausted": 2, "unknown": 1}
     assert measurements.count(REQUEST) == 0
     assert measurements.count(ITERATION, outcome=FAILED) == 1
-    assert measurements.seconds == {}
+    assert measurements.timeline.steps() == {}
     assert measurements.first_started_ns is None
 
 
@@ -160,9 +160,9 @@ def test_the_timeline_is_by_the_second_in_which_a_request_ended() -> None:
             sample(started_ms=1500, latency_ms=3, kind=STEP),
         ]
     )
-    assert set(measurements.seconds) == {0, 1}
-    assert (measurements.seconds[1].requests, measurements.seconds[1].failed_requests) == (2, 1)
-    assert measurements.seconds[1].latency == latencies(1000)
+    assert set(measurements.timeline.steps()) == {0, 1}
+    assert (measurements.timeline.steps()[1].requests, measurements.timeline.steps()[1].failed_requests) == (2, 1)
+    assert measurements.timeline.steps()[1].latency == latencies(1000)
 
 
 def test_names_and_addresses_come_in_order_of_first_sight() -> None:
@@ -238,7 +238,7 @@ def in_any_order(measurements: Measurements) -> dict[str, Any]:
     for windows in plain["windows"]:
         for _, content in windows["windows"]:
             content[1].sort(key=str)
-    return {**plain, "series": sorted(plain["series"], key=str), "seconds": sorted(plain["seconds"], key=str)}
+    return {**plain, "series": sorted(plain["series"], key=str)}
 
 
 @given(batches, batches, batches, st.booleans())
@@ -274,7 +274,7 @@ def test_parts_with_another_origin_are_shifted_to_it() -> None:
     other = Measurements(origin_ns=ORIGIN + 7 * SECOND, judged_from_ns=0, planned=False)
     other.add([sample(started_ms=7_000 + 2_000, latency_ms=30)])
     whole.merge(other)
-    assert set(whole.seconds) == {0, 2}
+    assert set(whole.timeline.steps()) == {0, 2}
     assert whole.last_ended_ns == ORIGIN + 2_030 * MS
 
 
@@ -312,7 +312,7 @@ def test_parts_with_other_windows_do_not_merge(one: list[int], two: list[int]) -
 
 def test_seconds_are_in_order_in_the_plain_form() -> None:
     plain = measured([sample(started_ms=3000), sample(started_ms=1000)]).to_plain()
-    assert [number for number, _ in plain["seconds"]] == [1, 3]
+    assert [number for number, _ in plain["timeline"]["steps"]] == [1, 3]
 
 
 def test_names_survive_the_plain_form_in_their_order() -> None:
@@ -352,11 +352,11 @@ def at(*path: Any, to: Any) -> Callable[[dict[str, Any]], None]:
         (at("names_dropped", to=True), "names_dropped"),
         (at("first_started_ns", to=None), "contradict"),
         (at("last_ended_ns", to=0), "contradict"),
-        (at("seconds", to={}), "seconds"),
-        (at("seconds", 0, to=[1]), "pairs"),
-        (at("seconds", 0, 0, to="0"), "second"),
-        (at("seconds", 1, 0, to=0), "comes twice"),
-        (at("seconds", 0, 1, "requests", to=9), "second"),
+        (at("timeline", "steps", to={}), "timeline"),
+        (at("timeline", "steps", 0, to=[1]), "pairs"),
+        (at("timeline", "steps", 0, 0, to="0"), "step"),
+        (at("timeline", "steps", 1, 0, to=0), "comes twice"),
+        (at("timeline", "steps", 0, 1, "requests", to=9), "second"),
         (at("series", to=None), "series"),
         (at("series", 0, 0, to=[REQUEST, "a"]), "series key"),
         (at("series", 1, 0, 1, to="a"), "comes twice"),

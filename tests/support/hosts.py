@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -138,6 +138,14 @@ class Bench:
     controller: Namespace
     hosts: dict[str, Namespace]
     ssh_config: Path
+    log: Path
+    """The target's: a line for each request."""
+    earlier: int = 0
+    """How many of its lines are those of tests before."""
+
+    def for_a_test(self, folder: Path) -> Bench:
+        """The same hosts, with a folder and hits of another test's own."""
+        return replace(self, folder=folder, earlier=len(self.log.read_text().splitlines()))
 
     @contextlib.contextmanager
     def session(self, host: Namespace, *options: str, name: str = "out") -> Iterator[Session]:
@@ -170,7 +178,7 @@ class Bench:
 
     def hits(self) -> list[tuple[float, str]]:
         """When, by ``time.monotonic``, and from which address a request came to the target."""
-        lines = (self.folder / "hits").read_text().splitlines()
+        lines = self.log.read_text().splitlines()[self.earlier :]
         return [(float(line.split()[0]), line.split()[1]) for line in lines if line.count(" ") == 1]
 
     def wait_for_no_worker(self, name: str) -> None:
@@ -215,7 +223,7 @@ def two_hosts(folder: Path, sshd: str | None, *, delay_s: float = 0.005) -> Iter
             for name, host in hosts.items() if sshd is not None else ():
                 settings, log = f"{keys}/sshd-{name}", f"{folder}/sshd-{name}.log"
                 programs.enter_context(host.running(ssh_server, sshd, settings, log))
-            yield Bench(folder, controller, hosts, config)
+            yield Bench(folder, controller, hosts, config, folder / "hits")
 
 
 def _ssh_files(config: Path, addresses: dict[str, str]) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import itertools
 import json
 import os
 import shutil
@@ -28,15 +29,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 
 PATIENCE_S = 120.0
-"""How long a program on a host may run before it is killed."""
+"""How long a program on a host may take to begin, or to end, before it is killed."""
 
 _TESTS = Path(__file__).parents[1]
+_NUMBERS = itertools.count()
+"""Networks that are there at the same time may have hosts of the same label."""
 _RUN = """
 import contextlib, json, runpy, sys
 path, name, arguments = sys.argv[1:]
@@ -92,17 +96,18 @@ class Namespace:
             subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
             ) as process,
-            _killed_after(PATIENCE_S, process),
         ):
             assert process.stdin is not None
             assert process.stdout is not None
             try:
-                line = process.stdout.readline()
+                with _killed_after(PATIENCE_S, process):
+                    line = process.stdout.readline()
                 if line:
                     yield json.loads(line)
             finally:
-                process.stdin.close()  # tells the program to end
-                code = process.wait()
+                with _killed_after(PATIENCE_S, process):
+                    process.stdin.close()  # tells the program to end
+                    code = process.wait()
                 errors.seek(0)
                 said = errors.read()
             assert (code, said) == (0, ""), f"{function.__name__} on host {self.name}: exit code {code}\n{said}"
@@ -116,7 +121,7 @@ class Network:
 
     def add(self, label: str) -> Namespace:
         """A new host, with loopback up. What still runs on it in the end is killed."""
-        name = f"{_prefix()}{label}"
+        name = f"{_prefix()}{next(_NUMBERS)}-{label}"
         _output("ip", "netns", "add", name)
         self.cleanup.callback(_output, "ip", "netns", "delete", name)
         self.cleanup.callback(_kill_all, name)
@@ -175,6 +180,7 @@ def lone_host() -> Iterator[Namespace]:
             holder.stdin.close()
 
 
+@cache
 def network_lack() -> str | None:
     """What this system lacks for a network of namespaces; None if nothing."""
     missing = _missing_programs("ip", "ss", "sh")
@@ -189,6 +195,7 @@ def network_lack() -> str | None:
     return None
 
 
+@cache
 def lone_host_lack() -> str | None:
     """What this system lacks for a single namespace without root; None if nothing."""
     missing = _missing_programs("ip", "sh", "unshare", "nsenter")

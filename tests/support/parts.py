@@ -7,9 +7,12 @@ from typing import Any
 
 from support.samples import ORIGIN, SECOND, measurements
 
+from pytest_ipload.base.health_catalogue import fired
 from pytest_ipload.settings.load_profile import LoadProfile
+from pytest_ipload.settings.parsing import as_stages
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.sample import Sample
+from pytest_ipload.verdict.result import Traceback
 from pytest_ipload.verdict.shard_result import Part
 from pytest_ipload.verdict.threshold.config import JudgedThreshold
 from pytest_ipload.verdict.threshold.expression import Threshold
@@ -53,4 +56,28 @@ def part_of(samples: Sequence[Sample], *thresholds: str, **fields: Any) -> Part:
     return Part(**{**values, **fields})
 
 
-__all__ = ["ORIGIN", "PROFILE", "part_of"]
+def full_fields(stages: str) -> dict[str, Any]:
+    """Fields of a part that are empty in most: of a planned load with these stages, from a pool of addresses."""
+    return {
+        "profile": LoadProfile(
+            stages=as_stages(stages),
+            arrival_rate=5.0,
+            max_users=9,
+            pool="127.0.0.1-127.0.0.9",
+            suppress_health_check=("late-starts",),
+            origins={"stages": "marker"},
+        ),
+        "users_by_source": {"127.0.0.1": 2},
+        "pool_size": 9,
+        "unused_count": 8,
+        "unused_first": ["127.0.0.2"],
+        "planned_iterations": 50,
+        "dropped_iterations": 10,
+        "late_starts": 1,
+        "interrupted": 1,
+        "checks": [fired("late-starts", "1 of 2 users")],
+        "traceback": Traceback("ValueError", "E   no"),
+    }
+
+
+__all__ = ["ORIGIN", "PROFILE", "full_fields", "part_of"]

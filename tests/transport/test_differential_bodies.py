@@ -231,10 +231,9 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("manner", ["cold", "warm"])
 @pytest.mark.parametrize("name", CASES)
-def test_a_body_is_read_as_requests_reads_it(name: str, manner: str) -> None:
-    assert_same(name, CASES[name], manner)
+def test_a_body_is_read_as_requests_reads_it(name: str) -> None:
+    assert_same(name, CASES[name])
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if "stream" not in name])

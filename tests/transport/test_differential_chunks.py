@@ -109,10 +109,9 @@ MORE = {
 ALL = CASES | MORE
 
 
-@pytest.mark.parametrize("manner", ["cold", "warm"])
 @pytest.mark.parametrize("name", ALL)
-def test_chunks_are_read_as_requests_reads_them(name: str, manner: str) -> None:
-    assert_same(name, ALL[name], manner)
+def test_chunks_are_read_as_requests_reads_them(name: str) -> None:
+    assert_same(name, ALL[name])
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if "stall" not in name and "slow" not in name])

@@ -240,7 +240,6 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("manner", ["cold", "warm"])
 @pytest.mark.parametrize("name", CASES)
-def test_cookies_are_those_of_requests(name: str, manner: str) -> None:
-    assert_same(name, CASES[name], manner)
+def test_cookies_are_those_of_requests(name: str) -> None:
+    assert_same(name, CASES[name])

@@ -181,10 +181,9 @@ ALL = CASES | MORE
 WAITING = ("stall", "slow", "MiB")
 
 
-@pytest.mark.parametrize("manner", ["cold", "warm"])
 @pytest.mark.parametrize("name", ALL)
-def test_a_reply_ends_where_it_does_for_requests(name: str, manner: str) -> None:
-    assert_same(name, ALL[name], manner)
+def test_a_reply_ends_where_it_does_for_requests(name: str) -> None:
+    assert_same(name, ALL[name])
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if not any(word in name for word in WAITING)])

@@ -167,10 +167,9 @@ CASES = {
 CUT = [name for name in CASES if "64 KiB" not in name and "long" not in name]
 
 
-@pytest.mark.parametrize("manner", ["cold", "warm"])
 @pytest.mark.parametrize("name", CASES)
-def test_a_head_is_read_as_requests_reads_it(name: str, manner: str) -> None:
-    assert_same(name, CASES[name], manner)
+def test_a_head_is_read_as_requests_reads_it(name: str) -> None:
+    assert_same(name, CASES[name])
 
 
 @pytest.mark.parametrize("name", CUT)

@@ -242,10 +242,9 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("manner", ["cold", "warm"])
 @pytest.mark.parametrize("name", CASES)
-def test_a_call_of_several_requests_is_that_of_requests(name: str, manner: str) -> None:
-    assert_same(name, CASES[name], manner)
+def test_a_call_of_several_requests_is_that_of_requests(name: str) -> None:
+    assert_same(name, CASES[name])
 
 
 # Reading the body of such a redirect a second time gives nothing with requests, and the same error with a LoadResponse.

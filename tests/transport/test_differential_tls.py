@@ -70,14 +70,11 @@ def context(certificates: Certificates) -> ssl.SSLContext:
     return certificates.server_context()
 
 
-@pytest.mark.parametrize("manner", ["cold", "warm"])
 @pytest.mark.parametrize("name", CASES)
-def test_over_tls_all_is_as_with_requests(
-    name: str, manner: str, context: ssl.SSLContext, certificates: Certificates
-) -> None:
-    assert_same(name, CASES[name], manner, context, certificates)
+def test_over_tls_all_is_as_with_requests(name: str, context: ssl.SSLContext, certificates: Certificates) -> None:
+    assert_same(name, CASES[name], tls=context, certificates=certificates)
 
 
 @pytest.mark.parametrize("name", QUICK)
 def test_records_make_no_difference(name: str, context: ssl.SSLContext, certificates: Certificates) -> None:
-    assert_same(name, cut(CASES[name], 5, seed=len(name)), "cut", context, certificates)
+    assert_same(name, cut(CASES[name], 5, seed=len(name)), "cut", tls=context, certificates=certificates)

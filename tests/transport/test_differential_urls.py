@@ -131,12 +131,11 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("manner", ["cold", "warm"])
 @pytest.mark.parametrize("name", CASES)
-def test_a_url_means_what_it_means_to_requests(name: str, manner: str) -> None:
+def test_a_url_means_what_it_means_to_requests(name: str) -> None:
     if name == "IPv6" and not _has_ipv6():
         pytest.skip("this host has no IPv6")
-    assert_same(name, CASES[name], manner)
+    assert_same(name, CASES[name])
 
 
 def _has_ipv6() -> bool:

@@ -15,7 +15,7 @@ from support.http_server import RecordingServer
 
 from pytest_ipload.stats.sample import Sample
 from pytest_ipload.transport import foreign_hooks
-from pytest_ipload.transport.foreign_hooks import hooks_in, look
+from pytest_ipload.transport.foreign_hooks import Watch, hooks_in
 from pytest_ipload.transport.path_log import FastPathLog
 from pytest_ipload.transport.session import LoadSession
 
@@ -44,7 +44,7 @@ def test_a_hook_is_called_and_said_as_long_as_it_is_there(
 ) -> None:
     if not marks_tell:
         monkeypatch.setattr(foreign_hooks, "_marks_tell", lambda: False)
-        monkeypatch.setattr("pytest_ipload.transport.fast_path.fast_path.look", foreign_hooks._Watch().look)
+        monkeypatch.setattr(LoadSession, "_watch", None)
     log = FastPathLog()
     session = make_session(fast_path_log=log)
     session.get(server.url("/echo/before"))
@@ -58,9 +58,10 @@ def test_a_hook_is_called_and_said_as_long_as_it_is_there(
 
 
 def test_nothing_is_hooked_by_itself() -> None:
-    assert hooks_in(look()) == ""
+    watch = Watch()
+    assert hooks_in(watch.look()) == ""
     assert not foreign_hooks.connecting_is_hooked()
-    assert look() is look()
+    assert watch.look() is watch.look()
 
 
 def test_a_method_of_the_adapter_alone_is_a_hook(session: LoadSession, server: RecordingServer) -> None:

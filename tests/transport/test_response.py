@@ -16,6 +16,7 @@ from support.http_server import RecordingServer
 from support.replies import LAST, chunk, chunked, head, reply
 from support.scripted_server import Pause, Reply, ScriptedServer
 
+from pytest_ipload.stats.fault_text import message_of
 from pytest_ipload.stats.sample import FAILED, Sample
 from pytest_ipload.transport.response import LoadResponse
 from pytest_ipload.transport.session import LoadSession
@@ -74,7 +75,7 @@ def test_every_reply_of_a_redirected_call_knows_its_source(make_session: MakeSes
     assert (first.source_address, response.source_address) == ("127.0.0.9", "127.0.0.9")
 
 
-# --- of the short way ----------------------------------------------------------------------------------------------
+# --- of the fast path ----------------------------------------------------------------------------------------------
 
 BODY = b'{"key": "v\xc3\xa4lue"}'
 PLAIN: dict[str, bytes] = {
@@ -98,6 +99,18 @@ PLAIN: dict[str, bytes] = {
     "identity": reply(BODY, "Content-Encoding: identity"),
     "codings": reply(zlib.compress(gzip.compress(BODY, mtime=0)), "Content-Encoding: gzip, deflate"),
 }
+RAW = [
+    "version",
+    "version_string",
+    "reason",
+    "status",
+    "connection",
+    "closed",
+    "url",
+    "length_remaining",
+    "data",
+    "chunked",
+]
 LOOKS: dict[str, Callable[[requests.Response], object]] = {
     "content": lambda r: r.content,
     "text": lambda r: r.text,
@@ -109,6 +122,8 @@ LOOKS: dict[str, Callable[[requests.Response], object]] = {
     "reason": lambda r: (r.status_code, r.reason, r.ok, repr(r)),
     "request": lambda r: (r.request.method, r.request.body, list(r.request.headers.items())),
     "raw": lambda r: (r.raw.status, r.raw.read(), r.raw.tell(), list(r.raw.headers.items())),
+    "raw attributes": lambda r: [getattr(r.raw, name) for name in RAW],
+    "raw pool": lambda r: (r.raw.retries.history, r.raw.retries is r.connection.max_retries, r.raw._pool.port),
     "lines": lambda r: (list(r.iter_lines()), list(r.iter_content(3)), list(r.iter_content(3, decode_unicode=True))),
     "next": lambda r: (r.next, r.is_redirect),
     "pickled": lambda r: pickle.loads(pickle.dumps(r)).content,
@@ -145,6 +160,19 @@ def test_a_broken_coding_fails_as_in_requests(make_session: MakeSession, samples
             errors.append(str(raised.value))
     assert errors[0] == errors[1]
     assert [sample.outcome for sample in samples] == [FAILED]
+
+
+def test_an_error_is_told_with_its_server_and_is_that_of_requests(
+    make_session: MakeSession, server: RecordingServer
+) -> None:
+    errors = []
+    with requests.Session() as stock:
+        for session in (stock, make_session()):
+            with pytest.raises(requests.exceptions.ChunkedEncodingError) as raised:
+                session.get(server.url("/truncated"))
+            errors.append(raised.value)
+    assert vars(errors[0]).keys() == vars(errors[1]).keys()
+    assert f"127.0.0.1:{server.port}" in message_of(errors[1])
 
 
 ATTRIBUTES = ["headers", "encoding", "reason", "history", "request", "url", "connection", "cookies", "raw", "elapsed"]

@@ -11,14 +11,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.parts import PROFILE, part_of
+from support.parts import PROFILE, full_fields, part_of
 from support.samples import MS, ORIGIN, iteration, measurements, request
 
 from pytest_ipload.base.health_catalogue import fired
 from pytest_ipload.load.set_up import SetUps
 from pytest_ipload.load.user_time import UserTime
-from pytest_ipload.settings.load_profile import LoadProfile
-from pytest_ipload.settings.parsing import as_stages
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import FAILED, LATENESS, OK, Sample
 from pytest_ipload.verdict.conclude import conclude
@@ -46,29 +44,12 @@ def full_part() -> Part:
     return replace(
         part_of(SAMPLES),
         measured=measured_in_windows(),
-        profile=LoadProfile(
-            stages=as_stages("10s:5/s,5s:0/s"),
-            arrival_rate=5.0,
-            max_users=9,
-            pool="127.0.0.1-127.0.0.9",
-            suppress_health_check=("late-starts",),
-            origins={"stages": "marker"},
-        ),
         thresholds=[JudgedThreshold(Threshold.parse("p95{GET /} < 1ms"), abort_on_fail=True, window=0.5)],
-        users_by_source={"127.0.0.1": 2},
-        pool_size=9,
-        unused_count=8,
-        unused_first=["127.0.0.2"],
-        planned_iterations=50,
-        dropped_iterations=10,
-        late_starts=1,
-        interrupted=1,
-        checks=[fired("late-starts", "1 of 2 users")],
         failures=[failure(3)],
-        traceback=Traceback("ValueError", "E   no"),
         broken_off="the load was broken off",
         abort=AbortNote(0, 1.5, result),
         shards=[ShardStats(0, "gw0", "host", 2, 40, 40, 0, 0.3, 0.5, 1)],
+        **full_fields("10s:5/s,5s:0/s"),
     )
 
 

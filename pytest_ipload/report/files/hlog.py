@@ -51,14 +51,15 @@ def tag_of(nodeid: str, name: str | None = None) -> str:
 
 
 def intervals_of(test: Mapping[str, Any]) -> Iterator[Interval]:
-    """One for each second with a successful request, and one for each request name over all that was judged."""
+    """One for each step of the timeline with a success, and one for each request name over all that was judged."""
     if not is_measured(test):
         return
     nodeid, duration_s = test["nodeid"], test["duration_s"]
     started_s = datetime.fromisoformat(test["started_at"]).timestamp()
+    step_s = float(test.get("timeline_step_s", 1))
     for point in test["timeline"]:
         if "histogram" in point:
-            length_s = min(1.0, max(_SHORTEST_S, duration_s - point["t_s"]))
+            length_s = min(step_s, max(_SHORTEST_S, duration_s - point["t_s"]))
             yield Interval(started_s + point["t_s"], length_s, tag_of(nodeid), point["histogram"])
     warmup_s = test["profile"].get("warmup_s", 0.0)
     for row in test["by_name"]:

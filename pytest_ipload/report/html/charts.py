@@ -86,8 +86,8 @@ def _requests_chart(result: PlainResult, points: Points) -> Chart:
 def _failures_chart(result: PlainResult, points: Points) -> Chart:
     values = points.values["failed_requests"]
     failed = sum(second["failed_requests"] for second in result["timeline"])
-    seconds = sum(second["failed_requests"] > 0 for second in result["timeline"])
-    most = max(value or 0 for value in values)
+    steps = sum(second["failed_requests"] > 0 for second in result["timeline"])
+    most = max((second["failed_requests"] for second in result["timeline"]), default=0)
     style = {"shape": "hvh", "width": 1}
     line = _line("failed", "failed", values, points, fill="tozeroy", line=style, hovertemplate="%{y} failed")
     layout = _over_time(result, points)
@@ -96,7 +96,8 @@ def _failures_chart(result: PlainResult, points: Points) -> Chart:
         layout["yaxis"]["range"] = [0, 1]
     summary = f"{_length(points)}: {counted(failed, 'failed request')}"
     if failed:
-        summary += f", in {counted(seconds, 'second')}, at most {format_count(int(most))} in one"
+        length = counted(steps, "second") if points.step_s == 1 else f"{counted(steps, 'step')} of {points.step_s} s"
+        summary += f", in {length}, at most {format_count(most)} in one"
     return Chart("Failed requests over time", summary, {"data": [line, *_lone_points(line)], "layout": layout})
 
 

@@ -14,6 +14,8 @@ from pytest_ipload.stats.summary import PlainResult
 Row = Mapping[str, Any]
 
 MOST_ROWS = 500
+_FEWEST_WHOLE = 100
+"""Numbers per second from here on are shown without a fraction."""
 """Of one table: a load may leave from tens of thousands of addresses."""
 _TIMES = ("p50", "p95", "p99", "max")
 _STATISTICS = ("min", "mean", "p50", "p90", "p95", "p99", "p99.9", "max")
@@ -237,7 +239,10 @@ def _time_header(field: str) -> str:
 
 
 def _whole(value: float | None) -> str:
-    return count(None if value is None else int(value))
+    """A count, or a number per second that need not be whole."""
+    if value is not None and value != int(value) and value < _FEWEST_WHOLE:
+        return f"{value:.2g}"
+    return count(None if value is None else round(value))
 
 
 def _times(distribution: Mapping[str, Any], statistics: Iterable[str]) -> list[str]:

@@ -13,7 +13,7 @@ from pytest_ipload.report.html.cells import count, milliseconds, rate, share
 from pytest_ipload.report.html.charts import Chart, charts_of
 from pytest_ipload.report.html.html_tables import Table
 from pytest_ipload.report.html.points import points_of
-from pytest_ipload.report.terminal.load_block import test_error_lines, whole_seconds
+from pytest_ipload.report.terminal.load_block import test_error_lines, whole_steps
 from pytest_ipload.stats.summary import PlainResult
 from pytest_ipload.verdict.result import is_measured
 
@@ -118,7 +118,8 @@ def by_gravity(sections: Sequence[Section]) -> list[Section]:
 def _section(number: int, result: PlainResult, most_points: int) -> Section:
     if not is_measured(result):
         return _unmeasured(number, result)
-    points = points_of(_with_whole_rates(result), most_points)
+    step_s = result.get("timeline_step_s", 1)
+    points = points_of(_with_whole_rates(result), most_points, step_s)
     parts = [
         html_tables.request_table(result),
         html_tables.step_table(result),
@@ -144,13 +145,13 @@ def _section(number: int, result: PlainResult, most_points: int) -> Section:
         failures=html_tables.failure_table(result),
         generator=list(_generator_facts(result["generator"])),
         settings=html_tables.setting_table(result),
-        timeline=html_tables.timeline_table(points_of(result["timeline"], MOST_TABLE_ROWS)),
+        timeline=html_tables.timeline_table(points_of(result["timeline"], MOST_TABLE_ROWS, step_s)),
     )
 
 
 def _with_whole_rates(result: PlainResult) -> Sequence[PlainResult]:
-    """The timeline for charts: a second in part has no rate of requests, as it would be too low."""
-    points, rest_s = whole_seconds(result)
+    """The timeline for charts: a step in part has no rate of requests, as it would be too low."""
+    points, rest_s = whole_steps(result)
     if not rest_s or not points:
         return list(result["timeline"])
     last = {name: value for name, value in result["timeline"][-1].items() if name != "requests"}

@@ -129,14 +129,17 @@ def _headline(result: PlainResult) -> str:
 
 
 def _timeline(result: PlainResult, verbosity: int, width: int, encoding: str | None) -> list[str]:
-    """Each second of the load as a bar, with ``-v``: requests, p95, and errors if there were any."""
-    points, rest_s = whole_seconds(result)
+    """Each second, or longer step, of the load as a bar, with ``-v``: requests, p95, and errors if there were any."""
+    (points, rest_s), step_s = whole_steps(result), result.get("timeline_step_s", 1)
     if verbosity <= 0 or len(points) < _FEWEST_SECONDS:
         return []
+    steps = f" in steps of {step_s} s" if step_s > 1 else ""
     without = f", without the last {format_duration(rest_s)}" if rest_s else ""
-    lines = [f"timeline of {format_duration(len(points))}{without}"]
+    lines = [f"timeline of {format_duration(len(points) * step_s)}{steps}{without}"]
     for label, key, unit in _TIMELINE:
         values = [point.get(key) for point in points]
+        if label == "rps":
+            values = [value / step_s for value in values]
         known = [value for value in values if value is not None]
         if not any(known) and key != "requests":
             continue
@@ -147,10 +150,10 @@ def _timeline(result: PlainResult, verbosity: int, width: int, encoding: str | N
     return lines
 
 
-def whole_seconds(result: PlainResult) -> tuple[Sequence[PlainResult], float]:
-    """The whole seconds of the timeline, and how long the rest is: the rate of a second in part would be too low."""
+def whole_steps(result: PlainResult) -> tuple[Sequence[PlainResult], float]:
+    """The whole steps of the timeline, and how long the rest is: the rate of a step in part would be too low."""
     points: Sequence[PlainResult] = result["timeline"]
-    if not points or points[-1]["t_s"] + 1 <= round(result["duration_s"], 3):
+    if not points or points[-1]["t_s"] + result.get("timeline_step_s", 1) <= round(result["duration_s"], 3):
         return points, 0.0
     return points[:-1], max(0.0, result["duration_s"] - points[-1]["t_s"])
 

@@ -58,7 +58,7 @@ class Hop:
 
 @dataclass
 class HandOver:
-    """What the short way leaves to requests and urllib3: a whole reply, or a connection amid an exchange."""
+    """What the fast path leaves to requests and urllib3: a whole reply, or a connection amid an exchange."""
 
     hop: Hop
     response: Response | None = None
@@ -72,7 +72,7 @@ class ThreadState(threading.local):
     hops: list[Hop] | None = None
     hand_over: HandOver | None = None
     interrupted: Hop | None = None
-    """The exchange of the short way in which something was raised from outside, until it is recorded."""
+    """The exchange of the fast path in which something was raised from outside, until it is recorded."""
 
     def take_connection(self) -> Any:
         """The connection that was handed over, once; None without one."""

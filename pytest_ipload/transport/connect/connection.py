@@ -69,7 +69,7 @@ class SourceHTTPConnection(HTTPConnection):
         self.connected_ns = 0
         self.local_address: str | None = None
         self.wire: Wire | None = None
-        """The open socket as the short way uses it."""
+        """The open socket as the fast path uses it."""
         self.refusal: Exception | None = None
         """What ``connect`` raises, because a connection was tried for this request already."""
 
@@ -124,7 +124,7 @@ class SourceHTTPConnection(HTTPConnection):
             raise
 
     def open_wire(self, timeout: float | None) -> Wire:
-        """Connect, for the short way; ``timeout`` is in seconds. Raises what ``connect`` raises."""
+        """Connect, for the fast path; ``timeout`` is in seconds. Raises what ``connect`` raises."""
         self.timeout = timeout
         self.connect()
         self.wire = open_wire(self.sock)
@@ -259,7 +259,7 @@ class Pool(HTTPConnectionPool):
 
     # Private in urllib3. Not done by the queue, which urllib3 also empties when a pool is dropped.
     def _get_conn(self, timeout: float | None = None) -> Any:
-        """As in urllib3; but what the short way of this thread handed over comes before all others."""
+        """As in urllib3; but what the fast path of this thread handed over comes before all others."""
         conn = self._thread.take_connection()
         return super()._get_conn(timeout) if conn is None else conn
 
@@ -289,7 +289,7 @@ class Pool(HTTPConnectionPool):
         return cast(SourceHTTPConnection, self._new_conn())
 
     def open(self, conn: SourceHTTPConnection, timeout: float | None) -> Wire:
-        """Open a new connection for the short way; ``timeout`` is in seconds. Raises what urllib3 raises."""
+        """Open a new connection for the fast path; ``timeout`` is in seconds. Raises what urllib3 raises."""
         wire = conn.open_wire(timeout)
         # Private in urllib3; it warns where a certificate was not verified.
         self._validate_conn(conn)

@@ -1,4 +1,4 @@
-"""A connected socket as the short way uses it: few system calls, and the kernel's own time of arrival.
+"""A connected socket as the fast path uses it: few system calls, and the kernel's own time of arrival.
 
 Python's timeouts make a socket non-blocking and poll it before each call. Linux can keep the time itself
 (SO_RCVTIMEO, SO_SNDTIMEO), on a blocking socket and without a poll. It can also say when data arrived

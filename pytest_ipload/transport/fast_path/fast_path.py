@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import time
 from http.cookiejar import Cookie
+from logging import DEBUG
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from requests import PreparedRequest
@@ -23,8 +24,9 @@ from pytest_ipload.transport.connect.binding import HandOver, Hop
 from pytest_ipload.transport.connect.connection import Pool
 from pytest_ipload.transport.fast_path.cookies import CookieLine, CookieLines, SessionCookies, SetCookieMemo
 from pytest_ipload.transport.fast_path.exchange import Timeouts, exchange
-from pytest_ipload.transport.foreign_hooks import Seen, hooks_in, look
+from pytest_ipload.transport.foreign_hooks import DEBUG_LOG, Seen, debug_answer, debug_is_logged, hooks_in
 from pytest_ipload.transport.message.templates import NO_BODY, Body, Target, Template, encode_body, encode_form
+from pytest_ipload.transport.overrides import has_own_request, overridden, watch_of
 from pytest_ipload.transport.response import LoadResponse
 
 if TYPE_CHECKING:
@@ -88,7 +90,13 @@ class Outgoing:
     )
 
     def __init__(
-        self, template: Template, method: str, target: Target, cookies: str | None, valid_until: float, adapter: object
+        self,
+        template: Template,
+        method: str,
+        target: Target,
+        cookies: str | None,
+        valid_until: float,
+        adapter: SourceAdapter,
     ) -> None:
         self._template = template
         self.method = method
@@ -113,14 +121,12 @@ class Outgoing:
         return self._template.with_body(self.head, body)
 
 
-class ShortWay:
+class FastPath:
     """Serves the plain calls of a session, as long as the session's attributes stay what they are.
 
-    ``is_open`` is False if a setting of the session needs requests for each call. ``is_direct`` says that a call may
-    come here without passing the session's ``request``.
+    ``is_open`` is False if a setting of the session, or what ``closed_by`` says, needs requests for each call.
+    ``is_direct`` says that a call may come here without passing the ``get`` of requests and the session's ``request``.
     """
-
-    is_direct = False
 
     def __init__(self, session: LoadSession) -> None:
         self._binding = session.binding
@@ -140,16 +146,26 @@ class ShortWay:
         self._hooked: Seen | None = None
         """What was at the places of ``hooks`` when there was no hook, and when there was one."""
         self._hooks = ""
+        self.left_because = ""
+        """Why the last call was left to requests, where that is a hook."""
+        self._look = watch_of(type(session)).look
         self.interrupted: Outgoing | None = None
         """The request that something was raised in, from outside: all else is handed over."""
         self._timeouts: tuple[Any, Timeouts | None] = (None, (None, None))
+        self.closed_by = overridden(session) if session.fast else ""
         self.is_open = (
-            type(session.headers) is SessionHeaders
+            session.fast
+            and not self.closed_by
+            and type(session.headers) is SessionHeaders
             and type(session.cookies) is SessionCookies
             and (session.auth is None or _is_basic(session.auth))
             and not session.stream
             and not session.trust_env
         )
+        self.is_direct = self._may_be_direct(session)
+
+    def _may_be_direct(self, session: LoadSession) -> bool:
+        return self.is_open and session.before_call is None and has_own_request(session)
 
     def call(
         self, session: LoadSession, method: str, url: Any, timeout: Any, details: Details | None
@@ -162,15 +178,15 @@ class ShortWay:
         if session.proxies or session.params or session.hooks.get("response") or self._binding.ended:
             return None
         # Libraries that stand in for servers put themselves into requests at these places.
-        if (seen := look()) is not self._unhooked and seen != self._unhooked and self._is_hooked(session, seen):
+        if (seen := self._look()) is not self._unhooked and seen != self._unhooked and self._is_hooked(session, seen):
+            return None
+        if debug_answer(DEBUG, True) and debug_is_logged():
+            self.left_because = DEBUG_LOG
             return None
         if self._headers.version != self._headers_version or self._jar.version != self._jar_version:
             self._forget()
-        for cookie, value in self._cookie_values:
-            if cookie.value is not value:
-                self._jar.value_changed()
-                self._forget()
-                break
+        if self._cookie_values and self._has_changed_cookies():
+            self._forget()
         body: Body | None = None
         key: _Key = (method, url)
         if details is not None:
@@ -186,7 +202,8 @@ class ShortWay:
             outgoing = self._prepare(session, key, url, details or _NO_DETAILS, body or NO_BODY)
             if outgoing is None:
                 return None
-        if getattr(outgoing.adapter, "is_patched", True):
+        if outgoing.adapter.is_patched:
+            self.left_because = outgoing.adapter.patches
             return None
         pool = outgoing.pool
         if pool is None or pool.pool is None or outgoing.source != self._binding.source_address:
@@ -211,15 +228,23 @@ class ShortWay:
         response.body_sent = body
         return self._look_at(response) if response.head.is_special else response
 
+    def _has_changed_cookies(self) -> bool:
+        """Whether the value of a cookie was changed in place."""
+        for cookie, value in self._cookie_values:
+            if cookie.value is not value:
+                self._jar.value_changed()
+                return True
+        return False
+
     def _is_hooked(self, session: LoadSession, seen: Seen) -> bool:
         if seen != self._hooked:
-            hooks = hooks_in(seen)
+            hooks = hooks_in(seen) or overridden(session)
+            self.is_direct = not hooks and self._may_be_direct(session)
             if not hooks:
                 self._unhooked = seen
                 return False
             self._hooked, self._hooks = seen, hooks
-        if session.fast_path_log is not None:
-            session.fast_path_log.add(self._hooks)
+        self.left_because = self._hooks
         return True
 
     def _look_at(self, response: LoadResponse) -> LoadResponse | None:
@@ -257,7 +282,10 @@ class ShortWay:
             if self._jar.by_place and not template.has_own_cookies:
                 self._cookie_lines = self._cookie_lines or CookieLines()
                 line = self._cookie_lines.line(self._jar, template, target)
-            outgoing = Outgoing(template, method, target, *line, session.get_adapter(target.url))
+            adapter = session.get_adapter(target.url)
+            if not isinstance(adapter, SourceAdapter):
+                return None
+            outgoing = Outgoing(template, method, target, *line, adapter)
         except Exception:  # requests finds the same error, and reports it in its way
             return None
         _remember(self._outgoing, key, outgoing)
@@ -282,7 +310,7 @@ class ShortWay:
                 _remember(shared, shared_key, Template.make(method, target, header, auth, kind))
             # Another session's thread may have made room in between.
             _remember(self._templates, key, shared.get(shared_key))
-            if look() != self._unhooked:  # a hook that came meanwhile may have written into it
+            if self._look() != self._unhooked:  # a hook that came meanwhile may have written into it
                 shared.pop(shared_key, None)
                 return self._templates.pop(key, None) and None
         return self._templates[key]
@@ -354,7 +382,7 @@ def resolve_timeouts(timeout: Any) -> Timeouts | None:
 
 
 def hop_of(response: LoadResponse) -> Hop:
-    """The hop that a reply of the short way stands for."""
+    """The hop that a reply of the fast path stands for."""
     hop = response.hop or Hop()
     hop.started_ns = response.started_ns
     hop.ended_ns = response.started_ns + response.latency_ns

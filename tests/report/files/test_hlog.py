@@ -41,6 +41,16 @@ def test_a_log_has_its_head_a_legend_and_an_interval_for_each_second_and_each_na
     assert seconds[1] is None
 
 
+def test_an_interval_is_as_long_as_a_step_of_the_timeline(tmp_path: Path) -> None:
+    samples = [request(latency_ms=2, at_ms=100), request(latency_ms=3, at_ms=8_200_000)]
+    result = load_result(samples, seconds=8200.5).as_dict()
+    lines = written(tmp_path / "out.hlog", result).splitlines()
+    assert [line.split(",")[1:3] for line in lines if "|" not in line and line.startswith("Tag")] == [
+        ["1735689600.000", "4.000"],
+        ["1735697800.000", "0.500"],
+    ]
+
+
 def test_counts_and_percentiles_are_those_of_the_result(tmp_path: Path) -> None:
     samples = [request(f"GET /{number % 3}", number, at_ms=number * 4) for number in range(1, 901)]
     result = load_result(samples).as_dict()

@@ -107,6 +107,16 @@ def test_failures_are_told_in_words_too() -> None:
     assert charts(timeline({}, {}))["Failed requests over time"].summary == "Over 2.00 s: 0 failed requests"
 
 
+def test_failures_in_longer_steps_are_counted_and_shown_per_second() -> None:
+    result = timeline({}, {"failed_requests": 3}, {"failed_requests": 4})
+    for step in result["timeline"]:
+        step["t_s"] *= 2
+    found = {chart.title: chart for chart in charts_of(result, points_of(result["timeline"], 10, 2))}
+    chart = found["Failed requests over time"]
+    assert lines(chart)["failed"]["y"] == [0, 1.5, 2]
+    assert chart.summary == "Over 6.00 s: 7 failed requests, in 2 steps of 2 s, at most 4 in one"
+
+
 def test_the_distribution_is_that_of_the_histograms() -> None:
     result = full_result()
     chart = charts(result)["Distribution by percentile"]

@@ -151,6 +151,11 @@ def test_the_numbers_of_the_charts() -> None:
         ["0:01", "1", "0", "0", "–", "–"],
     ]
     assert html_tables.timeline_table(points_of(timeline, 1)).note.startswith("Each point stands for 2 seconds")
+    timeline[1]["t_s"] = 2
+    assert [row[:4] for row in html_tables.timeline_table(points_of(timeline, 10, 2)).rows] == [
+        ("0:00", "1", "2.5", "0"),
+        ("0:02", "1", "0", "0"),
+    ]
 
 
 def test_a_table_has_an_end() -> None:

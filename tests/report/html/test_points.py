@@ -49,6 +49,25 @@ def test_a_long_one_has_the_worst_second_of_each_point() -> None:
     assert [points.start_s(point) for point in range(3)] == [0, 2, 4]
 
 
+def test_of_longer_steps_there_are_numbers_per_second() -> None:
+    timeline = [second(0, p95_ms=1.0), second(4, requests=2, failed_requests=2, p95_ms=3.0), second(8, requests=40)]
+    points = points_of(timeline, 10, 4)
+    assert (points.width_s, points.size, points.start_s(2)) == (4, 3, 8)
+    assert points.values == {
+        "users": [1, 1, 1],
+        "requests": [2.5, 0.5, 10],
+        "failed_requests": [0, 0.5, 0],
+        "p95_ms": [1.0, 3.0, None],
+    }
+    assert points.note == (
+        "The load went on for so long that it is kept in steps of 4 seconds: requests and failed requests are per "
+        "second, on average over a step"
+    )
+    thinned = points_of(timeline, 2, 4)
+    assert (thinned.width_s, thinned.values["requests"]) == (8, [0.5, 10])
+    assert thinned.note.endswith(". Each point stands for 8 seconds and has the worst step of them")
+
+
 def test_a_second_that_is_missing_is_a_gap() -> None:
     assert points_of([second(0), second(2)], 10).values["requests"] == [10, None, 10]
 

@@ -316,6 +316,14 @@ class TestTimeline:
         place = shown.index("timeline of 3.00 s, without the last 250 ms")
         assert shown[place + 1].endswith(" 2")
 
+    def test_longer_steps_are_told_and_their_rate_is_that_of_a_second(self) -> None:
+        short = seconds(10, 80, None, 40)
+        points = [replace(point, t_s=4 * point.t_s) for point in short.timeline]
+        long = replace(short, timeline=points, timeline_step_s=4, duration_s=16.0)
+        shown = lines(long, verbosity=1)
+        place = shown.index("timeline of 16.0 s in steps of 4 s")
+        assert shown[place + 1].startswith("  rps    ")
+
     def test_errors_are_shown_if_there_were_any(self) -> None:
         samples = [request(at_ms=1000 * second, outcome=FAILED if second else "ok") for second in range(4)]
         shown = lines(load_result(samples), verbosity=1)

@@ -366,32 +366,32 @@ def test_socket_options_are_kept(make_session: MakeSession, server: RecordingSer
     conn.close()
 
 
-# --- shared by the short way and requests --------------------------------------------------------------------------
+# --- shared by the fast path and requests --------------------------------------------------------------------------
 
 SLOW: Reply = (Pause(0.15), reply(b"slow"))
-SHORT: dict[str, Any] = {}
-LONG_WAYS: dict[str, dict[str, Any]] = {
+FAST: dict[str, Any] = {}
+STOCK_PATHS: dict[str, dict[str, Any]] = {
     "stream": {"stream": True},
     "hooks": {"hooks": {"response": lambda response, **kwargs: None}},
     "cookies": {"cookies": {"a": "b"}},
 }
 
 
-@pytest.mark.parametrize("is_short_first", [False, True], ids=["requests first", "short way first"])
+@pytest.mark.parametrize("is_fast_first", [False, True], ids=["requests first", "fast path first"])
 @pytest.mark.parametrize(
-    ("is_tls", "long_way", "later"),
+    ("is_tls", "stock_path", "later"),
     [(False, "stream", None), (False, "hooks", 5), (False, "cookies", None), (True, "stream", 5)],
 )
 def test_a_timeout_of_one_way_does_not_hold_on_the_other(
     make_session: MakeSession,
     certificates: Certificates,
     is_tls: bool,
-    is_short_first: bool,
-    long_way: str,
+    is_fast_first: bool,
+    stock_path: str,
     later: float | None,
 ) -> None:
-    ways = [SHORT, LONG_WAYS[long_way]]
-    first, second = ways if is_short_first else reversed(ways)
+    ways = [FAST, STOCK_PATHS[stock_path]]
+    first, second = ways if is_fast_first else reversed(ways)
     context = certificates.server_context() if is_tls else None
     with ScriptedServer([OK, OK, SLOW, SLOW, OK, (Do.STALL,)], tls=context) as server:
         session = make_session()

@@ -24,6 +24,7 @@ from requests.cookies import (
 from requests.structures import CaseInsensitiveDict
 from support.replies import reply
 
+from pytest_ipload.transport.adapter import SourceAdapter
 from pytest_ipload.transport.fast_path import cookies as cookies_module
 from pytest_ipload.transport.fast_path.cookies import CookieLines, SessionCookies, SetCookieMemo
 from pytest_ipload.transport.fast_path.fast_path import Outgoing
@@ -54,7 +55,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def received(url: str, *lines: str, host: str | None = None, fields: tuple[str, ...] = ()) -> LoadResponse:
-    """A reply of the short way that sets cookies."""
+    """A reply of the fast path that sets cookies."""
     data = reply(b"", *(f"Set-Cookie: {line}" for line in lines), *fields)
     parsed = parse_head(data[:-4])
     assert parsed is not None
@@ -64,7 +65,7 @@ def received(url: str, *lines: str, host: str | None = None, fields: tuple[str, 
     assert template is not None
     response = LoadResponse.__new__(LoadResponse)
     response.head, response.received, response.body_sent = parsed, data, None
-    response.outgoing = Outgoing(template, "GET", target, None, float("inf"), None)
+    response.outgoing = Outgoing(template, "GET", target, None, float("inf"), SourceAdapter())
     return response
 
 

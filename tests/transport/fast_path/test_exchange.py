@@ -378,7 +378,7 @@ def test_after_the_first_byte_nothing_is_sent_again(
 
 @pytest.fixture
 def fail_to_send(monkeypatch: pytest.MonkeyPatch) -> Callable[[OSError | None], list[bytes]]:
-    """From now on, sending on the short way fails like this, when the server's answer has come, if there is one."""
+    """From now on, sending on the fast path fails like this, when the server's answer has come, if there is one."""
     error: OSError | None = None
     sent: list[bytes] = []
 

@@ -1,4 +1,4 @@
-"""Which calls take the short way, what they notice, and what they remember."""
+"""Which calls take the fast path, what they notice, and what they remember."""
 
 from __future__ import annotations
 
@@ -794,19 +794,19 @@ def test_what_is_remembered_is_bounded(make_session: MakeSession, monkeypatch: p
         """Nothing is sent: only what happens before that is of interest."""
         answered.append(method)
 
-    monkeypatch.setattr("pytest_ipload.transport.fast_path.fast_path.exchange", answer)
+    monkeypatch.setattr("pytest_ipload.transport.fast_path.exchange", answer)
     session = make_session()
-    short_way = session._open_short_way()
+    fast_path = session._open_fast_path()
     for number in range(2000):
         host = f"http://host-{number % 700}.test"
-        short_way.call(session, "GET", f"{host}/{number}", 1, None)
+        fast_path.call(session, "GET", f"{host}/{number}", 1, None)
         details = Details({"a": number}, None, {"X-Number": str(number)}, ("user", str(number)), {"n": number})
-        short_way.call(session, "POST", f"{host}/", 1, details)
+        fast_path.call(session, "POST", f"{host}/", 1, details)
         if number % 100 == 0:
             session.cookies.set("a", str(number))
             session.headers["X-Number"] = str(number)
     assert len(answered) == 4000
-    sizes = [len(value) for value in vars(short_way).values() if isinstance(value, dict)]
+    sizes = [len(value) for value in vars(fast_path).values() if isinstance(value, dict)]
     assert len(sizes) > 2
     assert max(sizes) <= 1024
     assert sum(sizes) < 2048
