@@ -23,7 +23,7 @@ _HOMES = {
     "IpPool": "pytest_ipload.addresses.pool",
     "Iteration": "pytest_ipload.load.user",
     "LoadResult": "pytest_ipload.verdict.result",
-    "LoadRunner": "pytest_ipload.plugin.run.load_run",
+    "LoadRunner": "pytest_ipload.plugin.run.load_runner",
     "LoadSession": "pytest_ipload.transport.session",
     "Threshold": "pytest_ipload.verdict.threshold.expression",
     "VirtualUser": "pytest_ipload.load.user",

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from pytest_ipload.addresses.host import probe
 from pytest_ipload.addresses.sequence import AddressSequence, Run, first_common, parse_address
-from pytest_ipload.addresses.spec import FREEBIND_PREFIX, AddressBlock, address_text, parse_spec
+from pytest_ipload.addresses.source_text import FREEBIND_PREFIX, marked
+from pytest_ipload.addresses.spec import AddressBlock, address_text, parse_spec
 from pytest_ipload.base.errors import PoolError
 from pytest_ipload.base.units import format_count
 
@@ -31,7 +32,12 @@ class Lease:
     family: int
     """4 or 6: the family of the address."""
     freebind: bool = False
-    """Whether a socket is bound to it with the free-bind option; see ``binding.bind_source``."""
+    """Whether a socket is bound to it with the free-bind option; see ``host.bind_source``."""
+
+    @property
+    def source(self) -> str:
+        """The address as a session takes it."""
+        return marked(self.address, self.freebind)
 
 
 @dataclass(frozen=True)

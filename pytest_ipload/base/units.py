@@ -16,6 +16,10 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
+NS_PER_S, NS_PER_MS, NS_PER_US = 1_000_000_000, 1_000_000, 1000
+US_PER_S, US_PER_MS = 1_000_000, 1000
+MS_PER_S = 1000
+
 # Decimal, so that 9ms is 0.009 and not the 0.009000000000000001 of 9 * 0.001.
 _SECONDS = {"h": Decimal(3600), "m": Decimal(60), "s": Decimal(1), "ms": Decimal("0.001"), "us": Decimal("0.000001")}
 _NUMBER = r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
@@ -74,9 +78,9 @@ def format_duration(seconds: float) -> str:
     if seconds == 0:
         return "0 ms"
     if seconds < 0.9995e-3:
-        return f"{_short(seconds * 1e6)} us"
+        return f"{_short(seconds * US_PER_S)} us"
     if seconds < 0.9995:
-        return f"{_short(seconds * 1e3)} ms"
+        return f"{_short(seconds * MS_PER_S)} ms"
     if seconds < 99.95:
         return f"{_short(seconds)} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ipload.base.health_catalogue import HealthCheck, fired
-from pytest_ipload.base.units import format_duration
+from pytest_ipload.base.units import NS_PER_S, format_duration
 from pytest_ipload.base.untrusted_files import CONTENT_ERRORS, read_object, refuse_constant
 from pytest_ipload.load.partition import Share
 from pytest_ipload.verdict.codec import decode
@@ -196,7 +196,7 @@ def _starts(there: Sequence[Segment], nodeid: str) -> list[str]:
     if all(part.clock is not None for part in parts):
         spans = [_span_of_start(part) for part in parts]
         apart = max(apart, max(first for first, _ in spans) - min(last for _, last in spans))
-    longest = max(segment.parts[nodeid].ended for segment in there) / 1e9
+    longest = max(segment.parts[nodeid].ended for segment in there) / NS_PER_S
     if apart <= max(_LEAST_APART_S, longest * FARTHEST_STARTS):
         return []
     return [

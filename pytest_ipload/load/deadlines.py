@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
+from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.load.set_up import SetUpLimit
 from pytest_ipload.load.user_thread import Phase, Seat
 
-_SECOND = 1_000_000_000
 _HURRY = 0.3
 """Seconds that iterations get to end by themselves when the load is broken off (Ctrl-C); tear-downs at the second."""
 _INTERRUPT_WAIT, _HURRIED_WAIT = 3.0, 0.5
@@ -33,6 +34,11 @@ class Patience:
     """Whether the load is broken off: iterations are interrupted at once. Tear-downs have their time all the same."""
     hurried_ns: int | None = None
     """When it was broken off once more (the second Ctrl-C): tear-downs are interrupted, too."""
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds in which no request of a set-up may end."""
+        return inf if self.set_up_limit is None else self.set_up_limit.idle_s
 
     def hurry(self, now_ns: int) -> None:
         """Somebody pressed Ctrl-C."""
@@ -67,4 +73,4 @@ class Patience:
 
 
 def _ns(seconds: float) -> int:
-    return round(seconds * _SECOND)
+    return round(seconds * NS_PER_S)

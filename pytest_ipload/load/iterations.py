@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from itertools import count
 
 from pytest_ipload.base.errors import RendezvousEnded
+from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.load.arrivals import ArrivalQueue
 from pytest_ipload.load.failure_log import FailureLog
 from pytest_ipload.load.generator.lateness import PunctualUsers
@@ -17,7 +18,6 @@ from pytest_ipload.load.user_thread import IterationInterrupted, Life, Seat
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.stats.sample import Problem
 
-_SECOND = 1_000_000_000
 _LONG_PAUSE = 1.0
 """Seconds; before a longer pause a user hands over what it measured: after it, the recorder would do so at once."""
 
@@ -121,7 +121,7 @@ class UserRun:
                     return
             arrivals.start()
             self._budget.take()
-            planned_ns = self.origin_ns + round(due * _SECOND)
+            planned_ns = self.origin_ns + round(due * NS_PER_S)
             ready_ns = self._punctual.start(planned_ns)
             ended, shift = self._run_planned(seat, life, number, planned_ns, ready_ns)
             self._punctual.end(ended - shift)
@@ -142,7 +142,7 @@ class UserRun:
             if planned is None:
                 ended = self._run_once(seat, life, number, self._clock(), 0)
             else:
-                planned_ns, due_ns = (self.origin_ns + round(each * _SECOND) for each in (planned, due))
+                planned_ns, due_ns = (self.origin_ns + round(each * NS_PER_S) for each in (planned, due))
                 ready_ns = max(planned_ns, due_ns - shift)
                 ended, shift = self._run_planned(seat, life, number, planned_ns, ready_ns)
             due, planned = pacer.following(self._seconds(ended), draw(), draw())
@@ -152,7 +152,7 @@ class UserRun:
     def _run_without_pauses(self, seat: Seat, life: Life) -> None:
         """Nothing lies between two iterations, so that the end of one is taken as the start of the next."""
         stop = seat.slot.stop
-        stop_ns = None if stop is None else self.origin_ns + round(stop * _SECOND)
+        stop_ns = None if stop is None else self.origin_ns + round(stop * NS_PER_S)
         take = None if self._profile.total_iterations is None else self._budget.take
         is_stopped, run_once = self._stop.is_set, self._run_once
         now = self._clock()
@@ -253,4 +253,4 @@ class UserRun:
 
     def _seconds(self, ns: int) -> float:
         """A reading of the clock as seconds since the start of the load."""
-        return (ns - self.origin_ns) / _SECOND
+        return (ns - self.origin_ns) / NS_PER_S

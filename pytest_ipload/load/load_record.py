@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.load.user_time import LATE_START_S, UserTime
 
@@ -51,4 +52,4 @@ class LoadRecord:
     @property
     def seconds(self) -> float:
         """From the start of the load to its end."""
-        return max(0, self.ended_ns - self.origin_ns) / 1e9
+        return max(0, self.ended_ns - self.origin_ns) / NS_PER_S

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from math import floor, inf
 
 from pytest_ipload.base import real_time
+from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.load.partition import WHOLE, Share
 
-_SECOND = 1_000_000_000
 _SLICE = 0.05
 """Seconds of a sleep at the most: an interruption of the user arrives between two of them."""
 
@@ -44,8 +44,8 @@ class RateLimit:
         share: Share = WHOLE,
     ) -> None:
         """``per_second`` is that of the whole load, of which this is one ``share``."""
-        self._gap_ns = _SECOND * share.count / per_second
-        self._phase_ns = _SECOND * share.index / per_second
+        self._gap_ns = NS_PER_S * share.count / per_second
+        self._phase_ns = NS_PER_S * share.index / per_second
         self._is_alone = share.count == 1
         self._clock = clock
         self._sleep = sleep
@@ -72,7 +72,7 @@ class RateLimit:
             self._queue.append(turn)
         try:
             while (ahead_ns := self._until_turn(turn)) > 0:
-                self._sleep(min(_SLICE, ahead_ns / _SECOND))
+                self._sleep(min(_SLICE, ahead_ns / NS_PER_S))
         finally:
             turn.is_given_up = not turn.has_come  # the thread was interrupted
 

@@ -39,6 +39,12 @@ class UserSlot:
     """No iteration starts from here on; None where only iterations end the user's life."""
 
 
+def end_of(slots: Sequence[UserSlot]) -> float | None:
+    """When the last of these users' time is over; None where only iterations end the load."""
+    stops = [slot.stop for slot in slots]
+    return None if None in stops else max((stop for stop in stops if stop is not None), default=0.0)
+
+
 def user_slots(profile: LoadProfile) -> list[UserSlot]:
     """The slots of all users, in the order of their start.
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pytest_ipload.base.units import NS_PER_S
+from pytest_ipload.settings.load_profile import LoadProfile
+
 SET_UPS_AT_ONCE = 32
 """Set-ups before the load that run at once: enough to keep a server busy, and few enough that a login which costs it
 half a second of processor time is not overtaken by its timeout while it queues behind the others."""
 STALLED_S = 2.0
 """Seconds without the end of any set-up, after which more may run: those that run may wait for others to come."""
+_USUAL_TIMEOUT = 30.0
+"""Seconds that a request may take where the profile sets no limit."""
 _LONGEST = 10
 """A set-up may take so many times as long as nothing may happen in it."""
-_SECOND = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class SetUpPace:
         """How many may begin now, while ``running`` others run; ``settled`` users are set up, or have failed."""
         if self._since_ns is None or settled != self._settled:
             self._settled, self._since_ns, self._most = settled, now_ns, SET_UPS_AT_ONCE
-        elif now_ns - self._since_ns >= STALLED_S * _SECOND:
+        elif now_ns - self._since_ns >= STALLED_S * NS_PER_S:
             self._since_ns = now_ns
             self._most += SET_UPS_AT_ONCE
         return max(0, self._most - running)
@@ -58,7 +62,12 @@ class SetUpLimit:
     idle_s: float
     """Seconds in which no request of it may end."""
 
+    @classmethod
+    def of(cls, profile: LoadProfile) -> SetUpLimit:
+        """Its timeout and its graceful stop together."""
+        return cls(profile.graceful_stop + (_USUAL_TIMEOUT if profile.timeout is None else profile.timeout))
+
     def deadline_ns(self, since_ns: int, stirred_ns: int | None) -> int:
         """When a set-up that began at ``since_ns``, and whose last request ended at ``stirred_ns``, has to be over."""
-        idle_ns = round(self.idle_s * _SECOND)
+        idle_ns = round(self.idle_s * NS_PER_S)
         return min(max(since_ns, stirred_ns or since_ns) + idle_ns, since_ns + _LONGEST * idle_ns)

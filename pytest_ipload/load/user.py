@@ -11,6 +11,7 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from pytest_ipload.addresses.source_text import FREEBIND_PREFIX
 from pytest_ipload.base import real_time
 from pytest_ipload.base.code_location import place_of_frame, place_of_traceback
 from pytest_ipload.base.errors import IploadError, RendezvousEnded, SettingError
@@ -116,7 +117,7 @@ class VirtualUser:
     def _lease(self, sources: tuple[str, ...]) -> None:
         self.sources = sources
         """As the session takes them: the leased addresses, those that need it with ``freebind:`` in front."""
-        self.source_addresses = tuple(source.removeprefix("freebind:") for source in sources)
+        self.source_addresses = tuple(source.removeprefix(FREEBIND_PREFIX) for source in sources)
         """The leased addresses, at most one per family; empty where the operating system chooses."""
         self.source_address = self.source_addresses[0] if sources else None
         """The leased source address; None where the operating system chooses."""

@@ -38,7 +38,7 @@ class UserLeases:
             leases.append(lease)
         with self._lock:
             self._held[user.index] = leases
-        user.bind(tuple(f"freebind:{lease.address}" if lease.freebind else lease.address for lease in leases))
+        user.bind(tuple(lease.source for lease in leases))
         if self._binding == ITERATION:
             user.before_iteration = self.renew
         return True

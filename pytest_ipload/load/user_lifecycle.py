@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from pytest_ipload.base.errors import RendezvousEnded
+from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.load.failure_log import FailureLog
 from pytest_ipload.load.iterations import UserRun
 from pytest_ipload.load.load_record import LoadRecord
@@ -14,8 +15,6 @@ from pytest_ipload.load.user_factory import Crew
 from pytest_ipload.load.user_thread import IterationInterrupted, Life, Phase, Seat
 from pytest_ipload.load.user_time import LATE_START_S
 from pytest_ipload.settings.load_profile import LoadProfile
-
-_SECOND = 1_000_000_000
 
 
 class UserThreads:
@@ -47,7 +46,7 @@ class UserThreads:
         self._clock = clock
         self._is_awaited = is_awaited
         self._tolerates_set_up_errors = tolerates_set_up_errors
-        self._stop = stop
+        self.stop = stop
         self._holds_users = holds_users
         self._may_leave = threading.Event()
         self.gate = threading.Event()
@@ -151,24 +150,24 @@ class UserThreads:
     def _was_set_up_too_late(self, seat: Seat) -> bool:
         """Whether its set-up took all of its time: else it was kept waiting by the generator."""
         stop = seat.slot.stop
-        return stop is not None and (seat.ready_ns or 0) >= self._record.origin_ns + round(stop * _SECOND)
+        return stop is not None and (seat.ready_ns or 0) >= self._record.origin_ns + round(stop * NS_PER_S)
 
     def _wait_for(self, start: float) -> bool:
         """Wait for a moment of the load; False if it is stopped before, or no iteration is left."""
         while (early := start - self.elapsed()) > 0:
             if not self._run.wait_for(early):
                 return False
-        return not self._stop.is_set()
+        return not self.stop.is_set()
 
     def _is_past_its_time(self, seat: Seat) -> bool:
         """Whether the load, or this user's part of it, is over."""
         stop = seat.slot.stop
-        return self._stop.is_set() or (stop is not None and self.elapsed() >= stop)
+        return self.stop.is_set() or (stop is not None and self.elapsed() >= stop)
 
     def elapsed(self) -> float:
         """Seconds since the start of the load; 0 before."""
         origin = self._record.origin_ns
-        return (self._clock() - origin) / _SECOND if origin else 0.0
+        return (self._clock() - origin) / NS_PER_S if origin else 0.0
 
     def _step_aside(self, seat: Seat) -> None:
         """Wait before the set-up, which others need not wait for."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.load.schedule import UserSlot
 
 LATE_START_S = 0.05
 """A user that begins to iterate later than this after its time is late."""
-
-_SECOND = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -90,4 +89,4 @@ def _of_user(user: Presence, begin: float, end: float) -> UserTime:
 
 
 def _ns(seconds: float) -> int:
-    return round(seconds * _SECOND)
+    return round(seconds * NS_PER_S)

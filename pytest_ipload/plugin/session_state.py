@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.settings.session_settings import OFF, SKIP, SessionSettings
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class SessionState:
         from pytest_ipload.base import real_time
 
         start_at = self.settings.start_at + number * (self.settings.start_every or 0.0)
-        return real_time.perf_counter_ns() + round((start_at - real_time.time()) * 1e9)
+        return real_time.perf_counter_ns() + round((start_at - real_time.time()) * NS_PER_S)
 
     @property
     def tls(self) -> TlsContexts:

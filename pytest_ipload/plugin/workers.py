@@ -136,8 +136,7 @@ def _make_controller(config: pytest.Config) -> Controller:
 
 def _users_of(item: pytest.Item) -> int:
     """How many users a load test has; 1 if its settings are wrong: then one worker says so."""
-    from pytest_ipload.plugin.items.marker_settings import profile_of
-    from pytest_ipload.plugin.run.load_test import load_settings
+    from pytest_ipload.plugin.items.marker_settings import load_settings, profile_of
 
     state = state_of(item.config)
     try:

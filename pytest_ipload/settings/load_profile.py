@@ -142,6 +142,11 @@ class LoadProfile:
         return None if self.full_until is None else self.full_until + self.ramp_down
 
     @property
+    def judged_seconds(self) -> float | None:
+        """How long the judged part is by the plan: all but the warm-up. None where only iterations end the load."""
+        return None if self.ends_at is None else round(self.ends_at - self.warmup, 9)
+
+    @property
     def iterations_per_user(self) -> int | None:
         """Iterations of each user, with the default of one where nothing else ends the load; None is no limit."""
         if self.iterations is None and self.total_iterations is None and self.ends_at is None:

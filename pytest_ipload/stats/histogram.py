@@ -1,59 +1,29 @@
 """A mergeable histogram of durations, compatible with HdrHistogram (3 significant digits, 1 us to 1 hour).
 
-Below 2048 us each microsecond has its own bin. Above, the bins double in width each time the value doubles: 1024
-bins per doubling, so a bin is never wider than 0.1 % of its values. The numbering of the bins and the text form are
-those of HdrHistogram (http://hdrhistogram.org, the "V2 compressed" encoding), and its tools read them.
+The numbering of the bins is in ``hdr_bins``, the text form that HdrHistogram's tools read in ``hdr_codec``.
 """
 
 from __future__ import annotations
 
-import base64
 import reprlib
 import struct
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
+from pytest_ipload.stats import hdr_codec
 from pytest_ipload.stats.bins import bins_of_text, text_of_bins
 from pytest_ipload.stats.confidence import nearest_rank
+from pytest_ipload.stats.hdr_bins import HIGHEST_US, LARGEST_COUNT, LAST_BIN, bin_edges_us, bin_index, bin_of_ns
 
-HIGHEST_US = 3_600_000_000
-"""The highest trackable value: one hour."""
 _COARSE_BITS = 8
 """Leading bits of a value that a coarse bin goes by: of 256 values, the first 128 have a smaller bit length."""
-_LARGEST_COUNT = 2**53
-"""Of what is read: JSON numbers are exact up to here, and a thousand merged ones still fit into 63 bits."""
 LARGEST_INT = 2**63 - 1
 """Of any whole number that is read: 292 years in nanoseconds, and each fits into a float."""
 
-_V2_COOKIE = 0x1C849303
-_V2_COMPRESSED_COOKIE = 0x1C849304
-_COOKIE_WORD_SIZE = 0xF0  # this part of a cookie tells the width of the counters; V2 packs them and sets 0x10
-_OUTER = struct.Struct(">iI")  # cookie, length of what follows
-_INNER = struct.Struct(">iIiiqqd")  # cookie, length, index offset, digits, lowest and highest value, ratio
 _EXACT = struct.Struct(">QQQQQQ")  # what is exact beside the bins; the total takes two words
 _WORD = 1 << 64
 _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxlong = _SHOWN.maxother = 76
-_MAX_DECOMPRESSED = 1_000_000  # bytes; a histogram with every bin in use takes less than a quarter of it
-
-
-def bin_index(us: int) -> int:
-    """The index of the bin of a value in microseconds."""
-    shift = us.bit_length() - 11
-    return us if shift <= 0 else (shift << 10) + (us >> shift)
-
-
-def bin_edges_us(index: int) -> tuple[int, int]:
-    """The lowest and the highest value of a bin, in microseconds."""
-    shift = (index >> 10) - 1
-    if shift <= 0:
-        return index, index
-    low = ((index & 1023) + 1024) << shift
-    return low, low + (1 << shift) - 1
-
-
-LAST_BIN = bin_index(HIGHEST_US)
 
 
 class Histogram:
@@ -183,33 +153,21 @@ class Histogram:
 
     def encode(self) -> str:
         """The bins as HdrHistogram's V2 compressed form in base64, in microseconds."""
-        return base64.b64encode(self._v2_compressed()).decode()
+        return hdr_codec.to_text(self.bins)
 
     def pack(self) -> bytes:
         """All of it in a few hundred bytes, for keeping in memory."""
         exact = _EXACT.pack(self.count, *divmod(self.total_ns, _WORD), self._min_ns, self._max_ns, self.overflow)
-        return exact + self._v2_compressed()
+        return exact + hdr_codec.compressed(self.bins)
 
     @classmethod
     def unpack(cls, packed: bytes) -> Histogram:
         """What ``pack`` made small."""
         histogram = cls()
-        histogram.bins = _read_bins(_unwrap(packed[_EXACT.size :]))
+        histogram.bins = hdr_codec.decompressed(packed[_EXACT.size :])
         count, high_word, low_word, low_ns, high_ns, overflow = _EXACT.unpack_from(packed)
         histogram._add(count, low_ns, high_ns, high_word * _WORD + low_word, overflow)
         return histogram
-
-    def _v2_compressed(self) -> bytes:
-        packed = bytearray()
-        next_index = 0
-        for index in sorted(self.bins):
-            if index > next_index:
-                _pack(next_index - index, packed)  # a run of empty bins is its negated length
-            _pack(self.bins[index], packed)
-            next_index = index + 1
-        head = _INNER.pack(_V2_COOKIE | 0x10, len(packed), 0, 3, 1, HIGHEST_US, 1.0)
-        compressed = zlib.compress(head + packed)
-        return _OUTER.pack(_V2_COMPRESSED_COOKIE | 0x10, len(compressed)) + compressed
 
     @classmethod
     def decode(cls, text: str) -> Histogram:
@@ -218,10 +176,7 @@ class Histogram:
         The text has only bins: the smallest and largest value are the edges of theirs, and the total counts each
         value as the middle of its bin. The text may come from anywhere; a decompression bomb is refused.
         """
-        try:
-            bins = _read_bins(_unwrap(base64.b64decode(text, validate=True)))
-        except (ValueError, zlib.error, struct.error) as error:
-            raise ValueError(f"not an HdrHistogram in the V2 compressed form: {error}") from error
+        bins = hdr_codec.from_text(text)
         histogram = cls()
         histogram.bins = bins
         histogram.count = sum(bins.values())
@@ -248,9 +203,9 @@ class Histogram:
         """Read what ``to_plain`` wrote; ``ValueError`` if a part is missing, of another type or contradicts another."""
         fields = plain_dict(plain, "histogram", ("count", "total_ns", "min_ns", "max_ns", "overflow", "bins"))
         histogram = cls()
-        histogram.bins = bins_of_text(fields["bins"], "histogram bins", last=LAST_BIN, most=_LARGEST_COUNT)
-        histogram.count = plain_int(fields["count"], "histogram count", high=_LARGEST_COUNT)
-        histogram.total_ns = plain_int(fields["total_ns"], "histogram total_ns", high=LARGEST_INT * _LARGEST_COUNT)
+        histogram.bins = bins_of_text(fields["bins"], "histogram bins", last=LAST_BIN, most=LARGEST_COUNT)
+        histogram.count = plain_int(fields["count"], "histogram count", high=LARGEST_COUNT)
+        histogram.total_ns = plain_int(fields["total_ns"], "histogram total_ns", high=LARGEST_INT * LARGEST_COUNT)
         histogram.overflow = plain_int(fields["overflow"], "histogram overflow")
         if histogram.count:
             histogram._min_ns = plain_int(fields["min_ns"], "histogram min_ns")
@@ -324,71 +279,3 @@ def shown(value: object) -> str:
     """The beginning of a value that was read, for errors: it may be as large, and as deep, as it likes."""
     text = _SHOWN.repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def bin_of_ns(ns: int) -> int:
-    """The index of the bin that a duration is counted in."""
-    return bin_index(min((ns + 500) // 1000, HIGHEST_US))
-
-
-def _unwrap(raw: bytes) -> bytes:
-    """The inner header and packed counts of the compressed form."""
-    cookie, length = _OUTER.unpack_from(raw)
-    if cookie & ~_COOKIE_WORD_SIZE != _V2_COMPRESSED_COOKIE:
-        raise ValueError(f"it starts with {cookie:#x} instead of the mark of this form")
-    if length != len(raw) - _OUTER.size:
-        raise ValueError(f"{length} bytes are announced, {len(raw) - _OUTER.size} are there")
-    inflater = zlib.decompressobj()
-    inner = inflater.decompress(raw[_OUTER.size :], _MAX_DECOMPRESSED)
-    if not inflater.eof or inflater.unused_data:
-        raise ValueError("the compressed part is cut off, too large or followed by something else")
-    return inner
-
-
-def _read_bins(inner: bytes) -> dict[int, int]:
-    cookie, length, offset, digits, lowest, _highest, ratio = _INNER.unpack_from(inner)
-    if cookie & ~_COOKIE_WORD_SIZE != _V2_COOKIE or length != len(inner) - _INNER.size:
-        raise ValueError("the inner header is damaged")
-    # The highest trackable value does not change the numbering of the bins, so any will do.
-    if (offset, digits, lowest, ratio) != (0, 3, 1, 1.0):
-        raise ValueError(
-            f"index offset, digits, lowest value and ratio are {(offset, digits, lowest, ratio)}, not (0, 3, 1, 1.0)"
-        )
-    bins: dict[int, int] = {}
-    index, position = 0, _INNER.size
-    while position < len(inner):
-        value, position = _unpack(inner, position)
-        if value > 0:
-            bins[index] = value
-        index += -value if value < 0 else 1  # a single empty bin may also be a count of 0
-        if index > LAST_BIN + 1:
-            raise ValueError("it has values above one hour")
-    if sum(bins.values()) > _LARGEST_COUNT:
-        raise ValueError("it has more values than can be")
-    return bins
-
-
-def _pack(value: int, out: bytearray) -> None:
-    """Append a signed 64-bit number in ZigZag LEB128: 7 bits per byte, low ones first; a ninth byte has all 8."""
-    rest = (value << 1) ^ (value >> 63)
-    for _ in range(8):
-        if rest < 0x80:
-            break
-        out.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    out.append(rest)
-
-
-def _unpack(data: bytes, position: int) -> tuple[int, int]:
-    """The number at this position and the position behind it."""
-    result = 0
-    for shift in range(0, 63, 7):
-        if position == len(data):
-            raise ValueError("the last count is cut off")
-        byte = data[position]
-        position += 1
-        if byte < 0x80 or shift == 56:
-            result |= byte << shift
-            break
-        result |= (byte & 0x7F) << shift
-    return (result >> 1) ^ -(result & 1), position

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.stats.histogram import Histogram, plain_dict, plain_int, plain_list, shown
 from pytest_ipload.stats.recorder import CHUNK_AGE_NS
 from pytest_ipload.stats.sample import FAILED, ITERATION, OK, REQUEST
@@ -22,7 +23,6 @@ _SERIES_PER_SECOND = 50
 _OLDEST_NAMES_S = 15
 _LONGEST_PAUSE_S = 1.0
 """Before a longer one, users hand over what they have."""
-_SECOND = 1_000_000_000
 _COUNTS = ("users", "requests", "failed_requests", "iterations", "failed_iterations", "warmup_iterations")
 
 
@@ -160,7 +160,7 @@ class LiveWatch:
         self._planned_s = planned_s
         self._planned_iterations = planned_iterations
         self._round = round_
-        self._hand_over_s = CHUNK_AGE_NS / _SECOND + min(pause_s, _LONGEST_PAUSE_S)
+        self._hand_over_s = CHUNK_AGE_NS / NS_PER_S + min(pause_s, _LONGEST_PAUSE_S)
         self._wants_names = names
         self._names: dict[str, NameNumbers] = {}
         self._names_due_s = 0.0
@@ -211,7 +211,7 @@ def _usual_gap_s(measured: Measurements, recent: Histogram) -> float:
     iterations = [series.latency for _, series in measured.series(ITERATION)]
     count = sum(latency.count for latency in iterations)
     twice_the_mean = 2 * sum(latency.total_ns for latency in iterations) / count if count else 0.0
-    return max(twice_the_mean, recent.quantile(0.95) or 0) / _SECOND
+    return max(twice_the_mean, recent.quantile(0.95) or 0) / NS_PER_S
 
 
 def _rate(measured: Measurements, until_s: float) -> float | None:

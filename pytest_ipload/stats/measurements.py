@@ -8,6 +8,7 @@ from operator import add, itemgetter
 from types import MappingProxyType
 from typing import Any
 
+from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.stats.folding import Folding
 from pytest_ipload.stats.histogram import plain_dict, plain_int, plain_list, record_many, shown
 from pytest_ipload.stats.recorder import Chunk, Key
@@ -20,7 +21,6 @@ from pytest_ipload.stats.windows import Windows
 
 UNNAMED_FAULT = "unknown"
 
-_SECOND = 1_000_000_000
 _STARTED = itemgetter(Sample._fields.index("started_ns"))
 _FIRST = itemgetter(0)
 _MANY = 20
@@ -254,7 +254,7 @@ class Measurements(SeriesTable):
         """Put a request into the timeline."""
         started_ns, latency_ns = sample.started_ns, sample.latency_ns
         ended_ns = started_ns + latency_ns
-        second = self.timeline.at((ended_ns - self.origin_ns) // _SECOND)
+        second = self.timeline.at((ended_ns - self.origin_ns) // NS_PER_S)
         second.requests += 1
         if sample.outcome == OK:
             second.latency.record(latency_ns)
@@ -304,22 +304,22 @@ class Measurements(SeriesTable):
     @property
     def _first_second(self) -> int:
         """The second of the load in which its judged part begins."""
-        return (self.judged_from_ns - self.origin_ns) // _SECOND
+        return (self.judged_from_ns - self.origin_ns) // NS_PER_S
 
     def _judged_second(self, sample: Sample) -> int:
         """The second of the judged part in which a sample ended."""
         ended_ns = sample.started_ns + max(0, sample.latency_ns)
-        return (ended_ns - self.origin_ns) // _SECOND - self._first_second
+        return (ended_ns - self.origin_ns) // NS_PER_S - self._first_second
 
     def _by_second(
         self, ends: list[int], latencies: list[int], responses: list[int]
     ) -> Iterator[tuple[int, list[int], list[int]]]:
         """Latencies and response times by the second of the timeline; one list for both, where it came as one."""
-        first, last = ((ns - self.origin_ns) // _SECOND for ns in (min(ends), max(ends)))
+        first, last = ((ns - self.origin_ns) // NS_PER_S for ns in (min(ends), max(ends)))
         if first == last:
             yield first, latencies, responses
             return
-        numbers = [(ended_ns - self.origin_ns) // _SECOND for ended_ns in ends]
+        numbers = [(ended_ns - self.origin_ns) // NS_PER_S for ended_ns in ends]
         of_latencies = _grouped(numbers, latencies)
         of_responses = of_latencies if responses is latencies else _grouped(numbers, responses)
         for number, some in of_latencies.items():

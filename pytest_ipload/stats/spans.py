@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any, Literal, NamedTuple
 
-from pytest_ipload.stats.histogram import LAST_BIN, Histogram, plain_dict, plain_int, plain_list
+from pytest_ipload.stats.hdr_bins import LAST_BIN
+from pytest_ipload.stats.histogram import Histogram, plain_dict, plain_int, plain_list
 from pytest_ipload.stats.recorder import Key
 from pytest_ipload.stats.sample import FAILED, FAULT, SETUP, Sample
 from pytest_ipload.stats.series import SeriesKey

@@ -11,13 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
+from pytest_ipload.base.units import NS_PER_MS, NS_PER_S
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import FAILED, ITERATION, OK, REQUEST, SETUP, STEP
 from pytest_ipload.stats.series import Second
 
-_MS = 1_000_000
-_SECOND = 1_000_000_000
 _POINTS = (50, 95, 99)
 """The percentiles of each second."""
 
@@ -144,12 +143,12 @@ class Frame:
     @property
     def duration_s(self) -> float:
         """From the start of the load to its planned end, or to that of its last iteration if that is later."""
-        return max(0, self.ended_ns - self.origin_ns) / _SECOND
+        return max(0, self.ended_ns - self.origin_ns) / NS_PER_S
 
     def judged_s(self, measured: Measurements) -> float:
         """The time that rates are counted over: from the warm-up's end to the planned one, or until the load ended."""
         ended_ns = self.ended_ns if measured.judged_until_ns is None else measured.judged_until_ns
-        return max(0.0, (ended_ns - self.origin_ns) / _SECOND - self.warmup_s)
+        return max(0.0, (ended_ns - self.origin_ns) / NS_PER_S - self.warmup_s)
 
 
 def summarise(measured: Measurements, frame: Frame) -> dict[str, Any]:
@@ -281,7 +280,7 @@ def _timeline(measured: Measurements, frame: Frame) -> list[TimelinePoint]:
     """All steps up to the last one with a request; those in which none ended are what a stalled target looks like."""
     timeline = measured.timeline
     step_s, steps = timeline.step_s, timeline.steps()
-    users = _users_by_step(frame.lifetimes, frame.origin_ns, step_s * _SECOND, timeline.end // step_s)
+    users = _users_by_step(frame.lifetimes, frame.origin_ns, step_s * NS_PER_S, timeline.end // step_s)
     nothing = Second(planned=measured.planned)
     return [_point(number * step_s, most, steps.get(number) or nothing) for number, most in enumerate(users)]
 
@@ -315,7 +314,7 @@ def _users_by_step(lifetimes: Sequence[tuple[int, int]], origin_ns: int, step_ns
 
 
 def _ms(nanoseconds: float | None) -> float | None:
-    return None if nanoseconds is None else nanoseconds / _MS
+    return None if nanoseconds is None else nanoseconds / NS_PER_MS
 
 
 PlainResult = Mapping[str, Any]

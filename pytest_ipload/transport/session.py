@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import copy
-import re
-import socket
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, ClassVar, cast
-from urllib.parse import urlsplit
 
 import requests
 from requests import PreparedRequest, Request, Response
-from requests.exceptions import MissingSchema
 from requests.utils import resolve_proxies
 
-from pytest_ipload.base.errors import SettingError, TargetNotAllowed
+from pytest_ipload.base.errors import TargetNotAllowed
 from pytest_ipload.stats.recorder import Key
 from pytest_ipload.stats.sample import OK, REQUEST, Sample, timed_sample
 from pytest_ipload.transport.adapter import SourceAdapter, bind_adapter, proxy_of
 from pytest_ipload.transport.allowed_hosts import AllowedHosts
+from pytest_ipload.transport.base_url import check_base_url, resolved
+from pytest_ipload.transport.bound_session import DEFAULT, BoundSession, sequence
 from pytest_ipload.transport.call import USUAL, Call, Expectation, Expected, label_of
 from pytest_ipload.transport.connect.binding import Binding, Hop
-from pytest_ipload.transport.connect.sockets import connect_stream, open_datagram
 from pytest_ipload.transport.connect.tls import TlsContexts
 from pytest_ipload.transport.custom_adapters import held_to_allowed_hosts
 from pytest_ipload.transport.fast_path.cookies import SessionCookies
@@ -34,30 +31,13 @@ from pytest_ipload.transport.message.templates import Template
 from pytest_ipload.transport.overrides import Adapters
 from pytest_ipload.transport.path_log import FastPathLog
 from pytest_ipload.transport.response import LoadResponse
-from pytest_ipload.transport.verbs import Verbs
-
-_ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-
-
-class BaseUrlMissing(SettingError, MissingSchema):
-    """A URL is relative, and there is no base URL to resolve it against."""
-
-
-class _Default:
-    """Stands for a timeout that was not given: None already means none at all."""
-
-    def __repr__(self) -> str:
-        return "the session's timeout"
-
-
-_DEFAULT = _Default()
 
 
 class _Current(threading.local):
     call: Call | None = None
 
 
-class LoadSession(Verbs):
+class LoadSession(BoundSession):
     """A ``requests.Session`` that leaves from a source address and hands each call on as a ``Sample``.
 
     ``source_address``
@@ -122,8 +102,7 @@ class LoadSession(Verbs):
         self.heads = ReplyHeads() if heads is None else heads
         self.templates: dict[Any, Template | None] = {} if templates is None else templates
         self.trust_env = False
-        if base_url is not None and not (_ABSOLUTE.match(base_url) and urlsplit(base_url).netloc):
-            raise SettingError(f"base URL {base_url!r} is not complete; write it as in 'http://localhost:8000'")
+        check_base_url(base_url)
         if base_url is not None:
             self.base_url = base_url
         self.timeout = timeout
@@ -132,7 +111,7 @@ class LoadSession(Verbs):
         self.before_call = before_call
         guard = None if allowed_hosts is None else AllowedHosts(allowed_hosts, self.base_url)
         self._current = _Current()
-        binding = Binding(_sequence(source_address), guard)
+        binding = Binding(sequence(source_address), guard)
         adapter = SourceAdapter(binding, tls)
         self.mount("https://", adapter)
         self.mount("http://", adapter)
@@ -172,45 +151,6 @@ class LoadSession(Verbs):
         super().close()
         self._fast_path = None
 
-    @property
-    def source_address(self) -> str | None:
-        """The session's (first) source address; None where the operating system chooses."""
-        return self.binding.source_address
-
-    def rebind(self, source_address: str | Sequence[str] | None) -> None:
-        """Leave from another source address from the next request on.
-
-        Connections that are open are kept, and used again when their address comes again: a session that rotates
-        through eight addresses has eight connections.
-        """
-        self.binding.rebind(_sequence(source_address))
-
-    def create_connection(self, address: tuple[str, int], timeout: float | _Default | None = _DEFAULT) -> socket.socket:
-        """A TCP socket to (host, port), as ``socket.create_connection`` makes it, but from the source address.
-
-        ``timeout`` is in seconds, by default the session's. The host has to be allowed, and ``interrupt`` ends what
-        blocks on the socket. The caller closes it. Raises TargetNotAllowed, the faults of the own side, OSError.
-        """
-        return connect_stream(self.binding, address, self.timeout if isinstance(timeout, _Default) else timeout)
-
-    def create_datagram_socket(self, family: int | None = None) -> socket.socket:
-        """A UDP socket that is bound to the source address; ``family`` is 4, 6, or None for the first address's.
-
-        It sends to allowed hosts only. The caller closes it. Raises SettingError without an address of the family.
-        """
-        return open_datagram(self.binding, family)
-
-    def interrupt(self) -> None:
-        """End the session from another thread: what blocks in it fails at once, and so does every later request.
-
-        Connections in use are shut down. A call that waits for the name server still waits.
-        """
-        self.binding.interrupt()
-
-    def resume(self) -> None:
-        """Allow requests again after ``interrupt``. For the session's own thread."""
-        self.binding.resume()
-
     def prepare_request(self, request: Request) -> PreparedRequest:
         """As in requests, with relative URLs resolved. Raises BaseUrlMissing for one without a base URL."""
         absolute = copy.copy(request)
@@ -219,18 +159,7 @@ class LoadSession(Verbs):
 
     def absolute_url(self, url: Any) -> str:
         """The URL, resolved against the base URL if it is relative. Raises BaseUrlMissing if there is none."""
-        text = (url.decode() if isinstance(url, bytes) else str(url)).lstrip()
-        if _ABSOLUTE.match(text):
-            return text
-        if self.base_url is not None:
-            # Of the slashes between the two just one is left; a path may begin with more, as an object's key does.
-            return f"{self.base_url.rstrip('/')}/{text.removeprefix('/')}"
-        if ":" not in text:  # what has a colon and no host, requests explains itself
-            raise BaseUrlMissing(
-                f"Invalid URL {text!r}: it is relative, and there is no base URL to resolve it against; "
-                "set base_url or --ipload-base-url, or give the whole URL as in 'http://localhost:8000/'"
-            )
-        return text
+        return resolved(url, self.base_url)
 
     def request(
         self,
@@ -242,7 +171,7 @@ class LoadSession(Verbs):
         cookies: Any = None,
         files: Any = None,
         auth: Any = None,
-        timeout: Any = _DEFAULT,
+        timeout: Any = DEFAULT,
         allow_redirects: bool = True,
         proxies: Any = None,
         hooks: Any = None,
@@ -263,7 +192,7 @@ class LoadSession(Verbs):
         expectation = USUAL if expect is None else Expectation.of(expect)
         if name is not None:
             name = label_of(name)
-        if timeout is _DEFAULT:
+        if timeout is DEFAULT:
             timeout = self.timeout
         if self.before_call is not None:
             self.before_call()
@@ -466,7 +395,3 @@ class LoadSession(Verbs):
         if expect is not None:
             kwargs["expect"] = expect
         return super().get(url, **kwargs)  # type: ignore[return-value]  # of ``request``
-
-
-def _sequence(source_address: str | Sequence[str] | None) -> Sequence[str]:
-    return (source_address,) if isinstance(source_address, str) else source_address or ()

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 
 from pytest_ipload.base.health_catalogue import HealthCheck, by_gravity, fired
+from pytest_ipload.base.units import NS_PER_MS, NS_PER_S
 from pytest_ipload.load.generator.checks import Outcome, ResponseLimit, examine_whole
 from pytest_ipload.stats.sample import LATENESS
 from pytest_ipload.stats.summary import Frame, latency_stats, summarise
@@ -17,7 +18,6 @@ from pytest_ipload.verdict.threshold.config import FAIL, JudgedThreshold
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult, evaluate
 from pytest_ipload.verdict.threshold.measure import Scope
 
-_SECOND = 1_000_000_000
 _MOST_LISTED = 3
 _NEAREST_QUANTILE = {"max": 0.99}
 
@@ -59,12 +59,11 @@ def conclude(part: Part) -> LoadResult:
 
 def scope_of(part: Part, judged_s: float) -> Scope:
     """What rates and shares are counted over, when so many seconds of the load are judged."""
-    ends_at = part.profile.ends_at
     return Scope(
         seconds=max(0.0, judged_s),
         pool_size=part.pool_size,
         addresses_used=len(part.users_by_source),
-        planned_seconds=None if ends_at is None else round(ends_at - part.profile.warmup, 9),
+        planned_seconds=part.profile.judged_seconds,
         planned_iterations=part.planned_iterations,
         dropped=part.dropped_iterations,
         set_ups=part.set_ups,
@@ -124,7 +123,7 @@ def _response_limits(thresholds: list[JudgedThreshold]) -> list[ResponseLimit]:
         ResponseLimit(
             judged.threshold.text,
             judged.threshold.quantile or _NEAREST_QUANTILE.get(judged.threshold.statistic, 0.5),
-            judged.threshold.limit * _SECOND,
+            judged.threshold.limit * NS_PER_S,
         )
         for judged in thresholds
         if judged.severity == FAIL and judged.threshold.is_response_time and judged.threshold.operator in ("<", "<=")
@@ -136,8 +135,8 @@ def _health(part: Part, checks: list[HealthCheck], suppressed: list[str], durati
     return GeneratorHealth.of(
         checks,
         suppressed=suppressed,
-        cpu_share=cpu_share(part.cpu_ns, round(duration_s * _SECOND)),
-        timer_lag_p99_ms=None if lag_ns is None else round(lag_ns / 1e6, 3),
+        cpu_share=cpu_share(part.cpu_ns, round(duration_s * NS_PER_S)),
+        timer_lag_p99_ms=None if lag_ns is None else round(lag_ns / NS_PER_MS, 3),
         lateness=latency_stats(part.measured.latency(LATENESS)) if part.measured.planned else None,
         late_starts=part.late_starts,
         interrupted_iterations=part.interrupted,

@@ -8,6 +8,7 @@ from functools import reduce
 from typing import Any
 
 from pytest_ipload.base.health_catalogue import HealthCheck
+from pytest_ipload.base.units import NS_PER_MS
 from pytest_ipload.load.failure_log import MAX_USERS
 from pytest_ipload.load.set_up import SetUps
 from pytest_ipload.load.user_time import UserTime
@@ -125,7 +126,7 @@ def as_shard(part: Part, index: int, name: str, host: str) -> Part:
     """The part with a note of what it alone was, for when it is merged with others."""
     requests, iterations = part.measured.count(REQUEST), part.measured.count(ITERATION)
     failed = part.measured.count(REQUEST, outcome=FAILED)
-    skew_ms, pinned = round(part.late / 1e6, 3), part.pinned_cpu
+    skew_ms, pinned = round(part.late / NS_PER_MS, 3), part.pinned_cpu
     share = cpu_share(part.cpu_ns, part.ended)
     return replace(
         part,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from pytest_ipload.base.packing import unpack
+from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.stats.folding import Folding
 from pytest_ipload.stats.sample import ITERATION
 from pytest_ipload.stats.spans import Selection
@@ -18,8 +19,6 @@ from pytest_ipload.verdict.threshold.abort import AbortWatch, settled
 from pytest_ipload.verdict.threshold.config import JudgedThreshold
 from pytest_ipload.verdict.threshold.remaining_load import Plan
 from pytest_ipload.verdict.threshold.selection import looked_at, selections
-
-_SECOND = 1_000_000_000
 
 
 class SnapshotTaker:
@@ -41,7 +40,7 @@ class SnapshotTaker:
         new: dict[int, Windows] = {}
         for length_ns, windows in part.measured.windows.items():
             first = self._sent.get(length_ns, 0)
-            end = max(first, round(settled_s * _SECOND) // length_ns) if length_ns in self._lengths_ns else first
+            end = max(first, round(settled_s * NS_PER_S) // length_ns) if length_ns in self._lengths_ns else first
             new[length_ns], self._sent[length_ns] = windows.taken(first, end), end
         measured = part.measured.folded(self._folding, self._spans, new)
         sources = part.users_by_source if self._wants_sources else {}

@@ -25,7 +25,7 @@ from pytest_ipload.load.set_up import SetUps
 from pytest_ipload.load.user_time import UserTime
 from pytest_ipload.report.files.registry import REPORT_FILES
 from pytest_ipload.stats.bins import text_of_bins
-from pytest_ipload.stats.histogram import bin_of_ns
+from pytest_ipload.stats.hdr_bins import bin_of_ns
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import FAILED as FAILED_SAMPLE
 from pytest_ipload.stats.sample import SETUP

@@ -20,6 +20,7 @@ from pytest_ipload.load import executor as executor_module
 from pytest_ipload.load import set_up as set_up_module
 from pytest_ipload.load.executor import Executor, UserSetUpError
 from pytest_ipload.load.generator.monitor import LOOK_NS, Vitals
+from pytest_ipload.load.sample_folding import Pieces
 from pytest_ipload.load.schedule import user_slots
 from pytest_ipload.load.set_up import SetUps
 from pytest_ipload.load.user import Iteration, VirtualUser
@@ -589,7 +590,7 @@ class TestAbort:
 def test_samples_are_kept_by_windows_of_the_lengths_asked_for() -> None:
     script = Script(body=lambda it: None)
     profile = LoadProfile(users=2, iterations=5)
-    executor = Executor(profile, user_slots(profile), ScriptedCrew(script), window_lengths_ns=[10**12, 10**13])
+    executor = Executor(profile, user_slots(profile), ScriptedCrew(script), pieces=Pieces([10**12, 10**13]))
     executor.set_up()
     executor.run()
     assert set(executor.measurements.windows) == {10**12, 10**13}
@@ -656,7 +657,7 @@ class TestManyUsers:
 
     def test_deadlines_are_not_looked_at_for_each_user_that_starts(self, monkeypatch: pytest.MonkeyPatch) -> None:
         executor = make(Script(), users=100, ramp_up=0.2, iterations=1)
-        looks = calls_of(executor, "_enforce_deadlines", monkeypatch)
+        looks = calls_of(executor._enforcer, "enforce", monkeypatch)
         executor.set_up()
         executor.run()
         seconds = (executor.record.ended_ns - executor.record.origin_ns) / 1e9

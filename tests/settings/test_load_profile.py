@@ -60,3 +60,11 @@ def test_the_report_names_seconds_and_origins_and_leaves_out_what_is_not_set() -
     assert plain["origins"] == {"users": "marker"}
     assert "pool" not in plain
     assert "iterations" not in plain
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [({"duration": 1.1, "ramp_down": 0.4, "warmup": 0.3}, 1.2), ({"iterations": 5, "warmup": 0.3}, None)],
+)
+def test_the_judged_part_by_the_plan_is_all_but_the_warm_up(settings: dict[str, Any], expected: float | None) -> None:
+    assert LoadProfile(users=2, **settings).judged_seconds == expected

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.samples import MS, ORIGIN, iteration, measurements, request, step
 
-from pytest_ipload.stats.histogram import bin_index
+from pytest_ipload.stats.hdr_bins import bin_index
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Chunk, Key
 from pytest_ipload.stats.sample import FAILED, FAULT, ITERATION, OK, REQUEST, SETUP, STEP, Sample

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.distributed.controller.one_by_one import Turns
 from pytest_ipload.distributed.controller.shared_load import (
     BreakOff,
@@ -263,7 +264,7 @@ class Coordinator:
                 self._end_waiting(test, now)
         self._miss_silent(now)
         self._miss_stopped(now)
-        if now - self._beaten_ns >= self._timing.beat * 1e9:
+        if now - self._beaten_ns >= self._timing.beat * NS_PER_S:
             self._beaten_ns = now
             at_work = [each for test in self.tests.values() if test.is_going_on for each in test.at_work()]
             for name in dict.fromkeys(worker.name for worker in (*at_work, *self._waiting())):
@@ -314,10 +315,10 @@ class Coordinator:
             watched += test.at_work() if test.is_watched else ()
         for worker in watched:
             silent_ns = now - worker.heard_ns
-            if worker.gone is None and silent_ns > self._timing.heartbeat * 1e9:
+            if worker.gone is None and silent_ns > self._timing.heartbeat * NS_PER_S:
                 can_run = self._can_run(worker.name)
                 limit = self._timing.silence_of(can_run)
-                if can_run is not False and silent_ns > limit * 1e9:  # else it is stopped, which is found as such
+                if can_run is not False and silent_ns > limit * NS_PER_S:  # else it is stopped, which is found as such
                     self.reject(worker.name, f"no sign of life for {limit:g} s")
 
     def _miss_stopped(self, now: int) -> None:
@@ -329,7 +330,7 @@ class Coordinator:
                 worker.stopped_ns = None
             elif worker.stopped_ns is None:
                 worker.stopped_ns = now
-            elif now - worker.stopped_ns > self._timing.heartbeat * 1e9:
+            elif now - worker.stopped_ns > self._timing.heartbeat * NS_PER_S:
                 self.reject(worker.name, f"no sign of life for {self._timing.heartbeat:g} s: its process is stopped")
 
     def _end_waiting(self, test: TeamTest, now: int) -> None:
@@ -337,12 +338,12 @@ class Coordinator:
         if test.aborted is not None:
             test.waiting_since_ns = test.waiting_since_ns or now
         since, limit = test.waiting_since_ns, self._timing.set_up
-        if test.state is not State.SET_UP or since is None or now - since <= limit * 1e9:
+        if test.state is not State.SET_UP or since is None or now - since <= limit * NS_PER_S:
             return
         late = [worker.name for worker in test.at_work() if worker.name not in test.ready]
         if late:
             test.abort(f"the users of {', '.join(late)} were not set up {limit:g} s after those of the first worker")
-        if now - since > (limit + self._timing.last_words) * 1e9:
+        if now - since > (limit + self._timing.last_words) * NS_PER_S:
             for name in late:
                 self.reject(name, f"its set-up did not end {limit + self._timing.last_words:g} s after the others'")
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from pytest_ipload.base.code_location import in_words
 from pytest_ipload.base.packing import MOST_BYTES, pack
+from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.distributed.protocol.clocks import ClockOffset
 from pytest_ipload.distributed.protocol.messages import BadMessage, Message, as_plain
 from pytest_ipload.stats.live import LiveNumbers, together
@@ -321,7 +322,7 @@ class TeamTest:
         if self.state in (State.SET_UP, State.SYNC) and all(each.set_up is not None for each in numbers):
             return together(numbers, max(each.elapsed_s for each in numbers))
         if self.state is State.RUN and all(each.set_up is None for each in numbers):
-            return together(numbers, (now_ns - self._started_ns) / 1e9)
+            return together(numbers, (now_ns - self._started_ns) / NS_PER_S)
         return None
 
     def question(self, look: Look, conclude: Conclude, now_ns: int) -> Question | None:
@@ -340,7 +341,9 @@ class TeamTest:
             return None
         self._is_asked = True
         snapshots = [self.snapshots.pop(worker.name, []) for worker in self.members]
-        return Question(partial(look, self.nodeid, snapshots, (now_ns - self._started_ns) / 1e9), self._go_on_or_stop)
+        return Question(
+            partial(look, self.nodeid, snapshots, (now_ns - self._started_ns) / NS_PER_S), self._go_on_or_stop
+        )
 
     def _go_on_or_stop(self, reason: str | BaseException | None) -> None:
         self._is_asked = False

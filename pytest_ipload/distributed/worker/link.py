@@ -11,6 +11,7 @@ from typing import Any
 from pytest_ipload.base import real_time
 from pytest_ipload.base.code_location import in_words
 from pytest_ipload.base.packing import pieces
+from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.distributed.protocol.messages import FROM_CONTROLLER, PACKED, BadMessage, Message, checked
 from pytest_ipload.distributed.protocol.outbox import send
 from pytest_ipload.distributed.worker.membership import Member
@@ -151,7 +152,7 @@ class Pulse:
 
     def _beat(self) -> None:
         while not self._over.wait(self._beat_s):
-            if real_time.perf_counter_ns() - self._link.heard_ns <= self._silence_s * 1e9:
+            if real_time.perf_counter_ns() - self._link.heard_ns <= self._silence_s * NS_PER_S:
                 self._link.tell("beat")
 
     def _send_news(self) -> None:
@@ -197,7 +198,7 @@ class Watch:
             if now - looked_ns > self._heartbeat_s * 0.5e9:  # this process itself did not run for a while
                 self._link.heard_ns += now - looked_ns
             looked_ns = now
-            silent_s = (now - self._link.heard_ns) / 1e9
+            silent_s = (now - self._link.heard_ns) / NS_PER_S
             if silent_s > self._heartbeat_s and silent_s > (allowed_s := self._allowed_s()):
                 self._member.abort(f"the controller has given no sign of life for {allowed_s:g} s")
                 return

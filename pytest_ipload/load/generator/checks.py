@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_ipload.base.health_catalogue import HealthCheck, fired, fired_by_message
-from pytest_ipload.base.units import format_count, format_duration, format_percent
+from pytest_ipload.base.units import NS_PER_S, format_count, format_duration, format_percent
 from pytest_ipload.load.generator.saturation import USED_BY_OTHERS, saturation_signs
 from pytest_ipload.load.user_time import UserTime
 from pytest_ipload.stats.sample import ITERATION, LATENESS, OK, REQUEST, STEP
@@ -107,7 +107,7 @@ def _shortfall(outcome: Outcome) -> Iterator[HealthCheck]:
 def _missing_users(outcome: Outcome) -> Iterator[HealthCheck]:
     time = outcome.user_time
     if time.missing_share > MOST_MISSING and not outcome.is_cut_short:
-        planned, missing = time.planned_ns / 1e9, time.missing_ns / 1e9
+        planned, missing = time.planned_ns / NS_PER_S, time.missing_ns / NS_PER_S
         who = [
             f"{format_count(count)} {'user' if count == 1 else 'users'} {what}"
             for count, what in ((time.absent_users, "never began to iterate"), (time.late_users, "began too late"))
@@ -194,4 +194,4 @@ def _remarks(signs: Signs) -> Iterator[HealthCheck]:
 
 
 def _duration(ns: int) -> str:
-    return format_duration(ns / 1e9)
+    return format_duration(ns / NS_PER_S)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from math import inf
 from pathlib import Path
 
+from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.stats.histogram import Histogram
 
 BUSY_SHARE = 0.9
@@ -16,7 +17,6 @@ BUSY_SHARE = 0.9
 LOOK_NS = 50_000_000
 """The time between two readings of the timer's lag."""
 
-_SECOND = 1_000_000_000
 _SCHEDSTAT = Path("/proc/thread-self/schedstat")
 
 
@@ -101,7 +101,7 @@ class Vitals:
             if self._from_ns <= each_ns <= self._until_ns:
                 self.lags.record(now_ns - each_ns)
         self._read_processor(now_ns)
-        if now_ns - self._second_began_ns >= _SECOND:
+        if now_ns - self._second_began_ns >= NS_PER_S:
             self.each_second(now_ns)
 
     def each_second(self, now_ns: int) -> None:
@@ -111,7 +111,7 @@ class Vitals:
         self._read_processor(now_ns)
         passed_ns, used_ns = now_ns - self._second_began_ns, self._last_cpu_ns - self._second_cpu_ns
         if self._judged(self._second_began_ns, now_ns) * 2 >= passed_ns:
-            seconds = max(1, passed_ns // _SECOND)
+            seconds = max(1, passed_ns // NS_PER_S)
             self.seconds += seconds
             self.busy_seconds += seconds if self._is_full(used_ns, passed_ns) else 0
         self._second_began_ns, self._second_cpu_ns = now_ns, self._last_cpu_ns
@@ -125,7 +125,7 @@ class Vitals:
             return
         if due_ns is not None and due_ns < now_ns:
             self.woke(due_ns, now_ns)
-        if (now_ns - self._second_began_ns) * 2 > _SECOND:
+        if (now_ns - self._second_began_ns) * 2 > NS_PER_S:
             self.each_second(now_ns)
         self._read_processor(now_ns)
         self._is_watching = False
@@ -181,7 +181,7 @@ class Watcher:
             self._vitals.end(now_ns, self._due_ns)
 
     def _watch(self) -> None:
-        while not self._stop.wait(max(0, self._due_ns - self._clock()) / _SECOND):
+        while not self._stop.wait(max(0, self._due_ns - self._clock()) / NS_PER_S):
             now_ns = self._clock()
             self._vitals.woke(self._due_ns, now_ns)
             self._due_ns = now_ns + LOOK_NS

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pytest_ipload.base.units import format_count, format_duration, format_percent
+from pytest_ipload.base.units import NS_PER_MS, NS_PER_S, format_count, format_duration, format_percent
 from pytest_ipload.load.generator.monitor import BUSY_SHARE, LOOK_NS
 
 if TYPE_CHECKING:
     from pytest_ipload.load.generator.monitor import Vitals
 
-_MS, _SECOND = 1_000_000, 1_000_000_000
 MOST_BUSY = 0.1
 """The share of busy seconds from which on the generator was saturated."""
-LATE_READINGS = ((0.99, 100, 50 * _MS), (0.9, 20, 50 * _MS), (0.5, 20, 10 * _MS))
+LATE_READINGS = ((0.99, 100, 50 * NS_PER_MS), (0.9, 20, 50 * NS_PER_MS), (0.5, 20, 10 * NS_PER_MS))
 """The quantiles of the timer's lag that are looked at; the readings that it takes, of five seconds or of one; and the
 lag in nanoseconds from which on the generator was saturated."""
-SHORT_READINGS = ((0.5, 2, 20 * _MS),)
+SHORT_READINGS = ((0.5, 2, 20 * NS_PER_MS),)
 """The same for loads of less than a second."""
 FEWEST_READINGS = 0.5
 """The share of the expected readings of the timer that there have to be, from a judged second on."""
@@ -58,14 +57,14 @@ def _full_processor(vitals: Vitals) -> Iterator[str]:
 def _late_timer(vitals: Vitals) -> Iterator[str]:
     """What was seen of a timer that came back late, or not at all."""
     readings, expected = vitals.lags.count, vitals.readings_expected
-    for quantile, fewest, latest_ns in SHORT_READINGS if 0 < vitals.judged_ns < _SECOND else LATE_READINGS:
+    for quantile, fewest, latest_ns in SHORT_READINGS if 0 < vitals.judged_ns < NS_PER_S else LATE_READINGS:
         lag_ns = vitals.lags.quantile(quantile)
         if lag_ns is not None and lag_ns >= latest_ns and readings >= fewest:
             yield f"its timer came back {_duration(lag_ns)} late (p{quantile * 100:g} of {readings} readings)"
             break
-    if vitals.judged_ns >= _SECOND and readings < expected * FEWEST_READINGS:
+    if vitals.judged_ns >= NS_PER_S and readings < expected * FEWEST_READINGS:
         yield f"its timer was read {format_count(readings)} times instead of {format_count(expected)}"
 
 
 def _duration(ns: int) -> str:
-    return format_duration(ns / 1e9)
+    return format_duration(ns / NS_PER_S)

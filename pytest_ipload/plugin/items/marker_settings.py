@@ -9,9 +9,18 @@ import pytest
 
 from pytest_ipload.base.errors import SettingError
 from pytest_ipload.plugin.hook_calls import changed_by_plugins
+from pytest_ipload.plugin.items.markers import MARKER
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.settings.load_profile import LoadProfile
-from pytest_ipload.settings.resolution import resolve
+from pytest_ipload.settings.resolution import marker_settings, resolve
+
+
+def load_settings(item: pytest.Item) -> dict[str, Any]:
+    """The merged keywords of the item's markers. Raises SettingError naming marker, key and what is allowed."""
+    try:
+        return marker_settings((mark.kwargs, mark.args) for mark in item.iter_markers(MARKER))
+    except ValueError as error:
+        raise SettingError(f"marker {MARKER}: {error}") from None
 
 
 def profile_of(item: pytest.Item, state: SessionState, marker: Mapping[str, Any], base_url: str | None) -> LoadProfile:

@@ -45,7 +45,7 @@ def session_thresholds(state: SessionState) -> list[JudgedThreshold]:
 
 def check_measurable(judged: Iterable[JudgedThreshold], profile: LoadProfile) -> None:
     """Refuse thresholds on what this load does not measure. Raises SettingError."""
-    judged_s = planned_seconds(profile)
+    judged_s = profile.judged_seconds
     for each in judged:
         threshold = each.threshold
         if threshold.statistic == "dropped_iterations" and not profile.is_open:
@@ -60,11 +60,6 @@ def check_measurable(judged: Iterable[JudgedThreshold], profile: LoadProfile) ->
                 f"threshold {threshold.text!r}: window={format_setting(each.window)} is longer than the judged part of "
                 f"the load, {format_setting(judged_s)}"
             )
-
-
-def planned_seconds(profile: LoadProfile) -> float | None:
-    """The judged part of the load by its plan: all but the warm-up. None where only iterations end the load."""
-    return None if profile.ends_at is None else round(profile.ends_at - profile.warmup, 9)
 
 
 def _of_marker(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[JudgedThreshold]:

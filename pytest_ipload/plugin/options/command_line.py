@@ -36,6 +36,8 @@ def add_options(parser: pytest.Parser) -> None:
             parser.addini(setting.dest, setting.help, type=_INI_TYPES.get(setting.parse, "string"), default=None)
     _add_lists(parser, group)
     _add_switches(parser, group)
+    _add_divisions(group)
+    _add_flags(parser, group)
 
 
 def _add_lists(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
@@ -83,6 +85,10 @@ def _add_switches(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
     pin = "The CPU on which a load keeps this process: auto, off or the CPU's number. Default: auto"
     group.addoption("--ipload-pin", metavar="CPU", help=pin)
     parser.addini("ipload_pin", pin, type=_WHOLE_OR_TEXT, default=None)
+
+
+def _add_divisions(group: pytest.OptionGroup) -> None:
+    """What divides a load: over rounds, over workers and over machines."""
     group.addoption(
         "--ipload-shards",
         metavar="N",
@@ -113,6 +119,10 @@ def _add_switches(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
         metavar="T",
         help="With --ipload-start-at: the second load begins so much later, the third twice as much, and so on",
     )
+
+
+def _add_flags(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
+    """What is on or off."""
     strict = "A threshold with a confidence, or a comparison with a baseline, that is undecided fails"
     parser.addini("ipload_strict", f"{strict}. Default: false", type="bool", default=False)
     switches = {

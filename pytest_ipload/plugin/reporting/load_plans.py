@@ -10,11 +10,10 @@ from pytest_ipload.base.errors import IploadError
 from pytest_ipload.base.masking import masked
 from pytest_ipload.base.text import counted
 from pytest_ipload.base.units import format_setting, format_span
-from pytest_ipload.plugin.items.marker_settings import profile_of
+from pytest_ipload.plugin.items.marker_settings import load_settings, profile_of
 from pytest_ipload.plugin.items.markers import is_load_test
 from pytest_ipload.plugin.items.thresholds import load_thresholds
 from pytest_ipload.plugin.options.capacity import Needs
-from pytest_ipload.plugin.run.load_test import load_settings
 from pytest_ipload.plugin.session_state import SessionState, state_of
 from pytest_ipload.settings.load_profile import LoadProfile
 

@@ -3,70 +3,44 @@
 from __future__ import annotations
 
 import unittest
-from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
-from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_ipload.addresses.host.own_listeners import Targets, ports_served_here
-from pytest_ipload.addresses.leasing import LeaseBook, LeasePolicy
-from pytest_ipload.base import real_time
 from pytest_ipload.base.errors import LateSkip, is_configuration_error
-from pytest_ipload.base.health_catalogue import HealthCheck, fired_by_message
+from pytest_ipload.base.health_catalogue import fired_by_message
 from pytest_ipload.load.executor import Executor, UserSetUpError
 from pytest_ipload.load.failure_log import FailureGroup
-from pytest_ipload.load.generator.checks import Signs, examine
-from pytest_ipload.load.partition import WHOLE, Share
-from pytest_ipload.load.rate_limit import RateLimit
-from pytest_ipload.load.rendezvous import RendezvousBook
-from pytest_ipload.load.schedule import slots_of, user_slots
-from pytest_ipload.load.test_data.data_feeds import FeedBook
+from pytest_ipload.load.sample_folding import Pieces
+from pytest_ipload.load.schedule import slots_of
 from pytest_ipload.load.user import VirtualUser
-from pytest_ipload.load.user_leases import REQUEST, UserLeases
 from pytest_ipload.load.user_thread import Life
-from pytest_ipload.plugin.hook_calls import user_hooks
-from pytest_ipload.plugin.items.thresholds import planned_seconds
-from pytest_ipload.plugin.options.capacity import Needs, refuse_impossible
+from pytest_ipload.plugin.run.load_request import LoadRequest
+from pytest_ipload.plugin.run.load_result import LoadResults
+from pytest_ipload.plugin.run.load_users import LoadUsers
 from pytest_ipload.plugin.run.sample_hook import SampleTap, open_tap
 from pytest_ipload.plugin.session_state import SessionState
-from pytest_ipload.settings.load_profile import LoadProfile
-from pytest_ipload.settings.session_settings import OFF
-from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.live_reporter import Showing
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Recorder
-from pytest_ipload.transport.path_log import FastPathLog
-from pytest_ipload.verdict.origin import OffsetMeter
 from pytest_ipload.verdict.result import (
-    FailureSummary,
-    FirstFailure,
     Traceback,
 )
-from pytest_ipload.verdict.rounds import RoundNote
 from pytest_ipload.verdict.shard_group import Solo, TeamMember
-from pytest_ipload.verdict.shard_result import AbortNote, Part
-from pytest_ipload.verdict.snapshots import SnapshotTaker
-from pytest_ipload.verdict.threshold.abort import AbortWatch
+from pytest_ipload.verdict.shard_result import Part
 from pytest_ipload.verdict.threshold.config import (
-    JudgedThreshold,
     tolerates_set_up_errors,
     window_lengths,
     with_implied,
 )
-from pytest_ipload.verdict.threshold.measure import Scope
-from pytest_ipload.verdict.threshold.remaining_load import Plan
 from pytest_ipload.verdict.threshold.selection import selections, window_selections
 
 if TYPE_CHECKING:
-    from pytest_ipload.addresses.pool import IpPool
-    from pytest_ipload.transport.session import LoadSession
-
-MakeLife = Callable[[VirtualUser], Life]
+    pass
 
 _SKIPS = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
 """What pytest takes for a test that did not run, or was known to fail."""
@@ -75,77 +49,42 @@ _SKIPS = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
 class Load:
     """Makes users, runs them, and turns what they measured into a result."""
 
-    def __init__(
-        self,
-        state: SessionState,
-        profile: LoadProfile,
-        thresholds: Sequence[JudgedThreshold],
-        item: pytest.Item,
-        make_life: MakeLife,
-        folders: Sequence[Path],
-        foreseen: Sequence[HealthCheck] = (),
-        share: Share = WHOLE,
-        member: TeamMember | None = None,
-        round_note: RoundNote | None = None,
-        holds_users: bool = False,
-    ) -> None:
-        """``folders`` is where files of test data are looked for, ``foreseen`` are health checks that fired already.
-
-        This process runs its ``share`` of the load, in step with the others if it is a ``member`` of a team; profile
-        and thresholds are those of the whole.
-
-        If it ``holds_users``, they are torn down when its executor is closed.
+    def __init__(self, state: SessionState, request: LoadRequest, member: TeamMember | None = None) -> None:
+        """This process runs its share of the load, in step with the others if it is a ``member`` of a team.
 
         Raises PoolError or GeneratorLimitError before anything was started.
         """
+        profile, given = request.profile, request.thresholds
+        thresholds = with_implied(given)
+        if state.settings.disabled:  # only errors fail a functional test, unless its thresholds tolerate some
+            thresholds = thresholds[len(given) :]
+        request = self._request = replace(request, thresholds=thresholds)
         self.profile = profile
         self.tap: SampleTap | None = None
-        self._item = item
-        self._state = state
-        self._thresholds = with_implied(thresholds)
-        if state.settings.disabled:  # only errors fail a functional test, unless its thresholds tolerate some
-            self._thresholds = self._thresholds[len(thresholds) :]
         self._member = member
-        self._round = round_note
-        self._had_rounds = round_note is not None and round_note.number > 0
-        self._pool_share = state.pools.slot if member is None else member.pool_share
-        self._pool: IpPool = state.pools.usable(profile.pool, self._pool_share)
-        whole = state.pools.whole(profile.pool)
-        self._shares_pool = 0 < whole.size < self._pool_share[1]
-        if self._shares_pool and profile.ip_exclusive:
-            whole.shard(*self._pool_share)  # says that there are too few
-        refuse_impossible(profile, self._pool, routes=state.settings.pool_check != OFF)
-        shortage = Needs.of(profile, self._pool).shortage()
-        self._foreseen = [*foreseen, *([] if shortage is None else [fired_by_message("few-ports", shortage)])]
-        self._targets = Targets()
-        self._meter = None if state.settings.segment is None else OffsetMeter()
-        self._fast_path_log = FastPathLog()
-        self._leases = self._open_leases(share)
-        self._rate_limit = None if profile.max_rate is None else RateLimit(profile.max_rate, share=share)
-        self._make_life = make_life
-        self._user_hooks = user_hooks(item)
-        self._abort_watch = AbortWatch(self._thresholds, Plan.of(profile))
-        # With stages, users who come later have new numbers: there are more of them than at any one time.
-        self._feeds = FeedBook(max(len(user_slots(profile)), profile.most_users), profile.seed, folders)
-        self._meetings = RendezvousBook(profile.most_users, state.settings.disabled, share)
-        self._snapshots = SnapshotTaker(self._thresholds, profile.planned)
-        self._start_at_ns: int | None = None
-        audience = state.audience if member is None else member.audience
-        round_ = None if round_note is None else (round_note.number + 1, round_note.count)
-        self._showing = Showing(item.nodeid, profile, audience, round_)
+        self._whole_loads = state.whole_loads
+        self._users = LoadUsers(state, request, state.pools.slot if member is None else member.pool_share)
+        shortage = self._users.shortage
+        foreseen = [*request.foreseen, *([] if shortage is None else [fired_by_message("few-ports", shortage)])]
+        audience, note = state.audience if member is None else member.audience, request.round_note
+        round_ = None if note is None else (note.number + 1, note.count)
+        self._showing = Showing(request.item.nodeid, profile, audience, round_)
         self.executor = Executor(
             profile,
-            slots_of(profile, share),
+            slots_of(profile, request.share),
             self,
             cpu=state.cpu,
-            window_lengths_ns=window_lengths(self._thresholds),
-            window_selections=window_selections(self._thresholds, profile.planned),
-            share=share,
-            tolerates_set_up_errors=tolerates_set_up_errors(self._thresholds),
-            selections=selections(self._thresholds, profile.planned),
             workers_on_cpu=state.workers_on_cpu,
-            holds_users=holds_users,
+            share=request.share,
+            pieces=Pieces(
+                window_lengths(thresholds),
+                window_selections(thresholds, profile.planned),
+                selections(thresholds, profile.planned),
+            ),
+            tolerates_set_up_errors=tolerates_set_up_errors(thresholds),
+            holds_users=request.holds_users,
         )
+        self._results = LoadResults(state, request, self._users, self.executor, member, foreseen)
 
     def set_up(self) -> None:
         """Set up the users; see ``Executor.set_up``."""
@@ -166,10 +105,10 @@ class Load:
             agreed_ns = self._member.ready()
             if self._member.share.count > 1:
                 start_at_ns = max(agreed_ns, start_at_ns or agreed_ns)
-        self._start_at_ns = start_at_ns
-        if self._rate_limit is not None and start_at_ns is not None:
-            self._rate_limit.begin_at(start_at_ns)
-        tap = self.tap = open_tap(self._item)
+        self._results.start_at_ns = start_at_ns
+        if self._users.rate_limit is not None and start_at_ns is not None:
+            self._users.rate_limit.begin_at(start_at_ns)
+        tap = self.tap = open_tap(self._request.item)
         try:
             with self._ended_with_session():
                 self.executor.run(start_at_ns)
@@ -179,14 +118,16 @@ class Load:
                 self._showing.end(self.executor.measurements, self.executor.record.seconds)
             if tap is not None:
                 judged_from_ns = self.executor.measurements.judged_from_ns
-                tap.close(judged_from_ns=judged_from_ns, is_planned=self.profile.planned, round_note=self._round)
+                tap.close(
+                    judged_from_ns=judged_from_ns, is_planned=self.profile.planned, round_note=self._request.round_note
+                )
 
     def _ended_with_session(self) -> AbstractContextManager[None]:
         """Have a load that a worker runs whole end by KeyboardInterrupt when the controller's session is ended.
 
         One that is shared is ended by the team.
         """
-        whole_loads = self._state.whole_loads
+        whole_loads = self._whole_loads
         is_whole = self._member is None or isinstance(self._member, Solo)
         return nullcontext() if whole_loads is None or not is_whole else whole_loads.going_on(self.executor.ask_to_stop)
 
@@ -199,85 +140,28 @@ class Load:
         """The failed iterations, with their exceptions."""
         return self.executor.failures.groups()
 
-    def part(self, broken_off: str | None = None, traceback: Traceback | None = None, *, is_whole: bool = True) -> Part:
-        """What was measured. ``broken_off`` says why the load ended before its time.
-
-        Unless ``is_whole``, without what takes its time and is only reported: health, failures, users' lives.
-        """
-        record, measured, vitals = self.executor.record, self.executor.measurements, self.executor.vitals
-        origin, used = record.origin_ns or record.ended_ns, self._leases.used
-        unused_count = self._pool.size - sum(address in self._pool for address in used) if is_whole else 0
-        unused = (address for address in self._pool if address not in used) if unused_count else iter(())
-        return Part(
-            nodeid=self._item.nodeid,
-            profile=self.profile.masked(),
-            thresholds=self._thresholds,
-            strict=self._state.settings.strict,
-            started_at=real_time.time() - (real_time.perf_counter_ns() - origin) / 1e9,
-            late=0 if self._start_at_ns is None else max(0, origin - self._start_at_ns),
-            measured=measured,
-            ended=max(0, record.ended_ns - origin),
-            users=record.users_started,
-            set_ups=self.executor.set_ups,
-            user_time=record.user_time,
-            lifetimes=[(began - origin, ended - origin) for began, ended in record.lifetimes] if is_whole else [],
-            users_by_source={address: stats.users for address, stats in used.items()},
-            pool_size=self._leases.addresses_total,
-            shares_pool=self._shares_pool,
-            unused_count=unused_count,
-            unused_first=list(islice(unused, 100)),
-            planned_iterations=record.planned_iterations,
-            dropped_iterations=record.dropped_iterations,
-            late_starts=record.late_starts,
-            interrupted=record.interrupted,
-            checks=examine(self._signs()) if is_whole else [],
-            lags=vitals.lags if is_whole else Histogram(),  # until the end another thread records into them
-            cpu_ns=vitals.cpu_ns,
-            pinned_cpu=record.pinned_cpu,
-            failures=[_failure(group) for group in self.failure_groups()] if is_whole else [],
-            traceback=traceback,
-            broken_off=broken_off,
-            abort=self._abort_note(),
-            round=self._round,
-            clock=None if self._meter is None else self._meter.offset,
-            targets=[[f"{address}:{port}" for address, port in self._targets.all()]] if is_whole else [],
-        )
-
-    def _abort_note(self) -> AbortNote | None:
-        abort = self._abort_watch.abort
-        if abort is None:
-            return None
-        number = next(number for number, judged in enumerate(self._thresholds) if judged is abort.judged)
-        return AbortNote(number, abort.after_s, abort.result)
+    def part(self, broken_off: str | None = None, traceback: Traceback | None = None) -> Part:
+        """What was measured. ``broken_off`` says why the load ended before its time."""
+        return self._results.part(broken_off, traceback)
 
     # -- the crew of the executor -------------------------------------------------------------------------------
 
     def make_user(self, index: int, recorder: Recorder) -> VirtualUser:
         """A user without a lease."""
-        return VirtualUser(
-            index,
-            seed=self.profile.seed,
-            source_addresses=(),
-            record=recorder.record,
-            tally=recorder.tally,
-            make_session=self._make_session,
-            before_measure=None if self._rate_limit is None else self._rate_limit.wait,
-            feed_book=self._feeds,
-            meetings=self._meetings,
-        )
+        return self._users.make_user(index, recorder)
 
     def admit(self, user: VirtualUser, *, block: bool) -> bool:
         """Lease an address of each family to the user."""
-        return self._leases.admit(user, block=block)
+        return self._users.leases.admit(user, block=block)
 
     def admit_if_free(self, user: VirtualUser) -> bool:
         """The same, only if there is one of each that nobody holds."""
-        return self._leases.admit(user, block=False, only_free=True)
+        return self._users.leases.admit(user, block=False, only_free=True)
 
     @property
     def users_at_rendezvous(self) -> int:
         """How many users wait for others."""
-        return self._meetings.waiting
+        return self._users.meetings.waiting
 
     def setting_up(self, done: int, users: int, elapsed_s: float) -> None:
         """Show how many users are set up to those who look on."""
@@ -285,17 +169,16 @@ class Load:
 
     def make_life(self, user: VirtualUser) -> Life:
         """What the user does."""
-        life = self._make_life(user)
-        return life if self._user_hooks is None else self._user_hooks.round(life, user)
+        return self._users.make_life(user)
 
     def user_left(self, user: VirtualUser) -> None:
         """Release the user's leases."""
-        self._leases.give_back(user)
+        self._users.leases.give_back(user)
 
     def stopping(self) -> None:
         """Nobody waits for an address, or for others at a rendezvous, any more."""
-        self._leases.close()
-        self._meetings.close()
+        self._users.leases.close()
+        self._users.meetings.close()
 
     def ends_load(self, error: BaseException, number: int, untried: bool) -> bool:
         """Whether an exception of a body ends the load: ``pytest.exit``, and what is wrong with the test itself.
@@ -308,13 +191,13 @@ class Load:
             isinstance(error, (pytest.skip.Exception, pytest.xfail.Exception))
             and number == 0
             and untried
-            and not self._had_rounds
+            and not self._request.had_rounds
         )
 
     def set_up_exception(self, error: UserSetUpError) -> BaseException:
         """What a user's set-up raised; a text in its place where that would pass for a test that did not run."""
         cause = error.__cause__ or error
-        if not isinstance(cause, _SKIPS) or not (error.is_late or self._had_rounds):
+        if not isinstance(cause, _SKIPS) or not (error.is_late or self._request.had_rounds):
             return cause
         return LateSkip(
             f"the set-up of user {error.user.index} raised {type(cause).__name__} ({cause}) when iterations of the "
@@ -328,99 +211,4 @@ class Load:
 
     def abort_reason(self, measured: Measurements, elapsed_s: float) -> str | None:
         """What the first threshold says that cannot hold any more and has ``abort_on_fail``."""
-        watch = self._abort_watch
-        if not watch.watched:
-            return None
-        if self._member is not None and self._member.share.count > 1:  # somebody else sees all of the load
-            self._member.progress(self._snapshots.take(self.part(is_whole=False), elapsed_s))
-            return None
-        return watch.look(measured, self._scope(elapsed_s - self.profile.warmup), elapsed_s)
-
-    # -----------------------------------------------------------------------------------------------------------
-
-    def _scope(self, judged_s: float) -> Scope:
-        """What rates and shares are counted over, when so many seconds of the load are judged."""
-        return Scope(
-            seconds=max(0.0, judged_s),
-            pool_size=self._leases.addresses_total,
-            addresses_used=len(self._leases.used),
-            planned_seconds=planned_seconds(self.profile),
-            set_ups=self.executor.set_ups,
-            planned_iterations=self.executor.record.planned_iterations,
-            dropped=self.executor.record.dropped_iterations,
-        )
-
-    def _open_leases(self, share: Share) -> UserLeases:
-        profile = self.profile
-        number, count = self._pool_share
-
-        def turn_of(user: int) -> int:
-            """The user's place among those of this process, or of all processes that share the addresses."""
-            turn = user // share.count
-            return turn * count + number if self._shares_pool and share.count > 1 else turn
-
-        fallback = (
-            None if profile.fallback_pool is None else self._state.pools.usable(profile.fallback_pool, self._pool_share)
-        )
-        policy = LeasePolicy(
-            order=profile.ip_order,
-            exclusive=profile.ip_exclusive,
-            on_exhaustion=profile.on_exhaustion if fallback is None else "fallback",
-            wait_s=profile.ip_wait,
-            seed=profile.seed,
-        )
-        book = LeaseBook(self._pool, policy, fallback, turn_of=turn_of)
-        return UserLeases(book, self._pool.families, profile.ip_binding)
-
-    def _make_session(self, user: VirtualUser) -> LoadSession:
-        from pytest_ipload.transport.session import LoadSession
-
-        session = LoadSession(
-            source_address=user.sources or None,
-            base_url=self.profile.base_url,
-            timeout=self.profile.timeout,
-            allowed_hosts=self._state.settings.allowed_hosts,
-            record=user.record,
-            tally=user.tally,
-            tls=self._state.tls,
-            heads=self._state.heads,
-            templates=self._state.templates,
-            before_call=self._before_call(user),
-            fast=self.profile.fast,
-            fast_path_log=self._fast_path_log,
-        )
-        session.binding.targets = self._targets
-        if self._meter is not None:
-            self._meter.watch(session)
-        return session
-
-    def _before_call(self, user: VirtualUser) -> Callable[[], object] | None:
-        """What a user does before each of its requests."""
-        limit = self._rate_limit
-        if self.profile.ip_binding != REQUEST:
-            return None if limit is None else partial(user.wait_for, limit.wait)
-        if limit is None:
-            return partial(user.wait_for, partial(self._leases.renew, user))
-
-        def in_turn_with_a_new_lease() -> None:
-            limit.wait()  # first: a lease is not for waiting
-            self._leases.renew(user)
-
-        return partial(user.wait_for, in_turn_with_a_new_lease)
-
-    def _signs(self) -> Signs:
-        """What the health checks of this process look at."""
-        return Signs(
-            record=self.executor.record,
-            vitals=self.executor.vitals,
-            foreseen=self._foreseen,
-            left_fast_path=self._fast_path_log.calls(),
-            unbound_adapters=self._fast_path_log.unbound(),
-            own_ports=ports_served_here(self._targets.all()),
-            workers_on_cpu=self._state.workers_on_cpu,
-        )
-
-
-def _failure(group: FailureGroup) -> FailureSummary:
-    first = FirstFailure(group.user, group.iteration, group.source_address)
-    return FailureSummary(group.type, group.message, group.location, group.count, first, group.users or None)
+        return self._results.abort_reason(measured, elapsed_s)

@@ -16,6 +16,7 @@ from pytest_ipload.plugin.fixtures.per_user import multiplied_by
 from pytest_ipload.plugin.hook_calls import review_of
 from pytest_ipload.plugin.items.marker_settings import profile_of
 from pytest_ipload.plugin.items.thresholds import check_measurable, session_thresholds
+from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_run import _SKIPS, Load
 from pytest_ipload.plugin.session_state import SessionState, keep_result, kept_results, state_of
 from pytest_ipload.report.error_results import error_conclusion, reason_of
@@ -64,7 +65,7 @@ class LoadRunner:
         if not state.settings.disabled:
             check_measurable(thresholds, profile)
         folders = (self._request.path.parent, self._request.config.rootpath)
-        load = Load(state, profile, thresholds, item, lambda user: life, folders)
+        load = Load(state, LoadRequest(item, profile, thresholds, lambda user: life, folders))
         ended_by: BaseException | None = None
         failed_user: int | None = None
         try:

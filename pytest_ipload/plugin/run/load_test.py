@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import threading
-import unittest
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -22,16 +21,18 @@ from pytest_ipload.load.executor import UserSetUpError
 from pytest_ipload.load.partition import Share
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.load.user_thread import IterationInterrupted
-from pytest_ipload.plugin.fixtures.per_user import UserFixtures, multiplied_by, refuse_unusable, sees_report
+from pytest_ipload.plugin.fixtures.per_user import UserFixtures, refuse_unusable, sees_report
 from pytest_ipload.plugin.fixtures.per_user_names import mark_as_load_test
 from pytest_ipload.plugin.fixtures.placeholders import PerUser
 from pytest_ipload.plugin.hook_calls import review_of
 from pytest_ipload.plugin.items.bare_calls import bare_calls, warning_checks
-from pytest_ipload.plugin.items.marker_settings import profile_of
-from pytest_ipload.plugin.items.markers import MARKER, is_load_test, marker_problem, number_of
+from pytest_ipload.plugin.items.item_kind import kind_problem
+from pytest_ipload.plugin.items.marker_settings import load_settings, profile_of
+from pytest_ipload.plugin.items.markers import is_load_test, marker_problem, number_of
 from pytest_ipload.plugin.items.outcomes import ComparisonFailed, MeasurementInvalid, ThresholdFailed
 from pytest_ipload.plugin.items.shared_values import unsafe_values
 from pytest_ipload.plugin.items.thresholds import check_measurable, load_thresholds
+from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_run import Load
 from pytest_ipload.plugin.run.load_runner import base_url_fixture
 from pytest_ipload.plugin.session_state import SessionState, keep_result
@@ -39,41 +40,11 @@ from pytest_ipload.report.error_results import error_conclusion, reason_of
 from pytest_ipload.report.exception_text import described
 from pytest_ipload.report.tracebacks import first_traceback, headline, traceback_of
 from pytest_ipload.settings.load_profile import LoadProfile
-from pytest_ipload.settings.resolution import marker_settings
 from pytest_ipload.verdict.judge import Judge
 from pytest_ipload.verdict.result import ERROR, FAILED, INVALID
 from pytest_ipload.verdict.rounds import CURRENT, DEFAULT_ROUNDS, RoundNote, plan_rounds
 from pytest_ipload.verdict.shard_group import Solo, TeamAborted, TeamMember
 from pytest_ipload.verdict.shard_result import Part, as_shard
-
-
-def kind_problem(item: pytest.Item) -> str | None:
-    """Why this kind of item cannot be a load test; None if it can."""
-    if not isinstance(item, pytest.Function):
-        return f"{type(item).__name__} items cannot be load tests; write a plain test function or method"
-    if item.cls is not None and issubclass(item.cls, unittest.TestCase):
-        return (
-            "unittest.TestCase methods cannot be load tests; write a plain test function or a method of a plain class"
-        )
-    function = item.function
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        return "async tests cannot be load tests: users are threads; write a blocking test"
-    if problem := multiplied_by(item.obj):
-        return problem
-    if "ipload" in item.fixturenames:
-        return (
-            "the fixture ipload starts loads from an ordinary test, but this test is a load test itself; "
-            "remove the fixture, or the marker and the per-user fixtures"
-        )
-    return None
-
-
-def load_settings(item: pytest.Item) -> dict[str, Any]:
-    """The merged keywords of the item's markers. Raises SettingError naming marker, key and what is allowed."""
-    try:
-        return marker_settings((mark.kwargs, mark.args) for mark in item.iter_markers(MARKER))
-    except ValueError as error:
-        raise SettingError(f"marker {MARKER}: {error}") from None
 
 
 class LoadTest:
@@ -159,19 +130,18 @@ class LoadTest:
             changed = ["mock.patch"] if hasattr(self._item.function, "patchings") else []
             called = [*changed, *warning_checks(self._item.function)]
             refuse_unusable(profile.most_users, asked, called, is_repeated=not profile.is_functional)
-            return Load(
-                self._state,
+            request = LoadRequest(
+                self._item,
                 profile,
                 self._thresholds,
-                self._item,
                 lambda user: UserFixtures(self._item, user, profile.most_users, lock),
                 folders=(self._item.path.parent, self._item.config.rootpath),
                 foreseen=list(self._foreseen(profile, asked)),
                 share=self._share_of(profile),
-                member=self._member,
                 round_note=round_note,
                 holds_users=round_note is None and sees_report(profile, asked),
             )
+            return Load(self._state, request, self._member)
         except IploadError as error:
             raise _refusal(error) from None
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from pytest_ipload.base.units import NS_PER_US, US_PER_MS
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.verdict.result import is_measured
 
@@ -21,8 +22,6 @@ _BETWEEN = "|"
 _SAFE = "".join(sorted(set(string.punctuation) - set(',%"#|')))
 """What a tag shows as it is, besides letters and digits of ASCII."""
 _SHORTEST_S = 0.001
-_US_IN_MS = 1e3
-_NS_IN_US = 1e3
 
 
 class Interval(NamedTuple):
@@ -37,8 +36,8 @@ class Interval(NamedTuple):
 
     def line(self) -> str:
         """The interval's line of the log."""
-        most_us = (Histogram.decode(self.histogram).max_ns or 0) / _NS_IN_US
-        return f"Tag={self.tag},{self.start_s:.3f},{self.length_s:.3f},{most_us / _US_IN_MS:.3f},{self.histogram}"
+        most_us = (Histogram.decode(self.histogram).max_ns or 0) / NS_PER_US
+        return f"Tag={self.tag},{self.start_s:.3f},{self.length_s:.3f},{most_us / US_PER_MS:.3f},{self.histogram}"
 
 
 def tag_of(nodeid: str, name: str | None = None) -> str:

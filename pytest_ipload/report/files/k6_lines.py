@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from itertools import compress
 from typing import Any
 
+from pytest_ipload.base.units import NS_PER_MS, NS_PER_S
 from pytest_ipload.stats.sample import FAULT, ITERATION, LATENESS, OK, REQUEST, SETUP, STEP
 from pytest_ipload.stats.spool.session_spools import SpoolFacts
 from pytest_ipload.stats.spool.spool_format import Batch, SpoolKey
@@ -33,7 +34,6 @@ METRICS: Mapping[str, tuple[str, str]] = {
     "ipload_generator_lateness": ("trend", "time"),
     "ipload_faults": ("counter", "default"),
 }
-_SECOND = 1_000_000_000
 _LABEL = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|TRACE|CONNECT) /")
 """What a request is called if nobody gave it a name."""
 
@@ -171,17 +171,17 @@ def _round_of(result: Mapping[str, Any]) -> dict[str, str]:
 
 def _times(facts: SpoolFacts, batch: Batch) -> list[str]:
     """When samples ended, which is what k6 tells: to the nanosecond, in UTC."""
-    since = (batch.starts[0] + facts.unix_offset_ns) // _SECOND
-    shift = facts.unix_offset_ns - since * _SECOND  # small numbers are faster
+    since = (batch.starts[0] + facts.unix_offset_ns) // NS_PER_S
+    shift = facts.unix_offset_ns - since * NS_PER_S  # small numbers are faster
     seconds = _Seconds(since)
     return [
-        f"{seconds[(ended := start + latency + shift) // _SECOND]}{ended % _SECOND:09d}Z"
+        f"{seconds[(ended := start + latency + shift) // NS_PER_S]}{ended % NS_PER_S:09d}Z"
         for start, latency in zip(batch.starts, batch.latencies, strict=True)
     ]
 
 
 def _milliseconds(nanoseconds: Sequence[int]) -> list[str]:
-    return [f"{value / 1e6:.6f}" for value in nanoseconds]
+    return [f"{value / NS_PER_MS:.6f}" for value in nanoseconds]
 
 
 def _moment(moment: datetime) -> str:

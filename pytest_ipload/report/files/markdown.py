@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ipload.base.text import counted, first_line, printable, whose_failure
-from pytest_ipload.base.units import format_count, format_duration, format_percent
+from pytest_ipload.base.units import MS_PER_S, format_count, format_duration, format_percent
 from pytest_ipload.report.terminal.load_block import IMPLIED, TEST_ERRORS
 from pytest_ipload.stats.summary import PlainResult
 from pytest_ipload.verdict.result import is_measured
@@ -26,7 +26,6 @@ _LONGEST_NAME = 200
 _LONGEST_TEXT = 1000
 _MOST_LINES = 20
 """Thresholds and kinds of failures that are shown of one test."""
-_MS = 1e-3
 _VERDICTS = ("error", "failed", "invalid", "passed")
 _FENCES = re.compile("`+")
 
@@ -153,7 +152,7 @@ def _rows(test: PlainResult) -> Iterator[list[str]]:
 
 def _times(latency: Mapping[str, Any]) -> list[str]:
     found = [latency.get(f"{name}_ms") for name in ("p50", "p95", "p99")]
-    return ["-" if milliseconds is None else format_duration(milliseconds * _MS) for milliseconds in found]
+    return ["-" if milliseconds is None else format_duration(milliseconds / MS_PER_S) for milliseconds in found]
 
 
 def _details(test: PlainResult) -> str:
@@ -249,7 +248,7 @@ def _comparison(compared: Mapping[str, Any]) -> str:
 def _value(value: float, unit: str) -> str:
     match unit:
         case "ms":
-            return format_duration(value * _MS)
+            return format_duration(value / MS_PER_S)
         case "fraction":
             return format_percent(value)
         case _:

@@ -12,7 +12,9 @@ from datetime import datetime
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-from pytest_ipload.stats.histogram import Histogram, bin_edges_us
+from pytest_ipload.base.units import MS_PER_S, US_PER_S
+from pytest_ipload.stats.hdr_bins import bin_edges_us
+from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.verdict.result import VERDICTS, is_measured
 
 BUCKETS_S = (
@@ -21,8 +23,6 @@ BUCKETS_S = (
 )
 """Upper bounds of the buckets of all histograms, in seconds; one without a bound follows."""
 
-_US = 1e6
-_MS = 1e-3
 _GAUGE, _COUNTER, _HISTOGRAM, _STATES, _INFO = "gauge", "counter", "histogram", "stateset", "info"
 _SUFFIXES = {_COUNTER: "_total", _INFO: "_info"}
 
@@ -102,7 +102,7 @@ def bucket_counts(histogram: Histogram) -> list[int]:
     up to its bound, and may have some that are up to 0.1 % above it.
     """
     counts = [0] * (len(BUCKETS_S) + 1)
-    bounds_us = [round(bound * _US) for bound in BUCKETS_S]
+    bounds_us = [round(bound * US_PER_S) for bound in BUCKETS_S]
     place = 0
     for index in sorted(histogram.bins):
         lowest_us = bin_edges_us(index)[0]
@@ -192,7 +192,7 @@ _OF_TEST = {
 def _distribution(family: Family, labels: Labels, latency: Mapping[str, Any]) -> Iterator[tuple[Family, Sample]]:
     count = latency["count"]
     histogram = Histogram.decode(latency["histogram"]) if count else Histogram()
-    total_s = round(latency["mean_ms"] * count * _MS, 9) if count else 0.0
+    total_s = round(latency["mean_ms"] * count / MS_PER_S, 9) if count else 0.0
     for sample in histogram_samples(family, labels, histogram, total_s):
         yield family, sample
 
@@ -216,6 +216,6 @@ def _generator(generator: Mapping[str, Any], labels: Labels) -> Iterator[tuple[F
     if "cpu_share" in generator:
         yield CPU_SHARE, CPU_SHARE.sample(labels, generator["cpu_share"])
     if "timer_lag_p99_ms" in generator:
-        yield TIMER_LAG, TIMER_LAG.sample(labels, round(generator["timer_lag_p99_ms"] * _MS, 9))
+        yield TIMER_LAG, TIMER_LAG.sample(labels, round(generator["timer_lag_p99_ms"] / MS_PER_S, 9))
     for fault, count in generator["faults"].items():
         yield FAULTS, FAULTS.sample({**labels, "fault": fault}, count)

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Metric, start_http_server
 
 from pytest_ipload.base.environment import environment
 from pytest_ipload.base.text import printable
+from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.report.files import metrics
 from pytest_ipload.stats.live import LiveNumbers
 
@@ -118,7 +119,7 @@ def _of_live(labels: metrics.Labels, numbers: LiveNumbers) -> Iterator[_Told]:
         of_name = {**labels, "name": name}
         yield metrics.REQUESTS, metrics.REQUESTS.sample(of_name, row.latency.count + row.failed_requests)
         yield metrics.FAILED_REQUESTS, metrics.FAILED_REQUESTS.sample(of_name, row.failed_requests)
-        total_s = row.latency.total_ns * 1e-9
+        total_s = row.latency.total_ns / NS_PER_S
         for sample in metrics.histogram_samples(metrics.LATENCY, of_name, row.latency, total_s):
             yield metrics.LATENCY, sample
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_ipload.base.units import format_count, format_duration, format_percent, format_setting
+from pytest_ipload.base.units import MS_PER_S, format_count, format_duration, format_percent, format_setting
 from pytest_ipload.report.terminal import tables
 
 ABSENT = "–"
-_MS = 1e-3
 
 
 def count(number: int | None) -> str:
@@ -18,7 +17,7 @@ def count(number: int | None) -> str:
 
 def milliseconds(value: float | None) -> str:
     """A duration that is given in milliseconds: ``243 ms``, ``1.50 s``."""
-    return ABSENT if value is None else format_duration(value * _MS)
+    return ABSENT if value is None else format_duration(value / MS_PER_S)
 
 
 def share(fraction: float | None) -> str:

@@ -10,14 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pytest_ipload.base.text import counted
-from pytest_ipload.base.units import format_count, format_duration
+from pytest_ipload.base.units import MS_PER_S, format_count, format_duration
 from pytest_ipload.report.html.curve import Curve, curve_of, ticks
 from pytest_ipload.report.html.points import LATENCIES, RESPONSE_TIMES, Points
 from pytest_ipload.stats.summary import PlainResult
 
 Line = dict[str, Any]
 
-_MS = 1e-3
 _SHORT_S = 10
 _FEW_POINTS = 600
 _FEW = 5
@@ -65,7 +64,7 @@ def _percentiles_chart(title: str, result: PlainResult, points: Points, fields: 
         line = _line(name, name, values, points, line=style, hovertemplate="%{y:.4~r} ms")
         lines += [line, *_lone_points(line)]
         known = [value for value in values if value is not None]
-        told.append(f"{name} from {format_duration(min(known) * _MS)} to {format_duration(max(known) * _MS)}")
+        told.append(f"{name} from {format_duration(min(known) / MS_PER_S)} to {format_duration(max(known) / MS_PER_S)}")
     layout = _over_time(result, points)
     layout["yaxis"] = {"title": {"text": "ms"}, "rangemode": "tozero"}
     return Chart(f"{title} over time", f"{_length(points)}: {'; '.join(told)}", {"data": lines, "layout": layout})
@@ -137,7 +136,7 @@ def _curve_line(name: str, colour: str, curve: Curve) -> Line:
 
 def _distribution_in_words(name: str, distribution: Mapping[str, Any]) -> str:
     known = {key: distribution.get(f"{key.replace('.', '_')}_ms") for key in _PERCENTILES_IN_WORDS}
-    shown = ", ".join(f"{key} {format_duration(value * _MS)}" for key, value in known.items() if value is not None)
+    shown = ", ".join(f"{key} {format_duration(value / MS_PER_S)}" for key, value in known.items() if value is not None)
     return f"{name} of {counted(distribution['count'], 'request')}: {shown}"
 
 

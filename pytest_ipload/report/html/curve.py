@@ -6,11 +6,12 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from pytest_ipload.base.units import US_PER_MS
 from pytest_ipload.stats.confidence import nearest_rank
-from pytest_ipload.stats.histogram import Histogram, bin_edges_us
+from pytest_ipload.stats.hdr_bins import bin_edges_us
+from pytest_ipload.stats.histogram import Histogram
 
 _POINTS = 240
-_MS = 1e-3  # milliseconds in a microsecond
 
 
 class Curve(NamedTuple):
@@ -53,7 +54,7 @@ def _values_at(histogram: Histogram, ranks: Iterable[int]) -> Iterator[float]:
         while seen < rank:
             index, count = next(bins)
             seen += count
-        yield bin_edges_us(index)[1] * _MS
+        yield bin_edges_us(index)[1] / US_PER_MS
 
 
 def percentile_at(position: float) -> str:

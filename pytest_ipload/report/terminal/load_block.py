@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_ipload.base.health_catalogue import HEALTH_CHECKS
 from pytest_ipload.base.text import counted, first_line, printable, shorten
-from pytest_ipload.base.units import format_count, format_duration, format_percent
+from pytest_ipload.base.units import MS_PER_S, format_count, format_duration, format_percent
 from pytest_ipload.report.terminal.sparkline import sparkline
-from pytest_ipload.report.terminal.tables import MS, request_table, round_table, shard_table, source_table, step_table
+from pytest_ipload.report.terminal.tables import request_table, round_table, shard_table, source_table, step_table
 from pytest_ipload.stats.summary import PlainResult
 from pytest_ipload.verdict.result import is_measured
 
@@ -159,7 +159,7 @@ def whole_steps(result: PlainResult) -> tuple[Sequence[PlainResult], float]:
 
 
 def _in_unit(value: float, unit: str) -> str:
-    return format_duration(value * MS) if unit else format_count(round(value))
+    return format_duration(value / MS_PER_S) if unit else format_count(round(value))
 
 
 def _threshold_line(threshold: Mapping[str, Any]) -> str:
@@ -251,9 +251,9 @@ def _generator_line(result: PlainResult, verbosity: int) -> str:
     if "cpu_share" in generator:
         parts.append(f"{format_percent(generator['cpu_share'])} of a processor core")
     if "timer_lag_p99_ms" in generator:
-        parts.append(f"timer lag p99 {format_duration(generator['timer_lag_p99_ms'] * MS)}")
+        parts.append(f"timer lag p99 {format_duration(generator['timer_lag_p99_ms'] / MS_PER_S)}")
     if "p99_ms" in (lateness := generator.get("lateness", {})):
-        parts.append(f"iterations late p99 {format_duration(lateness['p99_ms'] * MS)}")
+        parts.append(f"iterations late p99 {format_duration(lateness['p99_ms'] / MS_PER_S)}")
     if verbosity > 0 and "pinned_cpu" in generator:
         parts.append(f"pinned to CPU {generator['pinned_cpu']}")
     return f"generator: {printable(', '.join(parts))}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pytest_ipload.base.text import counted, cut, printable, width_of
-from pytest_ipload.base.units import format_clock, format_count, format_duration, format_percent
+from pytest_ipload.base.units import NS_PER_S, format_clock, format_count, format_duration, format_percent
 from pytest_ipload.report.terminal.tables import rate
 from pytest_ipload.stats.live import LiveNumbers
 
@@ -51,7 +51,7 @@ def _measured(numbers: LiveNumbers) -> list[Piece]:
     if numbers.requests_per_s is not None:
         pieces.append(Piece(f"{rate(numbers.requests_per_s)} req/s"))
     if (p95_ns := numbers.recent.quantile(0.95)) is not None:
-        pieces.append(Piece(f"p95 {format_duration(p95_ns * 1e-9)}"))
+        pieces.append(Piece(f"p95 {format_duration(p95_ns / NS_PER_S)}"))
     if numbers.error_rate is not None:
         pieces.append(Piece(f"errors {format_percent(numbers.error_rate)}", "red" if numbers.error_rate else None))
     return pieces

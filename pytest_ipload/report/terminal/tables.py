@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pytest_ipload.base.text import counted, printable, shorten
-from pytest_ipload.base.units import format_count, format_duration, format_percent
+from pytest_ipload.base.units import MS_PER_S, format_count, format_duration, format_percent
 from pytest_ipload.stats.summary import PlainResult
 
-MS = 1e-3
 _MAX_ROWS = 20
 _NARROWEST_NAME = 13
 _BETWEEN_COLUMNS = 2
@@ -69,7 +68,7 @@ def shard_table(result: PlainResult, verbosity: int, width: int) -> list[str]:
         [
             f"{row['name']} on {row['host']}" if row["host"] else row["name"],
             *(format_count(row[key]) for key in ("users", "iterations", "requests", "failed_requests")),
-            format_duration(row["start_skew_ms"] * MS),
+            format_duration(row["start_skew_ms"] / MS_PER_S),
             format_percent(row["cpu_share"]) if "cpu_share" in row else "-",
             str(row.get("pinned_cpu", "-")),
         ]
@@ -140,4 +139,4 @@ def _table(headers: list[str], rows: list[list[str]], verbosity: int, width: int
 
 def _shown_times(latency: PlainResult, names: Iterable[str]) -> list[str]:
     found = [latency.get(f"{name.replace('.', '_')}_ms") for name in names]
-    return ["-" if milliseconds is None else format_duration(milliseconds * MS) for milliseconds in found]
+    return ["-" if milliseconds is None else format_duration(milliseconds / MS_PER_S) for milliseconds in found]

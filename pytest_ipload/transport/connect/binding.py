@@ -14,12 +14,11 @@ from typing import Any
 from requests import Response
 
 from pytest_ipload.addresses.host.own_listeners import Targets
+from pytest_ipload.addresses.source_text import marked, unmarked
 from pytest_ipload.base.errors import SettingError, TargetNotAllowed
 from pytest_ipload.transport.allowed_hosts import AllowedHosts
 from pytest_ipload.transport.generator_errors import LoadEnded
 
-FREEBIND = "freebind:"
-"""In front of a source address that is this host's by a route only; see ``addresses.binding.bind_source``."""
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
@@ -118,7 +117,7 @@ class Binding:
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return tuple(f"{FREEBIND * (each in self.freebind)}{each}" for each in self.sources.values()), self.guard
+        return tuple(marked(each, each in self.freebind) for each in self.sources.values()), self.guard
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         sources, self.guard = state
@@ -127,10 +126,10 @@ class Binding:
 
     def rebind(self, sources: Sequence[str]) -> None:
         """Leave from these addresses from now on. Connections that are open stay bound, for when they come again."""
-        addresses = [source.removeprefix(FREEBIND) for source in sources]
-        self.sources = _by_family(addresses)
-        pairs = zip(self.sources.values(), sources, strict=True)
-        self.freebind |= {address for address, source in pairs if source.startswith(FREEBIND)}
+        pairs = [unmarked(source) for source in sources]
+        self.sources = _by_family([address for address, _ in pairs])
+        both = zip(self.sources.values(), pairs, strict=True)
+        self.freebind |= {address for address, (_, freebind) in both if freebind}
         self.source_address = next(iter(self.sources.values()), None)
         if self.source_address is not None:
             self._groups[self.source_address] = self.sources

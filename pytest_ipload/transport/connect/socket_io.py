@@ -20,6 +20,8 @@ from typing import Any, Protocol
 
 from urllib3.util.wait import wait_for_read
 
+from pytest_ipload.base.units import NS_PER_S, US_PER_S
+
 READ_BYTES = 16384
 """So much is asked for at once. Most replies are smaller, and Python makes room for all of it before each read."""
 
@@ -30,7 +32,6 @@ _TIMEVAL = struct.Struct("ll")
 _TIMESPEC = struct.Struct("qq")
 _NO_LIMIT = _TIMEVAL.pack(0, 0)
 _UNSET = -1.0
-_NS = 1_000_000_000
 
 
 class Wire(Protocol):
@@ -201,11 +202,11 @@ def kernel_keeps_time() -> bool:
 def _timeval(timeout: float | None) -> bytes:
     if timeout is None:
         return _NO_LIMIT
-    microseconds = max(1, round(timeout * 1_000_000))  # 0 would mean no limit
-    return _TIMEVAL.pack(*divmod(microseconds, 1_000_000))
+    microseconds = max(1, round(timeout * US_PER_S))  # 0 would mean no limit
+    return _TIMEVAL.pack(*divmod(microseconds, US_PER_S))
 
 
 def arrival_ns(stamp: bytes) -> int:
     """A wire's ``stamp`` in nanoseconds of ``time.time_ns``."""
     seconds, nanoseconds = _TIMESPEC.unpack(stamp)
-    return seconds * _NS + nanoseconds  # type: ignore[no-any-return]  # struct has no types
+    return seconds * NS_PER_S + nanoseconds  # type: ignore[no-any-return]  # struct has no types

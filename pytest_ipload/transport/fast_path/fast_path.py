@@ -229,10 +229,7 @@ class FastPath:
             return None
         response.outgoing = outgoing
         response.body_sent = body
-        head = response.head
-        if head.is_special:
-            return self._look_at(response)
-        return response
+        return self._look_at(response) if response.head.is_special else response
 
     def _is_hooked(self, session: LoadSession, seen: Seen) -> bool:
         if seen != self._hooked:

@@ -25,7 +25,6 @@ from pytest_ipload.verdict.threshold.expression import Metric
 
 _NEGLIGIBLE = 1e-9
 """A change that is larger than allowed by this share of it is so by rounding."""
-_MS = 1e3
 _LOWER_IS_WORSE = frozenset({"rps", "iterations_per_second"})
 _METRICS_HELP = (
     "metrics that can be compared are times of requests and steps (p95 or any percentile, median, mean, min, max, with "
@@ -111,7 +110,7 @@ def report_unit(metric: Metric) -> str:
 
 def format_reported(metric: Metric, value: float) -> str:
     """A value as in reports, for people."""
-    return metric.format(value / _MS if metric.unit == "duration" else value)
+    return metric.format(value / units.MS_PER_S if metric.unit == "duration" else value)
 
 
 def _check_metric(metric: Metric) -> None:
@@ -129,7 +128,7 @@ def _parse_floor(metric: Metric, text: str) -> float:
     try:
         match metric.unit:
             case "duration":
-                value = round(units.parse_duration(text) * _MS, 9)
+                value = round(units.parse_duration(text) * units.MS_PER_S, 9)
             case "fraction":
                 value = units.parse_percent(text)
             case _:

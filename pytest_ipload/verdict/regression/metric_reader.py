@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pytest_ipload.base.units import NS_PER_MS
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.series_table import MAX_NAMES, OTHER_NAMES, matches
 from pytest_ipload.stats.summary import PlainResult
 from pytest_ipload.verdict.threshold.expression import Metric, Selector
-
-_NS_PER_MS = 1e6
 
 
 def value_of(metric: Metric, result: PlainResult) -> float | None:
@@ -79,7 +78,7 @@ def _time(metric: Metric, distributions: Sequence[PlainResult]) -> float | None:
             whole.merge(Histogram.decode(each["histogram"]))
         value = whole.quantile(metric.quantile)
         # The histogram has the edges of its first and last bin, but what was measured lies within them.
-        return None if value is None else float(min(max(value / _NS_PER_MS, low), high))
+        return None if value is None else float(min(max(value / NS_PER_MS, low), high))
     if metric.statistic == "mean":
         count: int = sum(each["count"] for each in distributions)
         total: float = sum(each["mean_ms"] * each["count"] for each in distributions)

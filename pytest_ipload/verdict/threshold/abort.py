@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pytest_ipload.base.units import format_duration
+from pytest_ipload.base.units import NS_PER_S, format_duration
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import ITERATION
 from pytest_ipload.verdict.threshold.config import JudgedThreshold
@@ -16,7 +16,6 @@ from pytest_ipload.verdict.threshold.measure import Scope, measure
 from pytest_ipload.verdict.threshold.outlook import cannot_hold
 from pytest_ipload.verdict.threshold.remaining_load import Plan
 
-_NS = 1e-9
 _HAND_OVER = 3.0
 """Seconds in which a sample has come from its user's thread to the measurements, if iterations take no time: users
 collect for a second, do not hand over before pauses of up to a second, and are looked at each second."""
@@ -61,7 +60,7 @@ def _failure(
 def settled(measured: Measurements, scope: Scope) -> Scope:
     """The scope without its end, of which not all samples have come yet: users hand them over now and then."""
     longest_ns = max((series.latency.max_ns or 0 for _, series in measured.series(ITERATION)), default=0)
-    return replace(scope, seconds=max(0.0, scope.seconds - _HAND_OVER - longest_ns * _NS))
+    return replace(scope, seconds=max(0.0, scope.seconds - _HAND_OVER - longest_ns / NS_PER_S))
 
 
 def _is_hopeless(judged: JudgedThreshold, measured: Measurements, scope: Scope, plan: Plan) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_ipload.base.errors import SettingError
-from pytest_ipload.base.units import format_setting
+from pytest_ipload.base.units import NS_PER_S, format_setting
 from pytest_ipload.settings.parsing import as_confidence, as_seconds, one_of
 from pytest_ipload.verdict.threshold.expression import Threshold
 
@@ -14,7 +14,6 @@ FAIL, WARN = "fail", "warn"
 SHORTEST_WINDOW = 0.1
 """Seconds. Shorter windows are mostly empty, and an hour has too many of them."""
 
-_SECOND = 1_000_000_000
 _IMPLIED = Threshold.parse("error_rate == 0%")
 _SPEAKS_OF_ERRORS = frozenset({"error_rate", "request_error_rate", "errors"})
 _SHARES_WITH_INTERVAL = frozenset({"error_rate", "request_error_rate"})
@@ -82,7 +81,7 @@ class JudgedThreshold:
     @property
     def window_ns(self) -> int | None:
         """The length of the window in nanoseconds."""
-        return None if self.window is None else round(self.window * _SECOND)
+        return None if self.window is None else round(self.window * NS_PER_S)
 
     @property
     def text(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from pytest_ipload.base.units import MS_PER_S
 from pytest_ipload.stats.confidence import minimum_samples
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.verdict.threshold.config import FAIL, WARN, JudgedThreshold
@@ -20,7 +21,6 @@ from pytest_ipload.verdict.threshold.wording import (
 )
 
 _UNITS = frozenset({"ms", "1/s", "fraction", "count"})
-_MS = 1e3  # milliseconds in a second: reports carry durations in milliseconds
 
 
 @dataclass(frozen=True)
@@ -118,4 +118,4 @@ def _reported(value: float | None, threshold: Threshold) -> float | None:
 
 def _in_reports(value: float, threshold: Threshold) -> float:
     """The value in the unit of reports, without the noise of the conversion."""
-    return round(value * _MS, 6) if threshold.unit == "duration" else value
+    return round(value * MS_PER_S, 6) if threshold.unit == "duration" else value

@@ -90,9 +90,11 @@ class Metric:
     """What is measured: the part of an expression that is left of its operator."""
 
     family: str | None
-    """As of a threshold, like the others."""
+    """``raw``, ``iteration``, ``connect``, ``tls``, ``ttfb`` or ``failed``; None for the plain metric."""
     statistic: str
+    """``percentile``, or the name of the statistic, share, count or rate."""
     quantile: float | None
+    """The fraction of a percentile, 0.95 for p95; the median has 0.5, all others None."""
     selector: Selector | None
 
     @classmethod
@@ -121,7 +123,16 @@ class Metric:
     @property
     def text(self) -> str:
         """Its normal form."""
-        return _metric_text(self.family, self.statistic, self.quantile, self.selector)
+        prefix = f"{self.family}." if self.family else ""
+        suffix = f"{{{self.selector}}}" if self.selector else ""
+        return f"{prefix}{self.statistic_text}{suffix}"
+
+    @property
+    def statistic_text(self) -> str:
+        """The statistic as it is written: ``p95``, ``median``, ``error_rate``."""
+        if self.statistic != "percentile" or self.quantile is None:
+            return self.statistic
+        return "p" + f"{self.quantile * 100:.{_DECIMALS - 2}f}".rstrip("0").rstrip(".")
 
     @property
     def unit(self) -> str:
@@ -147,13 +158,8 @@ class Threshold:
 
     text: str
     """The expression in its normal form; it parses to an equal threshold."""
-    family: str | None
-    """``raw``, ``iteration``, ``connect``, ``tls``, ``ttfb`` or ``failed``; None for the plain metric."""
-    statistic: str
-    """``percentile``, or the name of the statistic, share, count or rate."""
-    quantile: float | None
-    """The fraction of a percentile, 0.95 for p95; the median has 0.5, all others None."""
-    selector: Selector | None
+    measured: Metric
+    """What is measured."""
     operator: str
     limit: float
     """Seconds, a fraction, a count or a number per second; see ``unit``."""
@@ -174,17 +180,37 @@ class Threshold:
         metric = Metric._of(name, selector_text)
         limit = _parse_limit(metric.statistic, value, metric.text)
         normal = f"{metric.text} {comparison} {value}"
-        return cls(normal, metric.family, metric.statistic, metric.quantile, metric.selector, comparison, limit)
+        return cls(normal, metric, comparison, limit)
+
+    @property
+    def family(self) -> str | None:
+        """See ``Metric``."""
+        return self.measured.family
+
+    @property
+    def statistic(self) -> str:
+        """See ``Metric``."""
+        return self.measured.statistic
+
+    @property
+    def quantile(self) -> float | None:
+        """See ``Metric``."""
+        return self.measured.quantile
+
+    @property
+    def selector(self) -> Selector | None:
+        """See ``Metric``."""
+        return self.measured.selector
 
     @property
     def metric(self) -> str:
         """The part left of the operator: ``raw.p95{GET /cart}``."""
-        return _metric_text(self.family, self.statistic, self.quantile, self.selector)
+        return self.measured.text
 
     @property
     def statistic_text(self) -> str:
         """The statistic as it is written: ``p95``, ``median``, ``error_rate``."""
-        return _statistic_text(self.statistic, self.quantile)
+        return self.measured.statistic_text
 
     @property
     def limit_text(self) -> str:
@@ -194,7 +220,7 @@ class Threshold:
     @property
     def unit(self) -> str:
         """What limit and measured value are: ``duration`` (seconds), ``fraction``, ``count`` or ``rate`` (per s)."""
-        return _UNITS[self.statistic]
+        return self.measured.unit
 
     @property
     def is_response_time(self) -> bool:
@@ -209,7 +235,7 @@ class Threshold:
 
     def format(self, measured: float) -> str:
         """A value in the unit of this threshold, for people: ``243 ms``, ``1.5 %``, ``4 812``, ``50/s``."""
-        return Metric(self.family, self.statistic, self.quantile, self.selector).format(measured)
+        return self.measured.format(measured)
 
 
 def _split(text: str) -> tuple[str, str | None, str, str]:
@@ -325,18 +351,6 @@ def _parse_limit(statistic: str, value: str, metric: str) -> float:
     if statistic in ("error_rate", "request_error_rate", "set_up_error_rate") and limit > 1:
         raise ValueError(f"the limit {value!r} of {statistic} is above 100%, the largest share there is")
     return round(limit, _DECIMALS)
-
-
-def _metric_text(family: str | None, statistic: str, quantile: float | None, selector: Selector | None) -> str:
-    prefix = f"{family}." if family else ""
-    suffix = f"{{{selector}}}" if selector else ""
-    return f"{prefix}{_statistic_text(statistic, quantile)}{suffix}"
-
-
-def _statistic_text(statistic: str, quantile: float | None) -> str:
-    if statistic != "percentile" or quantile is None:
-        return statistic
-    return "p" + f"{quantile * 100:.{_DECIMALS - 2}f}".rstrip("0").rstrip(".")
 
 
 def _format_number(value: float) -> str:

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.series_table import SeriesTable
 from pytest_ipload.verdict.threshold.config import JudgedThreshold
 from pytest_ipload.verdict.threshold.expression import Threshold
 from pytest_ipload.verdict.threshold.measure import Interval, Measured, Scope, is_hidden, measure
-
-_SECOND = 1_000_000_000
 
 
 class Outcome(Enum):
@@ -103,7 +102,7 @@ def _full_windows(
 ) -> Iterator[tuple[int, SeriesTable]]:
     assert judged.window_ns is not None
     seconds = scope.seconds if scope.planned_seconds is None else min(scope.seconds, scope.planned_seconds)
-    ended_ns = measured.judged_from_ns + round(seconds * _SECOND)
+    ended_ns = measured.judged_from_ns + round(seconds * NS_PER_S)
     return measured.windows[judged.window_ns].full(ended_ns, first)
 
 

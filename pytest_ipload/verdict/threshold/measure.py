@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.load.set_up import SetUps
 from pytest_ipload.stats.batch_means import SHORTEST_S, effective_samples
 from pytest_ipload.stats.confidence import quantile_ranks, share_interval
-from pytest_ipload.stats.histogram import bin_of_ns
+from pytest_ipload.stats.hdr_bins import bin_of_ns
 from pytest_ipload.stats.sample import FAILED, ITERATION, REQUEST, STEP
 from pytest_ipload.stats.series_table import SeriesTable
 from pytest_ipload.stats.summary import per_second
@@ -21,8 +22,6 @@ USUAL_CONFIDENCE = 0.95
 
 Interval = tuple[float | None, float | None]
 """Its lower and upper end; None where too few samples leave it open."""
-
-_NS = 1e-9
 
 
 @dataclass(frozen=True)
@@ -166,4 +165,4 @@ def effective_of(threshold: Threshold, table: SeriesTable, scope: Scope, confide
 
 
 def _seconds(nanoseconds: float | None) -> float | None:
-    return None if nanoseconds is None else nanoseconds * _NS
+    return None if nanoseconds is None else nanoseconds / NS_PER_S

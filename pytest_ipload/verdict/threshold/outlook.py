@@ -12,9 +12,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pytest_ipload.base.units import NS_PER_S, US_PER_S
 from pytest_ipload.stats.batch_means import SPANS, Span, joined
 from pytest_ipload.stats.confidence import nearest_rank, quantile_ranks, share_interval
-from pytest_ipload.stats.histogram import HIGHEST_US, Histogram, bin_edges_us, bin_index
+from pytest_ipload.stats.hdr_bins import HIGHEST_US, bin_edges_us, bin_index
+from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import FAILED, ITERATION
 from pytest_ipload.stats.spans import Cells, Selection
@@ -24,7 +26,6 @@ from pytest_ipload.verdict.threshold.measure import Scope, effective_of
 from pytest_ipload.verdict.threshold.remaining_load import Plan
 from pytest_ipload.verdict.threshold.selection import selection_of, times_of
 
-_US_PER_S = 1e6
 _ROUNDING_US = 1e-6
 _SHORTEST_PROOF_S = 1.0
 _BEYOND_NOISE = 100.0
@@ -133,7 +134,7 @@ def _mean_is_lost(threshold: Threshold, times: Histogram, outlook: Outlook) -> b
     """If times of zero would not save it; one that is too low may always rise."""
     if threshold.operator not in _BELOW or not times.count:
         return False
-    return not threshold.holds(times.total_ns * 1e-9 / outlook.most(times.count))
+    return not threshold.holds(times.total_ns / NS_PER_S / outlook.most(times.count))
 
 
 def _counted(
@@ -163,17 +164,17 @@ def _bad_by_time(threshold: Threshold, cells: Cells) -> list[Span]:
 def _last_good_bin(threshold: Threshold) -> int:
     """The highest bin that may have times below the limit."""
     index = _bin_of_limit(threshold)
-    return index if threshold.holds(bin_edges_us(index)[0] / _US_PER_S) else index - 1
+    return index if threshold.holds(bin_edges_us(index)[0] / US_PER_S) else index - 1
 
 
 def _last_bad_bin(threshold: Threshold) -> int:
     """The highest bin that has no times above the limit."""
     index = _bin_of_limit(threshold)
-    return index - 1 if threshold.holds(bin_edges_us(index)[1] / _US_PER_S) else index
+    return index - 1 if threshold.holds(bin_edges_us(index)[1] / US_PER_S) else index
 
 
 def _bin_of_limit(threshold: Threshold) -> int:
-    return bin_index(min(HIGHEST_US, int(threshold.limit * _US_PER_S + _ROUNDING_US)))
+    return bin_index(min(HIGHEST_US, int(threshold.limit * US_PER_S + _ROUNDING_US)))
 
 
 def _failing(judged: JudgedThreshold, worth: float, confidence: float | None = None) -> Fails:

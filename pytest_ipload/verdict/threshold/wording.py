@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_ipload.base.units import format_count, format_duration, format_percent, format_setting
+from pytest_ipload.base.units import NS_PER_S, format_count, format_duration, format_percent, format_setting
 from pytest_ipload.stats.confidence import minimum_samples, samples_to_close
 from pytest_ipload.stats.sample import REQUEST, STEP
 from pytest_ipload.stats.series_table import MAX_NAMES, OTHER_NAMES, SeriesTable
@@ -12,7 +12,6 @@ from pytest_ipload.verdict.threshold.finding import Finding, Outcome, WindowFind
 from pytest_ipload.verdict.threshold.measure import USUAL_CONFIDENCE, Interval, Measured
 
 _NEGLIGIBLE = 1e-9  # a nanosecond: below it a difference is one of arithmetic
-_SECOND = 1_000_000_000
 
 
 def what_was_found(judged: JudgedThreshold, finding: Finding, strict: bool, place: str, tally: str) -> str:
@@ -63,7 +62,7 @@ def no_window(judged: JudgedThreshold, seconds: float) -> str:
 def window_place(judged: JudgedThreshold, number: int, warmup_ns: int) -> str:
     """`` in the window 20s-30s``: seconds since the start of the load."""
     length_ns = judged.window_ns or 0
-    start, end = ((warmup_ns + each * length_ns) / _SECOND for each in (number, number + 1))
+    start, end = ((warmup_ns + each * length_ns) / NS_PER_S for each in (number, number + 1))
     return f" in the window {_moment(start)}-{_moment(end)}"
 
 

@@ -45,7 +45,7 @@ from pytest_ipload.verdict.threshold.expression import _UNITS, FAMILIES, Metric,
 )
 def test_each_metric_is_read(text: str, normal: str, fields: tuple[Any, ...]) -> None:
     threshold = Threshold.parse(text)
-    assert threshold == Threshold(normal, *fields)
+    assert threshold == Threshold(normal, Metric(*fields[:4]), *fields[4:])
     assert threshold.text == normal
     assert Threshold.parse(normal) == threshold
 

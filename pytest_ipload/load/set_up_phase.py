@@ -1,0 +1,79 @@
+"""The part of a load before its start, in which its users are set up."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from pytest_ipload.base.units import NS_PER_S
+from pytest_ipload.load.deadline_enforcer import LOOK_S, DeadlineEnforcer
+from pytest_ipload.load.schedule import UserSlot
+from pytest_ipload.load.set_up import SetUpPace
+from pytest_ipload.load.stop_requests import StopRequests
+from pytest_ipload.load.user_factory import Crew
+from pytest_ipload.load.user_lifecycle import UserThreads
+from pytest_ipload.load.user_starter import UserStarter
+
+_SHOW = 1.0
+"""Seconds between two reports of how many users are set up."""
+
+
+class SetUpPhase:
+    """Sets users up before the load begins, some at a time."""
+
+    def __init__(
+        self,
+        crew: Crew,
+        users: UserThreads,
+        starter: UserStarter,
+        enforcer: DeadlineEnforcer,
+        requests: StopRequests,
+        clock: Callable[[], int],
+    ) -> None:
+        self._crew = crew
+        self._users = users
+        self._starter = starter
+        self._enforcer = enforcer
+        self._requests = requests
+        self._clock = clock
+
+    def run(self) -> None:
+        """Set up those who come first, until all are, one fails, or a thread cannot be started.
+
+        Raises KeyboardInterrupt when another thread wants the load to end in a hurry.
+        """
+        waiting = self._starter.take_first()
+        count, pace, began, shown_s = len(waiting), SetUpPace(), self._clock(), 0
+        self._crew.setting_up(0, count, 0.0)
+        while True:
+            now = self._clock()
+            settled = self._users.settled
+            running = len(self._starter.seats) - settled - self._crew.users_at_rendezvous
+            if not self._start(waiting, pace.room(running, settled, now)):
+                return
+            self._enforcer.look(now, again_soon=True)
+            elapsed_s = (now - began) / NS_PER_S
+            if self._requests.is_urgent:
+                raise KeyboardInterrupt(self._requests.reason)
+            if elapsed_s >= shown_s + _SHOW:
+                shown_s = int(elapsed_s)
+                self._crew.setting_up(self._users.settled, count, elapsed_s)
+            with self._users.changed:
+                if self._users.set_up_failed or (not waiting and self._users.settled == len(self._starter.seats)):
+                    break
+                if self._users.settled == settled:  # else there is room for another one
+                    self._users.changed.wait(LOOK_S)
+        self._crew.setting_up(self._users.settled, count, (self._clock() - began) / NS_PER_S)
+
+    def _start(self, waiting: deque[UserSlot], room: int) -> bool:
+        """Start as many as there is room for; False if a thread cannot be started for one who is there at the start."""
+        for _ in range(min(len(waiting), room)):
+            slot = waiting.popleft()
+            if self._starter.start(slot):
+                continue
+            if slot.start <= 0:
+                return False
+            self._starter.put_off([slot, *waiting])
+            waiting.clear()
+            break
+        return True

@@ -1,0 +1,31 @@
+"""Which kinds of pytest items can be load tests."""
+
+from __future__ import annotations
+
+import inspect
+import unittest
+
+import pytest
+
+from pytest_ipload.plugin.fixtures.per_user import multiplied_by
+
+
+def kind_problem(item: pytest.Item) -> str | None:
+    """Why this kind of item cannot be a load test; None if it can."""
+    if not isinstance(item, pytest.Function):
+        return f"{type(item).__name__} items cannot be load tests; write a plain test function or method"
+    if item.cls is not None and issubclass(item.cls, unittest.TestCase):
+        return (
+            "unittest.TestCase methods cannot be load tests; write a plain test function or a method of a plain class"
+        )
+    function = item.function
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        return "async tests cannot be load tests: users are threads; write a blocking test"
+    if problem := multiplied_by(item.obj):
+        return problem
+    if "ipload" in item.fixturenames:
+        return (
+            "the fixture ipload starts loads from an ordinary test, but this test is a load test itself; "
+            "remove the fixture, or the marker and the per-user fixtures"
+        )
+    return None

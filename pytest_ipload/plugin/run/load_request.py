@@ -1,0 +1,44 @@
+"""What is asked for when a load is to be run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from pytest_ipload.base.health_catalogue import HealthCheck
+from pytest_ipload.load.partition import WHOLE, Share
+from pytest_ipload.load.user import VirtualUser
+from pytest_ipload.load.user_thread import Life
+from pytest_ipload.settings.load_profile import LoadProfile
+from pytest_ipload.verdict.rounds import RoundNote
+from pytest_ipload.verdict.threshold.config import JudgedThreshold
+
+MakeLife = Callable[[VirtualUser], Life]
+
+
+@dataclass(frozen=True)
+class LoadRequest:
+    """One load of a test. Profile and thresholds are those of the whole, of which this process runs its share."""
+
+    item: pytest.Item
+    profile: LoadProfile
+    thresholds: Sequence[JudgedThreshold]
+    """As they are judged: with what is implied."""
+    make_life: MakeLife
+    """What a user does."""
+    folders: Sequence[Path]
+    """Where files of test data are looked for."""
+    foreseen: Sequence[HealthCheck] = field(default=())
+    """Health checks that fired already."""
+    share: Share = WHOLE
+    round_note: RoundNote | None = None
+    holds_users: bool = False
+    """Whether users are torn down only when the load's executor is closed."""
+
+    @property
+    def had_rounds(self) -> bool:
+        """Whether other rounds of the same load were before this one."""
+        return self.round_note is not None and self.round_note.number > 0

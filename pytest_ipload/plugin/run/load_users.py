@@ -1,0 +1,138 @@
+"""The users of one load, as its executor asks for them: with source addresses, sessions, data and a common pace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pytest_ipload.addresses.host.own_listeners import Targets
+from pytest_ipload.addresses.leasing import LeaseBook, LeasePolicy
+from pytest_ipload.load.partition import Share
+from pytest_ipload.load.rate_limit import RateLimit
+from pytest_ipload.load.rendezvous import RendezvousBook
+from pytest_ipload.load.schedule import user_slots
+from pytest_ipload.load.test_data.data_feeds import FeedBook
+from pytest_ipload.load.user import VirtualUser
+from pytest_ipload.load.user_leases import REQUEST, UserLeases
+from pytest_ipload.load.user_thread import Life
+from pytest_ipload.plugin.hook_calls import user_hooks
+from pytest_ipload.plugin.options.capacity import Needs, refuse_impossible
+from pytest_ipload.plugin.run.load_request import LoadRequest
+from pytest_ipload.plugin.session_state import SessionState
+from pytest_ipload.settings.session_settings import OFF
+from pytest_ipload.stats.recorder import Recorder
+from pytest_ipload.transport.path_log import FastPathLog
+from pytest_ipload.verdict.origin import OffsetMeter
+
+if TYPE_CHECKING:
+    from pytest_ipload.addresses.pool import IpPool
+    from pytest_ipload.transport.session import LoadSession
+
+
+class LoadUsers:
+    """Makes users, and holds what they have in common."""
+
+    def __init__(self, state: SessionState, request: LoadRequest, pool_share: tuple[int, int]) -> None:
+        """``pool_share`` is the part of the addresses that is this process's: its number, and of how many.
+
+        Raises PoolError or GeneratorLimitError before anything was started.
+        """
+        profile = self._profile = request.profile
+        self._state = state
+        self._pool_share = pool_share
+        self.pool: IpPool = state.pools.usable(profile.pool, self._pool_share)
+        whole = state.pools.whole(profile.pool)
+        self.shares_pool = 0 < whole.size < self._pool_share[1]
+        if self.shares_pool and profile.ip_exclusive:
+            whole.shard(*self._pool_share)  # says that there are too few
+        refuse_impossible(profile, self.pool, routes=state.settings.pool_check != OFF)
+        self.shortage = Needs.of(profile, self.pool).shortage()
+        """What there may be too little of."""
+        self.targets = Targets()
+        self.meter = None if state.settings.segment is None else OffsetMeter()
+        self.fast_path_log = FastPathLog()
+        self.leases = self._open_leases(request.share)
+        self.rate_limit = None if profile.max_rate is None else RateLimit(profile.max_rate, share=request.share)
+        self._make_life = request.make_life
+        self._user_hooks = user_hooks(request.item)
+        # With stages, users who come later have new numbers: there are more of them than at any one time.
+        self._feeds = FeedBook(max(len(user_slots(profile)), profile.most_users), profile.seed, request.folders)
+        self.meetings = RendezvousBook(profile.most_users, state.settings.disabled, request.share)
+
+    def make_user(self, index: int, recorder: Recorder) -> VirtualUser:
+        """A user without a lease."""
+        return VirtualUser(
+            index,
+            seed=self._profile.seed,
+            source_addresses=(),
+            record=recorder.record,
+            tally=recorder.tally,
+            make_session=self._make_session,
+            before_measure=None if self.rate_limit is None else self.rate_limit.wait,
+            feed_book=self._feeds,
+            meetings=self.meetings,
+        )
+
+    def make_life(self, user: VirtualUser) -> Life:
+        """What the user does."""
+        life = self._make_life(user)
+        return life if self._user_hooks is None else self._user_hooks.round(life, user)
+
+    def _open_leases(self, share: Share) -> UserLeases:
+        profile = self._profile
+        number, count = self._pool_share
+
+        def turn_of(user: int) -> int:
+            """The user's place among those of this process, or of all processes that share the addresses."""
+            turn = user // share.count
+            return turn * count + number if self.shares_pool and share.count > 1 else turn
+
+        fallback = (
+            None if profile.fallback_pool is None else self._state.pools.usable(profile.fallback_pool, self._pool_share)
+        )
+        policy = LeasePolicy(
+            order=profile.ip_order,
+            exclusive=profile.ip_exclusive,
+            on_exhaustion=profile.on_exhaustion if fallback is None else "fallback",
+            wait_s=profile.ip_wait,
+            seed=profile.seed,
+        )
+        book = LeaseBook(self.pool, policy, fallback, turn_of=turn_of)
+        return UserLeases(book, self.pool.families, profile.ip_binding)
+
+    def _make_session(self, user: VirtualUser) -> LoadSession:
+        from pytest_ipload.transport.session import LoadSession
+
+        session = LoadSession(
+            source_address=user.sources or None,
+            base_url=self._profile.base_url,
+            timeout=self._profile.timeout,
+            allowed_hosts=self._state.settings.allowed_hosts,
+            record=user.record,
+            tally=user.tally,
+            tls=self._state.tls,
+            heads=self._state.heads,
+            templates=self._state.templates,
+            before_call=self._before_call(user),
+            fast=self._profile.fast,
+            fast_path_log=self.fast_path_log,
+        )
+        session.binding.targets = self.targets
+        if self.meter is not None:
+            self.meter.watch(session)
+        return session
+
+    def _before_call(self, user: VirtualUser) -> Callable[[], object] | None:
+        """What a user does before each of its requests."""
+        limit = self.rate_limit
+        if self._profile.ip_binding != REQUEST:
+            return None if limit is None else partial(user.wait_for, limit.wait)
+        if limit is None:
+            return partial(user.wait_for, partial(self.leases.renew, user))
+
+        def in_turn_with_a_new_lease() -> None:
+            limit.wait()  # first: a lease is not for waiting
+            self.leases.renew(user)
+
+        return partial(user.wait_for, in_turn_with_a_new_lease)
