@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pytest_ipload.stats.spool.session_spools import Spools
     from pytest_ipload.transport.connect.tls import TlsContexts
     from pytest_ipload.transport.message.reply_head import ReplyHeads
+    from pytest_ipload.verdict.conclusion import Conclusion
     from pytest_ipload.verdict.regression.comparison import Compare
     from pytest_ipload.verdict.regression.limit import CompareLimit
 
@@ -235,14 +236,14 @@ def state_of(config: pytest.Config) -> SessionState:
     return config.stash[STATE]
 
 
-def keep_result(item: pytest.Item, results: Results, properties: Mapping[str, Any]) -> None:
+def keep_result(item: pytest.Item, conclusion: Conclusion) -> None:
     """Keep a load's results for the item's report, and the main numbers as its user properties (JUnit and others)."""
     from pytest_ipload.verdict.result_properties import NAMES
 
-    item.stash.setdefault(_RESULTS, []).extend(results)
+    item.stash.setdefault(_RESULTS, []).extend(conclusion.results)
     # A rerun finds the properties of the run before it: they are replaced, not doubled.
     others = [pair for pair in item.user_properties if pair[0] not in NAMES]
-    item.user_properties[:] = [*others, *properties.items()]
+    item.user_properties[:] = [*others, *conclusion.properties.items()]
 
 
 def kept_results(item: pytest.Item) -> Results:

@@ -5,14 +5,14 @@ Where a load has begun, its result has the numbers measured until then (``LoadRe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from pytest_ipload.base.masking import masked
 from pytest_ipload.report.exception_text import LONGEST_REASON, described, shortened, text_of, type_name
-from pytest_ipload.verdict.result import CALL, ERROR, PASSED, UnmeasuredResult
+from pytest_ipload.verdict.result import CALL, PASSED
 
 
 def reason_of(error: BaseException, what: str) -> str:
@@ -24,20 +24,6 @@ def reason_of(error: BaseException, what: str) -> str:
     if isinstance(error, pytest.fail.Exception):  # its text says all, and its place is often in a plugin
         return f"{what}: {shortened(text_of(error), LONGEST_REASON)}"
     return f"{what}: {described(error)}"
-
-
-def error_conclusion(
-    nodeid: str, reason: str, profile: Mapping[str, Any] | None = None, segment: str | None = None
-) -> dict[str, Any]:
-    """What became of a load test that measured nothing, in the form of ``Judge.judge``."""
-    result = UnmeasuredResult(nodeid=nodeid, reason=reason, profile=profile).as_dict()
-    return {
-        "verdict": ERROR,
-        "message": reason,
-        "by_comparison": False,
-        "properties": {"ipload_verdict": ERROR},
-        "results": [result if segment is None else {**result, "segment": segment}],
-    }
 
 
 def reported_reason(report: Any) -> str:

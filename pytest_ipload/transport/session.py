@@ -32,6 +32,11 @@ from pytest_ipload.transport.overrides import Adapters
 from pytest_ipload.transport.path_log import FastPathLog
 from pytest_ipload.transport.response import LoadResponse
 
+# What a call hands on to requests where it was given: a patch of ``requests.Session.request`` may know no others.
+_SETTINGS = (
+    "params", "data", "headers", "cookies", "files", "auth", "proxies", "hooks", "stream", "verify", "cert", "json",
+)  # fmt: skip
+
 
 class _Current(threading.local):
     call: Call | None = None
@@ -213,11 +218,8 @@ class LoadSession(BoundSession):
         elif fast_path.closed_by:
             self._note_left(fast_path)
             self._fast_path = None  # it may be open again the next time
-        settings = {
-            "params": params, "data": data, "headers": headers, "cookies": cookies, "files": files, "auth": auth,
-            "proxies": proxies, "hooks": hooks, "stream": stream, "verify": verify, "cert": cert, "json": json,
-        }  # fmt: skip
-        given = {key: value for key, value in settings.items() if value is not None}  # a patch may know no others
+        settings = (params, data, headers, cookies, files, auth, proxies, hooks, stream, verify, cert, json)
+        given = {key: value for key, value in zip(_SETTINGS, settings, strict=True) if value is not None}
         call = Call(name, expectation)
         return self._run(call, super().request, method, url, timeout=timeout, allow_redirects=allow_redirects, **given)
 

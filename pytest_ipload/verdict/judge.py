@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_ipload.load.partition import Share
+    from pytest_ipload.verdict.conclusion import Conclusion
     from pytest_ipload.verdict.decide import Review
     from pytest_ipload.verdict.regression.comparison import Compare
     from pytest_ipload.verdict.regression.limit import CompareLimit
@@ -48,7 +48,7 @@ class Judge:
 
         return self._watches.setdefault(nodeid, TeamWatch()).look(snapshots, elapsed_s)
 
-    def conclude(self, nodeid: str, parts: Sequence[bytes], lost: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    def conclude(self, nodeid: str, parts: Sequence[bytes], lost: Sequence[tuple[str, str]]) -> Conclusion:
         """The verdict on a load of many processes; ``lost`` are those without a part, and why."""
         part = _together(parts)
         watch = self._watches.pop(nodeid, None)
@@ -61,31 +61,32 @@ class Judge:
 
     def break_off(self, nodeid: str, parts: Sequence[bytes], reason: str) -> list[dict[str, Any]]:
         """The results of a load that was broken off."""
-        results: list[dict[str, Any]] = self.judge(replace(_together(parts), broken_off=reason))["results"]
-        return results
+        return list(self.judge(replace(_together(parts), broken_off=reason)).results)
 
-    def judge(self, part: Part) -> dict[str, Any]:
-        """The verdict on a whole load, as plain values; with ``more``, if another round is to follow."""
+    def judge(self, part: Part) -> Conclusion:
+        """The verdict on a whole load; not final if another round is to follow."""
         from pytest_ipload.verdict.conclude import conclude
+        from pytest_ipload.verdict.conclusion import Conclusion
         from pytest_ipload.verdict.decide import settled
 
         result = conclude(part)
         if part.round is not None:
             combined = self._with_earlier_rounds(part.round, result, part.strict)
             if combined is None:
-                return {"verdict": result.verdict, "message": "", "properties": {}, "results": [], "more": True}
+                return Conclusion(result.verdict, is_final=False)
             result = combined
-        return _conclusion(settled(result, self._compare, self._review), self._of_segment(part))
+        return Conclusion.of(settled(result, self._compare, self._review), self._of_segment(part))
 
-    def unfinished(self, nodeid: str, reason: str) -> dict[str, Any] | None:
+    def unfinished(self, nodeid: str, reason: str) -> Conclusion | None:
         """What the rounds measured of a load test that ended in an error between two of them; None without any."""
+        from pytest_ipload.verdict.conclusion import Conclusion
         from pytest_ipload.verdict.result import ERROR
         from pytest_ipload.verdict.rounds import combine
 
         rounds = self._rounds.pop(nodeid, [])
         if not rounds:
             return None
-        return _conclusion(replace(combine(rounds, self._limits), verdict=ERROR, reason=reason))
+        return Conclusion.of(replace(combine(rounds, self._limits), verdict=ERROR, reason=reason))
 
     def _with_earlier_rounds(self, note: RoundNote, result: LoadResult, strict: bool) -> LoadResult | None:
         """The result of all rounds; None if another one is to follow."""
@@ -115,20 +116,6 @@ class Judge:
         commit = current_commit(Path.cwd())
         origin = Origin(pytest_ipload.__version__, None if commit is None else commit.id, is_synchronised())
         return {"segment": name, "part": replace(shard, origin=origin).to_plain()}
-
-
-def _conclusion(result: LoadResult, more: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
-    """A result in plain values: its verdict, the text to fail with, the properties of the test, and the results."""
-    from pytest_ipload.verdict.failure_text import failure_message
-    from pytest_ipload.verdict.result_properties import properties_of
-
-    return {
-        "verdict": result.verdict,
-        "message": failure_message(result),
-        "by_comparison": result.fails_by_comparison,
-        "properties": properties_of(result),
-        "results": [{**result.as_dict(), **more}],
-    }
 
 
 def _together(parts: Sequence[bytes]) -> Part:

@@ -10,6 +10,7 @@ from pytest_ipload.load.partition import WHOLE, Share
 from pytest_ipload.stats.live import Audience
 
 if TYPE_CHECKING:
+    from pytest_ipload.verdict.conclusion import Conclusion
     from pytest_ipload.verdict.shard_result import Part
 
 
@@ -49,11 +50,8 @@ class TeamMember(Protocol):
     def hand_in(self, part: Part) -> None:
         """Hand in what was measured of a load that is being broken off, and wait for nothing."""
 
-    def conclude(self, part: Part) -> dict[str, Any]:
-        """Hand in what was measured; returns the verdict on all parts, as plain values. Raises TeamAborted.
-
-        ``more`` in it is true if another round is to follow, and the verdict with it.
-        """
+    def conclude(self, part: Part) -> Conclusion:
+        """Hand in what was measured; returns the verdict on all parts. Raises TeamAborted."""
 
 
 class Solo:
@@ -61,7 +59,7 @@ class Solo:
 
     def __init__(
         self,
-        conclude: Callable[[Part], dict[str, Any]],
+        conclude: Callable[[Part], Conclusion],
         pool_share: tuple[int, int],
         audience: Audience | None = None,
     ) -> None:
@@ -89,6 +87,6 @@ class Solo:
     def hand_in(self, part: Part) -> None:
         """Nobody else wants it."""
 
-    def conclude(self, part: Part) -> dict[str, Any]:
+    def conclude(self, part: Part) -> Conclusion:
         """The verdict."""
         return self._conclude(part)

@@ -8,6 +8,7 @@ import pytest
 
 from pytest_ipload.distributed.controller.merge_reports import merged_reports
 from pytest_ipload.distributed.controller.shared_load import Done, State, TeamTest, Worker
+from pytest_ipload.verdict.conclusion import Conclusion
 
 NODEID = "test_a.py::test_a"
 Plain = dict[str, Any]
@@ -37,7 +38,9 @@ def team_test(*reports: list[Plain] | None, aborted: tuple[str, ...] = (), **sta
         for worker, each in zip(members, reports, strict=True)
         if each is not None
     }
-    return TeamTest(NODEID, 4, lambda *_: None, State.CLOSED, members, done=done, **{"conclusion": {}, **state})
+    return TeamTest(
+        NODEID, 4, lambda *_: None, State.CLOSED, members, done=done, **{"conclusion": Conclusion("passed"), **state}
+    )
 
 
 def merged(test: TeamTest) -> tuple[str, dict[str, pytest.TestReport]]:
@@ -64,8 +67,8 @@ def test_all_passed() -> None:
 
 def test_the_results_are_those_of_the_whole_load() -> None:
     broken_off = report("call", "failed", ipload=[{"verdict": "invalid", "of": "a part"}])
-    conclusion = {"results": [{"verdict": "invalid", "of": "the whole"}]}
-    for conclusion_or_none, of in ((conclusion, "the whole"), (None, "a part"), ({}, "a part")):
+    conclusion = Conclusion("invalid", results=[{"verdict": "invalid", "of": "the whole"}])
+    for conclusion_or_none, of in ((conclusion, "the whole"), (None, "a part"), (Conclusion("error"), "a part")):
         test = team_test(phases(dict(broken_off)), phases(report("call")), conclusion=conclusion_or_none)
         _, reports = merged(test)
         assert [each["of"] for each in vars(reports["call"])["ipload"]] == [of]
@@ -139,11 +142,11 @@ def test_all_lost() -> None:
 
 
 def test_all_lost_after_the_verdict() -> None:
-    conclusion = {"verdict": "passed", "message": "", "properties": {"a": 1}, "results": [{"verdict": "passed"}]}
+    conclusion = Conclusion("passed", properties={"a": 1}, results=[{"verdict": "passed"}])
     test = team_test(None, None, vanished=[("gw0", "it died"), ("gw1", "it died")], conclusion=conclusion)
     _, reports = merged(test)
     assert reports["call"].failed
-    assert vars(reports["call"])["ipload"] == conclusion["results"]
+    assert vars(reports["call"])["ipload"] == conclusion.results
     assert reports["teardown"].user_properties == [("a", 1)]
 
 

@@ -192,9 +192,9 @@ class Controller:
         if not test.has_begun:
             return self._unfinished(test.nodeid, "the session was ended during the set-up of the users")
         with self._lock:
-            parts, conclusion = list(test.parts.values()), test.conclusion or {}
-        if found := conclusion.get("results"):
-            return list(found)
+            parts, conclusion = list(test.parts.values()), test.conclusion
+        if conclusion is not None and conclusion.results:
+            return list(conclusion.results)
         missing = len(test.members) - len(parts)
         rest = f"; {missing} of {len(test.members)} workers said nothing any more" if missing else ""
         reason = f"{_BROKEN_OFF}{rest}"
@@ -205,8 +205,7 @@ class Controller:
         conclusion = self._judges.unfinished(nodeid, reason)
         if conclusion is None:
             return [UnmeasuredResult(nodeid=nodeid, reason=reason).as_dict()]
-        results: list[dict[str, Any]] = conclusion["results"]
-        return results
+        return list(conclusion.results)
 
     def pytest_unconfigure(self) -> None:
         """End the threads."""

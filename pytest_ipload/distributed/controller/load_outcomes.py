@@ -47,7 +47,7 @@ class Outcomes:
         for report in reports:
             for result in vars(report).get(self._results_key) or ():
                 if not is_measured(result) and (rounds := self._unfinished(test.nodeid, result["reason"])):
-                    vars(report)[self._results_key] = rounds["results"]
+                    vars(report)[self._results_key] = list(rounds.results)
         node, location = nodes[name], reports[0].location
         hook.pytest_runtest_logstart(nodeid=test.nodeid, location=location)
         for report in reports:

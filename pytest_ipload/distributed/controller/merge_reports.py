@@ -59,9 +59,8 @@ def _results(
     own: list[list[dict[str, Any]]] = [found for report in reports if (found := vars(report).pop(results_key, None))]
     for _, report in chosen.values():
         vars(report).pop(results_key, None)
-    if test.conclusion is not None and (of_all := test.conclusion.get("results")):
-        results: list[dict[str, Any]] = of_all
-        return results
+    if test.conclusion is not None and test.conclusion.results:
+        return list(test.conclusion.results)
     return own[0] if own else None
 
 
@@ -156,7 +155,7 @@ def _account_for_no_verdict(test: TeamTest, chosen: dict[str, Located]) -> None:
 
 
 def _conclusion_text(test: TeamTest, text: str) -> str:
-    message = "" if test.conclusion is None else str(test.conclusion.get("message", ""))
+    message = "" if test.conclusion is None else test.conclusion.message
     return f"{text}\n{message}".strip()
 
 
@@ -165,7 +164,7 @@ def _fail(test: TeamTest, chosen: dict[str, Located], phase: str, name: str, tex
     location = _location(test.nodeid) if known is None else known.location
     report = _report(test.nodeid, phase, "failed", text, location)
     if test.conclusion is not None:
-        report.user_properties = [(str(key), value) for key, value in test.conclusion.get("properties", {}).items()]
+        report.user_properties = [(str(key), value) for key, value in test.conclusion.properties.items()]
     chosen[phase] = name, report
     for each in _PHASES:  # the order of pytest
         if each in chosen:

@@ -14,7 +14,7 @@ channel of its own.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
 from typing import Any
@@ -25,16 +25,17 @@ from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.distributed.protocol.clocks import ClockOffset
 from pytest_ipload.distributed.protocol.messages import BadMessage, Message, as_plain
 from pytest_ipload.stats.live import LiveNumbers, together
+from pytest_ipload.verdict.conclusion import Conclusion
 
 Send = Callable[[str, Message], None]
 """Sends a message to the worker of that name; never raises."""
 Look = Callable[[str, list[list[bytes]], float], str | None]
 """Why a load has to be stopped everywhere, by the new snapshots of each member and the seconds since the start."""
-Conclude = Callable[[str, list[bytes], list[tuple[str, str]]], dict[str, Any]]
+Conclude = Callable[[str, list[bytes], list[tuple[str, str]]], Conclusion]
 """The verdict on all parts; the second list has the workers that were lost, and why."""
 BreakOff = Callable[[str, list[bytes], str], list[dict[str, Any]]]
 """The results of a load that was broken off, from the parts that there are and the reason."""
-Unfinished = Callable[[str, str], dict[str, Any] | None]
+Unfinished = Callable[[str, str], Conclusion | None]
 """What earlier rounds measured of a load test that ended in an error, for this reason; None without any."""
 
 _LEAD_NS = 250_000_000
@@ -104,20 +105,6 @@ class Question:
     """Takes what ``ask`` returned, or the exception that it raised."""
 
 
-@dataclass(frozen=True)
-class Conclusion:
-    """The verdict on a load: for the controller, and for the workers."""
-
-    plain: dict[str, Any]
-    packed: bytes
-
-    @classmethod
-    def of(cls, conclusion: dict[str, Any]) -> Conclusion:
-        """From what a judge says. TypeError if it is not plain."""
-        plain = as_plain(conclusion)
-        return cls(plain, pack(plain))
-
-
 @dataclass
 class TeamTest:
     """A load test and what is known of its parts."""
@@ -145,7 +132,7 @@ class TeamTest:
     """Members that were lost after they had delivered their part."""
     stopped: str | None = None
     aborted: str | None = None
-    conclusion: dict[str, Any] | None = None
+    conclusion: Conclusion | None = None
     is_reported: bool = False
     is_broken_off: bool = False
     """The session ends in the midst of the load: what was measured is kept, and nobody waits for a verdict."""
@@ -202,7 +189,7 @@ class TeamTest:
 
     def set_ready(self, worker: Worker, now_ns: int) -> None:
         """A member's users are set up: those of the first round, or of the next one."""
-        if self.state is State.VERDICT and self.conclusion is not None and self.conclusion.get("more"):
+        if self.state is State.VERDICT and self.conclusion is not None and not self.conclusion.is_final:
             self._begin_next_round()
         self.ready.add(worker.name)
         self.waiting_since_ns = self.waiting_since_ns or now_ns
@@ -333,7 +320,7 @@ class TeamTest:
             self._is_asked = True
             parts = [self.parts[worker.name] for worker in self.members if worker.name in self.parts]
             lost = list(self.lost)
-            return Question(lambda: Conclusion.of(conclude(self.nodeid, parts, lost)), self._conclude)
+            return Question(lambda: _packed(conclude(self.nodeid, parts, lost)), self._conclude)
         if self.state is not State.RUN or self.stopped is not None or now_ns - self._looked_ns < _LOOK_NS:
             return None
         self._looked_ns = now_ns
@@ -352,18 +339,23 @@ class TeamTest:
         elif reason is not None:
             self.stop(reason)
 
-    def _conclude(self, conclusion: Conclusion | BaseException) -> None:
+    def _conclude(self, answer: tuple[Conclusion, bytes] | BaseException) -> None:
         """The verdict is there: tell everybody, unless nobody waits for it any more."""
         self._is_asked = False
         if not self.wants_conclusion:
             return
-        if isinstance(conclusion, BaseException):
-            self.abort(f"the parts of the load could not be brought together: {in_words(conclusion, placed=False)}")
+        if isinstance(answer, BaseException):
+            self.abort(f"the parts of the load could not be brought together: {in_words(answer, placed=False)}")
             return
-        self.conclusion = conclusion.plain
+        self.conclusion, packed = answer
         for worker in self.at_work():
-            self._tell(worker, "conclusion", conclusion=conclusion.packed)
+            self._tell(worker, "conclusion", conclusion=packed)
 
     def _tell(self, worker: Worker, kind: str, **fields: Any) -> None:
         if worker.gone is None:
             self.send(worker.name, (kind, {"nodeid": self.nodeid, **fields}))
+
+
+def _packed(conclusion: Conclusion) -> tuple[Conclusion, bytes]:
+    """For the controller, and for its workers: those need no results. TypeError if something is not plain."""
+    return replace(conclusion, results=as_plain(list(conclusion.results))), pack(as_plain(conclusion.to_plain()))

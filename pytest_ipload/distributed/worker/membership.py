@@ -11,6 +11,7 @@ import pytest
 from pytest_ipload.base.packing import pack, unpack
 from pytest_ipload.load.partition import Share
 from pytest_ipload.stats.live import Audience, LiveNumbers
+from pytest_ipload.verdict.conclusion import Conclusion
 from pytest_ipload.verdict.shard_group import TeamAborted, TeamMember
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class Member:
             ended_by = part.broken_off or part.error or ""
             self._tell("part", nodeid=self.nodeid, part=pack(part.to_plain()), ended_by=ended_by)
 
-    def conclude(self, part: Part) -> dict[str, Any]:
+    def conclude(self, part: Part) -> Conclusion:
         """Send the part and wait for the verdict; see ``TeamMember``."""
         self.hand_in(part)
         with self._changed:
@@ -119,8 +120,7 @@ class Member:
             if self._conclusion is None:
                 raise TeamAborted(self._aborted)
             packed = self._conclusion
-        conclusion: dict[str, Any] = unpack(packed)
-        return conclusion
+        return Conclusion.from_plain(unpack(packed))
 
     # -- what the controller says -------------------------------------------------------------------------------
 

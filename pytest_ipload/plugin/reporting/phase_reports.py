@@ -13,9 +13,10 @@ from pytest_ipload.base.masking import masked
 from pytest_ipload.distributed.protocol.messages import sendable
 from pytest_ipload.distributed.worker.membership import MEMBER
 from pytest_ipload.plugin.session_state import Results, keep_result, kept_results, state_of, take_results
-from pytest_ipload.report.error_results import add_test_error, error_conclusion, reason_of
+from pytest_ipload.report.error_results import add_test_error, reason_of
 from pytest_ipload.report.exception_text import cut_causes, described, type_name
 from pytest_ipload.report.tracebacks import bounded, headline, place_at, put_first
+from pytest_ipload.verdict.conclusion import Conclusion
 from pytest_ipload.verdict.result import ERROR
 
 if TYPE_CHECKING:
@@ -121,5 +122,5 @@ def _keep_error(item: pytest.Item, error: BaseException, test: LoadTest | None, 
         test.end_in_error(error, what)
     else:
         segment = state_of(item.config).settings.segment
-        conclusion = error_conclusion(item.nodeid, reason_of(error, what), segment=segment)
-        keep_result(item, conclusion["results"], conclusion["properties"])
+        conclusion = Conclusion.of_error(item.nodeid, reason_of(error, what), segment=segment)
+        keep_result(item, conclusion)

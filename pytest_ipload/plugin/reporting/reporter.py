@@ -84,9 +84,10 @@ class Reporter:
         is_known = report.nodeid in state.shared_tests and report.failed and report.when != "teardown"
         if not is_known or any(nodeid == report.nodeid for nodeid, _ in state.results):
             return None
-        from pytest_ipload.report.error_results import error_conclusion, reported_reason
+        from pytest_ipload.report.error_results import reported_reason
+        from pytest_ipload.verdict.conclusion import Conclusion
 
-        results: Results = error_conclusion(report.nodeid, reported_reason(report))["results"]
+        results: Results = list(Conclusion.of_error(report.nodeid, reported_reason(report)).results)
         return results
 
     def _note_error(self, test: tuple[str, str], report: Any) -> None:

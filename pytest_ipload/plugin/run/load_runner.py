@@ -19,15 +19,15 @@ from pytest_ipload.plugin.items.thresholds import check_measurable, session_thre
 from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_run import _SKIPS, Load
 from pytest_ipload.plugin.session_state import SessionState, keep_result, kept_results, state_of
-from pytest_ipload.report.error_results import error_conclusion, reason_of
+from pytest_ipload.report.error_results import reason_of
 from pytest_ipload.report.tracebacks import first_traceback
 from pytest_ipload.settings.resolution import parse_key
 from pytest_ipload.verdict.conclude import conclude
+from pytest_ipload.verdict.conclusion import Conclusion
 from pytest_ipload.verdict.decide import settled
 from pytest_ipload.verdict.result import (
     LoadResult,
 )
-from pytest_ipload.verdict.result_properties import properties_of
 
 
 class LoadRunner:
@@ -94,8 +94,8 @@ class LoadRunner:
         what = "the load failed" if failed_user is None else f"set-up of user {failed_user} failed"
         reason = None if ended_by is None else reason_of(ended_by, what)
         if reason is not None and not load.has_begun:
-            conclusion = error_conclusion(item.nodeid, reason, load.profile.as_dict())
-            keep_result(item, conclusion["results"], conclusion["properties"])
+            conclusion = Conclusion.of_error(item.nodeid, reason, load.profile.as_dict())
+            keep_result(item, conclusion)
             return None
         part = load.part(traceback=first_traceback(item, (group.exception for group in load.failure_groups())))
         if failed_user is not None or (ended_by is not None and is_configuration_error(ended_by)):
@@ -105,7 +105,7 @@ class LoadRunner:
         baselines = state_of(item.config).baselines
         compare = None if baselines is None else partial(baselines.compare, load=len(kept_results(item)))
         result = settled(conclude(part), compare, review_of(item.config))
-        keep_result(item, [result.as_dict()], properties_of(result))
+        keep_result(item, Conclusion.of(result))
         return result
 
 

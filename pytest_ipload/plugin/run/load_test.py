@@ -36,10 +36,11 @@ from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_run import Load
 from pytest_ipload.plugin.run.load_runner import base_url_fixture
 from pytest_ipload.plugin.session_state import SessionState, keep_result
-from pytest_ipload.report.error_results import error_conclusion, reason_of
+from pytest_ipload.report.error_results import reason_of
 from pytest_ipload.report.exception_text import described
 from pytest_ipload.report.tracebacks import first_traceback, headline, traceback_of
 from pytest_ipload.settings.load_profile import LoadProfile
+from pytest_ipload.verdict.conclusion import Conclusion
 from pytest_ipload.verdict.judge import Judge
 from pytest_ipload.verdict.result import ERROR, FAILED, INVALID
 from pytest_ipload.verdict.rounds import CURRENT, DEFAULT_ROUNDS, RoundNote, plan_rounds
@@ -62,7 +63,7 @@ class LoadTest:
         self._earlier: list[Load] = []
         """Those of the rounds before."""
         self._base_url: str | None = None
-        self._conclusion: dict[str, Any] | None = None
+        self._conclusion: Conclusion | None = None
         self._session_ends = False
         """Whether the session is being broken off: there is no teardown phase to raise anything in."""
         self.ended_in_error = False
@@ -246,7 +247,7 @@ class LoadTest:
                 reason = f"{reason}\nwhat was measured could not be judged: {described(broken)}"
                 self._keep(self._unmeasured(reason))
 
-    def _of_error(self, error: BaseException, reason: str) -> dict[str, Any]:
+    def _of_error(self, error: BaseException, reason: str) -> Conclusion:
         load = self._load
         if load is None or not load.has_begun:
             conclusion = self._judge.unfinished(self._item.nodeid, reason)
@@ -256,31 +257,31 @@ class LoadTest:
         self._member.hand_in(self._as_shard(part))
         return self._judge.judge(part)
 
-    def _unmeasured(self, reason: str) -> dict[str, Any]:
+    def _unmeasured(self, reason: str) -> Conclusion:
         profile = self._profile if self._load is None else self._load.profile
-        return error_conclusion(self._item.nodeid, reason, profile.as_dict(), self._state.settings.segment)
+        return Conclusion.of_error(self._item.nodeid, reason, profile.as_dict(), self._state.settings.segment)
 
-    def _keep(self, conclusion: dict[str, Any]) -> None:
-        if conclusion.get("more"):  # the verdict comes with the last round
+    def _keep(self, conclusion: Conclusion) -> None:
+        if not conclusion.is_final:
             return
         self._conclusion = conclusion
-        keep_result(self._item, conclusion["results"], conclusion["properties"])
+        keep_result(self._item, conclusion)
 
     def judge(self) -> None:
         """Raise the verdict, unless it is *passed*."""
         conclusion, load = self._conclusion, self._started_load()
         if conclusion is None or self._state.settings.segment is not None:  # segments are judged when they are merged
             return
-        verdict = conclusion["verdict"]
+        verdict = conclusion.verdict
         groups = load.failure_groups() if not self._earlier else []
         error = groups[0].exception if groups and load.profile.is_functional else None
         if error is not None and (verdict == FAILED or self._state.settings.disabled):
             # A functional test fails as any test does, with its own exception.
             raise error.with_traceback(user_traceback(error.__traceback__))
         if verdict in (INVALID, ERROR):
-            raise MeasurementInvalid(conclusion["message"])
+            raise MeasurementInvalid(conclusion.message)
         if verdict == FAILED:
-            raise (ComparisonFailed if conclusion["by_comparison"] else ThresholdFailed)(conclusion["message"])
+            raise (ComparisonFailed if conclusion.by_comparison else ThresholdFailed)(conclusion.message)
 
     def _started_load(self) -> Load:
         if self._load is None:

@@ -181,12 +181,14 @@ class FastPath:
         if (seen := self._look()) is not self._unhooked and seen != self._unhooked and self._is_hooked(session, seen):
             return None
         if debug_answer(DEBUG, True) and debug_is_logged():
-            self.left_because = DEBUG_LOG
-            return None
+            return self._leave(DEBUG_LOG)
         if self._headers.version != self._headers_version or self._jar.version != self._jar_version:
             self._forget()
-        if self._cookie_values and self._has_changed_cookies():
-            self._forget()
+        for cookie, value in self._cookie_values:
+            if cookie.value is not value:
+                self._jar.value_changed()
+                self._forget()
+                break
         body: Body | None = None
         key: _Key = (method, url)
         if details is not None:
@@ -203,8 +205,7 @@ class FastPath:
             if outgoing is None:
                 return None
         if outgoing.adapter.is_patched:
-            self.left_because = outgoing.adapter.patches
-            return None
+            return self._leave(outgoing.adapter.patches)
         pool = outgoing.pool
         if pool is None or pool.pool is None or outgoing.source != self._binding.source_address:
             pool = self._choose_pool(session, outgoing)
@@ -212,8 +213,7 @@ class FastPath:
                 return None
         last_timeout, timeouts = self._timeouts
         if timeout is not last_timeout:
-            timeouts = resolve_timeouts(timeout)
-            self._timeouts = (timeout, timeouts)
+            _, timeouts = self._timeouts = (timeout, resolve_timeouts(timeout))
         if timeouts is None:
             return None
         data = outgoing.head if body is None else outgoing.data(body)
@@ -228,13 +228,10 @@ class FastPath:
         response.body_sent = body
         return self._look_at(response) if response.head.is_special else response
 
-    def _has_changed_cookies(self) -> bool:
-        """Whether the value of a cookie was changed in place."""
-        for cookie, value in self._cookie_values:
-            if cookie.value is not value:
-                self._jar.value_changed()
-                return True
-        return False
+    def _leave(self, why: str) -> LoadResponse | None:
+        """Have requests make the call, and say why."""
+        self.left_because = why
+        return None
 
     def _is_hooked(self, session: LoadSession, seen: Seen) -> bool:
         if seen != self._hooked:

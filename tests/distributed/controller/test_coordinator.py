@@ -10,10 +10,11 @@ from support.live import live_numbers
 
 from pytest_ipload.base.packing import pack, unpack
 from pytest_ipload.distributed.controller.coordinator import Coordinator, Judges
-from pytest_ipload.distributed.controller.shared_load import Conclusion, State, TeamTest
+from pytest_ipload.distributed.controller.shared_load import State, TeamTest
 from pytest_ipload.distributed.protocol.clocks import PINGS
 from pytest_ipload.distributed.protocol.messages import FROM_CONTROLLER, PACKED, BadMessage, Message, checked
 from pytest_ipload.distributed.protocol.time_limits import Timing
+from pytest_ipload.verdict.conclusion import Conclusion
 
 A, B = "test_a.py::test_a", "test_b.py::test_b"
 SECOND = 1_000_000_000
@@ -58,11 +59,11 @@ class Team:
         self.looked.append(([[unpack(each) for each in new] for new in snapshots], elapsed_s))
         return self.stop_reason
 
-    def _conclude(self, nodeid: str, parts: list[bytes], lost: list[tuple[str, str]]) -> dict[str, Any]:
+    def _conclude(self, nodeid: str, parts: list[bytes], lost: list[tuple[str, str]]) -> Conclusion:
         self.concluded.append((nodeid, [unpack(part) for part in parts], lost))
         if self.fails_to_conclude:
             raise ValueError("parts of different loads")
-        return {"verdict": "passed", "message": "", "properties": {}, "results": []}
+        return Conclusion("passed")
 
     def say(self, name: str, kind: str, **fields: Any) -> None:
         """Send a message to the coordinator; what was measured is given as plain values."""
@@ -781,7 +782,7 @@ def test_while_a_verdict_is_being_made_workers_get_signs_of_life_and_nothing_is_
     team.now += SECOND
     team.coordinator.tick()
     assert team.told("beat") == ["gw0", "gw1"]
-    question.answer(Conclusion.of({"verdict": "passed"}))
+    question.answer((Conclusion("passed"), b""))
     assert team.told("conclusion") == ["gw0", "gw1"]
 
 
@@ -792,7 +793,7 @@ def test_a_verdict_that_comes_too_late_is_nobodys() -> None:
     question = team.coordinator.question()
     assert question is not None
     team.coordinator.end("Ctrl-C")
-    question.answer(Conclusion.of({"verdict": "passed"}))
+    question.answer((Conclusion("passed"), b""))
     assert (team.told("conclusion"), team.test.conclusion) == ([], None)
 
 
@@ -802,7 +803,7 @@ def judged(team: Team, *, more: bool) -> None:
     question = team.coordinator.question()
     assert question is not None
     question.ask()
-    question.answer(Conclusion.of({"verdict": "passed", "more": more}))
+    question.answer((Conclusion("passed", is_final=not more), b""))
 
 
 def test_with_more_rounds_the_members_set_up_and_start_again() -> None:

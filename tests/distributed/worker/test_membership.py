@@ -17,8 +17,10 @@ from pytest_ipload.distributed.protocol.outbox import Outbox
 from pytest_ipload.distributed.worker.link import Link, Pulse, Watch
 from pytest_ipload.distributed.worker.membership import Member
 from pytest_ipload.load.partition import WHOLE, Share
+from pytest_ipload.verdict.conclusion import Conclusion
 from pytest_ipload.verdict.shard_group import Solo, TeamAborted
 
+CONCLUSION = Conclusion("failed", "p95 312 ms, limit < 200 ms", properties={"ipload_requests": 3})
 PART = part_of([])
 NODEID = "test_a.py::test_a"
 WAIT = 20
@@ -106,8 +108,8 @@ def test_the_conclusion_comes_back() -> None:
     channel, _, member = team()
     result = in_thread(lambda: member.conclude(PART))
     assert channel.has_sent.wait(WAIT)
-    channel.say("conclusion", nodeid=NODEID, conclusion=pack({"verdict": "passed"}))
-    assert result() == {"verdict": "passed"}
+    channel.say("conclusion", nodeid=NODEID, conclusion=pack(CONCLUSION.to_plain()))
+    assert result() == CONCLUSION
     assert channel.sent == [("part", {"nodeid": NODEID, "part": pack(PART.to_plain()), "ended_by": ""})]
 
 
@@ -218,8 +220,8 @@ def test_a_stop_ends_the_load_and_leaves_the_verdict() -> None:
     member.on_stop = stopped.append
     channel.say("stop", nodeid=NODEID, reason="it cannot hold")
     assert (stopped, member.stop_reason, member.is_aborted) == (["it cannot hold"], "it cannot hold", False)
-    channel.say("conclusion", nodeid=NODEID, conclusion=pack({}))
-    assert member.conclude(PART) == {}
+    channel.say("conclusion", nodeid=NODEID, conclusion=pack(CONCLUSION.to_plain()))
+    assert member.conclude(PART) == CONCLUSION
 
 
 def test_messages_for_another_test_are_not_for_this_one() -> None:
@@ -342,9 +344,9 @@ def test_the_last_numbers_are_sent_before_the_part() -> None:
 
 
 def test_alone() -> None:
-    solo = Solo(lambda part: {"of": part.nodeid}, (1, 4))
+    solo = Solo(lambda part: Conclusion("passed", part.nodeid), (1, 4))
     before = time.perf_counter_ns()
     assert before <= solo.ready() <= time.perf_counter_ns()
     solo.progress({})
     assert (solo.share, solo.pool_share, solo.stop_reason) == (WHOLE, (1, 4), None)
-    assert solo.conclude(PART) == {"of": PART.nodeid}
+    assert solo.conclude(PART) == Conclusion("passed", PART.nodeid)
