@@ -52,7 +52,7 @@ class IdleCrew:
     def setting_up(self, done: int, users: int, elapsed_s: float) -> None:
         """Nobody looks on."""
 
-    def make_life(self, user: VirtualUser) -> IdleLife:
+    def make_scenario(self, user: VirtualUser) -> IdleLife:
         """An idle one."""
         return IdleLife()
 

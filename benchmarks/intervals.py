@@ -27,7 +27,7 @@ from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Chunk, Key
 from pytest_ipload.stats.sample import FAILED, ITERATION, OK, REQUEST
 from pytest_ipload.verdict.threshold.abort import AbortWatch
-from pytest_ipload.verdict.threshold.config import JudgedThreshold
+from pytest_ipload.verdict.threshold.config import ThresholdConfig
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult, evaluate
 from pytest_ipload.verdict.threshold.expression import Threshold
 from pytest_ipload.verdict.threshold.measure import Scope
@@ -130,7 +130,7 @@ def chunk(kind: str, latencies_ns: Sequence[int], failed: Sequence[bool], first:
     return Chunk([], {key: values for key, values in times.items() if values})
 
 
-def empty(thresholds: Sequence[JudgedThreshold]) -> Measurements:
+def empty(thresholds: Sequence[ThresholdConfig]) -> Measurements:
     """Measurements that are to be filled."""
     return Measurements(origin_ns=0, judged_from_ns=0, planned=False, selections=selections(thresholds, planned=False))
 
@@ -181,7 +181,7 @@ def of_latencies(noise: Noise, loads: int, rng: random.Random) -> list[Coverage]
     """Of each of ``QUANTILES``."""
     truths = [noise.true_ms(q) for q in QUANTILES]
     thresholds = [
-        JudgedThreshold(Threshold.parse(f"p{q * 100:g} < {truth:.6f}ms"), confidence=CONFIDENCE)
+        ThresholdConfig(Threshold.parse(f"p{q * 100:g} < {truth:.6f}ms"), confidence=CONFIDENCE)
         for q, truth in zip(QUANTILES, truths, strict=True)
     ]
     found = [Coverage.none() for _ in QUANTILES]
@@ -199,7 +199,7 @@ def of_latencies(noise: Noise, loads: int, rng: random.Random) -> list[Coverage]
 
 def of_errors(burst: int, loads: int, rng: random.Random) -> Coverage:
     """Of the share of failed requests."""
-    judged = JudgedThreshold(Threshold.parse(f"request_error_rate < {ERRORS:.0%}"), confidence=CONFIDENCE)
+    judged = ThresholdConfig(Threshold.parse(f"request_error_rate < {ERRORS:.0%}"), confidence=CONFIDENCE)
     coverage = Coverage.none()
     for _ in range(loads):
         failed, measured = failures(rng, burst, REQUESTS), empty([judged])
@@ -225,7 +225,7 @@ class Aborts:
 def of_aborts(noise: Noise, margin: float, plan: Plan, loads: int, rng: random.Random) -> Aborts:
     """A limit that lies by ``margin`` above the true p95, looked at each second."""
     limit = Threshold.parse(f"iteration.p95 < {noise.true_ms(0.95) * (1 + margin):.6f}ms")
-    judged, found = JudgedThreshold(limit, abort_on_fail=True), Aborts(Tally(), Tally(), Tally(), [])
+    judged, found = ThresholdConfig(limit, abort_on_fail=True), Aborts(Tally(), Tally(), Tally(), [])
     for _ in range(loads):
         latencies_ns = noise.latencies_ns(rng, SECONDS * _ABORT_RATE)
         measured, watch = empty([judged]), AbortWatch([judged], plan)

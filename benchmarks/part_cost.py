@@ -18,9 +18,9 @@ from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import ITERATION, REQUEST, Sample
-from pytest_ipload.verdict.shard_result import Part, merge
+from pytest_ipload.verdict.shard_result import ShardResult, merge
 from pytest_ipload.verdict.snapshots import SnapshotTaker
-from pytest_ipload.verdict.threshold.config import JudgedThreshold, window_lengths
+from pytest_ipload.verdict.threshold.config import ThresholdConfig, window_lengths
 from pytest_ipload.verdict.threshold.expression import Threshold
 from pytest_ipload.verdict.threshold.selection import selections, window_selections
 
@@ -41,10 +41,10 @@ class Cost(NamedTuple):
     bytes: int
 
 
-def thresholds() -> list[JudgedThreshold]:
+def thresholds() -> list[ThresholdConfig]:
     """What makes parts and snapshots large: windows, and an eye on them while the load goes on."""
     texts = ("p95 < 5s", "p99{name 7} < 9s", "error_rate < 1%")
-    return [JudgedThreshold(Threshold.parse(text), window=1.0, abort_on_fail=True) for text in texts]
+    return [ThresholdConfig(Threshold.parse(text), window=1.0, abort_on_fail=True) for text in texts]
 
 
 def samples(names: int, seconds: int, seed: int, per_second: int = _PER_SECOND) -> Iterator[Sample]:
@@ -59,7 +59,7 @@ def samples(names: int, seconds: int, seed: int, per_second: int = _PER_SECOND) 
                 yield Sample(ITERATION, "", started_ns, latency_ns)
 
 
-def part_of(names: int, seconds: int, seed: int = 0, per_second: int = _PER_SECOND) -> Part:
+def part_of(names: int, seconds: int, seed: int = 0, per_second: int = _PER_SECOND) -> ShardResult:
     """The part of one of several processes."""
     judged = thresholds()
     measured = Measurements(
@@ -77,7 +77,7 @@ def part_of(names: int, seconds: int, seed: int = 0, per_second: int = _PER_SECO
     zero: dict[str, Any] = dict.fromkeys(
         ("late", "pool_size", "unused_count", "late_starts", "interrupted", "cpu_ns"), 0
     )
-    return Part(
+    return ShardResult(
         nodeid="test_a.py::test_a",
         profile=LoadProfile(users=32, duration=float(seconds)),
         thresholds=judged,
@@ -98,7 +98,7 @@ def part_of(names: int, seconds: int, seed: int = 0, per_second: int = _PER_SECO
     )
 
 
-def cost_of(part: Part, seconds: int, clock: Callable[[], int] = time.process_time_ns) -> Cost:
+def cost_of(part: ShardResult, seconds: int, clock: Callable[[], int] = time.process_time_ns) -> Cost:
     """What it costs; the cheapest of several times, as the machine has other things to do."""
 
     def cheapest_ms(act: Callable[[], object]) -> float:
@@ -113,14 +113,14 @@ def cost_of(part: Part, seconds: int, clock: Callable[[], int] = time.process_ti
     two, ten = ([part] * count for count in (2, 10))
     return Cost(
         send_ms=cheapest_ms(lambda: pack(part.to_plain())),
-        read_ms=cheapest_ms(lambda: Part.from_plain(unpack(packed))),
+        read_ms=cheapest_ms(lambda: ShardResult.from_plain(unpack(packed))),
         merge_ms=max(0.0, (cheapest_ms(lambda: merge(ten)) - cheapest_ms(lambda: merge(two))) / 8),
         snapshot_ms=cheapest_ms(map(partial(_snapshot, part, seconds), _primed(part, seconds)).__next__),
         bytes=len(packed),
     )
 
 
-def _primed(part: Part, seconds: int) -> Iterator[SnapshotTaker]:
+def _primed(part: ShardResult, seconds: int) -> Iterator[SnapshotTaker]:
     """Those that have told of all but the last second."""
     takers = [SnapshotTaker(part.thresholds, part.measured.planned) for _ in range(_AGAIN)]
     for taker in takers:
@@ -128,7 +128,7 @@ def _primed(part: Part, seconds: int) -> Iterator[SnapshotTaker]:
     return iter(takers)
 
 
-def _snapshot(part: Part, seconds: int, taker: SnapshotTaker) -> bytes:
+def _snapshot(part: ShardResult, seconds: int, taker: SnapshotTaker) -> bytes:
     """The last one of the load."""
     return pack(taker.take(part, float(seconds)))
 

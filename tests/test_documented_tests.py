@@ -15,7 +15,7 @@ from pytest_ipload.plugin.items import thresholds
 from pytest_ipload.settings.table import BY_KEY
 from pytest_ipload.stats.sample import FAILED
 from pytest_ipload.verdict.threshold import expression
-from pytest_ipload.verdict.threshold.config import JudgedThreshold
+from pytest_ipload.verdict.threshold.config import ThresholdConfig
 from pytest_ipload.verdict.threshold.evaluate import evaluate
 from pytest_ipload.verdict.threshold.expression import Threshold
 from pytest_ipload.verdict.threshold.measure import Scope
@@ -80,7 +80,7 @@ def test_the_examples_of_the_grammar_hold_of_a_load_that_has_everything() -> Non
     samples += [*[step("checkout", 25)] * 19, step("checkout", 40, outcome=FAILED)]
     scope = Scope(10.0, pool_size=2, addresses_used=2, dropped=0, planned_iterations=20, set_ups=SetUps(10, 10, 1))
     for text in examples_of("thresholds.md"):
-        result = evaluate(JudgedThreshold(Threshold.parse(text)), measurements(samples), scope)
+        result = evaluate(ThresholdConfig(Threshold.parse(text)), measurements(samples), scope)
         assert result.passed, result.message
         assert result.measured is not None
 

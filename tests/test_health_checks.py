@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_ipload.base.health_catalogue import HEALTH_CHECKS
-from pytest_ipload.load.user_thread import Seat
+from pytest_ipload.load.user_thread import UserThread
 
 linux_only = pytest.mark.skipif(not Path("/proc/thread-self/net/tcp").exists(), reason="this system does not say")
 with_lock = pytest.mark.skipif(
@@ -269,16 +269,16 @@ class TestShortfalls:
     def test_users_that_could_not_be_started_make_it_invalid(
         self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        start = Seat.start
-        started: list[Seat] = []
+        start = UserThread.start
+        started: list[UserThread] = []
 
-        def limited(seat: Seat, live: Callable[[Seat], None]) -> None:
+        def limited(seat: UserThread, live: Callable[[UserThread], None]) -> None:
             if len(started) == 2:
                 raise RuntimeError("can't start new thread")
             started.append(seat)
             start(seat, live)
 
-        monkeypatch.setattr(Seat, "start", limited)
+        monkeypatch.setattr(UserThread, "start", limited)
         source = """
             import pytest
 

@@ -22,7 +22,7 @@ class LeasePolicy:
     """How the addresses of a pool are leased. Raises ``SettingError`` for a value that is not allowed."""
 
     order: str = "round-robin"
-    """``round-robin``, ``random`` or ``least-used``; see ``LeaseBook.acquire``."""
+    """``round-robin``, ``random`` or ``least-used``; see ``LeaseManager.acquire``."""
     exclusive: bool = False
     """Whether an address has one lease at a time."""
     on_exhaustion: str = "share"
@@ -44,12 +44,12 @@ class LeasePolicy:
             raise SettingError(f"lease policy: wait_s={self.wait_s!r} is no time; give seconds from 0 on, or None")
 
 
-class LeaseBook:
+class LeaseManager:
     """The leases of one load, from any thread.
 
     ::
 
-        book = LeaseBook(IpPool.parse("127.0.1.0/28"), LeasePolicy("random", exclusive=True, on_exhaustion="wait"))
+        book = LeaseManager(IpPool.parse("127.0.1.0/28"), LeasePolicy("random", exclusive=True, on_exhaustion="wait"))
         lease = book.acquire(user=3, family=4)
         book.release(lease)
         book.close()                       # the load is over: whoever waits for an address gets an error

@@ -16,7 +16,7 @@ from pytest_ipload.verdict.conclude import conclude
 from pytest_ipload.verdict.failure_text import failure_message
 from pytest_ipload.verdict.result import ERROR, PASSED, LoadResult, UnmeasuredResult
 from pytest_ipload.verdict.result_properties import properties_of
-from pytest_ipload.verdict.shard_result import Part
+from pytest_ipload.verdict.shard_result import ShardResult
 
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """XML 1.0, production 2 (Char)."""
@@ -25,9 +25,9 @@ _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 class Merged:
     """Whole loads and their reports."""
 
-    def __init__(self, loads: Sequence[Part | UnmeasuredResult]) -> None:
+    def __init__(self, loads: Sequence[ShardResult | UnmeasuredResult]) -> None:
         self.results: Mapping[str, LoadResult | UnmeasuredResult] = {
-            load.nodeid: conclude(load) if isinstance(load, Part) else load for load in loads
+            load.nodeid: conclude(load) if isinstance(load, ShardResult) else load for load in loads
         }
 
     @property

@@ -11,13 +11,13 @@ from typing import Any
 from pytest_ipload.base.health_catalogue import HealthCheck, fired
 from pytest_ipload.base.units import NS_PER_S, format_duration
 from pytest_ipload.base.untrusted_files import CONTENT_ERRORS, read_object, refuse_constant
-from pytest_ipload.load.partition import Share
+from pytest_ipload.load.partition import Partition
 from pytest_ipload.verdict.codec import decode
 from pytest_ipload.verdict.conclude import conclude
 from pytest_ipload.verdict.origin import ClockOffset
 from pytest_ipload.verdict.plausibility import check_extent
 from pytest_ipload.verdict.result import ERROR, UnmeasuredResult
-from pytest_ipload.verdict.shard_result import Part, merge_into, own_copy
+from pytest_ipload.verdict.shard_result import ShardResult, merge_into, own_copy
 
 FARTHEST_STARTS = 0.1
 """Of the load's length: segments whose loads began farther apart than this were not one load."""
@@ -35,8 +35,8 @@ class Segment:
     """The report of one segment."""
 
     path: str
-    share: Share
-    parts: Mapping[str, Part]
+    share: Partition
+    parts: Mapping[str, ShardResult]
     """By the node id of the test."""
     errors: Mapping[str, str]
     """Why there is no part of a test, by its node id: it ended in an error before its load began."""
@@ -59,13 +59,13 @@ def read_segment(path: Path) -> Segment:
     if "segment" not in report:
         raise UnusableFile(f"{path}: it is the report of a whole run; segments are run with --ipload-segment")
     try:
-        share = decode(Share, report["segment"], "segment")
+        share = decode(Partition, report["segment"], "segment")
         parts, errors = {}, {}
         for number, test in enumerate(report["tests"]):
             if _is_unmeasured(test):
                 errors[decode(str, test.get("nodeid"), "nodeid")] = decode(str, test.get("reason"), "reason")
                 continue
-            part = Part.from_plain(_part_of(test), f"tests[{number}].part")
+            part = ShardResult.from_plain(_part_of(test), f"tests[{number}].part")
             _check_extent(part, number)
             parts[part.nodeid] = part
     except CONTENT_ERRORS as error:
@@ -73,7 +73,7 @@ def read_segment(path: Path) -> Segment:
     return Segment(str(path), share, parts, errors)
 
 
-def _check_extent(part: Part, number: int) -> None:
+def _check_extent(part: ShardResult, number: int) -> None:
     try:
         check_extent(part)
     except ValueError as error:
@@ -92,7 +92,7 @@ def _is_unmeasured(test: Any) -> bool:
     return isinstance(test, dict) and test.get("verdict") == ERROR and "part" not in test
 
 
-def merge_segments(segments: Sequence[Segment]) -> list[Part | UnmeasuredResult]:
+def merge_segments(segments: Sequence[Segment]) -> list[ShardResult | UnmeasuredResult]:
     """The whole loads, one for each test. What is missing, comes twice or does not fit makes a load invalid.
 
     Where the test ended in an error in one segment, so did all of it.
@@ -101,7 +101,7 @@ def merge_segments(segments: Sequence[Segment]) -> list[Part | UnmeasuredResult]
     return [_with_errors(nodeid, segments) for nodeid in nodeids]
 
 
-def _with_errors(nodeid: str, segments: Sequence[Segment]) -> Part | UnmeasuredResult:
+def _with_errors(nodeid: str, segments: Sequence[Segment]) -> ShardResult | UnmeasuredResult:
     """One load; if one of its segments ended in an error, its ``error`` says so."""
     reasons = []
     for segment in sorted(segments, key=lambda each: each.share.index):
@@ -124,7 +124,7 @@ def is_usable_alone(segment: Segment) -> bool:
     return True
 
 
-def _whole(nodeid: str, segments: Sequence[Segment]) -> Part:
+def _whole(nodeid: str, segments: Sequence[Segment]) -> ShardResult:
     """One load; if something is wrong with it, its ``broken_off`` says what."""
     there = sorted((each for each in segments if nodeid in each.parts), key=lambda each: each.share.index)
     problems = [*_numbers(nodeid, segments, there)]
@@ -183,7 +183,7 @@ def _clocks(there: Sequence[Segment], nodeid: str) -> list[HealthCheck]:
     return [fired("clock-not-synchronised", f"of segment {', '.join(unsure)}")] if unsure and len(there) > 1 else []
 
 
-def _span_of_start(part: Part) -> tuple[float, float]:
+def _span_of_start(part: ShardResult) -> tuple[float, float]:
     """Between which two moments, by the target's clock where that is known, the load began."""
     clock = part.clock or ClockOffset(0.0, 0.0)
     return part.started_at - clock.high_s, part.started_at - clock.low_s

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_ipload.base.units import NS_PER_S
-from pytest_ipload.load.partition import Share
+from pytest_ipload.load.partition import Partition
 from pytest_ipload.load.schedule import UserSlot, arrivals_before
-from pytest_ipload.load.user_thread import Seat
+from pytest_ipload.load.user_thread import UserThread
 from pytest_ipload.load.user_time import Presence, UserTime, user_time
 from pytest_ipload.settings.load_profile import LoadProfile
 
 
-def planned_and_dropped(profile: LoadProfile, share: Share, until: float, started: int) -> tuple[int, int]:
+def planned_and_dropped(profile: LoadProfile, share: Partition, until: float, started: int) -> tuple[int, int]:
     """How many iterations of the open model were due in this share of the load, and how many of them never started.
 
     ``until`` is when the load was over or stopped, in seconds after its start; ``started`` iterations ran.
@@ -25,7 +25,7 @@ def planned_and_dropped(profile: LoadProfile, share: Share, until: float, starte
 
 
 def time_of_users(
-    profile: LoadProfile, slots: Sequence[UserSlot], seats: Sequence[Seat], origin_ns: int, stopped_ns: int | None
+    profile: LoadProfile, slots: Sequence[UserSlot], seats: Sequence[UserThread], origin_ns: int, stopped_ns: int | None
 ) -> UserTime:
     """The time in which users were at work, compared with the plan; ``seats`` are those of the users that came."""
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 
 from pytest_ipload.base.errors import SetUpTimeout
 from pytest_ipload.base.units import NS_PER_S, format_duration, format_setting
-from pytest_ipload.load.deadlines import Patience
+from pytest_ipload.load.deadlines import Deadlines
 from pytest_ipload.load.failure_log import FailureLog
 from pytest_ipload.load.load_record import LoadRecord
 from pytest_ipload.load.sample_folding import SampleFolding
-from pytest_ipload.load.user_lifecycle import UserThreads
-from pytest_ipload.load.user_thread import IterationInterrupted, Phase, Seat
+from pytest_ipload.load.user_lifecycle import UserLifecycle
+from pytest_ipload.load.user_thread import IterationInterrupted, Phase, UserThread
 from pytest_ipload.stats.recorder import Chunk
 from pytest_ipload.stats.sample import FAILED, ITERATION, Problem, timed_sample
 
@@ -28,9 +28,9 @@ class DeadlineEnforcer:
 
     def __init__(
         self,
-        patience: Patience,
-        seats: Sequence[Seat],
-        users: UserThreads,
+        patience: Deadlines,
+        seats: Sequence[UserThread],
+        users: UserLifecycle,
         record: LoadRecord,
         failures: FailureLog,
         folding: SampleFolding,
@@ -71,7 +71,7 @@ class DeadlineEnforcer:
                 self._abandon(seat, at_any_rate=now > deadline + _COMING_BACK * NS_PER_S)
         return next_ns
 
-    def _interrupt(self, seat: Seat, now: int) -> None:
+    def _interrupt(self, seat: UserThread, now: int) -> None:
         self._record.interrupted += seat.in_body
         if seat.phase is Phase.SET_UP and seat.set_up_since_ns is not None and self._patience.stopped_ns is None:
             seat.timed_out = self._set_up_timeout(seat, now - seat.set_up_since_ns)
@@ -79,7 +79,7 @@ class DeadlineEnforcer:
             self._record.cut_short[seat.slot.index] = seat.as_cut_short()
         seat.interrupt(now)
 
-    def _set_up_timeout(self, seat: Seat, lasted_ns: int) -> SetUpTimeout:
+    def _set_up_timeout(self, seat: UserThread, lasted_ns: int) -> SetUpTimeout:
         """What is said of a set-up that is interrupted now."""
         grace, stop = format_setting(self._patience.graceful_stop), seat.slot.stop
         if stop is not None and self._users.elapsed() >= stop:
@@ -92,7 +92,7 @@ class DeadlineEnforcer:
             f"{seat.whereabouts()}, when {why}; give what it waits for a timeout of its own, or raise graceful_stop"
         )
 
-    def _abandon(self, seat: Seat, *, at_any_rate: bool) -> None:
+    def _abandon(self, seat: UserThread, *, at_any_rate: bool) -> None:
         """Wait for a user no more, and take over what it measured."""
         with self._users.changed:
             if not seat.give_up(at_any_rate=at_any_rate):
@@ -110,7 +110,7 @@ class DeadlineEnforcer:
         if seat.began_ns is not None and seat.phase is Phase.ITERATIONS:
             self._count_stuck_iteration(seat, seat.began_ns, seat.interrupted_ns or self._clock())
 
-    def _count_stuck_iteration(self, seat: Seat, began_ns: int, ended_ns: int) -> None:
+    def _count_stuck_iteration(self, seat: UserThread, began_ns: int, ended_ns: int) -> None:
         """The running iteration of a user that could not be stopped has failed, as one that was interrupted has."""
         with self._users.changed:
             seat.ended_ns = ended_ns

@@ -7,7 +7,7 @@ from math import inf
 
 from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.load.set_up import SetUpLimit
-from pytest_ipload.load.user_thread import Phase, Seat
+from pytest_ipload.load.user_thread import Phase, UserThread
 
 _HURRY = 0.3
 """Seconds that iterations get to end by themselves when the load is broken off (Ctrl-C); tear-downs at the second."""
@@ -18,7 +18,7 @@ _ABORT_GRACE = 1.0
 
 
 @dataclass
-class Patience:
+class Deadlines:
     """The executor's patience with its users. Times are nanoseconds of its clock."""
 
     graceful_stop: float
@@ -46,7 +46,7 @@ class Patience:
             self.hurried_ns = self.hurried_ns or now_ns
         self.is_over = True
 
-    def deadline(self, seat: Seat) -> int | None:
+    def deadline(self, seat: UserThread) -> int | None:
         """When this user must have got on, as things stand; None where nothing presses."""
         if seat.teardown_since_ns is not None:
             return self._of_tear_down(seat, seat.teardown_since_ns)
@@ -62,7 +62,7 @@ class Patience:
             deadlines.append(self.set_up_limit.deadline_ns(seat.set_up_since_ns, seat.user.stirred_ns))
         return min(deadlines, default=None)
 
-    def _of_tear_down(self, seat: Seat, since_ns: int) -> int:
+    def _of_tear_down(self, seat: UserThread, since_ns: int) -> int:
         if seat.interrupted_ns is not None:
             return seat.interrupted_ns + _ns(_INTERRUPT_WAIT if self.hurried_ns is None else _HURRIED_WAIT)
         if self.hurried_ns is not None:

@@ -1,7 +1,7 @@
 """Runs virtual users on threads, by a plan, and gathers what they measured.
 
 The executor knows nothing of pytest or HTTP, and nothing of other processes: it is given the slots of *its* users and
-a ``Crew`` that knows how to make users and their lives. It is used in three calls, from one thread::
+a ``UserFactory`` that knows how to make users and their lives. It is used in three calls, from one thread::
 
     executor.set_up()   # the users are set up; raises what went wrong
     executor.run()      # the load; returns when the last user left
@@ -22,21 +22,21 @@ from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.load.accounting import planned_and_dropped, time_of_users
 from pytest_ipload.load.arrivals import ArrivalQueue
 from pytest_ipload.load.deadline_enforcer import DeadlineEnforcer
-from pytest_ipload.load.deadlines import Patience
+from pytest_ipload.load.deadlines import Deadlines
 from pytest_ipload.load.failure_log import FailureLog
 from pytest_ipload.load.generator.affinity import pinned, usable_cpus
-from pytest_ipload.load.generator.monitor import LOOK_NS, Vitals, Watcher
-from pytest_ipload.load.iterations import Budget, UserRun
+from pytest_ipload.load.generator.monitor import LOOK_NS, GeneratorMonitor, GeneratorReadings
+from pytest_ipload.load.iterations import IterationQuota, UserRun
 from pytest_ipload.load.load_record import LoadRecord
-from pytest_ipload.load.partition import WHOLE, Share
+from pytest_ipload.load.partition import WHOLE, Partition
 from pytest_ipload.load.sample_folding import Pieces, SampleFolding
 from pytest_ipload.load.schedule import UserSlot, arrival_times, end_of, rates_end
 from pytest_ipload.load.set_up import SetUpLimit, SetUps
 from pytest_ipload.load.set_up_phase import SetUpPhase
 from pytest_ipload.load.stop_requests import StopRequests
 from pytest_ipload.load.user import VirtualUser
-from pytest_ipload.load.user_factory import Crew
-from pytest_ipload.load.user_lifecycle import UserThreads
+from pytest_ipload.load.user_factory import UserFactory
+from pytest_ipload.load.user_lifecycle import UserLifecycle
 from pytest_ipload.load.user_starter import UserStarter
 from pytest_ipload.load.user_thread import Phase
 from pytest_ipload.settings.load_profile import LoadProfile
@@ -68,12 +68,12 @@ class Executor:
         self,
         profile: LoadProfile,
         slots: Sequence[UserSlot],
-        crew: Crew,
+        crew: UserFactory,
         clock: Callable[[], int] = real_time.perf_counter_ns,
         *,
         cpu: int | None = None,
         workers_on_cpu: int = 1,
-        share: Share = WHOLE,
+        share: Partition = WHOLE,
         pieces: Pieces = _WHOLE_ONLY,
         tolerates_set_up_errors: bool = False,
         holds_users: bool = False,
@@ -97,18 +97,18 @@ class Executor:
         self._last_tick = 0
         self.failures = FailureLog()
         self.record = LoadRecord()
-        self.vitals = Vitals()
-        self._watcher = Watcher(self.vitals, clock)
+        self.vitals = GeneratorReadings()
+        self._watcher = GeneratorMonitor(self.vitals, clock)
         self._stop = threading.Event()
         total = profile.total_iterations
-        self._budget = Budget(None if total is None else share.size_of(total))
+        self._budget = IterationQuota(None if total is None else share.size_of(total))
         self._arrivals = self._planned_arrivals()
         self._run_of_users = self._make_run()
         self._users = self._make_users(tolerates_set_up_errors, holds_users)
         self._changed = self._users.changed
         self._starter = UserStarter(profile, slots, share, crew, self._users, self.record, self._arrivals)
         self._seats = self._starter.seats
-        self._patience = Patience(profile.graceful_stop, SetUpLimit.of(profile))
+        self._patience = Deadlines(profile.graceful_stop, SetUpLimit.of(profile))
         self._folding = SampleFolding(profile.planned, pieces, crew)
         self._enforcer = DeadlineEnforcer(
             self._patience, self._seats, self._users, self.record, self.failures, self._folding, clock
@@ -133,8 +133,8 @@ class Executor:
             most_users=self._share.size_of(self._profile.most_users),
         )
 
-    def _make_users(self, tolerates_set_up_errors: bool, holds_users: bool) -> UserThreads:
-        return UserThreads(
+    def _make_users(self, tolerates_set_up_errors: bool, holds_users: bool) -> UserLifecycle:
+        return UserLifecycle(
             self._profile,
             self._crew,
             self._run_of_users,

@@ -14,7 +14,7 @@ from pytest_ipload.load.failure_log import FailureLog
 from pytest_ipload.load.generator.lateness import PunctualUsers
 from pytest_ipload.load.schedule import Pacer
 from pytest_ipload.load.user import Iteration, VirtualUser
-from pytest_ipload.load.user_thread import IterationInterrupted, Life, Seat
+from pytest_ipload.load.user_thread import IterationInterrupted, Scenario, UserThread
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.stats.sample import Problem
 
@@ -26,7 +26,7 @@ def _any_fraction() -> float:
     return 0.0
 
 
-class Budget:
+class IterationQuota:
     """Iterations that all users share; ``None`` is no limit."""
 
     def __init__(self, iterations: int | None, over: threading.Event | None = None) -> None:
@@ -63,7 +63,7 @@ class UserRun:
         self,
         profile: LoadProfile,
         failures: FailureLog,
-        budget: Budget,
+        budget: IterationQuota,
         stop: threading.Event,
         clock: Callable[[], int],
         ends_load: Callable[[BaseException, int, bool], bool],
@@ -91,7 +91,7 @@ class UserRun:
         """Wait so long; False if no iteration starts any more, as there is none left or the load ends."""
         return not self._budget.over.wait(seconds)
 
-    def iterate(self, seat: Seat, life: Life) -> None:
+    def iterate(self, seat: UserThread, life: Scenario) -> None:
         """Run iterations until the user's time, its iterations or the load are over."""
         if self._arrivals is not None:
             self._run_arrivals(seat, life, self._arrivals)
@@ -102,7 +102,7 @@ class UserRun:
         elif self._wait_until(due, seat.slot.stop):
             self._run_without_pauses(seat, life)
 
-    def _run_arrivals(self, seat: Seat, life: Life, arrivals: ArrivalQueue) -> None:
+    def _run_arrivals(self, seat: UserThread, life: Scenario, arrivals: ArrivalQueue) -> None:
         """Run iterations that are due by the clock, as long as there are any to take."""
         for number in count():
             due = arrivals.take(self._elapsed())
@@ -126,7 +126,7 @@ class UserRun:
             ended, shift = self._run_planned(seat, life, number, planned_ns, ready_ns)
             self._punctual.end(ended - shift)
 
-    def _run_with_pauses(self, seat: Seat, life: Life, due: float) -> None:
+    def _run_with_pauses(self, seat: UserThread, life: Scenario, due: float) -> None:
         """Wait for each iteration's time, the first one's being ``due``."""
         slot, profile = seat.slot, self._profile
         vary = any(low != high for low, high in (profile.pacing, profile.think_time))
@@ -149,7 +149,7 @@ class UserRun:
             if due - self._seconds(ended) > _LONG_PAUSE:
                 seat.recorder.flush()
 
-    def _run_without_pauses(self, seat: Seat, life: Life) -> None:
+    def _run_without_pauses(self, seat: UserThread, life: Scenario) -> None:
         """Nothing lies between two iterations, so that the end of one is taken as the start of the next."""
         stop = seat.slot.stop
         stop_ns = None if stop is None else self.origin_ns + round(stop * NS_PER_S)
@@ -166,7 +166,9 @@ class UserRun:
         limit = self._profile.iterations_per_user
         return count() if limit is None else range(limit)
 
-    def _run_planned(self, seat: Seat, life: Life, number: int, planned_ns: int, ready_ns: int) -> tuple[int, int]:
+    def _run_planned(
+        self, seat: UserThread, life: Scenario, number: int, planned_ns: int, ready_ns: int
+    ) -> tuple[int, int]:
         """Run an iteration with a planned start, which a generator that is never late had started at ``ready_ns``.
 
         What lies between the two is the target's doing: its replies kept the user busy. What lies between that and the
@@ -179,7 +181,7 @@ class UserRun:
         held = max(0, min(seat.user.held_ns, ended - started))
         return ended, started - ready + held
 
-    def _run_once(self, seat: Seat, life: Life, number: int, started: int, lateness: int) -> int:
+    def _run_once(self, seat: UserThread, life: Scenario, number: int, started: int, lateness: int) -> int:
         """Run the body once and record it; returns when the next iteration may be said to start."""
         user = seat.user
         error: BaseException | None = None

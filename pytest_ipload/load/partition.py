@@ -11,8 +11,8 @@ _Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
-class Share:
-    """Share ``index`` (from 0) of ``count``. Number g of the whole load belongs to share g modulo ``count``.
+class Partition:
+    """Partition ``index`` (from 0) of ``count``. Number g of the whole load belongs to partition g modulo ``count``.
 
     So ramps stay even in each share, and what a user does depends on its number in the whole load alone.
     """
@@ -25,9 +25,9 @@ class Share:
         if not 0 <= self.index < self.count:
             raise ValueError(f"there is no share {self.index} of {self.count}; shares count from 0")
 
-    def divided(self, inner: Share) -> Share:
+    def divided(self, inner: Partition) -> Partition:
         """The ``inner`` share of this share."""
-        return Share(self.index + inner.index * self.count, self.count * inner.count)
+        return Partition(self.index + inner.index * self.count, self.count * inner.count)
 
     def of(self, whole: Sequence[_Item]) -> Sequence[_Item]:
         """The items of a sequence that are this share's."""
@@ -42,10 +42,10 @@ class Share:
         return self.index + place * self.count
 
 
-WHOLE = Share()
+WHOLE = Partition()
 
 
-def parse_segment(text: str) -> Share:
+def parse_segment(text: str) -> Partition:
     """``i/n``: segment i, counted from 0, of n. ``ValueError`` says what is allowed."""
     match = re.fullmatch(r"\s*([0-9]{1,9})\s*/\s*([0-9]{1,9})\s*", text)
     if match is None:
@@ -57,4 +57,4 @@ def parse_segment(text: str) -> Share:
         raise ValueError(
             f"{text!r} does not exist; of {count} segments the first is 0/{count} and the last {count - 1}/{count}"
         )
-    return Share(index, count)
+    return Partition(index, count)

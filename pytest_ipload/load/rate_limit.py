@@ -10,7 +10,7 @@ from math import floor, inf
 
 from pytest_ipload.base import real_time
 from pytest_ipload.base.units import NS_PER_S
-from pytest_ipload.load.partition import WHOLE, Share
+from pytest_ipload.load.partition import WHOLE, Partition
 
 _SLICE = 0.05
 """Seconds of a sleep at the most: an interruption of the user arrives between two of them."""
@@ -41,7 +41,7 @@ class RateLimit:
         per_second: float,
         clock: Callable[[], int] = real_time.perf_counter_ns,
         sleep: Callable[[float], object] = time.sleep,
-        share: Share = WHOLE,
+        share: Partition = WHOLE,
     ) -> None:
         """``per_second`` is that of the whole load, of which this is one ``share``."""
         self._gap_ns = NS_PER_S * share.count / per_second

@@ -6,7 +6,7 @@ import threading
 
 from pytest_ipload.base.errors import RendezvousEnded, RendezvousTimeout, SettingError
 from pytest_ipload.base.units import format_duration
-from pytest_ipload.load.partition import WHOLE, Share
+from pytest_ipload.load.partition import WHOLE, Partition
 from pytest_ipload.settings.parsing import as_label, as_seconds
 
 
@@ -39,10 +39,10 @@ class _Meeting:
         self.waiters: set[_Waiter] = set()
 
 
-class RendezvousBook:
+class RendezvousPoints:
     """All rendezvous of one load, by name; safe to use from all threads."""
 
-    def __init__(self, users: int, is_functional: bool = False, share: Share = WHOLE) -> None:
+    def __init__(self, users: int, is_functional: bool = False, share: Partition = WHOLE) -> None:
         """``users`` is the largest number of users of the whole load at once.
 
         In a functional test nobody waits: it has one user. The users of one share meet among themselves, each share's

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pytest_ipload.load.user_factory import Crew
-from pytest_ipload.load.user_thread import Seat
+from pytest_ipload.load.user_factory import UserFactory
+from pytest_ipload.load.user_thread import UserThread
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Chunk
 from pytest_ipload.stats.spans import Selection
@@ -26,7 +26,7 @@ class Pieces:
 class SampleFolding:
     """Folds samples into measurements. For the executor's thread."""
 
-    def __init__(self, planned: bool, pieces: Pieces, crew: Crew) -> None:
+    def __init__(self, planned: bool, pieces: Pieces, crew: UserFactory) -> None:
         """``planned`` says whether iterations have planned starts; the samples are shown to the ``crew``'s tap."""
         self._planned = planned
         self._pieces = pieces
@@ -45,7 +45,7 @@ class SampleFolding:
             selections=self._pieces.selections,
         )
 
-    def collect(self, seats: Iterable[Seat]) -> None:
+    def collect(self, seats: Iterable[UserThread]) -> None:
         """Fold in what these users have recorded since the last time."""
         self.take(chunk for seat in seats for chunk in seat.recorder.drain())
 

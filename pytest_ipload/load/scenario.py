@@ -8,17 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pytest_ipload.base.errors import SettingError
 from pytest_ipload.load.user import Iteration, VirtualUser
-from pytest_ipload.load.user_thread import Life
+from pytest_ipload.load.user_thread import Scenario
 from pytest_ipload.load.weighted_order import mixed_order
 
 Body = Callable[[VirtualUser], object]
 
 
-def life_of(body: Body | Mapping[Body, int]) -> Life:
+def scenario_of(body: Body | Mapping[Body, int]) -> Scenario:
     """The life of every user who runs a body, or a mix of bodies by their weights. Raises SettingError."""
     if not isinstance(body, Mapping):
         _check(body)
-        return _BodyLife(body)
+        return _BodyScenario(body)
     if not body:
         raise SettingError("the mix is empty; give each body its weight, as in {browse: 3, buy: 1}")
     for each in body:
@@ -30,7 +30,7 @@ def life_of(body: Body | Mapping[Body, int]) -> Life:
             f"the mix {{{', '.join(f'{_name(each)}: {body[each]!r}' for each in body)}}}: {error}"
         ) from None
     named = list(zip(body, _step_names(list(body)), strict=True))
-    return _MixLife([named[number] for number in order])
+    return _MixScenario([named[number] for number in order])
 
 
 def _check(body: object) -> None:
@@ -66,7 +66,7 @@ def _step_names(bodies: Sequence[Body]) -> list[str]:
     return names
 
 
-class _BodyLife:
+class _BodyScenario:
     """One body. All users share this object: nothing in it is a user's."""
 
     def __init__(self, body: Body) -> None:
@@ -83,7 +83,7 @@ class _BodyLife:
         """There is nothing to undo."""
 
 
-class _MixLife(_BodyLife):
+class _MixScenario(_BodyScenario):
     """Several bodies in turn; each run is a step that has the body's name. All users share this object."""
 
     def __init__(self, order: Sequence[tuple[Body, str]]) -> None:

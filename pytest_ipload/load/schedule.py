@@ -13,7 +13,7 @@ from itertools import accumulate, count, islice, takewhile
 from math import ceil
 from random import Random
 
-from pytest_ipload.load.partition import Share
+from pytest_ipload.load.partition import Partition
 from pytest_ipload.settings.load_profile import LoadProfile, Span
 from pytest_ipload.settings.parsing import Stages
 
@@ -64,7 +64,7 @@ def user_slots(profile: LoadProfile) -> list[UserSlot]:
     return [UserSlot(index, start, first, stop) for index, (start, first, stop) in enumerate(rows)]
 
 
-def slots_of(profile: LoadProfile, share: Share) -> list[UserSlot]:
+def slots_of(profile: LoadProfile, share: Partition) -> list[UserSlot]:
     """The slots of the users of one share of the load. In the open model each has at least one to begin with."""
     slots = list(share.of(user_slots(profile)))
     if profile.is_open and not slots and share.index < profile.most_users:

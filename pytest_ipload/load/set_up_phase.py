@@ -10,8 +10,8 @@ from pytest_ipload.load.deadline_enforcer import LOOK_S, DeadlineEnforcer
 from pytest_ipload.load.schedule import UserSlot
 from pytest_ipload.load.set_up import SetUpPace
 from pytest_ipload.load.stop_requests import StopRequests
-from pytest_ipload.load.user_factory import Crew
-from pytest_ipload.load.user_lifecycle import UserThreads
+from pytest_ipload.load.user_factory import UserFactory
+from pytest_ipload.load.user_lifecycle import UserLifecycle
 from pytest_ipload.load.user_starter import UserStarter
 
 _SHOW = 1.0
@@ -23,8 +23,8 @@ class SetUpPhase:
 
     def __init__(
         self,
-        crew: Crew,
-        users: UserThreads,
+        crew: UserFactory,
+        users: UserLifecycle,
         starter: UserStarter,
         enforcer: DeadlineEnforcer,
         requests: StopRequests,

@@ -33,8 +33,8 @@ from pytest_ipload.stats.sample import (
 )
 
 if TYPE_CHECKING:
-    from pytest_ipload.load.rendezvous import RendezvousBook
-    from pytest_ipload.load.test_data.data_feeds import FeedBook, Rows, Source, UserFeeds
+    from pytest_ipload.load.rendezvous import RendezvousPoints
+    from pytest_ipload.load.test_data.data_feeds import DataFeeds, Rows, Source, UserFeeds
     from pytest_ipload.transport.session import LoadSession
 
 SessionFactory = Callable[["VirtualUser"], "LoadSession"]
@@ -65,8 +65,8 @@ class VirtualUser:
         tally: Callable[[Key, int, int], None] | None = None,
         make_session: SessionFactory | None = None,
         before_measure: Callable[[], object] | None = None,
-        feed_book: FeedBook | None = None,
-        meetings: RendezvousBook | None = None,
+        feed_book: DataFeeds | None = None,
+        meetings: RendezvousPoints | None = None,
     ) -> None:
         self.index = index
         self.iteration = 0

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from pytest_ipload.load.user import VirtualUser
-from pytest_ipload.load.user_thread import Life
+from pytest_ipload.load.user_thread import Scenario
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Chunk, Recorder
 
@@ -14,7 +14,7 @@ Tap = Callable[[Sequence[Chunk]], object]
 """Takes the chunks that were folded, for what needs each sample. What it raises ends the load."""
 
 
-class Crew(Protocol):
+class UserFactory(Protocol):
     """Makes users and their lives, and decides what ends the load."""
 
     @property
@@ -44,7 +44,7 @@ class Crew(Protocol):
     def setting_up(self, done: int, users: int, elapsed_s: float) -> None:
         """So many of the users are set up; called once a second of it, in the executor's thread."""
 
-    def make_life(self, user: VirtualUser) -> Life:
+    def make_scenario(self, user: VirtualUser) -> Scenario:
         """What the user does. Called in the user's thread."""
 
     def user_left(self, user: VirtualUser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 
-from pytest_ipload.addresses.leasing import LeaseBook
+from pytest_ipload.addresses.leasing import LeaseManager
 from pytest_ipload.addresses.pool import Lease, LeaseStats
 from pytest_ipload.load.user import VirtualUser
 
@@ -15,7 +15,7 @@ USER, ITERATION, REQUEST = "user", "iteration", "request"
 class UserLeases:
     """What the users of one load hold; safe to use from all threads."""
 
-    def __init__(self, book: LeaseBook, families: tuple[int, ...], binding: str) -> None:
+    def __init__(self, book: LeaseManager, families: tuple[int, ...], binding: str) -> None:
         """``binding`` is how long a lease lasts: ``user``, ``iteration`` or ``request``."""
         self._book = book
         self._families = families

@@ -11,19 +11,19 @@ from pytest_ipload.load.failure_log import FailureLog
 from pytest_ipload.load.iterations import UserRun
 from pytest_ipload.load.load_record import LoadRecord
 from pytest_ipload.load.user_contexts import UserContexts
-from pytest_ipload.load.user_factory import Crew
-from pytest_ipload.load.user_thread import IterationInterrupted, Life, Phase, Seat
+from pytest_ipload.load.user_factory import UserFactory
+from pytest_ipload.load.user_thread import IterationInterrupted, Phase, Scenario, UserThread
 from pytest_ipload.load.user_time import LATE_START_S
 from pytest_ipload.settings.load_profile import LoadProfile
 
 
-class UserThreads:
+class UserLifecycle:
     """The lives of all users, and how far they have come."""
 
     def __init__(
         self,
         profile: LoadProfile,
-        crew: Crew,
+        crew: UserFactory,
         run: UserRun,
         stop: threading.Event,
         record: LoadRecord,
@@ -69,7 +69,7 @@ class UserThreads:
             return False
         return not self._crew.ends_load(error, 0, not is_late)
 
-    def live(self, seat: Seat) -> None:
+    def live(self, seat: UserThread) -> None:
         """A user's whole life, in its own thread."""
         try:
             life = self._set_up_user(seat)
@@ -84,7 +84,7 @@ class UserThreads:
             self._hold(seat)
             self._tear_down_user(seat)
 
-    def _set_up_user(self, seat: Seat) -> Life | None:
+    def _set_up_user(self, seat: UserThread) -> Scenario | None:
         """The user's life, set up; None if that failed."""
         try:
             if seat.setup_error is not None:
@@ -98,7 +98,7 @@ class UserThreads:
                     return None
                 seat.is_admitted = self._crew.admit(seat.user, block=True)
                 self._step_in(seat)
-            seat.life = self._crew.make_life(seat.user)
+            seat.life = self._crew.make_scenario(seat.user)
             seat.set_up_since_ns = self._clock()
             seat.expose()
             seat.life.set_up()
@@ -114,7 +114,7 @@ class UserThreads:
             self._end_set_up(seat)
         return seat.life
 
-    def _wait_at_gate(self, seat: Seat) -> bool:
+    def _wait_at_gate(self, seat: UserThread) -> bool:
         """Wait for the load to begin; from then on the user sees the context variables of the call phase."""
         self.gate.wait()
         if seat.is_behind:
@@ -122,7 +122,7 @@ class UserThreads:
             self.contexts.catch_up()
         return True
 
-    def _set_up_failure(self, seat: Seat, error: BaseException) -> BaseException | None:
+    def _set_up_failure(self, seat: UserThread, error: BaseException) -> BaseException | None:
         """What is held against the user's set-up; None where the end of the load cut it short."""
         if seat.timed_out is not None:
             return seat.timed_out
@@ -131,7 +131,7 @@ class UserThreads:
         waited = seat.life is None or isinstance(error, RendezvousEnded)
         return None if waited and self._is_past_its_time(seat) else error
 
-    def _begin(self, seat: Seat) -> bool:
+    def _begin(self, seat: UserThread) -> bool:
         """Wait for the user's time to iterate; False if it does not come any more."""
         if not self._wait_for(seat.slot.start):
             return False
@@ -147,7 +147,7 @@ class UserThreads:
                 seat.began_ns = self._clock()
         return not is_too_late
 
-    def _was_set_up_too_late(self, seat: Seat) -> bool:
+    def _was_set_up_too_late(self, seat: UserThread) -> bool:
         """Whether its set-up took all of its time: else it was kept waiting by the generator."""
         stop = seat.slot.stop
         return stop is not None and (seat.ready_ns or 0) >= self._record.origin_ns + round(stop * NS_PER_S)
@@ -159,7 +159,7 @@ class UserThreads:
                 return False
         return not self.stop.is_set()
 
-    def _is_past_its_time(self, seat: Seat) -> bool:
+    def _is_past_its_time(self, seat: UserThread) -> bool:
         """Whether the load, or this user's part of it, is over."""
         stop = seat.slot.stop
         return self.stop.is_set() or (stop is not None and self.elapsed() >= stop)
@@ -169,20 +169,20 @@ class UserThreads:
         origin = self._record.origin_ns
         return (self._clock() - origin) / NS_PER_S if origin else 0.0
 
-    def _step_aside(self, seat: Seat) -> None:
+    def _step_aside(self, seat: UserThread) -> None:
         """Wait before the set-up, which others need not wait for."""
         with self.changed:
             seat.phase = Phase.READY
             self.settled += 1
             self._wake()
 
-    def _step_in(self, seat: Seat) -> None:
+    def _step_in(self, seat: UserThread) -> None:
         """Go on to the set-up."""
         with self.changed:
             seat.phase = Phase.SET_UP
             self.settled -= 1
 
-    def _end_set_up(self, seat: Seat) -> None:
+    def _end_set_up(self, seat: UserThread) -> None:
         """The set-up is over, whatever came of it."""
         with self.changed:
             if not seat.abandoned:  # else it was counted then
@@ -191,7 +191,7 @@ class UserThreads:
                 self.count_set_up(seat)
                 self._wake()
 
-    def count_set_up(self, seat: Seat) -> None:
+    def count_set_up(self, seat: UserThread) -> None:
         if seat.ready_ns is not None:
             self._record.set_ups_tried += 1
         elif seat.setup_error is not None:  # else the end of the load cut it short
@@ -213,7 +213,7 @@ class UserThreads:
             self.held = 0
             self._may_leave.set()
 
-    def _hold(self, seat: Seat) -> None:
+    def _hold(self, seat: UserThread) -> None:
         """Keep a user who is through with its iterations, until it is let go."""
         if not self._holds_users or seat.began_ns is None or seat.is_lost:
             return
@@ -230,7 +230,7 @@ class UserThreads:
             self._wake()
         self._may_leave.wait()
 
-    def _tear_down_user(self, seat: Seat) -> None:
+    def _tear_down_user(self, seat: UserThread) -> None:
         is_counted = seat.phase is Phase.HELD
         ended = self._clock()
         if not (seat.abandoned or is_counted):

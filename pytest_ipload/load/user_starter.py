@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 from pytest_ipload.load.arrivals import ArrivalQueue
 from pytest_ipload.load.generator.resource_limits import users_stack
 from pytest_ipload.load.load_record import LoadRecord
-from pytest_ipload.load.partition import Share
+from pytest_ipload.load.partition import Partition
 from pytest_ipload.load.schedule import UserSlot, end_of
-from pytest_ipload.load.user_factory import Crew
-from pytest_ipload.load.user_lifecycle import UserThreads
-from pytest_ipload.load.user_thread import Seat
+from pytest_ipload.load.user_factory import UserFactory
+from pytest_ipload.load.user_lifecycle import UserLifecycle
+from pytest_ipload.load.user_thread import UserThread
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.stats.recorder import Recorder
 
@@ -24,9 +24,9 @@ class UserStarter:
         self,
         profile: LoadProfile,
         slots: Sequence[UserSlot],
-        share: Share,
-        crew: Crew,
-        users: UserThreads,
+        share: Partition,
+        crew: UserFactory,
+        users: UserLifecycle,
         record: LoadRecord,
         arrivals: ArrivalQueue | None,
     ) -> None:
@@ -43,7 +43,7 @@ class UserStarter:
         self.planned_users = self._most_users if profile.is_open else len(slots)
         self.pending = deque(sorted(slots, key=lambda slot: slot.start))
         """Of the users that did not come yet."""
-        self.seats: list[Seat] = []
+        self.seats: list[UserThread] = []
         """Those of the users that were started."""
         self.is_dry = False
         """Whether all users are at work; guarded by ``users.changed``."""
@@ -70,7 +70,7 @@ class UserStarter:
     def start(self, slot: UserSlot) -> bool:
         """Start a user's thread; False if the system has none left."""
         recorder = Recorder()
-        seat = Seat(slot, self._crew.make_user(slot.index, recorder), recorder)
+        seat = UserThread(slot, self._crew.make_user(slot.index, recorder), recorder)
         seat.is_behind = not self._users.gate.is_set()
         self.seats.append(seat)  # first: an interrupt (Ctrl-C) in start() must not lose a user whose thread runs
         if self._is_exclusive:
@@ -90,7 +90,7 @@ class UserStarter:
             return False
         return True
 
-    def _admit(self, seat: Seat) -> None:
+    def _admit(self, seat: UserThread) -> None:
         """Lease an address that is for one user only, before its thread starts: in the order in which users come."""
         try:
             if seat.slot.start > self._users.elapsed():  # those who come before it may want what there is

@@ -18,7 +18,7 @@ from pytest_ipload.load.user_contexts import own_context
 from pytest_ipload.stats.recorder import Recorder
 
 
-class Life(Protocol):
+class Scenario(Protocol):
     """What a user does. All three are called in the user's thread."""
 
     def set_up(self) -> None:
@@ -56,14 +56,14 @@ class Phase(Enum):
 
 
 @dataclass(slots=True)  # there are thousands
-class Seat:
+class UserThread:
     """A user's place in the load. The user's thread writes it, the executor's thread reads it."""
 
     slot: UserSlot
     user: VirtualUser
     recorder: Recorder
     phase: Phase = Phase.SET_UP
-    life: Life | None = None
+    life: Scenario | None = None
     thread: threading.Thread | None = None
     is_behind: bool = False
     """Whether its context is that of the set-up phase still, although the load may have begun."""
@@ -91,7 +91,7 @@ class Seat:
     _exposed: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def start(self, live: Callable[[Seat], None]) -> None:
+    def start(self, live: Callable[[UserThread], None]) -> None:
         """Start the thread. Raises RuntimeError when the system has no thread left."""
         # A daemon: a user who cannot be stopped must not keep the interpreter from ending.
         self.thread = threading.Thread(

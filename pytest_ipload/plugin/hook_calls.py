@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pluggy import HookCaller
 
     from pytest_ipload.load.user import Iteration, VirtualUser
-    from pytest_ipload.load.user_thread import Life
+    from pytest_ipload.load.user_thread import Scenario
     from pytest_ipload.verdict.decide import Review
     from pytest_ipload.verdict.result import LoadResult
 
@@ -134,9 +134,9 @@ class UserHooks:
         self._start = start
         self._stop = stop
 
-    def round(self, life: Life, user: VirtualUser) -> Life:
+    def round(self, life: Scenario, user: VirtualUser) -> Scenario:
         """The user's life with the hooks round it."""
-        return _HookedLife(life, user, self)
+        return _HookedScenario(life, user, self)
 
     def start(self, user: VirtualUser) -> None:
         """The user is set up."""
@@ -147,14 +147,14 @@ class UserHooks:
         self._stop(user=user, item=self._item)
 
 
-class _HookedLife:
+class _HookedScenario:
     """A life that tells plugins when it begins and ends."""
 
     __slots__ = ("_hooks", "_is_begun", "_life", "_user", "iterate")
 
     iterate: Callable[[Iteration], None]
 
-    def __init__(self, life: Life, user: VirtualUser, hooks: UserHooks) -> None:
+    def __init__(self, life: Scenario, user: VirtualUser, hooks: UserHooks) -> None:
         self._life = life
         self._user = user
         self._hooks = hooks

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pytest_ipload.addresses.pool import IpPool
     from pytest_ipload.baselines.compare import Baselines
     from pytest_ipload.distributed.whole_loads import WorkerLoads
-    from pytest_ipload.load.partition import Share
-    from pytest_ipload.stats.live import Audience
+    from pytest_ipload.load.partition import Partition
+    from pytest_ipload.stats.live import LiveListener
     from pytest_ipload.stats.spool.session_spools import Spools
     from pytest_ipload.transport.connect.tls import TlsContexts
     from pytest_ipload.transport.message.reply_head import ReplyHeads
@@ -41,7 +41,7 @@ class SessionState:
         """In xdist's controller: the node ids of the load tests that workers share."""
         self.spools: Spools | None = None
         """Where loads leave their samples; None if no report wants them."""
-        self.audience: Audience | None = None
+        self.audience: LiveListener | None = None
         """Who looks on at the loads of this process, or in the controller at those of its workers."""
         self.whole_loads: WorkerLoads | None = None
         """In a worker of xdist: the loads that it runs whole."""
@@ -52,14 +52,14 @@ class SessionState:
         self._baselines: Baselines | None = None
 
     @property
-    def segment(self) -> Share | None:
+    def segment(self) -> Partition | None:
         """The segment of each load that this session runs; None where it runs the whole of each."""
         from pytest_ipload.load.partition import parse_segment
 
         return None if self.settings.segment is None else parse_segment(self.settings.segment)
 
     @property
-    def share(self) -> Share:
+    def share(self) -> Partition:
         """The part of each load that this session runs."""
         from pytest_ipload.load.partition import WHOLE
 

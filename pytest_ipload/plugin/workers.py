@@ -24,9 +24,9 @@ def set_up_team(config: pytest.Config) -> None:
     _take_part_alone(config)
     if TEAM_KEY in getattr(config, "workerinput", {}):
         import pytest_ipload
-        from pytest_ipload.distributed.worker.worker import WorkerTeam
+        from pytest_ipload.distributed.worker.worker import WorkerPlugin
 
-        team = WorkerTeam(config, pytest_ipload.__version__, markers.is_load_test, _users_of)
+        team = WorkerPlugin(config, pytest_ipload.__version__, markers.is_load_test, _users_of)
         config.pluginmanager.register(team, "ipload-worker")
     elif config.getoption("dist", "no") != "no":
         from pytest_ipload.distributed.xdist_private import missing

@@ -26,7 +26,7 @@ _LONGEST_PAUSE_S = 1.0
 _COUNTS = ("users", "requests", "failed_requests", "iterations", "failed_iterations", "warmup_iterations")
 
 
-class Audience(Protocol):
+class LiveListener(Protocol):
     """Those who look on at the loads of a session. Called in one thread at a time, which must not be held up."""
 
     wants_names: bool

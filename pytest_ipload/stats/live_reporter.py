@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 
 from pytest_ipload.settings.load_profile import LoadProfile
-from pytest_ipload.stats.live import Audience, LiveWatch
+from pytest_ipload.stats.live import LiveListener, LiveWatch
 from pytest_ipload.stats.measurements import Measurements
 
 
-class Showing:
+class LiveReporter:
     """Shows one load to its audience, if there is any."""
 
     def __init__(
-        self, nodeid: str, profile: LoadProfile, audience: Audience | None, round_: tuple[int, int] | None = None
+        self, nodeid: str, profile: LoadProfile, audience: LiveListener | None, round_: tuple[int, int] | None = None
     ) -> None:
         """Of a body that runs once there is nothing to be seen. ``round_`` is its number (from 1) and that of all."""
         self._nodeid = nodeid

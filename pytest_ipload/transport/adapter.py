@@ -16,7 +16,7 @@ from urllib3 import poolmanager as stock_pools
 from urllib3.exceptions import SSLError
 
 from pytest_ipload.base.real_time import perf_counter_ns
-from pytest_ipload.transport.connect.binding import Binding, HandOver, Hop
+from pytest_ipload.transport.connect.binding import Binding, Fallback, Hop
 from pytest_ipload.transport.connect.connection import pool_classes
 from pytest_ipload.transport.connect.tls import TlsContexts
 from pytest_ipload.transport.foreign_hooks import owner_of
@@ -137,7 +137,7 @@ class SourceAdapter(HTTPAdapter):
         interrupted.
         """
         thread = self.binding.thread
-        handed_over = thread.hand_over
+        handed_over = thread.fall_back
         if handed_over is None:
             self.binding.check(request.url, is_redirected=bool(thread.hops))  # the call's earlier hops
             if (proxy := proxy_of(request.url, proxies)) is not None:
@@ -162,7 +162,7 @@ class SourceAdapter(HTTPAdapter):
         return response
 
     def _reply(
-        self, handed_over: HandOver | None, hop: Hop, request: PreparedRequest, stream: bool, *settings: Any
+        self, handed_over: Fallback | None, hop: Hop, request: PreparedRequest, stream: bool, *settings: Any
     ) -> LoadResponse:
         """The reply, with its body unless ``stream`` is set: what the fast path handed over, or from urllib3."""
         if handed_over is not None and handed_over.response is not None:

@@ -18,7 +18,7 @@ from pytest_ipload.transport.message.reply_head import Head
 from pytest_ipload.transport.message.templates import NO_BODY, Body
 
 if TYPE_CHECKING:
-    from pytest_ipload.transport.fast_path.fast_path import Outgoing
+    from pytest_ipload.transport.fast_path.fast_path import PreparedCall
 
 _Value = TypeVar("_Value")
 
@@ -68,7 +68,7 @@ class LoadResponse(Response):
     head: Head
     received: bytes
     """The whole reply as it came."""
-    outgoing: Outgoing
+    outgoing: PreparedCall
     body_sent: Body | None
     """What the request was made from, on the fast path."""
     cookies_then: RequestsCookieJar | None = None

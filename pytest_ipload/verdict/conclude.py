@@ -12,9 +12,9 @@ from pytest_ipload.stats.sample import LATENESS
 from pytest_ipload.stats.summary import Frame, latency_stats, summarise
 from pytest_ipload.verdict.health_rule import in_spite_of, invalid_reasons
 from pytest_ipload.verdict.result import ERROR, GeneratorHealth, LoadResult, UnusedAddresses, decide
-from pytest_ipload.verdict.shard_result import Part, cpu_share
+from pytest_ipload.verdict.shard_result import ShardResult, cpu_share
 from pytest_ipload.verdict.threshold.abort import Abort
-from pytest_ipload.verdict.threshold.config import FAIL, JudgedThreshold
+from pytest_ipload.verdict.threshold.config import FAIL, ThresholdConfig
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult, evaluate
 from pytest_ipload.verdict.threshold.measure import Scope
 
@@ -22,7 +22,7 @@ _MOST_LISTED = 3
 _NEAREST_QUANTILE = {"max": 0.99}
 
 
-def conclude(part: Part) -> LoadResult:
+def conclude(part: ShardResult) -> LoadResult:
     """The verdict and the numbers of a load whose parts have been merged."""
     frame = _frame(part)
     lasted_s = frame.duration_s - frame.warmup_s
@@ -57,7 +57,7 @@ def conclude(part: Part) -> LoadResult:
     )
 
 
-def scope_of(part: Part, judged_s: float) -> Scope:
+def scope_of(part: ShardResult, judged_s: float) -> Scope:
     """What rates and shares are counted over, when so many seconds of the load are judged."""
     return Scope(
         seconds=max(0.0, judged_s),
@@ -70,7 +70,7 @@ def scope_of(part: Part, judged_s: float) -> Scope:
     )
 
 
-def _frame(part: Part) -> Frame:
+def _frame(part: ShardResult) -> Frame:
     origin = part.measured.origin_ns
     return Frame(
         origin_ns=origin,
@@ -84,7 +84,7 @@ def _frame(part: Part) -> Frame:
     )
 
 
-def _of_the_whole(part: Part, thresholds: list[ThresholdResult]) -> list[HealthCheck]:
+def _of_the_whole(part: ShardResult, thresholds: list[ThresholdResult]) -> list[HealthCheck]:
     """The health checks that only the whole load can tell."""
     is_functional = part.profile.is_functional  # one iteration: nobody asks how certain a percentile is
     return examine_whole(
@@ -107,7 +107,7 @@ def _of_the_whole(part: Part, thresholds: list[ThresholdResult]) -> list[HealthC
     )
 
 
-def _different_targets(part: Part) -> list[HealthCheck]:
+def _different_targets(part: ShardResult) -> list[HealthCheck]:
     """Whether no two processes of the load have connected to the same local target."""
     used = [set(targets) for targets in part.targets if targets]
     if len(used) < 2 or len(set().union(*used)) < sum(map(len, used)):
@@ -117,7 +117,7 @@ def _different_targets(part: Part) -> list[HealthCheck]:
     return [fired("different-targets", f"{len(used)} processes connected to different local targets: {listed}{more}")]
 
 
-def _response_limits(thresholds: list[JudgedThreshold]) -> list[ResponseLimit]:
+def _response_limits(thresholds: list[ThresholdConfig]) -> list[ResponseLimit]:
     """Those for response times that may fail the test."""
     return [
         ResponseLimit(
@@ -130,7 +130,7 @@ def _response_limits(thresholds: list[JudgedThreshold]) -> list[ResponseLimit]:
     ]
 
 
-def _health(part: Part, checks: list[HealthCheck], suppressed: list[str], duration_s: float) -> GeneratorHealth:
+def _health(part: ShardResult, checks: list[HealthCheck], suppressed: list[str], duration_s: float) -> GeneratorHealth:
     lag_ns = part.lags.quantile(0.99)
     return GeneratorHealth.of(
         checks,

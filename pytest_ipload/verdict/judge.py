@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pytest_ipload.load.partition import Share
+    from pytest_ipload.load.partition import Partition
     from pytest_ipload.verdict.conclusion import Conclusion
     from pytest_ipload.verdict.decide import Review
     from pytest_ipload.verdict.regression.comparison import Compare
     from pytest_ipload.verdict.regression.limit import CompareLimit
     from pytest_ipload.verdict.result import LoadResult
     from pytest_ipload.verdict.rounds import Round, RoundNote
-    from pytest_ipload.verdict.shard_result import Part
+    from pytest_ipload.verdict.shard_result import ShardResult
     from pytest_ipload.verdict.snapshots import TeamWatch
 
 
@@ -24,7 +24,7 @@ class Judge:
 
     def __init__(
         self,
-        segment: Share | None = None,
+        segment: Partition | None = None,
         limits: Sequence[CompareLimit] = (),
         compare: Compare | None = None,
         review: Review | None = None,
@@ -63,7 +63,7 @@ class Judge:
         """The results of a load that was broken off."""
         return list(self.judge(replace(_together(parts), broken_off=reason)).results)
 
-    def judge(self, part: Part) -> Conclusion:
+    def judge(self, part: ShardResult) -> Conclusion:
         """The verdict on a whole load; not final if another round is to follow."""
         from pytest_ipload.verdict.conclude import conclude
         from pytest_ipload.verdict.conclusion import Conclusion
@@ -101,7 +101,7 @@ class Judge:
             return None
         return combine(self._rounds.pop(result.nodeid), self._limits, strict=strict)
 
-    def _of_segment(self, part: Part) -> dict[str, Any]:
+    def _of_segment(self, part: ShardResult) -> dict[str, Any]:
         """What a segment's result has besides: all that is needed to merge it with others."""
         if self._segment is None:
             return {}
@@ -118,8 +118,8 @@ class Judge:
         return {"segment": name, "part": replace(shard, origin=origin).to_plain()}
 
 
-def _together(parts: Sequence[bytes]) -> Part:
+def _together(parts: Sequence[bytes]) -> ShardResult:
     from pytest_ipload.base.packing import unpack
-    from pytest_ipload.verdict.shard_result import Part, merge
+    from pytest_ipload.verdict.shard_result import ShardResult, merge
 
-    return merge((Part.from_plain(unpack(part)) for part in parts), are_owned=True)
+    return merge((ShardResult.from_plain(unpack(part)) for part in parts), are_owned=True)

@@ -11,7 +11,7 @@ from pytest_ipload.settings.parsing import as_count, as_rate, as_seconds, as_sta
 from pytest_ipload.stats.histogram import plain_int
 
 if TYPE_CHECKING:
-    from pytest_ipload.verdict.shard_result import Part
+    from pytest_ipload.verdict.shard_result import ShardResult
 
 LONGEST_S = 1_000_000
 """Eleven days."""
@@ -46,7 +46,7 @@ _NATURAL = (
 )
 
 
-def check_values(part: Part) -> None:
+def check_values(part: ShardResult) -> None:
     """``ValueError`` for numbers that no load has: negative counts, durations of more than a year."""
     _check_profile(part.profile)
     if not is_moment(part.started_at):
@@ -65,7 +65,7 @@ def check_values(part: Part) -> None:
         _check_natural(part.round, ("number", "count"))
 
 
-def check_extent(part: Part) -> None:
+def check_extent(part: ShardResult) -> None:
     """``ValueError`` for a load that would take far more time and memory to judge than its file is large."""
     ended_s = part.ended // 10**9
     if ended_s > LONGEST_S:

@@ -21,7 +21,7 @@ from pytest_ipload.verdict.origin import ClockOffset, Origin
 from pytest_ipload.verdict.plausibility import check_values
 from pytest_ipload.verdict.result import FailureSummary, ShardStats, Traceback
 from pytest_ipload.verdict.rounds import RoundNote
-from pytest_ipload.verdict.threshold.config import JudgedThreshold, window_lengths
+from pytest_ipload.verdict.threshold.config import ThresholdConfig, window_lengths
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
 
 _MOST_UNUSED = 100
@@ -41,13 +41,13 @@ class AbortNote:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class ShardResult:
     """A part of a load, or the whole of it. Times without a unit in their name are nanoseconds since its start."""
 
     nodeid: str
     profile: LoadProfile
     """That of the whole load."""
-    thresholds: list[JudgedThreshold]
+    thresholds: list[ThresholdConfig]
     strict: bool
     started_at: float
     """Seconds since 1970, by the clock of its machine."""
@@ -112,7 +112,7 @@ class Part:
         return plain
 
     @classmethod
-    def from_plain(cls, plain: object, where: str = "part") -> Part:
+    def from_plain(cls, plain: object, where: str = "part") -> ShardResult:
         """Read what ``to_plain`` wrote; ``ValueError`` if it is anything else."""
         part = decode(cls, plain, where)
         try:
@@ -122,7 +122,7 @@ class Part:
         return part
 
 
-def as_shard(part: Part, index: int, name: str, host: str) -> Part:
+def as_shard(part: ShardResult, index: int, name: str, host: str) -> ShardResult:
     """The part with a note of what it alone was, for when it is merged with others."""
     requests, iterations = part.measured.count(REQUEST), part.measured.count(ITERATION)
     failed = part.measured.count(REQUEST, outcome=FAILED)
@@ -139,7 +139,7 @@ def cpu_share(cpu_ns: int, lasted_ns: int) -> float | None:
     return round(cpu_ns / lasted_ns, 3) if lasted_ns >= _SHORTEST_SHARE_NS else None
 
 
-def merge(parts: Iterable[Part], *, are_owned: bool = False) -> Part:
+def merge(parts: Iterable[ShardResult], *, are_owned: bool = False) -> ShardResult:
     """The parts of one load as one; their order does not matter, but for what came first.
 
     They stay as they are, but for the first one if they ``are_owned``: then it becomes the whole, which saves a copy.
@@ -152,14 +152,14 @@ def merge(parts: Iterable[Part], *, are_owned: bool = False) -> Part:
     return reduce(merge_into, each, first if are_owned else own_copy(first))
 
 
-def own_copy(part: Part) -> Part:
+def own_copy(part: ShardResult) -> ShardResult:
     """The same part, for others to be merged into."""
     lags = Histogram()
     lags.merge(part.lags)
     return replace(part, measured=Measurements.from_plain(part.measured.to_plain()), lags=lags)
 
 
-def merge_into(one: Part, other: Part) -> Part:
+def merge_into(one: ShardResult, other: ShardResult) -> ShardResult:
     """Add another part to one that nobody else uses: what that one measured becomes what both did.
 
     ``ValueError``, and then nothing has changed, if they are not parts of the same load.
@@ -217,7 +217,7 @@ def _difference(name: str, one: object, other: object) -> str:
     return f"{name} ({one!r:.80} and {other!r:.80}): they are not of the same load{hint}"
 
 
-def _pool(one: Part, other: Part, sources: Mapping[str, int]) -> dict[str, Any]:
+def _pool(one: ShardResult, other: ShardResult, sources: Mapping[str, int]) -> dict[str, Any]:
     """How many addresses there were, and which of them nobody used."""
     unused = list(dict.fromkeys([*one.unused_first, *other.unused_first]))
     if not (one.shares_pool and other.shares_pool):

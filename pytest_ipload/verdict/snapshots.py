@@ -14,9 +14,9 @@ from pytest_ipload.stats.spans import Selection
 from pytest_ipload.stats.windows import Windows
 from pytest_ipload.verdict.codec import decode
 from pytest_ipload.verdict.conclude import scope_of
-from pytest_ipload.verdict.shard_result import AbortNote, Part, merge
+from pytest_ipload.verdict.shard_result import AbortNote, ShardResult, merge
 from pytest_ipload.verdict.threshold.abort import AbortWatch, settled
-from pytest_ipload.verdict.threshold.config import JudgedThreshold
+from pytest_ipload.verdict.threshold.config import ThresholdConfig
 from pytest_ipload.verdict.threshold.remaining_load import Plan
 from pytest_ipload.verdict.threshold.selection import looked_at, selections
 
@@ -24,7 +24,7 @@ from pytest_ipload.verdict.threshold.selection import looked_at, selections
 class SnapshotTaker:
     """Makes the snapshots of one load in a worker. Each window is in one of them only, when no sample is missing."""
 
-    def __init__(self, thresholds: Sequence[JudgedThreshold], planned: bool) -> None:
+    def __init__(self, thresholds: Sequence[ThresholdConfig], planned: bool) -> None:
         watched = [judged for judged in thresholds if judged.abort_on_fail]
         selected = [each for judged in watched for each in looked_at(judged, planned)]
         self._folding = Folding([*selected, Selection(ITERATION, "outcome")])
@@ -34,7 +34,7 @@ class SnapshotTaker:
         self._sent: dict[int, int] = {}
         """How many windows of each length have been sent."""
 
-    def take(self, part: Part, elapsed_s: float) -> dict[str, Any]:
+    def take(self, part: ShardResult, elapsed_s: float) -> dict[str, Any]:
         """A snapshot as plain values, ``elapsed_s`` after the start of the load."""
         settled_s = settled(part.measured, scope_of(part, elapsed_s - part.profile.warmup)).seconds
         new: dict[int, Windows] = {}
@@ -52,8 +52,8 @@ class TeamWatch:
 
     def __init__(self) -> None:
         self._watch: AbortWatch | None = None
-        self._thresholds: list[JudgedThreshold] = []
-        self._newest: dict[int, tuple[Part, float]] = {}
+        self._thresholds: list[ThresholdConfig] = []
+        self._newest: dict[int, tuple[ShardResult, float]] = {}
         """Of each member, without windows."""
         self._windows: dict[int, Windows] = {}
         """Those of all members, as long as they have not been judged."""
@@ -89,7 +89,7 @@ class TeamWatch:
         return reason
 
     def _add(self, member: int, plain: Any) -> None:
-        part = Part.from_plain(plain["part"])
+        part = ShardResult.from_plain(plain["part"])
         for length_ns, windows in part.measured.windows.items():
             if length_ns in self._windows:
                 self._windows[length_ns].merge(windows)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pytest_ipload.addresses.leasing import LeaseBook, LeasePolicy
+from pytest_ipload.addresses.leasing import LeaseManager, LeasePolicy
 from pytest_ipload.addresses.orders import ORDERS
 from pytest_ipload.addresses.pool import IpPool, Lease, LeaseStats
 from pytest_ipload.base.errors import PoolError, PoolExhausted, SettingError
@@ -19,7 +19,7 @@ from pytest_ipload.base.errors import PoolError, PoolExhausted, SettingError
 TIMEOUT_S = 30
 
 
-def take(book: LeaseBook, user: int, family: int = 4, *, rotation: bool = False) -> Lease:
+def take(book: LeaseManager, user: int, family: int = 4, *, rotation: bool = False) -> Lease:
     lease = book.acquire(user, family, rotation=rotation)
     assert lease is not None
     return lease
@@ -42,7 +42,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
         yield made
 
 
-def until_waiting(book: LeaseBook, number: int, family: int = 4) -> None:
+def until_waiting(book: LeaseManager, number: int, family: int = 4) -> None:
     """Return when so many wait; a bounded loop."""
     pause = threading.Event()
     for _ in range(TIMEOUT_S * 1000):
@@ -74,14 +74,14 @@ def test_a_fallback_pool_and_its_policy_go_together() -> None:
     pool, spare = IpPool.parse("10.0.0.1"), IpPool.parse("10.0.0.2")
     for policy, fallback in ((exclusive("fallback"), None), (exclusive("share"), spare)):
         with pytest.raises(SettingError, match="go together; give both"):
-            LeaseBook(pool, policy, fallback)
+            LeaseManager(pool, policy, fallback)
     with pytest.raises(PoolError, match="the fallback pool is empty"):
-        LeaseBook(pool, exclusive("fallback"), IpPool())
+        LeaseManager(pool, exclusive("fallback"), IpPool())
 
 
 def test_a_fallback_pool_has_addresses_of_its_own() -> None:
     with pytest.raises(PoolError, match=r"\Aip pool: 10\.0\.0\.9 is in the fallback pool too"):
-        LeaseBook(IpPool.parse("10.0.0.1-10.0.0.9"), exclusive("fallback"), IpPool.parse("10.0.0.9-10.0.0.20"))
+        LeaseManager(IpPool.parse("10.0.0.1-10.0.0.9"), exclusive("fallback"), IpPool.parse("10.0.0.9-10.0.0.20"))
 
 
 # Orders
@@ -90,14 +90,14 @@ def test_a_fallback_pool_has_addresses_of_its_own() -> None:
 @pytest.mark.parametrize("order", list(ORDERS))
 def test_families_are_leased_apart_and_each_by_the_order(order: str) -> None:
     pool = IpPool.parse("10.0.0.1-10.0.0.3, 2001:db8::1-2001:db8::2")
-    book = LeaseBook(pool, LeasePolicy(order, exclusive=True, on_exhaustion="fail"))
+    book = LeaseManager(pool, LeasePolicy(order, exclusive=True, on_exhaustion="fail"))
     assert {take(book, user, 4).address for user in range(3)} == set(list(pool)[:3])
     assert {take(book, user, 6).address for user in range(2)} == set(list(pool)[3:])
 
 
 def test_round_robin_is_the_pools_own_order() -> None:
     pool = IpPool.parse("10.0.0.1-10.0.0.3")
-    book = LeaseBook(pool)
+    book = LeaseManager(pool)
     assert [take(book, user).address for user in range(7)] == [pool.acquire(user).address for user in range(7)]
 
 
@@ -105,7 +105,7 @@ def test_random_depends_on_the_seed_and_the_user_only() -> None:
     pool = IpPool.parse("10.0.0.0/16")
 
     def addresses(seed: int, users: list[int]) -> dict[int, str]:
-        book = LeaseBook(pool, LeasePolicy("random", seed=seed))
+        book = LeaseManager(pool, LeasePolicy("random", seed=seed))
         return {user: take(book, user).address for user in users}
 
     first = addresses(7, [0, 1, 2, 3])
@@ -114,7 +114,7 @@ def test_random_depends_on_the_seed_and_the_user_only() -> None:
 
 
 def test_least_used_goes_to_what_was_released() -> None:
-    book = LeaseBook(IpPool.parse("10.0.0.1-10.0.0.3"), LeasePolicy("least-used"))
+    book = LeaseManager(IpPool.parse("10.0.0.1-10.0.0.3"), LeasePolicy("least-used"))
     leases = [take(book, user) for user in range(5)]
     book.release(leases[2])
     assert [lease.address[-1] for lease in leases] == ["1", "2", "3", "1", "2"]
@@ -123,7 +123,7 @@ def test_least_used_goes_to_what_was_released() -> None:
 
 def test_a_lease_says_whether_it_is_free_bind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pytest_ipload.addresses.spec.FREEBIND", {})
-    book = LeaseBook(IpPool.parse("10.0.0.1, freebind:10.0.0.2"))
+    book = LeaseManager(IpPool.parse("10.0.0.1, freebind:10.0.0.2"))
     assert [take(book, user).freebind for user in range(2)] == [False, True]
 
 
@@ -131,13 +131,13 @@ def test_a_lease_says_whether_it_is_free_bind(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_sharing_is_as_if_leases_were_not_exclusive() -> None:
-    book = LeaseBook(IpPool.parse("10.0.0.1-10.0.0.2"), exclusive("share"))
+    book = LeaseManager(IpPool.parse("10.0.0.1-10.0.0.2"), exclusive("share"))
     assert [take(book, user).address[-1] for user in (0, 0, 0, 3)] == ["1", "2", "1", "2"]
     assert book.used["10.0.0.1"] == LeaseStats(active=2, total=2, users=1)
 
 
 def test_a_shared_address_is_free_when_all_have_released_it() -> None:
-    book = LeaseBook(IpPool.parse("10.0.0.1-10.0.0.2"), exclusive("share"))
+    book = LeaseManager(IpPool.parse("10.0.0.1-10.0.0.2"), exclusive("share"))
     first, second, again = (take(book, 0) for _ in range(3))
     book.release(first)
     book.release(second)
@@ -156,7 +156,7 @@ def test_a_shared_address_is_free_when_all_have_released_it() -> None:
 @pytest.mark.parametrize("block", [True, False])
 def test_an_exhausted_pool_fails_and_says_what_to_do(spec: str, state: str, block: bool) -> None:
     pool = IpPool.parse(spec)
-    book = LeaseBook(pool, exclusive("fail"))
+    book = LeaseManager(pool, exclusive("fail"))
     for user in range(pool.count(4)):
         take(book, user)
     message = (
@@ -169,7 +169,7 @@ def test_an_exhausted_pool_fails_and_says_what_to_do(spec: str, state: str, bloc
 
 
 def test_the_fallback_pool_comes_next_and_is_exclusive_too() -> None:
-    book = LeaseBook(IpPool.parse("10.0.0.1, 2001:db8::1"), exclusive("fallback"), IpPool.parse("10.9.0.1-10.9.0.2"))
+    book = LeaseManager(IpPool.parse("10.0.0.1, 2001:db8::1"), exclusive("fallback"), IpPool.parse("10.9.0.1-10.9.0.2"))
     leases = [take(book, user) for user in range(3)]
     assert [lease.address for lease in leases] == ["10.0.0.1", "10.9.0.2", "10.9.0.1"]
     message = (
@@ -190,7 +190,7 @@ def test_the_fallback_pool_comes_next_and_is_exclusive_too() -> None:
 
 def test_without_exclusive_leases_a_pool_is_never_exhausted() -> None:
     for way in ("wait", "fail"):
-        book = LeaseBook(IpPool.parse("10.0.0.1"), LeasePolicy(on_exhaustion=way))
+        book = LeaseManager(IpPool.parse("10.0.0.1"), LeasePolicy(on_exhaustion=way))
         assert {take(book, user).address for user in range(5)} == {"10.0.0.1"}
 
 
@@ -206,14 +206,14 @@ def test_without_exclusive_leases_a_pool_is_never_exhausted() -> None:
 def test_a_family_that_the_pool_lacks_is_refused(spec: str | None, family: Any, words: str) -> None:
     pool = IpPool.parse(spec) if spec else IpPool()
     with pytest.raises(PoolError, match=words):
-        LeaseBook(pool, exclusive()).acquire(3, family)
+        LeaseManager(pool, exclusive()).acquire(3, family)
 
 
 # Waiting
 
 
 def test_those_who_wait_are_served_in_their_order(threads: ThreadPoolExecutor) -> None:
-    book = LeaseBook(IpPool.parse("10.0.0.1-10.0.0.2"), exclusive("wait"))
+    book = LeaseManager(IpPool.parse("10.0.0.1-10.0.0.2"), exclusive("wait"))
     held = [take(book, 0), take(book, 1)]
     waiting: list[Future[Lease]] = []
     for user in range(2, 7):
@@ -230,13 +230,13 @@ def test_those_who_wait_are_served_in_their_order(threads: ThreadPoolExecutor) -
 
 
 def test_who_does_not_block_gets_none_when_no_address_is_free() -> None:
-    book = LeaseBook(IpPool.parse("10.0.0.1"), exclusive("wait"))
+    book = LeaseManager(IpPool.parse("10.0.0.1"), exclusive("wait"))
     assert book.acquire(1, 4, block=False) is not None
     assert book.acquire(2, 4, block=False) is None
 
 
 def test_one_family_does_not_wait_for_the_other(threads: ThreadPoolExecutor) -> None:
-    book = LeaseBook(IpPool.parse("10.0.0.1, 2001:db8::1"), exclusive("wait"))
+    book = LeaseManager(IpPool.parse("10.0.0.1, 2001:db8::1"), exclusive("wait"))
     held = take(book, 0, 4)
     waiting = threads.submit(take, book, 1, 4)
     until_waiting(book, 1)
@@ -247,7 +247,7 @@ def test_one_family_does_not_wait_for_the_other(threads: ThreadPoolExecutor) -> 
 
 
 def test_a_wait_that_is_too_long_says_how_long_it_was() -> None:
-    book = LeaseBook(IpPool.parse("10.0.0.1"), exclusive("wait", wait_s=5), clock=clock_of(100.0, 107.0))
+    book = LeaseManager(IpPool.parse("10.0.0.1"), exclusive("wait", wait_s=5), clock=clock_of(100.0, 107.0))
     held = take(book, 0)
     message = (
         "ip pool: no address for user 3: the only IPv4 address of the pool is leased, also after a wait of 7.00 s; "
@@ -260,7 +260,7 @@ def test_a_wait_that_is_too_long_says_how_long_it_was() -> None:
 
 
 def test_a_wait_is_as_long_as_allowed_by_the_clock_of_this_host() -> None:
-    book = LeaseBook(IpPool.parse("10.0.0.1"), exclusive("wait", wait_s=0.05))
+    book = LeaseManager(IpPool.parse("10.0.0.1"), exclusive("wait", wait_s=0.05))
     take(book, 0)
     with pytest.raises(PoolExhausted, match="after a wait of"):
         book.acquire(3, 4)
@@ -270,7 +270,7 @@ def test_a_wait_is_as_long_as_allowed_by_the_clock_of_this_host() -> None:
 def test_a_wait_sleeps_for_what_is_left_of_its_time(
     monkeypatch: pytest.MonkeyPatch, wait_s: float | None, expected: float | None
 ) -> None:
-    book = LeaseBook(IpPool.parse("10.0.0.1"), exclusive("wait", wait_s=wait_s), clock=clock_of(100.0, 102.0))
+    book = LeaseManager(IpPool.parse("10.0.0.1"), exclusive("wait", wait_s=wait_s), clock=clock_of(100.0, 102.0))
     held = take(book, 0)
     sleeps: list[float | None] = []
 
@@ -285,14 +285,14 @@ def test_a_wait_sleeps_for_what_is_left_of_its_time(
 
 
 def test_a_wait_of_no_time_fails_at_once() -> None:
-    book = LeaseBook(IpPool.parse("10.0.0.1"), exclusive("wait", wait_s=0), clock=clock_of(1.0, 1.0, 2.0))
+    book = LeaseManager(IpPool.parse("10.0.0.1"), exclusive("wait", wait_s=0), clock=clock_of(1.0, 1.0, 2.0))
     take(book, 0)
     with pytest.raises(PoolExhausted, match=r"after a wait of 0"):
         book.acquire(3, 4)
 
 
 def test_what_is_released_after_closing_is_handed_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    book = LeaseBook(IpPool.parse("10.0.0.1"), exclusive("wait"))
+    book = LeaseManager(IpPool.parse("10.0.0.1"), exclusive("wait"))
     held = take(book, 0)
 
     def close_and_release(condition: threading.Condition, timeout: float | None = None) -> bool:
@@ -307,7 +307,7 @@ def test_what_is_released_after_closing_is_handed_to_nobody(monkeypatch: pytest.
 
 
 def test_closing_ends_every_wait_and_leaves_what_is_held(threads: ThreadPoolExecutor) -> None:
-    book = LeaseBook(IpPool.parse("10.0.0.1"), exclusive("wait"))
+    book = LeaseManager(IpPool.parse("10.0.0.1"), exclusive("wait"))
     held = take(book, 0)
     waiting = [threads.submit(take, book, user) for user in range(1, 6)]
     until_waiting(book, 5)
@@ -328,7 +328,7 @@ class Interruption(Exception):
 
 @pytest.mark.parametrize("served", [False, True])
 def test_a_wait_that_is_broken_off_takes_no_address_with_it(monkeypatch: pytest.MonkeyPatch, served: bool) -> None:
-    book = LeaseBook(IpPool.parse("10.0.0.1"), exclusive("wait"))
+    book = LeaseManager(IpPool.parse("10.0.0.1"), exclusive("wait"))
     held = take(book, 0)
 
     def broken_off(condition: threading.Condition, timeout: float | None = None) -> bool:
@@ -350,7 +350,7 @@ def test_a_wait_that_is_broken_off_takes_no_address_with_it(monkeypatch: pytest.
 
 def test_the_pool_counts_the_leases_of_its_book_too() -> None:
     pool, spare = IpPool.parse("10.0.0.1"), IpPool.parse("10.9.0.1")
-    book = LeaseBook(pool, exclusive("fallback"), spare)
+    book = LeaseManager(pool, exclusive("fallback"), spare)
     leases = [take(book, 0), take(book, 1)]
     pool.acquire(5)
     assert pool.stats() == {"10.0.0.1": LeaseStats(2, 2, 2)}
@@ -364,7 +364,7 @@ def test_the_pool_counts_the_leases_of_its_book_too() -> None:
 
 def test_a_lease_is_released_once_and_to_its_own_book() -> None:
     pool = IpPool.parse("10.0.0.1-10.0.0.2")
-    book, other = LeaseBook(pool), LeaseBook(pool)
+    book, other = LeaseManager(pool), LeaseManager(pool)
     first, second = take(book, 0), take(book, 0)
     with pytest.raises(PoolError, match="to the book that gave it"):
         other.release(first)
@@ -378,7 +378,7 @@ def test_a_lease_is_released_once_and_to_its_own_book() -> None:
 def test_a_huge_network_is_leased_without_being_expanded() -> None:
     pool = IpPool.parse("2001:db8::/64")
     for order in ORDERS:
-        book = LeaseBook(pool, LeasePolicy(order, exclusive=True))
+        book = LeaseManager(pool, LeasePolicy(order, exclusive=True))
         assert len({take(book, user, 6, rotation=True).address for user in range(50)}) == 50
         assert book.addresses_total == 2**64 - 1
 
@@ -398,7 +398,7 @@ def test_no_two_threads_ever_hold_an_exclusive_address(
     pool = IpPool.parse(f"10.0.0.1-10.0.0.{size}")
     spare = IpPool.parse("10.9.0.1-10.9.0.25") if way == "fallback" else None
     policy = LeasePolicy(order, True, way, TIMEOUT_S, seed=repetition)
-    book = LeaseBook(pool, policy, spare)
+    book = LeaseManager(pool, policy, spare)
     holders = {address: threading.Lock() for address in chain(pool, spare or ())}
     start = threading.Barrier(THREADS)
 
@@ -422,7 +422,7 @@ def test_no_two_threads_ever_hold_an_exclusive_address(
 @pytest.mark.parametrize("repetition", range(2))
 @pytest.mark.parametrize("policy", [LeasePolicy(), exclusive("share"), LeasePolicy("least-used")])
 def test_rotation_spreads_the_leases_evenly(threads: ThreadPoolExecutor, policy: LeasePolicy, repetition: int) -> None:
-    book = LeaseBook(IpPool.parse("10.0.0.1-10.0.0.7"), policy)
+    book = LeaseManager(IpPool.parse("10.0.0.1-10.0.0.7"), policy)
     start = threading.Barrier(THREADS)
 
     def work(user: int) -> list[Lease]:
@@ -438,7 +438,7 @@ def test_rotation_spreads_the_leases_evenly(threads: ThreadPoolExecutor, policy:
 
 
 def test_closing_amid_the_work_ends_every_thread(threads: ThreadPoolExecutor) -> None:
-    book = LeaseBook(IpPool.parse("10.0.0.1-10.0.0.3"), exclusive("wait"))
+    book = LeaseManager(IpPool.parse("10.0.0.1-10.0.0.3"), exclusive("wait"))
     done = count()
     reached = threading.Event()
 

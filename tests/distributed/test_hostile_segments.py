@@ -31,8 +31,8 @@ from pytest_ipload.stats.sample import FAILED as FAILED_SAMPLE
 from pytest_ipload.stats.sample import SETUP
 from pytest_ipload.verdict.result import FailureSummary, FirstFailure, ShardStats
 from pytest_ipload.verdict.rounds import RoundNote
-from pytest_ipload.verdict.shard_result import AbortNote, Part
-from pytest_ipload.verdict.threshold.config import JudgedThreshold
+from pytest_ipload.verdict.shard_result import AbortNote, ShardResult
+from pytest_ipload.verdict.threshold.config import ThresholdConfig
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
 from pytest_ipload.verdict.threshold.expression import Threshold
 
@@ -41,14 +41,14 @@ EXPRESSIONS = ("p95{GET /} < 1s", "error_rate < 50%", "rps > 1", "iterations > 1
 RESULT = ThresholdResult("p95 < 1s", "fail", False, "ms", 1.0, 2.0, 40, 1.0, 3.0, False, "p95 2 ms, limit < 1 ms")
 
 
-def rich_part() -> Part:
+def rich_part() -> ShardResult:
     """One in which nothing is empty."""
     samples = [request("GET /", 10 + number, at_ms=50 * number, source_address="127.0.0.1") for number in range(40)]
     samples += [request("POST /", outcome=FAILED_SAMPLE, status=503), step("pay"), request("in")._replace(kind=SETUP)]
     measured = Measurements(origin_ns=ORIGIN, judged_from_ns=ORIGIN, planned=True, window_lengths_ns=[500_000_000])
     measured.add([*samples, *[iteration(12)] * 40])
-    thresholds = [JudgedThreshold(Threshold.parse(text)) for text in EXPRESSIONS]
-    thresholds.append(JudgedThreshold(Threshold.parse("p50 < 1s"), abort_on_fail=True, window=0.5, confidence=0.9))
+    thresholds = [ThresholdConfig(Threshold.parse(text)) for text in EXPRESSIONS]
+    thresholds.append(ThresholdConfig(Threshold.parse("p50 < 1s"), abort_on_fail=True, window=0.5, confidence=0.9))
     return part_of(
         [],
         measured=measured,
@@ -64,12 +64,12 @@ def rich_part() -> Part:
     )
 
 
-def plain_part() -> Part:
+def plain_part() -> ShardResult:
     """One of a closed load without any extras."""
     return part_of([request(), iteration()] * 20, "p95 < 1s", "raw.max < 1s")
 
 
-def report(part: Part, index: int = 0, count: int = 2) -> dict[str, Any]:
+def report(part: ShardResult, index: int = 0, count: int = 2) -> dict[str, Any]:
     """What a segment writes, as far as merging looks at it."""
     content: dict[str, Any] = {"schema": 1, "segment": {"index": index, "count": count}, "tests": []}
     content["tests"].append({"part": json.loads(json.dumps(part.to_plain()))})
@@ -89,7 +89,7 @@ def merge(folder: Path, *texts: str, capsys: pytest.CaptureFixture[str]) -> tupl
 
 @pytest.mark.parametrize("part", [rich_part(), plain_part()], ids=["rich", "plain"])
 def test_whatever_is_changed_it_is_judged_or_refused(
-    tmp_path: Path, part: Part, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, part: ShardResult, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """``IPLOAD_MUTATIONS=5000`` tries more of them."""
     rng = random.Random(1)
@@ -117,7 +117,7 @@ def test_each_value_may_be_anything(data: st.DataObject) -> None:
         holder = holder[key]
     holder[path[-1]] = data.draw(st.sampled_from(HOSTILE) | st.integers() | st.floats() | st.text(max_size=5))
     with suppress(ValueError):
-        Part.from_plain(content)
+        ShardResult.from_plain(content)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ class TestLastResort:
     def test_what_no_check_foresaw_names_file_and_place_and_asks_for_a_report(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
     ) -> None:
-        def conclude(part: Part) -> SimpleNamespace:
+        def conclude(part: ShardResult) -> SimpleNamespace:
             if part.late == 7:
                 raise error
             return SimpleNamespace(as_dict=dict)
@@ -235,7 +235,7 @@ class TestLastResort:
     def test_a_fault_of_our_own_is_not_taken_for_one_of_the_file(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
     ) -> None:
-        def conclude(part: Part) -> None:
+        def conclude(part: ShardResult) -> None:
             raise error
 
         monkeypatch.setattr("pytest_ipload.cli.merge.conclude", conclude)

@@ -47,10 +47,10 @@ def test_workers_of_a_host_are_neighbours_whichever_way_they_are_reached() -> No
     assert found == [("x", 3), ("x", 3), ("x", 3), ("y", 1), ("", 1)]
 
 
-class Wire:
+class FastSocket:
     """The IO of a gateway: that of a process here, or of one behind a proxy, which may be silent."""
 
-    def __init__(self, *, answers: bool = True, proxy: Wire | None = None) -> None:
+    def __init__(self, *, answers: bool = True, proxy: FastSocket | None = None) -> None:
         self.done: list[str] = []
         self.iochan = SimpleNamespace(gateway=SimpleNamespace(_io=proxy))
         self.over = threading.Event()
@@ -65,26 +65,26 @@ class Wire:
         self.done.append("close_read")
 
 
-def worker(io: Wire) -> Any:
+def worker(io: FastSocket) -> Any:
     return SimpleNamespace(gateway=SimpleNamespace(_io=io))
 
 
 class TestCuttingOff:
     def test_a_worker_is_killed_by_its_proxy(self) -> None:
-        proxy = Wire()
-        io = Wire(proxy=proxy)
+        proxy = FastSocket()
+        io = FastSocket(proxy=proxy)
         cut_off(worker(io))
         assert (io.done, proxy.done) == (["kill", "close_read"], [])
 
     def test_a_proxy_that_does_not_answer_is_ended_itself(self) -> None:
-        proxy = Wire()
-        io = Wire(answers=False, proxy=proxy)
+        proxy = FastSocket()
+        io = FastSocket(answers=False, proxy=proxy)
         cut_off(worker(io), patience_s=0.05)
         io.over.set()
         assert proxy.done == ["kill", "close_read"]
 
     def test_a_worker_without_a_proxy_that_does_not_answer_is_left_alone(self) -> None:
-        io = Wire(answers=False)
+        io = FastSocket(answers=False)
         cut_off(worker(io), patience_s=0.05)
         io.over.set()
         assert io.done[0] == "kill"

@@ -104,7 +104,7 @@ ANYWHERE = {
     "folding": broken("pytest_ipload.stats.measurements", "Measurements.add_chunk"),
 }
 IN_A_TEAM = {
-    "part": broken("pytest_ipload.verdict.shard_result", "Part.to_plain"),
+    "part": broken("pytest_ipload.verdict.shard_result", "ShardResult.to_plain"),
     "merge": broken("pytest_ipload.verdict.shard_result", "merge", "pytest.fail.Exception('no room')"),
     "live numbers": replace(broken("pytest_ipload.distributed.controller.shared_load", "together"), iterations=4),
     "all reports": replace(

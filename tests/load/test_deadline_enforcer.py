@@ -13,7 +13,7 @@ from pytest_ipload.base.errors import SetUpTimeout
 from pytest_ipload.load import deadlines as patience_module
 from pytest_ipload.load.executor import Executor, UserSetUpError
 from pytest_ipload.load.user import Iteration, VirtualUser
-from pytest_ipload.load.user_thread import IterationInterrupted, Seat
+from pytest_ipload.load.user_thread import IterationInterrupted, UserThread
 from pytest_ipload.stats.sample import FAILED, ITERATION
 
 pytestmark = pytest.mark.usefixtures("no_user_thread_is_left")
@@ -67,7 +67,7 @@ class TestInterruption:
 
     def test_an_interruption_that_comes_after_the_body_is_taken_back(self) -> None:
         executor = run(Script(), users=1)
-        seat: Seat = executor._seats[0]
+        seat: UserThread = executor._seats[0]
         seat.interrupt(1)  # the thread has ended: nothing to do, nothing raised
         assert not issubclass(IterationInterrupted, Exception)
 

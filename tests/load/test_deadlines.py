@@ -4,20 +4,20 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_ipload.load.deadlines import Patience
+from pytest_ipload.load.deadlines import Deadlines
 from pytest_ipload.load.schedule import UserSlot
 from pytest_ipload.load.user import VirtualUser
-from pytest_ipload.load.user_thread import Seat
+from pytest_ipload.load.user_thread import UserThread
 from pytest_ipload.stats.recorder import Recorder
 
 SECOND = 1_000_000_000
 ORIGIN = 100 * SECOND
-PATIENCE = Patience(graceful_stop=30.0, origin_ns=ORIGIN)
+PATIENCE = Deadlines(graceful_stop=30.0, origin_ns=ORIGIN)
 
 
-def seat(*, stop: float | None = 10.0, teardown: float | None = None, interrupted: float | None = None) -> Seat:
+def seat(*, stop: float | None = 10.0, teardown: float | None = None, interrupted: float | None = None) -> UserThread:
     recorder = Recorder()
-    made = Seat(
+    made = UserThread(
         UserSlot(0, 0.0, 0.0, stop), VirtualUser(0, seed=0, source_addresses=(), record=recorder.record), recorder
     )
     made.teardown_since_ns = None if teardown is None else ORIGIN + round(teardown * SECOND)
@@ -43,7 +43,9 @@ def seat(*, stop: float | None = 10.0, teardown: float | None = None, interrupte
         (seat(interrupted=15.0), 5.0, False, True, 15.5),
     ],
 )
-def test_deadlines(user: Seat, stopped: float | None, is_short: bool, is_over: bool, expected: float | None) -> None:
+def test_deadlines(
+    user: UserThread, stopped: float | None, is_short: bool, is_over: bool, expected: float | None
+) -> None:
     stopped_ns = None if stopped is None else ORIGIN + round(stopped * SECOND)
     patience = replace(PATIENCE, stopped_ns=stopped_ns, is_short=is_short, is_over=is_over)
     deadline = patience.deadline(user)
@@ -51,4 +53,4 @@ def test_deadlines(user: Seat, stopped: float | None, is_short: bool, is_over: b
 
 
 def test_before_the_load_nothing_presses() -> None:
-    assert Patience(graceful_stop=30.0).deadline(seat()) is None
+    assert Deadlines(graceful_stop=30.0).deadline(seat()) is None

@@ -17,7 +17,7 @@ from support.scripted_load import Script, ScriptedCrew, make, run
 from pytest_ipload.load import deadlines as patience_module
 from pytest_ipload.load import executor as executor_module
 from pytest_ipload.load.executor import Executor, UserSetUpError
-from pytest_ipload.load.generator.monitor import LOOK_NS, Vitals
+from pytest_ipload.load.generator.monitor import LOOK_NS, GeneratorReadings
 from pytest_ipload.load.user import Iteration, VirtualUser
 from pytest_ipload.settings.parsing import as_stages
 from pytest_ipload.stats.measurements import Measurements
@@ -410,7 +410,7 @@ DEEP = """
         "compile": lambda: compile("+".join(["1"] * 100_000), "sum", "eval"),
     }
 
-    class Life:
+    class Scenario:
         def __init__(self, name):
             self.name = name
 
@@ -426,7 +426,7 @@ DEEP = """
                 return
             raise AssertionError(self.name)
 
-    class Crew:
+    class UserFactory:
         tap = None
 
         def make_user(self, index, recorder):
@@ -435,8 +435,8 @@ DEEP = """
         def admit(self, user, *, block):
             return True
 
-        def make_life(self, user):
-            return Life(list(BODIES)[user.index])
+        def make_scenario(self, user):
+            return Scenario(list(BODIES)[user.index])
 
         def user_left(self, user):
             pass
@@ -459,7 +459,7 @@ DEEP = """
             return None
 
     profile = LoadProfile(users=len(BODIES))
-    executor = Executor(profile, user_slots(profile), Crew())
+    executor = Executor(profile, user_slots(profile), UserFactory())
     executor.set_up()
     executor.run()
     print(len(BODIES), [group.message for group in executor.failures.groups()], threading.stack_size())
@@ -612,12 +612,12 @@ class TestVitals:
     def test_a_load_that_is_kept_on_one_cpu_has_one_and_else_all(self, monkeypatch: pytest.MonkeyPatch) -> None:
         begun: list[float] = []
 
-        class NotedVitals(Vitals):
+        class NotedVitals(GeneratorReadings):
             def begin(self, now_ns: int, *, cores: float = 1, **more: Any) -> None:
                 begun.append(cores)
                 super().begin(now_ns, cores=cores, **more)
 
-        monkeypatch.setattr(executor_module, "Vitals", NotedVitals)
+        monkeypatch.setattr(executor_module, "GeneratorReadings", NotedVitals)
         monkeypatch.setattr(executor_module, "usable_cpus", lambda: 7)
         run(Script(), users=1, cpu=max(os.sched_getaffinity(0)))
         run(Script(), users=1)

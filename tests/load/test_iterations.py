@@ -12,10 +12,10 @@ import pytest
 
 from pytest_ipload.load.arrivals import ArrivalQueue
 from pytest_ipload.load.failure_log import FailureLog
-from pytest_ipload.load.iterations import Budget, UserRun
+from pytest_ipload.load.iterations import IterationQuota, UserRun
 from pytest_ipload.load.schedule import user_slots
 from pytest_ipload.load.user import Iteration, VirtualUser
-from pytest_ipload.load.user_thread import Phase, Seat
+from pytest_ipload.load.user_thread import Phase, UserThread
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.stats.recorder import Recorder
 from pytest_ipload.stats.sample import FAILED, ITERATION, LATENESS, OK, REQUEST, Sample
@@ -65,10 +65,10 @@ class Run:
             self.patch.setattr("pytest_ipload.base.real_time.perf_counter_ns", self.clock)
         profile = LoadProfile(**self.settings)
         self.stop = Stop(self)
-        self.budget = Budget(profile.total_iterations, Stop(self))
+        self.budget = IterationQuota(profile.total_iterations, Stop(self))
         self.run = UserRun(profile, self.failures, self.budget, self.stop, self.clock, lambda *_: False, self.arrivals)
         user = VirtualUser(self.index, seed=0, source_addresses=(), record=self.samples.append)
-        self.seat = Seat(user_slots(profile)[self.index], user, Recorder(), phase=Phase.ITERATIONS)
+        self.seat = UserThread(user_slots(profile)[self.index], user, Recorder(), phase=Phase.ITERATIONS)
         self.now = self.begins_ms * MS
         self.run.iterate(self.seat, self)
 
@@ -325,11 +325,11 @@ class TestNobodyWaitsForAnIterationThatIsGone:
     def test_who_pauses_is_woken_when_another_user_takes_the_last_one(self) -> None:
         """Real threads: two users, three iterations, a pause that no test would outlive."""
         profile = LoadProfile(users=2, total_iterations=3, think_time=(3600.0, 3600.0))
-        budget, began = Budget(3), threading.Event()
+        budget, began = IterationQuota(3), threading.Event()
         run = UserRun(profile, FailureLog(), budget, threading.Event(), time.perf_counter_ns, lambda *_: False)
         run.origin_ns = time.perf_counter_ns()
         user = VirtualUser(0, seed=0, source_addresses=(), record=lambda sample: began.set())
-        seat = Seat(user_slots(profile)[0], user, Recorder(), phase=Phase.ITERATIONS)
+        seat = UserThread(user_slots(profile)[0], user, Recorder(), phase=Phase.ITERATIONS)
         thread = threading.Thread(target=run.iterate, args=(seat, NoBody()), daemon=True)
         thread.start()
         assert began.wait(10)  # it has made the first one, and pauses

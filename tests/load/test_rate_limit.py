@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pytest_ipload.load.partition import Share
+from pytest_ipload.load.partition import Partition
 from pytest_ipload.load.rate_limit import RateLimit
 
 SECOND = 1_000_000_000
@@ -137,7 +137,7 @@ class TestShares:
         goes = []
         for index in range(2):
             clock = Clock()
-            rate = RateLimit(10, clock, clock.sleep, Share(index, 2))
+            rate = RateLimit(10, clock, clock.sleep, Partition(index, 2))
             rate.begin_at(clock.ns)
             for _ in range(4):
                 rate.wait()
@@ -147,7 +147,7 @@ class TestShares:
 
     def test_so_they_do_when_one_of_them_was_late(self) -> None:
         clock = Clock()
-        rate = RateLimit(10, clock, clock.sleep, Share(1, 2))
+        rate = RateLimit(10, clock, clock.sleep, Partition(1, 2))
         rate.begin_at(clock.ns)
         clock.ns += round(3.33 * SECOND)
         goes = []

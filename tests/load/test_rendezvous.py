@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from pytest_ipload.base.errors import IploadError, RendezvousEnded, RendezvousTimeout, SettingError
-from pytest_ipload.load.partition import Share
-from pytest_ipload.load.rendezvous import RendezvousBook
+from pytest_ipload.load.partition import Partition
+from pytest_ipload.load.rendezvous import RendezvousPoints
 from pytest_ipload.load.schedule import UserSlot
 from pytest_ipload.load.user import VirtualUser
-from pytest_ipload.load.user_thread import IterationInterrupted, Seat
+from pytest_ipload.load.user_thread import IterationInterrupted, UserThread
 from pytest_ipload.stats.recorder import Recorder
 
 TIMEOUT_S = 30
@@ -27,7 +27,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
         yield made
 
 
-def waiting(book: RendezvousBook, name: str = "x") -> int:
+def waiting(book: RendezvousPoints, name: str = "x") -> int:
     meeting = book._meetings.get(name)
     return 0 if meeting is None else len(meeting.waiters)
 
@@ -43,14 +43,20 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def arrive(
-    threads: ThreadPoolExecutor, book: RendezvousBook, user: int, n: int, *, name: str = "x", timeout: float = TIMEOUT_S
+    threads: ThreadPoolExecutor,
+    book: RendezvousPoints,
+    user: int,
+    n: int,
+    *,
+    name: str = "x",
+    timeout: float = TIMEOUT_S,
 ) -> Future[None]:
     return threads.submit(book.arrive, user, name, n, timeout)
 
 
 class TestMeeting:
     def test_nobody_goes_on_before_the_last_one_comes_and_then_all_do(self, threads: ThreadPoolExecutor) -> None:
-        book = RendezvousBook(10)
+        book = RendezvousPoints(10)
         first = [arrive(threads, book, user, 10) for user in range(9)]
         until(lambda: waiting(book) == 9)
         assert not any(future.done() for future in first)
@@ -59,11 +65,11 @@ class TestMeeting:
         assert book._meetings == {}  # names may be made up without end
 
     def test_one_waits_for_nobody(self) -> None:
-        RendezvousBook(1).arrive(0, "x", 1, 0)
+        RendezvousPoints(1).arrive(0, "x", 1, 0)
 
     def test_the_next_ones_meet_anew(self, threads: ThreadPoolExecutor) -> None:
         users, rounds = 8, 50
-        book, lock = RendezvousBook(users), threading.Lock()
+        book, lock = RendezvousPoints(users), threading.Lock()
         log: list[tuple[int, str]] = []
 
         def live(user: int) -> None:
@@ -81,7 +87,7 @@ class TestMeeting:
             assert events == [(number, "came")] * users + [(number, "went")] * users
 
     def test_groups_of_n_meet_and_the_rest_waits(self, threads: ThreadPoolExecutor) -> None:
-        book = RendezvousBook(20)
+        book = RendezvousPoints(20)
         futures = [arrive(threads, book, user, 3) for user in range(20)]
         until(lambda: sum(future.done() for future in futures) == 18 and waiting(book) == 2)
         book.close()
@@ -89,7 +95,7 @@ class TestMeeting:
         assert len(ended) == 2
 
     def test_names_are_places_of_their_own(self, threads: ThreadPoolExecutor) -> None:
-        book = RendezvousBook(4)
+        book = RendezvousPoints(4)
         first = [arrive(threads, book, user, 2, name=name) for user, name in enumerate("ab")]
         until(lambda: waiting(book, "a") == waiting(book, "b") == 1)
         assert not any(future.done() for future in first)
@@ -97,16 +103,16 @@ class TestMeeting:
         assert len(wait(first + second, TIMEOUT_S).done) == 4
 
     def test_each_share_waits_for_its_part_of_n(self, threads: ThreadPoolExecutor) -> None:
-        for share, here in ((Share(0, 2), 3), (Share(1, 2), 2)):
-            book = RendezvousBook(5, share=share)
+        for share, here in ((Partition(0, 2), 3), (Partition(1, 2), 2)):
+            book = RendezvousPoints(5, share=share)
             first = [arrive(threads, book, user, 5) for user in range(here - 1)]
             until(lambda book=book, here=here: waiting(book) == here - 1)  # type: ignore[misc]  # its defaults
             book.arrive(9, "x", 5, TIMEOUT_S)
             assert len(wait(first, TIMEOUT_S).done) == here - 1
-        RendezvousBook(5, share=Share(3, 4)).arrive(0, "x", 2, TIMEOUT_S)
+        RendezvousPoints(5, share=Partition(3, 4)).arrive(0, "x", 2, TIMEOUT_S)
 
     def test_in_a_functional_test_nobody_waits(self) -> None:
-        book = RendezvousBook(1, is_functional=True)
+        book = RendezvousPoints(1, is_functional=True)
         book.arrive(0, "x", 50, 0)
         with pytest.raises(SettingError, match="n=0 is no number of users"):
             book.arrive(0, "x", 0, 0)
@@ -114,7 +120,7 @@ class TestMeeting:
 
 class TestTimeout:
     def test_it_says_how_many_came_and_who_gives_up_is_not_counted_any_more(self, threads: ThreadPoolExecutor) -> None:
-        book = RendezvousBook(5)
+        book = RendezvousPoints(5)
         patient = arrive(threads, book, 0, 3)
         until(lambda: waiting(book) == 1)
         for timeout, shown in ((0.01, "10.0 ms"), ("10ms", "10.0 ms"), (0, "0 ms")):
@@ -130,7 +136,7 @@ class TestTimeout:
         assert len(wait([patient, *others], TIMEOUT_S).done) == 3
 
     def test_the_last_one_to_give_up_leaves_nothing_behind(self) -> None:
-        book = RendezvousBook(5)
+        book = RendezvousPoints(5)
         for n in (2, 3):  # another n is welcome when nobody waits
             with pytest.raises(RendezvousTimeout, match=f"1 of {n} users"):
                 book.arrive(0, "x", n, 0)
@@ -138,7 +144,7 @@ class TestTimeout:
 
     def test_nobody_is_lost_between_a_timeout_and_a_meeting(self, threads: ThreadPoolExecutor) -> None:
         users = 6
-        book = RendezvousBook(users)
+        book = RendezvousPoints(users)
         outcomes: Counter[str] = Counter()
         lock = threading.Lock()
 
@@ -182,11 +188,11 @@ class TestRefusals:
     )  # fmt: skip
     def test_what_makes_no_sense(self, name: Any, n: Any, timeout: Any, problem: str) -> None:
         with pytest.raises(SettingError) as caught:
-            RendezvousBook(5).arrive(0, name, n, timeout)
+            RendezvousPoints(5).arrive(0, name, n, timeout)
         assert str(caught.value).startswith(problem)
 
     def test_another_n_than_those_who_wait(self, threads: ThreadPoolExecutor) -> None:
-        book = RendezvousBook(5)
+        book = RendezvousPoints(5)
         first = arrive(threads, book, 0, 2)
         until(lambda: waiting(book) == 1)
         with pytest.raises(SettingError) as caught:
@@ -201,7 +207,7 @@ class TestRefusals:
 
 class TestEnd:
     def test_all_who_wait_come_back_and_nobody_waits_any_more(self, threads: ThreadPoolExecutor) -> None:
-        book = RendezvousBook(9)
+        book = RendezvousPoints(9)
         futures = [arrive(threads, book, user, 5, name="ab"[user % 2]) for user in range(8)]
         until(lambda: waiting(book, "a") == waiting(book, "b") == 4)
         book.close()
@@ -215,7 +221,7 @@ class TestEnd:
         assert book._meetings == {}
 
     def test_an_interrupted_user_comes_back_and_the_others_wait_on(self, threads: ThreadPoolExecutor) -> None:
-        book = RendezvousBook(3)
+        book = RendezvousPoints(3)
         first, second = (arrive(threads, book, user, 3) for user in (0, 1))
         until(lambda: waiting(book) == 2)
         book.interrupt(0)
@@ -228,12 +234,12 @@ class TestEnd:
         assert len(wait([second, *others], TIMEOUT_S).done) == 3
 
     def test_an_interruption_by_the_executor_reaches_a_user_who_waits(self) -> None:
-        book = RendezvousBook(2)
+        book = RendezvousPoints(2)
         user = VirtualUser(7, seed=0, source_addresses=(), record=lambda sample: None, meetings=book)
-        seat = Seat(UserSlot(7, 0.0, 0.0, None), user, Recorder())
+        seat = UserThread(UserSlot(7, 0.0, 0.0, None), user, Recorder())
         caught: list[BaseException] = []
 
-        def live(seat: Seat) -> None:
+        def live(seat: UserThread) -> None:
             try:
                 seat.expose()
                 user.rendezvous("x", 2, timeout="1h")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pytest_ipload.base.errors import SettingError
-from pytest_ipload.load.scenario import life_of
+from pytest_ipload.load.scenario import scenario_of
 from pytest_ipload.load.user import Iteration, VirtualUser
 from pytest_ipload.stats.sample import FAILED, OK, STEP, Sample
 
@@ -28,7 +28,7 @@ def run(body: Any, index: int, iterations: int) -> tuple[VirtualUser, list[Sampl
     """What a user did in its first iterations, and the samples of its steps."""
     samples: list[Sample] = []
     user = VirtualUser(index, seed=0, source_addresses=(), record=samples.append)
-    life = life_of(body)
+    life = scenario_of(body)
     life.set_up()
     for number in range(iterations):
         user.begin_iteration(number, 0)
@@ -130,10 +130,10 @@ class LateShopper:
 )
 def test_what_is_no_body_is_refused(body: Any, problem: str) -> None:
     with pytest.raises(SettingError) as caught:
-        life_of(body)
+        scenario_of(body)
     assert str(caught.value).startswith(problem)
 
 
 @pytest.mark.parametrize("body", [print, lambda user, more=1: None, lambda *users: None, max])
 def test_what_may_be_called_with_the_user_is_a_body(body: Any) -> None:
-    life_of(body)
+    scenario_of(body)

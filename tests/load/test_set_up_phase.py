@@ -60,7 +60,7 @@ class TestSetUp:
 
     def test_an_error_in_making_the_life_is_one_of_the_set_up(self) -> None:
         class BrokenCrew(ScriptedCrew):
-            def make_life(self, user: VirtualUser) -> ScriptedLife:
+            def make_scenario(self, user: VirtualUser) -> ScriptedLife:
                 raise TypeError("cannot be copied")
 
         script = Script()

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from pytest_ipload.base.errors import IploadError, RendezvousEnded, SettingError
-from pytest_ipload.load.rendezvous import RendezvousBook
-from pytest_ipload.load.test_data.data_feeds import FeedBook
+from pytest_ipload.load.rendezvous import RendezvousPoints
+from pytest_ipload.load.test_data.data_feeds import DataFeeds
 from pytest_ipload.load.user import Iteration, VirtualUser
 from pytest_ipload.stats.sample import FAILED, FAULT, ITERATION, OK, REQUEST, SETUP, STEP, Problem, Sample
 
@@ -304,7 +304,7 @@ def test_a_user_of_no_load_has_no_test_data_and_nobody_to_meet() -> None:
 
 
 def test_test_data_leave_the_users_random_numbers_alone() -> None:
-    user, other = (user_with_samples(3, feed_book=FeedBook(5, 1, []))[0] for _ in range(2))
+    user, other = (user_with_samples(3, feed_book=DataFeeds(5, 1, []))[0] for _ in range(2))
     rows = user.feed(range(1000), order="random")
     drawn = [next(rows) for _ in range(5)]
     assert [user.random.random() for _ in range(5)] == [other.random.random() for _ in range(5)]
@@ -313,7 +313,7 @@ def test_test_data_leave_the_users_random_numbers_alone() -> None:
 
 
 def test_errors_of_test_data_and_rendezvous_end_in_the_users_own_line() -> None:
-    user, _ = user_with_samples(feed_book=FeedBook(1, 1, []), meetings=RendezvousBook(1))
+    user, _ = user_with_samples(feed_book=DataFeeds(1, 1, []), meetings=RendezvousPoints(1))
     for wrong in (lambda: user.feed("nowhere.csv"), lambda: user.feed([]), lambda: user.rendezvous("x", 2)):
         with pytest.raises(IploadError) as caught:
             wrong()
@@ -323,7 +323,7 @@ def test_errors_of_test_data_and_rendezvous_end_in_the_users_own_line() -> None:
 
 
 def test_a_step_that_the_end_of_the_load_cut_short_is_no_step() -> None:
-    meetings = RendezvousBook(2)
+    meetings = RendezvousPoints(2)
     user, samples = user_with_samples(meetings=meetings)
     user.begin_iteration(0, 7)
     meetings.close()
@@ -344,7 +344,7 @@ def test_an_iteration_with_a_failed_request_is_not_dropped() -> None:
 
 
 def test_an_interrupted_user_waits_for_nobody() -> None:
-    user, _ = user_with_samples(meetings=RendezvousBook(2))
+    user, _ = user_with_samples(meetings=RendezvousPoints(2))
     user.interrupt()
     with pytest.raises(RendezvousEnded):
         user.rendezvous("sale", 2)

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from pytest_ipload.addresses.leasing import LeaseBook, LeasePolicy
+from pytest_ipload.addresses.leasing import LeaseManager, LeasePolicy
 from pytest_ipload.addresses.pool import IpPool
 from pytest_ipload.base.errors import PoolExhausted
 from pytest_ipload.load.user import VirtualUser
@@ -17,7 +17,7 @@ def make_user(index: int) -> VirtualUser:
 
 def make_leases(spec: str, binding: str = USER, policy: LeasePolicy | None = None) -> UserLeases:
     pool = IpPool.parse(spec)
-    return UserLeases(LeaseBook(pool, policy or LeasePolicy()), pool.families, binding)
+    return UserLeases(LeaseManager(pool, policy or LeasePolicy()), pool.families, binding)
 
 
 def test_a_user_has_one_lease_of_each_family_for_its_life() -> None:
@@ -34,7 +34,7 @@ def test_a_user_has_one_lease_of_each_family_for_its_life() -> None:
 
 def test_without_a_pool_users_are_bound_to_nothing() -> None:
     pool = IpPool()
-    leases = UserLeases(LeaseBook(pool), pool.families, USER)
+    leases = UserLeases(LeaseManager(pool), pool.families, USER)
     user = make_user(0)
     assert leases.admit(user, block=False)
     assert user.source_address is None

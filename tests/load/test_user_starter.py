@@ -13,7 +13,7 @@ from support.scripted_load import Script, ScriptedCrew, make, run
 from pytest_ipload.base.errors import GeneratorLimitError
 from pytest_ipload.load.executor import UserSetUpError
 from pytest_ipload.load.user import Iteration, VirtualUser
-from pytest_ipload.load.user_thread import Seat
+from pytest_ipload.load.user_thread import UserThread
 from pytest_ipload.settings.parsing import as_stages
 from pytest_ipload.stats.sample import ITERATION
 
@@ -56,16 +56,16 @@ class TestAdmission:
 class TestShortage:
     @pytest.fixture
     def three_threads(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        start = Seat.start
-        started: list[Seat] = []
+        start = UserThread.start
+        started: list[UserThread] = []
 
-        def limited(seat: Seat, live: Callable[[Seat], None]) -> None:
+        def limited(seat: UserThread, live: Callable[[UserThread], None]) -> None:
             if len(started) == 3:
                 raise RuntimeError("can't start new thread")
             started.append(seat)
             start(seat, live)
 
-        monkeypatch.setattr(Seat, "start", limited)
+        monkeypatch.setattr(UserThread, "start", limited)
 
     @pytest.mark.usefixtures("three_threads")
     def test_too_few_threads_at_the_start_are_an_error_before_the_load(self) -> None:

@@ -12,11 +12,11 @@ import pytest
 
 from pytest_ipload.load.schedule import UserSlot
 from pytest_ipload.load.user import VirtualUser
-from pytest_ipload.load.user_thread import IterationInterrupted, Phase, Seat
+from pytest_ipload.load.user_thread import IterationInterrupted, Phase, UserThread
 from pytest_ipload.stats.recorder import Recorder
 
 
-class NotedSeat(Seat):
+class NotedSeat(UserThread):
     """Notes that it would raise."""
 
     raised = False
@@ -25,7 +25,7 @@ class NotedSeat(Seat):
         self.raised = True
 
 
-class HesitantSeat(Seat):
+class HesitantSeat(UserThread):
     """Takes its time between the decision to raise and doing it."""
 
     def _raise_in_thread(self, kind: type[BaseException]) -> None:
@@ -34,7 +34,7 @@ class HesitantSeat(Seat):
         super()._raise_in_thread(kind)
 
 
-SomeSeat = TypeVar("SomeSeat", bound=Seat)
+SomeSeat = TypeVar("SomeSeat", bound=UserThread)
 
 
 def new_seat(kind: type[SomeSeat]) -> SomeSeat:
@@ -61,7 +61,7 @@ def test_only_exposed_code_is_interrupted(noted: NotedSeat) -> None:
 
 
 def test_an_iteration_runs_where_code_is_exposed_but_not_in_set_up_and_tear_down() -> None:
-    seat = new_seat(Seat)
+    seat = new_seat(UserThread)
     seen = []
     for seat.phase in Phase:
         seat.expose()
@@ -104,7 +104,7 @@ def test_an_interruption_never_arrives_in_covered_code() -> None:
     hits: list[str] = []
     begun, raised = threading.Event(), threading.Event()
 
-    def live(seat: Seat) -> None:
+    def live(seat: UserThread) -> None:
         begun.set()
         try:
             while seat.interrupted_ns is None:

@@ -105,7 +105,7 @@ def test_all_plugins_are_named_if_nobody_knows_which_it_was(pytester: pytest.Pyt
 def test_a_life_with_hooks_is_the_same_life_for_its_iterations() -> None:
     log: list[str] = []
 
-    class Life:
+    class Scenario:
         def set_up(self) -> None:
             log.append("set up")
 
@@ -120,7 +120,7 @@ def test_a_life_with_hooks_is_the_same_life_for_its_iterations() -> None:
     start: Any = lambda user, item: log.append("start")  # noqa: E731
     stop: Any = lambda user, item: log.append("stop")  # noqa: E731
     user = VirtualUser(0, seed=0, source_addresses=(), record=lambda sample: None)
-    inner = Life()
+    inner = Scenario()
     life = UserHooks(item, start, stop).round(inner, user)
     assert life.iterate == inner.iterate  # nothing in between
     life.set_up()

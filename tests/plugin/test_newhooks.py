@@ -633,7 +633,7 @@ class TestNobody:
             raise AssertionError("nobody wants this")
 
         monkeypatch.setattr(hook_calls, "UserHooks", never)
-        monkeypatch.setattr(sample_hook, "SampleTap", never)
+        monkeypatch.setattr(sample_hook, "SampleSink", never)
         run(pytester, LOAD).assert_outcomes(passed=1)
 
     def test_a_suite_without_load_tests_calls_none(self, pytester: pytest.Pytester) -> None:

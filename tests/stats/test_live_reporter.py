@@ -5,7 +5,7 @@ from support.samples import iteration, measurements, request
 
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.stats.live import LiveNumbers
-from pytest_ipload.stats.live_reporter import Showing
+from pytest_ipload.stats.live_reporter import LiveReporter
 
 PROFILE = LoadProfile(users=4, ramp_up=1.0, duration=9.0)
 MEASURED = measurements([request(), iteration()])
@@ -26,7 +26,7 @@ class Onlooker:
 
 def test_a_load_is_shown_until_it_ends() -> None:
     onlooker = Onlooker()
-    showing = Showing("test_a.py::test_a", PROFILE, onlooker)
+    showing = LiveReporter("test_a.py::test_a", PROFILE, onlooker)
     showing.show(MEASURED, 1.0, users=3)
     showing.end(MEASURED, 1.5)
     ((nodeid, numbers),) = onlooker.shown
@@ -39,20 +39,20 @@ def test_a_load_is_shown_until_it_ends() -> None:
 
 def test_names_are_for_those_who_want_them() -> None:
     onlooker = Onlooker(wants_names=True)
-    Showing("test_a", PROFILE, onlooker).show(MEASURED, 1.0, users=1)
+    LiveReporter("test_a", PROFILE, onlooker).show(MEASURED, 1.0, users=1)
     assert list(onlooker.shown[0][1].by_name) == ["GET /"]
 
 
 def test_a_body_that_runs_once_is_not_shown() -> None:
     onlooker = Onlooker()
-    showing = Showing("test_a", LoadProfile(), onlooker)
+    showing = LiveReporter("test_a", LoadProfile(), onlooker)
     showing.show(MEASURED, 1.0, users=1)
     showing.end(MEASURED, 2.0)
     assert (onlooker.shown, onlooker.ended) == ([], [])
 
 
 def test_nobody_has_to_look_on() -> None:
-    showing = Showing("test_a", PROFILE, None)
+    showing = LiveReporter("test_a", PROFILE, None)
     showing.show(MEASURED, 1.0, users=1)
     showing.end(MEASURED, 2.0)
 
@@ -73,5 +73,5 @@ def test_nobody_has_to_look_on() -> None:
 )
 def test_the_plan_is_in_iterations_where_they_end_the_load(profile: LoadProfile, iterations: int | None) -> None:
     onlooker = Onlooker()
-    Showing("test_a", profile, onlooker).show(MEASURED, 1.0, users=1)
+    LiveReporter("test_a", profile, onlooker).show(MEASURED, 1.0, users=1)
     assert onlooker.shown[0][1].planned_iterations == iterations

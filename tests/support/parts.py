@@ -13,21 +13,21 @@ from pytest_ipload.settings.parsing import as_stages
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.sample import Sample
 from pytest_ipload.verdict.result import Traceback
-from pytest_ipload.verdict.shard_result import Part
-from pytest_ipload.verdict.threshold.config import JudgedThreshold
+from pytest_ipload.verdict.shard_result import ShardResult
+from pytest_ipload.verdict.threshold.config import ThresholdConfig
 from pytest_ipload.verdict.threshold.expression import Threshold
 
 PROFILE = LoadProfile(users=4, duration=10.0, origins={"users": "marker"})
 
 
-def part_of(samples: Sequence[Sample], *thresholds: str, **fields: Any) -> Part:
+def part_of(samples: Sequence[Sample], *thresholds: str, **fields: Any) -> ShardResult:
     """A part with the numbers that the samples give, of a load of ten seconds."""
     lags = Histogram()
     lags.record(1_000_000)
     values: dict[str, Any] = {
         "nodeid": "test_a.py::test_a",
         "profile": PROFILE,
-        "thresholds": [JudgedThreshold(Threshold.parse(text)) for text in thresholds],
+        "thresholds": [ThresholdConfig(Threshold.parse(text)) for text in thresholds],
         "strict": False,
         "started_at": 1.7e9,
         "late": 0,
@@ -53,7 +53,7 @@ def part_of(samples: Sequence[Sample], *thresholds: str, **fields: Any) -> Part:
         "broken_off": None,
         "abort": None,
     }
-    return Part(**{**values, **fields})
+    return ShardResult(**{**values, **fields})
 
 
 def full_fields(stages: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.stats.sample import Sample
 from pytest_ipload.stats.summary import Frame, summarise
 from pytest_ipload.verdict.result import FailureSummary, FirstFailure, GeneratorHealth, LoadResult, UnusedAddresses
-from pytest_ipload.verdict.threshold.config import FAIL, JudgedThreshold
+from pytest_ipload.verdict.threshold.config import FAIL, ThresholdConfig
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult, evaluate
 from pytest_ipload.verdict.threshold.expression import Threshold
 from pytest_ipload.verdict.threshold.measure import Scope
@@ -20,7 +20,7 @@ HEALTHY = GeneratorHealth(cpu_share=0.5, timer_lag_p99_ms=0.25)
 
 def judged(expression: str, samples: Sequence[Sample], severity: str = FAIL) -> ThresholdResult:
     """A threshold over the samples of ten seconds."""
-    return evaluate(JudgedThreshold(Threshold.parse(expression), severity), measurements(samples), Scope(seconds=10.0))
+    return evaluate(ThresholdConfig(Threshold.parse(expression), severity), measurements(samples), Scope(seconds=10.0))
 
 
 def failure(

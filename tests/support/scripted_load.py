@@ -93,7 +93,7 @@ class ScriptedCrew:
     def setting_up(self, done: int, users: int, elapsed_s: float) -> None:
         self.set_ups.append((done, users, elapsed_s))
 
-    def make_life(self, user: VirtualUser) -> ScriptedLife:
+    def make_scenario(self, user: VirtualUser) -> ScriptedLife:
         return ScriptedLife(self.script, user)
 
     def user_left(self, user: VirtualUser) -> None:

@@ -98,7 +98,7 @@ def resolved(session: Any, stage: Stage) -> object:
 
 
 class Token(AuthBase):
-    """Signs requests by what is in them."""
+    """CheckInput requests by what is in them."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["X-Token"] = f"{request.method} {request.url and request.url.rpartition(':')[2][5:]}"

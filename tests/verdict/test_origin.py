@@ -16,10 +16,10 @@ from support.parts import part_of
 from support.samples import request
 
 from pytest_ipload.distributed.segments import Segment, merge_segments
-from pytest_ipload.load.partition import Share
+from pytest_ipload.load.partition import Partition
 from pytest_ipload.verdict.conclude import conclude
 from pytest_ipload.verdict.origin import ClockOffset, OffsetMeter, Origin, is_synchronised
-from pytest_ipload.verdict.shard_result import Part
+from pytest_ipload.verdict.shard_result import ShardResult
 
 NOW = 1.7e9
 
@@ -91,18 +91,18 @@ def test_the_system_says_whether_its_clock_is_kept_right() -> None:
     assert is_synchronised() in (True, False)
 
 
-def whole(*parts: Part) -> Part:
+def whole(*parts: ShardResult) -> ShardResult:
     """The parts as the segments of one load."""
     segments = [
-        Segment(f"segment-{index}.json", Share(index, len(parts)), {part.nodeid: part}, {})
+        Segment(f"segment-{index}.json", Partition(index, len(parts)), {part.nodeid: part}, {})
         for index, part in enumerate(parts)
     ]
     [merged] = merge_segments(segments)
-    assert isinstance(merged, Part)
+    assert isinstance(merged, ShardResult)
     return merged
 
 
-def segment(started_at: float = NOW, clock: ClockOffset | None = None, **origin: Any) -> Part:
+def segment(started_at: float = NOW, clock: ClockOffset | None = None, **origin: Any) -> ShardResult:
     known = {"version": "1.0", "commit": "a" * 40, "is_synchronised": True, **origin}
     return replace(part_of([request()]), started_at=started_at, clock=clock, origin=Origin(**known))
 
@@ -169,9 +169,9 @@ def test_parts_that_loaded_different_local_targets_are_no_load(targets: list[lis
 
 def test_all_of_it_is_in_the_file() -> None:
     part = replace(segment(clock=ClockOffset(-0.25, 0.5)), targets=[["127.0.0.1:8000"]])
-    again = Part.from_plain(part.to_plain())
+    again = ShardResult.from_plain(part.to_plain())
     assert (again.clock, again.origin, again.targets) == (part.clock, part.origin, part.targets)
     plain = part.to_plain()
     plain["clock"] = {"low_s": 1.0, "high_s": 0.5}
     with pytest.raises(ValueError, match=r"part\.clock: the lower end of a clock's offset is above its upper one"):
-        Part.from_plain(plain)
+        ShardResult.from_plain(plain)

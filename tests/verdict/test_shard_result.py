@@ -21,8 +21,8 @@ from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import FAILED, LATENESS, OK, Sample
 from pytest_ipload.verdict.conclude import conclude
 from pytest_ipload.verdict.result import FailureSummary, FirstFailure, ShardStats, Traceback
-from pytest_ipload.verdict.shard_result import AbortNote, Part, cpu_share, merge
-from pytest_ipload.verdict.threshold.config import JudgedThreshold
+from pytest_ipload.verdict.shard_result import AbortNote, ShardResult, cpu_share, merge
+from pytest_ipload.verdict.threshold.config import ThresholdConfig
 from pytest_ipload.verdict.threshold.expression import Threshold
 
 SAMPLES = [sample for number in range(40) for sample in (request("GET /", 10 + number), iteration(12 + number))]
@@ -38,13 +38,13 @@ def measured_in_windows() -> Measurements:
     return measured
 
 
-def full_part() -> Part:
+def full_part() -> ShardResult:
     """One in which nothing is empty."""
     [result] = conclude(part_of(SAMPLES, "p95 < 1ms", "error_rate < 1%")).thresholds[:1]
     return replace(
         part_of(SAMPLES),
         measured=measured_in_windows(),
-        thresholds=[JudgedThreshold(Threshold.parse("p95{GET /} < 1ms"), abort_on_fail=True, window=0.5)],
+        thresholds=[ThresholdConfig(Threshold.parse("p95{GET /} < 1ms"), abort_on_fail=True, window=0.5)],
         failures=[failure(3)],
         broken_off="the load was broken off",
         abort=AbortNote(0, 1.5, result),
@@ -56,9 +56,9 @@ def full_part() -> Part:
 @pytest.mark.parametrize(
     "part", [part_of([]), part_of(SAMPLES, "p95 < 1s"), full_part()], ids=["empty", "usual", "full"]
 )
-def test_plain_values_are_lossless_through_json(part: Part) -> None:
+def test_plain_values_are_lossless_through_json(part: ShardResult) -> None:
     plain = json.loads(json.dumps(part.to_plain()))
-    again = Part.from_plain(plain)
+    again = ShardResult.from_plain(plain)
     assert again.to_plain() == part.to_plain()
     assert again.profile == part.profile
     assert conclude(again).as_dict() == conclude(part).as_dict()
@@ -103,14 +103,14 @@ def test_anything_else_is_refused_with_its_place(damage: Callable[[Any], None], 
     plain = json.loads(json.dumps(full_part().to_plain()))
     damage(plain)
     with pytest.raises(ValueError, match=complaint):
-        Part.from_plain(plain)
+        ShardResult.from_plain(plain)
 
 
 def test_what_is_no_object_is_refused() -> None:
     nothing: list[Any] = [None, [], "part", 5, {}]
     for plain in nothing:
         with pytest.raises(ValueError, match="part: expected an object"):
-            Part.from_plain(plain)
+            ShardResult.from_plain(plain)
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 5000), st.booleans()), max_size=60))
@@ -180,7 +180,7 @@ def test_failures_of_one_kind_and_place_are_one() -> None:
 def test_set_ups_and_the_time_of_users_add_up() -> None:
     one = part_of([], set_ups=SetUps(5, 5, 1), user_time=UserTime(10, 2, 1, 0))
     other = part_of([], set_ups=SetUps(4, 3, 0), user_time=UserTime(8, 1, 0, 1))
-    whole = merge([Part.from_plain(one.to_plain()), other])
+    whole = merge([ShardResult.from_plain(one.to_plain()), other])
     assert (whole.set_ups, whole.user_time) == (SetUps(9, 8, 1), UserTime(18, 3, 1, 1))
 
 
@@ -234,11 +234,11 @@ def test_parts_of_different_loads_are_refused() -> None:
 def test_the_generators_lateness_is_that_of_all_parts() -> None:
     planned = replace(PROFILE, pacing=(0.1, 0.1))
 
-    def part(*late_ms: int) -> Part:
+    def part(*late_ms: int) -> ShardResult:
         samples = [Sample(LATENESS, "", ORIGIN, late * MS) for late in late_ms]
         return part_of([], profile=planned, measured=measurements([request(), *samples], planned=True))
 
-    result = conclude(merge([part(1, 2), Part.from_plain(json.loads(json.dumps(part(30).to_plain())))]))
+    result = conclude(merge([part(1, 2), ShardResult.from_plain(json.loads(json.dumps(part(30).to_plain())))]))
     assert result.generator.lateness is not None
     assert (result.generator.lateness.count, result.generator.lateness.max_ms) == (3, 30)
     assert (result.requests, result.iterations, [row.name for row in result.by_name]) == (2, 0, ["GET /"])

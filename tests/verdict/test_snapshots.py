@@ -12,21 +12,21 @@ from support.samples import iteration, measurements, request
 from pytest_ipload.base.packing import pack
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import FAILED, Sample
-from pytest_ipload.verdict.shard_result import Part
+from pytest_ipload.verdict.shard_result import ShardResult
 from pytest_ipload.verdict.snapshots import SnapshotTaker, TeamWatch
-from pytest_ipload.verdict.threshold.config import JudgedThreshold, window_lengths
+from pytest_ipload.verdict.threshold.config import ThresholdConfig, window_lengths
 from pytest_ipload.verdict.threshold.expression import Threshold
 from pytest_ipload.verdict.threshold.selection import selections, window_selections
 
 
-def judged(text: str, **more: Any) -> JudgedThreshold:
-    return JudgedThreshold(Threshold.parse(text), **{"abort_on_fail": True, "delay": 0.0, **more})
+def judged(text: str, **more: Any) -> ThresholdConfig:
+    return ThresholdConfig(Threshold.parse(text), **{"abort_on_fail": True, "delay": 0.0, **more})
 
 
 class Worker:
     """One worker's part of a load, second by second."""
 
-    def __init__(self, *thresholds: JudgedThreshold) -> None:
+    def __init__(self, *thresholds: ThresholdConfig) -> None:
         self.thresholds = list(thresholds)
         empty = measurements([])
         self.measured = Measurements(
@@ -49,7 +49,7 @@ class Worker:
         self.measured.add(samples)
         return self.taker.take(self.part(), number + 1.0)
 
-    def part(self) -> Part:
+    def part(self) -> ShardResult:
         return replace(part_of([]), measured=self.measured, thresholds=self.thresholds)
 
 
@@ -64,9 +64,9 @@ class Worker:
         (judged("max{GET /9} < 50ms"), None),
         (judged("max < 50ms", abort_on_fail=False), None),
     ],
-    ids=lambda value: value.text if isinstance(value, JudgedThreshold) else str(value),
+    ids=lambda value: value.text if isinstance(value, ThresholdConfig) else str(value),
 )
-def test_a_load_of_two_ends_when_its_threshold_is_lost(threshold: JudgedThreshold, ends_after: int | None) -> None:
+def test_a_load_of_two_ends_when_its_threshold_is_lost(threshold: ThresholdConfig, ends_after: int | None) -> None:
     """From second 3 on one of them is slow; a window is judged when no sample of it can be missing any more."""
     one, other, watch = Worker(threshold), Worker(threshold), TeamWatch()
     ended = None

@@ -16,7 +16,7 @@ from pytest_ipload.base.code_location import in_words
 from pytest_ipload.distributed.controller.coordinator import Coordinator, Judges
 from pytest_ipload.distributed.controller.load_outcomes import Outcomes
 from pytest_ipload.distributed.controller.scheduler import EachScheduler, TeamScheduler
-from pytest_ipload.distributed.controller.shared_load import TeamTest
+from pytest_ipload.distributed.controller.shared_load import SharedLoad
 from pytest_ipload.distributed.protocol.liveness import can_run
 from pytest_ipload.distributed.protocol.messages import BadMessage, Message
 from pytest_ipload.distributed.protocol.outbox import Outbox
@@ -29,7 +29,7 @@ from pytest_ipload.distributed.xdist_private import (
     process_of,
     survive_lost_hosts,
 )
-from pytest_ipload.stats.live import Audience
+from pytest_ipload.stats.live import LiveListener
 from pytest_ipload.verdict.result import UnmeasuredResult
 
 _END = "closed"  # no message: those are pairs
@@ -56,7 +56,7 @@ class Controller:
         shards: int | None,
         results_key: str,
         keep_results: Callable[[str, list[dict[str, Any]]], None],
-        audience: Audience | None = None,
+        audience: LiveListener | None = None,
     ) -> None:
         """``results_key`` is the attribute of a report that has the results of a load test.
 
@@ -167,7 +167,7 @@ class Controller:
         if self._has_taken_over and (problem := end_workers(self._session)) is not None:
             self._say(f"pytest-ipload: not every worker could be ended: {problem}")
 
-    def _keep_what_was_measured(self, tests: Sequence[TeamTest]) -> None:
+    def _keep_what_was_measured(self, tests: Sequence[SharedLoad]) -> None:
         """Of loads that were broken off, as by Ctrl-C: there will be no report of the test, but a result."""
         begun = [test for test in tests if test.has_begun]
         for seconds in _LAST_PARTS_S:
@@ -187,7 +187,7 @@ class Controller:
                 results = self._unfinished(test.nodeid, f"what was measured cannot be shown: {in_words(error)}")
             self._keep_results(test.nodeid, results)
 
-    def _results_so_far(self, test: TeamTest) -> list[dict[str, Any]]:
+    def _results_so_far(self, test: SharedLoad) -> list[dict[str, Any]]:
         """The results if there is a verdict already, else what is known from the parts that there are."""
         if not test.has_begun:
             return self._unfinished(test.nodeid, "the session was ended during the set-up of the users")
@@ -360,7 +360,7 @@ class Controller:
             for node in nodes:
                 threading.Thread(target=cut_off, args=(node,), name="ipload-cut-off", daemon=True).start()
 
-    def _show_numbers(self, audience: Audience) -> None:
+    def _show_numbers(self, audience: LiveListener) -> None:
         """Show what all workers measured so far, once a second, until the load is over."""
         found = self._coordinator.live()
         if self._shown is not None and (found is None or found[0] != self._shown):

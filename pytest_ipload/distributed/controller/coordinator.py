@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from pytest_ipload.base.units import NS_PER_S
-from pytest_ipload.distributed.controller.one_by_one import Turns
+from pytest_ipload.distributed.controller.one_by_one import OneByOne
 from pytest_ipload.distributed.controller.shared_load import (
     BreakOff,
     Conclude,
@@ -20,8 +20,8 @@ from pytest_ipload.distributed.controller.shared_load import (
     Look,
     Question,
     Send,
+    SharedLoad,
     State,
-    TeamTest,
     Unfinished,
     Worker,
 )
@@ -59,7 +59,7 @@ class Coordinator:
         ``can_run`` is whether a worker's process is there and not stopped; None where that cannot be told.
         """
         self.workers: dict[str, Worker] = {}
-        self.tests: dict[str, TeamTest] = {}
+        self.tests: dict[str, SharedLoad] = {}
         self.refusal: str | None = None
         """Why the team cannot work at all."""
         self.ending: str | None = None
@@ -71,7 +71,7 @@ class Coordinator:
         self._timing = timing
         self._can_run = can_run
         self._shards = shards
-        self._turns = Turns(send) if each else None
+        self._turns = OneByOne(send) if each else None
         self._entered: dict[str, str] = {}
         """Which load test each waiting worker has come to."""
         self._held: set[str] = set()
@@ -112,7 +112,7 @@ class Coordinator:
         self._held.discard(name)
         self._advance()
 
-    def break_off(self, reason: str) -> list[TeamTest]:
+    def break_off(self, reason: str) -> list[SharedLoad]:
         """The session ends in the midst of a load test: stop it. Returns it; members still send what they measured.
 
         They may have done so already: on a terminal, Ctrl-C is for them too.
@@ -158,7 +158,7 @@ class Coordinator:
         tests = self.workers[name].tests or []
         return [place for place, nodeid, _ in tests if self.tests[nodeid].state is State.WAIT]
 
-    def tests_to_report(self) -> list[TeamTest]:
+    def tests_to_report(self) -> list[SharedLoad]:
         """The tests that are over, and that pytest has not heard of yet."""
         return [test for test in self.tests.values() if test.state is State.CLOSED and not test.is_reported]
 
@@ -206,7 +206,7 @@ class Coordinator:
             return
         worker.host, worker.tests = host, checked_tests(tests)
         for _, nodeid, users in worker.tests:
-            self.tests.setdefault(nodeid, TeamTest(nodeid, users, self._send))
+            self.tests.setdefault(nodeid, SharedLoad(nodeid, users, self._send))
 
     def _enter(self, worker: Worker, nodeid: str) -> None:
         if self._turns is not None:
@@ -248,7 +248,7 @@ class Coordinator:
                 del self._entered[name]
                 self._send(name, ("abort", {"nodeid": nodeid, "reason": f"worker {worker.name} could not wait"}))
 
-    def _test(self, nodeid: str) -> TeamTest:
+    def _test(self, nodeid: str) -> SharedLoad:
         if nodeid not in self.tests:
             raise BadMessage(f"nobody collected a load test {nodeid!r:.200}")
         return self.tests[nodeid]
@@ -333,7 +333,7 @@ class Coordinator:
             elif now - worker.stopped_ns > self._timing.heartbeat * NS_PER_S:
                 self.reject(worker.name, f"no sign of life for {self._timing.heartbeat:g} s: its process is stopped")
 
-    def _end_waiting(self, test: TeamTest, now: int) -> None:
+    def _end_waiting(self, test: SharedLoad, now: int) -> None:
         """End the set-up if it takes far longer on some members; who does not even end then is cut off."""
         if test.aborted is not None:
             test.waiting_since_ns = test.waiting_since_ns or now
@@ -369,7 +369,7 @@ class Coordinator:
                 self._begin(test, alive)
                 return
 
-    def _begin(self, test: TeamTest, workers: list[Worker]) -> None:
+    def _begin(self, test: SharedLoad, workers: list[Worker]) -> None:
         self._entered.clear()
         count = max(1, min(len(workers), test.users, self._shards or len(workers)))
         test.begin(workers[:count], workers[count:])

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_ipload.base.code_location import in_words
 from pytest_ipload.distributed.controller.merge_reports import error_reports, merged_reports
-from pytest_ipload.distributed.controller.shared_load import TeamTest, Unfinished, Worker
+from pytest_ipload.distributed.controller.shared_load import SharedLoad, Unfinished, Worker
 from pytest_ipload.distributed.xdist_private import report_test
 from pytest_ipload.verdict.result import is_measured
 
@@ -35,7 +35,7 @@ class Outcomes:
         if report.when != "setup" or not report.passed:
             self._known.add(report.nodeid)
 
-    def report(self, test: TeamTest, session: Any, nodes: Mapping[str, Any]) -> None:
+    def report(self, test: SharedLoad, session: Any, nodes: Mapping[str, Any]) -> None:
         """Report a test that is over. ``session`` is xdist's, ``nodes`` are its workers by their names."""
         hook = self._config.hook
         load = partial(hook.pytest_report_from_serializable, config=self._config)
@@ -57,7 +57,7 @@ class Outcomes:
             self.say_that_none_is_rerun("the marker flaky")
         hook.pytest_runtest_logfinish(nodeid=test.nodeid, location=location)
 
-    def report_missing(self, tests: Iterable[TeamTest], workers: Iterable[Worker]) -> None:
+    def report_missing(self, tests: Iterable[SharedLoad], workers: Iterable[Worker]) -> None:
         """The load tests that were to run, and of which nobody said a word: whatever the cause is, they are errors."""
         gone = "; ".join(f"{worker.name}: {worker.gone or 'it is there'}" for worker in workers)
         for test in tests:

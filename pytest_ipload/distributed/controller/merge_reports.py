@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_ipload.distributed.controller.shared_load import TeamTest
+from pytest_ipload.distributed.controller.shared_load import SharedLoad
 from pytest_ipload.distributed.protocol.slots import FAILED_USERS_KEY
 
 _PHASES = ("setup", "call", "teardown")
@@ -16,7 +16,7 @@ Located = tuple[str, pytest.TestReport]
 
 
 def merged_reports(
-    test: TeamTest, load: Callable[[dict[str, Any]], pytest.TestReport], results_key: str
+    test: SharedLoad, load: Callable[[dict[str, Any]], pytest.TestReport], results_key: str
 ) -> tuple[str, list[pytest.TestReport]]:
     """The worker to which the outcome is ascribed, and one report for each phase that there was.
 
@@ -47,7 +47,7 @@ def merged_reports(
 
 
 def _results(
-    test: TeamTest, chosen: dict[str, Located], located: Sequence[Located], results_key: str
+    test: SharedLoad, chosen: dict[str, Located], located: Sequence[Located], results_key: str
 ) -> list[dict[str, Any]] | None:
     """The results of the whole load; those of a member, taken from its report, tell only of its own part.
 
@@ -75,7 +75,7 @@ def _ascribed(chosen: dict[str, Located]) -> str:
     return next((name for name, report in chosen.values() if report.failed), next(iter(chosen.values()))[0])
 
 
-def _worst(test: TeamTest, phase: str, located: Sequence[Located]) -> Located | None:
+def _worst(test: SharedLoad, phase: str, located: Sequence[Located]) -> Located | None:
     """The report that counts; that of a member whose part was called off does only for want of others.
 
     Of several that failed, the one that was the cause comes first.
@@ -90,7 +90,7 @@ def _worst(test: TeamTest, phase: str, located: Sequence[Located]) -> Located | 
     return min((entry for entry in located if entry[1].when == phase), key=rank, default=None)
 
 
-def _look_at_set_up(test: TeamTest, chosen: dict[str, Located], located: Sequence[Located]) -> None:
+def _look_at_set_up(test: SharedLoad, chosen: dict[str, Located], located: Sequence[Located]) -> None:
     """Without a set-up on all members there was no load: its report would say only that others failed."""
     if "setup" not in chosen or chosen["setup"][1].passed:
         return
@@ -110,7 +110,7 @@ def _look_at_set_up(test: TeamTest, chosen: dict[str, Located], located: Sequenc
         report.longrepr = f"skipped {where} only; the load test did not run: {reason}"
 
 
-def _look_at_skip(test: TeamTest, chosen: dict[str, Located], results: Sequence[dict[str, Any]]) -> None:
+def _look_at_skip(test: SharedLoad, chosen: dict[str, Located], results: Sequence[dict[str, Any]]) -> None:
     """A body may skip before any iteration was completed; each worker knows of its own only."""
     name, report = chosen.get("call", ("", None))
     if report is None or report.outcome != "skipped" or test.conclusion is not None:
@@ -125,7 +125,7 @@ def _look_at_skip(test: TeamTest, chosen: dict[str, Located], results: Sequence[
         report.outcome, report.longrepr = "failed", text
 
 
-def _account_for_lost(test: TeamTest, chosen: dict[str, Located]) -> None:
+def _account_for_lost(test: SharedLoad, chosen: dict[str, Located]) -> None:
     """A lost worker is never green, whether the others noticed it or not."""
     if test.lost:
         count = f"{len(test.lost)} of {len(test.members)} workers"
@@ -143,7 +143,7 @@ def _account_for_lost(test: TeamTest, chosen: dict[str, Located]) -> None:
             _fail(test, chosen, "teardown", test.vanished[0][0], text)
 
 
-def _account_for_no_verdict(test: TeamTest, chosen: dict[str, Located]) -> None:
+def _account_for_no_verdict(test: SharedLoad, chosen: dict[str, Located]) -> None:
     """No load passes without a verdict on all its parts, and none is left without a report."""
     has_passed = "call" in chosen and chosen["call"][1].passed
     if (has_passed and test.conclusion is None) or not chosen:
@@ -154,12 +154,12 @@ def _account_for_no_verdict(test: TeamTest, chosen: dict[str, Located]) -> None:
         chosen["teardown"] = name, _report(test.nodeid, "teardown", "passed", None, report.location)
 
 
-def _conclusion_text(test: TeamTest, text: str) -> str:
+def _conclusion_text(test: SharedLoad, text: str) -> str:
     message = "" if test.conclusion is None else test.conclusion.message
     return f"{text}\n{message}".strip()
 
 
-def _fail(test: TeamTest, chosen: dict[str, Located], phase: str, name: str, text: str) -> None:
+def _fail(test: SharedLoad, chosen: dict[str, Located], phase: str, name: str, text: str) -> None:
     known = next((report for _, report in chosen.values()), None)
     location = _location(test.nodeid) if known is None else known.location
     report = _report(test.nodeid, phase, "failed", text, location)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pytest_ipload.distributed.controller.shared_load import Send, Worker
 
 
-class Turns:
+class OneByOne:
     """Rounds: when every worker has come to a load test, each runs its own while the others wait.
 
     They need not be at the same test: with ``--dist each`` every worker has a plan of its own.

@@ -106,7 +106,7 @@ class Question:
 
 
 @dataclass
-class TeamTest:
+class SharedLoad:
     """A load test and what is known of its parts."""
 
     nodeid: str

@@ -14,8 +14,8 @@ from pytest_ipload.base.packing import pieces
 from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.distributed.protocol.messages import FROM_CONTROLLER, PACKED, BadMessage, Message, checked
 from pytest_ipload.distributed.protocol.outbox import send
-from pytest_ipload.distributed.worker.membership import Member
-from pytest_ipload.load.partition import Share
+from pytest_ipload.distributed.worker.membership import WorkerShard
+from pytest_ipload.load.partition import Partition
 
 _END = "closed"  # no message: those are pairs
 _PROBLEM = "problem"
@@ -33,7 +33,7 @@ class Link:
         clock: Callable[[], int] = real_time.perf_counter_ns,
         wants_names: bool | None = None,
     ) -> None:
-        """``name`` is this worker's; for ``wants_names`` see ``Member``."""
+        """``name`` is this worker's; for ``wants_names`` see ``WorkerShard``."""
         self._channel = channel
         self._name = name
         self._wants_names = wants_names
@@ -44,7 +44,7 @@ class Link:
         self._closed: str | None = None
         self.heard_ns = clock()
         """When the controller last gave a sign of life."""
-        self.member: Member | None = None
+        self.member: WorkerShard | None = None
         """The load test that this worker takes part in."""
         channel.setcallback(self._receive, endmarker=_END)
 
@@ -103,8 +103,11 @@ class Link:
     def _deliver(self, kind: str, fields: dict[str, Any]) -> None:
         if kind == "assign":
             # Here and not where the test waits for it: the next message may be for the member already.
-            share, pool_share = Share(fields["index"], fields["count"]), (fields["pool_index"], fields["pool_count"])
-            self.member = Member(self._name, fields["nodeid"], share, pool_share, self.tell, self._wants_names)
+            share, pool_share = (
+                Partition(fields["index"], fields["count"]),
+                (fields["pool_index"], fields["pool_count"]),
+            )
+            self.member = WorkerShard(self._name, fields["nodeid"], share, pool_share, self.tell, self._wants_names)
         member = self.member
         if kind in _TO_MEMBER and member is not None and member.nodeid == fields["nodeid"]:
             member.receive(kind, fields)
@@ -130,7 +133,7 @@ class Link:
 
 
 class Pulse:
-    """Signs of life to the controller, and what a load test has to tell meanwhile: each in a thread of its own.
+    """CheckInput of life to the controller, and what a load test has to tell meanwhile: each in a thread of its own.
 
     To a controller that is silent there are none: what is sent keeps a server of ssh from finding out that the
     connection is dead, which is what ends this process then.
@@ -171,7 +174,7 @@ class Watch:
     def __init__(
         self,
         link: Link,
-        member: Member,
+        member: WorkerShard,
         beat_s: float,
         heartbeat_s: float,
         allowed_s: Callable[[], float] | None = None,

@@ -9,27 +9,27 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ipload.base.packing import pack, unpack
-from pytest_ipload.load.partition import Share
-from pytest_ipload.stats.live import Audience, LiveNumbers
+from pytest_ipload.load.partition import Partition
+from pytest_ipload.stats.live import LiveListener, LiveNumbers
 from pytest_ipload.verdict.conclusion import Conclusion
-from pytest_ipload.verdict.shard_group import TeamAborted, TeamMember
+from pytest_ipload.verdict.shard_group import LoadAborted, Shard
 
 if TYPE_CHECKING:
-    from pytest_ipload.verdict.shard_result import Part
+    from pytest_ipload.verdict.shard_result import ShardResult
 
 
-MEMBER = pytest.StashKey[TeamMember]()
+MEMBER = pytest.StashKey[Shard]()
 """In ``item.stash``: the part in a load test that this process has; absent where it is alone."""
 
 
-class Member:
+class WorkerShard:
     """One of several processes. Messages arrive in another thread than the load test's."""
 
     def __init__(
         self,
         name: str,
         nodeid: str,
-        share: Share,
+        share: Partition,
         pool_share: tuple[int, int],
         tell: Callable[..., object],
         wants_names: bool | None = None,
@@ -45,7 +45,7 @@ class Member:
         self.on_stop: Callable[[str], object] | None = None
         self.on_break_off: Callable[[str], object] | None = None
         self.wants_names = bool(wants_names)
-        self.audience: Audience | None = None if wants_names is None else self
+        self.audience: LiveListener | None = None if wants_names is None else self
         self._tell = tell
         self._sending = threading.Lock()
         self._changed = threading.Condition()
@@ -69,14 +69,14 @@ class Member:
         return self._aborted is not None
 
     def ready(self) -> int:
-        """Wait until all are ready; see ``TeamMember``."""
+        """Wait until all are ready; see ``Shard``."""
         with self._changed:  # what was said of an earlier round
             self._start_ns = self._conclusion = self._stopped = None
         self._tell("ready", nodeid=self.nodeid)
         with self._changed:
             self._changed.wait_for(lambda: self._start_ns is not None or self.is_aborted)
             if self._start_ns is None or self.is_aborted:
-                raise TeamAborted(self._aborted)
+                raise LoadAborted(self._aborted)
             return self._start_ns
 
     def progress(self, snapshot: dict[str, Any]) -> None:
@@ -85,7 +85,7 @@ class Member:
             self._snapshots.append(snapshot)
 
     def show(self, nodeid: str, numbers: LiveNumbers) -> None:
-        """Keep live numbers in the same way; see ``Audience``."""
+        """Keep live numbers in the same way; see ``LiveListener``."""
         with self._changed:
             self._numbers = numbers
 
@@ -105,20 +105,20 @@ class Member:
             if numbers is not None:
                 self._tell("live", nodeid=self.nodeid, numbers=numbers.to_plain())
 
-    def hand_in(self, part: Part) -> None:
-        """Send the part; see ``TeamMember``."""
+    def hand_in(self, part: ShardResult) -> None:
+        """Send the part; see ``Shard``."""
         if not self.is_aborted:
             self.send_news()
             ended_by = part.broken_off or part.error or ""
             self._tell("part", nodeid=self.nodeid, part=pack(part.to_plain()), ended_by=ended_by)
 
-    def conclude(self, part: Part) -> Conclusion:
-        """Send the part and wait for the verdict; see ``TeamMember``."""
+    def conclude(self, part: ShardResult) -> Conclusion:
+        """Send the part and wait for the verdict; see ``Shard``."""
         self.hand_in(part)
         with self._changed:
             self._changed.wait_for(lambda: self._conclusion is not None or self.is_aborted)
             if self._conclusion is None:
-                raise TeamAborted(self._aborted)
+                raise LoadAborted(self._aborted)
             packed = self._conclusion
         return Conclusion.from_plain(unpack(packed))
 

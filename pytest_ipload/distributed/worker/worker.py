@@ -14,11 +14,11 @@ from pytest_ipload.distributed.protocol.liveness import can_run
 from pytest_ipload.distributed.protocol.messages import as_plain
 from pytest_ipload.distributed.protocol.slots import TEAM_KEY
 from pytest_ipload.distributed.worker.link import Link, Pulse, Watch
-from pytest_ipload.distributed.worker.membership import MEMBER, Member
+from pytest_ipload.distributed.worker.membership import MEMBER, WorkerShard
 from pytest_ipload.distributed.xdist_private import Phase, call_outside, run_phases, tear_down_for
 
 
-class WorkerTeam:
+class WorkerPlugin:
     """Registered as a plugin in each worker of a team."""
 
     def __init__(
@@ -105,7 +105,7 @@ class WorkerTeam:
         seconds: float = self._silence_s if is_there and can_run(self._controller) else self._heartbeat_s
         return seconds
 
-    def _give_up(self, member: Member, error: BaseException) -> None:
+    def _give_up(self, member: WorkerShard, error: BaseException) -> None:
         """Say that this worker cannot do its part or report it, and why."""
         self._link.tell("failed", nodeid=member.nodeid, why=in_words(error))
         self._link.tell("done", nodeid=member.nodeid, reports=[], aborted=member.is_aborted)

@@ -13,7 +13,7 @@ from pytest_ipload.load.user_time import UserTime
 from pytest_ipload.stats.sample import ITERATION, LATENESS, OK, REQUEST, STEP
 
 if TYPE_CHECKING:
-    from pytest_ipload.load.generator.monitor import Vitals
+    from pytest_ipload.load.generator.monitor import GeneratorReadings
     from pytest_ipload.load.load_record import LoadRecord
     from pytest_ipload.stats.measurements import Measurements
 
@@ -29,11 +29,11 @@ _MOST_NUMBERS = 100
 
 
 @dataclass(frozen=True)
-class Signs:
+class CheckInput:
     """What the checks look at in one process, when the load is over."""
 
     record: LoadRecord
-    vitals: Vitals
+    vitals: GeneratorReadings
     foreseen: Sequence[HealthCheck] = ()
     """What was found before the load."""
     own_ports: Sequence[int] = ()
@@ -77,7 +77,7 @@ class Outcome:
     response_limits: Sequence[ResponseLimit] = ()
 
 
-def examine(signs: Signs) -> list[HealthCheck]:
+def examine(signs: CheckInput) -> list[HealthCheck]:
     """The checks that fired in one process."""
     found = list(signs.foreseen)
     if signs.record.shortage is not None:
@@ -133,7 +133,7 @@ def _lateness(outcome: Outcome) -> Iterator[HealthCheck]:
             break
 
 
-def _saturation(vitals: Vitals) -> Iterator[HealthCheck]:
+def _saturation(vitals: GeneratorReadings) -> Iterator[HealthCheck]:
     if seen := saturation_signs(vitals):
         advice = "Stop what else runs on this processor, or give the load another one (--ipload-pin)"
         yield fired("generator-saturated", ", ".join(seen), advice if seen[-1] == USED_BY_OTHERS else "")
@@ -177,7 +177,7 @@ def _nothing(outcome: Outcome) -> Iterator[HealthCheck]:
         yield fired("nothing-measured", f"{format_count(completed)} iterations completed and no request was measured")
 
 
-def _remarks(signs: Signs) -> Iterator[HealthCheck]:
+def _remarks(signs: CheckInput) -> Iterator[HealthCheck]:
     if signs.unbound_adapters:
         yield fired("own-adapter", f"mounted: {', '.join(signs.unbound_adapters)}")
     if signs.left_fast_path:

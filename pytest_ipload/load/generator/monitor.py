@@ -32,7 +32,7 @@ def run_queue_wait_ns(path: Path = _SCHEDSTAT) -> int | None:
     return waiting if running else None  # a system that counts nothing shows zeros
 
 
-class Vitals:
+class GeneratorReadings:
     """Fed by one thread, 20 times a second; what it keeps does not grow with the length of the load.
 
     All times are nanoseconds. ``cpu_ns`` reads the processor time of this process.
@@ -151,13 +151,13 @@ class Vitals:
         return used_ns >= passed_ns * self.cores * BUSY_SHARE
 
 
-class Watcher:
+class GeneratorMonitor:
     """The thread that feeds vitals during a load. It does nothing else: when it is late, any user would have been.
 
     Where the system has no thread left for it there are no readings, which is a sign by itself.
     """
 
-    def __init__(self, vitals: Vitals, clock: Callable[[], int]) -> None:
+    def __init__(self, vitals: GeneratorReadings, clock: Callable[[], int]) -> None:
         self._vitals = vitals
         self._clock = clock
         self._stop = threading.Event()

@@ -9,7 +9,7 @@ from pytest_ipload.base.units import NS_PER_MS, NS_PER_S, format_count, format_d
 from pytest_ipload.load.generator.monitor import BUSY_SHARE, LOOK_NS
 
 if TYPE_CHECKING:
-    from pytest_ipload.load.generator.monitor import Vitals
+    from pytest_ipload.load.generator.monitor import GeneratorReadings
 
 MOST_BUSY = 0.1
 """The share of busy seconds from which on the generator was saturated."""
@@ -28,7 +28,7 @@ MOST_FULL = 0.5
 USED_BY_OTHERS = "which other processes used"
 
 
-def saturation_signs(vitals: Vitals) -> list[str]:
+def saturation_signs(vitals: GeneratorReadings) -> list[str]:
     """What was seen of it, in words; nothing if it was not saturated."""
     seen = [*_full_processor(vitals), *_late_timer(vitals)]
     waited_ns = vitals.queue_wait_ns
@@ -40,7 +40,7 @@ def saturation_signs(vitals: Vitals) -> list[str]:
     return seen
 
 
-def _full_processor(vitals: Vitals) -> Iterator[str]:
+def _full_processor(vitals: GeneratorReadings) -> Iterator[str]:
     """What was seen of a processor that was full."""
     share = format_percent(BUSY_SHARE)
     judged_ns, could_have = vitals.judged_ns, vitals.judged_ns * vitals.cores
@@ -54,7 +54,7 @@ def _full_processor(vitals: Vitals) -> Iterator[str]:
         yield f"this process used at least {share} of its processor time in {times}"
 
 
-def _late_timer(vitals: Vitals) -> Iterator[str]:
+def _late_timer(vitals: GeneratorReadings) -> Iterator[str]:
     """What was seen of a timer that came back late, or not at all."""
     readings, expected = vitals.lags.count, vitals.readings_expected
     for quantile, fewest, latest_ns in SHORT_READINGS if 0 < vitals.judged_ns < NS_PER_S else LATE_READINGS:

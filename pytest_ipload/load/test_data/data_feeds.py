@@ -107,7 +107,7 @@ class Rows:
         return f"<Rows of {self._table.name}, {self._order}, for user {self._user}>"
 
 
-class FeedBook:
+class DataFeeds:
     """The test data of one load, read once for all its users."""
 
     def __init__(self, users: int, seed: int, folders: Sequence[Path]) -> None:
@@ -205,7 +205,7 @@ class FeedBook:
 class UserFeeds:
     """How far one user has come in its sources. For the user's own thread."""
 
-    def __init__(self, book: FeedBook, user: int) -> None:
+    def __init__(self, book: DataFeeds, user: int) -> None:
         self._book = book
         self._user = user
         self._begun: dict[tuple[Table, str], Rows] = {}

@@ -13,7 +13,7 @@ from pytest_ipload.plugin.items.markers import THRESHOLD_MARKER
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.settings.parsing import as_bool, as_confidence, as_positive_seconds, as_seconds, did_you_mean, one_of
-from pytest_ipload.verdict.threshold.config import FAIL, WARN, JudgedThreshold
+from pytest_ipload.verdict.threshold.config import FAIL, WARN, ThresholdConfig
 from pytest_ipload.verdict.threshold.expression import Threshold
 
 _KEYS: Mapping[str, Callable[[Any], Any]] = {
@@ -27,7 +27,7 @@ _OPTIONAL = ("window", "confidence")
 """None is the same as not to give them."""
 
 
-def load_thresholds(item: pytest.Item, state: SessionState) -> list[JudgedThreshold]:
+def load_thresholds(item: pytest.Item, state: SessionState) -> list[ThresholdConfig]:
     """The item's thresholds: of all its markers, then of ini and command line. Raises SettingError."""
     judged = []
     for mark in item.iter_markers(THRESHOLD_MARKER):
@@ -38,12 +38,12 @@ def load_thresholds(item: pytest.Item, state: SessionState) -> list[JudgedThresh
     return [*judged, *session_thresholds(state)]
 
 
-def session_thresholds(state: SessionState) -> list[JudgedThreshold]:
+def session_thresholds(state: SessionState) -> list[ThresholdConfig]:
     """The thresholds that command line and ini add to every load test."""
-    return [JudgedThreshold(Threshold.parse(text)) for text in state.settings.thresholds]
+    return [ThresholdConfig(Threshold.parse(text)) for text in state.settings.thresholds]
 
 
-def check_measurable(judged: Iterable[JudgedThreshold], profile: LoadProfile) -> None:
+def check_measurable(judged: Iterable[ThresholdConfig], profile: LoadProfile) -> None:
     """Refuse thresholds on what this load does not measure. Raises SettingError."""
     judged_s = profile.judged_seconds
     for each in judged:
@@ -62,7 +62,7 @@ def check_measurable(judged: Iterable[JudgedThreshold], profile: LoadProfile) ->
             )
 
 
-def _of_marker(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[JudgedThreshold]:
+def _of_marker(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[ThresholdConfig]:
     """The thresholds of one marker. Raises ``ValueError``."""
     if not args:
         raise ValueError("no expression given; give some, as in 'p95 < 200ms'")
@@ -72,7 +72,7 @@ def _of_marker(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[JudgedT
     settings = {key: _parsed(key, value) for key, value in kwargs.items()}
     if "delay" in settings and not settings.get("abort_on_fail"):
         raise ValueError("delay says when abort_on_fail begins; set abort_on_fail=True too, or remove it")
-    return [JudgedThreshold(Threshold.parse(text), **settings) for text in args]
+    return [ThresholdConfig(Threshold.parse(text), **settings) for text in args]
 
 
 def _parsed(key: str, value: Any) -> Any:

@@ -24,14 +24,14 @@ _MOST_POOLS = 1024
 
 
 @dataclass(frozen=True)
-class Needs:
+class Capacity:
     """The needs of one load of one target. With more targets, users need more connections than this."""
 
     connections: int
     sources: int
 
     @classmethod
-    def of(cls, profile: LoadProfile, pool: IpPool) -> Needs:
+    def of(cls, profile: LoadProfile, pool: IpPool) -> Capacity:
         """One connection for each user; where leases change, one from each address."""
         per_user = 1 if profile.ip_binding == USER else min(max(pool.size, 1), _MOST_POOLS)
         connections = profile.most_users * per_user
@@ -53,7 +53,7 @@ class Needs:
 def refuse_impossible(profile: LoadProfile, pool: IpPool, *, routes: bool) -> None:
     """Raise GeneratorLimitError or, with ``routes``, PoolError if this host cannot carry the load to its base URL."""
     given = "--ipload-users" if profile.origins.get("users") == COMMAND_LINE else "users"
-    ensure_open_files(Needs.of(profile, pool).connections, f"{given}={profile.most_users}")
+    ensure_open_files(Capacity.of(profile, pool).connections, f"{given}={profile.most_users}")
     if profile.base_url is None or not pool or not routes:
         return
     problems = [

@@ -113,7 +113,7 @@ class LiveLog:
 
 
 class Live:
-    """Registered as a plugin in the process that reports; what ``stats.live.Audience`` asks of those who look on."""
+    """Registered as a plugin in the process that reports; the ``stats.live.LiveListener`` of its loads."""
 
     def __init__(self, config: pytest.Config) -> None:
         """Raises UsageError if nothing can listen where it was asked for."""
@@ -150,7 +150,7 @@ class Live:
         return None if self._exporter is None else f"ipload: live metrics at {self._exporter.url}"
 
     def show(self, nodeid: str, numbers: LiveNumbers) -> None:
-        """See ``Audience``."""
+        """See ``LiveListener``."""
         if numbers.set_up is not None and numbers.elapsed_s < _SHORT_SET_UP_S:
             return  # the usual one is over before it can be read
         with self._lock:
@@ -158,7 +158,7 @@ class Live:
                 viewer.show(nodeid, numbers)
 
     def load_ended(self, nodeid: str, numbers: LiveNumbers | None) -> None:
-        """See ``Audience``."""
+        """See ``LiveListener``."""
         with self._lock:
             for viewer in self._viewers:
                 viewer.end(nodeid, numbers)

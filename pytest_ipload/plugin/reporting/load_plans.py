@@ -13,7 +13,7 @@ from pytest_ipload.base.units import format_setting, format_span
 from pytest_ipload.plugin.items.marker_settings import load_settings, profile_of
 from pytest_ipload.plugin.items.markers import is_load_test
 from pytest_ipload.plugin.items.thresholds import load_thresholds
-from pytest_ipload.plugin.options.capacity import Needs
+from pytest_ipload.plugin.options.capacity import Capacity
 from pytest_ipload.plugin.session_state import SessionState, state_of
 from pytest_ipload.settings.load_profile import LoadProfile
 
@@ -45,7 +45,7 @@ def plan_of(item: pytest.Item, state: SessionState) -> str:
         parts.append(_origin(profile, "base_url", profile.base_url))
     if thresholds:
         parts.append("; ".join(judged.text for judged in thresholds))
-    needs = Needs.of(profile, pool)
+    needs = Capacity.of(profile, pool)
     parts.append(f"needs {needs}")
     if (shortage := needs.shortage()) is not None:
         parts.append(f"too few local ports for one target: {shortage}")

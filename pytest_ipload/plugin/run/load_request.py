@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from pytest_ipload.base.health_catalogue import HealthCheck
-from pytest_ipload.load.partition import WHOLE, Share
+from pytest_ipload.load.partition import WHOLE, Partition
 from pytest_ipload.load.user import VirtualUser
-from pytest_ipload.load.user_thread import Life
+from pytest_ipload.load.user_thread import Scenario
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.verdict.rounds import RoundNote
-from pytest_ipload.verdict.threshold.config import JudgedThreshold
+from pytest_ipload.verdict.threshold.config import ThresholdConfig
 
-MakeLife = Callable[[VirtualUser], Life]
+MakeLife = Callable[[VirtualUser], Scenario]
 
 
 @dataclass(frozen=True)
@@ -25,15 +25,15 @@ class LoadRequest:
 
     item: pytest.Item
     profile: LoadProfile
-    thresholds: Sequence[JudgedThreshold]
+    thresholds: Sequence[ThresholdConfig]
     """As they are judged: with what is implied."""
-    make_life: MakeLife
+    make_scenario: MakeLife
     """What a user does."""
     folders: Sequence[Path]
     """Where files of test data are looked for."""
     foreseen: Sequence[HealthCheck] = field(default=())
     """Health checks that fired already."""
-    share: Share = WHOLE
+    share: Partition = WHOLE
     round_note: RoundNote | None = None
     holds_users: bool = False
     """Whether users are torn down only when the load's executor is closed."""

@@ -11,7 +11,7 @@ from pytest_ipload.base.health_catalogue import HealthCheck
 from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.load.executor import Executor
 from pytest_ipload.load.failure_log import FailureGroup
-from pytest_ipload.load.generator.checks import Signs, examine
+from pytest_ipload.load.generator.checks import CheckInput, examine
 from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_users import LoadUsers
 from pytest_ipload.plugin.session_state import SessionState
@@ -19,8 +19,8 @@ from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.verdict.conclude import scope_of
 from pytest_ipload.verdict.result import FailureSummary, FirstFailure, Traceback
-from pytest_ipload.verdict.shard_group import TeamMember
-from pytest_ipload.verdict.shard_result import AbortNote, Part
+from pytest_ipload.verdict.shard_group import Shard
+from pytest_ipload.verdict.shard_result import AbortNote, ShardResult
 from pytest_ipload.verdict.snapshots import SnapshotTaker
 from pytest_ipload.verdict.threshold.abort import AbortWatch
 from pytest_ipload.verdict.threshold.remaining_load import Plan
@@ -35,7 +35,7 @@ class LoadResults:
         request: LoadRequest,
         users: LoadUsers,
         executor: Executor,
-        member: TeamMember | None,
+        member: Shard | None,
         foreseen: Sequence[HealthCheck],
     ) -> None:
         """This process is one of those that share the load, if it is a ``member`` of a team."""
@@ -50,7 +50,9 @@ class LoadResults:
         self.start_at_ns: int | None = None
         """When the load was to begin; None for at once."""
 
-    def part(self, broken_off: str | None = None, traceback: Traceback | None = None, *, is_whole: bool = True) -> Part:
+    def part(
+        self, broken_off: str | None = None, traceback: Traceback | None = None, *, is_whole: bool = True
+    ) -> ShardResult:
         """What was measured. ``broken_off`` says why the load ended before its time.
 
         Unless ``is_whole``, without what takes its time and is only reported: health, failures, users' lives.
@@ -59,7 +61,7 @@ class LoadResults:
         origin, used = record.origin_ns or record.ended_ns, self._users.leases.used
         unused_count = self._users.pool.size - sum(address in self._users.pool for address in used) if is_whole else 0
         unused = (address for address in self._users.pool if address not in used) if unused_count else iter(())
-        return Part(
+        return ShardResult(
             nodeid=self._request.item.nodeid,
             profile=self._request.profile.masked(),
             thresholds=list(self._request.thresholds),
@@ -112,9 +114,9 @@ class LoadResults:
         scope = scope_of(self.part(is_whole=False), elapsed_s - self._request.profile.warmup)
         return watch.look(measured, scope, elapsed_s)
 
-    def _signs(self) -> Signs:
+    def _signs(self) -> CheckInput:
         """What the health checks of this process look at."""
-        return Signs(
+        return CheckInput(
             record=self._executor.record,
             vitals=self._executor.vitals,
             foreseen=self._foreseen,

@@ -18,20 +18,20 @@ from pytest_ipload.load.failure_log import FailureGroup
 from pytest_ipload.load.sample_folding import Pieces
 from pytest_ipload.load.schedule import slots_of
 from pytest_ipload.load.user import VirtualUser
-from pytest_ipload.load.user_thread import Life
+from pytest_ipload.load.user_thread import Scenario
 from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_result import LoadResults
 from pytest_ipload.plugin.run.load_users import LoadUsers
-from pytest_ipload.plugin.run.sample_hook import SampleTap, open_tap
+from pytest_ipload.plugin.run.sample_hook import SampleSink, open_sample_sink
 from pytest_ipload.plugin.session_state import SessionState
-from pytest_ipload.stats.live_reporter import Showing
+from pytest_ipload.stats.live_reporter import LiveReporter
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Recorder
 from pytest_ipload.verdict.result import (
     Traceback,
 )
-from pytest_ipload.verdict.shard_group import Solo, TeamMember
-from pytest_ipload.verdict.shard_result import Part
+from pytest_ipload.verdict.shard_group import Shard, SingleProcess
+from pytest_ipload.verdict.shard_result import ShardResult
 from pytest_ipload.verdict.threshold.config import (
     tolerates_set_up_errors,
     window_lengths,
@@ -49,7 +49,7 @@ _SKIPS = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
 class Load:
     """Makes users, runs them, and turns what they measured into a result."""
 
-    def __init__(self, state: SessionState, request: LoadRequest, member: TeamMember | None = None) -> None:
+    def __init__(self, state: SessionState, request: LoadRequest, member: Shard | None = None) -> None:
         """This process runs its share of the load, in step with the others if it is a ``member`` of a team.
 
         Raises PoolError or GeneratorLimitError before anything was started.
@@ -60,7 +60,7 @@ class Load:
             thresholds = thresholds[len(given) :]
         request = self._request = replace(request, thresholds=thresholds)
         self.profile = profile
-        self.tap: SampleTap | None = None
+        self.tap: SampleSink | None = None
         self._member = member
         self._whole_loads = state.whole_loads
         self._users = LoadUsers(state, request, state.pools.slot if member is None else member.pool_share)
@@ -68,7 +68,7 @@ class Load:
         foreseen = [*request.foreseen, *([] if shortage is None else [fired_by_message("few-ports", shortage)])]
         audience, note = state.audience if member is None else member.audience, request.round_note
         round_ = None if note is None else (note.number + 1, note.count)
-        self._showing = Showing(request.item.nodeid, profile, audience, round_)
+        self._showing = LiveReporter(request.item.nodeid, profile, audience, round_)
         self.executor = Executor(
             profile,
             slots_of(profile, request.share),
@@ -96,7 +96,7 @@ class Load:
             raise
 
     def run(self, start_at_ns: int | None = None) -> None:
-        """Run the load when all who share it are ready; see ``Executor.run``. Raises TeamAborted."""
+        """Run the load when all who share it are ready; see ``Executor.run``. Raises LoadAborted."""
         if self._member is not None:
             self._member.on_stop = self.executor.ask_to_stop
             self._member.on_break_off = partial(self.executor.ask_to_stop, hurry=True)
@@ -108,7 +108,7 @@ class Load:
         self._results.start_at_ns = start_at_ns
         if self._users.rate_limit is not None and start_at_ns is not None:
             self._users.rate_limit.begin_at(start_at_ns)
-        tap = self.tap = open_tap(self._request.item)
+        tap = self.tap = open_sample_sink(self._request.item)
         try:
             with self._ended_with_session():
                 self.executor.run(start_at_ns)
@@ -128,7 +128,7 @@ class Load:
         One that is shared is ended by the team.
         """
         whole_loads = self._whole_loads
-        is_whole = self._member is None or isinstance(self._member, Solo)
+        is_whole = self._member is None or isinstance(self._member, SingleProcess)
         return nullcontext() if whole_loads is None or not is_whole else whole_loads.going_on(self.executor.ask_to_stop)
 
     @property
@@ -140,7 +140,7 @@ class Load:
         """The failed iterations, with their exceptions."""
         return self.executor.failures.groups()
 
-    def part(self, broken_off: str | None = None, traceback: Traceback | None = None) -> Part:
+    def part(self, broken_off: str | None = None, traceback: Traceback | None = None) -> ShardResult:
         """What was measured. ``broken_off`` says why the load ended before its time."""
         return self._results.part(broken_off, traceback)
 
@@ -167,9 +167,9 @@ class Load:
         """Show how many users are set up to those who look on."""
         self._showing.setting_up(done, users, elapsed_s)
 
-    def make_life(self, user: VirtualUser) -> Life:
+    def make_scenario(self, user: VirtualUser) -> Scenario:
         """What the user does."""
-        return self._users.make_life(user)
+        return self._users.make_scenario(user)
 
     def user_left(self, user: VirtualUser) -> None:
         """Release the user's leases."""

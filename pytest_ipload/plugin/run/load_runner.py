@@ -11,7 +11,7 @@ import pytest
 
 from pytest_ipload.base.errors import SettingError, is_configuration_error
 from pytest_ipload.load.executor import UserSetUpError
-from pytest_ipload.load.scenario import Body, life_of
+from pytest_ipload.load.scenario import Body, scenario_of
 from pytest_ipload.plugin.fixtures.per_user import multiplied_by
 from pytest_ipload.plugin.hook_calls import review_of
 from pytest_ipload.plugin.items.marker_settings import profile_of
@@ -47,7 +47,7 @@ class LoadRunner:
         load would end with: a skip in the first iteration, KeyboardInterrupt, the exception of a user's set-up.
         """
         try:
-            life = life_of(body)
+            life = scenario_of(body)
             marker = {key: parse_key(key, value) for key, value in settings.items()}
         except ValueError as error:
             raise SettingError(f"ipload.run: {error}") from None

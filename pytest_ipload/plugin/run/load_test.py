@@ -18,7 +18,7 @@ from pytest_ipload.base.health_catalogue import HealthCheck, fired
 from pytest_ipload.base.text import counted
 from pytest_ipload.distributed.worker.membership import MEMBER
 from pytest_ipload.load.executor import UserSetUpError
-from pytest_ipload.load.partition import Share
+from pytest_ipload.load.partition import Partition
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.load.user_thread import IterationInterrupted
 from pytest_ipload.plugin.fixtures.per_user import UserFixtures, refuse_unusable, sees_report
@@ -44,8 +44,8 @@ from pytest_ipload.verdict.conclusion import Conclusion
 from pytest_ipload.verdict.judge import Judge
 from pytest_ipload.verdict.result import ERROR, FAILED, INVALID
 from pytest_ipload.verdict.rounds import CURRENT, DEFAULT_ROUNDS, RoundNote, plan_rounds
-from pytest_ipload.verdict.shard_group import Solo, TeamAborted, TeamMember
-from pytest_ipload.verdict.shard_result import Part, as_shard
+from pytest_ipload.verdict.shard_group import LoadAborted, Shard, SingleProcess
+from pytest_ipload.verdict.shard_result import ShardResult, as_shard
 
 
 class LoadTest:
@@ -83,7 +83,7 @@ class LoadTest:
         # In a team the controller judges; its member does so only what was broken off, and asks no plugin about that.
         review = None if member else review_of(item.config)
         self._judge = Judge(state.segment, state.compare_limits, state.compare, review)
-        self._member: TeamMember = member or Solo(self._judge.judge, state.pools.slot, state.audience)
+        self._member: Shard = member or SingleProcess(self._judge.judge, state.pools.slot, state.audience)
 
     def ask_base_url(self, request: pytest.FixtureRequest) -> None:
         """Look for a fixture ``base_url``, with the request of the user's fixture."""
@@ -160,7 +160,7 @@ class LoadTest:
             return profile
         return replace(profile, base_url=against, origins={**profile.origins, "base_url": "--ipload-against"})
 
-    def _share_of(self, profile: LoadProfile) -> Share:
+    def _share_of(self, profile: LoadProfile) -> Partition:
         """The share of this process. Raises SettingError if there are fewer users than shares."""
         share, users = self._state.share, profile.most_users
         if users < share.count:
@@ -198,7 +198,7 @@ class LoadTest:
             load.run(None if self._earlier else self._state.start_at_ns(number_of(self._item)))
         except (pytest.skip.Exception, pytest.xfail.Exception, UserSetUpError):
             raise
-        except TeamAborted as error:
+        except LoadAborted as error:
             raise MeasurementInvalid(str(error)) from None
         except BaseException as error:
             self._session_ends = isinstance(error, (KeyboardInterrupt, pytest.exit.Exception))
@@ -221,16 +221,16 @@ class LoadTest:
             return
         try:
             self._keep(self._member.conclude(self._as_shard(part)))  # the others end their parts too
-        except TeamAborted:
+        except LoadAborted:
             self._keep(self._judge.judge(part))
 
-    def _conclude(self, part: Part) -> None:
+    def _conclude(self, part: ShardResult) -> None:
         try:
             self._keep(self._member.conclude(self._as_shard(part)))
-        except TeamAborted as error:
+        except LoadAborted as error:
             raise MeasurementInvalid(str(error)) from None
 
-    def _as_shard(self, part: Part) -> Part:
+    def _as_shard(self, part: ShardResult) -> ShardResult:
         member = self._member
         return part if member.share.count == 1 else as_shard(part, member.share.index, member.name, host_name())
 

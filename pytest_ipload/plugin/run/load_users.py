@@ -7,17 +7,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pytest_ipload.addresses.host.own_listeners import Targets
-from pytest_ipload.addresses.leasing import LeaseBook, LeasePolicy
-from pytest_ipload.load.partition import Share
+from pytest_ipload.addresses.leasing import LeaseManager, LeasePolicy
+from pytest_ipload.load.partition import Partition
 from pytest_ipload.load.rate_limit import RateLimit
-from pytest_ipload.load.rendezvous import RendezvousBook
+from pytest_ipload.load.rendezvous import RendezvousPoints
 from pytest_ipload.load.schedule import user_slots
-from pytest_ipload.load.test_data.data_feeds import FeedBook
+from pytest_ipload.load.test_data.data_feeds import DataFeeds
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.load.user_leases import REQUEST, UserLeases
-from pytest_ipload.load.user_thread import Life
+from pytest_ipload.load.user_thread import Scenario
 from pytest_ipload.plugin.hook_calls import user_hooks
-from pytest_ipload.plugin.options.capacity import Needs, refuse_impossible
+from pytest_ipload.plugin.options.capacity import Capacity, refuse_impossible
 from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.settings.session_settings import OFF
@@ -47,18 +47,18 @@ class LoadUsers:
         if self.shares_pool and profile.ip_exclusive:
             whole.shard(*self._pool_share)  # says that there are too few
         refuse_impossible(profile, self.pool, routes=state.settings.pool_check != OFF)
-        self.shortage = Needs.of(profile, self.pool).shortage()
+        self.shortage = Capacity.of(profile, self.pool).shortage()
         """What there may be too little of."""
         self.targets = Targets()
         self.meter = None if state.settings.segment is None else OffsetMeter()
         self.fast_path_log = FastPathLog()
         self.leases = self._open_leases(request.share)
         self.rate_limit = None if profile.max_rate is None else RateLimit(profile.max_rate, share=request.share)
-        self._make_life = request.make_life
+        self._make_scenario = request.make_scenario
         self._user_hooks = user_hooks(request.item)
         # With stages, users who come later have new numbers: there are more of them than at any one time.
-        self._feeds = FeedBook(max(len(user_slots(profile)), profile.most_users), profile.seed, request.folders)
-        self.meetings = RendezvousBook(profile.most_users, state.settings.disabled, request.share)
+        self._feeds = DataFeeds(max(len(user_slots(profile)), profile.most_users), profile.seed, request.folders)
+        self.meetings = RendezvousPoints(profile.most_users, state.settings.disabled, request.share)
 
     def make_user(self, index: int, recorder: Recorder) -> VirtualUser:
         """A user without a lease."""
@@ -74,12 +74,12 @@ class LoadUsers:
             meetings=self.meetings,
         )
 
-    def make_life(self, user: VirtualUser) -> Life:
+    def make_scenario(self, user: VirtualUser) -> Scenario:
         """What the user does."""
-        life = self._make_life(user)
+        life = self._make_scenario(user)
         return life if self._user_hooks is None else self._user_hooks.round(life, user)
 
-    def _open_leases(self, share: Share) -> UserLeases:
+    def _open_leases(self, share: Partition) -> UserLeases:
         profile = self._profile
         number, count = self._pool_share
 
@@ -98,7 +98,7 @@ class LoadUsers:
             wait_s=profile.ip_wait,
             seed=profile.seed,
         )
-        book = LeaseBook(self.pool, policy, fallback, turn_of=turn_of)
+        book = LeaseManager(self.pool, policy, fallback, turn_of=turn_of)
         return UserLeases(book, self.pool.families, profile.ip_binding)
 
     def _make_session(self, user: VirtualUser) -> LoadSession:

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from pytest_ipload.verdict.rounds import RoundNote
 
 
-def open_tap(item: pytest.Item) -> SampleTap | None:
+def open_sample_sink(item: pytest.Item) -> SampleSink | None:
     """A tap for a load of this item; None if nobody wants the samples."""
     spools, hook = state_of(item.config).spools, item.ihook.pytest_ipload_sample
     spool = None if spools is None else spools.open(item.nodeid)
     wanted = bool(hook.get_hookimpls())
-    return SampleTap(item, spool, hook if wanted else None) if wanted or spool is not None else None
+    return SampleSink(item, spool, hook if wanted else None) if wanted or spool is not None else None
 
 
-class SampleTap:
+class SampleSink:
     """Takes the samples of one load, in the thread that runs it."""
 
     def __init__(self, item: pytest.Item, spool: Spool | None, hook: HookCaller | None) -> None:

@@ -57,7 +57,7 @@ class Hop:
 
 
 @dataclass
-class HandOver:
+class Fallback:
     """What the fast path leaves to requests and urllib3: a whole reply, or a connection amid an exchange."""
 
     hop: Hop
@@ -70,15 +70,15 @@ class ThreadState(threading.local):
 
     hop: Hop | None = None
     hops: list[Hop] | None = None
-    hand_over: HandOver | None = None
+    fall_back: Fallback | None = None
     interrupted: Hop | None = None
     """The exchange of the fast path in which something was raised from outside, until it is recorded."""
 
     def take_connection(self) -> Any:
         """The connection that was handed over, once; None without one."""
-        if self.hand_over is None:
+        if self.fall_back is None:
             return None
-        conn, self.hand_over.conn = self.hand_over.conn, None
+        conn, self.fall_back.conn = self.fall_back.conn, None
         return conn
 
     def drop_hand_over(self) -> None:
@@ -86,7 +86,7 @@ class ThreadState(threading.local):
         conn = self.take_connection()
         if conn is not None:
             conn.close()
-        self.hand_over = None
+        self.fall_back = None
 
 
 class Binding:

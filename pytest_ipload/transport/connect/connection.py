@@ -17,7 +17,7 @@ from urllib3.exceptions import NewConnectionError
 from pytest_ipload.base.real_time import perf_counter_ns
 from pytest_ipload.transport.connect.binding import Binding, Hop, ThreadState
 from pytest_ipload.transport.connect.dial import Dialer, Sources
-from pytest_ipload.transport.connect.socket_io import Wire, open_wire
+from pytest_ipload.transport.connect.socket_io import FastSocket, open_fast_socket
 from pytest_ipload.transport.foreign_hooks import (
     StockHTTPConnection,
     StockHTTPSConnection,
@@ -68,7 +68,7 @@ class SourceHTTPConnection(HTTPConnection):
             self.bind(binding)
         self.connected_ns = 0
         self.local_address: str | None = None
-        self.wire: Wire | None = None
+        self.wire: FastSocket | None = None
         """The open socket as the fast path uses it."""
         self.refusal: Exception | None = None
         """What ``connect`` raises, because a connection was tried for this request already."""
@@ -123,19 +123,19 @@ class SourceHTTPConnection(HTTPConnection):
                 hop.fault_text = str(error).removeprefix(f"{self}: ")
             raise
 
-    def open_wire(self, timeout: float | None) -> Wire:
+    def open_fast_socket(self, timeout: float | None) -> FastSocket:
         """Connect, for the fast path; ``timeout`` is in seconds. Raises what ``connect`` raises."""
         self.timeout = timeout
         self.connect()
-        self.wire = open_wire(self.sock)
+        self.wire = open_fast_socket(self.sock)
         return self.wire
 
-    def fit_wire(self) -> Wire | None:
+    def fit_wire(self) -> FastSocket | None:
         """The wire, if the connection is open and nothing waits to be read on it; else it is closed, and None."""
         if not self.is_connected:
             self.close()
         elif self.wire is None:  # it was opened by http.client
-            self.wire = open_wire(self.sock)
+            self.wire = open_fast_socket(self.sock)
         return self.wire
 
     def replay(self, sock: ReplaySocket) -> None:
@@ -288,9 +288,9 @@ class Pool(HTTPConnectionPool):
         # Private in urllib3, and the only way to get one with all that the pool knows: TLS settings, source, options.
         return cast(SourceHTTPConnection, self._new_conn())
 
-    def open(self, conn: SourceHTTPConnection, timeout: float | None) -> Wire:
+    def open(self, conn: SourceHTTPConnection, timeout: float | None) -> FastSocket:
         """Open a new connection for the fast path; ``timeout`` is in seconds. Raises what urllib3 raises."""
-        wire = conn.open_wire(timeout)
+        wire = conn.open_fast_socket(timeout)
         # Private in urllib3; it warns where a certificate was not verified.
         self._validate_conn(conn)
         return wire

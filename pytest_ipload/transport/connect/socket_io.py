@@ -34,7 +34,7 @@ _NO_LIMIT = _TIMEVAL.pack(0, 0)
 _UNSET = -1.0
 
 
-class Wire(Protocol):
+class FastSocket(Protocol):
     """What an exchange needs of a connected socket."""
 
     timeout: float | None
@@ -57,14 +57,14 @@ class Wire(Protocol):
     """When the last data that ``receive`` returned had arrived, as the kernel writes it; None if unknown."""
 
 
-def open_wire(sock: Any) -> Wire:
+def open_fast_socket(sock: Any) -> FastSocket:
     """The wire for the socket of an open connection."""
     if isinstance(sock, ssl.SSLSocket):
-        return TlsWire(sock)
-    return KernelWire(sock) if type(sock) is socket.socket and kernel_keeps_time() else PlainWire(sock)
+        return TlsFastSocket(sock)
+    return TimestampingSocket(sock) if type(sock) is socket.socket and kernel_keeps_time() else PlainFastSocket(sock)
 
 
-class PlainWire:
+class PlainFastSocket:
     """A socket with Python's timeouts. It does not tell when data came."""
 
     def __init__(self, sock: socket.socket) -> None:
@@ -86,7 +86,7 @@ class PlainWire:
         return self._receive(limit)
 
 
-class KernelWire:
+class TimestampingSocket:
     """A plain TCP socket on Linux."""
 
     __slots__ = ("_receive", "_sock", "send", "stamp", "timeout", "unread")
@@ -121,7 +121,7 @@ class KernelWire:
         return data
 
 
-class TlsWire:
+class TlsFastSocket:
     """A socket under TLS, with Python's timeouts: OpenSSL waits for the rest of a record in its own way.
 
     The time of arrival is that of the encrypted bytes, which are looked at before TLS reads them.
@@ -171,7 +171,7 @@ class TlsWire:
 
 
 def _look_at(sock: socket.socket) -> Callable[[int], object]:
-    """A ``Wire.unread`` for what the kernel holds. A poll object costs a third of a read that finds nothing."""
+    """A ``FastSocket.unread`` for what the kernel holds. A poll object costs a third of a read that finds nothing."""
     if not hasattr(select, "poll"):
         return functools.partial(wait_for_read, sock)
     poll = select.poll()

@@ -13,9 +13,9 @@ import contextlib
 import ssl
 
 from pytest_ipload.base.real_time import perf_counter_ns, time_ns
-from pytest_ipload.transport.connect.binding import Binding, HandOver, Hop
+from pytest_ipload.transport.connect.binding import Binding, Fallback, Hop
 from pytest_ipload.transport.connect.connection import IdleConnections, Pool, SourceHTTPConnection
-from pytest_ipload.transport.connect.socket_io import Wire, arrival_ns
+from pytest_ipload.transport.connect.socket_io import FastSocket, arrival_ns
 from pytest_ipload.transport.fast_path.reply_reader import ReplyReader, UnusualReply
 from pytest_ipload.transport.message.replay import ReplaySocket
 from pytest_ipload.transport.message.reply_head import Head, ReplyHeads
@@ -37,7 +37,7 @@ def exchange(
 ) -> LoadResponse | None:
     """Send ``data`` and read the reply.
 
-    None if requests and urllib3 have to go on: then ``binding.thread.hand_over`` is what they go on with.
+    None if requests and urllib3 have to go on: then ``binding.thread.fall_back`` is what they go on with.
     """
     # The ordinary case is written out here, as it runs for each request of a load. All else is in _Exchange.
     idle = pool.pool
@@ -177,7 +177,7 @@ class _Exchange:
             conn.close()  # nobody knows what is still to come on it
             raise
 
-    def _open(self, conn: SourceHTTPConnection) -> Wire | None:
+    def _open(self, conn: SourceHTTPConnection) -> FastSocket | None:
         """Connect; None if http.client has to go on, perhaps with the exception that connecting ended with."""
         thread = self._binding.thread
         outer, thread.hop = thread.hop, self._hop
@@ -190,7 +190,9 @@ class _Exchange:
         finally:
             thread.hop = outer
 
-    def read(self, conn: SourceHTTPConnection, wire: Wire, received: bytes, *, is_kept: bool) -> LoadResponse | None:
+    def read(
+        self, conn: SourceHTTPConnection, wire: FastSocket, received: bytes, *, is_kept: bool
+    ) -> LoadResponse | None:
         """Read the reply, whose first bytes may be here already."""
         reader = ReplyReader(wire, received)
         try:
@@ -237,5 +239,5 @@ class _Exchange:
         return self._hand_over(conn)
 
     def _hand_over(self, conn: SourceHTTPConnection) -> LoadResponse | None:
-        self._binding.thread.hand_over = HandOver(self._hop, conn=conn)
+        self._binding.thread.fall_back = Fallback(self._hop, conn=conn)
         return None

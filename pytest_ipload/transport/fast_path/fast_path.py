@@ -20,7 +20,7 @@ from requests.structures import CaseInsensitiveDict
 
 from pytest_ipload.base.masking import masked
 from pytest_ipload.transport.adapter import POOLS, SourceAdapter
-from pytest_ipload.transport.connect.binding import HandOver, Hop
+from pytest_ipload.transport.connect.binding import Fallback, Hop
 from pytest_ipload.transport.connect.connection import Pool
 from pytest_ipload.transport.fast_path.cookies import CookieLine, CookieLines, SessionCookies, SetCookieMemo
 from pytest_ipload.transport.fast_path.exchange import Timeouts, exchange
@@ -72,7 +72,7 @@ class Details(NamedTuple):
 _NO_DETAILS = Details(None, None, None, None, None)
 
 
-class Outgoing:
+class PreparedCall:
     """A request that is ready to be sent, but for its body; it holds until headers, cookies or settings change."""
 
     __slots__ = (
@@ -135,7 +135,7 @@ class FastPath:
         self._jar: Any = session.cookies
         self._headers_version = self._jar_version = -1
         self._cookie_values: list[tuple[Cookie, str | None]] = []
-        self._outgoing: dict[_Key, Outgoing] = {}
+        self._outgoing: dict[_Key, PreparedCall] = {}
         self._templates: dict[_Key, Template | None] = {}
         self._targets: dict[str, Target] = {}
         self._pools: dict[tuple[str, str | None, SourceAdapter], Pool] = {}
@@ -149,7 +149,7 @@ class FastPath:
         self.left_because = ""
         """Why the last call was left to requests, where that is a hook."""
         self._look = watch_of(type(session)).look
-        self.interrupted: Outgoing | None = None
+        self.interrupted: PreparedCall | None = None
         """The request that something was raised in, from outside: all else is handed over."""
         self._timeouts: tuple[Any, Timeouts | None] = (None, (None, None))
         self.closed_by = overridden(session) if session.fast else ""
@@ -249,7 +249,7 @@ class FastPath:
         head = response.head
         is_decoded = not head.content_encoding or response.decode()
         if head.is_redirect or not is_decoded:
-            self._binding.thread.hand_over = HandOver(hop_of(response), response=response)
+            self._binding.thread.fall_back = Fallback(hop_of(response), response=response)
             return None
         if head.set_cookies:
             self._set_cookies = self._set_cookies or SetCookieMemo()
@@ -264,7 +264,7 @@ class FastPath:
         self._cookie_values = [(cookie, cookie.value) for cookie in self._jar.by_place.values()]
         self._headers_version, self._jar_version = self._headers.version, self._jar.version
 
-    def _prepare(self, session: LoadSession, key: _Key, url: str, details: Details, body: Body) -> Outgoing | None:
+    def _prepare(self, session: LoadSession, key: _Key, url: str, details: Details, body: Body) -> PreparedCall | None:
         """Prepare a request; None if requests has to do it, or to say what is wrong with it."""
         if type(key[0]) is not str or type(url) not in (str, bytes):
             return None
@@ -282,7 +282,7 @@ class FastPath:
             adapter = session.get_adapter(target.url)
             if not isinstance(adapter, SourceAdapter):
                 return None
-            outgoing = Outgoing(template, method, target, *line, adapter)
+            outgoing = PreparedCall(template, method, target, *line, adapter)
         except Exception:  # requests finds the same error, and reports it in its way
             return None
         _remember(self._outgoing, key, outgoing)
@@ -312,7 +312,7 @@ class FastPath:
                 return self._templates.pop(key, None) and None
         return self._templates[key]
 
-    def _choose_pool(self, session: LoadSession, outgoing: Outgoing) -> Pool | None:
+    def _choose_pool(self, session: LoadSession, outgoing: PreparedCall) -> Pool | None:
         """The pool of connections for the request, from the session's present source; None if requests has to."""
         adapter, source = outgoing.adapter, self._binding.source_address
         if type(adapter) is not SourceAdapter or adapter.retries_itself or adapter.binding is not self._binding:

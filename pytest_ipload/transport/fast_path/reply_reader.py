@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from pytest_ipload.base.real_time import perf_counter_ns
-from pytest_ipload.transport.connect.socket_io import READ_BYTES, Wire
+from pytest_ipload.transport.connect.socket_io import READ_BYTES, FastSocket
 from pytest_ipload.transport.message.reply_head import LONGEST_HEAD, Head, ReplyHeads
 
 _LARGEST_READ = 1 << 18
@@ -23,7 +23,7 @@ class UnusualReply(Exception):
 class ReplyReader:
     """Reads one reply from a wire. Whatever ends the reading, ``received`` is all that came."""
 
-    def __init__(self, wire: Wire, received: bytes) -> None:
+    def __init__(self, wire: FastSocket, received: bytes) -> None:
         self.received = bytearray(received)
         self.first_byte_ns = self.head_ended_ns = 0
         """When the first bytes and the end of the head were read, by ``perf_counter_ns``."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pytest_ipload.base.units import NS_PER_S, format_duration
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import ITERATION
-from pytest_ipload.verdict.threshold.config import JudgedThreshold
+from pytest_ipload.verdict.threshold.config import ThresholdConfig
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult, evaluate
 from pytest_ipload.verdict.threshold.expression import Threshold
 from pytest_ipload.verdict.threshold.finding import Outcome, find_in_windows, is_undecidable
@@ -29,7 +29,7 @@ _UNKNOWN = Plan()
 
 
 def abort_reason(
-    judged: JudgedThreshold, measured: Measurements, scope: Scope, plan: Plan = _UNKNOWN, *, first_window: int = 0
+    judged: ThresholdConfig, measured: Measurements, scope: Scope, plan: Plan = _UNKNOWN, *, first_window: int = 0
 ) -> str | None:
     """Why the load may be broken off: what the threshold's failure says so far. None if it may still hold.
 
@@ -41,7 +41,7 @@ def abort_reason(
 
 
 def _failure(
-    judged: JudgedThreshold, measured: Measurements, scope: Scope, plan: Plan, first_window: int
+    judged: ThresholdConfig, measured: Measurements, scope: Scope, plan: Plan, first_window: int
 ) -> ThresholdResult | None:
     """The result of a threshold that cannot hold any more; None if it may."""
     if is_undecidable(judged, measured, scope):
@@ -63,7 +63,7 @@ def settled(measured: Measurements, scope: Scope) -> Scope:
     return replace(scope, seconds=max(0.0, scope.seconds - _HAND_OVER - longest_ns / NS_PER_S))
 
 
-def _is_hopeless(judged: JudgedThreshold, measured: Measurements, scope: Scope, plan: Plan) -> bool:
+def _is_hopeless(judged: ThresholdConfig, measured: Measurements, scope: Scope, plan: Plan) -> bool:
     threshold = judged.threshold
     if threshold.statistic == "set_up_error_rate":  # users that are still to be set up may succeed
         least = scope.set_ups.failed / scope.set_ups.planned if scope.set_ups.planned else 0.0
@@ -89,7 +89,7 @@ def _is_past(threshold: Threshold, value: float) -> bool:
 class Abort:
     """The threshold that broke a load off."""
 
-    judged: JudgedThreshold
+    judged: ThresholdConfig
     after_s: float
     """Seconds since the start of the load."""
     result: ThresholdResult
@@ -105,7 +105,7 @@ class Abort:
 class AbortWatch:
     """Looks at the thresholds of a load again and again, until one of them breaks it off."""
 
-    def __init__(self, thresholds: Sequence[JudgedThreshold], plan: Plan = _UNKNOWN) -> None:
+    def __init__(self, thresholds: Sequence[ThresholdConfig], plan: Plan = _UNKNOWN) -> None:
         """``plan`` is that of the whole load, also if this is a part of it."""
         self._plan = plan
         self.watched = [judged for judged in thresholds if judged.abort_on_fail]

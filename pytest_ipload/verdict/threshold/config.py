@@ -21,7 +21,7 @@ _OF_THE_WHOLE_LOAD = frozenset({"dropped_iterations", "ip_pool_usage", "set_up_e
 
 
 @dataclass(frozen=True)
-class JudgedThreshold:
+class ThresholdConfig:
     """A threshold and its settings. Times are seconds. Settings that make no sense together are a SettingError."""
 
     threshold: Threshold
@@ -96,17 +96,17 @@ class JudgedThreshold:
         return f"{self.threshold.text} ({more})" if more else self.threshold.text
 
 
-def with_implied(thresholds: Sequence[JudgedThreshold]) -> list[JudgedThreshold]:
+def with_implied(thresholds: Sequence[ThresholdConfig]) -> list[ThresholdConfig]:
     """The thresholds, and ``error_rate == 0%`` unless one of them can fail on errors already."""
     speaks = any(judged.severity == FAIL and judged.threshold.statistic in _SPEAKS_OF_ERRORS for judged in thresholds)
-    return [*thresholds] if speaks else [*thresholds, JudgedThreshold(_IMPLIED, is_implied=True)]
+    return [*thresholds] if speaks else [*thresholds, ThresholdConfig(_IMPLIED, is_implied=True)]
 
 
-def tolerates_set_up_errors(thresholds: Sequence[JudgedThreshold]) -> bool:
+def tolerates_set_up_errors(thresholds: Sequence[ThresholdConfig]) -> bool:
     """Whether a user whose set-up fails is left out, as one of the thresholds can fail on that."""
     return any(judged.severity == FAIL and judged.threshold.statistic == "set_up_error_rate" for judged in thresholds)
 
 
-def window_lengths(thresholds: Sequence[JudgedThreshold]) -> list[int]:
+def window_lengths(thresholds: Sequence[ThresholdConfig]) -> list[int]:
     """The lengths of the windows that these thresholds are judged on, in nanoseconds."""
     return sorted({judged.window_ns for judged in thresholds if judged.window_ns is not None})

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pytest_ipload.base.units import MS_PER_S
 from pytest_ipload.stats.confidence import minimum_samples
 from pytest_ipload.stats.measurements import Measurements
-from pytest_ipload.verdict.threshold.config import FAIL, WARN, JudgedThreshold
+from pytest_ipload.verdict.threshold.config import FAIL, WARN, ThresholdConfig
 from pytest_ipload.verdict.threshold.expression import Threshold
-from pytest_ipload.verdict.threshold.finding import Finding, Outcome, find, find_in_windows, is_undecidable
+from pytest_ipload.verdict.threshold.finding import Evaluation, Outcome, find, find_in_windows, is_undecidable
 from pytest_ipload.verdict.threshold.measure import Measured, Scope
 from pytest_ipload.verdict.threshold.wording import (
     no_samples,
@@ -60,20 +60,20 @@ class ThresholdResult:
             raise ValueError(f"{self.severity!r} is no severity, or {self.unit!r} no unit, of a threshold's result")
 
 
-def evaluate(judged: JudgedThreshold, measured: Measurements, scope: Scope, *, strict: bool = False) -> ThresholdResult:
+def evaluate(judged: ThresholdConfig, measured: Measurements, scope: Scope, *, strict: bool = False) -> ThresholdResult:
     """Judge one threshold, in each window if it has one. Over no samples, or no full window, it fails.
 
     An undecided one passes, unless ``strict``. One whose names were not kept apart does not hold and is undecidable.
     """
     if is_undecidable(judged, measured, scope):
-        nothing = Finding(Measured(None, 0, ""), Outcome.FAILS, is_enough=False)
+        nothing = Evaluation(Measured(None, 0, ""), Outcome.FAILS, is_enough=False)
         return replace(_result(judged, nothing, not_kept_apart(judged.threshold, measured), strict), undecidable=True)
     if judged.window is None:
         finding = find(judged, measured, scope)
         return _result(judged, finding, _message(judged, finding, measured, strict), strict)
     found = find_in_windows(judged, measured, scope)
     if found is None:
-        nothing = Finding(Measured(None, 0, ""), Outcome.FAILS, is_enough=False)
+        nothing = Evaluation(Measured(None, 0, ""), Outcome.FAILS, is_enough=False)
         return _result(judged, nothing, no_window(judged, scope.seconds), strict)
     warmup_ns = measured.judged_from_ns - measured.origin_ns
     place, tally = window_place(judged, found.number, warmup_ns), windows_tally(found)
@@ -81,14 +81,14 @@ def evaluate(judged: JudgedThreshold, measured: Measurements, scope: Scope, *, s
 
 
 def _message(
-    judged: JudgedThreshold, finding: Finding, measured: Measurements, strict: bool, place: str = "", tally: str = ""
+    judged: ThresholdConfig, finding: Evaluation, measured: Measurements, strict: bool, place: str = "", tally: str = ""
 ) -> str:
     if finding.is_enough:
         return what_was_found(judged, finding, strict, place, tally)
     return no_samples(judged.threshold, measured, place, tally)
 
 
-def _result(judged: JudgedThreshold, finding: Finding, message: str, strict: bool) -> ThresholdResult:
+def _result(judged: ThresholdConfig, finding: Evaluation, message: str, strict: bool) -> ThresholdResult:
     threshold, value = judged.threshold, finding.value
     low, high = (_reported(end, threshold) for end in value.interval)
     undecided = finding.outcome is Outcome.UNDECIDED

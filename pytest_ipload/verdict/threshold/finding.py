@@ -10,7 +10,7 @@ from enum import Enum
 from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.series_table import SeriesTable
-from pytest_ipload.verdict.threshold.config import JudgedThreshold
+from pytest_ipload.verdict.threshold.config import ThresholdConfig
 from pytest_ipload.verdict.threshold.expression import Threshold
 from pytest_ipload.verdict.threshold.measure import Interval, Measured, Scope, is_hidden, measure
 
@@ -25,7 +25,7 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class Evaluation:
     """What was measured, and what it says of the threshold."""
 
     value: Measured
@@ -35,10 +35,10 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class WindowFindings:
+class WindowEvaluations:
     """What the full windows of a load say of a threshold."""
 
-    worst: Finding
+    worst: Evaluation
     """Of windows that are equally bad, the first one."""
     number: int
     """Of the worst window."""
@@ -47,15 +47,15 @@ class WindowFindings:
     undecided: int
 
 
-def find(judged: JudgedThreshold, table: SeriesTable, scope: Scope) -> Finding:
+def find(judged: ThresholdConfig, table: SeriesTable, scope: Scope) -> Evaluation:
     """Judge the value, or with a confidence its interval. Over no samples a threshold fails."""
     threshold = judged.threshold
     value = measure(threshold, table, scope, judged.confidence)
     if value.value is None or not value.is_enough(threshold):
-        return Finding(value, Outcome.FAILS, is_enough=False)
+        return Evaluation(value, Outcome.FAILS, is_enough=False)
     if judged.confidence is not None:
-        return Finding(value, outcome_of(threshold, value.interval), is_enough=True)
-    return Finding(value, Outcome.HOLDS if threshold.holds(value.value) else Outcome.FAILS, is_enough=True)
+        return Evaluation(value, outcome_of(threshold, value.interval), is_enough=True)
+    return Evaluation(value, Outcome.HOLDS if threshold.holds(value.value) else Outcome.FAILS, is_enough=True)
 
 
 def outcome_of(threshold: Threshold, interval: Interval) -> Outcome:
@@ -70,12 +70,12 @@ def outcome_of(threshold: Threshold, interval: Interval) -> Outcome:
 
 
 def find_in_windows(
-    judged: JudgedThreshold, measured: Measurements, scope: Scope, *, first: int = 0
-) -> WindowFindings | None:
+    judged: ThresholdConfig, measured: Measurements, scope: Scope, *, first: int = 0
+) -> WindowEvaluations | None:
     """Judge each full window from number ``first`` on; None if there is none."""
     assert judged.window is not None
     of_window = replace(scope, seconds=judged.window)
-    worst: tuple[tuple[float, ...], int, Finding] | None = None
+    worst: tuple[tuple[float, ...], int, Evaluation] | None = None
     counts = dict.fromkeys(Outcome, 0)
     for number, table in _full_windows(judged, measured, scope, first):
         finding = find(judged, table, of_window)
@@ -85,10 +85,10 @@ def find_in_windows(
             worst = badness, number, finding
     if worst is None:
         return None
-    return WindowFindings(worst[2], worst[1], sum(counts.values()), counts[Outcome.FAILS], counts[Outcome.UNDECIDED])
+    return WindowEvaluations(worst[2], worst[1], sum(counts.values()), counts[Outcome.FAILS], counts[Outcome.UNDECIDED])
 
 
-def is_undecidable(judged: JudgedThreshold, measured: Measurements, scope: Scope) -> bool:
+def is_undecidable(judged: ThresholdConfig, measured: Measurements, scope: Scope) -> bool:
     """Whether the threshold is about names that were not kept apart, in the whole load or in one of its windows."""
     if judged.window is None:
         return is_hidden(judged.threshold, measured)
@@ -98,7 +98,7 @@ def is_undecidable(judged: JudgedThreshold, measured: Measurements, scope: Scope
 
 
 def _full_windows(
-    judged: JudgedThreshold, measured: Measurements, scope: Scope, first: int = 0
+    judged: ThresholdConfig, measured: Measurements, scope: Scope, first: int = 0
 ) -> Iterator[tuple[int, SeriesTable]]:
     assert judged.window_ns is not None
     seconds = scope.seconds if scope.planned_seconds is None else min(scope.seconds, scope.planned_seconds)
@@ -106,7 +106,7 @@ def _full_windows(
     return measured.windows[judged.window_ns].full(ended_ns, first)
 
 
-def _badness(threshold: Threshold, finding: Finding) -> tuple[float, ...]:
+def _badness(threshold: Threshold, finding: Evaluation) -> tuple[float, ...]:
     """What is larger for a worse window: first its outcome, then how far its value is on the wrong side."""
     value = finding.value.value
     if value is None or not finding.is_enough:

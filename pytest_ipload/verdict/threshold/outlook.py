@@ -20,7 +20,7 @@ from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import FAILED, ITERATION
 from pytest_ipload.stats.spans import Cells, Selection
-from pytest_ipload.verdict.threshold.config import JudgedThreshold
+from pytest_ipload.verdict.threshold.config import ThresholdConfig
 from pytest_ipload.verdict.threshold.expression import Threshold
 from pytest_ipload.verdict.threshold.measure import Scope, effective_of
 from pytest_ipload.verdict.threshold.remaining_load import Plan
@@ -89,7 +89,7 @@ class Outlook:
         return possible + math.ceil(max(0.0, length_s - self.settled_s) * fastest * self.plan.growth(self.settled_s))
 
 
-def cannot_hold(judged: JudgedThreshold, measured: Measurements, scope: Scope, plan: Plan, settled_s: float) -> bool:
+def cannot_hold(judged: ThresholdConfig, measured: Measurements, scope: Scope, plan: Plan, settled_s: float) -> bool:
     """Whether a percentile, a mean, an error rate or a rate is lost, whatever the rest of the load is like.
 
     Until ``settled_s`` of the judged part all samples have come in.
@@ -177,7 +177,7 @@ def _bin_of_limit(threshold: Threshold) -> int:
     return bin_index(min(HIGHEST_US, int(threshold.limit * US_PER_S + _ROUNDING_US)))
 
 
-def _failing(judged: JudgedThreshold, worth: float, confidence: float | None = None) -> Fails:
+def _failing(judged: ThresholdConfig, worth: float, confidence: float | None = None) -> Fails:
     """When the threshold fails; with a confidence, ``worth`` is that of a sample, as a part of an independent one."""
     threshold, quantile = judged.threshold, judged.threshold.quantile
     confidence = judged.confidence or confidence
@@ -220,7 +220,7 @@ def _is_still_bad(threshold: Threshold, outlook: Outlook) -> bool:
     return bool(newest) and all(bad > _allowed(threshold) * whole for bad, whole in newest)
 
 
-def _is_beyond_noise(judged: JudgedThreshold, outlook: Outlook) -> bool:
+def _is_beyond_noise(judged: ThresholdConfig, outlook: Outlook) -> bool:
     """Whether there were far more bad samples than any noise makes, and all along."""
     cells, allowed = outlook.cells, _allowed(judged.threshold)
     if cells is None:

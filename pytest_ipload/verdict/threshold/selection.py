@@ -9,7 +9,7 @@ from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.sample import FAILED, ITERATION, OK, REQUEST, STEP
 from pytest_ipload.stats.series_table import SeriesTable
 from pytest_ipload.stats.spans import Selection, Time
-from pytest_ipload.verdict.threshold.config import JudgedThreshold
+from pytest_ipload.verdict.threshold.config import ThresholdConfig
 from pytest_ipload.verdict.threshold.expression import Threshold
 
 _COUNTED = {
@@ -47,7 +47,7 @@ def selection_of(threshold: Threshold, planned: bool) -> Selection | None:
     return Selection(kind, time, **where(threshold), outcome=outcome)
 
 
-def selections(thresholds: Sequence[JudgedThreshold], planned: bool) -> list[Selection]:
+def selections(thresholds: Sequence[ThresholdConfig], planned: bool) -> list[Selection]:
     """Those to be kept by spans of time: for an interval, or to tell that a threshold cannot hold any more."""
     wanted = [
         selection_of(judged.threshold, planned)
@@ -62,7 +62,7 @@ def selections(thresholds: Sequence[JudgedThreshold], planned: bool) -> list[Sel
     return list(dict.fromkeys(each for each in wanted if each is not None))
 
 
-def looked_at(judged: JudgedThreshold, planned: bool) -> list[Selection]:
+def looked_at(judged: ThresholdConfig, planned: bool) -> list[Selection]:
     """All samples that the threshold's value, and what may still become of it, are made of."""
     threshold = judged.threshold
     if threshold.unit == "duration":
@@ -80,7 +80,7 @@ def looked_at(judged: JudgedThreshold, planned: bool) -> list[Selection]:
     return list(dict.fromkeys([Selection(kind, "outcome", **wider), Selection(kind, "outcome", **chosen)]))
 
 
-def window_selections(thresholds: Sequence[JudgedThreshold], planned: bool) -> dict[int, list[Selection]]:
+def window_selections(thresholds: Sequence[ThresholdConfig], planned: bool) -> dict[int, list[Selection]]:
     """What is to be kept in windows, by their length in nanoseconds."""
     found: dict[int, list[Selection]] = {}
     for judged in thresholds:

@@ -6,15 +6,15 @@ from pytest_ipload.base.units import NS_PER_S, format_count, format_duration, fo
 from pytest_ipload.stats.confidence import minimum_samples, samples_to_close
 from pytest_ipload.stats.sample import REQUEST, STEP
 from pytest_ipload.stats.series_table import MAX_NAMES, OTHER_NAMES, SeriesTable
-from pytest_ipload.verdict.threshold.config import JudgedThreshold
+from pytest_ipload.verdict.threshold.config import ThresholdConfig
 from pytest_ipload.verdict.threshold.expression import Threshold
-from pytest_ipload.verdict.threshold.finding import Finding, Outcome, WindowFindings
+from pytest_ipload.verdict.threshold.finding import Evaluation, Outcome, WindowEvaluations
 from pytest_ipload.verdict.threshold.measure import USUAL_CONFIDENCE, Interval, Measured
 
 _NEGLIGIBLE = 1e-9  # a nanosecond: below it a difference is one of arithmetic
 
 
-def what_was_found(judged: JudgedThreshold, finding: Finding, strict: bool, place: str, tally: str) -> str:
+def what_was_found(judged: ThresholdConfig, finding: Evaluation, strict: bool, place: str, tally: str) -> str:
     """``p95 243 ms, limit < 200 ms (4 812 requests, 95 % CI 231-258 ms)``.
 
     ``place`` tells in which window, ``tally`` what became of the others.
@@ -50,7 +50,7 @@ def not_kept_apart(threshold: Threshold, table: SeriesTable) -> str:
     )
 
 
-def no_window(judged: JudgedThreshold, seconds: float) -> str:
+def no_window(judged: ThresholdConfig, seconds: float) -> str:
     """That the load was too short for the threshold's window."""
     threshold, window = judged.threshold, judged.window or 0.0
     return (
@@ -59,14 +59,14 @@ def no_window(judged: JudgedThreshold, seconds: float) -> str:
     )
 
 
-def window_place(judged: JudgedThreshold, number: int, warmup_ns: int) -> str:
+def window_place(judged: ThresholdConfig, number: int, warmup_ns: int) -> str:
     """`` in the window 20s-30s``: seconds since the start of the load."""
     length_ns = judged.window_ns or 0
     start, end = ((warmup_ns + each * length_ns) / NS_PER_S for each in (number, number + 1))
     return f" in the window {_moment(start)}-{_moment(end)}"
 
 
-def windows_tally(found: WindowFindings) -> str:
+def windows_tally(found: WindowEvaluations) -> str:
     """``1 of 6 windows failed``."""
     if not found.failed and not found.undecided:
         return f"the worst of {format_count(found.windows)} windows" if found.windows > 1 else "the only window"
@@ -74,7 +74,7 @@ def windows_tally(found: WindowFindings) -> str:
     return f"{format_count(number)} of {_counted(found.windows, 'windows')} {what}"
 
 
-def _undecided(judged: JudgedThreshold, value: Measured, strict: bool) -> str:
+def _undecided(judged: ThresholdConfig, value: Measured, strict: bool) -> str:
     """That it is undecided, what that means in a strict session, and what would help where too few samples are why."""
     parts = ["undecided, a failure in a strict session" if strict else "undecided"]
     quantile, confidence = judged.threshold.quantile, judged.confidence
@@ -90,7 +90,7 @@ def _undecided(judged: JudgedThreshold, value: Measured, strict: bool) -> str:
     return f": {'; '.join(parts)}"
 
 
-def _notes(judged: JudgedThreshold, value: Measured) -> list[str]:
+def _notes(judged: ThresholdConfig, value: Measured) -> list[str]:
     """How much the value is worth."""
     threshold = judged.threshold
     notes = []

@@ -10,7 +10,7 @@ from support.live import live_numbers
 
 from pytest_ipload.base.packing import pack, unpack
 from pytest_ipload.distributed.controller.coordinator import Coordinator, Judges
-from pytest_ipload.distributed.controller.shared_load import State, TeamTest
+from pytest_ipload.distributed.controller.shared_load import SharedLoad, State
 from pytest_ipload.distributed.protocol.clocks import PINGS
 from pytest_ipload.distributed.protocol.messages import FROM_CONTROLLER, PACKED, BadMessage, Message, checked
 from pytest_ipload.distributed.protocol.time_limits import Timing
@@ -127,7 +127,7 @@ class Team:
         return cut
 
     @property
-    def test(self) -> TeamTest:
+    def test(self) -> SharedLoad:
         return self.coordinator.tests[A]
 
     @property

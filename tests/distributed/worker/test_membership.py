@@ -15,10 +15,10 @@ from support.parts import part_of
 from pytest_ipload.base.packing import PIECE_BYTES, pack
 from pytest_ipload.distributed.protocol.outbox import Outbox
 from pytest_ipload.distributed.worker.link import Link, Pulse, Watch
-from pytest_ipload.distributed.worker.membership import Member
-from pytest_ipload.load.partition import WHOLE, Share
+from pytest_ipload.distributed.worker.membership import WorkerShard
+from pytest_ipload.load.partition import WHOLE, Partition
 from pytest_ipload.verdict.conclusion import Conclusion
-from pytest_ipload.verdict.shard_group import Solo, TeamAborted
+from pytest_ipload.verdict.shard_group import LoadAborted, SingleProcess
 
 CONCLUSION = Conclusion("failed", "p95 312 ms, limit < 200 ms", properties={"ipload_requests": 3})
 PART = part_of([])
@@ -56,7 +56,7 @@ class FakeChannel:
         return [kind for kind, _ in self.sent]
 
 
-def team(wants_names: bool | None = None) -> tuple[FakeChannel, Link, Member]:
+def team(wants_names: bool | None = None) -> tuple[FakeChannel, Link, WorkerShard]:
     channel = FakeChannel()
     link = Link(channel, "gw1", wants_names=wants_names)
     channel.say("assign", nodeid=NODEID, index=1, count=3, pool_index=0, pool_count=2)
@@ -91,7 +91,7 @@ def in_thread(call: Callable[[], Any]) -> Callable[[], Any]:
 def test_the_order_is_waited_for_and_names_the_shares() -> None:
     channel, link, member = team()
     assert link.wait(NODEID, "assign", "spectate") == "assign"
-    assert (member.name, member.share, member.pool_share) == ("gw1", Share(1, 3), (0, 2))
+    assert (member.name, member.share, member.pool_share) == ("gw1", Partition(1, 3), (0, 2))
     assert channel.sent == []
 
 
@@ -160,10 +160,10 @@ def test_who_waits_is_told_that_there_will_be_no_verdict(does: str) -> None:
     else:
         channel.say("nonsense")
     reason = {"abort": "no more", "close": "the controller is gone", "nonsense": "the controller does not speak"}[does]
-    with pytest.raises(TeamAborted, match=reason):
+    with pytest.raises(LoadAborted, match=reason):
         result()
     assert (stopped, member.is_aborted) == ([member.stop_reason], True)
-    with pytest.raises(TeamAborted, match=reason):
+    with pytest.raises(LoadAborted, match=reason):
         member.conclude(PART)
     assert "part" not in channel.kinds
 
@@ -175,7 +175,7 @@ def test_a_message_that_cannot_be_followed_is_raised_where_the_test_waits(monkey
     def fails(*_: object) -> None:
         raise OSError("no room")
 
-    monkeypatch.setattr("pytest_ipload.distributed.worker.link.Member", fails)
+    monkeypatch.setattr("pytest_ipload.distributed.worker.link.WorkerShard", fails)
     channel.say("assign", nodeid=NODEID, index=1, count=3, pool_index=0, pool_count=2)
     with pytest.raises(RuntimeError, match="'assign' of the controller could not be followed: OSError: no room"):
         link.wait(NODEID, "assign")
@@ -344,7 +344,7 @@ def test_the_last_numbers_are_sent_before_the_part() -> None:
 
 
 def test_alone() -> None:
-    solo = Solo(lambda part: Conclusion("passed", part.nodeid), (1, 4))
+    solo = SingleProcess(lambda part: Conclusion("passed", part.nodeid), (1, 4))
     before = time.perf_counter_ns()
     assert before <= solo.ready() <= time.perf_counter_ns()
     solo.progress({})

@@ -14,8 +14,8 @@ from pytest_ipload.base.health_catalogue import (
     fired,
     fired_by_message,
 )
-from pytest_ipload.load.generator.checks import Outcome, ResponseLimit, Signs, examine, examine_whole
-from pytest_ipload.load.generator.monitor import Vitals
+from pytest_ipload.load.generator.checks import CheckInput, Outcome, ResponseLimit, examine, examine_whole
+from pytest_ipload.load.generator.monitor import GeneratorReadings
 from pytest_ipload.load.load_record import LoadRecord
 from pytest_ipload.load.user_time import LATE_START_S
 from pytest_ipload.stats.sample import FAULT, LATENESS, Problem, Sample
@@ -32,9 +32,9 @@ def vitals(
     judged_s: float = 0.0,
     full_s: float = 0.0,
     cores: float = 1.0,
-) -> Vitals:
-    """Vitals that someone watched: ``lags_ms`` is the number of readings by their value, ``cpu`` a share."""
-    found = Vitals()
+) -> GeneratorReadings:
+    """GeneratorReadings that someone watched: ``lags_ms`` is the number of readings by their value, ``cpu`` a share."""
+    found = GeneratorReadings()
     found.judged_ns, found.busy_ns, found.cores = round(judged_s * SECOND), round(full_s * SECOND), cores
     found.judged_cpu_ns = round(cpu * found.judged_ns)
     found.seconds, found.busy_seconds = seconds, busy
@@ -48,20 +48,20 @@ def vitals(
     return found
 
 
-def signs(*, record: LoadRecord | None = None, vital: Vitals | None = None, **more: Any) -> Signs:
-    return Signs(record or LoadRecord(), vital or Vitals(), **more)
+def signs(*, record: LoadRecord | None = None, vital: GeneratorReadings | None = None, **more: Any) -> CheckInput:
+    return CheckInput(record or LoadRecord(), vital or GeneratorReadings(), **more)
 
 
 def whole(*samples: Sample, planned: int | None = None, dropped: int | None = None, **more: Any) -> Outcome:
     return Outcome(measured=measurements(samples), planned_iterations=planned, dropped_iterations=dropped, **more)
 
 
-def names(load: Signs | Outcome) -> list[str]:
-    return [check.name for check in (examine(load) if isinstance(load, Signs) else examine_whole(load))]
+def names(load: CheckInput | Outcome) -> list[str]:
+    return [check.name for check in (examine(load) if isinstance(load, CheckInput) else examine_whole(load))]
 
 
-def only(load: Signs | Outcome) -> HealthCheck:
-    (check,) = examine(load) if isinstance(load, Signs) else examine_whole(load)
+def only(load: CheckInput | Outcome) -> HealthCheck:
+    (check,) = examine(load) if isinstance(load, CheckInput) else examine_whole(load)
     return check
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.samples import MS, ORIGIN, SECOND
 
-from pytest_ipload.load.generator.monitor import LOOK_NS, Vitals, Watcher, run_queue_wait_ns
+from pytest_ipload.load.generator.monitor import LOOK_NS, GeneratorMonitor, GeneratorReadings, run_queue_wait_ns
 
 
 class Machine:
@@ -18,16 +18,16 @@ class Machine:
 
     def __init__(self) -> None:
         self.cpu_ns = 7 * SECOND
-        self.vitals = Vitals(lambda: self.cpu_ns)
+        self.vitals = GeneratorReadings(lambda: self.cpu_ns)
 
-    def seconds(self, *shares: float, first: float = 0.0, length: float = 1.0) -> Vitals:
+    def seconds(self, *shares: float, first: float = 0.0, length: float = 1.0) -> GeneratorReadings:
         """Seconds with these shares of a processor, the first one beginning so long after the load's start."""
         for number, share in enumerate(shares, 1):
             self.cpu_ns += round(share * length * SECOND)
             self.vitals.each_second(ORIGIN + round((first + number * length) * SECOND))
         return self.vitals
 
-    def wakes(self, *lags_ms: float, at_s: float = 0.5) -> Vitals:
+    def wakes(self, *lags_ms: float, at_s: float = 0.5) -> GeneratorReadings:
         """A timer that comes back so late."""
         for lag in lags_ms:
             self.vitals.woke(ORIGIN + round(at_s * SECOND), ORIGIN + round(at_s * SECOND + lag * MS))
@@ -148,8 +148,8 @@ class TestTheWholeJudgedPart:
 
 class TestWatcher:
     def test_it_reads_the_timer_until_it_is_ended_and_leaves_no_thread(self) -> None:
-        vitals = Vitals()
-        watcher = Watcher(vitals, time.perf_counter_ns)
+        vitals = GeneratorReadings()
+        watcher = GeneratorMonitor(vitals, time.perf_counter_ns)
         vitals.begin(time.perf_counter_ns())
         watcher.start()
         assert "ipload-watcher" in {thread.name for thread in threading.enumerate()}
@@ -167,8 +167,8 @@ class TestWatcher:
             raise RuntimeError("can't start new thread")
 
         now = iter([0, 2 * SECOND, 2 * SECOND])
-        vitals = Vitals()
-        watcher = Watcher(vitals, lambda: next(now))
+        vitals = GeneratorReadings()
+        watcher = GeneratorMonitor(vitals, lambda: next(now))
         monkeypatch.setattr(threading.Thread, "start", refuse)
         vitals.begin(0)
         watcher.start()

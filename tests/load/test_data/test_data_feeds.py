@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from pytest_ipload.base.errors import FeedError, FeedExhausted, SettingError
 from pytest_ipload.load.test_data import data_feeds as feed_module
-from pytest_ipload.load.test_data.data_feeds import ORDERS, FeedBook, Rows, UserFeeds
+from pytest_ipload.load.test_data.data_feeds import ORDERS, DataFeeds, Rows, UserFeeds
 from pytest_ipload.load.test_data.feed_files import read_rows
 
 
 def feeds_of(users: int, *, seed: int = 1, folders: Iterable[Path] = ()) -> list[UserFeeds]:
     """The feeds of all users of one load."""
-    book = FeedBook(users, seed, list(folders))
+    book = DataFeeds(users, seed, list(folders))
     return [UserFeeds(book, user) for user in range(users)]
 
 
@@ -212,7 +212,7 @@ class TestIterables:
 
     def test_sources_made_in_each_iteration_are_forgotten_or_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(feed_module, "_MOST_ITERABLES", 3)
-        book = FeedBook(1, 1, [])
+        book = DataFeeds(1, 1, [])
         feeds = UserFeeds(book, 0)
         for _ in range(10):
             feeds.rows([1, 2])

@@ -24,7 +24,7 @@ from urllib3.exceptions import NameResolutionError
 from pytest_ipload.addresses.host.bind_source import bind_source
 from pytest_ipload.stats.sample import Sample
 from pytest_ipload.transport.connect import dial
-from pytest_ipload.transport.connect.binding import Binding, HandOver, Hop, ThreadState
+from pytest_ipload.transport.connect.binding import Binding, Fallback, Hop, ThreadState
 from pytest_ipload.transport.connect.connection import (
     IdleConnections,
     Pool,
@@ -420,7 +420,7 @@ def open_connection(server: RecordingServer) -> Any:
 
 
 def test_an_open_connection_has_a_wire(open_connection: SourceHTTPConnection) -> None:
-    wire = open_connection.open_wire(3)
+    wire = open_connection.open_fast_socket(3)
     assert (open_connection.wire, open_connection.timeout) == (wire, 3)
     assert open_connection.local_address == "127.0.0.1"
     assert open_connection.fit_wire() is wire
@@ -440,7 +440,7 @@ def test_a_connection_that_requests_opened_gets_its_wire_later(open_connection: 
 def test_data_that_nobody_asked_for_make_a_connection_unfit(make_session: MakeSession) -> None:
     with ScriptedServer([(reply(b"ok"), Do.HOLD, b"x", Do.STALL)]) as server:
         conn = SourceHTTPConnection("127.0.0.1", server.port, binding=Binding())
-        wire = conn.open_wire(5)
+        wire = conn.open_fast_socket(5)
         wire.set_timeout(5)
         wire.send(b"GET / HTTP/1.1\r\n\r\n")
         assert wire.receive().endswith(b"ok")
@@ -518,7 +518,7 @@ def test_a_connection_that_was_handed_over_is_got_first_and_once() -> None:
     binding = Binding()
     pool = SourceHTTPConnectionPool("a.test", binding=binding)
     conn = SourceHTTPConnection("a.test", binding=binding)
-    binding.thread.hand_over = HandOver(Hop(), conn=conn)
+    binding.thread.fall_back = Fallback(Hop(), conn=conn)
     assert pool._get_conn() is conn
     assert pool._get_conn() is not conn
     pool.close()
@@ -527,7 +527,7 @@ def test_a_connection_that_was_handed_over_is_got_first_and_once() -> None:
 def test_a_pool_that_is_closed_leaves_what_was_handed_over_alone(open_connection: SourceHTTPConnection) -> None:
     open_connection.connect()
     binding = open_connection.binding
-    binding.thread.hand_over = HandOver(Hop(), conn=open_connection)
+    binding.thread.fall_back = Fallback(Hop(), conn=open_connection)
     SourceHTTPConnectionPool("other.test", binding=binding).close()
     assert open_connection.sock is not None
     assert binding.thread.take_connection() is open_connection
@@ -536,7 +536,7 @@ def test_a_pool_that_is_closed_leaves_what_was_handed_over_alone(open_connection
 def test_what_was_handed_over_and_nobody_took_is_closed(open_connection: SourceHTTPConnection) -> None:
     thread = ThreadState()
     open_connection.connect()
-    thread.hand_over = HandOver(Hop(), conn=open_connection)
+    thread.fall_back = Fallback(Hop(), conn=open_connection)
     thread.drop_hand_over()
     assert not open_connection.is_connected
     assert thread.take_connection() is None

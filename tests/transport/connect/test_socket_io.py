@@ -19,14 +19,14 @@ from support.scripted_server import Do, ScriptedServer
 
 from pytest_ipload.transport.connect import socket_io as wire_module
 from pytest_ipload.transport.connect.socket_io import (
-    KernelWire,
-    PlainWire,
-    TlsWire,
-    Wire,
+    FastSocket,
+    PlainFastSocket,
+    TimestampingSocket,
+    TlsFastSocket,
     arrival_ns,
     ask_for_arrival_times,
     kernel_keeps_time,
-    open_wire,
+    open_fast_socket,
 )
 
 Pair = tuple[socket.socket, socket.socket]
@@ -50,7 +50,7 @@ def without_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire_module, "kernel_keeps_time", lambda: False)
 
 
-KINDS: list[Any] = [pytest.param(KernelWire, marks=kernel_only), PlainWire]
+KINDS: list[Any] = [pytest.param(TimestampingSocket, marks=kernel_only), PlainFastSocket]
 
 
 def receive_buffer_timeout(sock: socket.socket, option: int = socket.SO_RCVTIMEO) -> tuple[int, int]:
@@ -66,7 +66,7 @@ def wait_until_readable(sock: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_receive_ends_after_its_time(kind: Callable[[socket.socket], Wire], pair: Pair) -> None:
+def test_a_receive_ends_after_its_time(kind: Callable[[socket.socket], FastSocket], pair: Pair) -> None:
     wire = kind(pair[0])
     for timeout in (0.05, 0.1):
         wire.set_timeout(timeout)
@@ -78,7 +78,7 @@ def test_a_receive_ends_after_its_time(kind: Callable[[socket.socket], Wire], pa
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_send_ends_after_its_time(kind: Callable[[socket.socket], Wire], pair: Pair) -> None:
+def test_a_send_ends_after_its_time(kind: Callable[[socket.socket], FastSocket], pair: Pair) -> None:
     wire = kind(pair[0])
     wire.set_timeout(0.05)
     with pytest.raises((TimeoutError, BlockingIOError)):
@@ -86,7 +86,7 @@ def test_a_send_ends_after_its_time(kind: Callable[[socket.socket], Wire], pair:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_without_limit_it_waits(kind: Callable[[socket.socket], Wire], pair: Pair) -> None:
+def test_without_limit_it_waits(kind: Callable[[socket.socket], FastSocket], pair: Pair) -> None:
     wire = kind(pair[0])
     wire.set_timeout(0.01)
     wire.set_timeout(None)
@@ -96,7 +96,9 @@ def test_without_limit_it_waits(kind: Callable[[socket.socket], Wire], pair: Pai
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_at_most_so_much_is_received_and_nothing_at_the_end(kind: Callable[[socket.socket], Wire], pair: Pair) -> None:
+def test_at_most_so_much_is_received_and_nothing_at_the_end(
+    kind: Callable[[socket.socket], FastSocket], pair: Pair
+) -> None:
     wire = kind(pair[0])
     wire.set_timeout(5)
     pair[1].sendall(b"hello")
@@ -114,7 +116,7 @@ def test_at_most_so_much_is_received_and_nothing_at_the_end(kind: Callable[[sock
 )  # fmt: skip
 def test_the_kernel_is_told_the_time(pair: Pair, timeout: float | None, value: tuple[int, int]) -> None:
     assert TIMEVAL.unpack(wire_module._timeval(timeout)) == value
-    wire = KernelWire(pair[0])
+    wire = TimestampingSocket(pair[0])
     wire.set_timeout(timeout)
     for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
         seconds, microseconds = receive_buffer_timeout(pair[0], option)
@@ -125,7 +127,7 @@ def test_the_kernel_is_told_the_time(pair: Pair, timeout: float | None, value: t
 
 @kernel_only
 def test_after_relaxing_pythons_timeouts_hold_again(pair: Pair) -> None:
-    wire = KernelWire(pair[0])
+    wire = TimestampingSocket(pair[0])
     wire.set_timeout(0.01)
     wire.relax()
     assert wire.timeout not in (0.01, None)
@@ -139,14 +141,14 @@ def test_after_relaxing_pythons_timeouts_hold_again(pair: Pair) -> None:
 
 @kernel_only
 def test_relaxing_what_was_never_tense_costs_no_call(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    wire = KernelWire(pair[0])
+    wire = TimestampingSocket(pair[0])
     monkeypatch.setattr(socket.socket, "setsockopt", lambda *args: pytest.fail("called"))
     wire.relax()
 
 
 @kernel_only
 def test_relaxing_a_broken_socket_is_left_to_its_next_user(pair: Pair) -> None:
-    wire = KernelWire(pair[0])
+    wire = TimestampingSocket(pair[0])
     wire.set_timeout(1)
     pair[0].close()
     wire.relax()
@@ -154,7 +156,7 @@ def test_relaxing_a_broken_socket_is_left_to_its_next_user(pair: Pair) -> None:
 
 
 def test_a_relaxed_plain_wire_sets_its_timeout_anew(pair: Pair) -> None:
-    wire = PlainWire(pair[0])
+    wire = PlainFastSocket(pair[0])
     wire.set_timeout(None)
     wire.relax()
     assert wire.timeout is not None
@@ -165,9 +167,9 @@ def test_a_relaxed_plain_wire_sets_its_timeout_anew(pair: Pair) -> None:
 
 
 @pytest.fixture
-def stamped(pair: Pair) -> KernelWire:
+def stamped(pair: Pair) -> TimestampingSocket:
     """A wire whose data have times of arrival: the kernel begins to note them a moment after it was asked."""
-    wire = KernelWire(pair[0])
+    wire = TimestampingSocket(pair[0])
     wire.set_timeout(5)
     for _ in range(200):
         pair[1].sendall(b"x")
@@ -179,7 +181,7 @@ def stamped(pair: Pair) -> KernelWire:
 
 
 @kernel_only
-def test_the_time_of_arrival_is_not_that_of_reading(stamped: KernelWire, pair: Pair) -> None:
+def test_the_time_of_arrival_is_not_that_of_reading(stamped: TimestampingSocket, pair: Pair) -> None:
     before = time.time_ns()
     pair[1].sendall(b"hello")
     wait_until_readable(pair[0])
@@ -190,7 +192,7 @@ def test_the_time_of_arrival_is_not_that_of_reading(stamped: KernelWire, pair: P
 
 
 @kernel_only
-def test_at_the_end_there_is_no_time_of_arrival(stamped: KernelWire, pair: Pair) -> None:
+def test_at_the_end_there_is_no_time_of_arrival(stamped: TimestampingSocket, pair: Pair) -> None:
     pair[1].close()
     assert stamped.receive() == b""
     assert stamped.stamp is None
@@ -200,7 +202,7 @@ def test_at_the_end_there_is_no_time_of_arrival(stamped: KernelWire, pair: Pair)
 def test_a_socket_that_keeps_no_times_is_none_the_worse(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire_module, "_SO_TIMESTAMPNS", 9999)
     ask_for_arrival_times(pair[0])
-    wire = KernelWire(pair[0])
+    wire = TimestampingSocket(pair[0])
     pair[1].sendall(b"hello")
     assert (wire.receive(), wire.stamp) == (b"hello", None)
 
@@ -214,13 +216,13 @@ def test_a_stamp_is_a_timespec() -> None:
 
 @kernel_only
 def test_a_plain_socket_gets_the_kernels_wire(pair: Pair) -> None:
-    assert type(open_wire(pair[0])) is KernelWire
+    assert type(open_fast_socket(pair[0])) is TimestampingSocket
 
 
 @pytest.mark.usefixtures("without_kernel")
 def test_elsewhere_it_gets_a_plain_one(pair: Pair) -> None:
-    wire = open_wire(pair[0])
-    assert type(wire) is PlainWire
+    wire = open_fast_socket(pair[0])
+    assert type(wire) is PlainFastSocket
     pair[1].sendall(b"x")
     assert (wire.receive(), wire.stamp) == (b"x", None)
 
@@ -230,7 +232,7 @@ def test_a_socket_of_another_class_gets_a_plain_one(pair: Pair) -> None:
         pass
 
     with Other(fileno=pair[0].detach()) as other:
-        assert type(open_wire(other)) is PlainWire
+        assert type(open_fast_socket(other)) is PlainFastSocket
 
 
 @pytest.mark.parametrize("lack", ["platform", "32 bits", "option", "another size"])
@@ -271,7 +273,7 @@ def connect(certificates: Certificates) -> Iterator[Callable[..., ssl.SSLSocket]
         close()
 
 
-def exchange(wire: Wire, length: int, limit: int = 16384) -> tuple[bytes, list[bytes | None]]:
+def exchange(wire: FastSocket, length: int, limit: int = 16384) -> tuple[bytes, list[bytes | None]]:
     """Ask, and read so many bytes; and the time of arrival after each read."""
     wire.send(GET)
     received, stamps = b"", []
@@ -288,8 +290,8 @@ def exchange(wire: Wire, length: int, limit: int = 16384) -> tuple[bytes, list[b
 def test_a_reply_in_several_records_is_read_without_waiting(
     connect: Callable[..., ssl.SSLSocket], version: ssl.TLSVersion, limit: int
 ) -> None:
-    wire = open_wire(connect((b"abc", b"defgh", b"ij"), (b"k" * 40_000,), version=version))
-    assert type(wire) is TlsWire
+    wire = open_fast_socket(connect((b"abc", b"defgh", b"ij"), (b"k" * 40_000,), version=version))
+    assert type(wire) is TlsFastSocket
     wire.set_timeout(2)
     assert exchange(wire, 10, limit)[0] == b"abcdefghij"
     if limit > 1:
@@ -298,11 +300,11 @@ def test_a_reply_in_several_records_is_read_without_waiting(
 
 @kernel_only
 def test_session_tickets_are_not_taken_for_the_reply(
-    connect: Callable[..., ssl.SSLSocket], stamped: KernelWire
+    connect: Callable[..., ssl.SSLSocket], stamped: TimestampingSocket
 ) -> None:
     """They come right behind the handshake, long before the first reply; the kernel notes when (``stamped``)."""
     sock = connect((b"first",), (b"second", b"third"))
-    wire = TlsWire(sock)
+    wire = TlsFastSocket(sock)
     wire.set_timeout(5)
     wait_until_readable(sock)  # the tickets are here; nothing was asked for yet
     assert exchange(wire, 5) == (b"first", [None])
@@ -310,7 +312,7 @@ def test_session_tickets_are_not_taken_for_the_reply(
 
 @kernel_only
 def test_later_replies_have_times_of_arrival(connect: Callable[..., ssl.SSLSocket]) -> None:
-    wire = TlsWire(connect(*[(b"reply",)] * 300))
+    wire = TlsFastSocket(connect(*[(b"reply",)] * 300))
     wire.set_timeout(5)
     exchange(wire, 5)
     for _ in range(200):  # the kernel begins to note them a moment after it was asked
@@ -325,7 +327,7 @@ def test_later_replies_have_times_of_arrival(connect: Callable[..., ssl.SSLSocke
 
 @pytest.mark.usefixtures("without_kernel")
 def test_without_the_kernels_times_tls_has_none(connect: Callable[..., ssl.SSLSocket]) -> None:
-    wire = TlsWire(connect((b"first",), (b"second",)))
+    wire = TlsFastSocket(connect((b"first",), (b"second",)))
     wire.set_timeout(5)
     assert exchange(wire, 5) == (b"first", [None])
     assert exchange(wire, 6) == (b"second", [None])
@@ -333,7 +335,7 @@ def test_without_the_kernels_times_tls_has_none(connect: Callable[..., ssl.SSLSo
 
 def test_tls_has_pythons_timeouts(connect: Callable[..., ssl.SSLSocket]) -> None:
     sock = connect((b"x", Do.STALL))
-    wire = TlsWire(sock)
+    wire = TlsFastSocket(sock)
     wire.set_timeout(5)
     exchange(wire, 1)
     wire.set_timeout(0.05)
@@ -344,7 +346,7 @@ def test_tls_has_pythons_timeouts(connect: Callable[..., ssl.SSLSocket]) -> None
 
 
 def test_the_end_of_tls_is_nothing(connect: Callable[..., ssl.SSLSocket]) -> None:
-    wire = TlsWire(connect((reply(b""), Do.CLOSE)))
+    wire = TlsFastSocket(connect((reply(b""), Do.CLOSE)))
     wire.set_timeout(5)
     exchange(wire, len(reply(b"")))
     assert wire.receive() == b""

@@ -22,7 +22,13 @@ from pytest_ipload.transport.adapter import SourceAdapter
 from pytest_ipload.transport.connect import connection as connection_module
 from pytest_ipload.transport.connect.connection import IdleConnections, Pool, SourceHTTPConnection
 from pytest_ipload.transport.connect.dial import Dialer
-from pytest_ipload.transport.connect.socket_io import KernelWire, PlainWire, Wire, kernel_keeps_time, open_wire
+from pytest_ipload.transport.connect.socket_io import (
+    FastSocket,
+    PlainFastSocket,
+    TimestampingSocket,
+    kernel_keeps_time,
+    open_fast_socket,
+)
 from pytest_ipload.transport.fast_path import exchange as exchange_module
 from pytest_ipload.transport.generator_errors import LoadEnded
 from pytest_ipload.transport.message.reply_head import ReplyHeads, parse_head
@@ -382,8 +388,8 @@ def fail_to_send(monkeypatch: pytest.MonkeyPatch) -> Callable[[OSError | None], 
     error: OSError | None = None
     sent: list[bytes] = []
 
-    def broken(sock: Any) -> Wire:
-        wire = open_wire(sock)
+    def broken(sock: Any) -> FastSocket:
+        wire = open_fast_socket(sock)
         send = wire.send
 
         def fail(data: bytes) -> None:
@@ -397,7 +403,7 @@ def fail_to_send(monkeypatch: pytest.MonkeyPatch) -> Callable[[OSError | None], 
         wire.send = fail
         return wire
 
-    monkeypatch.setattr(connection_module, "open_wire", broken)
+    monkeypatch.setattr(connection_module, "open_fast_socket", broken)
 
     def set_error(value: OSError | None) -> list[bytes]:
         nonlocal error
@@ -610,14 +616,14 @@ def test_whatever_ends_an_exchange_closes_its_connection(
             return opened[-1]  # type: ignore[no-any-return]  # see the line above
 
         monkeypatch.setattr(Pool, "new_connection", new_connection)
-    kind: Any = KernelWire if kernel_keeps_time() else PlainWire
+    kind: Any = TimestampingSocket if kernel_keeps_time() else PlainFastSocket
     with monkeypatch.context() as patch:
         if where == "connect":
             patch.setattr(SourceHTTPConnection, "connect", stop)
             if is_warm:
                 opened[0].close()
         elif where == "send":
-            patch.setattr(connection_module, "open_wire", lambda sock: with_send(open_wire(sock), stop))
+            patch.setattr(connection_module, "open_fast_socket", lambda sock: with_send(open_fast_socket(sock), stop))
             if is_warm:
                 opened[0].wire.send = stop
         elif where == "heads":
@@ -634,7 +640,7 @@ def test_whatever_ends_an_exchange_closes_its_connection(
     assert session.get(server.url()).content == b"ok"
 
 
-def with_send(wire: Wire, send: Callable[[bytes], None]) -> Wire:
+def with_send(wire: FastSocket, send: Callable[[bytes], None]) -> FastSocket:
     wire.send = send
     return wire
 
@@ -643,7 +649,7 @@ def test_a_pool_that_is_closed_meanwhile_closes_the_connection(
     make_session: MakeSession, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, session = serve(), make_session()
-    kind: Any = KernelWire if kernel_keeps_time() else PlainWire
+    kind: Any = TimestampingSocket if kernel_keeps_time() else PlainFastSocket
     receive = kind.receive
 
     def close_and_receive(wire: Any, *args: Any) -> bytes:

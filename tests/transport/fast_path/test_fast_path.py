@@ -682,7 +682,7 @@ def test_a_request_that_is_interrupted_at_the_end_is_a_failed_sample(
         raise Interrupted
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pytest_ipload.transport.connect.socket_io.KernelWire.receive", is_over)
+        patch.setattr("pytest_ipload.transport.connect.socket_io.TimestampingSocket.receive", is_over)
         with pytest.raises(Interrupted):
             getattr(session, call)(target.url("/a"), name="mine")
     assert len(stock_calls) == before

@@ -13,7 +13,7 @@ from pytest_ipload.load.set_up import SetUps
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import FAILED, OK, Sample
 from pytest_ipload.verdict.threshold.abort import AbortWatch, abort_reason, settled
-from pytest_ipload.verdict.threshold.config import JudgedThreshold
+from pytest_ipload.verdict.threshold.config import ThresholdConfig
 from pytest_ipload.verdict.threshold.evaluate import evaluate
 from pytest_ipload.verdict.threshold.expression import Threshold
 from pytest_ipload.verdict.threshold.finding import Outcome, find
@@ -24,9 +24,9 @@ from pytest_ipload.verdict.threshold.selection import selections
 
 def judged(
     expression: str, *, delay: float = 10.0, window: float | None = None, confidence: float | None = None
-) -> JudgedThreshold:
+) -> ThresholdConfig:
     threshold = Threshold.parse(expression)
-    return JudgedThreshold(threshold, abort_on_fail=True, delay=delay, window=window, confidence=confidence)
+    return ThresholdConfig(threshold, abort_on_fail=True, delay=delay, window=window, confidence=confidence)
 
 
 def load(count: int = 100, *, low_ms: float = 100, high_ms: float = 100, failed: int = 0) -> list[Sample]:
@@ -197,7 +197,7 @@ def test_what_aborts_at_once_fails_at_once(count: int, failed: int, low: float, 
 
 def every_second(
     latencies: Sequence[float],
-    threshold: JudgedThreshold,
+    threshold: ThresholdConfig,
     *,
     per_second: int | Sequence[int] = 20,
     failing: range = range(0),
@@ -220,7 +220,7 @@ class TestByTime:
     PLAN = Plan(ends_s=60.0)
     SLOW = judged("p95 < 50ms", delay=2.0)
 
-    def aborts_after(self, latencies: Sequence[float], threshold: JudgedThreshold = SLOW, **more: Any) -> int | None:
+    def aborts_after(self, latencies: Sequence[float], threshold: ThresholdConfig = SLOW, **more: Any) -> int | None:
         """The first second after which it is broken off; the plan is one of 60 s."""
         plan = more.pop("plan", self.PLAN)
         for elapsed in range(1, len(latencies) + 1):
@@ -339,7 +339,7 @@ class TestWatch:
         )
 
     def test_it_looks_at_none_that_did_not_ask_for_it(self) -> None:
-        watch = AbortWatch([JudgedThreshold(Threshold.parse("max < 1ms"))])
+        watch = AbortWatch([ThresholdConfig(Threshold.parse("max < 1ms"))])
         assert watch.watched == []
         assert watch.look(measurements(load()), SCOPE, 100.0) is None
 

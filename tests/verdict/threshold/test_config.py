@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from pytest_ipload.base.errors import SettingError
-from pytest_ipload.verdict.threshold.config import WARN, JudgedThreshold, window_lengths, with_implied
+from pytest_ipload.verdict.threshold.config import WARN, ThresholdConfig, window_lengths, with_implied
 from pytest_ipload.verdict.threshold.expression import Threshold
 
 
-def judged(expression: str = "p95 < 200ms", **settings: Any) -> JudgedThreshold:
-    return JudgedThreshold(Threshold.parse(expression), **settings)
+def judged(expression: str = "p95 < 200ms", **settings: Any) -> ThresholdConfig:
+    return ThresholdConfig(Threshold.parse(expression), **settings)
 
 
 class TestImplied:
@@ -29,13 +29,13 @@ class TestImplied:
     def test_no_errors_are_implied_unless_a_threshold_speaks_of_them(
         self, expressions: list[str], implied: bool
     ) -> None:
-        given_thresholds = [JudgedThreshold(Threshold.parse(text)) for text in expressions]
+        given_thresholds = [ThresholdConfig(Threshold.parse(text)) for text in expressions]
         judged = with_implied(given_thresholds)
         assert judged[: len(expressions)] == given_thresholds
         assert [each.threshold.text for each in judged[len(expressions) :]] == ["error_rate == 0%"] * implied
 
     def test_a_mere_warning_about_errors_does_not_allow_them(self) -> None:
-        judged = with_implied([JudgedThreshold(Threshold.parse("error_rate < 1%"), WARN)])
+        judged = with_implied([ThresholdConfig(Threshold.parse("error_rate < 1%"), WARN)])
         assert [(each.threshold.text, each.severity) for each in judged] == [
             ("error_rate < 1%", "warn"),
             ("error_rate == 0%", "fail"),

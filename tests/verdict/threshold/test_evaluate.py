@@ -10,7 +10,7 @@ from support.samples import iteration, measurements, request, step
 
 from pytest_ipload.stats.confidence import nearest_rank, quantile_ranks, share_interval
 from pytest_ipload.stats.sample import FAILED, FAULT, OK, SETUP, Sample
-from pytest_ipload.verdict.threshold.config import WARN, JudgedThreshold
+from pytest_ipload.verdict.threshold.config import WARN, ThresholdConfig
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult, evaluate
 from pytest_ipload.verdict.threshold.expression import Threshold
 from pytest_ipload.verdict.threshold.measure import Scope
@@ -54,7 +54,7 @@ def judge(
     severity: str = "fail",
     scope: Scope = SCOPE,
 ) -> ThresholdResult:
-    threshold = JudgedThreshold(Threshold.parse(expression), severity)
+    threshold = ThresholdConfig(Threshold.parse(expression), severity)
     return evaluate(threshold, measurements(samples, planned=planned), scope)
 
 
@@ -349,7 +349,7 @@ def test_the_expression_is_shown_in_its_normal_form() -> None:
 
 def test_what_was_measured_before_the_warm_up_ended_is_not_judged() -> None:
     samples = [request(latency_ms=500), request(latency_ms=10, at_ms=2000)]
-    threshold = JudgedThreshold(Threshold.parse("max < 100ms"))
+    threshold = ThresholdConfig(Threshold.parse("max < 100ms"))
     assert not evaluate(threshold, measurements(samples), SCOPE).passed
     assert evaluate(threshold, measurements(samples, warmup_ms=1000), SCOPE).passed
 
@@ -360,7 +360,7 @@ def with_confidence(
     """Judged over requests of these latencies, and as many iterations of which some failed."""
     samples = [request(latency_ms=latency) for latency in latencies]
     samples += [iteration(outcome=FAILED if number < failed else OK) for number in range(len(latencies))]
-    judged = JudgedThreshold(Threshold.parse(expression), confidence=confidence)
+    judged = ThresholdConfig(Threshold.parse(expression), confidence=confidence)
     return evaluate(judged, measurements(samples), Scope(seconds=10.0), strict=strict)
 
 
@@ -486,7 +486,7 @@ class TestConfidence:
         assert "99.9 % CI " in with_confidence("p95 < 1s", SPREAD, 0.999).message
 
     def test_without_a_confidence_the_value_decides_also_in_a_strict_session(self) -> None:
-        judged = JudgedThreshold(Threshold.parse("p95 < 200ms"))
+        judged = ThresholdConfig(Threshold.parse("p95 < 200ms"))
         result = evaluate(judged, measurements([request(latency_ms=199)]), SCOPE, strict=True)
         assert (result.passed, result.undecided, result.confidence) == (True, False, None)
 
@@ -496,7 +496,7 @@ class TestSpans:
 
     def judge(self, levels: Sequence[float], expression: str, *, failing: range = range(0), **more: Any) -> Any:
         """Each level is that of an equal part of the load; requests differ by up to 10 ms from it."""
-        judged = JudgedThreshold(Threshold.parse(expression), **more)
+        judged = ThresholdConfig(Threshold.parse(expression), **more)
         samples = [
             request(
                 latency_ms=levels[number * len(levels) // 1200] + number * 37 % 100 / 10,
@@ -545,13 +545,13 @@ class TestSpans:
 
     @pytest.mark.parametrize(("seconds", "assumes"), [(9.9, True), (10.0, False)])
     def test_below_ten_seconds_requests_are_taken_for_independent(self, seconds: float, assumes: bool) -> None:
-        judged = JudgedThreshold(Threshold.parse("median < 1s"))
+        judged = ThresholdConfig(Threshold.parse("median < 1s"))
         samples = [request(latency_ms=10 + number % 50, at_ms=number * 10) for number in range(1000)]
         measured = measurements(samples, selections=selections([judged], planned=False))
         assert evaluate(judged, measured, Scope(seconds)).ci_assumes_independence is assumes
 
     def test_a_window_is_short(self) -> None:
-        judged = JudgedThreshold(Threshold.parse("p95 < 1s"), window=1.0)
+        judged = ThresholdConfig(Threshold.parse("p95 < 1s"), window=1.0)
         assert selections([judged], planned=False) == []
         result = in_windows("p95 < 1s", seconds(10, 20, 30, 40, 50, 60))
         assert "assuming independent" not in result.message  # there is no interval of one request
@@ -572,7 +572,7 @@ def in_windows(
     planned_seconds: float | None = None,
     **settings: Any,
 ) -> ThresholdResult:
-    judged = JudgedThreshold(Threshold.parse(expression), window=window_ms / 1000, **settings)
+    judged = ThresholdConfig(Threshold.parse(expression), window=window_ms / 1000, **settings)
     measured = measurements(samples, warmup_ms=warmup_ms, window_ms=window_ms)
     return evaluate(judged, measured, Scope(seconds, planned_seconds=planned_seconds), strict=strict)
 

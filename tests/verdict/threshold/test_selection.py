@@ -5,7 +5,7 @@ from support.samples import measurements, request, step
 
 from pytest_ipload.stats.sample import FAILED, ITERATION, OK, REQUEST, STEP
 from pytest_ipload.stats.spans import Selection
-from pytest_ipload.verdict.threshold.config import JudgedThreshold
+from pytest_ipload.verdict.threshold.config import ThresholdConfig
 from pytest_ipload.verdict.threshold.expression import Threshold
 from pytest_ipload.verdict.threshold.selection import noun_of, selection_of, selections, times_of
 
@@ -42,8 +42,8 @@ def test_counts_are_about_no_samples_in_particular() -> None:
 
 
 def test_only_what_needs_spans_has_them() -> None:
-    def judged(expression: str, **more: float | bool) -> JudgedThreshold:
-        return JudgedThreshold(Threshold.parse(expression), **more)  # type: ignore[arg-type]  # each fits its field
+    def judged(expression: str, **more: float | bool) -> ThresholdConfig:
+        return ThresholdConfig(Threshold.parse(expression), **more)  # type: ignore[arg-type]  # each fits its field
 
     without = [
         judged("max < 1s"),
