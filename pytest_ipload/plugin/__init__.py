@@ -192,22 +192,12 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
 
 @contextmanager
 def _phase(item: pytest.Item, when: str) -> Iterator[None]:
-    """A phase of an item that may run loads; what there is of its results is kept if the phase is interrupted.
-
-    An error of a load that a test has started makes the phase fail, whatever the test makes of it.
-    """
-    __tracebackhide__ = True
+    """A phase of an item that may run loads; what there is of its results is kept if the phase is interrupted."""
     item.stash[_IS_IN_PHASE] = True
     state = state_of(item.config)
     state.running = item
     try:
-        try:
-            yield
-        finally:
-            if _LOAD_TEST not in item.stash and kept_results(item):
-                from pytest_ipload.plugin.reporting.phase_reports import refuse_to_pass_over_errors
-
-                refuse_to_pass_over_errors(item)
+        yield
     except (KeyboardInterrupt, pytest.exit.Exception) as error:
         from pytest_ipload.plugin.reporting.phase_reports import kept_when_interrupted
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import unittest
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,6 @@ from pytest_ipload.report.error_results import add_test_error, reason_of
 from pytest_ipload.report.exception_text import cut_causes, described, type_name
 from pytest_ipload.report.tracebacks import bounded, headline, place_at, put_first
 from pytest_ipload.verdict.conclusion import Conclusion
-from pytest_ipload.verdict.result import ERROR
 
 if TYPE_CHECKING:
     from pytest_ipload.plugin.run.load_test import LoadTest
@@ -66,23 +64,6 @@ def attach_results(
     if error is not None and not isinstance(error, _NO_ERRORS) and report.when != "teardown":
         _keep_error(item, error, test, f"{_PHASES[call.when]} failed")
     return take_results(item)
-
-
-def refuse_to_pass_over_errors(item: pytest.Item) -> None:
-    """Fail the phase that ends, if a load that the test started ended in an error and the test does not say so.
-
-    It may have caught the exception. Nothing is raised in the place of another failure, or of what ends the session.
-    """
-    __tracebackhide__ = True
-    raised = sys.exc_info()[1]
-    if raised is not None and not isinstance(raised, _SKIPS):
-        return
-    reasons = [str(result["reason"]) for result in kept_results(item) if result["verdict"] == ERROR]
-    if reasons:
-        raise pytest.fail.Exception(
-            f"a load that this test started ended in an error, and the test went on: {'; '.join(reasons)}",
-            pytrace=False,
-        ) from None
 
 
 def kept_when_interrupted(item: pytest.Item, when: str, error: BaseException, test: LoadTest | None) -> None:
