@@ -21,7 +21,7 @@ from pytest_ipload.plugin.options import baseline_options as baselines
 from pytest_ipload.plugin.options.command_line import add_options, session_settings
 from pytest_ipload.plugin.reporting.reporter import REPORT_KEY, Reporter
 from pytest_ipload.plugin.run.ipload_fixture import ipload
-from pytest_ipload.plugin.session_state import STATE, Pools, SessionState, kept_results, state_of
+from pytest_ipload.plugin.session_state import STATE, Pools, SessionState, state_of
 from pytest_ipload.report.files import registry
 
 if TYPE_CHECKING:
