@@ -40,7 +40,7 @@ ERRORS = 0.01
 CONFIDENCE = 0.95
 _NS = 1_000_000_000
 _ABORT_RATE = 100
-"""Requests per second of the loads that may be broken off."""
+"""Requests per second of the loads that may be aborted."""
 MARGINS = (-0.2, 0.0, 0.05)
 """By how much of the true p95 the limit is above it."""
 
@@ -98,7 +98,7 @@ NOISES: Mapping[str, Noise] = MappingProxyType(
     }
 )
 BURSTS = (1, 10, 50)
-"""So many errors come together."""
+"""The number of errors that come together."""
 ABORT_NOISES: Mapping[str, Noise] = MappingProxyType(
     {
         "none: independent requests": Noise(),
@@ -211,15 +211,15 @@ def of_errors(burst: int, loads: int, rng: random.Random) -> Coverage:
 
 @dataclass
 class Aborts:
-    """What came of loads that a threshold may break off."""
+    """The outcome of loads that a threshold may abort."""
 
     failed: Tally
     """The whole load fails."""
     aborted: Tally
     wrongly: Tally
-    """It was broken off, and would have passed."""
+    """It was aborted, and would have passed."""
     seconds: list[int]
-    """When those that fail were broken off."""
+    """When those that fail were aborted."""
 
 
 def of_aborts(noise: Noise, margin: float, plan: Plan, loads: int, rng: random.Random) -> Aborts:
@@ -274,7 +274,7 @@ def abort_table(loads: int, seed: int) -> str:
         rows.append(
             (name, kind, f"{margin:+.0%}".replace("%", " %"), str(found.failed), str(found.aborted), when, wrongly)
         )
-    return markdown(("noise", "load ends", "limit", "fail", "broken off", "after", "wrongly"), rows)
+    return markdown(("noise", "load ends", "limit", "fail", "aborted", "after", "wrongly"), rows)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -290,8 +290,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "`confidence=0.95`."
     )
     aborts = (
-        f"Share of {which} with a limit so far above the true p95 that fail, that `abort_on_fail` breaks off, after "
-        "how long (median of those that fail), and that it breaks off although they would have passed."
+        f"Share of {which} with a limit so far above the true p95 that fail, that `abort_on_fail` aborts, after "
+        "how long (median of those that fail), and that it aborts although they would have passed."
     )
     print(block("intervals", [covers, coverage_table(options.loads, options.seed)]))
     print(block("aborts", [aborts, abort_table(options.loads, options.seed)]))

@@ -129,14 +129,14 @@ class TestSaving:
                 "not saved: test_more.py::test_beyond: its load is failed",
                 "not saved: test_more.py::test_too_slow: its load is invalid",
                 "not saved: test_more.py::test_asserts: the test failed",
-                "not saved: test_more.py::test_once: one iteration is no measurement",
+                "not saved: test_more.py::test_once: a single iteration is not a measurement",
             ]
         )
 
     @pytest.mark.parametrize("options", [("-k", "ordinary"), ("--ipload-disable",), ("--ipload-skip",)])
     def test_without_a_load_that_passed_there_is_no_file(self, project: pytest.Pytester, options: Any) -> None:
         result = project.runpytest("--ipload-save=main", *options)
-        result.stdout.fnmatch_lines(["no run is saved: it has no load test that passed"])
+        result.stdout.fnmatch_lines(["the run is not saved: no load test passed"])
         assert result.ret == 0
         assert saved_files() == []
 
@@ -148,7 +148,7 @@ class TestSaving:
         Path(".ipload").touch()
         result = project.runpytest("--ipload-save=main")
         result.assert_outcomes(passed=2)
-        result.stdout.fnmatch_lines(["no run is saved: *.ipload*"])
+        result.stdout.fnmatch_lines(["the run is not saved: *.ipload*"])
 
     def test_loads_of_the_fixture_are_numbered(self, pytester: pytest.Pytester) -> None:
         pytester.makepyfile(
@@ -296,7 +296,7 @@ class TestComparing:
 class TestUndecided:
     """Beyond the limit, with too few saved runs to say that it is more than noise."""
 
-    LOUD = "--ipload-compare-fail: UNDECIDED, noise may be all there is: test_it.py::test_it (p95:10%)"
+    LOUD = "--ipload-compare-fail: UNDECIDED: the difference may be noise: test_it.py::test_it (p95:10%)"
 
     @pytest.mark.parametrize("quiet", [(), ("-q",)])
     def test_it_passes_and_is_said_loudly(self, project: pytest.Pytester, quiet: tuple[str, ...]) -> None:
@@ -367,7 +367,7 @@ class TestNothingToCompare:
         result.stdout.fnmatch_lines(
             [
                 *([] if quiet else ["baseline: nothing to compare with: no run of this test is saved"]),
-                "--ipload-compare-fail: NOT JUDGED for want of something to compare with: test_it.py::test_it",
+                "--ipload-compare-fail: NOT COMPARED: no baseline found: test_it.py::test_it",
             ]
         )
 
@@ -395,7 +395,7 @@ class TestNothingToCompare:
         broken.write_text("{")
         result = project.runpytest(LIMIT)
         result.assert_outcomes(passed=1, failed=1)
-        result.stdout.fnmatch_lines([f"--ipload-compare: left out: {FOLDER}/0009_main.json: it is no JSON: *"])
+        result.stdout.fnmatch_lines([f"--ipload-compare: left out: {FOLDER}/0009_main.json: not valid JSON: *"])
 
 
 class TestReferences:

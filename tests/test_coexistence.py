@@ -143,7 +143,7 @@ class TestOtherPlugins:
         )
         result = pytester.runpytest_subprocess("-p", "timeout", "-p", "no:randomly")
         result.assert_outcomes(failed=1, passed=2)
-        result.stdout.fnmatch_lines(["*Timeout*2*s*", "invalid: the load was broken off by Failed"])
+        result.stdout.fnmatch_lines(["*Timeout*2*s*", "invalid: the load was aborted by Failed"])
 
     @requires("pytest_randomly")
     def test_randomly_does_not_change_the_users_own_random_streams(
@@ -374,7 +374,7 @@ class TestControlC:
         output, _ = process.communicate(timeout=30)
         text = output.decode()
         assert process.returncode == pytest.ExitCode.INTERRUPTED
-        assert "invalid: the load was broken off by KeyboardInterrupt" in text
+        assert "invalid: the load was aborted by KeyboardInterrupt" in text
         assert "VISIT" in text
         assert (pytester.path / "left").read_text() == "xxxx"
         (test,) = json.loads((pytester.path / "out.json").read_text())["tests"]

@@ -263,7 +263,7 @@ class TestShortfalls:
                     pytest.exit("enough")
         """
         _, test, checks = run(pytester, source)
-        assert (test["verdict"], test["reason"]) == ("invalid", "the load was broken off by Exit")
+        assert (test["verdict"], test["reason"]) == ("invalid", "the load was aborted by Exit")
         assert "rate-not-reached" not in checks
 
     def test_users_that_could_not_be_started_make_it_invalid(

@@ -104,7 +104,7 @@ def test_a_port_that_is_taken_is_a_usage_error(pytester: pytest.Pytester) -> Non
         result = pytester.runpytest(f"--ipload-prometheus={number}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
-        [f"ERROR: --ipload-prometheus: nothing can listen at 127.0.0.1, port {number}: *; give another port, or 0*"]
+        [f"ERROR: --ipload-prometheus: cannot listen on 127.0.0.1:{number}: *; give another port, or 0*"]
     )
 
 

@@ -94,7 +94,7 @@ class TestArrivalRate:
         )
         assert test["planned_iterations"] == 50
         assert test["dropped_iterations"] == 50 - test["iterations"] >= 40
-        result.stdout.fnmatch_lines([f"*{test['dropped_iterations']} of 50 planned ones never started*"])
+        result.stdout.fnmatch_lines([f"*{test['dropped_iterations']} of 50 planned iterations never started*"])
 
     def test_poisson_arrivals_are_those_of_the_seed(self, pytester: pytest.Pytester, server: RecordingServer) -> None:
         settings = "arrival_rate='200/s', duration='500ms', arrivals='poisson', seed=7"

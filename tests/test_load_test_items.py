@@ -363,7 +363,7 @@ class TestArguments:
             """,
             errors=1,
         )
-        run.expect_lines("2 users would share what changes the whole process, in the test: mock.patch; *")
+        run.expect_lines("2 users would share state of the whole process, through the test: mock.patch; *")
         assert run.all == []
 
 
@@ -877,7 +877,7 @@ class TestTeardownErrors:
             '>           raise ValueError(f"{ipload_user.index} will not leave")',
             "E           ValueError: 1 will not leave",
             "*Captured ipload teardown*",
-            "tear-down of user 1 failed (source address: chosen by the system)",
+            "teardown of user 1 failed (source address: chosen by the system)",
             "test_it.py::test  PASSED",
             "ERROR test_it.py::test - ValueError: 1 will not leave",
         )
@@ -895,7 +895,7 @@ class TestTeardownErrors:
             passed=1,
             errors=1,
         )
-        run.expect_lines("tear-down of user ? failed (source address: *); 2 users failed in their tear-down")
+        run.expect_lines("teardown of user ? failed (source address: *); 2 users failed in their teardown")
 
     def test_each_fixture_is_torn_down_even_if_another_one_fails(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
@@ -979,7 +979,7 @@ class TestTeardownErrors:
             passed=2,
             errors=1,
         )
-        run.expect_lines("E * TimeoutError: user 0 was still in its tear-down after the graceful stop")
+        run.expect_lines("E * TimeoutError: user 0 was still in its teardown after the graceful stop")
 
     def test_a_shared_fixtures_error_is_pytests_own(self, pytester: pytest.Pytester) -> None:
         run = whole_run(

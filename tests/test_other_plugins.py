@@ -348,7 +348,7 @@ class TestReportsInFixtures:
             "test_hangs": "teardown",
             "test_good": None,
         }
-        result.stdout.fnmatch_lines(["*3 of 3 users failed in tear-down: *", "*still in its tear-down after*"])
+        result.stdout.fnmatch_lines(["*3 of 3 users failed in teardown: *", "*still in its teardown after*"])
 
     def test_users_who_leave_one_by_one_are_torn_down_when_they_leave(self, pytester: pytest.Pytester) -> None:
         pytester.makepyfile(

@@ -363,7 +363,7 @@ class TestFixturesOfAnIteration:
 """,
             errors=1,
         )
-        run.expect_lines("E * RuntimeError: ipload_iteration is only there while an iteration runs")
+        run.expect_lines("E * RuntimeError: ipload_iteration only exists while an iteration runs")
 
     def test_it_is_gone_when_the_user_leaves(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
@@ -380,7 +380,7 @@ class TestFixturesOfAnIteration:
             passed=1,
             errors=1,
         )
-        run.expect_lines("E * RuntimeError: ipload_iteration is only there while an iteration runs")
+        run.expect_lines("E * RuntimeError: ipload_iteration only exists while an iteration runs")
 
 
 class TestSharedFixtures:
@@ -478,9 +478,7 @@ class TestSharedFixtures:
 """,
             errors=1,
         )
-        run.expect_lines(
-            "E * 'shopper' is a per-user fixture, but what asks for it is shared by all users; *signature*"
-        )
+        run.expect_lines("E * 'shopper' is a per-user fixture, but is requested by a shared fixture; *signature*")
 
 
 class TestParametrisation:
@@ -1026,7 +1024,7 @@ class TestRequest:
             passed=1,
         )
         assert sorted(run.shared) == [
-            f"request.getfixturevalue('shopper') works in the thread of user {user} only, not in 'helper'; "
+            f"request.getfixturevalue('shopper') only works in the thread of user {user}, not in 'helper'; "
             "get the value before the thread is started"
             for user in range(2)
         ]
@@ -1046,7 +1044,8 @@ class TestRequest:
             failed=1,
         )
         run.expect_lines(
-            "ipload_user (or a fixture that depends on it) was asked for by a test that is no load test: *"
+            "ipload_user (or a fixture that depends on it) was requested too late, by request.getfixturevalue() in a "
+            "test *"
         )
 
 
@@ -1062,7 +1061,7 @@ class TestFixturesThatThreadsCannotShare:
 """,
             errors=1,
         )
-        run.expect_lines(f"*2 users would share what changes the whole process, in the test: {name}; *")
+        run.expect_lines(f"*2 users would share state of the whole process, through the test: {name}; *")
         assert run.all == []
 
     def test_are_allowed_where_the_body_has_no_hold_of_them(self, pytester: pytest.Pytester) -> None:
@@ -1131,7 +1130,7 @@ class TestFixturesThatThreadsCannotShare:
 """,
             errors=1,
         )
-        run.expect_lines("*2 users would share what changes the whole process, in *: monkeypatch; *")
+        run.expect_lines("*2 users would share state of the whole process, through *: monkeypatch; *")
 
     @pytest.mark.skipif(getattr(sys.flags, "context_aware_warnings", False), reason="each thread has its own warnings")
     def test_checks_of_warnings_are_refused_too(self, pytester: pytest.Pytester) -> None:
@@ -1142,7 +1141,7 @@ class TestFixturesThatThreadsCannotShare:
             warnings.warn("old", DeprecationWarning)
 """
         run = whole_run(pytester, "    import warnings\n" + source.format(users=2), errors=1)
-        run.expect_lines("*2 users would share what changes the whole process, in the test: pytest.warns(); *")
+        run.expect_lines("*2 users would share state of the whole process, through the test: pytest.warns(); *")
         whole_run(pytester, "    import warnings\n" + source.format(users=1), passed=1)
 
     def test_all_places_are_named_at_once(self, pytester: pytest.Pytester) -> None:

@@ -135,7 +135,7 @@ class TestMerge:
         code, output = merged(first, "--junit", "merged.xml", capsys=capsys)
         assert code == FAILED
         assert "INVALID" in output
-        assert "missing: segment 1/2; the numbers are those of the others" in output
+        assert "missing: segment 1/2; the numbers are those of the others only" in output
         [failure] = ElementTree.parse("merged.xml").getroot().iter("failure")
         assert (failure.get("message") or "").startswith("missing: segment 1/2")
 
@@ -144,7 +144,7 @@ class TestMerge:
     ) -> None:
         first, second = run_segments(pytester, server, "@pytest.mark.ipload(users=4)")
         code, output = merged(first, second, second, capsys=capsys)
-        assert (code, "segment 1/2 comes 2 times: " in output) == (FAILED, True)
+        assert (code, "segment 1/2 is present 2 times: " in output) == (FAILED, True)
         report = json.loads(second.read_text())
         report["tests"][0]["part"]["profile"]["users"] = 9
         second.write_text(json.dumps(report))
@@ -153,7 +153,7 @@ class TestMerge:
         report["segment"]["count"] = 3
         second.write_text(json.dumps(report))
         code, output = merged(first, second, capsys=capsys)
-        assert (code, "the files are of loads in 2 and in 3 segments" in output) == (FAILED, True)
+        assert (code, "the files are from loads in 2 and in 3 segments" in output) == (FAILED, True)
 
     def test_segments_that_ran_at_different_times_are_no_load(
         self, pytester: pytest.Pytester, server: RecordingServer, capsys: pytest.CaptureFixture[str]
@@ -170,7 +170,7 @@ class TestFilesOfNoUse:
         pytester.makepyfile("def test_it(ipload_user): pass")
         result = pytester.runpytest("--ipload-segment=0/1", "--ipload-json=report.json")
         result.assert_outcomes(passed=1)
-        result.stdout.fnmatch_lines(["*::test_it  SEGMENT 0/1 (judged when it is merged)"])
+        result.stdout.fnmatch_lines(["*::test_it  SEGMENT 0/1 (judged when merged)"])
         report: dict[str, Any] = json.loads(Path("report.json").read_text())
         return report
 
@@ -182,9 +182,9 @@ class TestFilesOfNoUse:
         [
             (
                 lambda report: report.pop("segment"),
-                "it is the report of a whole run; segments are run with",
+                "the report of a whole run; segments are run with",
             ),
-            (lambda report: report.update(schema=2), "it is no JSON report of pytest-ipload (schema 1)"),
+            (lambda report: report.update(schema=2), "not a JSON report of pytest-ipload (schema 1)"),
             (lambda report: report.update(segment={"index": 5, "count": 2}), "there is no share 5 of 2"),
             (lambda report: report["tests"][0].pop("part"), "tests[0].part: expected an object"),
             (lambda report: report["tests"].append("x"), "tests[1].part: expected an object"),
@@ -292,7 +292,7 @@ class TestOptions:
         pytester.makepyfile("def test_it(ipload): ipload.run(lambda user: None, users=2)")
         result = pytester.runpytest("--ipload-segment=0/2", "--ipload-json=segment.json")
         result.assert_outcomes(failed=1)
-        result.stdout.fnmatch_lines(["*ipload.run: a load that a test starts and judges by itself cannot be divided*"])
+        result.stdout.fnmatch_lines(["*ipload.run: a load that a test starts and judges itself cannot be divided*"])
 
     def test_no_load_begins_before_its_time(self, pytester: pytest.Pytester) -> None:
         pytester.makepyfile(
@@ -323,5 +323,5 @@ class TestOptions:
         result = pytester.runpytest("--ipload-start-at=99999999999", *workers)
         assert result.ret == pytest.ExitCode.USAGE_ERROR
         result.stderr.fnmatch_lines(
-            ["*--ipload-start-at: 5138-*UTC is *h*s from now; give a moment of the next 48 hours"]
+            ["*--ipload-start-at: 5138-*UTC is *h*s from now; give a time within the next 48 hours"]
         )

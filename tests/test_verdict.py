@@ -64,7 +64,7 @@ class TestKnownDelay:
         result = pytester.runpytest()
         result.stdout.re_match_lines(
             [
-                r"p95 \d+\.?\d* ms, limit < 20\.0 ms \(40 requests, uncertain: p95 wants 200, 95 % CI .*\)",
+                r"p95 \d+\.?\d* ms, limit < 20\.0 ms \(40 requests, uncertain: p95 needs 200, 95 % CI .*\)",
                 r"FAILED .*::test_delay - ThresholdFailed: p95 \d+.*",
             ]
         )
@@ -83,7 +83,10 @@ class TestKnownDelay:
         result = pytester.runpytest()
         result.assert_outcomes(errors=1)
         result.stdout.fnmatch_lines(
-            ["*ERROR at setup of test_delay*", "marker ipload_threshold: threshold 'p59x < 9s': 'p59x' is no metric*"]
+            [
+                "*ERROR at setup of test_delay*",
+                "marker ipload_threshold: threshold 'p59x < 9s': 'p59x' is not a metric*",
+            ]
         )
 
     def test_a_threshold_of_the_command_line_judges_every_load_test(

@@ -1,4 +1,4 @@
-"""The part of a load's profile that counts: two runs are compared only if they are equal in it."""
+"""The part of a load profile that matters for comparisons: two runs are compared only if it is the same in both."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pytest_ipload.settings.table import SETTINGS
 
 # Addresses, timeouts and seeds are not compared: they say where the load comes from, not what it is.
 _COMPARED = (*(name_in_profile(setting.key) for setting in SETTINGS if setting.is_compared), "processes")
-"""By their names in a result's ``profile``; ``processes`` is how many of xdist's workers shared the load."""
+"""By their names in a result's ``profile``; ``processes`` is how many xdist workers shared the load."""
 
 Profile = Mapping[str, Any]
 
 
 def of_result(result: Mapping[str, Any]) -> Profile:
-    """What counts of a result in plain values, and its ``host``: the base URL may have a password, which nobody saves.
+    """The comparable part of a result in plain values, and its ``host``, not its base URL: that may contain a password.
 
-    JSON gives back an equal one.
+    A round trip through JSON gives an equal one.
     """
     profile = {**result["profile"], "processes": len(result.get("shards", ())) or 1}
     host = _host(profile.get("base_url") or "")
@@ -39,7 +39,7 @@ def _host(base_url: str) -> str | None:
 
 
 def differences(saved: Profile, here: Profile) -> list[str]:
-    """Where two profiles differ in what counts: ``users 50, here 10``."""
+    """Where the comparable parts of two profiles differ: ``users 50, here 10``."""
     pairs = ((name, saved.get(name), here.get(name)) for name in _COMPARED)
     return [f"{name} {_shown(own)}, here {_shown(other)}" for name, own, other in pairs if own != other]
 

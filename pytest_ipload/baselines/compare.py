@@ -1,7 +1,7 @@
-"""Compares a result with saved runs: finds those that are comparable, and lets the rules of ``verdict`` judge.
+"""Compares a result with saved runs: finds those that are comparable, and has the rules of ``verdict`` judge.
 
-Two things are compared: the newest saved runs, which follow what is usual, with this one; and the oldest, which do not
-follow, with the newest ones and this one. So a change that comes in small steps is found too.
+There are two comparisons: this run with the newest saved runs, which follow the usual values; and this run and the
+newest ones with the oldest, which do not follow. So a change that comes in small steps is found too.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pytest_ipload.verdict.regression.rules import (
 from pytest_ipload.verdict.threshold.expression import Metric
 
 MOST_RUNS = 20
-"""The newest so many comparable runs are compared with, and at most as many of the oldest."""
+"""The number of newest comparable runs to compare with, and the maximum number of the oldest."""
 _DESCRIBED = ("p50", "p95", "p99", "rps")
 
 
@@ -40,7 +40,7 @@ class _Comparable(NamedTuple):
     file: str
     test: Test
     loads: int
-    """How many loads the whole run has."""
+    """The number of loads in the whole run."""
 
 
 class Baselines:
@@ -55,22 +55,22 @@ class Baselines:
         *,
         strict: bool = False,
     ) -> None:
-        """``runs`` come with the names of their files; ``machine`` is the one that results are of.
+        """``runs`` come with the names of their files; ``machine`` is the one that the results come from.
 
-        In a ``strict`` session what is undecided fails.
+        In a ``strict`` session an undecided comparison fails.
         """
         self._runs = runs
         self._limits = limits
         self._machine = machine
         self._strict = strict
         self.unusable = unusable
-        """What is wrong with files that are left out."""
+        """What is wrong with the files that were left out."""
 
     @classmethod
     def read(cls, store: Store, reference: str, limits: Sequence[str], *, strict: bool = False) -> Baselines:
-        """Those that the reference means (see ``Store.find``).
+        """The saved runs that the reference names (see ``Store.find``).
 
-        SettingError if there is no such thing, or if what was named has nothing that can be read.
+        SettingError if there are none, or if none of the named files can be read.
         """
         runs, unusable = [], []
         for path in store.find(reference):
@@ -88,7 +88,7 @@ class Baselines:
         ``load`` is which of the test's loads it is.
         """
         if is_too_small(result):
-            return Compared([], ComparedWith(0, [], ["nothing is compared: one iteration is no measurement"]))
+            return Compared([], ComparedWith(0, [], ["nothing is compared: a single iteration is not a measurement"]))
         runs, notes = self._comparable(result, load)
         newest = runs[:MOST_RUNS]
         comparisons = [*_described(result, [run.test for run in newest])] if runs else []
@@ -100,11 +100,11 @@ class Baselines:
         return Compared(comparisons, ComparedWith(len(newest), [run.file for run in newest], notes))
 
     def _judged(self, limit: CompareLimit, result: PlainResult, runs: Sequence[_Comparable]) -> list[Comparison]:
-        """By the newest runs, and by the oldest if the result is worse than they are.
+        """Against the newest runs, and against the oldest if the result is worse than they are.
 
-        Nothing if no run has a value, or if the names that it is about were not kept apart. The more
-        comparisons a session makes, the surer each has to be. A session has as many loads as the saved run that has the
-        most: so a test is judged alike whether it runs alone or with all others.
+        Nothing if no run has a value, or if the names that the metric selects were not kept separately. The more
+        comparisons a session makes, the surer each has to be. A session is taken to have as many loads as the saved run
+        with the most: so a test is judged alike whether it runs alone or with all others.
         """
         current, saved = value_of(limit.metric, result), _values(limit.metric, [run.test for run in runs])
         newest = _values(limit.metric, [run.test for run in runs[:MOST_RUNS]])
@@ -121,7 +121,7 @@ class Baselines:
         return [judged] if crept is None else [judged, crept]
 
     def _comparable(self, result: PlainResult, load: int) -> tuple[list[_Comparable], list[str]]:
-        """The runs to compare with, the newest first, and what is to be said of the others."""
+        """The runs to compare with, the newest first, and notes on the others."""
         here = of_result(result)
         runs: list[_Comparable] = []
         refused: Counter[str] = Counter()
@@ -146,7 +146,7 @@ def _other_hosts(tests: Sequence[Test], here: Profile) -> list[str]:
     names = sorted({str(host) for host in others if host is not None and host != here.get("host")})
     if not names or "host" not in here:
         return []
-    return [f"other runs loaded {', '.join(names)}, this one {here['host']}"]
+    return [f"other runs loaded {', '.join(names)}, this one loaded {here['host']}"]
 
 
 def _described(result: PlainResult, tests: Sequence[Test]) -> list[Comparison]:
@@ -165,8 +165,8 @@ def _values(metric: Metric, tests: Sequence[Test]) -> list[float]:
 
 def _no_value(metric: Metric, result: PlainResult) -> str:
     if is_hidden(metric, result):
-        return f"{metric.text}: cannot be compared, as there are more names than are kept apart (too-many-names)"
-    text = f"{metric.text}: nothing to compare with, the saved runs have no such value"
+        return f"{metric.text}: cannot be compared, there are too many names to keep separately (too-many-names)"
+    text = f"{metric.text}: nothing to compare with: the saved runs have no such value"
     if "response_time" in result and metric.unit == "duration" and metric.selector is not None and not metric.family:
         text += f"; where iterations have planned starts, write raw.{metric.text}"
     return text

@@ -1,6 +1,6 @@
 """A saved run: what is kept of a session's results, as JSON.
 
-What is read may have been written by anybody. Whatever is looked at later is checked here; the rest is left out.
+A file may have been written by anyone. The fields that are used later are checked here; the rest is left out.
 """
 
 from __future__ import annotations
@@ -53,13 +53,11 @@ class SavedRun:
         try:
             plain = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"it is no JSON: {error}") from None
+            raise ValueError(f"not valid JSON: {error}") from None
         if not isinstance(plain, dict) or plain.get("kind") != _KIND:
-            raise ValueError("it is no saved run; they are written with --ipload-save or --ipload-autosave")
+            raise ValueError("not a saved run; saved runs are written with --ipload-save or --ipload-autosave")
         if plain.get("schema") != SCHEMA:
-            raise ValueError(
-                f"it has the schema {shown(plain.get('schema'))}, this version reads {SCHEMA}; save it anew"
-            )
+            raise ValueError(f"it has schema {shown(plain.get('schema'))}, this version reads {SCHEMA}; save it again")
         tests = [_test(test, f"tests[{place}]") for place, test in enumerate(plain_list(plain.get("tests"), "tests"))]
         return cls(
             name=_text(plain.get("name"), "name"),

@@ -1,6 +1,6 @@
-"""The folder of saved runs: one for each kind of machine and Python, in it files ``0001_NAME.json``.
+"""The folder of saved runs: one for each kind of machine and Python, with files ``0001_NAME.json``.
 
-Sessions may save at the same time. Each reserves a number of its own, and a file appears as a whole or not at all.
+Sessions may save at the same time. Each reserves a number of its own, and a file appears complete or not at all.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pytest_ipload.baselines.saved_run import SavedRun
 FOLDER = ".ipload"
 """In the root directory of pytest."""
 MOST_FILES = 100
-"""Of a folder, or of a name, the newest so many are looked at."""
+"""The maximum number of files read from a folder or for a name, the newest first."""
 _LARGEST_FILE = 1 << 28
 _MOST_SHOWN = 10
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}", re.ASCII)
@@ -27,15 +27,15 @@ _FILE = re.compile(r"([0-9]{4,})_(.+)\.json", re.ASCII)
 
 
 class UnusableRun(ValueError):
-    """A file that is no saved run; the text says which, and why."""
+    """A file that is not a saved run; the text says which, and why."""
 
 
 def check_name(name: str) -> str:
-    """The name, if it can be one of a saved run; else ``ValueError``."""
+    """The name, if it is valid for a saved run; else ``ValueError``."""
     if not _NAME.fullmatch(name) or name.isdecimal():
         raise ValueError(
-            f"{name!r} cannot be the name of a saved run; give up to 100 letters, digits, '.', '_', '+' and '-', not "
-            "digits alone, as in main or v1.2"
+            f"{name!r} is not a valid name for a saved run; give up to 100 letters, digits, '.', '_', '+' and '-', "
+            "but not only digits, as in main or v1.2"
         )
     return name
 
@@ -44,17 +44,17 @@ class Store:
     """Saved runs below one folder."""
 
     def __init__(self, root: Path, machine: Machine | None = None) -> None:
-        """``root`` is the root directory of pytest; ``machine`` is this one, if it is no other."""
+        """``root`` is the root directory of pytest; ``machine`` is this one unless another is given."""
         machine = machine or this_machine()
         self._root = root
         self.machine = machine
         self.folder = root / FOLDER / machine.folder
-        """For runs of this kind of machine."""
+        """The subfolder for runs of this kind of machine."""
 
     def find(self, reference: str) -> list[Path]:
         """The files that a name, a number or a path (of a file or of a folder) means, the newest first.
 
-        The empty text means all of this kind of machine; there may be none. SettingError if there is no such thing.
+        The empty text means all of this kind of machine; there may be none. SettingError if nothing matches.
         """
         try:
             known = _files(self.folder)
@@ -85,7 +85,7 @@ class Store:
         return path
 
     def shown(self, path: Path) -> str:
-        """The path as people read it."""
+        """The path as shown to users."""
         return str(path.relative_to(self._root) if path.is_relative_to(self._root) else path)
 
 
@@ -115,11 +115,11 @@ def _nothing(reference: str, folder: str, known: Sequence[Path]) -> str:
     if not known:
         return f"{reference!r}: no such file or folder of saved runs, and {folder} has none"
     shown = ", ".join(path.stem for path in known[:_MOST_SHOWN]) + (", ..." if len(known) > _MOST_SHOWN else "")
-    return f"{reference!r} is no name, number or path of a saved run; {folder} has {shown}"
+    return f"{reference!r} is not the name, number or path of a saved run; {folder} has {shown}"
 
 
 def _hint(reference: str) -> str:
-    """``--ipload-compare tests/`` takes what was meant as an argument of pytest."""
+    """For ``--ipload-compare tests/``, which takes what was meant as an argument of pytest."""
     path = reference.partition("::")[0]
     looks_like_test = "::" in reference or path.endswith((".py", "/")) or os.path.isdir(path)
     return (
@@ -131,7 +131,7 @@ def _hint(reference: str) -> str:
 
 @contextmanager
 def _new_number(folder: Path) -> Iterator[int]:
-    """A number that no file has, and that no other session takes meanwhile."""
+    """A number that no file has and no other session can reserve."""
     number = max(_numbers(folder), default=0)
     while True:
         number += 1
@@ -139,7 +139,7 @@ def _new_number(folder: Path) -> Iterator[int]:
         try:
             os.close(os.open(reservation, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         except FileExistsError:
-            continue  # another session has it, or had it when it was killed: a number is left out
+            continue  # reserved by another session, or by one that was killed: that number stays unused
         try:
             if number not in _numbers(folder):
                 yield number

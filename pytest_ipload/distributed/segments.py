@@ -1,4 +1,4 @@
-"""Segments: parts of one load that ran by themselves, on machines that know nothing of each other, merged by files."""
+"""Segments: parts of one load that ran separately, on machines without contact to each other, merged from files."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from pytest_ipload.verdict.result import ERROR, UnmeasuredResult
 from pytest_ipload.verdict.shard_result import ShardResult, merge_into, own_copy
 
 FARTHEST_STARTS = 0.1
-"""Of the load's length: segments whose loads began farther apart than this were not one load."""
+"""As a share of the load's length: segments whose loads began farther apart than this were not one load."""
 _LEAST_APART_S = 0.5
 """Clocks of machines differ by some milliseconds, and short loads are short."""
 _LARGEST_FILE = 1 << 30
 
 
 class UnusableFile(ValueError):
-    """A file that is no report of a segment; the text says which, and why."""
+    """A file that is not the report of a segment; the text says which, and why."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Segment:
     parts: Mapping[str, ShardResult]
     """By the node id of the test."""
     errors: Mapping[str, str]
-    """Why there is no part of a test, by its node id: it ended in an error before its load began."""
+    """Why a test has no shard result, by its node id: it ended in an error before its load began."""
 
 
 def read_segment(path: Path) -> Segment:
@@ -49,15 +49,15 @@ def read_segment(path: Path) -> Segment:
         try:
             report = json.loads(text, parse_constant=refuse_constant)
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"it cannot be read as JSON: {error}") from None
+            raise ValueError(f"not valid JSON: {error}") from None
     except (OSError, ValueError) as error:
         raise UnusableFile(f"{path}: {_said(error)}") from None
     except MemoryError:
-        raise UnusableFile(f"{path}: it is larger than the memory that there is") from None
+        raise UnusableFile(f"{path}: larger than the available memory") from None
     if not isinstance(report, dict) or report.get("schema") != 1 or not isinstance(report.get("tests"), list):
-        raise UnusableFile(f"{path}: it is no JSON report of pytest-ipload (schema 1); write it with --ipload-json")
+        raise UnusableFile(f"{path}: not a JSON report of pytest-ipload (schema 1); write it with --ipload-json")
     if "segment" not in report:
-        raise UnusableFile(f"{path}: it is the report of a whole run; segments are run with --ipload-segment")
+        raise UnusableFile(f"{path}: the report of a whole run; segments are run with --ipload-segment")
     try:
         share = decode(Partition, report["segment"], "segment")
         parts, errors = {}, {}
@@ -93,9 +93,9 @@ def _is_unmeasured(test: Any) -> bool:
 
 
 def merge_segments(segments: Sequence[Segment]) -> list[ShardResult | UnmeasuredResult]:
-    """The whole loads, one for each test. What is missing, comes twice or does not fit makes a load invalid.
+    """The whole loads, one for each test. A missing, duplicate or mismatched segment makes a load invalid.
 
-    Where the test ended in an error in one segment, so did all of it.
+    Where the test ended in an error in one segment, so did the whole.
     """
     nodeids = dict.fromkeys(nodeid for segment in segments for nodeid in (*segment.parts, *segment.errors))
     return [_with_errors(nodeid, segments) for nodeid in nodeids]
@@ -115,7 +115,7 @@ def _with_errors(nodeid: str, segments: Sequence[Segment]) -> ShardResult | Unme
 
 
 def is_usable_alone(segment: Segment) -> bool:
-    """Whether its parts can be judged and reported without those of the others."""
+    """Whether its shard results can be judged and reported without those of the others."""
     try:
         for part in segment.parts.values():
             json.dumps(conclude(part).as_dict(), allow_nan=False)
@@ -144,7 +144,7 @@ def _numbers(nodeid: str, segments: Sequence[Segment], there: Sequence[Segment])
     """What is wrong with the numbers of the segments."""
     counts = sorted({segment.share.count for segment in segments})
     if len(counts) > 1:
-        return [f"the files are of loads in {' and in '.join(map(str, counts))} segments"]
+        return [f"the files are from loads in {' and in '.join(map(str, counts))} segments"]
     seen = [segment.share.index for segment in there]
     missing = [index for index in range(counts[0]) if index not in seen]
     doubled = sorted({index for index in seen if seen.count(index) > 1})
@@ -152,15 +152,15 @@ def _numbers(nodeid: str, segments: Sequence[Segment], there: Sequence[Segment])
     if missing:
         listed = ", ".join(f"{index}/{counts[0]}" for index in missing)
         noun = "segments" if len(missing) > 1 else "segment"
-        problems.append(f"missing: {noun} {listed}; the numbers are those of the others")
+        problems.append(f"missing: {noun} {listed}; the numbers are those of the others only")
     for index in doubled:
         paths = ", ".join(segment.path for segment in there if segment.share.index == index)
-        problems.append(f"segment {index}/{counts[0]} comes {seen.count(index)} times: {paths}")
+        problems.append(f"segment {index}/{counts[0]} is present {seen.count(index)} times: {paths}")
     return problems
 
 
 def _versions(there: Sequence[Segment], nodeid: str) -> list[str]:
-    """What ran has to be the same everywhere, as far as it is known."""
+    """Versions have to be the same everywhere, as far as they are known."""
     origins = [origin for segment in there if (origin := segment.parts[nodeid].origin) is not None]
     problems = []
     for what, found in (
@@ -168,12 +168,12 @@ def _versions(there: Sequence[Segment], nodeid: str) -> list[str]:
         ("versions of pytest-ipload", {origin.version for origin in origins}),
     ):
         if len(found) > 1:
-            problems.append(f"the segments ran different {what}: {', '.join(sorted(found))}; run all of one")
+            problems.append(f"the segments ran different {what}: {', '.join(sorted(found))}; use the same everywhere")
     return problems
 
 
 def _clocks(there: Sequence[Segment], nodeid: str) -> list[HealthCheck]:
-    """Which clocks may be wrong without anything here noticing."""
+    """Which clocks may be wrong without that being noticed."""
     origins = [(segment, origin) for segment in there if (origin := segment.parts[nodeid].origin) is not None]
     unsure = [
         f"{segment.share.index}/{segment.share.count}"

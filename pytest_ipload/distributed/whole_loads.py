@@ -1,8 +1,8 @@
-"""Loads that run whole on one worker: what they measured is not lost when the controller's session is ended.
+"""Loads that run whole on one worker: their measurements are not lost when the controller's session is ended.
 
-xdist does not wait for the tests that run when its session is interrupted, nor does it hear of them any more. So the
-controller asks each worker to break off what it runs, over a channel of its own, and takes what there is. It says
-``break_off``; the worker answers ``busy`` if a load has to end first, sends ``results``, and then says ``over``.
+When its session is interrupted, xdist does not wait for running tests, and does not get their reports any more. So
+the controller asks each worker to abort what it runs, over a separate channel, and collects the results. It sends
+``break_off``; the worker answers ``busy`` if a load has to end first, sends ``results``, and then sends ``over``.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _FROM_WORKER: Mapping[str, Mapping[str, type]] = {
     "results": {"nodeid": str, "phase": str, "reason": str, "results": list},
     "over": {},
 }
-_END = "closed"  # no message: those are pairs
+_END = "closed"  # not a message: those are pairs
 _ANSWER_S = 10.0
 """How long a worker may take to say whether it runs a load: a thread that does nothing else says so."""
 _LAST_RESULTS_S = (60.0, 5.0)
-"""How long to wait for results, at most: as long as users may take for their tear-down; after a second Ctrl-C less."""
+"""How long to wait for results, at most: as long as the teardown of users may take; after a second Ctrl-C less."""
 
 Results = list[dict[str, Any]]
 
@@ -46,21 +46,21 @@ class WorkerLoads:
     """The worker's side. Messages arrive in another thread than the tests run in."""
 
     def __init__(self, channel: Any, unreported: Callable[[str], tuple[str, Results] | None]) -> None:
-        """``unreported`` has the test that runs and the results of its loads so far, given what interrupts it."""
+        """``unreported`` has the running test and the results of its loads so far, given what interrupts it."""
         self._channel = channel
         self._unreported = unreported
         self._changed = threading.RLock()
         self._stop: Stop | None = None
-        """Of the load that runs."""
+        """Ends the running load."""
         self._is_busy = False
-        """Whether a load runs, or was ended by an exception for which the phase of its test has to end, too."""
+        """Whether a load runs, or was ended by an exception after which the phase of its test still has to end."""
         self._ended: str | None = None
         """Why the session was ended."""
         channel.setcallback(self._receive, endmarker=_END)
 
     @contextmanager
     def going_on(self, stop: Stop) -> Iterator[None]:
-        """Run (a part of) a load. When the session is ended, this raises KeyboardInterrupt, as Ctrl-C does."""
+        """Run a load or a partition of one. When the session ends, this raises KeyboardInterrupt, as Ctrl-C does."""
         with self._changed:
             self._raise_if_ended()
             self._stop, self._is_busy = stop, True
@@ -83,7 +83,7 @@ class WorkerLoads:
         self._tell("results", nodeid=nodeid, phase=phase, reason=reason, results=results)
 
     def phase_over(self) -> None:
-        """No load of the running phase is going on any more, and what there was to be sent is sent."""
+        """The running phase has no load any more, and everything that was to be sent is sent."""
         with self._changed:
             was_busy, self._is_busy = self._is_busy, False
             if was_busy and self._ended is not None:
@@ -120,14 +120,14 @@ class WholeLoads:
         self._keep = keep
         self._changed = threading.Condition()
         self._channels: dict[str, Any] = {}
-        """Of the workers that are there."""
+        """Of the workers that are connected."""
         self._silent: set[str] = set()
-        """Those that have not answered yet."""
+        """The workers that have not answered yet."""
         self._busy: set[str] = set()
-        """Those whose results are still to come."""
+        """The workers whose results have not arrived yet."""
 
     def attach(self, node: Any) -> None:
-        """A worker is about to start: give it a channel. execnet makes the end of it on the other side."""
+        """A worker is about to start: give it a channel. execnet creates the other end of it in the worker."""
         name = node.gateway.id
         channel = self._channels[name] = node.gateway.newchannel()
         node.workerinput[WHOLE_KEY] = channel
@@ -135,7 +135,7 @@ class WholeLoads:
 
     @pytest.hookimpl(tryfirst=True, optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """A worker is through, and has reported all; or it is gone."""
+        """A worker has finished, and has reported everything; or it is gone."""
         self._channels.pop(node.gateway.id, None)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -143,7 +143,7 @@ class WholeLoads:
         """Before the workers are ended and reports are written: have them deliver, if they still run tests."""
         for seconds in _LAST_RESULTS_S:
             try:
-                self._break_off("the session was ended")
+                self._break_off("the session ended")
                 self._wait_for_all(seconds)
                 break
             except KeyboardInterrupt:
@@ -176,7 +176,7 @@ class WholeLoads:
             return
         with self._changed:
             if kind == "results":
-                with suppress(Exception):  # not in the form of a result: that worker's tests are without one
+                with suppress(Exception):  # not a valid result: the test then has none
                     self._keep(fields["nodeid"], name, fields["phase"], fields["reason"], fields["results"])
                 return
             self._silent.discard(name)

@@ -1,6 +1,6 @@
-"""The names of pytest, pytest-xdist and execnet that a team of workers needs and that they do not promise to keep.
+"""The private names of pytest, pytest-xdist and execnet that sharing loads among workers depends on.
 
-All in one place: when one of them is gone, this is what has to change. Until then each load test runs whole on one
+All in one place: when one of them is gone, this is the place to change. Until then each load test runs whole on one
 worker, and the header of the run says so.
 """
 
@@ -30,7 +30,7 @@ _NAMES = (
     ("execnet.gateway_base", "BaseGateway.newchannel"),
     ("execnet.gateway_io", "Popen2IOMaster.kill"),
 )
-"""Modules, and what is needed of them."""
+"""Modules, and the names that are needed from them."""
 
 
 def missing(names: Sequence[tuple[str, str]] = _NAMES) -> list[str]:
@@ -49,11 +49,11 @@ def _is_there(module: str, name: str) -> bool:
 
 
 _ELSEWHERE = ("via", "ssh", "vagrant_ssh", "socket")
-"""What in a specification of execnet says that a worker is on another host."""
+"""The keys of an execnet specification that put a worker on another host."""
 
 
 def is_elsewhere(spec: str) -> bool:
-    """Whether a ``--tx`` is about workers on another host, as in ``2*popen//via=a``."""
+    """Whether a ``--tx`` starts workers on another host, as in ``2*popen//via=a``."""
     return any(part.partition("=")[0].rpartition("*")[2] in _ELSEWHERE for part in spec.split("//"))
 
 
@@ -77,7 +77,7 @@ def process_of(node: Any) -> int | None:
 
 
 def run_phases(item: pytest.Item, nextitem: pytest.Item | None) -> list[pytest.TestReport]:
-    """Set-up, call and tear-down of an item; the reports are returned and go nowhere else."""
+    """Set-up, call and teardown of an item; the reports are returned and go nowhere else."""
     from _pytest.runner import runtestprotocol
 
     return runtestprotocol(item, log=False, nextitem=nextitem)
@@ -87,7 +87,7 @@ Phase = Literal["setup", "teardown"]
 
 
 def call_outside(act: Callable[[], T], when: Phase) -> pytest.CallInfo[T]:
-    """Do something for an item outside of its phases, and keep what it raises, but for what ends the session."""
+    """Do something for an item outside of its phases, and keep what it raises, except what ends the session."""
     return pytest.CallInfo.from_call(act, when=when, reraise=(KeyboardInterrupt, pytest.exit.Exception))
 
 
@@ -110,7 +110,7 @@ def call_from_main_thread(node: Any) -> None:
 def cut_off(node: Any, patience_s: float = 1.0) -> None:
     """End a worker that does not answer; xdist then finds that it is gone. Takes a while.
 
-    The proxy on a worker's host is asked to end it. If that does not answer either, nobody can be reached there.
+    The proxy on a worker's host is asked to end it. If that does not answer either, nothing can be reached there.
     """
     io = getattr(node.gateway, "_io", None)
     asking = threading.Thread(target=_end, args=(io,), name="ipload-cut-off", daemon=True)
@@ -128,11 +128,11 @@ def _end(io: Any) -> None:
             if act is not None:
                 act()
         except Exception:
-            continue  # it is gone already, or cannot be reached: then xdist finds out by itself
+            continue  # it is already gone, or cannot be reached: then xdist finds out by itself
 
 
 def survive_lost_hosts(session: Any, not_replaced: Callable[[str], object]) -> None:
-    """Have xdist do without a worker that it cannot replace, because the connection to its host is gone.
+    """Have xdist go on without a worker that it cannot replace, because the connection to its host is gone.
 
     It would end the session with an internal error. ``not_replaced`` is called with the name that the new worker
     would have had, in the main thread.
@@ -150,7 +150,7 @@ def survive_lost_hosts(session: Any, not_replaced: Callable[[str], object]) -> N
 
 
 def end_workers(session: Any) -> str | None:
-    """End all workers; what went wrong.
+    """End all workers; returns what went wrong.
 
     execnet raises an OSError when the gateway to another host is gone. In xdist's own hook at the end of the session
     it would cost the summary and the JUnit file.
@@ -164,7 +164,7 @@ def end_workers(session: Any) -> str | None:
             manager.teardown_nodes()
         except OSError as error:
             problem = str(error)
-            # It was about one of those that have been told to end: now for the others.
+            # It was about one of those that have already been ended: now for the others.
             getattr(manager.group, "_gateways_to_join", []).clear()
         else:
             return None

@@ -1,4 +1,4 @@
-"""The pytest hooks. Wiring only: what they do is in the modules that they call.
+"""The pytest hooks. Wiring only: the work is done in the modules that they call.
 
 Everything that is not needed to find out whether there is a load test is imported where it is needed: a test suite
 without load tests pays next to nothing for having the plugin installed.
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 __all__ = ["ipload", "ipload_iteration", "ipload_pool", "ipload_session", "ipload_user"]
 
 _RANKS = pytest.StashKey[Slots]()
-"""Of all workers of xdist."""
+"""Counted over all xdist workers."""
 _SLOTS = pytest.StashKey[Slots]()
-"""Of the workers of each host."""
+"""Counted over the workers of each host."""
 _LOAD_TEST: pytest.StashKey[LoadTest] = pytest.StashKey()
 _IS_IN_PHASE = pytest.StashKey[bool]()
-"""Whether a phase of the item runs: a report that is made meanwhile is that of a subtest."""
+"""Whether a phase of the item is running: a report made meanwhile is that of a subtest."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,14 +48,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    """Tell pytest the hooks that other plugins may implement."""
+    """Register the hooks that other plugins may implement."""
     from pytest_ipload.plugin import newhooks
 
     pluginmanager.add_hookspecs(newhooks)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers, read the settings; a bad one ends the run here, before anything is collected."""
+    """Register the markers, read the settings; a bad one ends the session here, before anything is collected."""
     for line in markers.MARKERS.values():
         config.addinivalue_line("markers", line)
     settings = session_settings(config)
@@ -87,7 +87,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Say why the workers of xdist do not share load tests, if they cannot, and when the loads begin."""
+    """Say why xdist's workers do not share load tests, if they cannot, and when the loads begin."""
     lines = [workers.header(config)]
     start_at = state_of(config).settings.start_at
     if start_at is not None:
@@ -123,7 +123,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
     """Check the markers, let pytest set up the item, then set up the users."""
     if not markers.may_run_loads(item):
         return (yield)
-    if _LOAD_TEST in item.stash:  # of a run before this one
+    if _LOAD_TEST in item.stash:  # of an earlier run
         del item.stash[_LOAD_TEST]
     with _phase(item, "setup"):
         from pytest_ipload.plugin.run.load_test import prepare
@@ -134,14 +134,14 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
         result = yield
         only_fixtures = item.config.getoption("setupplan", False) or item.config.getoption("setuponly", False)
         if test is not None and not only_fixtures:
-            __tracebackhide__ = True  # not before: an error of pytest's own set-up shall be shown as pytest shows it
+            __tracebackhide__ = True  # not before: an error in pytest's own set-up is to be shown as usual
             test.set_up()
     return result
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: SubRequest) -> object | None:
-    """Put a placeholder in the place of a fixture that each user has for itself."""
+    """Put a placeholder in place of a fixture that each user has for itself."""
     if not may_be_per_user(fixturedef, request):
         return None
     from pytest_ipload.plugin.fixtures.placeholders import placeholder
@@ -149,8 +149,8 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: SubRequest
     value = placeholder(fixturedef, request)
     if value is None:
         return None
-    # As pytest's own implementation of this hook does: the next request for the fixture finds its value here. First
-    # of all, because pytest forgets the finalizers of a fixture only if there is a result.
+    # As pytest's own implementation of this hook does: the next request for the fixture finds its value here. This
+    # comes first, because pytest forgets the finalizers of a fixture only if there is a result.
     fixturedef.cached_result = (value, fixturedef.cache_key(request), None)
     if value.is_user:
         request.node.stash[_LOAD_TEST].ask_base_url(request)
@@ -170,7 +170,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Raise the verdict in the call phase, so that xfail, --pdb, -x and reports take it as any test's failure."""
+    """Raise the verdict in the call phase, so that xfail, --pdb, -x and reports treat it as any test's failure."""
     if not markers.may_run_loads(item):
         return (yield)
     with _phase(item, "call"):
@@ -183,7 +183,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Say of a load test that its tear-down was interrupted."""
+    """Note for a load test that its teardown was interrupted."""
     if not markers.may_run_loads(item):
         return (yield)
     with _phase(item, "teardown"):
@@ -192,7 +192,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
 
 @contextmanager
 def _phase(item: pytest.Item, when: str) -> Iterator[None]:
-    """A phase of an item that may run loads; what there is of its results is kept if the phase is interrupted."""
+    """A phase of an item that may run loads; its results so far are kept if the phase is interrupted."""
     item.stash[_IS_IN_PHASE] = True
     state = state_of(item.config)
     state.running = item
@@ -213,7 +213,7 @@ def _phase(item: pytest.Item, when: str) -> Iterator[None]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Put the results on the report of the phase that ended the load test: they travel with it, from a worker too."""
+    """Put the results on the report of the phase that ended the load test: they travel with it, also from a worker."""
     if not markers.may_run_loads(item) or item.stash.get(_IS_IN_PHASE, False):
         return (yield)
     from pytest_ipload.base.interrupts import interrupts_deferred
@@ -230,19 +230,19 @@ def pytest_runtest_makereport(
             report = phase_reports.substitute(item, call, broken)
         phase_reports.show(report, item, call, test)
         results = phase_reports.attach_results(item, call, report, test)
-    if deferral.was_pressed:  # this report goes nowhere any more
+    if deferral.was_pressed:  # this report is not sent anywhere any more
         state_of(item.config).results[item.nodeid, ""] = results
         phase_reports.deliver(item, call.when, "", results)
         raise KeyboardInterrupt
     if results:
-        report.user_properties = list(item.user_properties)  # an error's came after the report was made
+        report.user_properties = list(item.user_properties)  # those of an error are added after the report is made
         if hasattr(item.config, "workerinput"):
             from pytest_ipload.distributed.protocol.messages import sendable
 
             results = sendable(results)
         vars(report)[REPORT_KEY] = results
     if test is not None and test.ended_in_error and call.when == "call":
-        report.when = "setup"  # an error, as pytest has it, and no failure
+        report.when = "setup"  # in pytest's terms an error, not a failure
     if test is not None and test.failed_users and report.when == "setup":
         vars(report)[FAILED_USERS_KEY] = test.failed_users
     return report
@@ -250,7 +250,7 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_metadata(metadata: dict[str, Any], config: pytest.Config) -> None:
-    """Tell pytest-metadata of the load's settings."""
+    """Add the load's settings to pytest-metadata."""
     from pytest_ipload.plugin.reporting.metadata import load_metadata
 
     if given := load_metadata(config):
@@ -259,7 +259,7 @@ def pytest_metadata(metadata: dict[str, Any], config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """xdist starts a worker: tell it which share of the addresses is its own, and with whom it shares loads."""
+    """xdist starts a worker: assign it its share of the addresses, and the workers that it shares loads with."""
     from pytest_ipload.distributed.xdist_private import neighbourhood
 
     name, (host, count) = node.gateway.id, neighbourhood(node)
@@ -269,13 +269,13 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
-    """An xdist worker is gone: its share is free for the one that replaces it."""
+    """An xdist worker is gone: its share is free for its replacement."""
     for slots in (node.config.stash[_RANKS], node.config.stash[_SLOTS]):
         slots.free(node.gateway.id)
 
 
 def _now() -> float:
-    """Seconds since 1970. Imported here: a session without load tests does not need it."""
+    """Unix seconds. Imported here: a session without load tests does not need it."""
     from pytest_ipload.base import real_time
 
     return real_time.time()

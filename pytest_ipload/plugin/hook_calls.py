@@ -1,4 +1,4 @@
-"""How the hooks of ``newhooks`` are called: what plugins answer is checked, and whoever made a mistake is named."""
+"""How the hooks of ``newhooks`` are called: plugins' answers are checked, and errors name the plugin."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ERRORS = (Exception, pytest.skip.Exception, pytest.fail.Exception)
 
 
 def whose(hook: HookCaller, error: BaseException | None = None) -> str:
-    """The hook and the plugins that implement it, as far as can be known those in which the error was raised."""
+    """The hook and the plugins that implement it, if possible only those in which the error was raised."""
     implementations = hook.get_hookimpls()
     if error is not None:
         passed = set(_codes(error.__traceback__))
@@ -63,7 +63,7 @@ def _raised(hook: HookCaller, error: BaseException) -> str:
 def changed_by_plugins(
     item: pytest.Item, profile: LoadProfile, with_changes: Callable[[Mapping[str, Any]], LoadProfile]
 ) -> LoadProfile:
-    """The profile as plugins want it: ``with_changes`` makes it of what they change, checked as settings are.
+    """The profile after plugins' changes: ``with_changes`` applies them, checked as settings are.
 
     Raises SettingError naming the plugin.
     """
@@ -89,7 +89,7 @@ def changed_by_plugins(
 
 
 def _changed(profile: LoadProfile, answer: LoadProfile) -> list[str]:
-    """The settings that a plugin has set: those that differ. Without the stages, what they had set is set by it."""
+    """The settings that a plugin has set: those that differ. If it removes the stages, theirs count as set too."""
     was_set = SET_BY_STAGES if profile.stages is not None and answer.stages is None else frozenset()
     return [
         field.name
@@ -100,7 +100,7 @@ def _changed(profile: LoadProfile, answer: LoadProfile) -> list[str]:
 
 
 def _checked(name: str, value: Any) -> Any:
-    """A setting of a profile. It is in the form that it has there, or in that of a marker."""
+    """A setting of a profile, in the form that it has there, or in that of a marker."""
     if value is None and name in _MAY_BE_NONE:
         return None
     if isinstance(value, Stages):
@@ -121,7 +121,7 @@ _MAY_BE_NONE = frozenset(key for key, kind in get_type_hints(LoadProfile).items(
 
 
 def user_hooks(item: pytest.Item) -> UserHooks | None:
-    """The hooks of an item's users; None if nobody implements them."""
+    """The hooks of an item's users; None if there are no implementations."""
     start, stop = item.ihook.pytest_ipload_user_start, item.ihook.pytest_ipload_user_stop
     return UserHooks(item, start, stop) if start.get_hookimpls() or stop.get_hookimpls() else None
 
@@ -135,7 +135,7 @@ class UserHooks:
         self._stop = stop
 
     def round(self, life: Scenario, user: VirtualUser) -> Scenario:
-        """The user's life with the hooks round it."""
+        """The user's lifecycle with the hooks around it."""
         return _HookedScenario(life, user, self)
 
     def start(self, user: VirtualUser) -> None:
@@ -148,7 +148,7 @@ class UserHooks:
 
 
 class _HookedScenario:
-    """A life that tells plugins when it begins and ends."""
+    """A lifecycle that calls plugins when it begins and ends."""
 
     __slots__ = ("_hooks", "_is_begun", "_life", "_user", "iterate")
 
@@ -159,7 +159,7 @@ class _HookedScenario:
         self._user = user
         self._hooks = hooks
         self._is_begun = False
-        self.iterate = life.iterate  # straight through: iterations cost nothing more
+        self.iterate = life.iterate  # directly: iterations have no overhead
 
     def set_up(self) -> None:
         self._life.set_up()
@@ -178,7 +178,7 @@ class _HookedScenario:
 
 
 def review_of(config: pytest.Config) -> Review | None:
-    """What plugins have to say of results; None where results are no verdicts: functional tests and segments."""
+    """Plugins' reasons against results; None where results have no verdict: functional tests and segments."""
     settings = state_of(config).settings
     if settings.disabled or settings.segment is not None:
         return None
@@ -189,7 +189,7 @@ def review_of(config: pytest.Config) -> Review | None:
             answers = hook(config=config, nodeid=result.nodeid, result=result)
         except pytest.exit.Exception:
             raise
-        except _ERRORS as error:  # maybe in a thread of ours, which must not end by it
+        except _ERRORS as error:  # possibly in a thread of the controller, which must go on
             return [_raised(hook, error)]
         return [reason for answer in answers for reason in _reasons(hook, answer)]
 
@@ -200,4 +200,4 @@ def _reasons(hook: HookCaller, answer: object) -> Sequence[str]:
     texts = (answer,) if isinstance(answer, str) else answer
     if isinstance(texts, (list, tuple)) and all(isinstance(text, str) for text in texts):
         return [str(text) for text in texts if text]
-    return [f"{whose(hook)}: returned {answer!r:.100}; return None, a text or a list of texts"]
+    return [f"{whose(hook)}: returned {answer!r:.100}; return None, a string or a list of strings"]

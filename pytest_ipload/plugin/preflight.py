@@ -1,4 +1,4 @@
-"""Checks of what the session's settings ask of this machine, before anything is collected."""
+"""Checks that this machine can do what the session's settings need, before anything is collected."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ LONGEST_WAIT_S = 48 * 3600
 def check_session(state: SessionState, *, loads_elsewhere: bool = False) -> None:
     """Raise ``pytest.UsageError`` for pools and numbers of users that cannot work here.
 
-    If other hosts load, nothing of this one matters: what can be known of a pool is looked at here, and each host tries
-    its addresses, and its limits, when a load test is set up.
+    If other hosts run the load, this host's limits do not matter: pools are checked here as far as possible, and each
+    host checks its addresses, and its limits, when a load test is set up.
 
     A pool in the ini file is only parsed: the file is shared with machines that run no load tests and need not have
-    its addresses. Its addresses are tried when the first load test is set up.
+    its addresses. Its addresses are checked when the first load test is set up.
     """
     if loads_elsewhere:
         _check_texts(state)
         return
     settings = state.settings
     with _refusing("ini key ipload_pools"):
-        for name in _named_pools(state):  # each has to be readable, whether a test uses it or not
+        for name in _named_pools(state):  # each has to be valid, whether a test uses it or not
             state.pools.get(name)
     for origin, values in ((COMMAND_LINE, settings.command_line), (INI, settings.ini)):
         name = "--ipload-{}" if origin == COMMAND_LINE else "ini key ipload_{}"
@@ -54,16 +54,16 @@ def check_baselines(state: SessionState) -> None:
 
 
 def check_start(start_at: float, now: float) -> None:
-    """Raise ``pytest.UsageError`` for a moment so far away that it must be a mistake: the session would wait for it."""
+    """Raise ``pytest.UsageError`` for a time so far away that it must be a mistake: the session would wait for it."""
     if start_at - now > LONGEST_WAIT_S:
         raise pytest.UsageError(
-            f"--ipload-start-at: {moment(start_at)} is {format_duration(start_at - now)} from now; give a moment of "
+            f"--ipload-start-at: {moment(start_at)} is {format_duration(start_at - now)} from now; give a time within "
             f"the next {LONGEST_WAIT_S // 3600} hours"
         )
 
 
 def start_header(start_at: float, now: float) -> str:
-    """When loads begin. A moment that is over is no common one: segments that were given it begin when they can."""
+    """When loads begin. A time in the past is not a common start: segments with it begin as soon as they can."""
     if start_at < now:
         return (
             f"ipload: WARNING: --ipload-start-at: {moment(start_at)} was {format_duration(now - start_at)} ago: loads "
@@ -73,7 +73,7 @@ def start_header(start_at: float, now: float) -> str:
 
 
 def moment(seconds: float) -> str:
-    """Seconds since 1970 as people read them."""
+    """Unix seconds as people read them."""
     return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
 
 
@@ -94,7 +94,7 @@ def _named_pools(state: SessionState) -> dict[str, str]:
 
 @contextmanager
 def _refusing(setting: str) -> Iterator[None]:
-    """What is wrong with a setting is a usage error that names it."""
+    """Turn an error in a setting into a usage error that names it."""
     try:
         yield
     except IploadError as error:

@@ -34,15 +34,15 @@ class SessionState:
         self.settings = settings
         self.pools = pools
         self.results: dict[tuple[str, str], Results] = {}
-        """Results by test and by the xdist worker that ran it; a rerun replaces what came before."""
+        """Results by test and by the xdist worker that ran it; a rerun replaces earlier ones."""
         self.running: pytest.Item | None = None
-        """The test that may run loads of which a phase runs, or ran last."""
+        """The test that may run loads and whose phase is running, or ran last."""
         self.shared_tests: Collection[str] = ()
         """In xdist's controller: the node ids of the load tests that workers share."""
         self.spools: Spools | None = None
-        """Where loads leave their samples; None if no report wants them."""
+        """Where loads leave their samples; None if no report needs them."""
         self.audience: LiveListener | None = None
-        """Who looks on at the loads of this process, or in the controller at those of its workers."""
+        """The listener for live numbers of this process's loads, or in the controller of its workers' loads."""
         self.whole_loads: WorkerLoads | None = None
         """In a worker of xdist: the loads that it runs whole."""
         self._tls: TlsContexts | None = None
@@ -85,7 +85,7 @@ class SessionState:
 
     @property
     def cpu(self) -> int | None:
-        """The CPU that the loads of this process are kept on; None where they may use all that the process may use."""
+        """The CPU that this process is pinned to during loads; None where it may use all that are available."""
         pin = self.settings.pin
         if pin == OFF or self.settings.disabled:
             return None
@@ -97,7 +97,7 @@ class SessionState:
 
     @property
     def workers_on_cpu(self) -> int:
-        """How many workers, this one among them, keep their loads on this one's CPU."""
+        """How many workers, including this one, are pinned to the same CPU."""
         number, count = self.pools.slot
         if isinstance(self.settings.pin, int):
             return count
@@ -117,9 +117,9 @@ class SessionState:
 
     @property
     def baselines(self) -> Baselines | None:
-        """The saved runs to compare with; None where that is not asked for.
+        """The saved runs to compare with; None where no comparison is requested.
 
-        Raises SettingError if what was asked for does not exist or is of no use.
+        Raises SettingError if the requested runs do not exist or are of no use.
         """
         settings = self.settings.baselines
         if settings.compare is None or self.settings.disabled:
@@ -134,12 +134,12 @@ class SessionState:
 
     @property
     def compare(self) -> Compare | None:
-        """What compares a result with them."""
+        """Compares a result with them."""
         return None if self.baselines is None else self.baselines.compare
 
     @property
     def compare_limits(self) -> list[CompareLimit]:
-        """Changes beyond which a test fails."""
+        """Limits for changes, beyond which a test fails."""
         from pytest_ipload.verdict.regression.limit import CompareLimit
 
         return [CompareLimit.parse(text) for text in self.settings.baselines.limits]
@@ -170,7 +170,7 @@ class Pools:
         """A share of the pool that a setting names or describes; empty for None. Raises PoolError.
 
         ``share`` is (number, count); without it, this process's slot. Where there are fewer addresses than processes,
-        each has them all.
+        each uses them all.
         """
         from pytest_ipload.addresses.names import resolve_pool
         from pytest_ipload.addresses.pool import IpPool
@@ -199,8 +199,8 @@ class Pools:
     def usable(self, text: str | None, share: tuple[int, int] | None = None) -> IpPool:
         """The same, after each address was tried as a source.
 
-        Raises PoolError naming those that are not usable; with ``--ipload-pool-check=skip`` the pool does without
-        them, with ``off`` nothing is tried.
+        Raises PoolError naming the unusable ones; with ``--ipload-pool-check=skip`` they are left out,
+        with ``off`` nothing is tried.
         """
         number, count = share or self.slot
         if text is None or self._settings.pool_check == OFF:
@@ -208,7 +208,7 @@ class Pools:
         key = text, (number, count)
         if key not in self._usable:
             if self._settings.pool_check == SKIP:
-                # The others on this host find the same ones unusable: what is left is divided, and evenly.
+                # The other processes on this host find the same addresses unusable: the rest is divided evenly.
                 rest = self._without_unusable(self.get(text, (0, 1)))
                 self._usable[key] = rest.shard(number, count) if 1 < count <= rest.size else rest
             else:
@@ -223,7 +223,7 @@ class Pools:
     def _without_unusable(self, pool: IpPool) -> IpPool:
         rest = pool.without(fault.address for fault in pool.unusable())
         if not rest:
-            pool.validate()  # says what is wrong with them all
+            pool.validate()  # names everything that is wrong
         return rest
 
 
@@ -241,7 +241,7 @@ def keep_result(item: pytest.Item, conclusion: Conclusion) -> None:
     from pytest_ipload.verdict.result_properties import NAMES
 
     item.stash.setdefault(_RESULTS, []).extend(conclusion.results)
-    # A rerun finds the properties of the run before it: they are replaced, not doubled.
+    # A rerun finds the properties of the run before it: they are replaced, not duplicated.
     others = [pair for pair in item.user_properties if pair[0] not in NAMES]
     item.user_properties[:] = [*others, *conclusion.properties.items()]
 

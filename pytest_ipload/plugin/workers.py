@@ -1,4 +1,4 @@
-"""Wires load tests to those who run them together: the processes of pytest-xdist, or one process alone."""
+"""Connects load tests to the processes that run them: the workers of pytest-xdist, or one process alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MISSING: pytest.StashKey[list[str]] = pytest.StashKey()
 
 
 def set_up_team(config: pytest.Config) -> None:
-    """In a worker that shares loads with others: take part. In xdist's controller: find out whether it can lead."""
+    """In a worker that shares loads: take part. In xdist's controller: find out whether loads can be shared."""
     from pytest_ipload.distributed.protocol.slots import TEAM_KEY
 
     _take_part_alone(config)
@@ -74,7 +74,7 @@ def header(config: pytest.Config) -> str | None:
 
 
 def lead_worker(node: Any, rank: int) -> None:
-    """xdist starts a worker: make it one of the team, unless load tests are not to be shared."""
+    """xdist starts a worker: have it share loads, unless load tests are not to be shared."""
     config = node.config
     settings = state_of(config).settings
     _attach_whole_loads(node)
@@ -89,7 +89,7 @@ def lead_worker(node: Any, rank: int) -> None:
 
 
 def _attach_whole_loads(node: Any) -> None:
-    """Have a worker deliver what the loads measured that it runs whole, should the session be ended meanwhile."""
+    """Have a worker deliver the measurements of loads that it runs whole, if the session ends meanwhile."""
     config = node.config
     if not hasattr(node.gateway, "newchannel"):
         return
@@ -105,7 +105,7 @@ def _attach_whole_loads(node: Any) -> None:
 def _keep_delivered(
     state: SessionState, nodeid: str, worker: str, phase: str, reason: str, results: list[dict[str, Any]]
 ) -> None:
-    """Keep what a worker delivers of a test that was interrupted, beside what it has reported."""
+    """Keep what a worker delivers of an interrupted test, in addition to its reports."""
     known = state.results.get((nodeid, worker))
     if known is None:
         if results:
@@ -135,7 +135,7 @@ def _make_controller(config: pytest.Config) -> Controller:
 
 
 def _users_of(item: pytest.Item) -> int:
-    """How many users a load test has; 1 if its settings are wrong: then one worker says so."""
+    """The number of users of a load test; 1 if its settings are invalid: then one worker reports that."""
     from pytest_ipload.plugin.items.marker_settings import load_settings, profile_of
 
     state = state_of(item.config)
@@ -143,6 +143,6 @@ def _users_of(item: pytest.Item) -> int:
         users = profile_of(item, state, load_settings(item), None).most_users
     except (KeyboardInterrupt, pytest.exit.Exception):
         raise
-    except BaseException:  # whatever it is, the set-up of the test will raise it again
+    except BaseException:  # the set-up of the test will raise it again
         return 1
     return max(1, state.share.size_of(users))

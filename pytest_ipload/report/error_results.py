@@ -1,4 +1,4 @@
-"""Results of load tests that ended in an error, and errors of pytest's that a verdict does not tell of.
+"""Results of load tests that ended in an error, and errors of pytest's that a verdict does not cover.
 
 Where a load has begun, its result has the numbers measured until then (``LoadResult``); else there is only the reason.
 """
@@ -19,15 +19,15 @@ def reason_of(error: BaseException, what: str) -> str:
     """Why a load test ended in an error: ``what`` failed, and with which exception."""
     if isinstance(error, (KeyboardInterrupt, pytest.exit.Exception)):
         return f"{what}: {': '.join(filter(None, [type_name(error), text_of(error)]))}"
-    if isinstance(error, pytest.FixtureLookupError):  # its text is one for programs
+    if isinstance(error, pytest.FixtureLookupError):  # its text is a whole listing
         return f"{what}: {error.msg or f'fixture {error.argname!r} not found'}"
-    if isinstance(error, pytest.fail.Exception):  # its text says all, and its place is often in a plugin
+    if isinstance(error, pytest.fail.Exception):  # its text is complete, and its place is often in a plugin
         return f"{what}: {shortened(text_of(error), LONGEST_REASON)}"
     return f"{what}: {described(error)}"
 
 
 def reported_reason(report: Any) -> str:
-    """What pytest's report of a phase that failed says, masked and bounded."""
+    """The exception of a phase that failed, as in pytest's report of it, masked and bounded."""
     crash = getattr(report.longrepr, "reprcrash", None)
     text = str(getattr(crash, "message", None) or report.longrepr or report.outcome).strip()
     return shortened(masked(text.removeprefix("Failed: ")), LONGEST_REASON)

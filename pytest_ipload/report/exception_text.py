@@ -1,7 +1,7 @@
-"""What exceptions say, as texts that are safe to report.
+"""Exceptions as texts that are safe to report.
 
-An exception comes from the code under test: its ``str`` may raise anything, it may be megabytes long, carry a password,
-or have thousands of causes. Nothing here raises, and the work is bounded.
+An exception comes from the code under test: its ``str`` may raise anything, be megabytes long, contain a password, or
+have thousands of causes. Nothing here raises, and the work is bounded.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ LONGEST_TEXT = 65_536
 LONGEST_REASON = 2_000
 """Characters of the message in a reason."""
 _OUTER_CAUSES = _INNER_CAUSES = 10
-"""Of a long chain of causes: those nearest to what was raised, and those nearest to what was first."""
+"""For a long chain of causes: how many are kept at each of its ends."""
 _MOST_CAUSES = 1_000_000
 _NOTE = 80
-"""Characters that the note of what is missing takes at most."""
+"""The maximum number of characters in the note of what is missing."""
 
 
 def type_name(error: BaseException) -> str:
@@ -35,7 +35,7 @@ def plain_text(text: str) -> str:
 
 
 def text_of(error: BaseException) -> str:
-    """What failed on the way to a server, in plain words; else ``str(error)``, masked, or that it raises."""
+    """What failed in a connection, in plain words; else ``str(error)``, masked, or a note that it raises."""
     try:
         return masked(plain_text(fault_text(error) or str(error)).strip())
     except BaseException as broken:  # SystemExit and KeyboardInterrupt would end the thread
@@ -54,7 +54,7 @@ def described(error: BaseException) -> str:
 def shortened(text: str, longest: int = LONGEST_TEXT) -> str:
     """The text, or its beginning and its end with a note of how much is missing between them.
 
-    With a ``longest`` of 100 or more that is no longer than it says, so that nothing is cut twice.
+    With a ``longest`` of 100 or more the result is no longer than that, so that nothing is cut twice.
     """
     if len(text) <= longest:
         return text
@@ -72,7 +72,7 @@ def cut_causes(error: BaseException) -> None:
     left_out = len(chain) - _OUTER_CAUSES - _INNER_CAUSES
     if left_out <= 0:
         return
-    gap = CausesLeftOut(f"{left_out} of {len(chain)} exceptions, each the cause of the one before, are left out here")
+    gap = CausesLeftOut(f"{left_out} of {len(chain)} exceptions, each the cause of the one before, are omitted here")
     gap.__cause__ = chain[-_INNER_CAUSES]
     chain[_OUTER_CAUSES - 1].__cause__ = gap
 

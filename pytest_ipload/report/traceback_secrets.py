@@ -10,9 +10,9 @@ from pytest_ipload.base.code_location import is_user_code
 from pytest_ipload.base.masking import HIDDEN, masked
 
 _SHOWN = frozenset({"error", "host", "method", "port", "scheme", "timeout", "url"})
-"""Variables of libraries that carry a request which tell what failed. Others with a text in them may be any header."""
+"""Variables of libraries' request code that are safe to show. Any other that contains text may hold a header."""
 _SHORTENED_BY_PYTEST = 200
-"""Characters from which on pytest may have cut the middle out of a value."""
+"""Number of characters from which on pytest may have cut the middle out of a value."""
 _AFTER_CUT = re.compile(r"\.\.\.[^'\"]+")
 _VARIABLE = re.compile(r"(?P<head>(?P<name>\w+)\s*= )(?P<value>.*)", re.DOTALL)
 
@@ -62,5 +62,5 @@ def _value(name: str, value: str, is_library: bool) -> str:
     if is_library and name not in _SHOWN and ("'" in value or '"' in value):
         return HIDDEN
     head = f"{name}="
-    shown = masked(head + value)[len(head) :]  # the name may tell that the value is a secret
+    shown = masked(head + value)[len(head) :]  # the name may show that the value is a secret
     return _AFTER_CUT.sub(f"...{HIDDEN}", shown) if len(value) >= _SHORTENED_BY_PYTEST else shown

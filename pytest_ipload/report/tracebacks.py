@@ -1,6 +1,6 @@
-"""Failures as their user wants to see them: the user's own lines, and the fault in words as the first of all.
+"""Failures as users want to see them: their own lines, and first of all the error in plain words.
 
-Only what is shown changes. The exception is put back as it was, so that debuggers and other plugins find all of it;
+Only the display changes. The exception is restored afterwards, so that debuggers and other plugins get all of it;
 with ``--full-trace`` nothing is left out.
 """
 
@@ -27,7 +27,7 @@ _MOST_LINES = 1_000
 
 @contextmanager
 def only_visible_frames(error: BaseException) -> Iterator[None]:
-    """As long as this is entered, the exception and its causes have no frames of those who only carried the request.
+    """While this is entered, the exception and its causes have no frames of code that only passed the request on.
 
     A cause that has no others, as each of urllib3's behind one of requests, is left out.
     """
@@ -43,13 +43,13 @@ def only_visible_frames(error: BaseException) -> Iterator[None]:
 
 @contextmanager
 def shown_to_user(item: pytest.Item, call: pytest.CallInfo[Any]) -> Iterator[None]:
-    """While the report of a phase is made, what it raised has its visible frames only."""
+    """While the report of a phase is made, its exception has its visible frames only."""
     excinfo = call.excinfo
     if excinfo is None or isinstance(excinfo.value, pytest.skip.Exception) or item.config.getoption("fulltrace"):
         yield
         return
     with ExitStack() as hidden:
-        with suppress(BaseException):  # of the exception's own attributes: then it is shown as it is
+        with suppress(BaseException):  # raised by the exception's own attributes: then it is shown as it is
             hidden.enter_context(only_visible_frames(excinfo.value))
         shown = call.excinfo = pytest.ExceptionInfo.from_exception(excinfo.value)
         try:
@@ -70,14 +70,14 @@ def traceback_of(item: pytest.Item, error: BaseException) -> Traceback:
             with nullcontext() if item.config.getoption("fulltrace") else only_visible_frames(error):
                 text = str(bounded(item.repr_failure(pytest.ExceptionInfo.from_exception(error))))
         except BaseException as broken:
-            text = f"{described(error)}\nIts traceback cannot be shown: {type_name(broken)} was raised by that."
+            text = f"{described(error)}\nIts traceback cannot be shown: {type_name(broken)} was raised."
     if deferral.was_pressed:
         raise KeyboardInterrupt
     return Traceback(kind, text)
 
 
 def first_traceback(item: pytest.Item, errors: Iterable[BaseException | None]) -> Traceback | None:
-    """The text of the first one that there is."""
+    """The text of the first one that has any."""
     error = next((each for each in errors if each is not None), None)
     return None if error is None else traceback_of(item, error)
 
@@ -85,7 +85,7 @@ def first_traceback(item: pytest.Item, errors: Iterable[BaseException | None]) -
 def headline(error: BaseException, whose: str = "") -> str | None:
     """What failed and where: ``connection refused by 127.0.0.1:8199, at conftest.py:24``.
 
-    ``whose`` comes before it. None where there is nothing to say that the traceback does not say as well.
+    ``whose`` comes before it. None where it would only repeat the traceback.
     """
     text = in_words(error)
     if text is None:
@@ -97,12 +97,12 @@ def headline(error: BaseException, whose: str = "") -> str | None:
 
 
 def in_words(error: BaseException) -> str | None:
-    """What failed, without the name of an exception: a fault of the network, or what is wrong in the test."""
+    """What failed, without the name of an exception: a network error, or a mistake in the test."""
     return message_of(error) if is_configuration_error(error) else fault_text(error)
 
 
 def put_first(longrepr: Any, line: str, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-    """Put a line before all that pytest shows of a failure, in a worker of xdist too.
+    """Put a line before everything that pytest shows of a failure, in an xdist worker too.
 
     It becomes an entry of pytest's native style, the only kind that is plain lines.
     """
@@ -118,7 +118,7 @@ def put_first(longrepr: Any, line: str, excinfo: pytest.ExceptionInfo[BaseExcept
 
 
 def place_at(longrepr: Any, item: pytest.Item) -> None:
-    """Say of a verdict that it came up in the test: where in this package it was raised is of no use."""
+    """Report a verdict at the test itself: where in this package it was raised is of no use."""
     crash = getattr(longrepr, "reprcrash", None)
     if crash is not None:
         path, line, _ = item.reportinfo()
@@ -126,7 +126,7 @@ def place_at(longrepr: Any, item: pytest.Item) -> None:
 
 
 def bounded(longrepr: Any) -> Any:
-    """What pytest shows of a failure, masked, and cut to what somebody may read; each cut says how much is missing."""
+    """What pytest shows of a failure, masked, and cut to a readable length; each cut says how much is missing."""
     longrepr = without_secrets(longrepr)
     if longrepr is None or isinstance(longrepr, tuple):  # a skip
         return longrepr
@@ -144,7 +144,7 @@ def bounded(longrepr: Any) -> Any:
 
 def _bounded_lines(lines: list[str]) -> list[str]:
     if len(lines) > _MOST_LINES:
-        half = (_MOST_LINES - 1) // 2  # with the note not more than may stay
+        half = (_MOST_LINES - 1) // 2  # with the note, no more than allowed
         left_out = len(lines) - 2 * half
         lines = [*lines[:half], f"[... {left_out} of {len(lines)} lines left out ...]", *lines[-half:]]
     return [shortened(line, _LONGEST_LINE) for line in lines]

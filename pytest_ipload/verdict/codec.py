@@ -1,8 +1,9 @@
-"""Dataclasses as plain values and back, by the types of their fields: for what crosses the border of a process.
+"""Dataclasses to plain values and back, by the types of their fields: for what is passed between processes.
 
-What comes back may come from anywhere, a file or another machine: only what the types say is taken, numbers only if
-they are finite and fit into 64 bits; everything else is a ``ValueError`` that says where it was found. What a type does
-not say, its dataclass checks when it is made. Nothing is ever evaluated or unpickled.
+Decoded data may come from anywhere, a file or another machine: only values of the declared types are accepted, and
+numbers only if they are finite and fit into 64 bits; anything else is a ``ValueError`` that says where it was found.
+Constraints that types do not express are checked by the dataclasses when they are made. Nothing is evaluated or
+unpickled.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def encode(value: Any) -> Any:
 
 
 def decode(kind: type[_Kind], value: object, where: str) -> _Kind:
-    """A value of this type from what ``encode`` made of it. ``ValueError``, with ``where``, for anything else."""
+    """A value of this type from what ``encode`` returned. ``ValueError``, with ``where``, for anything else."""
     return cast(_Kind, _decode(kind, value, where))
 
 
@@ -88,7 +89,7 @@ def _dataclass(kind: Any, value: Any, where: str) -> Any:
 
 @contextmanager
 def _at(where: str) -> Iterator[None]:
-    """Say where it was, if what looks at its values itself refuses them."""
+    """Add the place to an error that the type itself raises for its values."""
     try:
         yield
     except (TypeError, ValueError) as error:
@@ -96,7 +97,7 @@ def _at(where: str) -> Iterator[None]:
 
 
 def _row(kind: Any, value: Any, where: str) -> Any:
-    """A tuple of fixed length, or a named one."""
+    """A tuple of fixed length, or a named tuple."""
     is_named = hasattr(kind, "_fields")
     kinds = tuple(get_type_hints(kind).values()) if is_named else get_args(kind)
     items = _is_a(list, value, where)

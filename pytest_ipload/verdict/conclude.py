@@ -1,4 +1,4 @@
-"""From what was measured to the result. Pure, and the same for one process and for many."""
+"""From measurements to the result. Pure, and the same for one process and for many."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NEAREST_QUANTILE = {"max": 0.99}
 
 
 def conclude(part: ShardResult) -> LoadResult:
-    """The verdict and the numbers of a load whose parts have been merged."""
+    """The verdict and the numbers of a load whose shard results have been merged."""
     frame = _frame(part)
     lasted_s = frame.duration_s - frame.warmup_s
     scope = scope_of(part, frame.judged_s(part.measured))
@@ -58,7 +58,7 @@ def conclude(part: ShardResult) -> LoadResult:
 
 
 def scope_of(part: ShardResult, judged_s: float) -> Scope:
-    """What rates and shares are counted over, when so many seconds of the load are judged."""
+    """What rates and shares are counted over, when ``judged_s`` seconds of the load are judged."""
     return Scope(
         seconds=max(0.0, judged_s),
         pool_size=part.pool_size,
@@ -85,8 +85,8 @@ def _frame(part: ShardResult) -> Frame:
 
 
 def _of_the_whole(part: ShardResult, thresholds: list[ThresholdResult]) -> list[HealthCheck]:
-    """The health checks that only the whole load can tell."""
-    is_functional = part.profile.is_functional  # one iteration: nobody asks how certain a percentile is
+    """The health checks that need the whole load."""
+    is_functional = part.profile.is_functional  # a single iteration: how certain a percentile is does not matter
     return examine_whole(
         Outcome(
             measured=part.measured,
@@ -108,7 +108,7 @@ def _of_the_whole(part: ShardResult, thresholds: list[ThresholdResult]) -> list[
 
 
 def _different_targets(part: ShardResult) -> list[HealthCheck]:
-    """Whether no two processes of the load have connected to the same local target."""
+    """Fires if no two processes of the load connected to the same local target."""
     used = [set(targets) for targets in part.targets if targets]
     if len(used) < 2 or len(set().union(*used)) < sum(map(len, used)):
         return []
@@ -118,7 +118,7 @@ def _different_targets(part: ShardResult) -> list[HealthCheck]:
 
 
 def _response_limits(thresholds: list[ThresholdConfig]) -> list[ResponseLimit]:
-    """Those for response times that may fail the test."""
+    """The limits for response times that can fail the test."""
     return [
         ResponseLimit(
             judged.threshold.text,

@@ -1,4 +1,4 @@
-"""What became of a load test: all that its processes need to pass or fail it."""
+"""The outcome of a load test: all that its processes need to pass or fail it."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ class Conclusion:
 
     verdict: str
     message: str = ""
-    """The text to fail with."""
+    """The failure message."""
     by_comparison: bool = False
     """Whether only comparisons with a baseline fail it."""
     properties: Mapping[str, str | int | float] = field(default_factory=dict)
     """The main numbers, for JUnit and other plugins."""
     results: Sequence[dict[str, Any]] = ()
-    """For the reports; empty for a worker whose controller has them."""
+    """For the reports; empty for a worker, whose controller has them."""
     is_final: bool = True
-    """False if another round is to follow, and the verdict with it."""
+    """False if another round follows and will bring the verdict."""
 
     @classmethod
     def of(cls, result: LoadResult, more: Mapping[str, Any] = MappingProxyType({})) -> Conclusion:
-        """From a result that was judged; ``more`` is added to its plain values."""
+        """From a judged result; ``more`` is added to its plain values."""
         return cls(
             result.verdict,
             failure_message(result),
@@ -45,7 +45,7 @@ class Conclusion:
     def of_error(
         cls, nodeid: str, reason: str, profile: Mapping[str, Any] | None = None, segment: str | None = None
     ) -> Conclusion:
-        """Of a load test that measured nothing, and why."""
+        """For a load test that measured nothing, and why."""
         result = UnmeasuredResult(nodeid=nodeid, reason=reason, profile=profile).as_dict()
         if segment is not None:
             result["segment"] = segment

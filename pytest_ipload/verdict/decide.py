@@ -1,4 +1,4 @@
-"""What comparisons do to a verdict. Pure."""
+"""How comparisons affect a verdict. Pure."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from pytest_ipload.verdict.regression.comparison import Compare, ComparedWith, C
 from pytest_ipload.verdict.result import ERROR, FAILED, INVALID, LoadResult
 
 Review = Callable[[LoadResult], Sequence[str]]
-"""Reasons against a result that was judged; empty if there are none."""
+"""Reasons to fail a judged result; empty if there are none."""
 
 
 def compared(result: LoadResult, compare: Compare) -> LoadResult:
-    """The result, compared. One that is invalid, or was broken off, stays as it is: it is not what was planned."""
+    """The result with its comparisons. An invalid or aborted load keeps its verdict: it did not run as planned."""
     if result.verdict == INVALID or result.aborted_s is not None:
         return result
     return with_comparisons(result, *compare(result.as_dict()))
 
 
 def settled(result: LoadResult, compare: Compare | None, review: Review | None) -> LoadResult:
-    """The result when all have been heard: the saved runs that it is compared with, then plugins with their reasons.
+    """The final result: after the comparison with saved runs, and then the plugins with their reasons.
 
-    An error is no result that anybody could judge.
+    An error has no result to judge.
     """
     if result.verdict == ERROR:
         return result
@@ -33,7 +33,7 @@ def settled(result: LoadResult, compare: Compare | None, review: Review | None) 
 
 
 def saturation_of(result: LoadResult) -> list[str]:
-    """What the health checks say that make latencies worthless as a complaint."""
+    """The health checks which say that a high latency may be the generator's fault."""
     checks = zip(result.generator.checks, result.generator.notes, strict=True)
     return [note for check, note in checks if check.severity == SATURATED]
 
@@ -46,9 +46,9 @@ def with_comparisons(
 ) -> LoadResult:
     """The result with these comparisons: a regression fails it.
 
-    A saturated generator makes latencies too high and rates too low. If one regressed then, the measurement is invalid,
-    as it is where one is beyond the limit of a threshold (``health_rule``). ``saturated`` is what says so, if not the
-    result alone.
+    A saturated generator makes latencies too high and rates too low. If one of them regressed, the measurement is
+    invalid, as it is where a threshold's limit is exceeded (``health_rule``). ``saturated`` are the checks that say so,
+    if not those of the result alone.
     """
     result = replace(result, comparisons=comparisons, baseline=baseline)
     failed = failed_of(comparisons)

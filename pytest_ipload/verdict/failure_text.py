@@ -1,4 +1,4 @@
-"""The text with which a load test fails."""
+"""The failure message of a load test."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pytest_ipload.verdict.result import ERROR, FAILED, INVALID, FailureSummary,
 def failure_message(result: LoadResult) -> str:
     """The measured value first: pytest's short summary shows the beginning.
 
-    Where all iterations failed in the same way, the first line says how: it explains whatever follows.
+    Where all iterations failed in the same way, the first line says how: it explains everything else.
     """
     lines = [result.reason] if result.verdict in (INVALID, ERROR) else []
     failed = failures_of(result.thresholds, result.comparisons)

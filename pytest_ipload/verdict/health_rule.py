@@ -1,9 +1,9 @@
 """What the generator's health means for the verdict. Pure.
 
 A flaw of the generator moves measured values in a known direction. A threshold that fails by a value that the flaw
-cannot have moved past the limit has failed, flaw or not; one that fails by a value that the flaw may have moved there
-has not been tried. And where a flaw flatters the target, a threshold that holds has not been tried either. The whole
-rule is the table ``MOVES``.
+cannot have moved past the limit has failed, flaw or not; one that fails by a value that the flaw may have moved past
+it is undecided. And where a flaw flatters the target, a threshold that holds is undecided too. The whole rule is the
+table ``MOVES``.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _LESS_LOAD: Mapping[str, str] = MappingProxyType(
         "dropped_iterations": UP,
     }
 )
-"""The target had less to do than was planned: it was quicker, failed less often and answered less often for it."""
+"""The target had less to do than planned: that made it faster, fail less often and answer fewer requests."""
 _NEVER_SENT: Mapping[str, str] = MappingProxyType({**_LESS_LOAD, **dict.fromkeys(("error_rate", "errors"), UP + DOWN)})
-"""The same, and the iterations of requests that were never sent count as failed ones."""
+"""The same, and iterations whose requests were never sent count as failed."""
 _SLOWED: Mapping[str, str] = MappingProxyType(
     {
         **dict.fromkeys(_TIMES, UP),
@@ -38,7 +38,7 @@ _SLOWED: Mapping[str, str] = MappingProxyType(
         "dropped_iterations": UP,
     }
 )
-"""The generator had too little time: what it measured and what it sent was late. Errors are errors."""
+"""The generator was short of processor time: what it measured and sent was late. Errors are real."""
 
 MOVES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
@@ -48,13 +48,13 @@ MOVES: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "generator-saturated": _SLOWED,
     }
 )
-"""By check and statistic: where the flaw moves the value to, if anywhere. All others are requests never sent."""
+"""By check and statistic: in which direction the flaw moves the value, if any. Other checks: requests never sent."""
 
 
 def invalid_reasons(checks: Sequence[HealthCheck], thresholds: Sequence[ThresholdResult]) -> list[str]:
-    """Why the measurement deserves no verdict, each reason beginning with a check's name; none if it deserves one.
+    """Why the measurement is invalid, each reason beginning with a check's name; empty if it is valid.
 
-    What a threshold is about may not have been kept apart: then it cannot be told whether it holds.
+    The names that a threshold selects may not have been kept separately: then whether it holds cannot be decided.
     """
     flattering, slowing = _notes(checks, INVALID), _notes(checks, SATURATED)
     untold = [result.message for result in thresholds if result.undecidable and result.severity == FAIL]
@@ -65,14 +65,14 @@ def invalid_reasons(checks: Sequence[HealthCheck], thresholds: Sequence[Threshol
 
 
 def in_spite_of(checks: Sequence[HealthCheck], thresholds: Sequence[ThresholdResult]) -> list[str]:
-    """What flattered the target, if a threshold failed all the same."""
+    """What flattered the target, if a threshold failed nevertheless."""
     flaws = _of(checks, INVALID)
     is_broken = any(_is_broken_in_spite_of(flaws, result) for result in _failed(thresholds))
     return _notes(checks, INVALID) if is_broken else []
 
 
 def _failed(thresholds: Iterable[ThresholdResult]) -> list[ThresholdResult]:
-    """Those that fail the test."""
+    """The thresholds that fail the test."""
     return [result for result in thresholds if not (result.passed or result.undecidable) and result.severity == FAIL]
 
 
@@ -90,7 +90,7 @@ def _may_be_due_to(flaws: Sequence[HealthCheck], result: ThresholdResult) -> boo
 
 
 def _is_broken_in_spite_of(flaws: Sequence[HealthCheck], result: ThresholdResult) -> bool:
-    """Whether a threshold failed by a value that none of the flaws can have moved there. Without samples none did."""
+    """Whether a threshold failed by a value that no flaw can have moved past the limit. False without samples."""
     if result.measured is None or result.undecided:
         return False
     return not _moved_by(flaws, result) & _sides(result)
@@ -103,7 +103,7 @@ def _moved_by(flaws: Sequence[HealthCheck], result: ThresholdResult) -> set[str]
 
 
 def _sides(result: ThresholdResult) -> set[str]:
-    """To which sides a value has to be moved for the threshold to fail as it did."""
+    """The directions in which a value must move for the threshold to fail as it did."""
     operator = Threshold.parse(result.expression).operator
     if operator in ("<", "<="):
         return {UP}
@@ -111,4 +111,4 @@ def _sides(result: ThresholdResult) -> set[str]:
         return {DOWN}
     if operator == "==" and result.measured is not None:
         return {UP} if result.measured > result.limit else {DOWN}
-    return {UP, DOWN}  # it is what it must not be, and may have come from either side
+    return {UP, DOWN}  # == or !=: the value may have come from either side

@@ -1,4 +1,4 @@
-"""Judges loads by what their processes measured."""
+"""Judges loads by the measurements of their processes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Judge:
-    """Judges loads by what their processes measured."""
+    """Judges loads by the measurements of their processes."""
 
     def __init__(
         self,
@@ -29,27 +29,27 @@ class Judge:
         compare: Compare | None = None,
         review: Review | None = None,
     ) -> None:
-        """``segment`` is the part of each load that these processes run, if they run no more than that.
+        """``segment`` is the part of each load that these processes run, if they do not run all of it.
 
-        By the ``limits`` rounds of the current target are compared with those of another one; ``compare`` compares
-        with saved runs. ``review`` is asked for reasons against each result.
+        The ``limits`` compare rounds of the current target with those of a base target; ``compare`` compares with saved
+        runs. ``review`` gives plugins' reasons to fail a result.
         """
         self._segment = segment
         self._limits = limits
         self._compare = compare
         self._review = review
         self._rounds: dict[str, list[Round]] = {}
-        """Of the load tests that are going on."""
+        """Of the load tests in progress."""
         self._watches: dict[str, TeamWatch] = {}
 
     def look(self, nodeid: str, snapshots: Sequence[Sequence[bytes]], elapsed_s: float) -> str | None:
-        """What the first threshold says that cannot hold any more and has ``abort_on_fail``."""
+        """The result of the first threshold with ``abort_on_fail`` that can no longer hold."""
         from pytest_ipload.verdict.snapshots import TeamWatch
 
         return self._watches.setdefault(nodeid, TeamWatch()).look(snapshots, elapsed_s)
 
     def conclude(self, nodeid: str, parts: Sequence[bytes], lost: Sequence[tuple[str, str]]) -> Conclusion:
-        """The verdict on a load of many processes; ``lost`` are those without a part, and why."""
+        """The verdict on a load of several processes; ``lost`` are those that handed in no result, and why."""
         part = _together(parts)
         watch = self._watches.pop(nodeid, None)
         if watch is not None and watch.abort is not None:
@@ -60,11 +60,11 @@ class Judge:
         return self.judge(part)
 
     def break_off(self, nodeid: str, parts: Sequence[bytes], reason: str) -> list[dict[str, Any]]:
-        """The results of a load that was broken off."""
+        """The results of an aborted load."""
         return list(self.judge(replace(_together(parts), broken_off=reason)).results)
 
     def judge(self, part: ShardResult) -> Conclusion:
-        """The verdict on a whole load; not final if another round is to follow."""
+        """The verdict on a whole load; not final if another round follows."""
         from pytest_ipload.verdict.conclude import conclude
         from pytest_ipload.verdict.conclusion import Conclusion
         from pytest_ipload.verdict.decide import settled
@@ -78,7 +78,7 @@ class Judge:
         return Conclusion.of(settled(result, self._compare, self._review), self._of_segment(part))
 
     def unfinished(self, nodeid: str, reason: str) -> Conclusion | None:
-        """What the rounds measured of a load test that ended in an error between two of them; None without any."""
+        """The rounds of a load test that ended in an error between two of them, as results; None if there were none."""
         from pytest_ipload.verdict.conclusion import Conclusion
         from pytest_ipload.verdict.result import ERROR
         from pytest_ipload.verdict.rounds import combine
@@ -89,12 +89,12 @@ class Judge:
         return Conclusion.of(replace(combine(rounds, self._limits), verdict=ERROR, reason=reason))
 
     def _with_earlier_rounds(self, note: RoundNote, result: LoadResult, strict: bool) -> LoadResult | None:
-        """The result of all rounds; None if another one is to follow."""
+        """The result of all rounds; None if another round follows."""
         from pytest_ipload.verdict.rounds import Round, combine
 
         if note.number == 0:
             self._rounds[result.nodeid] = []
-        # A member of a team that judges a round of its own, as that was broken off, has judged none before.
+        # A worker that judges a round on its own, because the load was aborted, has not judged any rounds before.
         rounds = self._rounds.setdefault(result.nodeid, [])
         rounds.append(Round(note, result))
         if not note.is_last and not rounds[-1].is_spoilt:
@@ -102,7 +102,7 @@ class Judge:
         return combine(self._rounds.pop(result.nodeid), self._limits, strict=strict)
 
     def _of_segment(self, part: ShardResult) -> dict[str, Any]:
-        """What a segment's result has besides: all that is needed to merge it with others."""
+        """What is added to a segment's result: all that is needed to merge it with others."""
         if self._segment is None:
             return {}
         import pytest_ipload

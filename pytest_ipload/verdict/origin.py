@@ -1,4 +1,4 @@
-"""Where a segment comes from: what it ran, and how far its machine's clock is from the target's."""
+"""Where a segment comes from: the version that ran it, and how far its machine's clock is from the target's."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ from typing import Any
 from pytest_ipload.base import real_time
 
 _REPLIES = 10
-"""So many replies of each user are looked at."""
+"""The number of each user's first replies that are read."""
 _STA_UNSYNC = 0x0040
 """In include/uapi/linux/timex.h."""
 
 
 @dataclass(frozen=True)
 class ClockOffset:
-    """By how many seconds this machine's clock is ahead of the target's: somewhere between the two."""
+    """By how many seconds this machine's clock is ahead of the target's: between these two."""
 
     low_s: float
     high_s: float
 
     def __post_init__(self) -> None:
-        """ValueError for an interval that is none: it may come from a file."""
+        """ValueError for an invalid interval: it may come from a file."""
         if not self.low_s <= self.high_s:
             raise ValueError("the lower end of a clock's offset is above its upper one")
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What is known of the process that ran a segment; None where it is not."""
+    """What is known of the process that ran a segment; None where unknown."""
 
     version: str
     """Of this package."""
     commit: str | None
     is_synchronised: bool | None
-    """Whether the system says that something keeps its clock right."""
+    """Whether the operating system reports its clock as synchronised."""
 
 
 class OffsetMeter:
-    """Compares the clock with the ``Date`` of the first replies that each user gets. For many threads.
+    """Compares the clock with the ``Date`` of the first replies that each user gets. Thread-safe.
 
-    RFC 9110, section 6.6.1: the date is when the reply was made, in whole seconds. So each reply leaves an interval of
-    a second and the time that it took; all of them together leave what these have in common.
+    RFC 9110, section 6.6.1: the date is when the reply was made, in whole seconds. So each reply bounds the offset to
+    an interval of a second plus the time that the reply took; the result is the intersection of all of them.
     """
 
     def __init__(self, clock: Callable[[], float] = real_time.time) -> None:
@@ -57,13 +57,13 @@ class OffsetMeter:
 
     @property
     def offset(self) -> ClockOffset | None:
-        """What is known; None without a reply that tells, or if replies contradict each other."""
+        """The offset; None if no reply has a usable date, or if replies contradict each other."""
         with self._lock:
             is_known = -math.inf < self._low_s <= self._high_s < math.inf
             return ClockOffset(self._low_s, self._high_s) if is_known else None
 
     def watch(self, session: Any) -> None:
-        """Look at the first replies that a session of requests gets; then leave it as it was."""
+        """Read the first replies that a session of requests gets, then leave the session as it was."""
         call, left = session.request, _REPLIES
 
         def request(*args: Any, **kwargs: Any) -> Any:
@@ -71,7 +71,7 @@ class OffsetMeter:
             left -= 1
             if left <= 0:
                 vars(session).pop("request", None)
-                session.timeout = session.timeout  # any setting that is set makes it look at itself anew
+                session.timeout = session.timeout  # setting any attribute makes the session refresh its caches
             asked = self._clock()
             reply = call(*args, **kwargs)
             self.note(asked, self._clock(), reply.headers)
@@ -80,7 +80,7 @@ class OffsetMeter:
         session.request = request
 
     def note(self, asked: float, answered: float, headers: Mapping[str, str]) -> None:
-        """A reply with these headers came, which was asked for and came at these readings of the clock."""
+        """A reply with these headers; its request was sent, and the reply came, at these readings of the clock."""
         if "Age" in headers:  # it comes from a cache, as its date does
             return
         try:
@@ -93,10 +93,10 @@ class OffsetMeter:
 
 
 def is_synchronised() -> bool | None:
-    """Whether the system's clock is kept right, as by NTP; None where the system does not say. See adjtimex(2)."""
+    """Whether the system's clock is synchronised, as by NTP; None where the system does not say. See adjtimex(2)."""
     if sys.platform != "linux":
         return None
-    buffer = ctypes.create_string_buffer(512)  # struct timex, whose ``modes`` of 0 only asks
+    buffer = ctypes.create_string_buffer(512)  # struct timex, with ``modes`` 0, which only reads
     try:
         if ctypes.CDLL(None, use_errno=True).adjtimex(buffer) < 0:
             return None

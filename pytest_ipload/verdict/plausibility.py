@@ -1,4 +1,4 @@
-"""Can a part of a load be what it says? For parts that come from elsewhere: what their types do not say."""
+"""Checks that a shard result from a file is plausible, beyond what the types of its fields express."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ LONGEST_S = 1_000_000
 """Eleven days."""
 _STRAGGLING_S = 3600
 MOST_WINDOWS = 1_000_000
-"""Of one length: those of a tenth of a second in a day."""
+"""Of one length: as many as tenths of a second in a day."""
 MOST_SAMPLES = 10**12
-"""Of one kind. The interval of a quantile takes time that grows with the square root of their number."""
+"""Of one kind. Computing the interval of a quantile takes time that grows with the square root of their number."""
 
 _RANGES: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
     {
@@ -50,7 +50,7 @@ def check_values(part: ShardResult) -> None:
     """``ValueError`` for numbers that no load has: negative counts, durations of more than a year."""
     _check_profile(part.profile)
     if not is_moment(part.started_at):
-        raise ValueError(f"started_at: {part.started_at!r} is no moment since 1970")
+        raise ValueError(f"started_at: {part.started_at!r} is not a valid time; expected Unix seconds")
     _check_natural(part, _NATURAL)
     for count in part.users_by_source.values():
         plain_int(count, "users_by_source")
@@ -66,18 +66,18 @@ def check_values(part: ShardResult) -> None:
 
 
 def check_extent(part: ShardResult) -> None:
-    """``ValueError`` for a load that would take far more time and memory to judge than its file is large."""
+    """``ValueError`` for a load that would take far more time and memory to judge than its file's size suggests."""
     ended_s = part.ended // 10**9
     if ended_s > LONGEST_S:
-        raise ValueError(f"it says that its load lasted for more than {LONGEST_S} seconds")
+        raise ValueError(f"its load lasted for more than {LONGEST_S} seconds, the maximum")
     timeline = part.measured.timeline
     if timeline.end - timeline.step_s > ended_s + _STRAGGLING_S:
-        raise ValueError("it has requests that ended an hour after its load did")
+        raise ValueError("it has requests that ended more than an hour after its load")
     for length_ns in part.measured.windows:
         if part.ended // length_ns > MOST_WINDOWS:
             raise ValueError(f"it has more than {MOST_WINDOWS} windows of {length_ns} ns")
     if part.measured.count() > MOST_SAMPLES:
-        raise ValueError(f"it says that it has more than {MOST_SAMPLES} samples")
+        raise ValueError(f"it has more than {MOST_SAMPLES} samples, the maximum")
 
 
 def _check_profile(profile: LoadProfile) -> None:

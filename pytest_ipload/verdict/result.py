@@ -14,12 +14,12 @@ from pytest_ipload.verdict.threshold.config import FAIL
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
 
 PASSED, FAILED, INVALID, ERROR = VERDICTS = ("passed", "failed", "invalid", "error")
-"""From the best to the gravest. *error*: the load test did not come to its end, so nothing was judged."""
+"""From the best to the worst. *error*: the load test did not finish, so nothing was judged."""
 
 
 @dataclass(frozen=True)
 class FirstFailure:
-    """Where the first of a group of failures happened."""
+    """Where the first failure of a group happened."""
 
     user: int
     iteration: int | None
@@ -29,7 +29,7 @@ class FirstFailure:
 
 @dataclass(frozen=True)
 class FailureSummary:
-    """Failed iterations, or set-ups of users, with the same exception type and place."""
+    """Failed iterations, or users whose set-up failed, with the same exception type and place."""
 
     type: str
     message: str
@@ -56,31 +56,31 @@ class FiredCheck:
     severity: str
     """``invalid``, ``saturated``, ``unhealthy`` or ``remark``."""
     text: str
-    """What was seen, what it does to the numbers, and what to do."""
+    """What was observed, what it does to the numbers, and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorHealth:
-    """How the generator itself fared. ``cpu_share`` is in processor cores: 1.0 is one core, full."""
+    """The health of the load generator. ``cpu_share`` is in processor cores: 1.0 is one core, full."""
 
     healthy: bool = True
-    """Whether no check fired but remarks."""
+    """Whether no check fired except remarks."""
     cpu_share: float | None = None
     timer_lag_p99_ms: float | None = None
-    """How late the executor's timer came back."""
+    """Timer lag of the executor, 99th percentile."""
     lateness: LatencyStats | None = None
-    """How late iterations were by the generator's own doing; None where they had no planned starts."""
+    """Lateness of iterations caused by the generator; None where they had no planned starts."""
     late_starts: int = 0
     interrupted_iterations: int = 0
     faults: Mapping[str, int] = field(default_factory=dict)
-    """Faults of the generator's own side by name, such as ``ports-exhausted``; not counted as requests."""
+    """Errors on the generator's side by name, such as ``ports-exhausted``; not counted as requests."""
     notes: Sequence[str] = ()
     """The name and the text of each check that fired."""
     checks: Sequence[FiredCheck] = ()
     suppressed: Sequence[str] = ()
-    """The names of checks that fired and that nobody wanted to see."""
+    """The names of the checks that fired but are suppressed."""
     pinned_cpu: int | None = None
-    """The number of the CPU that the load was kept on; None where it was not."""
+    """The number of the CPU that the load was pinned to; None where it was not pinned."""
 
     @classmethod
     def of(cls, checks: Sequence[HealthCheck], suppressed: Sequence[str] = (), **measured: Any) -> GeneratorHealth:
@@ -96,11 +96,11 @@ class GeneratorHealth:
 
 @dataclass(frozen=True)
 class ShardStats:
-    """One process's share of a load."""
+    """One process's partition of a load."""
 
     index: int
     name: str
-    """Of the process: ``gw0``, or that of a segment."""
+    """The name of the process: ``gw0``, or that of a segment."""
     host: str
     users: int
     iterations: int
@@ -133,7 +133,7 @@ class RoundStats:
 
 @dataclass(frozen=True)
 class UnusedAddresses:
-    """The addresses of the pool that no user leased."""
+    """The addresses of the pool that were never leased."""
 
     count: int
     first: Sequence[str]
@@ -145,10 +145,10 @@ CALL, TEARDOWN = "call", "teardown"
 
 @dataclass(frozen=True)
 class PhaseError:
-    """What made pytest report a test as failed, or as an error, besides the verdict on its load."""
+    """Why pytest reported a test as failed, or as an error, besides the verdict on its load."""
 
     phase: str
-    """pytest's: ``call`` or ``teardown``."""
+    """The phase of pytest: ``call`` or ``teardown``."""
     reason: str
 
 
@@ -166,31 +166,31 @@ class LoadResult(Summary):
     reason: str
     """Why it is not ``passed``; empty if it is."""
     test_errors: Sequence[PhaseError] | None = None
-    """Why the test is red although this is not what its verdict says; None where pytest reported nothing else."""
+    """Why the test fails although its verdict does not say so; None where pytest reported nothing else."""
     profile: Mapping[str, Any]
     started_at: str
     """ISO 8601, UTC."""
     aborted_s: float | None = None
-    """When a threshold broke the load off, in seconds since its start; None where none did."""
+    """When a threshold aborted the load, in seconds since its start; None where none did."""
     set_up_error_rate: float | None = None
     """The share of users whose set-up failed; None where none was set up."""
     thresholds: Sequence[ThresholdResult]
     objections: Sequence[str] | None = None
-    """What plugins said against it; None if they said nothing."""
+    """Reasons of plugins to fail it; None if they gave none."""
     failures: Sequence[FailureSummary]
     traceback: Traceback | None = None
-    """None without failures, and where a failure has no traceback, as a reply that was no success."""
+    """None without failures, and where a failure has no traceback, such as a reply with an error status."""
     unused_addresses: UnusedAddresses | None = None
     """None without a pool, or where all addresses were used."""
     generator: GeneratorHealth
     shards: Sequence[ShardStats] | None = None
-    """The processes that ran the load together; None where it was one."""
+    """The processes that shared the load; None where it was one."""
     rounds: Sequence[RoundStats] | None = None
     """All rounds, where the load was run in several: the other numbers are those of one of them."""
     comparisons: Sequence[Comparison] | None = None
-    """With a baseline; None where none was asked for."""
+    """With a baseline; None where none was requested."""
     baseline: ComparedWith | None = None
-    """The saved runs that it was compared with; None where none were asked for."""
+    """The saved runs that it was compared with; None where no comparison was requested."""
 
     def with_objections(self, objections: Sequence[str]) -> LoadResult:
         """The result with reasons against it: it has failed then, unless it is invalid."""
@@ -203,7 +203,7 @@ class LoadResult(Summary):
 
     @property
     def fails_by_comparison(self) -> bool:
-        """Whether nothing but comparisons with a baseline speaks against it."""
+        """Whether only comparisons with a baseline fail it."""
         return bool(failed_of(self.comparisons)) and not (failures_of(self.thresholds) or self.objections)
 
     def as_dict(self) -> dict[str, Any]:
@@ -225,7 +225,7 @@ class UnmeasuredResult:
     reason: str
     test_errors: Sequence[PhaseError] | None = None
     profile: Mapping[str, Any] | None = None
-    """The settings; None where they were what is wrong, or were not resolved yet."""
+    """The settings; None where the settings were the error, or were not resolved yet."""
 
     def as_dict(self) -> dict[str, Any]:
         """The result as plain values, without the fields that are not known."""
@@ -233,22 +233,22 @@ class UnmeasuredResult:
 
 
 def _shown(result: Any) -> dict[str, Any]:
-    """As plain values without secrets, for all that leaves the process. The test's name stays what pytest calls it."""
+    """As plain values without secrets, for anything that leaves the process. The test's name stays as pytest has it."""
     values: dict[str, Any] = plain(result)
     return {**masked_values(values), "nodeid": values["nodeid"]}
 
 
 def is_measured(result: Mapping[str, Any]) -> bool:
-    """Whether a result, as plain values, has numbers: one of a load that began."""
+    """Whether a result, as plain values, has numbers: whether its load began."""
     return "started_at" in result
 
 
 def decide(
     thresholds: Sequence[ThresholdResult], invalid: Sequence[str], in_spite_of: Sequence[str] = ()
 ) -> tuple[str, str]:
-    """The verdict and its reason. What makes the measurement invalid comes before what it says.
+    """The verdict and its reason. Reasons that make the measurement invalid come before failed thresholds.
 
-    ``in_spite_of`` is what flattered the target, which failed all the same.
+    ``in_spite_of`` is what flattered the target, which failed nevertheless.
     """
     if invalid:
         return INVALID, "; ".join(invalid)
@@ -257,7 +257,7 @@ def decide(
 
 
 def failures_of(thresholds: Sequence[ThresholdResult], comparisons: Sequence[Comparison] | None = ()) -> list[str]:
-    """What fails the test: what the thresholds say, first the one that broke the load off, then the comparisons."""
+    """What fails the test: the thresholds, the one that aborted the load first, then the comparisons."""
     failed = [result for result in thresholds if not result.passed and result.severity == FAIL]
     messages = [result.message for result in sorted(failed, key=lambda result: not result.aborted)]
     return [*messages, *(comparison.message for comparison in failed_of(comparisons))]

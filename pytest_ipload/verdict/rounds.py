@@ -1,7 +1,7 @@
-"""One load in several rounds: of one target, to see how far its numbers wander, or of two in turns, to compare them.
+"""One load in several rounds: of one target, to see how its numbers vary, or of two, alternating, to compare them.
 
-Each round is a whole load and is judged as one. Two targets are loaded in turns, and which of them comes first changes
-from pair to pair, so that a machine that gets slower and slower does not favour either. Pure.
+Each round is a whole load and is judged as one. Rounds of two targets alternate, and which of the two comes first
+changes from pair to pair, so that a machine that gets slower and slower favours neither. Pure.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class RoundNote:
     number: int
     """From 0."""
     count: int
-    """Of all rounds, those of both targets."""
+    """The total number of rounds, of both targets."""
     role: str
     """``current``, or ``base`` for the target to compare with."""
 
@@ -52,17 +52,17 @@ class Round:
 
     @property
     def is_spoilt(self) -> bool:
-        """Whether more rounds would be a waste of time: what was planned was not carried out."""
+        """Whether to skip the remaining rounds: this one was not carried out as planned."""
         return self.result.verdict in (INVALID, ERROR) or self.result.aborted_s is not None
 
     @property
     def has_answers(self) -> bool:
-        """Whether a request succeeded: a target that answers nothing is nothing to compare with."""
+        """Whether a request succeeded: without one there is nothing to compare with."""
         return self.result.requests == 0 or self.result.failed_requests < self.result.requests
 
 
 def plan_rounds(count: int, against: bool) -> list[RoundNote]:
-    """The rounds in their order: ``count`` of the current target, and as many of the base to compare with."""
+    """The rounds in their order: ``count`` of the current target, and as many of the base, if there is one."""
     roles = [CURRENT] * count
     if against:
         roles = [role for pair in range(count) for role in ((BASE, CURRENT) if pair % 2 == 0 else (CURRENT, BASE))]
@@ -70,11 +70,11 @@ def plan_rounds(count: int, against: bool) -> list[RoundNote]:
 
 
 def combine(rounds: Sequence[Round], limits: Sequence[CompareLimit], *, strict: bool = False) -> LoadResult:
-    """The result of all rounds: that of one of the current target's, with the comparison and the list of all.
+    """The result of all rounds: that of one of the current target's rounds, with the comparison and the list of all.
 
-    It is that of the round with the gravest verdict; of several those, the one with the median p95. That of the base
-    may fail its thresholds, but if one of its rounds is invalid, or none of its requests succeeded, there is nothing to
-    compare with, and all is invalid; if one ended in an error, so did all. In a ``strict`` session what is undecided
+    It is the round with the worst verdict; of several, the one with the median p95. A base round may fail its
+    thresholds, but if one is invalid, or none of its requests succeeded, there is nothing to compare with, and the
+    whole is invalid; if one ended in an error, so does the whole. In a ``strict`` session an undecided comparison
     fails.
     """
     current = [each for each in rounds if each.note.role == CURRENT]
@@ -83,10 +83,10 @@ def combine(rounds: Sequence[Round], limits: Sequence[CompareLimit], *, strict: 
     result = replace(chosen.result, rounds=[_stats(each) for each in rounds])
     spoilt = next((each for each in base if each.is_spoilt or not each.has_answers), None)
     if spoilt is not None and result.verdict not in (INVALID, ERROR):
-        why = spoilt.result.reason or "it was broken off"
+        why = spoilt.result.reason or "it was aborted"
         if not spoilt.has_answers:
-            why = f"all of its {spoilt.result.requests} requests failed: there is nothing to compare with"
-        reason = f"round {spoilt.note.number + 1}, of the base to compare with: {why}"
+            why = f"all of its {spoilt.result.requests} requests failed, so there is nothing to compare with"
+        reason = f"round {spoilt.note.number + 1}, of the base target: {why}"
         result = replace(result, verdict=ERROR if spoilt.result.verdict == ERROR else INVALID, reason=reason)
     if current and base and result.verdict not in (INVALID, ERROR):
         saturated = list(dict.fromkeys(note for each in rounds for note in saturation_of(each.result)))
@@ -97,7 +97,7 @@ def combine(rounds: Sequence[Round], limits: Sequence[CompareLimit], *, strict: 
 def _compare(
     current: Sequence[Round], base: Sequence[Round], limits: Sequence[CompareLimit], strict: bool
 ) -> list[Comparison]:
-    """By the limits; without any, what there is to see."""
+    """By the limits; without any, the main numbers."""
     ours_plain, theirs_plain = ([plain(each.result) for each in side] for side in (current, base))
     found = []
     for limit in limits:

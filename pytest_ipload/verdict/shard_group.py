@@ -1,4 +1,4 @@
-"""A process's part in a load test: as one of several that share it, or alone."""
+"""A process's side of a load test: as one of several that share it, or alone."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ class LoadAborted(Exception):
 
 
 class Shard(Protocol):
-    """What a load test asks of those with whom it shares its load."""
+    """What a load test needs from the processes that share its load."""
 
     name: str
-    """The process's."""
+    """The process's name."""
     share: Partition
-    """Which part of the load is this process's."""
+    """This process's partition of the load."""
     pool_share: tuple[int, int]
-    """Which part of the pool is this process's; the others are for other processes on this host."""
+    """This process's share of the address pool; the others are for other processes on this host."""
     on_stop: Callable[[str], object] | None
     """Called with the reason, in any thread, when the load has to end. To be set before ``ready``."""
     on_break_off: Callable[[str], object] | None
-    """The same when the session ends: nobody waits then for users who are still at something."""
+    """The same when the session ends: users that are still busy are not waited for."""
     audience: LiveListener | None
-    """Who looks on at the load; None if nobody does."""
+    """Listener for live numbers; None if there is none."""
 
     @property
     def stop_reason(self) -> str | None:
-        """Why the load has to end, or had to."""
+        """Why the load has to end; None if it does not."""
 
     def ready(self) -> int:
-        """All users of the start are set up: wait for the others. Once for each round of the load.
+        """This process's initial users are set up: wait for the others. Once for each round of the load.
 
         Returns the instant at which all start, in nanoseconds of ``time.perf_counter_ns``. Raises LoadAborted.
         """
@@ -48,14 +48,14 @@ class Shard(Protocol):
         """What was measured so far, as plain values; to be called once a second. Does not block."""
 
     def hand_in(self, part: ShardResult) -> None:
-        """Hand in what was measured of a load that is being broken off, and wait for nothing."""
+        """Hand in what was measured of a load that is being aborted, without waiting for anything."""
 
     def conclude(self, part: ShardResult) -> Conclusion:
-        """Hand in what was measured; returns the verdict on all parts. Raises LoadAborted."""
+        """Hand in the shard result; returns the verdict on all of them. Raises LoadAborted."""
 
 
 class SingleProcess:
-    """The only process."""
+    """The only process of a load."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class SingleProcess:
         pool_share: tuple[int, int],
         audience: LiveListener | None = None,
     ) -> None:
-        """``conclude`` gives the verdict; of the addresses, other processes may use other shares."""
+        """``conclude`` gives the verdict; other processes may use the other shares of the addresses."""
         self.name = "main"
         self.share = WHOLE
         self.pool_share = pool_share
@@ -74,18 +74,18 @@ class SingleProcess:
 
     @property
     def stop_reason(self) -> str | None:
-        """Nobody else stops the load."""
+        """No other process can stop the load."""
         return None
 
     def ready(self) -> int:
-        """There is nobody to wait for."""
+        """There are no other processes to wait for."""
         return real_time.perf_counter_ns()
 
     def progress(self, snapshot: dict[str, Any]) -> None:
-        """Nobody wants to know."""
+        """Discarded: no other process needs it."""
 
     def hand_in(self, part: ShardResult) -> None:
-        """Nobody else wants it."""
+        """Discarded: no other process needs it."""
 
     def conclude(self, part: ShardResult) -> Conclusion:
         """The verdict."""

@@ -1,4 +1,4 @@
-"""What one process measured of a load, or several together: all that a conclusion needs."""
+"""What one process measured of a load, or several together: the input of a conclusion."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
 
 _MOST_UNUSED = 100
 _SHORTEST_SHARE_NS = 10_000_000
-"""Of a shorter load the processor time tells nothing: most of it went into its beginning and its end."""
+"""In a shorter load the processor time says nothing: most of it is spent on the start and the end."""
 
 
 @dataclass(frozen=True)
 class AbortNote:
-    """The threshold that broke the load off."""
+    """The threshold that aborted the load."""
 
     number: int
-    """Its place among the thresholds."""
+    """Its index among the thresholds."""
     after_s: float
     result: ThresholdResult
-    """What it said then."""
+    """Its result at that time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardResult:
-    """A part of a load, or the whole of it. Times without a unit in their name are nanoseconds since its start."""
+    """What was measured of a partition, or of the whole load. Times without a unit are nanoseconds since its start."""
 
     nodeid: str
     profile: LoadProfile
-    """That of the whole load."""
+    """The profile of the whole load."""
     thresholds: list[ThresholdConfig]
     strict: bool
     started_at: float
-    """Seconds since 1970, by the clock of its machine."""
+    """Unix seconds, by the clock of its machine."""
     late: int
-    """How long after the instant that was agreed upon the load began."""
+    """How long after the agreed instant the load began."""
     measured: Measurements
     ended: int
     """When the last iteration ended."""
@@ -62,7 +62,7 @@ class ShardResult:
     users_by_source: dict[str, int]
     pool_size: int
     shares_pool: bool
-    """Whether other parts use the same addresses, as there are too few for each to have its own."""
+    """Whether other processes use the same addresses, as there are too few for each to have its own."""
     unused_count: int
     unused_first: list[str]
     planned_iterations: int | None
@@ -70,41 +70,41 @@ class ShardResult:
     late_starts: int
     interrupted: int
     checks: list[HealthCheck]
-    """Those that can be told from a part."""
+    """The health checks that one process can make."""
     lags: Histogram
     cpu_ns: int
     pinned_cpu: int | None
     failures: list[FailureSummary]
     traceback: Traceback | None
     broken_off: str | None
-    """Why the load ended before its time."""
+    """Why the load was aborted."""
     abort: AbortNote | None
     shards: list[ShardStats] = field(default_factory=list)
-    """The parts that this one was made of, where there were several."""
+    """The shards that it was merged from, where there were several."""
     set_ups: SetUps = field(default_factory=SetUps)
     user_time: UserTime = field(default_factory=UserTime)
-    """How long its users were to be at work, and were not."""
+    """How long users that failed to start would have been active."""
     round: RoundNote | None = None
-    """Which of several rounds it is of; None where there is one load."""
+    """Which of several rounds it belongs to; None where there is one load."""
     error: str | None = None
-    """What ended the load test as an error, such as a user's set-up that failed; None where nothing did."""
+    """What ended the load test as an error, such as a user's set-up that failed; None if nothing did."""
 
     targets: list[list[str]] = field(default_factory=list)
     """The targets on loopback addresses that each of its processes connected to."""
     clock: ClockOffset | None = None
-    """Of a segment: how far the clock was that ``started_at`` was read from."""
+    """Of a segment: the offset of the clock that ``started_at`` was read from."""
     origin: Origin | None = None
     """Of a segment: where it comes from."""
 
     def __post_init__(self) -> None:
-        """ValueError for fields that contradict each other: a part may come from a file."""
+        """ValueError for fields that contradict each other: it may come from a file."""
         missing = set(window_lengths(self.thresholds)) - set(self.measured.windows)
         if missing or (self.abort is not None and not 0 <= self.abort.number < len(self.thresholds)):
-            raise ValueError(f"part of {self.nodeid}: its thresholds, windows and abort contradict each other")
+            raise ValueError(f"shard result of {self.nodeid}: its thresholds, windows and abort contradict each other")
         if self.measured.planned != self.profile.planned or (self.planned_iterations is None) != (
             self.dropped_iterations is None
         ):
-            raise ValueError(f"part of {self.nodeid}: its plan and its measurements contradict each other")
+            raise ValueError(f"shard result of {self.nodeid}: its plan and its measurements contradict each other")
 
     def to_plain(self) -> dict[str, Any]:
         """All of it as plain values that JSON and execnet carry without loss."""
@@ -123,7 +123,7 @@ class ShardResult:
 
 
 def as_shard(part: ShardResult, index: int, name: str, host: str) -> ShardResult:
-    """The part with a note of what it alone was, for when it is merged with others."""
+    """The shard result with its own entry in ``shards``, for when it is merged with others."""
     requests, iterations = part.measured.count(REQUEST), part.measured.count(ITERATION)
     failed = part.measured.count(REQUEST, outcome=FAILED)
     skew_ms, pinned = round(part.late / NS_PER_MS, 3), part.pinned_cpu
@@ -135,38 +135,38 @@ def as_shard(part: ShardResult, index: int, name: str, host: str) -> ShardResult
 
 
 def cpu_share(cpu_ns: int, lasted_ns: int) -> float | None:
-    """How much of one processor core a load took; None where it was too short to tell."""
+    """How much of one processor core a load used; None where it was too short to say."""
     return round(cpu_ns / lasted_ns, 3) if lasted_ns >= _SHORTEST_SHARE_NS else None
 
 
 def merge(parts: Iterable[ShardResult], *, are_owned: bool = False) -> ShardResult:
-    """The parts of one load as one; their order does not matter, but for what came first.
+    """The shard results of one load as one; their order does not matter, except for which failure came first.
 
-    They stay as they are, but for the first one if they ``are_owned``: then it becomes the whole, which saves a copy.
-    ``ValueError`` if they are not parts of the same load, or there is none.
+    They are not modified, except for the first one if they ``are_owned``: it becomes the whole, which saves a copy.
+    ``ValueError`` if they do not belong to the same load, or if there are none.
     """
     each = iter(parts)
     first = next(each, None)
     if first is None:
-        raise ValueError("there is no part of the load")
+        raise ValueError("there is no shard result of the load")
     return reduce(merge_into, each, first if are_owned else own_copy(first))
 
 
 def own_copy(part: ShardResult) -> ShardResult:
-    """The same part, for others to be merged into."""
+    """A copy of a shard result, for others to be merged into."""
     lags = Histogram()
     lags.merge(part.lags)
     return replace(part, measured=Measurements.from_plain(part.measured.to_plain()), lags=lags)
 
 
 def merge_into(one: ShardResult, other: ShardResult) -> ShardResult:
-    """Add another part to one that nobody else uses: what that one measured becomes what both did.
+    """Merge another shard result into one that is not used elsewhere: its measurements become those of both.
 
-    ``ValueError``, and then nothing has changed, if they are not parts of the same load.
+    ``ValueError``, and then nothing has changed, if they do not belong to the same load.
     """
     for name in ("nodeid", "profile", "thresholds", "strict", "round"):
         if (first := getattr(one, name)) != (second := getattr(other, name)):
-            raise ValueError(f"the parts of {one.nodeid} differ in their {_difference(name, first, second)}")
+            raise ValueError(f"the shard results of {one.nodeid} differ in their {_difference(name, first, second)}")
     one.measured.merge(other.measured)
     one.lags.merge(other.lags)
     sources = {**one.users_by_source}
@@ -214,17 +214,17 @@ def _difference(name: str, one: object, other: object) -> str:
             ": a fixture that starts a target does so in each worker; start it once, before the workers, or give each "
             "load one worker (--ipload-shards=1)"
         )
-    return f"{name} ({one!r:.80} and {other!r:.80}): they are not of the same load{hint}"
+    return f"{name} ({one!r:.80} and {other!r:.80}): they do not belong to the same load{hint}"
 
 
 def _pool(one: ShardResult, other: ShardResult, sources: Mapping[str, int]) -> dict[str, Any]:
-    """How many addresses there were, and which of them nobody used."""
+    """The number of addresses, and which of them were never used."""
     unused = list(dict.fromkeys([*one.unused_first, *other.unused_first]))
     if not (one.shares_pool and other.shares_pool):
         size, count = one.pool_size + other.pool_size, one.unused_count + other.unused_count
     else:
         unused = [address for address in unused if address not in sources]
-        # So few addresses are all named; those of two hosts are not the same ones.
+        # Few enough addresses to be listed in full; those of two hosts differ.
         size = max(one.pool_size, other.pool_size, len(sources) + len(unused))
         count = max(0, size - len(sources))
     return {"pool_size": size, "unused_count": count, "unused_first": unused[:_MOST_UNUSED]}
@@ -235,7 +235,7 @@ def _sum(one: int | None, other: int | None) -> int | None:
 
 
 def _checks(one: Iterable[HealthCheck], other: Iterable[HealthCheck]) -> list[HealthCheck]:
-    """The checks of both; those of one name in one, with what each saw."""
+    """The checks of both; of the same name as one check, with both observations."""
     found = {check.name: check for check in one}
     for check in other:
         known = found.get(check.name)
@@ -247,7 +247,7 @@ def _checks(one: Iterable[HealthCheck], other: Iterable[HealthCheck]) -> list[He
 
 
 def _failures(failures: Iterable[FailureSummary]) -> list[FailureSummary]:
-    """Those of one kind and place together, the most frequent first."""
+    """Groups of the same kind and place merged, the most frequent first."""
     groups: dict[tuple[str, str], FailureSummary] = {}
     for failure in failures:
         known = groups.get((failure.type, failure.location))

@@ -1,4 +1,4 @@
-"""What a worker measured so far, as far as thresholds with ``abort_on_fail`` need it: taken, sent and judged."""
+"""A worker's measurements so far, as far as thresholds with ``abort_on_fail`` need them: taken, sent and judged."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pytest_ipload.verdict.threshold.selection import looked_at, selections
 
 
 class SnapshotTaker:
-    """Makes the snapshots of one load in a worker. Each window is in one of them only, when no sample is missing."""
+    """Takes the snapshots of one load in a worker. Each window is sent once, when no sample of it is missing."""
 
     def __init__(self, thresholds: Sequence[ThresholdConfig], planned: bool) -> None:
         watched = [judged for judged in thresholds if judged.abort_on_fail]
@@ -32,7 +32,7 @@ class SnapshotTaker:
         self._wants_sources = any(judged.threshold.statistic == "ip_pool_usage" for judged in watched)
         self._lengths_ns = {judged.window_ns for judged in watched}
         self._sent: dict[int, int] = {}
-        """How many windows of each length have been sent."""
+        """The number of windows of each length that have been sent."""
 
     def take(self, part: ShardResult, elapsed_s: float) -> dict[str, Any]:
         """A snapshot as plain values, ``elapsed_s`` after the start of the load."""
@@ -48,28 +48,28 @@ class SnapshotTaker:
 
 
 class TeamWatch:
-    """Looks at the snapshots of all workers that share a load."""
+    """Judges the snapshots of all workers that share a load."""
 
     def __init__(self) -> None:
         self._watch: AbortWatch | None = None
         self._thresholds: list[ThresholdConfig] = []
         self._newest: dict[int, tuple[ShardResult, float]] = {}
-        """Of each member, without windows."""
+        """The latest of each worker, without windows."""
         self._windows: dict[int, Windows] = {}
-        """Those of all members, as long as they have not been judged."""
+        """Windows of all workers that have not been judged yet."""
 
     @property
     def abort(self) -> AbortNote | None:
-        """What broke the load off; None as long as nothing did."""
+        """The threshold that aborted the load; None if none did."""
         if self._watch is None or (abort := self._watch.abort) is None:
             return None
         number = next(number for number, judged in enumerate(self._thresholds) if judged is abort.judged)
         return AbortNote(number, abort.after_s, abort.result)
 
     def look(self, new: Sequence[Sequence[bytes]], elapsed_s: float) -> str | None:
-        """What the first threshold says that cannot hold any more; ``new`` are each member's snapshots since last time.
+        """The result of the first threshold that can no longer hold; ``new`` are each worker's snapshots since then.
 
-        None before each of them has sent one.
+        None until each worker has sent one.
         """
         for member, snapshots in enumerate(new):
             for packed in snapshots:

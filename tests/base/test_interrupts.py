@@ -125,7 +125,7 @@ def interrupted(folder: Path, phase: str) -> tuple[int, list[dict[str, Any]]]:
     [
         ("set-up of a fixture", "error", "the set-up was interrupted: KeyboardInterrupt"),
         ("set-up of a user", "error", "the set-up was interrupted: KeyboardInterrupt"),
-        ("load", "invalid", "the load was broken off by KeyboardInterrupt"),
+        ("load", "invalid", "the load was aborted by KeyboardInterrupt"),
         ("tear-down of a fixture", "passed", ""),
     ],
 )
@@ -137,7 +137,7 @@ def test_what_was_measured_is_in_the_reports(tmp_path: Path, phase: str, verdict
         assert test["iterations"] >= 10
     if phase == "tear-down of a fixture":
         assert test["test_errors"] == [
-            {"phase": "teardown", "reason": "the tear-down was interrupted: KeyboardInterrupt"}
+            {"phase": "teardown", "reason": "the teardown was interrupted: KeyboardInterrupt"}
         ]
 
 

@@ -85,12 +85,12 @@ class TestNothingToCompare:
 
     def test_one_iteration_is_not_compared(self) -> None:
         compared = baselines(saved_run(saved_test())).compare(result(samples=[request(), iteration()]))
-        assert compared.baseline.notes == ["nothing is compared: one iteration is no measurement"]
+        assert compared.baseline.notes == ["nothing is compared: a single iteration is not a measurement"]
 
     def test_a_metric_that_no_saved_run_has(self) -> None:
         compared = baselines(saved_run(saved_test()), limits=["p95{POST /}:10%", "p95:10%"]).compare(result())
         assert [each.limit for each in compared.comparisons if each.limit] == ["p95:10%"]
-        assert compared.baseline.notes == ["p95{POST /}: nothing to compare with, the saved runs have no such value"]
+        assert compared.baseline.notes == ["p95{POST /}: nothing to compare with: the saved runs have no such value"]
 
     def test_a_name_where_iterations_have_planned_starts(self) -> None:
         samples: list[Any] = [request("GET /", lateness_ns=MS), iteration(), iteration()]
@@ -98,7 +98,7 @@ class TestNothingToCompare:
         saved = {**saved_test(samples=samples), "response_time": here["response_time"]}
         compared = baselines(saved_run(saved), limits=["p95{GET /}:1%", "raw.p95{GET /}:1%"]).compare(here)
         assert compared.baseline.notes == [
-            "p95{GET /}: nothing to compare with, the saved runs have no such value; where iterations have planned "
+            "p95{GET /}: nothing to compare with: the saved runs have no such value; where iterations have planned "
             "starts, write raw.p95{GET /}"
         ]
         assert [each.limit for each in compared.comparisons if each.limit] == ["raw.p95{GET /}:1%"]
@@ -115,7 +115,7 @@ class TestNothingToCompare:
     ("saved", "here", "notes"),
     [
         ("http://a.test", "http://a.test:8000/x", []),
-        ("http://a.test", "http://b.test", ["other runs loaded a.test, this one b.test"]),
+        ("http://a.test", "http://b.test", ["other runs loaded a.test, this one loaded b.test"]),
         (None, "http://b.test", []),
         ("http://a.test", None, []),
     ],
@@ -135,14 +135,14 @@ class TestReading:
             "0003_main.json",
             "0002_main.json",
         ]
-        assert "it has the schema 7, this version reads 1" in read.unusable[0]
+        assert "it has schema 7, this version reads 1" in read.unusable[0]
         assert read.compare(result()).baseline.files == [f".ipload/{this_machine().folder}/0001_main.json"]
 
     @pytest.mark.parametrize("reference", ["0001", "main", "{folder}"])
     def test_what_was_named_and_cannot_be_read_is_refused(self, tmp_path: Path, reference: str) -> None:
         [path] = write_runs(tmp_path, saved_run())
         path.write_text("{}")
-        with pytest.raises(SettingError, match=r"0001_main.json: it is no saved run"):
+        with pytest.raises(SettingError, match=r"0001_main.json: not a saved run"):
             Baselines.read(Store(tmp_path), reference.format(folder=path.parent), [])
 
     def test_nothing_at_all_is_fine_unless_it_was_named(self, tmp_path: Path) -> None:

@@ -79,9 +79,9 @@ Damage = Callable[[dict[str, Any]], object]
 @pytest.mark.parametrize(
     ("damage", "complaint"),
     [
-        (lambda run: run.update(kind="x"), "it is no saved run; they are written with --ipload-save"),
-        (lambda run: run.update(schema=SCHEMA + 1), f"it has the schema {SCHEMA + 1}, this version reads {SCHEMA}"),
-        (lambda run: run.pop("schema"), "it has the schema None"),
+        (lambda run: run.update(kind="x"), "not a saved run; saved runs are written with --ipload-save"),
+        (lambda run: run.update(schema=SCHEMA + 1), f"it has schema {SCHEMA + 1}, this version reads {SCHEMA}"),
+        (lambda run: run.pop("schema"), "it has schema None"),
         (lambda run: run.update(tests={}), "tests: expected a list, got {}"),
         (lambda run: run.update(tests=[1]), r"tests\[0\]: expected an object, got 1"),
         (lambda run: run.update(name=1), "name: expected a text, got 1"),
@@ -117,7 +117,7 @@ def test_what_is_wrong_is_named_with_its_place(damage: Damage, complaint: str) -
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "1", '"x"', "[" * 100_000, "{}", '{"kind": []}'])
 def test_any_other_text_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"it is no (JSON|saved run)"):
+    with pytest.raises(ValueError, match=r"not (valid JSON|a saved run)"):
         SavedRun.from_text(text)
 
 

@@ -28,7 +28,7 @@ class TestNames:
         "name", ["", "0001", "a/b", "../x", "a b", ".hidden", "-x", "ä", "a\n", "a" * 101, "a:b", "c\\d", "\x00"]
     )
     def test_bad_ones(self, name: str) -> None:
-        with pytest.raises(ValueError, match="cannot be the name of a saved run; give up to 100 letters"):
+        with pytest.raises(ValueError, match="is not a valid name for a saved run; give up to 100 letters"):
             check_name(name)
 
 

@@ -30,7 +30,7 @@ STOPPED = "os.kill(os.getpid(), signal.SIGSTOP)"
 @pytest.mark.parametrize(
     ("place", "does", "says"),
     [
-        ("fixture", STOPPED, "no sign of life for 1 s: its process is stopped"),
+        ("fixture", STOPPED, "no heartbeat for 1 s: its process is stopped"),
         ("user", "time.sleep(1e6)", "the users of gw1 were not set up 4 s after those of the first worker"),
     ],
 )

@@ -263,7 +263,7 @@ class TestOutcomes:
         """
         run = team_run(pytester, dedent(source) + ANOTHER, "-n2")
         run.expect(1, failed=1, passed=1)
-        run.expect_lines("worker gw* skipped when * iterations had run on others, which is an error: *not here")
+        run.expect_lines("worker gw* skipped after * iterations had run on other workers, which is an error: *not here")
 
     def test_what_ends_a_test_before_or_after_its_load_is_one_outcome_and_the_next_one_runs(
         self, pytester: pytest.Pytester
@@ -416,7 +416,7 @@ class TestLostWorkers:
         timing = "beat=0.1,heartbeat=2"
         run = team_run(pytester, source, "-n2", deaths=True, timing=timing, monkeypatch=monkeypatch)
         run.expect(1, failed=1, passed=1)
-        assert "gw1: no sign of life for 2 s" in run.tests["test_load"]["reason"]
+        assert "gw1: no heartbeat for 2 s" in run.tests["test_load"]["reason"]
 
     def test_one_that_hangs_when_the_verdict_is_too_large_for_its_pipe(
         self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
@@ -571,7 +571,7 @@ class TestEndings:
         assert process.returncode == pytest.ExitCode.INTERRUPTED
         assert b"INTERNALERROR" not in output
         wait_until(lambda: not any(map(is_alive, self.workers(pytester))))
-        assert b"the load was broken off, as the session was ended" in output
+        assert b"the load was aborted because the session ended" in output
         [test] = json.loads((pytester.path / "out.json").read_text())["tests"]
         assert (test["verdict"], len(test["shards"]), test["iterations"] > 0) == ("invalid", 2, True)
 
@@ -625,7 +625,7 @@ class TestEndings:
             process.send_signal(signal.SIGCONT)
         output, _ = process.communicate(timeout=60)
         assert process.returncode == 1
-        assert b"the controller has given no sign of life for 1.5 s" in output
+        assert b"no heartbeat from the controller for 1.5 s" in output
 
 
 class TestOrdinarySuites:
@@ -696,7 +696,9 @@ class TestRefusals:
         pytester.makepyfile(test_it=HEADER + LOAD)
         result = pytester.runpytest_subprocess("-n2")
         assert result.ret == pytest.ExitCode.USAGE_ERROR
-        result.stderr.fnmatch_lines(["*worker gw1 runs pytest-ipload 0.0.1, the controller *install the same version*"])
+        result.stderr.fnmatch_lines(
+            ["*worker gw1 runs pytest-ipload 0.0.1, the controller runs *install the same version*"]
+        )
 
     def test_without_the_names_that_it_needs_load_tests_run_whole(self, pytester: pytest.Pytester) -> None:
         pytester.makeconftest(

@@ -87,7 +87,7 @@ def test_a_worker_that_runs_no_load_says_so_and_begins_none() -> None:
     pair = Pair()
     pair.finish()
     assert (pair.kept, pair.end.sent) == ([], ["over"])
-    with pytest.raises(KeyboardInterrupt, match="the session was ended"), pair.worker.going_on(pair.stop):
+    with pytest.raises(KeyboardInterrupt, match="the session ended"), pair.worker.going_on(pair.stop):
         pytest.fail("it began")
 
 
@@ -104,9 +104,9 @@ def test_a_load_that_runs_is_ended_and_delivered(monkeypatch: pytest.MonkeyPatch
         with pair.worker.going_on(pair.stop):
             monkeypatch.setattr(whole_loads, "_LAST_RESULTS_S", (0.0,))
             pair.finish()  # it waits for what is not there yet
-            assert (pair.stops, pair.end.sent) == (["the session was ended"], ["busy"])
+            assert (pair.stops, pair.end.sent) == (["the session ended"], ["busy"])
 
-    with pytest.raises(KeyboardInterrupt, match="the session was ended"):
+    with pytest.raises(KeyboardInterrupt, match="the session ended"):
         run()
     pair.worker.deliver("test_it", "call", "why", RESULTS)
     pair.worker.phase_over()
@@ -200,7 +200,7 @@ def test_control_c_keeps_what_was_measured(
     tests = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["tests"]
     assert sorted(test["nodeid"].partition("::")[2] for test in tests) == loads
     broken_off = [test for test in tests if test["verdict"] == "invalid"]
-    assert {test["reason"] for test in broken_off} == {"the load was broken off by KeyboardInterrupt"}
+    assert {test["reason"] for test in broken_off} == {"the load was aborted by KeyboardInterrupt"}
     assert [test["requests"] >= 10 for test in broken_off] == [True] * expected
     for text in (output, (tmp_path / "out.md").read_text(), (tmp_path / "out.html").read_text()):
         assert all(name in text for name in loads)

@@ -223,7 +223,9 @@ class TestProfile:
         """
         result = run(pytester, LOAD, "-n2", conftest=conftest)
         result.assert_outcomes(failed=1)
-        result.stdout.fnmatch_lines(["*the parts of test_it.py::test_load differ in their warmup (0.0 and 0.01)*"])
+        result.stdout.fnmatch_lines(
+            ["*the shard results of test_it.py::test_load differ in their warmup (0.0 and 0.01)*"]
+        )
 
 
 class TestUsers:
@@ -311,7 +313,7 @@ class TestUsers:
         """
         result = run(pytester, source, conftest=conftest)
         result.assert_outcomes(passed=1, errors=1)
-        result.stdout.fnmatch_lines(["E * ValueError: stays", "tear-down of user ? failed*; 2 users failed *"])
+        result.stdout.fnmatch_lines(["E * ValueError: stays", "teardown of user ? failed*; 2 users failed *"])
         assert Path("left0").exists()
         assert Path("left1").exists()
 
@@ -422,7 +424,7 @@ class TestSamples:
         assert "plugin/hook_calls.py" not in result.stdout.str()
         assert "executor.py" not in result.stdout.str()
         assert [(test["verdict"], test["reason"]) for test in results()] == [
-            ("invalid", "the load was broken off by ValueError")
+            ("invalid", "the load was aborted by ValueError")
         ] * 2
         assert results()[0]["requests"] > 0
 
@@ -452,7 +454,7 @@ class TestSamples:
         result.stdout.fnmatch_lines(["E * ValueError: no room"])
         assert len(calls) == 2
         [test] = results()
-        assert (test["reason"], len(test["rounds"])) == ("the load was broken off by ValueError", 2)
+        assert (test["reason"], len(test["rounds"])) == ("the load was aborted by ValueError", 2)
 
     @pytest.mark.usefixtures("xdist")
     def test_of_several_rounds_of_workers_the_one_that_was_broken_off_is_the_last(
@@ -471,7 +473,7 @@ class TestSamples:
         result.stdout.fnmatch_lines(["*ValueError: no room"])
         assert "KeyError" not in result.stdout.str()
         [test] = results()
-        assert (test["reason"], len(test["rounds"])) == ("the load was broken off by ValueError", 2)
+        assert (test["reason"], len(test["rounds"])) == ("the load was aborted by ValueError", 2)
 
     @pytest.mark.usefixtures("xdist")
     def test_each_worker_has_its_own(self, pytester: pytest.Pytester) -> None:
@@ -503,7 +505,7 @@ class TestSamples:
         result.assert_outcomes(failed=2)
         result.stdout.fnmatch_lines(["_* test_load _*", "*ValueError: no room", "*conftest.py:*: ValueError"])
         assert [(test["verdict"], test["reason"], len(test["shards"])) for test in results()] == [
-            ("invalid", "the load was broken off by ValueError", 2)
+            ("invalid", "the load was aborted by ValueError", 2)
         ] * 2
         assert [path.name for path in Path().glob("judged-*")] == ["judged-main"]
 
@@ -590,8 +592,8 @@ class TestResult:
             ("1 / 0", "ZeroDivisionError: division by zero (conftest.py:*)", "-n0"),
             ("1 / 0", "ZeroDivisionError: division by zero (conftest.py:*)", "-n2"),
             ("pytest.fail('no')", "Failed: no (conftest.py:*)", "-n0"),
-            ("42", "returned 42; return None, a text or a list of texts", "-n0"),
-            ("['a', None]", "returned ['a', None]; return None, a text or a list of texts", "-n0"),
+            ("42", "returned 42; return None, a string or a list of strings", "-n0"),
+            ("['a', None]", "returned ['a', None]; return None, a string or a list of strings", "-n0"),
         ],
     )
     def test_a_mistake_fails_the_test_and_names_the_plugin(
@@ -622,7 +624,7 @@ class TestResult:
         source = LOAD.replace("pass", "raise KeyboardInterrupt")
         hooks = plugin(pytest_ipload_result=lambda result: seen.append(result.reason))
         assert run(pytester, source, hooks=hooks).ret == pytest.ExitCode.INTERRUPTED
-        assert seen == ["the load was broken off by KeyboardInterrupt"]
+        assert seen == ["the load was aborted by KeyboardInterrupt"]
 
 
 class TestNobody:

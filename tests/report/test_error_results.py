@@ -271,7 +271,7 @@ class TestOutsideTheLoad:
         assert heading() == "### Load tests: 1 passed, but 1 test failed outside the load"
         assert "Passed, test failed" in Path("out.html").read_text(encoding="utf-8")
         assert 'phase="teardown"} 1' in Path("out.om").read_text(encoding="utf-8")
-        run.expect_lines("test_it.py::test_it  PASSED", "error in the tear-down: OSError: cannot stop")
+        run.expect_lines("test_it.py::test_it  PASSED", "error in the teardown: OSError: cannot stop")
 
     def test_so_is_that_of_a_user(self, pytester: pytest.Pytester) -> None:
         source = self.TEAR_DOWN.replace("server():", "server(ipload_user):")

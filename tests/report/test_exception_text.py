@@ -130,7 +130,7 @@ def test_a_long_one_loses_its_middle() -> None:
     cut_causes(error)
     found = causes(error)
     assert (found[:10], found[11:]) == ([*range(2999, 2989, -1)], [*range(9, -1, -1)])
-    assert found[10] == "2980 of 3000 exceptions, each the cause of the one before, are left out here"
+    assert found[10] == "2980 of 3000 exceptions, each the cause of the one before, are omitted here"
     cut_causes(error)
     assert len(causes(error)) == 21 or isinstance(error, CausesLeftOut)
 

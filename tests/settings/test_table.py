@@ -236,7 +236,7 @@ class TestUsageErrors:
         ("option", "why"),
         [
             ("--ipload-pool=10.0.0.9-10.0.0.1", "--ipload-pool: ip pool '10.0.0.9-10.0.0.1': *"),
-            ("--ipload-threshold=p95", "--ipload-threshold: threshold 'p95': it has no operator and no limit; *"),
+            ("--ipload-threshold=p95", "--ipload-threshold: threshold 'p95': no operator and no limit; *"),
             ("--ipload-allow-host=http://x", "--ipload-allow-host: allowed host 'http://x' is malformed; *"),
             ("--ipload-prometheus=x", "--ipload-prometheus: 'x' is no port to listen at; give a port (0 is any*"),
             ("--ipload-prometheus=0.0.0.0:0", "--ipload-prometheus: '0.0.0.0:0' can be reached by others: *"),
@@ -487,7 +487,7 @@ class TestPin:
     @pytest.mark.parametrize("given", ["100000", "-1", "x", "", "1.5", "0,1", "AUTO"])
     def test_a_bad_value_is_refused_with_all_that_are_allowed(self, pytester: pytest.Pytester, given: str) -> None:
         known = ", ".join(map(str, self.ALL))
-        why = f"{given!r} is no CPU that this process may use; give 'auto', 'off' or one of {known}"
+        why = f"{given!r} is not a CPU available to this process; give 'auto', 'off' or one of {known}"
         result, _ = run(pytester, f"--ipload-pin={given}")
         refused(result, f"ERROR: --ipload-pin: {why}")
         result, _ = run(pytester, ini=f"ipload_pin = {given}")
@@ -546,7 +546,7 @@ def test_where_the_system_keeps_no_process_on_a_cpu_there_is_auto_and_off_only(
         assert notes_of(test) == []
         assert "pinned_cpu" not in test["generator"]
     result, _ = run(pytester, "--ipload-pin=0")
-    refused(result, "ERROR: --ipload-pin: '0': this system keeps no process on one CPU; give 'auto' or 'off'")
+    refused(result, "ERROR: --ipload-pin: '0': this system cannot pin a process to a CPU; give 'auto' or 'off'")
 
 
 class TestMistakesInMarkers:
@@ -569,11 +569,14 @@ class TestMistakesInMarkers:
             ("ipload_threshold('p95')", "marker ipload_threshold: threshold 'p95': it has no operator*"),
             (
                 "ipload_threshold('p95 < 5')",
-                "marker ipload_threshold: threshold 'p95 < 5': the limit of p95 is wrong: *",
+                "marker ipload_threshold: threshold 'p95 < 5': the limit of p95 is not valid: *",
             ),
-            ("ipload_threshold('p59x < 5s')", "marker ipload_threshold: threshold 'p59x < 5s': 'p59x' is no metric*"),
+            (
+                "ipload_threshold('p59x < 5s')",
+                "marker ipload_threshold: threshold 'p59x < 5s': 'p59x' is not a metric*",
+            ),
             ("ipload_threshold()", "marker ipload_threshold: no expression given; give some, as in 'p95 < 200ms'"),
-            ("ipload_threshold(5)", "marker ipload_threshold: 5 is not a text, as in 'p95 < 200ms'"),
+            ("ipload_threshold(5)", "marker ipload_threshold: 5 is not a string, as in 'p95 < 200ms'"),
             (
                 "ipload_threshold('p95 < 5s', sverity='warn')",
                 "marker ipload_threshold: unknown key 'sverity' (did you mean 'severity'?); known: abort_on_fail*",
@@ -624,11 +627,12 @@ class TestMistakesInMarkers:
             ),
             (
                 "ipload_threshold('rps > 5', confidence=0.95)",
-                "marker ipload_threshold: threshold 'rps > 5': confidence goes with percentiles, error_rate and *",
+                "marker ipload_threshold: threshold 'rps > 5': confidence only applies to percentiles, error_rate and "
+                "*",
             ),
             (
                 "ipload_threshold('p95 == 5s', confidence=0.95)",
-                "marker ipload_threshold: threshold 'p95 == 5s': confidence does not go with '==', *",
+                "marker ipload_threshold: threshold 'p95 == 5s': confidence does not apply to '==', *",
             ),
             (
                 "ipload_threshold('dropped_iterations == 0')",

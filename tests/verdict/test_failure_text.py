@@ -15,7 +15,7 @@ def test_thresholds_come_first_then_failures_then_a_traceback() -> None:
         samples, verdict="failed", thresholds=[judged("p95 < 1ms", samples)], failures=[failure(count=3)]
     )
     assert failure_message(replace(result, traceback=Traceback("ValueError", "line 1\nline 2"))).splitlines() == [
-        "p95 10.0 ms, limit < 1.00 ms (1 request, uncertain: p95 wants 200)",
+        "p95 10.0 ms, limit < 1.00 ms (1 request, uncertain: p95 needs 200)",
         "",
         "0 iterations failed:",
         "  3 x HTTP 503 at test_a.py:3: no (first: user 0, iteration 0)",

@@ -130,8 +130,16 @@ def test_loads_that_did_not_run_together_by_the_targets_clock_are_none(
 @pytest.mark.parametrize(
     ("one", "other", "problem"),
     [
-        ({}, {"commit": "b" * 40}, "the segments ran different commits: aaaaaaaaaaaa, bbbbbbbbbbbb; run all of one"),
-        ({}, {"version": "1.1"}, "the segments ran different versions of pytest-ipload: 1.0, 1.1; run all of one"),
+        (
+            {},
+            {"commit": "b" * 40},
+            "the segments ran different commits: aaaaaaaaaaaa, bbbbbbbbbbbb; use the same everywhere",
+        ),
+        (
+            {},
+            {"version": "1.1"},
+            "the segments ran different versions of pytest-ipload: 1.0, 1.1; use the same everywhere",
+        ),
         ({}, {"commit": None}, None),
         ({}, {"is_synchronised": None}, None),
     ],

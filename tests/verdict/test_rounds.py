@@ -97,7 +97,7 @@ def test_the_base_may_fail_but_an_invalid_round_of_it_is_nothing_to_compare_with
     invalid = rounds(20, 20, role=BASE, verdicts=["passed", "invalid"])
     result = combine([*invalid, *rounds(20, 20)], limits)
     assert (result.verdict, result.comparisons) == ("invalid", None)
-    assert result.reason == "round 2, of the base to compare with: invalid in 1"
+    assert result.reason == "round 2, of the base target: invalid in 1"
 
 
 def test_an_invalid_measurement_stays_invalid() -> None:
@@ -111,7 +111,7 @@ def test_a_base_that_answers_nothing_is_nothing_to_compare_with() -> None:
     base = [Round(each.note, dead) for each in rounds(1, 1, role=BASE)]
     result = combine([*rounds(10, 10), *base], [CompareLimit.parse("rps:10%")])
     assert (result.verdict, result.comparisons) == ("invalid", None)
-    assert result.reason.endswith("all of its 20 requests failed: there is nothing to compare with")
+    assert result.reason.endswith("all of its 20 requests failed, so there is nothing to compare with")
 
 
 def test_broken_off_in_a_round_of_the_base_there_is_still_a_result() -> None:

@@ -227,7 +227,9 @@ def test_parts_of_different_loads_are_refused() -> None:
         (part_of([], "p95 < 2s"), "thresholds ("),
         (replace(part, strict=True), "strict (False and True)"),
     ):
-        with pytest.raises(ValueError, match=re.escape(f"the parts of test_a.py::test_a differ in their {difference}")):
+        with pytest.raises(
+            ValueError, match=re.escape(f"the shard results of test_a.py::test_a differ in their {difference}")
+        ):
             merge([part, other])
 
 

@@ -1,4 +1,4 @@
-"""The controller's hooks: the team's coordinator, with threads, channels and xdist."""
+"""The controller's hooks: the coordinator of the workers that share loads, with threads, channels and xdist."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ from pytest_ipload.distributed.xdist_private import (
 from pytest_ipload.stats.live import LiveListener
 from pytest_ipload.verdict.result import UnmeasuredResult
 
-_END = "closed"  # no message: those are pairs
+_END = "closed"  # not a message: those are pairs
 _TICK = 0.1
-"""Seconds between two looks at what is due."""
+"""Seconds between two checks of what is due."""
 _SHOW = 1.0
-"""Seconds between two looks at the numbers of a load, for those who look on."""
+"""Seconds between two updates of the live numbers, for listeners."""
 _LAST_PARTS_S = (60.0, 5.0)
-"""How long to wait, at most, for what was measured when the session ends in the midst of a load.
+"""How long to wait, at most, for measurements when the session ends during a load.
 
-First as long as users may take for their tear-down; after a second Ctrl-C they are interrupted, too.
+First as long as the teardown of users may take; after a second Ctrl-C that is interrupted, too.
 """
-_BROKEN_OFF = "the load was broken off, as the session was ended"
+_BROKEN_OFF = "the load was aborted because the session ended"
 
 
 class Controller:
@@ -67,7 +67,7 @@ class Controller:
         self._keep_results = keep_results
         self._audience = audience
         self._shown: str | None = None
-        """The load test whose numbers were shown last; guarded by the lock."""
+        """The load test whose live numbers were published last; guarded by the lock."""
         self._shown_at = 0.0
         self._timing = Timing.from_environment()
         self._is_each = config.getoption("dist") == "each"
@@ -77,13 +77,13 @@ class Controller:
         )
         self._outcomes = Outcomes(config, results_key, self._say, judges.unfinished)
         self._lock = threading.RLock()
-        """Guards the coordinator: messages come in a thread of each worker's gateway."""
+        """Guards the coordinator: messages arrive in a thread of each worker's gateway."""
         self._nodes: dict[str, Any] = {}
         self._outboxes: dict[str, Outbox] = {}
         self._has_taken_over = False
         self._pytest_session: pytest.Session | None = None
         self._exit: BaseException | None = None
-        """What a plugin raised in a thread of ours to end the session."""
+        """What a plugin raised in one of these threads to end the session."""
         self._over = threading.Event()
         self._due = threading.Event()
         self._asked = threading.Event()
@@ -91,13 +91,13 @@ class Controller:
 
     @property
     def tests(self) -> Collection[str]:
-        """The node ids of the load tests that the workers have collected so far; changes with them."""
+        """The node ids of the load tests that the workers have collected so far; grows with them."""
         return self._coordinator.tests.keys()
 
     # -- workers come and go ------------------------------------------------------------------------------------
 
     def attach(self, node: Any, rank: int) -> None:
-        """A worker is about to start: give it a channel of its own. execnet makes the end of it on the other side."""
+        """A worker is about to start: give it a channel of its own, whose other end execnet creates in the worker."""
         if not self._nodes:
             threading.Thread(target=self._tick, name="ipload-team", daemon=True).start()
             threading.Thread(target=self._judge, name="ipload-judge", daemon=True).start()
@@ -130,21 +130,21 @@ class Controller:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, Any, Any]:
-        """Know the session; xdist runs the loop. When it is through, no load test may be without an outcome."""
+        """Remember the session; xdist runs the loop. At its end, no load test may be without an outcome."""
         self._pytest_session = session
         result = yield
-        if self._has_taken_over or self._is_each:  # else xdist has refused to run anything, and has said why
+        if self._has_taken_over or self._is_each:  # else xdist has refused to run anything, and reported why
             self._outcomes.report_missing(self._coordinator.tests.values(), self._coordinator.workers.values())
         return result
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Know which tests have an outcome, from whichever side it came."""
+        """Remember which tests have an outcome, from whichever process."""
         self._outcomes.heard(report)
 
     @pytest.hookimpl(wrapper=True, optionalhook=True)
     def pytest_xdist_make_scheduler(self) -> Generator[None, Any, Any]:
-        """Put ours round whichever scheduler there is. With ``--dist each`` the tests are not shared."""
+        """Wrap whichever scheduler there is. With ``--dist each`` the tests are not shared."""
         inner = yield
         if self._is_each:
             return EachScheduler(inner) if hasattr(inner, "node2collection") else inner
@@ -158,17 +158,17 @@ class Controller:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
-        """End the workers before anything else: a host that is gone must not cost the reports."""
+        """End the workers before anything else: an unreachable host must not cost the reports."""
         with self._lock:
-            broken_off = self._coordinator.break_off("the session is being ended")
+            broken_off = self._coordinator.break_off("the session is ending")
         self._keep_what_was_measured(broken_off)
         with self._lock:
             self._coordinator.end("the session is over")
         if self._has_taken_over and (problem := end_workers(self._session)) is not None:
-            self._say(f"pytest-ipload: not every worker could be ended: {problem}")
+            self._say(f"pytest-ipload: a worker could not be ended: {problem}")
 
     def _keep_what_was_measured(self, tests: Sequence[SharedLoad]) -> None:
-        """Of loads that were broken off, as by Ctrl-C: there will be no report of the test, but a result."""
+        """For loads that were aborted, as by Ctrl-C: there will be no report of the test, but a result."""
         begun = [test for test in tests if test.has_begun]
         for seconds in _LAST_PARTS_S:
             give_up = real_time.monotonic() + seconds
@@ -179,24 +179,24 @@ class Controller:
             except KeyboardInterrupt:
                 with self._lock:
                     for test in begun:
-                        test.break_off("it was hurried")
+                        test.break_off("interrupted again")
         for test in tests:
             try:
                 results = self._results_so_far(test)
             except Exception as error:
-                results = self._unfinished(test.nodeid, f"what was measured cannot be shown: {in_words(error)}")
+                results = self._unfinished(test.nodeid, f"the results cannot be reported: {in_words(error)}")
             self._keep_results(test.nodeid, results)
 
     def _results_so_far(self, test: SharedLoad) -> list[dict[str, Any]]:
-        """The results if there is a verdict already, else what is known from the parts that there are."""
+        """The results if there is a verdict already, else those of the shard results that have arrived."""
         if not test.has_begun:
-            return self._unfinished(test.nodeid, "the session was ended during the set-up of the users")
+            return self._unfinished(test.nodeid, "the session ended during the set-up of the users")
         with self._lock:
             parts, conclusion = list(test.parts.values()), test.conclusion
         if conclusion is not None and conclusion.results:
             return list(conclusion.results)
         missing = len(test.members) - len(parts)
-        rest = f"; {missing} of {len(test.members)} workers said nothing any more" if missing else ""
+        rest = f"; {missing} of {len(test.members)} workers stopped responding" if missing else ""
         reason = f"{_BROKEN_OFF}{rest}"
         return self._judges.break_off(test.nodeid, parts, reason) if parts else self._unfinished(test.nodeid, reason)
 
@@ -219,7 +219,7 @@ class Controller:
     def _session(self) -> Any:
         return self._config.pluginmanager.getplugin("dsession")
 
-    # -- what the scheduler asks for ----------------------------------------------------------------------------
+    # -- calls of the scheduler -----------------------------------------------------------------------------------
 
     def load_tests(self, name: str) -> list[int] | None:
         """See ``scheduler.Team``."""
@@ -245,7 +245,7 @@ class Controller:
             silent = [worker.name for worker in self._coordinator.alive() if worker.tests is None]
         if silent:
             raise pytest.UsageError(
-                f"there are load tests, but {', '.join(silent)} did not say which it has: "
+                f"there are load tests, but {', '.join(silent)} did not report its load tests: "
                 "install the same version of pytest-ipload on all hosts, or give --ipload-concurrent"
             )
         self._has_taken_over = True
@@ -254,8 +254,8 @@ class Controller:
             self._outcomes.say_that_none_is_rerun("--reruns")
 
     def _do_without(self, name: str) -> None:
-        """A worker cannot be replaced; the replacement may have been announced to us."""
-        self._say("pytest-ipload: it is not replaced, as its host cannot be reached")
+        """A worker cannot be replaced; its replacement may have been announced already."""
+        self._say("pytest-ipload: the worker is not replaced, because its host cannot be reached")
         with self._lock:
             self._coordinator.lose(name, "its host cannot be reached", hold=False)
             self._coordinator.release(name)
@@ -283,10 +283,10 @@ class Controller:
             tests = self._coordinator.tests_to_report()
         for test in tests:
             try:
-                if not (test.aborted is not None and test.aborted == self._coordinator.ending):  # else: it was not run
+                if not (test.aborted is not None and test.aborted == self._coordinator.ending):  # else it was not run
                     self._outcomes.report(test, self._session, self._nodes)
                     self._end_if_asked()
-            except BaseException:  # of another plugin: it ends the session
+            except BaseException:  # raised by another plugin to end the session
                 with self._lock:
                     self._coordinator.end("the session is over")
                 raise
@@ -295,7 +295,7 @@ class Controller:
                     self._coordinator.reported(test.nodeid)
 
     def _wait_for_verdicts(self) -> None:
-        """When no worker is at a test any more, xdist may never call again: the verdict has to come now."""
+        """When all workers have finished their tests, xdist may never call again: the verdict has to come now."""
         while self._has_verdict_to_come():
             self._asked.set()
             self._judged.wait(_TICK)
@@ -306,14 +306,14 @@ class Controller:
             return self._coordinator.is_idle
 
     def _end_if_asked(self) -> None:
-        """Begin no load test any more if somebody wants the session to end: -x, or a plugin that saw a report."""
+        """Start no more load tests if the session is to end: by -x, or by a plugin that saw a report."""
         if self._exit is not None:
             error, self._exit = self._exit, None
             raise error
         pytest_session = self._pytest_session
         asked = pytest_session is not None and (pytest_session.shouldfail or pytest_session.shouldstop)
         if asked and not self._session.shouldstop:
-            self._session.shouldstop = str(asked)  # as if a worker had seen it
+            self._session.shouldstop = str(asked)  # as if a worker had requested it
         if self._session.shouldstop:
             with self._lock:
                 self._coordinator.end(str(self._session.shouldstop))
@@ -335,9 +335,9 @@ class Controller:
             try:
                 self._coordinator.receive(name, message)
             except BadMessage as error:
-                self._coordinator.reject(name, f"it does not speak the controller's language: {error}")
+                self._coordinator.reject(name, f"it sent an invalid message: {error}")
             except Exception as error:
-                self._coordinator.reject(name, f"what it said could not be followed: {in_words(error)}")
+                self._coordinator.reject(name, f"its message could not be processed: {in_words(error)}")
         self._due.set()
         self._asked.set()
 
@@ -356,12 +356,12 @@ class Controller:
                     if self._audience is not None:
                         self._show_numbers(self._audience)
                 except Exception as error:
-                    self._coordinator.abort(f"the controller could not follow the load: {in_words(error)}")
+                    self._coordinator.abort(f"an error in the controller: {in_words(error)}")
             for node in nodes:
                 threading.Thread(target=cut_off, args=(node,), name="ipload-cut-off", daemon=True).start()
 
     def _show_numbers(self, audience: LiveListener) -> None:
-        """Show what all workers measured so far, once a second, until the load is over."""
+        """Publish the live numbers of all workers, once a second, until the load is over."""
         found = self._coordinator.live()
         if self._shown is not None and (found is None or found[0] != self._shown):
             audience.load_ended(self._shown, None)
@@ -371,7 +371,7 @@ class Controller:
             audience.show(*found)
 
     def _judge(self) -> None:
-        """To bring the parts of many workers together takes seconds, in which they still want signs of life."""
+        """Merging the shard results of many workers takes seconds, during which heartbeats must go on."""
         while not self._over.is_set():
             with self._lock:
                 question = self._coordinator.question()
@@ -382,7 +382,7 @@ class Controller:
             answer: object
             try:
                 answer = question.ask()
-            except BaseException as error:  # pytest's outcomes are no Exceptions
+            except BaseException as error:  # pytest's outcomes derive from BaseException
                 answer = error
                 if isinstance(error, (KeyboardInterrupt, pytest.exit.Exception)):
                     self._exit = error

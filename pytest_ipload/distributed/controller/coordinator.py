@@ -1,7 +1,7 @@
-"""The controller's side of a team: who is there, whose turn it is, and when a load test begins.
+"""The controller's side of shared loads: which workers there are, whose turn it is, and when a load test begins.
 
-A state machine without threads, locks, clock and channels of its own: ``controller`` gives it those. Nothing in here
-knows xdist. A load test begins when every worker that is alive has come to it, and when nothing else is going on.
+A state machine without threads, locks, clock and channels of its own: ``controller`` provides those. Nothing in here
+knows xdist. A load test begins when every worker that is alive has entered it, and when no other test is running.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from pytest_ipload.stats.live import LiveNumbers
 
 @dataclass(frozen=True)
 class Judges:
-    """What decides about a load; see ``Look``, ``Conclude``, ``BreakOff`` and ``Unfinished``."""
+    """Decisions about a load; see ``Look``, ``Conclude``, ``BreakOff`` and ``Unfinished``."""
 
     look: Look
     conclude: Conclude
@@ -41,7 +41,7 @@ class Judges:
 
 
 class Coordinator:
-    """The team and its load tests."""
+    """The workers and their shared load tests."""
 
     def __init__(
         self,
@@ -54,14 +54,14 @@ class Coordinator:
         each: bool = False,
         can_run: Callable[[str], bool | None] = lambda _: None,
     ) -> None:
-        """``shards`` is how many workers take part in a load at most; with ``each``, workers run their tests whole.
+        """``shards`` is the maximum number of workers that share a load; with ``each``, workers run their tests whole.
 
-        ``can_run`` is whether a worker's process is there and not stopped; None where that cannot be told.
+        ``can_run`` says whether a worker's process exists and is not stopped; None where unknown.
         """
         self.workers: dict[str, Worker] = {}
         self.tests: dict[str, SharedLoad] = {}
         self.refusal: str | None = None
-        """Why the team cannot work at all."""
+        """Why the workers cannot share loads at all."""
         self.ending: str | None = None
         """Why no further load test begins."""
         self._send = send
@@ -73,9 +73,9 @@ class Coordinator:
         self._shards = shards
         self._turns = OneByOne(send) if each else None
         self._entered: dict[str, str] = {}
-        """Which load test each waiting worker has come to."""
+        """Which load test each waiting worker has entered."""
         self._held: set[str] = set()
-        """Workers whose end xdist has not digested yet: it may end the session, or replace them."""
+        """Workers whose loss xdist has not handled yet: it may end the session, or replace them."""
         self._silent: list[str] = []
         self._ticked_ns = self._beaten_ns = clock()
 
@@ -99,7 +99,7 @@ class Coordinator:
         self._advance()
 
     def reject(self, name: str, why: str) -> None:
-        """A worker cannot be understood, or hangs: do without it, and have it cut off."""
+        """A worker sends invalid messages, or hangs: go on without it, and have its connection cut."""
         self._silent.append(name)
         self.lose(name, why, hold=True)
 
@@ -113,9 +113,9 @@ class Coordinator:
         self._advance()
 
     def break_off(self, reason: str) -> list[SharedLoad]:
-        """The session ends in the midst of a load test: stop it. Returns it; members still send what they measured.
+        """The session ends during a load test: stop it. Returns it; its workers still send what they measured.
 
-        They may have done so already: on a terminal, Ctrl-C is for them too.
+        They may have done so already: on a terminal, Ctrl-C reaches them too.
         """
         broken = [
             test
@@ -128,7 +128,7 @@ class Coordinator:
         return broken
 
     def end(self, reason: str) -> None:
-        """The session is to end: no load test begins any more, and one that is going on is called off."""
+        """The session is to end: no more load tests begin, and a running one is called off."""
         if self.ending is not None:
             return
         self.ending = reason
@@ -138,7 +138,7 @@ class Coordinator:
         self.abort(reason)
 
     def abort(self, reason: str) -> None:
-        """Call off the load tests that are going on."""
+        """Call off the running load tests."""
         for test in self.tests.values():
             if test.is_going_on:
                 test.abort(reason)
@@ -154,23 +154,23 @@ class Coordinator:
         return self.ending is None and any(test.state is State.WAIT for test in self.tests.values())
 
     def tests_to_run(self, name: str) -> list[int]:
-        """The places, in the worker's collection, of the load tests that have not begun."""
+        """The indices, in the worker's collection, of the load tests that have not begun."""
         tests = self.workers[name].tests or []
         return [place for place, nodeid, _ in tests if self.tests[nodeid].state is State.WAIT]
 
     def tests_to_report(self) -> list[SharedLoad]:
-        """The tests that are over, and that pytest has not heard of yet."""
+        """The tests that are over, and whose outcome pytest does not have yet."""
         return [test for test in self.tests.values() if test.state is State.CLOSED and not test.is_reported]
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is missing of some load test but the verdict, which no worker waits for."""
+        """Whether a load test lacks nothing but its verdict, which no worker waits for."""
         return any(test.is_idle for test in self.tests.values())
 
     # -- messages -----------------------------------------------------------------------------------------------
 
     def receive(self, name: str, message: object) -> None:
-        """A worker said something. Raises BadMessage, and then nothing has changed."""
+        """A message from a worker. Raises BadMessage, and then nothing has changed."""
         kind, fields = checked(message, FROM_WORKER)
         worker = self.workers[name]
         worker.heard_ns = self._clock()
@@ -200,7 +200,7 @@ class Coordinator:
     def _greet(self, worker: Worker, version: str, host: str, tests: list[Any]) -> None:
         if version != self._version:
             self.refusal = (
-                f"worker {worker.name} runs pytest-ipload {version}, the controller {self._version}; "
+                f"worker {worker.name} runs pytest-ipload {version}, the controller runs {self._version}; "
                 "install the same version on all hosts"
             )
             return
@@ -214,7 +214,7 @@ class Coordinator:
             return
         test = self._test(nodeid)
         if self.ending is not None or test.state is not State.WAIT:
-            reason = self.ending or "the load test is over already"
+            reason = self.ending or "the load test has already ended"
             self._send(worker.name, ("abort", {"nodeid": nodeid, "reason": reason}))
             return
         self._entered[worker.name] = nodeid
@@ -222,7 +222,7 @@ class Coordinator:
     def _of_test(self, worker: Worker, kind: str, fields: dict[str, Any]) -> None:
         test = self._test(fields["nodeid"])
         if worker not in test.members:
-            return  # it was told to go on without the test
+            return  # it has been sent on without the test
         if kind == "ready":
             test.set_ready(worker, worker.heard_ns)
         elif kind == "progress":
@@ -237,7 +237,7 @@ class Coordinator:
             test.set_done(worker, Done(fields["reports"], fields["aborted"]), worker.heard_ns)
 
     def _leave(self, worker: Worker, nodeid: str) -> None:
-        """A worker waits for a test no longer, and has reported why: without it the test cannot begin any more."""
+        """A worker no longer waits for a test, and has reported why: without the worker the test cannot begin."""
         if self._turns is not None:
             self._turns.leave(worker)
             return
@@ -246,11 +246,12 @@ class Coordinator:
         if self._entered.get(worker.name) == nodeid:
             for name in [name for name, entered in self._entered.items() if entered == nodeid]:
                 del self._entered[name]
-                self._send(name, ("abort", {"nodeid": nodeid, "reason": f"worker {worker.name} could not wait"}))
+                reason = f"worker {worker.name} could not enter the waiting state"
+                self._send(name, ("abort", {"nodeid": nodeid, "reason": reason}))
 
     def _test(self, nodeid: str) -> SharedLoad:
         if nodeid not in self.tests:
-            raise BadMessage(f"nobody collected a load test {nodeid!r:.200}")
+            raise BadMessage(f"no worker collected a load test {nodeid!r:.200}")
         return self.tests[nodeid]
 
     # -- time passes --------------------------------------------------------------------------------------------
@@ -274,7 +275,7 @@ class Coordinator:
         return silent
 
     def _waiting(self) -> list[Worker]:
-        """Those that wait for a load test, or for the end of one in which they have no part."""
+        """The workers that wait for a load test, or for the end of one that they do not take part in."""
         names = (*self._entered, *(self._turns.waiting if self._turns else ()))
         waiting = [self.workers[name] for name in names]
         for test in self.tests.values():
@@ -282,14 +283,14 @@ class Coordinator:
         return [worker for worker in waiting if worker.gone is None]
 
     def live(self) -> tuple[str, LiveNumbers] | None:
-        """The load that is going on, and what was measured of it so far; None without any."""
+        """The running load, and its live numbers so far; None without any."""
         for nodeid, test in self.tests.items():
             if (numbers := test.live(self._clock())) is not None:
                 return nodeid, numbers
         return None
 
     def question(self) -> Question | None:
-        """What has to be decided now, if anything: to be asked without a lock, and answered."""
+        """What has to be decided now, if anything: to be fetched with the lock, and answered without it."""
         for test in self.tests.values():
             asked = test.question(self._judges.look, self._judges.conclude, self._clock())
             if asked is not None:
@@ -301,7 +302,7 @@ class Coordinator:
         self._advance()
 
     def _forgive_own_absence(self, now: int) -> None:
-        """If this process did not run for a while (Ctrl-Z, a laptop asleep), nobody else is to blame for it."""
+        """If this process did not run for a while (Ctrl-Z, a laptop asleep), the workers are not to blame."""
         gap, self._ticked_ns = now - self._ticked_ns, now
         if gap > self._timing.heartbeat * 0.5e9:
             for worker in self.workers.values():
@@ -309,7 +310,7 @@ class Coordinator:
                 worker.stopped_ns = None
 
     def _miss_silent(self, now: int) -> None:
-        """Find those who hang: in a load test, or while they wait for one."""
+        """Find workers that hang: in a load test, or while they wait for one."""
         watched = self._waiting()
         for test in self.tests.values():
             watched += test.at_work() if test.is_watched else ()
@@ -318,11 +319,11 @@ class Coordinator:
             if worker.gone is None and silent_ns > self._timing.heartbeat * NS_PER_S:
                 can_run = self._can_run(worker.name)
                 limit = self._timing.silence_of(can_run)
-                if can_run is not False and silent_ns > limit * NS_PER_S:  # else it is stopped, which is found as such
-                    self.reject(worker.name, f"no sign of life for {limit:g} s")
+                if can_run is not False and silent_ns > limit * NS_PER_S:  # a stopped process is found elsewhere
+                    self.reject(worker.name, f"no heartbeat for {limit:g} s")
 
     def _miss_stopped(self, now: int) -> None:
-        """Find those who cannot run, whatever they are at, as soon as others wait for them."""
+        """Find workers whose process is stopped, whatever they do, as soon as others wait for them."""
         if not (self._entered or any(test.is_going_on for test in self.tests.values())):
             return
         for worker in self.alive():
@@ -331,10 +332,10 @@ class Coordinator:
             elif worker.stopped_ns is None:
                 worker.stopped_ns = now
             elif now - worker.stopped_ns > self._timing.heartbeat * NS_PER_S:
-                self.reject(worker.name, f"no sign of life for {self._timing.heartbeat:g} s: its process is stopped")
+                self.reject(worker.name, f"no heartbeat for {self._timing.heartbeat:g} s: its process is stopped")
 
     def _end_waiting(self, test: SharedLoad, now: int) -> None:
-        """End the set-up if it takes far longer on some members; who does not even end then is cut off."""
+        """End the set-up if it takes far longer on some workers; those that still do not end are cut off."""
         if test.aborted is not None:
             test.waiting_since_ns = test.waiting_since_ns or now
         since, limit = test.waiting_since_ns, self._timing.set_up
@@ -350,7 +351,7 @@ class Coordinator:
     # -----------------------------------------------------------------------------------------------------------
 
     def alive(self) -> list[Worker]:
-        """The workers that are there, or about to start, in the order of their ranks."""
+        """The workers that run, or are about to start, in the order of their ranks."""
         return sorted((worker for worker in self.workers.values() if worker.gone is None), key=lambda one: one.rank)
 
     def _advance(self) -> None:

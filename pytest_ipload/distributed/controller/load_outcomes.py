@@ -1,4 +1,4 @@
-"""Tells pytest the outcome of each load test, in xdist's main thread."""
+"""Reports the outcome of each load test to pytest, in xdist's main thread."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pytest_ipload.verdict.result import is_measured
 
 
 class Outcomes:
-    """Reports load tests, and sees to it that none is without an outcome."""
+    """Reports load tests, and makes sure that each has an outcome."""
 
     def __init__(
         self, config: pytest.Config, results_key: str, say: Callable[[str], object], unfinished: Unfinished
@@ -27,11 +27,11 @@ class Outcomes:
         self._results_key = results_key
         self._say = say
         self._known: set[str] = set()
-        """The tests of which pytest has heard an outcome."""
+        """The tests whose outcome pytest has."""
         self._is_said = False
 
     def heard(self, report: pytest.TestReport) -> None:
-        """Pytest has heard this, from whichever side."""
+        """An outcome was reported to pytest, from whichever process."""
         if report.when != "setup" or not report.passed:
             self._known.add(report.nodeid)
 
@@ -43,7 +43,7 @@ class Outcomes:
             name, reports = merged_reports(test, lambda data: load(data=data), self._results_key)
         except Exception as error:
             name = test.members[0].name
-            reports = error_reports(test.nodeid, f"no report of its parts can be made: {in_words(error)}")
+            reports = error_reports(test.nodeid, f"the reports of its workers could not be merged: {in_words(error)}")
         for report in reports:
             for result in vars(report).get(self._results_key) or ():
                 if not is_measured(result) and (rounds := self._unfinished(test.nodeid, result["reason"])):
@@ -58,8 +58,8 @@ class Outcomes:
         hook.pytest_runtest_logfinish(nodeid=test.nodeid, location=location)
 
     def report_missing(self, tests: Iterable[SharedLoad], workers: Iterable[Worker]) -> None:
-        """The load tests that were to run, and of which nobody said a word: whatever the cause is, they are errors."""
-        gone = "; ".join(f"{worker.name}: {worker.gone or 'it is there'}" for worker in workers)
+        """Load tests that were to run and have no outcome are errors, whatever the cause."""
+        gone = "; ".join(f"{worker.name}: {worker.gone or 'connected'}" for worker in workers)
         for test in tests:
             if test.nodeid not in self._known:
                 why = f"this load test has no outcome: {test.aborted or 'no worker has run it'} ({gone})"
@@ -67,7 +67,7 @@ class Outcomes:
                     self._config.hook.pytest_runtest_logreport(report=report)
 
     def say_that_none_is_rerun(self, what: str) -> None:
-        """Say once that something else does not have the effect on load tests that it has on others."""
+        """Say once that something does not have the effect on load tests that it has on other tests."""
         if not self._is_said and self._config.pluginmanager.hasplugin("rerunfailures"):
             self._say(f"\npytest-ipload: {what} does not rerun load tests that several workers share")
             self._is_said = True

@@ -1,4 +1,4 @@
-"""One test's reports out of those of all members of its team."""
+"""Merges the reports of all workers on a load test into one."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Located = tuple[str, pytest.TestReport]
 def merged_reports(
     test: SharedLoad, load: Callable[[dict[str, Any]], pytest.TestReport], results_key: str
 ) -> tuple[str, list[pytest.TestReport]]:
-    """The worker to which the outcome is ascribed, and one report for each phase that there was.
+    """The worker to which the outcome is ascribed, and one report for each phase that was run.
 
-    In each phase the worst report counts: an error of one member is an error of the test. ``load`` makes a report of
+    In each phase the worst report counts: an error of one worker is an error of the test. ``load`` makes a report from
     what a worker sent; ``results_key`` is the attribute of a report that has the results, which are kept once.
     """
     located = [
@@ -49,9 +49,9 @@ def merged_reports(
 def _results(
     test: SharedLoad, chosen: dict[str, Located], located: Sequence[Located], results_key: str
 ) -> list[dict[str, Any]] | None:
-    """The results of the whole load; those of a member, taken from its report, tell only of its own part.
+    """The results of the whole load; those in a worker's report are of its own partition only.
 
-    Of a set-up that failed they are those of its report: the others say only that they were called off.
+    Where the set-up failed they are those of its report: the other workers only say that they were called off.
     """
     is_set_up = "setup" not in chosen or chosen["setup"][1].passed
     told = chosen if is_set_up else {"setup": chosen["setup"]}
@@ -65,9 +65,9 @@ def _results(
 
 
 def _ascribed(chosen: dict[str, Located]) -> str:
-    """Make all phases have the same properties; the worker that failed, or else the first.
+    """Give all phases the same properties; those of the worker that failed, or else of the first.
 
-    JUnit's properties are those of the tear-down.
+    JUnit's properties are those of the teardown.
     """
     source = (chosen.get("call") or chosen.get("setup") or next(iter(chosen.values())))[1]
     for _, report in chosen.values():
@@ -76,7 +76,7 @@ def _ascribed(chosen: dict[str, Located]) -> str:
 
 
 def _worst(test: SharedLoad, phase: str, located: Sequence[Located]) -> Located | None:
-    """The report that counts; that of a member whose part was called off does only for want of others.
+    """The report that counts; that of a worker whose partition was called off only if there is no other.
 
     Of several that failed, the one that was the cause comes first.
     """
@@ -91,7 +91,7 @@ def _worst(test: SharedLoad, phase: str, located: Sequence[Located]) -> Located 
 
 
 def _look_at_set_up(test: SharedLoad, chosen: dict[str, Located], located: Sequence[Located]) -> None:
-    """Without a set-up on all members there was no load: its report would say only that others failed."""
+    """Without a set-up on all workers there was no load: a call report would only say that others failed."""
     if "setup" not in chosen or chosen["setup"][1].passed:
         return
     chosen.pop("call", None)
@@ -111,22 +111,23 @@ def _look_at_set_up(test: SharedLoad, chosen: dict[str, Located], located: Seque
 
 
 def _look_at_skip(test: SharedLoad, chosen: dict[str, Located], results: Sequence[dict[str, Any]]) -> None:
-    """A body may skip before any iteration was completed; each worker knows of its own only."""
+    """A body may skip before any iteration was completed; each worker only knows its own iterations."""
     name, report = chosen.get("call", ("", None))
     if report is None or report.outcome != "skipped" or test.conclusion is not None:
         return
-    if "xfail" in report.keywords:  # the marker: what is expected to fail has failed
+    if "xfail" in report.keywords:  # the marker: the expected failure happened
         return
     iterations = sum(result.get("iterations", 0) for result in results)
     if iterations:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else getattr(report, "wasxfail", "")
-        text = f"worker {name} skipped when {iterations} iterations had run on others, which is an error: {reason}"
+        others = f"{iterations} iterations had run on other workers"
+        text = f"worker {name} skipped after {others}, which is an error: {reason}"
         vars(report).pop("wasxfail", None)
         report.outcome, report.longrepr = "failed", text
 
 
 def _account_for_lost(test: SharedLoad, chosen: dict[str, Located]) -> None:
-    """A lost worker is never green, whether the others noticed it or not."""
+    """A lost worker never leaves the test green, whether the others noticed or not."""
     if test.lost:
         count = f"{len(test.lost)} of {len(test.members)} workers"
         text = f"the load test lost {count}: " + "; ".join(f"{name}: {why}" for name, why in test.lost)
@@ -144,7 +145,7 @@ def _account_for_lost(test: SharedLoad, chosen: dict[str, Located]) -> None:
 
 
 def _account_for_no_verdict(test: SharedLoad, chosen: dict[str, Located]) -> None:
-    """No load passes without a verdict on all its parts, and none is left without a report."""
+    """No load passes without a verdict on all its shard results, and none is left without a report."""
     has_passed = "call" in chosen and chosen["call"][1].passed
     if (has_passed and test.conclusion is None) or not chosen:
         name = next((worker.name for worker in test.members), "")

@@ -6,30 +6,30 @@ from pytest_ipload.distributed.controller.shared_load import Send, Worker
 
 
 class OneByOne:
-    """Rounds: when every worker has come to a load test, each runs its own while the others wait.
+    """Rounds: when every worker has entered a load test, each runs its own while the others wait.
 
-    They need not be at the same test: with ``--dist each`` every worker has a plan of its own.
+    They need not be at the same test: with ``--dist each`` every worker has its own list.
     """
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self._waiting: dict[str, str] = {}
-        """Who has come to a load test, and to which."""
+        """Which load test each waiting worker has entered."""
         self._still_to_run: list[str] | None = None
-        """Who has not had its turn in this round; None between two rounds."""
+        """The workers that have not had their turn in this round; None between two rounds."""
         self._at_work: str | None = None
 
     def enter(self, worker: Worker, nodeid: str) -> None:
-        """A worker came to a load test."""
+        """A worker entered a load test."""
         self._waiting[worker.name] = nodeid
 
     @property
     def waiting(self) -> list[str]:
-        """Who has come to a load test, and is not at work."""
+        """The workers that have entered a load test and are not running it."""
         return [name for name in self._waiting if name != self._at_work]
 
     def leave(self, worker: Worker) -> None:
-        """A worker waits no longer, and goes on to its next test."""
+        """A worker no longer waits, and goes on to its next test."""
         self._waiting.pop(worker.name, None)
         if self._still_to_run is not None:
             self._still_to_run = [name for name in self._still_to_run if name != worker.name]
@@ -41,7 +41,7 @@ class OneByOne:
             self._at_work = None
 
     def advance(self, alive: list[Worker]) -> None:
-        """Begin a round if all are there, give the next one its turn, or let all go on."""
+        """Begin a round if all have arrived, give the next worker its turn, or let all go on."""
         names = [worker.name for worker in alive]
         if self._at_work not in names:
             self._at_work = None

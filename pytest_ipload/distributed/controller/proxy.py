@@ -1,4 +1,4 @@
-"""An object in the place of one of xdist's, for xdist and other plugins: what it does not do itself, that one does."""
+"""An object in place of one of xdist's, for xdist and other plugins; it passes on what it does not do itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Proxy:
-    """Attributes that the class does not have are read from the object behind it, set on it and deleted from it.
+    """Attributes that the class does not have are read from the wrapped object, set on it and deleted from it.
 
     It is an instance of that object's class, too.
 

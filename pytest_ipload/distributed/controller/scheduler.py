@@ -1,9 +1,9 @@
 """How xdist's workers get their tests: the ordinary ones as ``--dist`` says, then each load test on all workers.
 
-xdist's own scheduler goes on to do its work. It is given stand-ins for the workers, and knows only ordinary tests;
-what it takes for the end of a worker is the moment for the load tests. A worker runs its last test only when it knows
+xdist's own scheduler still does its work. It is given stand-ins for the workers, and knows only ordinary tests;
+what looks to it like the end of a worker is when the load tests come. A worker runs its last test only when it knows
 that none follows, so the load tests are sent right behind the ordinary ones, and the end right behind those: that all
-workers begin a load test together is up to the load test itself (``coordinator``).
+workers begin a load test together is the job of the load test itself (``coordinator``).
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ Node = Any
 
 
 class Team(Protocol):
-    """What the scheduler asks of the controller."""
+    """What the scheduler needs from the controller."""
 
     def load_tests(self, name: str) -> list[int] | None:
-        """The places of all load tests that a worker collected; None if it said nothing."""
+        """The indices of all load tests that a worker collected; None if it has not reported them."""
 
     def load_tests_to_run(self, name: str) -> list[int]:
-        """Those that have not begun."""
+        """The indices of those that have not begun."""
 
     def expects_workers(self, known: Collection[str]) -> bool:
-        """Whether load tests wait for a worker that is about to start, and that is not one of these."""
+        """Whether load tests wait for a worker that is about to start and is not one of these."""
 
     def take_over(self) -> None:
-        """There are load tests, and the team runs them together. Raises UsageError if it cannot."""
+        """There are load tests, and workers will share them. Raises UsageError if they cannot."""
 
     def leave_out(self, name: str, why: str) -> None:
         """A worker will not take part."""
@@ -39,13 +39,13 @@ class Team(Protocol):
         """xdist has replaced a worker that is gone, or will not."""
 
     def report_tests(self) -> None:
-        """Report the load tests that are over, and see whether the session is to end."""
+        """Report the load tests that are over, and check whether the session is to end."""
 
 
 class StandIn(Proxy):
-    """A worker, as xdist's scheduler sees it: with ordinary tests only. It is equal to the worker.
+    """A worker as xdist's scheduler sees it: with ordinary tests only. It compares equal to the worker.
 
-    So other plugins find a worker in what a scheduler keeps of its workers.
+    So other plugins find a worker in the scheduler's records.
     """
 
     __slots__ = ("_scheduler", "has_all", "number_of", "ordinary")
@@ -54,7 +54,7 @@ class StandIn(Proxy):
         super().__init__(node)
         self._scheduler = scheduler
         self.ordinary: list[int] = []
-        """The places of the ordinary tests in what the worker collected."""
+        """The indices of the ordinary tests in the worker's collection."""
         self.number_of: dict[int, int] = {}
         """The other way round."""
         self.has_all = False
@@ -72,7 +72,7 @@ class StandIn(Proxy):
         return self._inner
 
     def set_collection(self, collection: Sequence[str], load_tests: Sequence[int]) -> list[str]:
-        """Learn which tests are ordinary; their node ids."""
+        """Record which tests are ordinary; returns their node ids."""
         apart = set(load_tests)
         self.ordinary = [place for place in range(len(collection)) if place not in apart]
         self.number_of = {place: number for number, place in enumerate(self.ordinary)}
@@ -97,10 +97,10 @@ class StandIn(Proxy):
 
 
 class TeamScheduler(Proxy):
-    """Stands where xdist's scheduler stands; see above.
+    """Takes the place of xdist's scheduler; see above.
 
-    Until all workers have collected it does nothing. Without load tests, or if the workers have different tests, it
-    puts xdist's own scheduler in its place, which then runs or refuses them as ever.
+    It does nothing until all workers have collected. Without load tests, or if the workers have different tests, it
+    puts xdist's own scheduler in its place, which then runs or refuses them as usual.
     """
 
     __slots__ = ("_collections", "_is_complete", "_pending", "_session", "_so_far", "_stand_ins", "_team")
@@ -111,11 +111,11 @@ class TeamScheduler(Proxy):
         self._team = team
         self._session = session
         self._so_far: list[tuple[Any, ...]] = []
-        """What xdist said before all workers had collected."""
+        """xdist's calls before all workers had collected."""
         self._collections: dict[Node, list[str]] = {}
         self._stand_ins: dict[Node, StandIn] = {}
         self._pending: dict[Node, list[int]] = {}
-        """The load tests that a worker has still to come back from."""
+        """The load tests that a worker has not finished yet."""
         self._is_complete = False
 
     @property
@@ -125,7 +125,7 @@ class TeamScheduler(Proxy):
 
     @property
     def collection_is_completed(self) -> bool:
-        """Whether all workers of the start have collected."""
+        """Whether all initial workers have collected."""
         return self._is_complete
 
     @property
@@ -140,7 +140,7 @@ class TeamScheduler(Proxy):
             return False
         if not all(stand_in.has_all for stand_in in self._stand_ins.values()) or any(self._pending.values()):
             return False
-        # When the last worker crashed, xdist would send its replacement home.
+        # When the last worker crashed, xdist would shut down its replacement.
         return not self._team.expects_workers([node.gateway.id for node in self._stand_ins])
 
     # -- until all have collected -------------------------------------------------------------------------------
@@ -196,7 +196,7 @@ class TeamScheduler(Proxy):
         self._collections[node] = collection
         stand_in = self._stand_ins[node]
         ordinary = stand_in.set_collection(collection, load)
-        if ordinary:  # xdist's schedulers cannot do with none at this point
+        if ordinary:  # xdist's schedulers fail without any at this point
             self._inner.add_node_collection(stand_in, ordinary)
 
     # -- afterwards ---------------------------------------------------------------------------------------------
@@ -227,7 +227,7 @@ class TeamScheduler(Proxy):
         node.shutdown()
 
     def mark_test_complete(self, node: Node, item_index: int, duration: float = 0) -> None:
-        """A worker is through with a test."""
+        """A worker has finished a test."""
         stand_in = self._stand_ins[node]
         if item_index not in stand_in.number_of:
             self._pending[node].remove(item_index)
@@ -245,7 +245,7 @@ class TeamScheduler(Proxy):
         self._go_on()
 
     def remove_node(self, node: Node) -> str | None:
-        """A worker is gone; the ordinary test that it crashed in. Crashes in load tests are reported by the team."""
+        """A worker is gone; returns the ordinary test that it crashed in, if any. The controller reports load tests."""
         if not self._is_complete:
             self._so_far.append(("remove_node", node))
             self._stand_ins.pop(node)
@@ -260,9 +260,9 @@ class TeamScheduler(Proxy):
 
 
 class EachScheduler(Proxy):
-    """Stands round xdist's scheduler for ``--dist each``, which cannot do with two replacements that start at a time.
+    """Wraps xdist's scheduler for ``--dist each``, which cannot handle two replacements that start at the same time.
 
-    It learns of a worker that replaces another one when that has collected, and not before.
+    A replacement is only passed on once it has collected.
     """
 
     __slots__ = ("_late",)
@@ -291,11 +291,11 @@ class EachScheduler(Proxy):
             self._inner.add_node(node)
         self._inner.add_node_collection(node, collection)
         if node not in self._inner.node2collection and not self._inner.node2pending[node]:
-            self._inner.remove_node(node)  # what it replaces had no tests left
+            self._inner.remove_node(node)  # the worker that it replaces had no tests left
             node.shutdown()
 
     def remove_node(self, node: Node) -> str | None:
-        """A worker is gone; the test that it crashed in."""
+        """A worker is gone; returns the test that it crashed in."""
         if node in self._late:
             self._late.remove(node)
             return None

@@ -1,14 +1,14 @@
-"""One load test that the workers of a team run together: its states, as the controller sees them.
+"""One load test that several workers share: its states, as the controller sees them.
 
 ::
 
     WAIT -> SET_UP -> SYNC -> RUN -> VERDICT -> CLOSED
 
-In SET_UP the members set up their users; in SYNC their clocks are compared; in RUN they load; in VERDICT all parts are
-there, and each member gets the one conclusion. What goes wrong before the load, or keeps a member from delivering its
-part, *aborts* the test: no verdict. A threshold that cannot hold any more, or a lost worker, *stops* the load: what was
-measured is judged. With several rounds a test goes back from VERDICT to SET_UP. The class has no clock, no lock and no
-channel of its own.
+In SET_UP the workers set up their users; in SYNC their clocks are compared; in RUN they load; in VERDICT all shard
+results have arrived, and each worker gets the one conclusion. What goes wrong before the load, or keeps a worker from
+delivering its shard result, *aborts* the test: no verdict. A threshold that can no longer hold, or a lost worker,
+*stops* the load: what was measured is judged. With several rounds a test goes back from VERDICT to SET_UP. The class
+has no clock, no lock and no channel of its own.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from pytest_ipload.verdict.conclusion import Conclusion
 Send = Callable[[str, Message], None]
 """Sends a message to the worker of that name; never raises."""
 Look = Callable[[str, list[list[bytes]], float], str | None]
-"""Why a load has to be stopped everywhere, by the new snapshots of each member and the seconds since the start."""
+"""Why a load has to be stopped everywhere, from the new snapshots of each worker and the seconds since the start."""
 Conclude = Callable[[str, list[bytes], list[tuple[str, str]]], Conclusion]
-"""The verdict on all parts; the second list has the workers that were lost, and why."""
+"""The verdict on all shard results; the second list has the workers that were lost, and why."""
 BreakOff = Callable[[str, list[bytes], str], list[dict[str, Any]]]
-"""The results of a load that was broken off, from the parts that there are and the reason."""
+"""The results of an aborted load, from the shard results that have arrived and the reason."""
 Unfinished = Callable[[str, str], Conclusion | None]
-"""What earlier rounds measured of a load test that ended in an error, for this reason; None without any."""
+"""The earlier rounds' results of a load test that ended in an error, for this reason; None without any."""
 
 _LEAD_NS = 250_000_000
 """From the order to start until the start: it has to reach every worker before."""
@@ -60,27 +60,27 @@ class Worker:
 
     name: str
     rank: int
-    """Its place among its neighbours; a worker that replaces another one has the same."""
+    """Its place among its neighbours; a worker that replaces another one gets the same."""
     heard_ns: int
-    """When it last gave a sign of life."""
+    """When its last message arrived."""
     stopped_ns: int | None = None
-    """Since when its process has been seen to be stopped; None while it runs, or where that cannot be told."""
+    """Since when its process has been found stopped; None while it runs, or where that is unknown."""
     host: str = ""
     tests: list[tuple[int, str, int]] | None = None
-    """What it collected; None as long as it has not said so."""
+    """What it collected; None until it has reported that."""
     gone: str | None = None
-    """Why it is not there any more."""
+    """Why it is gone."""
     _pieces: bytearray = field(default_factory=bytearray)
 
     def add_piece(self, content: bytes) -> None:
-        """The beginning of a large message came. Raises BadMessage."""
+        """The beginning of a large message. Raises BadMessage."""
         self._pieces += content
         if len(self._pieces) > MOST_BYTES:
             self._pieces.clear()
             raise BadMessage(f"piece: a message is larger than {MOST_BYTES} bytes")
 
     def whole(self, last: bytes) -> bytes:
-        """The pieces that came, and the last one."""
+        """All pieces, and the last one."""
         self._pieces += last
         packed = bytes(self._pieces)
         self._pieces.clear()
@@ -89,16 +89,16 @@ class Worker:
 
 @dataclass(frozen=True)
 class Done:
-    """What a member said at the end of its part."""
+    """What a worker reported at the end of its part in a test."""
 
     reports: list[dict[str, Any]]
     aborted: bool
-    """Its part was called off; its own report of the call says no more than that."""
+    """Its partition was called off; its own report of the call only says that."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """Something to be decided about a load. It may take its time, so it is asked apart from all else."""
+    """A decision to make about a load. It may take time, so it is made without the coordinator's lock."""
 
     ask: Callable[[], Any]
     answer: Callable[[Any], None]
@@ -107,37 +107,37 @@ class Question:
 
 @dataclass
 class SharedLoad:
-    """A load test and what is known of its parts."""
+    """A load test and what is known of its shards."""
 
     nodeid: str
     users: int
     send: Send = field(repr=False)
     state: State = State.WAIT
     members: list[Worker] = field(default_factory=list)
-    """Those who take part, in the order of their shares."""
+    """The workers that take part, in the order of their partitions."""
     spectators: list[Worker] = field(default_factory=list)
     ready: set[str] = field(default_factory=set)
     parts: dict[str, bytes] = field(default_factory=dict)
     ended_by: dict[str, str] = field(default_factory=dict)
-    """What ended parts before their time."""
+    """Why partitions ended early."""
     snapshots: dict[str, list[bytes]] = field(default_factory=dict)
-    """Those that have not been looked at."""
+    """Snapshots that have not been judged yet."""
     numbers: dict[str, LiveNumbers] = field(default_factory=dict)
     done: dict[str, Done] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
-    """Members that could not run their part, or not report it, and why."""
+    """Workers that could not run their partition, or not report it, and why."""
     lost: list[tuple[str, str]] = field(default_factory=list)
-    """Members that were lost with their part of the load, and why."""
+    """Workers that were lost with their shard result, and why."""
     vanished: list[tuple[str, str]] = field(default_factory=list)
-    """Members that were lost after they had delivered their part."""
+    """Workers that were lost after they had delivered their shard result."""
     stopped: str | None = None
     aborted: str | None = None
     conclusion: Conclusion | None = None
     is_reported: bool = False
     is_broken_off: bool = False
-    """The session ends in the midst of the load: what was measured is kept, and nobody waits for a verdict."""
+    """The session ends during the load: what was measured is kept, but no verdict is waited for."""
     waiting_since_ns: int | None = None
-    """When the first member was ready, or through without that."""
+    """When the first worker was ready, or finished without being ready."""
     _clocks: dict[str, ClockOffset] = field(default_factory=dict)
     _started_ns: int = 0
     _looked_ns: int = 0
@@ -145,7 +145,7 @@ class SharedLoad:
 
     @property
     def is_going_on(self) -> bool:
-        """Whether some worker is at it."""
+        """Whether some worker is running it."""
         return self.state not in (State.WAIT, State.CLOSED)
 
     @property
@@ -155,29 +155,29 @@ class SharedLoad:
 
     @property
     def is_watched(self) -> bool:
-        """Whether a member that gives no sign of life is missed: users' set-up may keep a whole process busy."""
+        """Whether a missing heartbeat counts: the set-up of users may keep a whole process busy."""
         return self.state in (State.SYNC, State.RUN, State.VERDICT)
 
     @property
     def is_idle(self) -> bool:
-        """Whether all workers are through, and only the verdict is missing."""
+        """Whether all workers have finished, and only the verdict is missing."""
         return self.wants_conclusion and not self.at_work()
 
     @property
     def wants_conclusion(self) -> bool:
-        """Whether all parts are there and wait for the verdict."""
+        """Whether all shard results have arrived and wait for the verdict."""
         if self.is_broken_off or self.aborted is not None:
             return False
         return self.state is State.VERDICT and self.conclusion is None
 
     def at_work(self) -> list[Worker]:
-        """The members who are alive and not through yet."""
+        """The workers that are alive and have not finished yet."""
         return [worker for worker in self.members if worker.gone is None and worker.name not in self.done]
 
     # -- what happens -------------------------------------------------------------------------------------------
 
     def begin(self, members: list[Worker], spectators: list[Worker]) -> None:
-        """Everybody is there: give each member its share, of the load and of the addresses of its host."""
+        """All have arrived: give each worker its partition of the load and its share of its host's addresses."""
         self.members, self.spectators, self.state = members, spectators, State.SET_UP
         for index, worker in enumerate(members):
             neighbours = [other.name for other in members if other.host == worker.host]
@@ -188,7 +188,7 @@ class SharedLoad:
             self._tell(worker, "spectate")
 
     def set_ready(self, worker: Worker, now_ns: int) -> None:
-        """A member's users are set up: those of the first round, or of the next one."""
+        """A worker's users are set up: those of the first round, or of the next one."""
         if self.state is State.VERDICT and self.conclusion is not None and not self.conclusion.is_final:
             self._begin_next_round()
         self.ready.add(worker.name)
@@ -209,7 +209,7 @@ class SharedLoad:
             self.abort("; ".join(f"worker {name} was lost between two rounds: {why}" for name, why in self.vanished))
 
     def pong(self, worker: Worker, number: int, at_ns: int, now_ns: int) -> None:
-        """A member told the time: ask again, or start when all clocks are known."""
+        """A worker's clock reading: ask again, or start when all clocks are known."""
         clock = self._clocks.get(worker.name)
         if self.state is not State.SYNC or clock is None or self.aborted is not None:
             return
@@ -223,7 +223,7 @@ class SharedLoad:
                 self._tell(member, "start", at_ns=self._started_ns + self._clocks[member.name].offset_ns)
 
     def add_part(self, worker: Worker, part: bytes, ended_by: str) -> None:
-        """A member measured this. If something ended its part before its time, the others need not go on."""
+        """A worker's shard result. If its partition ended early, the others need not go on."""
         if self.state is State.RUN:
             self.parts[worker.name] = part
             if ended_by:
@@ -238,18 +238,18 @@ class SharedLoad:
             self.set_done(worker, Done([], aborted=False), worker.heard_ns)
 
     def set_done(self, worker: Worker, done: Done, now_ns: int) -> None:
-        """A member is through, whether it took part in the load or not."""
+        """A worker has finished, whether it took part in the load or not."""
         self.done[worker.name] = done
         self.waiting_since_ns = self.waiting_since_ns or now_ns
         if self.aborted is not None:
             return
         if self.state in (State.SET_UP, State.SYNC):
-            self.abort(f"worker {worker.name} did not come to the start of the load")
+            self.abort(f"worker {worker.name} did not reach the start of the load")
         elif self.state is State.RUN and worker.name not in self.parts:
-            self.abort(f"worker {worker.name} ended its part of the load before its time")
+            self.abort(f"worker {worker.name} ended its part of the load early")
 
     def lose(self, worker: Worker, why: str) -> None:
-        """A member is gone."""
+        """A worker is gone."""
         if worker not in self.members or worker.name in self.done or not self.is_going_on:
             return
         if worker.name in self.parts:
@@ -270,7 +270,7 @@ class SharedLoad:
                     self._tell(worker, "stop", reason=reason)
 
     def break_off(self, reason: str) -> None:
-        """The session ends: have each member hand in what it measured, at once."""
+        """The session ends: have each worker hand in what it measured, at once."""
         self.is_broken_off = True
         self.stopped = self.stopped or reason
         for worker in self.at_work():
@@ -279,7 +279,7 @@ class SharedLoad:
 
     @property
     def has_all_parts(self) -> bool:
-        """Whether nobody is still to deliver its part."""
+        """Whether no shard result is missing."""
         return all(worker.name in self.parts for worker in self.at_work())
 
     def abort(self, reason: str) -> None:
@@ -290,7 +290,7 @@ class SharedLoad:
                 self._tell(worker, "abort", reason=reason)
 
     def advance(self) -> None:
-        """Go on to the verdict, or to the end, if nobody is missing any more."""
+        """Go on to the verdict, or to the end, if no worker is missing."""
         pending = [worker for worker in self.at_work() if worker.name not in self.parts]
         if self.state is State.RUN and self.aborted is None and self.parts and not pending:
             self.state = State.VERDICT
@@ -302,7 +302,7 @@ class SharedLoad:
     # -- once in a while ----------------------------------------------------------------------------------------
 
     def live(self, now_ns: int) -> LiveNumbers | None:
-        """What all members measured so far; None before each has said something, and when the load is over."""
+        """The live numbers of all workers; None before each has sent some, and when the load is over."""
         numbers = list(self.numbers.values())
         if self.aborted is not None or len(numbers) < len(self.members):
             return None
@@ -313,7 +313,7 @@ class SharedLoad:
         return None
 
     def question(self, look: Look, conclude: Conclude, now_ns: int) -> Question | None:
-        """What has to be decided now: the verdict, or once a second whether the load shall go on."""
+        """What has to be decided now: the verdict, or once a second whether the load is to go on."""
         if self._is_asked:
             return None
         if self.wants_conclusion:
@@ -335,17 +335,17 @@ class SharedLoad:
     def _go_on_or_stop(self, reason: str | BaseException | None) -> None:
         self._is_asked = False
         if isinstance(reason, BaseException):
-            self.abort(f"what was measured so far could not be judged: {in_words(reason, placed=False)}")
+            self.abort(f"the snapshots could not be judged: {in_words(reason, placed=False)}")
         elif reason is not None:
             self.stop(reason)
 
     def _conclude(self, answer: tuple[Conclusion, bytes] | BaseException) -> None:
-        """The verdict is there: tell everybody, unless nobody waits for it any more."""
+        """The verdict has come: send it to all workers, unless none waits for it any more."""
         self._is_asked = False
         if not self.wants_conclusion:
             return
         if isinstance(answer, BaseException):
-            self.abort(f"the parts of the load could not be brought together: {in_words(answer, placed=False)}")
+            self.abort(f"the results of the workers could not be merged: {in_words(answer, placed=False)}")
             return
         self.conclusion, packed = answer
         for worker in self.at_work():
@@ -357,5 +357,5 @@ class SharedLoad:
 
 
 def _packed(conclusion: Conclusion) -> tuple[Conclusion, bytes]:
-    """For the controller, and for its workers: those need no results. TypeError if something is not plain."""
+    """For the controller, and for its workers, which do not need results. TypeError if something is not plain."""
     return replace(conclusion, results=as_plain(list(conclusion.results))), pack(as_plain(conclusion.to_plain()))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 PINGS = 7
-"""Questions for the time; the quickest answer counts."""
+"""Number of clock readings; the fastest answer counts."""
 
 
 class ClockOffset:
     """Estimates the offset of another clock from questions and answers.
 
-    The other clock is read somewhere between the question and the answer, at their middle for want of better
-    knowledge; the error is at most half of the time that the answer took, so the quickest answer is the best one
+    The other clock is read somewhere between the question and the answer, so the middle is assumed; the error is at
+    most half of the time that the answer took, so the fastest answer is the best one
     (F. Cristian, Probabilistic clock synchronization, 1989). Times are nanoseconds.
     """
 
@@ -26,16 +26,16 @@ class ClockOffset:
         return self._asked
 
     def answer(self, number: int, at_ns: int, now_ns: int) -> None:
-        """The other side's clock read ``at_ns`` when it had the question; an answer to an older question is none."""
+        """The other side's clock read ``at_ns`` when it got the question; answers to older questions are ignored."""
         if number == self._asked and len(self._answers) < number:
             self._answers.append((now_ns - self._asked_ns, at_ns - (self._asked_ns + now_ns) // 2))
 
     @property
     def is_known(self) -> bool:
-        """Whether there were enough answers."""
+        """Whether there have been enough answers."""
         return len(self._answers) >= PINGS
 
     @property
     def offset_ns(self) -> int:
-        """What to add to one's own time to get the other's; 0 before there was an answer."""
+        """What to add to one's own time to get the other's; 0 before the first answer."""
         return min(self._answers)[1] if self._answers else 0

@@ -1,38 +1,37 @@
-"""What the controller and the workers of a team say to each other.
+"""The messages between the controller and the workers that share loads.
 
 A message is a pair of its kind and its fields, all of plain builtin types: execnet sends nothing else, and nothing is
-ever unpickled. What was measured, and what came of it, are bytes (``packing``). Each kind has a fixed set of fields;
-what does not match is refused where it arrives. Both sides have to run the same version of the package, which a
-worker's ``hello`` tells.
+ever unpickled. Measurements and results are bytes (``packing``). Each kind has a fixed set of fields; anything else is
+refused on arrival. Both sides have to run the same version of the package, which a worker's ``hello`` carries.
 
-A worker says::
+A worker sends::
 
-    hello      its version, its host, and which load tests it collected: [place, node id, users] of each
-    entered    it has come to a load test, and waits
-    left       it waits no longer, as a timeout was raised, say; it has reported that
+    hello      its version, its host, and which load tests it collected: [index, node id, users] of each
+    entered    it has entered a load test, and waits
+    left       it no longer waits, for example because of a timeout, which it has reported
     ready      its users are set up
     pong       its clock, at once after a ping
-    beat       it is alive
-    piece      the beginning of what the next message is about: its ``snapshot`` or ``part`` is the rest
-    progress   what it measured so far, as thresholds need it that may end the load
-    live       what it measured so far, in a few numbers for those who look on
-    part       what it measured; what ended it before its time, if anything did
-    failed     it could not run its part, or not report it; why
-    done       it is through with the test; its reports; whether its part was called off
-    turn_over  it is through with a test that it ran whole
+    beat       heartbeat
+    piece      the beginning of a large field: the ``snapshot`` or ``part`` of the next message is the rest
+    progress   a snapshot of its measurements, for thresholds that may abort the load
+    live       its live numbers, for listeners
+    part       its shard result; why its partition ended early, if it did
+    failed     it could not run its partition, or not report it; why
+    done       it has finished the test; its reports; whether its partition was called off
+    turn_over  it has finished a test that it ran whole
 
-The controller says::
+The controller sends::
 
-    assign     take part: which share of the load, and which share of the host's addresses
+    assign     take part: which partition of the load, and which share of the host's addresses
     spectate   take no part, and wait for ``finish``
     turn       run the test whole, while all others wait
-    ping       tell the time
+    ping       send your clock
     start      the load begins at this instant of the worker's own clock
-    beat       it is alive
+    beat       heartbeat
     stop       end the load now and send what was measured
-    break_off  the session ends: the same, without patience for those who are still at it
+    break_off  the session ends: the same, without waiting for busy users
     abort      end the load, if it runs; there will be no verdict
-    conclusion the verdict on all parts
+    conclusion the verdict on all shard results
     finish     the test is over everywhere
 """
 
@@ -78,7 +77,7 @@ _PLAIN = (str, int, float, bool, type(None), bytes)
 
 
 class BadMessage(ValueError):
-    """A message that the other side of this version does not send."""
+    """A message that this version does not send."""
 
 
 def checked(message: object, known: Mapping[str, Mapping[str, type]]) -> Message:
@@ -92,23 +91,23 @@ def checked(message: object, known: Mapping[str, Mapping[str, type]]) -> Message
     if fields.keys() != expected.keys():
         raise BadMessage(f"{kind}: has the fields {', '.join(expected) or '(none)'}; got {', '.join(map(str, fields))}")
     for name, value in fields.items():
-        if type(value) is not expected[name]:  # a bool is no int here
+        if type(value) is not expected[name]:  # a bool does not count as an int
             raise BadMessage(f"{kind}: {name} is a {expected[name].__name__}; got {value!r:.100}")
     return kind, fields
 
 
 def checked_tests(tests: list[Any]) -> list[tuple[int, str, int]]:
-    """The load tests of a ``hello``: place in the collection, node id, users. Raises BadMessage."""
+    """The load tests of a ``hello``: index in the collection, node id, users. Raises BadMessage."""
     for test in tests:
         if not (isinstance(test, (list, tuple)) and [type(value) for value in test] == [int, str, int]):
-            raise BadMessage(f"hello: a test is [place, node id, users]; got {test!r:.100}")
+            raise BadMessage(f"hello: a test is [index, node id, users]; got {test!r:.100}")
     return [(place, nodeid, users) for place, nodeid, users in tests]
 
 
 def as_plain(value: Any, other: Callable[[Any], Any] | None = None) -> Any:
     """The same value in exactly the builtin types that execnet can send.
 
-    Subclasses (an IntEnum, a str subclass, a Counter, a named tuple) become what they are at heart. ``other`` makes
+    Subclasses (an IntEnum, a str subclass, a Counter, a named tuple) become their builtin type. ``other`` makes
     something plain of anything else; without it, TypeError is raised.
     """
     if type(value) in _PLAIN:
@@ -128,7 +127,7 @@ def as_plain(value: Any, other: Callable[[Any], Any] | None = None) -> Any:
 
 
 def sendable(value: Any) -> Any:
-    """The same plain value with each half of a surrogate pair spelled out: execnet sends UTF-8, which has none."""
+    """The same plain value with surrogates escaped: execnet sends UTF-8, which has none."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""What the controller and a worker send each other, over a channel of execnet."""
+"""Sending messages between the controller and a worker, over a channel of execnet."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def send(channel: Any, kind: str, fields: dict[str, Any]) -> None:
     except OSError:
         raise
     except Exception as error:
-        from execnet import DumpError  # not above: without execnet there is no link, but this module
+        from execnet import DumpError  # not at the top: this module is imported without execnet, too
 
         if not isinstance(error, DumpError):
             raise
-        # A request's name or an exception's text may be anything. It is looked for only here, as it takes time.
+        # A request's name or an exception's text may contain surrogates. That is checked only here, as it takes time.
         channel.send((kind, sendable(fields)))
 
 
 class Outbox:
-    """Sends messages to one worker in a thread of its own: when a worker hangs, its pipe gets full and blocks."""
+    """Sends messages to one worker in a thread of its own: when a worker hangs, its pipe fills up and blocks."""
 
     def __init__(self, channel: Any, name: str, fail: Callable[[str, str], object]) -> None:
         """``fail`` is called, in that thread, with the worker's name and why a message to it cannot be sent."""
@@ -38,11 +38,11 @@ class Outbox:
         threading.Thread(target=self._send, name=f"ipload-team-{name}", daemon=True).start()
 
     def put(self, message: Message) -> None:
-        """Send a message after all before it."""
+        """Send a message after all previous ones."""
         self._messages.put(message)
 
     def close(self) -> None:
-        """End the thread, when it has sent what it has."""
+        """End the thread once all messages are sent."""
         self._messages.put(None)
 
     def _send(self) -> None:
@@ -51,6 +51,6 @@ class Outbox:
             try:
                 send(self._channel, kind, fields)
             except OSError:
-                continue  # the worker is gone, which others notice
+                continue  # the worker is gone, which is noticed elsewhere
             except Exception as error:
-                self._fail(self._name, f"{kind!r} cannot be sent to it: {in_words(error)}")
+                self._fail(self._name, f"message {kind!r} cannot be sent to it: {in_words(error)}")

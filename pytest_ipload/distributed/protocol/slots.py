@@ -1,8 +1,7 @@
 """Which share of its host's source addresses and processors an xdist worker has when it does not share a load.
 
 Its neighbours may load at the same time: two workers of a host must never use the same source address. The controller
-gives each living worker a slot number of its own; a worker that replaces a crashed one takes over the slot that became
-free.
+gives each living worker a slot number of its own; a worker that replaces a crashed one takes over the free slot.
 """
 
 from __future__ import annotations
@@ -10,19 +9,19 @@ from __future__ import annotations
 import pytest
 
 TEAM_KEY = "ipload_team"
-"""In ``workerinput``: the channel to the controller, the seconds between two signs of life, how many may lack, and
-whether live numbers are wanted with each request name (None: they are not wanted at all)."""
+"""In ``workerinput``: the channel to the controller, the seconds between two heartbeats, how many may be missed, and
+whether live numbers are wanted with each request name (None: no live numbers at all)."""
 WHOLE_KEY = "ipload_whole"
-"""In ``workerinput``: the channel of the loads that a worker runs whole."""
+"""In ``workerinput``: the channel for loads that a worker runs whole."""
 SLOT_KEY = "ipload_slot"
 """In ``workerinput``: [number, count]."""
 
 FAILED_USERS_KEY = "ipload_failed_users"
-"""The attribute of the report of a set-up that says how many of a worker's users failed in it."""
+"""The attribute of a set-up report with the number of a worker's users that failed in it."""
 
 
 class Slots:
-    """The controller's list of slots; each host has its own, from 0 on."""
+    """The controller's list of slots; each host has its own, numbered from 0."""
 
     def __init__(self) -> None:
         self._owners: dict[str, tuple[str, int]] = {}

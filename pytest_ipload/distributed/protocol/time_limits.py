@@ -1,4 +1,4 @@
-"""How long the processes of a team wait for each other."""
+"""How long the processes that share a load wait for each other."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ class Timing:
     """How long to wait for each other, in seconds."""
 
     beat: float = 0.5
-    """Between two signs of life."""
+    """Between two heartbeats."""
     heartbeat: float = 3.0
-    """Who has been stopped for so long is lost, and who has given no sign of life if nothing else is known of it."""
+    """How long a process may be stopped, or send no heartbeat if nothing else is known of it, before it is lost."""
     silence: float = 20.0
-    """The same for a process that is there and runs: a call into C may hold its interpreter."""
+    """The same for a process that exists and runs: a call into C may hold its interpreter."""
     set_up: float = 300.0
-    """How long those who are ready wait for the others."""
+    """How long workers that are ready wait for the others."""
     last_words: float = 30.0
-    """How long those for whom nobody waits any more may take to come to their end."""
+    """How long workers that are no longer waited for may take to finish."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Timing:
-        """The usual one, with what the environment says."""
+        """The default, changed by the environment."""
         pairs = (pair.partition("=") for pair in environment.get(TIMING_VARIABLE, "").split(",") if pair)
         return cls(**{name: float(seconds) for name, _, seconds in pairs})
 
     def silence_of(self, can_run: bool | None) -> float:
-        """How long a worker may give no sign of life."""
+        """How long a worker may go without a heartbeat."""
         return max(self.silence, self.heartbeat) if can_run else self.heartbeat

@@ -17,9 +17,9 @@ from pytest_ipload.distributed.protocol.outbox import send
 from pytest_ipload.distributed.worker.membership import WorkerShard
 from pytest_ipload.load.partition import Partition
 
-_END = "closed"  # no message: those are pairs
+_END = "closed"  # not a message: those are pairs
 _PROBLEM = "problem"
-"""Not sent: that a message could not be followed."""
+"""Not sent: a message could not be processed."""
 _TO_MEMBER = frozenset({"start", "stop", "break_off", "abort", "conclusion"})
 
 
@@ -43,7 +43,7 @@ class Link:
         self._inbox: deque[Message] = deque()
         self._closed: str | None = None
         self.heard_ns = clock()
-        """When the controller last gave a sign of life."""
+        """When the last message of the controller arrived."""
         self.member: WorkerShard | None = None
         """The load test that this worker takes part in."""
         channel.setcallback(self._receive, endmarker=_END)
@@ -54,7 +54,7 @@ class Link:
             if (field := PACKED.get(kind)) is None:
                 send(self._channel, kind, fields)
             else:
-                with self._packed:  # the pieces of two messages must not mix; signs of life go between them
+                with self._packed:  # the pieces of two messages must not mix; heartbeats may go between them
                     *first, last = pieces(fields[field])
                     for content in first:
                         send(self._channel, "piece", {"content": content})
@@ -63,9 +63,9 @@ class Link:
             self._close("the connection to the controller is closed")
 
     def wait(self, nodeid: str, *kinds: str) -> str:
-        """Wait for one of these kinds of message about a test; ``abort`` comes too, also if the controller is gone.
+        """Wait for one of these kinds of message about a test; ``abort`` is returned too, or if the controller is gone.
 
-        Raises RuntimeError for a message about it that could not be followed.
+        Raises RuntimeError for a message about it that could not be processed.
         """
         with self._changed:
             while True:
@@ -89,7 +89,7 @@ class Link:
         try:
             kind, fields = checked(message, FROM_CONTROLLER)
         except BadMessage as error:
-            self._close(f"the controller does not speak our language: {error}")
+            self._close(f"the controller sent an invalid message: {error}")
             return
         self.heard_ns = self._clock()
         try:
@@ -98,11 +98,13 @@ class Link:
             elif kind != "beat":
                 self._deliver(kind, fields)
         except Exception as error:
-            self._stumble(fields["nodeid"], f"{kind!r} of the controller could not be followed: {in_words(error)}")
+            self._stumble(
+                fields["nodeid"], f"the controller's message {kind!r} could not be processed: {in_words(error)}"
+            )
 
     def _deliver(self, kind: str, fields: dict[str, Any]) -> None:
         if kind == "assign":
-            # Here and not where the test waits for it: the next message may be for the member already.
+            # Here and not where the test waits for it: the next message may be for the shard already.
             share, pool_share = (
                 Partition(fields["index"], fields["count"]),
                 (fields["pool_index"], fields["pool_count"]),
@@ -133,10 +135,10 @@ class Link:
 
 
 class Pulse:
-    """CheckInput of life to the controller, and what a load test has to tell meanwhile: each in a thread of its own.
+    """Heartbeats to the controller, and the measurements of a running load test: each in a thread of its own.
 
-    To a controller that is silent there are none: what is sent keeps a server of ssh from finding out that the
-    connection is dead, which is what ends this process then.
+    To a silent controller no heartbeats are sent: they would keep an ssh server from finding out that the connection
+    is dead, which is what ends this process then.
     """
 
     def __init__(self, link: Link, beat_s: float, silence_s: float = math.inf) -> None:
@@ -165,11 +167,11 @@ class Pulse:
             try:
                 member.send_news()
             except Exception as error:
-                member.abort(f"what was measured so far could not be sent: {in_words(error)}")
+                member.abort(f"the measurements could not be sent: {in_words(error)}")
 
 
 class Watch:
-    """Ends a load, from a thread of its own, when the controller is silent for too long: nobody would end it else."""
+    """Ends a load, from a thread of its own, when the controller is silent for too long: nothing else would end it."""
 
     def __init__(
         self,
@@ -179,7 +181,7 @@ class Watch:
         heartbeat_s: float,
         allowed_s: Callable[[], float] | None = None,
     ) -> None:
-        """``allowed_s`` is asked, when the controller was silent for ``heartbeat_s``, how long it may be; else that."""
+        """``allowed_s`` says how long the controller may be silent, once it was for ``heartbeat_s``; default: that."""
         self._link = link
         self._member = member
         self._beat_s = beat_s
@@ -203,5 +205,5 @@ class Watch:
             looked_ns = now
             silent_s = (now - self._link.heard_ns) / NS_PER_S
             if silent_s > self._heartbeat_s and silent_s > (allowed_s := self._allowed_s()):
-                self._member.abort(f"the controller has given no sign of life for {allowed_s:g} s")
+                self._member.abort(f"no heartbeat from the controller for {allowed_s:g} s")
                 return

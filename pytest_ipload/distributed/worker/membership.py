@@ -1,4 +1,4 @@
-"""A process's part in a load test: as a member of a team, or alone."""
+"""A process's side of a load test that it shares with other workers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 MEMBER = pytest.StashKey[Shard]()
-"""In ``item.stash``: the part in a load test that this process has; absent where it is alone."""
+"""In ``item.stash``: this process's side of a shared load test; absent where it is alone."""
 
 
 class WorkerShard:
@@ -54,13 +54,13 @@ class WorkerShard:
         self._stopped: str | None = None
         self._aborted: str | None = None
         self._snapshots: list[dict[str, Any]] = []
-        """Those that are to be sent, in their order."""
+        """Snapshots to be sent, in their order."""
         self._numbers: LiveNumbers | None = None
         """The newest, if they are to be sent."""
 
     @property
     def stop_reason(self) -> str | None:
-        """Why the load has to end, or had to."""
+        """Why the load has to end; None if it does not."""
         return self._aborted or self._stopped
 
     @property
@@ -70,7 +70,7 @@ class WorkerShard:
 
     def ready(self) -> int:
         """Wait until all are ready; see ``Shard``."""
-        with self._changed:  # what was said of an earlier round
+        with self._changed:  # messages about an earlier round
             self._start_ns = self._conclusion = self._stopped = None
         self._tell("ready", nodeid=self.nodeid)
         with self._changed:
@@ -90,13 +90,13 @@ class WorkerShard:
             self._numbers = numbers
 
     def load_ended(self, nodeid: str, numbers: LiveNumbers | None) -> None:
-        """The controller knows when all parts of the load are over; it wants the last numbers, too."""
+        """The controller knows when all partitions of the load are over; it wants the last numbers, too."""
         if numbers is not None:
             self.show(nodeid, numbers)
 
     def send_news(self) -> None:
         """Send what is new."""
-        with self._sending:  # of two threads, the first has what is older
+        with self._sending:  # of two threads, the first has the older messages
             with self._changed:
                 snapshots, self._snapshots = self._snapshots, []
                 numbers, self._numbers = self._numbers, None
@@ -106,14 +106,14 @@ class WorkerShard:
                 self._tell("live", nodeid=self.nodeid, numbers=numbers.to_plain())
 
     def hand_in(self, part: ShardResult) -> None:
-        """Send the part; see ``Shard``."""
+        """Send the shard result; see ``Shard``."""
         if not self.is_aborted:
             self.send_news()
             ended_by = part.broken_off or part.error or ""
             self._tell("part", nodeid=self.nodeid, part=pack(part.to_plain()), ended_by=ended_by)
 
     def conclude(self, part: ShardResult) -> Conclusion:
-        """Send the part and wait for the verdict; see ``Shard``."""
+        """Send the shard result and wait for the verdict; see ``Shard``."""
         self.hand_in(part)
         with self._changed:
             self._changed.wait_for(lambda: self._conclusion is not None or self.is_aborted)
@@ -142,7 +142,7 @@ class WorkerShard:
             self.on_break_off(fields["reason"])
 
     def abort(self, reason: str) -> None:
-        """There will be no verdict: whoever waits for one waits no longer."""
+        """There will be no verdict: do not wait for one any longer."""
         with self._changed:
             if self._aborted is not None or self._conclusion is not None:
                 return

@@ -1,4 +1,4 @@
-"""A worker's hooks: how it runs the load tests that it shares with its team."""
+"""A worker's hooks: how it runs the load tests that it shares with other workers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pytest_ipload.distributed.xdist_private import Phase, call_outside, run_pha
 
 
 class WorkerPlugin:
-    """Registered as a plugin in each worker of a team."""
+    """Registered as a plugin in each worker that shares loads."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class WorkerPlugin:
         is_load_test: Callable[[pytest.Item], bool],
         users_of: Callable[[pytest.Item], int],
     ) -> None:
-        """``users_of`` says how many users a load test has at most; 1 if that cannot be said."""
+        """``users_of`` returns the maximum number of users of a load test; 1 if unknown."""
         workerinput = vars(config)["workerinput"]
         channel, (self._beat_s, self._heartbeat_s, self._silence_s), controller, wants_names = workerinput[TEAM_KEY]
         self._controller: int | None = controller if os.getppid() == controller else None
@@ -41,7 +41,7 @@ class WorkerPlugin:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Say which tests are load tests. xdist tells the collection after this, over the same connection."""
+        """Report which tests are load tests. xdist sends the collection after this, over the same connection."""
         tests = [
             [place, str(item.nodeid), self._users_of(item)]
             for place, item in enumerate(session.items)
@@ -51,7 +51,7 @@ class WorkerPlugin:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-        """Run a load test together with the team. Its reports go to the controller only, which makes one of all."""
+        """Run a load test together with the other workers. Its reports go to the controller only, which merges them."""
         if not self._is_load_test(item):
             return None
         nodeid = str(item.nodeid)
@@ -71,7 +71,7 @@ class WorkerPlugin:
         return True
 
     def _wait_for(self, item: pytest.Item, when: Phase, *kinds: str) -> str | None:
-        """Which order came; None if something was raised meanwhile, as by a timeout, which is reported."""
+        """Which order came; None if an exception was raised meanwhile, as by a timeout, which is reported."""
         call = call_outside(lambda: self._link.wait(str(item.nodeid), *kinds), when)
         if call.excinfo is None:
             return call.result
@@ -85,28 +85,28 @@ class WorkerPlugin:
         try:
             with Watch(self._link, member, self._beat_s, self._heartbeat_s, self._silence_of_controller):
                 reports = run_phases(item, nextitem)
-                for report in reports:  # pytest fails a test here whose subtests failed
+                for report in reports:  # a test whose subtests failed is failed by pytest here
                     self._config.hook.pytest_report_teststatus(report=report, config=self._config)
         except (
             BaseException
-        ) as error:  # of a hook of another plugin: pytest ends the session; so do its exit and Ctrl-C
+        ) as error:  # raised by another plugin's hook: pytest ends the session, as for its exit and Ctrl-C
             self._give_up(member, error)
             raise
         make_plain = self._config.hook.pytest_report_to_serializable
         try:
             plain = [as_plain(make_plain(config=self._config, report=report), other=str) for report in reports]
             self._link.tell("done", nodeid=member.nodeid, reports=plain, aborted=member.is_aborted)
-        except Exception as error:  # user properties that have no text, say
+        except Exception as error:  # such as user properties that cannot be sent
             self._give_up(member, error)
 
     def _silence_of_controller(self) -> float:
-        """How long the controller may give no sign of life."""
+        """How long the controller may be silent."""
         is_there = self._controller is not None and os.getppid() == self._controller
         seconds: float = self._silence_s if is_there and can_run(self._controller) else self._heartbeat_s
         return seconds
 
     def _give_up(self, member: WorkerShard, error: BaseException) -> None:
-        """Say that this worker cannot do its part or report it, and why."""
+        """Report that this worker cannot run its partition, or not report it, and why."""
         self._link.tell("failed", nodeid=member.nodeid, why=in_words(error))
         self._link.tell("done", nodeid=member.nodeid, reports=[], aborted=member.is_aborted)
 

@@ -1,6 +1,6 @@
-"""Calls in a test's body that do not go with a load: found by reading, not by running.
+"""Calls in a test's body that do not work in a load: found by inspecting its code, not by running it.
 
-Those of ``requests`` pass by the user's session; those of ``pytest.warns`` see the warnings of all threads, or none.
+Those of ``requests`` bypass the user's session; those of ``pytest.warns`` see the warnings of all threads, or none.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ _VERBS = frozenset({"delete", "get", "head", "options", "patch", "post", "put", 
 
 
 def bare_calls(function: Callable[..., Any]) -> list[str]:
-    """The ``requests.get()`` and the like in the function's own lines. What the function calls is not looked at."""
+    """``requests.get()`` and the like in the function's own lines. Functions that it calls are not inspected."""
     requests = sys.modules.get("requests")
     return _calls(function, requests, _VERBS, ("requests.api", "requests.sessions"))
 
 
 def warning_checks(function: Callable[..., Any]) -> list[str]:
-    """The ``pytest.warns()`` and the like in the function's own lines, where threads do not have warnings of their own.
+    """``pytest.warns()`` and the like in the function's own lines, where threads do not have warnings of their own.
 
     Before Python 3.14 ``warnings.catch_warnings`` changes the state of the whole process.
     """
@@ -34,7 +34,7 @@ def warning_checks(function: Callable[..., Any]) -> list[str]:
 def _calls(
     function: Callable[..., Any], module: Any, called: frozenset[str], defined_in: Container[str | None]
 ) -> list[str]:
-    """The calls of a module's functions, by the module's name or by their own."""
+    """The calls of a module's functions, through the module or by their own names."""
     return [] if module is None else sorted(set(_found(function, module, called, defined_in)))
 
 

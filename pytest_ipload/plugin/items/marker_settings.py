@@ -24,9 +24,9 @@ def load_settings(item: pytest.Item) -> dict[str, Any]:
 
 
 def profile_of(item: pytest.Item, state: SessionState, marker: Mapping[str, Any], base_url: str | None) -> LoadProfile:
-    """The profile of a test, from all that sets it; ``base_url`` is the fixture's, for want of another.
+    """The profile of a test, from all sources; ``base_url`` is the fixture's, used if no setting gives one.
 
-    Raises SettingError when settings contradict each other, or a plugin changes them to what makes no sense.
+    Raises SettingError when settings contradict each other, or a plugin changes them to invalid ones.
     """
 
     def resolved(changes: Mapping[str, Any]) -> LoadProfile:

@@ -1,4 +1,4 @@
-"""The markers, and which items they make load tests. Light: asked for every item of a test suite."""
+"""The markers, and which items they make load tests. Light: called for every item of a test suite."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ MARKERS: Mapping[str, str] = {
 }
 
 _CLOSE = 0.8
-"""How like one of ours a name is that is taken for a slip, from 0 to 1: ``iplaod`` is 0.83."""
+"""How similar to one of ours a name has to be to count as a typo, from 0 to 1: ``iplaod`` is 0.83."""
 
 
 def is_load_test(item: pytest.Item) -> bool:
-    """Whether the item has the marker ``ipload`` or asks for a per-user fixture."""
+    """Whether the item has the marker ``ipload`` or uses a per-user fixture."""
     if item.get_closest_marker(MARKER) is not None:
         return True
     return not PER_USER_ROOTS.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 def number_of(item: pytest.Item) -> int:
-    """The place of a load test, from 0, among those that the session has collected and selected."""
+    """The index of a load test, from 0, among those that the session has collected and selected."""
     before = takewhile(lambda other: other is not item, item.session.items)
     return sum(map(is_load_test, before))
 
 
 def concerns_us(item: pytest.Item) -> bool:
-    """Whether the item is a load test, or has a marker that means to make it one."""
+    """Whether the item is a load test, or has a marker that was meant to make it one."""
     return is_load_test(item) or any(
         mark.name.startswith(MARKER) or _is_mistyped(mark.name, item.config) for mark in item.iter_markers()
     )
 
 
 def may_run_loads(item: pytest.Item) -> bool:
-    """Whether the item has results to report: it is a load test, is meant to be one, or starts loads by itself."""
+    """Whether the item has results to report: it is a load test, is meant to be one, or starts loads itself."""
     return "ipload" in getattr(item, "fixturenames", ()) or concerns_us(item)
 
 
@@ -66,17 +66,17 @@ def marker_problem(item: pytest.Item) -> str | None:
             return (
                 f"the marker {THRESHOLD_MARKER} is for load tests, and this test starts its loads by ipload.run: "
                 "remove the marker and let the test assert on the result, as in 'assert result.latency.p95_ms < 200'; "
-                "what every load has to keep to can be said by --ipload-threshold or the ini key ipload_thresholds"
+                "thresholds for every load are set with --ipload-threshold or the ini key ipload_thresholds"
             )
         return (
             f"the marker {THRESHOLD_MARKER} needs a load test: mark the test with @pytest.mark.ipload too, "
-            "or ask for a per-user fixture such as ipload_session"
+            "or use a per-user fixture such as ipload_session"
         )
     return None
 
 
 def _is_mistyped(name: str, config: pytest.Config) -> bool:
-    """Whether a marker that nobody registered is meant to be one of ours: ``iplaod``, ``ip_load``."""
+    """Whether an unregistered marker is a typo of one of ours: ``iplaod``, ``ip_load``."""
     return name[:1] in "iI" and _is_like_ours(name) and not _is_registered(name, config)
 
 
@@ -86,5 +86,5 @@ def _is_like_ours(name: str) -> bool:
 
 
 def _is_registered(name: str, config: pytest.Config) -> bool:
-    """As pytest reads the lines of ``markers``: a name, with its arguments or not, and what it is for."""
+    """As pytest reads the lines of ``markers``: a name, with or without arguments, and its description."""
     return any(name == line.partition(":")[0].partition("(")[0].strip() for line in config.getini("markers"))

@@ -1,4 +1,4 @@
-"""What a load test ends with when it does not pass.
+"""The exceptions of a load test that does not pass.
 
 They are pytest outcomes, like ``pytest.fail.Exception``: not subclasses of ``Exception``, so that a body's own
 ``except Exception`` does not swallow them, and ``xfail(raises=...)`` can name them.
@@ -17,7 +17,7 @@ else:
 
 
 class LoadTestFailed(Failed):
-    """A load test did not pass. Raised without a traceback: the message says what was measured."""
+    """A load test did not pass. Raised without a traceback: the message has the measurements."""
 
     __module__ = "builtins"  # as pytest's own outcomes: the short summary shows the bare class name
 
@@ -26,18 +26,18 @@ class LoadTestFailed(Failed):
 
 
 class ThresholdFailed(LoadTestFailed):
-    """What was measured is beyond a threshold: the verdict is *failed*."""
+    """A measurement is beyond a threshold: the verdict is *failed*."""
 
     __module__ = "builtins"
 
 
 class ComparisonFailed(ThresholdFailed):
-    """What was measured is worse than the baseline, or in a strict session may be: the verdict is *failed*."""
+    """A measurement is worse than the baseline, or in a strict session may be: the verdict is *failed*."""
 
     __module__ = "builtins"
 
 
 class MeasurementInvalid(LoadTestFailed):
-    """The measurement does not deserve a verdict, because the generator could not do its part: *invalid*."""
+    """The measurement is not valid, because of the load generator or its host: *invalid*."""
 
     __module__ = "builtins"

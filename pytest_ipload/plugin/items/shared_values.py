@@ -1,4 +1,4 @@
-"""Values that all users of a load share, and that are known not to be made for threads."""
+"""Values that all users of a load share, and that are known not to be thread-safe."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ _UNSAFE = (
     ("io", "IOBase"),
     ("collections.abc", "Iterator"),
 )
-"""Modules and their classes. A value of a class whose module nobody imported does not exist."""
+"""Modules and their classes. If the module was never imported, there are no values of its class."""
 _SAFE = (
-    ("itertools", "count"),  # one step of it is one step of C code, and users number things with it
-    ("unittest.mock", "NonCallableMock"),  # it has all methods there are
+    ("itertools", "count"),  # each step is a single C call, and users number things with it
+    ("unittest.mock", "NonCallableMock"),  # it has every method
 )
 
 
 def unsafe_values(asked: Mapping[str, Any]) -> dict[str, str]:
-    """The names of shared values that threads get in each other's way with, and their types.
+    """The names of shared values that are not thread-safe, and their types.
 
-    ``asked`` are the fixtures and parameters of a body by name; those that its per-user fixtures ask for are looked
-    at too.
+    ``asked`` are the fixtures and parameters of a body by name; those that its per-user fixtures use are checked
+    too.
     """
     unsafe, safe = _classes(_UNSAFE), _classes(_SAFE)
     found = {}
     for name, value in _shared(asked.items()):
-        kind = type(value)  # not isinstance(): a mock says that it is what it stands for
+        kind = type(value)  # not isinstance(): a mock claims to be what it stands for
         if issubclass(kind, unsafe) and not issubclass(kind, safe):
             found[name] = (
                 kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

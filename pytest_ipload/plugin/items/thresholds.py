@@ -24,7 +24,7 @@ _KEYS: Mapping[str, Callable[[Any], Any]] = {
     "confidence": as_confidence,
 }
 _OPTIONAL = ("window", "confidence")
-"""None is the same as not to give them."""
+"""None is the same as not giving them."""
 
 
 def load_thresholds(item: pytest.Item, state: SessionState) -> list[ThresholdConfig]:
@@ -51,7 +51,7 @@ def check_measurable(judged: Iterable[ThresholdConfig], profile: LoadProfile) ->
         if threshold.statistic == "dropped_iterations" and not profile.is_open:
             raise SettingError(
                 f"threshold {threshold.text!r} needs an arrival_rate: without one there are no planned iterations that "
-                "could be dropped"
+                "could be dropped; set one, or remove the threshold"
             )
         if threshold.statistic == "ip_pool_usage" and profile.pool is None:
             raise SettingError(f"threshold {threshold.text!r} needs an address pool; set pool or --ipload-pool")
@@ -68,7 +68,7 @@ def _of_marker(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Thresho
         raise ValueError("no expression given; give some, as in 'p95 < 200ms'")
     for text in args:
         if not isinstance(text, str):
-            raise ValueError(f"{text!r} is not a text, as in 'p95 < 200ms'")
+            raise ValueError(f"{text!r} is not a string, as in 'p95 < 200ms'")
     settings = {key: _parsed(key, value) for key, value in kwargs.items()}
     if "delay" in settings and not settings.get("abort_on_fail"):
         raise ValueError("delay says when abort_on_fail begins; set abort_on_fail=True too, or remove it")

@@ -1,6 +1,6 @@
-"""The options that save runs and compare with others.
+"""The options to save runs and to compare with them.
 
-Imported by every pytest run: whatever takes time is imported where it is needed.
+Imported by every pytest run: slow modules are imported where they are needed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def add_options(parser: pytest.Parser) -> None:
         "--ipload-autosave",
         action="store_true",
         default=None,
-        help="Save the results of this run in .ipload; its name is made up of the commit and the time",
+        help="Save the results of this run in .ipload; its name consists of the commit and the time",
     )
     group.addoption(
         "--ipload-compare",
@@ -26,13 +26,13 @@ def add_options(parser: pytest.Parser) -> None:
         nargs="?",
         const="",
         help="Compare with saved runs: --ipload-compare=REF names them, by name, number, file or folder. Without REF: "
-        "the newest comparable ones of this kind of machine",
+        "the newest comparable runs on this kind of machine",
     )
     group.addoption(
         "--ipload-compare-fail",
         metavar="LIMIT",
         action="append",
-        help="A load test fails that is worse than what it is compared with by more than this, as in p95:10%% or "
+        help="Fail a load test that is worse than what it is compared with by more than this, as in p95:10%% or "
         "p95:10%%,50ms (may be given several times). Implies --ipload-compare, unless --ipload-against is given",
     )
 
@@ -45,7 +45,7 @@ def read_settings(config: pytest.Config) -> BaselineSettings:
             if value is not None:
                 raise pytest.UsageError(
                     f"--ipload-{name.replace('_', '-')} and --ipload-segment contradict each other: a segment is only "
-                    "a part of a load, and nobody compares parts; remove one of them"
+                    "part of a load, and parts are not compared; remove one of them"
                 )
     against = config.getoption("ipload_against")
     if against is not None and given["compare"] is not None:

@@ -1,4 +1,4 @@
-"""What a load needs of this host: open files, local ports, routes. Looked at before the load, and shown in its plan."""
+"""What a load needs from this host: open files, local ports, routes. Checked before the load, and shown in its plan."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from pytest_ipload.addresses.pool import IpPool
 
 _MOST_POOLS = 1024
-"""A session keeps connections from at most so many addresses."""
+"""The maximum number of addresses that a session keeps connections from."""
 
 
 @dataclass(frozen=True)
 class Capacity:
-    """The needs of one load of one target. With more targets, users need more connections than this."""
+    """The needs of one load on one target. With more targets, users need more connections than this."""
 
     connections: int
     sources: int
@@ -38,7 +38,7 @@ class Capacity:
         return cls(connections, max(1, min(pool.size, connections)))
 
     def shortage(self) -> str | None:
-        """Why the local ports do not suffice for one target; None if they do, or if nobody knows."""
+        """Why the local ports are too few for one target; None if there are enough, or if that is unknown."""
         ports = local_ports()
         return None if ports is None else port_shortage(self.connections, self.sources, 1, ports)
 
@@ -60,7 +60,7 @@ def refuse_impossible(profile: LoadProfile, pool: IpPool, *, routes: bool) -> No
         problem
         for target in _addresses_of(profile.base_url)
         for source in (pool[0], pool[-1])
-        # Whether the addresses are local was tried before; here they only have to be bound somehow.
+        # Whether the addresses are local was checked before; here they only have to be bound somehow.
         if (problem := route_problem(source, target, freebind=True)) is not None
     ]
     if problems:
@@ -68,7 +68,7 @@ def refuse_impossible(profile: LoadProfile, pool: IpPool, *, routes: bool) -> No
 
 
 def _addresses_of(url: str) -> list[str]:
-    """The addresses of the URL's host; none if it has no name here: the load will tell."""
+    """The addresses of the URL's host; none if its name cannot be resolved here: the load will report that."""
     try:
         infos = socket.getaddrinfo(urlsplit(url).hostname, None, type=socket.SOCK_STREAM)
     except OSError:

@@ -1,4 +1,4 @@
-"""The options and ini keys of the session: registered, read and checked. The load's settings: ``settings.table``."""
+"""The options and ini keys of the session: registered, read and checked. Those of loads: ``settings.table``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pytest_ipload.settings.session_settings import AUTO, LOG, OFF, POOL_CHECKS,
 from pytest_ipload.settings.table import SETTINGS, Parser, Setting, as_check_names
 
 _WHOLE_OR_TEXT: Any = int | str if pytest.version_tuple >= (9, 2) else "string"
-"""The type of ini keys for whole numbers: TOML tables of pytest's own (``[tool.pytest]``) have such numbers."""
+"""The type of ini keys for whole numbers: pytest's own TOML tables (``[tool.pytest]``) contain such numbers."""
 _INI_TYPES: Mapping[Parser, Any] = {as_count: _WHOLE_OR_TEXT, as_check_names: "linelist"}
 
 
@@ -41,7 +41,7 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def _add_lists(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
-    """What may be given several times."""
+    """Options that may be given several times."""
     group.addoption(
         "--ipload-threshold",
         metavar="EXPR",
@@ -53,56 +53,56 @@ def _add_lists(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
         "--ipload-allow-host",
         metavar="HOST",
         action="append",
-        help="Host that may be loaded, as in shop.test or *.shop.test (may be given several times). "
-        "Loopback, private addresses and the base URL's host always may.",
+        help="Allowed target host, as in shop.test or *.shop.test (may be given several times). "
+        "Loopback, private addresses and the base URL's host are always allowed.",
     )
-    parser.addini("ipload_allowed_hosts", "Hosts that may be loaded, one per line", type="linelist")
+    parser.addini("ipload_allowed_hosts", "Allowed target hosts, one per line", type="linelist")
     parser.addini("ipload_pools", "Named pools of source addresses, one per line: name = SPEC", type="linelist")
 
 
 def _add_switches(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
-    """What is about the session and no setting of a load."""
+    """Options of the session that are not settings of a load."""
     group.addoption(
         "--ipload-pool-check",
         metavar="HOW",
         choices=POOL_CHECKS,
-        help="What to do with addresses that cannot be used: strict (an error), skip (do without them) or off "
+        help="What to do with addresses that cannot be used: strict (error), skip (leave them out) or off "
         "(no check). Default: strict",
     )
     group.addoption(
         "--ipload-progress",
         metavar="HOW",
         choices=(AUTO, LOG, OFF),
-        help="Numbers of a load while it runs: auto (a line at the end of a terminal), log (a line every 10 s, for an "
-        "output that is read later) or off. Default: auto; with -q there are none",
+        help="Live numbers: auto (a line at the bottom of a terminal), log (a line every 10 s, for an "
+        "output that is read later) or off. Default: auto; none with -q",
     )
     group.addoption(
         "--ipload-prometheus",
         metavar="[HOST:]PORT",
-        help="Serve the numbers of loads to Prometheus, as they run, at this port (0 is any free one) of 127.0.0.1 or "
+        help="Serve live numbers to Prometheus at this port (0 is any free one) of 127.0.0.1 or "
         "another loopback address",
     )
-    pin = "The CPU on which a load keeps this process: auto, off or the CPU's number. Default: auto"
+    pin = "The CPU that this process is pinned to during a load: auto, off or the CPU's number. Default: auto"
     group.addoption("--ipload-pin", metavar="CPU", help=pin)
     parser.addini("ipload_pin", pin, type=_WHOLE_OR_TEXT, default=None)
 
 
 def _add_divisions(group: pytest.OptionGroup) -> None:
-    """What divides a load: over rounds, over workers and over machines."""
+    """How a load is divided: into rounds, over workers and over machines."""
     group.addoption(
         "--ipload-shards",
         metavar="N",
-        help="How many of pytest-xdist's workers share the load of a test, at most. Default: all",
+        help="Maximum number of pytest-xdist workers sharing a load. Default: all",
     )
     group.addoption(
         "--ipload-rounds",
         metavar="N",
-        help="Run each load in N rounds, one after the other. Default: 1, and 5 with --ipload-against",
+        help="Run each load N times, one after the other. Default: 1, and 5 with --ipload-against",
     )
     group.addoption(
         "--ipload-against",
         metavar="URL",
-        help="Another base URL to compare with: its rounds and those of the current one are run in turns",
+        help="Another base URL to compare with: its rounds and those of the current one alternate",
     )
     group.addoption(
         "--ipload-segment",
@@ -112,32 +112,32 @@ def _add_divisions(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--ipload-start-at",
         metavar="TIME",
-        help="No load begins before this time: seconds since 1970, or as in 2026-01-31T12:00:00Z",
+        help="No load begins before this time: Unix seconds, or as in 2026-01-31T12:00:00Z",
     )
     group.addoption(
         "--ipload-start-every",
         metavar="T",
-        help="With --ipload-start-at: the second load begins so much later, the third twice as much, and so on",
+        help="With --ipload-start-at: interval between the starts of successive loads",
     )
 
 
 def _add_flags(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
-    """What is on or off."""
-    strict = "A threshold with a confidence, or a comparison with a baseline, that is undecided fails"
+    """Flags."""
+    strict = "Fail thresholds with a confidence and comparisons with a baseline that are undecided"
     parser.addini("ipload_strict", f"{strict}. Default: false", type="bool", default=False)
     switches = {
         "--ipload-strict": strict,
-        "--ipload-concurrent": "With pytest-xdist, run each load test whole on one worker, beside other tests",
+        "--ipload-concurrent": "With pytest-xdist, run each load test whole on one worker, alongside other tests",
         "--ipload-disable": "Run load tests once, as functional tests: 1 user, 1 iteration, no thresholds",
         "--ipload-only": "Select load tests only",
-        "--ipload-skip": "Select no load tests",
+        "--ipload-skip": "Skip load tests",
     }
     for flag, text in switches.items():
         group.addoption(flag, action="store_true", default=None, help=text)
 
 
 def _argument(setting: Setting) -> Parser:
-    """The setting's parser in argparse's manner of complaining."""
+    """The setting's parser, with argparse's exception for invalid values."""
 
     def parse(text: str) -> Any:
         try:
@@ -226,28 +226,28 @@ def _given_pin(config: pytest.Config) -> int | str:
 
 
 def _pin(given: Any) -> int | str:
-    text = str(given).strip()  # ini tables of pytest's own have numbers
+    text = str(given).strip()  # pytest's own TOML tables have numbers
     if text in (AUTO, OFF):
         return text
     from pytest_ipload.load.generator.affinity import allowed_cpus
 
     allowed = sorted(allowed_cpus())
     if not allowed:
-        raise ValueError(f"{text!r}: this system keeps no process on one CPU; give 'auto' or 'off'")
+        raise ValueError(f"{text!r}: this system cannot pin a process to a CPU; give 'auto' or 'off'")
     cpu = next((cpu for cpu in allowed if str(cpu) == text), None)
     if cpu is None:
         known = ", ".join(map(str, allowed))
-        raise ValueError(f"{text!r} is no CPU that this process may use; give 'auto', 'off' or one of {known}")
+        raise ValueError(f"{text!r} is not a CPU available to this process; give 'auto', 'off' or one of {known}")
     return cpu
 
 
 def _ini_value(config: pytest.Config, key: str) -> Any:
-    """The value of an ini key; pytest's own complaint about its type names the key."""
+    """The value of an ini key; an error about its type names the key."""
     try:
         return config.getini(key)
-    except (TypeError, ValueError, pytest.UsageError) as error:  # which one, depends on pytest's version
+    except (TypeError, ValueError, pytest.UsageError) as error:  # which one depends on pytest's version
         text = str(error)
-        # Of a truth value that is none pytest does not say where it stands.
+        # For an invalid truth value pytest does not name the key.
         raise pytest.UsageError(text if key in text else f"ini key {key}: {text}; give true or false") from None
 
 
@@ -261,7 +261,7 @@ def _checked(parse: Parser, given: Any, place: str) -> Any:
 
 
 def _all_given(config: pytest.Config, key: str, flag: str, parse: Parser) -> tuple[str, ...]:
-    """What an ini key and an option of many values have together."""
+    """The values of an ini key and of an option with many values, together."""
     options = config.getoption(flag.removeprefix("--").replace("-", "_")) or ()
     return (
         *(_checked(parse, text, f"ini key {key}") for text in _ini_value(config, key)),

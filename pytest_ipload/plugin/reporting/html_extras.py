@@ -1,4 +1,4 @@
-"""What a load test shows in the report of pytest-html: its block of the terminal summary, and links."""
+"""What a load test adds to the report of pytest-html: its block of the terminal summary, and links."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def extras_of(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def link_to(page: Path, html_path: str) -> dict[str, Any]:
-    """A link from the report of pytest-html, whose option is ``html_path``, to a page of ours."""
+    """A link from the report of pytest-html, whose option is ``html_path``, to the load report."""
     from pytest_html.extras import url
 
-    # As pytest-html finds the place of its report.
+    # pytest-html computes the path of its report in the same way.
     here = (Path.cwd() / Path(os.path.expandvars(html_path)).expanduser()).parent
     link: dict[str, Any] = url(quote(Path(os.path.relpath(page, here)).as_posix()), name="load report")
     return link

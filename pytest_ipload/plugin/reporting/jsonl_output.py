@@ -1,7 +1,7 @@
 """``--ipload-jsonl``: each sample as a line of k6's JSON output.
 
-While a load runs, its samples only go to a spool on disk. The process that reports makes lines of all spools at the end
-of the session, also of those of xdist's workers that share its file system. A worker on another machine writes a file
+While a load runs, its samples only go to a spool on disk. The process that reports converts all spools at the end of
+the session, also those of xdist's workers that share its file system. A worker on another machine writes a file
 there.
 """
 
@@ -28,11 +28,11 @@ from pytest_ipload.verdict.result import is_measured
 
 FLAG = "--ipload-jsonl"
 _KEY = "ipload_spools"
-"""In the input of a worker: the controller's folder for spools. In its output: what became of the worker's samples."""
+"""In the input of a worker: the controller's folder for spools. In its output: the outcome for the worker's samples."""
 
 
 def set_up(config: pytest.Config) -> None:
-    """Serve the option in this process. Raises UsageError for a path that cannot be one of a file."""
+    """Set up the option in this process. Raises UsageError for a path that cannot be a file."""
     given = config.getoption("ipload_jsonl")
     if given is None:
         return
@@ -43,10 +43,10 @@ def set_up(config: pytest.Config) -> None:
 
 
 class _Process:
-    """What each process does that runs loads."""
+    """Common to all processes that run loads."""
 
     def __init__(self, config: pytest.Config, path: Path, folder: Path | None, process: str) -> None:
-        """``folder`` is one for spools that another process made, and will remove."""
+        """``folder`` is for spools; it was created, and will be removed, by another process."""
         self._config = config
         self._path = path
         self._own_folder = None if folder is not None else Path(tempfile.mkdtemp(prefix="ipload-samples-"))
@@ -54,7 +54,7 @@ class _Process:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """A test that is run again has the samples of its last run."""
+        """A test that is run again only has the samples of its last run."""
         self._spools.forget(item.nodeid)
 
     def pytest_unconfigure(self) -> None:
@@ -80,11 +80,11 @@ class _Reporter(_Process):
         super().__init__(config, path, None, "main")
         self._written = False
         self._apart: list[str] = []
-        """Files of workers elsewhere, with their places."""
+        """Files of workers on other machines, with their places."""
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Tell a worker where the spools are."""
+        """Pass a worker the folder for spools."""
         node.workerinput[_KEY] = str(self._spools.folder)
 
     @pytest.hookimpl(optionalhook=True)
@@ -145,7 +145,7 @@ class _Worker(_Process):
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
-        """Write what only this worker can read, and tell the controller."""
+        """Write the samples that only this worker can read, and report that to the controller."""
         files = []
         if self._own_folder is not None and self._spools.finished():
             path = self._path.with_name(f"{self._path.stem}.{self._name}{self._path.suffix}")
@@ -155,7 +155,7 @@ class _Worker(_Process):
             else:
                 self._spools.problems.append(problem)
         problems = [f"{self._name}: {problem}" for problem in self._spools.problems]
-        # What cannot be printed (half a surrogate pair in a path) cannot be sent either.
+        # Unprintable characters (a surrogate in a path) cannot be sent either.
         told = {"problems": list(map(printable, problems)), "files": list(map(printable, files))}
         vars(self._config)["workeroutput"][_KEY] = told
 

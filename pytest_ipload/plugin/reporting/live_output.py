@@ -1,6 +1,6 @@
-"""Shows loads while they run: in the terminal, in a log, or to whoever asks over HTTP.
+"""Shows loads while they run: in the terminal, in a log, or over HTTP.
 
-Every run of pytest imports this module, so what takes its time is imported when there is a load to be shown.
+Every run of pytest imports this module, so slow modules are imported when there is a load to show.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ LOG_VARIABLE = "PYTEST_IPLOAD_LOG_EVERY"
 _LOG_EVERY_S = 10.0
 _SHORT_SET_UP_S = 1.0
 
-# The line stands below the one that pytest is writing, and the cursor goes back to that one: whatever happens then,
-# pytest goes on where it was, and writes over ours.
+# The line is drawn below the one that pytest is writing, and the cursor goes back to that one: whatever happens then,
+# pytest goes on where it was, and overwrites this line.
 _ERASE = "\x1b[J"  # from the cursor to the end of the screen
 _MAKE_ROOM = "\x1bD\x1bM"  # one line down and up again, in the same column: at the bottom this scrolls
 _SAVE, _RESTORE = "\x1b7", "\x1b8"
 
 
 class Viewer(Protocol):
-    """One way to show numbers."""
+    """A way to show live numbers."""
 
     def show(self, nodeid: str, numbers: LiveNumbers) -> None:
-        """What was measured so far."""
+        """The live numbers of a load."""
 
     def erase(self) -> None:
-        """Somebody else is about to write."""
+        """Something else is about to be written."""
 
     def end(self, nodeid: str, numbers: LiveNumbers | None) -> None:
-        """The load is over; all that was measured, if there is somebody who knows."""
+        """The load is over; its last live numbers, if known."""
 
 
 class LiveLine:
-    """A line at the end of a terminal, drawn anew each time."""
+    """A line at the bottom of a terminal, redrawn each time."""
 
     def __init__(self, config: pytest.Config, screen: Screen) -> None:
         self._writer = config.get_terminal_writer()
@@ -57,20 +57,20 @@ class LiveLine:
         """Draw the line."""
         from pytest_ipload.report.terminal.progress_line import fitted_line
 
-        pieces = fitted_line(nodeid, numbers, self._screen.columns - 1)  # a full line is one and a half
+        pieces = fitted_line(nodeid, numbers, self._screen.columns - 1)  # a full line would wrap
         line = "".join(
             self._writer.markup(piece.text, **{piece.colour: True}) if piece.colour else piece.text for piece in pieces
         )
-        self._is_drawn = True  # before it is: Ctrl-C may come as soon as it stands there
+        self._is_drawn = True  # set before: Ctrl-C may come as soon as it is drawn
         self._screen.write(f"{_ERASE}{_MAKE_ROOM}{_SAVE}\r\n{line}{_RESTORE}")
 
     def erase(self) -> None:
-        """Leave nothing of it."""
+        """Erase the line."""
         if self._is_drawn:
             self._is_drawn = not self._screen.write(_ERASE)
 
     def end(self, nodeid: str, numbers: LiveNumbers | None) -> None:
-        """Leave nothing of it."""
+        """Erase the line."""
         self.erase()
 
 
@@ -83,9 +83,9 @@ class LiveLog:
         self._is_controller = config.pluginmanager.hasplugin("dsession")
         self._every_s = float(os.environ.get(LOG_VARIABLE, _LOG_EVERY_S))
         self._lines = 0
-        """Written about the load that is going on, or left out."""
+        """Lines written about the running load, or skipped."""
         self._has_begun = False
-        """Whether there is a line about the load that is going on."""
+        """Whether there is a line about the running load."""
         self._sets_up = False
 
     def show(self, nodeid: str, numbers: LiveNumbers) -> None:
@@ -93,19 +93,19 @@ class LiveLog:
         from pytest_ipload.report.terminal.progress_line import full_line
 
         if self._sets_up != (numbers.set_up is not None):
-            self._sets_up, self._lines = not self._sets_up, 0  # the clock begins anew with the load
+            self._sets_up, self._lines = not self._sets_up, 0  # the clock starts again with the load
         due = int(numbers.elapsed_s / self._every_s)
         if due <= self._lines:
             return
         if self._is_controller:
-            self._writer.flush()  # in a process that runs tests itself, pytest has done so, and captures now
+            self._writer.flush()  # in a process that runs tests itself, pytest has flushed it, and captures now
         # pytest has begun a line with the test's name.
         start = "\n" if not self._has_begun and self._writer.width_of_current_line else ""
         self._screen.write(f"{start}{full_line(nodeid, numbers)}\n")
         self._lines, self._has_begun = due, True
 
     def erase(self) -> None:
-        """What is written stays."""
+        """Written lines stay."""
 
     def end(self, nodeid: str, numbers: LiveNumbers | None) -> None:
         """The next line is about another load."""
@@ -116,7 +116,7 @@ class Live:
     """Registered as a plugin in the process that reports; the ``stats.live.LiveListener`` of its loads."""
 
     def __init__(self, config: pytest.Config) -> None:
-        """Raises UsageError if nothing can listen where it was asked for."""
+        """Raises UsageError if the requested port cannot be used."""
         self._config = config
         self._settings = state_of(config).settings
         self._screen: Screen | None = None
@@ -128,14 +128,14 @@ class Live:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        """All that is to write is there now, and nothing is captured."""
+        """Output is not captured, and everything so far has been written."""
         if _may_show(self._config) and (viewer := self._screen_viewer()) is not None:
             self._viewers.append(viewer)
         if self._viewers:
             state_of(self._config).audience = self
 
     def _screen_viewer(self) -> Viewer | None:
-        """What writes to pytest's output; None if that cannot show it."""
+        """The terminal writer of pytest's output; None if that cannot show live numbers."""
         from pytest_ipload.plugin.reporting.screen import Screen
 
         self._screen = Screen.open(self._config)
@@ -146,13 +146,13 @@ class Live:
         return LiveLine(self._config, self._screen) if self._screen.is_terminal and _obeys() else None
 
     def pytest_report_header(self) -> str | None:
-        """Say where the metrics are: the port may be any."""
+        """Say where the metrics are: the port may have been chosen by the system."""
         return None if self._exporter is None else f"ipload: live metrics at {self._exporter.url}"
 
     def show(self, nodeid: str, numbers: LiveNumbers) -> None:
         """See ``LiveListener``."""
         if numbers.set_up is not None and numbers.elapsed_s < _SHORT_SET_UP_S:
-            return  # the usual one is over before it can be read
+            return  # most are over before they could be read
         with self._lock:
             for viewer in self._viewers:
                 viewer.show(nodeid, numbers)
@@ -174,7 +174,7 @@ class Live:
         self._erase()
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        """The results of a test go where its live numbers were."""
+        """The results of a test replace its live numbers."""
         results = getattr(report, REPORT_KEY, None)
         if self._exporter is not None and results:
             self._exporter.finish(report.nodeid, getattr(report, "worker_id", ""), results)
@@ -192,7 +192,7 @@ class Live:
             self._viewers = []
 
     def pytest_unconfigure(self) -> None:
-        """Give back what was opened."""
+        """Close what was opened."""
         if self._screen is not None:
             self._screen.close()
         if self._exporter is not None:
@@ -209,7 +209,7 @@ def _may_show(config: pytest.Config) -> bool:
 
 
 def _obeys() -> bool:
-    """Whether a terminal knows what to do with the sequences for its cursor."""
+    """Whether a terminal understands cursor escape sequences."""
     return os.name != "nt" and os.environ.get("TERM", "dumb") != "dumb"
 
 
@@ -224,7 +224,7 @@ def _exporter(endpoint: tuple[str, int] | None) -> Exporter | None:
     except ImportError as error:
         reason = f"{error}; install it with: pip install 'pytest-ipload[prometheus]'"
     except OSError as error:
-        reason = f"nothing can listen at {host}, port {port}: {error.strerror}; give another port, or 0 for any"
+        reason = f"cannot listen on {host}:{port}: {error.strerror}; give another port, or 0 for any"
     raise pytest.UsageError(f"--ipload-prometheus: {reason}")
 
 

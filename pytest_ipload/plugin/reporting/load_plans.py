@@ -23,14 +23,14 @@ def print_plans(session: pytest.Session) -> None:
     items = [item for item in session.items if is_load_test(item)]
     if not items:
         return
-    terminal: Any = session.config.pluginmanager.get_plugin("terminalreporter")  # it is there: it gave the -v
+    terminal: Any = session.config.pluginmanager.get_plugin("terminalreporter")  # it exists: it provides -v
     terminal.section("load plans")
     for item in items:
         terminal.write_line(f"{item.nodeid}: {plan_of(item, state_of(session.config))}")
 
 
 def plan_of(item: pytest.Item, state: SessionState) -> str:
-    """One line: users, time, addresses, thresholds, each with where it comes from; or what is wrong."""
+    """One line: users, time, addresses, thresholds, each with its origin; or what is wrong."""
     try:
         profile = profile_of(item, state, load_settings(item), None)
         thresholds = load_thresholds(item, state)
@@ -53,7 +53,7 @@ def plan_of(item: pytest.Item, state: SessionState) -> str:
 
 
 def _height(profile: LoadProfile) -> list[str]:
-    """How many users, how many requests or iterations at most."""
+    """How many users, and the maximum number of requests or iterations."""
     users = _origin(profile, "users", counted(profile.users, "user"))
     if profile.arrival_rate is None:
         parts = [users]
@@ -68,7 +68,7 @@ def _height(profile: LoadProfile) -> list[str]:
 
 
 def _times(profile: LoadProfile) -> list[str]:
-    """How long it lasts: by the clock, by iterations, or both."""
+    """How long the load lasts: by the clock, by iterations, or both."""
     parts = []
     if profile.stages is not None:
         parts.append(_origin(profile, "stages", f"stages {profile.stages} ({format_setting(profile.stages.seconds)})"))

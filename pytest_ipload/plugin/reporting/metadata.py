@@ -1,4 +1,4 @@
-"""What pytest-metadata tells of the load: the settings of the command line."""
+"""What the load adds to pytest-metadata: the settings of the command line."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _SKIPS = (pytest.skip.Exception, unittest.SkipTest)
 _NO_ERRORS = (*_SKIPS, pytest.xfail.Exception)
-_PHASES = {"setup": "the set-up", "call": "the test", "teardown": "the tear-down"}
+_PHASES = {"setup": "the set-up", "call": "the test", "teardown": "the teardown"}
 
 
 def without_excess(call: pytest.CallInfo[None]) -> None:
@@ -32,10 +32,10 @@ def without_excess(call: pytest.CallInfo[None]) -> None:
 
 
 def substitute(item: pytest.Item, call: pytest.CallInfo[None], broken: BaseException) -> pytest.TestReport:
-    """A report in the place of one that could not be made: to show what was raised raised ``broken``."""
+    """A report in place of one that could not be made, as formatting its exception raised ``broken``."""
     if call.excinfo is None:
         raise broken
-    text = f"{described(call.excinfo.value)}\nIts traceback cannot be shown: {type_name(broken)} was raised by that."
+    text = f"{described(call.excinfo.value)}\nIts traceback cannot be shown: {type_name(broken)} was raised."
     try:
         pytest.fail(text, pytrace=False)
     except pytest.fail.Exception as shown:
@@ -44,7 +44,7 @@ def substitute(item: pytest.Item, call: pytest.CallInfo[None], broken: BaseExcep
 
 
 def show(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[None], test: LoadTest | None) -> None:
-    """Say in the report of a failure first what failed and where. Mask it, and cut what is too long to read."""
+    """Begin the report of a failure with what failed and where. Mask it, and cut it to a readable length."""
     runs_loads = test is not None or "ipload" in getattr(item, "fixturenames", ())
     if call.excinfo is not None and report.failed and runs_loads:
         error = call.excinfo.value
@@ -67,7 +67,7 @@ def attach_results(
 
 
 def kept_when_interrupted(item: pytest.Item, when: str, error: BaseException, test: LoadTest | None) -> None:
-    """Ctrl-C or ``pytest.exit`` ended the session: no report will be made of this phase, so what there is is kept."""
+    """Ctrl-C or ``pytest.exit`` ended the session: there will be no report of this phase, so its results are kept."""
     results = state_of(item.config).results
     what = f"{_PHASES[when]} was interrupted"
     with interrupts_deferred():
@@ -81,7 +81,7 @@ def kept_when_interrupted(item: pytest.Item, when: str, error: BaseException, te
 
 
 def deliver(item: pytest.Item, when: str, reason: str, results: Results) -> None:
-    """In a worker of xdist no report goes out any more: send the results of a test that ran its loads whole."""
+    """A worker of xdist sends no more reports: send the results of a test that ran its loads whole."""
     whole_loads = state_of(item.config).whole_loads
     if whole_loads is not None and MEMBER not in item.stash:
         whole_loads.deliver(item.nodeid, when, reason, sendable(results))

@@ -29,17 +29,17 @@ class Reporter:
         self._config = config
         self._files = ReportFiles.of(config)
         self._saving: Saving | None = None
+        """None where nothing was saved."""
         self._failed_subtests: dict[str, Any] = {}
         """The first failed report of each test that came before the test's results."""
-        """None where nothing was saved."""
         self._outcomes: dict[tuple[str, str], str] = {}
-        """What pytest made of each test with results: ``passed``, ``failed`` or ``xfailed``."""
+        """pytest's outcome of each test with results: ``passed``, ``failed`` or ``xfailed``."""
         self._session: pytest.Session | None = None
         """The session, at its end."""
         self._problems: list[str] = []
-        """What we could not report, and why."""
+        """What could not be reported, and why."""
         self._reruns: set[str] = set()
-        """Tests whose run did not count and will be repeated, between its call and its tear-down."""
+        """Tests whose run does not count and will be repeated, between its call and its teardown."""
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logreport(self, report: Any) -> Generator[None, None, None]:
@@ -49,9 +49,9 @@ class Reporter:
         yield
         if report.when == "call" and hasattr(report, REPORT_KEY):
             failed_subtest = self._failed_subtests.pop(report.nodeid, None)
-            if report.failed and not was_failed:  # pytest found that subtests had failed
+            if report.failed and not was_failed:  # failed by pytest because of its subtests
                 self._note_error(self._test_of(report), report)
-            elif not report.failed and failed_subtest is not None:  # pytest-subtests leaves it at that
+            elif not report.failed and failed_subtest is not None:  # pytest-subtests does not fail the test itself
                 self._note_error(self._test_of(report), failed_subtest)
 
     def _keep_results(self, report: Any) -> None:
@@ -63,7 +63,7 @@ class Reporter:
             self._reruns.add(report.nodeid)
         test = self._test_of(report)
         results = state_of(self._config).results
-        if report.when == "setup":  # it begins anew: what a run before it left does not count
+        if report.when == "setup":  # it starts again: an earlier run does not count
             results.pop(test, None)
             self._failed_subtests.pop(report.nodeid, None)
         found = getattr(report, REPORT_KEY, None) or self._of_lost(report)
@@ -79,7 +79,7 @@ class Reporter:
         return report.nodeid, getattr(report, "worker_id", "")
 
     def _of_lost(self, report: Any) -> Results | None:
-        """The result of a load test that xdist's workers share and none of them could report."""
+        """The result of a load test shared by xdist's workers, none of which could report it."""
         state = state_of(self._config)
         is_known = report.nodeid in state.shared_tests and report.failed and report.when != "teardown"
         if not is_known or any(nodeid == report.nodeid for nodeid, _ in state.results):
@@ -91,7 +91,7 @@ class Reporter:
         return results
 
     def _note_error(self, test: tuple[str, str], report: Any) -> None:
-        """A test whose load passed may fail all the same, in its own assertions or its tear-down."""
+        """A test whose load passed may fail nevertheless, in its own assertions or its teardown."""
         results = state_of(self._config).results
         nodeid, _ = test
         if not any(other == nodeid for other, _ in results):
@@ -107,7 +107,7 @@ class Reporter:
             self._outcomes[each] = "failed"
 
     def _tell_pytest_html(self, report: Any, results: Results) -> None:
-        """Show the results in its report, if it makes one: it looks at the test's report after us."""
+        """Add the results to pytest-html's report: it processes the test's report after this plugin."""
         html_path = self._config.getoption("htmlpath", None)
         if html_path is None or not self._config.pluginmanager.hasplugin("html"):
             return
@@ -125,7 +125,7 @@ class Reporter:
         verbosity = self._config.get_verbosity()
         shown = []
         for test, results in state_of(self._config).results.items():
-            outcome = self._outcomes.get(test, "failed")  # one that was broken off has no report
+            outcome = self._outcomes.get(test, "failed")  # an aborted one has no report
             if verbosity >= 0 or outcome == "failed":
                 shown += [(result, outcome == "xfailed") for result in results]
         if shown:
@@ -148,13 +148,13 @@ class Reporter:
             terminalreporter.write_line(f"ipload saved run: {saving.saved}")
 
     def _broken(self, what: str, error: Exception) -> None:
-        """A mistake of ours takes neither other reports nor pytest's own with it, and is no secret either."""
+        """A bug in this plugin must not prevent other reports or pytest's own, and must not be hidden either."""
         self._problems.append(printable(f"pytest-ipload: {what} could not be made: {why_not_written(error)}"))
         if self._session is not None:
             fail_session(self._session)
 
     def _of_baselines(self) -> list[str]:
-        """Saved runs that could not be read, and tests that were to be judged by some and were not."""
+        """Saved runs that could not be read, and tests that were to be compared with some and were not."""
         state = state_of(self._config)
         if not state.results:
             return []
@@ -166,7 +166,7 @@ class Reporter:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the files. What is missing at the end makes the exit code red."""
+        """Write the files. Anything missing makes the exit code non-zero."""
         if self._config.option.collectonly:
             return
         self._session = session

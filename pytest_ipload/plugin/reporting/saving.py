@@ -1,4 +1,4 @@
-"""Saves the results of a session at its end, for later ones to compare with; and tells what had nothing to compare."""
+"""Saves the results of a session at its end, for later comparisons; and reports what had nothing to compare with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TestRun = tuple[str, str]
 
 
 class Saving:
-    """What ``--ipload-save`` and ``--ipload-autosave`` do."""
+    """``--ipload-save`` and ``--ipload-autosave``."""
 
     def __init__(self, state: SessionState) -> None:
         self._state = state
@@ -30,14 +30,14 @@ class Saving:
         """Where the results are."""
 
     def save(self, results: Mapping[TestRun, Results], outcomes: Mapping[TestRun, str]) -> None:
-        """Save the loads that passed; ``outcomes`` are what pytest made of the tests."""
+        """Save the loads that passed; ``outcomes`` are pytest's outcomes of the tests."""
         from pytest_ipload.base.commit import current_commit
         from pytest_ipload.baselines.saved_run import SavedRun
         from pytest_ipload.baselines.store import Store
 
         tests = self._worth_saving(results, outcomes)
         if not tests:
-            self.problems.append("no run is saved: it has no load test that passed")
+            self.problems.append("the run is not saved: no load test passed")
             return
         now = datetime.now(timezone.utc)
         commit = current_commit(self._state.pools.base)
@@ -53,7 +53,7 @@ class Saving:
             self.saved = f"{store.shown(store.save(run))} ({counted(len(tests), 'load')})"
         except OSError as error:
             self.failed = True
-            self.problems.append(f"no run is saved: {error}")
+            self.problems.append(f"the run is not saved: {error}")
 
     def _worth_saving(self, results: Mapping[TestRun, Results], outcomes: Mapping[TestRun, str]) -> dict[Key, Test]:
         from pytest_ipload.baselines.saved_run import of_result
@@ -71,7 +71,7 @@ class Saving:
 
 
 def unjudged(results: Results, limits: int) -> list[str]:
-    """Tests that were not judged by all of so many limits: had nothing to compare with, or are undecided."""
+    """Tests that were not judged by all ``limits``: there was no baseline for one, or it is undecided."""
     nothing: dict[str, None] = {}
     undecided: dict[str, None] = {}
     for result in results:
@@ -81,19 +81,19 @@ def unjudged(results: Results, limits: int) -> list[str]:
         if open_ones := [printable(each["limit"]) for each in judged if _is_open(each)]:
             undecided[f"{printable(result['nodeid'])} ({', '.join(open_ones)})"] = None
     whys = {
-        "NOT JUDGED for want of something to compare with": nothing,
-        "UNDECIDED, noise may be all there is": undecided,
+        "NOT COMPARED: no baseline found": nothing,
+        "UNDECIDED: the difference may be noise": undecided,
     }
     return [f"--ipload-compare-fail: {why}: {', '.join(tests)}" for why, tests in whys.items() if tests]
 
 
 def _is_open(comparison: Mapping[str, Any]) -> bool:
-    """Whether it is undecided, and the test passes all the same."""
+    """Whether it is undecided, and the test passes nevertheless."""
     return bool(comparison.get("undecided") and comparison.get("passed", True))
 
 
 def _why_not(result: Mapping[str, Any], outcome: str) -> str | None:
-    """Why a result is not worth comparing with; None if it is."""
+    """Why a result is not suitable for comparisons; None if it is."""
     from pytest_ipload.baselines.saved_run import is_too_small
     from pytest_ipload.verdict.result import PASSED
 
@@ -101,7 +101,7 @@ def _why_not(result: Mapping[str, Any], outcome: str) -> str | None:
         return f"its load is {result['verdict']}"
     if outcome == "failed":
         return "the test failed"
-    return "one iteration is no measurement" if is_too_small(result) else None
+    return "a single iteration is not a measurement" if is_too_small(result) else None
 
 
 def _made_up_name(commit: Commit | None, now: datetime) -> str:

@@ -1,4 +1,4 @@
-"""Where pytest's own output goes, past its capture: a terminal, a pipe or a file."""
+"""Where pytest's own output goes, bypassing its capture: a terminal, a pipe or a file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _USUAL_COLUMNS = 80
 
 
 class Screen:
-    """A way to the output that a test in progress cannot capture. It never waits, and never raises.
+    """Output that a running test cannot capture. It never waits, and never raises.
 
     While a test runs, pytest has redirected file descriptor 1. So this is a copy of it, made while it was not.
     """
@@ -24,7 +24,7 @@ class Screen:
         """``stream`` is what pytest prints to."""
         self._stream = stream
         self._fd: int | None = None
-        with suppress(OSError, ValueError, AttributeError):  # a stream that is no file: another program runs pytest
+        with suppress(OSError, ValueError, AttributeError):  # a stream without a file: another program runs pytest
             self._fd = os.dup(stream.fileno())
         self.is_terminal = self._fd is not None and os.isatty(self._fd)
 
@@ -34,14 +34,14 @@ class Screen:
         capture: Any = config.pluginmanager.getplugin("capturemanager")
         if capture is None:  # -p no:capture
             return None if sys.stdout is None else cls(sys.stdout)
-        with capture.global_and_fixture_disabled():  # here, between two tests, there is nothing to be captured
+        with capture.global_and_fixture_disabled():  # here, between two tests, there is nothing to capture
             return None if sys.stdout is None else cls(sys.stdout)
 
     @property
     def columns(self) -> int:
         """The width of the terminal, which may change."""
         with suppress(ValueError):
-            if (columns := int(os.environ.get("COLUMNS", ""))) > 0:  # pytest goes by it, too
+            if (columns := int(os.environ.get("COLUMNS", ""))) > 0:  # pytest uses it, too
                 return columns
         with suppress(OSError):
             if self._fd is not None and (columns := os.get_terminal_size(self._fd).columns) > 0:
@@ -51,7 +51,7 @@ class Screen:
     def write(self, text: str) -> bool:
         """Write a short text at once, or not at all: whether it was written.
 
-        A terminal may be stopped (Ctrl-S), and a pipe full: a load must not wait for those who look on.
+        A terminal may be stopped (Ctrl-S), and a pipe full: a load must not wait for its output to be read.
         """
         try:
             if self._fd is None:
@@ -66,7 +66,7 @@ class Screen:
         return True
 
     def close(self) -> None:
-        """Give the copy back."""
+        """Close the copy."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
@@ -75,7 +75,7 @@ class Screen:
 
 def _takes_some(fd: int) -> bool:
     """Whether a write of a few hundred bytes would return at once."""
-    if not hasattr(select, "poll"):  # Windows, where select is about sockets only
+    if not hasattr(select, "poll"):  # Windows, where select only supports sockets
         return True
     poll = select.poll()
     poll.register(fd, select.POLLOUT)

@@ -1,4 +1,4 @@
-"""What is asked for when a load is to be run."""
+"""The description of a load that is to be run."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ MakeLife = Callable[[VirtualUser], Scenario]
 
 @dataclass(frozen=True)
 class LoadRequest:
-    """One load of a test. Profile and thresholds are those of the whole, of which this process runs its share."""
+    """One load of a test. Profile and thresholds are those of the whole, of which this process runs its partition."""
 
     item: pytest.Item
     profile: LoadProfile
     thresholds: Sequence[ThresholdConfig]
-    """As they are judged: with what is implied."""
+    """As they are judged: with implied ones."""
     make_scenario: MakeLife
     """What a user does."""
     folders: Sequence[Path]
-    """Where files of test data are looked for."""
+    """The folder where files of test data are looked for."""
     foreseen: Sequence[HealthCheck] = field(default=())
     """Health checks that fired already."""
     share: Partition = WHOLE
@@ -40,5 +40,5 @@ class LoadRequest:
 
     @property
     def had_rounds(self) -> bool:
-        """Whether other rounds of the same load were before this one."""
+        """Whether earlier rounds of the same load were run."""
         return self.round_note is not None and self.round_note.number > 0

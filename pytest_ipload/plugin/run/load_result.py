@@ -1,4 +1,4 @@
-"""What a load has come to, while it runs and at its end, in this process."""
+"""The result of a load in this process, while it runs and at its end."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pytest_ipload.verdict.threshold.remaining_load import Plan
 
 
 class LoadResults:
-    """Tells what was measured, and whether a threshold has been missed for good."""
+    """Provides the measurements, and whether a threshold can no longer hold."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class LoadResults:
         member: Shard | None,
         foreseen: Sequence[HealthCheck],
     ) -> None:
-        """This process is one of those that share the load, if it is a ``member`` of a team."""
+        """This process is one of those that share the load, if there is a ``member``."""
         self._state = state
         self._request = request
         self._users = users
@@ -53,9 +53,9 @@ class LoadResults:
     def part(
         self, broken_off: str | None = None, traceback: Traceback | None = None, *, is_whole: bool = True
     ) -> ShardResult:
-        """What was measured. ``broken_off`` says why the load ended before its time.
+        """The shard result. ``broken_off`` says why the load was aborted.
 
-        Unless ``is_whole``, without what takes its time and is only reported: health, failures, users' lives.
+        Unless ``is_whole``, without the parts that are slow and only reported: health, failures, users' lifetimes.
         """
         record, measured, vitals = self._executor.record, self._executor.measurements, self._executor.vitals
         origin, used = record.origin_ns or record.ended_ns, self._users.leases.used
@@ -104,18 +104,18 @@ class LoadResults:
         return AbortNote(number, abort.after_s, abort.result)
 
     def abort_reason(self, measured: Measurements, elapsed_s: float) -> str | None:
-        """What the first threshold says that cannot hold any more and has ``abort_on_fail``."""
+        """The result of the first threshold with ``abort_on_fail`` that can no longer hold."""
         watch = self._abort_watch
         if not watch.watched:
             return None
-        if self._member is not None and self._member.share.count > 1:  # somebody else sees all of the load
+        if self._member is not None and self._member.share.count > 1:  # the controller sees the whole load
             self._member.progress(self._snapshots.take(self.part(is_whole=False), elapsed_s))
             return None
         scope = scope_of(self.part(is_whole=False), elapsed_s - self._request.profile.warmup)
         return watch.look(measured, scope, elapsed_s)
 
     def _signs(self) -> CheckInput:
-        """What the health checks of this process look at."""
+        """The input of this process's health checks."""
         return CheckInput(
             record=self._executor.record,
             vitals=self._executor.vitals,

@@ -43,16 +43,16 @@ if TYPE_CHECKING:
     pass
 
 _SKIPS = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
-"""What pytest takes for a test that did not run, or was known to fail."""
+"""Exceptions by which pytest takes a test as one that did not run, or was known to fail."""
 
 
 class Load:
-    """Makes users, runs them, and turns what they measured into a result."""
+    """Makes users, runs them, and turns their measurements into a result."""
 
     def __init__(self, state: SessionState, request: LoadRequest, member: Shard | None = None) -> None:
-        """This process runs its share of the load, in step with the others if it is a ``member`` of a team.
+        """This process runs its partition of the load, in step with the others if there is a ``member``.
 
-        Raises PoolError or GeneratorLimitError before anything was started.
+        Raises PoolError or GeneratorLimitError before anything is started.
         """
         profile, given = request.profile, request.thresholds
         thresholds = with_implied(given)
@@ -96,12 +96,12 @@ class Load:
             raise
 
     def run(self, start_at_ns: int | None = None) -> None:
-        """Run the load when all who share it are ready; see ``Executor.run``. Raises LoadAborted."""
+        """Run the load when all processes that share it are ready; see ``Executor.run``. Raises LoadAborted."""
         if self._member is not None:
             self._member.on_stop = self.executor.ask_to_stop
             self._member.on_break_off = partial(self.executor.ask_to_stop, hurry=True)
             if self._member.share.count > 1:
-                import_module("pytest_ipload.transport.session")  # takes its time: not at the expense of the first user
+                import_module("pytest_ipload.transport.session")  # slow to import: not at the expense of the first user
             agreed_ns = self._member.ready()
             if self._member.share.count > 1:
                 start_at_ns = max(agreed_ns, start_at_ns or agreed_ns)
@@ -123,9 +123,9 @@ class Load:
                 )
 
     def _ended_with_session(self) -> AbstractContextManager[None]:
-        """Have a load that a worker runs whole end by KeyboardInterrupt when the controller's session is ended.
+        """Have a load that a worker runs whole end by KeyboardInterrupt when the controller's session ends.
 
-        One that is shared is ended by the team.
+        A shared load is ended by the controller.
         """
         whole_loads = self._whole_loads
         is_whole = self._member is None or isinstance(self._member, SingleProcess)
@@ -133,7 +133,7 @@ class Load:
 
     @property
     def has_begun(self) -> bool:
-        """Whether there is anything that was measured."""
+        """Whether anything was measured."""
         return self.executor.record.origin_ns > 0
 
     def failure_groups(self) -> list[FailureGroup]:
@@ -141,10 +141,10 @@ class Load:
         return self.executor.failures.groups()
 
     def part(self, broken_off: str | None = None, traceback: Traceback | None = None) -> ShardResult:
-        """What was measured. ``broken_off`` says why the load ended before its time."""
+        """The shard result. ``broken_off`` says why the load was aborted."""
         return self._results.part(broken_off, traceback)
 
-    # -- the crew of the executor -------------------------------------------------------------------------------
+    # -- calls of the executor ---------------------------------------------------------------------------------
 
     def make_user(self, index: int, recorder: Recorder) -> VirtualUser:
         """A user without a lease."""
@@ -155,16 +155,16 @@ class Load:
         return self._users.leases.admit(user, block=block)
 
     def admit_if_free(self, user: VirtualUser) -> bool:
-        """The same, only if there is one of each that nobody holds."""
+        """The same, only if an address of each family is free."""
         return self._users.leases.admit(user, block=False, only_free=True)
 
     @property
     def users_at_rendezvous(self) -> int:
-        """How many users wait for others."""
+        """The number of users waiting for others."""
         return self._users.meetings.waiting
 
     def setting_up(self, done: int, users: int, elapsed_s: float) -> None:
-        """Show how many users are set up to those who look on."""
+        """Show listeners how many users are set up."""
         self._showing.setting_up(done, users, elapsed_s)
 
     def make_scenario(self, user: VirtualUser) -> Scenario:
@@ -176,12 +176,12 @@ class Load:
         self._users.leases.give_back(user)
 
     def stopping(self) -> None:
-        """Nobody waits for an address, or for others at a rendezvous, any more."""
+        """Stop waiting for addresses, and for other users at a rendezvous."""
         self._users.leases.close()
         self._users.meetings.close()
 
     def ends_load(self, error: BaseException, number: int, untried: bool) -> bool:
-        """Whether an exception of a body ends the load: ``pytest.exit``, and what is wrong with the test itself.
+        """Whether an exception of a body ends the load: ``pytest.exit``, and mistakes in the test itself.
 
         So does a skip or xfail before any iteration of the test completed.
         """
@@ -195,20 +195,20 @@ class Load:
         )
 
     def set_up_exception(self, error: UserSetUpError) -> BaseException:
-        """What a user's set-up raised; a text in its place where that would pass for a test that did not run."""
+        """The exception of a user's set-up; a text instead where pytest would take it for a test that did not run."""
         cause = error.__cause__ or error
         if not isinstance(cause, _SKIPS) or not (error.is_late or self._request.had_rounds):
             return cause
         return LateSkip(
-            f"the set-up of user {error.user.index} raised {type(cause).__name__} ({cause}) when iterations of the "
-            "load had run already: what they showed must not pass for a test that was skipped; skip in a fixture that "
+            f"the set-up of user {error.user.index} raised {type(cause).__name__} ({cause}) after iterations of the "
+            "load had run, so the test cannot count as skipped; skip in a fixture that "
             "is shared, or before the load (set_up='before')"
         )
 
     def each_second(self, measured: Measurements, elapsed_s: float) -> None:
-        """Show what was measured so far to those who look on."""
+        """Show listeners the live numbers."""
         self._showing.show(measured, elapsed_s, self.executor.users_at_work)
 
     def abort_reason(self, measured: Measurements, elapsed_s: float) -> str | None:
-        """What the first threshold says that cannot hold any more and has ``abort_on_fail``."""
+        """The result of the first threshold with ``abort_on_fail`` that can no longer hold."""
         return self._results.abort_reason(measured, elapsed_s)

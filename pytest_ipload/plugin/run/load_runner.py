@@ -1,4 +1,4 @@
-"""What the fixture ``ipload`` does: runs loads from within an ordinary test."""
+"""The fixture ``ipload``: runs loads from within an ordinary test."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class LoadRunner:
         self._request = request
 
     def run(self, body: Body | Mapping[Body, int], **settings: Any) -> LoadResult:
-        """Run ``body(user)`` under load and return what was measured; the test asserts on it.
+        """Run ``body(user)`` under load and return the result; the test asserts on it.
 
         A dict runs several bodies in one load, as often as their weights say, as in ``{browse: 3, buy: 1}``: user i
         runs in its iteration j the body at place i + j of an order in which each has its share. Each run is a step that
         has the body's name.
 
-        The keywords are those of the ``ipload`` marker. Raises SettingError for a bad one, and what the marker's
+        The keywords are those of the ``ipload`` marker. Raises SettingError for an invalid one, and what the marker's
         load would end with: a skip in the first iteration, KeyboardInterrupt, the exception of a user's set-up.
         """
         try:
@@ -54,7 +54,7 @@ class LoadRunner:
         state = state_of(self._request.config)
         if state.settings.segment is not None:
             raise SettingError(
-                "ipload.run: a load that a test starts and judges by itself cannot be divided into segments; mark the "
+                "ipload.run: a load that a test starts and judges itself cannot be divided into segments; mark the "
                 "test with @pytest.mark.ipload, or leave it out of this run"
             )
         item = self._request.node
@@ -79,12 +79,12 @@ class LoadRunner:
             load.executor.close()
         result = self._kept(load, ended_by, failed_user)
         if ended_by is not None:
-            raise ended_by  # here, where its own causes are not replaced by ours
+            raise ended_by  # raised here so that its own causes are not replaced
         assert result is not None
         return result
 
     def _kept(self, load: Load, ended_by: BaseException | None, failed_user: int | None) -> LoadResult | None:
-        """The result of a load, which is kept for the reports; None of one that was skipped or did not begin.
+        """The result of a load, which is kept for the reports; None if it was skipped or did not begin.
 
         ``failed_user`` is the user whose set-up ended the load; None where something else did.
         """
@@ -101,7 +101,7 @@ class LoadRunner:
         if failed_user is not None or (ended_by is not None and is_configuration_error(ended_by)):
             part = replace(part, error=reason)
         elif ended_by is not None:
-            part = replace(part, broken_off=f"the load was broken off by {type(ended_by).__name__}")
+            part = replace(part, broken_off=f"the load was aborted by {type(ended_by).__name__}")
         baselines = state_of(item.config).baselines
         compare = None if baselines is None else partial(baselines.compare, load=len(kept_results(item)))
         result = settled(conclude(part), compare, review_of(item.config))
@@ -116,7 +116,7 @@ def base_url_fixture(request: pytest.FixtureRequest, state: SessionState, marker
     try:
         value = request.getfixturevalue("base_url")
     except pytest.FixtureLookupError as error:
-        if error.argname != "base_url":  # there is one, and something that it asks for is missing
+        if error.argname != "base_url":  # there is one, and a fixture that it uses is missing
             raise
         return None
     return str(value) if value else None

@@ -1,4 +1,4 @@
-"""A pytest item as a load test: what makes it one, what forbids it, and its way through set-up, call and verdict."""
+"""A pytest item as a load test: what makes it one, what forbids it, and its set-up, call and verdict."""
 
 from __future__ import annotations
 
@@ -59,28 +59,28 @@ class LoadTest:
         self._thresholds = load_thresholds(item, state)
         self._load: Load | None = None
         self._rounds = _rounds_of(state)
-        """None alone, where there are no rounds."""
+        """None outside of a shared load, and where there are no rounds."""
         self._earlier: list[Load] = []
-        """Those of the rounds before."""
+        """Those of earlier rounds."""
         self._base_url: str | None = None
         self._conclusion: Conclusion | None = None
         self._session_ends = False
-        """Whether the session is being broken off: there is no teardown phase to raise anything in."""
+        """Whether the session is being aborted: there is no teardown phase to raise anything in."""
         self.ended_in_error = False
-        """Whether the load was ended by a user's set-up, or by what is wrong with the test: an error, not a failure."""
+        """Whether the load was ended by a user's set-up, or by a mistake in the test: an error, not a failure."""
         self.failed_users = 0
-        """How many users of this process failed in their set-up, where that ended the load test."""
+        """The number of this process's users whose set-up failed, where that ended the load test."""
         self._whose: tuple[BaseException, str] | None = None
-        """The exception of a user's set-up or tear-down, and in how many users it failed."""
+        """The exception of a user's set-up or teardown, and in how many users it failed."""
         self._whose_error: str | None = None
-        """What of which user failed, where that ended the load test."""
+        """Which phase of which user failed, where that ended the load test."""
         # Settings that contradict each other are an error before any fixture is set up.
         profile = self._profile = profile_of(item, state, self._marker, None)
-        if not state.settings.disabled:  # they are not judged then, and the load that they are about is another one
+        if not state.settings.disabled:  # without a verdict, and for another load than this one
             check_measurable(self._thresholds, profile)
         mark_as_load_test(item)
         member = item.stash.get(MEMBER, None)
-        # In a team the controller judges; its member does so only what was broken off, and asks no plugin about that.
+        # Of a shared load the controller judges; a worker only judges an aborted load, and asks no plugin about that.
         review = None if member else review_of(item.config)
         self._judge = Judge(state.segment, state.compare_limits, state.compare, review)
         self._member: Shard = member or SingleProcess(self._judge.judge, state.pools.slot, state.audience)
@@ -90,7 +90,7 @@ class LoadTest:
         self._base_url = base_url_fixture(request, self._state, self._marker)
 
     def set_up(self) -> None:
-        """Set up the users that are there from the start. Raises what failed, as pytest would."""
+        """Set up the initial users. Raises what failed, as pytest would."""
         __tracebackhide__ = True
         load = self._load = self._prepared_load(self._rounds[0])
         self._item.addfinalizer(self._tear_down)
@@ -105,15 +105,15 @@ class LoadTest:
             raise
         else:
             return
-        raise own_exception  # here, where its own causes are not replaced by ours
+        raise own_exception  # raised here so that its own causes are not replaced
 
     def _tear_down(self) -> None:
-        """End what still runs, in the teardown phase; raises the error of the first user whose tear-down failed."""
+        """End what still runs, in the teardown phase; raises the error of the first user whose teardown failed."""
         __tracebackhide__ = True
         executor = self._started_load().executor
         stuck_before = len(executor.record.abandoned)
-        with closing(executor):  # again, if a timeout of the test breaks it off
-            executor.close(hurry=self._conclusion is None)  # after a load, only tear-downs are left
+        with closing(executor):  # again, if a timeout of the test interrupts it
+            executor.close(hurry=self._conclusion is None)  # after a load, only teardown is left
         errors = [error for load in self._earlier for error in load.executor.record.teardown_errors]
         errors += executor.record.teardown_errors
         if errors and not self._session_ends:
@@ -122,7 +122,7 @@ class LoadTest:
             raise _refusal("; ".join(stuck))
 
     def _prepared_load(self, round_note: RoundNote | None) -> Load:
-        """The load, with everything checked that can be checked before it starts."""
+        """The load, after all checks that can be made before it starts."""
         lock = threading.Lock()
         try:
             profile = self._profile_of(round_note)
@@ -153,7 +153,7 @@ class LoadTest:
             return profile
         if profile.base_url is None:
             raise SettingError(
-                f"--ipload-against={against}: this test has no base URL that it could be compared with; let its body "
+                f"--ipload-against={against}: this test has no base URL to replace; let its body "
                 "use relative URLs, and give --ipload-base-url"
             )
         if round_note.role == CURRENT:
@@ -161,7 +161,7 @@ class LoadTest:
         return replace(profile, base_url=against, origins={**profile.origins, "base_url": "--ipload-against"})
 
     def _share_of(self, profile: LoadProfile) -> Partition:
-        """The share of this process. Raises SettingError if there are fewer users than shares."""
+        """The partition of this process. Raises SettingError if there are fewer users than partitions."""
         share, users = self._state.share, profile.most_users
         if users < share.count:
             raise SettingError(
@@ -171,7 +171,7 @@ class LoadTest:
         return share.divided(self._member.share)
 
     def run(self) -> None:
-        """Run the load, in all its rounds; raises what ended it, a user's set-up error among them."""
+        """Run the load, in all its rounds; raises what ended it, including a user's set-up error."""
         __tracebackhide__ = True
         for round_note in self._rounds:
             if round_note is not None and round_note.number > 0:
@@ -190,7 +190,7 @@ class LoadTest:
                 if self._conclusion is not None:
                     return
                 continue
-            raise own_exception  # here, where its own causes are not replaced by ours
+            raise own_exception  # raised here so that its own causes are not replaced
 
     def _run_once(self, load: Load) -> None:
         __tracebackhide__ = True
@@ -203,24 +203,24 @@ class LoadTest:
         except BaseException as error:
             self._session_ends = isinstance(error, (KeyboardInterrupt, pytest.exit.Exception))
             self.ended_in_error = is_configuration_error(error) and not load.profile.is_functional
-            if load.has_begun and not is_configuration_error(error):  # that is an error: see ``end_in_error``
+            if load.has_begun and not is_configuration_error(error):  # that one is an error: see ``end_in_error``
                 self._keep_broken_off(load, error)
             if self._session_ends:
                 raise
-            raise error.with_traceback(user_traceback(error.__traceback__))  # noqa: B904  # it is the same one
+            raise error.with_traceback(user_traceback(error.__traceback__))  # noqa: B904  # it is the same exception
         errors = (group.exception for group in load.failure_groups())
         self._conclude(load.part(traceback=first_traceback(self._item, errors)))
 
     def _keep_broken_off(self, load: Load, error: BaseException) -> None:
-        """Keep what was measured until something was raised that is no failure of an iteration."""
+        """Keep what was measured until an exception that is not the failure of an iteration."""
         traceback = None if self._session_ends else traceback_of(self._item, error)
-        part = load.part(f"the load was broken off by {type(error).__name__}", traceback)
+        part = load.part(f"the load was aborted by {type(error).__name__}", traceback)
         if self._session_ends:
             self._member.hand_in(self._as_shard(part))
             self._keep(self._judge.judge(part))
             return
         try:
-            self._keep(self._member.conclude(self._as_shard(part)))  # the others end their parts too
+            self._keep(self._member.conclude(self._as_shard(part)))  # the others end their partitions too
         except LoadAborted:
             self._keep(self._judge.judge(part))
 
@@ -235,16 +235,16 @@ class LoadTest:
         return part if member.share.count == 1 else as_shard(part, member.share.index, member.name, host_name())
 
     def end_in_error(self, error: BaseException, what: str) -> None:
-        """Keep a result for a load test that ended without one, with what was measured until then.
+        """Keep a result for a load test that ended without one, with the measurements until then.
 
-        ``what`` says what failed, if it was not a user.
+        ``what`` says what failed, unless it was a user.
         """
         if self._conclusion is None:
             reason = reason_of(error, self._whose_error or what)
             try:
                 self._keep(self._of_error(error, reason))
             except Exception as broken:  # a result without numbers rather than none
-                reason = f"{reason}\nwhat was measured could not be judged: {described(broken)}"
+                reason = f"{reason}\nthe measurements could not be judged: {described(broken)}"
                 self._keep(self._unmeasured(reason))
 
     def _of_error(self, error: BaseException, reason: str) -> Conclusion:
@@ -270,7 +270,7 @@ class LoadTest:
     def judge(self) -> None:
         """Raise the verdict, unless it is *passed*."""
         conclusion, load = self._conclusion, self._started_load()
-        if conclusion is None or self._state.settings.segment is not None:  # segments are judged when they are merged
+        if conclusion is None or self._state.settings.segment is not None:  # segments are judged when merged
             return
         verdict = conclusion.verdict
         groups = load.failure_groups() if not self._earlier else []
@@ -289,9 +289,9 @@ class LoadTest:
         return self._load
 
     def _asked(self) -> dict[str, Any]:
-        """The fixtures and parameters that the body has hold of, and the per-user fixtures."""
+        """The fixtures and parameters that the body uses, and the per-user fixtures."""
         parameters = inspect.signature(self._item.function).parameters
-        # A shared fixture that the body has no hold of (usefixtures, autouse) is nobody's trouble.
+        # A shared fixture that the body does not receive (usefixtures, autouse) is not shared by users.
         return {
             name: value
             for name, value in self._item.funcargs.items()
@@ -317,7 +317,7 @@ class LoadTest:
 
         ``when`` is pytest's word for the phase; ``failed`` is the number of users who failed in it.
         """
-        phase = {"setup": "set-up", "teardown": "tear-down"}[when]
+        phase = {"setup": "set-up", "teardown": "teardown"}[when]
         self._whose_error = f"{phase} of user {user.index} failed"
         tried = max(failed, self._started_load().executor.set_ups.tried)
         where = f" on worker {self._member.name}" if self._member.share.count > 1 else ""
@@ -327,10 +327,10 @@ class LoadTest:
             when, "ipload", f"{phase} of user {user.index} failed (source address: {source}){more}\n"
         )
         if isinstance(error, IploadError) and not _passed_user_code(error):
-            return _refusal(error)  # no lease for the user, say: the text tells all
+            return _refusal(error)  # such as no lease for the user: the text is complete
         traceback = user_traceback(error.__traceback__)
         if isinstance(error, pytest.skip.Exception):
-            # As pytest does with a skip in a fixture: the report names the test. There is no public way to say so.
+            # As pytest does for a skip in a fixture: the report names the test. There is no public API for that.
             error._use_item_location = True
         if isinstance(error, IterationInterrupted):  # pytest expects an Exception, or an outcome of its own
             error = TimeoutError(f"user {user.index} was still in its {phase} after the graceful stop")
@@ -338,13 +338,13 @@ class LoadTest:
         return error.with_traceback(traceback)
 
     def headline(self, error: BaseException) -> str | None:
-        """What the report of a phase that raised this begins with; None where its traceback says all."""
+        """The first line for the report of a phase that raised this; None where its traceback is enough."""
         known, whose = self._whose or (None, "")
         return headline(error, whose if error is known else "")
 
 
 def _rounds_of(state: SessionState) -> Sequence[RoundNote | None]:
-    """The rounds that the session asks for; one without a number, where it asks for none."""
+    """The rounds of the session's settings; one without a number, where there are none."""
     settings = state.settings
     count = settings.rounds or (1 if settings.against is None else DEFAULT_ROUNDS)
     if settings.disabled or (count == 1 and settings.against is None):
@@ -358,7 +358,7 @@ def _passed_user_code(error: BaseException) -> bool:
 
 
 def _refusal(why: object) -> BaseException:
-    """A failure in pytest's manner, with the text alone: where in our code it was found out helps nobody."""
+    """A failure as pytest raises it, with the text alone: its place in this package does not help users."""
     return pytest.fail.Exception(str(why), pytrace=False)
 
 

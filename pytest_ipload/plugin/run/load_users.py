@@ -1,4 +1,4 @@
-"""The users of one load, as its executor asks for them: with source addresses, sessions, data and a common pace."""
+"""The users of one load, as its executor needs them: with source addresses, sessions, data and a common pace."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 
 class LoadUsers:
-    """Makes users, and holds what they have in common."""
+    """Makes users, and holds what they share."""
 
     def __init__(self, state: SessionState, request: LoadRequest, pool_share: tuple[int, int]) -> None:
-        """``pool_share`` is the part of the addresses that is this process's: its number, and of how many.
+        """``pool_share`` is this process's share of the addresses: its number, and of how many.
 
-        Raises PoolError or GeneratorLimitError before anything was started.
+        Raises PoolError or GeneratorLimitError before anything is started.
         """
         profile = self._profile = request.profile
         self._state = state
@@ -45,10 +45,10 @@ class LoadUsers:
         whole = state.pools.whole(profile.pool)
         self.shares_pool = 0 < whole.size < self._pool_share[1]
         if self.shares_pool and profile.ip_exclusive:
-            whole.shard(*self._pool_share)  # says that there are too few
+            whole.shard(*self._pool_share)  # raises if there are too few
         refuse_impossible(profile, self.pool, routes=state.settings.pool_check != OFF)
         self.shortage = Capacity.of(profile, self.pool).shortage()
-        """What there may be too little of."""
+        """Shortages that were found, such as of local ports."""
         self.targets = Targets()
         self.meter = None if state.settings.segment is None else OffsetMeter()
         self.fast_path_log = FastPathLog()
@@ -56,7 +56,7 @@ class LoadUsers:
         self.rate_limit = None if profile.max_rate is None else RateLimit(profile.max_rate, share=request.share)
         self._make_scenario = request.make_scenario
         self._user_hooks = user_hooks(request.item)
-        # With stages, users who come later have new numbers: there are more of them than at any one time.
+        # With stages, users that start later have new numbers: there are more numbers than concurrent users.
         self._feeds = DataFeeds(max(len(user_slots(profile)), profile.most_users), profile.seed, request.folders)
         self.meetings = RendezvousPoints(profile.most_users, state.settings.disabled, request.share)
 
@@ -84,7 +84,7 @@ class LoadUsers:
         number, count = self._pool_share
 
         def turn_of(user: int) -> int:
-            """The user's place among those of this process, or of all processes that share the addresses."""
+            """The user's index among those of this process, or of all processes that share the addresses."""
             turn = user // share.count
             return turn * count + number if self.shares_pool and share.count > 1 else turn
 
@@ -124,7 +124,7 @@ class LoadUsers:
         return session
 
     def _before_call(self, user: VirtualUser) -> Callable[[], object] | None:
-        """What a user does before each of its requests."""
+        """Called before each request of a user."""
         limit = self.rate_limit
         if self._profile.ip_binding != REQUEST:
             return None if limit is None else partial(user.wait_for, limit.wait)
@@ -132,7 +132,7 @@ class LoadUsers:
             return partial(user.wait_for, partial(self.leases.renew, user))
 
         def in_turn_with_a_new_lease() -> None:
-            limit.wait()  # first: a lease is not for waiting
+            limit.wait()  # first, so that no lease is held while waiting
             self.leases.renew(user)
 
         return partial(user.wait_for, in_turn_with_a_new_lease)

@@ -1,4 +1,4 @@
-"""What is done with each sample of a load besides measuring: plugins look at it, and a spool keeps it for a report."""
+"""What happens to each sample of a load besides measuring: plugins get it, and a spool keeps it for a report."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def open_sample_sink(item: pytest.Item) -> SampleSink | None:
-    """A tap for a load of this item; None if nobody wants the samples."""
+    """The consumer of samples for a load of this item; None if there is none."""
     spools, hook = state_of(item.config).spools, item.ihook.pytest_ipload_sample
     spool = None if spools is None else spools.open(item.nodeid)
     wanted = bool(hook.get_hookimpls())
@@ -37,7 +37,7 @@ class SampleSink:
         self._unix_offset_ns = real_time.time_ns() - real_time.perf_counter_ns()
 
     def __call__(self, chunks: Sequence[Chunk]) -> None:
-        """Hand the samples on. Raises what a plugin raises; it is not asked again then."""
+        """Pass the samples on. Raises what a plugin raises; that plugin is not called again then."""
         if self._spool is not None:
             self._spool.add(chunks)
         hook, self._hook = self._hook, None

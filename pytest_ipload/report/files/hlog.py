@@ -1,4 +1,4 @@
-"""The HdrHistogram interval log: how latencies developed, for HdrHistogram's own tools (log format 1.3).
+"""The HdrHistogram interval log: latencies over time, for HdrHistogram's own tools (log format 1.3).
 
 See HistogramLogWriter and HistogramLogReader of http://hdrhistogram.org. A line is an interval: its tag, its start in
 seconds since 1970, its length in seconds, its maximum in milliseconds, its histogram in microseconds.
@@ -18,17 +18,17 @@ from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.verdict.result import is_measured
 
 _BETWEEN = "|"
-"""Stands between the node id and the request name of a tag, and nowhere else in it."""
+"""Separates the node id from the request name in a tag, and occurs nowhere else in it."""
 _SAFE = "".join(sorted(set(string.punctuation) - set(',%"#|')))
-"""What a tag shows as it is, besides letters and digits of ASCII."""
+"""Characters that a tag contains unescaped, besides ASCII letters and digits."""
 _SHORTEST_S = 0.001
 
 
 class Interval(NamedTuple):
-    """The successful requests of a span of time."""
+    """The successful requests of a time span."""
 
     start_s: float
-    """Seconds since 1970."""
+    """Unix seconds."""
     length_s: float
     tag: str
     histogram: str
@@ -43,7 +43,7 @@ class Interval(NamedTuple):
 def tag_of(nodeid: str, name: str | None = None) -> str:
     """The tag of a test, or of one of its request names.
 
-    Percent-encoded UTF-8, as in URLs: readers split lines at commas, spaces and whatever ends a line. Each of the parts
+    Percent-encoded UTF-8, as in URLs: readers split lines at commas, spaces and any line terminator. Each of the parts
     on either side of ``|`` is read back by ``urllib.parse.unquote(part, errors="surrogatepass")``.
     """
     parts = (nodeid,) if name is None else (nodeid, name)
@@ -51,7 +51,7 @@ def tag_of(nodeid: str, name: str | None = None) -> str:
 
 
 def intervals_of(test: Mapping[str, Any]) -> Iterator[Interval]:
-    """One for each step of the timeline with a success, and one for each request name over all that was judged."""
+    """One for each step of the timeline with a success, and one for each request name over the judged time."""
     if not is_measured(test):
         return
     nodeid, duration_s = test["nodeid"], test["duration_s"]
@@ -71,7 +71,7 @@ def intervals_of(test: Mapping[str, Any]) -> Iterator[Interval]:
 
 def write(path: Path, report: Mapping[str, Any]) -> None:
     """Write the log. Raises OSError if the file cannot be written."""
-    # Readers that look for a range of time stop at the first interval behind it.
+    # Readers that look for a time range stop at the first interval after it.
     intervals = sorted(each for test in report["tests"] for each in intervals_of(test))
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="ascii", newline="\n") as file:

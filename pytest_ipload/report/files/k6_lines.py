@@ -1,7 +1,7 @@
 """Samples as lines of k6's JSON output: https://grafana.com/docs/k6/latest/results-output/real-time/json/
 
-A line of the type ``Metric`` says what a metric is, before the first line of the type ``Point`` with a value of it.
-What k6 has no word for has a name of our own, beginning with ``ipload_``.
+A line of the type ``Metric`` describes a metric, before the first line of the type ``Point`` with a value of it.
+Metrics that k6 does not have get a name that begins with ``ipload_``.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ METRICS: Mapping[str, tuple[str, str]] = {
     "ipload_faults": ("counter", "default"),
 }
 _LABEL = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|TRACE|CONNECT) /")
-"""What a request is called if nobody gave it a name."""
+"""The form of a request's default name."""
 
 Values = str | Sequence[str]
-"""Of a metric's points: one for all, or one for each."""
+"""Of a metric's points: the same one for all, or one for each."""
 
 
 class _Seconds(dict[int, str]):
-    """Seconds, counted from one of them, as the beginning of a time of RFC 3339; each is made once."""
+    """Unix seconds as the beginning of an RFC 3339 time; each is formatted once."""
 
     def __init__(self, since: int) -> None:
         self.since = since
@@ -72,7 +72,7 @@ class K6Lines:
                 yield from self._of_phase(facts, _some(batch, is_judged), {})
 
     def of_result(self, result: Mapping[str, Any]) -> Iterator[str]:
-        """The lines that only the whole load can tell, from its entry in the JSON report."""
+        """The lines that need the whole load, from its entry in the JSON report."""
         began = datetime.fromisoformat(result["started_at"])
         tags = _json({"scenario": result["nodeid"], **_round_of(result)})
         points = result["timeline"]
@@ -93,7 +93,7 @@ class K6Lines:
             yield from self._points(metric, text, times, values)
 
     def _points(self, metric: str, tags: str, times: Sequence[str], values: Values) -> Iterator[str]:
-        """The points of one metric with the same tags. Runs for all samples: what is the same is made once."""
+        """The points of one metric with the same tags. Runs for all samples: what they share is formatted once."""
         if metric not in self._declared:
             self._declared.add(metric)
             yield _declaration(metric)
@@ -114,7 +114,7 @@ def _declaration(metric: str) -> str:
 
 
 def _json(value: Mapping[str, Any]) -> str:
-    """Compact, and of ASCII only: a name may have any character in it."""
+    """Compact, and ASCII only: a name may contain any character."""
     return json.dumps(value, separators=(",", ":"))
 
 
@@ -141,7 +141,7 @@ def _metrics(facts: SpoolFacts, batch: Batch) -> Iterator[tuple[str, Values]]:
 
 
 def _tags(key: SpoolKey) -> dict[str, str]:
-    """What is known of samples, but for their phase, test and address."""
+    """The tags of samples, except their phase, test and address."""
     if key.kind == ITERATION:
         return {"outcome": key.outcome}
     if key.kind == LATENESS:
@@ -164,13 +164,13 @@ def _round(which: Sequence[Any] | None) -> dict[str, str]:
 
 
 def _round_of(result: Mapping[str, Any]) -> dict[str, str]:
-    """The round that a result is about, where it is one of several."""
+    """The round that a result belongs to, where it is one of several."""
     rounds = enumerate(result.get("rounds", ()), 1)
     return _round(next(((n, each["role"]) for n, each in rounds if each["started_at"] == result["started_at"]), None))
 
 
 def _times(facts: SpoolFacts, batch: Batch) -> list[str]:
-    """When samples ended, which is what k6 tells: to the nanosecond, in UTC."""
+    """When samples ended, which is the time that k6 reports: to the nanosecond, in UTC."""
     since = (batch.starts[0] + facts.unix_offset_ns) // NS_PER_S
     shift = facts.unix_offset_ns - since * NS_PER_S  # small numbers are faster
     seconds = _Seconds(since)

@@ -1,6 +1,6 @@
 """The results in Markdown, for the summary of a CI job or a comment on a pull request.
 
-All that others wrote (names, messages) stands in code spans: there nothing is markup, and nobody is mentioned.
+All texts from outside (names, messages) are in code spans: there nothing is markup, and no user is mentioned.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from pytest_ipload.stats.summary import PlainResult
 from pytest_ipload.verdict.result import is_measured
 
 LIMIT = 1024 * 1024
-"""Bytes. GitHub takes no larger summary of a step."""
+"""Bytes. GitHub accepts no larger summary of a step."""
 _LEAST = 1000
-"""Bytes that the heading and the note of what was left out take at most."""
+"""The maximum number of bytes in the heading and the note of what was left out."""
 _LONGEST_NAME = 200
 _LONGEST_TEXT = 1000
 _MOST_LINES = 20
-"""Thresholds and kinds of failures that are shown of one test."""
+"""Thresholds and kinds of failures that are shown for one test."""
 _VERDICTS = ("error", "failed", "invalid", "passed")
 _FENCES = re.compile("`+")
 
 
 def code(text: str, longest: int = _LONGEST_TEXT) -> str:
-    """A text as a code span in one line, shortened; what cannot be printed is spelled out."""
+    """A text as a code span in one line, shortened; unprintable characters are escaped."""
     text = _shortened_text(text, longest)
     fence = "`" * (1 + max(map(len, _FENCES.findall(text)), default=0))
-    # One space on each side is taken off again, where there is one on both and something between them.
+    # Markdown strips one space on each side, where there is one on both and something between them.
     padding = " " if not text or text[0] in "` " or text[-1] in "` " else ""
     return f"{fence}{padding}{text}{padding}{fence}"
 
@@ -45,7 +45,7 @@ def in_cell(markdown: str) -> str:
 
 
 def markdown_of(report: Mapping[str, Any], limit: int = LIMIT) -> str:
-    """The summary in at most ``limit`` bytes (at least a thousand); what failed comes first if it is shortened."""
+    """The summary in at most ``limit`` bytes (at least a thousand); if it is shortened, failures come first."""
     tests = report["tests"]
     details = {number: text for number, test in enumerate(tests) if (text := _details(test))}
     whole = _joined([_heading(tests), _table(tests), *details.values()]) + "\n"
@@ -59,19 +59,19 @@ def write(path: Path, report: Mapping[str, Any]) -> None:
 
 
 def append(path: Path, report: Mapping[str, Any]) -> None:
-    """Append the summary to what is there. Raises OSError if the file cannot be written, or is full."""
+    """Append the summary to the file. Raises OSError if the file cannot be written, or is full."""
     size = path.stat().st_size if path.exists() else 0
     gap = "\n\n" if size else ""
     room = LIMIT - size - len(gap)
     if room < _LEAST:
-        raise OSError(f"{path} has {format_count(size)} bytes already, and GitHub takes no more than 1 MiB")
+        raise OSError(f"{path} has {format_count(size)} bytes already, and GitHub accepts at most 1 MiB")
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8", newline="\n") as file:
         file.write(gap + markdown_of(report, room))
 
 
 def _shortened(tests: Sequence[PlainResult], details: Mapping[int, str], limit: int) -> str:
-    """As many tests as fit into half of the room, as many details as fit into the rest."""
+    """As many tests as fit into half of the space, as many details as fit into the rest."""
     order = sorted(range(len(tests)), key=lambda number: _VERDICTS.index(tests[number]["verdict"]))
     shown, half = len(tests), (limit - _LEAST) // 2
     while (size := _size(table := _table([tests[number] for number in order[:shown]]))) > half:
@@ -89,7 +89,7 @@ def _shortened(tests: Sequence[PlainResult], details: Mapping[int, str], limit: 
     missing = [counted(len(tests) - shown, "test")] if shown < len(tests) else []
     if left_out:
         missing.append(f"the details of {counted(left_out, 'test')}")
-    return _joined([*parts, f"Shortened: {' and '.join(missing)} did not fit. The JSON report has them all.\n"])
+    return _joined([*parts, f"Shortened: {' and '.join(missing)} did not fit. The JSON report is complete.\n"])
 
 
 def _heading(tests: Sequence[PlainResult]) -> str:
@@ -104,7 +104,7 @@ def _heading(tests: Sequence[PlainResult]) -> str:
 
 
 def _red_all_the_same(tests: Sequence[PlainResult]) -> str:
-    """Those whose load passed and whose test did not: the heading must not read as if all were well."""
+    """Tests that failed although their load passed: the heading must not suggest that all is well."""
     passed = (test for test in tests if test["verdict"] == "passed" and not _is_segment(test))
     red = {test["nodeid"] for test in passed if test.get("test_errors")}
     return f", but {counted(len(red), 'test')} failed outside the load" if red else ""
@@ -156,7 +156,7 @@ def _times(latency: Mapping[str, Any]) -> list[str]:
 
 
 def _details(test: PlainResult) -> str:
-    """What there is to say besides the numbers; empty if there is nothing."""
+    """The details of a test besides its numbers; empty if there are none."""
     parts = (_thresholds, _objections, _failures, _comparisons, _baseline, _generator) if is_measured(test) else ()
     text = _joined([_reason(test), _test_errors(test), *(part(test) for part in parts)])
     if not text:
@@ -191,7 +191,7 @@ def _thresholds(test: PlainResult) -> str:
 
 
 def _objections(test: PlainResult) -> str:
-    """What plugins said against it."""
+    """Reasons of plugins to fail it."""
     return _listed("Plugins", [f"- {code(text)}" for text in test.get("objections", ())])
 
 
@@ -269,7 +269,7 @@ def _joined(parts: Iterable[str]) -> str:
 
 
 def _shortened_text(text: str, longest: int) -> str:
-    """One line of so many characters at most: here columns do not matter, but bytes do."""
+    """One line of at most ``longest`` characters: columns do not matter here, but bytes do."""
     text = printable(text)
     if len(text) <= longest:
         return text

@@ -1,7 +1,7 @@
-"""What is exported as metrics: the families, their labels and their buckets, whoever writes them down.
+"""The exported metrics: the families, their labels and their buckets, for every output format.
 
-Names and units are those that OpenMetrics asks for: base units (seconds, ratios), which end the name. Each sample of a
-load has the labels ``test`` (the node id) and ``run`` (a test may run several loads; the first is 1).
+Names and units follow OpenMetrics: base units (seconds, ratios), which end the name. Each sample of a load has the
+labels ``test`` (the node id) and ``run`` (a test may run several loads; the first is 1).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Labels = Mapping[str, str]
 
 
 class Family(NamedTuple):
-    """Metrics of one name, in the words of OpenMetrics."""
+    """Metrics of one name, in the terms of OpenMetrics."""
 
     name: str
     type: str
@@ -38,7 +38,7 @@ class Family(NamedTuple):
     unit: str = ""
 
     def sample(self, labels: Labels, value: float) -> Sample:
-        """One value of a family that is no histogram."""
+        """One value of a family that is not a histogram."""
         return Sample(self.name + _SUFFIXES.get(self.type, ""), labels, value)
 
 
@@ -57,7 +57,7 @@ class Metric(NamedTuple):
     samples: Sequence[Sample]
 
 
-BUILD = Family("ipload_build", _INFO, "The version of pytest-ipload, and what it ran on.")
+BUILD = Family("ipload_build", _INFO, "The version of pytest-ipload, and its environment.")
 VERDICT = Family("ipload_verdict", _STATES, "The verdict on the load test.")
 TEST_ERRORS = Family("ipload_test_errors", _GAUGE, "What pytest reported against the test besides the verdict.")
 REQUESTS = Family("ipload_requests", _COUNTER, "Requests of iterations, without the warm-up.")
@@ -69,34 +69,34 @@ DROPPED_ITERATIONS = Family(
 )
 LATENCY = Family("ipload_latency_seconds", _HISTOGRAM, "Latency of the successful requests.", "seconds")
 RESPONSE_TIME = Family(
-    "ipload_response_time_seconds", _HISTOGRAM, "Latency plus what the target made the iteration late.", "seconds"
+    "ipload_response_time_seconds", _HISTOGRAM, "Latency plus lateness caused by the target.", "seconds"
 )
 STEP = Family("ipload_step_duration_seconds", _HISTOGRAM, "Duration of the successful runs of steps.", "seconds")
 FAILED_STEPS = Family("ipload_failed_steps", _COUNTER, "Runs of steps that failed.")
 USERS = Family("ipload_users", _GAUGE, "Users that were started.")
-START_TIME = Family("ipload_start_time_seconds", _GAUGE, "When the load began, since 1970.", "seconds")
+START_TIME = Family("ipload_start_time_seconds", _GAUGE, "Start of the load, Unix seconds.", "seconds")
 DURATION = Family(
     "ipload_duration_seconds",
     _GAUGE,
-    "From the load's start to its planned end, or its last iteration's.",
+    "From the start of the load to its planned end, or to the end of its last iteration.",
     "seconds",
 )
-REQUEST_RATE = Family("ipload_requests_per_second", _GAUGE, "Requests by the judged time.")
-ITERATION_RATE = Family("ipload_iterations_per_second", _GAUGE, "Iterations by the judged time.")
-ERROR_RATIO = Family("ipload_error_ratio", _GAUGE, "Failed iterations by iterations.", "ratio")
-REQUEST_ERROR_RATIO = Family("ipload_request_error_ratio", _GAUGE, "Failed requests by requests.", "ratio")
+REQUEST_RATE = Family("ipload_requests_per_second", _GAUGE, "Requests per second of the judged time.")
+ITERATION_RATE = Family("ipload_iterations_per_second", _GAUGE, "Iterations per second of the judged time.")
+ERROR_RATIO = Family("ipload_error_ratio", _GAUGE, "Share of failed iterations.", "ratio")
+REQUEST_ERROR_RATIO = Family("ipload_request_error_ratio", _GAUGE, "Share of failed requests.", "ratio")
 THRESHOLD_PASSED = Family("ipload_threshold_passed", _GAUGE, "1 if the threshold held, else 0.")
-HEALTHY = Family("ipload_generator_healthy", _GAUGE, "1 if no health check fired but remarks, else 0.")
+HEALTHY = Family("ipload_generator_healthy", _GAUGE, "1 if no health check fired except remarks, else 0.")
 CHECK = Family("ipload_generator_check_fired", _GAUGE, "1 for each health check that fired.")
-CPU_SHARE = Family("ipload_generator_cpu_cores", _GAUGE, "Processor cores that the generator took.", "cores")
+CPU_SHARE = Family("ipload_generator_cpu_cores", _GAUGE, "Processor cores used by the generator.", "cores")
 TIMER_LAG = Family(
-    "ipload_generator_timer_lag_p99_seconds", _GAUGE, "How late the generator's own timer came back.", "seconds"
+    "ipload_generator_timer_lag_p99_seconds", _GAUGE, "Timer lag of the generator, 99th percentile.", "seconds"
 )
-FAULTS = Family("ipload_generator_faults", _COUNTER, "Faults of the generator's own side.")
+FAULTS = Family("ipload_generator_faults", _COUNTER, "Errors on the generator's side, by name.")
 
 
 def bucket_counts(histogram: Histogram) -> list[int]:
-    """How many values are in each bucket or in those below it; the last is the number of all.
+    """Cumulative counts: how many values are in each bucket or a lower one; the last is the total.
 
     A bin belongs to a bucket if its lowest value does, as HdrHistogram counts up to a value. So a bucket has all values
     up to its bound, and may have some that are up to 0.1 % above it.
@@ -128,7 +128,7 @@ def histogram_samples(family: Family, labels: Labels, histogram: Histogram, tota
 
 
 def metrics_of(report: Mapping[str, Any]) -> list[Metric]:
-    """All that a report tells in numbers; families without a sample are left out."""
+    """All numbers of a report; families without a sample are left out."""
     found: dict[Family, list[Sample]] = {BUILD: [BUILD.sample(_build(report["environment"]), 1)]}
     runs: Counter[str] = Counter()
     for test in report["tests"]:
@@ -149,7 +149,7 @@ def _build(environment: Mapping[str, Any]) -> Labels:
 
 
 def of_test(test: Mapping[str, Any], labels: Labels) -> Iterator[tuple[Family, Sample]]:
-    """All that the result of one load tells in numbers."""
+    """All numbers in the result of one load."""
     for verdict in VERDICTS:
         yield VERDICT, VERDICT.sample({**labels, VERDICT.name: verdict}, int(test["verdict"] == verdict))
     errors = Counter(each["phase"] for each in test.get("test_errors", ()))
@@ -198,7 +198,7 @@ def _distribution(family: Family, labels: Labels, latency: Mapping[str, Any]) ->
 
 
 def _thresholds(thresholds: Iterable[Mapping[str, Any]], labels: Labels) -> Iterator[tuple[Family, Sample]]:
-    """One that was given twice is told once: it passed if both did."""
+    """A threshold that was given twice is exported once: it passed if both did."""
     passed: dict[tuple[tuple[str, str], ...], bool] = {}
     for threshold in thresholds:
         more = {key: f"{threshold[key]:g}" for key in ("window_s", "confidence") if key in threshold}

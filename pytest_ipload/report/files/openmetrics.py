@@ -10,11 +10,11 @@ from pytest_ipload.base.text import printable_lines
 from pytest_ipload.report.files.metrics import Metric, Sample, metrics_of
 
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "#": r"\\x23"})
-"""Those of OpenMetrics, and the number sign, which GitLab takes for the beginning of a comment even between quotes."""
+"""The characters that OpenMetrics escapes, and the number sign: to GitLab it starts a comment even between quotes."""
 
 
 def text_of(metrics: Iterable[Metric]) -> str:
-    """The metrics as text, with the mark of its end."""
+    """The metrics as text, with the end marker."""
     lines = []
     for family, samples in metrics:
         lines.append(f"# TYPE {family.name} {family.type}")
@@ -28,8 +28,8 @@ def text_of(metrics: Iterable[Metric]) -> str:
 def label_text(value: str) -> str:
     """A label's value as it stands between quotes.
 
-    Whatever cannot be printed is spelled out (``\\x1b``), and so is ``#``. Line breaks are not: OpenMetrics has an
-    escape for them. Many readers take other controls for the end of a line, and half a surrogate pair cannot be
+    Unprintable characters are escaped (``\\x1b``), and so is ``#``. Line breaks are not: OpenMetrics has an
+    escape for them. Many readers treat other control characters as line ends, and surrogates cannot be
     written at all.
     """
     return printable_lines(value).translate(_ESCAPES)

@@ -1,4 +1,4 @@
-"""Answers Prometheus, which asks every few seconds: what loads have measured so far, and what they ended with."""
+"""Answers Prometheus' scrapes: the live numbers of running loads, and the results of finished ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pytest_ipload.report.files import metrics
 from pytest_ipload.stats.live import LiveNumbers
 
 USERS_AT_WORK = metrics.Family(
-    "ipload_users_at_work", "gauge", "Users that run their iterations now; only until the load test has its results."
+    "ipload_users_at_work", "gauge", "Users currently running iterations, until the load test has results."
 )
 _Told = tuple[metrics.Family, metrics.Sample]
 
@@ -25,13 +25,13 @@ _Told = tuple[metrics.Family, metrics.Sample]
 class Exporter:
     """Serves the metrics of a session over HTTP until it is closed.
 
-    A load test is told with its live numbers until its results are there, which take their place: the same counters
-    and histograms with the same labels, and more. ``show`` and ``end`` only keep what they are given; the work is
+    A load test is exported with its live numbers until its results replace them: the same counters
+    and histograms with the same labels, and more. ``show`` and ``end`` only store what they are given; the work is
     done in the thread that answers.
     """
 
     def __init__(self, host: str, port: int) -> None:
-        """Raises OSError if nothing can listen there. Port 0 is any free one."""
+        """Raises OSError if it cannot listen there. Port 0 is any free one."""
         self._lock = Lock()
         self._finished: dict[tuple[str, str], list[_Told]] = {}
         self._runs: dict[tuple[str, str], int] = {}
@@ -46,7 +46,7 @@ class Exporter:
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._server.server_port}/metrics"
 
     def show(self, nodeid: str, numbers: LiveNumbers) -> None:
-        """Keep what was measured so far in a load of a test."""
+        """Store the live numbers of a test's load."""
         with self._lock:
             loads = self._live.setdefault(nodeid, [])
             if self._running == nodeid:
@@ -55,10 +55,10 @@ class Exporter:
             self._running = nodeid
 
     def erase(self) -> None:
-        """Nobody is in the way of who writes."""
+        """Nothing to do: this does not write to the terminal."""
 
     def end(self, nodeid: str, numbers: LiveNumbers | None) -> None:
-        """A load is over, and nobody is at work any more."""
+        """A load is over, and no user is active any more."""
         if numbers is not None:
             self.show(nodeid, numbers)
         with self._lock:
@@ -67,7 +67,7 @@ class Exporter:
                 self._running = None
 
     def finish(self, nodeid: str, worker: str, results: Sequence[Mapping[str, Any]]) -> None:
-        """The results of a test, or of its rerun on the same worker: no work for the next load."""
+        """The results of a test, or of its rerun on the same worker, which replace the live numbers."""
         with self._lock:
             before = sum(count for test, count in self._runs.items() if test[0] == nodeid and test[1] != worker)
             self._runs[nodeid, worker] = len(results)
@@ -79,7 +79,7 @@ class Exporter:
             ]
 
     def collect(self) -> Iterator[Metric]:
-        """What ``prometheus_client`` asks of a collector; called in the thread that answers."""
+        """The interface that ``prometheus_client`` needs of a collector; called in the thread that answers."""
         with self._lock:
             told = list(chain.from_iterable(self._finished.values()))
             live = [
@@ -94,11 +94,11 @@ class Exporter:
             yield _as_metric(family, samples)
 
     def describe(self) -> list[Metric]:
-        """Nothing is known before there are loads; asked for when the collector is registered."""
+        """Empty, as there are no loads yet when the collector is registered."""
         return []
 
     def close(self) -> None:
-        """Answer no more."""
+        """Stop answering."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

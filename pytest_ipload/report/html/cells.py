@@ -1,4 +1,4 @@
-"""Values of a report as short texts. What was not measured is ``ABSENT``, never zero."""
+"""Values of a report as short texts. A value that was not measured is ``ABSENT``, never zero."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def count(number: int | None) -> str:
 
 
 def milliseconds(value: float | None) -> str:
-    """A duration that is given in milliseconds: ``243 ms``, ``1.50 s``."""
+    """A duration given in milliseconds: ``243 ms``, ``1.50 s``."""
     return ABSENT if value is None else format_duration(value / MS_PER_S)
 
 
@@ -26,7 +26,7 @@ def share(fraction: float | None) -> str:
 
 
 def rate(per_second: float | None) -> str:
-    """A number per second, with three significant digits or more."""
+    """A number per second, with at least three significant digits."""
     return ABSENT if per_second is None else tables.rate(per_second)
 
 
@@ -44,14 +44,14 @@ def in_unit(value: float | None, unit: str | None) -> str:
 
 
 def clock(seconds: int) -> str:
-    """A time of a load: ``1:05``, ``1:00:05``."""
+    """A time within a load: ``1:05``, ``1:00:05``."""
     minutes, rest = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def setting(value: Any, key: str) -> str:
-    """A setting as one would write it, by its key in the report's ``profile``: seconds end in ``_s`` there."""
+    """A setting as a user would write it, by its key in the report's ``profile``: seconds end in ``_s`` there."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
@@ -64,7 +64,7 @@ def setting(value: Any, key: str) -> str:
 
 
 def _several(values: list[Any], key: str) -> str:
-    """A span of time, stages, or names."""
+    """A range of durations, stages, or names."""
     if key.endswith("_s"):
         low, high = (format_setting(float(value)) for value in values)
         return low if low == high else f"{low}-{high}"

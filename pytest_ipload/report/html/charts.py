@@ -1,6 +1,6 @@
 """The charts of a load test, as plain JSON for plotly.js. Pure.
 
-A chart says what is drawn, and leaves the colours to the page (``templates/report.js``): ``meta`` of a line is the name
+A chart defines the data, and leaves the colours to the page (``templates/report.js``): ``meta`` of a line is the name
 of its colour there. Values that were not measured are null, which plotly shows as gaps.
 """
 
@@ -31,7 +31,7 @@ class Chart(NamedTuple):
 
     title: str
     summary: str
-    """What it shows, in words: for those who do not see it."""
+    """The chart in words, for users of a screen reader."""
     plot: Mapping[str, Any]
     """``data`` and ``layout`` of plotly.js."""
 
@@ -59,7 +59,7 @@ def _percentiles_chart(title: str, result: PlainResult, points: Points, fields: 
     for field in measured:
         name = field.removeprefix("response_").removesuffix("_ms")
         values = [None if value is None else _rounded(value) for value in points.values[field]]
-        # Dashes of many points are but a blur.
+        # Dashed lines of many points are only a blur.
         style = {"dash": _DASHES[name], "width": 1.5} if points.size <= _FEW_POINTS else {"width": 1}
         line = _line(name, name, values, points, line=style, hovertemplate="%{y:.4~r} ms")
         lines += [line, *_lone_points(line)]
@@ -147,7 +147,7 @@ def _line(name: str, colour: str, values: Sequence[float | None], points: Points
 
 
 def _lone_points(line: Line) -> list[Line]:
-    """The values between gaps, to which no line leads, as dots; nothing if there are none."""
+    """Values between two gaps, which no line connects, as dots; nothing if there are none."""
     padded = [None, *line["y"], None]
     lone = [
         value if before is None and after is None else None
@@ -160,11 +160,11 @@ def _lone_points(line: Line) -> list[Line]:
 
 
 def _over_time(result: PlainResult, points: Points) -> dict[str, Any]:
-    """The layout of a chart over time: its axis, and what the load went through."""
+    """The layout of a chart over time: its axis, and the phases of the load."""
     end_s = points.size * points.width_s
     clock = "%-H:%M:%S" if end_s >= _HOUR_S else "%-M:%S"
     axis: dict[str, Any] = {
-        "type": "date",  # milliseconds since 1970 there: so its labels are times, also where one zooms in
+        "type": "date",  # milliseconds since 1970 there: so its labels are times at any zoom
         "range": [0, end_s * 1000],
         "tickformat": clock,
         "tickformatstops": [{"dtickrange": [None, 999], "value": f"{clock}.%L"}],
@@ -177,12 +177,12 @@ def _over_time(result: PlainResult, points: Points) -> dict[str, Any]:
     if warmup_s:
         marks.append({"type": "rect", "x0": 0, "x1": min(warmup_s, end_s) * 1000, **_mark("warm-up")})
     if "aborted_s" in result:
-        marks.append({"type": "line", **dict.fromkeys(("x0", "x1"), result["aborted_s"] * 1000), **_mark("broken off")})
+        marks.append({"type": "line", **dict.fromkeys(("x0", "x1"), result["aborted_s"] * 1000), **_mark("aborted")})
     return {"xaxis": axis, "shapes": marks}
 
 
 def _axis_of_counts(title: str, values: Sequence[float | None]) -> dict[str, Any]:
-    """From zero, and without fractions where there are but few."""
+    """From zero, and without fractions for small counts."""
     axis: dict[str, Any] = {"title": {"text": title}, "rangemode": "tozero", "tickmode": "auto"}
     if max(value or 0 for value in values) <= _FEW:
         axis |= {"tickmode": "linear", "tick0": 0, "dtick": 1}
@@ -194,7 +194,7 @@ def _mark(text: str) -> dict[str, Any]:
 
 
 def _rounded(milliseconds: float) -> float:
-    """As precise as anybody can see, for a shorter page."""
+    """As precise as the eye can see, for a smaller page."""
     return float(f"{milliseconds:.4g}")
 
 

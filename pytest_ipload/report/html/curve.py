@@ -28,21 +28,21 @@ class Curve(NamedTuple):
 
     @property
     def percentiles(self) -> list[str]:
-        """The percentile of each point, for people."""
+        """The percentile of each point, for hover texts."""
         return [percentile_at(self.step * point) for point in range(len(self.values_ms))]
 
 
 def curve_of(distribution: Mapping[str, Any]) -> Curve | None:
     """The curve of a distribution as the JSON report has it; None without values.
 
-    All by nearest rank. Beyond the share 1 - 1/count every percentile is the maximum, so a little further it ends.
+    All by nearest rank. Beyond the share 1 - 1/count every percentile is the maximum, so it ends a little further on.
     """
     if not distribution["count"]:
         return None
     histogram = Histogram.decode(distribution["histogram"])
     step = math.log10(2 * histogram.count) / (_POINTS - 1)
     ranks = (nearest_rank(histogram.count, 1 - 10 ** -(step * point)) for point in range(_POINTS))
-    low, high = distribution["min_ms"], distribution["max_ms"]  # exact, which bins are not
+    low, high = distribution["min_ms"], distribution["max_ms"]  # exact, unlike bins
     return Curve(step, [min(max(value, low), high) for value in _values_at(histogram, ranks)])
 
 
@@ -58,12 +58,12 @@ def _values_at(histogram: Histogram, ranks: Iterable[int]) -> Iterator[float]:
 
 
 def percentile_at(position: float) -> str:
-    """``99.9 %`` for 3: what stands at a position of the axis, with as many nines as it takes."""
+    """``99.9 %`` for 3: the label at a position of the axis, with as many nines as needed."""
     text = f"{100 * (1 - 10**-position):.{max(1, math.ceil(position) - 1)}f}"
     return f"{text.rstrip('0').rstrip('.')} %"
 
 
 def ticks(end: float) -> list[tuple[float, str]]:
-    """Positions and texts of an axis that ends there: 50 %, 90 %, 99 %, and so on."""
+    """Positions and labels of an axis that ends there: 50 %, 90 %, 99 %, and so on."""
     positions = [math.log10(2), *map(float, range(1, math.floor(end) + 1))]
     return [(position, percentile_at(position)) for position in positions if position <= end]

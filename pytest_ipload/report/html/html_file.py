@@ -1,6 +1,6 @@
-"""The HTML report: one file that needs nothing but a browser. What is in it: docs/html-report.md.
+"""The HTML report: one file that needs nothing but a browser. Its contents: docs/html-report.md.
 
-Everything that a name or a message brings along is escaped by Jinja2, and made printable before (``_shown``). A
+Every name or message is escaped by Jinja2, and made printable before (``_shown``). A
 Content-Security-Policy lets the page run its own two scripts, by their hashes, and fetch nothing.
 """
 
@@ -66,9 +66,9 @@ def _environment() -> jinja2.Environment:
 
 
 def _shown(value: Any) -> Any:
-    """What a template shows of a value: texts of others without what a browser would obey, or could not carry.
+    """What a template shows of a value: texts from outside without characters that a browser would interpret.
 
-    NUL and lone surrogates are no text in HTML, and a right-to-left override turns around what stands beside it.
+    NUL and lone surrogates are not valid text in HTML, and a right-to-left override reverses the text next to it.
     """
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
@@ -80,7 +80,7 @@ def _source(environment: jinja2.Environment, name: str) -> Markup:
 
 
 def _script(text: str) -> Markup:
-    """A script as a browser sees it, which reads every line end as a line feed before it takes the hash."""
+    """A script as a browser sees it: it reads every line end as a line feed before it computes the hash."""
     return Markup(text.replace("\r\n", "\n").replace("\r", "\n"))
 
 

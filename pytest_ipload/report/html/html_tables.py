@@ -16,7 +16,7 @@ Row = Mapping[str, Any]
 MOST_ROWS = 500
 _FEWEST_WHOLE = 100
 """Numbers per second from here on are shown without a fraction."""
-"""Of one table: a load may leave from tens of thousands of addresses."""
+"""The maximum number of rows: a load may use tens of thousands of source addresses."""
 _TIMES = ("p50", "p95", "p99", "max")
 _STATISTICS = ("min", "mean", "p50", "p90", "p95", "p99", "p99.9", "max")
 _OUTCOMES = {"fail": "failed", "warn": "warning"}
@@ -24,7 +24,7 @@ _USUAL_CONFIDENCE = 0.95
 
 
 class Table(NamedTuple):
-    """A table; the first cell of a row names it. The other columns hold numbers but for those that ``texts`` names."""
+    """A table; the first cell of a row names it. The other columns contain numbers, except those in ``texts``."""
 
     caption: str
     headers: Sequence[str]
@@ -52,7 +52,7 @@ def index_table(results: Sequence[PlainResult]) -> Table:
 
 
 def threshold_table(result: PlainResult) -> Table:
-    """What had to hold, and whether it did."""
+    """The thresholds, and whether they held."""
     headers = ["threshold", "outcome", "measured", "limit", "confidence interval", "samples", "remarks"]
     rows = [
         [
@@ -96,7 +96,7 @@ def distribution_table(result: PlainResult) -> Table:
 
 
 def request_table(result: PlainResult, field: str = "by_name") -> Table:
-    """Requests by name: those that are judged, or those of ``setup``."""
+    """Requests by name: the judged ones, or those of ``setup``."""
     rows = [*result.get(field, ())]
     is_setup = field == "setup"
     cells = [
@@ -110,7 +110,7 @@ def request_table(result: PlainResult, field: str = "by_name") -> Table:
         for row in rows[:MOST_ROWS]
     ]
     headers = ["request", "requests", *([] if is_setup else ["requests/s"]), "failed", *_TIMES]
-    caption = "Requests of the users' set-up and tear-down (not judged)" if is_setup else "Requests by name"
+    caption = "Requests of the users' set-up and teardown (not judged)" if is_setup else "Requests by name"
     return Table(caption, headers, cells, note=_left_out(rows, "request name"))
 
 
@@ -125,7 +125,7 @@ def step_table(result: PlainResult) -> Table:
 
 
 def source_table(result: PlainResult) -> Table:
-    """Requests by source address, and which addresses of the pool nobody used."""
+    """Requests by source address, and which addresses of the pool were never leased."""
     rows = result["by_source"]
     cells = [
         [
@@ -165,7 +165,7 @@ def failure_table(result: PlainResult) -> Table:
 
 
 def shard_table(result: PlainResult) -> Table:
-    """The processes that ran the load together."""
+    """The processes that shared the load."""
     headers = ["shard", "host", "users", "iterations", "requests", "failed", "began late by", "processor", "CPU"]
     rows = [
         [
@@ -178,7 +178,7 @@ def shard_table(result: PlainResult) -> Table:
         ]
         for row in result.get("shards", ())
     ]
-    return Table("Shards: the processes that ran the load together", headers, rows, frozenset({"host"}))
+    return Table("Shards: the processes that shared the load", headers, rows, frozenset({"host"}))
 
 
 def round_table(result: PlainResult) -> Table:
@@ -214,7 +214,7 @@ def setting_table(result: PlainResult) -> Table:
 
 
 def environment_table(environment: Mapping[str, Any]) -> Table:
-    """What was measured with."""
+    """The versions and the machine of the measurement."""
     packages = environment.get("packages", {})
     rows = [[str(key), str(value)] for key, value in environment.items() if key != "packages"]
     rows += [[name, str(version)] for name, version in packages.items()]
@@ -239,7 +239,7 @@ def _time_header(field: str) -> str:
 
 
 def _whole(value: float | None) -> str:
-    """A count, or a number per second that need not be whole."""
+    """A count, or a number per second, which need not be a whole number."""
     if value is not None and value != int(value) and value < _FEWEST_WHOLE:
         return f"{value:.2g}"
     return count(None if value is None else round(value))
@@ -251,7 +251,7 @@ def _times(distribution: Mapping[str, Any], statistics: Iterable[str]) -> list[s
 
 def _outcome(threshold: Row) -> str:
     if threshold.get("aborted"):
-        return "failed, broke the load off"
+        return "failed, aborted the load"
     if threshold["passed"]:
         return "undecided" if threshold.get("undecided") else "ok"
     return _OUTCOMES[threshold["severity"]]
@@ -270,7 +270,7 @@ def _text(value: object) -> str:
 
 
 def _interval(threshold: Row) -> str:
-    """``231 ms to 258 ms (95 %)``; an end that the samples do not close is left open."""
+    """``231 ms to 258 ms (95 %)``; an end that too few samples leave open is left out."""
     low, high = (in_unit(threshold.get(key), threshold["unit"]) for key in ("ci_low", "ci_high"))
     confidence = format_percent(threshold.get("confidence", _USUAL_CONFIDENCE))
     if low == high == ABSENT:
@@ -281,7 +281,7 @@ def _interval(threshold: Row) -> str:
 
 
 def _remarks(threshold: Row) -> str:
-    """What the other columns do not say; without a measured value, why there is none."""
+    """Remarks that the other columns do not show; without a measured value, why there is none."""
     if "measured" not in threshold:
         return str(threshold["message"])
     remarks = ["implied"] if threshold.get("implied") else []
@@ -292,10 +292,10 @@ def _remarks(threshold: Row) -> str:
     if threshold.get("ci_assumes_independence"):
         remarks.append("the interval assumes independent samples")
     if threshold["severity"] == "warn":
-        remarks.append("fails no test")
+        remarks.append("does not fail the test")
     return ", ".join(remarks)
 
 
 def _left_out(rows: Sequence[Row], word: str) -> str:
     hidden = len(rows) - MOST_ROWS
-    return f"And {counted(hidden, f'more {word}')}, which the JSON report has" if hidden > 0 else ""
+    return f"And {counted(hidden, f'more {word}')}, which are in the JSON report" if hidden > 0 else ""

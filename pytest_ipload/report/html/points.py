@@ -1,4 +1,4 @@
-"""The seconds of a load as points of a chart, and thinned out where there are more than a page should carry. Pure."""
+"""The seconds of a load as points of a chart, thinned out where there are more than a page should carry. Pure."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ WORST: Mapping[str, Callable[[Any, Any], Any]] = {
     "failed_requests": max,
     **dict.fromkeys((*LATENCIES, *RESPONSE_TIMES), max),
 }
-"""Which one of two seconds stands for both, by field of the timeline."""
+"""Which of two seconds stands for both, by field of the timeline."""
 _COUNTS = ("requests", "failed_requests")
 
 
 class Points(NamedTuple):
-    """Values along the time. Each point stands for ``width_s`` seconds, and has the worst step of them."""
+    """Values over time. Each point stands for ``width_s`` seconds, and has the worst of their steps."""
 
     width_s: int
     size: int
@@ -30,16 +30,17 @@ class Points(NamedTuple):
 
     @property
     def note(self) -> str:
-        """What a point stands for, where it is more than a second."""
+        """What a point stands for, if it is more than a second."""
         if self.width_s == 1:
             return ""
         if self.step_s > 1:
             return (
-                f"The load went on for so long that it is kept in steps of {self.step_s} seconds: requests and failed "
+                f"The load was so long that it is kept in steps of {self.step_s} seconds: requests and failed "
                 f"requests are per second, on average over a step. {self._thinned}"
             ).rstrip(" .")
         return (
-            f"Each point stands for {self.width_s} seconds and has the worst of each: the highest latency, the most "
+            f"Each point stands for {self.width_s} seconds and shows the worst of each value: the highest latency, the "
+            "most "
             "failed requests and users, the fewest requests of one second"
         )
 
@@ -47,7 +48,7 @@ class Points(NamedTuple):
     def _thinned(self) -> str:
         if self.width_s == self.step_s:
             return ""
-        return f"Each point stands for {self.width_s} seconds and has the worst step of them"
+        return f"Each point stands for {self.width_s} seconds and shows the worst of their steps"
 
     def start_s(self, point: int) -> int:
         """When a point begins, in seconds since the start of the load."""
@@ -55,7 +56,7 @@ class Points(NamedTuple):
 
 
 def points_of(timeline: Sequence[Mapping[str, Any]], most: int, step_s: int = 1) -> Points:
-    """At most so many points of the steps of a load, which are its seconds if it did not go on for hours."""
+    """At most ``most`` points for the steps of a load, which are its seconds unless it went on for hours."""
     length = 1 + max((step["t_s"] // step_s for step in timeline), default=-1)
     width = max(1, -(-length // most))
     size = -(-length // width)

@@ -1,4 +1,4 @@
-"""What the HTML report says of each load test, in the order of the page. Pure."""
+"""The contents of the HTML report for each load test, in the order of the page. Pure."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from pytest_ipload.verdict.result import is_measured
 Result = Mapping[str, Any]
 
 MOST_POINTS = 3600
-"""Of one line of a chart: an hour of seconds."""
+"""For one line of a chart: an hour of seconds."""
 FEWEST_POINTS = 300
 ALL_POINTS = 18_000
-"""Of the tests of one page together: a point of all charts takes up to 60 bytes."""
+"""For all tests of one page together: a point of all charts takes up to 60 bytes."""
 MOST_TABLE_ROWS = 120
-"""Of the table with the numbers of the charts."""
+"""For the table with the numbers of the charts."""
 
 _VERDICTS = {"passed": ("✓", "Passed"), "failed": ("✕", "Failed"), "invalid": ("!", "Invalid"), "error": ("✕", "Error")}
 _ORDER = ("error", "failed", "invalid", "segment", "passed")
-"""In which verdicts are listed: what needs to be looked at first."""
+"""The order in which verdicts are listed: the most important first."""
 
 
 class Verdict(NamedTuple):
-    """A verdict as it is shown: by a sign and a word, and its colour only after that."""
+    """A verdict as it is shown: by a sign and a word, and its colour only in addition."""
 
     kind: str
     """``passed``, ``failed``, ``invalid`` or ``segment``."""
@@ -65,7 +65,7 @@ class Section(NamedTuple):
     point_note: str
     times: Table
     tables: Sequence[Table]
-    """What was measured in parts, those without rows left out."""
+    """The numbers by name, address and so on, without tables that have no rows."""
     failures: Table
     generator: Sequence[Fact]
     settings: Table
@@ -73,7 +73,7 @@ class Section(NamedTuple):
 
     @property
     def baseline_notes(self) -> Sequence[str]:
-        """Why there was nothing, or not all, to compare with."""
+        """Why some or all comparisons are missing."""
         notes: Sequence[str] = self.result.get("baseline", {}).get("notes", ())
         return notes
 
@@ -84,7 +84,7 @@ class Section(NamedTuple):
 
     @property
     def file(self) -> str:
-        """The beginning of its name, which it shares with others: its file; empty where the name does not tell."""
+        """The part of its name that it shares with others: its file; empty if its name has none."""
         return "".join(self.name.partition("::")[:2]) if "::" in self.name else ""
 
     @property
@@ -99,7 +99,7 @@ class Section(NamedTuple):
 
     @property
     def traceback(self) -> Sequence[str]:
-        """The lines of the first failure's traceback; none if the result has none."""
+        """The lines of the first failure's traceback; empty if the result has none."""
         text = self.result.get("traceback", {}).get("text", "")
         return text.split("\n") if text else []
 
@@ -111,7 +111,7 @@ def sections_of(results: Sequence[PlainResult]) -> list[Section]:
 
 
 def by_gravity(sections: Sequence[Section]) -> list[Section]:
-    """The sections in the order of the index: what is red first, each kind in the order in which the tests ran."""
+    """The sections in the order of the index: failures first, each verdict in the order in which the tests ran."""
     return sorted(sections, key=lambda section: (_ORDER.index(section.verdict.kind), not section.errors))
 
 
@@ -150,7 +150,7 @@ def _section(number: int, result: PlainResult, most_points: int) -> Section:
 
 
 def _with_whole_rates(result: PlainResult) -> Sequence[PlainResult]:
-    """The timeline for charts: a step in part has no rate of requests, as it would be too low."""
+    """The timeline for charts: an incomplete step has no request rate, as it would be too low."""
     points, rest_s = whole_steps(result)
     if not rest_s or not points:
         return list(result["timeline"])
@@ -203,7 +203,7 @@ def _verdict(result: PlainResult) -> Verdict:
 
 
 def _subtitle(result: PlainResult) -> str:
-    """When, how long, how many."""
+    """Start, duration and numbers of a load."""
     started = datetime.fromisoformat(result["started_at"]).astimezone(timezone.utc)
     parts = [
         f"started {started:%Y-%m-%d %H:%M:%S} UTC",
@@ -213,7 +213,7 @@ def _subtitle(result: PlainResult) -> str:
     if "warmup_iterations" in result:
         parts.append(f"a warm-up of {counted(result['warmup_iterations'], 'iteration')} is left out of the numbers")
     if "aborted_s" in result:
-        parts.append(f"broken off by a threshold after {format_duration(result['aborted_s'])}")
+        parts.append(f"aborted by a threshold after {format_duration(result['aborted_s'])}")
     return " · ".join(parts)
 
 
@@ -246,12 +246,12 @@ def _generator_facts(generator: Mapping[str, Any]) -> Iterator[Fact]:
     if "timer_lag_p99_ms" in generator:
         yield Fact("Timer lag p99", milliseconds(generator["timer_lag_p99_ms"]))
     if "p99_ms" in (lateness := generator.get("lateness", {})):
-        yield Fact("Iterations late p99", milliseconds(lateness["p99_ms"]), "by its own doing")
+        yield Fact("Iterations late p99", milliseconds(lateness["p99_ms"]), "caused by the generator")
     yield Fact("Late starts of users", count(generator["late_starts"]))
     yield Fact("Interrupted iterations", count(generator["interrupted_iterations"]))
     if "pinned_cpu" in generator:
-        yield Fact("Kept on CPU", f"number {generator['pinned_cpu']}")
+        yield Fact("Pinned to CPU", f"number {generator['pinned_cpu']}")
     for name, times in generator["faults"].items():
-        yield Fact(f"Own fault: {name}", count(times), "no requests of the target")
+        yield Fact(f"Generator error: {name}", count(times), "not requests to the target")
     if generator["suppressed"]:
         yield Fact("Suppressed checks", count(len(generator["suppressed"])), ", ".join(generator["suppressed"]))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter  # pytest exports this type from 9.2 on only
 
 
-TEST_ERRORS = {"call": "the test failed: ", "teardown": "error in the tear-down: "}
+TEST_ERRORS = {"call": "the test failed: ", "teardown": "error in the teardown: "}
 """What pytest reported besides the verdict, by the phase."""
 IMPLIED = " (implied)"
 """Marks a threshold that the user did not give."""
@@ -28,7 +28,7 @@ _LONGEST_FAILURE = 500
 _NARROWEST_TEXT = 40
 _NARROWEST_BARS = 20
 _FEWEST_SECONDS = 3
-"""Of a load whose timeline is worth a look."""
+"""The number of seconds from which on a timeline is shown."""
 _COLOURS = {"passed": "green", "failed": "red", "invalid": "yellow", "error": "red"}
 _WORD_COLOURS = {"ok  ": "green", "FAIL": "red", "REGR": "red", "warn": "yellow", "??  ": "yellow"}
 _BAD = ("failed: ", "invalid: ", "error: ", *TEST_ERRORS.values())
@@ -48,7 +48,7 @@ def print_results(
         verdict = result["verdict"]
         terminal.write(f"{printable(result['nodeid'])}  ")
         if "segment" in result and verdict != "error":
-            terminal.write(f"SEGMENT {result['segment']} (judged when it is merged)", bold=True)
+            terminal.write(f"SEGMENT {result['segment']} (judged when merged)", bold=True)
         else:
             terminal.write(verdict.upper(), **{_COLOURS[verdict]: True, "bold": True})
         terminal.write(" (xfail)\n" if is_expected else "\n")
@@ -59,7 +59,7 @@ def print_results(
 
 
 def _write(terminal: TerminalReporter, line: str) -> None:
-    """Write a line; the word with which it begins is coloured, if it is one that judges."""
+    """Write a line; a verdict or outcome at its beginning is coloured."""
     word, rest = line[:4], line[4:]
     if word in _WORD_COLOURS and rest.startswith("  "):
         terminal.write(word, **{_WORD_COLOURS[word]: True})
@@ -79,8 +79,8 @@ def block(
 ) -> list[str]:
     """The lines below the test's name. With a verbosity above 0 nothing is shortened or left out.
 
-    ``encoding`` is the terminal's: not each can show the bars of the timeline. ``told`` are remarks whose meaning and
-    advice were printed already.
+    ``encoding`` is the terminal's: not every terminal can show the bars of the timeline. ``told`` are remarks whose
+    explanation and advice were already printed.
     """
     lines = [*reason_lines(result), *test_error_lines(result)]
     if not is_measured(result):
@@ -100,15 +100,15 @@ def block(
 
 
 def reason_lines(result: PlainResult) -> list[str]:
-    """Why the verdict is one that no threshold speaks of."""
+    """The reason for a verdict that no threshold explains."""
     verdict, reason = result["verdict"], result["reason"]
     if verdict == "error":
-        reason = first_line(reason)  # pytest has shown all of it
+        reason = first_line(reason)  # pytest has shown the rest
     return [f"{verdict}: {printable(reason)}"] if verdict in ("invalid", "error") else []
 
 
 def test_error_lines(result: PlainResult) -> list[str]:
-    """Why the test is red besides."""
+    """Why the test failed besides its verdict."""
     errors = result.get("test_errors", ())
     return [f"{TEST_ERRORS[each['phase']]}{printable(first_line(each['reason']))}" for each in errors]
 
@@ -122,7 +122,7 @@ def _headline(result: PlainResult) -> str:
     ]
     if result.get("dropped_iterations"):
         dropped, planned = (result[f"{kind}_iterations"] for kind in ("dropped", "planned"))
-        parts.append(f"{format_count(dropped)} of {counted(planned, 'planned one')} never started")
+        parts.append(f"{format_count(dropped)} of {counted(planned, 'planned iteration')} never started")
     if "warmup_iterations" in result:
         parts.append(f"warm-up of {counted(result['warmup_iterations'], 'iteration')} not judged")
     return ", ".join(parts)
@@ -151,7 +151,7 @@ def _timeline(result: PlainResult, verbosity: int, width: int, encoding: str | N
 
 
 def whole_steps(result: PlainResult) -> tuple[Sequence[PlainResult], float]:
-    """The whole steps of the timeline, and how long the rest is: the rate of a step in part would be too low."""
+    """The complete steps of the timeline, and how long the rest is: the rate of an incomplete step would be too low."""
     points: Sequence[PlainResult] = result["timeline"]
     if not points or points[-1]["t_s"] + result.get("timeline_step_s", 1) <= round(result["duration_s"], 3):
         return points, 0.0
@@ -170,12 +170,12 @@ def _threshold_line(threshold: Mapping[str, Any]) -> str:
 
 
 def threshold_text(threshold: Mapping[str, Any]) -> str:
-    """What a threshold says, and whether it was given."""
+    """A threshold's message, and whether it is implied."""
     return printable(threshold["message"]) + (IMPLIED if threshold.get("implied") else "")
 
 
 def _baseline_lines(result: PlainResult) -> list[str]:
-    """What was judged by the baseline, what else changed, and what could not be compared."""
+    """Judged comparisons with the baseline, other changes, and what could not be compared."""
     comparisons: Sequence[PlainResult] = result.get("comparisons", ())
     lines = [_comparison_line(each) for each in comparisons if "limit" in each]
     shown = [each for each in comparisons if _is_shown(each)]
@@ -202,7 +202,7 @@ def _signed(change: float) -> str:
 
 
 def _failure_lines(result: PlainResult, verbosity: int) -> list[str]:
-    """What failed, the most frequent first: also of a test that passed because some failures are allowed."""
+    """Failures, the most frequent first: also of a test that passed because some failures are allowed."""
     groups = result["failures"]
     shown = groups if verbosity > 0 else groups[:_MAX_FAILURES]
     lines = []
@@ -241,7 +241,7 @@ def _setup_line(result: PlainResult) -> str:
     if not rows:
         return ""
     requests, failed = (sum(row[key] for row in rows) for key in ("requests", "failed_requests"))
-    return f"set-up and tear-down of users: {counted(requests, 'request')}, {format_count(failed)} failed (not judged)"
+    return f"set-up and teardown of users: {counted(requests, 'request')}, {format_count(failed)} failed (not judged)"
 
 
 def _generator_line(result: PlainResult, verbosity: int) -> str:
@@ -260,7 +260,7 @@ def _generator_line(result: PlainResult, verbosity: int) -> str:
 
 
 def _check_lines(result: PlainResult, width: int, told: Collection[str]) -> list[str]:
-    """A paragraph for each health check that fired; what made the load invalid was said already."""
+    """A paragraph for each health check that fired; what made the load invalid was already printed."""
     lines = []
     for check in result["generator"]["checks"]:
         note = f"{check['name']}: {check['text']}"

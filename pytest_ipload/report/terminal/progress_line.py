@@ -12,7 +12,7 @@ from pytest_ipload.stats.live import LiveNumbers
 
 _GAP = "  "
 _NARROWEST_NAME = 12
-"""For so much of the test's name, less important parts of the line are left out."""
+"""The number of columns for the test's name for which less important parts of the line are left out."""
 
 
 class Piece(NamedTuple):
@@ -23,13 +23,13 @@ class Piece(NamedTuple):
 
 
 def full_line(nodeid: str, numbers: LiveNumbers) -> str:
-    """All of it, for a log."""
+    """The whole line, for a log."""
     pieces = [Piece(printable(nodeid)), *_measured(numbers), _clock(numbers, with_rest=True)]
     return _GAP.join(piece.text for piece in pieces)
 
 
 def fitted_line(nodeid: str, numbers: LiveNumbers, columns: int) -> list[Piece]:
-    """As much as fits into so many columns of a terminal: what is missing first is the time that is left.
+    """As much as fits into ``columns`` columns of a terminal: the remaining time is left out first.
 
     The name of the test is that of its function, as pytest shows the file above.
     """
@@ -76,7 +76,7 @@ def _short_name(nodeid: str) -> str:
 
 
 def _room(pieces: Sequence[Piece], columns: int) -> int:
-    """What is left for the name before these."""
+    """The columns left for the name before these pieces."""
     return columns - sum(len(_GAP) + width_of(piece.text) for piece in pieces)
 
 

@@ -1,4 +1,4 @@
-"""A row of numbers as a row of bars, one sign each."""
+"""A row of numbers as a row of bars, one character each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ GAP = " "
 
 
 def thinned(values: Sequence[float | None], most: int) -> list[float | None]:
-    """At most so many values: each the largest of its part of the row, so that no peak is lost. None is a gap."""
+    """At most ``most`` values: each the largest of its part of the row, so that no peak is lost. None is a gap."""
     if len(values) <= most:
         return list(values)
     cuts = [round(place * len(values) / most) for place in range(most + 1)]

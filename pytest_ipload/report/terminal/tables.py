@@ -101,7 +101,7 @@ def rate(per_second: float) -> str:
 
 
 def _apart(table: list[str]) -> list[str]:
-    """The table with an empty line in front, if it has rows."""
+    """The table with an empty line before it, if it has rows."""
     return ["", *table] if table else []
 
 
@@ -130,7 +130,7 @@ def _table(headers: list[str], rows: list[list[str]], verbosity: int, width: int
     if verbosity <= 0:
         names = [shorten(name, room) for name in names]
     cells = [headers, *([name, *row[1:]] for name, row in zip(names, rows, strict=True))]
-    # "plain" and a rule of our own: with headers tabulate makes the columns wider than they need to be.
+    # "plain" and a separator line of our own: with headers tabulate makes the columns wider than they need to be.
     head, *lines = tabulate(
         cells, tablefmt="plain", disable_numparse=True, colalign=("left", *["right"] * (len(headers) - 1))
     ).splitlines()

@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """One value, judged against those of other runs. Numbers are in ``unit``, as in reports; None is not measured."""
+    """One value, judged against those of other runs. Numbers are in ``unit``, as in reports; None if not measured."""
 
     metric: str
-    """As a limit writes it: ``p95{GET /cart}``."""
+    """As written in a limit: ``p95{GET /cart}``."""
     unit: str
     """``ms``, ``fraction`` or ``1/s``."""
     current: float | None
-    """The value; of rounds their median."""
+    """The value; for rounds their median."""
     baseline: float
     """The median of the other runs."""
     change: float | None
@@ -24,22 +24,22 @@ class Comparison:
     limit: str | None = None
     """In its normal form, ``p95:10%``; None where nothing is judged."""
     tolerance: float | None = None
-    """So much worse than the baseline the value may be: the limit, or what noise alone makes; None without limit."""
+    """How much worse than the baseline the value may be: the limit, or what noise explains; None without limit."""
     regressed: bool = False
     undecided: bool = False
-    """It is beyond the limit, or may be, and the runs or rounds do not suffice to call it a regression."""
+    """It is, or may be, beyond the limit, but the runs or rounds are too few to call it a regression."""
     passed: bool = True
     """Whether the test may pass: it did not regress, and is not undecided in a strict session."""
     method: str
-    """How it was compared, in words."""
+    """The method of comparison, in words."""
     runs: int
-    """Saved runs, or rounds of the baseline's side."""
+    """The number of saved runs, or of rounds of the base target."""
     p_value: float | None = None
-    """How probable such a difference is without any change; None where the method has no such number."""
+    """The probability of such a difference without any change; None where the method has no such number."""
     warning: str | None = None
-    """What the judgement is worth less for."""
+    """Why the judgement is less reliable."""
     message: str
-    """All of it, for people; the measured value first."""
+    """The whole comparison as shown to users; the measured value first."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class ComparedWith:
     runs: int
     """Comparable saved runs."""
     files: Sequence[str]
-    """Theirs, the newest first."""
+    """The names of those runs, the newest first."""
     notes: Sequence[str]
     """What could not be compared, and why."""
 
@@ -66,5 +66,5 @@ Compare = Callable[[Mapping[str, Any]], Compared]
 
 
 def failed_of(comparisons: Sequence[Comparison] | None) -> list[Comparison]:
-    """Those that fail the test."""
+    """The comparisons that fail the test."""
     return [comparison for comparison in comparisons or () if not comparison.passed]

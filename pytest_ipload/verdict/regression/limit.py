@@ -11,8 +11,8 @@ Grammar::
     selector  = label | "step:" label
 
 The metrics are those of thresholds (``expression``), as far as results keep them. A value is a regression if it is
-worse than the baseline by more than ``percent`` of it, and by more than the floor. A rate is worse if it is lower, all
-others if they are higher. A share's floor alone is written ``error_rate:0%,1%``.
+worse than the baseline by more than ``percent`` of it, and by more than the floor. A rate is worse if it is lower, any
+other value if it is higher. A share with a floor only is written ``error_rate:0%,1%``.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from pytest_ipload.base.errors import SettingError
 from pytest_ipload.verdict.threshold.expression import Metric
 
 _NEGLIGIBLE = 1e-9
-"""A change that is larger than allowed by this share of it is so by rounding."""
+"""An excess over the allowed change of less than this share of it is a rounding error."""
 _LOWER_IS_WORSE = frozenset({"rps", "iterations_per_second"})
 _METRICS_HELP = (
     "metrics that can be compared are times of requests and steps (p95 or any percentile, median, mean, min, max, with "
-    "raw. in front or without), error_rate, request_error_rate, rps and iterations_per_second"
+    "with or without raw. in front), error_rate, request_error_rate, rps and iterations_per_second"
 )
 
 
@@ -42,7 +42,7 @@ class CompareLimit:
     relative: float
     """As a fraction of the baseline; 0 where only a floor is given."""
     floor: float | None
-    """In the metric's unit in reports; None without one. Smaller changes do not count, whatever share they are."""
+    """In the metric's unit in reports; None without one. Smaller changes do not count, whatever their percentage."""
 
     @classmethod
     def parse(cls, text: str) -> CompareLimit:
@@ -56,24 +56,26 @@ class CompareLimit:
     def _parse(cls, text: str) -> CompareLimit:
         name, colon, change = text.rpartition(":")
         if not colon or "}" in change:
-            raise ValueError("it has no ':' with a change behind it, as in 'p95:10%' or 'p95:10%,50ms'")
+            raise ValueError("there is no ':' followed by a change, as in 'p95:10%' or 'p95:10%,50ms'")
         metric = Metric.parse(name)
         _check_metric(metric)
         first, *others = "".join(change.split()).split(",")
         if len(others) > 1:
-            raise ValueError(f"{change.strip()!r} has more than a percentage and a floor, as in 'p95:10%,50ms'")
+            raise ValueError(f"{change.strip()!r} is more than a percentage and a floor, as in 'p95:10%,50ms'")
         if first.endswith("%"):
             relative = _finite(units.parse_percent(first), first)
             floor = _parse_floor(metric, others[0]) if others else None
         elif others:
-            raise ValueError(f"{first!r} is not a percentage; it comes first, then the floor, as in 'p95:10%,50ms'")
+            raise ValueError(
+                f"{first!r} is not a percentage; the percentage comes first, then the floor, as in 'p95:10%,50ms'"
+            )
         else:
             relative, floor = 0.0, _parse_floor(metric, first)
         return cls(f"{metric.text}:{','.join([first, *others])}", metric, relative, floor)
 
     @property
     def unit(self) -> str:
-        """What values are in reports: ``ms``, ``fraction`` or ``1/s``."""
+        """The unit of its values in reports: ``ms``, ``fraction`` or ``1/s``."""
         return report_unit(self.metric)
 
     @property
@@ -86,7 +88,7 @@ class CompareLimit:
         return -difference if self.lower_is_worse else difference
 
     def tolerance(self, baseline: float, noise: float = 0.0) -> float:
-        """So much worse than the baseline a value may be, given that the noise alone makes such a difference."""
+        """How much worse than the baseline a value may be, when noise alone explains ``tolerance``."""
         return max(self.relative * baseline, self.floor or 0.0, noise)
 
     def is_beyond(self, difference: float, tolerance: float) -> bool:
@@ -95,7 +97,7 @@ class CompareLimit:
 
     @property
     def limit_text(self) -> str:
-        """The part behind the metric, for people: ``limit +10 %, at least 50 ms``."""
+        """The part after the metric, as shown to users: ``limit +10 %, at least 50 ms``."""
         sign = "-" if self.lower_is_worse else "+"
         floor = "" if self.floor is None else format_reported(self.metric, self.floor)
         if not self.relative:
@@ -109,17 +111,17 @@ def report_unit(metric: Metric) -> str:
 
 
 def format_reported(metric: Metric, value: float) -> str:
-    """A value as in reports, for people."""
+    """A value in the unit of reports, as shown to users."""
     return metric.format(value / units.MS_PER_S if metric.unit == "duration" else value)
 
 
 def _check_metric(metric: Metric) -> None:
-    """Refuse what results do not keep."""
+    """Refuse metrics that results do not keep."""
     if metric.family not in (None, "raw") or metric.unit == "count" or metric.statistic == "ip_pool_usage":
         raise ValueError(f"{metric.text!r} cannot be compared; {_METRICS_HELP}")
     if metric.selector is not None and metric.selector.kind not in ("name", "step"):
         raise ValueError(
-            f"{{{metric.selector}}} cannot be compared: saved are values by request name and by step, "
+            f"{{{metric.selector}}} cannot be compared: values are saved by request name and by step, "
             "as in p95{GET /cart} or p95{step:checkout}"
         )
 
@@ -134,7 +136,9 @@ def _parse_floor(metric: Metric, text: str) -> float:
             case _:
                 value = units.parse_rate(text)
     except ValueError as error:
-        raise ValueError(f"the change of {metric.text} is wrong: {error}; a relative one is a percentage") from None
+        raise ValueError(
+            f"the change for {metric.text} is not valid: {error}; a relative change is a percentage"
+        ) from None
     return _finite(value, text)
 
 

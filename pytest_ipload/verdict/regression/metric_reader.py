@@ -1,4 +1,4 @@
-"""Reads the value of a metric from a result in plain values, which is the same for a run and for a saved one."""
+"""Reads the value of a metric from a result in plain values, which has the same form for a run and a saved run."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pytest_ipload.verdict.threshold.expression import Metric, Selector
 
 
 def value_of(metric: Metric, result: PlainResult) -> float | None:
-    """The value in the unit of reports (ms, fraction, 1/s); None if there is nothing to take it from.
+    """The value in the unit of reports (ms, fraction, 1/s); None if the result does not have it.
 
-    Percentiles are those of the histogram, by nearest rank, so any can be had. Where iterations had planned starts,
-    times are response times, and those of a name or a step are not kept: only ``raw.`` ones are. ``ValueError`` for a
-    histogram that is none. None too for a selector that may mean names which were not kept apart.
+    Percentiles come from the histogram, by nearest rank, so any percentile can be read. Where iterations had planned
+    starts, times are response times, which are not kept by name or step: there only ``raw.`` metrics are.
+    ``ValueError`` for an invalid histogram. Also None if the selector may match names that were not kept separately.
     """
     if is_hidden(metric, result):
         return None
@@ -34,12 +34,12 @@ def value_of(metric: Metric, result: PlainResult) -> float | None:
 
 
 def _is_measured(metric: Metric, result: PlainResult) -> bool:
-    """Whether there was anything to count: a rate of nothing is no rate."""
+    """Whether there was anything to count: without any, a rate is not measured."""
     return bool(result["requests" if metric.statistic in ("rps", "request_error_rate") else "iterations"])
 
 
 def _distributions(metric: Metric, result: PlainResult) -> list[PlainResult]:
-    """Those that the time is one of, without empty ones."""
+    """The distributions that the time is read from, without empty ones."""
     planned = "response_time" in result and metric.family is None
     if metric.selector is not None:
         found = [] if planned else [row["latency"] for row in _rows(metric, result)]
@@ -49,7 +49,7 @@ def _distributions(metric: Metric, result: PlainResult) -> list[PlainResult]:
 
 
 def is_hidden(metric: Metric, result: PlainResult) -> bool:
-    """Whether what the selector means may be counted under the other names, as there were too many names."""
+    """Whether samples that the selector matches may be counted under the other names, as there were too many names."""
     if metric.selector is None or not (pattern := metric.selector.pattern).strip("*"):
         return False
     names = [row["name"] for row in _rows_of_kind(metric.selector, result)]
@@ -77,7 +77,7 @@ def _time(metric: Metric, distributions: Sequence[PlainResult]) -> float | None:
         for each in distributions:
             whole.merge(Histogram.decode(each["histogram"]))
         value = whole.quantile(metric.quantile)
-        # The histogram has the edges of its first and last bin, but what was measured lies within them.
+        # The bins at both ends of the histogram are wider than the range that was measured.
         return None if value is None else float(min(max(value / NS_PER_MS, low), high))
     if metric.statistic == "mean":
         count: int = sum(each["count"] for each in distributions)

@@ -1,8 +1,8 @@
-"""How far beyond all values seen so far a new one has to lie to be no mere chance.
+"""How far beyond all previous values a new one has to lie to be more than chance.
 
 The criterion is that of W. J. Dixon, Analysis of extreme values, Annals of Mathematical Statistics 21 (1950), pages
 488-506: the gap between the new value and the worst one before it, in terms of the range of those before it (his r10 is
-gap / (gap + range)). It is asked of the newest value and of no other. So whatever the values' distribution is, a false
+gap / (gap + range)). It is applied to the newest value and to no other. So whatever the distribution, a false
 alarm has a probability of at most 1 / (n + 1): the new value has to be the worst of n + 1 that are alike (H. A. David
 and H. N. Nagaraja, Order Statistics, 3rd ed., section 7.3 on prediction). How much smaller it is depends on the
 distribution, and is worked out for normally distributed values.
@@ -15,13 +15,13 @@ from math import erfc, sqrt
 from statistics import NormalDist
 
 _STEP, _FARTHEST = 0.2, 6.0
-"""In standard deviations. So smooth is what is summed up that a finer step changes nothing in the third digit."""
+"""In standard deviations. The integrand is so smooth that a finer step does not change the third digit."""
 _WIDEST = 64.0
 _HALVINGS = 40
 
 
 def chance_beyond(seen: int, share: float) -> float:
-    """The probability that a value is larger than the largest of ``seen`` others, by more than a share of their range.
+    """The probability that a value exceeds the largest of ``seen`` others by more than a share of their range.
 
     For independent normally distributed values, at least three of which were seen.
     """
@@ -30,7 +30,7 @@ def chance_beyond(seen: int, share: float) -> float:
 
 @lru_cache(maxsize=64)
 def gap_share(seen: int, probability: float) -> float:
-    """The share of the range that is exceeded with this probability only (see ``chance_beyond``); 0 or more."""
+    """The share of the range that is exceeded with only this probability (see ``chance_beyond``); 0 or more."""
     low, high = 0.0, _WIDEST
     if chance_beyond(seen, low) <= probability:
         return low
@@ -42,7 +42,7 @@ def gap_share(seen: int, probability: float) -> float:
 
 @lru_cache(maxsize=8)
 def _extremes(seen: int) -> list[tuple[float, float, float]]:
-    """The largest of so many standard normal values, the width of their range, and how probable the two are.
+    """The largest of ``count`` standard normal values, the width of their range, and the probability of both.
 
     The density of the smallest being x and the largest y is n (n - 1) f(x) f(y) (F(y) - F(x)) ** (n - 2) (David and
     Nagaraja, section 2.3).

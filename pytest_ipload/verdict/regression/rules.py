@@ -1,8 +1,8 @@
-"""Judges a value by those of other runs. Pure.
+"""Judges a value against those of other runs. Pure.
 
-The unit of comparison is the run, not the request. Requests of one run share its luck (the machine's neighbours, the
-layout of memory), so a test over them takes each such luck for a change. The rules were tried out on simulated runs
-(benchmarks/baselines.py): how often they raise a false alarm, and what they find, is in docs/baselines.md.
+The unit of comparison is the run, not the request. Requests of one run share its circumstances (other load on the
+machine, memory layout), so a test over requests takes each of these for a change. The rules were tried on simulated
+runs (benchmarks/baselines.py): how often they raise a false alarm, and what they find, is in docs/baselines.md.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from pytest_ipload.verdict.regression.outlier import gap_share
 from pytest_ipload.verdict.threshold.expression import Metric
 
 ENOUGH_RUNS = 8
-"""Saved runs from which on their spread is known well enough to judge by it."""
+"""The number of saved runs from which on their spread is known well enough to judge by."""
 FALSE_ALARMS = 0.01
-"""The probability of one in a whole session, if runs differ by normally distributed noise alone."""
+"""The probability of a false alarm in a whole session, if runs differ by normally distributed noise alone."""
 FEWEST_ROUNDS = 4
-"""Rounds a side below which no difference is significant: of 3 and 3, one dealing of ranks in 20 is the extreme one."""
+"""Rounds per side below which no difference is significant: with 3 and 3, one ranking in 20 is the extreme one."""
 SIGNIFICANT = 0.05
 RECENT_RUNS = 8
-"""The current run and the newest saved ones, which are compared with the oldest: two or three do not move them."""
-_FEW_RUNS = f"it takes {ENOUGH_RUNS} saved runs to tell noise from change"
-_AS_FAR_APART = "the saved runs differ too much by themselves"
+"""The current run and the newest saved ones, which are compared with the oldest: two or three of them would not do."""
+_FEW_RUNS = f"it takes {ENOUGH_RUNS} saved runs to tell a change from noise"
+_AS_FAR_APART = "the saved runs vary too much"
 
 
 def describe(metric: Metric, current: float, saved: Sequence[float]) -> Comparison:
-    """Where a value lies beside those of saved runs, of which there is at least one. Nothing is judged."""
+    """Where a value lies relative to those of saved runs, of which there is at least one. Nothing is judged."""
     middle = median(saved)
     noted = f"median of {_counted(saved, 'run')}" if len(saved) > 1 else "1 run"
     return Comparison(
@@ -50,12 +50,12 @@ def describe(metric: Metric, current: float, saved: Sequence[float]) -> Comparis
 def judge_history(
     limit: CompareLimit, current: float, saved: Sequence[float], *, comparisons: int = 1, strict: bool = False
 ) -> Comparison:
-    """Judge one run's value by those of saved runs, of which there is at least one.
+    """Judge one run's value against those of saved runs, of which there is at least one.
 
     With 8 or more it is a regression if it is worse than their median by more than the limit, and worse than the worst
-    of them by more than a share of their range (see ``outlier``), so that in a session of so many ``comparisons`` a
-    false alarm has a probability of 1 %. What is beyond the limit, and not so far beyond the saved runs, is undecided;
-    and with fewer of them whatever is beyond the limit. Undecided passes, unless ``strict``.
+    of them by more than a share of their range (see ``outlier``), chosen so that in a session of ``comparisons``
+    comparisons a false alarm has a probability of 1 %. A value beyond the limit, but not that far beyond the saved
+    runs, is undecided; with fewer runs, any value beyond the limit is. Undecided passes, unless ``strict``.
     """
     middle, metric = median(saved), limit.metric
     allowed = limit.tolerance(middle)
@@ -72,7 +72,7 @@ def judge_history(
     if len(saved) > 1:
         notes[0] += f", MAD {format_reported(metric, median(abs(value - middle) for value in saved))}"
     if tolerance > allowed:
-        notes[0] += f", whose noise makes up to {_as_share(metric, tolerance, middle)}"
+        notes[0] += f", noise alone explains up to {_as_share(metric, tolerance, middle)}"
     return replace(
         describe(metric, current, saved),
         limit=limit.text,
@@ -89,11 +89,11 @@ def judge_history(
 def judge_creep(
     limit: CompareLimit, recent: Sequence[float], oldest: Sequence[float], *, comparisons: int = 1
 ) -> Comparison | None:
-    """Judge a run and those before it, the newest first, by the oldest saved ones: small steps add up.
+    """Judge a run and those before it, the newest first, against the oldest saved ones: small steps add up.
 
-    It is a regression if this run is worse than the median of the oldest ones by more than the limit, and so are the
-    recent ones as a whole (Hodges-Lehmann shift), and an exact one-sided Mann-Whitney test says that they are worse at
-    all: whatever the noise is, by chance it does so in 1 % of sessions of so many ``comparisons``. None if it is none.
+    It is a regression if this run is worse than the median of the oldest ones by more than the limit, the recent ones
+    as a whole are too (Hodges-Lehmann shift), and an exact one-sided Mann-Whitney test says that they are worse: by
+    chance, whatever the noise, this happens in 1 % of sessions of ``comparisons`` comparisons. None if it is not one.
     """
     current, middle, metric = recent[0], median(oldest), limit.metric
     tolerance, difference = limit.tolerance(middle), shift(recent, oldest)
@@ -119,10 +119,10 @@ def judge_creep(
 def judge_rounds(
     limit: CompareLimit, current: Sequence[float], base: Sequence[float], *, strict: bool = False
 ) -> Comparison:
-    """Judge the values of rounds by those of other rounds that were run in turns with them, at least one a side.
+    """Judge the values of rounds against those of base rounds, run alternately; at least one per side.
 
     It is a regression if the rounds are worse by more than the limit (Hodges-Lehmann shift) and an exact one-sided
-    Mann-Whitney test says that they are worse at all (p < 0.05). Fewer than 4 rounds a side, or a shift beyond the
+    Mann-Whitney test says that they are worse (p < 0.05). Fewer than 4 rounds per side, or a shift beyond the
     limit that is not significant, are undecided. Undecided passes, unless ``strict``.
     """
     middle, metric = median(base), limit.metric
@@ -131,11 +131,11 @@ def judge_rounds(
     fewest = min(len(current), len(base))
     p_value, why = None, None
     if fewest < FEWEST_ROUNDS:
-        why = f"it takes {FEWEST_ROUNDS} rounds a side to tell noise from change"
+        why = f"it takes {FEWEST_ROUNDS} rounds a side to tell a change from noise"
     else:
         p_value = _p_worse(limit, current, base)
         if is_beyond and p_value >= SIGNIFICANT:
-            why = "noise alone may make such a difference, more rounds would tell"
+            why = "the difference may be noise; run more rounds"
     warning = None if why is None else _undecided(why, strict)
     sides = (
         f"{_rounds(len(base))} a side" if len(current) == len(base) else f"{_rounds(len(current))} against {len(base)}"
@@ -161,7 +161,7 @@ def judge_rounds(
 
 
 def without_samples(limit: CompareLimit, saved: Sequence[float]) -> Comparison:
-    """The judgement where there is nothing to compare with the saved runs' values: a regression, as it was there."""
+    """The judgement where a run has no samples to compare with the saved values: a regression, as they had some."""
     middle, metric = median(saved), limit.metric
     return Comparison(
         metric=metric.text,
@@ -179,7 +179,7 @@ def without_samples(limit: CompareLimit, saved: Sequence[float]) -> Comparison:
 
 
 def _tolerance(limit: CompareLimit, saved: Sequence[float], comparisons: int) -> tuple[float, str]:
-    """How much worse than the median of the saved runs a value may be, and how that was found."""
+    """How much worse than the median of the saved runs a value may be, and by which method."""
     middle, number = median(saved), len(saved)
     if number < ENOUGH_RUNS:
         return limit.tolerance(middle), "limit against the median"
@@ -195,7 +195,7 @@ def _undecided(why: str, strict: bool) -> str:
 
 
 def _p_worse(limit: CompareLimit, values: Sequence[float], others: Sequence[float]) -> float:
-    """How probable it is that values which are alike are so much worse than the others."""
+    """The probability that values from the same distribution are this much worse than the others."""
     return p_larger(others, values) if limit.lower_is_worse else p_larger(values, others)
 
 

@@ -1,4 +1,4 @@
-"""When a threshold cannot hold any more, so that its load may as well be broken off. Pure: time goes in as a number."""
+"""When a threshold can no longer hold, so that its load may be aborted. Pure: time is passed in as a number."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from pytest_ipload.verdict.threshold.outlook import cannot_hold
 from pytest_ipload.verdict.threshold.remaining_load import Plan
 
 _HAND_OVER = 3.0
-"""Seconds in which a sample has come from its user's thread to the measurements, if iterations take no time: users
-collect for a second, do not hand over before pauses of up to a second, and are looked at each second."""
+"""Seconds that a sample takes from its user's thread to the measurements, if iterations take no time: users
+collect for a second, do not hand over before pauses of up to a second, and are polled each second."""
 
-# How a value moves while a load goes on: it only grows, it only falls, or it may do both.
+# How a value can change during a load: only upwards, only downwards, or both ways.
 _GROWING = frozenset({"requests", "iterations", "errors", "dropped_iterations", "ip_pool_usage", "max"})
 _FALLING = frozenset({"min"})
 _SHARES = frozenset({"error_rate", "request_error_rate"})
@@ -31,10 +31,10 @@ _UNKNOWN = Plan()
 def abort_reason(
     judged: ThresholdConfig, measured: Measurements, scope: Scope, plan: Plan = _UNKNOWN, *, first_window: int = 0
 ) -> str | None:
-    """Why the load may be broken off: what the threshold's failure says so far. None if it may still hold.
+    """Why the load may be aborted: the threshold's failed result so far. None if it may still hold.
 
-    ``scope`` is that of the load so far. Over no samples nothing is broken off. Windows before number
-    ``first_window`` are not looked at.
+    ``scope`` is that of the load so far. A threshold without samples aborts nothing. Windows before number
+    ``first_window`` are skipped.
     """
     result = _failure(judged, measured, scope, plan, first_window)
     return None if result is None else result.message
@@ -43,7 +43,7 @@ def abort_reason(
 def _failure(
     judged: ThresholdConfig, measured: Measurements, scope: Scope, plan: Plan, first_window: int
 ) -> ThresholdResult | None:
-    """The result of a threshold that cannot hold any more; None if it may."""
+    """The result of a threshold that can no longer hold; None if it may."""
     if is_undecidable(judged, measured, scope):
         return None
     if judged.window is not None:
@@ -58,7 +58,7 @@ def _failure(
 
 
 def settled(measured: Measurements, scope: Scope) -> Scope:
-    """The scope without its end, of which not all samples have come yet: users hand them over now and then."""
+    """The scope without its end, of which samples may be missing: users hand them over now and then."""
     longest_ns = max((series.latency.max_ns or 0 for _, series in measured.series(ITERATION)), default=0)
     return replace(scope, seconds=max(0.0, scope.seconds - _HAND_OVER - longest_ns / NS_PER_S))
 
@@ -74,11 +74,11 @@ def _is_hopeless(judged: ThresholdConfig, measured: Measurements, scope: Scope, 
     value = measure(threshold, measured, scope)
     if value.value is None or value.samples == 0:
         return False
-    return value.value > 0 if never_again else _is_past(threshold, value.value)  # what has failed stays failed
+    return value.value > 0 if never_again else _is_past(threshold, value.value)  # failures stay failures
 
 
 def _is_past(threshold: Threshold, value: float) -> bool:
-    """Whether a value that moves in one direction has gone past the limit, to where it does not come back from."""
+    """Whether a value that only changes in one direction has passed the limit, so that it cannot come back."""
     grows = threshold.statistic in _GROWING
     if threshold.operator == "==":
         return not threshold.holds(value) and (value > threshold.limit) == grows
@@ -87,39 +87,39 @@ def _is_past(threshold: Threshold, value: float) -> bool:
 
 @dataclass(frozen=True)
 class Abort:
-    """The threshold that broke a load off."""
+    """The threshold that aborted a load."""
 
     judged: ThresholdConfig
     after_s: float
     """Seconds since the start of the load."""
     result: ThresholdResult
-    """What it said then."""
+    """Its result at that time."""
 
     def final(self, result: ThresholdResult) -> ThresholdResult:
-        """Its result at the end, which stays *failed* whatever the last samples say: the load was not whole."""
+        """Its result at the end, which stays *failed* whatever the last samples say: the load was incomplete."""
         last = self.result if result.passed else result
         message = f"aborted after {format_duration(self.after_s)}: {last.message}"
         return replace(last, message=message, aborted=True)
 
 
 class AbortWatch:
-    """Looks at the thresholds of a load again and again, until one of them breaks it off."""
+    """Checks the thresholds of a load again and again, until one of them aborts it."""
 
     def __init__(self, thresholds: Sequence[ThresholdConfig], plan: Plan = _UNKNOWN) -> None:
-        """``plan`` is that of the whole load, also if this is a part of it."""
+        """``plan`` is that of the whole load, even if this process runs one partition."""
         self._plan = plan
         self.watched = [judged for judged in thresholds if judged.abort_on_fail]
         self._windows_seen = dict.fromkeys(map(id, self.watched), 0)
         self.abort: Abort | None = None
-        """What broke the load off; None as long as nothing did."""
+        """The threshold that aborted the load; None if none did."""
 
     def first_window(self, length_ns: int) -> int:
-        """The first window of this length that is still to be looked at."""
+        """The first window of this length that has not been checked yet."""
         seen = [self._windows_seen[id(judged)] for judged in self.watched if judged.window_ns == length_ns]
         return min(seen, default=0)
 
     def look(self, measured: Measurements, scope: Scope, elapsed_s: float) -> str | None:
-        """Why the load has to be broken off now, ``elapsed_s`` after its start; None if it may go on."""
+        """Why the load has to be aborted now, ``elapsed_s`` after its start; None if it may go on."""
         for judged in self.watched:
             if elapsed_s < judged.delay:
                 continue

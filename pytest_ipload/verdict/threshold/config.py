@@ -1,4 +1,4 @@
-"""Thresholds with how they are judged: over what, how surely, and what follows when one does not hold."""
+"""Thresholds with how they are judged: over which samples, with which confidence, and what a failure does."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ _OF_THE_WHOLE_LOAD = frozenset({"dropped_iterations", "ip_pool_usage", "set_up_e
 
 @dataclass(frozen=True)
 class ThresholdConfig:
-    """A threshold and its settings. Times are seconds. Settings that make no sense together are a SettingError."""
+    """A threshold and its settings. Times are seconds. Contradictory settings raise SettingError."""
 
     threshold: Threshold
     severity: str = FAIL
     abort_on_fail: bool = False
-    """The load is broken off as soon as the threshold cannot hold any more."""
+    """The load is aborted as soon as the threshold can no longer hold."""
     delay: float = 10.0
-    """How long after the start of the load it is first looked at for that."""
+    """How long after the start of the load this is first checked."""
     window: float | None = None
-    """It has to hold in each full window of this length; None: over all that is judged."""
+    """It has to hold in each full window of this length; None: over the whole judged time."""
     confidence: float | None = None
-    """It fails, or holds, only if all of the value's interval of this confidence does; None: if the value does."""
+    """It fails, or holds, only if the whole interval of this confidence does; None: if the value does."""
     is_implied: bool = False
     """Not given by the user: it applies because no other threshold covers errors."""
 
     def __post_init__(self) -> None:
-        """Refuse what does not go together."""
+        """Refuse settings that contradict each other."""
         statistic, text = self.threshold.statistic, self.threshold.text
         self._check_ranges()
         if self.abort_on_fail and self.severity != FAIL:
             raise SettingError(
-                f"threshold {text!r}: abort_on_fail=True and severity={self.severity!r} contradict each other: what "
-                "only warns must not break the load off; remove one of them"
+                f"threshold {text!r}: abort_on_fail=True and severity={self.severity!r} contradict each other: a "
+                "warning cannot abort the load; remove one of them"
             )
         if self.window is not None and self.window < SHORTEST_WINDOW:
             raise SettingError(
@@ -57,17 +57,17 @@ class ThresholdConfig:
             return
         if self.threshold.quantile is None and statistic not in _SHARES_WITH_INTERVAL:
             raise SettingError(
-                f"threshold {text!r}: confidence goes with percentiles, error_rate and request_error_rate only: "
+                f"threshold {text!r}: confidence only applies to percentiles, error_rate and request_error_rate: "
                 f"there is no interval for {self.threshold.metric}"
             )
         if self.threshold.operator in ("==", "!="):
             raise SettingError(
-                f"threshold {text!r}: confidence does not go with {self.threshold.operator!r}, as an interval is never "
-                "equal to one value; write a limit with <, <=, > or >="
+                f"threshold {text!r}: confidence does not apply to {self.threshold.operator!r}, as an interval "
+                "is never equal to one value; write a limit with <, <=, > or >="
             )
 
     def _check_ranges(self) -> None:
-        """Refuse what a marker cannot give, and a file can."""
+        """Refuse values that a marker cannot give, but a file can."""
         try:
             one_of(FAIL, WARN)(self.severity)
             as_seconds(self.delay)
@@ -85,7 +85,7 @@ class ThresholdConfig:
 
     @property
     def text(self) -> str:
-        """The expression, and what else was set, for people: ``p95 < 200ms (window 10s)``."""
+        """The expression and its other settings, as shown to users: ``p95 < 200ms (window 10s)``."""
         keys = {
             "window": None if self.window is None else format_setting(self.window),
             "confidence": self.confidence,
@@ -97,13 +97,13 @@ class ThresholdConfig:
 
 
 def with_implied(thresholds: Sequence[ThresholdConfig]) -> list[ThresholdConfig]:
-    """The thresholds, and ``error_rate == 0%`` unless one of them can fail on errors already."""
+    """The thresholds, and ``error_rate == 0%`` unless one of them already covers errors."""
     speaks = any(judged.severity == FAIL and judged.threshold.statistic in _SPEAKS_OF_ERRORS for judged in thresholds)
     return [*thresholds] if speaks else [*thresholds, ThresholdConfig(_IMPLIED, is_implied=True)]
 
 
 def tolerates_set_up_errors(thresholds: Sequence[ThresholdConfig]) -> bool:
-    """Whether a user whose set-up fails is left out, as one of the thresholds can fail on that."""
+    """Whether a user whose set-up fails is left out, because one of the thresholds covers that."""
     return any(judged.severity == FAIL and judged.threshold.statistic == "set_up_error_rate" for judged in thresholds)
 
 

@@ -1,4 +1,4 @@
-"""Thresholds against measurements. Pure: no clock, no pytest."""
+"""Evaluates thresholds against measurements. Pure: no clock, no pytest."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class ThresholdResult:
     ci_low: float | None
     ci_high: float | None
     uncertain: bool
-    """Too few samples for this percentile to be taken at its word."""
+    """Too few samples for a reliable value of this percentile."""
     message: str
     undecided: bool = False
-    """The limit lies within the interval of the confidence asked for; that passes, unless the session is strict."""
+    """The limit lies within the interval of the given confidence; that passes, unless the session is strict."""
     undecidable: bool = False
-    """What it is about was not kept apart: there is nothing to judge, and the measurement is invalid."""
+    """The names that it selects were not kept separately: it cannot be judged, and the measurement is invalid."""
     aborted: bool = False
-    """It broke the load off."""
+    """It aborted the load."""
     window_s: float | None = None
     """It was judged on each full window of this length, and the numbers are those of the worst one."""
     confidence: float | None = None
@@ -52,18 +52,21 @@ class ThresholdResult:
     implied: bool | None = None
     """True if the user did not give it, and it applies because no other threshold covers errors; else None."""
     ci_assumes_independence: bool | None = None
-    """The load is too short to tell how alike samples of one time are; None without an interval."""
+    """The load is too short to estimate the correlation of samples; None without an interval."""
 
     def __post_init__(self) -> None:
-        """ValueError for words that reports do not know: a result may come from a file."""
+        """ValueError for words that reports do not use: a result may come from a file."""
         if self.severity not in (FAIL, WARN) or self.unit not in _UNITS:
-            raise ValueError(f"{self.severity!r} is no severity, or {self.unit!r} no unit, of a threshold's result")
+            raise ValueError(
+                f"{self.severity!r} is not a valid severity, or {self.unit!r} not a valid unit, of a threshold's result"
+            )
 
 
 def evaluate(judged: ThresholdConfig, measured: Measurements, scope: Scope, *, strict: bool = False) -> ThresholdResult:
-    """Judge one threshold, in each window if it has one. Over no samples, or no full window, it fails.
+    """Judge one threshold, in each window if it has one. Without samples, or without a full window, it fails.
 
-    An undecided one passes, unless ``strict``. One whose names were not kept apart does not hold and is undecidable.
+    An undecided one passes, unless ``strict``. One whose names were not kept separately does not hold, and is
+    undecidable.
     """
     if is_undecidable(judged, measured, scope):
         nothing = Evaluation(Measured(None, 0, ""), Outcome.FAILS, is_enough=False)
@@ -117,5 +120,5 @@ def _reported(value: float | None, threshold: Threshold) -> float | None:
 
 
 def _in_reports(value: float, threshold: Threshold) -> float:
-    """The value in the unit of reports, without the noise of the conversion."""
+    """The value in the unit of reports, without rounding errors of the conversion."""
     return round(value * MS_PER_S, 6) if threshold.unit == "duration" else value

@@ -13,8 +13,8 @@ Grammar::
     selector   = label | "name:" label | "step:" label | "source:" address | "status:" code
     operator   = "<=" | ">=" | "==" | "!=" | "<" | ">"
 
-A label is any text, which ends with the last ``}`` of the expression: ``p95{GET /items/{id}} < 1s``; ``*`` in it stands
-for any text. ``name:`` is for request names that begin like another selector. Blanks between the parts do not matter.
+A label is any text, up to the last ``}`` of the expression: ``p95{GET /items/{id}} < 1s``; ``*`` in it stands for
+any text. ``name:`` is for request names that begin like another selector. Blanks between the parts do not matter.
 ``errors`` counts failed iterations, as ``error_rate`` is their share. ``set_up_error_rate`` is the share of users whose
 set-up failed.
 """
@@ -59,7 +59,7 @@ _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
     }
 )
 _SIGNS = {"≤": "<=", "≥": ">=", "≠": "!=", "＜": "<", "＞": ">"}
-"""What people write for an operator, and how it is written here."""
+"""Other ways to write an operator, and how it is written here."""
 _SELECTOR_KINDS = ("name", "step", "source", "status")
 _PERCENTILE = re.compile(r"p([0-9]+(?:\.[0-9]+)?|\.[0-9]+)|p\(([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\)")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+")
@@ -67,7 +67,7 @@ _BLANK_BEFORE_UNIT = re.compile(r"(?<=[0-9])\s+(?=[a-z%/])|(?<=/)\s+")
 _LARGEST = 1e12
 """Of a limit: 30 000 years. Far above it a number of milliseconds is infinite."""
 _DECIMALS = 12
-"""Limits are rounded to so many decimals, so that ``9ms`` is 0.009 and not the 0.009000000000000001 of 9 * 0.001."""
+"""The number of decimals of a limit: ``9ms`` is 0.009 and not the 0.009000000000000001 of 9 * 0.001."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Selector:
     """Which samples a threshold is about."""
 
     kind: str
-    """One of ``_SELECTOR_KINDS``; ``name`` is of requests."""
+    """One of ``_SELECTOR_KINDS``; ``name`` is for requests."""
     pattern: str
     """A label with ``*`` wildcards, an address in its normal form, or a status code."""
 
@@ -94,7 +94,7 @@ class Metric:
     statistic: str
     """``percentile``, or the name of the statistic, share, count or rate."""
     quantile: float | None
-    """The fraction of a percentile, 0.95 for p95; the median has 0.5, all others None."""
+    """The fraction of a percentile, 0.95 for p95, 0.5 for the median; None for all others."""
     selector: Selector | None
 
     @classmethod
@@ -105,9 +105,9 @@ class Metric:
         if brace and not closing:
             raise ValueError("the selector has no closing '}'")
         if behind.strip():
-            raise ValueError(f"{behind.strip()!r} stands behind the selector")
+            raise ValueError(f"unexpected {behind.strip()!r} after the selector")
         if not name.strip():
-            raise ValueError(f"no metric stands at its start; {_METRICS_HELP}")
+            raise ValueError(f"no metric at the start; {_METRICS_HELP}")
         return cls._of(name.strip(), selector if brace else None)
 
     @classmethod
@@ -136,11 +136,11 @@ class Metric:
 
     @property
     def unit(self) -> str:
-        """What its values are: ``duration`` (seconds), ``fraction``, ``count`` or ``rate`` (per second)."""
+        """The unit of its values: ``duration`` (seconds), ``fraction``, ``count`` or ``rate`` (per second)."""
         return _UNITS[self.statistic]
 
     def format(self, measured: float) -> str:
-        """A value, for people: ``243 ms``, ``1.5 %``, ``4 812``, ``50/s``."""
+        """A value as shown to users: ``243 ms``, ``1.5 %``, ``4 812``, ``50/s``."""
         match self.unit:
             case "duration":
                 return units.format_duration(measured)
@@ -214,27 +214,27 @@ class Threshold:
 
     @property
     def limit_text(self) -> str:
-        """The part right of the metric, for people: ``< 200 ms``."""
+        """The part right of the metric, as shown to users: ``< 200 ms``."""
         return f"{self.operator} {self.format(self.limit)}"
 
     @property
     def unit(self) -> str:
-        """What limit and measured value are: ``duration`` (seconds), ``fraction``, ``count`` or ``rate`` (per s)."""
+        """The unit of limit and measured value: ``duration`` (seconds), ``fraction``, ``count`` or ``rate`` (per s)."""
         return self.measured.unit
 
     @property
     def is_response_time(self) -> bool:
-        """Whether it is about response times, where iterations have planned starts; else about latencies."""
+        """Whether it applies to response times, where iterations have planned starts; else to latencies."""
         return self.unit == "duration" and self.family is None
 
     def holds(self, measured: float) -> bool:
-        """Does the measured value, in the unit of the limit, keep to the limit? Not-a-number never does."""
+        """Whether the measured value, in the unit of the limit, is within the limit. NaN never is."""
         if math.isnan(measured):
             return False
         return _COMPARISONS[self.operator](round(measured, _DECIMALS), self.limit)
 
     def format(self, measured: float) -> str:
-        """A value in the unit of this threshold, for people: ``243 ms``, ``1.5 %``, ``4 812``, ``50/s``."""
+        """A value in the unit of this threshold, as shown to users: ``243 ms``, ``1.5 %``, ``4 812``, ``50/s``."""
         return self.measured.format(measured)
 
 
@@ -243,7 +243,7 @@ def _split(text: str) -> tuple[str, str | None, str, str]:
     position = next((index for index, character in enumerate(text) if character in "{}<>=!"), len(text))
     metric, rest, selector = text[:position].strip(), text[position:], None
     if not metric:
-        raise ValueError(f"no metric stands at its start; {_METRICS_HELP}")
+        raise ValueError(f"no metric at the start; {_METRICS_HELP}")
     if rest.startswith("{"):
         selector, closing, rest = rest[1:].rpartition("}")
         if not closing:
@@ -255,12 +255,12 @@ def _split(text: str) -> tuple[str, str | None, str, str]:
             break
     else:
         sign = next((sign for sign in _SIGNS if sign in text), None)
-        found = f"{rest!r} stands where the operator should be" if rest else "it has no operator and no limit"
+        found = f"{rest!r} found where an operator was expected" if rest else "no operator and no limit"
         if sign is not None:
-            found = f"{sign!r} is no operator; write {_SIGNS[sign]!r}"
-        raise ValueError(f"{found}; operators are {', '.join(_COMPARISONS)}, as in 'p95 < 200ms'")
+            found = f"{sign!r} is not an operator; write {_SIGNS[sign]!r}"
+        raise ValueError(f"{found}; the operators are {', '.join(_COMPARISONS)}, as in 'p95 < 200ms'")
     if not value:
-        raise ValueError(f"no limit follows the operator {comparison!r}, as in 'p95 < 200ms'")
+        raise ValueError(f"no limit after the operator {comparison!r}, as in 'p95 < 200ms'")
     return metric, selector, comparison, value
 
 
@@ -273,10 +273,10 @@ def _parse_metric(metric: str) -> tuple[str | None, str, float | None]:
     if percentile is not None:
         return family or None, "percentile", _parse_percentile(percentile[1] or percentile[2])
     if rest not in _METRICS:
-        raise ValueError(f"{metric!r} is no metric{_did_you_mean(metric)}; {_METRICS_HELP}")
+        raise ValueError(f"{metric!r} is not a metric{_did_you_mean(metric)}; {_METRICS_HELP}")
     if family and _UNITS[rest] != "duration":
         raise ValueError(
-            f"{family!r} does not go with {rest!r}, only with times ({', '.join(_DURATION_METRICS)}); write {rest!r}"
+            f"{family!r} only applies to times ({', '.join(_DURATION_METRICS)}), not to {rest!r}; write {rest!r}"
         )
     return family or None, rest, 0.5 if rest == "median" else None
 
@@ -284,9 +284,9 @@ def _parse_metric(metric: str) -> tuple[str | None, str, float | None]:
 def _parse_percentile(number: str) -> float:
     quantile = round(float(number) / 100, _DECIMALS)
     if quantile <= 0:
-        raise ValueError(f"p{number} is no percentile, it must be above 0; the smallest value is 'min'")
+        raise ValueError(f"p{number} is not a valid percentile: it must be above 0; the smallest value is 'min'")
     if quantile >= 1:
-        raise ValueError(f"p{number} is no percentile, it must be below 100; the largest value is 'max'")
+        raise ValueError(f"p{number} is not a valid percentile: it must be below 100; the largest value is 'max'")
     return quantile
 
 
@@ -301,14 +301,14 @@ def _parse_selector(text: str) -> Selector:
         try:
             pattern = str(ipaddress.ip_address(pattern))
         except ValueError:
-            raise ValueError(f"{pattern!r} in the selector is no IP address, as in source:10.0.0.5") from None
+            raise ValueError(f"{pattern!r} in the selector is not a valid IP address, as in source:10.0.0.5") from None
     if kind == "status" and not re.fullmatch("[1-9][0-9][0-9]", pattern):
-        raise ValueError(f"{pattern!r} in the selector is no status code of three digits, as in status:503")
+        raise ValueError(f"{pattern!r} in the selector is not a valid status code: give three digits, as in status:503")
     return Selector(kind, pattern)
 
 
 def _check_selector(family: str | None, statistic: str, selector: Selector) -> None:
-    """Refuse a selector by which the metric cannot be split."""
+    """Refuse a selector that the metric cannot be split by."""
     if statistic == "error_rate":
         raise ValueError(
             "error_rate is the share of failed iterations and takes no selector; "
@@ -317,12 +317,12 @@ def _check_selector(family: str | None, statistic: str, selector: Selector) -> N
     if family == "iteration" or (_UNITS[statistic] != "duration" and statistic not in _COUNTED_BY_REQUEST):
         name = "a time of iterations" if family == "iteration" else statistic
         raise ValueError(
-            f"{name} takes no selector, given was {{{selector}}}; selectors go with times of requests and steps "
-            f"and with {', '.join(_COUNTED_BY_REQUEST)}"
+            f"{name} takes no selector; got {{{selector}}}; selectors apply to times of requests and steps "
+            f"and to {', '.join(_COUNTED_BY_REQUEST)}"
         )
     if selector.kind == "step" and (statistic in _COUNTED_BY_REQUEST or family in ("connect", "tls", "ttfb")):
         raise ValueError(
-            f"{family or statistic} is measured of requests, not of steps, given was {{{selector}}}; "
+            f"{family or statistic} is measured for requests, not steps; got {{{selector}}}; "
             "a step has times only, as in p95{step:checkout}"
         )
 
@@ -345,11 +345,11 @@ def _parse_limit(statistic: str, value: str, metric: str) -> float:
             case _:
                 raise ValueError(f"{value!r} is not a plain number, as in 1000")
     except ValueError as error:
-        raise ValueError(f"the limit of {metric} is wrong: {error}") from None
+        raise ValueError(f"the limit of {metric} is not valid: {error}") from None
     if not limit <= _LARGEST:
         raise ValueError(f"the limit {value[:20]}... is too large")
     if statistic in ("error_rate", "request_error_rate", "set_up_error_rate") and limit > 1:
-        raise ValueError(f"the limit {value!r} of {statistic} is above 100%, the largest share there is")
+        raise ValueError(f"the limit {value!r} of {statistic} is above 100%, the maximum")
     return round(limit, _DECIMALS)
 
 

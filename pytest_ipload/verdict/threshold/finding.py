@@ -1,4 +1,4 @@
-"""Does a threshold hold? Of one value, of its interval, and in each window of the load. Pure."""
+"""Whether a threshold holds: by one value, by its interval, and in each window of the load. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pytest_ipload.verdict.threshold.measure import Interval, Measured, Scope, i
 
 
 class Outcome(Enum):
-    """What a measurement says of a threshold; a larger value is worse."""
+    """What a measurement says about a threshold; a larger value is worse."""
 
     HOLDS = 0
     UNDECIDED = 1
@@ -26,7 +26,7 @@ class Outcome(Enum):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured, and what it says of the threshold."""
+    """What was measured, and the outcome for the threshold."""
 
     value: Measured
     outcome: Outcome
@@ -36,10 +36,10 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class WindowEvaluations:
-    """What the full windows of a load say of a threshold."""
+    """The outcomes for a threshold in the full windows of a load."""
 
     worst: Evaluation
-    """Of windows that are equally bad, the first one."""
+    """The first of several windows that are equally bad."""
     number: int
     """Of the worst window."""
     windows: int
@@ -48,7 +48,7 @@ class WindowEvaluations:
 
 
 def find(judged: ThresholdConfig, table: SeriesTable, scope: Scope) -> Evaluation:
-    """Judge the value, or with a confidence its interval. Over no samples a threshold fails."""
+    """Judge the value, or with a confidence its interval. Without samples a threshold fails."""
     threshold = judged.threshold
     value = measure(threshold, table, scope, judged.confidence)
     if value.value is None or not value.is_enough(threshold):
@@ -59,7 +59,7 @@ def find(judged: ThresholdConfig, table: SeriesTable, scope: Scope) -> Evaluatio
 
 
 def outcome_of(threshold: Threshold, interval: Interval) -> Outcome:
-    """It holds if all of the interval keeps to the limit, it fails if all is beyond; for <, <=, > and >= only."""
+    """It holds if the whole interval is within the limit, fails if all of it is beyond; for <, <=, > and >= only."""
     low, high = interval
     best, worst = (low, high) if threshold.operator in ("<", "<=") else (high, low)
     if worst is not None and threshold.holds(worst):
@@ -72,7 +72,7 @@ def outcome_of(threshold: Threshold, interval: Interval) -> Outcome:
 def find_in_windows(
     judged: ThresholdConfig, measured: Measurements, scope: Scope, *, first: int = 0
 ) -> WindowEvaluations | None:
-    """Judge each full window from number ``first`` on; None if there is none."""
+    """Judge each full window from number ``first`` on; None if there are none."""
     assert judged.window is not None
     of_window = replace(scope, seconds=judged.window)
     worst: tuple[tuple[float, ...], int, Evaluation] | None = None
@@ -89,7 +89,7 @@ def find_in_windows(
 
 
 def is_undecidable(judged: ThresholdConfig, measured: Measurements, scope: Scope) -> bool:
-    """Whether the threshold is about names that were not kept apart, in the whole load or in one of its windows."""
+    """Whether the names that the threshold selects were not kept separately, in the whole load or in a window."""
     if judged.window is None:
         return is_hidden(judged.threshold, measured)
     if not measured.names_dropped:  # then no window has more names than are kept
@@ -107,10 +107,10 @@ def _full_windows(
 
 
 def _badness(threshold: Threshold, finding: Evaluation) -> tuple[float, ...]:
-    """What is larger for a worse window: first its outcome, then how far its value is on the wrong side."""
+    """Sort key, larger for a worse window: its outcome, then how far its value is beyond the limit."""
     value = finding.value.value
     if value is None or not finding.is_enough:
-        return finding.outcome.value, -math.inf  # a value says more than that there is none
+        return finding.outcome.value, -math.inf  # a window with a value is shown rather than one without
     distance = value - threshold.limit
     match threshold.operator:
         case ">" | ">=":

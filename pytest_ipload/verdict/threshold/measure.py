@@ -1,4 +1,4 @@
-"""What a threshold compares with its limit: one value from all that was measured. Pure."""
+"""The value that a threshold compares with its limit, from all measurements. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pytest_ipload.verdict.threshold.selection import noun_of, selection_of, tim
 from pytest_ipload.verdict.threshold.selection import where as where_of
 
 USUAL_CONFIDENCE = 0.95
-"""Of the intervals of percentiles for which no confidence is asked."""
+"""Of the intervals of percentiles without a confidence setting."""
 
 Interval = tuple[float | None, float | None]
 """Its lower and upper end; None where too few samples leave it open."""
@@ -33,7 +33,7 @@ class Scope:
     pool_size: int = 0
     addresses_used: int = 0
     planned_seconds: float | None = None
-    """What windows may fill at most, where that is known: what comes after the planned end is a wind-down."""
+    """The maximum time that windows may cover, where known: what comes after the planned end is the graceful stop."""
     dropped: int | None = None
     """Planned iterations that were never started; None where iterations have no arrival plan."""
     planned_iterations: int | None = None
@@ -42,32 +42,32 @@ class Scope:
 
 @dataclass(frozen=True)
 class Measured:
-    """A measured value in the unit of the threshold's limit; None when there is nothing to measure it from."""
+    """A measured value in the unit of the threshold's limit; None if there are no samples for it."""
 
     value: float | None
     samples: int
     noun: str
     interval: Interval = (None, None)
     part: int | None = None
-    """Those among the samples that the value is about, for error rates and other shares."""
+    """The number of samples that count, for error rates and other shares."""
     verb: str = "failed"
-    """What they did."""
+    """What those samples did."""
     assumes_independence: bool = False
-    """Whether the interval does: there is too little to tell how alike samples of one time are."""
+    """Whether the interval assumes it: the load is too short to estimate the correlation of samples."""
 
     def is_enough(self, threshold: Threshold) -> bool:
-        """Whether there is something to judge: samples, or none where that is what the threshold asks for."""
+        """Whether there is something to judge: samples, or none where the threshold is about their number."""
         zero_asked_for = threshold.operator == "==" and threshold.limit == 0 and threshold.unit == "count"
         return self.value is not None and (self.samples > 0 or zero_asked_for)
 
 
 def measure(threshold: Threshold, table: SeriesTable, scope: Scope, confidence: float | None = None) -> Measured:
-    """The value that the threshold is about, and the interval of a percentile or (with ``confidence``) error rate."""
+    """The threshold's value, and the interval of a percentile or (with ``confidence``) error rate."""
     if threshold.unit == "duration":
         return _duration(threshold, table, scope, confidence or USUAL_CONFIDENCE)
     where = where_of(threshold)
     requests = table.count(REQUEST, **where)
-    # No reply with a certain status is a result: what is counted from are all requests.
+    # That no reply has a certain status is a result: the share is one of all requests.
     looked_at = table.count(REQUEST) if "status" in where else requests
     iterations = table.count(ITERATION)
     failed_iterations = table.count(ITERATION, outcome=FAILED)
@@ -103,7 +103,7 @@ def measure(threshold: Threshold, table: SeriesTable, scope: Scope, confidence: 
 
 
 def is_hidden(threshold: Threshold, table: SeriesTable) -> bool:
-    """Whether the selector may mean samples whose names were not kept apart, as there were too many names."""
+    """Whether the selector may match samples whose names were not kept separately, as there were too many names."""
     selector = threshold.selector
     if selector is None or selector.kind not in ("name", "step"):
         return False
@@ -156,7 +156,7 @@ def effective_of(threshold: Threshold, table: SeriesTable, scope: Scope, confide
     if value_ns is None:
         return None
     index, beyond = bin_of_ns(value_ns), 1 - threshold.quantile
-    # Many samples may share the bin of the quantile: it counts to the side that comes nearer to the quantile's share.
+    # Many samples may share the quantile's bin: it counts to the side that brings the share nearest to the quantile.
     sides = sorted(
         (cells.above(each, scope.seconds) for each in (index, index - 1)),
         key=lambda side: abs(sum(part for part, _ in side) - beyond * sum(whole for _, whole in side)),

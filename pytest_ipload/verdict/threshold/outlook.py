@@ -1,9 +1,9 @@
-"""Whether a threshold can still hold at the end of a load, going by what was measured so far. Pure.
+"""Whether a threshold can still hold at the end of a load, judging by the measurements so far. Pure.
 
-What is on the wrong side of a limit stays there. Where the plan says how many samples there are at most, it is certain
-from their number when a threshold cannot hold any more. A closed load that ends by time may become faster, so its plan
-does not say that; there the fastest second so far stands for what is still to come, or a share of bad samples that no
-noise makes is proof enough, and both wait until the load has gone on for a while and is still bad.
+A sample beyond a limit stays beyond it. Where the plan bounds the number of samples, that number alone decides when
+a threshold can no longer hold. A closed load that ends by time may become faster, so its plan does not bound it; there
+the fastest second so far stands for the rest of the load, or a share of bad samples that no noise explains is proof
+enough, and both apply only once the load has gone on for a while and is still bad.
 """
 
 from __future__ import annotations
@@ -29,31 +29,31 @@ from pytest_ipload.verdict.threshold.selection import selection_of, times_of
 _ROUNDING_US = 1e-6
 _SHORTEST_PROOF_S = 1.0
 _BEYOND_NOISE = 100.0
-"""So many times the odds that the limit allows: 84 % of the requests over the limit of a p95, 99 % over a median's."""
+"""This many times the odds that the limit allows: 84 % of requests over the limit of a p95, 99 % over a median's."""
 _PROOF = 0.999
-"""The confidence of the interval over which few samples prove nothing."""
+"""The confidence of the interval below which few samples prove nothing."""
 _SHORTEST_RATE_S = 1.0
 _BELOW = ("<", "<=")
 
 Fails = Callable[[int, int], bool]
-"""Whether a threshold fails with so many bad ones among so many samples."""
+"""Whether a threshold fails with ``bad`` bad samples of ``total``."""
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """What there is to go by. Times are seconds of the judged part."""
+    """What the decision is based on. Times are seconds of the judged part."""
 
     measured: Measurements
     plan: Plan
     selection: Selection
     settled_s: float
-    """All samples from until then have come in."""
+    """All samples from before then have arrived."""
     matures_s: float
-    """A load that ends by time is not broken off before: it may have had a cold start."""
+    """A load that ends by time is not aborted before: it may have had a cold start."""
 
     @property
     def cells(self) -> Cells | None:
-        """The selected samples by pieces of time."""
+        """The selected samples by time span."""
         return self.measured.cells(self.selection)
 
     @property
@@ -74,7 +74,7 @@ class Outlook:
     def most(self, samples: int) -> float:
         """How many of the selected samples, now ``samples``, there may be at the end of the load."""
         chosen = {"name": self.selection.name, "source_address": self.selection.source_address}
-        possible = self.measured.count(self.selection.kind, **chosen)  # what fails now may succeed later
+        possible = self.measured.count(self.selection.kind, **chosen)  # requests that fail now may succeed later
         if not samples:
             return math.inf
         if self.is_planned and self.plan.iterations is not None:
@@ -90,9 +90,9 @@ class Outlook:
 
 
 def cannot_hold(judged: ThresholdConfig, measured: Measurements, scope: Scope, plan: Plan, settled_s: float) -> bool:
-    """Whether a percentile, a mean, an error rate or a rate is lost, whatever the rest of the load is like.
+    """Whether a percentile, a mean, an error rate or a rate must fail, whatever the rest of the load is like.
 
-    Until ``settled_s`` of the judged part all samples have come in.
+    All samples of the judged part up to ``settled_s`` have arrived.
     """
     threshold = judged.threshold
     selection = selection_of(threshold, measured.planned)
@@ -120,7 +120,7 @@ def cannot_hold(judged: ThresholdConfig, measured: Measurements, scope: Scope, p
 
 
 def _rate_is_lost(threshold: Threshold, outlook: Outlook) -> bool:
-    """One that is too high if it were without any more samples, one that is too low with as many as there may be."""
+    """A rate that is too high even without more samples, or too low even with as many as there may be."""
     chosen = {"name": outlook.selection.name, "source_address": outlook.selection.source_address}
     samples = outlook.measured.ended_in_time(outlook.selection.kind, status=outlook.selection.status, **chosen)
     length_s = outlook.plan.judged_s
@@ -131,7 +131,7 @@ def _rate_is_lost(threshold: Threshold, outlook: Outlook) -> bool:
 
 
 def _mean_is_lost(threshold: Threshold, times: Histogram, outlook: Outlook) -> bool:
-    """If times of zero would not save it; one that is too low may always rise."""
+    """If even times of zero would not save it; one that is too low may always rise."""
     if threshold.operator not in _BELOW or not times.count:
         return False
     return not threshold.holds(times.total_ns / NS_PER_S / outlook.most(times.count))
@@ -140,7 +140,7 @@ def _mean_is_lost(threshold: Threshold, times: Histogram, outlook: Outlook) -> b
 def _counted(
     threshold: Threshold, measured: Measurements, selection: Selection, times: Histogram | None
 ) -> tuple[int, int]:
-    """How many samples are on the wrong side for sure, and how many there are."""
+    """How many samples are certainly beyond the limit, and how many there are."""
     if times is not None:
         index = _last_good_bin(threshold) if threshold.operator in _BELOW else _last_bad_bin(threshold)
         above = sum(count for each, count in times.bins.items() if each > index)
@@ -152,7 +152,7 @@ def _counted(
 
 
 def _bad_by_time(threshold: Threshold, cells: Cells) -> list[Span]:
-    """The samples on the wrong side, and all, of each cell."""
+    """The samples beyond the limit, and all, of each cell."""
     is_upper = threshold.operator in _BELOW
     if threshold.unit == "duration":
         index = _last_good_bin(threshold) if is_upper else _last_bad_bin(threshold)
@@ -162,13 +162,13 @@ def _bad_by_time(threshold: Threshold, cells: Cells) -> list[Span]:
 
 
 def _last_good_bin(threshold: Threshold) -> int:
-    """The highest bin that may have times below the limit."""
+    """The highest bin that may contain times below the limit."""
     index = _bin_of_limit(threshold)
     return index if threshold.holds(bin_edges_us(index)[0] / US_PER_S) else index - 1
 
 
 def _last_bad_bin(threshold: Threshold) -> int:
-    """The highest bin that has no times above the limit."""
+    """The highest bin without times above the limit."""
     index = _bin_of_limit(threshold)
     return index - 1 if threshold.holds(bin_edges_us(index)[1] / US_PER_S) else index
 
@@ -178,14 +178,14 @@ def _bin_of_limit(threshold: Threshold) -> int:
 
 
 def _failing(judged: ThresholdConfig, worth: float, confidence: float | None = None) -> Fails:
-    """When the threshold fails; with a confidence, ``worth`` is that of a sample, as a part of an independent one."""
+    """When the threshold fails; with a confidence, ``worth`` is a sample's worth as a share of an independent one."""
     threshold, quantile = judged.threshold, judged.threshold.quantile
     confidence = judged.confidence or confidence
     is_upper = threshold.operator in _BELOW
 
     def of_percentile(bad: int, samples: int) -> bool:
         if quantile is None:
-            raise ValueError(f"{threshold.text} is no percentile")
+            raise ValueError(f"{threshold.text} is not a percentile")
         rank: int | None = nearest_rank(samples, quantile)
         if confidence is not None:
             rank = quantile_ranks(samples, quantile, confidence, max(1, int(samples * worth)))[0 if is_upper else 1]
@@ -212,7 +212,7 @@ def _allowed(threshold: Threshold) -> float:
 
 
 def _is_still_bad(threshold: Threshold, outlook: Outlook) -> bool:
-    """Whether the newest samples are no better: a load that recovers may hold in the end."""
+    """Whether the newest samples have not become better: a load that recovers may hold in the end."""
     cells = outlook.cells
     if cells is None:
         return False
@@ -221,7 +221,7 @@ def _is_still_bad(threshold: Threshold, outlook: Outlook) -> bool:
 
 
 def _is_beyond_noise(judged: ThresholdConfig, outlook: Outlook) -> bool:
-    """Whether there were far more bad samples than any noise makes, and all along."""
+    """Whether there were far more bad samples than noise explains, all along."""
     cells, allowed = outlook.cells, _allowed(judged.threshold)
     if cells is None:
         return False

@@ -1,4 +1,4 @@
-"""How much a load may still measure, by its plan. Pure: time goes in as a number."""
+"""How much a load may still measure, by its plan. Pure: time is passed in as a number."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pytest_ipload.settings.load_profile import LoadProfile
 
 @dataclass(frozen=True)
 class Plan:
-    """What the plan of a load says of its end. Times are seconds."""
+    """The end of a load by its plan. Times are seconds."""
 
     iterations: int | None = None
-    """No more than so many are started, those of the warm-up included; None where the plan does not say."""
+    """The maximum number of iterations, those of the warm-up included; None where the plan does not bound it."""
     ends_s: float | None = None
-    """When no iteration starts any more, since the start of the load; None where only iterations end it."""
+    """When the last iteration may start, since the start of the load; None where only iterations end it."""
     warmup_s: float = 0.0
     lives: tuple[tuple[float, float], ...] = ()
-    """When users come and leave, where they do not all stay from the start to the end."""
+    """When each user starts and stops, where they do not all stay from the start to the end."""
 
     @classmethod
     def of(cls, profile: LoadProfile) -> Plan:
@@ -28,11 +28,11 @@ class Plan:
 
     @property
     def judged_s(self) -> float | None:
-        """The judged part."""
+        """The length of the judged part."""
         return None if self.ends_s is None else max(0.0, self.ends_s - self.warmup_s)
 
     def growth(self, judged_s: float) -> float:
-        """How many times as many users are there in the rest of the load as in these first seconds that are judged."""
+        """The mean number of users in the rest of the load, as a multiple of that in these first judged seconds."""
         now, end = self.warmup_s + judged_s, self.ends_s
         if not self.lives or end is None or now >= end or judged_s <= 0:
             return 1.0
@@ -54,7 +54,7 @@ def _most_iterations(profile: LoadProfile) -> int | None:
 
 
 def _most_arrivals(profile: LoadProfile, ends_at: float) -> int:
-    """Of Poisson arrivals there are hardly ever more than six standard deviations above their mean."""
+    """Poisson arrivals hardly ever exceed their mean by more than six standard deviations."""
     expected = arrivals_before(replace(profile, arrivals="constant"), ends_at)
     most = expected if profile.arrivals == "constant" else expected + ceil(6 * sqrt(expected)) + 6
     return most if profile.total_iterations is None else min(most, profile.total_iterations)

@@ -1,4 +1,4 @@
-"""Which samples a threshold is about, and what of them. Pure."""
+"""Which samples, and which of their values, a threshold is about. Pure."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _COUNTED = {
 _COUNTED_OR_TALLIED = {**_COUNTED, "errors": ITERATION, "iterations": ITERATION, "requests": REQUEST}
 _PHASES: dict[str, Time] = {"connect": "connect", "tls": "tls", "ttfb": "first_byte"}
 _WITH_A_BOUND = frozenset({*_COUNTED, "mean"})
-"""What has to be known by spans of time if it may break the load off, besides percentiles."""
+"""Statistics, besides percentiles, that have to be kept by time span for a threshold that may abort the load."""
 
 
 def selection_of(threshold: Threshold, planned: bool) -> Selection | None:
-    """The samples that the threshold's value is made of; None for plain counts.
+    """The samples that the threshold's value is computed from; None for plain counts.
 
     Where iterations have ``planned`` starts, times are response times.
     """
@@ -48,7 +48,7 @@ def selection_of(threshold: Threshold, planned: bool) -> Selection | None:
 
 
 def selections(thresholds: Sequence[ThresholdConfig], planned: bool) -> list[Selection]:
-    """Those to be kept by spans of time: for an interval, or to tell that a threshold cannot hold any more."""
+    """The selections to keep by time span: for an interval, or to tell that a threshold can no longer hold."""
     wanted = [
         selection_of(judged.threshold, planned)
         for judged in thresholds
@@ -63,7 +63,7 @@ def selections(thresholds: Sequence[ThresholdConfig], planned: bool) -> list[Sel
 
 
 def looked_at(judged: ThresholdConfig, planned: bool) -> list[Selection]:
-    """All samples that the threshold's value, and what may still become of it, are made of."""
+    """All samples that affect the threshold's value, now or later in the load."""
     threshold = judged.threshold
     if threshold.unit == "duration":
         found = selection_of(threshold, planned)
@@ -72,7 +72,7 @@ def looked_at(judged: ThresholdConfig, planned: bool) -> list[Selection]:
         kind = _COUNTED_OR_TALLIED.get(threshold.statistic)
     if kind is None:
         return []
-    # Of a status, other replies too: a share is one of all, and what fails now may succeed later.
+    # Replies with another status too: a share is one of all, and requests that fail now may succeed later.
     chosen = where(threshold)
     wider = {key: value for key, value in chosen.items() if key != "status"}
     if kind == ITERATION:
@@ -81,7 +81,7 @@ def looked_at(judged: ThresholdConfig, planned: bool) -> list[Selection]:
 
 
 def window_selections(thresholds: Sequence[ThresholdConfig], planned: bool) -> dict[int, list[Selection]]:
-    """What is to be kept in windows, by their length in nanoseconds."""
+    """What to keep in windows, by their length in nanoseconds."""
     found: dict[int, list[Selection]] = {}
     for judged in thresholds:
         if judged.window_ns is not None:
@@ -109,7 +109,7 @@ def times_of(table: SeriesTable, selection: Selection) -> Histogram:
 
 
 def noun_of(selection: Selection) -> str:
-    """What the samples are, for people."""
+    """What the samples are called in messages."""
     if selection.time in _PHASES.values():
         return "connections"
     noun = {REQUEST: "requests", STEP: "steps", ITERATION: "iterations"}[selection.kind]

@@ -1,4 +1,4 @@
-"""What is said of a judged threshold: the measured value first, then the limit, then how much it is worth."""
+"""The message of a judged threshold: the measured value first, then the limit, then how reliable it is."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pytest_ipload.verdict.threshold.expression import Threshold
 from pytest_ipload.verdict.threshold.finding import Evaluation, Outcome, WindowEvaluations
 from pytest_ipload.verdict.threshold.measure import USUAL_CONFIDENCE, Interval, Measured
 
-_NEGLIGIBLE = 1e-9  # a nanosecond: below it a difference is one of arithmetic
+_NEGLIGIBLE = 1e-9  # a nanosecond: a smaller difference is a rounding error
 
 
 def what_was_found(judged: ThresholdConfig, finding: Evaluation, strict: bool, place: str, tally: str) -> str:
     """``p95 243 ms, limit < 200 ms (4 812 requests, 95 % CI 231-258 ms)``.
 
-    ``place`` tells in which window, ``tally`` what became of the others.
+    ``place`` says in which window, ``tally`` what became of the others.
     """
     threshold, value = judged.threshold, finding.value
     number = 0.0 if value.value is None else value.value
@@ -28,7 +28,7 @@ def what_was_found(judged: ThresholdConfig, finding: Evaluation, strict: bool, p
 
 
 def no_samples(threshold: Threshold, table: SeriesTable, place: str, tally: str) -> str:
-    """That there was nothing to measure, and which names there were."""
+    """For a threshold without samples; lists the names there were."""
     noted = f" ({tally})" if tally else ""
     text = f"{threshold.metric}: no samples{place}, limit {threshold.limit_text}{noted}"
     selector = threshold.selector
@@ -41,17 +41,18 @@ def no_samples(threshold: Threshold, table: SeriesTable, place: str, tally: str)
 
 
 def not_kept_apart(threshold: Threshold, table: SeriesTable) -> str:
-    """That samples that are meant may be counted under the other names, and what to do."""
+    """For a threshold whose samples may be counted under the other names, and what to do."""
     return (
         f"{threshold.metric}: cannot be judged, limit {threshold.limit_text}; there are more than "
         f"{format_count(MAX_NAMES)} names, {format_count(table.names_dropped)} samples are counted as "
-        f"'{OTHER_NAMES}', and some of them may be meant. Give requests whose path holds an id one name, as in "
-        "name='GET /items/ID', or judge all of them, without a selector"
+        f"'{OTHER_NAMES}', and the threshold may concern some of them. "
+        "Give requests whose path contains an id one name, as in name='GET /items/ID', or judge all of them, without a "
+        "selector"
     )
 
 
 def no_window(judged: ThresholdConfig, seconds: float) -> str:
-    """That the load was too short for the threshold's window."""
+    """For a load too short for the threshold's window."""
     threshold, window = judged.threshold, judged.window or 0.0
     return (
         f"{threshold.metric}: no full window of {format_setting(window)}, limit {threshold.limit_text}; "
@@ -75,7 +76,7 @@ def windows_tally(found: WindowEvaluations) -> str:
 
 
 def _undecided(judged: ThresholdConfig, value: Measured, strict: bool) -> str:
-    """That it is undecided, what that means in a strict session, and what would help where too few samples are why."""
+    """Says that it is undecided, what that means in a strict session, and what would help if samples are too few."""
     parts = ["undecided, a failure in a strict session" if strict else "undecided"]
     quantile, confidence = judged.threshold.quantile, judged.confidence
     if quantile is not None and confidence is not None:
@@ -91,7 +92,7 @@ def _undecided(judged: ThresholdConfig, value: Measured, strict: bool) -> str:
 
 
 def _notes(judged: ThresholdConfig, value: Measured) -> list[str]:
-    """How much the value is worth."""
+    """How reliable the value is."""
     threshold = judged.threshold
     notes = []
     if value.part is not None:
@@ -99,7 +100,7 @@ def _notes(judged: ThresholdConfig, value: Measured) -> list[str]:
     elif threshold.unit != "count":
         notes.append(_counted(value.samples, value.noun))
     if threshold.quantile is not None and value.samples < (minimum := minimum_samples(threshold.quantile)):
-        notes.append(f"uncertain: {threshold.statistic_text} wants {format_count(minimum)}")
+        notes.append(f"uncertain: {threshold.statistic_text} needs {format_count(minimum)}")
     if (interval := _interval(threshold, value.interval)) is not None:
         assumed = f" assuming independent {value.noun}" if value.assumes_independence else ""
         notes.append(f"{format_percent(judged.confidence or USUAL_CONFIDENCE)} CI {interval}{assumed}")
@@ -107,7 +108,7 @@ def _notes(judged: ThresholdConfig, value: Measured) -> list[str]:
 
 
 def _shown(threshold: Threshold, number: float) -> str:
-    """The value; one that looks like the limit when it is rounded, but differs, says by how much."""
+    """The value; one that rounds to the limit but differs from it says by how much."""
     text, difference = threshold.format(number), number - threshold.limit
     if text != threshold.format(threshold.limit) or abs(difference) < _NEGLIGIBLE:
         return text

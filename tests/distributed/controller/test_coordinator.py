@@ -306,7 +306,7 @@ def test_one_without_a_sign_of_life_is_lost_and_cut_off() -> None:
     assert team.pass_time(2.9, alive=["gw0", "gw1"]) == []
     assert team.pass_time(2.9, alive=["gw0"]) == []
     assert team.pass_time(0.3, alive=["gw0"]) == ["gw1"]
-    assert (team.test.lost, team.told("stop")) == ([("gw1", "no sign of life for 3 s")], ["gw0"])
+    assert (team.test.lost, team.told("stop")) == ([("gw1", "no heartbeat for 3 s")], ["gw0"])
 
 
 def test_nobody_is_missed_during_the_set_up() -> None:
@@ -375,7 +375,7 @@ def test_a_process_that_runs_may_be_silent_for_longer() -> None:
     team.start()
     assert team.pass_time(19.9, alive=["gw0"]) == []
     assert team.pass_time(0.3, alive=["gw0"]) == ["gw1"]
-    assert team.test.lost == [("gw1", "no sign of life for 20 s")]
+    assert team.test.lost == [("gw1", "no heartbeat for 20 s")]
 
 
 @pytest.mark.parametrize("state", ["waiting", "set-up", "load", "verdict"])
@@ -394,7 +394,7 @@ def test_one_that_is_stopped_is_lost_soon_whatever_it_is_at(state: str) -> None:
     team.can_run["gw1"] = False
     assert team.pass_time(2.9, alive=["gw0"]) == []
     assert team.pass_time(0.4, alive=["gw0"]) == ["gw1"]
-    assert team.coordinator.workers["gw1"].gone == "no sign of life for 3 s: its process is stopped"
+    assert team.coordinator.workers["gw1"].gone == "no heartbeat for 3 s: its process is stopped"
 
 
 def test_one_that_was_stopped_for_a_moment_is_not_missed() -> None:
@@ -530,9 +530,7 @@ def test_parts_that_cannot_be_brought_together_end_the_test() -> None:
     team.all_say("part", nodeid=A, part={})
     team.tick()
     assert team.told("abort") == ["gw0", "gw1"]
-    assert (
-        team.test.aborted == "the parts of the load could not be brought together: ValueError: parts of different loads"
-    )
+    assert team.test.aborted == "the results of the workers could not be merged: ValueError: parts of different loads"
     team.done("gw0", "gw1", aborted=True)
     assert team.state is State.CLOSED
 
@@ -568,7 +566,7 @@ def test_a_worker_with_another_version_is_refused() -> None:
     team = Team()
     team.coordinator.attach("gw2", 2)
     team.say("gw2", "hello", version="0.9", host="h", tests=[])
-    assert "worker gw2 runs pytest-ipload 0.9, the controller 1.0" in str(team.coordinator.refusal)
+    assert "worker gw2 runs pytest-ipload 0.9, the controller runs 1.0" in str(team.coordinator.refusal)
 
 
 @pytest.mark.parametrize(
@@ -728,7 +726,7 @@ class TestThoseWhoFail:
     def test_the_controller_itself_and_then_the_next_test_runs(self) -> None:
         team = Team()
         team.start()
-        team.coordinator.abort("the controller could not follow the load")
+        team.coordinator.abort("an error in the controller")
         assert team.told("abort") == ["gw0", "gw1"]
         team.done("gw0", "gw1", aborted=True)
         team.coordinator.reported(A)

@@ -177,7 +177,9 @@ def test_a_message_that_cannot_be_followed_is_raised_where_the_test_waits(monkey
 
     monkeypatch.setattr("pytest_ipload.distributed.worker.link.WorkerShard", fails)
     channel.say("assign", nodeid=NODEID, index=1, count=3, pool_index=0, pool_count=2)
-    with pytest.raises(RuntimeError, match="'assign' of the controller could not be followed: OSError: no room"):
+    with pytest.raises(
+        RuntimeError, match="the controller's message 'assign' could not be processed: OSError: no room"
+    ):
         link.wait(NODEID, "assign")
     channel.say("spectate", nodeid="another")
     assert link.wait("another", "spectate") == "spectate"
@@ -200,7 +202,7 @@ def test_a_message_to_a_worker_that_cannot_be_sent_costs_the_worker() -> None:
     outbox = Outbox(channel, "gw1", fail)
     outbox.put(("conclusion", {}))
     assert has_failed.wait(WAIT)
-    assert failed[0][1].startswith("'conclusion' cannot be sent to it: ValueError: too odd")
+    assert failed[0][1].startswith("message 'conclusion' cannot be sent to it: ValueError: too odd")
     outbox.put(("beat", {}))
     assert channel.has_sent.wait(WAIT)
     outbox.close()
@@ -314,7 +316,7 @@ class TestPulse:
         with Pulse(link, beat_s=0.01):
             assert stopped.wait(WAIT)
             assert channel.has_sent.wait(WAIT)  # the signs of life go on
-        assert (member.stop_reason or "").startswith("what was measured so far could not be sent: ValueError: too odd")
+        assert (member.stop_reason or "").startswith("the measurements could not be sent: ValueError: too odd")
 
     def test_a_silent_controller_ends_the_load(self) -> None:
         _, link, member = team()
@@ -322,7 +324,7 @@ class TestPulse:
         member.on_stop = lambda _: stopped.set()
         with Watch(link, member, beat_s=0.02, heartbeat_s=0.2):
             assert stopped.wait(WAIT)
-        assert member.stop_reason == "the controller has given no sign of life for 0.2 s"
+        assert member.stop_reason == "no heartbeat from the controller for 0.2 s"
 
 
 @pytest.mark.parametrize(

@@ -40,13 +40,13 @@ def test_each_load_is_saved_once_although_several_workers_ran_it(tmp_path: Path)
         (result(), "failed", "the test failed"),
         (result(verdict="failed"), "xfailed", "its load is failed"),
         (result(verdict="invalid"), "failed", "its load is invalid"),
-        (result(samples=[request(), iteration()]), "passed", "one iteration is no measurement"),
+        (result(samples=[request(), iteration()]), "passed", "a single iteration is not a measurement"),
     ],
 )
 def test_only_what_passed_is_worth_it(tmp_path: Path, made: dict[str, Any], outcome: str, why: str | None) -> None:
     one = saving(tmp_path, save="main")
     one.save({("test_\x1b.py::a", ""): [made]}, {("test_\x1b.py::a", ""): outcome})
-    none = "no run is saved: it has no load test that passed"
+    none = "the run is not saved: no load test passed"
     assert one.problems == ([] if why is None else [rf"not saved: test_\x1b.py::a: {why}", none])
     assert len(Store(tmp_path).find("")) == (why is None)
 
@@ -61,7 +61,7 @@ def test_only_what_passed_is_worth_it(tmp_path: Path, made: dict[str, Any], outc
     ],
 )
 def test_what_was_not_judged_is_said_once_for_each_test(limits: int, results: list[Any], tests: str) -> None:
-    said = "--ipload-compare-fail: NOT JUDGED for want of something to compare with: "
+    said = "--ipload-compare-fail: NOT COMPARED: no baseline found: "
     assert unjudged(results, limits) == ([f"{said}{tests}"] if tests else [])
 
 
@@ -75,5 +75,5 @@ def test_what_is_undecided_and_passes_is_said_with_its_limits() -> None:
         {"nodeid": "red", "comparisons": [judged("p95:1%", True, False), judged("rps:1%", False, False)]},
     ]
     assert unjudged(results, 2) == [
-        "--ipload-compare-fail: UNDECIDED, noise may be all there is: a (p95:1%, rps:1%), b (rps:1%)"
+        "--ipload-compare-fail: UNDECIDED: the difference may be noise: a (p95:1%, rps:1%), b (rps:1%)"
     ]

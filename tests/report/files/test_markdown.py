@@ -214,7 +214,7 @@ class TestSize:
         hidden = 150 - sum("<details" in each for each in summary.html)
         tests = [f"{300 - len(shown)} tests"] if len(shown) < 300 else []
         missing = " and ".join([*tests, *([f"the details of {hidden} tests"] if hidden else [])])
-        assert summary.texts[-1] == f"Shortened: {missing} did not fit. The JSON report has them all."
+        assert summary.texts[-1] == f"Shortened: {missing} did not fit. The JSON report is complete."
         assert len(text.encode()) > limit / 2 - 1000
 
     def test_a_file_is_below_githubs_limit_whatever_the_texts(self, tmp_path: Path) -> None:
@@ -244,5 +244,5 @@ class TestAppending:
 
     def test_a_full_file_is_an_error_that_says_so(self, tmp_path: Path) -> None:
         (tmp_path / "out.md").write_text("x" * LIMIT)
-        with pytest.raises(OSError, match=r"out\.md has 1 048 576 bytes already, and GitHub takes no more than 1 MiB"):
+        with pytest.raises(OSError, match=r"out\.md has 1 048 576 bytes already, and GitHub accepts at most 1 MiB"):
             append(tmp_path / "out.md", report())

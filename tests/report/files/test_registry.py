@@ -129,7 +129,7 @@ def test_a_run_that_cannot_be_saved_makes_the_exit_code_red(pytester: pytest.Pyt
     result = pytester.runpytest("--ipload-save=x")
     result.assert_outcomes(passed=1)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines(["no run is saved: *"])
+    result.stdout.fnmatch_lines(["the run is not saved: *"])
 
 
 def test_an_exit_code_that_is_red_already_stays(pytester: pytest.Pytester) -> None:

@@ -82,8 +82,8 @@ class TestContent:
             "Requests by name",
             "Steps",
             "Source addresses",
-            "Requests of the users' set-up and tear-down (not judged)",
-            "Shards: the processes that ran the load together",
+            "Requests of the users' set-up and teardown (not judged)",
+            "Shards: the processes that shared the load",
             "Settings",
         ]
         assert captions(found.one("footer")) == ["Environment"]
@@ -155,7 +155,7 @@ class TestHostileTexts:
         tables = {table.one("caption").text: table.table() for table in found.all("table")}
         assert tables["Requests by name"][1][0] == tables["Steps"][1][0] == name
         assert tables["Failed iterations by type and place"][1][3] == shown
-        assert tables["Shards: the processes that ran the load together"][1][1] == (shown or "–")
+        assert tables["Shards: the processes that shared the load"][1][1] == (shown or "–")
         assert tables["Comparison with a baseline"][1][0] == name
         assert [script.text for script in found.all("script")] == [script.text for script in usual.all("script")]
 

@@ -45,8 +45,8 @@ def threshold(**fields: Any) -> dict[str, Any]:
         ({"ci_low": None}, {"confidence interval": "below 110 ms (95 %)"}),
         ({"ci_low": None, "ci_high": None}, {"confidence interval": "–"}),
         ({"passed": False}, {"outcome": "failed"}),
-        ({"passed": False, "aborted": True}, {"outcome": "failed, broke the load off"}),
-        ({"passed": False, "severity": "warn"}, {"outcome": "warning", "remarks": "fails no test"}),
+        ({"passed": False, "aborted": True}, {"outcome": "failed, aborted the load"}),
+        ({"passed": False, "severity": "warn"}, {"outcome": "warning", "remarks": "does not fail the test"}),
         ({"undecided": True}, {"outcome": "undecided"}),
         ({"undecided": True, "passed": False}, {"outcome": "failed"}),
         ({"measured": None, "passed": False}, {"measured": "–", "remarks": "in words"}),
@@ -162,7 +162,7 @@ def test_a_table_has_an_end() -> None:
     names = [request(f"GET /{number}") for number in range(MOST_ROWS + 2)]
     table = html_tables.request_table(load_result(names).as_dict())
     assert len(table.rows) == MOST_ROWS
-    assert table.note == "And 2 more request names, which the JSON report has"
+    assert table.note == "And 2 more request names, which are in the JSON report"
 
 
 def test_the_index_has_the_main_numbers() -> None:

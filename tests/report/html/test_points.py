@@ -45,7 +45,9 @@ def test_a_long_one_has_the_worst_second_of_each_point() -> None:
         "failed_requests": [3, 1, 0],
         "p95_ms": [1.0, 4.0, None],
     }
-    assert points.note.startswith("Each point stands for 2 seconds and has the worst of each: the highest latency")
+    assert points.note.startswith(
+        "Each point stands for 2 seconds and shows the worst of each value: the highest latency"
+    )
     assert [points.start_s(point) for point in range(3)] == [0, 2, 4]
 
 
@@ -60,12 +62,12 @@ def test_of_longer_steps_there_are_numbers_per_second() -> None:
         "p95_ms": [1.0, 3.0, None],
     }
     assert points.note == (
-        "The load went on for so long that it is kept in steps of 4 seconds: requests and failed requests are per "
+        "The load was so long that it is kept in steps of 4 seconds: requests and failed requests are per "
         "second, on average over a step"
     )
     thinned = points_of(timeline, 2, 4)
     assert (thinned.width_s, thinned.values["requests"]) == (8, [0.5, 10])
-    assert thinned.note.endswith(". Each point stands for 8 seconds and has the worst step of them")
+    assert thinned.note.endswith(". Each point stands for 8 seconds and shows the worst of their steps")
 
 
 def test_a_second_that_is_missing_is_a_gap() -> None:

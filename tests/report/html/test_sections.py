@@ -60,7 +60,7 @@ def test_dropped_iterations_and_retries_are_facts() -> None:
 def test_the_subtitle_says_when_and_what_is_left_out() -> None:
     assert section(with_optional(full_result())).subtitle == (
         "started 2025-01-01 00:00:00 UTC · lasted 12.0 s · 1 user · a warm-up of 0 iterations is left out of the "
-        "numbers · broken off by a threshold after 11.0 s"
+        "numbers · aborted by a threshold after 11.0 s"
     )
     assert section(load_result([]).as_dict()).subtitle == "started 2025-01-01 00:00:00 UTC · lasted 10.0 s · 1 user"
 
@@ -71,9 +71,9 @@ def test_the_generator() -> None:
     facts = {fact.name: fact for fact in section(result).generator}
     assert facts["State"].value == "not healthy"
     assert facts["Processor"] == Fact("Processor", "50 %", "of one core")
-    assert facts["Own fault: ports-exhausted"].value == "3"
+    assert facts["Generator error: ports-exhausted"].value == "3"
     assert facts["Suppressed checks"] == Fact("Suppressed checks", "1", "few-ports")
-    assert facts["Kept on CPU"].value == "number 1"
+    assert facts["Pinned to CPU"].value == "number 1"
 
 
 def test_tables_without_rows_are_left_out() -> None:

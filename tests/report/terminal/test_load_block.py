@@ -103,7 +103,7 @@ def test_a_warm_up_is_mentioned() -> None:
 
 def test_requests_of_the_set_up_are_mentioned() -> None:
     login = [request(outcome=outcome)._replace(kind=SETUP) for outcome in ("ok", FAILED)]
-    assert lines(load_result(login))[1] == "set-up and tear-down of users: 2 requests, 1 failed (not judged)"
+    assert lines(load_result(login))[1] == "set-up and teardown of users: 2 requests, 1 failed (not judged)"
 
 
 @pytest.mark.parametrize(

@@ -55,10 +55,10 @@ class TestHistory:
     @pytest.mark.parametrize(
         ("saved", "why"),
         [
-            ([100.0], "it takes 8 saved runs to tell noise from change"),
-            ([50.0, 150], "it takes 8 saved runs to tell noise from change"),
-            ([100.0] * 7, "it takes 8 saved runs to tell noise from change"),
-            (NOISY, "the saved runs differ too much by themselves"),
+            ([100.0], "it takes 8 saved runs to tell a change from noise"),
+            ([50.0, 150], "it takes 8 saved runs to tell a change from noise"),
+            ([100.0] * 7, "it takes 8 saved runs to tell a change from noise"),
+            (NOISY, "the saved runs vary too much"),
         ],
     )
     def test_beyond_the_limit_without_enough_to_say_so_is_undecided(
@@ -94,15 +94,15 @@ class TestHistory:
                 "p95:10%",
                 110,
                 NOISY,
-                "p95 110 ms, 10 % above the baseline's 100 ms (limit +10 %; median of 8 runs, MAD 7.50 ms, whose noise "
-                "makes up to 44.7 %)",
+                "p95 110 ms, 10 % above the baseline's 100 ms (limit +10 %; median of 8 runs, MAD 7.50 ms, noise alone "
+                "explains up to 44.7 %)",
             ),
             (
                 "rps:10%,5/s",
                 50,
                 [100],
                 "rps 50/s, 50 % below the baseline's 100/s (limit -10 %, at least 5/s; 1 run; undecided: it takes 8 "
-                "saved runs to tell noise from change)",
+                "saved runs to tell a change from noise)",
             ),
             (
                 "error_rate:10%",
@@ -211,7 +211,7 @@ class TestRounds:
         assert (comparison.regressed, comparison.undecided, comparison.passed) == (False, True, True)
         strictly = judge_rounds(TEN_PERCENT, [90, 95, 150, 160, 170], [100, 101, 102, 103, 104], strict=True)
         assert (strictly.regressed, strictly.undecided, strictly.passed) == (False, True, False)
-        assert comparison.warning == "undecided: noise alone may make such a difference, more rounds would tell"
+        assert comparison.warning == "undecided: the difference may be noise; run more rounds"
 
     @pytest.mark.parametrize(
         ("current", "base"), [([900], [100]), ([900, 901, 902], [100, 101, 102]), ([900, 901, 902], [100] * 9)]
@@ -222,7 +222,7 @@ class TestRounds:
         for limit in (TEN_PERCENT, CompareLimit.parse("p95:1h")):
             comparison = judge_rounds(limit, current, base)
             assert (comparison.regressed, comparison.undecided, comparison.p_value) == (False, True, None)
-            assert comparison.warning == "undecided: it takes 4 rounds a side to tell noise from change"
+            assert comparison.warning == "undecided: it takes 4 rounds a side to tell a change from noise"
 
     @pytest.mark.parametrize(
         ("current", "base", "message"),
@@ -241,7 +241,7 @@ class TestRounds:
                 [100],
                 [100],
                 "p95 100 ms, the same as the baseline's 100 ms (limit +10 %; 1 round a side; undecided: it takes 4 "
-                "rounds a side to tell noise from change)",
+                "rounds a side to tell a change from noise)",
             ),
         ],
     )

@@ -46,19 +46,19 @@ class TestImplied:
     ("expression", "settings", "complaint"),
     [
         ("p95 < 1s", {"severity": WARN, "abort_on_fail": True},
-         "abort_on_fail=True and severity='warn' contradict each other: what only warns must not break the load off"),
+         "abort_on_fail=True and severity='warn' contradict each other: a warning cannot abort the load"),
         ("p95 < 1s", {"window": 0.05}, "window=50ms is too short; the shortest window is 100ms"),
         ("dropped_iterations == 0", {"window": 10.0},
          "dropped_iterations is counted over the whole load and takes no window"),
         ("ip_pool_usage > 1%", {"window": 10.0}, "ip_pool_usage is counted over the whole load and takes no window"),
         ("mean < 1s", {"confidence": 0.9},
-         "confidence goes with percentiles, error_rate and request_error_rate only: there is no interval for mean"),
+         "confidence only applies to percentiles, error_rate and request_error_rate: there is no interval for mean"),
         ("iteration.max < 1s", {"confidence": 0.9}, "there is no interval for iteration.max"),
         ("rps > 5", {"confidence": 0.9}, "there is no interval for rps"),
         ("errors < 5", {"confidence": 0.9}, "there is no interval for errors"),
         ("ip_pool_usage > 5%", {"confidence": 0.9}, "there is no interval for ip_pool_usage"),
-        ("p95 == 1s", {"confidence": 0.9}, "confidence does not go with '==', as an interval is never equal to one"),
-        ("error_rate != 0%", {"confidence": 0.9}, "confidence does not go with '!='"),
+        ("p95 == 1s", {"confidence": 0.9}, "confidence does not apply to '==', as an interval is never equal to one"),
+        ("error_rate != 0%", {"confidence": 0.9}, "confidence does not apply to '!='"),
     ],
 )  # fmt: skip  # the expected texts read better so
 def test_settings_that_make_no_sense_are_refused(expression: str, settings: dict[str, Any], complaint: str) -> None:

@@ -279,7 +279,7 @@ def test_a_value_that_looks_like_the_limit_says_by_how_much_it_differs(
 
 @pytest.mark.parametrize(
     ("metric", "enough", "noted"),
-    [("p95", 200, "p95 wants 200"), ("median", 20, "median wants 20"), ("p99.9", 10_000, "p99.9 wants 10 000")],
+    [("p95", 200, "p95 needs 200"), ("median", 20, "median needs 20"), ("p99.9", 10_000, "p99.9 needs 10 000")],
 )
 def test_a_percentile_of_too_few_samples_is_uncertain_and_says_how_many_it_wants(
     metric: str, enough: int, noted: str
@@ -471,12 +471,12 @@ class TestConfidence:
         ("count", "strict", "message"),
         [
             (40, False, "p95 100 ms, limit < 200 ms: undecided; 32 more requests would close its interval "
-             "(40 requests, uncertain: p95 wants 200, 95 % CI above 100 ms assuming independent requests)"),
+             "(40 requests, uncertain: p95 needs 200, 95 % CI above 100 ms assuming independent requests)"),
             (71, True, "p95 100 ms, limit < 200 ms: undecided, a failure in a strict session; "
              "1 more request would close its interval "
-             "(71 requests, uncertain: p95 wants 200, 95 % CI above 100 ms assuming independent requests)"),
+             "(71 requests, uncertain: p95 needs 200, 95 % CI above 100 ms assuming independent requests)"),
             (1, False, "p95 100 ms, limit < 200 ms: undecided; 71 more requests would close its interval "
-             "(1 request, uncertain: p95 wants 200)"),
+             "(1 request, uncertain: p95 needs 200)"),
         ],
     )  # fmt: skip  # the expected texts read better so
     def test_the_message_says_how_many_samples_are_missing(self, count: int, strict: bool, message: str) -> None:
