@@ -159,7 +159,11 @@ def test_who_waits_is_told_that_there_will_be_no_verdict(does: str) -> None:
         channel.close()
     else:
         channel.say("nonsense")
-    reason = {"abort": "no more", "close": "the controller is gone", "nonsense": "the controller does not speak"}[does]
+    reason = {
+        "abort": "no more",
+        "close": "the controller is gone",
+        "nonsense": "the controller sent an invalid message",
+    }[does]
     with pytest.raises(LoadAborted, match=reason):
         result()
     assert (stopped, member.is_aborted) == ([member.stop_reason], True)

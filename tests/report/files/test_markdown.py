@@ -240,7 +240,7 @@ class TestAppending:
         (tmp_path / "out.md").write_text("x" * (LIMIT - 20_000))
         append(tmp_path / "out.md", report(*[failed_result()] * 500))
         assert LIMIT - 10_000 < (tmp_path / "out.md").stat().st_size <= LIMIT
-        assert (tmp_path / "out.md").read_text().endswith("The JSON report has them all.\n")
+        assert (tmp_path / "out.md").read_text().endswith("The JSON report is complete.\n")
 
     def test_a_full_file_is_an_error_that_says_so(self, tmp_path: Path) -> None:
         (tmp_path / "out.md").write_text("x" * LIMIT)

@@ -141,6 +141,6 @@ def test_warm_up_and_the_end_by_a_threshold_are_marked() -> None:
     for chart in charts(result).values():
         warmup, aborted = chart.plot["layout"]["shapes"]
         assert (warmup["x0"], warmup["x1"], warmup["label"]["text"]) == (0, 1000, "warm-up")
-        assert (aborted["x0"], aborted["x1"], aborted["label"]["text"]) == (2500, 2500, "broken off")
+        assert (aborted["x0"], aborted["x1"], aborted["label"]["text"]) == (2500, 2500, "aborted")
     for chart in charts(timeline({}, {})).values():
         assert chart.plot["layout"]["shapes"] == []
