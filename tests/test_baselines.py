@@ -418,9 +418,9 @@ class TestReferences:
                 "*write it before --ipload-compare, which takes the word that follows*",
             ),
             (("--ipload-compare", "test_it.py::test_it"), "*If test_it.py::test_it is what to test*"),
-            (("--ipload-compare-fail=p95",), "*--ipload-compare-fail: limit 'p95': it has no ':'*"),
-            (("--ipload-save=a/b",), "*--ipload-save: 'a/b' cannot be the name of a saved run*"),
-            (("--ipload-save=0001",), "*--ipload-save: '0001' cannot be the name*"),
+            (("--ipload-compare-fail=p95",), "*--ipload-compare-fail: limit 'p95': there is no ':'*"),
+            (("--ipload-save=a/b",), "*--ipload-save: 'a/b' is not a valid name for a saved run*"),
+            (("--ipload-save=0001",), "*--ipload-save: '0001' is not a valid name*"),
             (
                 ("--ipload-segment=0/2", "--ipload-autosave"),
                 "*--ipload-autosave and --ipload-segment contradict each other*",

@@ -197,7 +197,7 @@ class TestPluginsThatRunABodyMoreThanOnce:
         )
         result, tests, _ = run(pytester)
         result.assert_outcomes(passed=1, errors=2)
-        assert "benchmark can be used once in a test" in tests["test_twice"]["reason"]
+        assert "benchmark can be used only once in a test" in tests["test_twice"]["reason"]
         result, *_ = run(pytester, "--ipload-disable")
         result.assert_outcomes(passed=3)
 

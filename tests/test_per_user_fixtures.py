@@ -999,7 +999,7 @@ class TestRequest:
 """,
             errors=1,
         )
-        run.expect_lines("E * fixture 'shopper' asks for itself*")
+        run.expect_lines("E * fixture 'shopper' requests itself*")
 
     def test_getfixturevalue_from_another_thread_is_an_error(self, pytester: pytest.Pytester) -> None:
         run = whole_run(

@@ -134,9 +134,9 @@ class UserHooks:
         self._start = start
         self._stop = stop
 
-    def round(self, life: Scenario, user: VirtualUser) -> Scenario:
+    def round(self, scenario: Scenario, user: VirtualUser) -> Scenario:
         """The user's lifecycle with the hooks around it."""
-        return _HookedScenario(life, user, self)
+        return _HookedScenario(scenario, user, self)
 
     def start(self, user: VirtualUser) -> None:
         """The user is set up."""
@@ -150,19 +150,19 @@ class UserHooks:
 class _HookedScenario:
     """A lifecycle that calls plugins when it begins and ends."""
 
-    __slots__ = ("_hooks", "_is_begun", "_life", "_user", "iterate")
+    __slots__ = ("_hooks", "_is_begun", "_scenario", "_user", "iterate")
 
     iterate: Callable[[Iteration], None]
 
-    def __init__(self, life: Scenario, user: VirtualUser, hooks: UserHooks) -> None:
-        self._life = life
+    def __init__(self, scenario: Scenario, user: VirtualUser, hooks: UserHooks) -> None:
+        self._scenario = scenario
         self._user = user
         self._hooks = hooks
         self._is_begun = False
-        self.iterate = life.iterate  # directly: iterations have no overhead
+        self.iterate = scenario.iterate  # directly: iterations have no overhead
 
     def set_up(self) -> None:
-        self._life.set_up()
+        self._scenario.set_up()
         self._is_begun = True
         self._hooks.start(self._user)
 
@@ -171,7 +171,7 @@ class _HookedScenario:
             if self._is_begun:
                 self._hooks.stop(self._user)
         finally:
-            self._life.tear_down()
+            self._scenario.tear_down()
 
 
 # -- the result -------------------------------------------------------------------------------------------------------

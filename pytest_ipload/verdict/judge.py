@@ -97,7 +97,7 @@ class Judge:
         # A worker that judges a round on its own, because the load was aborted, has not judged any rounds before.
         rounds = self._rounds.setdefault(result.nodeid, [])
         rounds.append(Round(note, result))
-        if not note.is_last and not rounds[-1].is_spoilt:
+        if not note.is_last and not rounds[-1].is_unusable:
             return None
         return combine(self._rounds.pop(result.nodeid), self._limits, strict=strict)
 

@@ -51,7 +51,7 @@ class Round:
     result: LoadResult
 
     @property
-    def is_spoilt(self) -> bool:
+    def is_unusable(self) -> bool:
         """Whether to skip the remaining rounds: this one was not carried out as planned."""
         return self.result.verdict in (INVALID, ERROR) or self.result.aborted_s is not None
 
@@ -81,13 +81,13 @@ def combine(rounds: Sequence[Round], limits: Sequence[CompareLimit], *, strict: 
     base = [each for each in rounds if each.note.role == BASE]
     chosen = _representative(current or base)
     result = replace(chosen.result, rounds=[_stats(each) for each in rounds])
-    spoilt = next((each for each in base if each.is_spoilt or not each.has_answers), None)
-    if spoilt is not None and result.verdict not in (INVALID, ERROR):
-        why = spoilt.result.reason or "it was aborted"
-        if not spoilt.has_answers:
-            why = f"all of its {spoilt.result.requests} requests failed, so there is nothing to compare with"
-        reason = f"round {spoilt.note.number + 1}, of the base target: {why}"
-        result = replace(result, verdict=ERROR if spoilt.result.verdict == ERROR else INVALID, reason=reason)
+    unusable = next((each for each in base if each.is_unusable or not each.has_answers), None)
+    if unusable is not None and result.verdict not in (INVALID, ERROR):
+        why = unusable.result.reason or "it was aborted"
+        if not unusable.has_answers:
+            why = f"all of its {unusable.result.requests} requests failed, so there is nothing to compare with"
+        reason = f"round {unusable.note.number + 1}, of the base target: {why}"
+        result = replace(result, verdict=ERROR if unusable.result.verdict == ERROR else INVALID, reason=reason)
     if current and base and result.verdict not in (INVALID, ERROR):
         saturated = list(dict.fromkeys(note for each in rounds for note in saturation_of(each.result)))
         return with_comparisons(result, _compare(current, base, limits, strict), saturated=saturated)
@@ -117,8 +117,8 @@ def _values(metric: Metric, results: Sequence[Mapping[str, Any]]) -> list[float]
 
 
 def _representative(rounds: Sequence[Round]) -> Round:
-    gravest = max(rounds, key=lambda each: VERDICTS.index(each.result.verdict)).result.verdict
-    those = [each for each in rounds if each.result.verdict == gravest]
+    worst = max(rounds, key=lambda each: VERDICTS.index(each.result.verdict)).result.verdict
+    those = [each for each in rounds if each.result.verdict == worst]
     those.sort(key=lambda each: (each.result.latency.p95_ms or 0.0, each.note.number))
     return those[(len(those) - 1) // 2]
 

@@ -71,9 +71,9 @@ class TeamWatch:
 
         None until each worker has sent one.
         """
-        for member, snapshots in enumerate(new):
+        for worker, snapshots in enumerate(new):
             for packed in snapshots:
-                self._add(member, unpack(packed))
+                self._add(worker, unpack(packed))
         if len(self._newest) < len(new):
             return None
         whole = merge([part for part, _ in self._newest.values()])
@@ -88,7 +88,7 @@ class TeamWatch:
             windows.forget(self._watch.first_window(length_ns))
         return reason
 
-    def _add(self, member: int, plain: Any) -> None:
+    def _add(self, worker: int, plain: Any) -> None:
         part = ShardResult.from_plain(plain["part"])
         for length_ns, windows in part.measured.windows.items():
             if length_ns in self._windows:
@@ -96,4 +96,4 @@ class TeamWatch:
             else:
                 self._windows[length_ns] = windows
             part.measured.windows[length_ns] = windows.taken(0, 0)
-        self._newest[member] = part, decode(float, plain["elapsed_s"], "elapsed_s")
+        self._newest[worker] = part, decode(float, plain["elapsed_s"], "elapsed_s")

@@ -497,7 +497,11 @@ class TestPin:
         pytester.makepyfile(TEST.format(markers=""))
         code = f"import os, sys, pytest; os.sched_setaffinity(0, {{{self.ALL[0]}}}); sys.exit(pytest.main())"
         result = pytester.run(sys.executable, "-c", code, f"--ipload-pin={self.ALL[1]}")
-        refused(result, f"ERROR: --ipload-pin: '{self.ALL[1]}' is no CPU * give 'auto', 'off' or one of {self.ALL[0]}")
+        refused(
+            result,
+            f"ERROR: --ipload-pin: '{self.ALL[1]}' is not a CPU available to this process; give 'auto', 'off' or one "
+            f"of {self.ALL[0]}",
+        )
 
     @pytest.mark.skipif(pytest.version_tuple < (9, 2), reason="older ones refuse numbers for texts")
     def test_in_a_toml_table_it_may_be_a_number(self, pytester: pytest.Pytester) -> None:
@@ -566,7 +570,7 @@ class TestMistakesInMarkers:
             ("ipload(ramp_down='1s')", "ramp_down needs a duration*"),
             ("ipload(pool='10.0.0.9-10.0.0.1')", "ip pool '10.0.0.9-10.0.0.1': *"),
             ("ipload(pool='192.0.2.1')", "ip pool: 1 of 1 addresses are not on this host: 192.0.2.1; *"),
-            ("ipload_threshold('p95')", "marker ipload_threshold: threshold 'p95': it has no operator*"),
+            ("ipload_threshold('p95')", "marker ipload_threshold: threshold 'p95': no operator*"),
             (
                 "ipload_threshold('p95 < 5')",
                 "marker ipload_threshold: threshold 'p95 < 5': the limit of p95 is not valid: *",

@@ -195,8 +195,8 @@ class Controller:
             parts, conclusion = list(test.parts.values()), test.conclusion
         if conclusion is not None and conclusion.results:
             return list(conclusion.results)
-        missing = len(test.members) - len(parts)
-        rest = f"; {missing} of {len(test.members)} workers stopped responding" if missing else ""
+        missing = len(test.workers) - len(parts)
+        rest = f"; {missing} of {len(test.workers)} workers stopped responding" if missing else ""
         reason = f"{_BROKEN_OFF}{rest}"
         return self._judges.break_off(test.nodeid, parts, reason) if parts else self._unfinished(test.nodeid, reason)
 

@@ -221,7 +221,7 @@ class Coordinator:
 
     def _of_test(self, worker: Worker, kind: str, fields: dict[str, Any]) -> None:
         test = self._test(fields["nodeid"])
-        if worker not in test.members:
+        if worker not in test.workers:
             return  # it has been sent on without the test
         if kind == "ready":
             test.set_ready(worker, worker.heard_ns)
@@ -279,7 +279,7 @@ class Coordinator:
         names = (*self._entered, *(self._turns.waiting if self._turns else ()))
         waiting = [self.workers[name] for name in names]
         for test in self.tests.values():
-            waiting += test.spectators if test.is_going_on else ()
+            waiting += test.idle if test.is_going_on else ()
         return [worker for worker in waiting if worker.gone is None]
 
     def live(self) -> tuple[str, LiveNumbers] | None:

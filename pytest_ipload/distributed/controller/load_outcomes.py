@@ -42,7 +42,7 @@ class Outcomes:
         try:
             name, reports = merged_reports(test, lambda data: load(data=data), self._results_key)
         except Exception as error:
-            name = test.members[0].name
+            name = test.workers[0].name
             reports = error_reports(test.nodeid, f"the reports of its workers could not be merged: {in_words(error)}")
         for report in reports:
             for result in vars(report).get(self._results_key) or ():

@@ -25,7 +25,7 @@ def merged_reports(
     """
     located = [
         (worker.name, load(dict(report)))
-        for worker in test.members
+        for worker in test.workers
         if worker.name in test.done
         for report in test.done[worker.name].reports
     ]
@@ -54,8 +54,8 @@ def _results(
     Where the set-up failed they are those of its report: the other workers only say that they were called off.
     """
     is_set_up = "setup" not in chosen or chosen["setup"][1].passed
-    told = chosen if is_set_up else {"setup": chosen["setup"]}
-    reports = [report for _, report in (*told.values(), *(located if is_set_up else ()))]
+    kept = chosen if is_set_up else {"setup": chosen["setup"]}
+    reports = [report for _, report in (*kept.values(), *(located if is_set_up else ()))]
     own: list[list[dict[str, Any]]] = [found for report in reports if (found := vars(report).pop(results_key, None))]
     for _, report in chosen.values():
         vars(report).pop(results_key, None)
@@ -98,13 +98,13 @@ def _look_at_set_up(test: SharedLoad, chosen: dict[str, Located], located: Seque
     report = chosen["setup"][1]
     set_ups = [(name, other) for name, other in located if other.when == "setup" and other.outcome == report.outcome]
     alike = [name for name, _ in set_ups]
-    where = f"on {len(alike)} of {len(test.members)} workers: {', '.join(alike)}"
+    where = f"on {len(alike)} of {len(test.workers)} workers: {', '.join(alike)}"
     if report.failed:
-        if len(test.members) > 1:
+        if len(test.workers) > 1:
             failed = sum(vars(other).get(FAILED_USERS_KEY, 0) for _, other in set_ups)
             users = f"{failed} of the {test.users} users of the load failed in it\n" if failed else ""
             report.sections.append(("ipload", f"the set-up failed {where}\n{users}"))
-    elif len(alike) < len(test.members):
+    elif len(alike) < len(test.workers):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"
         report.longrepr = f"skipped {where} only; the load test did not run: {reason}"
@@ -129,7 +129,7 @@ def _look_at_skip(test: SharedLoad, chosen: dict[str, Located], results: Sequenc
 def _account_for_lost(test: SharedLoad, chosen: dict[str, Located]) -> None:
     """A lost worker never leaves the test green, whether the others noticed or not."""
     if test.lost:
-        count = f"{len(test.lost)} of {len(test.members)} workers"
+        count = f"{len(test.lost)} of {len(test.workers)} workers"
         text = f"the load test lost {count}: " + "; ".join(f"{name}: {why}" for name, why in test.lost)
         if chosen.get("setup", (None, None))[1] is not None and not chosen["setup"][1].passed:
             chosen["setup"][1].sections.append(("ipload", text + "\n"))
@@ -148,7 +148,7 @@ def _account_for_no_verdict(test: SharedLoad, chosen: dict[str, Located]) -> Non
     """No load passes without a verdict on all its shard results, and none is left without a report."""
     has_passed = "call" in chosen and chosen["call"][1].passed
     if (has_passed and test.conclusion is None) or not chosen:
-        name = next((worker.name for worker in test.members), "")
+        name = next((worker.name for worker in test.workers), "")
         _fail(test, chosen, "call", name, f"the load test has no verdict: {test.aborted or 'no worker reported it'}")
     if "teardown" not in chosen:
         name, report = next(iter(chosen.values()))

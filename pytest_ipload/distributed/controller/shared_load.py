@@ -113,9 +113,9 @@ class SharedLoad:
     users: int
     send: Send = field(repr=False)
     state: State = State.WAIT
-    members: list[Worker] = field(default_factory=list)
+    workers: list[Worker] = field(default_factory=list)
     """The workers that take part, in the order of their partitions."""
-    spectators: list[Worker] = field(default_factory=list)
+    idle: list[Worker] = field(default_factory=list)
     ready: set[str] = field(default_factory=set)
     parts: dict[str, bytes] = field(default_factory=dict)
     ended_by: dict[str, str] = field(default_factory=dict)
@@ -172,19 +172,19 @@ class SharedLoad:
 
     def at_work(self) -> list[Worker]:
         """The workers that are alive and have not finished yet."""
-        return [worker for worker in self.members if worker.gone is None and worker.name not in self.done]
+        return [worker for worker in self.workers if worker.gone is None and worker.name not in self.done]
 
     # -- what happens -------------------------------------------------------------------------------------------
 
-    def begin(self, members: list[Worker], spectators: list[Worker]) -> None:
+    def begin(self, workers: list[Worker], idle: list[Worker]) -> None:
         """All have arrived: give each worker its partition of the load and its share of its host's addresses."""
-        self.members, self.spectators, self.state = members, spectators, State.SET_UP
-        for index, worker in enumerate(members):
-            neighbours = [other.name for other in members if other.host == worker.host]
+        self.workers, self.idle, self.state = workers, idle, State.SET_UP
+        for index, worker in enumerate(workers):
+            neighbours = [other.name for other in workers if other.host == worker.host]
             pool = neighbours.index(worker.name), len(neighbours)
-            fields = {"index": index, "count": len(members), "pool_index": pool[0], "pool_count": pool[1]}
+            fields = {"index": index, "count": len(workers), "pool_index": pool[0], "pool_count": pool[1]}
             self._tell(worker, "assign", **fields)
-        for worker in spectators:
+        for worker in idle:
             self._tell(worker, "spectate")
 
     def set_ready(self, worker: Worker, now_ns: int) -> None:
@@ -195,11 +195,11 @@ class SharedLoad:
         self.waiting_since_ns = self.waiting_since_ns or now_ns
         if self.aborted is not None:
             self._tell(worker, "abort", reason=self.aborted)
-        elif self.state is State.SET_UP and self.ready >= {member.name for member in self.members}:
+        elif self.state is State.SET_UP and self.ready >= {each.name for each in self.workers}:
             self.state = State.SYNC
-            for member in self.members:
-                clock = self._clocks[member.name] = ClockOffset()
-                self.send(member.name, ("ping", {"number": clock.ask(now_ns)}))
+            for each in self.workers:
+                clock = self._clocks[each.name] = ClockOffset()
+                self.send(each.name, ("ping", {"number": clock.ask(now_ns)}))
 
     def _begin_next_round(self) -> None:
         self.state, self.conclusion, self.stopped, self.waiting_since_ns = State.SET_UP, None, None, None
@@ -219,8 +219,8 @@ class SharedLoad:
         elif all(each.is_known for each in self._clocks.values()):
             self.state = State.RUN
             self._started_ns = self._looked_ns = now_ns + _LEAD_NS
-            for member in self.at_work():
-                self._tell(member, "start", at_ns=self._started_ns + self._clocks[member.name].offset_ns)
+            for each in self.at_work():
+                self._tell(each, "start", at_ns=self._started_ns + self._clocks[each.name].offset_ns)
 
     def add_part(self, worker: Worker, part: bytes, ended_by: str) -> None:
         """A worker's shard result. If its partition ended early, the others need not go on."""
@@ -234,7 +234,7 @@ class SharedLoad:
         """A worker did not wait for the test to begin, and has reported why."""
         if self.state is State.WAIT:
             self.state, self.is_reported = State.CLOSED, True
-        elif worker in self.members:
+        elif worker in self.workers:
             self.set_done(worker, Done([], aborted=False), worker.heard_ns)
 
     def set_done(self, worker: Worker, done: Done, now_ns: int) -> None:
@@ -250,7 +250,7 @@ class SharedLoad:
 
     def lose(self, worker: Worker, why: str) -> None:
         """A worker is gone."""
-        if worker not in self.members or worker.name in self.done or not self.is_going_on:
+        if worker not in self.workers or worker.name in self.done or not self.is_going_on:
             return
         if worker.name in self.parts:
             self.vanished.append((worker.name, why))
@@ -296,7 +296,7 @@ class SharedLoad:
             self.state = State.VERDICT
         if self.is_going_on and not self.at_work() and not self.wants_conclusion:
             self.state = State.CLOSED
-            for worker in self.spectators:
+            for worker in self.idle:
                 self._tell(worker, "finish")
 
     # -- once in a while ----------------------------------------------------------------------------------------
@@ -304,7 +304,7 @@ class SharedLoad:
     def live(self, now_ns: int) -> LiveNumbers | None:
         """The live numbers of all workers; None before each has sent some, and when the load is over."""
         numbers = list(self.numbers.values())
-        if self.aborted is not None or len(numbers) < len(self.members):
+        if self.aborted is not None or len(numbers) < len(self.workers):
             return None
         if self.state in (State.SET_UP, State.SYNC) and all(each.set_up is not None for each in numbers):
             return together(numbers, max(each.elapsed_s for each in numbers))
@@ -318,7 +318,7 @@ class SharedLoad:
             return None
         if self.wants_conclusion:
             self._is_asked = True
-            parts = [self.parts[worker.name] for worker in self.members if worker.name in self.parts]
+            parts = [self.parts[worker.name] for worker in self.workers if worker.name in self.parts]
             lost = list(self.lost)
             return Question(lambda: _packed(conclude(self.nodeid, parts, lost)), self._conclude)
         if self.state is not State.RUN or self.stopped is not None or now_ns - self._looked_ns < _LOOK_NS:
@@ -327,7 +327,7 @@ class SharedLoad:
         if not self.snapshots:
             return None
         self._is_asked = True
-        snapshots = [self.snapshots.pop(worker.name, []) for worker in self.members]
+        snapshots = [self.snapshots.pop(worker.name, []) for worker in self.workers]
         return Question(
             partial(look, self.nodeid, snapshots, (now_ns - self._started_ns) / NS_PER_S), self._go_on_or_stop
         )

@@ -20,7 +20,7 @@ from pytest_ipload.load.partition import Partition
 _END = "closed"  # not a message: those are pairs
 _PROBLEM = "problem"
 """Not sent: a message could not be processed."""
-_TO_MEMBER = frozenset({"start", "stop", "break_off", "abort", "conclusion"})
+_TO_SHARD = frozenset({"start", "stop", "break_off", "abort", "conclusion"})
 
 
 class Link:
@@ -44,7 +44,7 @@ class Link:
         self._closed: str | None = None
         self.heard_ns = clock()
         """When the last message of the controller arrived."""
-        self.member: WorkerShard | None = None
+        self.shard: WorkerShard | None = None
         """The load test that this worker takes part in."""
         channel.setcallback(self._receive, endmarker=_END)
 
@@ -109,10 +109,10 @@ class Link:
                 Partition(fields["index"], fields["count"]),
                 (fields["pool_index"], fields["pool_count"]),
             )
-            self.member = WorkerShard(self._name, fields["nodeid"], share, pool_share, self.tell, self._wants_names)
-        member = self.member
-        if kind in _TO_MEMBER and member is not None and member.nodeid == fields["nodeid"]:
-            member.receive(kind, fields)
+            self.shard = WorkerShard(self._name, fields["nodeid"], share, pool_share, self.tell, self._wants_names)
+        shard = self.shard
+        if kind in _TO_SHARD and shard is not None and shard.nodeid == fields["nodeid"]:
+            shard.receive(kind, fields)
             return
         with self._changed:
             self._inbox.append((kind, fields))
@@ -120,8 +120,8 @@ class Link:
 
     def _stumble(self, nodeid: str, why: str) -> None:
         """Have the test fail, wherever it is."""
-        if self.member is not None and self.member.nodeid == nodeid:
-            self.member.abort(why)
+        if self.shard is not None and self.shard.nodeid == nodeid:
+            self.shard.abort(why)
         with self._changed:
             self._inbox.append((_PROBLEM, {"nodeid": nodeid, "why": why}))
             self._changed.notify_all()
@@ -130,8 +130,8 @@ class Link:
         with self._changed:
             self._closed = why
             self._changed.notify_all()
-        if self.member is not None:
-            self.member.abort(why)
+        if self.shard is not None:
+            self.shard.abort(why)
 
 
 class Pulse:
@@ -162,12 +162,12 @@ class Pulse:
 
     def _send_news(self) -> None:
         while not self._over.wait(self._beat_s):
-            if (member := self._link.member) is None:
+            if (shard := self._link.shard) is None:
                 continue
             try:
-                member.send_news()
+                shard.send_news()
             except Exception as error:
-                member.abort(f"the measurements could not be sent: {in_words(error)}")
+                shard.abort(f"the measurements could not be sent: {in_words(error)}")
 
 
 class Watch:
@@ -176,14 +176,14 @@ class Watch:
     def __init__(
         self,
         link: Link,
-        member: WorkerShard,
+        shard: WorkerShard,
         beat_s: float,
         heartbeat_s: float,
         allowed_s: Callable[[], float] | None = None,
     ) -> None:
         """``allowed_s`` says how long the controller may be silent, once it was for ``heartbeat_s``; default: that."""
         self._link = link
-        self._member = member
+        self._shard = shard
         self._beat_s = beat_s
         self._heartbeat_s = heartbeat_s
         self._allowed_s = allowed_s or (lambda: heartbeat_s)
@@ -205,5 +205,5 @@ class Watch:
             looked_ns = now
             silent_s = (now - self._link.heard_ns) / NS_PER_S
             if silent_s > self._heartbeat_s and silent_s > (allowed_s := self._allowed_s()):
-                self._member.abort(f"no heartbeat from the controller for {allowed_s:g} s")
+                self._shard.abort(f"no heartbeat from the controller for {allowed_s:g} s")
                 return

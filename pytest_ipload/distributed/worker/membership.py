@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pytest_ipload.verdict.shard_result import ShardResult
 
 
-MEMBER = pytest.StashKey[Shard]()
+SHARD = pytest.StashKey[Shard]()
 """In ``item.stash``: this process's side of a shared load test; absent where it is alone."""
 
 

@@ -14,7 +14,7 @@ from pytest_ipload.distributed.protocol.liveness import can_run
 from pytest_ipload.distributed.protocol.messages import as_plain
 from pytest_ipload.distributed.protocol.slots import TEAM_KEY
 from pytest_ipload.distributed.worker.link import Link, Pulse, Watch
-from pytest_ipload.distributed.worker.membership import MEMBER, WorkerShard
+from pytest_ipload.distributed.worker.membership import SHARD, WorkerShard
 from pytest_ipload.distributed.xdist_private import Phase, call_outside, run_phases, tear_down_for
 
 
@@ -79,25 +79,25 @@ class WorkerPlugin:
         return None
 
     def _run_share(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
-        member = self._link.member
-        assert member is not None
-        item.stash[MEMBER] = member
+        shard = self._link.shard
+        assert shard is not None
+        item.stash[SHARD] = shard
         try:
-            with Watch(self._link, member, self._beat_s, self._heartbeat_s, self._silence_of_controller):
+            with Watch(self._link, shard, self._beat_s, self._heartbeat_s, self._silence_of_controller):
                 reports = run_phases(item, nextitem)
                 for report in reports:  # a test whose subtests failed is failed by pytest here
                     self._config.hook.pytest_report_teststatus(report=report, config=self._config)
         except (
             BaseException
         ) as error:  # raised by another plugin's hook: pytest ends the session, as for its exit and Ctrl-C
-            self._give_up(member, error)
+            self._give_up(shard, error)
             raise
         make_plain = self._config.hook.pytest_report_to_serializable
         try:
             plain = [as_plain(make_plain(config=self._config, report=report), other=str) for report in reports]
-            self._link.tell("done", nodeid=member.nodeid, reports=plain, aborted=member.is_aborted)
+            self._link.tell("done", nodeid=shard.nodeid, reports=plain, aborted=shard.is_aborted)
         except Exception as error:  # such as user properties that cannot be sent
-            self._give_up(member, error)
+            self._give_up(shard, error)
 
     def _silence_of_controller(self) -> float:
         """How long the controller may be silent."""
@@ -105,10 +105,10 @@ class WorkerPlugin:
         seconds: float = self._silence_s if is_there and can_run(self._controller) else self._heartbeat_s
         return seconds
 
-    def _give_up(self, member: WorkerShard, error: BaseException) -> None:
+    def _give_up(self, shard: WorkerShard, error: BaseException) -> None:
         """Report that this worker cannot run its partition, or not report it, and why."""
-        self._link.tell("failed", nodeid=member.nodeid, why=in_words(error))
-        self._link.tell("done", nodeid=member.nodeid, reports=[], aborted=member.is_aborted)
+        self._link.tell("failed", nodeid=shard.nodeid, why=in_words(error))
+        self._link.tell("done", nodeid=shard.nodeid, reports=[], aborted=shard.is_aborted)
 
     def _run_whole(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
         """As pytest does it; all others wait."""

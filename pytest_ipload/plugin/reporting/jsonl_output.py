@@ -90,9 +90,9 @@ class _Reporter(_Process):
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """A worker has ended: it may have samples that are not here."""
-        told = (getattr(node, "workeroutput", None) or {}).get(_KEY) or {}
-        self._spools.problems += told.get("problems", ())
-        self._apart += told.get("files", ())
+        output = (getattr(node, "workeroutput", None) or {}).get(_KEY) or {}
+        self._spools.problems += output.get("problems", ())
+        self._apart += output.get("files", ())
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -156,8 +156,8 @@ class _Worker(_Process):
                 self._spools.problems.append(problem)
         problems = [f"{self._name}: {problem}" for problem in self._spools.problems]
         # Unprintable characters (a surrogate in a path) cannot be sent either.
-        told = {"problems": list(map(printable, problems)), "files": list(map(printable, files))}
-        vars(self._config)["workeroutput"][_KEY] = told
+        output = {"problems": list(map(printable, problems)), "files": list(map(printable, files))}
+        vars(self._config)["workeroutput"][_KEY] = output
 
     def _texts(self) -> Iterator[str]:
         lines = K6Lines()

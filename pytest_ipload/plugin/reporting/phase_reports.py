@@ -10,7 +10,7 @@ import pytest
 from pytest_ipload.base.interrupts import interrupts_deferred
 from pytest_ipload.base.masking import masked
 from pytest_ipload.distributed.protocol.messages import sendable
-from pytest_ipload.distributed.worker.membership import MEMBER
+from pytest_ipload.distributed.worker.membership import SHARD
 from pytest_ipload.plugin.session_state import Results, keep_result, kept_results, state_of, take_results
 from pytest_ipload.report.error_results import add_test_error, reason_of
 from pytest_ipload.report.exception_text import cut_causes, described, type_name
@@ -83,14 +83,14 @@ def kept_when_interrupted(item: pytest.Item, when: str, error: BaseException, te
 def deliver(item: pytest.Item, when: str, reason: str, results: Results) -> None:
     """A worker of xdist sends no more reports: send the results of a test that ran its loads whole."""
     whole_loads = state_of(item.config).whole_loads
-    if whole_loads is not None and MEMBER not in item.stash:
+    if whole_loads is not None and SHARD not in item.stash:
         whole_loads.deliver(item.nodeid, when, reason, sendable(results))
 
 
 def unreported(item: pytest.Item, reason: str) -> tuple[str, Results] | None:
     """The results so far of a test that is about to be interrupted between its loads; None without any."""
     found = [dict(result) for result in kept_results(item)]
-    if not found or MEMBER in item.stash:
+    if not found or SHARD in item.stash:
         return None
     add_test_error(found, "call", f"{_PHASES['call']} was interrupted: {reason}")
     return item.nodeid, sendable(found)

@@ -35,15 +35,15 @@ class LoadResults:
         request: LoadRequest,
         users: LoadUsers,
         executor: Executor,
-        member: Shard | None,
+        shard: Shard | None,
         foreseen: Sequence[HealthCheck],
     ) -> None:
-        """This process is one of those that share the load, if there is a ``member``."""
+        """This process is one of those that share the load, if there is a ``shard``."""
         self._state = state
         self._request = request
         self._users = users
         self._executor = executor
-        self._member = member
+        self._shard = shard
         self._foreseen = foreseen
         self._abort_watch = AbortWatch(request.thresholds, Plan.of(request.profile))
         self._snapshots = SnapshotTaker(request.thresholds, request.profile.planned)
@@ -108,8 +108,8 @@ class LoadResults:
         watch = self._abort_watch
         if not watch.watched:
             return None
-        if self._member is not None and self._member.share.count > 1:  # the controller sees the whole load
-            self._member.progress(self._snapshots.take(self.part(is_whole=False), elapsed_s))
+        if self._shard is not None and self._shard.share.count > 1:  # the controller sees the whole load
+            self._shard.progress(self._snapshots.take(self.part(is_whole=False), elapsed_s))
             return None
         scope = scope_of(self.part(is_whole=False), elapsed_s - self._request.profile.warmup)
         return watch.look(measured, scope, elapsed_s)

@@ -49,8 +49,8 @@ _SKIPS = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
 class Load:
     """Makes users, runs them, and turns their measurements into a result."""
 
-    def __init__(self, state: SessionState, request: LoadRequest, member: Shard | None = None) -> None:
-        """This process runs its partition of the load, in step with the others if there is a ``member``.
+    def __init__(self, state: SessionState, request: LoadRequest, shard: Shard | None = None) -> None:
+        """This process runs its partition of the load, in step with the others if there is a ``shard``.
 
         Raises PoolError or GeneratorLimitError before anything is started.
         """
@@ -61,12 +61,12 @@ class Load:
         request = self._request = replace(request, thresholds=thresholds)
         self.profile = profile
         self.tap: SampleSink | None = None
-        self._member = member
+        self._shard = shard
         self._whole_loads = state.whole_loads
-        self._users = LoadUsers(state, request, state.pools.slot if member is None else member.pool_share)
+        self._users = LoadUsers(state, request, state.pools.slot if shard is None else shard.pool_share)
         shortage = self._users.shortage
         foreseen = [*request.foreseen, *([] if shortage is None else [fired_by_message("few-ports", shortage)])]
-        audience, note = state.audience if member is None else member.audience, request.round_note
+        audience, note = state.audience if shard is None else shard.audience, request.round_note
         round_ = None if note is None else (note.number + 1, note.count)
         self._showing = LiveReporter(request.item.nodeid, profile, audience, round_)
         self.executor = Executor(
@@ -84,7 +84,7 @@ class Load:
             tolerates_set_up_errors=tolerates_set_up_errors(thresholds),
             holds_users=request.holds_users,
         )
-        self._results = LoadResults(state, request, self._users, self.executor, member, foreseen)
+        self._results = LoadResults(state, request, self._users, self.executor, shard, foreseen)
 
     def set_up(self) -> None:
         """Set up the users; see ``Executor.set_up``."""
@@ -97,13 +97,13 @@ class Load:
 
     def run(self, start_at_ns: int | None = None) -> None:
         """Run the load when all processes that share it are ready; see ``Executor.run``. Raises LoadAborted."""
-        if self._member is not None:
-            self._member.on_stop = self.executor.ask_to_stop
-            self._member.on_break_off = partial(self.executor.ask_to_stop, hurry=True)
-            if self._member.share.count > 1:
+        if self._shard is not None:
+            self._shard.on_stop = self.executor.ask_to_stop
+            self._shard.on_break_off = partial(self.executor.ask_to_stop, hurry=True)
+            if self._shard.share.count > 1:
                 import_module("pytest_ipload.transport.session")  # slow to import: not at the expense of the first user
-            agreed_ns = self._member.ready()
-            if self._member.share.count > 1:
+            agreed_ns = self._shard.ready()
+            if self._shard.share.count > 1:
                 start_at_ns = max(agreed_ns, start_at_ns or agreed_ns)
         self._results.start_at_ns = start_at_ns
         if self._users.rate_limit is not None and start_at_ns is not None:
@@ -128,7 +128,7 @@ class Load:
         A shared load is ended by the controller.
         """
         whole_loads = self._whole_loads
-        is_whole = self._member is None or isinstance(self._member, SingleProcess)
+        is_whole = self._shard is None or isinstance(self._shard, SingleProcess)
         return nullcontext() if whole_loads is None or not is_whole else whole_loads.going_on(self.executor.ask_to_stop)
 
     @property

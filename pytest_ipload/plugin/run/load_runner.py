@@ -47,7 +47,7 @@ class LoadRunner:
         load would end with: a skip in the first iteration, KeyboardInterrupt, the exception of a user's set-up.
         """
         try:
-            life = scenario_of(body)
+            scenario = scenario_of(body)
             marker = {key: parse_key(key, value) for key, value in settings.items()}
         except ValueError as error:
             raise SettingError(f"ipload.run: {error}") from None
@@ -65,7 +65,7 @@ class LoadRunner:
         if not state.settings.disabled:
             check_measurable(thresholds, profile)
         folders = (self._request.path.parent, self._request.config.rootpath)
-        load = Load(state, LoadRequest(item, profile, thresholds, lambda user: life, folders))
+        load = Load(state, LoadRequest(item, profile, thresholds, lambda user: scenario, folders))
         ended_by: BaseException | None = None
         failed_user: int | None = None
         try:

@@ -16,7 +16,7 @@ from pytest_ipload.base.environment import host_name
 from pytest_ipload.base.errors import GeneratorLimitError, IploadError, SettingError, is_configuration_error
 from pytest_ipload.base.health_catalogue import HealthCheck, fired
 from pytest_ipload.base.text import counted
-from pytest_ipload.distributed.worker.membership import MEMBER
+from pytest_ipload.distributed.worker.membership import SHARD
 from pytest_ipload.load.executor import UserSetUpError
 from pytest_ipload.load.partition import Partition
 from pytest_ipload.load.user import VirtualUser
@@ -79,11 +79,11 @@ class LoadTest:
         if not state.settings.disabled:  # without a verdict, and for another load than this one
             check_measurable(self._thresholds, profile)
         mark_as_load_test(item)
-        member = item.stash.get(MEMBER, None)
+        shard = item.stash.get(SHARD, None)
         # Of a shared load the controller judges; a worker only judges an aborted load, and asks no plugin about that.
-        review = None if member else review_of(item.config)
+        review = None if shard else review_of(item.config)
         self._judge = Judge(state.segment, state.compare_limits, state.compare, review)
-        self._member: Shard = member or SingleProcess(self._judge.judge, state.pools.slot, state.audience)
+        self._shard: Shard = shard or SingleProcess(self._judge.judge, state.pools.slot, state.audience)
 
     def ask_base_url(self, request: pytest.FixtureRequest) -> None:
         """Look for a fixture ``base_url``, with the request of the user's fixture."""
@@ -142,7 +142,7 @@ class LoadTest:
                 round_note=round_note,
                 holds_users=round_note is None and sees_report(profile, asked),
             )
-            return Load(self._state, request, self._member)
+            return Load(self._state, request, self._shard)
         except IploadError as error:
             raise _refusal(error) from None
 
@@ -168,7 +168,7 @@ class LoadTest:
                 f"--ipload-segment={self._state.settings.segment}: {counted(users, 'user')} cannot be divided into "
                 f"{share.count} segments; give at least as many users as segments"
             )
-        return share.divided(self._member.share)
+        return share.divided(self._shard.share)
 
     def run(self) -> None:
         """Run the load, in all its rounds; raises what ended it, including a user's set-up error."""
@@ -216,23 +216,23 @@ class LoadTest:
         traceback = None if self._session_ends else traceback_of(self._item, error)
         part = load.part(f"the load was aborted by {type(error).__name__}", traceback)
         if self._session_ends:
-            self._member.hand_in(self._as_shard(part))
+            self._shard.hand_in(self._as_shard(part))
             self._keep(self._judge.judge(part))
             return
         try:
-            self._keep(self._member.conclude(self._as_shard(part)))  # the others end their partitions too
+            self._keep(self._shard.conclude(self._as_shard(part)))  # the others end their partitions too
         except LoadAborted:
             self._keep(self._judge.judge(part))
 
     def _conclude(self, part: ShardResult) -> None:
         try:
-            self._keep(self._member.conclude(self._as_shard(part)))
+            self._keep(self._shard.conclude(self._as_shard(part)))
         except LoadAborted as error:
             raise MeasurementInvalid(str(error)) from None
 
     def _as_shard(self, part: ShardResult) -> ShardResult:
-        member = self._member
-        return part if member.share.count == 1 else as_shard(part, member.share.index, member.name, host_name())
+        shard = self._shard
+        return part if shard.share.count == 1 else as_shard(part, shard.share.index, shard.name, host_name())
 
     def end_in_error(self, error: BaseException, what: str) -> None:
         """Keep a result for a load test that ended without one, with the measurements until then.
@@ -254,7 +254,7 @@ class LoadTest:
             return conclusion or self._unmeasured(reason)
         is_the_end = isinstance(error, (KeyboardInterrupt, pytest.exit.Exception))
         part = replace(load.part(traceback=None if is_the_end else traceback_of(self._item, error)), error=reason)
-        self._member.hand_in(self._as_shard(part))
+        self._shard.hand_in(self._as_shard(part))
         return self._judge.judge(part)
 
     def _unmeasured(self, reason: str) -> Conclusion:
@@ -320,7 +320,7 @@ class LoadTest:
         phase = {"setup": "set-up", "teardown": "teardown"}[when]
         self._whose_error = f"{phase} of user {user.index} failed"
         tried = max(failed, self._started_load().executor.set_ups.tried)
-        where = f" on worker {self._member.name}" if self._member.share.count > 1 else ""
+        where = f" on worker {self._shard.name}" if self._shard.share.count > 1 else ""
         more = f"; {failed} users failed in their {phase}" if failed > 1 else ""
         source = user.source_address or "chosen by the system"
         self._item.add_report_section(

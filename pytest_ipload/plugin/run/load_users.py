@@ -76,8 +76,8 @@ class LoadUsers:
 
     def make_scenario(self, user: VirtualUser) -> Scenario:
         """What the user does."""
-        life = self._make_scenario(user)
-        return life if self._user_hooks is None else self._user_hooks.round(life, user)
+        scenario = self._make_scenario(user)
+        return scenario if self._user_hooks is None else self._user_hooks.round(scenario, user)
 
     def _open_leases(self, share: Partition) -> UserLeases:
         profile = self._profile

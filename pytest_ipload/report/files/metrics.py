@@ -202,8 +202,8 @@ def _thresholds(thresholds: Iterable[Mapping[str, Any]], labels: Labels) -> Iter
     passed: dict[tuple[tuple[str, str], ...], bool] = {}
     for threshold in thresholds:
         more = {key: f"{threshold[key]:g}" for key in ("window_s", "confidence") if key in threshold}
-        told = {"threshold": threshold["expression"], "severity": threshold["severity"], **more}
-        key = tuple(told.items())
+        own = {"threshold": threshold["expression"], "severity": threshold["severity"], **more}
+        key = tuple(own.items())
         passed[key] = passed.get(key, True) and threshold["passed"]
     for key, holds in passed.items():
         yield THRESHOLD_PASSED, THRESHOLD_PASSED.sample({**labels, **dict(key)}, int(holds))

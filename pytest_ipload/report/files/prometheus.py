@@ -73,22 +73,22 @@ class Exporter:
             self._runs[nodeid, worker] = len(results)
             self._live.pop(nodeid, None)
             self._finished[nodeid, worker] = [
-                told
+                pair
                 for number, result in enumerate(results, start=before + 1)
-                for told in metrics.of_test(result, _labels(nodeid, number))
+                for pair in metrics.of_test(result, _labels(nodeid, number))
             ]
 
     def collect(self) -> Iterator[Metric]:
         """The interface that ``prometheus_client`` needs of a collector; called in the thread that answers."""
         with self._lock:
-            told = list(chain.from_iterable(self._finished.values()))
+            finished = list(chain.from_iterable(self._finished.values()))
             live = [
                 (_labels(nodeid, number), numbers)
                 for nodeid, loads in self._live.items()
                 for number, numbers in enumerate(loads, start=self._runs_of(nodeid) + 1)
             ]
         families: dict[metrics.Family, list[metrics.Sample]] = {}
-        for family, sample in chain(told, chain.from_iterable(_of_live(*each) for each in live)):
+        for family, sample in chain(finished, chain.from_iterable(_of_live(*each) for each in live)):
             families.setdefault(family, []).append(sample)
         for family, samples in chain(self._build, families.items()):
             yield _as_metric(family, samples)

@@ -55,7 +55,7 @@ def _percentiles_chart(title: str, result: PlainResult, points: Points, fields: 
     if not measured:
         return None
     lines: list[Line] = []
-    told = []
+    spans = []
     for field in measured:
         name = field.removeprefix("response_").removesuffix("_ms")
         values = [None if value is None else _rounded(value) for value in points.values[field]]
@@ -64,10 +64,12 @@ def _percentiles_chart(title: str, result: PlainResult, points: Points, fields: 
         line = _line(name, name, values, points, line=style, hovertemplate="%{y:.4~r} ms")
         lines += [line, *_lone_points(line)]
         known = [value for value in values if value is not None]
-        told.append(f"{name} from {format_duration(min(known) / MS_PER_S)} to {format_duration(max(known) / MS_PER_S)}")
+        spans.append(
+            f"{name} from {format_duration(min(known) / MS_PER_S)} to {format_duration(max(known) / MS_PER_S)}"
+        )
     layout = _over_time(result, points)
     layout["yaxis"] = {"title": {"text": "ms"}, "rangemode": "tozero"}
-    return Chart(f"{title} over time", f"{_length(points)}: {'; '.join(told)}", {"data": lines, "layout": layout})
+    return Chart(f"{title} over time", f"{_length(points)}: {'; '.join(spans)}", {"data": lines, "layout": layout})
 
 
 def _requests_chart(result: PlainResult, points: Points) -> Chart:

@@ -41,7 +41,7 @@ def print_results(
     """Print a block for each result; the second of each pair says whether pytest expected it to fail."""
     terminal.ensure_newline()
     terminal.section("load tests")
-    told: set[str] = set()
+    explained: set[str] = set()
     for number, (result, is_expected) in enumerate(results):
         if number:
             terminal.write_line("")
@@ -52,10 +52,10 @@ def print_results(
         else:
             terminal.write(verdict.upper(), **{_COLOURS[verdict]: True, "bold": True})
         terminal.write(" (xfail)\n" if is_expected else "\n")
-        for line in block(result, verbosity, width, sys.stdout.encoding, told):
+        for line in block(result, verbosity, width, sys.stdout.encoding, explained):
             _write(terminal, line)
         if verbosity <= 0 and is_measured(result):
-            told |= {check["name"] for check in result["generator"]["checks"] if check["severity"] == "remark"}
+            explained |= {check["name"] for check in result["generator"]["checks"] if check["severity"] == "remark"}
 
 
 def _write(terminal: TerminalReporter, line: str) -> None:
@@ -75,12 +75,12 @@ def block(
     verbosity: int = 0,
     width: int = 80,
     encoding: str | None = "utf-8",
-    told: Collection[str] = (),
+    explained: Collection[str] = (),
 ) -> list[str]:
     """The lines below the test's name. With a verbosity above 0 nothing is shortened or left out.
 
-    ``encoding`` is the terminal's: not every terminal can show the bars of the timeline. ``told`` are remarks whose
-    explanation and advice were already printed.
+    ``encoding`` is the terminal's: not every terminal can show the bars of the timeline. ``explained`` are remarks
+    whose explanation and advice were already printed.
     """
     lines = [*reason_lines(result), *test_error_lines(result)]
     if not is_measured(result):
@@ -96,7 +96,7 @@ def block(
     for table in (round_table, source_table, shard_table):
         lines += table(result, verbosity, width)
     ends = (_sources_line(result), _unused_line(result), _setup_line(result), _generator_line(result, verbosity))
-    return [*lines, *(line for line in ends if line), *_check_lines(result, width, told)]
+    return [*lines, *(line for line in ends if line), *_check_lines(result, width, explained)]
 
 
 def reason_lines(result: PlainResult) -> list[str]:
@@ -259,13 +259,13 @@ def _generator_line(result: PlainResult, verbosity: int) -> str:
     return f"generator: {printable(', '.join(parts))}"
 
 
-def _check_lines(result: PlainResult, width: int, told: Collection[str]) -> list[str]:
+def _check_lines(result: PlainResult, width: int, explained: Collection[str]) -> list[str]:
     """A paragraph for each health check that fired; what made the load invalid was already printed."""
     lines = []
     for check in result["generator"]["checks"]:
         note = f"{check['name']}: {check['text']}"
         if note not in result["reason"]:
-            if check["name"] in told and (kind := HEALTH_CHECKS.get(check["name"])) is not None:
+            if check["name"] in explained and (kind := HEALTH_CHECKS.get(check["name"])) is not None:
                 note = note.partition(f". {kind.effect}")[0]
             lines += wrap(
                 printable(note),

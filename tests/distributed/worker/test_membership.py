@@ -60,8 +60,8 @@ def team(wants_names: bool | None = None) -> tuple[FakeChannel, Link, WorkerShar
     channel = FakeChannel()
     link = Link(channel, "gw1", wants_names=wants_names)
     channel.say("assign", nodeid=NODEID, index=1, count=3, pool_index=0, pool_count=2)
-    assert link.member is not None
-    return channel, link, link.member
+    assert link.shard is not None
+    return channel, link, link.shard
 
 
 def in_thread(call: Callable[[], Any]) -> Callable[[], Any]:
