@@ -152,12 +152,12 @@ class TestLateSkip:
     ) -> None:
         result, _ = run(pytester, LATE[kind], settings, more="time.sleep(0.1); assert False, 'broken target'")
         result.assert_outcomes(errors=1)
-        result.stdout.fnmatch_lines("*the set-up of user 2 raised * after iterations of the load had run already*")
+        result.stdout.fnmatch_lines("*the set-up of user 2 raised * after iterations of the load had run, so *")
 
     def test_with_workers_too(self, pytester: pytest.Pytester) -> None:
         result, _ = run(pytester, LATE["skip"], ON_ARRIVAL, "-n2", more="assert False, 'broken target'")
         result.assert_outcomes(errors=1)
-        result.stdout.fnmatch_lines("*the set-up of user 2 raised * after iterations of the load had run already*")
+        result.stdout.fnmatch_lines("*the set-up of user 2 raised * after iterations of the load had run, so *")
 
     @pytest.mark.parametrize("where", ["set_up", "body"])
     def test_in_a_second_round_too(self, pytester: pytest.Pytester, where: str) -> None:
