@@ -1,4 +1,4 @@
-"""How comparisons affect a verdict. Pure."""
+"""The verdict on a load, and how comparisons and plugins affect it. Pure."""
 
 from __future__ import annotations
 
@@ -7,10 +7,24 @@ from dataclasses import replace
 
 from pytest_ipload.base.health_catalogue import SATURATED
 from pytest_ipload.verdict.regression.comparison import Compare, ComparedWith, Comparison, failed_of
-from pytest_ipload.verdict.result import ERROR, FAILED, INVALID, LoadResult
+from pytest_ipload.verdict.result import ERROR, FAILED, INVALID, PASSED, LoadResult, failures_of
+from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
 
 Review = Callable[[LoadResult], Sequence[str]]
 """Reasons to fail a judged result; empty if there are none."""
+
+
+def decide(
+    thresholds: Sequence[ThresholdResult], invalid: Sequence[str], in_spite_of: Sequence[str] = ()
+) -> tuple[str, str]:
+    """The verdict and its reason. Reasons that make the measurement invalid come before failed thresholds.
+
+    ``in_spite_of`` is what flattered the target, which failed nevertheless.
+    """
+    if invalid:
+        return INVALID, "; ".join(invalid)
+    failed = failures_of(thresholds)
+    return (FAILED, "; ".join([*failed, *map("although {}".format, in_spite_of)])) if failed else (PASSED, "")
 
 
 def compared(result: LoadResult, compare: Compare) -> LoadResult:

@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -27,20 +26,13 @@ from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.stats.live_reporter import LiveReporter
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Recorder
-from pytest_ipload.verdict.result import (
-    Traceback,
-)
 from pytest_ipload.verdict.shard_group import Shard, SingleProcess
-from pytest_ipload.verdict.shard_result import ShardResult
 from pytest_ipload.verdict.threshold.config import (
     tolerates_set_up_errors,
     window_lengths,
     with_implied,
 )
 from pytest_ipload.verdict.threshold.selection import selections, window_selections
-
-if TYPE_CHECKING:
-    pass
 
 _SKIPS = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
 """Exceptions by which pytest takes a test as one that did not run, or was known to fail."""
@@ -84,10 +76,11 @@ class Load:
             tolerates_set_up_errors=tolerates_set_up_errors(thresholds),
             holds_users=request.holds_users,
         )
-        self._results = LoadResults(state, request, self._users, self.executor, shard, foreseen)
+        self.results = LoadResults(state, request, self._users, self.executor, shard, foreseen)
 
     def set_up(self) -> None:
         """Set up the users; see ``Executor.set_up``."""
+        import_module("pytest_ipload.transport.session")  # takes its time: not at the expense of the first user
         try:
             with self._ended_with_session():
                 self.executor.set_up()
@@ -100,12 +93,10 @@ class Load:
         if self._shard is not None:
             self._shard.on_stop = self.executor.ask_to_stop
             self._shard.on_break_off = partial(self.executor.ask_to_stop, hurry=True)
-            if self._shard.share.count > 1:
-                import_module("pytest_ipload.transport.session")  # slow to import: not at the expense of the first user
             agreed_ns = self._shard.ready()
             if self._shard.share.count > 1:
                 start_at_ns = max(agreed_ns, start_at_ns or agreed_ns)
-        self._results.start_at_ns = start_at_ns
+        self.results.start_at_ns = start_at_ns
         if self._users.rate_limit is not None and start_at_ns is not None:
             self._users.rate_limit.begin_at(start_at_ns)
         tap = self.tap = open_sample_sink(self._request.item)
@@ -139,10 +130,6 @@ class Load:
     def failure_groups(self) -> list[FailureGroup]:
         """The failed iterations, with their exceptions."""
         return self.executor.failures.groups()
-
-    def part(self, broken_off: str | None = None, traceback: Traceback | None = None) -> ShardResult:
-        """The shard result. ``broken_off`` says why the load was aborted."""
-        return self._results.part(broken_off, traceback)
 
     # -- calls of the executor ---------------------------------------------------------------------------------
 
@@ -211,4 +198,4 @@ class Load:
 
     def abort_reason(self, measured: Measurements, elapsed_s: float) -> str | None:
         """The result of the first threshold with ``abort_on_fail`` that can no longer hold."""
-        return self._results.abort_reason(measured, elapsed_s)
+        return self.results.abort_reason(measured, elapsed_s)
