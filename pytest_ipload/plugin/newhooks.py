@@ -67,7 +67,7 @@ def pytest_ipload_sample(item: pytest.Item, samples: Sequence[Sample], unix_offs
     It is called in the thread that runs the load, in the process that measured: under pytest-xdist, each worker has the
     samples of its own users. ``samples`` are those of requests (``kind == "request"``), steps, iterations and of
     the users' set-up and teardown (``"setup"``), including those of the warm-up, in no particular order.
-    The call takes its time from the load, so be quick. An exception ends the load and is the test's failure.
+    The load waits for the call, so be quick. An exception ends the load and is the test's failure.
 
     A sample's ``started_ns`` is a reading of ``time.perf_counter_ns``; with ``unix_offset_ns`` added, it is
     Unix time in nanoseconds. ``latency_ns`` is its duration. ::

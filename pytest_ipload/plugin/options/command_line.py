@@ -190,8 +190,8 @@ def session_settings(config: pytest.Config) -> SessionSettings:
 
 
 def _check_ini_keys(config: pytest.Config) -> None:
-    """pytest only warns of a key that nothing has registered: a threshold with a slip in its name would be gone."""
-    given: Any = getattr(config, "_inicfg", None)  # pytest 9 warns whoever reads the public one
+    """pytest only warns about unregistered keys: a threshold with a typo in its key would be ignored."""
+    given: Any = getattr(config, "_inicfg", None)  # reading the public one makes pytest 9 warn
     for key in config.inicfg if given is None else given:
         if not key.startswith("ipload"):
             continue

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_ipload.stats.live import LiveNumbers
 
 LOG_EVERY_S = pytest.StashKey[float]()
-"""In ``config.stash``: seconds between two lines of a log, if they are not the usual ones."""
+"""In ``config.stash``: seconds between two lines of a log, if not the default."""
 _LOG_EVERY_S = 10.0
 _SHORT_SET_UP_S = 1.0
 

@@ -80,7 +80,7 @@ class Load:
 
     def set_up(self) -> None:
         """Set up the users; see ``Executor.set_up``."""
-        import_module("pytest_ipload.transport.session")  # takes its time: not at the expense of the first user
+        import_module("pytest_ipload.transport.session")  # slow to import: not at the expense of the first user
         try:
             with self._ended_with_session():
                 self.executor.set_up()
