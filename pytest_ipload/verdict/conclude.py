@@ -29,7 +29,7 @@ def conclude(part: ShardResult) -> LoadResult:
     lasted_s = frame.duration_s - frame.warmup_s
     scope = scope_of(part, frame.judged_s(part.measured))
     scope = replace(scope, planned_seconds=min(lasted_s, scope.planned_seconds or lasted_s))
-    thresholds = [evaluate(judged, part.measured, scope, strict=part.strict) for judged in part.thresholds]
+    thresholds = [evaluate(config, part.measured, scope, strict=part.strict) for config in part.thresholds]
     if part.abort is not None:
         number = part.abort.number
         abort = Abort(part.thresholds[number], part.abort.after_s, part.abort.result)
@@ -100,8 +100,8 @@ def _of_the_whole(part: ShardResult, thresholds: list[ThresholdResult]) -> list[
             is_functional=is_functional,
             is_cut_short=bool(part.broken_off or part.error) or part.abort is not None,
             judges_dropped=any(
-                judged.severity == FAIL and judged.threshold.statistic == "dropped_iterations"
-                for judged in part.thresholds
+                config.severity == FAIL and config.threshold.statistic == "dropped_iterations"
+                for config in part.thresholds
             ),
             response_limits=_response_limits(part.thresholds),
         )
@@ -122,12 +122,12 @@ def _response_limits(thresholds: list[ThresholdConfig]) -> list[ResponseLimit]:
     """The limits for response times that can fail the test."""
     return [
         ResponseLimit(
-            judged.threshold.text,
-            judged.threshold.quantile or _NEAREST_QUANTILE.get(judged.threshold.statistic, 0.5),
-            judged.threshold.limit * NS_PER_S,
+            config.threshold.text,
+            config.threshold.quantile or _NEAREST_QUANTILE.get(config.threshold.statistic, 0.5),
+            config.threshold.limit * NS_PER_S,
         )
-        for judged in thresholds
-        if judged.severity == FAIL and judged.threshold.is_response_time and judged.threshold.operator in ("<", "<=")
+        for config in thresholds
+        if config.severity == FAIL and config.threshold.is_response_time and config.threshold.operator in ("<", "<=")
     ]
 
 

@@ -25,12 +25,12 @@ class SnapshotTaker:
     """Takes the snapshots of one load in a worker. Each window is sent once, when no sample of it is missing."""
 
     def __init__(self, thresholds: Sequence[ThresholdConfig], planned: bool) -> None:
-        watched = [judged for judged in thresholds if judged.abort_on_fail]
-        selected = [each for judged in watched for each in looked_at(judged, planned)]
+        watched = [config for config in thresholds if config.abort_on_fail]
+        selected = [each for config in watched for each in looked_at(config, planned)]
         self._folding = Folding([*selected, Selection(ITERATION, "outcome")])
         self._spans = selections(watched, planned)
-        self._wants_sources = any(judged.threshold.statistic == "ip_pool_usage" for judged in watched)
-        self._lengths_ns = {judged.window_ns for judged in watched}
+        self._wants_sources = any(config.threshold.statistic == "ip_pool_usage" for config in watched)
+        self._lengths_ns = {config.window_ns for config in watched}
         self._sent: dict[int, int] = {}
         """The number of windows of each length that have been sent."""
 
@@ -63,7 +63,7 @@ class TeamWatch:
         """The threshold that aborted the load; None if none did."""
         if self._watch is None or (abort := self._watch.abort) is None:
             return None
-        number = next(number for number, judged in enumerate(self._thresholds) if judged is abort.judged)
+        number = next(number for number, config in enumerate(self._thresholds) if config is abort.config)
         return AbortNote(number, abort.after_s, abort.result)
 
     def look(self, new: Sequence[Sequence[bytes]], elapsed_s: float) -> str | None:

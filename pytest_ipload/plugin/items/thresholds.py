@@ -43,10 +43,10 @@ def session_thresholds(state: SessionState) -> list[ThresholdConfig]:
     return [ThresholdConfig(Threshold.parse(text)) for text in state.settings.thresholds]
 
 
-def check_measurable(judged: Iterable[ThresholdConfig], profile: LoadProfile) -> None:
+def check_measurable(thresholds: Iterable[ThresholdConfig], profile: LoadProfile) -> None:
     """Refuse thresholds on what this load does not measure. Raises SettingError."""
     judged_s = profile.judged_seconds
-    for each in judged:
+    for each in thresholds:
         threshold = each.threshold
         if threshold.statistic == "dropped_iterations" and not profile.is_open:
             raise SettingError(

@@ -100,7 +100,7 @@ class LoadResults:
         abort = self._abort_watch.abort
         if abort is None:
             return None
-        number = next(number for number, judged in enumerate(self._request.thresholds) if judged is abort.judged)
+        number = next(number for number, config in enumerate(self._request.thresholds) if config is abort.config)
         return AbortNote(number, abort.after_s, abort.result)
 
     def abort_reason(self, measured: Measurements, elapsed_s: float) -> str | None:

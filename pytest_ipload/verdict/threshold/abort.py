@@ -29,31 +29,31 @@ _UNKNOWN = Plan()
 
 
 def abort_reason(
-    judged: ThresholdConfig, measured: Measurements, scope: Scope, plan: Plan = _UNKNOWN, *, first_window: int = 0
+    config: ThresholdConfig, measured: Measurements, scope: Scope, plan: Plan = _UNKNOWN, *, first_window: int = 0
 ) -> str | None:
     """Why the load may be aborted: the threshold's failed result so far. None if it may still hold.
 
     ``scope`` is that of the load so far. A threshold without samples aborts nothing. Windows before number
     ``first_window`` are skipped.
     """
-    result = _failure(judged, measured, scope, plan, first_window)
+    result = _failure(config, measured, scope, plan, first_window)
     return None if result is None else result.message
 
 
 def _failure(
-    judged: ThresholdConfig, measured: Measurements, scope: Scope, plan: Plan, first_window: int
+    config: ThresholdConfig, measured: Measurements, scope: Scope, plan: Plan, first_window: int
 ) -> ThresholdResult | None:
     """The result of a threshold that can no longer hold; None if it may."""
-    if is_undecidable(judged, measured, scope):
+    if is_undecidable(config, measured, scope):
         return None
-    if judged.window is not None:
+    if config.window is not None:
         scope = settled(measured, scope)
-        found = find_in_windows(judged, measured, scope, first=first_window)
+        found = find_in_windows(config, measured, scope, first=first_window)
         if found is None or found.worst.outcome is not Outcome.FAILS or not found.worst.is_enough:
             return None
-    elif not _is_hopeless(judged, measured, scope, plan):
+    elif not _is_hopeless(config, measured, scope, plan):
         return None
-    result = evaluate(judged, measured, scope)
+    result = evaluate(config, measured, scope)
     return None if result.passed else result
 
 
@@ -63,14 +63,14 @@ def settled(measured: Measurements, scope: Scope) -> Scope:
     return replace(scope, seconds=max(0.0, scope.seconds - _HAND_OVER - longest_ns / NS_PER_S))
 
 
-def _is_hopeless(judged: ThresholdConfig, measured: Measurements, scope: Scope, plan: Plan) -> bool:
-    threshold = judged.threshold
+def _is_hopeless(config: ThresholdConfig, measured: Measurements, scope: Scope, plan: Plan) -> bool:
+    threshold = config.threshold
     if threshold.statistic == "set_up_error_rate":  # users that are still to be set up may succeed
         least = scope.set_ups.failed / scope.set_ups.planned if scope.set_ups.planned else 0.0
         return threshold.operator in _BELOW and not threshold.holds(least)
     never_again = threshold.statistic in _SHARES and threshold.operator in ("==", "<=") and threshold.limit == 0
     if not (never_again or threshold.statistic in _GROWING or threshold.statistic in _FALLING):
-        return cannot_hold(judged, measured, scope, plan, settled(measured, scope).seconds)
+        return cannot_hold(config, measured, scope, plan, settled(measured, scope).seconds)
     value = measure(threshold, measured, scope)
     if value.value is None or value.samples == 0:
         return False
@@ -89,7 +89,7 @@ def _is_past(threshold: Threshold, value: float) -> bool:
 class Abort:
     """The threshold that aborted a load."""
 
-    judged: ThresholdConfig
+    config: ThresholdConfig
     after_s: float
     """Seconds since the start of the load."""
     result: ThresholdResult
@@ -108,25 +108,25 @@ class AbortWatch:
     def __init__(self, thresholds: Sequence[ThresholdConfig], plan: Plan = _UNKNOWN) -> None:
         """``plan`` is that of the whole load, even if this process runs one partition."""
         self._plan = plan
-        self.watched = [judged for judged in thresholds if judged.abort_on_fail]
+        self.watched = [config for config in thresholds if config.abort_on_fail]
         self._windows_seen = dict.fromkeys(map(id, self.watched), 0)
         self.abort: Abort | None = None
         """The threshold that aborted the load; None if none did."""
 
     def first_window(self, length_ns: int) -> int:
         """The first window of this length that has not been checked yet."""
-        seen = [self._windows_seen[id(judged)] for judged in self.watched if judged.window_ns == length_ns]
+        seen = [self._windows_seen[id(config)] for config in self.watched if config.window_ns == length_ns]
         return min(seen, default=0)
 
     def look(self, measured: Measurements, scope: Scope, elapsed_s: float) -> str | None:
         """Why the load has to be aborted now, ``elapsed_s`` after its start; None if it may go on."""
-        for judged in self.watched:
-            if elapsed_s < judged.delay:
+        for config in self.watched:
+            if elapsed_s < config.delay:
                 continue
-            first = self._windows_seen[id(judged)]
-            if (result := _failure(judged, measured, scope, self._plan, first)) is not None:
-                self.abort = Abort(judged, elapsed_s, result)
+            first = self._windows_seen[id(config)]
+            if (result := _failure(config, measured, scope, self._plan, first)) is not None:
+                self.abort = Abort(config, elapsed_s, result)
                 return result.message
-            if judged.window is not None:
-                self._windows_seen[id(judged)] = int(settled(measured, scope).seconds / judged.window)
+            if config.window is not None:
+                self._windows_seen[id(config)] = int(settled(measured, scope).seconds / config.window)
         return None

@@ -98,15 +98,15 @@ class ThresholdConfig:
 
 def with_implied(thresholds: Sequence[ThresholdConfig]) -> list[ThresholdConfig]:
     """The thresholds, and ``error_rate == 0%`` unless one of them already covers errors."""
-    speaks = any(judged.severity == FAIL and judged.threshold.statistic in _SPEAKS_OF_ERRORS for judged in thresholds)
+    speaks = any(config.severity == FAIL and config.threshold.statistic in _SPEAKS_OF_ERRORS for config in thresholds)
     return [*thresholds] if speaks else [*thresholds, ThresholdConfig(_IMPLIED, is_implied=True)]
 
 
 def tolerates_set_up_errors(thresholds: Sequence[ThresholdConfig]) -> bool:
     """Whether a user whose set-up fails is left out, because one of the thresholds covers that."""
-    return any(judged.severity == FAIL and judged.threshold.statistic == "set_up_error_rate" for judged in thresholds)
+    return any(config.severity == FAIL and config.threshold.statistic == "set_up_error_rate" for config in thresholds)
 
 
 def window_lengths(thresholds: Sequence[ThresholdConfig]) -> list[int]:
     """The lengths of the windows that these thresholds are judged on, in nanoseconds."""
-    return sorted({judged.window_ns for judged in thresholds if judged.window_ns is not None})
+    return sorted({config.window_ns for config in thresholds if config.window_ns is not None})

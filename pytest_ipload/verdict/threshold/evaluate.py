@@ -62,42 +62,42 @@ class ThresholdResult:
             )
 
 
-def evaluate(judged: ThresholdConfig, measured: Measurements, scope: Scope, *, strict: bool = False) -> ThresholdResult:
+def evaluate(config: ThresholdConfig, measured: Measurements, scope: Scope, *, strict: bool = False) -> ThresholdResult:
     """Judge one threshold, in each window if it has one. Without samples, or without a full window, it fails.
 
     An undecided one passes, unless ``strict``. One whose names were not kept separately does not hold, and is
     undecidable.
     """
-    if is_undecidable(judged, measured, scope):
+    if is_undecidable(config, measured, scope):
         nothing = Evaluation(Measured(None, 0, ""), Outcome.FAILS, is_enough=False)
-        return replace(_result(judged, nothing, not_kept_apart(judged.threshold, measured), strict), undecidable=True)
-    if judged.window is None:
-        finding = find(judged, measured, scope)
-        return _result(judged, finding, _message(judged, finding, measured, strict), strict)
-    found = find_in_windows(judged, measured, scope)
+        return replace(_result(config, nothing, not_kept_apart(config.threshold, measured), strict), undecidable=True)
+    if config.window is None:
+        finding = find(config, measured, scope)
+        return _result(config, finding, _message(config, finding, measured, strict), strict)
+    found = find_in_windows(config, measured, scope)
     if found is None:
         nothing = Evaluation(Measured(None, 0, ""), Outcome.FAILS, is_enough=False)
-        return _result(judged, nothing, no_window(judged, scope.seconds), strict)
+        return _result(config, nothing, no_window(config, scope.seconds), strict)
     warmup_ns = measured.judged_from_ns - measured.origin_ns
-    place, tally = window_place(judged, found.number, warmup_ns), windows_tally(found)
-    return _result(judged, found.worst, _message(judged, found.worst, measured, strict, place, tally), strict)
+    place, tally = window_place(config, found.number, warmup_ns), windows_tally(found)
+    return _result(config, found.worst, _message(config, found.worst, measured, strict, place, tally), strict)
 
 
 def _message(
-    judged: ThresholdConfig, finding: Evaluation, measured: Measurements, strict: bool, place: str = "", tally: str = ""
+    config: ThresholdConfig, finding: Evaluation, measured: Measurements, strict: bool, place: str = "", tally: str = ""
 ) -> str:
     if finding.is_enough:
-        return what_was_found(judged, finding, strict, place, tally)
-    return no_samples(judged.threshold, measured, place, tally)
+        return what_was_found(config, finding, strict, place, tally)
+    return no_samples(config.threshold, measured, place, tally)
 
 
-def _result(judged: ThresholdConfig, finding: Evaluation, message: str, strict: bool) -> ThresholdResult:
-    threshold, value = judged.threshold, finding.value
+def _result(config: ThresholdConfig, finding: Evaluation, message: str, strict: bool) -> ThresholdResult:
+    threshold, value = config.threshold, finding.value
     low, high = (_reported(end, threshold) for end in value.interval)
     undecided = finding.outcome is Outcome.UNDECIDED
     return ThresholdResult(
         expression=threshold.text,
-        severity=judged.severity,
+        severity=config.severity,
         passed=finding.outcome is Outcome.HOLDS or (undecided and not strict),
         unit={"duration": "ms", "rate": "1/s"}.get(threshold.unit, threshold.unit),
         limit=_in_reports(threshold.limit, threshold),
@@ -108,9 +108,9 @@ def _result(judged: ThresholdConfig, finding: Evaluation, message: str, strict: 
         uncertain=threshold.quantile is not None and 0 < value.samples < minimum_samples(threshold.quantile),
         message=message,
         undecided=undecided,
-        window_s=judged.window,
-        confidence=judged.confidence,
-        implied=judged.is_implied or None,
+        window_s=config.window,
+        confidence=config.confidence,
+        implied=config.is_implied or None,
         ci_assumes_independence=None if low is None and high is None else value.assumes_independence,
     )
 

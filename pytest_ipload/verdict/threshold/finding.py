@@ -47,13 +47,13 @@ class WindowEvaluations:
     undecided: int
 
 
-def find(judged: ThresholdConfig, table: SeriesTable, scope: Scope) -> Evaluation:
+def find(config: ThresholdConfig, table: SeriesTable, scope: Scope) -> Evaluation:
     """Judge the value, or with a confidence its interval. Without samples a threshold fails."""
-    threshold = judged.threshold
-    value = measure(threshold, table, scope, judged.confidence)
+    threshold = config.threshold
+    value = measure(threshold, table, scope, config.confidence)
     if value.value is None or not value.is_enough(threshold):
         return Evaluation(value, Outcome.FAILS, is_enough=False)
-    if judged.confidence is not None:
+    if config.confidence is not None:
         return Evaluation(value, outcome_of(threshold, value.interval), is_enough=True)
     return Evaluation(value, Outcome.HOLDS if threshold.holds(value.value) else Outcome.FAILS, is_enough=True)
 
@@ -70,17 +70,17 @@ def outcome_of(threshold: Threshold, interval: Interval) -> Outcome:
 
 
 def find_in_windows(
-    judged: ThresholdConfig, measured: Measurements, scope: Scope, *, first: int = 0
+    config: ThresholdConfig, measured: Measurements, scope: Scope, *, first: int = 0
 ) -> WindowEvaluations | None:
     """Judge each full window from number ``first`` on; None if there are none."""
-    assert judged.window is not None
-    of_window = replace(scope, seconds=judged.window)
+    assert config.window is not None
+    of_window = replace(scope, seconds=config.window)
     worst: tuple[tuple[float, ...], int, Evaluation] | None = None
     counts = dict.fromkeys(Outcome, 0)
-    for number, table in _full_windows(judged, measured, scope, first):
-        finding = find(judged, table, of_window)
+    for number, table in _full_windows(config, measured, scope, first):
+        finding = find(config, table, of_window)
         counts[finding.outcome] += 1
-        badness = _badness(judged.threshold, finding)
+        badness = _badness(config.threshold, finding)
         if worst is None or badness > worst[0]:
             worst = badness, number, finding
     if worst is None:
@@ -88,22 +88,22 @@ def find_in_windows(
     return WindowEvaluations(worst[2], worst[1], sum(counts.values()), counts[Outcome.FAILS], counts[Outcome.UNDECIDED])
 
 
-def is_undecidable(judged: ThresholdConfig, measured: Measurements, scope: Scope) -> bool:
+def is_undecidable(config: ThresholdConfig, measured: Measurements, scope: Scope) -> bool:
     """Whether the names that the threshold selects were not kept separately, in the whole load or in a window."""
-    if judged.window is None:
-        return is_hidden(judged.threshold, measured)
+    if config.window is None:
+        return is_hidden(config.threshold, measured)
     if not measured.names_dropped:  # then no window has more names than are kept
         return False
-    return any(is_hidden(judged.threshold, table) for _, table in _full_windows(judged, measured, scope))
+    return any(is_hidden(config.threshold, table) for _, table in _full_windows(config, measured, scope))
 
 
 def _full_windows(
-    judged: ThresholdConfig, measured: Measurements, scope: Scope, first: int = 0
+    config: ThresholdConfig, measured: Measurements, scope: Scope, first: int = 0
 ) -> Iterator[tuple[int, SeriesTable]]:
-    assert judged.window_ns is not None
+    assert config.window_ns is not None
     seconds = scope.seconds if scope.planned_seconds is None else min(scope.seconds, scope.planned_seconds)
     ended_ns = measured.judged_from_ns + round(seconds * NS_PER_S)
-    return measured.windows[judged.window_ns].full(ended_ns, first)
+    return measured.windows[config.window_ns].full(ended_ns, first)
 
 
 def _badness(threshold: Threshold, finding: Evaluation) -> tuple[float, ...]:

@@ -89,16 +89,16 @@ class Outlook:
         return possible + math.ceil(max(0.0, length_s - self.settled_s) * fastest * self.plan.growth(self.settled_s))
 
 
-def cannot_hold(judged: ThresholdConfig, measured: Measurements, scope: Scope, plan: Plan, settled_s: float) -> bool:
+def cannot_hold(config: ThresholdConfig, measured: Measurements, scope: Scope, plan: Plan, settled_s: float) -> bool:
     """Whether a percentile, a mean, an error rate or a rate must fail, whatever the rest of the load is like.
 
     All samples of the judged part up to ``settled_s`` have arrived.
     """
-    threshold = judged.threshold
+    threshold = config.threshold
     selection = selection_of(threshold, measured.planned)
     if selection is None or threshold.operator in ("==", "!="):
         return False
-    matures_s = judged.delay + max(judged.delay, _SHORTEST_PROOF_S) - plan.warmup_s
+    matures_s = config.delay + max(config.delay, _SHORTEST_PROOF_S) - plan.warmup_s
     outlook = Outlook(measured, plan, selection, settled_s, matures_s)
     if not outlook.is_mature:
         return False
@@ -110,12 +110,12 @@ def cannot_hold(judged: ThresholdConfig, measured: Measurements, scope: Scope, p
     bad, samples = _counted(threshold, measured, selection, times)
     if not bad:
         return False
-    effective = effective_of(threshold, measured, scope, judged.confidence) if judged.confidence else None
-    fails = _failing(judged, 1.0 if effective is None else min(1.0, effective / samples))
+    effective = effective_of(threshold, measured, scope, config.confidence) if config.confidence else None
+    fails = _failing(config, 1.0 if effective is None else min(1.0, effective / samples))
     if outlook.is_planned:
         return _at_most(outlook.most(samples), lambda most: fails(bad, most))
     return _is_still_bad(threshold, outlook) and (
-        _at_most(outlook.most(samples), lambda most: fails(bad, most)) or _is_beyond_noise(judged, outlook)
+        _at_most(outlook.most(samples), lambda most: fails(bad, most)) or _is_beyond_noise(config, outlook)
     )
 
 
@@ -177,10 +177,10 @@ def _bin_of_limit(threshold: Threshold) -> int:
     return bin_index(min(HIGHEST_US, int(threshold.limit * US_PER_S + _ROUNDING_US)))
 
 
-def _failing(judged: ThresholdConfig, worth: float, confidence: float | None = None) -> Fails:
+def _failing(config: ThresholdConfig, worth: float, confidence: float | None = None) -> Fails:
     """When the threshold fails; with a confidence, ``worth`` is a sample's worth as a share of an independent one."""
-    threshold, quantile = judged.threshold, judged.threshold.quantile
-    confidence = judged.confidence or confidence
+    threshold, quantile = config.threshold, config.threshold.quantile
+    confidence = config.confidence or confidence
     is_upper = threshold.operator in _BELOW
 
     def of_percentile(bad: int, samples: int) -> bool:
@@ -220,13 +220,13 @@ def _is_still_bad(threshold: Threshold, outlook: Outlook) -> bool:
     return bool(newest) and all(bad > _allowed(threshold) * whole for bad, whole in newest)
 
 
-def _is_beyond_noise(judged: ThresholdConfig, outlook: Outlook) -> bool:
+def _is_beyond_noise(config: ThresholdConfig, outlook: Outlook) -> bool:
     """Whether there were far more bad samples than noise explains, all along."""
-    cells, allowed = outlook.cells, _allowed(judged.threshold)
+    cells, allowed = outlook.cells, _allowed(config.threshold)
     if cells is None:
         return False
-    full = _bad_by_time(judged.threshold, cells)[: outlook.last_s // cells.cell_s]
+    full = _bad_by_time(config.threshold, cells)[: outlook.last_s // cells.cell_s]
     proof = [span for span in joined(full, SPANS) if span[1]]
     if not proof or not all(bad * (1 - allowed) >= _BEYOND_NOISE * allowed * (whole - bad) for bad, whole in proof):
         return False
-    return _failing(judged, 1.0, _PROOF)(sum(bad for bad, _ in proof), sum(whole for _, whole in proof))
+    return _failing(config, 1.0, _PROOF)(sum(bad for bad, _ in proof), sum(whole for _, whole in proof))

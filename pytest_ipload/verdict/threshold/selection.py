@@ -50,21 +50,21 @@ def selection_of(threshold: Threshold, planned: bool) -> Selection | None:
 def selections(thresholds: Sequence[ThresholdConfig], planned: bool) -> list[Selection]:
     """The selections to keep by time span: for an interval, or to tell that a threshold can no longer hold."""
     wanted = [
-        selection_of(judged.threshold, planned)
-        for judged in thresholds
-        if judged.window is None
+        selection_of(config.threshold, planned)
+        for config in thresholds
+        if config.window is None
         and (
-            judged.threshold.quantile is not None
-            or judged.confidence is not None
-            or (judged.abort_on_fail and judged.threshold.statistic in _WITH_A_BOUND)
+            config.threshold.quantile is not None
+            or config.confidence is not None
+            or (config.abort_on_fail and config.threshold.statistic in _WITH_A_BOUND)
         )
     ]
     return list(dict.fromkeys(each for each in wanted if each is not None))
 
 
-def looked_at(judged: ThresholdConfig, planned: bool) -> list[Selection]:
+def looked_at(config: ThresholdConfig, planned: bool) -> list[Selection]:
     """All samples that affect the threshold's value, now or later in the load."""
-    threshold = judged.threshold
+    threshold = config.threshold
     if threshold.unit == "duration":
         found = selection_of(threshold, planned)
         kind = None if found is None else found.kind
@@ -83,9 +83,9 @@ def looked_at(judged: ThresholdConfig, planned: bool) -> list[Selection]:
 def window_selections(thresholds: Sequence[ThresholdConfig], planned: bool) -> dict[int, list[Selection]]:
     """What to keep in windows, by their length in nanoseconds."""
     found: dict[int, list[Selection]] = {}
-    for judged in thresholds:
-        if judged.window_ns is not None:
-            found.setdefault(judged.window_ns, []).extend(looked_at(judged, planned))
+    for config in thresholds:
+        if config.window_ns is not None:
+            found.setdefault(config.window_ns, []).extend(looked_at(config, planned))
     return found
 
 

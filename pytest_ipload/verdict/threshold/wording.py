@@ -14,15 +14,15 @@ from pytest_ipload.verdict.threshold.measure import USUAL_CONFIDENCE, Interval, 
 _NEGLIGIBLE = 1e-9  # a nanosecond: a smaller difference is a rounding error
 
 
-def what_was_found(judged: ThresholdConfig, finding: Evaluation, strict: bool, place: str, tally: str) -> str:
+def what_was_found(config: ThresholdConfig, finding: Evaluation, strict: bool, place: str, tally: str) -> str:
     """``p95 243 ms, limit < 200 ms (4 812 requests, 95 % CI 231-258 ms)``.
 
     ``place`` says in which window, ``tally`` what became of the others.
     """
-    threshold, value = judged.threshold, finding.value
+    threshold, value = config.threshold, finding.value
     number = 0.0 if value.value is None else value.value
-    undecided = _undecided(judged, value, strict) if finding.outcome is Outcome.UNDECIDED else ""
-    noted = "; ".join(filter(None, [", ".join(_notes(judged, value)), tally]))
+    undecided = _undecided(config, value, strict) if finding.outcome is Outcome.UNDECIDED else ""
+    noted = "; ".join(filter(None, [", ".join(_notes(config, value)), tally]))
     text = f"{threshold.metric} {_shown(threshold, number)}{place}, limit {threshold.limit_text}{undecided}"
     return f"{text} ({noted})" if noted else text
 
@@ -51,18 +51,18 @@ def not_kept_apart(threshold: Threshold, table: SeriesTable) -> str:
     )
 
 
-def no_window(judged: ThresholdConfig, seconds: float) -> str:
+def no_window(config: ThresholdConfig, seconds: float) -> str:
     """For a load too short for the threshold's window."""
-    threshold, window = judged.threshold, judged.window or 0.0
+    threshold, window = config.threshold, config.window or 0.0
     return (
         f"{threshold.metric}: no full window of {format_setting(window)}, limit {threshold.limit_text}; "
         f"the judged part of the load lasted {format_duration(max(0.0, seconds))}"
     )
 
 
-def window_place(judged: ThresholdConfig, number: int, warmup_ns: int) -> str:
+def window_place(config: ThresholdConfig, number: int, warmup_ns: int) -> str:
     """`` in the window 20s-30s``: seconds since the start of the load."""
-    length_ns = judged.window_ns or 0
+    length_ns = config.window_ns or 0
     start, end = ((warmup_ns + each * length_ns) / NS_PER_S for each in (number, number + 1))
     return f" in the window {_moment(start)}-{_moment(end)}"
 
@@ -75,10 +75,10 @@ def windows_tally(found: WindowEvaluations) -> str:
     return f"{format_count(number)} of {_counted(found.windows, 'windows')} {what}"
 
 
-def _undecided(judged: ThresholdConfig, value: Measured, strict: bool) -> str:
+def _undecided(config: ThresholdConfig, value: Measured, strict: bool) -> str:
     """Says that it is undecided, what that means in a strict session, and what would help if samples are too few."""
     parts = ["undecided, a failure in a strict session" if strict else "undecided"]
-    quantile, confidence = judged.threshold.quantile, judged.confidence
+    quantile, confidence = config.threshold.quantile, config.confidence
     if quantile is not None and confidence is not None:
         needed = samples_to_close(quantile, confidence)
         open_ends = [count for end, count in zip(value.interval, needed, strict=True) if end is None]
@@ -91,9 +91,9 @@ def _undecided(judged: ThresholdConfig, value: Measured, strict: bool) -> str:
     return f": {'; '.join(parts)}"
 
 
-def _notes(judged: ThresholdConfig, value: Measured) -> list[str]:
+def _notes(config: ThresholdConfig, value: Measured) -> list[str]:
     """How reliable the value is."""
-    threshold = judged.threshold
+    threshold = config.threshold
     notes = []
     if value.part is not None:
         notes.append(f"{format_count(value.part)} of {format_count(value.samples)} {value.noun} {value.verb}")
@@ -103,7 +103,7 @@ def _notes(judged: ThresholdConfig, value: Measured) -> list[str]:
         notes.append(f"uncertain: {threshold.statistic_text} needs {format_count(minimum)}")
     if (interval := _interval(threshold, value.interval)) is not None:
         assumed = f" assuming independent {value.noun}" if value.assumes_independence else ""
-        notes.append(f"{format_percent(judged.confidence or USUAL_CONFIDENCE)} CI {interval}{assumed}")
+        notes.append(f"{format_percent(config.confidence or USUAL_CONFIDENCE)} CI {interval}{assumed}")
     return notes
 
 

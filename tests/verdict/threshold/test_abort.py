@@ -331,7 +331,7 @@ class TestWatch:
         assert watch.abort is None
         assert watch.look(measured, SCOPE, 2.0) == "requests 100, limit < 50"
         assert watch.abort is not None
-        assert (watch.abort.judged, watch.abort.after_s, watch.abort.result.passed) == (self.MANY, 2.0, False)
+        assert (watch.abort.config, watch.abort.after_s, watch.abort.result.passed) == (self.MANY, 2.0, False)
 
     def test_the_first_threshold_comes_first(self) -> None:
         assert AbortWatch([self.SLOW, self.MANY]).look(measurements(load()), SCOPE, 5.0) == (
@@ -363,7 +363,7 @@ class TestWatch:
         watch.look(measured, SCOPE, 12.34)
         result = evaluate(self.SLOW, measured, SCOPE)
         assert watch.abort is not None
-        assert watch.abort.judged is self.SLOW
+        assert watch.abort.config is self.SLOW
         assert watch.abort.final(result) == replace(
             result, aborted=True, message="aborted after 12.3 s: max 100 ms, limit < 50.0 ms (100 requests)"
         )
