@@ -298,7 +298,7 @@ def test_an_unknown_ini_key_of_ours_is_refused(pytester: pytest.Pytester, key: s
     pytester.makeini(f"[pytest]\n{key} = 50\n")
     result = pytester.runpytest()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: unknown ini key '{key}' (did you mean '{hint}'?); known: ipload_users, *"])
+    result.stderr.fnmatch_lines([f"ERROR: unknown ini key '{key}' (did you mean '{hint}'?); known: 'ipload_users', *"])
 
 
 def test_an_ini_key_of_the_projects_own_is_not_refused(pytester: pytest.Pytester) -> None:
