@@ -334,7 +334,7 @@ class TestSuitesWithoutLoadTests:
             import sys, pytest, argparse, difflib, zlib
             before = set(sys.modules)
             import pytest_ipload.plugin
-            print(*sorted(set(sys.modules) - before))
+            print(*sorted(name for name in set(sys.modules) - before if not hasattr(sys.modules[name], "__path__")))
         """
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         loaded = done.stdout.split()

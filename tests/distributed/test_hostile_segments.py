@@ -228,7 +228,7 @@ class TestLastResort:
         code, _, err = merge(tmp_path, *texts, capsys=capsys)
         assert code == UNUSABLE
         assert err.startswith(f"error: {tmp_path}/1.json: its values cannot be judged: {type(error).__name__}: ")
-        assert "(merged.py:" in err
+        assert "(merge.py:" in err
         assert "please report it, with the file" in err
 
     @pytest.mark.parametrize("error", [AssertionError(), KeyError("x"), TypeError("x")])
