@@ -41,7 +41,9 @@ class LeasePolicy:
             if value not in allowed:
                 raise SettingError(f"lease policy: {name}={value!r} is unknown; allowed: {', '.join(allowed)}")
         if self.wait_s is not None and not 0 <= self.wait_s < math.inf:
-            raise SettingError(f"lease policy: wait_s={self.wait_s!r} is no time; give seconds from 0 on, or None")
+            raise SettingError(
+                f"lease policy: wait_s={self.wait_s!r} is not a valid time; give 0 or more seconds, or None"
+            )
 
 
 class LeaseManager:
@@ -76,11 +78,11 @@ class LeaseManager:
         and ``PoolError`` if it is empty or shares an address with the pool.
         """
         if (fallback is not None) != (policy.on_exhaustion == "fallback"):
-            raise SettingError("lease policy: on_exhaustion='fallback' and a fallback pool go together; give both")
+            raise SettingError("lease policy: on_exhaustion='fallback' and a fallback pool must be given together")
         if fallback is not None and not fallback:
             raise PoolError("ip pool: the fallback pool is empty")
         if fallback is not None and (common := pool.first_common(fallback)) is not None:
-            raise PoolError(f"ip pool: {common} is in the fallback pool too; an address belongs to one of the two")
+            raise PoolError(f"ip pool: {common} is also in the fallback pool; remove it from one of the two")
         self.policy = policy
         self._pool = pool
         self._fallback = fallback
@@ -192,7 +194,7 @@ class LeaseManager:
                 if limit is not None and waited >= limit:
                     raise _exhausted(
                         user,
-                        f"{desk}, also after a wait of {format_duration(waited)}",
+                        f"{desk}, even after waiting {format_duration(waited)}",
                         "add addresses, use fewer users, or allow a longer wait",
                     )
                 waiter.served.wait(None if limit is None else min(limit - waited, threading.TIMEOUT_MAX))
@@ -209,7 +211,7 @@ class LeaseManager:
         if held is None:
             raise PoolError(
                 f"ip pool: the lease of {lease.address} to user {lease.user} is not held here; "
-                "release a lease once, and to the book that gave it"
+                "release a lease once, and to the lease manager that granted it"
             )
         _, desk, position = held
         desk.give_back(lease, position)
@@ -226,7 +228,7 @@ class LeaseManager:
 
     def _refuse_if_closed(self, user: int) -> None:
         if self._closed:
-            raise PoolError(f"ip pool: no address for user {user}: the load is over")
+            raise PoolError(f"ip pool: no address for user {user}: the load has ended")
 
 
 class _Desk:

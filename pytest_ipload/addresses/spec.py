@@ -27,7 +27,7 @@ _NEVER_A_SOURCE = tuple(
         ("240.0.0.0/4", "a reserved address"),
         ("::/128", "the unspecified address"),
         ("::ffff:0:0/96", "an IPv4-mapped address (write the IPv4 address)"),
-        ("fe80::/10", "a link-local address, which needs a scope id"),
+        ("fe80::/10", "a link-local address, which would need a scope id"),
         ("ff00::/8", "a multicast address"),
     )
 )
@@ -299,7 +299,7 @@ def _refuse_duplicates(found: Sequence[tuple[_Item, AddressBlock]]) -> None:
         if lower.version == upper.version and upper.first in lower.numbers:
             one, other = (found[index][0] for index in sorted((before, after)))
             address = address_text(upper.first, upper.version)
-            raise PoolError(f"ip pool: duplicate {address} (from {one} and {other})")
+            raise PoolError(f"ip pool: duplicate {address} (in {one} and {other})")
 
 
 def _error(item: _Item, cause: str) -> PoolError:

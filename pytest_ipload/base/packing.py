@@ -30,7 +30,7 @@ def unpack(packed: bytes) -> Any:
     except zlib.error as error:
         raise ValueError(f"it cannot be unpacked: {error}") from None
     if not inflater.eof or inflater.unused_data:
-        raise ValueError("it cannot be unpacked: it is cut off, too large, or followed by something else")
+        raise ValueError("it cannot be unpacked: it is truncated, too large, or has trailing data")
     return json.loads(text)
 
 

@@ -51,7 +51,7 @@ def parse_span(text: str) -> tuple[float, float]:
     low = parse_duration(low_text)
     high = parse_duration(high_text) if dash else low
     if high < low:
-        raise ValueError(f"{text!r} runs backwards; write the shorter duration first, as in 100ms-300ms")
+        raise ValueError(f"{text!r} runs backwards; give the shorter duration first, as in 100ms-300ms")
     return low, high
 
 

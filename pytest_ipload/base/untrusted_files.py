@@ -25,7 +25,7 @@ def read_object(path: Path, most_bytes: int, what: str) -> str:
             if content[:_CHUNK].lstrip()[:1] not in (bytearray(b"{"), bytearray()):
                 raise ValueError("it cannot be read as JSON: it does not begin with '{'")
             if len(content) == len(chunk) and len(chunk) == _CHUNK and not content.strip():
-                raise ValueError("it cannot be read as JSON: it begins with a mebibyte of blanks")
+                raise ValueError("it cannot be read as JSON: it begins with more than 1 MiB of whitespace")
     return content.decode()
 
 

@@ -83,13 +83,13 @@ class DeadlineEnforcer:
         """What is said of a set-up that is interrupted now."""
         grace, stop = format_setting(self._patience.graceful_stop), seat.slot.stop
         if stop is not None and self._users.elapsed() >= stop:
-            why = f"the load was over, and so was the graceful stop of {grace}"
+            why = f"the load and the graceful stop of {grace} had ended"
         else:
             idle = format_setting(self._patience.idle_s)
-            why = f"no request of it had ended for {idle}, its timeout and graceful_stop together"
+            why = f"none of its requests had finished for {idle} (its timeout plus graceful_stop)"
         return SetUpTimeout(
             f"user {seat.slot.index} was still in its set-up after {format_duration(lasted_ns / NS_PER_S)}, at "
-            f"{seat.whereabouts()}, when {why}; give what it waits for a timeout of its own, or raise graceful_stop"
+            f"{seat.whereabouts()}, when {why}; set a timeout on whatever it waits for, or raise graceful_stop"
         )
 
     def _abandon(self, seat: UserThread, *, at_any_rate: bool) -> None:
@@ -124,6 +124,6 @@ class DeadlineEnforcer:
         took_ns = max(0, ended_ns - started_ns)
         sample = timed_sample(ITERATION, "", started_ns, took_ns, FAILED, 0, source, lateness_ns)
         self._folding.take([Chunk([sample], {})])
-        message = "the iteration was still running after the graceful stop, and could not be interrupted"
+        message = "the iteration was still running after the graceful stop and could not be interrupted"
         problem = Problem(IterationInterrupted.__name__, message, seat.whereabouts())
         self._failures.add_problem(problem, user.index, user.iteration, source)

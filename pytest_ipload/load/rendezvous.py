@@ -76,8 +76,8 @@ class RendezvousPoints:
             return
         self._refuse_if_over(name, user)
         raise RendezvousTimeout(
-            f"rendezvous {name!r}: {present} of {here} users came within {format_duration(seconds)}; wait for fewer of "
-            "them, give a longer timeout, or see to it that the iterations that come here are a multiple of n"
+            f"rendezvous {name!r}: {present} of {here} users arrived within {format_duration(seconds)}; wait for fewer "
+            "users, give a longer timeout, or make the number of iterations that reach it a multiple of n"
         )
 
     @property
@@ -105,10 +105,12 @@ class RendezvousPoints:
         except ValueError as error:
             raise SettingError(str(error)) from None
         if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-            raise SettingError(f"rendezvous {name!r}: n={n!r} is no number of users; give a whole number from 1 on")
+            raise SettingError(
+                f"rendezvous {name!r}: n={n!r} is not a valid number of users; give a whole number of 1 or more"
+            )
         if n > self._users and not self._is_functional:
             raise SettingError(
-                f"rendezvous {name!r} waits for {n} users, and the load never has more than {self._users} at once; "
+                f"rendezvous {name!r} waits for {n} users, but the load never has more than {self._users} at once; "
                 f"wait for at most {self._users}, or give the load more users"
             )
         try:
@@ -123,8 +125,8 @@ class RendezvousPoints:
             meeting = self._meetings.setdefault(name, _Meeting(n))
             if meeting.size != n:
                 raise SettingError(
-                    f"rendezvous {name!r}: user {waiter.user} waits for {n} users, and others wait there for "
-                    f"{meeting.size}; all have to give the same n"
+                    f"rendezvous {name!r}: user {waiter.user} waits for {n} users, but others wait there for "
+                    f"{meeting.size}; all must give the same n"
                 )
             meeting.waiters.add(waiter)
             if len(meeting.waiters) >= n:
@@ -145,7 +147,7 @@ class RendezvousPoints:
 
     def _refuse_if_over(self, name: str, user: int) -> None:
         if self._is_over or user in self._interrupted:
-            raise RendezvousEnded(f"rendezvous {name!r}: the load is over, and nobody waits here any more")
+            raise RendezvousEnded(f"rendezvous {name!r}: the load has ended")
 
     def _dismiss(self, user: int | None) -> None:
         """Send one user, or all, away without having met."""

@@ -104,7 +104,7 @@ class VirtualUser:
         """This user's HTTP session, opened on first use and closed when the user leaves."""
         if self._session is None:
             if self._make_session is None:
-                raise RuntimeError(f"user {self.index} has no way to make a session")
+                raise RuntimeError(f"user {self.index} cannot create a session")
             self._session = self._make_session(self)
         return self._session
 
@@ -148,7 +148,7 @@ class VirtualUser:
         """
         __tracebackhide__ = True
         if self._feed_book is None:
-            raise IploadError(f"user {self.index} belongs to no load, and so has no test data to feed from")
+            raise IploadError(f"user {self.index} is not part of a load, so it has no test data")
         try:
             self._feeds = self._feeds or self._feed_book.of_user(self.index)
             return self._feeds.rows(source, order)
@@ -164,7 +164,7 @@ class VirtualUser:
         """
         __tracebackhide__ = True
         if self._meetings is None:
-            raise IploadError(f"user {self.index} belongs to no load, and so has nobody to meet")
+            raise IploadError(f"user {self.index} is not part of a load, so it has no rendezvous")
         try:
             self._meetings.arrive(self.index, name, n, timeout)
         except IploadError as error:

@@ -84,7 +84,7 @@ class UserStarter:
                 self._crew.user_left(seat.user)
             self._record.shortage = (
                 f"only {len(self.seats)} of {self.planned_users} users could be started: {error}; "
-                "raise the limit of threads (ulimit -u, or the container's pids limit) or of address space "
+                "raise the limit on threads (ulimit -u, or the container's pids limit) or on address space "
                 "(ulimit -v), or use fewer users"
             )
             return False

@@ -50,7 +50,7 @@ class Phase(Enum):
     SET_UP = "set-up"
     READY = "ready"
     ITERATIONS = "iterations"
-    HELD = "wait for its tear-down"
+    HELD = "wait for its teardown"
     TEAR_DOWN = "tear-down"
     LEFT = "left"
 
@@ -193,7 +193,7 @@ class UserThread:
     def as_cut_short(self) -> str:
         """A line about a user whose tear-down is interrupted."""
         source = self.user.source_address or "no lease"
-        return f"the tear-down of user {self.slot.index} ({source}) was interrupted, at {self.whereabouts()}"
+        return f"the teardown of user {self.slot.index} ({source}) was interrupted, at {self.whereabouts()}"
 
     def whereabouts(self) -> str:
         """The line of user code that the thread is at, for a user that does not stop."""

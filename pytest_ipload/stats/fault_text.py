@@ -97,7 +97,7 @@ def _in_words(error: BaseException, address: str) -> str | None:
     if isinstance(error, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)):
         return f"connection reset by {address}"
     if _is(error, "InvalidChunkLength"):
-        return f"the reply from {address} has a chunk whose length is no number"
+        return f"the reply from {address} has a chunk with an invalid length"
     if _is(error, "IncompleteRead"):
         return f"connection closed by {address} in the middle of a reply ({text.removeprefix('IncompleteRead(')}"
     if _is(error, "BadStatusLine"):

@@ -211,7 +211,7 @@ class Histogram:
             histogram._min_ns = plain_int(fields["min_ns"], "histogram min_ns")
             histogram._max_ns = plain_int(fields["max_ns"], "histogram max_ns")
         elif fields["min_ns"] is not None or fields["max_ns"] is not None:
-            raise ValueError("histogram: without values there is neither min_ns nor max_ns")
+            raise ValueError("histogram: an empty histogram has neither min_ns nor max_ns")
         histogram._check()
         return histogram
 

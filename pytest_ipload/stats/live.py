@@ -99,7 +99,7 @@ class LiveNumbers:
         fields = plain_dict(plain, "live numbers", (*_COUNTS, *_OPTIONAL, "elapsed_s", *_PAIRS, "recent", "by_name"))
         counts = {name: plain_int(fields[name], f"live numbers {name}") for name in _COUNTS}
         if counts["failed_requests"] > counts["requests"] or counts["failed_iterations"] > counts["iterations"]:
-            raise ValueError("live numbers: more requests or iterations failed than there were")
+            raise ValueError("live numbers: more requests or iterations failed than completed")
         planned = fields["planned_iterations"]
         return cls(
             **counts,
@@ -245,7 +245,7 @@ def _by_name(measured: Measurements) -> tuple[int, dict[str, NameNumbers]]:
 def _plain_float(value: object, what: str) -> float:
     """The value, if it is a finite number from 0 on; else ``ValueError``."""
     if type(value) not in (int, float) or not 0 <= value < math.inf:  # type: ignore[operator]
-        raise ValueError(f"{what}: expected a number from 0 on, got {shown(value)}")
+        raise ValueError(f"{what}: expected a number of 0 or more, got {shown(value)}")
     return float(value)  # type: ignore[arg-type]
 
 

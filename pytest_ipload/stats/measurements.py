@@ -170,9 +170,9 @@ class Measurements(SeriesTable):
     def _check_alike(self, other: Measurements) -> None:
         """Before anything is changed: refuse what does not belong together."""
         if set(self.windows) != set(other.windows):
-            raise ValueError("one part of the load has windows that the other has not")
+            raise ValueError("one part of the load has windows and the other does not")
         if set(self.spans.cells) != set(other.spans.cells):
-            raise ValueError("one part of the load has spans that the other has not")
+            raise ValueError("one part of the load has spans and the other does not")
         if self.planned != other.planned:
             raise ValueError("one part of the load is planned (open model or pacing) and the other is not")
 

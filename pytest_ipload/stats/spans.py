@@ -215,7 +215,7 @@ class Spans:
     def merge(self, other: Spans) -> None:
         """Add those of another part of the same load; ``ValueError`` if it has other selections."""
         if set(self.cells) != set(other.cells):
-            raise ValueError("one part of the load has spans that the other has not")
+            raise ValueError("one part of the load has spans and the other does not")
         for selection, cells in other.cells.items():
             self.cells[selection].merge(cells)
 
@@ -232,7 +232,7 @@ class Spans:
             cells = Cells.from_plain(content.pop("cells"))
             texts = [value for field, value in content.items() if field != "status"]
             if any(value is not None and type(value) is not str for value in texts):
-                raise ValueError(f"spans: expected texts, got {texts!r:.80}")
+                raise ValueError(f"spans: expected strings, got {texts!r:.80}")
             if content["status"] is not None:
                 plain_int(content["status"], "spans status")
             if (selection := Selection(**content)) in spans.cells:

@@ -69,7 +69,9 @@ class Windows:
         ``ValueError`` if they have another length, or response times that these have not.
         """
         if self.length_ns != other.length_ns:
-            raise ValueError(f"windows of {self.length_ns} ns and of {other.length_ns} ns are no parts of one load")
+            raise ValueError(
+                f"windows of {self.length_ns} ns and of {other.length_ns} ns cannot belong to the same load"
+            )
         for number in other._numbers():
             self._table(number).merge_series(other._peek(number))
 

@@ -48,7 +48,7 @@ class Expectation:
             elif isinstance(item, type) and issubclass(item, Exception):
                 exceptions.append(item)
             else:
-                raise SettingError(f"expect={expect!r}: {item!r} is none of {_ALLOWED}")
+                raise SettingError(f"expect={expect!r}: {item!r} is not valid; allowed: {_ALLOWED}")
         if not items:
             raise SettingError(f"expect={expect!r} is empty; allowed: {_ALLOWED}")
         return cls(frozenset(statuses), tuple(exceptions))
@@ -138,7 +138,7 @@ class Call:
             return OK, None
         status = f"{response.status_code} {response.reason or ''}".rstrip()
         if is_interim(response.status_code):
-            status += ": an interim reply, not the final one"
+            status += ": an interim response, not the final one"
         return FAILED, Problem(f"HTTP {response.status_code}", f"{self._label()} answered {status}", _place())
 
     def _label(self) -> str:

@@ -364,7 +364,7 @@ class TestPinned:
         executor.run()
         assert script.count("iterate") == 2
         assert executor.record.pinned_cpu is None
-        assert executor.record.pin_problem == f"the load was not kept on CPU {cpu}: Operation not permitted"
+        assert executor.record.pin_problem == f"the load was not pinned to CPU {cpu}: Operation not permitted"
 
 
 DEEP = """

@@ -114,7 +114,7 @@ class TestMeeting:
     def test_in_a_functional_test_nobody_waits(self) -> None:
         book = RendezvousPoints(1, is_functional=True)
         book.arrive(0, "x", 50, 0)
-        with pytest.raises(SettingError, match="n=0 is no number of users"):
+        with pytest.raises(SettingError, match="n=0 is not a valid number of users"):
             book.arrive(0, "x", 0, 0)
 
 
@@ -127,8 +127,8 @@ class TestTimeout:
             with pytest.raises(RendezvousTimeout) as caught:
                 book.arrive(1, "x", 3, timeout)
             assert str(caught.value) == (
-                f"rendezvous 'x': 2 of 3 users came within {shown}; wait for fewer of them, give a longer timeout, or "
-                "see to it that the iterations that come here are a multiple of n"
+                f"rendezvous 'x': 2 of 3 users arrived within {shown}; wait for fewer users, give a longer timeout, or "
+                "make the number of iterations that reach it a multiple of n"
             )
         assert isinstance(caught.value, TimeoutError)
         assert waiting(book) == 1
@@ -169,21 +169,21 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("name", "n", "timeout", "problem"),
         [
-            ("x", 0, 1, "rendezvous 'x': n=0 is no number of users; give a whole number from 1 on"),
-            ("x", -1, 1, "rendezvous 'x': n=-1 is no number of users"),
-            ("x", True, 1, "rendezvous 'x': n=True is no number of users"),
-            ("x", 2.0, 1, "rendezvous 'x': n=2.0 is no number of users"),
-            ("x", "2", 1, "rendezvous 'x': n='2' is no number of users"),
+            ("x", 0, 1, "rendezvous 'x': n=0 is not a valid number of users; give a whole number of 1 or more"),
+            ("x", -1, 1, "rendezvous 'x': n=-1 is not a valid number of users"),
+            ("x", True, 1, "rendezvous 'x': n=True is not a valid number of users"),
+            ("x", 2.0, 1, "rendezvous 'x': n=2.0 is not a valid number of users"),
+            ("x", "2", 1, "rendezvous 'x': n='2' is not a valid number of users"),
             (
                 "x", 6, 1,
-                "rendezvous 'x' waits for 6 users, and the load never has more than 5 at once; wait for at most 5, or "
+                "rendezvous 'x' waits for 6 users, but the load never has more than 5 at once; wait for at most 5, or "
                 "give the load more users",
             ),
             ("x", 2, "5", "rendezvous 'x': timeout: '5' is not a duration; a duration has a number and a unit"),
             ("x", 2, -1, "rendezvous 'x': timeout: -1 is not a duration"),
             ("x", 2, None, "rendezvous 'x': timeout: None is not a duration"),
-            ("", 2, 1, "the name of a rendezvous is a text that is not empty, not ''"),
-            (None, 2, 1, "the name of a rendezvous is a text that is not empty, not None"),
+            ("", 2, 1, "the name of a rendezvous must be a non-empty string, not ''"),
+            (None, 2, 1, "the name of a rendezvous must be a non-empty string, not None"),
         ],
     )  # fmt: skip
     def test_what_makes_no_sense(self, name: Any, n: Any, timeout: Any, problem: str) -> None:
@@ -198,7 +198,7 @@ class TestRefusals:
         with pytest.raises(SettingError) as caught:
             book.arrive(1, "x", 3, 1)
         assert str(caught.value) == (
-            "rendezvous 'x': user 1 waits for 3 users, and others wait there for 2; all have to give the same n"
+            "rendezvous 'x': user 1 waits for 3 users, but others wait there for 2; all must give the same n"
         )
         assert waiting(book) == 1
         book.arrive(1, "x", 2, TIMEOUT_S)
@@ -213,7 +213,7 @@ class TestEnd:
         book.close()
         book.close()
         for future in futures:
-            with pytest.raises(RendezvousEnded, match=r"rendezvous '[ab]': the load is over, and nobody waits here"):
+            with pytest.raises(RendezvousEnded, match=r"rendezvous '[ab]': the load has ended"):
                 future.result(TIMEOUT_S)
         for n in (1, 2):
             with pytest.raises(RendezvousEnded):

@@ -131,7 +131,7 @@ class TestProfile:
         ("answer", "complaint"),
         [
             ("profile.users", "returned 3; return None, or a profile made by dataclasses.replace()"),
-            ("replace(profile, users=0)", "users: 0 is too small; give a whole number from 1 on"),
+            ("replace(profile, users=0)", "users: 0 is too small; give a whole number of 1 or more"),
             ("replace(profile, users=None)", "users: None is not a whole number"),
             ("replace(profile, timeout='soon')", "timeout: 'soon' *"),
             ("replace(profile, think_time=(2, 1))", "think_time: (2, 1) ends before it begins"),

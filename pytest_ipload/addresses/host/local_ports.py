@@ -51,8 +51,8 @@ def port_shortage(connections: int, sources: int, targets: int, ports: int) -> s
     """
     if min(connections, ports) < 0 or min(sources, targets) < 1:
         raise ValueError(
-            f"connections={connections} and ports={ports} must be at least 0, "
-            f"sources={sources} and targets={targets} at least 1"
+            f"connections={connections} and ports={ports} must be 0 or more, "
+            f"sources={sources} and targets={targets} 1 or more"
         )
     wanted, available = _divide_up(connections, sources), targets * ports
     if wanted <= available:

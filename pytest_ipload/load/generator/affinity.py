@@ -72,7 +72,7 @@ def _moved(cpu: int, before: Collection[int]) -> Iterator[str | None]:
         try:
             os.sched_setaffinity(0, {cpu})
         except OSError as error:  # the CPU went offline, or a container forbids it
-            problem = f"the load was not kept on CPU {cpu}: {error.strerror}"
+            problem = f"the load was not pinned to CPU {cpu}: {error.strerror}"
         yield problem
     finally:
         if problem is None:

@@ -91,7 +91,7 @@ def examine_whole(outcome: Outcome) -> list[HealthCheck]:
     found += [*_lateness(outcome), *_names(outcome.measured), *_nothing(outcome)]
     if outcome.uncertain:
         listed = ", ".join(f"'{expression}' on {format_count(count)}" for expression, count in outcome.uncertain)
-        found.append(fired("too-few-samples", f"judged on few samples: {listed}"))
+        found.append(fired("too-few-samples", f"judged on too few samples: {listed}"))
     return found
 
 
@@ -110,7 +110,7 @@ def _missing_users(outcome: Outcome) -> Iterator[HealthCheck]:
         planned, missing = time.planned_ns / NS_PER_S, time.missing_ns / NS_PER_S
         who = [
             f"{format_count(count)} {'user' if count == 1 else 'users'} {what}"
-            for count, what in ((time.absent_users, "never began to iterate"), (time.late_users, "began too late"))
+            for count, what in ((time.absent_users, "never started an iteration"), (time.late_users, "started late"))
             if count
         ]
         seconds = f"users were missing for {missing:.3g} of {planned:.3g} planned user-seconds"
@@ -135,7 +135,7 @@ def _lateness(outcome: Outcome) -> Iterator[HealthCheck]:
 
 def _saturation(vitals: GeneratorReadings) -> Iterator[HealthCheck]:
     if seen := saturation_signs(vitals):
-        advice = "Stop what else runs on this processor, or give the load another one (--ipload-pin)"
+        advice = "Stop other work on this processor, or pin the load to another one (--ipload-pin)"
         yield fired("generator-saturated", ", ".join(seen), advice if seen[-1] == USED_BY_OTHERS else "")
 
 
@@ -174,7 +174,7 @@ def _nothing(outcome: Outcome) -> Iterator[HealthCheck]:
     completed = measured.count(ITERATION, outcome=OK)
     is_timed = measured.count(REQUEST) or measured.count(STEP) or measured.faults
     if completed and not (is_timed or outcome.is_functional):
-        yield fired("nothing-measured", f"{format_count(completed)} iterations completed and no request was measured")
+        yield fired("nothing-measured", f"{format_count(completed)} iterations completed but no request was measured")
 
 
 def _remarks(signs: CheckInput) -> Iterator[HealthCheck]:
@@ -185,7 +185,7 @@ def _remarks(signs: CheckInput) -> Iterator[HealthCheck]:
         yield fired("fast-path-left", "; ".join(seen[:_MOST_LISTED]))
     if signs.own_ports:
         ports = f"port{'s' if len(signs.own_ports) > 1 else ''} {', '.join(map(str, signs.own_ports))}"
-        yield fired("target-in-process", f"this very process listens on {ports}, as Django's live_server does")
+        yield fired("target-in-process", f"this process itself listens on {ports}, as Django's live_server does")
     if signs.record.pin_problem is not None:
         yield fired("not-pinned", signs.record.pin_problem)
     if signs.workers_on_cpu > 1 and signs.record.pinned_cpu is not None:

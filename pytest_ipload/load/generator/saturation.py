@@ -25,7 +25,7 @@ SHORTEST_NS = LOOK_NS
 MOST_FULL = 0.5
 """The share of the judged time that may be full, looked at from one reading to the next."""
 
-USED_BY_OTHERS = "which other processes used"
+USED_BY_OTHERS = "used by other processes"
 
 
 def saturation_signs(vitals: GeneratorReadings) -> list[str]:
@@ -33,7 +33,7 @@ def saturation_signs(vitals: GeneratorReadings) -> list[str]:
     seen = [*_full_processor(vitals), *_late_timer(vitals)]
     waited_ns = vitals.queue_wait_ns
     if seen and waited_ns is not None:
-        seen.append(f"the thread that watches over the load waited {_duration(waited_ns)} for a processor")
+        seen.append(f"the monitoring thread waited {_duration(waited_ns)} for a processor")
         # Idle for more than half of the time, and late mostly because it had to wait: others were running.
         if vitals.cpu_ns * 2 < vitals.watched_ns and waited_ns * 2 > vitals.late_ns:
             seen.append(USED_BY_OTHERS)
@@ -60,10 +60,10 @@ def _late_timer(vitals: GeneratorReadings) -> Iterator[str]:
     for quantile, fewest, latest_ns in SHORT_READINGS if 0 < vitals.judged_ns < NS_PER_S else LATE_READINGS:
         lag_ns = vitals.lags.quantile(quantile)
         if lag_ns is not None and lag_ns >= latest_ns and readings >= fewest:
-            yield f"its timer came back {_duration(lag_ns)} late (p{quantile * 100:g} of {readings} readings)"
+            yield f"timer lag {_duration(lag_ns)} (p{quantile * 100:g} of {readings} readings)"
             break
     if vitals.judged_ns >= NS_PER_S and readings < expected * FEWEST_READINGS:
-        yield f"its timer was read {format_count(readings)} times instead of {format_count(expected)}"
+        yield f"its timer fired {format_count(readings)} times instead of {format_count(expected)}"
 
 
 def _duration(ns: int) -> str:

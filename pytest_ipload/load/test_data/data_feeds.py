@@ -98,7 +98,7 @@ class Rows:
             raise FeedExhausted(
                 f"{self._table.name}: no unique row is left for user {self._user}, which has had "
                 f"{self._had} of the {size} rows ({self._users} users take turns); give more rows, use fewer users or "
-                f"iterations, or say order={SEQUENTIAL!r}, which begins anew"
+                f"iterations, or set order={SEQUENTIAL!r}, which starts over"
             )
         self._had += 1
         return self._table.row(number % size)
@@ -154,8 +154,8 @@ class DataFeeds:
         if found is None:
             looked_at = " nor ".join(dict.fromkeys(map(str, places)))
             raise FeedError(
-                f"test data {name!r}: there is no file {looked_at}; give a path that is absolute, or relative to the "
-                "test's file or to pytest's rootdir"
+                f"test data {name!r}: there is no file {looked_at}; give an absolute path, or one relative to the "
+                "test's file or pytest's rootdir"
             )
         return found.resolve()
 
@@ -165,12 +165,12 @@ class DataFeeds:
             return table
         kind = f"test data of type {type(source).__name__}"
         if isinstance(source, (*_NO_ROWS, Rows)) or not isinstance(source, Iterable):
-            raise SettingError(f"{kind}: give the path of a file, or rows that have an order, as in a list")
+            raise SettingError(f"{kind}: give the path of a file, or rows in a fixed order, such as a list")
         rows = tuple(islice(source, _MOST_ROWS + 1))
         if not rows:
-            raise FeedError(f"{kind}: there are no rows in it; a generator that was used elsewhere has none left")
+            raise FeedError(f"{kind}: it has no rows; a generator that was already used has none left")
         if len(rows) > _MOST_ROWS:
-            raise FeedError(f"{kind}: it has no end, or more than {_MOST_ROWS} rows")
+            raise FeedError(f"{kind}: it is endless, or has more than {_MOST_ROWS} rows")
         # An equal list that is made in each iteration is the same source: the user goes on in it.
         table = next((each for _, each in self._kept.values() if each.has_the_rows(rows)), None)
         if table is None:

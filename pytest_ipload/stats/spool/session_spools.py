@@ -81,7 +81,7 @@ class Spools:
         path = self.folder / f"{self._process}-{self._opened:06}.spool"
 
         def give_up(error: OSError) -> None:
-            self.problems.append(f"the samples of {nodeid} could not be kept: {error}")
+            self.problems.append(f"the samples of {nodeid} could not be stored: {error}")
 
         try:
             writer = SpoolWriter(path)

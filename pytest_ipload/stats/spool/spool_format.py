@@ -123,10 +123,10 @@ def _blocks(path: Path) -> Iterator[tuple[bytes, int, bytes]]:
         while head := file.read(_HEAD.size):
             kind, number, length = _HEAD.unpack(head) if len(head) == _HEAD.size else (b"", 0, 0)
             if kind not in (_KEY, *_WIDTHS):
-                raise ValueError(f"{path} is no spool")
+                raise ValueError(f"{path} is not a sample file")
             content = file.read(length)
             if len(content) < length:
-                raise ValueError(f"{path} ends in the midst of a block")
+                raise ValueError(f"{path} ends in the middle of a block")
             yield kind, number, content
 
 

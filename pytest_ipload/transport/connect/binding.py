@@ -156,7 +156,7 @@ class Binding:
     def check_running(self) -> None:
         """Raise LoadEnded after an interruption."""
         if self.ended:
-            raise LoadEnded("the load has ended: this session was interrupted and sends nothing any more")
+            raise LoadEnded("the load has ended: this session was interrupted and sends no more requests")
 
     def watch(self, sock: socket.socket) -> None:
         """Let ``interrupt`` end what blocks on this socket."""
@@ -190,12 +190,14 @@ def _by_family(sources: Sequence[str]) -> dict[int, str]:
         except ValueError:
             raise SettingError(f"source address {text!r} is not an IP address, as in 10.0.0.7 or fd00::7") from None
         if address.is_unspecified:
-            raise SettingError(f"source address {text!r} is no address of any host; leave it out to bind nothing")
+            raise SettingError(
+                f"source address {text!r} is not a usable source address; leave it out to let the OS choose"
+            )
         family = _FAMILIES[address.version]
         if family in chosen:
             raise SettingError(
                 f"source addresses {chosen[family]} and {text} are both IPv{address.version}; "
-                "a session has at most one of each family"
+                "give at most one per family"
             )
         chosen[family] = str(address)
     return chosen

@@ -57,9 +57,9 @@ def test_what_is_read(tmp_path: Path, name: str, content: bytes, expected: list[
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
-        ("a.csv", b"name,age\nada,36\ngrace\n", ", line 3: a row of 1, where the header has 2: name, age"),
-        ("a.csv", b"name,age\nada,36,x\n", ", line 2: a row of 3, where the header has 2: name, age"),
-        ("a.csv", b'name,age\n"a\nb",1\n\n"c\nd"\n', ", line 5: a row of 1, where the header has 2: name, age"),
+        ("a.csv", b"name,age\nada,36\ngrace\n", ", line 3: a row of 1, but the header has 2: name, age"),
+        ("a.csv", b"name,age\nada,36,x\n", ", line 2: a row of 3, but the header has 2: name, age"),
+        ("a.csv", b'name,age\n"a\nb",1\n\n"c\nd"\n', ", line 5: a row of 1, but the header has 2: name, age"),
         ("a.csv", b'name,age\nada,"36\ngrace,1\n', ", line 2: not CSV: unexpected end of data"),
         (
             "a.csv",
@@ -69,12 +69,12 @@ def test_what_is_read(tmp_path: Path, name: str, content: bytes, expected: list[
         (
             "a.csv",
             b'name,age\nada,"3" \n',
-            ", line 2: not CSV: ',' expected after '\"' of field 2; there is a blank behind",
+            ", line 2: not CSV: ',' expected after '\"' of field 2; there is a blank after",
         ),
         (
             "a.csv",
             b'"name" ;age\nada;3\n',
-            ", line 1: not CSV: ';' expected after '\"' of field 1; there is a blank behind",
+            ", line 1: not CSV: ';' expected after '\"' of field 1; there is a blank after",
         ),
         (
             "a.csv",
@@ -84,31 +84,31 @@ def test_what_is_read(tmp_path: Path, name: str, content: bytes, expected: list[
         (
             "a.csv",
             b"name,age\nada,3,\n",
-            ", line 2: a row of 3, where the header has 2: name, age; the line ends with ','",
+            ", line 2: a row of 3, but the header has 2: name, age; the line ends with ','",
         ),
         (
             "a.csv",
             b"name\tage\na\tb\t3\n",
-            ", line 2: a row of 3, where the header has 2: name, age; put a field that contains a tab in double quotes",
+            ", line 2: a row of 3, but the header has 2: name, age; put a field that contains a tab in double quotes",
         ),
         (
             "a.csv",
             b"name;age,sex\n",
-            ", line 1: the columns of the header may be separated by ',' or ';'; say which in a",
+            ", line 1: the columns of the header may be separated by ',' or ';'; name it in",
         ),
-        ("a.csv", b"name,age\n1,\0\n", ", line 2: not a text: there is a NUL character in it; save the file as UTF-8"),
+        ("a.csv", b"name,age\n1,\0\n", ", line 2: not text: it contains a NUL character; save the file as UTF-8"),
         ("a.csv", b"name,,age\n", ", line 1: field 2 of the header has no name"),
         ("a.csv", b"\nname,age,name\n", ", line 2: the header has 'name' twice"),
         ("a.csv", b"name\nada\n\xe9ve\n", ", line 3: not UTF-8 (byte 0xe9); save the file as UTF-8"),
         ("a.csv", "name\nada\n".encode("utf-16"), ", line 1: not UTF-8 (byte 0xff); save the file as UTF-8"),
-        ("a.csv", b"", ": there are no rows in it"),
-        ("a.csv", b"name,age\n\n", ": there are no rows in it"),
+        ("a.csv", b"", ": it has no rows"),
+        ("a.csv", b"name,age\n\n", ": it has no rows"),
         ("a.jsonl", b'1\n\n{"a": }\n', ", line 3: not JSON: Expecting value: line 1 column 7 (char 6)"),
         ("a.jsonl", b"[" * 100_000, ", line 1: not JSON: "),
         ("a.jsonl", b"1\n\xff\n", ", line 2: not UTF-8 (byte 0xff); save the file as UTF-8"),
-        ("a.jsonl", b"\n \n", ": there are no rows in it"),
-        ("a.txt", b"name\nada\n", ": no kind of file that is known; known are .csv, .jsonl, .ndjson"),
-        ("csv", b"name\nada\n", ": no kind of file that is known; known are .csv, .jsonl, .ndjson"),
+        ("a.jsonl", b"\n \n", ": it has no rows"),
+        ("a.txt", b"name\nada\n", ": unknown file type; supported: .csv, .jsonl, .ndjson"),
+        ("csv", b"name\nada\n", ": unknown file type; supported: .csv, .jsonl, .ndjson"),
     ],
 )
 def test_what_is_wrong_is_said_with_file_and_line(tmp_path: Path, name: str, content: bytes, problem: str) -> None:
