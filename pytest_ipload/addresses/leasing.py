@@ -71,8 +71,8 @@ class LeaseManager:
     ) -> None:
         """``clock`` tells seconds; it decides when a wait is over.
 
-        ``turn_of`` gives a user's place among those who lease from this pool, where they are not all: with users 0, 2,
-        4 ... only, every other address would never be the turn of anybody.
+        ``turn_of`` gives a user's position among the users of this pool, if they are not all users: with users 0, 2,
+        4 ... only, every other address would never be leased.
 
         Raises ``SettingError`` if there is a fallback pool without the policy ``fallback`` or the other way round,
         and ``PoolError`` if it is empty or shares an address with the pool.
@@ -117,14 +117,14 @@ class LeaseManager:
         - ``round-robin``: the address at the user's turn modulo their number; in rotation the next one of a turn that
           all users share.
         - ``random``: the same for the same seed and user in every run; in rotation the next one of the user's stream.
-        - ``least-used``, with or without rotation: the address with the fewest leases held in this book, then the
+        - ``least-used``, with or without rotation: the address with the fewest leases held in this manager, then the
           fewest ever, then the first.
 
         If leases are exclusive and that one is taken, it is the next free one upwards (``round-robin``) or a random
-        free one (``random``). If none is free the policy decides. Those who wait are served in the order in which
-        they came; one who waits should hold no lease of this book, as all could wait for each other. With
-        ``block=False`` nobody waits: None says that no address is free for this user. With ``only_free`` it says so
-        whatever the policy is, for one who can come again.
+        free one (``random``). If none is free the policy decides. Waiting users are served in the order in which
+        they came; a waiting user should hold no lease of this manager, as all could wait for each other. With
+        ``block=False`` the call does not wait: None means that no address is free for this user. With ``only_free`` it
+        does so whatever the policy is, for a user who can try again later.
 
         Raises ``PoolExhausted`` if no address is free and the policy has no other way, or the wait was too long;
         ``PoolError`` if the pool has no address of the family, or when the book is closed.
@@ -152,7 +152,7 @@ class LeaseManager:
             self._take_back(lease)
 
     def close(self) -> None:
-        """End the leasing: those who wait and those who come get a ``PoolError``. What is held can be released."""
+        """End the leasing: waiting and later callers get a ``PoolError``. Held leases can still be released."""
         with self._lock:
             self._closed = True
             for waiter in (waiter for line in self._waiting.values() for waiter in line):
@@ -201,7 +201,7 @@ class LeaseManager:
         except BaseException:
             if waiter.lease is None:
                 line.remove(waiter)
-            else:  # broken off (the thread is interrupted) after the address was handed over
+            else:  # interrupted after the address was handed over
                 self._take_back(waiter.lease)
             raise
         return waiter.lease
@@ -219,7 +219,7 @@ class LeaseManager:
         self._serve(desk)
 
     def _serve(self, desk: _Desk) -> None:
-        """Hand free addresses over to those who wait longest."""
+        """Hand free addresses over to the users that have waited longest."""
         line = self._waiting[desk.family]
         while line and desk.positions.free and not self._closed:
             waiter = line.popleft()

@@ -86,8 +86,8 @@ class IpPool:
         >>> pool.stats()
         {'127.0.1.2': LeaseStats(active=0, total=1, users=1)}
 
-    The addresses are computed when they are asked for, so the size of a network costs nothing. An empty pool is
-    falsy; it means that nobody is bound to an address. Leases may be acquired and released from any thread.
+    The addresses are computed on demand, so the size of a network costs nothing. An empty pool is
+    falsy; it means that users are not bound to addresses. Leases may be acquired and released from any thread.
     As with ``range``, ``len()`` raises ``OverflowError`` above ``sys.maxsize``.
     """
 

@@ -6,7 +6,7 @@
     ├── SettingError               a bad option, ini value, marker key, argument or threshold expression
     ├── FeedError                  test data that cannot be found or read
     │   └── FeedExhausted          no row of test data is left for a user
-    ├── TargetNotAllowed           a request to a host that nobody allowed
+    ├── TargetNotAllowed           a request to a host that is not allowed
     ├── PoolError                  a pool that cannot be read or cannot be used
     │   └── PoolExhausted          no address of a pool is free
     ├── RendezvousTimeout          (also TimeoutError) too few users came to a rendezvous in time

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 INVALID, SATURATED, UNHEALTHY, REMARK = SEVERITIES = ("invalid", "saturated", "unhealthy", "remark")
-"""What was seen flatters the target; it makes the target look worse than it is; shown only; worth knowing only.
+"""In this order: it flatters the target; it makes the target look worse than it is; shown only; for information.
 
-What the first two do to a verdict is told by ``verdict.health_rule``.
+``verdict.health_rule`` applies the first two to verdicts.
 """
 
 
@@ -19,7 +19,7 @@ class Kind(NamedTuple):
     severity: str
     meaning: str
     effect: str
-    """What it does to the numbers."""
+    """How it affects the numbers."""
     advice: str
 
 
@@ -194,12 +194,12 @@ class HealthCheck:
     what: str
     """What was seen, with numbers."""
     effect: str
-    """What it does to the numbers of the load."""
+    """How it affects the numbers of the load."""
     advice: str
     severity: str
 
     def __post_init__(self) -> None:
-        """ValueError for a severity that there is not: a check may come from a file."""
+        """ValueError for an unknown severity: a check may come from a file."""
         if self.severity not in SEVERITIES:
             raise ValueError(
                 f"{self.severity!r} is not a valid severity of a health check; allowed: {', '.join(SEVERITIES)}"
@@ -219,7 +219,7 @@ class HealthCheck:
 def fired(name: str, what: str, advice: str = "") -> HealthCheck:
     """The check with what was seen; ``advice`` takes the place of the usual one.
 
-    A name that is not in the table is that of a fault that an exception of somebody else names.
+    A name that is not in the table is a generator error named by an exception from outside this package.
     """
     kind = HEALTH_CHECKS.get(name, HEALTH_CHECKS["source-address"])
     return HealthCheck(name, what, kind.effect, advice or kind.advice, kind.severity)
@@ -232,5 +232,5 @@ def fired_by_message(name: str, message: str) -> HealthCheck:
 
 
 def by_gravity(checks: Iterable[HealthCheck]) -> list[HealthCheck]:
-    """The checks, the gravest first."""
+    """The checks, the most severe first."""
     return sorted(checks, key=lambda check: SEVERITIES.index(check.severity))

@@ -33,7 +33,7 @@ def width_of(text: str) -> int:
     from wcwidth import wcswidth
 
     width: int = wcswidth(text)
-    return width if width >= 0 else len(text)  # negative: it cannot be told
+    return width if width >= 0 else len(text)  # negative: the width is unknown
 
 
 def shorten(text: str, width: int) -> str:
@@ -62,7 +62,7 @@ def whose_failure(user: int, iteration: int | None, source: str, users: Sequence
 
 
 def cut(text: str, width: int) -> str:
-    """As much of the text, from its beginning, as fits into so many columns; dots stand for the rest."""
+    """The beginning of the text that fits into ``width`` columns; an ellipsis replaces the rest."""
     if width_of(text) <= width:
         return text
     kept = text[: max(0, width - len(_GAP))]

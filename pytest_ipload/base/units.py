@@ -7,7 +7,7 @@ Grammar of the texts::
     rate       = number "/" ( "s" | "m" | "h" )
     percent    = number "%"
 
-The parts of a duration come from large to small (``1m30s``). Text without a unit is refused: nobody knows
+The parts of a duration come from large to small (``1m30s``). Text without a unit is refused: it is unclear
 whether ``5`` means seconds or milliseconds. All functions raise ``ValueError`` with what is allowed.
 """
 

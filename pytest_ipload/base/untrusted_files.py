@@ -11,7 +11,7 @@ _CHUNK = 1 << 20
 
 
 def read_object(path: Path, most_bytes: int, what: str) -> str:
-    """The text of a JSON object in a file: ``what`` it is to be, in the plural. At most so many bytes are read.
+    """The text of a JSON object in a file: ``what`` it should be, in the plural. At most ``most_bytes`` are read.
 
     A size that the system tells does not count: devices and pipes have none. Raises OSError, ValueError and
     MemoryError.
@@ -30,7 +30,7 @@ def read_object(path: Path, most_bytes: int, what: str) -> str:
 
 
 def refuse_constant(name: str) -> float:
-    """For ``json``: what it would read as not-a-number or infinity is no JSON."""
+    """For ``json``: the constants NaN and Infinity, which it would accept, are not valid JSON."""
     raise ValueError(f"{name} is not a number")
 
 

@@ -1,4 +1,4 @@
-"""How long users may take to get on, once they are asked to leave. Pure."""
+"""How long users may take to finish, once they are asked to leave. Pure."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from pytest_ipload.load.set_up import SetUpLimit
 from pytest_ipload.load.user_thread import Phase, UserThread
 
 _HURRY = 0.3
-"""Seconds that iterations get to end by themselves when the load is broken off (Ctrl-C); tear-downs at the second."""
+"""Seconds that iterations get to end by themselves when the load is aborted (Ctrl-C); teardowns at the second."""
 _INTERRUPT_WAIT, _HURRIED_WAIT = 3.0, 0.5
-"""Seconds that an interrupted user gets before it is given up; the second where there is a hurry."""
+"""Seconds that an interrupted user gets before it is abandoned; the second value applies in a hurry."""
 _ABORT_GRACE = 1.0
-"""Seconds that running iterations get at most, when a threshold has broken the load off."""
+"""Maximum seconds for running iterations when a threshold has aborted the load."""
 
 
 @dataclass
 class Deadlines:
-    """The executor's patience with its users. Times are nanoseconds of its clock."""
+    """When the executor interrupts or abandons its users. Times are nanoseconds of its clock."""
 
     graceful_stop: float
-    """Seconds that a running iteration may take to its end, and a tear-down in all."""
+    """Seconds for a running iteration to finish, and for a whole teardown."""
     set_up_limit: SetUpLimit | None = None
     origin_ns: int = 0
     """When the load began; 0 before."""
     stopped_ns: int | None = None
     """When all were asked to leave."""
     is_short: bool = False
-    """Whether a threshold has broken the load off."""
+    """Whether a threshold has aborted the load."""
     is_over: bool = False
-    """Whether the load is broken off: iterations are interrupted at once. Tear-downs have their time all the same."""
+    """Whether the load is aborted: iterations are interrupted at once, teardowns still get their time."""
     hurried_ns: int | None = None
-    """When it was broken off once more (the second Ctrl-C): tear-downs are interrupted, too."""
+    """When it was aborted again (the second Ctrl-C): teardowns are interrupted, too."""
 
     @property
     def idle_s(self) -> float:
@@ -47,7 +47,7 @@ class Deadlines:
         self.is_over = True
 
     def deadline(self, seat: UserThread) -> int | None:
-        """When this user must have got on, as things stand; None where nothing presses."""
+        """When this user must have finished its phase, as things stand; None if there is no deadline."""
         if seat.teardown_since_ns is not None:
             return self._of_tear_down(seat, seat.teardown_since_ns)
         if seat.interrupted_ns is not None:

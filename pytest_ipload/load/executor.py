@@ -1,7 +1,7 @@
-"""Runs virtual users on threads, by a plan, and gathers what they measured.
+"""Runs virtual users on threads, by a plan, and collects what they measure.
 
 The executor knows nothing of pytest or HTTP, and nothing of other processes: it is given the slots of *its* users and
-a ``UserFactory`` that knows how to make users and their lives. It is used in three calls, from one thread::
+a ``UserFactory`` that makes users and their scenarios. It is used in three calls, from one thread::
 
     executor.set_up()   # the users are set up; raises what went wrong
     executor.run()      # the load; returns when the last user left
@@ -45,7 +45,7 @@ from pytest_ipload.stats.measurements import Measurements
 _TICK = 1.0
 """Seconds between two foldings of the samples into histograms."""
 _LOOK_FOR_ARRIVALS = 0.005
-"""Seconds between two looks at the iterations that are due, while all users are at work and more may come."""
+"""Seconds between two checks for due iterations, while all users are busy and more may be started."""
 _WHOLE_ONLY = Pieces()
 
 
@@ -80,7 +80,7 @@ class Executor:
     ) -> None:
         """``slots`` are those of the users of this ``share`` of the load; ``pieces`` is what is measured apart.
 
-        ``cpu`` is where the load runs, from the users' set-up to the last one's tear-down; None is anywhere. Together
+        ``cpu`` is where the load runs, from the users' set-up to the last one's teardown; None is anywhere. Together
         with this one, ``workers_on_cpu`` processes load from there. If set-up errors are tolerated, a user whose set-up
         fails is left out and counted; else it ends the load. If it ``holds_users``, ``run`` returns before they are
         torn down, unless something ends it before its time; ``close`` tears them down.
@@ -115,7 +115,7 @@ class Executor:
         )
 
     def _planned_arrivals(self) -> ArrivalQueue | None:
-        """The iterations of this share in the open model."""
+        """The iterations of this partition in the open model."""
         if not self._profile.is_open:
             return None
         due = islice(arrival_times(self._profile), self._share.index, None, self._share.count)
@@ -150,10 +150,10 @@ class Executor:
     # -- the three calls ----------------------------------------------------------------------------------------
 
     def set_up(self) -> None:
-        """Set up the users of the plan, or with ``on-arrival`` those that are there from the beginning.
+        """Set up the planned users, or with ``on-arrival`` those that start at once.
 
         Raises UserSetUpError from the first user's exception, after all others were torn down; GeneratorLimitError
-        when the system has no thread left; KeyboardInterrupt when another thread wants the load to end in a hurry.
+        when the system has no thread left; KeyboardInterrupt when another thread requests an urgent stop.
         """
         self.record.pin_problem = self._unpin.enter_context(pinned(self._cpu))
         self.record.pinned_cpu = self._cpu if self.record.pin_problem is None else None
@@ -167,11 +167,11 @@ class Executor:
         """Run the load until the last user left. It begins at ``start_at_ns`` of the clock, or at once.
 
         Raises UserSetUpError if a user that comes later could not be set up, what a body raised to end the load, and
-        whatever is raised in the calling thread meanwhile (KeyboardInterrupt); the measurements are there all the same.
+        whatever is raised in the calling thread meanwhile (KeyboardInterrupt); the measurements are still available.
         """
         is_through = False
         gc.collect()
-        gc.freeze()  # what exists before the load need not be looked at again by each collection during it
+        gc.freeze()  # collections during the load need not scan what existed before
         try:
             while start_at_ns is not None and (early_ns := start_at_ns - self._clock()) > 0:
                 with self._changed:
@@ -205,20 +205,20 @@ class Executor:
         self._crew.stopping()
 
     def ask_to_stop(self, reason: str, *, hurry: bool = False) -> None:
-        """Have the load end as if a threshold, or in a ``hurry`` Ctrl-C, had broken it off. For any thread.
+        """Abort the load as a threshold would, or with ``hurry`` as Ctrl-C would. For any thread.
 
-        Asked to hurry once more, it takes the second Ctrl-C for it; one that it got itself does not count.
+        A second ``hurry`` acts as the second Ctrl-C; one that the executor itself received does not count.
         """
         with self._changed:
             self._requests.add(reason, hurry=hurry)
             self._changed.notify_all()
 
     def close(self, *, hurry: bool = True, hold: bool = False) -> None:
-        """End whatever still runs, at once; after it, no user thread is left but those given up (and named).
+        """End whatever still runs, at once; afterwards no user thread is left but abandoned ones (which are named).
 
-        With ``hold`` those who are held stay.
-        Without ``hurry`` running iterations get the graceful stop first, as tear-downs do in any case. Ctrl-C takes
-        the rest of it away, and is raised when all users have left.
+        With ``hold``, held users stay.
+        Without ``hurry``, running iterations get the graceful stop first, as teardowns do in any case. Ctrl-C ends
+        it early, and is raised when all users have left.
         """
         try:
             self.stop()
@@ -231,7 +231,7 @@ class Executor:
             while not self._is_empty():
                 try:
                     self._turn()
-                except KeyboardInterrupt as error:  # the second Ctrl-C: nobody is left behind all the same
+                except KeyboardInterrupt as error:  # the second Ctrl-C: still no user is left running
                     self._patience.hurry(self._clock())
                     self._enforcer.next_look_ns = 0
                     interrupt = error
@@ -261,10 +261,10 @@ class Executor:
 
     @property
     def users_at_work(self) -> int:
-        """How many users run their iterations at this moment."""
+        """Users currently running iterations."""
         return sum(seat.phase is Phase.ITERATIONS and not seat.abandoned for seat in self._seats)
 
-    # -- one turn of the loop -----------------------------------------------------------------------------------
+    # -- one pass of the loop -----------------------------------------------------------------------------------
 
     def _open_gate(self) -> None:
         origin = self._clock()
@@ -287,11 +287,11 @@ class Executor:
         self._users.gate.set()
 
     def _turn(self) -> None:
-        """Start who is due, fold what was measured, interrupt who is overdue; then wait for the next thing."""
+        """Start due users, fold what was measured, interrupt overdue users; then wait for the next event."""
         now = self._clock()
         self._stop_if_need_be(now)
         if self._budget.over.is_set():
-            self._starter.pending.clear()  # no iteration is left for them
+            self._starter.pending.clear()  # no iterations are left for them
         if self._starter.pending and not self._starter.start_due(self._users.elapsed()):
             self.stop()
         if not self._starter.grow():
@@ -304,7 +304,7 @@ class Executor:
         self._enforcer.look(now)
         wake_ns = self._next_thing_ns(now)
         with self._changed:
-            # What came up since the top of this turn has nobody who would wake us for it.
+            # What happened since the top of this pass would not wake this thread.
             is_done = self._is_empty() and not self._starter.pending
             if not (self._is_urgent() or self._starter.is_dry or is_done):
                 self._changed.wait(max(0, min(LOOK_NS, wake_ns - self._clock())) / NS_PER_S)
@@ -312,7 +312,7 @@ class Executor:
     def _stop_if_need_be(self, now: int) -> None:
         if self._must_hurry():
             self.stop()
-            self._patience.is_over = True  # nobody will judge what the others are doing
+            self._patience.is_over = True  # what the others are doing is not judged any more
             if self._requests.is_repeated:
                 self._patience.hurry(now)
             self._requests.see()
@@ -325,7 +325,7 @@ class Executor:
             self._crew.stopping()
 
     def _next_thing_ns(self, now: int) -> int:
-        """When there is something to do next that nobody wakes this thread for."""
+        """When there is something to do next for which no other thread wakes this one."""
         origin_ns, wake_ns = self.record.origin_ns, self._enforcer.next_look_ns
         if self._starter.waits_for_arrivals():
             wake_ns = min(wake_ns, now + round(_LOOK_FOR_ARRIVALS * NS_PER_S))
@@ -361,10 +361,10 @@ class Executor:
             )
         self.record.user_time = time_of_users(self._profile, self._slots, self._seats, origin_ns, stopped_ns)
 
-    # -- what is the case ----------------------------------------------------------------------------------------
+    # -- the state of the load ----------------------------------------------------------------------------------------
 
     def _has_run_out(self) -> bool:
-        """Whether the users had made all their iterations before the time of the closed model was over."""
+        """Whether the users finished all their iterations before the time of the closed model was over."""
         profile = self._profile
         is_limited = profile.iterations is not None or self._budget.is_used_up
         return is_limited and not profile.is_open and self.record.origin_ns > 0
@@ -373,12 +373,12 @@ class Executor:
         return self._users.over + self._users.held == len(self._seats)
 
     def _is_urgent(self) -> bool:
-        """Whether something happened for which the load has to be stopped, and was not yet."""
+        """Whether something happened that must stop the load, and it has not been stopped yet."""
         is_to_stop = self._users.set_up_failed or self._requests.reason is not None
         return self._must_hurry() or (is_to_stop and not self._stop.is_set())
 
     def _must_hurry(self) -> bool:
-        """Whether something broke the load off that was not seen to yet."""
+        """Whether something aborted the load that has not been handled yet."""
         is_broken_off = self._run_of_users.ended_by is not None and not self._patience.is_over
         return is_broken_off or self._requests.is_urgent
 

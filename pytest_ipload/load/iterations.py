@@ -27,7 +27,7 @@ def _any_fraction() -> float:
 
 
 class IterationQuota:
-    """Iterations that all users share; ``None`` is no limit."""
+    """Iterations that all users share; ``None`` means unlimited."""
 
     def __init__(self, iterations: int | None, over: threading.Event | None = None) -> None:
         self._left = iterations
@@ -83,7 +83,7 @@ class UserRun:
         self.origin_ns = 0
         """When the load began; set before any user iterates."""
         self.judged_from_ns = 0
-        """When the warm-up was over. What failed before is no failure."""
+        """When the warm-up was over. Earlier failures do not count."""
         self.ended_by: BaseException | None = None
         """What a body raised to end the load."""
 
@@ -191,7 +191,7 @@ class UserRun:
                 seat.expose()
                 user.begin_iteration(number, lateness)
                 life.iterate(Iteration(number, user))
-            except BaseException as raised:  # pytest's outcomes are no Exceptions
+            except BaseException as raised:  # pytest's outcomes are not derived from Exception
                 error = raised
             seat.cover()
         except IterationInterrupted as late:  # it arrived between two lines of ours, just after the body

@@ -17,16 +17,16 @@ class _Waiter:
         self.user = user
         self.is_met = False
         # A bare lock, not a Condition: an exception that another thread raises in this one (an interruption) does not
-        # arrive while it waits, and must not arrive in the midst of a Condition's own Python code either.
+        # arrive while it waits, and must not arrive in the middle of a Condition's own Python code either.
         self._gate = threading.Lock()
         self._gate.acquire()
 
     def wait(self, seconds: float) -> None:
-        """Wait until woken, or so long."""
+        """Wait until woken, at most for ``seconds``."""
         self._gate.acquire(timeout=seconds)
 
     def wake(self) -> None:
-        """End the waiting, if it did not end yet."""
+        """End the waiting, if it has not ended yet."""
         if self._gate.locked():
             self._gate.release()
 
@@ -45,8 +45,8 @@ class RendezvousPoints:
     def __init__(self, users: int, is_functional: bool = False, share: Partition = WHOLE) -> None:
         """``users`` is the largest number of users of the whole load at once.
 
-        In a functional test nobody waits: it has one user. The users of one share meet among themselves, each share's
-        part of n: for those of other processes they could not wait without a delay of their own.
+        A functional test does not wait: it has one user. The users of one partition meet among themselves, for its
+        part of n: waiting for other processes would add a delay.
         """
         self._users = users
         self._share = share
@@ -93,7 +93,7 @@ class RendezvousPoints:
             self._dismiss(user)
 
     def close(self) -> None:
-        """The load is over: nobody waits any more. May be called again."""
+        """The load is over: all waiting ends. May be called again."""
         with self._lock:
             self._is_over = True
             self._dismiss(None)
@@ -119,7 +119,7 @@ class RendezvousPoints:
             raise SettingError(f"rendezvous {name!r}: timeout: {error}") from None
 
     def _enter(self, name: str, n: int, waiter: _Waiter) -> None:
-        """Join those who wait; the last one wakes them all, itself too."""
+        """Join the waiting users; the last one wakes them all, itself included."""
         with self._lock:
             self._refuse_if_over(name, waiter.user)
             meeting = self._meetings.setdefault(name, _Meeting(n))
@@ -133,7 +133,7 @@ class RendezvousPoints:
                 for each in meeting.waiters:
                     each.is_met = True
                     each.wake()
-                del self._meetings[name]  # those who come next are the next n
+                del self._meetings[name]  # later users form the next group of n
 
     def _leave(self, name: str, waiter: _Waiter) -> int:
         """Wait no more; returns how many were waiting until now."""

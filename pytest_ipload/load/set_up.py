@@ -15,7 +15,7 @@ STALLED_S = 2.0
 _USUAL_TIMEOUT = 30.0
 """Seconds that a request may take where the profile sets no limit."""
 _LONGEST = 10
-"""A set-up may take so many times as long as nothing may happen in it."""
+"""A set-up may take this many times its idle limit."""
 
 
 @dataclass(frozen=True)

@@ -38,9 +38,9 @@ class SetUpPhase:
         self._clock = clock
 
     def run(self) -> None:
-        """Set up those who come first, until all are, one fails, or a thread cannot be started.
+        """Set up the users that start first, until all are, one fails, or a thread cannot be started.
 
-        Raises KeyboardInterrupt when another thread wants the load to end in a hurry.
+        Raises KeyboardInterrupt when another thread requests an urgent stop.
         """
         waiting = self._starter.take_first()
         count, pace, began, shown_s = len(waiting), SetUpPace(), self._clock(), 0

@@ -153,13 +153,13 @@ class VirtualUser:
             self._feeds = self._feeds or self._feed_book.of_user(self.index)
             return self._feeds.rows(source, order)
         except IploadError as error:
-            raise error.with_traceback(None) from None  # where in our code it was found out helps nobody
+            raise error.with_traceback(None) from None  # the location in our own code does not help
 
     def rendezvous(self, name: str, n: int, timeout: float | str = 30.0) -> None:
         """Wait here until ``n`` users of the load have come, then go on all at once; the next n meet anew.
 
         ``timeout`` is seconds, or a text such as ``5s``. Raises RendezvousTimeout; SettingError for an ``n`` that this
-        load can never reach, or that differs from that of those who wait; RendezvousEnded when the load is over, which
+        load can never reach, or that the waiting users did not give; RendezvousEnded when the load is over, which
         makes the iteration neither a failed nor a completed one.
         """
         __tracebackhide__ = True
@@ -203,7 +203,7 @@ class VirtualUser:
         try:
             yield
         except RendezvousEnded:
-            is_whole = False  # the load is over, and so is what waited in here: that is no failure
+            is_whole = False  # the end of the load ended a wait in here: that is not a failure
             raise
         except BaseException as error:
             problem = Problem(type(error).__name__, message_of(error), place_of_traceback(error.__traceback__))
@@ -336,7 +336,7 @@ class VirtualUser:
 
 
 def _discard(*_: object) -> None:
-    """Takes samples that are nobody's any more."""
+    """Takes the samples of detached users, and discards them."""
 
 
 @dataclass(slots=True)

@@ -55,7 +55,7 @@ class UserLeases:
         self._release(leases)
 
     def close(self) -> None:
-        """The load is over: nobody gets a lease any more, and who waits for one stops waiting."""
+        """The load is over: no more leases are given, and waiting users stop waiting."""
         self._book.close()
 
     @property

@@ -1,4 +1,4 @@
-"""What every user of a load does in its own thread: it is set up, waits for its time, iterates, and is torn down."""
+"""The lifecycle of a user in its own thread: it is set up, waits for its start, iterates, and is torn down."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pytest_ipload.settings.load_profile import LoadProfile
 
 
 class UserLifecycle:
-    """The lives of all users, and how far they have come."""
+    """Runs all users through their lifecycle, and counts how far they are."""
 
     def __init__(
         self,
@@ -34,10 +34,10 @@ class UserLifecycle:
         tolerates_set_up_errors: bool,
         holds_users: bool,
     ) -> None:
-        """``stop`` is set when no iteration is to start any more.
+        """``stop`` is set when no more iterations are to start.
 
-        ``is_awaited`` says, in a user's thread, whether there is something for the executor's thread to do. Users who
-        are through with their iterations are torn down at once, or, if it ``holds_users``, when they are let go."""
+        ``is_awaited`` says, in a user's thread, whether there is something for the executor's thread to do. Users that
+        have finished their iterations are torn down at once, or, with ``holds_users``, when they are released."""
         self._profile = profile
         self._crew = crew
         self._run = run
@@ -55,11 +55,11 @@ class UserLifecycle:
         self.changed = threading.Condition()
         # Counted, not looked for: each of thousands of users would look at all the others. Guarded by ``changed``.
         self.settled = 0
-        """Users that are in their set-up no more."""
+        """Users that have finished their set-up."""
         self.over = 0
-        """Users that nobody waits for any more."""
+        """Users that have left or were abandoned."""
         self.held = 0
-        """Users that wait to be let go."""
+        """Users that wait for their release."""
         self.set_up_failed = False
         """Whether a user's set-up failed that cannot be left out."""
 
@@ -70,7 +70,7 @@ class UserLifecycle:
         return not self._crew.ends_load(error, 0, not is_late)
 
     def live(self, seat: UserThread) -> None:
-        """A user's whole life, in its own thread."""
+        """A user's whole lifecycle, in its own thread."""
         try:
             life = self._set_up_user(seat)
             if life is not None and self._wait_at_gate(seat) and self._begin(seat):
@@ -85,14 +85,14 @@ class UserLifecycle:
             self._tear_down_user(seat)
 
     def _set_up_user(self, seat: UserThread) -> Scenario | None:
-        """The user's life, set up; None if that failed."""
+        """The user's scenario, set up; None if that failed."""
         try:
             if seat.setup_error is not None:
-                return None  # nothing to be had for it
+                return None  # it got no address
             if seat.is_admitted is None:
                 seat.is_admitted = self._crew.admit(seat.user, block=False)
             if not seat.is_admitted:
-                self._step_aside(seat)  # the others shall not wait for this one
+                self._step_aside(seat)  # the others must not wait for this one
                 self._wait_at_gate(seat)
                 if not self._wait_for(seat.slot.start):
                     return None
@@ -104,7 +104,7 @@ class UserLifecycle:
             seat.life.set_up()
             if seat.timed_out is not None:  # the interruption came too late, or was swallowed: the session is closed
                 raise seat.timed_out
-        except BaseException as error:  # pytest's outcomes are no Exceptions
+        except BaseException as error:  # pytest's outcomes are not derived from Exception
             seat.setup_error = self._set_up_failure(seat, error)
             return None
         else:
@@ -123,7 +123,7 @@ class UserLifecycle:
         return True
 
     def _set_up_failure(self, seat: UserThread, error: BaseException) -> BaseException | None:
-        """What is held against the user's set-up; None where the end of the load cut it short."""
+        """The failure of the user's set-up; None if the end of the load cut it short."""
         if seat.timed_out is not None:
             return seat.timed_out
         if seat.interrupted_ns is not None and not isinstance(error, KeyboardInterrupt):
@@ -132,7 +132,7 @@ class UserLifecycle:
         return None if waited and self._is_past_its_time(seat) else error
 
     def _begin(self, seat: UserThread) -> bool:
-        """Wait for the user's time to iterate; False if it does not come any more."""
+        """Wait for the user's start of iterations; False if it will not come."""
         if not self._wait_for(seat.slot.start):
             return False
         is_too_late = self._is_past_its_time(seat)
@@ -170,7 +170,7 @@ class UserLifecycle:
         return (self._clock() - origin) / NS_PER_S if origin else 0.0
 
     def _step_aside(self, seat: UserThread) -> None:
-        """Wait before the set-up, which others need not wait for."""
+        """Wait before the set-up, without others waiting for this user."""
         with self.changed:
             seat.phase = Phase.READY
             self.settled += 1
@@ -183,7 +183,7 @@ class UserLifecycle:
             self.settled -= 1
 
     def _end_set_up(self, seat: UserThread) -> None:
-        """The set-up is over, whatever came of it."""
+        """The set-up is over, whatever its outcome."""
         with self.changed:
             if not seat.abandoned:  # else it was counted then
                 self.settled += seat.phase is Phase.SET_UP
@@ -203,18 +203,18 @@ class UserLifecycle:
                 self.set_up_failed = True
 
     def _wake(self) -> None:
-        """Wake the executor's thread, if there is something for it to do: for thousands of users there rarely is."""
+        """Wake the executor's thread, if there is something for it to do: with thousands of users there rarely is."""
         if self._is_awaited() or not self.gate.is_set():
             self.changed.notify_all()
 
     def let_go(self) -> None:
-        """Have the users who are held torn down; called in the executor's thread."""
+        """Release held users to their teardown; called in the executor's thread."""
         with self.changed:
             self.held = 0
             self._may_leave.set()
 
     def _hold(self, seat: UserThread) -> None:
-        """Keep a user who is through with its iterations, until it is let go."""
+        """Hold a user that has finished its iterations until it is released."""
         if not self._holds_users or seat.began_ns is None or seat.is_lost:
             return
         ended = self._clock()
@@ -243,7 +243,7 @@ class UserLifecycle:
             seat.teardown_error = seat.teardown_error or error
         seat.recorder.flush()
         with self.changed:
-            if not seat.abandoned:  # what was given up has been counted
+            if not seat.abandoned:  # an abandoned user has been counted
                 if seat.began_ns is not None and not is_counted:
                     self._record.lifetimes.append((seat.began_ns, ended))
                 if seat.teardown_error is not None:

@@ -1,4 +1,4 @@
-"""Who of a load's users comes when: their threads are started here, in the executor's thread."""
+"""Starts the threads of a load's users when they are due, in the executor's thread."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pytest_ipload.stats.recorder import Recorder
 
 
 class UserStarter:
-    """Starts the users of the plan, and those that the open model could make use of."""
+    """Starts the planned users, and those that the open model needs."""
 
     def __init__(
         self,
@@ -42,26 +42,26 @@ class UserStarter:
         self._arrivals = arrivals
         self.planned_users = self._most_users if profile.is_open else len(slots)
         self.pending = deque(sorted(slots, key=lambda slot: slot.start))
-        """Of the users that did not come yet."""
+        """Of the users that have not started yet."""
         self.seats: list[UserThread] = []
-        """Those of the users that were started."""
+        """Of the users that were started."""
         self.is_dry = False
-        """Whether all users are at work; guarded by ``users.changed``."""
+        """Whether all users are busy; guarded by ``users.changed``."""
 
     def take_first(self) -> deque[UserSlot]:
-        """The pending slots of those who are set up before the load begins; they are pending no more."""
+        """Remove and return the pending slots of the users that are set up before the load begins."""
         before = self._sets_up_before
         first = deque(slot for slot in self.pending if before or slot.start <= 0)
         self.pending = deque(slot for slot in self.pending if not before and slot.start > 0)
         return first
 
     def put_off(self, slots: Iterable[UserSlot]) -> None:
-        """Try again when their time comes: others may have left by then. If not, that ends the load."""
+        """Try again when they are due: others may have left by then. If not, that ends the load."""
         self._record.shortage = None
         self.pending.extend(slots)
 
     def start_due(self, elapsed: float) -> bool:
-        """Start those whose time has come; False as soon as the system has no thread left for one of them."""
+        """Start the users that are due; False as soon as the system has no thread left for one of them."""
         while self.pending and self.pending[0].start <= elapsed:
             if not self.start(self.pending.popleft()):
                 return False
@@ -91,9 +91,9 @@ class UserStarter:
         return True
 
     def _admit(self, seat: UserThread) -> None:
-        """Lease an address that is for one user only, before its thread starts: in the order in which users come."""
+        """Lease an exclusive address before the user's thread starts: in the order in which users start."""
         try:
-            if seat.slot.start > self._users.elapsed():  # those who come before it may want what there is
+            if seat.slot.start > self._users.elapsed():  # users that start before it may need the free ones
                 seat.is_admitted = self._crew.admit_if_free(seat.user)
             else:
                 seat.is_admitted = self._crew.admit(seat.user, block=False)
@@ -106,11 +106,11 @@ class UserStarter:
         return len(self.seats) < self._most_users and is_running
 
     def waits_for_arrivals(self) -> bool:
-        """Whether more users would have to come for the iterations that are due next."""
+        """Whether more users are needed for the iterations that are due next."""
         return self._arrivals is not None and self._arrivals.is_dry and self.may_grow()
 
     def grow(self) -> bool:
-        """Start the users that the open model could make use of; False if the system has no thread left."""
+        """Start the users that the open model needs; False if the system has no thread left."""
         self.is_dry = False
         if self._arrivals is None or not self.may_grow():
             return True
@@ -121,7 +121,7 @@ class UserStarter:
         return self.start_due(elapsed)
 
     def wake_for_growth(self) -> None:
-        """Called in the thread of the last user who was free."""
+        """Called in the thread of the last free user."""
         if self.may_grow():
             with self._users.changed:
                 self.is_dry = True

@@ -16,7 +16,7 @@ def mixed_order(weights: Sequence[int]) -> list[int]:
     round-robin (I. Kulakov, "Upstream: smooth weighted round-robin balancing", 2012): in each turn every body gains
     its weight, the first of those that have most is taken, and loses the sum of all weights.
 
-    Raises ``ValueError`` for weights that are no whole numbers from 1 on, and for an order of more than 1000 turns.
+    Raises ``ValueError`` for weights that are not positive integers, and for an order of more than 1000 iterations.
     """
     for weight in weights:
         if isinstance(weight, bool) or not isinstance(weight, int) or weight < 1:

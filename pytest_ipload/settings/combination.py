@@ -32,7 +32,7 @@ def fit_shape(values: Values, origins: Origins) -> None:
         _fit_stages(stages, values, origins)
     elif values.get("arrival_rate") is True:
         raise ValueError(
-            f"arrival_rate=True ({origins['arrival_rate']}) means that the rates are in the stages, but there are none; "
+            f"arrival_rate=True ({origins['arrival_rate']}) means that the rates are in stages, but there are none; "
             "set stages too, or give a rate such as '100/s'"
         )
     if values.get("arrival_rate") is not None:

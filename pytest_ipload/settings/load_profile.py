@@ -126,12 +126,12 @@ class LoadProfile:
 
     @property
     def most_users(self) -> int:
-        """So many users there can be at once."""
+        """The maximum number of concurrent users."""
         return max(self.users, self.max_users or 0)
 
     @property
     def full_until(self) -> float | None:
-        """When the load is at its height for the last time, in seconds after its start; None if nobody knows."""
+        """When the load is at full level for the last time, in seconds after its start; None if that is unknown."""
         if self.stages is not None:
             return self.stages.seconds
         return None if self.duration is None else self.ramp_up + self.duration
@@ -148,14 +148,14 @@ class LoadProfile:
 
     @property
     def iterations_per_user(self) -> int | None:
-        """Iterations of each user, with the default of one where nothing else ends the load; None is no limit."""
+        """Iterations per user; one by default if nothing else ends the load; None means unlimited."""
         if self.iterations is None and self.total_iterations is None and self.ends_at is None:
             return 1
         return self.iterations
 
     @property
     def iterations_of_all(self) -> int | None:
-        """So many iterations end the load; None where its time does, perhaps before."""
+        """The number of iterations that ends the load; None if its time may end it first."""
         if self.ends_at is not None:
             return None
         own = self.iterations_per_user

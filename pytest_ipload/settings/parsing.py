@@ -17,7 +17,7 @@ from pytest_ipload.base.units import format_setting, parse_duration, parse_rate,
 _LONGEST_REMEMBERED = 200
 """Characters of a name."""
 _LONGEST = 365 * 24 * 3600.0
-"""A year. Far above it the system's own calls refuse a time, in the midst of the load."""
+"""A year. Far above it, system calls refuse a timeout while the load is running."""
 
 
 def as_count(value: Any) -> int:
@@ -93,7 +93,7 @@ def as_rate_or_true(value: Any) -> float | bool:
 
 
 class Stages(NamedTuple):
-    """Linear segments of a load, from nothing on: each leads, in so many seconds, to so many users (or per second)."""
+    """Linear ramps of a load, from 0 on: each lasts some seconds and ends at a number of users (or rate per second)."""
 
     segments: tuple[tuple[float, float], ...]
     """(seconds, target) of each."""
@@ -259,7 +259,7 @@ def as_url(value: Any) -> str:
     try:
         parts = urlsplit(text)
         known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # of an unclosed [ or of a port that is no number
+    except ValueError:  # an unclosed [ or a port that is not a number
         known = False
     if not known:
         from pytest_ipload.base.masking import HIDDEN

@@ -1,4 +1,4 @@
-"""A load as those see it who look on while it runs."""
+"""Reports a running load to its live listener."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ class LiveReporter:
         self._watch = LiveWatch(profile.ends_at, profile.iterations_of_all, round_, pause_s=pause_s, names=names)
 
     def setting_up(self, done: int, users: int, elapsed_s: float) -> None:
-        """The users' set-up began so many seconds ago, and so many of them are set up."""
+        """The users' set-up began ``elapsed_s`` ago, and ``done`` of them are set up."""
         if self._audience is not None:
             self._audience.show(self._nodeid, self._watch.setting_up(done, users, elapsed_s))
 
     def show(self, measured: Measurements, elapsed_s: float, users: int) -> None:
-        """What was measured in so many seconds, and how many users are at work."""
+        """What was measured in ``elapsed_s``, and how many users are running iterations."""
         if self._audience is not None:
             self._audience.show(self._nodeid, self._watch.look(measured, elapsed_s, users))
 
     def end_without_load(self) -> None:
-        """The set-up failed, or was broken off."""
+        """The set-up failed, or was aborted."""
         if self._audience is not None:
             self._audience.load_ended(self._nodeid, None)
 

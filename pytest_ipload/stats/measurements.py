@@ -31,8 +31,8 @@ class Measurements(SeriesTable):
     """The folded samples of a load.
 
     Requests, steps and iterations that started before ``judged_from_ns`` (the warm-up) are only counted, and seen
-    in the timeline. Samples of the user's set-up are kept whenever they were: nobody judges them. A fault of the
-    generator's own side goes to ``faults`` and nowhere else. Not for two threads at a time.
+    in the timeline. Samples of a user's set-up are kept whenever they were taken: they are not judged. An error of the
+    generator itself goes to ``faults`` and nowhere else. Not thread-safe.
     """
 
     def __init__(

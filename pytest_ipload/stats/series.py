@@ -173,7 +173,7 @@ class Second:
     def pack(self) -> None:
         """Make the histograms small and their bins coarse, for a second that is over: a long load has thousands.
 
-        From then on the quantiles of this second are up to 0.8 % too high; nobody judges them.
+        From then on the quantiles of this second are up to 0.8 % too high; no threshold uses them.
         """
         self._latency.pack()
         if self._response is not None:

@@ -20,7 +20,7 @@ MOST_CELLS = 40
 _LONGEST_CELL = 1 << 40
 _LARGEST_COUNT = 2**53
 _MOST_KEYS = 4096
-"""So many keys of samples are remembered with the selections that they belong to."""
+"""Maximum number of sample keys that are cached with the selections that they belong to."""
 _OPEN_CELLS = 2
 """Samples may still come in for a piece of time just before the newest one."""
 
@@ -92,7 +92,7 @@ class Cells:
     def above(self, index: int, seconds: float = 0.0) -> list[tuple[int, int]]:
         """For each cell how many samples are in bins above this one, and how many there are.
 
-        Those until the last sample, and without samples until so many ``seconds`` of the judged part.
+        Up to the last sample, and without samples up to ``seconds`` of the judged part.
         """
         found = {}
         for number, bins, counts in self._each():
@@ -201,7 +201,7 @@ class Spans:
         return [cells.at(second) for each, cells in self.of(key) if each == time]
 
     def count(self, key: Key, second: int, number: int) -> None:
-        """Count so many samples by their outcome."""
+        """Count ``count`` samples by their outcome."""
         for time, cells in self.of(key):
             if time == "outcome":
                 count_outcomes(cells, second, key[-1], number)
@@ -248,7 +248,7 @@ class Spans:
 
 
 def count_outcomes(cells: Cells, second: int, outcome: str, number: int) -> None:
-    """Count so many samples of this outcome."""
+    """Count ``count`` samples of this outcome."""
     bins = cells.at(second).bins
     failed = int(outcome == FAILED)
     bins[failed] = bins.get(failed, 0) + number

@@ -30,7 +30,7 @@ class Timeline:
         self.step_s = 1
         """How many seconds a step is long: 1, 2, 4 ..."""
         self._steps: dict[int, Second] = {}
-        """Those that are over, by their number: it begins so many steps after the start."""
+        """Past ones, by number: N begins N steps after the start."""
         self._open: dict[int, Second] = {}
         self._open_from: int | None = None
         """The first second that is not over; None before the first request."""

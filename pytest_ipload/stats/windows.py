@@ -166,6 +166,6 @@ class Windows:
 
 
 def _by_number(plain: object) -> dict[int, Any]:
-    """What is told of windows by their number; ``ValueError`` if it is anything else."""
+    """Values of windows by their number; ``ValueError`` for anything else."""
     pairs = [plain_pair(pair, "windows partial_names") for pair in plain_list(plain, "windows partial_names")]
     return {plain_int(number, "windows partial_names"): content for number, content in pairs}

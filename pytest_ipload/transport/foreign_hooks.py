@@ -215,7 +215,7 @@ def is_own(value: Any, module: ModuleType, name: str) -> bool:
 
 
 def owner_of(value: Any) -> str:
-    """The module that a hook is from, as far as it can be told."""
+    """The module that a hook is from, as far as that is known."""
     value = getattr(value, "_self_wrapper", value)  # of wrapt, which shows the wrapped function everywhere else
     value = getattr(value, "__func__", value)
     if isinstance(value, FunctionType):  # functools.wraps copies __module__

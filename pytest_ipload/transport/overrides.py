@@ -53,7 +53,7 @@ def overridden(session: LoadSession) -> str:
 
 
 def has_own_request(session: LoadSession) -> bool:
-    """Whether nobody has replaced the session's ``request``."""
+    """Whether the session's ``request`` has not been replaced."""
     return _is_ours(getattr(session.request, "__func__", None), "request")
 
 
@@ -95,7 +95,7 @@ class Adapters(OrderedDict[str, Any]):
             session.adapters_changed(adapter)
 
     def are_of(self, session: LoadSession) -> bool:
-        """Whether this is the session that is told."""
+        """Whether this is the session that is notified."""
         return self._session() is session
 
     # A copy belongs to no session.

@@ -176,7 +176,7 @@ class LoadResponse(Response):
         vars(self)["elapsed"] = value if head is None else head
 
     def read_body(self, time_to_head: timedelta) -> None:
-        """Read the body now. If that fails, the error is raised where the body is asked for, as in requests."""
+        """Read the body now. If that fails, the error is raised when the body is accessed, as in requests."""
         self._time_to_head = time_to_head
         try:
             _ = self.content

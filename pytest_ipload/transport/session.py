@@ -69,7 +69,7 @@ class LoadSession(BoundSession):
         whether plain calls may take the fast path, which gives the same replies for less CPU time. False: every call
         takes the stock path, that of requests and urllib3.
     ``fast_path_log``
-        is told of the calls that did not take the fast path because of patches and overrides.
+        records the calls that did not take the fast path because of patches and overrides.
 
     Settings of the environment (proxies, CA bundles, .netrc) are not read: ``trust_env`` is False. A pickled copy
     records nothing. Raises SettingError.
@@ -133,7 +133,7 @@ class LoadSession(BoundSession):
             SessionHeaders.adopt(value)
         elif name == "cookies":
             SessionCookies.adopt(value)
-        elif name == "adapters" and type(value) is OrderedDict and name not in vars(self):  # nobody else has it yet
+        elif name == "adapters" and type(value) is OrderedDict and name not in vars(self):  # not shared yet
             value = Adapters(self, value)
         super().__setattr__(name, value)
         super().__setattr__("_fast_path", None)  # what it knows of the session may be true no more
@@ -316,7 +316,7 @@ class LoadSession(BoundSession):
         try:
             response = function(*args, **kwargs)
         except BaseException as error:
-            # Of those that are no Exception, only what interrupts the user tells of the request.
+            # Of those not derived from Exception, only an interruption of the user is a sample of the request.
             is_of_request = isinstance(error, Exception) or self.binding.ended
             if is_of_request and record is not None and (sample := call.sample(None, error)) is not None:
                 record(sample)

@@ -22,7 +22,7 @@ from pytest_ipload.base import real_time
 from pytest_ipload.base.errors import PoolError
 
 MAX_SELF_CONNECTS = 4096
-"""Up to so many addresses are checked by a connection of each to this host; beyond, the others are only bound."""
+"""At most this many addresses are checked by a connection from each to this host; the others are only bound."""
 
 NOT_ON_THIS_HOST = "not on this host"
 NOT_ROUTED = "not routed to this host"

@@ -1,4 +1,4 @@
-"""What a load tells of its own generator: checks with a name, each with its meaning for the numbers. Pure."""
+"""Checks of the load generator by name, each with its effect on the numbers. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 MOST_DROPPED = 0.01
-"""The share of the planned iterations that may be dropped."""
+"""The largest share of the planned iterations that may be dropped."""
 MOST_MISSING = 0.05
 """The share of the planned user-seconds in which users may be missing."""
 LATEST_START_NS = 20_000_000
@@ -30,7 +30,7 @@ _MOST_NUMBERS = 100
 
 @dataclass(frozen=True)
 class CheckInput:
-    """What the checks look at in one process, when the load is over."""
+    """What the checks examine in one process, when the load is over."""
 
     record: LoadRecord
     vitals: GeneratorReadings
@@ -57,7 +57,7 @@ class ResponseLimit(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What the checks look at in the whole load, all its parts together."""
+    """What the checks examine in the whole load, all its partitions together."""
 
     measured: Measurements
     planned_iterations: int | None
@@ -67,9 +67,9 @@ class Outcome:
     """How many users began late, of how many that began."""
     users_started: int = 0
     uncertain: Sequence[tuple[str, int]] = ()
-    """Percentile thresholds with too few samples, and how many there were."""
+    """Percentile thresholds with too few samples, and their number of samples."""
     is_cut_short: bool = False
-    """Whether the load was broken off, or ended by a threshold."""
+    """Whether the load was aborted, from outside or by a threshold."""
     is_functional: bool = False
     """Whether the body ran once, as in any other test."""
     judges_dropped: bool = False
@@ -86,7 +86,7 @@ def examine(signs: CheckInput) -> list[HealthCheck]:
 
 
 def examine_whole(outcome: Outcome) -> list[HealthCheck]:
-    """The checks that only the whole load can tell."""
+    """The checks that only the whole load can answer."""
     found = [*_shortfall(outcome), *_missing_users(outcome), *_late_users(outcome), *_faults(outcome.measured)]
     found += [*_lateness(outcome), *_names(outcome.measured), *_nothing(outcome)]
     if outcome.uncertain:
@@ -169,7 +169,7 @@ def _names(measured: Measurements) -> Iterator[HealthCheck]:
 
 
 def _nothing(outcome: Outcome) -> Iterator[HealthCheck]:
-    """Requests that go past the session leave no trace: a client that all users share, say."""
+    """Requests that bypass the session leave no trace, such as those of a client that all users share."""
     measured = outcome.measured
     completed = measured.count(ITERATION, outcome=OK)
     is_timed = measured.count(REQUEST) or measured.count(STEP) or measured.faults

@@ -1,4 +1,4 @@
-"""Whether the generator was saturated: what its processor and its timer tell. Pure."""
+"""Whether the generator was saturated, judging by its processor time and its timer. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ USED_BY_OTHERS = "used by other processes"
 
 
 def saturation_signs(vitals: GeneratorReadings) -> list[str]:
-    """What was seen of it, in words; nothing if it was not saturated."""
+    """The signs of it, in words; empty if it was not saturated."""
     seen = [*_full_processor(vitals), *_late_timer(vitals)]
     waited_ns = vitals.queue_wait_ns
     if seen and waited_ns is not None:
@@ -41,7 +41,7 @@ def saturation_signs(vitals: GeneratorReadings) -> list[str]:
 
 
 def _full_processor(vitals: GeneratorReadings) -> Iterator[str]:
-    """What was seen of a processor that was full."""
+    """Signs of a full processor."""
     share = format_percent(BUSY_SHARE)
     judged_ns, could_have = vitals.judged_ns, vitals.judged_ns * vitals.cores
     if vitals.busy_seconds and vitals.busy_seconds >= vitals.seconds * MOST_BUSY:
@@ -55,7 +55,7 @@ def _full_processor(vitals: GeneratorReadings) -> Iterator[str]:
 
 
 def _late_timer(vitals: GeneratorReadings) -> Iterator[str]:
-    """What was seen of a timer that came back late, or not at all."""
+    """Signs of a timer that fired late, or not at all."""
     readings, expected = vitals.lags.count, vitals.readings_expected
     for quantile, fewest, latest_ns in SHORT_READINGS if 0 < vitals.judged_ns < NS_PER_S else LATE_READINGS:
         lag_ns = vitals.lags.quantile(quantile)

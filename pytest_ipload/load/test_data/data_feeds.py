@@ -35,7 +35,7 @@ _MOST_ROWS = 10_000_000
 _MOST_ITERABLES = 10_000
 """That a load remembers."""
 _NO_ROWS = (bytes, bytearray, Mapping, Set)
-"""Iterables that are no rows: a set's order differs from one process to the next."""
+"""Iterables that cannot be rows: a set's order differs from one process to the next."""
 
 
 class Table:
@@ -118,7 +118,7 @@ class DataFeeds:
         self._lock = threading.RLock()  # the rows of a source may come from another one
         self._of_paths: dict[Path, Table] = {}
         self._faults: dict[Path, str] = {}
-        """What is wrong with files that were read: nobody reads them again to find it out."""
+        """What is wrong with files that were read: they are not read again to find out."""
         self._of_iterables: dict[int, Table] = {}
         """By the id of an iterable that is kept, or that takes itself out of here when it goes."""
         self._kept: dict[int, tuple[Any, Table]] = {}
@@ -233,7 +233,7 @@ class UserFeeds:
         return rows
 
     def _random(self, table: Table) -> Random:
-        """The user's random numbers for a source: known by its content or, if it is no file, by its turn."""
+        """The user's random numbers for a source: known by its content, or by its order of use if it is not a file."""
         source = len(self._begun) if table.digest is None else f"file:{table.digest}"
         return Random(f"{self._book.seed}:{self._user}:feed:{source}")
 

@@ -21,9 +21,9 @@ _HEAD = struct.Struct("=cII")
 _KEY, _TIMES, _LATE_TIMES = b"K", b"T", b"L"
 _WIDTHS = {_TIMES: 2, _LATE_TIMES: 3}
 _MOST_KEYS = 4096
-"""So many keys have a number at a time; then all begin anew."""
+"""Maximum number of keys with a number; then numbering starts over."""
 _BATCH = 1024
-"""So many samples are read at a time: with more, their lines take longer to allocate than to make."""
+"""Samples read at a time: with more, allocating their lines takes longer than making them."""
 
 
 class SpoolKey(NamedTuple):
@@ -97,7 +97,7 @@ def _key(sample: Sample) -> tuple[object, ...]:
 def read_spool(path: Path) -> Iterator[Batch]:
     """The samples of a spool, those of one key together as far as memory allows. Raises OSError.
 
-    ``ValueError`` if the file is no spool, or not the whole of it.
+    ``ValueError`` if the file is not a complete sample file.
     """
     keys: dict[int, SpoolKey] = {}
     waiting: dict[tuple[int, int], array[int]] = {}

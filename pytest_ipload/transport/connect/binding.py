@@ -45,7 +45,7 @@ class Hop:
         self.connect_ns: int | None = None
         """From looking up the name to the end of TCP's handshake."""
         self.tls_ns: int | None = None
-        """Of TLS's handshake; absent behind a proxy, where it cannot be told from the proxy's own work."""
+        """Of TLS's handshake; absent behind a proxy, where it cannot be separated from the proxy's own work."""
         self.first_byte_ns: int | None = None
         """From the start to the first byte of the reply; only where the connection was opened for this exchange."""
         self.source_address: str | None = None
@@ -82,7 +82,7 @@ class ThreadState(threading.local):
         return conn
 
     def drop_hand_over(self) -> None:
-        """Nobody goes on with what was handed over, if anything is left of it."""
+        """Close what was handed over and not taken, if anything."""
         conn = self.take_connection()
         if conn is not None:
             conn.close()

@@ -179,7 +179,7 @@ class CookieLines:
 
 
 def _places_of(value: str | None, jar: SessionCookies) -> list[Place] | None:
-    """Where the cookies of this field are kept, in their order; None if that cannot be told."""
+    """Where the cookies of this field are kept, in their order; None if that is unknown."""
     places: list[Place] = []
     for part in (value or "").split("; "):
         name = part.partition("=")[0]
