@@ -299,7 +299,7 @@ def _refuse_duplicates(found: Sequence[tuple[_Item, AddressBlock]]) -> None:
         if lower.version == upper.version and upper.first in lower.numbers:
             one, other = (found[index][0] for index in sorted((before, after)))
             address = address_text(upper.first, upper.version)
-            raise PoolError(f"ip pool: duplicate {address} (in {one} and {other})")
+            raise PoolError(f"ip pool: duplicate {address} (from {one} and {other})")
 
 
 def _error(item: _Item, cause: str) -> PoolError:

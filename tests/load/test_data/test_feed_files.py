@@ -79,7 +79,7 @@ def test_what_is_read(tmp_path: Path, name: str, content: bytes, expected: list[
         (
             "a.csv",
             b"name,age,\nada,3,\n",
-            ", line 1: field 3 of the header has no name: the line ends with ','; give it",
+            ", line 1: field 3 of the header has no name: the line ends with ','; name it",
         ),
         (
             "a.csv",
