@@ -272,11 +272,11 @@ class TestShortfalls:
         start = UserThread.start
         started: list[UserThread] = []
 
-        def limited(seat: UserThread, live: Callable[[UserThread], None]) -> None:
+        def limited(user_thread: UserThread, live: Callable[[UserThread], None]) -> None:
             if len(started) == 2:
                 raise RuntimeError("can't start new thread")
-            started.append(seat)
-            start(seat, live)
+            started.append(user_thread)
+            start(user_thread, live)
 
         monkeypatch.setattr(UserThread, "start", limited)
         source = """

@@ -24,7 +24,7 @@ class LeasePolicy:
     order: str = "round-robin"
     """``round-robin``, ``random`` or ``least-used``; see ``LeaseManager.acquire``."""
     exclusive: bool = False
-    """Whether an address has one lease at a time."""
+    """Whether an address has at most one lease at a time."""
     on_exhaustion: str = "share"
     """What to do when leases are exclusive and no address is free: ``share`` one all the same, ``wait`` until one is
     released, ``fail``, or lease from the ``fallback`` pool."""
@@ -51,13 +51,13 @@ class LeaseManager:
 
     ::
 
-        book = LeaseManager(IpPool.parse("127.0.1.0/28"), LeasePolicy("random", exclusive=True, on_exhaustion="wait"))
-        lease = book.acquire(user=3, family=4)
-        book.release(lease)
-        book.close()                       # the load is over: whoever waits for an address gets an error
+        leases = LeaseManager(IpPool.parse("127.0.1.0/28"), LeasePolicy("random", exclusive=True, on_exhaustion="wait"))
+        lease = leases.acquire(user=3, family=4)
+        leases.release(lease)
+        leases.close()                       # the load is over: whoever waits for an address gets an error
 
     The pools count the leases too (``IpPool.stats``), beside those that are acquired from them directly.
-    Leases are exclusive within one book.
+    Leases are exclusive within one manager.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class LeaseManager:
         turn_of: Callable[[int], int] = int,
         clock: Callable[[], float] = real_time.monotonic,
     ) -> None:
-        """``clock`` tells seconds; it decides when a wait is over.
+        """``clock`` returns seconds; it decides when a wait is over.
 
         ``turn_of`` gives a user's position among the users of this pool, if they are not all users: with users 0, 2,
         4 ... only, every other address would never be leased.
@@ -127,7 +127,7 @@ class LeaseManager:
         does so whatever the policy is, for a user who can try again later.
 
         Raises ``PoolExhausted`` if no address is free and the policy has no other way, or the wait was too long;
-        ``PoolError`` if the pool has no address of the family, or when the book is closed.
+        ``PoolError`` if the pool has no address of the family, or when the manager is closed.
         """
         if family not in (4, 6):
             raise PoolError(f"ip pool: the family of a lease is 4 or 6, not {family!r}")
@@ -136,7 +136,7 @@ class LeaseManager:
             desk = self._desks.get(family)
             if desk is None:
                 return self._pool.acquire(user, family)  # raises what is wrong: the pool knows best
-            # Where somebody waits nothing is free: what is released is handed over at once.
+            # While a user waits nothing is free: a released address is handed over at once.
             if not self.policy.exclusive or desk.positions.free:
                 return self._grant(desk, user, rotation)
             if only_free:
@@ -146,7 +146,7 @@ class LeaseManager:
     def release(self, lease: Lease) -> None:
         """Give back a lease, the very object that ``acquire`` returned, also after ``close``.
 
-        Raises ``PoolError`` for one that was given back before, or is of another book.
+        Raises ``PoolError`` for one that was released before, or that another manager granted.
         """
         with self._lock:
             self._take_back(lease)
@@ -264,7 +264,7 @@ class _Desk:
 
 @dataclass(eq=False)
 class _Waiter:
-    """A user who waits for an address."""
+    """A user waiting for an address."""
 
     user: int
     rotation: bool

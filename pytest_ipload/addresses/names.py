@@ -38,7 +38,7 @@ def parse_named_pools(lines: Iterable[str]) -> dict[str, str]:
 
 
 def resolve_pool(text: str, named: Mapping[str, str]) -> str:
-    """The spec that a setting stands for: that of the pool with this name, or else the text itself.
+    """The spec that a setting refers to: that of the pool with this name, or else the text itself.
 
     Raises ``PoolError`` for a text that can only be a name, if neither a pool nor an interface has it.
     """

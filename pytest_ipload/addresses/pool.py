@@ -72,7 +72,7 @@ class Usage:
 
 
 class IpPool:
-    """Source addresses for virtual users: an immutable sequence of addresses, with a book of leases.
+    """Source addresses for virtual users: an immutable sequence of addresses, that manages their leases.
 
     ::
 
@@ -187,7 +187,7 @@ class IpPool:
     def shard(self, index: int, count: int) -> IpPool:
         """The part of process ``index`` when ``count`` processes share the pool: every ``count``-th address.
 
-        The shards are disjoint and together they are the pool. The leases of a shard are counted in its own book.
+        The shards are disjoint and together they are the pool. Each shard counts its own leases.
         Raises ``PoolError`` if there are more processes than addresses.
         """
         if not 0 <= index < count:

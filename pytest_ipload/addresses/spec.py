@@ -76,7 +76,7 @@ class _Item(NamedTuple):
 
     text: str
     place: str = ""
-    """The file and line of an item that does not stand in the spec itself."""
+    """The file and line of an item that is not in the spec itself."""
 
     @property
     def is_file(self) -> bool:
@@ -190,7 +190,7 @@ def _blocks(item: _Item, interface_addresses: Callable[[str], Sequence[str]]) ->
 
 
 def _written_block(item: _Item) -> AddressBlock | None:
-    """The block of an item that tells its addresses; None for one that can only be the name of an interface."""
+    """The block of an item that specifies addresses; None for one that can only be an interface name."""
     _refuse_targets(item)
     text = item.addresses
     first, dash, last = (part.strip() for part in text.partition("-"))

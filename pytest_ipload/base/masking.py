@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 HIDDEN = "***"
-"""Stands in the place of a secret."""
+"""Replaces a secret."""
 
 _CLUE = re.compile(r"[@:'\"?&;,]|=[^=]|Bearer ")
 """There is no secret in a text without one of these. Names and encoded histograms have none."""

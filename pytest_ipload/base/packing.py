@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 PIECE_BYTES = 1 << 16
-"""The length of a piece, at most. Each is a sign of life, so it must not take long on any line."""
+"""The maximum length of a piece. Each acts as a heartbeat, so it must not take long on any connection."""
 MOST_BYTES = 1 << 30
 """Of one value, packed or not."""
 

@@ -1,4 +1,4 @@
-"""Clocks that tell the time although a test has frozen it.
+"""Clocks that keep running although a test has frozen time.
 
 Libraries that freeze the time replace the functions of ``time``, in that module and wherever they find them. A load
 is timed by the system's clocks all the same: they are read by functions that are not among those. On Linux and macOS

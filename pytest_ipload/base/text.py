@@ -27,7 +27,7 @@ def printable_lines(text: str) -> str:
 
 
 def width_of(text: str) -> int:
-    """How many columns of a terminal the text takes: signs of East Asian scripts take two, combining ones none."""
+    """How many columns of a terminal the text takes: East Asian characters take two, combining ones none."""
     if text.isascii():
         return len(text)
     from wcwidth import wcswidth
@@ -37,7 +37,7 @@ def width_of(text: str) -> int:
 
 
 def shorten(text: str, width: int) -> str:
-    """The text in at most ``width`` columns (at least five); both its ends stay, as they tell paths apart."""
+    """The text in at most ``width`` columns (at least five); both ends are kept, as they distinguish paths."""
     if width_of(text) <= width:
         return text
     kept = width - len(_GAP)

@@ -1,4 +1,4 @@
-"""Files that anybody may have written: read with a limit, and what may come of their content."""
+"""Files from untrusted sources: read with a size limit and checked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CHUNK = 1 << 20
 def read_object(path: Path, most_bytes: int, what: str) -> str:
     """The text of a JSON object in a file: ``what`` it should be, in the plural. At most ``most_bytes`` are read.
 
-    A size that the system tells does not count: devices and pipes have none. Raises OSError, ValueError and
+    The size that the system reports does not count: devices and pipes have none. Raises OSError, ValueError and
     MemoryError.
     """
     content = bytearray()

@@ -1,4 +1,4 @@
-"""The open model: iterations that are due by the clock, and who runs them.
+"""The open model: iterations that are due by the clock, and the users that run them.
 
 There is no dispatcher. Each free user takes the next iteration that is due, in the future or in the past, and
 waits for its time itself: so a late one is run as soon as a user is free, none is lost, and a start needs no

@@ -41,30 +41,34 @@ class Deadlines:
         return inf if self.set_up_limit is None else self.set_up_limit.idle_s
 
     def hurry(self, now_ns: int) -> None:
-        """Somebody pressed Ctrl-C."""
+        """Ctrl-C was pressed."""
         if self.is_over:
             self.hurried_ns = self.hurried_ns or now_ns
         self.is_over = True
 
-    def deadline(self, seat: UserThread) -> int | None:
+    def deadline(self, user_thread: UserThread) -> int | None:
         """When this user must have finished its phase, as things stand; None if there is no deadline."""
-        if seat.teardown_since_ns is not None:
-            return self._of_tear_down(seat, seat.teardown_since_ns)
-        if seat.interrupted_ns is not None:
-            return seat.interrupted_ns + _ns(_HURRIED_WAIT if self.is_over else _INTERRUPT_WAIT)
+        if user_thread.teardown_since_ns is not None:
+            return self._of_tear_down(user_thread, user_thread.teardown_since_ns)
+        if user_thread.interrupted_ns is not None:
+            return user_thread.interrupted_ns + _ns(_HURRIED_WAIT if self.is_over else _INTERRUPT_WAIT)
         grace = _ns(_HURRY if self.is_over else self.graceful_stop)
         if self.is_short:
             grace = min(grace, _ns(_ABORT_GRACE))
         deadlines = [] if self.stopped_ns is None else [self.stopped_ns + grace]
-        if seat.slot.stop is not None and self.origin_ns:
-            deadlines.append(self.origin_ns + _ns(seat.slot.stop) + grace)
-        if self.set_up_limit is not None and seat.phase is Phase.SET_UP and seat.set_up_since_ns is not None:
-            deadlines.append(self.set_up_limit.deadline_ns(seat.set_up_since_ns, seat.user.stirred_ns))
+        if user_thread.slot.stop is not None and self.origin_ns:
+            deadlines.append(self.origin_ns + _ns(user_thread.slot.stop) + grace)
+        if (
+            self.set_up_limit is not None
+            and user_thread.phase is Phase.SET_UP
+            and user_thread.set_up_since_ns is not None
+        ):
+            deadlines.append(self.set_up_limit.deadline_ns(user_thread.set_up_since_ns, user_thread.user.stirred_ns))
         return min(deadlines, default=None)
 
-    def _of_tear_down(self, seat: UserThread, since_ns: int) -> int:
-        if seat.interrupted_ns is not None:
-            return seat.interrupted_ns + _ns(_INTERRUPT_WAIT if self.hurried_ns is None else _HURRIED_WAIT)
+    def _of_tear_down(self, user_thread: UserThread, since_ns: int) -> int:
+        if user_thread.interrupted_ns is not None:
+            return user_thread.interrupted_ns + _ns(_INTERRUPT_WAIT if self.hurried_ns is None else _HURRIED_WAIT)
         if self.hurried_ns is not None:
             return max(since_ns, self.hurried_ns) + _ns(_HURRY)
         if self.is_over and self.stopped_ns is not None:

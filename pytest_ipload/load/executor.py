@@ -68,7 +68,7 @@ class Executor:
         self,
         profile: LoadProfile,
         slots: Sequence[UserSlot],
-        crew: UserFactory,
+        factory: UserFactory,
         clock: Callable[[], int] = real_time.perf_counter_ns,
         *,
         cpu: int | None = None,
@@ -88,7 +88,7 @@ class Executor:
         self._profile = profile
         self._slots = slots
         self._share = share
-        self._crew = crew
+        self._factory = factory
         self._clock = clock
         self._cpu, self._workers_on_cpu = cpu, workers_on_cpu
         self._end = end_of(slots)
@@ -101,17 +101,17 @@ class Executor:
         self._watcher = GeneratorMonitor(self.vitals, clock)
         self._stop = threading.Event()
         total = profile.total_iterations
-        self._budget = IterationQuota(None if total is None else share.size_of(total))
+        self._quota = IterationQuota(None if total is None else share.size_of(total))
         self._arrivals = self._planned_arrivals()
         self._run_of_users = self._make_run()
         self._users = self._make_users(tolerates_set_up_errors, holds_users)
         self._changed = self._users.changed
-        self._starter = UserStarter(profile, slots, share, crew, self._users, self.record, self._arrivals)
-        self._seats = self._starter.seats
-        self._patience = Deadlines(profile.graceful_stop, SetUpLimit.of(profile))
-        self._folding = SampleFolding(profile.planned, pieces, crew)
+        self._starter = UserStarter(profile, slots, share, factory, self._users, self.record, self._arrivals)
+        self._user_threads = self._starter.user_threads
+        self._deadlines = Deadlines(profile.graceful_stop, SetUpLimit.of(profile))
+        self._folding = SampleFolding(profile.planned, pieces, factory)
         self._enforcer = DeadlineEnforcer(
-            self._patience, self._seats, self._users, self.record, self.failures, self._folding, clock
+            self._deadlines, self._user_threads, self._users, self.record, self.failures, self._folding, clock
         )
 
     def _planned_arrivals(self) -> ArrivalQueue | None:
@@ -125,10 +125,10 @@ class Executor:
         return UserRun(
             self._profile,
             self.failures,
-            self._budget,
+            self._quota,
             self._stop,
             self._clock,
-            self._crew.ends_load,
+            self._factory.ends_load,
             self._arrivals,
             most_users=self._share.size_of(self._profile.most_users),
         )
@@ -136,7 +136,7 @@ class Executor:
     def _make_users(self, tolerates_set_up_errors: bool, holds_users: bool) -> UserLifecycle:
         return UserLifecycle(
             self._profile,
-            self._crew,
+            self._factory,
             self._run_of_users,
             self._stop,
             self.record,
@@ -157,7 +157,7 @@ class Executor:
         """
         self.record.pin_problem = self._unpin.enter_context(pinned(self._cpu))
         self.record.pinned_cpu = self._cpu if self.record.pin_problem is None else None
-        SetUpPhase(self._crew, self._users, self._starter, self._enforcer, self._requests, self._clock).run()
+        SetUpPhase(self._factory, self._users, self._starter, self._enforcer, self._requests, self._clock).run()
         if self.record.shortage is not None:
             self.close()
             raise GeneratorLimitError(self.record.shortage)
@@ -194,15 +194,15 @@ class Executor:
 
     def stop(self) -> None:
         """No iteration starts from now on; running ones may finish within the graceful stop."""
-        if self._patience.stopped_ns is None:
-            self._patience.stopped_ns = self._clock()
+        if self._deadlines.stopped_ns is None:
+            self._deadlines.stopped_ns = self._clock()
             self._enforcer.next_look_ns = 0
             if self._starter.pending or not self._is_empty():
-                self.measurements.end_at(self._patience.stopped_ns)
+                self.measurements.end_at(self._deadlines.stopped_ns)
         self._starter.pending.clear()
         self._stop.set()
-        self._budget.over.set()
-        self._crew.stopping()
+        self._quota.over.set()
+        self._factory.stopping()
 
     def ask_to_stop(self, reason: str, *, hurry: bool = False) -> None:
         """Abort the load as a threshold would, or with ``hurry`` as Ctrl-C would. For any thread.
@@ -224,7 +224,7 @@ class Executor:
             self.stop()
             if not hold:
                 self._users.let_go()
-            self._patience.is_over = self._patience.is_over or hurry
+            self._deadlines.is_over = self._deadlines.is_over or hurry
             self._enforcer.next_look_ns = 0
             self._users.gate.set()
             interrupt: KeyboardInterrupt | None = None
@@ -232,11 +232,11 @@ class Executor:
                 try:
                     self._turn()
                 except KeyboardInterrupt as error:  # the second Ctrl-C: still no user is left running
-                    self._patience.hurry(self._clock())
+                    self._deadlines.hurry(self._clock())
                     self._enforcer.next_look_ns = 0
                     interrupt = error
-            for seat in self._seats:
-                seat.end_thread()
+            for user_thread in self._user_threads:
+                user_thread.end_thread()
             self._collect()
             if not self.record.ended_ns:
                 self.record.ended_ns = self._clock()
@@ -262,13 +262,15 @@ class Executor:
     @property
     def users_at_work(self) -> int:
         """Users currently running iterations."""
-        return sum(seat.phase is Phase.ITERATIONS and not seat.abandoned for seat in self._seats)
+        return sum(
+            user_thread.phase is Phase.ITERATIONS and not user_thread.abandoned for user_thread in self._user_threads
+        )
 
     # -- one pass of the loop -----------------------------------------------------------------------------------
 
     def _open_gate(self) -> None:
         origin = self._clock()
-        self.record.origin_ns = self._patience.origin_ns = origin
+        self.record.origin_ns = self._deadlines.origin_ns = origin
         judged_from = origin + round(self._profile.warmup * NS_PER_S)
         planned_end = rates_end(self._profile)
         self._folding.begin(
@@ -290,7 +292,7 @@ class Executor:
         """Start due users, fold what was measured, interrupt overdue users; then wait for the next event."""
         now = self._clock()
         self._stop_if_need_be(now)
-        if self._budget.over.is_set():
+        if self._quota.over.is_set():
             self._starter.pending.clear()  # no iterations are left for them
         if self._starter.pending and not self._starter.start_due(self._users.elapsed()):
             self.stop()
@@ -299,7 +301,7 @@ class Executor:
         if now - self._last_tick >= _TICK * NS_PER_S and self.record.origin_ns:
             self._collect()
             self._last_tick = now
-            self._crew.each_second(self.measurements, self._users.elapsed())
+            self._factory.each_second(self.measurements, self._users.elapsed())
             self._abort_if_hopeless()
         self._enforcer.look(now)
         wake_ns = self._next_thing_ns(now)
@@ -312,17 +314,17 @@ class Executor:
     def _stop_if_need_be(self, now: int) -> None:
         if self._must_hurry():
             self.stop()
-            self._patience.is_over = True  # what the others are doing is not judged any more
+            self._deadlines.is_over = True  # what the others are doing is not judged any more
             if self._requests.is_repeated:
-                self._patience.hurry(now)
+                self._deadlines.hurry(now)
             self._requests.see()
             self._enforcer.next_look_ns = 0
         elif self._users.set_up_failed:
             self.stop()
         elif self._requests.reason is not None and not self._stop.is_set():
-            self._break_off(self._requests.reason)
+            self._abort(self._requests.reason)
         elif self._end is not None and self._users.elapsed() >= self._end:
-            self._crew.stopping()
+            self._factory.stopping()
 
     def _next_thing_ns(self, now: int) -> int:
         """When there is something to do next for which no other thread wakes this one."""
@@ -336,21 +338,21 @@ class Executor:
         return wake_ns
 
     def _abort_if_hopeless(self) -> None:
-        """Break the load off, if it goes on although a threshold cannot hold any more."""
+        """Abort the load if it is still running although a threshold can no longer hold."""
         if not (self._stop.is_set() or (self._end is not None and self._users.elapsed() >= self._end)):
-            reason = self._crew.abort_reason(self.measurements, self._users.elapsed())
+            reason = self._factory.abort_reason(self.measurements, self._users.elapsed())
             if reason is not None:
-                self._break_off(reason)
+                self._abort(reason)
 
-    def _break_off(self, reason: str) -> None:
+    def _abort(self, reason: str) -> None:
         """A threshold cannot hold any more, or the other parts of this load have ended."""
         self.record.aborted = reason
-        self._patience.is_short = True
+        self._deadlines.is_short = True
         self.stop()
 
     def _count(self) -> None:
-        """Compare what ran with the plan: iterations of the open model, and the time in which users were at work."""
-        origin_ns, stopped_ns = self.record.origin_ns, self._patience.stopped_ns
+        """Compare what ran with the plan: iterations of the open model, and the time in which users were running."""
+        origin_ns, stopped_ns = self.record.origin_ns, self._deadlines.stopped_ns
         if not origin_ns:
             return
         if self._arrivals is not None and self.record.planned_iterations is None:
@@ -359,18 +361,18 @@ class Executor:
             self.record.planned_iterations, self.record.dropped_iterations = planned_and_dropped(
                 self._profile, self._share, until, self._arrivals.started
             )
-        self.record.user_time = time_of_users(self._profile, self._slots, self._seats, origin_ns, stopped_ns)
+        self.record.user_time = time_of_users(self._profile, self._slots, self._user_threads, origin_ns, stopped_ns)
 
     # -- the state of the load ----------------------------------------------------------------------------------------
 
     def _has_run_out(self) -> bool:
         """Whether the users finished all their iterations before the time of the closed model was over."""
         profile = self._profile
-        is_limited = profile.iterations is not None or self._budget.is_used_up
+        is_limited = profile.iterations is not None or self._quota.is_used_up
         return is_limited and not profile.is_open and self.record.origin_ns > 0
 
     def _is_empty(self) -> bool:
-        return self._users.over + self._users.held == len(self._seats)
+        return self._users.over + self._users.held == len(self._user_threads)
 
     def _is_urgent(self) -> bool:
         """Whether something happened that must stop the load, and it has not been stopped yet."""
@@ -379,17 +381,17 @@ class Executor:
 
     def _must_hurry(self) -> bool:
         """Whether something aborted the load that has not been handled yet."""
-        is_broken_off = self._run_of_users.ended_by is not None and not self._patience.is_over
-        return is_broken_off or self._requests.is_urgent
+        is_aborted = self._run_of_users.ended_by is not None and not self._deadlines.is_over
+        return is_aborted or self._requests.is_urgent
 
     def _raise_setup_error(self) -> None:
         if self._users.set_up_failed:
             is_late = self.record.origin_ns > 0
             self.close(hurry=False)
-            failed = [seat for seat in self._seats if seat.setup_error is not None]
-            failed.sort(key=lambda seat: self._users.is_tolerable(seat.setup_error, is_late=is_late))
+            failed = [user_thread for user_thread in self._user_threads if user_thread.setup_error is not None]
+            failed.sort(key=lambda user_thread: self._users.is_tolerable(user_thread.setup_error, is_late=is_late))
             count = len(failed)
             raise UserSetUpError(failed[0].user, count, is_late=is_late) from failed[0].setup_error
 
     def _collect(self) -> None:
-        self._folding.collect(self._seats)
+        self._folding.collect(self._user_threads)

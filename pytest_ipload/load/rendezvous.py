@@ -11,7 +11,7 @@ from pytest_ipload.settings.parsing import as_label, as_seconds
 
 
 class _Waiter:
-    """One user who waits."""
+    """One waiting user."""
 
     def __init__(self, user: int) -> None:
         self.user = user
@@ -31,8 +31,8 @@ class _Waiter:
             self._gate.release()
 
 
-class _Meeting:
-    """The users who wait for the same ``size`` to be complete."""
+class _Group:
+    """The users waiting for their group of ``size`` to be complete."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -52,7 +52,7 @@ class RendezvousPoints:
         self._share = share
         self._is_functional = is_functional
         self._lock = threading.Lock()
-        self._meetings: dict[str, _Meeting] = {}
+        self._groups: dict[str, _Group] = {}
         self._interrupted: set[int] = set()
         self._is_over = False
 
@@ -84,10 +84,10 @@ class RendezvousPoints:
     def waiting(self) -> int:
         """How many users wait at this moment."""
         with self._lock:
-            return sum(len(meeting.waiters) for meeting in self._meetings.values())
+            return sum(len(group.waiters) for group in self._groups.values())
 
     def interrupt(self, user: int) -> None:
-        """The user waits no more, neither now nor later."""
+        """The user's waits end, now and later."""
         with self._lock:
             self._interrupted.add(user)
             self._dismiss(user)
@@ -122,27 +122,27 @@ class RendezvousPoints:
         """Join the waiting users; the last one wakes them all, itself included."""
         with self._lock:
             self._refuse_if_over(name, waiter.user)
-            meeting = self._meetings.setdefault(name, _Meeting(n))
-            if meeting.size != n:
+            group = self._groups.setdefault(name, _Group(n))
+            if group.size != n:
                 raise SettingError(
                     f"rendezvous {name!r}: user {waiter.user} waits for {n} users, but others wait there for "
-                    f"{meeting.size}; all must give the same n"
+                    f"{group.size}; all must give the same n"
                 )
-            meeting.waiters.add(waiter)
-            if len(meeting.waiters) >= n:
-                for each in meeting.waiters:
+            group.waiters.add(waiter)
+            if len(group.waiters) >= n:
+                for each in group.waiters:
                     each.is_met = True
                     each.wake()
-                del self._meetings[name]  # later users form the next group of n
+                del self._groups[name]  # later users form the next group of n
 
     def _leave(self, name: str, waiter: _Waiter) -> int:
-        """Wait no more; returns how many were waiting until now."""
+        """Stop waiting; returns how many were waiting."""
         with self._lock:
-            meeting = self._meetings.get(name)
-            if meeting is None or waiter not in meeting.waiters:
+            group = self._groups.get(name)
+            if group is None or waiter not in group.waiters:
                 return 0
-            present = len(meeting.waiters)
-            self._part(name, meeting, {waiter})
+            present = len(group.waiters)
+            self._part(name, group, {waiter})
             return present
 
     def _refuse_if_over(self, name: str, user: int) -> None:
@@ -151,13 +151,13 @@ class RendezvousPoints:
 
     def _dismiss(self, user: int | None) -> None:
         """Send one user, or all, away without having met."""
-        for name, meeting in list(self._meetings.items()):
-            leaving = {each for each in meeting.waiters if user is None or each.user == user}
+        for name, group in list(self._groups.items()):
+            leaving = {each for each in group.waiters if user is None or each.user == user}
             for waiter in leaving:
                 waiter.wake()
-            self._part(name, meeting, leaving)
+            self._part(name, group, leaving)
 
-    def _part(self, name: str, meeting: _Meeting, leaving: set[_Waiter]) -> None:
-        meeting.waiters -= leaving
-        if not meeting.waiters:
-            del self._meetings[name]
+    def _part(self, name: str, group: _Group, leaving: set[_Waiter]) -> None:
+        group.waiters -= leaving
+        if not group.waiters:
+            del self._groups[name]

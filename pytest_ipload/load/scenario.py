@@ -1,4 +1,4 @@
-"""Lives that are nothing but a body, or a mix of bodies: functions that take the user."""
+"""Scenarios that consist of a body, or a mix of bodies: functions that take the user."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Body = Callable[[VirtualUser], object]
 
 
 def scenario_of(body: Body | Mapping[Body, int]) -> Scenario:
-    """The life of every user who runs a body, or a mix of bodies by their weights. Raises SettingError."""
+    """The scenario of users that run a body, or a mix of bodies by their weights. Raises SettingError."""
     if not isinstance(body, Mapping):
         _check(body)
         return _BodyScenario(body)

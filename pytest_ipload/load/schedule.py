@@ -36,7 +36,7 @@ class UserSlot:
     first: float
     """When its first iteration is planned: at ``start`` or somewhat later, so that users do not move in step."""
     stop: float | None
-    """No iteration starts from here on; None where only iterations end the user's life."""
+    """No iteration starts from here on; None if only iterations end the user."""
 
 
 def end_of(slots: Sequence[UserSlot]) -> float | None:
@@ -143,7 +143,7 @@ def rates_end(profile: LoadProfile) -> float | None:
 
 
 def _marks(profile: LoadProfile) -> Iterator[float]:
-    """Where the integral of the rate stands at each arrival."""
+    """The integral of the rate at each arrival."""
     if profile.arrivals == "constant":
         return map(float, count())
     random = Random(f"{profile.seed}:arrivals")

@@ -34,7 +34,7 @@ class UserContexts:
 
 
 def own_context() -> Context:
-    """A context for a user who is started by this thread."""
+    """A context for a user that this thread starts."""
     context = copy_context()
     context.run(_take, [each for each in context.items() if _own(each[1]) is not each[1]])
     return context

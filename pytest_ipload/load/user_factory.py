@@ -10,7 +10,7 @@ from pytest_ipload.load.user_thread import Scenario
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Chunk, Recorder
 
-Tap = Callable[[Sequence[Chunk]], object]
+SampleSink = Callable[[Sequence[Chunk]], object]
 """Sample sink: takes the folded chunks, for outputs that need each sample. What it raises ends the load."""
 
 
@@ -18,7 +18,7 @@ class UserFactory(Protocol):
     """Makes users and their scenarios, and decides what ends the load."""
 
     @property
-    def tap(self) -> Tap | None:
+    def tap(self) -> SampleSink | None:
         """Called with all samples, about once a second, in the executor's thread; None if they are not needed."""
 
     def make_user(self, index: int, recorder: Recorder) -> VirtualUser:

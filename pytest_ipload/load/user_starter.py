@@ -25,7 +25,7 @@ class UserStarter:
         profile: LoadProfile,
         slots: Sequence[UserSlot],
         share: Partition,
-        crew: UserFactory,
+        factory: UserFactory,
         users: UserLifecycle,
         record: LoadRecord,
         arrivals: ArrivalQueue | None,
@@ -36,14 +36,14 @@ class UserStarter:
         self._most_users = share.size_of(profile.most_users)
         self._share = share
         self._end = end_of(slots)
-        self._crew = crew
+        self._factory = factory
         self._users = users
         self._record = record
         self._arrivals = arrivals
         self.planned_users = self._most_users if profile.is_open else len(slots)
         self.pending = deque(sorted(slots, key=lambda slot: slot.start))
         """Of the users that have not started yet."""
-        self.seats: list[UserThread] = []
+        self.user_threads: list[UserThread] = []
         """Of the users that were started."""
         self.is_dry = False
         """Whether all users are busy; guarded by ``users.changed``."""
@@ -70,40 +70,42 @@ class UserStarter:
     def start(self, slot: UserSlot) -> bool:
         """Start a user's thread; False if the system has none left."""
         recorder = Recorder()
-        seat = UserThread(slot, self._crew.make_user(slot.index, recorder), recorder)
-        seat.is_behind = not self._users.gate.is_set()
-        self.seats.append(seat)  # first: an interrupt (Ctrl-C) in start() must not lose a user whose thread runs
+        user_thread = UserThread(slot, self._factory.make_user(slot.index, recorder), recorder)
+        user_thread.is_behind = not self._users.gate.is_set()
+        self.user_threads.append(
+            user_thread
+        )  # first: an interrupt (Ctrl-C) in start() must not lose a user whose thread runs
         if self._is_exclusive:
-            self._admit(seat)
+            self._admit(user_thread)
         try:
             with users_stack():
-                seat.start(self._users.live)
+                user_thread.start(self._users.live)
         except RuntimeError as error:
-            self.seats.pop()
-            if seat.is_admitted:
-                self._crew.user_left(seat.user)
+            self.user_threads.pop()
+            if user_thread.is_admitted:
+                self._factory.user_left(user_thread.user)
             self._record.shortage = (
-                f"only {len(self.seats)} of {self.planned_users} users could be started: {error}; "
+                f"only {len(self.user_threads)} of {self.planned_users} users could be started: {error}; "
                 "raise the limit on threads (ulimit -u, or the container's pids limit) or on address space "
                 "(ulimit -v), or use fewer users"
             )
             return False
         return True
 
-    def _admit(self, seat: UserThread) -> None:
+    def _admit(self, user_thread: UserThread) -> None:
         """Lease an exclusive address before the user's thread starts: in the order in which users start."""
         try:
-            if seat.slot.start > self._users.elapsed():  # users that start before it may need the free ones
-                seat.is_admitted = self._crew.admit_if_free(seat.user)
+            if user_thread.slot.start > self._users.elapsed():  # users that start before it may need the free ones
+                user_thread.is_admitted = self._factory.admit_if_free(user_thread.user)
             else:
-                seat.is_admitted = self._crew.admit(seat.user, block=False)
+                user_thread.is_admitted = self._factory.admit(user_thread.user, block=False)
         except Exception as error:
-            seat.setup_error = error
+            user_thread.setup_error = error
 
     def may_grow(self) -> bool:
         """Whether the open model may have more users."""
         is_running = not self._users.stop.is_set() and bool(self._record.origin_ns)
-        return len(self.seats) < self._most_users and is_running
+        return len(self.user_threads) < self._most_users and is_running
 
     def waits_for_arrivals(self) -> bool:
         """Whether more users are needed for the iterations that are due next."""
@@ -114,7 +116,7 @@ class UserStarter:
         self.is_dry = False
         if self._arrivals is None or not self.may_grow():
             return True
-        elapsed, there = self._users.elapsed(), len(self.seats)
+        elapsed, there = self._users.elapsed(), len(self.user_threads)
         wanted = self._arrivals.users_wanted(elapsed, self._most_users - there, there - self._users.settled)
         numbers = map(self._share.number, range(there, there + wanted))
         self.pending.extend(UserSlot(number, elapsed, elapsed, self._end) for number in numbers)

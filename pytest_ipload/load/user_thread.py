@@ -63,7 +63,7 @@ class UserThread:
     user: VirtualUser
     recorder: Recorder
     phase: Phase = Phase.SET_UP
-    life: Scenario | None = None
+    scenario: Scenario | None = None
     thread: threading.Thread | None = None
     is_behind: bool = False
     """Whether its context is that of the set-up phase still, although the load may have begun."""
@@ -152,8 +152,8 @@ class UserThread:
         try:
             try:
                 self.expose()
-                if self.life is not None:
-                    self.life.tear_down()
+                if self.scenario is not None:
+                    self.scenario.tear_down()
             except BaseException as error:  # pytest's outcomes are not derived from Exception
                 self.teardown_error = error
             self.cover()

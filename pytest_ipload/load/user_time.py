@@ -1,4 +1,4 @@
-"""How much of the planned time users were at work. Pure: times are seconds since the start of the load."""
+"""How much of the planned time users were running. Pure: times are seconds since the start of the load."""
 
 from __future__ import annotations
 

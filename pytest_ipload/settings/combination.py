@@ -19,7 +19,7 @@ HOOK, COMMAND_LINE, MARKER, INI, DEFAULT = PLACES = ("hook", "command line", "ma
 SET_BY_STAGES = frozenset({"users", "duration", "ramp_up", "ramp_down", "arrival_rate", "max_users"})
 """What stages set besides themselves."""
 USUAL_MAX_USERS = 100
-"""Most users of an open load that says nothing of users."""
+"""Default maximum of users for an open load that sets no number of users."""
 
 Values = MutableMapping[str, Any]
 Origins = MutableMapping[str, str]

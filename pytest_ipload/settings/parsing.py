@@ -196,7 +196,7 @@ _END_OF_TIME = 1e11
 
 
 def as_loopback_endpoint(text: str) -> tuple[str, int]:
-    """A loopback address and a port to listen at, from ``[HOST:]PORT``; a colon in the address wants brackets."""
+    """A loopback address and a port to listen at, from ``[HOST:]PORT``; an address with a colon needs brackets."""
     from ipaddress import ip_address
 
     match = re.fullmatch(r"(?:\[(?P<long>[^]]+)\]:|(?P<short>[^][:]+):)?(?P<port>[0-9]{1,5})", text.strip())
@@ -218,7 +218,7 @@ _ENDPOINT_HELP = "give a port (0 for any free port), as in 9123, 127.0.0.1:9123 
 
 
 def as_text(value: Any) -> str:
-    """A text that is not empty, without blanks round it."""
+    """A non-empty string, stripped of surrounding whitespace."""
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"{value!r} must be a non-empty string")
     return value.strip()
@@ -238,7 +238,7 @@ _masked_name = lru_cache(maxsize=1024)(_masked)
 def as_label(value: Any, what: str) -> str:
     """The name of something that is measured, as a plain text, masked; ``what`` says of what, for the error.
 
-    Names are keys of tables and stand in every report. A subclass of ``str`` becomes the text that it is, unless it
+    Names are keys of tables and appear in every report. A subclass of ``str`` becomes the text that it is, unless it
     cannot be a key.
     """
     if type(value) is str and value:

@@ -30,7 +30,7 @@ Span = tuple[int, int]
 def effective_samples(cells: Sequence[Span], confidence: float) -> int | None:
     """The number of independent samples whose share of counted ones would be as uncertain as that of these.
 
-    ``cells`` are equal pieces of time, at least ten, that the spans are made of. None where samples do not tell: the
+    ``cells`` are equal pieces of time, at least ten, that the spans are made of. None if there is not enough data: the
     events are too few, or too unevenly spread over time. Never more than there are samples.
 
     With a_k of n_k samples in span k, m spans and p = sum(a) / sum(n), the variance of p is estimated as a ratio's,

@@ -30,7 +30,7 @@ class LiveListener(Protocol):
     """Listens to the loads of a session. Called in one thread at a time, which must not be blocked."""
 
     wants_names: bool
-    """Whether they want the numbers of each request name, which cost more."""
+    """Whether the numbers of each request name are needed, which cost more."""
 
     def show(self, nodeid: str, numbers: LiveNumbers) -> None:
         """What was measured so far in a load of this test; called once a second."""
@@ -155,7 +155,7 @@ class LiveWatch:
     ) -> None:
         """``pause_s`` is the longest pause between two iterations of a user.
 
-        ``names`` says whether the numbers of each request name are wanted.
+        ``names`` says whether the numbers of each request name are needed.
         """
         self._planned_s = planned_s
         self._planned_iterations = planned_iterations
@@ -207,7 +207,7 @@ class LiveWatch:
 
 
 def _usual_gap_s(measured: Measurements, recent: Histogram) -> float:
-    """So long it may take until the next sample of a user comes, and with it those that the user still holds back."""
+    """Maximum time until a user's next sample, which brings the ones that the user still holds back."""
     iterations = [series.latency for _, series in measured.series(ITERATION)]
     count = sum(latency.count for latency in iterations)
     twice_the_mean = 2 * sum(latency.total_ns for latency in iterations) / count if count else 0.0
@@ -215,7 +215,7 @@ def _usual_gap_s(measured: Measurements, recent: Histogram) -> float:
 
 
 def _rate(measured: Measurements, until_s: float) -> float | None:
-    """Requests per second in the last whole seconds before this time, when all that ended has come in."""
+    """Requests per second in the last whole seconds before this time, when all ended samples have arrived."""
     end = int(until_s)
     first = max(0, end - RECENT_S)
     if end <= first:

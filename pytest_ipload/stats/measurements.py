@@ -86,7 +86,7 @@ class Measurements(SeriesTable):
         return self.spans.cells.get(selection)
 
     def end_at(self, now_ns: int) -> None:
-        """The load is cut short: rates are counted until now. No sample that ended later has come in yet."""
+        """The load is cut short: rates are counted until now. No sample that ended later has arrived yet."""
         if self.judged_until_ns is None or now_ns < self.judged_until_ns:
             self.judged_until_ns = now_ns
 

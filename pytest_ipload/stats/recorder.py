@@ -25,7 +25,7 @@ class Chunk(NamedTuple):
 
     samples: list[Sample]
     times: dict[Key, array[int]]
-    """Start and latency, in turn, of the samples that have nothing else to tell."""
+    """Start and latency, alternating, of the samples that have no other attributes."""
 
     def all_samples(self) -> list[Sample]:
         """All of it as samples."""
@@ -113,7 +113,7 @@ class Recorder:
             self._full_at_ns = None
 
     def take_over(self) -> None:
-        """Hand over, for an owner that does not come back, what it holds. For any thread.
+        """Hand over what is held for an owner that does not return. For any thread.
 
         The owner records nothing more from now on (``VirtualUser.detach``), but may have been stopped in the middle of
         a call: the start of an ordinary sample may lack its latency, and a chunk may have been handed over already.

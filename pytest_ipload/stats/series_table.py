@@ -200,7 +200,7 @@ class SeriesTable:
         self._series[key] = series
 
     def _series_of(self, key: SeriesKey, samples: int) -> Series:
-        """The series for ``count`` samples of this key: an existing or new one, or that of the other names."""
+        """The series for ``samples`` samples of this key: an existing or new one, or that of the other names."""
         names = self._names.setdefault(key.kind, {})
         if key.name not in names:
             if len(names) >= MAX_NAMES and key.name != OTHER_NAMES:

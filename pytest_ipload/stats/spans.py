@@ -1,4 +1,4 @@
-"""The judged samples that an interval is about, by pieces of time: what tells how alike samples of one time are."""
+"""The judged samples of an interval, by pieces of time: they show how alike samples of one time are."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LARGEST_COUNT = 2**53
 _MOST_KEYS = 4096
 """Maximum number of sample keys that are cached with the selections that they belong to."""
 _OPEN_CELLS = 2
-"""Samples may still come in for a piece of time just before the newest one."""
+"""Samples may still arrive for a piece of time just before the newest one."""
 
 Time = Literal["latency", "response", "connect", "tls", "first_byte", "outcome"]
 
@@ -201,7 +201,7 @@ class Spans:
         return [cells.at(second) for each, cells in self.of(key) if each == time]
 
     def count(self, key: Key, second: int, number: int) -> None:
-        """Count ``count`` samples by their outcome."""
+        """Count ``number`` samples by their outcome."""
         for time, cells in self.of(key):
             if time == "outcome":
                 count_outcomes(cells, second, key[-1], number)
@@ -248,7 +248,7 @@ class Spans:
 
 
 def count_outcomes(cells: Cells, second: int, outcome: str, number: int) -> None:
-    """Count ``count`` samples of this outcome."""
+    """Count ``number`` samples of this outcome."""
     bins = cells.at(second).bins
     failed = int(outcome == FAILED)
     bins[failed] = bins.get(failed, 0) + number

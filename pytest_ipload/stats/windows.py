@@ -17,7 +17,7 @@ from pytest_ipload.stats.spans import Selection
 
 _UNJUDGED = (SETUP, LATENESS)
 _OPEN_NS = 30_000_000_000
-"""Samples may still come in for a window that ended so long ago; for older ones they hardly do."""
+"""Samples may still arrive for a window that ended this long ago; for older ones that is unlikely."""
 
 
 class Windows:
@@ -90,7 +90,7 @@ class Windows:
                 del kept[number]
 
     def to_plain(self) -> dict[str, Any]:
-        """All of it as plain values that JSON and execnet carry without loss, but what the load's other parts tell."""
+        """All of it, without what the load's other parts contain, as plain values for JSON and execnet."""
         tables = [(number, self._peek(number)) for number in self._numbers()]
         return {
             "length_ns": self.length_ns,

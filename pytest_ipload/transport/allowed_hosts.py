@@ -1,4 +1,4 @@
-"""Which hosts may get load: a typing error must not send a load test to somebody else's server."""
+"""Which hosts may get load: a typo must not send a load test to someone else's server."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def _host_of(url: str) -> str | IPAddress | None:
     """The host a request for this URL goes to; None if it names none. Raises ValueError if readers would disagree.
 
     requests connects to the host that urllib.parse finds, but prepares URLs (and a proxy reads them) in urllib3's
-    way. Where the two differ somebody plays tricks, as in ``http://127.0.0.1\\@evil.example/``.
+    way. If the two differ it may be an attack, as in ``http://127.0.0.1\\@evil.example/``.
     """
     found = {None if host is None else _canonical(host) for host in (urlsplit(url).hostname, parse_url(url).host)}
     if len(found) != 1:

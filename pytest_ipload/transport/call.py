@@ -111,7 +111,7 @@ class Call:
             kind=REQUEST,
             name=self.name or self._label(),
             started_ns=hops[0].started_ns if hops else self.started_ns,
-            # An adapter of the user's own is not timed inside, only with all that requests does round it.
+            # An adapter of the user's own is not timed inside, only together with all that requests does around it.
             latency_ns=sum(hop.ended_ns - hop.started_ns for hop in hops) if hops else ended - self.started_ns,
             outcome=outcome,
             status=status,

@@ -62,7 +62,7 @@ def _is_ours(function: object, name: str) -> bool:
 
 
 def _telling(name: str) -> Callable[..., Any]:
-    """A method of ``OrderedDict`` after which the session chooses its adapters anew."""
+    """A method of ``OrderedDict`` after which the session chooses its adapters again."""
     method = getattr(OrderedDict, name)
 
     @functools.wraps(method)
@@ -76,7 +76,7 @@ def _telling(name: str) -> Callable[..., Any]:
 
 
 class Adapters(OrderedDict[str, Any]):
-    """A session's adapters by prefix, which tell the session of their changes."""
+    """A session's adapters by prefix, which notify the session of changes."""
 
     __slots__ = ("_session",)
 
@@ -89,7 +89,7 @@ class Adapters(OrderedDict[str, Any]):
         self.changed(adapter)
 
     def changed(self, adapter: object = None) -> None:
-        """Tell the session of a change, and of the adapter that came with it."""
+        """Notify the session of a change, and of the adapter that was added."""
         session = self._session()
         if session is not None:
             session.adapters_changed(adapter)

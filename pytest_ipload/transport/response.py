@@ -80,7 +80,7 @@ class LoadResponse(Response):
 
     @classmethod
     def of(cls, response: Response) -> LoadResponse:
-        """Turn a plain ``Response`` into a ``LoadResponse``, in place. A subclass of somebody else's is left alone."""
+        """Turn a plain ``Response`` into a ``LoadResponse``, in place. A subclass from elsewhere is left alone."""
         if type(response) is Response:
             response.__class__ = cls
         elif not isinstance(response, cls):
@@ -181,7 +181,7 @@ class LoadResponse(Response):
         try:
             _ = self.content
         except Exception as error:
-            # requests tells of its request only before the head is there; what it raises stays as it is.
+            # requests attaches its request only to errors before the head; others stay as they are.
             note_url(error, self.url)
             self._body_error = error
 

@@ -28,8 +28,8 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 
 
 def waiting(book: RendezvousPoints, name: str = "x") -> int:
-    meeting = book._meetings.get(name)
-    return 0 if meeting is None else len(meeting.waiters)
+    group = book._groups.get(name)
+    return 0 if group is None else len(group.waiters)
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -62,7 +62,7 @@ class TestMeeting:
         assert not any(future.done() for future in first)
         arrive(threads, book, 9, 10).result(TIMEOUT_S)
         assert {future.result(TIMEOUT_S) for future in first} == {None}
-        assert book._meetings == {}  # names may be made up without end
+        assert book._groups == {}  # names may be made up without end
 
     def test_one_waits_for_nobody(self) -> None:
         RendezvousPoints(1).arrive(0, "x", 1, 0)
@@ -140,7 +140,7 @@ class TestTimeout:
         for n in (2, 3):  # another n is welcome when nobody waits
             with pytest.raises(RendezvousTimeout, match=f"1 of {n} users"):
                 book.arrive(0, "x", n, 0)
-        assert book._meetings == {}
+        assert book._groups == {}
 
     def test_nobody_is_lost_between_a_timeout_and_a_meeting(self, threads: ThreadPoolExecutor) -> None:
         users = 6
@@ -162,7 +162,7 @@ class TestTimeout:
             future.result(TIMEOUT_S)
         assert outcomes.total() == users * 60
         assert outcomes["met"] % 2 == 0  # nobody met alone
-        assert book._meetings == {}
+        assert book._groups == {}
 
 
 class TestRefusals:
@@ -218,7 +218,7 @@ class TestEnd:
         for n in (1, 2):
             with pytest.raises(RendezvousEnded):
                 book.arrive(8, "a", n, TIMEOUT_S)
-        assert book._meetings == {}
+        assert book._groups == {}
 
     def test_an_interrupted_user_comes_back_and_the_others_wait_on(self, threads: ThreadPoolExecutor) -> None:
         book = RendezvousPoints(3)
@@ -236,22 +236,22 @@ class TestEnd:
     def test_an_interruption_by_the_executor_reaches_a_user_who_waits(self) -> None:
         book = RendezvousPoints(2)
         user = VirtualUser(7, seed=0, source_addresses=(), record=lambda sample: None, meetings=book)
-        seat = UserThread(UserSlot(7, 0.0, 0.0, None), user, Recorder())
+        user_thread = UserThread(UserSlot(7, 0.0, 0.0, None), user, Recorder())
         caught: list[BaseException] = []
 
-        def live(seat: UserThread) -> None:
+        def live(user_thread: UserThread) -> None:
             try:
-                seat.expose()
+                user_thread.expose()
                 user.rendezvous("x", 2, timeout="1h")
             except (IterationInterrupted, IploadError) as error:
                 caught.append(error)
-            seat.cover()
+            user_thread.cover()
 
-        seat.start(live)
+        user_thread.start(live)
         until(lambda: waiting(book) == 1)
-        seat.interrupt(1)
-        assert seat.thread is not None
-        seat.thread.join(TIMEOUT_S)
-        assert not seat.thread.is_alive()
+        user_thread.interrupt(1)
+        assert user_thread.thread is not None
+        user_thread.thread.join(TIMEOUT_S)
+        assert not user_thread.thread.is_alive()
         assert [type(error) for error in caught] in ([IterationInterrupted], [RendezvousEnded])
-        assert book._meetings == {}
+        assert book._groups == {}

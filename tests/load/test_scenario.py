@@ -28,17 +28,17 @@ def run(body: Any, index: int, iterations: int) -> tuple[VirtualUser, list[Sampl
     """What a user did in its first iterations, and the samples of its steps."""
     samples: list[Sample] = []
     user = VirtualUser(index, seed=0, source_addresses=(), record=samples.append)
-    life = scenario_of(body)
-    life.set_up()
+    scenario = scenario_of(body)
+    scenario.set_up()
     for number in range(iterations):
         user.begin_iteration(number, 0)
         error = None
         try:
-            life.iterate(Iteration(number, user))
+            scenario.iterate(Iteration(number, user))
         except KeyError as raised:
             error = raised
         user.end_iteration(0, 1, error)
-    life.tear_down()
+    scenario.tear_down()
     return user, [sample for sample in samples if sample.kind == STEP]
 
 

@@ -89,7 +89,7 @@ def unusable(
     evenly spaced run connect, and all bind.
 
     Those in ``freebind`` are bound as free-bind addresses. As any address binds then, the kernel is asked whether
-    it is routed to this host; where it does not tell, each one has to connect.
+    it is routed to this host; where that is unknown, each one has to connect.
 
     After ``patience`` seconds the rest is given back as not checked. Raises ``PoolError`` if this process
     may not open sockets.

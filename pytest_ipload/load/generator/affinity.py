@@ -50,7 +50,7 @@ def pinned(cpu: int | None) -> Iterator[str | None]:
     """Keep the calling thread, and all that it starts, on this CPU; None leaves them alone.
 
     Threads that are there already stay where they are. Gives None, or why it could not be done. At the end the calling
-    thread gets its CPUs back, and so does each thread that was started meanwhile and lives on.
+    thread gets its CPUs back, and so does each thread that was started meanwhile and still runs.
     """
     before = allowed_cpus()
     if cpu is None:

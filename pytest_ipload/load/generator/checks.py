@@ -77,12 +77,12 @@ class Outcome:
     response_limits: Sequence[ResponseLimit] = ()
 
 
-def examine(signs: CheckInput) -> list[HealthCheck]:
+def examine(check_input: CheckInput) -> list[HealthCheck]:
     """The checks that fired in one process."""
-    found = list(signs.foreseen)
-    if signs.record.shortage is not None:
-        found.append(fired_by_message("users-not-reached", signs.record.shortage))
-    return [*found, *_saturation(signs.vitals), *_users(signs.record), *_remarks(signs)]
+    found = list(check_input.foreseen)
+    if check_input.record.shortage is not None:
+        found.append(fired_by_message("users-not-reached", check_input.record.shortage))
+    return [*found, *_saturation(check_input.vitals), *_users(check_input.record), *_remarks(check_input)]
 
 
 def examine_whole(outcome: Outcome) -> list[HealthCheck]:
@@ -177,20 +177,20 @@ def _nothing(outcome: Outcome) -> Iterator[HealthCheck]:
         yield fired("nothing-measured", f"{format_count(completed)} iterations completed but no request was measured")
 
 
-def _remarks(signs: CheckInput) -> Iterator[HealthCheck]:
-    if signs.unbound_adapters:
-        yield fired("own-adapter", f"mounted: {', '.join(signs.unbound_adapters)}")
-    if signs.left_fast_path:
-        seen = [f"{format_count(count)} requests: {hook}" for hook, count in signs.left_fast_path.items()]
+def _remarks(check_input: CheckInput) -> Iterator[HealthCheck]:
+    if check_input.unbound_adapters:
+        yield fired("own-adapter", f"mounted: {', '.join(check_input.unbound_adapters)}")
+    if check_input.left_fast_path:
+        seen = [f"{format_count(count)} requests: {hook}" for hook, count in check_input.left_fast_path.items()]
         yield fired("fast-path-left", "; ".join(seen[:_MOST_LISTED]))
-    if signs.own_ports:
-        ports = f"port{'s' if len(signs.own_ports) > 1 else ''} {', '.join(map(str, signs.own_ports))}"
+    if check_input.own_ports:
+        ports = f"port{'s' if len(check_input.own_ports) > 1 else ''} {', '.join(map(str, check_input.own_ports))}"
         yield fired("target-in-process", f"this process itself listens on {ports}, as Django's live_server does")
-    if signs.record.pin_problem is not None:
-        yield fired("not-pinned", signs.record.pin_problem)
-    if signs.workers_on_cpu > 1 and signs.record.pinned_cpu is not None:
-        workers = f"the loads of {signs.workers_on_cpu} workers"
-        yield fired("shared-cpu", f"{workers} run on CPU {signs.record.pinned_cpu}")
+    if check_input.record.pin_problem is not None:
+        yield fired("not-pinned", check_input.record.pin_problem)
+    if check_input.workers_on_cpu > 1 and check_input.record.pinned_cpu is not None:
+        workers = f"the loads of {check_input.workers_on_cpu} workers"
+        yield fired("shared-cpu", f"{workers} run on CPU {check_input.record.pinned_cpu}")
 
 
 def _duration(ns: int) -> str:

@@ -19,7 +19,7 @@ class PunctualUsers:
         self._idle = users
         """Users that are free."""
         self._free_at: list[int] = []
-        """When those are free whose iterations have ended in reality; a heap. The others are at work still."""
+        """When those are free whose iterations have ended in reality; a heap. The others are still busy."""
 
     def start(self, planned_ns: int) -> int:
         """An iteration that was planned for then really starts now; returns when one of these users started it."""

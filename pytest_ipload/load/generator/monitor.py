@@ -76,7 +76,7 @@ class GeneratorReadings:
         judged_until_ns: int | None = None,
         cores: float = 1.0,
     ) -> None:
-        """The load begins. What is outside of its judged part is not held against it: warm-up, tear-down of users.
+        """The load begins. What is outside its judged part does not count: warm-up, teardown of users.
 
         ``cores`` is how many processors the load may use.
         """

@@ -78,7 +78,7 @@ class CsvReader:
         return []
 
     def _whole_header(self, line: str) -> str:
-        """The header with the lines in which a quoted name of it goes on; they stay to be read."""
+        """The header with the lines on which a quoted name of it continues; they remain to be read."""
         ahead: list[str] = []
         while (line.count('"') + sum(more.count('"') for more in ahead)) % 2 and len(ahead) < _LONGEST_HEADER:
             following = next(self._lines, None)

@@ -111,7 +111,7 @@ class Binding:
         self.freebind: frozenset[str] = frozenset()
         """Those of them that are bound with the free-bind option."""
         self.targets: Targets | None = None
-        """Where the targets are noted, if anybody wants to know them."""
+        """Where the targets are recorded, if they are needed."""
         self._groups: dict[str, Mapping[int, str]] = {}
         self._lock = threading.Lock()
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
@@ -168,7 +168,7 @@ class Binding:
     def interrupt(self) -> None:
         """Shut down every open socket and refuse further requests. For other threads; may be called again.
 
-        A thread that blocks on connecting, sending or receiving goes on at once, with an error. One that waits for
+        A thread that blocks on connecting, sending or receiving continues at once, with an error. One that waits for
         the name server does not.
         """
         self.ended = True
@@ -178,7 +178,7 @@ class Binding:
             _shut_down(sock)
 
     def resume(self) -> None:
-        """Allow requests again, on new connections: what was interrupted is over, and the user's tear-down begins."""
+        """Allow requests again, on new connections: what was interrupted is over, and the user's teardown begins."""
         self.ended = False
 
 

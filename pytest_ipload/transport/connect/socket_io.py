@@ -65,7 +65,7 @@ def open_fast_socket(sock: Any) -> FastSocket:
 
 
 class PlainFastSocket:
-    """A socket with Python's timeouts. It does not tell when data came."""
+    """A socket with Python's timeouts. It does not report when data arrived."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.unread: Callable[[int], object] = _look_at(sock)

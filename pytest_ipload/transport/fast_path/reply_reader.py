@@ -1,4 +1,4 @@
-"""Reading a reply that comes in several parts."""
+"""Reads a response that arrives in several parts."""
 
 from __future__ import annotations
 
