@@ -21,7 +21,7 @@ def read_object(path: Path, most_bytes: int, what: str) -> str:
         while chunk := file.read(_CHUNK):
             content += chunk
             if len(content) > most_bytes:
-                raise ValueError(f"it is larger than {_size(most_bytes)}, which {what} never are")
+                raise ValueError(f"it is larger than {_size(most_bytes)}, the maximum size of {what}")
             if content[:_CHUNK].lstrip()[:1] not in (bytearray(b"{"), bytearray()):
                 raise ValueError("it cannot be read as JSON: it does not begin with '{'")
             if len(content) == len(chunk) and len(chunk) == _CHUNK and not content.strip():

@@ -26,7 +26,7 @@ class UserTime:
     def __post_init__(self) -> None:
         """ValueError for times that contradict each other: they may come from a file."""
         if not 0 <= self.missing_ns <= self.planned_ns or self.late_users < 0 or self.absent_users < 0:
-            raise ValueError("user time: expected numbers from 0 on, and no more missing time than planned")
+            raise ValueError("user time: expected numbers of 0 or more, and at most as much missing time as planned")
 
     def __add__(self, other: UserTime) -> UserTime:
         return UserTime(

@@ -20,7 +20,7 @@ def mixed_order(weights: Sequence[int]) -> list[int]:
     """
     for weight in weights:
         if isinstance(weight, bool) or not isinstance(weight, int) or weight < 1:
-            raise ValueError(f"{weight!r} is not a positive integer")
+            raise ValueError(f"weight {weight!r} is not a positive integer")
     divisor = gcd(*weights)
     shares = [weight // divisor for weight in weights]
     turns = sum(shares)

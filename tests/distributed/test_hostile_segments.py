@@ -196,7 +196,7 @@ class TestReading:
         writer = threading.Thread(target=write)
         writer.start()
         try:
-            with pytest.raises(UnusableFile, match="it is larger than 4 MiB, which reports never are"):
+            with pytest.raises(UnusableFile, match="it is larger than 4 MiB, the maximum size of reports"):
                 read_segment(pipe)
         finally:
             writer.join(30)

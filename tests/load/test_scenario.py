@@ -123,8 +123,8 @@ class LateShopper:
         ({}, "the mix is empty; give each body a weight, as in {browse: 3, buy: 1}"),
         ({"browse": 1}, "a body must be a function that takes the user, not 'browse'"),
         ({browse: 1, late: 1}, "the body late is async"),
-        ({browse: 3, buy: 0}, "the mix {browse: 3, buy: 0}: 0 is not a positive integer"),
-        ({browse: 0.5, buy: 0.5}, "the mix {browse: 0.5, buy: 0.5}: 0.5 is not a positive integer"),
+        ({browse: 3, buy: 0}, "the mix {browse: 3, buy: 0}: weight 0 is not a positive integer"),
+        ({browse: 0.5, buy: 0.5}, "the mix {browse: 0.5, buy: 0.5}: weight 0.5 is not a positive integer"),
         (
             {browse: 1000, buy: 1},
             "the mix {browse: 1000, buy: 1}: the weights 1000, 1 repeat only after 1001 iterations",

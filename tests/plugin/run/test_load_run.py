@@ -80,7 +80,7 @@ class TestOneBody:
             ("late", "the body late is async: users are threads; write a blocking function"),
             ("{}", "the mix is empty; give each body a weight, as in {browse: 3, buy: 1}"),
             ("{late: 1}", "the body late is async: users are threads; write a blocking function"),
-            ("{idle: 1.5}", "the mix {idle: 1.5}: 1.5 is not a positive integer"),
+            ("{idle: 1.5}", "the mix {idle: 1.5}: weight 1.5 is not a positive integer"),
             ("idle, uesrs=2", "unknown key 'uesrs' (did you mean 'users'?); known: users, "),
             ("idle, users=0", "users: 0 is too small; give a whole number of 1 or more"),
         ],
