@@ -219,3 +219,20 @@ def test_the_check_of_words_is_a_command(tmp_path: Path) -> None:
     page.write_text("# Title\n\nThe load is aborted.\n", encoding="utf-8")
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_contributing_names_few_files_for_a_change_and_all_of_them_exist() -> None:
+    """A setting and an output file need two files, a metric for thresholds three."""
+    table = text_of("CONTRIBUTING.md").partition("| to add |")[2].partition("\n\n")[0]
+    rows = {row.split("|")[1].strip(): re.findall(r"`([\w/]+\.py)`", row) for row in table.splitlines()[2:]}
+    most = {"a setting": 2, "an output file": 2, "a metric for thresholds": 3}
+    assert {change: len(rows[change]) for change in most} == most
+    new = {path for files in rows.values() for path in files if "NAME" in path}
+    missing = {path for files in rows.values() for path in files if not (ROOT / "pytest_ipload" / path).exists()}
+    assert missing == new
+
+
+def test_contributing_shows_all_rooms() -> None:
+    table = text_of("CONTRIBUTING.md").partition("| room |")[2].partition("\n\n")[0]
+    shown = set(re.findall(r"^\| `(\w+)/`", table, re.MULTILINE))
+    assert shown == {path.parent.name for path in (ROOT / "pytest_ipload").glob("*/__init__.py")}

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.log_often import log_often
 from support.plugins import OTHER_PLUGINS
 from support.terminal import Press, TerminalRun, run_in_terminal
 
 from pytest_ipload.distributed.protocol.time_limits import TIMING_VARIABLE
-from pytest_ipload.plugin.reporting.live_output import LOG_VARIABLE
 
 TESTS = """
 import time
@@ -211,7 +211,7 @@ class TestLog:
     @pytest.fixture(autouse=True)
     def often(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Many lines in a second; and pytest's own output is kept in a buffer, as usual."""
-        monkeypatch.setenv(LOG_VARIABLE, "0.1")
+        log_often(monkeypatch)
         monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
 
     @pytest.mark.parametrize("options", [(), ("-v",)])

@@ -171,7 +171,9 @@ class Executor:
         """
         is_through = False
         gc.collect()
-        gc.freeze()  # collections during the load need not scan what existed before
+        freezes = gc.get_freeze_count() == 0  # a project that has frozen its own objects keeps them frozen
+        if freezes:
+            gc.freeze()  # collections during the load need not scan what existed before
         try:
             while start_at_ns is not None and (early_ns := start_at_ns - self._clock()) > 0:
                 with self._changed:
@@ -186,7 +188,8 @@ class Executor:
             try:
                 self.close(hurry=not is_through, hold=is_through)
             finally:
-                gc.unfreeze()
+                if freezes:
+                    gc.unfreeze()
                 self._watcher.end()
         if self._run_of_users.ended_by is not None:
             raise self._run_of_users.ended_by

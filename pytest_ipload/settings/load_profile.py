@@ -60,7 +60,7 @@ class LoadProfile:
     ip_wait: float | None = None
     fallback_pool: str | None = None
     suppress_health_check: tuple[str, ...] = ()
-    """Names of checks in ``load.health`` that are neither judged nor shown."""
+    """Names of checks in ``base.health_catalogue`` that are neither judged nor shown."""
     origins: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

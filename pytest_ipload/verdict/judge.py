@@ -67,15 +67,25 @@ class Judge:
         """The verdict on a whole load; not final if another round is to follow."""
         from pytest_ipload.verdict.conclude import conclude
         from pytest_ipload.verdict.conclusion import Conclusion
+
+        if part.round is None:
+            return Conclusion.of(self.result(part), self._of_segment(part))
+        result = conclude(part)
+        combined = self._with_earlier_rounds(part.round, result, part.strict)
+        if combined is None:
+            return Conclusion(result.verdict, is_final=False)
+        return Conclusion.of(self._settled(combined))
+
+    def result(self, part: ShardResult) -> LoadResult:
+        """The result of a load in one round."""
+        from pytest_ipload.verdict.conclude import conclude
+
+        return self._settled(conclude(part))
+
+    def _settled(self, result: LoadResult) -> LoadResult:
         from pytest_ipload.verdict.decide import settled
 
-        result = conclude(part)
-        if part.round is not None:
-            combined = self._with_earlier_rounds(part.round, result, part.strict)
-            if combined is None:
-                return Conclusion(result.verdict, is_final=False)
-            result = combined
-        return Conclusion.of(settled(result, self._compare, self._review), self._of_segment(part))
+        return settled(result, self._compare, self._review)
 
     def unfinished(self, nodeid: str, reason: str) -> Conclusion | None:
         """What the rounds measured of a load test that ended in an error between two of them; None without any."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -268,6 +269,23 @@ def calls_of(owner: object, name: str, monkeypatch: pytest.MonkeyPatch) -> list[
 
     monkeypatch.setattr(owner, name, noted)
     return calls
+
+
+class TestGarbage:
+    def test_what_a_project_has_frozen_stays_frozen(self) -> None:
+        frozen: list[int] = []
+        gc.freeze()
+        run(Script(body=lambda iteration: frozen.append(gc.get_freeze_count())))
+        assert min(*frozen, gc.get_freeze_count()) > 0
+
+    def test_what_exists_is_frozen_during_the_load_only(self) -> None:
+        frozen: list[int] = []
+        gc.unfreeze()
+        try:
+            run(Script(body=lambda iteration: frozen.append(gc.get_freeze_count())))
+            assert (min(frozen) > 0, gc.get_freeze_count()) == (True, 0)
+        finally:
+            gc.freeze()  # as tests/conftest.py has it
 
 
 class TestManyUsers:

@@ -133,7 +133,7 @@ class Link:
 
 
 class Pulse:
-    """CheckInput of life to the controller, and what a load test has to tell meanwhile: each in a thread of its own.
+    """Signs of life to the controller, and what a load test has to tell meanwhile: each in a thread of its own.
 
     To a controller that is silent there are none: what is sent keeps a server of ssh from finding out that the
     connection is dead, which is what ends this process then.

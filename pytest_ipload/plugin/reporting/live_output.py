@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pytest_ipload.report.files.prometheus import Exporter
     from pytest_ipload.stats.live import LiveNumbers
 
-LOG_VARIABLE = "PYTEST_IPLOAD_LOG_EVERY"
-"""For tests: seconds between two lines of a log."""
+LOG_EVERY_S = pytest.StashKey[float]()
+"""In ``config.stash``: seconds between two lines of a log, if they are not the usual ones."""
 _LOG_EVERY_S = 10.0
 _SHORT_SET_UP_S = 1.0
 
@@ -81,7 +81,7 @@ class LiveLog:
         self._writer = config.get_terminal_writer()
         self._screen = screen
         self._is_controller = config.pluginmanager.hasplugin("dsession")
-        self._every_s = float(os.environ.get(LOG_VARIABLE, _LOG_EVERY_S))
+        self._every_s = config.stash.get(LOG_EVERY_S, _LOG_EVERY_S)
         self._lines = 0
         """Written about the load that is going on, or left out."""
         self._has_begun = False

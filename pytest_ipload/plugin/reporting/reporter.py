@@ -29,9 +29,9 @@ class Reporter:
         self._config = config
         self._files = ReportFiles.of(config)
         self._saving: Saving | None = None
+        """None where nothing was saved."""
         self._failed_subtests: dict[str, Any] = {}
         """The first failed report of each test that came before the test's results."""
-        """None where nothing was saved."""
         self._outcomes: dict[tuple[str, str], str] = {}
         """What pytest made of each test with results: ``passed``, ``failed`` or ``xfailed``."""
         self._session: pytest.Session | None = None

@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -27,20 +26,13 @@ from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.stats.live_reporter import LiveReporter
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Recorder
-from pytest_ipload.verdict.result import (
-    Traceback,
-)
 from pytest_ipload.verdict.shard_group import Shard, SingleProcess
-from pytest_ipload.verdict.shard_result import ShardResult
 from pytest_ipload.verdict.threshold.config import (
     tolerates_set_up_errors,
     window_lengths,
     with_implied,
 )
 from pytest_ipload.verdict.threshold.selection import selections, window_selections
-
-if TYPE_CHECKING:
-    pass
 
 _SKIPS = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
 """What pytest takes for a test that did not run, or was known to fail."""
@@ -84,7 +76,7 @@ class Load:
             tolerates_set_up_errors=tolerates_set_up_errors(thresholds),
             holds_users=request.holds_users,
         )
-        self._results = LoadResults(state, request, self._users, self.executor, member, foreseen)
+        self.results = LoadResults(state, request, self._users, self.executor, member, foreseen)
 
     def set_up(self) -> None:
         """Set up the users; see ``Executor.set_up``."""
@@ -105,7 +97,7 @@ class Load:
             agreed_ns = self._member.ready()
             if self._member.share.count > 1:
                 start_at_ns = max(agreed_ns, start_at_ns or agreed_ns)
-        self._results.start_at_ns = start_at_ns
+        self.results.start_at_ns = start_at_ns
         if self._users.rate_limit is not None and start_at_ns is not None:
             self._users.rate_limit.begin_at(start_at_ns)
         tap = self.tap = open_sample_sink(self._request.item)
@@ -139,10 +131,6 @@ class Load:
     def failure_groups(self) -> list[FailureGroup]:
         """The failed iterations, with their exceptions."""
         return self.executor.failures.groups()
-
-    def part(self, broken_off: str | None = None, traceback: Traceback | None = None) -> ShardResult:
-        """What was measured. ``broken_off`` says why the load ended before its time."""
-        return self._results.part(broken_off, traceback)
 
     # -- the crew of the executor -------------------------------------------------------------------------------
 
@@ -211,4 +199,4 @@ class Load:
 
     def abort_reason(self, measured: Measurements, elapsed_s: float) -> str | None:
         """What the first threshold says that cannot hold any more and has ``abort_on_fail``."""
-        return self._results.abort_reason(measured, elapsed_s)
+        return self.results.abort_reason(measured, elapsed_s)

@@ -22,9 +22,8 @@ from pytest_ipload.plugin.session_state import SessionState, keep_result, kept_r
 from pytest_ipload.report.error_results import reason_of
 from pytest_ipload.report.tracebacks import first_traceback
 from pytest_ipload.settings.resolution import parse_key
-from pytest_ipload.verdict.conclude import conclude
 from pytest_ipload.verdict.conclusion import Conclusion
-from pytest_ipload.verdict.decide import settled
+from pytest_ipload.verdict.judge import Judge
 from pytest_ipload.verdict.result import (
     LoadResult,
 )
@@ -97,14 +96,14 @@ class LoadRunner:
             conclusion = Conclusion.of_error(item.nodeid, reason, load.profile.as_dict())
             keep_result(item, conclusion)
             return None
-        part = load.part(traceback=first_traceback(item, (group.exception for group in load.failure_groups())))
+        part = load.results.part(traceback=first_traceback(item, (group.exception for group in load.failure_groups())))
         if failed_user is not None or (ended_by is not None and is_configuration_error(ended_by)):
             part = replace(part, error=reason)
         elif ended_by is not None:
             part = replace(part, broken_off=f"the load was broken off by {type(ended_by).__name__}")
         baselines = state_of(item.config).baselines
         compare = None if baselines is None else partial(baselines.compare, load=len(kept_results(item)))
-        result = settled(conclude(part), compare, review_of(item.config))
+        result = Judge(compare=compare, review=review_of(item.config)).result(part)
         keep_result(item, Conclusion.of(result))
         return result
 

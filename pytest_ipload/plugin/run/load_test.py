@@ -209,12 +209,12 @@ class LoadTest:
                 raise
             raise error.with_traceback(user_traceback(error.__traceback__))  # noqa: B904  # it is the same one
         errors = (group.exception for group in load.failure_groups())
-        self._conclude(load.part(traceback=first_traceback(self._item, errors)))
+        self._conclude(load.results.part(traceback=first_traceback(self._item, errors)))
 
     def _keep_broken_off(self, load: Load, error: BaseException) -> None:
         """Keep what was measured until something was raised that is no failure of an iteration."""
         traceback = None if self._session_ends else traceback_of(self._item, error)
-        part = load.part(f"the load was broken off by {type(error).__name__}", traceback)
+        part = load.results.part(f"the load was broken off by {type(error).__name__}", traceback)
         if self._session_ends:
             self._member.hand_in(self._as_shard(part))
             self._keep(self._judge.judge(part))
@@ -253,7 +253,9 @@ class LoadTest:
             conclusion = self._judge.unfinished(self._item.nodeid, reason)
             return conclusion or self._unmeasured(reason)
         is_the_end = isinstance(error, (KeyboardInterrupt, pytest.exit.Exception))
-        part = replace(load.part(traceback=None if is_the_end else traceback_of(self._item, error)), error=reason)
+        part = replace(
+            load.results.part(traceback=None if is_the_end else traceback_of(self._item, error)), error=reason
+        )
         self._member.hand_in(self._as_shard(part))
         return self._judge.judge(part)
 

@@ -8,7 +8,7 @@ import pytest
 from support.live import live_numbers
 from support.terminal import Screen as Model
 
-from pytest_ipload.plugin.reporting.live_output import LOG_VARIABLE, LiveLine, LiveLog
+from pytest_ipload.plugin.reporting.live_output import LOG_EVERY_S, LiveLine, LiveLog
 from pytest_ipload.plugin.reporting.screen import Screen
 
 TEST = "test_shop.py::test_checkout"
@@ -34,6 +34,7 @@ class FakeConfig:
 
     def __init__(self, *, is_controller: bool = False) -> None:
         self.writer = FakeWriter()
+        self.stash = pytest.Stash()
         self.pluginmanager = self
         self._is_controller = is_controller
 
@@ -197,10 +198,10 @@ class TestLiveLog:
         log.show(TEST, live_numbers(elapsed_s=20.0))
         assert [bool(line) for line in screen.written.split("\n")] == [False, True, True, False]
 
-    def test_the_interval_can_be_set_for_tests(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv(LOG_VARIABLE, "0.5")
-        screen = FakeScreen()
-        log = log_of(screen)
+    def test_the_interval_can_be_set_for_tests(self) -> None:
+        screen, config = FakeScreen(), FakeConfig()
+        config.stash[LOG_EVERY_S] = 0.5
+        log = log_of(screen, config)
         for half in range(4):
             log.show(TEST, live_numbers(elapsed_s=half / 2))
         assert len(screen.written.splitlines()) == 3
