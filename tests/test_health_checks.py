@@ -472,7 +472,7 @@ class TestUnknownNames:
         result = pytester.runpytest()
         result.assert_outcomes(errors=1)
         why = "'late-start' is an unknown health check (did you mean 'late-starts'?)"
-        assert f"marker ipload: suppress_health_check: {why}; known: {self.KNOWN}" in result.outlines
+        assert f"marker ipload: suppress_health_check: {why}; allowed: {self.KNOWN}" in result.outlines
 
     def test_of_the_ini_file_are_a_usage_error(self, pytester: pytest.Pytester) -> None:
         pytester.makepyfile("def test_it(): pass")

@@ -135,8 +135,8 @@ class TestProfile:
             ("replace(profile, users=None)", "users: None is not a whole number"),
             ("replace(profile, timeout='soon')", "timeout: 'soon' *"),
             ("replace(profile, think_time=(2, 1))", "think_time: (2, 1) ends before it begins"),
-            ("replace(profile, ramp_down=1.0)", "SettingError: ramp_down needs a duration: * (conftest.py:*)"),
-            ("replace(profile, arrival_rate=5.0)", "SettingError: arrival_rate needs an end: * (conftest.py:*)"),
+            ("replace(profile, ramp_down=1.0)", "SettingError: ramp_down needs a duration * (conftest.py:*)"),
+            ("replace(profile, arrival_rate=5.0)", "SettingError: arrival_rate needs an end; * (conftest.py:*)"),
             (
                 "replace(profile, stages=as_stages('1s:2'), users=5, duration=None)",
                 "stages and users are both from the hook *",
