@@ -23,7 +23,7 @@ class Kind(NamedTuple):
     advice: str
 
 
-_NEVER_SENT = "Such requests were never sent and are counted nowhere: the target got less load than planned"
+_NEVER_SENT = "Such requests were never sent and are not counted: the target got less load than planned"
 
 
 HEALTH_CHECKS: Mapping[str, Kind] = {

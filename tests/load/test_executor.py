@@ -204,7 +204,7 @@ class TestAbort:
 
         return run(script, factory=ScriptedCrew(script, abort=look), **settings), seen
 
-    def test_a_load_is_broken_off_for_the_reason_that_the_crew_gives(self) -> None:
+    def test_a_load_is_aborted_for_the_reason_that_the_factory_gives(self) -> None:
         executor, seen = self.aborting(Script(), 3, users=2, duration=60.0)
         assert executor.record.aborted == "it is hopeless"
         assert len(seen) == 3  # it is not asked again

@@ -133,8 +133,8 @@ def _lateness(outcome: Outcome) -> Iterator[HealthCheck]:
             break
 
 
-def _saturation(vitals: GeneratorReadings) -> Iterator[HealthCheck]:
-    if seen := saturation_signs(vitals):
+def _saturation(readings: GeneratorReadings) -> Iterator[HealthCheck]:
+    if seen := saturation_signs(readings):
         advice = "Stop other work on this processor, or pin the load to another one (--ipload-pin)"
         yield fired("generator-saturated", ", ".join(seen), advice if seen[-1] == USED_BY_OTHERS else "")
 

@@ -157,8 +157,8 @@ class GeneratorMonitor:
     If the system has no thread left for it, there are no readings, which is a sign by itself.
     """
 
-    def __init__(self, vitals: GeneratorReadings, clock: Callable[[], int]) -> None:
-        self._vitals = vitals
+    def __init__(self, readings: GeneratorReadings, clock: Callable[[], int]) -> None:
+        self._readings = readings
         self._clock = clock
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="ipload-watcher", daemon=True)
@@ -175,14 +175,14 @@ class GeneratorMonitor:
         now_ns = self._clock()
         self._stop.set()
         if self._thread.ident is None:
-            self._vitals.end(now_ns)
+            self._readings.end(now_ns)
         else:
             self._thread.join()
-            self._vitals.end(now_ns, self._due_ns)
+            self._readings.end(now_ns, self._due_ns)
 
     def _watch(self) -> None:
         while not self._stop.wait(max(0, self._due_ns - self._clock()) / NS_PER_S):
             now_ns = self._clock()
-            self._vitals.woke(self._due_ns, now_ns)
+            self._readings.woke(self._due_ns, now_ns)
             self._due_ns = now_ns + LOOK_NS
-        self._vitals.queue_wait_ns = run_queue_wait_ns()
+        self._readings.queue_wait_ns = run_queue_wait_ns()
