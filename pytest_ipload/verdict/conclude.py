@@ -10,8 +10,9 @@ from pytest_ipload.base.units import NS_PER_MS, NS_PER_S
 from pytest_ipload.load.generator.checks import Outcome, ResponseLimit, examine_whole
 from pytest_ipload.stats.sample import LATENESS
 from pytest_ipload.stats.summary import Frame, latency_stats, summarise
+from pytest_ipload.verdict.decide import decide
 from pytest_ipload.verdict.health_rule import in_spite_of, invalid_reasons
-from pytest_ipload.verdict.result import ERROR, GeneratorHealth, LoadResult, UnusedAddresses, decide
+from pytest_ipload.verdict.result import ERROR, GeneratorHealth, LoadResult, UnusedAddresses
 from pytest_ipload.verdict.shard_result import ShardResult, cpu_share
 from pytest_ipload.verdict.threshold.abort import Abort
 from pytest_ipload.verdict.threshold.config import FAIL, ThresholdConfig

@@ -1,4 +1,4 @@
-"""What comparisons do to a verdict. Pure."""
+"""The verdict on a load, and what comparisons and plugins make of it. Pure."""
 
 from __future__ import annotations
 
@@ -7,10 +7,24 @@ from dataclasses import replace
 
 from pytest_ipload.base.health_catalogue import SATURATED
 from pytest_ipload.verdict.regression.comparison import Compare, ComparedWith, Comparison, failed_of
-from pytest_ipload.verdict.result import ERROR, FAILED, INVALID, LoadResult
+from pytest_ipload.verdict.result import ERROR, FAILED, INVALID, PASSED, LoadResult, failures_of
+from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
 
 Review = Callable[[LoadResult], Sequence[str]]
 """Reasons against a result that was judged; empty if there are none."""
+
+
+def decide(
+    thresholds: Sequence[ThresholdResult], invalid: Sequence[str], in_spite_of: Sequence[str] = ()
+) -> tuple[str, str]:
+    """The verdict and its reason. What makes the measurement invalid comes before what it says.
+
+    ``in_spite_of`` is what flattered the target, which failed all the same.
+    """
+    if invalid:
+        return INVALID, "; ".join(invalid)
+    failed = failures_of(thresholds)
+    return (FAILED, "; ".join([*failed, *map("although {}".format, in_spite_of)])) if failed else (PASSED, "")
 
 
 def compared(result: LoadResult, compare: Compare) -> LoadResult:

@@ -243,19 +243,6 @@ def is_measured(result: Mapping[str, Any]) -> bool:
     return "started_at" in result
 
 
-def decide(
-    thresholds: Sequence[ThresholdResult], invalid: Sequence[str], in_spite_of: Sequence[str] = ()
-) -> tuple[str, str]:
-    """The verdict and its reason. What makes the measurement invalid comes before what it says.
-
-    ``in_spite_of`` is what flattered the target, which failed all the same.
-    """
-    if invalid:
-        return INVALID, "; ".join(invalid)
-    failed = failures_of(thresholds)
-    return (FAILED, "; ".join([*failed, *map("although {}".format, in_spite_of)])) if failed else (PASSED, "")
-
-
 def failures_of(thresholds: Sequence[ThresholdResult], comparisons: Sequence[Comparison] | None = ()) -> list[str]:
     """What fails the test: what the thresholds say, first the one that broke the load off, then the comparisons."""
     failed = [result for result in thresholds if not result.passed and result.severity == FAIL]

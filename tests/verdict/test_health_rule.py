@@ -10,8 +10,8 @@ from support.samples import iteration, request
 
 from pytest_ipload.base.health_catalogue import HEALTH_CHECKS, HealthCheck, fired
 from pytest_ipload.stats.sample import FAILED
+from pytest_ipload.verdict.decide import decide
 from pytest_ipload.verdict.health_rule import in_spite_of, invalid_reasons
-from pytest_ipload.verdict.result import decide
 from pytest_ipload.verdict.threshold.config import FAIL, WARN
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
 

@@ -11,10 +11,11 @@ from support.samples import MS, iteration, request, step
 
 from pytest_ipload.base.health_catalogue import HEALTH_CHECKS, fired
 from pytest_ipload.stats.sample import FAILED, SETUP, Sample
+from pytest_ipload.verdict.decide import decide
 from pytest_ipload.verdict.failure_text import failure_message
 from pytest_ipload.verdict.regression.limit import CompareLimit
 from pytest_ipload.verdict.regression.rules import judge_history, judge_rounds
-from pytest_ipload.verdict.result import GeneratorHealth, LoadResult, UnusedAddresses, decide, failures_of
+from pytest_ipload.verdict.result import GeneratorHealth, LoadResult, UnusedAddresses, failures_of
 from pytest_ipload.verdict.threshold.config import FAIL, WARN
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
 

@@ -15,12 +15,15 @@ from pytest_ipload.settings.parsing import (
     as_moment,
     as_seconds,
     as_url,
+    did_you_mean,
+    listed,
 )
 from pytest_ipload.settings.session_settings import AUTO, LOG, OFF, POOL_CHECKS, STRICT, SessionSettings
 from pytest_ipload.settings.table import SETTINGS, Parser, Setting, as_check_names
 
 _WHOLE_OR_TEXT: Any = int | str if pytest.version_tuple >= (9, 2) else "string"
 """The type of ini keys for whole numbers: TOML tables of pytest's own (``[tool.pytest]``) have such numbers."""
+_OTHER_INI_KEYS = ("ipload_thresholds", "ipload_allowed_hosts", "ipload_pools", "ipload_pin", "ipload_strict")
 _INI_TYPES: Mapping[Parser, Any] = {as_count: _WHOLE_OR_TEXT, as_check_names: "linelist"}
 
 
@@ -150,6 +153,7 @@ def _argument(setting: Setting) -> Parser:
 
 def session_settings(config: pytest.Config) -> SessionSettings:
     """Read and check the session's settings. Raises ``pytest.UsageError``."""
+    _check_ini_keys(config)
     command_line, ini = {}, {}
     for setting in SETTINGS:
         value = config.getoption(setting.dest) if setting.option else None
@@ -183,6 +187,21 @@ def session_settings(config: pytest.Config) -> SessionSettings:
     )
     _check_segment(config)
     return settings
+
+
+def _check_ini_keys(config: pytest.Config) -> None:
+    """pytest only warns of a key that nothing has registered: a threshold with a slip in its name would be gone."""
+    given: Any = getattr(config, "_inicfg", None)  # pytest 9 warns whoever reads the public one
+    for key in config.inicfg if given is None else given:
+        if not key.startswith("ipload"):
+            continue
+        try:
+            config.getini(key)
+        except (TypeError, ValueError) as error:
+            if "unknown configuration value" in str(error):
+                known = [*(setting.dest for setting in SETTINGS if setting.ini), *_OTHER_INI_KEYS]
+                hint = did_you_mean(key, known)
+                raise pytest.UsageError(f"unknown ini key {key!r}{hint}; known: {listed(known)}") from None
 
 
 def _check_segment(config: pytest.Config) -> None:

@@ -80,6 +80,7 @@ class Load:
 
     def set_up(self) -> None:
         """Set up the users; see ``Executor.set_up``."""
+        import_module("pytest_ipload.transport.session")  # takes its time: not at the expense of the first user
         try:
             with self._ended_with_session():
                 self.executor.set_up()
@@ -92,8 +93,6 @@ class Load:
         if self._member is not None:
             self._member.on_stop = self.executor.ask_to_stop
             self._member.on_break_off = partial(self.executor.ask_to_stop, hurry=True)
-            if self._member.share.count > 1:
-                import_module("pytest_ipload.transport.session")  # takes its time: not at the expense of the first user
             agreed_ns = self._member.ready()
             if self._member.share.count > 1:
                 start_at_ns = max(agreed_ns, start_at_ns or agreed_ns)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_ipload.plugin.options import command_line
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.settings.parsing import Stages, did_you_mean
 from pytest_ipload.settings.resolution import marker_settings, parse_key, resolve
@@ -298,3 +299,23 @@ def test_the_designed_options_and_ini_keys_are_there() -> None:
     inis = "users iterations duration ramp_up warmup pool base_url timeout suppress_health_check"
     assert {setting.key for setting in SETTINGS if setting.option} == set(options.split())
     assert {setting.key for setting in SETTINGS if setting.ini} == set(inis.split())
+
+
+@pytest.mark.parametrize(("key", "hint"), [("ipload_user", "ipload_users"), ("ipload_treshold", "ipload_thresholds")])
+def test_an_unknown_ini_key_of_ours_is_refused(pytester: pytest.Pytester, key: str, hint: str) -> None:
+    pytester.makeini(f"[pytest]\n{key} = 50\n")
+    result = pytester.runpytest()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: unknown ini key '{key}' (did you mean '{hint}'?); known: 'ipload_users', *"])
+
+
+def test_an_ini_key_of_the_projects_own_is_not_refused(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nipload_budget = 50\n")
+    pytester.makeconftest("def pytest_addoption(parser): parser.addini('ipload_budget', 'Requests a day')")
+    assert pytester.runpytest().ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def test_all_our_ini_keys_are_known(pytestconfig: pytest.Config) -> None:
+    """The list in the error names every key that the plugin registers."""
+    registered = {key for key in vars(pytestconfig)["_parser"]._inidict if key.startswith("ipload_")}
+    assert registered == {*(setting.dest for setting in SETTINGS if setting.ini), *command_line._OTHER_INI_KEYS}

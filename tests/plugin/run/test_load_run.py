@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from support.plugins import OTHER_PLUGINS
 from support.whole_run import whole_run
 
 SHOP = """
@@ -185,3 +186,19 @@ class TestMix:
             """,
             passed=1,
         )
+
+
+def test_the_first_request_of_a_process_is_not_charged_for_imports(pytester: pytest.Pytester) -> None:
+    """The HTTP client is imported before the clock starts, also for users whose body asks for the session first."""
+    pytester.makepyfile(
+        """
+        import sys
+
+        def test_it(ipload):
+            assert "requests" not in sys.modules
+            loaded = []
+            ipload.run(lambda user: loaded.append("requests" in sys.modules))
+            assert loaded == [True]
+        """
+    )
+    pytester.runpytest_subprocess(*(f"-pno:{name}" for name in OTHER_PLUGINS)).assert_outcomes(passed=1)
