@@ -107,7 +107,7 @@ def test_a_load_that_runs_out_of_ports_is_invalid_and_reports_what_did_run(tmp_p
     )
     assert run.test["reason"] == text
     assert text in run.output
-    _, foreseen = run.test["generator"]["notes"]
+    [foreseen] = (note for note in run.test["generator"]["notes"] if note.startswith("few-ports: "))
     assert foreseen.startswith("few-ports: 150 connections from 1 source address need 150 local ports")
 
 
