@@ -13,15 +13,15 @@ HOUR = '@pytest.mark.ipload(users=2, duration="1h", think_time="50ms")'
 
 MISTAKES = [
     ("ipload_session.get('/x')", "Invalid URL '/x': it is relative, and there is no base URL"),
-    ("ipload_session.get('http://127.0.0.1:9/', expect='4x')", "expect='4x': '4x' is none of a status"),
+    ("ipload_session.get('http://127.0.0.1:9/', expect='4x')", "expect='4x': '4x' is not valid; allowed: a status"),
     ("ipload_session.get('http://shop.invalid/')", "'shop.invalid' is not in ipload_allowed_hosts"),
     ("ipload_user.create_connection(('shop.invalid', 80))", "'shop.invalid' is not in ipload_allowed_hosts"),
     ("ipload_user.feed('missing.csv')", "test data 'missing.csv': there is no file"),
     ("ipload_user.feed('broken.csv')", "test data *broken.csv, line 1: the header has 'a' twice"),
     ("ipload_user.feed((1, 2), order='backwards')", "order 'backwards' of test data is unknown"),
-    ("ipload_user.rendezvous('sale', 17)", "rendezvous 'sale' waits for 17 users, and the load never has more than 2"),
-    ("ipload_user.step('').__enter__()", "the name of a step is a text that is not empty"),
-    ("ipload_user.measure(5).__enter__()", "the name of a request is a text that is not empty"),
+    ("ipload_user.rendezvous('sale', 17)", "rendezvous 'sale' waits for 17 users, but the load never has more than 2"),
+    ("ipload_user.step('').__enter__()", "the name of a step must be a non-empty string"),
+    ("ipload_user.measure(5).__enter__()", "the name of a request must be a non-empty string"),
 ]
 
 

@@ -81,15 +81,15 @@ class TestFeed:
     @pytest.mark.parametrize(
         ("call", "words"),
         [
-            ("feed('nowhere.csv')", "test data 'nowhere.csv': there is no file *nowhere.csv; give a path"),
-            ("feed('bad.csv')", "test data *bad.csv, line 2: a row of 1, where the header has 2: a, b"),
+            ("feed('nowhere.csv')", "test data 'nowhere.csv': there is no file *nowhere.csv; give an absolute path"),
+            ("feed('bad.csv')", "test data *bad.csv, line 2: a row of 1, but the header has 2: a, b"),
             (
                 "feed([1], order='shuffled')",
                 "order 'shuffled' of test data is unknown; allowed: 'sequential', 'random'",
             ),
             (
                 "rendezvous('sale', 3)",
-                "rendezvous 'sale' waits for 3 users, and the load never has more than 2 at once",
+                "rendezvous 'sale' waits for 3 users, but the load never has more than 2 at once",
             ),
             ("rendezvous('sale', 2, timeout='5')", "rendezvous 'sale': timeout: '5' is not a duration"),
         ],
@@ -133,8 +133,8 @@ class TestFeed:
         assert failure["first"]["iteration"] in (2, 3)
         run.expect_lines(
             "*3 x FeedExhausted at test_it.py:7: test data of type range: no unique row is left for user *, which has "
-            "had * of the 5 rows (2 users take turns); give more rows, use fewer users or iterations, or say "
-            "order='sequential', which begins anew (first: *"
+            "had * of the 5 rows (2 users take turns); give more rows, use fewer users or iterations, or set "
+            "order='sequential', which starts over (first: *"
         )
         run.result.stdout.no_fnmatch_line("*pytest_ipload/load/*.py:*")
 
@@ -274,7 +274,9 @@ class TestRendezvous:
         )
         failures = results()["failures"]
         assert {failure["type"] for failure in failures} == {"RendezvousTimeout"}
-        run.expect_lines("*RendezvousTimeout at test_it.py:8: rendezvous 'all': [12] of 3 users came within 50.0 ms; *")
+        run.expect_lines(
+            "*RendezvousTimeout at test_it.py:8: rendezvous 'all': [12] of 3 users arrived within 50.0 ms; *"
+        )
         run.result.stdout.no_fnmatch_line("*pytest_ipload/load/*.py:*")
 
     def test_another_users_failing_set_up_is_what_is_reported(self, pytester: pytest.Pytester) -> None:
@@ -318,4 +320,4 @@ class TestRendezvous:
         whole_run(pytester, source, passed=1)
         whole_run(pytester, source, "--ipload-disable", passed=1)
         run = whole_run(pytester, source, "--ipload-users=1", failed=1)
-        run.expect_lines("*rendezvous 'all' waits for 3 users, and the load never has more than 1 at once; *")
+        run.expect_lines("*rendezvous 'all' waits for 3 users, but the load never has more than 1 at once; *")

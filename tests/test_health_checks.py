@@ -272,11 +272,11 @@ class TestShortfalls:
         start = UserThread.start
         started: list[UserThread] = []
 
-        def limited(seat: UserThread, live: Callable[[UserThread], None]) -> None:
+        def limited(user_thread: UserThread, live: Callable[[UserThread], None]) -> None:
             if len(started) == 2:
                 raise RuntimeError("can't start new thread")
-            started.append(seat)
-            start(seat, live)
+            started.append(user_thread)
+            start(user_thread, live)
 
         monkeypatch.setattr(UserThread, "start", limited)
         source = """
@@ -347,7 +347,7 @@ class TestSamples:
         result.assert_outcomes(passed=1)
         assert test["generator"]["healthy"]
         assert [check["text"].partition(". ")[0] for check in checks.values()] == (
-            [f"judged on few samples: {listed}"] if listed else []
+            [f"judged on too few samples: {listed}"] if listed else []
         )
 
 
@@ -364,9 +364,9 @@ class TestTargetInProcess:
         result, test, checks = run(pytester, SERVER + self.LOAD.format(names=[]))
         result.assert_outcomes(passed=1)
         check = checks["target-in-process"]
-        assert check["text"].startswith("this very process listens on port ")
+        assert check["text"].startswith("this process itself listens on port ")
         assert (check["severity"], test["generator"]["healthy"]) == ("remark", True)
-        result.stdout.fnmatch_lines(["generator: healthy, *", "  target-in-process: this very process listens on *"])
+        result.stdout.fnmatch_lines(["generator: healthy, *", "  target-in-process: this process itself listens on *"])
 
     def test_the_names_of_marker_and_ini_add_up(self, pytester: pytest.Pytester) -> None:
         source = SERVER + self.LOAD.format(names=["target-in-process"])
@@ -471,15 +471,15 @@ class TestUnknownNames:
         """)
         result = pytester.runpytest()
         result.assert_outcomes(errors=1)
-        why = "'late-start' is no health check (did you mean 'late-starts'?)"
-        assert f"marker ipload: suppress_health_check: {why}; known: {self.KNOWN}" in result.outlines
+        why = "'late-start' is an unknown health check (did you mean 'late-starts'?)"
+        assert f"marker ipload: suppress_health_check: {why}; allowed: {self.KNOWN}" in result.outlines
 
     def test_of_the_ini_file_are_a_usage_error(self, pytester: pytest.Pytester) -> None:
         pytester.makepyfile("def test_it(): pass")
         pytester.makeini("[pytest]\nipload_suppress_health_check =\n  few-ports\n  nonsense\n")
         result = pytester.runpytest()
         assert result.ret == pytest.ExitCode.USAGE_ERROR
-        why = f"'nonsense' is no health check; known: {self.KNOWN}"
+        why = f"'nonsense' is an unknown health check; allowed: {self.KNOWN}"
         assert f"ERROR: ini key ipload_suppress_health_check: {why}" in result.errlines
 
     def test_of_the_fixture_are_an_error(self, pytester: pytest.Pytester) -> None:
@@ -487,7 +487,7 @@ class TestUnknownNames:
             import pytest
 
             def test_it(ipload):
-                with pytest.raises(ValueError, match="^ipload.run: suppress_health_check: 'x' is no health check; "):
+                with pytest.raises(ValueError, match="^ipload.run: suppress_health_check: 'x' is an unknown "):
                     ipload.run(lambda user: None, suppress_health_check="x")
                 result = ipload.run(lambda user: None, suppress_health_check="few-ports")
                 assert result.generator.suppressed == []

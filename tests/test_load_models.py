@@ -123,7 +123,7 @@ class TestArrivalRate:
         pytester.makepyfile(MODULE.format(decorators="@pytest.mark.ipload(arrival_rate='5/s')", body="pass"))
         result = pytester.runpytest()
         result.assert_outcomes(errors=1)
-        result.stdout.fnmatch_lines(["arrival_rate needs an end: give a duration, stages or total_iterations"])
+        result.stdout.fnmatch_lines(["arrival_rate needs an end; set duration, stages or total_iterations"])
 
     def test_each_user_has_its_fixtures(self, pytester: pytest.Pytester) -> None:
         pytester.makepyfile(

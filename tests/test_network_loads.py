@@ -101,13 +101,13 @@ def test_a_load_that_runs_out_of_ports_is_invalid_and_reports_what_did_run(tmp_p
     assert run.seen == {"10.77.0.11": {"/": 100}}
     text = (
         "ports-exhausted: 50 times: no free local port left for source 10.77.0.11 -> "
-        "10.77.0.101:8080 (connect: EADDRNOTAVAIL; range 40000-40099). Such requests were never sent and are counted "
-        "nowhere: the target got less load than was planned. Add source addresses, keep connections alive, or widen "
+        "10.77.0.101:8080 (connect: EADDRNOTAVAIL; range 40000-40099). Such requests were never sent and are not "
+        "counted: the target got less load than planned. Add source addresses, keep connections alive, or widen "
         "net.ipv4.ip_local_port_range"
     )
     assert run.test["reason"] == text
     assert text in run.output
-    _, foreseen = run.test["generator"]["notes"]
+    [foreseen] = (note for note in run.test["generator"]["notes"] if note.startswith("few-ports: "))
     assert foreseen.startswith("few-ports: 150 connections from 1 source address need 150 local ports")
 
 

@@ -140,16 +140,14 @@ class TestExclusiveLeases:
         settings = "users=2, duration='20s', think_time='10ms', pool='127.0.5.1', ip_exclusive=True"
         result, _ = run(pytester, demo_url, f"{settings}, on_exhaustion='wait', ip_wait='200ms'")
         result.assert_outcomes(errors=1)
-        result.stdout.re_match_lines(
-            [r"ip pool: no address for user \d: the only .* also after a wait of 2\d\d ms; .*"]
-        )
+        result.stdout.re_match_lines([r"ip pool: no address for user \d: the only .* even after waiting 2\d\d ms; .*"])
 
     @pytest.mark.parametrize(
         ("settings", "message"),
         [
-            ("pool='127.0.5.1', on_exhaustion='wait'", "on_exhaustion='wait' is about exclusive leases"),
-            ("pool='127.0.5.1', ip_wait='1s'", "ip_wait is about exclusive leases"),
-            ("pool='127.0.5.1', fallback_pool='127.0.5.2'", "fallback_pool is about exclusive leases"),
+            ("pool='127.0.5.1', on_exhaustion='wait'", "on_exhaustion='wait' requires ip_exclusive=True"),
+            ("pool='127.0.5.1', ip_wait='1s'", "ip_wait requires ip_exclusive=True"),
+            ("pool='127.0.5.1', fallback_pool='127.0.5.2'", "fallback_pool requires ip_exclusive=True"),
             ("ip_exclusive=True", "ip_exclusive needs an address pool"),
             ("pool='127.0.5.1', ip_exclusive=True, ip_wait='1s'", "ip_wait needs on_exhaustion='wait'"),
             ("pool='127.0.5.1', ip_exclusive=True, on_exhaustion='fallback'", "needs a fallback_pool"),
@@ -159,7 +157,7 @@ class TestExclusiveLeases:
             ),
             (
                 "pool='127.0.5.1', ip_exclusive=True, fallback_pool='127.0.5.1'",
-                "127.0.5.1 is in the fallback pool too",
+                "127.0.5.1 is also in the fallback pool",
             ),
         ],
     )

@@ -235,4 +235,4 @@ def test_a_load_of_which_nothing_was_measured_says_so(pytester: pytest.Pytester)
     result.assert_outcomes(passed=1)
     assert [check["name"] for check in test["generator"]["checks"]] == ["nothing-measured"]
     assert test["generator"]["healthy"]
-    result.stdout.fnmatch_lines(["*nothing-measured: 6 iterations completed and no request was measured*"])
+    result.stdout.fnmatch_lines(["*nothing-measured: 6 iterations completed but no request was measured*"])

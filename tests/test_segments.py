@@ -185,11 +185,11 @@ class TestFilesOfNoUse:
                 "the report of a whole run; segments are run with",
             ),
             (lambda report: report.update(schema=2), "not a JSON report of pytest-ipload (schema 1)"),
-            (lambda report: report.update(segment={"index": 5, "count": 2}), "there is no share 5 of 2"),
+            (lambda report: report.update(segment={"index": 5, "count": 2}), "partition 5 of 2 does not exist"),
             (lambda report: report["tests"][0].pop("part"), "tests[0].part: expected an object"),
             (lambda report: report["tests"].append("x"), "tests[1].part: expected an object"),
             (lambda report: report["tests"][0]["part"].update(users=None), "tests[0].part.users: expected"),
-            (lambda report: report["tests"].clear(), "the files have no load test"),
+            (lambda report: report["tests"].clear(), "the files contain no load tests"),
         ],
     )
     def test_a_damaged_one_is_named(
@@ -235,14 +235,14 @@ class TestOptions:
         [
             (
                 "--ipload-segment=1",
-                "'1' is not a segment; give its number, from 0 on, and how many there are",
+                "'1' is not a segment; give its number, from 0, and the number of segments",
             ),
             ("--ipload-segment=4/4", "'4/4' does not exist; of 4 segments the first is 0/4 and the last 3/4"),
             ("--ipload-segment=-1/4", "'-1/4' is not a segment"),
-            ("--ipload-segment=0/0", "'0/0' does not exist; a load has one segment at least, which is 0/1"),
-            ("--ipload-start-at=soon", "'soon' is no moment; give seconds since 1970"),
-            ("--ipload-start-at=2026-01-31T12:00:00", "is no moment"),
-            ("--ipload-start-at=1767225600000", "is no moment"),
+            ("--ipload-segment=0/0", "'0/0' does not exist; a load has at least one segment, which is 0/1"),
+            ("--ipload-start-at=soon", "'soon' is not a valid time; give Unix seconds"),
+            ("--ipload-start-at=2026-01-31T12:00:00", "is not a valid time"),
+            ("--ipload-start-at=1767225600000", "is not a valid time"),
         ],
     )
     def test_a_bad_one_is_a_usage_error(self, pytester: pytest.Pytester, option: str, complaint: str) -> None:

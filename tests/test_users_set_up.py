@@ -66,14 +66,14 @@ class TestWhen:
         result.assert_outcomes(failed=1)
         assert (test["verdict"], test["users"]) == ("invalid", 1)
         assert test["reason"].startswith("users-not-reached: users were missing for ")
-        assert "5 users never began to iterate" in test["reason"]
+        assert "5 users never started an iteration" in test["reason"]
 
     def test_it_is_so_for_all_workers_together(self, pytester: pytest.Pytester) -> None:
         settings = "users=6, ramp_up='300ms', duration='400ms', set_up='on-arrival'"
         result, [test] = run(pytester, SLOW, settings, "-n2")
         result.assert_outcomes(failed=1)
         assert test["reason"].startswith("users-not-reached: users were missing for ")
-        assert "5 users never began to iterate" in test["reason"]
+        assert "5 users never started an iteration" in test["reason"]
 
     def test_another_word_is_refused(self, pytester: pytest.Pytester) -> None:
         result, _ = run(pytester, "pass", "set_up='later'")
@@ -222,7 +222,7 @@ class TestHanging:
         result, _ = run(pytester, set_up, "users=3, duration='5s', timeout='100ms', graceful_stop='200ms'")
         result.assert_outcomes(errors=1)
         result.stdout.fnmatch_lines(
-            "user 1 was still in its set-up after 3?? ms, at test_it.py:*, when no request of it*"
+            "user 1 was still in its set-up after 3?? ms, at test_it.py:*, when none of its requests*"
         )
 
     def test_where_it_is_tolerated_the_others_load(self, pytester: pytest.Pytester) -> None:

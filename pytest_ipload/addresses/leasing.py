@@ -24,7 +24,7 @@ class LeasePolicy:
     order: str = "round-robin"
     """``round-robin``, ``random`` or ``least-used``; see ``LeaseManager.acquire``."""
     exclusive: bool = False
-    """Whether an address has one lease at a time."""
+    """Whether an address has at most one lease at a time."""
     on_exhaustion: str = "share"
     """What to do when leases are exclusive and no address is free: ``share`` one all the same, ``wait`` until one is
     released, ``fail``, or lease from the ``fallback`` pool."""
@@ -41,7 +41,9 @@ class LeasePolicy:
             if value not in allowed:
                 raise SettingError(f"lease policy: {name}={value!r} is unknown; allowed: {', '.join(allowed)}")
         if self.wait_s is not None and not 0 <= self.wait_s < math.inf:
-            raise SettingError(f"lease policy: wait_s={self.wait_s!r} is no time; give seconds from 0 on, or None")
+            raise SettingError(
+                f"lease policy: wait_s={self.wait_s!r} is not a valid time; give 0 or more seconds, or None"
+            )
 
 
 class LeaseManager:
@@ -49,13 +51,13 @@ class LeaseManager:
 
     ::
 
-        book = LeaseManager(IpPool.parse("127.0.1.0/28"), LeasePolicy("random", exclusive=True, on_exhaustion="wait"))
-        lease = book.acquire(user=3, family=4)
-        book.release(lease)
-        book.close()                       # the load is over: whoever waits for an address gets an error
+        leases = LeaseManager(IpPool.parse("127.0.1.0/28"), LeasePolicy("random", exclusive=True, on_exhaustion="wait"))
+        lease = leases.acquire(user=3, family=4)
+        leases.release(lease)
+        leases.close()                       # the load is over: whoever waits for an address gets an error
 
     The pools count the leases too (``IpPool.stats``), beside those that are acquired from them directly.
-    Leases are exclusive within one book.
+    Leases are exclusive within one manager.
     """
 
     def __init__(
@@ -67,20 +69,20 @@ class LeaseManager:
         turn_of: Callable[[int], int] = int,
         clock: Callable[[], float] = real_time.monotonic,
     ) -> None:
-        """``clock`` tells seconds; it decides when a wait is over.
+        """``clock`` returns seconds; it decides when a wait is over.
 
-        ``turn_of`` gives a user's place among those who lease from this pool, where they are not all: with users 0, 2,
-        4 ... only, every other address would never be the turn of anybody.
+        ``turn_of`` gives a user's position among the users of this pool, if they are not all users: with users 0, 2,
+        4 ... only, every other address would never be leased.
 
         Raises ``SettingError`` if there is a fallback pool without the policy ``fallback`` or the other way round,
         and ``PoolError`` if it is empty or shares an address with the pool.
         """
         if (fallback is not None) != (policy.on_exhaustion == "fallback"):
-            raise SettingError("lease policy: on_exhaustion='fallback' and a fallback pool go together; give both")
+            raise SettingError("lease policy: on_exhaustion='fallback' and a fallback pool must be given together")
         if fallback is not None and not fallback:
             raise PoolError("ip pool: the fallback pool is empty")
         if fallback is not None and (common := pool.first_common(fallback)) is not None:
-            raise PoolError(f"ip pool: {common} is in the fallback pool too; an address belongs to one of the two")
+            raise PoolError(f"ip pool: {common} is also in the fallback pool; remove it from one of the two")
         self.policy = policy
         self._pool = pool
         self._fallback = fallback
@@ -115,17 +117,17 @@ class LeaseManager:
         - ``round-robin``: the address at the user's turn modulo their number; in rotation the next one of a turn that
           all users share.
         - ``random``: the same for the same seed and user in every run; in rotation the next one of the user's stream.
-        - ``least-used``, with or without rotation: the address with the fewest leases held in this book, then the
+        - ``least-used``, with or without rotation: the address with the fewest leases held in this manager, then the
           fewest ever, then the first.
 
         If leases are exclusive and that one is taken, it is the next free one upwards (``round-robin``) or a random
-        free one (``random``). If none is free the policy decides. Those who wait are served in the order in which
-        they came; one who waits should hold no lease of this book, as all could wait for each other. With
-        ``block=False`` nobody waits: None says that no address is free for this user. With ``only_free`` it says so
-        whatever the policy is, for one who can come again.
+        free one (``random``). If none is free the policy decides. Waiting users are served in the order in which
+        they came; a waiting user should hold no lease of this manager, as all could wait for each other. With
+        ``block=False`` the call does not wait: None means that no address is free for this user. With ``only_free`` it
+        does so whatever the policy is, for a user who can try again later.
 
         Raises ``PoolExhausted`` if no address is free and the policy has no other way, or the wait was too long;
-        ``PoolError`` if the pool has no address of the family, or when the book is closed.
+        ``PoolError`` if the pool has no address of the family, or when the manager is closed.
         """
         if family not in (4, 6):
             raise PoolError(f"ip pool: the family of a lease is 4 or 6, not {family!r}")
@@ -134,7 +136,7 @@ class LeaseManager:
             desk = self._desks.get(family)
             if desk is None:
                 return self._pool.acquire(user, family)  # raises what is wrong: the pool knows best
-            # Where somebody waits nothing is free: what is released is handed over at once.
+            # While a user waits nothing is free: a released address is handed over at once.
             if not self.policy.exclusive or desk.positions.free:
                 return self._grant(desk, user, rotation)
             if only_free:
@@ -144,13 +146,13 @@ class LeaseManager:
     def release(self, lease: Lease) -> None:
         """Give back a lease, the very object that ``acquire`` returned, also after ``close``.
 
-        Raises ``PoolError`` for one that was given back before, or is of another book.
+        Raises ``PoolError`` for one that was released before, or that another manager granted.
         """
         with self._lock:
             self._take_back(lease)
 
     def close(self) -> None:
-        """End the leasing: those who wait and those who come get a ``PoolError``. What is held can be released."""
+        """End the leasing: waiting and later callers get a ``PoolError``. Held leases can still be released."""
         with self._lock:
             self._closed = True
             for waiter in (waiter for line in self._waiting.values() for waiter in line):
@@ -192,14 +194,14 @@ class LeaseManager:
                 if limit is not None and waited >= limit:
                     raise _exhausted(
                         user,
-                        f"{desk}, also after a wait of {format_duration(waited)}",
+                        f"{desk}, even after waiting {format_duration(waited)}",
                         "add addresses, use fewer users, or allow a longer wait",
                     )
                 waiter.served.wait(None if limit is None else min(limit - waited, threading.TIMEOUT_MAX))
         except BaseException:
             if waiter.lease is None:
                 line.remove(waiter)
-            else:  # broken off (the thread is interrupted) after the address was handed over
+            else:  # interrupted after the address was handed over
                 self._take_back(waiter.lease)
             raise
         return waiter.lease
@@ -209,7 +211,7 @@ class LeaseManager:
         if held is None:
             raise PoolError(
                 f"ip pool: the lease of {lease.address} to user {lease.user} is not held here; "
-                "release a lease once, and to the book that gave it"
+                "release a lease once, and to the lease manager that granted it"
             )
         _, desk, position = held
         desk.give_back(lease, position)
@@ -217,7 +219,7 @@ class LeaseManager:
         self._serve(desk)
 
     def _serve(self, desk: _Desk) -> None:
-        """Hand free addresses over to those who wait longest."""
+        """Hand free addresses over to the users that have waited longest."""
         line = self._waiting[desk.family]
         while line and desk.positions.free and not self._closed:
             waiter = line.popleft()
@@ -226,7 +228,7 @@ class LeaseManager:
 
     def _refuse_if_closed(self, user: int) -> None:
         if self._closed:
-            raise PoolError(f"ip pool: no address for user {user}: the load is over")
+            raise PoolError(f"ip pool: no address for user {user}: the load has ended")
 
 
 class _Desk:
@@ -262,7 +264,7 @@ class _Desk:
 
 @dataclass(eq=False)
 class _Waiter:
-    """A user who waits for an address."""
+    """A user waiting for an address."""
 
     user: int
     rotation: bool

@@ -30,15 +30,15 @@ def parse_named_pools(lines: Iterable[str]) -> dict[str, str]:
         if not spec:
             raise _error(line, "no address follows; write name = SPEC, as in checkout = 10.0.0.0/24")
         if name in named:
-            raise _error(line, f"the name {name!r} is used twice (first for {named[name]!r}); use another one")
+            raise _error(line, f"the name {name!r} is used twice (first for {named[name]!r}); use another name")
         if name in taken:
-            raise _error(line, f"{name!r} is also an interface of this host, so it could mean both; use another name")
+            raise _error(line, f"{name!r} is also an interface of this host, so it is ambiguous; use another name")
         named[name] = spec
     return named
 
 
 def resolve_pool(text: str, named: Mapping[str, str]) -> str:
-    """The spec that a setting stands for: that of the pool with this name, or else the text itself.
+    """The spec that a setting refers to: that of the pool with this name, or else the text itself.
 
     Raises ``PoolError`` for a text that can only be a name, if neither a pool nor an interface has it.
     """
@@ -46,7 +46,9 @@ def resolve_pool(text: str, named: Mapping[str, str]) -> str:
     if text in named:
         return named[text]
     if _NAME.fullmatch(text) and text.lower() != "localhost" and text not in (known := interfaces()):
-        pools = f"the named pools are {', '.join(named)}" if named else "no pool has a name (ini key ipload_pools)"
+        pools = (
+            f"the named pools are {', '.join(named)}" if named else "there are no named pools (ini key ipload_pools)"
+        )
         raise PoolError(
             f"ip pool {text!r}: neither a named pool nor an interface; {pools}, "
             f"and the interfaces of this host are {', '.join(known) or 'none'}"

@@ -26,7 +26,7 @@ class Positions:
         return self.count - len(self._taken)
 
     def is_free(self, position: int) -> bool:
-        """Whether nobody has the position."""
+        """Whether the position is free."""
         return position not in self._leases
 
     def first_free(self, start: int) -> int:

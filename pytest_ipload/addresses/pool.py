@@ -72,7 +72,7 @@ class Usage:
 
 
 class IpPool:
-    """Source addresses for virtual users: an immutable sequence of addresses, with a book of leases.
+    """Source addresses for virtual users: an immutable sequence of addresses, that manages their leases.
 
     ::
 
@@ -86,8 +86,8 @@ class IpPool:
         >>> pool.stats()
         {'127.0.1.2': LeaseStats(active=0, total=1, users=1)}
 
-    The addresses are computed when they are asked for, so the size of a network costs nothing. An empty pool is
-    falsy; it means that nobody is bound to an address. Leases may be acquired and released from any thread.
+    The addresses are computed on demand, so the size of a network costs nothing. An empty pool is
+    falsy; it means that users are not bound to addresses. Leases may be acquired and released from any thread.
     As with ``range``, ``len()`` raises ``OverflowError`` above ``sys.maxsize``.
     """
 
@@ -154,7 +154,7 @@ class IpPool:
         count = self._addresses.count
         if count > MAX_VALIDATED:
             raise PoolError(
-                f"ip pool: {format_count(count)} addresses are too many to check (at most "
+                f"ip pool: {format_count(count)} addresses are too many to check (maximum "
                 f"{format_count(MAX_VALIDATED)}); use a smaller pool"
             )
         freebind = {
@@ -177,7 +177,7 @@ class IpPool:
         # To look up each text would be slow in a pool of many blocks.
         if None in parsed or rest.count + sum(map(len, removed.values())) != self._addresses.count:
             stray = next(text for text in texts if text not in self)
-            raise PoolError(f"ip pool: {stray!r} cannot be left out, as it is not in the pool ({self!r})")
+            raise PoolError(f"ip pool: {stray!r} cannot be excluded because it is not in the pool ({self!r})")
         return self._part(rest)
 
     def first_common(self, other: IpPool) -> str | None:
@@ -187,15 +187,15 @@ class IpPool:
     def shard(self, index: int, count: int) -> IpPool:
         """The part of process ``index`` when ``count`` processes share the pool: every ``count``-th address.
 
-        The shards are disjoint and together they are the pool. The leases of a shard are counted in its own book.
+        The shards are disjoint and together they are the pool. Each shard counts its own leases.
         Raises ``PoolError`` if there are more processes than addresses.
         """
         if not 0 <= index < count:
-            raise PoolError(f"ip pool: there is no shard {index} of {count}; the first is 0, the last {count - 1}")
+            raise PoolError(f"ip pool: shard {index} of {count} does not exist; give a number from 0 to {count - 1}")
         if self._addresses.count < count:
             raise PoolError(
-                f"ip pool: {self._addresses.count} addresses are too few for {count} shards, as no two of them may "
-                "have the same address; add addresses or use fewer shards"
+                f"ip pool: {self._addresses.count} addresses are not enough for {count} shards, because no two may "
+                "share an address; add addresses or use fewer shards"
             )
         return self._part(self._addresses.every(count, start=index))
 
@@ -239,7 +239,7 @@ class IpPool:
             if self._held.pop(id(lease), None) is None:
                 raise PoolError(
                     f"ip pool: the lease of {lease.address} to user {lease.user} is not held here; "
-                    "release a lease once, and to the pool that gave it"
+                    "release a lease once, and to the pool that granted it"
                 )
             self._usage[lease.address].active -= 1
 

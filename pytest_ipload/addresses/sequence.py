@@ -13,7 +13,7 @@ from pytest_ipload.addresses.spec import AddressBlock, address_text
 
 
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:
-    """The address that a text stands for, however it is written; None if it is none."""
+    """The address in a text, in any notation; None if it is not an address."""
     try:
         return ip_address(text)
     except ValueError:

@@ -27,7 +27,7 @@ _NEVER_A_SOURCE = tuple(
         ("240.0.0.0/4", "a reserved address"),
         ("::/128", "the unspecified address"),
         ("::ffff:0:0/96", "an IPv4-mapped address (write the IPv4 address)"),
-        ("fe80::/10", "a link-local address, which needs a scope id"),
+        ("fe80::/10", "a link-local address, which would need a scope id"),
         ("ff00::/8", "a multicast address"),
     )
 )
@@ -76,7 +76,7 @@ class _Item(NamedTuple):
 
     text: str
     place: str = ""
-    """The file and line of an item that does not stand in the spec itself."""
+    """The file and line of an item that is not in the spec itself."""
 
     @property
     def is_file(self) -> bool:
@@ -190,7 +190,7 @@ def _blocks(item: _Item, interface_addresses: Callable[[str], Sequence[str]]) ->
 
 
 def _written_block(item: _Item) -> AddressBlock | None:
-    """The block of an item that tells its addresses; None for one that can only be the name of an interface."""
+    """The block of an item that specifies addresses; None for one that can only be an interface name."""
     _refuse_targets(item)
     text = item.addresses
     first, dash, last = (part.strip() for part in text.partition("-"))

@@ -74,7 +74,7 @@ def user_traceback(traceback: TracebackType | None) -> TracebackType | None:
 
 
 def visible_traceback(traceback: TracebackType | None, *, from_user: bool = False) -> TracebackType | None:
-    """A traceback without the frames of those who carried a request: this package, requests, urllib3, http.client.
+    """A traceback without the frames of the HTTP stack: this package, requests, urllib3, http.client.
 
     What these call is left out too, unless it is the user's own code again (a hook, an adapter). With ``from_user``,
     so is all that comes before the first line of user code. None if nothing is left.

@@ -24,7 +24,7 @@ class Commit:
 def current_commit(folder: Path) -> Commit | None:
     """What is checked out there; None without git, without a repository, without a commit, or if git takes too long."""
     command = ["git", "-C", str(folder), "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
-    # Without optional locks git leaves its index alone: another git may be at work.
+    # Without optional locks git leaves its index alone: another git may be running.
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     try:
         done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, env=environment, check=True)

@@ -6,7 +6,7 @@
     ├── SettingError               a bad option, ini value, marker key, argument or threshold expression
     ├── FeedError                  test data that cannot be found or read
     │   └── FeedExhausted          no row of test data is left for a user
-    ├── TargetNotAllowed           a request to a host that nobody allowed
+    ├── TargetNotAllowed           a request to a host that is not allowed
     ├── PoolError                  a pool that cannot be read or cannot be used
     │   └── PoolExhausted          no address of a pool is free
     ├── RendezvousTimeout          (also TimeoutError) too few users came to a rendezvous in time
@@ -39,7 +39,7 @@ class _ConfigurationError(IploadError):
     """The test, its data or its settings are wrong, so that no iteration can succeed."""
 
     at_run_time = False
-    """True where it depends on what happens in the load: the iteration fails, and the load goes on."""
+    """True if it depends on what happens in the load: the iteration fails, and the load continues."""
 
 
 def is_configuration_error(error: BaseException) -> bool:
@@ -93,4 +93,4 @@ class TargetNotAllowed(_ConfigurationError):
 
 
 class GeneratorLimitError(IploadError):
-    """A limit of this machine or process (open files, threads) stands in the way of the load."""
+    """A limit of this machine or process (open files, threads) is too low for the load."""

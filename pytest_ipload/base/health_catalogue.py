@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 INVALID, SATURATED, UNHEALTHY, REMARK = SEVERITIES = ("invalid", "saturated", "unhealthy", "remark")
-"""What was seen flatters the target; it makes the target look worse than it is; shown only; worth knowing only.
+"""In this order: it flatters the target; it makes the target look worse than it is; shown only; for information.
 
-What the first two do to a verdict is told by ``verdict.health_rule``.
+``verdict.health_rule`` applies the first two to verdicts.
 """
 
 
@@ -19,30 +19,30 @@ class Kind(NamedTuple):
     severity: str
     meaning: str
     effect: str
-    """What it does to the numbers."""
+    """How it affects the numbers."""
     advice: str
 
 
-_NEVER_SENT = "Such requests were never sent and are counted nowhere: the target got less load than was planned"
+_NEVER_SENT = "Such requests were never sent and are not counted: the target got less load than planned"
 
 
 HEALTH_CHECKS: Mapping[str, Kind] = {
     "rate-not-reached": Kind(
         INVALID,
         "more than 1 % of the planned iterations never started",
-        "The target got less load than was planned, and the least of it when it was slow",
-        "Allow more max_users, lower the rate, or judge it yourself with a threshold on dropped_iterations",
+        "The target got less load than planned, and the slower the target, the less load it got",
+        "Raise max_users, lower the rate, or set a threshold on dropped_iterations yourself",
     ),
     "users-not-reached": Kind(
         INVALID,
         "users were missing for more than 5 % of the planned time",
-        "The target got less load than was planned",
-        "Set users up before the load (set_up='before'), speed their set-up up, or use fewer users",
+        "The target got less load than planned",
+        "Set users up before the load (set_up='before'), speed up their set-up, or use fewer users",
     ),
     "different-targets": Kind(
         INVALID,
-        "the processes that share the load did not load the same target",
-        "Each target got a part of the load only",
+        "the processes sharing the load connected to different targets",
+        "Each target got only part of the load",
         "A fixture that starts the target starts one in each worker: start it once, before the workers (in "
         "pytest_sessionstart of a conftest.py), or give each load one worker (--ipload-shards=1)",
     ),
@@ -66,9 +66,9 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
     ),
     "source-family-mismatch": Kind(
         INVALID,
-        "a target has no address of the source address's family",
+        "a target has no address of the same family as the source address",
         _NEVER_SENT,
-        "Add a source address of its family to the pool",
+        "Add a source address of the target's family to the pool",
     ),
     "source-not-usable": Kind(
         INVALID,
@@ -84,53 +84,53 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
     ),
     "generator-saturated": Kind(
         SATURATED,
-        "the generator was too busy, or was kept waiting too long, to keep up with the load",
-        "Latencies may hold time that the generator needed for itself, and rates may be those of the generator: the "
+        "the generator was too busy, or waited too long for a processor, to keep up with the load",
+        "Latencies may include time that the generator itself took, and rates may be limited by the generator: the "
         "target may look worse than it is, but not better",
         "Use fewer users or more think time, or do less in the body",
     ),
     "late-iterations": Kind(
         UNHEALTHY,
         "the generator started iterations late, by more than the limit for response times",
-        "Response times leave this lateness out, but iterations that are late come in bunches, which are harder on the "
+        "Response times exclude this lateness, but late iterations come in bursts, which are harder on the "
         "target than the plan",
         "Use fewer users or a lower rate, or do less in the body and in the set-up of users",
     ),
     "late-starts": Kind(
         UNHEALTHY,
         "users started more than 50 ms late",
-        "Until then the target got less load than was planned",
+        "Until then the target got less load than planned",
         "Use a longer ramp-up, or do less in the set-up of users and in the body",
     ),
     "unstoppable-users": Kind(
         UNHEALTHY,
-        "users that did not stop when the load was over",
-        "The iteration that was running counts as failed, and their threads may disturb the tests that follow",
-        "Give what they wait for a timeout",
+        "users did not stop when the load ended",
+        "Their running iteration counts as failed, and their threads may disturb the tests that follow",
+        "Set a timeout on whatever they wait for",
     ),
     "too-many-names": Kind(
         UNHEALTHY,
-        "more request names than are kept apart",
-        "Thresholds and rows of single names miss these samples",
-        "Give requests whose path holds an id a name of their own, as in name='GET /items/ID'",
+        "more request names than are kept separately",
+        "Thresholds and rows for individual names do not include these samples",
+        "If a path contains an id, set a name for the request, as in name='GET /items/ID'",
     ),
     "bare-calls": Kind(
         UNHEALTHY,
-        "the body sends requests past its session",
-        "Such calls leave from any address, are not timed and are not held to the allowed hosts",
+        "the body bypasses its session",
+        "Such requests may leave from any address, are not timed and are not checked against the allowed hosts",
         "Use ipload_session",
     ),
     "shared-fixture": Kind(
         UNHEALTHY,
-        "all users share a value that is not made for threads",
-        "Users may wait for each other, which is in the latencies, or spoil each other's data",
-        "Make the fixture depend on ipload_user: then each user has one of its own",
+        "all users share a value that is not thread-safe",
+        "Users may wait for each other, which adds to the latencies, or corrupt each other's data",
+        "Make the fixture depend on ipload_user; then each user has its own",
     ),
     "own-adapter": Kind(
         UNHEALTHY,
-        "an adapter of the test's own does not use the users' source addresses",
-        "Requests through it leave from any address",
-        "Mount a requests.adapters.HTTPAdapter, one for each session, without source addresses of its own",
+        "a mounted adapter does not use the users' source addresses",
+        "Requests sent through it may leave from any address",
+        "Mount a separate requests.adapters.HTTPAdapter on each session, with no source address of its own",
     ),
     "few-ports": Kind(
         UNHEALTHY,
@@ -140,47 +140,47 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
     ),
     "too-few-samples": Kind(
         REMARK,
-        "a percentile with fewer samples than it wants",
-        "A percentile p wants 10/(1-p) samples, 200 for p95 and 1 000 for p99; with fewer it changes from run to run",
-        "Let the load run longer, or judge a lower percentile",
+        "a percentile has too few samples",
+        "A percentile p needs 10/(1-p) samples, 200 for p95 and 1 000 for p99; with fewer it varies from run to run",
+        "Run longer, or judge a lower percentile",
     ),
     "nothing-measured": Kind(
         REMARK,
-        "iterations completed, and no request was measured",
-        "There are no latencies, and only iterations that failed can fail the test",
-        "Send the requests through ipload_session (a client of the project's own can be given it, as in "
-        "client.session = ipload_session in a fixture), or time calls of another protocol with ipload_user.measure()",
+        "iterations completed, but no request was measured",
+        "There are no latencies, and only failed iterations can fail the test",
+        "Send the requests through ipload_session (give your own client the session, as in "
+        "client.session = ipload_session in a fixture), or time calls of other protocols with ipload_user.measure()",
     ),
     "target-in-process": Kind(
         REMARK,
-        "the target is served by the process that loads it",
-        "It shares the interpreter with the load: the time of both is in the latencies",
-        "Run the server as a process of its own",
+        "the target runs in the process that generates the load",
+        "It shares the interpreter with the load: latencies include time spent on the load",
+        "Run the server in a separate process",
     ),
     "clock-not-synchronised": Kind(
         REMARK,
-        "nothing keeps the clock of a segment's machine right, and the target's clock is unknown",
-        "Whether the segments ran at the same time is known only as well as their clocks agree",
-        "Run NTP on the machines, or set a base_url whose replies have a Date",
+        "a segment's clock is not synchronised, and the target's clock is unknown",
+        "Whether the segments ran at the same time is known only as precisely as their clocks agree",
+        "Run NTP on the machines, or set a base_url whose responses have a Date header",
     ),
     "fast-path-left": Kind(
         REMARK,
         "functions of requests, urllib3 or http.client are patched or overridden, or log each request",
-        "Requests went through them, which takes more processor time for each: rates may be lower",
-        "Remove what is named during loads if it is not meant for them; with fast=False (--ipload-fast off) no request "
-        "takes the fast path, and this is not said",
+        "Requests went through them, which takes more processor time per request: rates may be lower",
+        "Remove them during loads if they are not needed; with fast=False (--ipload-fast off) no request "
+        "takes the fast path, and this check does not fire",
     ),
     "not-pinned": Kind(
         REMARK,
-        "the load was not kept on one processor",
-        "Handing over from one processor to another takes time: latencies may be higher and rates lower",
-        "Let the process choose its processors, or set pin to 'off'",
+        "the load was not pinned to one processor",
+        "Switching processors takes time: latencies may be higher and rates lower",
+        "Allow the process to choose its processors, or set pin to 'off'",
     ),
     "shared-cpu": Kind(
         REMARK,
         "the loads of several workers run on one processor",
-        "Loads that run at the same time slow each other down",
-        "With pin 'auto', and no more workers than processors, each worker has its own",
+        "Concurrent loads slow each other down",
+        "Set pin to 'auto' and use at most one worker per processor: then each worker has its own",
     ),
 }
 """All checks by name."""
@@ -194,14 +194,16 @@ class HealthCheck:
     what: str
     """What was seen, with numbers."""
     effect: str
-    """What it does to the numbers of the load."""
+    """How it affects the numbers of the load."""
     advice: str
     severity: str
 
     def __post_init__(self) -> None:
-        """ValueError for a severity that there is not: a check may come from a file."""
+        """ValueError for an unknown severity: a check may come from a file."""
         if self.severity not in SEVERITIES:
-            raise ValueError(f"{self.severity!r} is no severity of a health check; known: {', '.join(SEVERITIES)}")
+            raise ValueError(
+                f"{self.severity!r} is not a valid severity of a health check; allowed: {', '.join(SEVERITIES)}"
+            )
 
     @property
     def paragraph(self) -> str:
@@ -217,7 +219,7 @@ class HealthCheck:
 def fired(name: str, what: str, advice: str = "") -> HealthCheck:
     """The check with what was seen; ``advice`` takes the place of the usual one.
 
-    A name that is not in the table is that of a fault that an exception of somebody else names.
+    A name that is not in the table is a generator error named by an exception from outside this package.
     """
     kind = HEALTH_CHECKS.get(name, HEALTH_CHECKS["source-address"])
     return HealthCheck(name, what, kind.effect, advice or kind.advice, kind.severity)
@@ -230,5 +232,5 @@ def fired_by_message(name: str, message: str) -> HealthCheck:
 
 
 def by_gravity(checks: Iterable[HealthCheck]) -> list[HealthCheck]:
-    """The checks, the gravest first."""
+    """The checks, the most severe first."""
     return sorted(checks, key=lambda check: SEVERITIES.index(check.severity))

@@ -15,7 +15,7 @@ class Deferral:
         self.was_pressed = False
 
     def note(self, *_: object) -> None:
-        """Called in the place of Python's own handler. A second time it is meant at once."""
+        """Called instead of Python's own handler. The second call takes effect at once."""
         if self.was_pressed:
             raise KeyboardInterrupt
         self.was_pressed = True

@@ -1,7 +1,7 @@
-"""Texts without the secrets that are in them, for all that is shown, written or sent to another process.
+"""Masks secrets in texts, for everything that is shown, written or sent to another process.
 
-A secret is told by where it stands: the password of a URL, the value of a parameter, header, key or argument that is
-named as secrets are. The text round it stays. What nothing tells apart from any other text is not masked.
+A secret is recognised by its context: the password of a URL, the value of a parameter, header, key or argument that is
+named like a secret. The text around it stays. A secret without such a context is not masked.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 HIDDEN = "***"
-"""Stands in the place of a secret."""
+"""Replaces a secret."""
 
 _CLUE = re.compile(r"[@:'\"?&;,]|=[^=]|Bearer ")
 """There is no secret in a text without one of these. Names and encoded histograms have none."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 PIECE_BYTES = 1 << 16
-"""The length of a piece, at most. Each is a sign of life, so it must not take long on any line."""
+"""The maximum length of a piece. Each acts as a heartbeat, so it must not take long on any connection."""
 MOST_BYTES = 1 << 30
 """Of one value, packed or not."""
 
@@ -30,7 +30,7 @@ def unpack(packed: bytes) -> Any:
     except zlib.error as error:
         raise ValueError(f"it cannot be unpacked: {error}") from None
     if not inflater.eof or inflater.unused_data:
-        raise ValueError("it cannot be unpacked: it is cut off, too large, or followed by something else")
+        raise ValueError("it cannot be unpacked: it is truncated, too large, or has trailing data")
     return json.loads(text)
 
 

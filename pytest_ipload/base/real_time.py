@@ -1,4 +1,4 @@
-"""Clocks that tell the time although a test has frozen it.
+"""Clocks that keep running although a test has frozen time.
 
 Libraries that freeze the time replace the functions of ``time``, in that module and wherever they find them. A load
 is timed by the system's clocks all the same: they are read by functions that are not among those. On Linux and macOS
@@ -21,7 +21,7 @@ monotonic: Callable[[], float]
 time: Callable[[], float]
 """As ``time.time``."""
 
-if sys.platform == "win32":  # it has no clocks by number; a partial is not found by those who look for the function
+if sys.platform == "win32":  # it has no clocks by number; a search for the function does not find a partial
     perf_counter_ns, time_ns = functools.partial(_time.perf_counter_ns), functools.partial(_time.time_ns)
     monotonic, time = functools.partial(_time.monotonic), functools.partial(_time.time)
 else:

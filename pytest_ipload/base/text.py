@@ -27,17 +27,17 @@ def printable_lines(text: str) -> str:
 
 
 def width_of(text: str) -> int:
-    """How many columns of a terminal the text takes: signs of East Asian scripts take two, combining ones none."""
+    """How many columns of a terminal the text takes: East Asian characters take two, combining ones none."""
     if text.isascii():
         return len(text)
     from wcwidth import wcswidth
 
     width: int = wcswidth(text)
-    return width if width >= 0 else len(text)  # negative: it cannot be told
+    return width if width >= 0 else len(text)  # negative: the width is unknown
 
 
 def shorten(text: str, width: int) -> str:
-    """The text in at most ``width`` columns (at least five); both its ends stay, as they tell paths apart."""
+    """The text in at most ``width`` columns (at least five); both ends are kept, as they distinguish paths."""
     if width_of(text) <= width:
         return text
     kept = width - len(_GAP)
@@ -62,7 +62,7 @@ def whose_failure(user: int, iteration: int | None, source: str, users: Sequence
 
 
 def cut(text: str, width: int) -> str:
-    """As much of the text, from its beginning, as fits into so many columns; dots stand for the rest."""
+    """The beginning of the text that fits into ``width`` columns; an ellipsis replaces the rest."""
     if width_of(text) <= width:
         return text
     kept = text[: max(0, width - len(_GAP))]

@@ -7,7 +7,7 @@ Grammar of the texts::
     rate       = number "/" ( "s" | "m" | "h" )
     percent    = number "%"
 
-The parts of a duration come from large to small (``1m30s``). Text without a unit is refused: nobody knows
+The parts of a duration come from large to small (``1m30s``). Text without a unit is refused: it is unclear
 whether ``5`` means seconds or milliseconds. All functions raise ``ValueError`` with what is allowed.
 """
 
@@ -51,7 +51,7 @@ def parse_span(text: str) -> tuple[float, float]:
     low = parse_duration(low_text)
     high = parse_duration(high_text) if dash else low
     if high < low:
-        raise ValueError(f"{text!r} runs backwards; write the shorter duration first, as in 100ms-300ms")
+        raise ValueError(f"{text!r} runs backwards; give the shorter duration first, as in 100ms-300ms")
     return low, high
 
 

@@ -1,4 +1,4 @@
-"""Files that anybody may have written: read with a limit, and what may come of their content."""
+"""Files from untrusted sources: read with a size limit and checked."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _CHUNK = 1 << 20
 
 
 def read_object(path: Path, most_bytes: int, what: str) -> str:
-    """The text of a JSON object in a file: ``what`` it is to be, in the plural. At most so many bytes are read.
+    """The text of a JSON object in a file: ``what`` it should be, in the plural. At most ``most_bytes`` are read.
 
-    A size that the system tells does not count: devices and pipes have none. Raises OSError, ValueError and
+    The size that the system reports does not count: devices and pipes have none. Raises OSError, ValueError and
     MemoryError.
     """
     content = bytearray()
@@ -21,16 +21,16 @@ def read_object(path: Path, most_bytes: int, what: str) -> str:
         while chunk := file.read(_CHUNK):
             content += chunk
             if len(content) > most_bytes:
-                raise ValueError(f"it is larger than {_size(most_bytes)}, which {what} never are")
+                raise ValueError(f"it is larger than {_size(most_bytes)}, the maximum size of {what}")
             if content[:_CHUNK].lstrip()[:1] not in (bytearray(b"{"), bytearray()):
                 raise ValueError("it cannot be read as JSON: it does not begin with '{'")
             if len(content) == len(chunk) and len(chunk) == _CHUNK and not content.strip():
-                raise ValueError("it cannot be read as JSON: it begins with a mebibyte of blanks")
+                raise ValueError("it cannot be read as JSON: it begins with more than 1 MiB of whitespace")
     return content.decode()
 
 
 def refuse_constant(name: str) -> float:
-    """For ``json``: what it would read as not-a-number or infinity is no JSON."""
+    """For ``json``: the constants NaN and Infinity, which it would accept, are not valid JSON."""
     raise ValueError(f"{name} is not a number")
 
 

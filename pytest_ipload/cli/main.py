@@ -35,7 +35,7 @@ def merge(options: argparse.Namespace) -> int:
         files = ReportFiles(vars(options), prefix="--")
         segments = [read_segment(path) for path in options.files]
         if not any(segment.parts for segment in segments):
-            raise UnusableFile("the files have no load test")
+            raise UnusableFile("the files contain no load tests")
     except (UnusableFile, pytest.UsageError) as error:
         return _unusable(str(error))
     try:
@@ -76,7 +76,7 @@ def _not_foreseen(segments: Sequence[Segment], error: Exception) -> str:
     return (
         f"{', '.join(guilty or [segment.path for segment in segments])}: its values cannot be judged: "
         f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno}). If pytest-ipload wrote it and "
-        "nobody changed it, that is a fault of pytest-ipload: please report it, with the file"
+        "the file is unmodified, this is a bug: please report it, with the file"
     )
 
 
@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         help="merge the JSON files of segments and judge each load as a whole",
         description="Merge the files that --ipload-segment and --ipload-json wrote, and judge each load as a whole. "
-        "Exit code 0: all passed; 1: one failed or is invalid, a missing segment among it; 2: a file is of no use.",
+        "Exit code 0: all passed; 1: one failed or is invalid, or a segment is missing; 2: a file cannot be used.",
     )
     merging.add_argument("files", metavar="FILE", nargs="+", type=Path, help="the JSON file of a segment")
     merging.add_argument("--junit", metavar="PATH", type=Path, help="write the verdicts as JUnit XML")

@@ -25,25 +25,37 @@ def planned_and_dropped(profile: LoadProfile, share: Partition, until: float, st
 
 
 def time_of_users(
-    profile: LoadProfile, slots: Sequence[UserSlot], seats: Sequence[UserThread], origin_ns: int, stopped_ns: int | None
+    profile: LoadProfile,
+    slots: Sequence[UserSlot],
+    user_threads: Sequence[UserThread],
+    origin_ns: int,
+    stopped_ns: int | None,
 ) -> UserTime:
-    """The time in which users were at work, compared with the plan; ``seats`` are those of the users that came."""
+    """The time in which users were running, compared with the plan; ``user_threads`` are those that were started."""
 
     def seconds(ns: int | None) -> float | None:
         return None if ns is None else (ns - origin_ns) / NS_PER_S
 
     ends = [seconds(stopped_ns)]
     if profile.total_iterations is not None:  # the first user who found none left was the first to leave
-        ends += [seconds(seat.ended_ns) for seat in seats if not seat.is_lost]
-    seat_of = {seat.slot.index: seat for seat in seats}
+        ends += [seconds(user_thread.ended_ns) for user_thread in user_threads if not user_thread.is_lost]
+    seat_of = {user_thread.slot.index: user_thread for user_thread in user_threads}
     limit = profile.iterations_per_user
     users = []
     for slot in slots:
-        seat = seat_of.get(slot.index)
-        if seat is None:
+        user_thread = seat_of.get(slot.index)
+        if user_thread is None:
             users.append(Presence(slot, None))
-        elif seat.setup_error is None:
-            is_done = limit is not None and seat.iteration_since_ns is not None and seat.user.iteration + 1 >= limit
-            users.append(Presence(slot, seconds(seat.ready_ns), seconds(seat.ended_ns), is_done, seat.is_lost))
+        elif user_thread.setup_error is None:
+            is_done = (
+                limit is not None
+                and user_thread.iteration_since_ns is not None
+                and user_thread.user.iteration + 1 >= limit
+            )
+            users.append(
+                Presence(
+                    slot, seconds(user_thread.ready_ns), seconds(user_thread.ended_ns), is_done, user_thread.is_lost
+                )
+            )
     until = min((end for end in ends if end is not None), default=None)
     return user_time(users, profile.warmup, until)

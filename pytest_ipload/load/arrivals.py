@@ -1,7 +1,7 @@
-"""The open model: iterations that are due by the clock, and who runs them.
+"""The open model: iterations that are due by the clock, and the users that run them.
 
-Nobody hands iterations out. Each user who is free takes the next one that is due, in the future or in the past, and
-waits for its time itself: so one that is late is run as soon as anybody is free, none is lost, and a start needs no
+There is no dispatcher. Each free user takes the next iteration that is due, in the future or in the past, and
+waits for its time itself: so a late one is run as soon as a user is free, none is lost, and a start needs no
 second thread to be on time.
 """
 
@@ -18,7 +18,7 @@ class ArrivalQueue:
 
     def __init__(self, due: Iterator[float], end: float | None, on_dry: Callable[[], None]) -> None:
         """``due`` ascends; nothing is taken from ``end`` on. ``on_dry`` is called, in the thread of a user, when the
-        last one who was free sets to work: another user would be of use.
+        last free user becomes busy: another user is needed.
         """
         self._due = due
         self._end = end
@@ -27,7 +27,7 @@ class ArrivalQueue:
         self._lock = threading.Lock()
         self._waiting = 0
         self.started = 0
-        """Iterations whose turn came."""
+        """Iterations that were started."""
 
     def take(self, now: float) -> float | None:
         """The next iteration's planned start, which may be over; None if there is none."""
@@ -38,7 +38,7 @@ class ArrivalQueue:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Round the time in which a user waits for the start that it took."""
+        """Around the time in which a user waits for the start that it took."""
         with self._lock:
             self._waiting += 1
         try:
@@ -61,7 +61,7 @@ class ArrivalQueue:
         return not self._waiting
 
     def overdue(self, now: float, limit: int) -> int:
-        """How many iterations are due by now that nobody has taken; those beyond ``limit`` are not looked for."""
+        """How many iterations are due by now and not taken; at most ``limit`` are counted."""
         with self._lock:
             while len(self._ahead) <= limit and (not self._ahead or self._ahead[-1] <= now):
                 due = next(self._due, None)
@@ -71,7 +71,7 @@ class ArrivalQueue:
             return min(limit, sum(1 for due in self._ahead if due <= now))
 
     def users_wanted(self, now: float, room: int, coming: int) -> int:
-        """How many more users would be of use: one for each iteration that waits, one to spare when nobody is free.
+        """How many more users are needed: one for each waiting iteration, plus a spare one when no user is free.
 
         There are no more than ``room``; ``coming`` are being set up already.
         """

@@ -1,4 +1,4 @@
-"""How long users may take to get on, once they are asked to leave. Pure."""
+"""How long users may take to finish, once they are asked to leave. Pure."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from pytest_ipload.load.set_up import SetUpLimit
 from pytest_ipload.load.user_thread import Phase, UserThread
 
 _HURRY = 0.3
-"""Seconds that iterations get to end by themselves when the load is broken off (Ctrl-C); tear-downs at the second."""
+"""Seconds that iterations get to end by themselves when the load is aborted (Ctrl-C); teardowns at the second."""
 _INTERRUPT_WAIT, _HURRIED_WAIT = 3.0, 0.5
-"""Seconds that an interrupted user gets before it is given up; the second where there is a hurry."""
+"""Seconds that an interrupted user gets before it is abandoned; the second value applies in a hurry."""
 _ABORT_GRACE = 1.0
-"""Seconds that running iterations get at most, when a threshold has broken the load off."""
+"""Maximum seconds for running iterations when a threshold has aborted the load."""
 
 
 @dataclass
 class Deadlines:
-    """The executor's patience with its users. Times are nanoseconds of its clock."""
+    """When the executor interrupts or abandons its users. Times are nanoseconds of its clock."""
 
     graceful_stop: float
-    """Seconds that a running iteration may take to its end, and a tear-down in all."""
+    """Seconds for a running iteration to finish, and for a whole teardown."""
     set_up_limit: SetUpLimit | None = None
     origin_ns: int = 0
     """When the load began; 0 before."""
     stopped_ns: int | None = None
     """When all were asked to leave."""
     is_short: bool = False
-    """Whether a threshold has broken the load off."""
+    """Whether a threshold has aborted the load."""
     is_over: bool = False
-    """Whether the load is broken off: iterations are interrupted at once. Tear-downs have their time all the same."""
+    """Whether the load is aborted: iterations are interrupted at once, teardowns still get their time."""
     hurried_ns: int | None = None
-    """When it was broken off once more (the second Ctrl-C): tear-downs are interrupted, too."""
+    """When it was aborted again (the second Ctrl-C): teardowns are interrupted, too."""
 
     @property
     def idle_s(self) -> float:
@@ -41,30 +41,34 @@ class Deadlines:
         return inf if self.set_up_limit is None else self.set_up_limit.idle_s
 
     def hurry(self, now_ns: int) -> None:
-        """Somebody pressed Ctrl-C."""
+        """Ctrl-C was pressed."""
         if self.is_over:
             self.hurried_ns = self.hurried_ns or now_ns
         self.is_over = True
 
-    def deadline(self, seat: UserThread) -> int | None:
-        """When this user must have got on, as things stand; None where nothing presses."""
-        if seat.teardown_since_ns is not None:
-            return self._of_tear_down(seat, seat.teardown_since_ns)
-        if seat.interrupted_ns is not None:
-            return seat.interrupted_ns + _ns(_HURRIED_WAIT if self.is_over else _INTERRUPT_WAIT)
+    def deadline(self, user_thread: UserThread) -> int | None:
+        """When this user must have finished its phase, as things stand; None if there is no deadline."""
+        if user_thread.teardown_since_ns is not None:
+            return self._of_tear_down(user_thread, user_thread.teardown_since_ns)
+        if user_thread.interrupted_ns is not None:
+            return user_thread.interrupted_ns + _ns(_HURRIED_WAIT if self.is_over else _INTERRUPT_WAIT)
         grace = _ns(_HURRY if self.is_over else self.graceful_stop)
         if self.is_short:
             grace = min(grace, _ns(_ABORT_GRACE))
         deadlines = [] if self.stopped_ns is None else [self.stopped_ns + grace]
-        if seat.slot.stop is not None and self.origin_ns:
-            deadlines.append(self.origin_ns + _ns(seat.slot.stop) + grace)
-        if self.set_up_limit is not None and seat.phase is Phase.SET_UP and seat.set_up_since_ns is not None:
-            deadlines.append(self.set_up_limit.deadline_ns(seat.set_up_since_ns, seat.user.stirred_ns))
+        if user_thread.slot.stop is not None and self.origin_ns:
+            deadlines.append(self.origin_ns + _ns(user_thread.slot.stop) + grace)
+        if (
+            self.set_up_limit is not None
+            and user_thread.phase is Phase.SET_UP
+            and user_thread.set_up_since_ns is not None
+        ):
+            deadlines.append(self.set_up_limit.deadline_ns(user_thread.set_up_since_ns, user_thread.user.stirred_ns))
         return min(deadlines, default=None)
 
-    def _of_tear_down(self, seat: UserThread, since_ns: int) -> int:
-        if seat.interrupted_ns is not None:
-            return seat.interrupted_ns + _ns(_INTERRUPT_WAIT if self.hurried_ns is None else _HURRIED_WAIT)
+    def _of_tear_down(self, user_thread: UserThread, since_ns: int) -> int:
+        if user_thread.interrupted_ns is not None:
+            return user_thread.interrupted_ns + _ns(_INTERRUPT_WAIT if self.hurried_ns is None else _HURRIED_WAIT)
         if self.hurried_ns is not None:
             return max(since_ns, self.hurried_ns) + _ns(_HURRY)
         if self.is_over and self.stopped_ns is not None:

@@ -1,7 +1,7 @@
-"""Runs virtual users on threads, by a plan, and gathers what they measured.
+"""Runs virtual users on threads, by a plan, and collects what they measure.
 
 The executor knows nothing of pytest or HTTP, and nothing of other processes: it is given the slots of *its* users and
-a ``UserFactory`` that knows how to make users and their lives. It is used in three calls, from one thread::
+a ``UserFactory`` that makes users and their scenarios. It is used in three calls, from one thread::
 
     executor.set_up()   # the users are set up; raises what went wrong
     executor.run()      # the load; returns when the last user left
@@ -45,7 +45,7 @@ from pytest_ipload.stats.measurements import Measurements
 _TICK = 1.0
 """Seconds between two foldings of the samples into histograms."""
 _LOOK_FOR_ARRIVALS = 0.005
-"""Seconds between two looks at the iterations that are due, while all users are at work and more may come."""
+"""Seconds between two checks for due iterations, while all users are busy and more may be started."""
 _WHOLE_ONLY = Pieces()
 
 
@@ -68,7 +68,7 @@ class Executor:
         self,
         profile: LoadProfile,
         slots: Sequence[UserSlot],
-        crew: UserFactory,
+        factory: UserFactory,
         clock: Callable[[], int] = real_time.perf_counter_ns,
         *,
         cpu: int | None = None,
@@ -80,7 +80,7 @@ class Executor:
     ) -> None:
         """``slots`` are those of the users of this ``share`` of the load; ``pieces`` is what is measured apart.
 
-        ``cpu`` is where the load runs, from the users' set-up to the last one's tear-down; None is anywhere. Together
+        ``cpu`` is where the load runs, from the users' set-up to the last one's teardown; None is anywhere. Together
         with this one, ``workers_on_cpu`` processes load from there. If set-up errors are tolerated, a user whose set-up
         fails is left out and counted; else it ends the load. If it ``holds_users``, ``run`` returns before they are
         torn down, unless something ends it before its time; ``close`` tears them down.
@@ -88,7 +88,7 @@ class Executor:
         self._profile = profile
         self._slots = slots
         self._share = share
-        self._crew = crew
+        self._factory = factory
         self._clock = clock
         self._cpu, self._workers_on_cpu = cpu, workers_on_cpu
         self._end = end_of(slots)
@@ -101,21 +101,21 @@ class Executor:
         self._watcher = GeneratorMonitor(self.vitals, clock)
         self._stop = threading.Event()
         total = profile.total_iterations
-        self._budget = IterationQuota(None if total is None else share.size_of(total))
+        self._quota = IterationQuota(None if total is None else share.size_of(total))
         self._arrivals = self._planned_arrivals()
         self._run_of_users = self._make_run()
         self._users = self._make_users(tolerates_set_up_errors, holds_users)
         self._changed = self._users.changed
-        self._starter = UserStarter(profile, slots, share, crew, self._users, self.record, self._arrivals)
-        self._seats = self._starter.seats
-        self._patience = Deadlines(profile.graceful_stop, SetUpLimit.of(profile))
-        self._folding = SampleFolding(profile.planned, pieces, crew)
+        self._starter = UserStarter(profile, slots, share, factory, self._users, self.record, self._arrivals)
+        self._user_threads = self._starter.user_threads
+        self._deadlines = Deadlines(profile.graceful_stop, SetUpLimit.of(profile))
+        self._folding = SampleFolding(profile.planned, pieces, factory)
         self._enforcer = DeadlineEnforcer(
-            self._patience, self._seats, self._users, self.record, self.failures, self._folding, clock
+            self._deadlines, self._user_threads, self._users, self.record, self.failures, self._folding, clock
         )
 
     def _planned_arrivals(self) -> ArrivalQueue | None:
-        """The iterations of this share in the open model."""
+        """The iterations of this partition in the open model."""
         if not self._profile.is_open:
             return None
         due = islice(arrival_times(self._profile), self._share.index, None, self._share.count)
@@ -125,10 +125,10 @@ class Executor:
         return UserRun(
             self._profile,
             self.failures,
-            self._budget,
+            self._quota,
             self._stop,
             self._clock,
-            self._crew.ends_load,
+            self._factory.ends_load,
             self._arrivals,
             most_users=self._share.size_of(self._profile.most_users),
         )
@@ -136,7 +136,7 @@ class Executor:
     def _make_users(self, tolerates_set_up_errors: bool, holds_users: bool) -> UserLifecycle:
         return UserLifecycle(
             self._profile,
-            self._crew,
+            self._factory,
             self._run_of_users,
             self._stop,
             self.record,
@@ -150,14 +150,14 @@ class Executor:
     # -- the three calls ----------------------------------------------------------------------------------------
 
     def set_up(self) -> None:
-        """Set up the users of the plan, or with ``on-arrival`` those that are there from the beginning.
+        """Set up the planned users, or with ``on-arrival`` those that start at once.
 
         Raises UserSetUpError from the first user's exception, after all others were torn down; GeneratorLimitError
-        when the system has no thread left; KeyboardInterrupt when another thread wants the load to end in a hurry.
+        when the system has no thread left; KeyboardInterrupt when another thread requests an urgent stop.
         """
         self.record.pin_problem = self._unpin.enter_context(pinned(self._cpu))
         self.record.pinned_cpu = self._cpu if self.record.pin_problem is None else None
-        SetUpPhase(self._crew, self._users, self._starter, self._enforcer, self._requests, self._clock).run()
+        SetUpPhase(self._factory, self._users, self._starter, self._enforcer, self._requests, self._clock).run()
         if self.record.shortage is not None:
             self.close()
             raise GeneratorLimitError(self.record.shortage)
@@ -167,13 +167,13 @@ class Executor:
         """Run the load until the last user left. It begins at ``start_at_ns`` of the clock, or at once.
 
         Raises UserSetUpError if a user that comes later could not be set up, what a body raised to end the load, and
-        whatever is raised in the calling thread meanwhile (KeyboardInterrupt); the measurements are there all the same.
+        whatever is raised in the calling thread meanwhile (KeyboardInterrupt); the measurements are still available.
         """
         is_through = False
         gc.collect()
         freezes = gc.get_freeze_count() == 0  # a project that has frozen its own objects keeps them frozen
         if freezes:
-            gc.freeze()  # what exists before the load need not be looked at again by each collection during it
+            gc.freeze()  # collections during the load need not scan what existed before
         try:
             while start_at_ns is not None and (early_ns := start_at_ns - self._clock()) > 0:
                 with self._changed:
@@ -197,49 +197,49 @@ class Executor:
 
     def stop(self) -> None:
         """No iteration starts from now on; running ones may finish within the graceful stop."""
-        if self._patience.stopped_ns is None:
-            self._patience.stopped_ns = self._clock()
+        if self._deadlines.stopped_ns is None:
+            self._deadlines.stopped_ns = self._clock()
             self._enforcer.next_look_ns = 0
             if self._starter.pending or not self._is_empty():
-                self.measurements.end_at(self._patience.stopped_ns)
+                self.measurements.end_at(self._deadlines.stopped_ns)
         self._starter.pending.clear()
         self._stop.set()
-        self._budget.over.set()
-        self._crew.stopping()
+        self._quota.over.set()
+        self._factory.stopping()
 
     def ask_to_stop(self, reason: str, *, hurry: bool = False) -> None:
-        """Have the load end as if a threshold, or in a ``hurry`` Ctrl-C, had broken it off. For any thread.
+        """Abort the load as a threshold would, or with ``hurry`` as Ctrl-C would. For any thread.
 
-        Asked to hurry once more, it takes the second Ctrl-C for it; one that it got itself does not count.
+        A second ``hurry`` acts as the second Ctrl-C; one that the executor itself received does not count.
         """
         with self._changed:
             self._requests.add(reason, hurry=hurry)
             self._changed.notify_all()
 
     def close(self, *, hurry: bool = True, hold: bool = False) -> None:
-        """End whatever still runs, at once; after it, no user thread is left but those given up (and named).
+        """End whatever still runs, at once; afterwards no user thread is left but abandoned ones (which are named).
 
-        With ``hold`` those who are held stay.
-        Without ``hurry`` running iterations get the graceful stop first, as tear-downs do in any case. Ctrl-C takes
-        the rest of it away, and is raised when all users have left.
+        With ``hold``, held users stay.
+        Without ``hurry``, running iterations get the graceful stop first, as teardowns do in any case. Ctrl-C ends
+        it early, and is raised when all users have left.
         """
         try:
             self.stop()
             if not hold:
                 self._users.let_go()
-            self._patience.is_over = self._patience.is_over or hurry
+            self._deadlines.is_over = self._deadlines.is_over or hurry
             self._enforcer.next_look_ns = 0
             self._users.gate.set()
             interrupt: KeyboardInterrupt | None = None
             while not self._is_empty():
                 try:
                     self._turn()
-                except KeyboardInterrupt as error:  # the second Ctrl-C: nobody is left behind all the same
-                    self._patience.hurry(self._clock())
+                except KeyboardInterrupt as error:  # the second Ctrl-C: still no user is left running
+                    self._deadlines.hurry(self._clock())
                     self._enforcer.next_look_ns = 0
                     interrupt = error
-            for seat in self._seats:
-                seat.end_thread()
+            for user_thread in self._user_threads:
+                user_thread.end_thread()
             self._collect()
             if not self.record.ended_ns:
                 self.record.ended_ns = self._clock()
@@ -264,14 +264,16 @@ class Executor:
 
     @property
     def users_at_work(self) -> int:
-        """How many users run their iterations at this moment."""
-        return sum(seat.phase is Phase.ITERATIONS and not seat.abandoned for seat in self._seats)
+        """Users currently running iterations."""
+        return sum(
+            user_thread.phase is Phase.ITERATIONS and not user_thread.abandoned for user_thread in self._user_threads
+        )
 
-    # -- one turn of the loop -----------------------------------------------------------------------------------
+    # -- one pass of the loop -----------------------------------------------------------------------------------
 
     def _open_gate(self) -> None:
         origin = self._clock()
-        self.record.origin_ns = self._patience.origin_ns = origin
+        self.record.origin_ns = self._deadlines.origin_ns = origin
         judged_from = origin + round(self._profile.warmup * NS_PER_S)
         planned_end = rates_end(self._profile)
         self._folding.begin(
@@ -290,11 +292,11 @@ class Executor:
         self._users.gate.set()
 
     def _turn(self) -> None:
-        """Start who is due, fold what was measured, interrupt who is overdue; then wait for the next thing."""
+        """Start due users, fold what was measured, interrupt overdue users; then wait for the next event."""
         now = self._clock()
         self._stop_if_need_be(now)
-        if self._budget.over.is_set():
-            self._starter.pending.clear()  # no iteration is left for them
+        if self._quota.over.is_set():
+            self._starter.pending.clear()  # no iterations are left for them
         if self._starter.pending and not self._starter.start_due(self._users.elapsed()):
             self.stop()
         if not self._starter.grow():
@@ -302,12 +304,12 @@ class Executor:
         if now - self._last_tick >= _TICK * NS_PER_S and self.record.origin_ns:
             self._collect()
             self._last_tick = now
-            self._crew.each_second(self.measurements, self._users.elapsed())
+            self._factory.each_second(self.measurements, self._users.elapsed())
             self._abort_if_hopeless()
         self._enforcer.look(now)
         wake_ns = self._next_thing_ns(now)
         with self._changed:
-            # What came up since the top of this turn has nobody who would wake us for it.
+            # What happened since the top of this pass would not wake this thread.
             is_done = self._is_empty() and not self._starter.pending
             if not (self._is_urgent() or self._starter.is_dry or is_done):
                 self._changed.wait(max(0, min(LOOK_NS, wake_ns - self._clock())) / NS_PER_S)
@@ -315,20 +317,20 @@ class Executor:
     def _stop_if_need_be(self, now: int) -> None:
         if self._must_hurry():
             self.stop()
-            self._patience.is_over = True  # nobody will judge what the others are doing
+            self._deadlines.is_over = True  # what the others are doing is not judged any more
             if self._requests.is_repeated:
-                self._patience.hurry(now)
+                self._deadlines.hurry(now)
             self._requests.see()
             self._enforcer.next_look_ns = 0
         elif self._users.set_up_failed:
             self.stop()
         elif self._requests.reason is not None and not self._stop.is_set():
-            self._break_off(self._requests.reason)
+            self._abort(self._requests.reason)
         elif self._end is not None and self._users.elapsed() >= self._end:
-            self._crew.stopping()
+            self._factory.stopping()
 
     def _next_thing_ns(self, now: int) -> int:
-        """When there is something to do next that nobody wakes this thread for."""
+        """When there is something to do next for which no other thread wakes this one."""
         origin_ns, wake_ns = self.record.origin_ns, self._enforcer.next_look_ns
         if self._starter.waits_for_arrivals():
             wake_ns = min(wake_ns, now + round(_LOOK_FOR_ARRIVALS * NS_PER_S))
@@ -339,21 +341,21 @@ class Executor:
         return wake_ns
 
     def _abort_if_hopeless(self) -> None:
-        """Break the load off, if it goes on although a threshold cannot hold any more."""
+        """Abort the load if it is still running although a threshold can no longer hold."""
         if not (self._stop.is_set() or (self._end is not None and self._users.elapsed() >= self._end)):
-            reason = self._crew.abort_reason(self.measurements, self._users.elapsed())
+            reason = self._factory.abort_reason(self.measurements, self._users.elapsed())
             if reason is not None:
-                self._break_off(reason)
+                self._abort(reason)
 
-    def _break_off(self, reason: str) -> None:
+    def _abort(self, reason: str) -> None:
         """A threshold cannot hold any more, or the other parts of this load have ended."""
         self.record.aborted = reason
-        self._patience.is_short = True
+        self._deadlines.is_short = True
         self.stop()
 
     def _count(self) -> None:
-        """Compare what ran with the plan: iterations of the open model, and the time in which users were at work."""
-        origin_ns, stopped_ns = self.record.origin_ns, self._patience.stopped_ns
+        """Compare what ran with the plan: iterations of the open model, and the time in which users were running."""
+        origin_ns, stopped_ns = self.record.origin_ns, self._deadlines.stopped_ns
         if not origin_ns:
             return
         if self._arrivals is not None and self.record.planned_iterations is None:
@@ -362,37 +364,37 @@ class Executor:
             self.record.planned_iterations, self.record.dropped_iterations = planned_and_dropped(
                 self._profile, self._share, until, self._arrivals.started
             )
-        self.record.user_time = time_of_users(self._profile, self._slots, self._seats, origin_ns, stopped_ns)
+        self.record.user_time = time_of_users(self._profile, self._slots, self._user_threads, origin_ns, stopped_ns)
 
-    # -- what is the case ----------------------------------------------------------------------------------------
+    # -- the state of the load ----------------------------------------------------------------------------------------
 
     def _has_run_out(self) -> bool:
-        """Whether the users had made all their iterations before the time of the closed model was over."""
+        """Whether the users finished all their iterations before the time of the closed model was over."""
         profile = self._profile
-        is_limited = profile.iterations is not None or self._budget.is_used_up
+        is_limited = profile.iterations is not None or self._quota.is_used_up
         return is_limited and not profile.is_open and self.record.origin_ns > 0
 
     def _is_empty(self) -> bool:
-        return self._users.over + self._users.held == len(self._seats)
+        return self._users.over + self._users.held == len(self._user_threads)
 
     def _is_urgent(self) -> bool:
-        """Whether something happened for which the load has to be stopped, and was not yet."""
+        """Whether something happened that must stop the load, and it has not been stopped yet."""
         is_to_stop = self._users.set_up_failed or self._requests.reason is not None
         return self._must_hurry() or (is_to_stop and not self._stop.is_set())
 
     def _must_hurry(self) -> bool:
-        """Whether something broke the load off that was not seen to yet."""
-        is_broken_off = self._run_of_users.ended_by is not None and not self._patience.is_over
-        return is_broken_off or self._requests.is_urgent
+        """Whether something aborted the load that has not been handled yet."""
+        is_aborted = self._run_of_users.ended_by is not None and not self._deadlines.is_over
+        return is_aborted or self._requests.is_urgent
 
     def _raise_setup_error(self) -> None:
         if self._users.set_up_failed:
             is_late = self.record.origin_ns > 0
             self.close(hurry=False)
-            failed = [seat for seat in self._seats if seat.setup_error is not None]
-            failed.sort(key=lambda seat: self._users.is_tolerable(seat.setup_error, is_late=is_late))
+            failed = [user_thread for user_thread in self._user_threads if user_thread.setup_error is not None]
+            failed.sort(key=lambda user_thread: self._users.is_tolerable(user_thread.setup_error, is_late=is_late))
             count = len(failed)
             raise UserSetUpError(failed[0].user, count, is_late=is_late) from failed[0].setup_error
 
     def _collect(self) -> None:
-        self._folding.collect(self._seats)
+        self._folding.collect(self._user_threads)

@@ -11,7 +11,7 @@ from pytest_ipload.stats.fault_text import message_of
 from pytest_ipload.stats.sample import Problem
 
 MAX_GROUPS = 50
-"""More kinds of failures than anybody reads; the rest is counted together."""
+"""Maximum number of kinds of failures that are listed; the rest is counted together."""
 
 MAX_USERS = 20
 """Users of failed set-ups that are named; the rest is counted only."""

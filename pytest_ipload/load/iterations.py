@@ -27,7 +27,7 @@ def _any_fraction() -> float:
 
 
 class IterationQuota:
-    """Iterations that all users share; ``None`` is no limit."""
+    """Iterations that all users share; ``None`` means unlimited."""
 
     def __init__(self, iterations: int | None, over: threading.Event | None = None) -> None:
         self._left = iterations
@@ -73,7 +73,7 @@ class UserRun:
         """``arrivals`` says in the open model when iterations start, which has ``most_users`` at the most."""
         self._profile = profile
         self._failures = failures
-        self._budget = budget
+        self._quota = budget
         self._stop = stop
         self._clock = clock
         self._ends_load = ends_load
@@ -83,52 +83,52 @@ class UserRun:
         self.origin_ns = 0
         """When the load began; set before any user iterates."""
         self.judged_from_ns = 0
-        """When the warm-up was over. What failed before is no failure."""
+        """When the warm-up was over. Earlier failures do not count."""
         self.ended_by: BaseException | None = None
         """What a body raised to end the load."""
 
     def wait_for(self, seconds: float) -> bool:
-        """Wait so long; False if no iteration starts any more, as there is none left or the load ends."""
-        return not self._budget.over.wait(seconds)
+        """Wait for ``seconds``; False if no more iterations start, as there are none left or the load ends."""
+        return not self._quota.over.wait(seconds)
 
-    def iterate(self, seat: UserThread, life: Scenario) -> None:
+    def iterate(self, user_thread: UserThread, scenario: Scenario) -> None:
         """Run iterations until the user's time, its iterations or the load are over."""
         if self._arrivals is not None:
-            self._run_arrivals(seat, life, self._arrivals)
+            self._run_arrivals(user_thread, scenario, self._arrivals)
             return
-        due = max(seat.slot.first, self._elapsed())
+        due = max(user_thread.slot.first, self._elapsed())
         if self._profile.planned or self._profile.think_time[1] > 0:
-            self._run_with_pauses(seat, life, due)
-        elif self._wait_until(due, seat.slot.stop):
-            self._run_without_pauses(seat, life)
+            self._run_with_pauses(user_thread, scenario, due)
+        elif self._wait_until(due, user_thread.slot.stop):
+            self._run_without_pauses(user_thread, scenario)
 
-    def _run_arrivals(self, seat: UserThread, life: Scenario, arrivals: ArrivalQueue) -> None:
+    def _run_arrivals(self, user_thread: UserThread, scenario: Scenario, arrivals: ArrivalQueue) -> None:
         """Run iterations that are due by the clock, as long as there are any to take."""
         for number in count():
             due = arrivals.take(self._elapsed())
             if due is None:
                 with arrivals.waiting():  # the load lasts as long as planned, unless all its iterations were made
-                    self._wait_until(seat.slot.stop or 0.0, None)
+                    self._wait_until(user_thread.slot.stop or 0.0, None)
                 return
             if self._stop.is_set():
                 return
             if (pause := due - self._elapsed()) > 0:
                 if pause > _LONG_PAUSE:
-                    seat.recorder.flush()
+                    user_thread.recorder.flush()
                 with arrivals.waiting():
                     is_its_time = self._wait_until(due, None)
                 if not is_its_time:
                     return
             arrivals.start()
-            self._budget.take()
+            self._quota.take()
             planned_ns = self.origin_ns + round(due * NS_PER_S)
             ready_ns = self._punctual.start(planned_ns)
-            ended, shift = self._run_planned(seat, life, number, planned_ns, ready_ns)
+            ended, shift = self._run_planned(user_thread, scenario, number, planned_ns, ready_ns)
             self._punctual.end(ended - shift)
 
-    def _run_with_pauses(self, seat: UserThread, life: Scenario, due: float) -> None:
+    def _run_with_pauses(self, user_thread: UserThread, scenario: Scenario, due: float) -> None:
         """Wait for each iteration's time, the first one's being ``due``."""
-        slot, profile = seat.slot, self._profile
+        slot, profile = user_thread.slot, self._profile
         vary = any(low != high for low, high in (profile.pacing, profile.think_time))
         draw = (
             random.Random(f"{profile.seed}:{slot.index}:pauses").random if vary else _any_fraction
@@ -137,29 +137,29 @@ class UserRun:
         planned: float | None = due if profile.planned else None
         shift = 0
         for number in self._numbers():
-            if not self._wait_until(due, slot.stop) or not self._budget.take():
+            if not self._wait_until(due, slot.stop) or not self._quota.take():
                 return
             if planned is None:
-                ended = self._run_once(seat, life, number, self._clock(), 0)
+                ended = self._run_once(user_thread, scenario, number, self._clock(), 0)
             else:
                 planned_ns, due_ns = (self.origin_ns + round(each * NS_PER_S) for each in (planned, due))
                 ready_ns = max(planned_ns, due_ns - shift)
-                ended, shift = self._run_planned(seat, life, number, planned_ns, ready_ns)
+                ended, shift = self._run_planned(user_thread, scenario, number, planned_ns, ready_ns)
             due, planned = pacer.following(self._seconds(ended), draw(), draw())
             if due - self._seconds(ended) > _LONG_PAUSE:
-                seat.recorder.flush()
+                user_thread.recorder.flush()
 
-    def _run_without_pauses(self, seat: UserThread, life: Scenario) -> None:
+    def _run_without_pauses(self, user_thread: UserThread, scenario: Scenario) -> None:
         """Nothing lies between two iterations, so that the end of one is taken as the start of the next."""
-        stop = seat.slot.stop
+        stop = user_thread.slot.stop
         stop_ns = None if stop is None else self.origin_ns + round(stop * NS_PER_S)
-        take = None if self._profile.total_iterations is None else self._budget.take
+        take = None if self._profile.total_iterations is None else self._quota.take
         is_stopped, run_once = self._stop.is_set, self._run_once
         now = self._clock()
         for number in self._numbers():
             if is_stopped() or (stop_ns is not None and now >= stop_ns) or (take is not None and not take()):
                 return
-            now = run_once(seat, life, number, now, 0)
+            now = run_once(user_thread, scenario, number, now, 0)
 
     def _numbers(self) -> Iterable[int]:
         """The numbers of a user's iterations."""
@@ -167,7 +167,7 @@ class UserRun:
         return count() if limit is None else range(limit)
 
     def _run_planned(
-        self, seat: UserThread, life: Scenario, number: int, planned_ns: int, ready_ns: int
+        self, user_thread: UserThread, scenario: Scenario, number: int, planned_ns: int, ready_ns: int
     ) -> tuple[int, int]:
         """Run an iteration with a planned start, which a generator that is never late had started at ``ready_ns``.
 
@@ -176,35 +176,35 @@ class UserRun:
         """
         started = self._clock()
         ready = min(ready_ns, started)
-        ended = self._run_once(seat, life, number, started, max(0, ready - planned_ns))
-        seat.recorder.note_lateness(started, started - ready)
-        held = max(0, min(seat.user.held_ns, ended - started))
+        ended = self._run_once(user_thread, scenario, number, started, max(0, ready - planned_ns))
+        user_thread.recorder.note_lateness(started, started - ready)
+        held = max(0, min(user_thread.user.held_ns, ended - started))
         return ended, started - ready + held
 
-    def _run_once(self, seat: UserThread, life: Scenario, number: int, started: int, lateness: int) -> int:
+    def _run_once(self, user_thread: UserThread, scenario: Scenario, number: int, started: int, lateness: int) -> int:
         """Run the body once and record it; returns when the next iteration may be said to start."""
-        user = seat.user
+        user = user_thread.user
         error: BaseException | None = None
-        seat.iteration_since_ns = started
+        user_thread.iteration_since_ns = started
         try:
             try:
-                seat.expose()
+                user_thread.expose()
                 user.begin_iteration(number, lateness)
-                life.iterate(Iteration(number, user))
-            except BaseException as raised:  # pytest's outcomes are no Exceptions
+                scenario.iterate(Iteration(number, user))
+            except BaseException as raised:  # pytest's outcomes are not derived from Exception
                 error = raised
-            seat.cover()
+            user_thread.cover()
         except IterationInterrupted as late:  # it arrived between two lines of ours, just after the body
             error = error or late
-            seat.cover()
+            user_thread.cover()
         ended = self._clock()
-        if seat.abandoned:
+        if user_thread.abandoned:
             return ended  # the executor has counted this iteration, as one that did not stop
         if error is not None and isinstance(error, RendezvousEnded):
             if user.drop_iteration():  # the end of the load cut it short, while it waited for others
                 return ended
             error = None  # a request of it had failed before
-        elif seat.interrupted_ns is not None:
+        elif user_thread.interrupted_ns is not None:
             error = self._interruption(error)
             started = max(started, self.judged_from_ns)  # an iteration that hangs since the warm-up is judged
         elif error is not None and self._is_the_end(error, number):
@@ -224,7 +224,7 @@ class UserRun:
             return False
         self.ended_by = self.ended_by or error
         self._stop.set()
-        self._budget.over.set()
+        self._quota.over.set()
         return True
 
     def _note_failure(

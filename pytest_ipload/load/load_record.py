@@ -1,4 +1,4 @@
-"""What is known of a load besides its samples."""
+"""The data of a load besides its samples."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class LoadRecord:
     """Filled by the executor and by the threads of its users."""
 
     users_started: int = 0
-    """Users that have begun to iterate."""
+    """Users that have started iterating."""
     set_ups_tried: int = 0
-    """Users whose set-up was made, or failed."""
+    """Users whose set-up succeeded or failed."""
     set_ups_failed: int = 0
     user_time: UserTime = field(default_factory=UserTime)
-    """How long users were to be at work, and were not; known when the load is over."""
+    """How long users should have been running, and were not; known when the load is over."""
     late_starts: int = 0
     interrupted: int = 0
     """Iterations that outlived the graceful stop."""
@@ -30,20 +30,20 @@ class LoadRecord:
     abandoned_users: list[int] = field(default_factory=list)
     """Their numbers."""
     cut_short: dict[int, str] = field(default_factory=dict)
-    """By its number, a line for each user whose tear-down was interrupted when the load was broken off."""
+    """By user number, a line for each user whose teardown was interrupted when the load was aborted."""
     teardown_errors: list[tuple[VirtualUser, BaseException]] = field(default_factory=list)
     planned_iterations: int | None = None
     """How many iterations were due until the load ended, in the open model."""
     dropped_iterations: int | None = None
     """How many of them never started."""
     aborted: str | None = None
-    """Why a threshold broke the load off."""
+    """Why a threshold aborted the load."""
     shortage: str | None = None
     """Why not all users could be started."""
     pinned_cpu: int | None = None
-    """The CPU that the load was kept on."""
+    """The CPU that the load was pinned to."""
     pin_problem: str | None = None
-    """Why it was not kept on the one that was asked for."""
+    """Why it was not pinned to the requested one."""
     origin_ns: int = 0
     ended_ns: int = 0
     lifetimes: list[tuple[int, int]] = field(default_factory=list)

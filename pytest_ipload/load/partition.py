@@ -23,7 +23,7 @@ class Partition:
     def __post_init__(self) -> None:
         """ValueError for a share that does not exist."""
         if not 0 <= self.index < self.count:
-            raise ValueError(f"there is no share {self.index} of {self.count}; shares count from 0")
+            raise ValueError(f"partition {self.index} of {self.count} does not exist; partitions are numbered from 0")
 
     def divided(self, inner: Partition) -> Partition:
         """The ``inner`` share of this share."""
@@ -49,10 +49,10 @@ def parse_segment(text: str) -> Partition:
     """``i/n``: segment i, counted from 0, of n. ``ValueError`` says what is allowed."""
     match = re.fullmatch(r"\s*([0-9]{1,9})\s*/\s*([0-9]{1,9})\s*", text)
     if match is None:
-        raise ValueError(f"{text!r} is not a segment; give its number, from 0 on, and how many there are, as in 0/4")
+        raise ValueError(f"{text!r} is not a segment; give its number, from 0, and the number of segments, as in 0/4")
     index, count = map(int, match.groups())
     if not count:
-        raise ValueError(f"{text!r} does not exist; a load has one segment at least, which is 0/1")
+        raise ValueError(f"{text!r} does not exist; a load has at least one segment, which is 0/1")
     if index >= count:
         raise ValueError(
             f"{text!r} does not exist; of {count} segments the first is 0/{count} and the last {count - 1}/{count}"

@@ -30,7 +30,7 @@ class _Turn:
 class RateLimit:
     """Lets each request go in a slot of its own, in the order in which they ask; safe to use from all threads.
 
-    Slots are evenly spaced, and one in which nobody goes is lost: nothing is saved up, and after a stall (a thread that
+    Slots are evenly spaced, and an unused one is lost: nothing is saved up, and after a stall (a thread that
     holds Python's lock, a busy processor) there is no burst. A slot is given away when its time has come, by whoever is
     awake then, and not before: so a request goes at most one slot late. The slots of several shares of one load lie
     between each other, so that their sum is evenly spaced too.
@@ -95,7 +95,7 @@ class RateLimit:
         return self._queue.popleft()
 
     def _slot_after(self, now: int) -> float:
-        """The first slot after the one that is on now, which nobody has used up to now."""
+        """The first unused slot after the current one."""
         if self._is_alone:
             return now + self._gap_ns
         first_ns = self._origin_ns + self._phase_ns

@@ -11,28 +11,28 @@ from pytest_ipload.settings.parsing import as_label, as_seconds
 
 
 class _Waiter:
-    """One user who waits."""
+    """One waiting user."""
 
     def __init__(self, user: int) -> None:
         self.user = user
         self.is_met = False
         # A bare lock, not a Condition: an exception that another thread raises in this one (an interruption) does not
-        # arrive while it waits, and must not arrive in the midst of a Condition's own Python code either.
+        # arrive while it waits, and must not arrive in the middle of a Condition's own Python code either.
         self._gate = threading.Lock()
         self._gate.acquire()
 
     def wait(self, seconds: float) -> None:
-        """Wait until woken, or so long."""
+        """Wait until woken, at most for ``seconds``."""
         self._gate.acquire(timeout=seconds)
 
     def wake(self) -> None:
-        """End the waiting, if it did not end yet."""
+        """End the waiting, if it has not ended yet."""
         if self._gate.locked():
             self._gate.release()
 
 
-class _Meeting:
-    """The users who wait for the same ``size`` to be complete."""
+class _Group:
+    """The users waiting for their group of ``size`` to be complete."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -45,14 +45,14 @@ class RendezvousPoints:
     def __init__(self, users: int, is_functional: bool = False, share: Partition = WHOLE) -> None:
         """``users`` is the largest number of users of the whole load at once.
 
-        In a functional test nobody waits: it has one user. The users of one share meet among themselves, each share's
-        part of n: for those of other processes they could not wait without a delay of their own.
+        A functional test does not wait: it has one user. The users of one partition meet among themselves, for its
+        part of n: waiting for other processes would add a delay.
         """
         self._users = users
         self._share = share
         self._is_functional = is_functional
         self._lock = threading.Lock()
-        self._meetings: dict[str, _Meeting] = {}
+        self._groups: dict[str, _Group] = {}
         self._interrupted: set[int] = set()
         self._is_over = False
 
@@ -76,24 +76,24 @@ class RendezvousPoints:
             return
         self._refuse_if_over(name, user)
         raise RendezvousTimeout(
-            f"rendezvous {name!r}: {present} of {here} users came within {format_duration(seconds)}; wait for fewer of "
-            "them, give a longer timeout, or see to it that the iterations that come here are a multiple of n"
+            f"rendezvous {name!r}: {present} of {here} users arrived within {format_duration(seconds)}; wait for fewer "
+            "users, give a longer timeout, or make the number of iterations that reach it a multiple of n"
         )
 
     @property
     def waiting(self) -> int:
         """How many users wait at this moment."""
         with self._lock:
-            return sum(len(meeting.waiters) for meeting in self._meetings.values())
+            return sum(len(group.waiters) for group in self._groups.values())
 
     def interrupt(self, user: int) -> None:
-        """The user waits no more, neither now nor later."""
+        """The user's waits end, now and later."""
         with self._lock:
             self._interrupted.add(user)
             self._dismiss(user)
 
     def close(self) -> None:
-        """The load is over: nobody waits any more. May be called again."""
+        """The load is over: all waiting ends. May be called again."""
         with self._lock:
             self._is_over = True
             self._dismiss(None)
@@ -105,10 +105,12 @@ class RendezvousPoints:
         except ValueError as error:
             raise SettingError(str(error)) from None
         if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-            raise SettingError(f"rendezvous {name!r}: n={n!r} is no number of users; give a whole number from 1 on")
+            raise SettingError(
+                f"rendezvous {name!r}: n={n!r} is not a valid number of users; give a whole number of 1 or more"
+            )
         if n > self._users and not self._is_functional:
             raise SettingError(
-                f"rendezvous {name!r} waits for {n} users, and the load never has more than {self._users} at once; "
+                f"rendezvous {name!r} waits for {n} users, but the load never has more than {self._users} at once; "
                 f"wait for at most {self._users}, or give the load more users"
             )
         try:
@@ -117,45 +119,45 @@ class RendezvousPoints:
             raise SettingError(f"rendezvous {name!r}: timeout: {error}") from None
 
     def _enter(self, name: str, n: int, waiter: _Waiter) -> None:
-        """Join those who wait; the last one wakes them all, itself too."""
+        """Join the waiting users; the last one wakes them all, itself included."""
         with self._lock:
             self._refuse_if_over(name, waiter.user)
-            meeting = self._meetings.setdefault(name, _Meeting(n))
-            if meeting.size != n:
+            group = self._groups.setdefault(name, _Group(n))
+            if group.size != n:
                 raise SettingError(
-                    f"rendezvous {name!r}: user {waiter.user} waits for {n} users, and others wait there for "
-                    f"{meeting.size}; all have to give the same n"
+                    f"rendezvous {name!r}: user {waiter.user} waits for {n} users, but others wait there for "
+                    f"{group.size}; all must give the same n"
                 )
-            meeting.waiters.add(waiter)
-            if len(meeting.waiters) >= n:
-                for each in meeting.waiters:
+            group.waiters.add(waiter)
+            if len(group.waiters) >= n:
+                for each in group.waiters:
                     each.is_met = True
                     each.wake()
-                del self._meetings[name]  # those who come next are the next n
+                del self._groups[name]  # later users form the next group of n
 
     def _leave(self, name: str, waiter: _Waiter) -> int:
-        """Wait no more; returns how many were waiting until now."""
+        """Stop waiting; returns how many were waiting."""
         with self._lock:
-            meeting = self._meetings.get(name)
-            if meeting is None or waiter not in meeting.waiters:
+            group = self._groups.get(name)
+            if group is None or waiter not in group.waiters:
                 return 0
-            present = len(meeting.waiters)
-            self._part(name, meeting, {waiter})
+            present = len(group.waiters)
+            self._part(name, group, {waiter})
             return present
 
     def _refuse_if_over(self, name: str, user: int) -> None:
         if self._is_over or user in self._interrupted:
-            raise RendezvousEnded(f"rendezvous {name!r}: the load is over, and nobody waits here any more")
+            raise RendezvousEnded(f"rendezvous {name!r}: the load has ended")
 
     def _dismiss(self, user: int | None) -> None:
         """Send one user, or all, away without having met."""
-        for name, meeting in list(self._meetings.items()):
-            leaving = {each for each in meeting.waiters if user is None or each.user == user}
+        for name, group in list(self._groups.items()):
+            leaving = {each for each in group.waiters if user is None or each.user == user}
             for waiter in leaving:
                 waiter.wake()
-            self._part(name, meeting, leaving)
+            self._part(name, group, leaving)
 
-    def _part(self, name: str, meeting: _Meeting, leaving: set[_Waiter]) -> None:
-        meeting.waiters -= leaving
-        if not meeting.waiters:
-            del self._meetings[name]
+    def _part(self, name: str, group: _Group, leaving: set[_Waiter]) -> None:
+        group.waiters -= leaving
+        if not group.waiters:
+            del self._groups[name]

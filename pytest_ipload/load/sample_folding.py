@@ -1,4 +1,4 @@
-"""The samples of a load on their way from the users' recorders to the measurements and the tap."""
+"""Moves the samples of a load from the users' recorders to the measurements and the sample sink."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Pieces:
 class SampleFolding:
     """Folds samples into measurements. For the executor's thread."""
 
-    def __init__(self, planned: bool, pieces: Pieces, crew: UserFactory) -> None:
-        """``planned`` says whether iterations have planned starts; the samples are shown to the ``crew``'s tap."""
+    def __init__(self, planned: bool, pieces: Pieces, factory: UserFactory) -> None:
+        """``planned`` says whether iterations have planned starts; the factory's sample sink gets the samples."""
         self._planned = planned
         self._pieces = pieces
-        self._crew = crew
+        self._factory = factory
         self.begin(0, 0, None)
 
     def begin(self, origin_ns: int, judged_from_ns: int, judged_until_ns: int | None) -> None:
@@ -45,18 +45,18 @@ class SampleFolding:
             selections=self._pieces.selections,
         )
 
-    def collect(self, seats: Iterable[UserThread]) -> None:
+    def collect(self, user_threads: Iterable[UserThread]) -> None:
         """Fold in what these users have recorded since the last time."""
-        self.take(chunk for seat in seats for chunk in seat.recorder.drain())
+        self.take(chunk for user_thread in user_threads for chunk in user_thread.recorder.drain())
 
     def take(self, chunks: Iterable[Chunk]) -> None:
-        """Fold chunks in, and show them to the tap."""
-        tap, tapped = self._crew.tap, []
+        """Fold chunks in, and pass them to the sample sink."""
+        sink, taken = self._factory.tap, []
         try:
             for chunk in chunks:
                 self.measurements.add_chunk(chunk)
-                if tap is not None:
-                    tapped.append(chunk)
-        finally:  # also if an interrupt (Ctrl-C) came: what was folded is what was tapped
-            if tap is not None and tapped:
-                tap(tapped)
+                if sink is not None:
+                    taken.append(chunk)
+        finally:  # also on an interrupt (Ctrl-C): the sink gets exactly what was folded
+            if sink is not None and taken:
+                sink(taken)

@@ -1,4 +1,4 @@
-"""Lives that are nothing but a body, or a mix of bodies: functions that take the user."""
+"""Scenarios that consist of a body, or a mix of bodies: functions that take the user."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Body = Callable[[VirtualUser], object]
 
 
 def scenario_of(body: Body | Mapping[Body, int]) -> Scenario:
-    """The life of every user who runs a body, or a mix of bodies by their weights. Raises SettingError."""
+    """The scenario of users that run a body, or a mix of bodies by their weights. Raises SettingError."""
     if not isinstance(body, Mapping):
         _check(body)
         return _BodyScenario(body)
     if not body:
-        raise SettingError("the mix is empty; give each body its weight, as in {browse: 3, buy: 1}")
+        raise SettingError("the mix is empty; give each body a weight, as in {browse: 3, buy: 1}")
     for each in body:
         _check(each)
     try:
@@ -41,11 +41,11 @@ def _check(body: object) -> None:
         if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
             raise SettingError(f"the body {_name(body)} is async: users are threads; write a blocking function")
         if inspect.isgeneratorfunction(function):
-            raise SettingError(f"the body {_name(body)} is a generator, which does nothing when it is called")
+            raise SettingError(f"the body {_name(body)} is a generator function, which does nothing when called")
     try:
         inspect.signature(body).bind(None)
     except TypeError as error:
-        raise SettingError(f"the body {_name(body)} must take the user and nothing else: {error}") from None
+        raise SettingError(f"the body {_name(body)} must take exactly one argument, the user: {error}") from None
     except ValueError:
         pass  # it has no signature to look at
 

@@ -36,7 +36,7 @@ class UserSlot:
     first: float
     """When its first iteration is planned: at ``start`` or somewhat later, so that users do not move in step."""
     stop: float | None
-    """No iteration starts from here on; None where only iterations end the user's life."""
+    """No iteration starts from here on; None if only iterations end the user."""
 
 
 def end_of(slots: Sequence[UserSlot]) -> float | None:
@@ -49,8 +49,8 @@ def user_slots(profile: LoadProfile) -> list[UserSlot]:
     """The slots of all users, in the order of their start.
 
     In the closed model users start evenly over ``ramp_up``, the first at once. All are there when ``duration`` begins.
-    They leave evenly over ``ramp_down``, those who came first going first, the last at its very end. With ``stages``
-    there are ``ceil(u)`` users at each moment, where u is what the stages say; those who came first go first, and who
+    They leave evenly over ``ramp_down``, first in, first out, the last at its very end. With ``stages``
+    there are ``ceil(u)`` users at each moment, where u is the level of the stages; first in, first out, and a user who
     has left does not come back: a user who comes later has the next index.
 
     In the open model these are the users who are there from the start; more come as they are needed.
@@ -99,7 +99,7 @@ def _lifetimes_in_stages(stages: Stages) -> tuple[list[float], list[float | None
 
 
 def _users_at(level: float) -> int:
-    """How many users stand for a level; scaled stages have targets that are no whole numbers, but for rounding."""
+    """How many users a level takes; scaled stages have targets that are whole numbers only up to rounding."""
     return ceil(level - _ROUNDING)
 
 
@@ -143,7 +143,7 @@ def rates_end(profile: LoadProfile) -> float | None:
 
 
 def _marks(profile: LoadProfile) -> Iterator[float]:
-    """Where the integral of the rate stands at each arrival."""
+    """The integral of the rate at each arrival."""
     if profile.arrivals == "constant":
         return map(float, count())
     random = Random(f"{profile.seed}:arrivals")
@@ -185,7 +185,7 @@ def _times_of(marks: Iterator[float], segments: Iterator[tuple[float, float, flo
 def _in_turn(starts: Sequence[float], cycle: float) -> list[float]:
     """First iterations of paced users: N users with a (mean) cycle P make one iteration each P/N, and no burst each P.
 
-    The cycle has N evenly spaced phases, and each user takes the next one after its start that nobody has yet. So
+    The cycle has N evenly spaced phases, and each user takes the next free one after its start. So
     users who start at once, or during a ramp-up that is no longer than a cycle, have their first iteration at
     ``index * P / N``. In a longer ramp-up most wait for less than P/N; none waits for longer than P.
     """

@@ -15,7 +15,7 @@ STALLED_S = 2.0
 _USUAL_TIMEOUT = 30.0
 """Seconds that a request may take where the profile sets no limit."""
 _LONGEST = 10
-"""A set-up may take so many times as long as nothing may happen in it."""
+"""A set-up may take this many times its idle limit."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class SetUps:
     def __post_init__(self) -> None:
         """ValueError for numbers that contradict each other: they may come from a file."""
         if not 0 <= self.failed <= self.tried <= self.planned:
-            raise ValueError("set-ups: expected no more failed than tried, and no more tried than planned ones")
+            raise ValueError("set-ups: expected at most as many failed as tried, and at most as many tried as planned")
 
     def __add__(self, other: SetUps) -> SetUps:
         return SetUps(self.planned + other.planned, self.tried + other.tried, self.failed + other.failed)

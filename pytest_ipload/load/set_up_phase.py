@@ -23,14 +23,14 @@ class SetUpPhase:
 
     def __init__(
         self,
-        crew: UserFactory,
+        factory: UserFactory,
         users: UserLifecycle,
         starter: UserStarter,
         enforcer: DeadlineEnforcer,
         requests: StopRequests,
         clock: Callable[[], int],
     ) -> None:
-        self._crew = crew
+        self._factory = factory
         self._users = users
         self._starter = starter
         self._enforcer = enforcer
@@ -38,17 +38,17 @@ class SetUpPhase:
         self._clock = clock
 
     def run(self) -> None:
-        """Set up those who come first, until all are, one fails, or a thread cannot be started.
+        """Set up the users that start first, until all are, one fails, or a thread cannot be started.
 
-        Raises KeyboardInterrupt when another thread wants the load to end in a hurry.
+        Raises KeyboardInterrupt when another thread requests an urgent stop.
         """
         waiting = self._starter.take_first()
         count, pace, began, shown_s = len(waiting), SetUpPace(), self._clock(), 0
-        self._crew.setting_up(0, count, 0.0)
+        self._factory.setting_up(0, count, 0.0)
         while True:
             now = self._clock()
             settled = self._users.settled
-            running = len(self._starter.seats) - settled - self._crew.users_at_rendezvous
+            running = len(self._starter.user_threads) - settled - self._factory.users_at_rendezvous
             if not self._start(waiting, pace.room(running, settled, now)):
                 return
             self._enforcer.look(now, again_soon=True)
@@ -57,16 +57,18 @@ class SetUpPhase:
                 raise KeyboardInterrupt(self._requests.reason)
             if elapsed_s >= shown_s + _SHOW:
                 shown_s = int(elapsed_s)
-                self._crew.setting_up(self._users.settled, count, elapsed_s)
+                self._factory.setting_up(self._users.settled, count, elapsed_s)
             with self._users.changed:
-                if self._users.set_up_failed or (not waiting and self._users.settled == len(self._starter.seats)):
+                if self._users.set_up_failed or (
+                    not waiting and self._users.settled == len(self._starter.user_threads)
+                ):
                     break
                 if self._users.settled == settled:  # else there is room for another one
                     self._users.changed.wait(LOOK_S)
-        self._crew.setting_up(self._users.settled, count, (self._clock() - began) / NS_PER_S)
+        self._factory.setting_up(self._users.settled, count, (self._clock() - began) / NS_PER_S)
 
     def _start(self, waiting: deque[UserSlot], room: int) -> bool:
-        """Start as many as there is room for; False if a thread cannot be started for one who is there at the start."""
+        """Start as many as there is room for; False if the thread of a user that starts at once cannot be started."""
         for _ in range(min(len(waiting), room)):
             slot = waiting.popleft()
             if self._starter.start(slot):

@@ -80,7 +80,7 @@ class VirtualUser:
         self._before_measure = before_measure
         self._feed_book = feed_book
         self._feeds: UserFeeds | None = None
-        self._meetings = meetings
+        self._rendezvous_points = meetings
         self._session: LoadSession | None = None
         self._log = _IterationLog()
         self._lease(source_addresses)
@@ -104,7 +104,7 @@ class VirtualUser:
         """This user's HTTP session, opened on first use and closed when the user leaves."""
         if self._session is None:
             if self._make_session is None:
-                raise RuntimeError(f"user {self.index} has no way to make a session")
+                raise RuntimeError(f"user {self.index} cannot create a session")
             self._session = self._make_session(self)
         return self._session
 
@@ -141,32 +141,32 @@ class VirtualUser:
 
         ``source`` is a list (or any iterable) of rows, or the path of a file: ``.csv`` with a header row gives dicts,
         ``.jsonl`` and ``.ndjson`` any JSON values. A relative path leads from the test's file, else from pytest's
-        rootdir. ``order`` is ``sequential`` (user i of U has the rows i, i + U, i + 2 U, ... and begins anew at the
+        rootdir. ``order`` is ``sequential`` (user i of U has the rows i, i + U, i + 2 U, ... and starts over at the
         end), ``unique`` (the same, but no row is handed out twice) or ``random`` (seeded, with replacement).
 
         Raises FeedError and SettingError; where unique rows run out, ``next`` raises FeedExhausted.
         """
         __tracebackhide__ = True
         if self._feed_book is None:
-            raise IploadError(f"user {self.index} belongs to no load, and so has no test data to feed from")
+            raise IploadError(f"user {self.index} is not part of a load, so it has no test data")
         try:
             self._feeds = self._feeds or self._feed_book.of_user(self.index)
             return self._feeds.rows(source, order)
         except IploadError as error:
-            raise error.with_traceback(None) from None  # where in our code it was found out helps nobody
+            raise error.with_traceback(None) from None  # the location in our own code does not help
 
     def rendezvous(self, name: str, n: int, timeout: float | str = 30.0) -> None:
-        """Wait here until ``n`` users of the load have come, then go on all at once; the next n meet anew.
+        """Wait here until ``n`` users of the load have arrived, then continue all at once; the next n form a new group.
 
         ``timeout`` is seconds, or a text such as ``5s``. Raises RendezvousTimeout; SettingError for an ``n`` that this
-        load can never reach, or that differs from that of those who wait; RendezvousEnded when the load is over, which
+        load can never reach, or that the waiting users did not give; RendezvousEnded when the load is over, which
         makes the iteration neither a failed nor a completed one.
         """
         __tracebackhide__ = True
-        if self._meetings is None:
-            raise IploadError(f"user {self.index} belongs to no load, and so has nobody to meet")
+        if self._rendezvous_points is None:
+            raise IploadError(f"user {self.index} is not part of a load, so it has no rendezvous")
         try:
-            self._meetings.arrive(self.index, name, n, timeout)
+            self._rendezvous_points.arrive(self.index, name, n, timeout)
         except IploadError as error:
             raise error.with_traceback(None) from None
 
@@ -174,7 +174,7 @@ class VirtualUser:
     def step(self, name: str) -> Iterator[None]:
         """Time a named part of the iteration.
 
-        It fails as the iteration would: by an exception, which goes on, or by a request that failed in it.
+        It fails as the iteration would: by an exception, which propagates, or by a request that failed in it.
         """
         with self._timed(STEP, name):
             yield
@@ -183,7 +183,7 @@ class VirtualUser:
     def measure(self, name: str) -> Iterator[None]:
         """Record what happens inside as one request sample: a call of any protocol.
 
-        An exception makes it a failed sample, and goes on.
+        An exception makes it a failed sample, and propagates.
         """
         if self._before_measure is not None:
             self.wait_for(self._before_measure)
@@ -203,7 +203,7 @@ class VirtualUser:
         try:
             yield
         except RendezvousEnded:
-            is_whole = False  # the load is over, and so is what waited in here: that is no failure
+            is_whole = False  # the end of the load ended a wait in here: that is not a failure
             raise
         except BaseException as error:
             problem = Problem(type(error).__name__, message_of(error), place_of_traceback(error.__traceback__))
@@ -311,13 +311,13 @@ class VirtualUser:
 
         So does its waiting at a rendezvous.
         """
-        if self._meetings is not None:
-            self._meetings.interrupt(self.index)
+        if self._rendezvous_points is not None:
+            self._rendezvous_points.interrupt(self.index)
         if self._session is not None:
             self._session.interrupt()
 
     def resume(self) -> None:
-        """Let the session send requests again: what was interrupted is over, and the tear-down begins."""
+        """Let the session send requests again: what was interrupted is over, and the teardown begins."""
         if self._session is not None:
             self._session.resume()
 
@@ -330,18 +330,18 @@ class VirtualUser:
         return self._log.lateness_ns
 
     def close(self) -> None:
-        """Close the session, at the end of the user's life."""
+        """Close the session, when the user leaves."""
         if self._session is not None:
             self._session.close()
 
 
 def _discard(*_: object) -> None:
-    """Takes samples that are nobody's any more."""
+    """Takes the samples of detached users, and discards them."""
 
 
 @dataclass(slots=True)
 class _IterationLog:
-    """What happened in the running iteration; outside iterations, requests belong to set-up and tear-down."""
+    """What happened in the running iteration; outside iterations, requests belong to set-up and teardown."""
 
     running: bool = False
     lateness_ns: int = 0

@@ -1,7 +1,7 @@
 """Users' context variables: each user has a context of its own, which begins as that of the executor's thread.
 
 So what a shared fixture sets (an application's context, ``decimal.localcontext``) is there in every user's thread, and
-what a user sets is seen by nobody else. All that a user does, from its set-up to its tear-down, runs in that one
+what a user sets is invisible to the others. All that a user does, from its set-up to its teardown, runs in that one
 context, so that a token of ``ContextVar.set`` stays good.
 """
 
@@ -34,7 +34,7 @@ class UserContexts:
 
 
 def own_context() -> Context:
-    """A context for a user who is started by this thread."""
+    """A context for a user that this thread starts."""
     context = copy_context()
     context.run(_take, [each for each in context.items() if _own(each[1]) is not each[1]])
     return context
@@ -46,6 +46,6 @@ def _take(values: Iterable[tuple[ContextVar[Any], Any]]) -> None:
 
 
 def _own(value: Any) -> Any:
-    """The value for one user: a decimal context is changed in place by those who compute with it."""
+    """The value for one user: a decimal context is changed in place by code that computes with it."""
     decimal = sys.modules.get("decimal")
     return value.copy() if decimal is not None and isinstance(value, decimal.Context) else value

@@ -1,4 +1,4 @@
-"""What the executor asks of those who start a load."""
+"""What the executor needs from its caller to run a load."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pytest_ipload.load.user_thread import Scenario
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Chunk, Recorder
 
-Tap = Callable[[Sequence[Chunk]], object]
-"""Takes the chunks that were folded, for what needs each sample. What it raises ends the load."""
+SampleSink = Callable[[Sequence[Chunk]], object]
+"""Sample sink: takes the folded chunks, for outputs that need each sample. What it raises ends the load."""
 
 
 class UserFactory(Protocol):
-    """Makes users and their lives, and decides what ends the load."""
+    """Makes users and their scenarios, and decides what ends the load."""
 
     @property
-    def tap(self) -> Tap | None:
-        """Called with all samples, about once a second, in the executor's thread; None if nobody wants them."""
+    def tap(self) -> SampleSink | None:
+        """Called with all samples, about once a second, in the executor's thread; None if they are not needed."""
 
     def make_user(self, index: int, recorder: Recorder) -> VirtualUser:
         """A user, whose samples go to ``recorder``. Called in the executor's thread."""
@@ -42,7 +42,7 @@ class UserFactory(Protocol):
         """How many users wait for others at this moment. They do not keep others from being set up."""
 
     def setting_up(self, done: int, users: int, elapsed_s: float) -> None:
-        """So many of the users are set up; called once a second of it, in the executor's thread."""
+        """``done`` of the users are set up; called once a second during set-up, in the executor's thread."""
 
     def make_scenario(self, user: VirtualUser) -> Scenario:
         """What the user does. Called in the user's thread."""
@@ -51,7 +51,7 @@ class UserFactory(Protocol):
         """Take back what ``admit`` gave. Called in the user's thread."""
 
     def stopping(self) -> None:
-        """The load is over: who waits in ``admit`` has to come back, with an exception."""
+        """The load is over: users waiting in ``admit`` must return, with an exception."""
 
     def ends_load(self, error: BaseException, number: int, untried: bool) -> bool:
         """Whether a body's exception is not a failed iteration but the end of the load (a skip, an exit).
@@ -63,11 +63,11 @@ class UserFactory(Protocol):
     def each_second(self, measured: Measurements, elapsed_s: float) -> None:
         """What was measured in ``elapsed_s`` since the start of the load; called in the executor's thread.
 
-        In contrast to ``abort_reason`` also while the last iterations come to their end.
+        Unlike ``abort_reason``, also called while the last iterations finish.
         """
 
     def abort_reason(self, measured: Measurements, elapsed_s: float) -> str | None:
-        """Why the load has to be broken off, going by what was measured in ``elapsed_s`` since its start.
+        """Why the load has to be aborted, judging by what was measured in ``elapsed_s`` since its start.
 
-        None if it may go on. Called once a second, in the executor's thread.
+        None if it may continue. Called once a second, in the executor's thread.
         """

@@ -15,9 +15,9 @@ USER, ITERATION, REQUEST = "user", "iteration", "request"
 class UserLeases:
     """What the users of one load hold; safe to use from all threads."""
 
-    def __init__(self, book: LeaseManager, families: tuple[int, ...], binding: str) -> None:
+    def __init__(self, manager: LeaseManager, families: tuple[int, ...], binding: str) -> None:
         """``binding`` is how long a lease lasts: ``user``, ``iteration`` or ``request``."""
-        self._book = book
+        self._manager = manager
         self._families = families
         self._rotation = binding != USER
         self._binding = binding
@@ -31,7 +31,7 @@ class UserLeases:
         """
         leases: list[Lease] = []
         for family in self._families:
-            lease = self._book.acquire(user.index, family, rotation=self._rotation, block=block, only_free=only_free)
+            lease = self._manager.acquire(user.index, family, rotation=self._rotation, block=block, only_free=only_free)
             if lease is None:
                 self._release(leases)
                 return False
@@ -44,7 +44,7 @@ class UserLeases:
         return True
 
     def renew(self, user: VirtualUser) -> None:
-        """Give back what the user holds and lease anew: the next iteration, or the next request, begins."""
+        """Release what the user holds and lease again, for the next iteration or request."""
         self.give_back(user)
         self.admit(user, block=True)
 
@@ -55,19 +55,19 @@ class UserLeases:
         self._release(leases)
 
     def close(self) -> None:
-        """The load is over: nobody gets a lease any more, and who waits for one stops waiting."""
-        self._book.close()
+        """The load is over: no more leases are given, and waiting users stop waiting."""
+        self._manager.close()
 
     @property
     def used(self) -> Mapping[str, LeaseStats]:
         """The addresses that were leased in this load."""
-        return self._book.used
+        return self._manager.used
 
     @property
     def addresses_total(self) -> int:
         """How many addresses there are to lease."""
-        return self._book.addresses_total
+        return self._manager.addresses_total
 
     def _release(self, leases: list[Lease]) -> None:
         for lease in leases:
-            self._book.release(lease)
+            self._manager.release(lease)

@@ -1,4 +1,4 @@
-"""What every user of a load does in its own thread: it is set up, waits for its time, iterates, and is torn down."""
+"""The lifecycle of a user in its own thread: it is set up, waits for its start, iterates, and is torn down."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from pytest_ipload.settings.load_profile import LoadProfile
 
 
 class UserLifecycle:
-    """The lives of all users, and how far they have come."""
+    """Runs all users through their lifecycle, and counts how far they are."""
 
     def __init__(
         self,
         profile: LoadProfile,
-        crew: UserFactory,
+        factory: UserFactory,
         run: UserRun,
         stop: threading.Event,
         record: LoadRecord,
@@ -34,12 +34,12 @@ class UserLifecycle:
         tolerates_set_up_errors: bool,
         holds_users: bool,
     ) -> None:
-        """``stop`` is set when no iteration is to start any more.
+        """``stop`` is set when no more iterations are to start.
 
-        ``is_awaited`` says, in a user's thread, whether there is something for the executor's thread to do. Users who
-        are through with their iterations are torn down at once, or, if it ``holds_users``, when they are let go."""
+        ``is_awaited`` says, in a user's thread, whether there is something for the executor's thread to do. Users that
+        have finished their iterations are torn down at once, or, with ``holds_users``, when they are released."""
         self._profile = profile
-        self._crew = crew
+        self._factory = factory
         self._run = run
         self._record = record
         self._failures = failures
@@ -55,11 +55,11 @@ class UserLifecycle:
         self.changed = threading.Condition()
         # Counted, not looked for: each of thousands of users would look at all the others. Guarded by ``changed``.
         self.settled = 0
-        """Users that are in their set-up no more."""
+        """Users that have finished their set-up."""
         self.over = 0
-        """Users that nobody waits for any more."""
+        """Users that have left or were abandoned."""
         self.held = 0
-        """Users that wait to be let go."""
+        """Users that wait for their release."""
         self.set_up_failed = False
         """Whether a user's set-up failed that cannot be left out."""
 
@@ -67,90 +67,92 @@ class UserLifecycle:
         """Whether a user whose set-up failed may be left out: not for what ends the test or the session."""
         if not self._tolerates_set_up_errors or error is None or isinstance(error, KeyboardInterrupt):
             return False
-        return not self._crew.ends_load(error, 0, not is_late)
+        return not self._factory.ends_load(error, 0, not is_late)
 
-    def live(self, seat: UserThread) -> None:
-        """A user's whole life, in its own thread."""
+    def live(self, user_thread: UserThread) -> None:
+        """A user's whole lifecycle, in its own thread."""
         try:
-            life = self._set_up_user(seat)
-            if life is not None and self._wait_at_gate(seat) and self._begin(seat):
-                self._run.iterate(seat, life)
+            scenario = self._set_up_user(user_thread)
+            if scenario is not None and self._wait_at_gate(user_thread) and self._begin(user_thread):
+                self._run.iterate(user_thread, scenario)
         except IterationInterrupted:
             pass  # it arrived between two lines of ours, just after the set-up: the user leaves
         except BaseException:
-            seat.is_lost = True  # it is a fault of ours, or of the interpreter, which threading reports
+            user_thread.is_lost = True  # it is a fault of ours, or of the interpreter, which threading reports
             raise
         finally:
-            self._hold(seat)
-            self._tear_down_user(seat)
+            self._hold(user_thread)
+            self._tear_down_user(user_thread)
 
-    def _set_up_user(self, seat: UserThread) -> Scenario | None:
-        """The user's life, set up; None if that failed."""
+    def _set_up_user(self, user_thread: UserThread) -> Scenario | None:
+        """The user's scenario, set up; None if that failed."""
         try:
-            if seat.setup_error is not None:
-                return None  # nothing to be had for it
-            if seat.is_admitted is None:
-                seat.is_admitted = self._crew.admit(seat.user, block=False)
-            if not seat.is_admitted:
-                self._step_aside(seat)  # the others shall not wait for this one
-                self._wait_at_gate(seat)
-                if not self._wait_for(seat.slot.start):
+            if user_thread.setup_error is not None:
+                return None  # it got no address
+            if user_thread.is_admitted is None:
+                user_thread.is_admitted = self._factory.admit(user_thread.user, block=False)
+            if not user_thread.is_admitted:
+                self._step_aside(user_thread)  # the others must not wait for this one
+                self._wait_at_gate(user_thread)
+                if not self._wait_for(user_thread.slot.start):
                     return None
-                seat.is_admitted = self._crew.admit(seat.user, block=True)
-                self._step_in(seat)
-            seat.life = self._crew.make_scenario(seat.user)
-            seat.set_up_since_ns = self._clock()
-            seat.expose()
-            seat.life.set_up()
-            if seat.timed_out is not None:  # the interruption came too late, or was swallowed: the session is closed
-                raise seat.timed_out
-        except BaseException as error:  # pytest's outcomes are no Exceptions
-            seat.setup_error = self._set_up_failure(seat, error)
+                user_thread.is_admitted = self._factory.admit(user_thread.user, block=True)
+                self._step_in(user_thread)
+            user_thread.scenario = self._factory.make_scenario(user_thread.user)
+            user_thread.set_up_since_ns = self._clock()
+            user_thread.expose()
+            user_thread.scenario.set_up()
+            if (
+                user_thread.timed_out is not None
+            ):  # the interruption came too late, or was swallowed: the session is closed
+                raise user_thread.timed_out
+        except BaseException as error:  # pytest's outcomes are not derived from Exception
+            user_thread.setup_error = self._set_up_failure(user_thread, error)
             return None
         else:
-            seat.ready_ns = self._clock()
+            user_thread.ready_ns = self._clock()
         finally:
-            seat.cover()
-            self._end_set_up(seat)
-        return seat.life
+            user_thread.cover()
+            self._end_set_up(user_thread)
+        return user_thread.scenario
 
-    def _wait_at_gate(self, seat: UserThread) -> bool:
+    def _wait_at_gate(self, user_thread: UserThread) -> bool:
         """Wait for the load to begin; from then on the user sees the context variables of the call phase."""
         self.gate.wait()
-        if seat.is_behind:
-            seat.is_behind = False
+        if user_thread.is_behind:
+            user_thread.is_behind = False
             self.contexts.catch_up()
         return True
 
-    def _set_up_failure(self, seat: UserThread, error: BaseException) -> BaseException | None:
-        """What is held against the user's set-up; None where the end of the load cut it short."""
-        if seat.timed_out is not None:
-            return seat.timed_out
-        if seat.interrupted_ns is not None and not isinstance(error, KeyboardInterrupt):
+    def _set_up_failure(self, user_thread: UserThread, error: BaseException) -> BaseException | None:
+        """The failure of the user's set-up; None if the end of the load cut it short."""
+        if user_thread.timed_out is not None:
+            return user_thread.timed_out
+        if user_thread.interrupted_ns is not None and not isinstance(error, KeyboardInterrupt):
             return None
-        waited = seat.life is None or isinstance(error, RendezvousEnded)
-        return None if waited and self._is_past_its_time(seat) else error
+        waited = user_thread.scenario is None or isinstance(error, RendezvousEnded)
+        return None if waited and self._is_past_its_time(user_thread) else error
 
-    def _begin(self, seat: UserThread) -> bool:
-        """Wait for the user's time to iterate; False if it does not come any more."""
-        if not self._wait_for(seat.slot.start):
+    def _begin(self, user_thread: UserThread) -> bool:
+        """Wait for the user's start of iterations; False if it will not come."""
+        if not self._wait_for(user_thread.slot.start):
             return False
-        is_too_late = self._is_past_its_time(seat)
-        if is_too_late and self._was_set_up_too_late(seat):
+        is_too_late = self._is_past_its_time(user_thread)
+        if is_too_late and self._was_set_up_too_late(user_thread):
             return False
         with self.changed:
             self._record.users_started += 1
-            is_late = seat.slot.start > 0 and self.elapsed() - seat.slot.first > LATE_START_S
+            is_late = user_thread.slot.start > 0 and self.elapsed() - user_thread.slot.first > LATE_START_S
             self._record.late_starts += is_late and not self._profile.is_open
             if not is_too_late:
-                seat.phase = Phase.ITERATIONS
-                seat.began_ns = self._clock()
+                user_thread.phase = Phase.ITERATIONS
+                user_thread.began_ns = self._clock()
         return not is_too_late
 
-    def _was_set_up_too_late(self, seat: UserThread) -> bool:
+    def _was_set_up_too_late(self, user_thread: UserThread) -> bool:
         """Whether its set-up took all of its time: else it was kept waiting by the generator."""
-        stop = seat.slot.stop
-        return stop is not None and (seat.ready_ns or 0) >= self._record.origin_ns + round(stop * NS_PER_S)
+        stop = user_thread.slot.stop
+        return stop is not None and (user_thread.ready_ns or 0) >= self._record.origin_ns + round(stop * NS_PER_S)
 
     def _wait_for(self, start: float) -> bool:
         """Wait for a moment of the load; False if it is stopped before, or no iteration is left."""
@@ -159,9 +161,9 @@ class UserLifecycle:
                 return False
         return not self.stop.is_set()
 
-    def _is_past_its_time(self, seat: UserThread) -> bool:
+    def _is_past_its_time(self, user_thread: UserThread) -> bool:
         """Whether the load, or this user's part of it, is over."""
-        stop = seat.slot.stop
+        stop = user_thread.slot.stop
         return self.stop.is_set() or (stop is not None and self.elapsed() >= stop)
 
     def elapsed(self) -> float:
@@ -169,87 +171,89 @@ class UserLifecycle:
         origin = self._record.origin_ns
         return (self._clock() - origin) / NS_PER_S if origin else 0.0
 
-    def _step_aside(self, seat: UserThread) -> None:
-        """Wait before the set-up, which others need not wait for."""
+    def _step_aside(self, user_thread: UserThread) -> None:
+        """Wait before the set-up, without others waiting for this user."""
         with self.changed:
-            seat.phase = Phase.READY
+            user_thread.phase = Phase.READY
             self.settled += 1
             self._wake()
 
-    def _step_in(self, seat: UserThread) -> None:
+    def _step_in(self, user_thread: UserThread) -> None:
         """Go on to the set-up."""
         with self.changed:
-            seat.phase = Phase.SET_UP
+            user_thread.phase = Phase.SET_UP
             self.settled -= 1
 
-    def _end_set_up(self, seat: UserThread) -> None:
-        """The set-up is over, whatever came of it."""
+    def _end_set_up(self, user_thread: UserThread) -> None:
+        """The set-up is over, whatever its outcome."""
         with self.changed:
-            if not seat.abandoned:  # else it was counted then
-                self.settled += seat.phase is Phase.SET_UP
-                seat.phase = Phase.READY
-                self.count_set_up(seat)
+            if not user_thread.abandoned:  # else it was counted then
+                self.settled += user_thread.phase is Phase.SET_UP
+                user_thread.phase = Phase.READY
+                self.count_set_up(user_thread)
                 self._wake()
 
-    def count_set_up(self, seat: UserThread) -> None:
-        if seat.ready_ns is not None:
+    def count_set_up(self, user_thread: UserThread) -> None:
+        if user_thread.ready_ns is not None:
             self._record.set_ups_tried += 1
-        elif seat.setup_error is not None:  # else the end of the load cut it short
+        elif user_thread.setup_error is not None:  # else the end of the load cut it short
             self._record.set_ups_tried += 1
             self._record.set_ups_failed += 1
-            if self.is_tolerable(seat.setup_error, is_late=self._record.origin_ns > 0):
-                self._failures.add_set_up(seat.setup_error, seat.slot.index, seat.user.source_address)
+            if self.is_tolerable(user_thread.setup_error, is_late=self._record.origin_ns > 0):
+                self._failures.add_set_up(
+                    user_thread.setup_error, user_thread.slot.index, user_thread.user.source_address
+                )
             else:
                 self.set_up_failed = True
 
     def _wake(self) -> None:
-        """Wake the executor's thread, if there is something for it to do: for thousands of users there rarely is."""
+        """Wake the executor's thread, if there is something for it to do: with thousands of users there rarely is."""
         if self._is_awaited() or not self.gate.is_set():
             self.changed.notify_all()
 
     def let_go(self) -> None:
-        """Have the users who are held torn down; called in the executor's thread."""
+        """Release held users to their teardown; called in the executor's thread."""
         with self.changed:
             self.held = 0
             self._may_leave.set()
 
-    def _hold(self, seat: UserThread) -> None:
-        """Keep a user who is through with its iterations, until it is let go."""
-        if not self._holds_users or seat.began_ns is None or seat.is_lost:
+    def _hold(self, user_thread: UserThread) -> None:
+        """Hold a user that has finished its iterations until it is released."""
+        if not self._holds_users or user_thread.began_ns is None or user_thread.is_lost:
             return
         ended = self._clock()
-        seat.recorder.flush()
+        user_thread.recorder.flush()
         with self.changed:
-            if seat.abandoned or self._may_leave.is_set():
+            if user_thread.abandoned or self._may_leave.is_set():
                 return
-            seat.ended_ns = ended
+            user_thread.ended_ns = ended
             self._record.ended_ns = max(self._record.ended_ns, ended)
-            self._record.lifetimes.append((seat.began_ns, ended))
-            seat.phase = Phase.HELD
+            self._record.lifetimes.append((user_thread.began_ns, ended))
+            user_thread.phase = Phase.HELD
             self.held += 1
             self._wake()
         self._may_leave.wait()
 
-    def _tear_down_user(self, seat: UserThread) -> None:
-        is_counted = seat.phase is Phase.HELD
+    def _tear_down_user(self, user_thread: UserThread) -> None:
+        is_counted = user_thread.phase is Phase.HELD
         ended = self._clock()
-        if not (seat.abandoned or is_counted):
-            seat.ended_ns = None if seat.began_ns is None else ended
-        seat.tear_down(ended)
+        if not (user_thread.abandoned or is_counted):
+            user_thread.ended_ns = None if user_thread.began_ns is None else ended
+        user_thread.tear_down(ended)
         try:
-            seat.user.close()
-            self._crew.user_left(seat.user)
+            user_thread.user.close()
+            self._factory.user_left(user_thread.user)
         except Exception as error:
-            seat.teardown_error = seat.teardown_error or error
-        seat.recorder.flush()
+            user_thread.teardown_error = user_thread.teardown_error or error
+        user_thread.recorder.flush()
         with self.changed:
-            if not seat.abandoned:  # what was given up has been counted
-                if seat.began_ns is not None and not is_counted:
-                    self._record.lifetimes.append((seat.began_ns, ended))
-                if seat.teardown_error is not None:
-                    self._record.teardown_errors.append((seat.user, seat.teardown_error))
+            if not user_thread.abandoned:  # an abandoned user has been counted
+                if user_thread.began_ns is not None and not is_counted:
+                    self._record.lifetimes.append((user_thread.began_ns, ended))
+                if user_thread.teardown_error is not None:
+                    self._record.teardown_errors.append((user_thread.user, user_thread.teardown_error))
                 if not is_counted:
                     self._record.ended_ns = max(self._record.ended_ns, ended)
-            seat.leave(self._clock())
-            self.over += not seat.abandoned
+            user_thread.leave(self._clock())
+            self.over += not user_thread.abandoned
             self._wake()

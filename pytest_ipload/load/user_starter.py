@@ -1,4 +1,4 @@
-"""Who of a load's users comes when: their threads are started here, in the executor's thread."""
+"""Starts the threads of a load's users when they are due, in the executor's thread."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from pytest_ipload.stats.recorder import Recorder
 
 
 class UserStarter:
-    """Starts the users of the plan, and those that the open model could make use of."""
+    """Starts the planned users, and those that the open model needs."""
 
     def __init__(
         self,
         profile: LoadProfile,
         slots: Sequence[UserSlot],
         share: Partition,
-        crew: UserFactory,
+        factory: UserFactory,
         users: UserLifecycle,
         record: LoadRecord,
         arrivals: ArrivalQueue | None,
@@ -36,32 +36,32 @@ class UserStarter:
         self._most_users = share.size_of(profile.most_users)
         self._share = share
         self._end = end_of(slots)
-        self._crew = crew
+        self._factory = factory
         self._users = users
         self._record = record
         self._arrivals = arrivals
         self.planned_users = self._most_users if profile.is_open else len(slots)
         self.pending = deque(sorted(slots, key=lambda slot: slot.start))
-        """Of the users that did not come yet."""
-        self.seats: list[UserThread] = []
-        """Those of the users that were started."""
+        """Of the users that have not started yet."""
+        self.user_threads: list[UserThread] = []
+        """Of the users that were started."""
         self.is_dry = False
-        """Whether all users are at work; guarded by ``users.changed``."""
+        """Whether all users are busy; guarded by ``users.changed``."""
 
     def take_first(self) -> deque[UserSlot]:
-        """The pending slots of those who are set up before the load begins; they are pending no more."""
+        """Remove and return the pending slots of the users that are set up before the load begins."""
         before = self._sets_up_before
         first = deque(slot for slot in self.pending if before or slot.start <= 0)
         self.pending = deque(slot for slot in self.pending if not before and slot.start > 0)
         return first
 
     def put_off(self, slots: Iterable[UserSlot]) -> None:
-        """Try again when their time comes: others may have left by then. If not, that ends the load."""
+        """Try again when they are due: others may have left by then. If not, that ends the load."""
         self._record.shortage = None
         self.pending.extend(slots)
 
     def start_due(self, elapsed: float) -> bool:
-        """Start those whose time has come; False as soon as the system has no thread left for one of them."""
+        """Start the users that are due; False as soon as the system has no thread left for one of them."""
         while self.pending and self.pending[0].start <= elapsed:
             if not self.start(self.pending.popleft()):
                 return False
@@ -70,58 +70,60 @@ class UserStarter:
     def start(self, slot: UserSlot) -> bool:
         """Start a user's thread; False if the system has none left."""
         recorder = Recorder()
-        seat = UserThread(slot, self._crew.make_user(slot.index, recorder), recorder)
-        seat.is_behind = not self._users.gate.is_set()
-        self.seats.append(seat)  # first: an interrupt (Ctrl-C) in start() must not lose a user whose thread runs
+        user_thread = UserThread(slot, self._factory.make_user(slot.index, recorder), recorder)
+        user_thread.is_behind = not self._users.gate.is_set()
+        self.user_threads.append(
+            user_thread
+        )  # first: an interrupt (Ctrl-C) in start() must not lose a user whose thread runs
         if self._is_exclusive:
-            self._admit(seat)
+            self._admit(user_thread)
         try:
             with users_stack():
-                seat.start(self._users.live)
+                user_thread.start(self._users.live)
         except RuntimeError as error:
-            self.seats.pop()
-            if seat.is_admitted:
-                self._crew.user_left(seat.user)
+            self.user_threads.pop()
+            if user_thread.is_admitted:
+                self._factory.user_left(user_thread.user)
             self._record.shortage = (
-                f"only {len(self.seats)} of {self.planned_users} users could be started: {error}; "
-                "raise the limit of threads (ulimit -u, or the container's pids limit) or of address space "
+                f"only {len(self.user_threads)} of {self.planned_users} users could be started: {error}; "
+                "raise the limit on threads (ulimit -u, or the container's pids limit) or on address space "
                 "(ulimit -v), or use fewer users"
             )
             return False
         return True
 
-    def _admit(self, seat: UserThread) -> None:
-        """Lease an address that is for one user only, before its thread starts: in the order in which users come."""
+    def _admit(self, user_thread: UserThread) -> None:
+        """Lease an exclusive address before the user's thread starts: in the order in which users start."""
         try:
-            if seat.slot.start > self._users.elapsed():  # those who come before it may want what there is
-                seat.is_admitted = self._crew.admit_if_free(seat.user)
+            if user_thread.slot.start > self._users.elapsed():  # users that start before it may need the free ones
+                user_thread.is_admitted = self._factory.admit_if_free(user_thread.user)
             else:
-                seat.is_admitted = self._crew.admit(seat.user, block=False)
+                user_thread.is_admitted = self._factory.admit(user_thread.user, block=False)
         except Exception as error:
-            seat.setup_error = error
+            user_thread.setup_error = error
 
     def may_grow(self) -> bool:
         """Whether the open model may have more users."""
         is_running = not self._users.stop.is_set() and bool(self._record.origin_ns)
-        return len(self.seats) < self._most_users and is_running
+        return len(self.user_threads) < self._most_users and is_running
 
     def waits_for_arrivals(self) -> bool:
-        """Whether more users would have to come for the iterations that are due next."""
+        """Whether more users are needed for the iterations that are due next."""
         return self._arrivals is not None and self._arrivals.is_dry and self.may_grow()
 
     def grow(self) -> bool:
-        """Start the users that the open model could make use of; False if the system has no thread left."""
+        """Start the users that the open model needs; False if the system has no thread left."""
         self.is_dry = False
         if self._arrivals is None or not self.may_grow():
             return True
-        elapsed, there = self._users.elapsed(), len(self.seats)
+        elapsed, there = self._users.elapsed(), len(self.user_threads)
         wanted = self._arrivals.users_wanted(elapsed, self._most_users - there, there - self._users.settled)
         numbers = map(self._share.number, range(there, there + wanted))
         self.pending.extend(UserSlot(number, elapsed, elapsed, self._end) for number in numbers)
         return self.start_due(elapsed)
 
     def wake_for_growth(self) -> None:
-        """Called in the thread of the last user who was free."""
+        """Called in the thread of the last free user."""
         if self.may_grow():
             with self._users.changed:
                 self.is_dry = True

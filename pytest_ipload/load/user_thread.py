@@ -1,4 +1,4 @@
-"""One user's thread, and what its life looks like from outside."""
+"""One user's thread, and the state of its lifecycle as seen from outside."""
 
 from __future__ import annotations
 
@@ -45,30 +45,30 @@ class IterationInterrupted(BaseException):
 
 
 class Phase(Enum):
-    """Where a user is in its life."""
+    """Where a user is in its lifecycle."""
 
     SET_UP = "set-up"
     READY = "ready"
     ITERATIONS = "iterations"
-    HELD = "wait for its tear-down"
-    TEAR_DOWN = "tear-down"
+    HELD = "wait for its teardown"
+    TEAR_DOWN = "teardown"
     LEFT = "left"
 
 
 @dataclass(slots=True)  # there are thousands
 class UserThread:
-    """A user's place in the load. The user's thread writes it, the executor's thread reads it."""
+    """A user of the load and its thread. The user's thread writes it, the executor's thread reads it."""
 
     slot: UserSlot
     user: VirtualUser
     recorder: Recorder
     phase: Phase = Phase.SET_UP
-    life: Scenario | None = None
+    scenario: Scenario | None = None
     thread: threading.Thread | None = None
     is_behind: bool = False
     """Whether its context is that of the set-up phase still, although the load may have begun."""
     is_admitted: bool | None = None
-    """Whether it has what it needs for its set-up, source addresses; None as long as nobody has asked."""
+    """Whether it has the source addresses that its set-up needs; None if that was not requested yet."""
     set_up_since_ns: int | None = None
     ready_ns: int | None = None
     """When it was set up."""
@@ -101,7 +101,7 @@ class UserThread:
 
     @property
     def is_over(self) -> bool:
-        """Whether nobody waits for this user any more."""
+        """Whether the user has left or was abandoned."""
         return self.abandoned or self.phase is Phase.LEFT
 
     def interrupt(self, now_ns: int) -> None:
@@ -145,28 +145,28 @@ class UserThread:
     def tear_down(self, now_ns: int) -> None:
         """Called in the user's thread: undo its set-up. What that raises is kept as ``teardown_error``."""
         with self._lock:
-            self.interrupted_ns = None  # that was about what came before: the tear-down has a time of its own
+            self.interrupted_ns = None  # that applied to what came before: the teardown has its own time
             self.phase = Phase.TEAR_DOWN
             self.teardown_since_ns = now_ns
         self.user.resume()
         try:
             try:
                 self.expose()
-                if self.life is not None:
-                    self.life.tear_down()
-            except BaseException as error:  # pytest's outcomes are no Exceptions
+                if self.scenario is not None:
+                    self.scenario.tear_down()
+            except BaseException as error:  # pytest's outcomes are not derived from Exception
                 self.teardown_error = error
             self.cover()
-        except IterationInterrupted as late:  # it arrived between two lines of ours, just after the tear-down
+        except IterationInterrupted as late:  # it arrived between two lines of ours, just after the teardown
             self.teardown_error = self.teardown_error or late
             self.cover()
 
     def give_up(self, *, at_any_rate: bool) -> bool:
-        """Wait for this user no more. False if it is just coming back from its own code, or has left.
+        """Abandon this user. False if it is just coming back from its own code, or has left.
 
-        ``at_any_rate`` is for one that was to come back long ago.
+        ``at_any_rate`` is for a user that should have come back long ago.
         """
-        with self._lock:  # in ``cover`` an interrupted user takes it too, and knows afterwards that it was given up
+        with self._lock:  # in ``cover`` an interrupted user takes it too, and knows afterwards that it was abandoned
             if self.is_over or self.interrupted_ns is None or not (self._exposed or at_any_rate):
                 return False
             self.abandoned = True
@@ -191,9 +191,9 @@ class UserThread:
         )
 
     def as_cut_short(self) -> str:
-        """A line about a user whose tear-down is interrupted."""
+        """A line about a user whose teardown is interrupted."""
         source = self.user.source_address or "no lease"
-        return f"the tear-down of user {self.slot.index} ({source}) was interrupted, at {self.whereabouts()}"
+        return f"the teardown of user {self.slot.index} ({source}) was interrupted, at {self.whereabouts()}"
 
     def whereabouts(self) -> str:
         """The line of user code that the thread is at, for a user that does not stop."""

@@ -1,4 +1,4 @@
-"""How much of the planned time users were at work. Pure: times are seconds since the start of the load."""
+"""How much of the planned time users were running. Pure: times are seconds since the start of the load."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class UserTime:
     def __post_init__(self) -> None:
         """ValueError for times that contradict each other: they may come from a file."""
         if not 0 <= self.missing_ns <= self.planned_ns or self.late_users < 0 or self.absent_users < 0:
-            raise ValueError("user time: expected numbers from 0 on, and no more missing time than was planned")
+            raise ValueError("user time: expected numbers of 0 or more, and at most as much missing time as planned")
 
     def __add__(self, other: UserTime) -> UserTime:
         return UserTime(

@@ -16,18 +16,18 @@ def mixed_order(weights: Sequence[int]) -> list[int]:
     round-robin (I. Kulakov, "Upstream: smooth weighted round-robin balancing", 2012): in each turn every body gains
     its weight, the first of those that have most is taken, and loses the sum of all weights.
 
-    Raises ``ValueError`` for weights that are no whole numbers from 1 on, and for an order of more than 1000 turns.
+    Raises ``ValueError`` for weights that are not positive integers, and for an order of more than 1000 iterations.
     """
     for weight in weights:
         if isinstance(weight, bool) or not isinstance(weight, int) or weight < 1:
-            raise ValueError(f"{weight!r} is no weight; a weight is a whole number from 1 on")
+            raise ValueError(f"weight {weight!r} is not a positive integer")
     divisor = gcd(*weights)
     shares = [weight // divisor for weight in weights]
     turns = sum(shares)
     if turns > MOST_TURNS:
         raise ValueError(
-            f"the weights {', '.join(map(str, weights))} come round after {turns} iterations, and {MOST_TURNS} are the "
-            "most; give rounder ones"
+            f"the weights {', '.join(map(str, weights))} repeat only after {turns} iterations; "
+            f"the maximum is {MOST_TURNS}; use a simpler ratio"
         )
     gained = [0] * len(shares)
     order = []

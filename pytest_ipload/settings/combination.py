@@ -19,7 +19,7 @@ HOOK, COMMAND_LINE, MARKER, INI, DEFAULT = PLACES = ("hook", "command line", "ma
 SET_BY_STAGES = frozenset({"users", "duration", "ramp_up", "ramp_down", "arrival_rate", "max_users"})
 """What stages set besides themselves."""
 USUAL_MAX_USERS = 100
-"""Most users of an open load that says nothing of users."""
+"""Default maximum of users for an open load that sets no number of users."""
 
 Values = MutableMapping[str, Any]
 Origins = MutableMapping[str, str]
@@ -32,8 +32,8 @@ def fit_shape(values: Values, origins: Origins) -> None:
         _fit_stages(stages, values, origins)
     elif values.get("arrival_rate") is True:
         raise ValueError(
-            f"arrival_rate=True ({origins['arrival_rate']}) says that the rates are in the stages, but there are none; "
-            "give stages too, or a rate such as '100/s'"
+            f"arrival_rate=True ({origins['arrival_rate']}) means that the rates are in stages, but there are none; "
+            "set stages too, or give a rate such as '100/s'"
         )
     if values.get("arrival_rate") is not None:
         _fit_users_of_open_model(values, origins)
@@ -54,7 +54,9 @@ def _fit_stages(stages: Stages, values: Values, origins: Origins) -> None:
     if height is None:
         origins[height_key] = origins["stages"]
         if not is_open and any(target != int(target) for _, target in stages.segments):
-            raise ValueError(f"stages {str(stages)!r} ({origins['stages']}): give whole numbers of users")
+            raise ValueError(
+                f"stages {str(stages)!r} ({origins['stages']}): give a whole number of users in each stage"
+            )
     by_height = 1.0 if height is None else height / stages.peak
     by_length = 1.0 if length is None else length / stages.seconds
     stages = stages.scaled(by_height, by_length)._replace(are_rates=is_open)
@@ -88,6 +90,6 @@ def _fit_users_of_open_model(values: Values, origins: Origins) -> None:
     elif users > most:
         nearness = PLACES.index(origins["users"]) - PLACES.index(origins["max_users"])
         if nearness == 0:
-            raise ValueError(f"users={users} are more than max_users={most}; both are from the {origins['users']}")
+            raise ValueError(f"users={users} is more than max_users={most}; both are from the {origins['users']}")
         key, value = ("max_users", users) if nearness < 0 else ("users", most)
         values[key] = value

@@ -36,7 +36,7 @@ class LoadProfile:
     arrivals: str = "constant"
     """``constant`` or ``poisson``."""
     max_users: int | None = None
-    """Most users that the open model may start."""
+    """Maximum number of users that the open model may start."""
     max_rate: float | None = None
     """Requests per second, over all users, that are not exceeded."""
     think_time: Span = (0.0, 0.0)
@@ -69,12 +69,12 @@ class LoadProfile:
             self._check_open_model()
         elif self.arrivals != "constant" or self.max_users is not None:
             name = "max_users" if self.max_users is not None else f"arrivals={self.arrivals!r}"
-            raise SettingError(f"{name} is about the open model; give an arrival_rate too, or remove it")
+            raise SettingError(f"{name} requires the open model; set arrival_rate too, or remove it")
         if self.ramp_down and self.duration is None:
-            raise SettingError("ramp_down needs a duration: without one nobody knows when the users should leave")
+            raise SettingError("ramp_down needs a duration to end before; set duration, or remove ramp_down")
         if self.full_until is not None and self.warmup and self.warmup >= self.full_until:
             raise SettingError(
-                f"warmup={format_setting(self.warmup)} leaves nothing to judge: the load is at its height until "
+                f"warmup={format_setting(self.warmup)} leaves nothing to judge: the load is at full level until "
                 f"{format_setting(self.full_until)} after its start; give a shorter warmup"
             )
         self._check_addresses()
@@ -82,11 +82,11 @@ class LoadProfile:
     def _check_open_model(self) -> None:
         """Refuse what makes no sense where iterations start by the clock."""
         if self.duration is None and self.stages is None and self.total_iterations is None:
-            raise SettingError("arrival_rate needs an end: give a duration, stages or total_iterations")
+            raise SettingError("arrival_rate needs an end; set duration, stages or total_iterations")
         closed_only = {
-            "iterations": (self.iterations is not None, "say total_iterations, which all users share"),
-            "pacing": (self.pacing[1] > 0, "the arrival rate says when iterations start"),
-            "think_time": (self.think_time[1] > 0, "the arrival rate says when iterations start"),
+            "iterations": (self.iterations is not None, "set total_iterations, which all users share"),
+            "pacing": (self.pacing[1] > 0, "the arrival rate decides when iterations start"),
+            "think_time": (self.think_time[1] > 0, "the arrival rate decides when iterations start"),
         }
         for name, (given, advice) in closed_only.items():
             if given:
@@ -104,7 +104,7 @@ class LoadProfile:
         }
         for name, given in exclusive_only.items():
             if given and not self.ip_exclusive:
-                raise SettingError(f"{name} is about exclusive leases; set ip_exclusive=True too, or remove it")
+                raise SettingError(f"{name} requires ip_exclusive=True; set it too, or remove {name}")
         if self.ip_exclusive and self.pool is None:
             raise SettingError("ip_exclusive needs an address pool; set pool or --ipload-pool")
         if self.ip_wait is not None and self.on_exhaustion != "wait":
@@ -126,12 +126,12 @@ class LoadProfile:
 
     @property
     def most_users(self) -> int:
-        """So many users there can be at once."""
+        """The maximum number of concurrent users."""
         return max(self.users, self.max_users or 0)
 
     @property
     def full_until(self) -> float | None:
-        """When the load is at its height for the last time, in seconds after its start; None if nobody knows."""
+        """When the load is at full level for the last time, in seconds after its start; None if that is unknown."""
         if self.stages is not None:
             return self.stages.seconds
         return None if self.duration is None else self.ramp_up + self.duration
@@ -148,14 +148,14 @@ class LoadProfile:
 
     @property
     def iterations_per_user(self) -> int | None:
-        """Iterations of each user, with the default of one where nothing else ends the load; None is no limit."""
+        """Iterations per user; one by default if nothing else ends the load; None means unlimited."""
         if self.iterations is None and self.total_iterations is None and self.ends_at is None:
             return 1
         return self.iterations
 
     @property
     def iterations_of_all(self) -> int | None:
-        """So many iterations end the load; None where its time does, perhaps before."""
+        """The number of iterations that ends the load; None if its time may end it first."""
         if self.ends_at is not None:
             return None
         own = self.iterations_per_user

@@ -17,14 +17,14 @@ from pytest_ipload.base.units import format_setting, parse_duration, parse_rate,
 _LONGEST_REMEMBERED = 200
 """Characters of a name."""
 _LONGEST = 365 * 24 * 3600.0
-"""A year. Far above it the system's own calls refuse a time, in the midst of the load."""
+"""A year. Far above it, system calls refuse a timeout while the load is running."""
 
 
 def as_count(value: Any) -> int:
     """A whole number from 1 on, or its text."""
     number = as_whole_number(value)
     if number < 1:
-        raise ValueError(f"{value!r} is too small; give a whole number from 1 on")
+        raise ValueError(f"{value!r} is too small; give a whole number of 1 or more")
     return number
 
 
@@ -46,7 +46,7 @@ def as_seconds(value: Any, example: str = "1m30s") -> float:
         return _not_too_long(parse_duration(value), value)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
         raise ValueError(
-            f"{value!r} is not a duration; give seconds as a number from 0 on, or a text such as {example!r}"
+            f"{value!r} is not a duration; give seconds as a number of 0 or more, or text such as {example!r}"
         )
     return float(_not_too_long(value, value))
 
@@ -61,7 +61,7 @@ def as_positive_seconds(value: Any) -> float:
     """A duration above 0."""
     seconds = as_seconds(value)
     if seconds <= 0:
-        raise ValueError(f"{value!r} is no time at all; give a duration above 0")
+        raise ValueError(f"{value!r} must be greater than 0; give a duration such as 10s")
     return seconds
 
 
@@ -79,11 +79,11 @@ def as_rate(value: Any) -> float:
     if isinstance(value, str):
         rate = parse_rate(value)
     elif isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f"{value!r} is not a rate; give a number per second, or a text such as '100/s' or '30/m'")
+        raise ValueError(f"{value!r} is not a rate; give a number per second, or text such as '100/s' or '30/m'")
     else:
         rate = float(value)
     if not 0 < rate <= _HIGHEST_RATE:
-        raise ValueError(f"{value!r} is out of reach; give a rate above 0 and up to {_HIGHEST_RATE:.0f}/s")
+        raise ValueError(f"{value!r} is out of range; give a rate of more than 0 and at most {_HIGHEST_RATE:.0f}/s")
     return rate
 
 
@@ -93,7 +93,7 @@ def as_rate_or_true(value: Any) -> float | bool:
 
 
 class Stages(NamedTuple):
-    """Linear segments of a load, from nothing on: each leads, in so many seconds, to so many users (or per second)."""
+    """Linear ramps of a load, from 0 on: each lasts some seconds and ends at a number of users (or rate per second)."""
 
     segments: tuple[tuple[float, float], ...]
     """(seconds, target) of each."""
@@ -131,7 +131,7 @@ def as_stages(value: Any) -> Stages:
     elif isinstance(value, (list, tuple)) and all(isinstance(each, (list, tuple)) and len(each) == 2 for each in value):
         pairs = [(duration, target) for duration, target in value]
     else:
-        raise ValueError(f"{value!r} are no stages; {_STAGES_HELP}")
+        raise ValueError(f"{value!r} are not valid stages; {_STAGES_HELP}")
     segments, kinds = [], set()
     for duration, target in pairs:
         seconds = as_seconds(duration)
@@ -139,11 +139,13 @@ def as_stages(value: Any) -> Stages:
         segments.append((seconds, number))
         kinds.add(is_rate)
     if len(kinds) != 1:
-        raise ValueError(f"{value!r} mixes users and rates, or has no stage; {_STAGES_HELP}")
+        raise ValueError(f"{value!r} mixes users and rates, or has no stages; {_STAGES_HELP}")
     stages = Stages(tuple(segments), kinds.pop())
     _not_too_long(stages.seconds, value)
     if not stages.peak or not stages.seconds:
-        raise ValueError(f"{value!r} are no load: some stage must have a target above 0, and some must take time")
+        raise ValueError(
+            f"{value!r} produce no load; give at least one stage a target above 0, and at least one a duration above 0"
+        )
     return stages
 
 
@@ -154,7 +156,7 @@ def _target(value: Any) -> tuple[float, bool]:
         return (0.0 if re.fullmatch(r"0+(\.0*)?\s*/\s*[smh]", text) else as_rate(text)), True
     number = float(text) if isinstance(text, str) and re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) else text
     if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 <= number <= _HIGHEST_RATE:
-        raise ValueError(f"{value!r} is no target of a stage; {_STAGES_HELP}")
+        raise ValueError(f"{value!r} is not a valid stage target; {_STAGES_HELP}")
     return float(number), False
 
 
@@ -179,7 +181,7 @@ def as_moment(text: str) -> float:
         if moment.tzinfo is not None:
             return moment.timestamp()
     raise ValueError(
-        f"{text!r} is no moment; give seconds since 1970, as in 1767225600.5, or a date and time with its offset from "
+        f"{text!r} is not a valid time; give Unix seconds, as in 1767225600.5, or a date and time with its offset from "
         "UTC, as in 2026-01-31T12:00:00Z"
     )
 
@@ -194,12 +196,12 @@ _END_OF_TIME = 1e11
 
 
 def as_loopback_endpoint(text: str) -> tuple[str, int]:
-    """A loopback address and a port to listen at, from ``[HOST:]PORT``; a colon in the address wants brackets."""
+    """A loopback address and a port to listen at, from ``[HOST:]PORT``; an address with a colon needs brackets."""
     from ipaddress import ip_address
 
     match = re.fullmatch(r"(?:\[(?P<long>[^]]+)\]:|(?P<short>[^][:]+):)?(?P<port>[0-9]{1,5})", text.strip())
     if match is None or int(match["port"]) > 65535:
-        raise ValueError(f"{text!r} is no port to listen at; {_ENDPOINT_HELP}")
+        raise ValueError(f"{text!r} is not a valid port; {_ENDPOINT_HELP}")
     host = match["long"] or match["short"] or "127.0.0.1"
     try:
         is_loopback = host == "localhost" or ip_address(host).is_loopback
@@ -207,18 +209,18 @@ def as_loopback_endpoint(text: str) -> tuple[str, int]:
         is_loopback = False
     if not is_loopback:
         raise ValueError(
-            f"{text!r} can be reached by others: numbers are served at loopback addresses only; {_ENDPOINT_HELP}"
+            f"{text!r} is not a loopback address; live numbers are only served on loopback; {_ENDPOINT_HELP}"
         )
     return ("127.0.0.1" if host == "localhost" else host), int(match["port"])
 
 
-_ENDPOINT_HELP = "give a port (0 is any free one), as in 9123, 127.0.0.1:9123 or [::1]:9123"
+_ENDPOINT_HELP = "give a port (0 for any free port), as in 9123, 127.0.0.1:9123 or [::1]:9123"
 
 
 def as_text(value: Any) -> str:
-    """A text that is not empty, without blanks round it."""
+    """A non-empty string, stripped of surrounding whitespace."""
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{value!r} is not a text, or an empty one")
+        raise ValueError(f"{value!r} must be a non-empty string")
     return value.strip()
 
 
@@ -236,7 +238,7 @@ _masked_name = lru_cache(maxsize=1024)(_masked)
 def as_label(value: Any, what: str) -> str:
     """The name of something that is measured, as a plain text, masked; ``what`` says of what, for the error.
 
-    Names are keys of tables and stand in every report. A subclass of ``str`` becomes the text that it is, unless it
+    Names are keys of tables and appear in every report. A subclass of ``str`` becomes the text that it is, unless it
     cannot be a key.
     """
     if type(value) is str and value:
@@ -248,7 +250,7 @@ def as_label(value: Any, what: str) -> str:
         given = f"{value!r:.80}"
     except BaseException as error:  # its own methods may raise anything
         given = f"an object of type {type(value).__name__} ({type(error).__name__} when it was looked at)"
-    raise ValueError(f"{what} is a text that is not empty, not {given}")
+    raise ValueError(f"{what} must be a non-empty string, not {given}")
 
 
 def as_url(value: Any) -> str:
@@ -257,7 +259,7 @@ def as_url(value: Any) -> str:
     try:
         parts = urlsplit(text)
         known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # of an unclosed [ or of a port that is no number
+    except ValueError:  # an unclosed [ or a port that is not a number
         known = False
     if not known:
         from pytest_ipload.base.masking import HIDDEN
@@ -280,14 +282,14 @@ def as_switch(value: Any) -> bool:
     if isinstance(value, str) and value in ("on", "off"):
         return value == "on"
     if not isinstance(value, bool):
-        raise ValueError(f"{value!r} is neither on nor off; give True or False, on the command line on or off")
+        raise ValueError(f"{value!r} is neither on nor off; give True or False, or on the command line on or off")
     return value
 
 
 def as_confidence(value: Any) -> float:
     """A confidence: above 0.5, as less is none, and below 1, as no sample is enough for that."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.5 < value < 1:
-        raise ValueError(f"{value!r} is no confidence; give a number above 0.5 and below 1, as in 0.95")
+        raise ValueError(f"{value!r} is not a valid confidence; give a number above 0.5 and below 1, as in 0.95")
     return float(value)
 
 

@@ -25,7 +25,7 @@ def marker_settings(kwargs_nearest_first: Iterable[tuple[Mapping[str, Any], tupl
     merged: dict[str, Any] = {}
     for kwargs, args in kwargs_nearest_first:
         if args:
-            raise ValueError(f"takes keywords only, as in users=50; got {listed(args)}")
+            raise ValueError(f"takes keyword arguments only, as in users=50; got {listed(args)}")
         for key, value in kwargs.items():
             if key not in merged:
                 merged[key] = parse_key(key, value)

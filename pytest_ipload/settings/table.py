@@ -64,11 +64,11 @@ def as_check_names(value: Any) -> tuple[str, ...]:
 
     names = (value,) if isinstance(value, str) else value
     if not isinstance(names, (list, tuple)):
-        raise ValueError(f"{value!r} is no list of names of health checks; known: {listed(HEALTH_CHECKS)}")
+        raise ValueError(f"{value!r} is not a list of health check names; allowed: {listed(HEALTH_CHECKS)}")
     for name in names:
         if not isinstance(name, str) or name not in HEALTH_CHECKS:
             hint = did_you_mean(name, HEALTH_CHECKS) if isinstance(name, str) else ""
-            raise ValueError(f"{name!r} is no health check{hint}; known: {listed(HEALTH_CHECKS)}")
+            raise ValueError(f"{name!r} is an unknown health check{hint}; allowed: {listed(HEALTH_CHECKS)}")
     return tuple(names)
 
 
@@ -77,7 +77,7 @@ SETTINGS = (
     Setting(
         "iterations",
         as_count,
-        "Iterations of each user. Default: 1 where no duration is set",
+        "Iterations per user. Default: 1 if no duration is set",
         "N",
         option=True,
         ini=True,
@@ -97,19 +97,23 @@ SETTINGS = (
     Setting(
         "ramp_up",
         as_seconds,
-        "Users start evenly over this time. Default: 0s",
+        "Time over which the users start, evenly spaced. Default: 0s",
         option=True,
         ini=True,
         off=0.0,
         is_compared=True,
     ),
     Setting(
-        "ramp_down", as_seconds, "Users leave evenly over this time, after the duration", off=0.0, is_compared=True
+        "ramp_down",
+        as_seconds,
+        "Time over which the users leave, evenly spaced, after the duration",
+        off=0.0,
+        is_compared=True,
     ),
     Setting(
         "stages",
         as_stages,
-        "Linear segments to a number of users, or to a rate: 10s:50,30s:50,5s:0 or 10s:100/s,30s:100/s",
+        "Linear ramps to a number of users, or to a rate: 10s:50,30s:50,5s:0 or 10s:100/s,30s:100/s",
         "STAGES",
         option=True,
         off=None,
@@ -118,7 +122,7 @@ SETTINGS = (
     Setting(
         "arrival_rate",
         as_rate_or_true,
-        "Open model: iterations start at this rate, as in 100/s, whatever the target does",
+        "Open model: iterations start at this rate, as in 100/s, however slow the target is",
         "RATE",
         option=True,
         off=None,
@@ -127,16 +131,18 @@ SETTINGS = (
     Setting(
         "arrivals",
         one_of("constant", "poisson"),
-        "How iterations are spread in the open model",
+        "Distribution of iteration starts in the open model",
         "HOW",
         off="constant",
         is_compared=True,
     ),
-    Setting("max_users", as_count, "Most users that the open model may start", "N", off=None, is_compared=True),
+    Setting(
+        "max_users", as_count, "Maximum number of users that the open model may start", "N", off=None, is_compared=True
+    ),
     Setting(
         "max_rate",
         as_rate,
-        "Cap on requests per second over all users, as in 500/s",
+        "Limit on requests per second of all users together, as in 500/s",
         "RATE",
         option=True,
         off=None,
@@ -145,21 +151,21 @@ SETTINGS = (
     Setting(
         "think_time",
         as_span,
-        "Pause between the iterations of a user, as in 1s or 100ms-300ms",
+        "Pause between a user's iterations, as in 1s or 100ms-300ms",
         off=(0.0, 0.0),
         is_compared=True,
     ),
     Setting(
         "pacing",
         as_span,
-        "Minimum cycle of the iterations of a user, as in 1s or 900ms-1100ms",
+        "Minimum time from one start of a user's iterations to the next, as in 1s or 900ms-1100ms",
         off=(0.0, 0.0),
         is_compared=True,
     ),
     Setting(
         "warmup",
         as_seconds,
-        "Samples in this time, from the start of the load, are not judged. Default: 0s",
+        "Time from the start of the load whose samples are not judged. Default: 0s",
         option=True,
         ini=True,
         off=0.0,
@@ -168,30 +174,28 @@ SETTINGS = (
     Setting(
         "set_up",
         one_of("before", "on-arrival"),
-        "When users are set up: before (the clock starts) or on-arrival (when each one's time comes). Default: before",
+        "When users are set up: before (the load starts) or on-arrival (when each is due). Default: before",
         "WHEN",
     ),
     Setting(
         "graceful_stop",
         as_seconds,
-        "How long a running iteration may finish; then it is interrupted. Default: 30s",
+        "Time that running iterations get to finish before they are interrupted. Default: 30s",
         option=True,
     ),
     Setting(
         "pool",
         as_text,
-        "Source addresses: comma list of address, first-last, CIDR, interface name, @file. Default: the system chooses",
+        "Source addresses, comma-separated: address, first-last, CIDR, interface, @file. Default: chosen by the OS",
         "SPEC",
         option=True,
         ini=True,
     ),
-    Setting(
-        "ip_binding", one_of("user", "iteration", "request"), "How often a lease changes", "WHEN", is_compared=True
-    ),
+    Setting("ip_binding", one_of("user", "iteration", "request"), "When a lease changes", "WHEN", is_compared=True),
     Setting(
         "ip_order",
         one_of("round-robin", "random", "least-used"),
-        "Order in which addresses are leased: round-robin, random (seeded) or least-used. Default: round-robin",
+        "Order of leasing addresses: round-robin, random (seeded) or least-used. Default: round-robin",
         "ORDER",
         option=True,
     ),
@@ -199,7 +203,7 @@ SETTINGS = (
     Setting("on_exhaustion", one_of("share", "wait", "fail", "fallback"), "What to do when no address is free", "WHAT"),
     Setting("ip_wait", as_seconds, "How long a user may wait for a free address"),
     Setting("fallback_pool", as_text, "Pool to lease from when no address is free", "SPEC"),
-    Setting("base_url", as_url, "Relative URLs resolve against it", "URL", option=True, ini=True),
+    Setting("base_url", as_url, "URL against which relative URLs are resolved", "URL", option=True, ini=True),
     Setting("timeout", as_positive_seconds, "Default timeout of a request. Default: 30s", option=True, ini=True),
     Setting(
         "seed", as_whole_number, "Seed of the users' random streams. Default: from the test's node id", "N", option=True
@@ -210,7 +214,7 @@ SETTINGS = (
     Setting(
         "suppress_health_check",
         as_check_names,
-        "Health checks of the generator that are neither judged nor shown, one name per line",
+        "Generator health checks that are neither judged nor shown, one name per line",
         "NAMES",
         ini=True,
         adds_up=True,

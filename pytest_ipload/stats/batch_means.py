@@ -28,9 +28,9 @@ Span = tuple[int, int]
 
 
 def effective_samples(cells: Sequence[Span], confidence: float) -> int | None:
-    """So many independent samples would leave the share of those that count as uncertain as these do.
+    """The number of independent samples whose share of counted ones would be as uncertain as that of these.
 
-    ``cells`` are equal pieces of time, at least ten, that the spans are made of. None where samples do not tell: the
+    ``cells`` are equal pieces of time, at least ten, that the spans are made of. None if there is not enough data: the
     events are too few, or too unevenly spread over time. Never more than there are samples.
 
     With a_k of n_k samples in span k, m spans and p = sum(a) / sum(n), the variance of p is estimated as a ratio's,
@@ -49,7 +49,7 @@ def effective_samples(cells: Sequence[Span], confidence: float) -> int | None:
 
 
 def joined(cells: Sequence[Span], number: int) -> list[Span]:
-    """Neighbours together, so that there are at most so many spans, as equal as whole cells allow."""
+    """Neighbours merged into at most ``number`` spans, as equal as whole cells allow."""
     number = min(number, len(cells))
     ends = [round(len(cells) * each / number) for each in range(1, number + 1)]
     return [

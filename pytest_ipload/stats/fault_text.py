@@ -1,7 +1,7 @@
 """What an exception says, in one line and in plain words: ``connection refused by 127.0.0.1:8199``.
 
 requests wraps what urllib3 raises, which wraps what the system said; the text of the outermost one is all of them in
-each other. The classes are told by their names, so that nothing of requests or urllib3 is imported here.
+each other. The classes are recognised by name, so that nothing of requests or urllib3 is imported here.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _TLS_WORDS = {"certificate has expired": "certificate expired", "Hostname mismat
 
 
 def note_url(error: BaseException, url: str) -> None:
-    """Remember which URL was asked for when this was raised, if the exception does not tell it itself."""
-    with contextlib.suppress(TypeError):  # one of Python's own, to which nothing can be tied
+    """Remember which URL was requested when this was raised, if the exception does not contain it."""
+    with contextlib.suppress(TypeError):  # a built-in one, which takes no attributes
         _urls[error] = url
 
 
@@ -97,7 +97,7 @@ def _in_words(error: BaseException, address: str) -> str | None:
     if isinstance(error, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)):
         return f"connection reset by {address}"
     if _is(error, "InvalidChunkLength"):
-        return f"the reply from {address} has a chunk whose length is no number"
+        return f"the reply from {address} has a chunk with an invalid length"
     if _is(error, "IncompleteRead"):
         return f"connection closed by {address} in the middle of a reply ({text.removeprefix('IncompleteRead(')}"
     if _is(error, "BadStatusLine"):

@@ -11,7 +11,7 @@ from pytest_ipload.stats.series_table import OTHER_NAMES
 from pytest_ipload.stats.spans import Selection
 
 _MOST_KEYS = 4096
-"""So many keys are remembered with what they became: names may be without end."""
+"""Maximum number of cached keys: the number of names is unbounded."""
 
 
 class Folding:

@@ -30,7 +30,7 @@ def from_text(text: str) -> dict[int, int]:
     try:
         return decompressed(base64.b64decode(text, validate=True))
     except (ValueError, zlib.error, struct.error) as error:
-        raise ValueError(f"not an HdrHistogram in the V2 compressed form: {error}") from error
+        raise ValueError(f"not an HdrHistogram in the V2 compressed format: {error}") from error
 
 
 def compressed(bins: Mapping[int, int]) -> bytes:
@@ -56,13 +56,13 @@ def _unwrap(raw: bytes) -> bytes:
     """The inner header and packed counts of the compressed form."""
     cookie, length = _OUTER.unpack_from(raw)
     if cookie & ~_COOKIE_WORD_SIZE != _V2_COMPRESSED_COOKIE:
-        raise ValueError(f"it starts with {cookie:#x} instead of the mark of this form")
+        raise ValueError(f"it starts with {cookie:#x}, which does not mark this format")
     if length != len(raw) - _OUTER.size:
-        raise ValueError(f"{length} bytes are announced, {len(raw) - _OUTER.size} are there")
+        raise ValueError(f"{length} bytes are announced, but there are {len(raw) - _OUTER.size}")
     inflater = zlib.decompressobj()
     inner = inflater.decompress(raw[_OUTER.size :], _MAX_DECOMPRESSED)
     if not inflater.eof or inflater.unused_data:
-        raise ValueError("the compressed part is cut off, too large or followed by something else")
+        raise ValueError("the compressed part is truncated, too large or has trailing data")
     return inner
 
 
@@ -85,7 +85,7 @@ def _read_bins(inner: bytes) -> dict[int, int]:
         if index > LAST_BIN + 1:
             raise ValueError("it has values above one hour")
     if sum(bins.values()) > LARGEST_COUNT:
-        raise ValueError("it has more values than can be")
+        raise ValueError("it has more values than possible")
     return bins
 
 
@@ -105,7 +105,7 @@ def _unpack(data: bytes, position: int) -> tuple[int, int]:
     result = 0
     for shift in range(0, 63, 7):
         if position == len(data):
-            raise ValueError("the last count is cut off")
+            raise ValueError("the last count is truncated")
         byte = data[position]
         position += 1
         if byte < 0x80 or shift == 56:

@@ -48,7 +48,7 @@ class Histogram:
     def __eq__(self, other: object) -> bool:
         return self.to_plain() == other.to_plain() if isinstance(other, Histogram) else NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]  # a histogram changes, so it is no key
+    __hash__ = None  # type: ignore[assignment]  # a histogram is mutable, so it cannot be a key
 
     def __repr__(self) -> str:
         return f"<Histogram count={self.count} min_ns={self.min_ns} max_ns={self.max_ns}>"
@@ -88,7 +88,7 @@ class Histogram:
                 bins[index] = bins.get(index, 0) + count
 
     def _add(self, count: int, low_ns: int, high_ns: int, total_ns: int, overflow: int) -> None:
-        """Add all that is known of so many values but their bins."""
+        """Add everything but the bins of ``count`` values."""
         if self.count:
             self._min_ns = min(self._min_ns, low_ns)
             self._max_ns = max(self._max_ns, high_ns)
@@ -211,7 +211,7 @@ class Histogram:
             histogram._min_ns = plain_int(fields["min_ns"], "histogram min_ns")
             histogram._max_ns = plain_int(fields["max_ns"], "histogram max_ns")
         elif fields["min_ns"] is not None or fields["max_ns"] is not None:
-            raise ValueError("histogram: without values there is neither min_ns nor max_ns")
+            raise ValueError("histogram: an empty histogram has neither min_ns nor max_ns")
         histogram._check()
         return histogram
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pytest_ipload.stats.measurements import Measurements
 
 RECENT_S = 5
-"""So many seconds are *the last seconds*, besides the one that is going on."""
+"""How many full seconds *the last seconds* are, besides the current one."""
 _SERIES_PER_SECOND = 50
 """To bring the series of one name together takes time that the load lacks: with more series it is done less often."""
 _OLDEST_NAMES_S = 15
@@ -27,16 +27,16 @@ _COUNTS = ("users", "requests", "failed_requests", "iterations", "failed_iterati
 
 
 class LiveListener(Protocol):
-    """Those who look on at the loads of a session. Called in one thread at a time, which must not be held up."""
+    """Listens to the loads of a session. Called in one thread at a time, which must not be blocked."""
 
     wants_names: bool
-    """Whether they want the numbers of each request name, which cost more."""
+    """Whether the numbers of each request name are needed, which cost more."""
 
     def show(self, nodeid: str, numbers: LiveNumbers) -> None:
         """What was measured so far in a load of this test; called once a second."""
 
     def load_ended(self, nodeid: str, numbers: LiveNumbers | None) -> None:
-        """The load is over, or was broken off; all that was measured, if there is somebody who knows."""
+        """The load has ended or was aborted; all that was measured, if it is available."""
 
 
 @dataclass
@@ -57,9 +57,9 @@ class LiveNumbers:
     planned_s: float | None
     """When no iteration starts any more, in seconds after the start; None where only iterations end the load."""
     planned_iterations: int | None
-    """How many of them; None where nobody knows."""
+    """Their number; None if unknown."""
     users: int
-    """Those who are at work at this moment."""
+    """Users currently running iterations."""
     requests: int
     """Those of the warm-up are among them."""
     failed_requests: int
@@ -68,11 +68,11 @@ class LiveNumbers:
     failed_iterations: int
     warmup_iterations: int
     requests_per_s: float | None
-    """In the last seconds; None as long as nobody knows."""
+    """In the last seconds; None until it is known."""
     recent: Histogram
     """Of the successful requests of the last seconds: response times where there is a plan, else latencies."""
     by_name: Mapping[str, NameNumbers] = field(default_factory=dict)
-    """By request name, and some seconds old if there is much to add up; empty if nobody wants to know."""
+    """By request name, some seconds old if there are many names; empty if no listener wants it."""
     round: tuple[int, int] | None = None
     """Which round it is (from 1), and of how many; None where there are no rounds."""
     set_up: tuple[int, int] | None = None
@@ -99,7 +99,7 @@ class LiveNumbers:
         fields = plain_dict(plain, "live numbers", (*_COUNTS, *_OPTIONAL, "elapsed_s", *_PAIRS, "recent", "by_name"))
         counts = {name: plain_int(fields[name], f"live numbers {name}") for name in _COUNTS}
         if counts["failed_requests"] > counts["requests"] or counts["failed_iterations"] > counts["iterations"]:
-            raise ValueError("live numbers: more requests or iterations failed than there were")
+            raise ValueError("live numbers: more requests or iterations failed than completed")
         planned = fields["planned_iterations"]
         return cls(
             **counts,
@@ -155,7 +155,7 @@ class LiveWatch:
     ) -> None:
         """``pause_s`` is the longest pause between two iterations of a user.
 
-        ``names`` says whether the numbers of each request name are wanted.
+        ``names`` says whether the numbers of each request name are needed.
         """
         self._planned_s = planned_s
         self._planned_iterations = planned_iterations
@@ -166,7 +166,7 @@ class LiveWatch:
         self._names_due_s = 0.0
 
     def setting_up(self, done: int, users: int, elapsed_s: float) -> LiveNumbers:
-        """The numbers ``elapsed_s`` after the users' set-up began: so many of the users are set up."""
+        """The numbers ``elapsed_s`` after the users' set-up began: ``done`` of the users are set up."""
         return LiveNumbers(
             elapsed_s=elapsed_s,
             planned_s=self._planned_s,
@@ -184,7 +184,7 @@ class LiveWatch:
         )
 
     def look(self, measured: Measurements, elapsed_s: float, users: int) -> LiveNumbers:
-        """The numbers ``elapsed_s`` after the load's start, with so many users at work."""
+        """The numbers ``elapsed_s`` after the load's start, with ``users`` running iterations."""
         if self._wants_names and (elapsed_s >= self._names_due_s or not users):
             series, self._names = _by_name(measured)
             self._names_due_s = elapsed_s + min(_OLDEST_NAMES_S, series / _SERIES_PER_SECOND)
@@ -207,7 +207,7 @@ class LiveWatch:
 
 
 def _usual_gap_s(measured: Measurements, recent: Histogram) -> float:
-    """So long it may take until the next sample of a user comes, and with it those that the user still holds back."""
+    """Maximum time until a user's next sample, which brings the ones that the user still holds back."""
     iterations = [series.latency for _, series in measured.series(ITERATION)]
     count = sum(latency.count for latency in iterations)
     twice_the_mean = 2 * sum(latency.total_ns for latency in iterations) / count if count else 0.0
@@ -215,7 +215,7 @@ def _usual_gap_s(measured: Measurements, recent: Histogram) -> float:
 
 
 def _rate(measured: Measurements, until_s: float) -> float | None:
-    """Requests per second in the last whole seconds before this time, when all that ended has come in."""
+    """Requests per second in the last whole seconds before this time, when all ended samples have arrived."""
     end = int(until_s)
     first = max(0, end - RECENT_S)
     if end <= first:
@@ -245,7 +245,7 @@ def _by_name(measured: Measurements) -> tuple[int, dict[str, NameNumbers]]:
 def _plain_float(value: object, what: str) -> float:
     """The value, if it is a finite number from 0 on; else ``ValueError``."""
     if type(value) not in (int, float) or not 0 <= value < math.inf:  # type: ignore[operator]
-        raise ValueError(f"{what}: expected a number from 0 on, got {shown(value)}")
+        raise ValueError(f"{what}: expected a number of 0 or more, got {shown(value)}")
     return float(value)  # type: ignore[arg-type]
 
 

@@ -31,8 +31,8 @@ class Measurements(SeriesTable):
     """The folded samples of a load.
 
     Requests, steps and iterations that started before ``judged_from_ns`` (the warm-up) are only counted, and seen
-    in the timeline. Samples of the user's set-up are kept whenever they were: nobody judges them. A fault of the
-    generator's own side goes to ``faults`` and nowhere else. Not for two threads at a time.
+    in the timeline. Samples of a user's set-up are kept whenever they were taken: they are not judged. An error of the
+    generator itself goes to ``faults`` and nowhere else. Not thread-safe.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Measurements(SeriesTable):
         return self.spans.cells.get(selection)
 
     def end_at(self, now_ns: int) -> None:
-        """The load is cut short: rates are counted until now. No sample that ended later has come in yet."""
+        """The load is cut short: rates are counted until now. No sample that ended later has arrived yet."""
         if self.judged_until_ns is None or now_ns < self.judged_until_ns:
             self.judged_until_ns = now_ns
 
@@ -170,9 +170,9 @@ class Measurements(SeriesTable):
     def _check_alike(self, other: Measurements) -> None:
         """Before anything is changed: refuse what does not belong together."""
         if set(self.windows) != set(other.windows):
-            raise ValueError("one part of the load has windows that the other has not")
+            raise ValueError("one part of the load has windows and the other does not")
         if set(self.spans.cells) != set(other.spans.cells):
-            raise ValueError("one part of the load has spans that the other has not")
+            raise ValueError("one part of the load has spans and the other does not")
         if self.planned != other.planned:
             raise ValueError("one part of the load is planned (open model or pacing) and the other is not")
 

@@ -21,7 +21,7 @@ def p_larger(first: Sequence[float], second: Sequence[float]) -> float:
     counted. With 5 values a side that takes a millisecond, with 20 half a second.
     """
     if not first or not second:
-        raise ValueError("a test of ranks needs values on both sides")
+        raise ValueError("a rank test needs values on both sides")
     pooled = sorted([*first, *second])
 
     def doubled_rank(value: float) -> int:

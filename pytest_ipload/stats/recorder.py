@@ -11,7 +11,7 @@ from pytest_ipload.stats.sample import LATENESS, OK, Sample, timed_sample
 CHUNK_SAMPLES = 512
 CHUNK_AGE_NS = 1_000_000_000
 _MOST_KEYS = 16
-"""So many kinds of ordinary samples are kept as times; a name for each sample would make that a waste."""
+"""Kinds of ordinary samples that are kept as times; with a name for each sample that would be a waste."""
 
 Key = tuple[str, str, str | None, int, str]
 """A ``SeriesKey`` as a plain tuple, which is several times cheaper to make."""
@@ -25,7 +25,7 @@ class Chunk(NamedTuple):
 
     samples: list[Sample]
     times: dict[Key, array[int]]
-    """Start and latency, in turn, of the samples that have nothing else to tell."""
+    """Start and latency, alternating, of the samples that have no other attributes."""
 
     def all_samples(self) -> list[Sample]:
         """All of it as samples."""
@@ -113,9 +113,9 @@ class Recorder:
             self._full_at_ns = None
 
     def take_over(self) -> None:
-        """Hand over, for an owner that does not come back, what it holds. For any thread.
+        """Hand over what is held for an owner that does not return. For any thread.
 
-        The owner records nothing more from now on (``VirtualUser.detach``), but may have been stopped in the midst of
+        The owner records nothing more from now on (``VirtualUser.detach``), but may have been stopped in the middle of
         a call: the start of an ordinary sample may lack its latency, and a chunk may have been handed over already.
         """
         samples, times = self._samples, self._times

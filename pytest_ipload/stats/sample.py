@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 REQUEST = "request"
 STEP = "step"
-SETUP = "setup"  # a request outside the iterations: in a per-user fixture's set-up or tear-down
+SETUP = "setup"  # a request outside the iterations: in a per-user fixture's set-up or teardown
 ITERATION = "iteration"
 LATENESS = "lateness"  # of one planned iteration: what of it was the generator's own doing, as a latency
 

@@ -37,7 +37,7 @@ class SeriesKey(NamedTuple):
         if key.kind not in _KINDS or key.outcome not in _OUTCOMES or type(key.name) is not str:
             raise ValueError(f"series key: unknown kind or outcome, or no name, in {shown(parts)}")
         if key.source_address is not None and type(key.source_address) is not str:
-            raise ValueError(f"series key: the source address is no text in {shown(parts)}")
+            raise ValueError(f"series key: the source address is not a string in {shown(parts)}")
         return key
 
 
@@ -130,7 +130,7 @@ class Series:
             setattr(series, field, plain_int(fields[field], f"series {field}"))
         series.latency = Histogram.from_plain(fields["latency"])
         if series.after_end > series.latency.count:
-            raise ValueError("series after_end: more samples ended late than there are")
+            raise ValueError("series after_end: more samples ended late than exist")
         for field in _OPTIONAL:
             histogram = None if fields[field] is None else Histogram.from_plain(fields[field])
             if histogram is not None and histogram.count > series.latency.count:
@@ -138,7 +138,7 @@ class Series:
             setattr(series, field, histogram)
         responses = None if series.response is None else series.response.count
         if responses != (series.latency.count if planned else None):
-            raise ValueError("series response: a planned load, and no other, has one for each latency")
+            raise ValueError("series response: expected one per latency in a planned load, and none otherwise")
         return series
 
     def _histogram(self, field: str) -> Histogram:
@@ -173,7 +173,7 @@ class Second:
     def pack(self) -> None:
         """Make the histograms small and their bins coarse, for a second that is over: a long load has thousands.
 
-        From then on the quantiles of this second are up to 0.8 % too high; nobody judges them.
+        From then on the quantiles of this second are up to 0.8 % too high; no threshold uses them.
         """
         self._latency.pack()
         if self._response is not None:
@@ -211,7 +211,7 @@ class Second:
         second.failed_requests = plain_int(fields["failed_requests"], "second failed_requests")
         second.latency.merge(Histogram.from_plain(fields["latency"]))
         if second.failed_requests + second.latency.count != second.requests:
-            raise ValueError("second: its requests are not the failed and the successful ones together")
+            raise ValueError("second: its number of requests is not the sum of the failed and the successful ones")
         responses = 0
         if fields["response"] is not None:
             response = Histogram.from_plain(fields["response"])
@@ -219,7 +219,7 @@ class Second:
             if second.response is not None:
                 second.response.merge(response)
         if (fields["response"] is not None) != planned or responses != (second.latency.count if planned else 0):
-            raise ValueError("second response: a planned load, and no other, has one for each latency")
+            raise ValueError("second response: expected one per latency in a planned load, and none otherwise")
         return second
 
 

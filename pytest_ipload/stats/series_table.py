@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pytest_ipload.stats.spans import Cells, Selection
 
 MAX_NAMES = 1000
-"""So many names of each kind are kept apart: a label made of an order number must not eat the memory."""
+"""Names of each kind that are kept separately: labels that contain an order number must not fill the memory."""
 OTHER_NAMES = "(other names)"
 
 KindAndName = tuple[str, str]
@@ -200,7 +200,7 @@ class SeriesTable:
         self._series[key] = series
 
     def _series_of(self, key: SeriesKey, samples: int) -> Series:
-        """The series for so many samples of this key; it is made, or they go under the other names."""
+        """The series for ``samples`` samples of this key: an existing or new one, or that of the other names."""
         names = self._names.setdefault(key.kind, {})
         if key.name not in names:
             if len(names) >= MAX_NAMES and key.name != OTHER_NAMES:

@@ -1,4 +1,4 @@
-"""The judged samples that an interval is about, by pieces of time: what tells how alike samples of one time are."""
+"""The judged samples of an interval, by pieces of time: they show how alike samples of one time are."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ MOST_CELLS = 40
 _LONGEST_CELL = 1 << 40
 _LARGEST_COUNT = 2**53
 _MOST_KEYS = 4096
-"""So many keys of samples are remembered with the selections that they belong to."""
+"""Maximum number of sample keys that are cached with the selections that they belong to."""
 _OPEN_CELLS = 2
-"""Samples may still come in for a piece of time just before the newest one."""
+"""Samples may still arrive for a piece of time just before the newest one."""
 
 Time = Literal["latency", "response", "connect", "tls", "first_byte", "outcome"]
 
@@ -92,7 +92,7 @@ class Cells:
     def above(self, index: int, seconds: float = 0.0) -> list[tuple[int, int]]:
         """For each cell how many samples are in bins above this one, and how many there are.
 
-        Those until the last sample, and without samples until so many ``seconds`` of the judged part.
+        Up to the last sample, and without samples up to ``seconds`` of the judged part.
         """
         found = {}
         for number, bins, counts in self._each():
@@ -201,7 +201,7 @@ class Spans:
         return [cells.at(second) for each, cells in self.of(key) if each == time]
 
     def count(self, key: Key, second: int, number: int) -> None:
-        """Count so many samples by their outcome."""
+        """Count ``number`` samples by their outcome."""
         for time, cells in self.of(key):
             if time == "outcome":
                 count_outcomes(cells, second, key[-1], number)
@@ -215,7 +215,7 @@ class Spans:
     def merge(self, other: Spans) -> None:
         """Add those of another part of the same load; ``ValueError`` if it has other selections."""
         if set(self.cells) != set(other.cells):
-            raise ValueError("one part of the load has spans that the other has not")
+            raise ValueError("one part of the load has spans and the other does not")
         for selection, cells in other.cells.items():
             self.cells[selection].merge(cells)
 
@@ -232,7 +232,7 @@ class Spans:
             cells = Cells.from_plain(content.pop("cells"))
             texts = [value for field, value in content.items() if field != "status"]
             if any(value is not None and type(value) is not str for value in texts):
-                raise ValueError(f"spans: expected texts, got {texts!r:.80}")
+                raise ValueError(f"spans: expected strings, got {texts!r:.80}")
             if content["status"] is not None:
                 plain_int(content["status"], "spans status")
             if (selection := Selection(**content)) in spans.cells:
@@ -248,7 +248,7 @@ class Spans:
 
 
 def count_outcomes(cells: Cells, second: int, outcome: str, number: int) -> None:
-    """Count so many samples of this outcome."""
+    """Count ``number`` samples of this outcome."""
     bins = cells.at(second).bins
     failed = int(outcome == FAILED)
     bins[failed] = bins.get(failed, 0) + number

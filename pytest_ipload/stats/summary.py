@@ -76,7 +76,7 @@ class StepStats:
 
 @dataclass(frozen=True)
 class TimelinePoint:
-    """One second of the load, or one step of several; ``users`` is the largest number at work at once in it."""
+    """One second of the load, or one step of several; ``users`` is the maximum number of concurrent users in it."""
 
     t_s: int
     users: int
@@ -118,9 +118,9 @@ class Summary:
     steps: Sequence[StepStats]
     timeline: Sequence[TimelinePoint]
     timeline_step_s: int | None
-    """How many seconds each of its points stands for; None where it is one."""
+    """How many seconds each of its points covers; None if it is one."""
     setup: Sequence[RequestStats] | None
-    """Requests of the users' set-up and tear-down."""
+    """Requests of the users' set-up and teardown."""
     retried_requests: int | None
     """How often one was sent again on a new connection, as a kept one had gone stale; None if that never happened."""
     warmup_requests: int | None
@@ -301,7 +301,7 @@ def _point(t_s: int, users: int, second: Second) -> TimelinePoint:
 
 def _users_by_step(lifetimes: Sequence[tuple[int, int]], origin_ns: int, step_ns: int, steps: int) -> list[int]:
     """The largest number of lifetimes that overlap at one moment of each step."""
-    # At the same moment they come before they leave: a life without length counts too.
+    # At the same moment, arrivals come before departures: a lifetime of zero counts too.
     changes = deque(sorted([(start, -1) for start, _ in lifetimes] + [(stop, 1) for _, stop in lifetimes]))
     users, now = [], 0
     for step in range(steps):

@@ -1,4 +1,4 @@
-"""The requests of a load by seconds; of one that goes on for hours, the older ones by steps of several seconds."""
+"""The requests of a load by second; in a load of hours, the older ones by steps of several seconds."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pytest_ipload.stats.series_table import plain_pair
 MOST_STEPS = 4000
 """When a load needs more, they are joined in pairs: a load of an hour has its seconds, and those that end late too."""
 _OPEN_SECONDS = 10
-"""Samples may still come in for a second that is so long ago; for older ones they hardly do."""
+"""Samples may still arrive for a second this long ago; for older ones that is unlikely."""
 _LONGEST_STEP_S = 1 << 40
 
 
 class Timeline:
     """Second number n holds the requests that ended from n to n + 1 seconds after the start of the load.
 
-    The newest seconds are kept apart, to look at while the load goes on. Those that are over are packed, and where
+    The newest seconds are kept separately, to be read while the load runs. Those that are over are packed, and where
     there are too many, neighbours are joined: counts, extremes and bins add up, so nothing but the time when a request
     ended gets coarser. The memory that it takes does not depend on the length of the load. Not for two threads at a
     time.
@@ -30,7 +30,7 @@ class Timeline:
         self.step_s = 1
         """How many seconds a step is long: 1, 2, 4 ..."""
         self._steps: dict[int, Second] = {}
-        """Those that are over, by their number: it begins so many steps after the start."""
+        """Past ones, by number: N begins N steps after the start."""
         self._open: dict[int, Second] = {}
         self._open_from: int | None = None
         """The first second that is not over; None before the first request."""

@@ -17,7 +17,7 @@ from pytest_ipload.stats.spans import Selection
 
 _UNJUDGED = (SETUP, LATENESS)
 _OPEN_NS = 30_000_000_000
-"""Samples may still come in for a window that ended so long ago; for older ones they hardly do."""
+"""Samples may still arrive for a window that ended this long ago; for older ones that is unlikely."""
 
 
 class Windows:
@@ -69,7 +69,9 @@ class Windows:
         ``ValueError`` if they have another length, or response times that these have not.
         """
         if self.length_ns != other.length_ns:
-            raise ValueError(f"windows of {self.length_ns} ns and of {other.length_ns} ns are no parts of one load")
+            raise ValueError(
+                f"windows of {self.length_ns} ns and of {other.length_ns} ns cannot belong to the same load"
+            )
         for number in other._numbers():
             self._table(number).merge_series(other._peek(number))
 
@@ -88,7 +90,7 @@ class Windows:
                 del kept[number]
 
     def to_plain(self) -> dict[str, Any]:
-        """All of it as plain values that JSON and execnet carry without loss, but what the load's other parts tell."""
+        """All of it, without what the load's other parts contain, as plain values for JSON and execnet."""
         tables = [(number, self._peek(number)) for number in self._numbers()]
         return {
             "length_ns": self.length_ns,
@@ -164,6 +166,6 @@ class Windows:
 
 
 def _by_number(plain: object) -> dict[int, Any]:
-    """What is told of windows by their number; ``ValueError`` if it is anything else."""
+    """Values of windows by their number; ``ValueError`` for anything else."""
     pairs = [plain_pair(pair, "windows partial_names") for pair in plain_list(plain, "windows partial_names")]
     return {plain_int(number, "windows partial_names"): content for number, content in pairs}

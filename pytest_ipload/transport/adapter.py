@@ -73,7 +73,7 @@ class SourceAdapter(HTTPAdapter):
 
     @property
     def retries_itself(self) -> bool:
-        """Whether urllib3 was told to repeat requests."""
+        """Whether urllib3 is configured to retry requests."""
         retries = self.max_retries
         return not isinstance(retries, Retry) or bool(retries.total or retries.read or retries.status_forcelist)
 

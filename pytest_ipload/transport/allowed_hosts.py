@@ -1,4 +1,4 @@
-"""Which hosts may get load: a typing error must not send a load test to somebody else's server."""
+"""Which hosts may get load: a typo must not send a load test to someone else's server."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ class AllowedHosts:
 
     def __init__(self, patterns: Iterable[str] = (), base_url: str | None = None) -> None:
         if isinstance(patterns, str):
-            raise SettingError(f"allowed hosts: {patterns!r} is one text; give a list of hosts, as in [{patterns!r}]")
+            raise SettingError(
+                f"allowed hosts: {patterns!r} is a single string; give a list of hosts, as in [{patterns!r}]"
+            )
         self._hosts: set[str | IPAddress] = {"localhost"}
         self._suffixes: set[str] = {".localhost"}
         self._allowed_origins: set[str] = set()
@@ -85,7 +87,7 @@ class AllowedHosts:
             host = _host_of(url)
         except ValueError:
             raise TargetNotAllowed(
-                f"{url!r} names no clear host, so ipload_allowed_hosts cannot allow it; load was not sent. "
+                f"{url!r} has no unambiguous host, so ipload_allowed_hosts cannot allow it; load was not sent. "
                 "Write it as in http://host:8000/path"
             ) from None
         if host is not None and not self._allows(host):
@@ -107,15 +109,15 @@ class AllowedHosts:
             return
         found = _canonical(address.partition("%")[0])
         if _is_metadata_service(found):
-            what = "a metadata service, which hands out this machine's credentials"
+            what = "a metadata service, which serves this machine's credentials"
         elif f".{name}".endswith(".localhost"):
             what = "not a loopback or private address"
         else:
             return
         if not self._allows(found):
             raise TargetNotAllowed(
-                f"{host!r} leads to {address}, which is {what}; load was not sent. "
-                f"If that is meant, add it with --ipload-allow-host {address}"
+                f"{host!r} resolves to {address}, which is {what}; load was not sent. "
+                f"If intended, add it with --ipload-allow-host {address}"
             )
 
     def _allows(self, host: str | IPAddress) -> bool:
@@ -157,11 +159,11 @@ def _host_of(url: str) -> str | IPAddress | None:
     """The host a request for this URL goes to; None if it names none. Raises ValueError if readers would disagree.
 
     requests connects to the host that urllib.parse finds, but prepares URLs (and a proxy reads them) in urllib3's
-    way. Where the two differ somebody plays tricks, as in ``http://127.0.0.1\\@evil.example/``.
+    way. If the two differ it may be an attack, as in ``http://127.0.0.1\\@evil.example/``.
     """
     found = {None if host is None else _canonical(host) for host in (urlsplit(url).hostname, parse_url(url).host)}
     if len(found) != 1:
-        raise ValueError(f"{url!r} can be read in two ways")
+        raise ValueError(f"{url!r} is ambiguous")
     return found.pop()
 
 

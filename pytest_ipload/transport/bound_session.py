@@ -11,7 +11,7 @@ from pytest_ipload.transport.verbs import Verbs
 
 
 class Default:
-    """Stands for a timeout that was not given: None already means none at all."""
+    """Marks a timeout that was not given: None already means no timeout."""
 
     def __repr__(self) -> str:
         return "the session's timeout"

@@ -48,7 +48,7 @@ class Expectation:
             elif isinstance(item, type) and issubclass(item, Exception):
                 exceptions.append(item)
             else:
-                raise SettingError(f"expect={expect!r}: {item!r} is none of {_ALLOWED}")
+                raise SettingError(f"expect={expect!r}: {item!r} is not valid; allowed: {_ALLOWED}")
         if not items:
             raise SettingError(f"expect={expect!r} is empty; allowed: {_ALLOWED}")
         return cls(frozenset(statuses), tuple(exceptions))
@@ -111,7 +111,7 @@ class Call:
             kind=REQUEST,
             name=self.name or self._label(),
             started_ns=hops[0].started_ns if hops else self.started_ns,
-            # An adapter of the user's own is not timed inside, only with all that requests does round it.
+            # An adapter of the user's own is not timed inside, only together with all that requests does around it.
             latency_ns=sum(hop.ended_ns - hop.started_ns for hop in hops) if hops else ended - self.started_ns,
             outcome=outcome,
             status=status,
@@ -138,7 +138,7 @@ class Call:
             return OK, None
         status = f"{response.status_code} {response.reason or ''}".rstrip()
         if is_interim(response.status_code):
-            status += ": an interim reply, not the final one"
+            status += ": an interim response, not the final one"
         return FAILED, Problem(f"HTTP {response.status_code}", f"{self._label()} answered {status}", _place())
 
     def _label(self) -> str:

@@ -55,7 +55,7 @@ def _hold(manager: PoolManager) -> None:
     held = {scheme: _held_pool(pool) if isinstance(pool, type) else pool for scheme, pool in classes.items()}
     if held != classes:
         manager.pool_classes_by_scheme = held
-        manager.clear()  # those that it has were opened by nobody knows whom
+        manager.clear()  # those that it has were opened by unknown code
 
 
 class _HeldConnection(HTTPConnection):

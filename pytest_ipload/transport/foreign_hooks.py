@@ -154,7 +154,7 @@ def _marks_tell() -> bool:
 
 
 class Watch:
-    """Looks at the places of the table, and reads them anew only when one of the classes was changed.
+    """Looks at the places of the table, and reads them again only when one of the classes was changed.
 
     ``kind`` is a subclass of ``requests.Session`` whose own attributes ``names`` are looked at, too.
     """
@@ -215,7 +215,7 @@ def is_own(value: Any, module: ModuleType, name: str) -> bool:
 
 
 def owner_of(value: Any) -> str:
-    """The module that a hook is from, as far as it can be told."""
+    """The module that a hook is from, as far as that is known."""
     value = getattr(value, "_self_wrapper", value)  # of wrapt, which shows the wrapped function everywhere else
     value = getattr(value, "__func__", value)
     if isinstance(value, FunctionType):  # functools.wraps copies __module__
@@ -238,7 +238,7 @@ def debug_is_logged() -> bool:
 
 
 def connecting_is_hooked() -> bool:
-    """Whether somebody has replaced the functions with which urllib3 opens a connection."""
+    """Whether the functions with which urllib3 opens a connection have been replaced."""
     return not (
         is_own(urllib3.util.connection.create_connection, urllib3.util.connection, "create_connection")
         and is_own(StockHTTPConnection._new_conn, urllib3.connection, "_new_conn")
@@ -246,6 +246,6 @@ def connecting_is_hooked() -> bool:
 
 
 def replaced_connection_class(is_tls: bool) -> Any:
-    """The class that somebody has put in the place of urllib3's for the connections of pools; None without one."""
+    """The class that replaces urllib3's own for the connections of pools; None if there is none."""
     kind: Any = (HTTPSConnectionPool if is_tls else HTTPConnectionPool).ConnectionCls
     return None if kind.__module__ == _URLLIB3 else kind

@@ -53,7 +53,7 @@ def overridden(session: LoadSession) -> str:
 
 
 def has_own_request(session: LoadSession) -> bool:
-    """Whether nobody has replaced the session's ``request``."""
+    """Whether the session's ``request`` has not been replaced."""
     return _is_ours(getattr(session.request, "__func__", None), "request")
 
 
@@ -62,7 +62,7 @@ def _is_ours(function: object, name: str) -> bool:
 
 
 def _telling(name: str) -> Callable[..., Any]:
-    """A method of ``OrderedDict`` after which the session chooses its adapters anew."""
+    """A method of ``OrderedDict`` after which the session chooses its adapters again."""
     method = getattr(OrderedDict, name)
 
     @functools.wraps(method)
@@ -76,7 +76,7 @@ def _telling(name: str) -> Callable[..., Any]:
 
 
 class Adapters(OrderedDict[str, Any]):
-    """A session's adapters by prefix, which tell the session of their changes."""
+    """A session's adapters by prefix, which notify the session of changes."""
 
     __slots__ = ("_session",)
 
@@ -89,13 +89,13 @@ class Adapters(OrderedDict[str, Any]):
         self.changed(adapter)
 
     def changed(self, adapter: object = None) -> None:
-        """Tell the session of a change, and of the adapter that came with it."""
+        """Notify the session of a change, and of the adapter that was added."""
         session = self._session()
         if session is not None:
             session.adapters_changed(adapter)
 
     def are_of(self, session: LoadSession) -> bool:
-        """Whether this is the session that is told."""
+        """Whether this is the session that is notified."""
         return self._session() is session
 
     # A copy belongs to no session.

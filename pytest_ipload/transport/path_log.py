@@ -1,4 +1,4 @@
-"""What a load tells of requests that did not take the fast path, or not from their source address."""
+"""Records requests of a load that did not take the fast path, or did not leave from their source address."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class LoadResponse(Response):
 
     @classmethod
     def of(cls, response: Response) -> LoadResponse:
-        """Turn a plain ``Response`` into a ``LoadResponse``, in place. A subclass of somebody else's is left alone."""
+        """Turn a plain ``Response`` into a ``LoadResponse``, in place. A subclass from elsewhere is left alone."""
         if type(response) is Response:
             response.__class__ = cls
         elif not isinstance(response, cls):
@@ -176,12 +176,12 @@ class LoadResponse(Response):
         vars(self)["elapsed"] = value if head is None else head
 
     def read_body(self, time_to_head: timedelta) -> None:
-        """Read the body now. If that fails, the error is raised where the body is asked for, as in requests."""
+        """Read the body now. If that fails, the error is raised when the body is accessed, as in requests."""
         self._time_to_head = time_to_head
         try:
             _ = self.content
         except Exception as error:
-            # requests tells of its request only before the head is there; what it raises stays as it is.
+            # requests attaches its request only to errors before the head; others stay as they are.
             note_url(error, self.url)
             self._body_error = error
 

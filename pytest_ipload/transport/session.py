@@ -69,7 +69,7 @@ class LoadSession(BoundSession):
         whether plain calls may take the fast path, which gives the same replies for less CPU time. False: every call
         takes the stock path, that of requests and urllib3.
     ``fast_path_log``
-        is told of the calls that did not take the fast path because of patches and overrides.
+        records the calls that did not take the fast path because of patches and overrides.
 
     Settings of the environment (proxies, CA bundles, .netrc) are not read: ``trust_env`` is False. A pickled copy
     records nothing. Raises SettingError.
@@ -133,17 +133,17 @@ class LoadSession(BoundSession):
             SessionHeaders.adopt(value)
         elif name == "cookies":
             SessionCookies.adopt(value)
-        elif name == "adapters" and type(value) is OrderedDict and name not in vars(self):  # nobody else has it yet
+        elif name == "adapters" and type(value) is OrderedDict and name not in vars(self):  # not shared yet
             value = Adapters(self, value)
         super().__setattr__(name, value)
-        super().__setattr__("_fast_path", None)  # what it knows of the session may be true no more
+        super().__setattr__("_fast_path", None)  # what it knows of the session may be outdated
 
     def __delattr__(self, name: str) -> None:
         super().__delattr__(name)
         self._fast_path = None
 
     def adapters_changed(self, adapter: object) -> None:
-        """Choose adapters anew, by ``mount`` or without it; a new one leaves from the session's source addresses."""
+        """Choose adapters again, by ``mount`` or without it; a new one uses the session's source addresses."""
         binding: Binding | None = vars(self).get("binding")  # requests mounts its own before there is one
         self._fast_path = None
         if adapter is None or binding is None or bind_adapter(adapter, binding):
@@ -297,7 +297,7 @@ class LoadSession(BoundSession):
             raise
 
     def _transmit_untimed(self, request: PreparedRequest, kwargs: dict[str, Any]) -> LoadResponse:
-        """Send by an adapter of the user's own; only its connections may tell where the request left from."""
+        """Send by an adapter of the user's own; only its connections may show where the request left from."""
         thread = self.binding.thread
         outer, thread.hop = thread.hop, (hop := Hop())
         try:
@@ -316,7 +316,7 @@ class LoadSession(BoundSession):
         try:
             response = function(*args, **kwargs)
         except BaseException as error:
-            # Of those that are no Exception, only what interrupts the user tells of the request.
+            # Of those not derived from Exception, only an interruption of the user is a sample of the request.
             is_of_request = isinstance(error, Exception) or self.binding.ended
             if is_of_request and record is not None and (sample := call.sample(None, error)) is not None:
                 record(sample)
@@ -379,7 +379,7 @@ class LoadSession(BoundSession):
     def _get_as_requests(
         self, url: str | bytes, params: Any, name: str | None, expect: Expected, kwargs: dict[str, Any]
     ) -> LoadResponse:
-        """The ``get`` of requests, which calls ``request``; or what somebody has put in its place."""
+        """The ``get`` of requests, which calls ``request``; or its replacement."""
         if params is not None:
             kwargs["params"] = params  # by its name, which a wrapper may take only
         if name is not None:

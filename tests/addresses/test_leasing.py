@@ -60,9 +60,9 @@ def until_waiting(book: LeaseManager, number: int, family: int = 4) -> None:
     [
         ({"order": "sticky"}, "order='sticky' is unknown; allowed: round-robin, random, least-used"),
         ({"on_exhaustion": "queue"}, "on_exhaustion='queue' is unknown; allowed: share, wait, fail, fallback"),
-        ({"wait_s": -1.0}, "wait_s=-1.0 is no time; give seconds from 0 on, or None"),
-        ({"wait_s": float("nan")}, "wait_s=nan is no time; give seconds from 0 on, or None"),
-        ({"wait_s": float("inf")}, "wait_s=inf is no time; give seconds from 0 on, or None"),
+        ({"wait_s": -1.0}, "wait_s=-1.0 is not a valid time; give 0 or more seconds, or None"),
+        ({"wait_s": float("nan")}, "wait_s=nan is not a valid time; give 0 or more seconds, or None"),
+        ({"wait_s": float("inf")}, "wait_s=inf is not a valid time; give 0 or more seconds, or None"),
     ],
 )
 def test_a_policy_with_an_unknown_value_is_refused(wrong: dict[str, str], words: str) -> None:
@@ -73,14 +73,14 @@ def test_a_policy_with_an_unknown_value_is_refused(wrong: dict[str, str], words:
 def test_a_fallback_pool_and_its_policy_go_together() -> None:
     pool, spare = IpPool.parse("10.0.0.1"), IpPool.parse("10.0.0.2")
     for policy, fallback in ((exclusive("fallback"), None), (exclusive("share"), spare)):
-        with pytest.raises(SettingError, match="go together; give both"):
+        with pytest.raises(SettingError, match="must be given together"):
             LeaseManager(pool, policy, fallback)
     with pytest.raises(PoolError, match="the fallback pool is empty"):
         LeaseManager(pool, exclusive("fallback"), IpPool())
 
 
 def test_a_fallback_pool_has_addresses_of_its_own() -> None:
-    with pytest.raises(PoolError, match=r"\Aip pool: 10\.0\.0\.9 is in the fallback pool too"):
+    with pytest.raises(PoolError, match=r"\Aip pool: 10\.0\.0\.9 is also in the fallback pool"):
         LeaseManager(IpPool.parse("10.0.0.1-10.0.0.9"), exclusive("fallback"), IpPool.parse("10.0.0.9-10.0.0.20"))
 
 
@@ -250,7 +250,7 @@ def test_a_wait_that_is_too_long_says_how_long_it_was() -> None:
     book = LeaseManager(IpPool.parse("10.0.0.1"), exclusive("wait", wait_s=5), clock=clock_of(100.0, 107.0))
     held = take(book, 0)
     message = (
-        "ip pool: no address for user 3: the only IPv4 address of the pool is leased, also after a wait of 7.00 s; "
+        "ip pool: no address for user 3: the only IPv4 address of the pool is leased, even after waiting 7.00 s; "
         "add addresses, use fewer users, or allow a longer wait"
     )
     with pytest.raises(PoolExhausted, match=rf"\A{re.escape(message)}\Z"):
@@ -262,7 +262,7 @@ def test_a_wait_that_is_too_long_says_how_long_it_was() -> None:
 def test_a_wait_is_as_long_as_allowed_by_the_clock_of_this_host() -> None:
     book = LeaseManager(IpPool.parse("10.0.0.1"), exclusive("wait", wait_s=0.05))
     take(book, 0)
-    with pytest.raises(PoolExhausted, match="after a wait of"):
+    with pytest.raises(PoolExhausted, match="after waiting"):
         book.acquire(3, 4)
 
 
@@ -287,7 +287,7 @@ def test_a_wait_sleeps_for_what_is_left_of_its_time(
 def test_a_wait_of_no_time_fails_at_once() -> None:
     book = LeaseManager(IpPool.parse("10.0.0.1"), exclusive("wait", wait_s=0), clock=clock_of(1.0, 1.0, 2.0))
     take(book, 0)
-    with pytest.raises(PoolExhausted, match=r"after a wait of 0"):
+    with pytest.raises(PoolExhausted, match=r"after waiting 0"):
         book.acquire(3, 4)
 
 
@@ -301,7 +301,7 @@ def test_what_is_released_after_closing_is_handed_to_nobody(monkeypatch: pytest.
         return True
 
     monkeypatch.setattr(threading.Condition, "wait", close_and_release)
-    with pytest.raises(PoolError, match="no address for user 1: the load is over"):
+    with pytest.raises(PoolError, match="no address for user 1: the load has ended"):
         book.acquire(1, 4)
     assert book.used == {"10.0.0.1": LeaseStats(active=0, total=1, users=1)}
 
@@ -315,9 +315,9 @@ def test_closing_ends_every_wait_and_leaves_what_is_held(threads: ThreadPoolExec
     book.close()
     for user, future in enumerate(waiting, start=1):
         error = future.exception(TIMEOUT_S)
-        assert (type(error), str(error)) == (PoolError, f"ip pool: no address for user {user}: the load is over")
+        assert (type(error), str(error)) == (PoolError, f"ip pool: no address for user {user}: the load has ended")
     book.release(held)
-    with pytest.raises(PoolError, match="the load is over"):
+    with pytest.raises(PoolError, match="the load has ended"):
         book.acquire(9, 4)
     assert book.used == {"10.0.0.1": LeaseStats(active=0, total=1, users=1)}
 
@@ -366,7 +366,7 @@ def test_a_lease_is_released_once_and_to_its_own_book() -> None:
     pool = IpPool.parse("10.0.0.1-10.0.0.2")
     book, other = LeaseManager(pool), LeaseManager(pool)
     first, second = take(book, 0), take(book, 0)
-    with pytest.raises(PoolError, match="to the book that gave it"):
+    with pytest.raises(PoolError, match="to the lease manager that granted it"):
         other.release(first)
     book.release(first)
     with pytest.raises(PoolError, match=r"lease of 10\.0\.0\.1 to user 0 is not held here"):

@@ -35,8 +35,8 @@ NOT_A_NAME = "is not a name; it has letters, digits, '-' and '_' only, and start
         ("a b = 10.0.0.1", f"'a b' {NOT_A_NAME}"),
         ("a.b = 10.0.0.1", f"'a.b' {NOT_A_NAME}"),
         ("größe = 10.0.0.1", f"'größe' {NOT_A_NAME}"),
-        ("good = 10.0.0.2", "the name 'good' is used twice (first for '10.0.0.1'); use another one"),
-        ("eth0 = 10.0.0.2", "'eth0' is also an interface of this host, so it could mean both; use another name"),
+        ("good = 10.0.0.2", "the name 'good' is used twice (first for '10.0.0.1'); use another name"),
+        ("eth0 = 10.0.0.2", "'eth0' is also an interface of this host, so it is ambiguous; use another name"),
     ],
 )
 def test_a_bad_line_is_named_with_its_cause(line: str, cause: str) -> None:
@@ -66,7 +66,7 @@ def test_a_setting_is_the_name_of_a_pool_or_a_spec(text: str, spec: str) -> None
     ("named", "words"),
     [
         ({"shop": "10.0.0.1", "api": "10.0.0.2"}, "the named pools are shop, api"),
-        ({}, "no pool has a name (ini key ipload_pools)"),
+        ({}, "there are no named pools (ini key ipload_pools)"),
     ],
 )
 def test_an_unknown_name_is_refused_with_those_that_exist(named: dict[str, str], words: str) -> None:

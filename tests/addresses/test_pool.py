@@ -150,13 +150,13 @@ def test_a_shard_is_a_pool_like_any_other(pool: IpPool, data: st.DataObject) -> 
 
 @pytest.mark.parametrize("index", [0, 3])
 def test_more_shards_than_addresses_are_refused_in_every_shard(index: int) -> None:
-    with pytest.raises(PoolError, match=r"\Aip pool: 3 addresses are too few for 4 shards"):
+    with pytest.raises(PoolError, match=r"\Aip pool: 3 addresses are not enough for 4 shards"):
         make_pool((4, 2), (6, 1)).shard(index, 4)
 
 
 @pytest.mark.parametrize(("index", "count"), [(2, 2), (-1, 2), (0, 0)])
 def test_a_shard_that_does_not_exist_is_refused(index: int, count: int) -> None:
-    with pytest.raises(PoolError, match=f"there is no shard {index} of {count}"):
+    with pytest.raises(PoolError, match=f"shard {index} of {count} does not exist"):
         make_pool((4, 9)).shard(index, count)
 
 
@@ -199,7 +199,9 @@ def test_a_pool_without_some_addresses_has_leases_of_its_own() -> None:
 
 @pytest.mark.parametrize("stray", ["10.0.0.9", "2001:db8::1", "eth0", ""])
 def test_only_addresses_of_the_pool_can_be_left_out(stray: str) -> None:
-    message = f"{stray!r} cannot be left out, as it is not in the pool (<IpPool: 3 addresses, 10.0.0.1 to 10.0.0.3>)"
+    message = (
+        f"{stray!r} cannot be excluded because it is not in the pool (<IpPool: 3 addresses, 10.0.0.1 to 10.0.0.3>)"
+    )
     with pytest.raises(PoolError, match=rf"\Aip pool: {re.escape(message)}\Z"):
         make_pool((4, 3)).without(["10.0.0.1", stray])
 
@@ -274,7 +276,7 @@ def test_a_lease_is_released_once_even_if_an_equal_one_is_held() -> None:
 def test_a_lease_of_another_pool_is_refused() -> None:
     pool = make_pool((4, 2))
     pool.acquire(0)
-    with pytest.raises(PoolError, match="to the pool that gave it"):
+    with pytest.raises(PoolError, match="to the pool that granted it"):
         pool.release(make_pool((4, 2)).acquire(0))
 
 
@@ -404,6 +406,6 @@ def test_a_pool_too_large_to_check_is_refused(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(probe, "unusable", count)
     make_pool((4, 65_536)).validate()
     for pool in (make_pool((4, 65_537)), IpPool.parse("2001:db8::/64")):
-        with pytest.raises(PoolError, match=r"addresses are too many to check \(at most 65.536\); use a smaller pool"):
+        with pytest.raises(PoolError, match=r"addresses are too many to check \(maximum 65.536\); use a smaller pool"):
             pool.validate()
     assert checked == [65_536]

@@ -217,7 +217,7 @@ def test_an_empty_item_is_refused(spec: str) -> None:
         ("255.255.255.255", f"255.255.255.255 is the broadcast address; {SOURCE}"),
         ("240.0.0.0/24", f"240.0.0.1 is a reserved address; {SOURCE}"),
         ("0.0.0.0/0", f"224.0.0.0 is a multicast address; {SOURCE}"),
-        ("fe80::1", f"fe80::1 is a link-local address, which needs a scope id; {SOURCE}"),
+        ("fe80::1", f"fe80::1 is a link-local address, which would need a scope id; {SOURCE}"),
         (
             "::ffff:10.0.0.1",
             f"{ipaddress.ip_address('::ffff:10.0.0.1')} is an IPv4-mapped address (write the IPv4 address); {SOURCE}",

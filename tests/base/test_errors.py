@@ -26,6 +26,7 @@ from pytest_ipload.base.errors import (
     SetUpTimeout,
     TargetNotAllowed,
 )
+from pytest_ipload.transport import generator_errors
 from pytest_ipload.transport.generator_errors import (
     LoadEnded,
     OpenFilesExhausted,
@@ -56,16 +57,21 @@ ALL = {
 
 
 def test_all_errors_are_in_one_tree() -> None:
-    public = {cls for name, cls in inspect.getmembers(errors, inspect.isclass) if not name.startswith("_")}
-    defined = {cls for cls in public if cls.__module__ == errors.__name__}
-    assert defined == {IploadError, *ALL} - {LoadEnded}
+    defined = {
+        cls
+        for module in (errors, generator_errors)
+        for name, cls in inspect.getmembers(module, inspect.isclass)
+        if not name.startswith("_") and cls.__module__ == module.__name__
+    }
+    assert defined == {IploadError, *ALL}
     assert all(issubclass(cls, IploadError) for cls in ALL)
 
 
-def test_the_tree_in_the_docstring_is_the_tree() -> None:
-    drawn = re.findall(r"([├└]──) (\w+)", errors.__doc__ or "")
-    assert sorted(name for _, name in drawn) == sorted(cls.__name__ for cls in ALL)
-    indented = re.findall(r"^        [├└]── (\w+)", errors.__doc__ or "", re.MULTILINE)
+def test_the_trees_in_the_docstrings_are_the_tree() -> None:
+    texts = f"{errors.__doc__}{generator_errors.__doc__}"
+    drawn = set(re.findall(r"[├└]── ([A-Z]\w+)", texts))
+    assert drawn == {cls.__name__ for cls in ALL}
+    indented = re.findall(r"^        [├└]── (\w+)", generator_errors.__doc__ or "", re.MULTILINE)
     assert sorted(indented) == sorted(cls.__name__ for cls in SOURCE_ERRORS[1:])
 
 

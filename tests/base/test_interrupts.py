@@ -85,7 +85,7 @@ CONFTEST = """
     import pathlib
     import time
 
-    from pytest_ipload.report import json_file
+    from pytest_ipload.report.files import json_file
 
     write = json_file.write
 

@@ -91,7 +91,7 @@ def test_a_span_is_read(text: str, span: tuple[float, float]) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("300ms-100ms", "runs backwards; write the shorter duration first"),
+        ("300ms-100ms", "runs backwards; give the shorter duration first"),
         ("1s-", "is not a duration"),
         ("-1s", "is not a duration"),
         ("100-300ms", "'100' is not a duration"),

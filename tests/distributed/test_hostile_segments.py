@@ -130,12 +130,16 @@ def test_each_value_may_be_anything(data: st.DataObject) -> None:
         (("profile", "graceful_stop"), float("-inf"), "not valid JSON: -Infinity is not a number"),
         (("profile", "graceful_stop"), 1e300, "part: profile.graceful_stop: 1e+300 is too long"),
         (("profile", "arrival_rate"), 10**29, "part.profile.arrival_rate: expected a whole number up to"),
-        (("profile", "arrival_rate"), 1e29, "part: profile.arrival_rate: 1e+29 is out of reach"),
+        (("profile", "arrival_rate"), 1e29, "part: profile.arrival_rate: 1e+29 is out of range"),
         (("profile", "max_users"), -2, "part: profile.max_users: -2 is too small"),
         (("profile", "think_time"), [2.0, 1.0], "part"),
-        (("thresholds", 0, "confidence"), -1, "part.thresholds[0]: threshold 'p95{GET /} < 1s': -1.0 is no confidence"),
+        (
+            ("thresholds", 0, "confidence"),
+            -1,
+            "part.thresholds[0]: threshold 'p95{GET /} < 1s': -1.0 is not a valid confidence",
+        ),
         (("thresholds", 0, "severity"), "x", "part.thresholds[0]: threshold 'p95{GET /} < 1s': 'x' is unknown"),
-        (("checks", 0, "severity"), "x", "part.checks[0]: 'x' is no severity of a health check"),
+        (("checks", 0, "severity"), "x", "part.checks[0]: 'x' is not a valid severity of a health check"),
         (
             ("abort", "result", "unit"),
             "x",
@@ -196,7 +200,7 @@ class TestReading:
         writer = threading.Thread(target=write)
         writer.start()
         try:
-            with pytest.raises(UnusableFile, match="it is larger than 4 MiB, which reports never are"):
+            with pytest.raises(UnusableFile, match="it is larger than 4 MiB, the maximum size of reports"):
                 read_segment(pipe)
         finally:
             writer.join(30)
@@ -232,7 +236,7 @@ class TestLastResort:
         code, _, err = merge(tmp_path, *texts, capsys=capsys)
         assert code == UNUSABLE
         assert err.startswith(f"error: {tmp_path}/1.json: its values cannot be judged: {type(error).__name__}: ")
-        assert "(merged.py:" in err
+        assert "(merge.py:" in err
         assert "please report it, with the file" in err
 
     @pytest.mark.parametrize("error", [AssertionError(), KeyError("x"), TypeError("x")])
@@ -255,7 +259,7 @@ def test_any_name_of_a_test_is_reported(tmp_path: Path, nodeid: str, capsys: pyt
 
 @pytest.mark.parametrize("text", ["0/0", "00/0", "1/0"])
 def test_a_load_has_one_segment_at_least(text: str) -> None:
-    with pytest.raises(ValueError, match=f"^'{text}' does not exist; a load has one segment at least, which is 0/1$"):
+    with pytest.raises(ValueError, match=f"^'{text}' does not exist; a load has at least one segment, which is 0/1$"):
         parse_segment(text)
 
 

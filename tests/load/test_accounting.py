@@ -30,12 +30,12 @@ def test_what_was_due_and_did_not_start_is_dropped(
 def test_users_that_did_not_come_or_came_late_are_missing_of_the_planned_time() -> None:
     profile = LoadProfile(users=3, duration=10.0)
     slots = user_slots(profile)
-    seats = [
+    user_threads = [
         UserThread(slot, VirtualUser(slot.index, seed=0, source_addresses=(), record=print), Recorder())
         for slot in slots[:2]
     ]
-    for seat, ready_s in zip(seats, (0, 4), strict=True):
-        seat.ready_ns, seat.ended_ns = ORIGIN + ready_s * SECOND, ORIGIN + 10 * SECOND
-    time = time_of_users(profile, slots, seats, ORIGIN, ORIGIN + 10 * SECOND)
+    for user_thread, ready_s in zip(user_threads, (0, 4), strict=True):
+        user_thread.ready_ns, user_thread.ended_ns = ORIGIN + ready_s * SECOND, ORIGIN + 10 * SECOND
+    time = time_of_users(profile, slots, user_threads, ORIGIN, ORIGIN + 10 * SECOND)
     assert (time.planned_ns, time.missing_ns) == (30 * SECOND, 14 * SECOND)
     assert (time.late_users, time.absent_users) == (1, 1)

@@ -59,7 +59,7 @@ class TestInterruption:
         assert "iterations" in line
         assert "test_deadline_enforcer.py" in line
         release.set()
-        thread = executor._seats[0].thread
+        thread = executor._user_threads[0].thread
         assert thread is not None
         thread.join(10)
         assert script.count("tear_down") == 1
@@ -67,8 +67,8 @@ class TestInterruption:
 
     def test_an_interruption_that_comes_after_the_body_is_taken_back(self) -> None:
         executor = run(Script(), users=1)
-        seat: UserThread = executor._seats[0]
-        seat.interrupt(1)  # the thread has ended: nothing to do, nothing raised
+        user_thread: UserThread = executor._user_threads[0]
+        user_thread.interrupt(1)  # the thread has ended: nothing to do, nothing raised
         assert not issubclass(IterationInterrupted, Exception)
 
 
@@ -90,7 +90,7 @@ class TestUsersWhoHang:
         assert "test_deadline_enforcer.py" in group.location
         assert len(executor.record.lifetimes) == 2
         release.set()
-        thread = executor._seats[0].thread
+        thread = executor._user_threads[0].thread
         assert thread is not None
         thread.join(10)
         executor.close()  # what comes back later is nobody's
@@ -103,7 +103,7 @@ class TestUsersWhoHang:
         executor = run(Script(body=lambda it: release.wait(60)), users=1, duration=0.2, warmup=0.1, graceful_stop=0.05)
         assert executor.measurements.count(ITERATION, outcome=FAILED) == 1
         release.set()
-        thread = executor._seats[0].thread
+        thread = executor._user_threads[0].thread
         assert thread is not None
         thread.join(10)
 
@@ -116,7 +116,7 @@ class TestUsersWhoHang:
         assert executor.measurements.count(ITERATION, outcome=FAILED) == 0
         assert executor.record.abandoned_users == [0]
         release.set()
-        thread = executor._seats[0].thread
+        thread = executor._user_threads[0].thread
         assert thread is not None
         thread.join(10)
 
@@ -144,7 +144,7 @@ class TestUsersWhoHang:
         assert executor.record.abandoned_users == [1]
         assert executor.set_ups.failed == 1
         release.set()
-        thread = executor._seats[1].thread
+        thread = executor._user_threads[1].thread
         assert thread is not None
         thread.join(10)
         assert executor.set_ups.failed == 1

@@ -177,7 +177,7 @@ class TestEnds:
 
         def interrupted_turn() -> None:
             turn()
-            if script.count("iterate") > 5 and not executor._patience.is_over:
+            if script.count("iterate") > 5 and not executor._deadlines.is_over:
                 raise KeyboardInterrupt
 
         monkeypatch.setattr(executor, "_turn", interrupted_turn)
@@ -202,9 +202,9 @@ class TestAbort:
             seen.append((measured.count(ITERATION), elapsed_s))
             return "it is hopeless" if len(seen) == after else None
 
-        return run(script, crew=ScriptedCrew(script, abort=look), **settings), seen
+        return run(script, factory=ScriptedCrew(script, abort=look), **settings), seen
 
-    def test_a_load_is_broken_off_for_the_reason_that_the_crew_gives(self) -> None:
+    def test_a_load_is_aborted_for_the_reason_that_the_factory_gives(self) -> None:
         executor, seen = self.aborting(Script(), 3, users=2, duration=60.0)
         assert executor.record.aborted == "it is hopeless"
         assert len(seen) == 3  # it is not asked again
@@ -382,7 +382,7 @@ class TestPinned:
         executor.run()
         assert script.count("iterate") == 2
         assert executor.record.pinned_cpu is None
-        assert executor.record.pin_problem == f"the load was not kept on CPU {cpu}: Operation not permitted"
+        assert executor.record.pin_problem == f"the load was not pinned to CPU {cpu}: Operation not permitted"
 
 
 DEEP = """

@@ -68,9 +68,9 @@ class Run:
         self.budget = IterationQuota(profile.total_iterations, Stop(self))
         self.run = UserRun(profile, self.failures, self.budget, self.stop, self.clock, lambda *_: False, self.arrivals)
         user = VirtualUser(self.index, seed=0, source_addresses=(), record=self.samples.append)
-        self.seat = UserThread(user_slots(profile)[self.index], user, Recorder(), phase=Phase.ITERATIONS)
+        self.user_thread = UserThread(user_slots(profile)[self.index], user, Recorder(), phase=Phase.ITERATIONS)
         self.now = self.begins_ms * MS
-        self.run.iterate(self.seat, self)
+        self.run.iterate(self.user_thread, self)
 
     def clock(self) -> int:
         self.now += self.look_ns
@@ -98,8 +98,8 @@ class Run:
     @property
     def own_lateness_ms(self) -> list[float]:
         """What the generator made late."""
-        self.seat.recorder.flush()
-        samples = [sample for chunk in self.seat.recorder.drain() for sample in chunk.all_samples()]
+        self.user_thread.recorder.flush()
+        samples = [sample for chunk in self.user_thread.recorder.drain() for sample in chunk.all_samples()]
         assert {sample.kind for sample in samples} <= {LATENESS}
         assert [sample.started_ns for sample in samples] == [sample.started_ns for sample in self.samples]
         return [sample.latency_ns / MS for sample in samples]
@@ -271,13 +271,13 @@ class TestLateness:
     def test_without_a_plan_nothing_is_late(self) -> None:
         run = Run({"iterations": 3, "think_time": (0.02, 0.02)}, takes_ms=lambda number: 50)
         assert (run.starts_ms, run.lateness_ms) == ([0, 70, 140], [0, 0, 0])
-        assert run.seat.recorder.drain() == []
+        assert run.user_thread.recorder.drain() == []
 
 
 def test_each_iteration_has_an_object_of_its_own() -> None:
     seen: list[Iteration] = []
     run = Run({"iterations": 3}, body=seen.append)
-    assert seen == [Iteration(number, run.seat.user) for number in range(3)]
+    assert seen == [Iteration(number, run.user_thread.user) for number in range(3)]
 
 
 def test_a_failed_request_of_one_iteration_is_not_one_of_the_next() -> None:
@@ -329,8 +329,8 @@ class TestNobodyWaitsForAnIterationThatIsGone:
         run = UserRun(profile, FailureLog(), budget, threading.Event(), time.perf_counter_ns, lambda *_: False)
         run.origin_ns = time.perf_counter_ns()
         user = VirtualUser(0, seed=0, source_addresses=(), record=lambda sample: began.set())
-        seat = UserThread(user_slots(profile)[0], user, Recorder(), phase=Phase.ITERATIONS)
-        thread = threading.Thread(target=run.iterate, args=(seat, NoBody()), daemon=True)
+        user_thread = UserThread(user_slots(profile)[0], user, Recorder(), phase=Phase.ITERATIONS)
+        thread = threading.Thread(target=run.iterate, args=(user_thread, NoBody()), daemon=True)
         thread.start()
         assert began.wait(10)  # it has made the first one, and pauses
         assert [budget.take(), budget.take(), budget.take()] == [True, True, False]

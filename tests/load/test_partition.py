@@ -33,5 +33,5 @@ def test_the_whole_load_is_a_share_of_one() -> None:
 
 @pytest.mark.parametrize(("index", "count"), [(1, 1), (-1, 2), (0, 0), (5, 3)])
 def test_a_share_that_does_not_exist_is_refused(index: int, count: int) -> None:
-    with pytest.raises(ValueError, match=f"there is no share {index} of {count}"):
+    with pytest.raises(ValueError, match=f"partition {index} of {count} does not exist"):
         Partition(index, count)

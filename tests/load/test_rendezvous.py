@@ -28,8 +28,8 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 
 
 def waiting(book: RendezvousPoints, name: str = "x") -> int:
-    meeting = book._meetings.get(name)
-    return 0 if meeting is None else len(meeting.waiters)
+    group = book._groups.get(name)
+    return 0 if group is None else len(group.waiters)
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -62,7 +62,7 @@ class TestMeeting:
         assert not any(future.done() for future in first)
         arrive(threads, book, 9, 10).result(TIMEOUT_S)
         assert {future.result(TIMEOUT_S) for future in first} == {None}
-        assert book._meetings == {}  # names may be made up without end
+        assert book._groups == {}  # names may be made up without end
 
     def test_one_waits_for_nobody(self) -> None:
         RendezvousPoints(1).arrive(0, "x", 1, 0)
@@ -114,7 +114,7 @@ class TestMeeting:
     def test_in_a_functional_test_nobody_waits(self) -> None:
         book = RendezvousPoints(1, is_functional=True)
         book.arrive(0, "x", 50, 0)
-        with pytest.raises(SettingError, match="n=0 is no number of users"):
+        with pytest.raises(SettingError, match="n=0 is not a valid number of users"):
             book.arrive(0, "x", 0, 0)
 
 
@@ -127,8 +127,8 @@ class TestTimeout:
             with pytest.raises(RendezvousTimeout) as caught:
                 book.arrive(1, "x", 3, timeout)
             assert str(caught.value) == (
-                f"rendezvous 'x': 2 of 3 users came within {shown}; wait for fewer of them, give a longer timeout, or "
-                "see to it that the iterations that come here are a multiple of n"
+                f"rendezvous 'x': 2 of 3 users arrived within {shown}; wait for fewer users, give a longer timeout, or "
+                "make the number of iterations that reach it a multiple of n"
             )
         assert isinstance(caught.value, TimeoutError)
         assert waiting(book) == 1
@@ -140,7 +140,7 @@ class TestTimeout:
         for n in (2, 3):  # another n is welcome when nobody waits
             with pytest.raises(RendezvousTimeout, match=f"1 of {n} users"):
                 book.arrive(0, "x", n, 0)
-        assert book._meetings == {}
+        assert book._groups == {}
 
     def test_nobody_is_lost_between_a_timeout_and_a_meeting(self, threads: ThreadPoolExecutor) -> None:
         users = 6
@@ -162,28 +162,28 @@ class TestTimeout:
             future.result(TIMEOUT_S)
         assert outcomes.total() == users * 60
         assert outcomes["met"] % 2 == 0  # nobody met alone
-        assert book._meetings == {}
+        assert book._groups == {}
 
 
 class TestRefusals:
     @pytest.mark.parametrize(
         ("name", "n", "timeout", "problem"),
         [
-            ("x", 0, 1, "rendezvous 'x': n=0 is no number of users; give a whole number from 1 on"),
-            ("x", -1, 1, "rendezvous 'x': n=-1 is no number of users"),
-            ("x", True, 1, "rendezvous 'x': n=True is no number of users"),
-            ("x", 2.0, 1, "rendezvous 'x': n=2.0 is no number of users"),
-            ("x", "2", 1, "rendezvous 'x': n='2' is no number of users"),
+            ("x", 0, 1, "rendezvous 'x': n=0 is not a valid number of users; give a whole number of 1 or more"),
+            ("x", -1, 1, "rendezvous 'x': n=-1 is not a valid number of users"),
+            ("x", True, 1, "rendezvous 'x': n=True is not a valid number of users"),
+            ("x", 2.0, 1, "rendezvous 'x': n=2.0 is not a valid number of users"),
+            ("x", "2", 1, "rendezvous 'x': n='2' is not a valid number of users"),
             (
                 "x", 6, 1,
-                "rendezvous 'x' waits for 6 users, and the load never has more than 5 at once; wait for at most 5, or "
+                "rendezvous 'x' waits for 6 users, but the load never has more than 5 at once; wait for at most 5, or "
                 "give the load more users",
             ),
             ("x", 2, "5", "rendezvous 'x': timeout: '5' is not a duration; a duration has a number and a unit"),
             ("x", 2, -1, "rendezvous 'x': timeout: -1 is not a duration"),
             ("x", 2, None, "rendezvous 'x': timeout: None is not a duration"),
-            ("", 2, 1, "the name of a rendezvous is a text that is not empty, not ''"),
-            (None, 2, 1, "the name of a rendezvous is a text that is not empty, not None"),
+            ("", 2, 1, "the name of a rendezvous must be a non-empty string, not ''"),
+            (None, 2, 1, "the name of a rendezvous must be a non-empty string, not None"),
         ],
     )  # fmt: skip
     def test_what_makes_no_sense(self, name: Any, n: Any, timeout: Any, problem: str) -> None:
@@ -198,7 +198,7 @@ class TestRefusals:
         with pytest.raises(SettingError) as caught:
             book.arrive(1, "x", 3, 1)
         assert str(caught.value) == (
-            "rendezvous 'x': user 1 waits for 3 users, and others wait there for 2; all have to give the same n"
+            "rendezvous 'x': user 1 waits for 3 users, but others wait there for 2; all must give the same n"
         )
         assert waiting(book) == 1
         book.arrive(1, "x", 2, TIMEOUT_S)
@@ -213,12 +213,12 @@ class TestEnd:
         book.close()
         book.close()
         for future in futures:
-            with pytest.raises(RendezvousEnded, match=r"rendezvous '[ab]': the load is over, and nobody waits here"):
+            with pytest.raises(RendezvousEnded, match=r"rendezvous '[ab]': the load has ended"):
                 future.result(TIMEOUT_S)
         for n in (1, 2):
             with pytest.raises(RendezvousEnded):
                 book.arrive(8, "a", n, TIMEOUT_S)
-        assert book._meetings == {}
+        assert book._groups == {}
 
     def test_an_interrupted_user_comes_back_and_the_others_wait_on(self, threads: ThreadPoolExecutor) -> None:
         book = RendezvousPoints(3)
@@ -236,22 +236,22 @@ class TestEnd:
     def test_an_interruption_by_the_executor_reaches_a_user_who_waits(self) -> None:
         book = RendezvousPoints(2)
         user = VirtualUser(7, seed=0, source_addresses=(), record=lambda sample: None, meetings=book)
-        seat = UserThread(UserSlot(7, 0.0, 0.0, None), user, Recorder())
+        user_thread = UserThread(UserSlot(7, 0.0, 0.0, None), user, Recorder())
         caught: list[BaseException] = []
 
-        def live(seat: UserThread) -> None:
+        def live(user_thread: UserThread) -> None:
             try:
-                seat.expose()
+                user_thread.expose()
                 user.rendezvous("x", 2, timeout="1h")
             except (IterationInterrupted, IploadError) as error:
                 caught.append(error)
-            seat.cover()
+            user_thread.cover()
 
-        seat.start(live)
+        user_thread.start(live)
         until(lambda: waiting(book) == 1)
-        seat.interrupt(1)
-        assert seat.thread is not None
-        seat.thread.join(TIMEOUT_S)
-        assert not seat.thread.is_alive()
+        user_thread.interrupt(1)
+        assert user_thread.thread is not None
+        user_thread.thread.join(TIMEOUT_S)
+        assert not user_thread.thread.is_alive()
         assert [type(error) for error in caught] in ([IterationInterrupted], [RendezvousEnded])
-        assert book._meetings == {}
+        assert book._groups == {}

@@ -31,7 +31,7 @@ class TestTap:
             threads.add(threading.current_thread().name)
 
         script = Script()
-        executor = run(script, crew=ScriptedCrew(script, tap=tap), users=3, iterations=4)
+        executor = run(script, factory=ScriptedCrew(script, tap=tap), users=3, iterations=4)
         samples = [sample for chunk in taken for sample in chunk.all_samples()]
         assert len(samples) == executor.measurements.count(ITERATION) == 12
         assert threads == {threading.current_thread().name}
@@ -39,19 +39,19 @@ class TestTap:
     def test_it_is_not_called_without_samples(self) -> None:
         taken: list[Sequence[Chunk]] = []
         script = Script()
-        executor = make(script, crew=ScriptedCrew(script, tap=taken.append), users=1)
+        executor = make(script, factory=ScriptedCrew(script, tap=taken.append), users=1)
         executor.set_up()
         executor.close()
         assert taken == []
 
     def test_what_it_raises_ends_the_load(self) -> None:
         def tap(chunks: Sequence[Chunk]) -> None:
-            crew.tap = None
+            factory.tap = None
             raise ValueError("no room")
 
         script = Script()
-        crew = ScriptedCrew(script, tap=tap)
-        executor = make(script, crew=crew, users=2, duration=60.0, think_time=(0.01, 0.01))
+        factory = ScriptedCrew(script, tap=tap)
+        executor = make(script, factory=factory, users=2, duration=60.0, think_time=(0.01, 0.01))
         executor.set_up()
         with pytest.raises(ValueError, match="no room"):
             executor.run()
@@ -69,7 +69,7 @@ class TestTap:
             folded.append(chunk)
 
         script = Script()
-        executor = make(script, crew=ScriptedCrew(script, tap=taken.extend), users=4)
+        executor = make(script, factory=ScriptedCrew(script, tap=taken.extend), users=4)
         executor.set_up()
         monkeypatch.setattr(Measurements, "add_chunk", fold)
         with pytest.raises(KeyboardInterrupt):

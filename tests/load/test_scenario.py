@@ -28,17 +28,17 @@ def run(body: Any, index: int, iterations: int) -> tuple[VirtualUser, list[Sampl
     """What a user did in its first iterations, and the samples of its steps."""
     samples: list[Sample] = []
     user = VirtualUser(index, seed=0, source_addresses=(), record=samples.append)
-    life = scenario_of(body)
-    life.set_up()
+    scenario = scenario_of(body)
+    scenario.set_up()
     for number in range(iterations):
         user.begin_iteration(number, 0)
         error = None
         try:
-            life.iterate(Iteration(number, user))
+            scenario.iterate(Iteration(number, user))
         except KeyError as raised:
             error = raised
         user.end_iteration(0, 1, error)
-    life.tear_down()
+    scenario.tear_down()
     return user, [sample for sample in samples if sample.kind == STEP]
 
 
@@ -114,17 +114,20 @@ class LateShopper:
         (stream, "the body stream is async"),
         (partial(late), "the body late is async"),
         (LateShopper(), "the body LateShopper is async"),
-        (generate, "the body generate is a generator, which does nothing when it is called"),
-        (lambda: None, "the body <lambda> must take the user and nothing else: too many positional arguments"),
-        (lambda user, more: None, "the body <lambda> must take the user and nothing else: missing a required argument"),
-        ({}, "the mix is empty; give each body its weight, as in {browse: 3, buy: 1}"),
+        (generate, "the body generate is a generator function, which does nothing when called"),
+        (lambda: None, "the body <lambda> must take exactly one argument, the user: too many positional arguments"),
+        (
+            lambda user, more: None,
+            "the body <lambda> must take exactly one argument, the user: missing a required argument",
+        ),
+        ({}, "the mix is empty; give each body a weight, as in {browse: 3, buy: 1}"),
         ({"browse": 1}, "a body must be a function that takes the user, not 'browse'"),
         ({browse: 1, late: 1}, "the body late is async"),
-        ({browse: 3, buy: 0}, "the mix {browse: 3, buy: 0}: 0 is no weight; a weight is a whole number from 1 on"),
-        ({browse: 0.5, buy: 0.5}, "the mix {browse: 0.5, buy: 0.5}: 0.5 is no weight"),
+        ({browse: 3, buy: 0}, "the mix {browse: 3, buy: 0}: weight 0 is not a positive integer"),
+        ({browse: 0.5, buy: 0.5}, "the mix {browse: 0.5, buy: 0.5}: weight 0.5 is not a positive integer"),
         (
             {browse: 1000, buy: 1},
-            "the mix {browse: 1000, buy: 1}: the weights 1000, 1 come round after 1001 iterations",
+            "the mix {browse: 1000, buy: 1}: the weights 1000, 1 repeat only after 1001 iterations",
         ),
     ],
 )

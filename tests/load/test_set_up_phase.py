@@ -64,7 +64,7 @@ class TestSetUp:
                 raise TypeError("cannot be copied")
 
         script = Script()
-        executor = make(script, crew=BrokenCrew(script), users=2)
+        executor = make(script, factory=BrokenCrew(script), users=2)
         with pytest.raises(UserSetUpError) as caught:
             executor.set_up()
         assert isinstance(caught.value.__cause__, TypeError)
@@ -111,10 +111,10 @@ class TestBefore:
             running.remove(user.index)
 
         script = Script(set_up=set_up)
-        crew = ScriptedCrew(script)
-        run(script, crew=crew, users=12, ramp_up=0.05, iterations=1)
+        factory = ScriptedCrew(script)
+        run(script, factory=factory, users=12, ramp_up=0.05, iterations=1)
         assert max(most) <= 3
-        assert [(done, users) for done, users, _ in (crew.set_ups[0], crew.set_ups[-1])] == [(0, 12), (12, 12)]
+        assert [(done, users) for done, users, _ in (factory.set_ups[0], factory.set_ups[-1])] == [(0, 12), (12, 12)]
 
     def test_set_ups_that_wait_for_each_other_all_come(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(set_up_module, "SET_UPS_AT_ONCE", 2)
@@ -129,20 +129,22 @@ class TestBefore:
         monkeypatch.setattr(set_up_module, "STALLED_S", 3600.0)
         barrier = threading.Barrier(5)
         script = Script()
-        crew = ScriptedCrew(script)
+        factory = ScriptedCrew(script)
 
         def set_up(user: VirtualUser) -> None:
-            crew.users_at_rendezvous += 1
+            factory.users_at_rendezvous += 1
             barrier.wait(30)
 
         script.set_up = set_up
-        run(script, crew=crew, users=5, iterations=1)
+        run(script, factory=factory, users=5, iterations=1)
         assert script.count("iterate") == 5
 
     def test_a_user_for_whom_nothing_is_free_is_set_up_when_its_time_comes(self) -> None:
         script = Script(body=lambda it: time.sleep(0.005))
-        crew = ScriptedCrew(script, not_free=frozenset({1}))
-        executor = run(script, crew=crew, users=3, ramp_up=0.3, duration=0.1, ip_exclusive=True, pool="127.0.0.0/28")
+        factory = ScriptedCrew(script, not_free=frozenset({1}))
+        executor = run(
+            script, factory=factory, users=3, ramp_up=0.3, duration=0.1, ip_exclusive=True, pool="127.0.0.0/28"
+        )
         events = [event for event in script.log if event[0] in ("set_up", "iterate")]
         assert {("set_up", 0), ("set_up", 2)} == set(events[:2])
         assert events.index(("set_up", 1)) > events.index(("iterate", 0))
@@ -155,7 +157,7 @@ class TestBefore:
 
         script = Script()
         with pytest.raises(UserSetUpError) as caught:
-            make(script, crew=FullCrew(script), users=2, duration=0.1).set_up()
+            make(script, factory=FullCrew(script), users=2, duration=0.1).set_up()
         assert isinstance(caught.value.__cause__, OSError)
 
     def test_own_iterations_that_are_done_are_not_missing(self) -> None:
@@ -171,10 +173,10 @@ class TestToleratedSetUpErrors:
     @staticmethod
     def tolerant(script: Script, ends_load: Any = None, **settings: Any) -> Executor:
         profile = LoadProfile(**settings)
-        crew = ScriptedCrew(script)
+        factory = ScriptedCrew(script)
         if ends_load is not None:
-            crew.ends_load = ends_load
-        return Executor(profile, user_slots(profile), crew, tolerates_set_up_errors=True)
+            factory.ends_load = ends_load
+        return Executor(profile, user_slots(profile), factory, tolerates_set_up_errors=True)
 
     @staticmethod
     def failing(user: VirtualUser) -> None:

@@ -217,7 +217,7 @@ def test_a_name_that_is_no_text_is_refused(way: str, name: object) -> None:
     user, samples = user_with_samples()
     user.begin_iteration(0, 0)
     with (
-        pytest.raises(ValueError, match=r"the name of a (step|request) is a text that is not empty, not "),
+        pytest.raises(ValueError, match=r"the name of a (step|request) must be a non-empty string, not "),
         getattr(user, way)(name),
     ):
         pass
@@ -258,7 +258,7 @@ def test_steps_and_measured_calls_are_timed_and_a_failing_one_goes_on() -> None:
 @pytest.mark.parametrize("name", ["", None, 3])
 def test_a_step_needs_a_name(name: Any) -> None:
     user, _ = user_with_samples()
-    with pytest.raises(ValueError, match="not empty"), user.step(name):
+    with pytest.raises(ValueError, match="must be a non-empty string"), user.step(name):
         pass
 
 
@@ -297,9 +297,9 @@ def test_without_a_lease_there_is_no_source_address() -> None:
 
 def test_a_user_of_no_load_has_no_test_data_and_nobody_to_meet() -> None:
     user, _ = user_with_samples(5)
-    with pytest.raises(IploadError, match="user 5 belongs to no load, and so has no test data to feed from"):
+    with pytest.raises(IploadError, match="user 5 is not part of a load, so it has no test data"):
         user.feed([1, 2])
-    with pytest.raises(IploadError, match="user 5 belongs to no load, and so has nobody to meet"):
+    with pytest.raises(IploadError, match="user 5 is not part of a load, so it has no rendezvous"):
         user.rendezvous("sale", 1)
 
 

@@ -23,9 +23,9 @@ pytestmark = pytest.mark.usefixtures("no_user_thread_is_left")
 class TestAdmission:
     def test_a_user_that_has_to_wait_does_not_keep_the_others_from_starting(self) -> None:
         script = Script()
-        crew = ScriptedCrew(script, refuse=frozenset({1}))
-        script.tear_down = lambda user: crew.free.set()  # the first one leaves, and makes room
-        run(script, crew=crew, users=2, iterations=2)
+        factory = ScriptedCrew(script, refuse=frozenset({1}))
+        script.tear_down = lambda user: factory.free.set()  # the first one leaves, and makes room
+        run(script, factory=factory, users=2, iterations=2)
         assert [event for event in script.log if event[0] in ("iterate", "admitted")] == [
             ("admitted", 0),
             ("iterate", 0),
@@ -37,7 +37,7 @@ class TestAdmission:
 
     def test_a_user_that_waits_when_the_load_ends_leaves_without_an_error(self) -> None:
         script = Script()
-        executor = run(script, crew=ScriptedCrew(script, refuse=frozenset({1})), users=2, duration=0.1)
+        executor = run(script, factory=ScriptedCrew(script, refuse=frozenset({1})), users=2, duration=0.1)
         assert script.count("set_up") == 1
         assert executor.failures.groups() == []
         assert executor.record.abandoned == []
@@ -49,7 +49,7 @@ class TestAdmission:
 
         script = Script()
         with pytest.raises(UserSetUpError) as caught:
-            make(script, crew=FullCrew(script), users=2).set_up()
+            make(script, factory=FullCrew(script), users=2).set_up()
         assert isinstance(caught.value.__cause__, OSError)
 
 
@@ -59,11 +59,11 @@ class TestShortage:
         start = UserThread.start
         started: list[UserThread] = []
 
-        def limited(seat: UserThread, live: Callable[[UserThread], None]) -> None:
+        def limited(user_thread: UserThread, live: Callable[[UserThread], None]) -> None:
             if len(started) == 3:
                 raise RuntimeError("can't start new thread")
-            started.append(seat)
-            start(seat, live)
+            started.append(user_thread)
+            start(user_thread, live)
 
         monkeypatch.setattr(UserThread, "start", limited)
 

@@ -61,13 +61,13 @@ def test_only_exposed_code_is_interrupted(noted: NotedSeat) -> None:
 
 
 def test_an_iteration_runs_where_code_is_exposed_but_not_in_set_up_and_tear_down() -> None:
-    seat = new_seat(UserThread)
+    user_thread = new_seat(UserThread)
     seen = []
-    for seat.phase in Phase:
-        seat.expose()
-        seen.append(seat.in_body)
-        seat.cover()
-        assert not seat.in_body
+    for user_thread.phase in Phase:
+        user_thread.expose()
+        seen.append(user_thread.in_body)
+        user_thread.cover()
+        assert not user_thread.in_body
     assert seen == [phase is Phase.ITERATIONS for phase in Phase]
 
 
@@ -104,21 +104,21 @@ def test_an_interruption_never_arrives_in_covered_code() -> None:
     hits: list[str] = []
     begun, raised = threading.Event(), threading.Event()
 
-    def live(seat: UserThread) -> None:
+    def live(user_thread: UserThread) -> None:
         begun.set()
         try:
-            while seat.interrupted_ns is None:
+            while user_thread.interrupted_ns is None:
                 try:
                     try:
-                        seat.expose()
+                        user_thread.expose()
                         for _ in range(20):
                             pass
                     except IterationInterrupted:
                         hits.append("body")
-                    seat.cover()
+                    user_thread.cover()
                 except IterationInterrupted:
                     hits.append("body")
-                    seat.cover()
+                    user_thread.cover()
                 for _ in range(20):
                     pass
             raised.wait(30)
@@ -129,17 +129,17 @@ def test_an_interruption_never_arrives_in_covered_code() -> None:
 
     draw = random.Random(1)
     for _ in range(300):
-        seat = new_seat(HesitantSeat)
+        user_thread = new_seat(HesitantSeat)
         begun.clear()
         raised.clear()
-        seat.start(live)
+        user_thread.start(live)
         begun.wait(30)
         for _ in range(draw.randrange(500)):
             pass
-        seat.interrupt(1)
+        user_thread.interrupt(1)
         raised.set()
-        assert seat.thread is not None
-        seat.thread.join(30)
-        assert not seat.thread.is_alive()
+        assert user_thread.thread is not None
+        user_thread.thread.join(30)
+        assert not user_thread.thread.is_alive()
     assert "covered" not in hits
     assert "body" in hits  # else nothing was tried

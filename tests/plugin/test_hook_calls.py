@@ -82,8 +82,8 @@ def test_health_checks_that_a_plugin_suppresses_are_all_of_them(pytester: pytest
         ({"think_time": (1.0,)}, r"think_time: \(1.0,\) is not a duration"),
         ({"think_time": (1.0, -1.0)}, "-1.0 is not a duration"),
         ({"stages": Stages((), False)}, r"\(\) mixes users and rates"),
-        ({"stages": Stages(((1.0, -1.0),), False)}, "-1.0 is no target of a stage"),
-        ({"pool": 5}, "pool: 5 is not a text"),
+        ({"stages": Stages(((1.0, -1.0),), False)}, "-1.0 is not a valid stage target"),
+        ({"pool": 5}, "pool: 5 must be a non-empty string"),
         ({"ip_order": "best"}, "ip_order: 'best' is unknown"),
     ],
 )

@@ -131,12 +131,12 @@ class TestProfile:
         ("answer", "complaint"),
         [
             ("profile.users", "returned 3; return None, or a profile made by dataclasses.replace()"),
-            ("replace(profile, users=0)", "users: 0 is too small; give a whole number from 1 on"),
+            ("replace(profile, users=0)", "users: 0 is too small; give a whole number of 1 or more"),
             ("replace(profile, users=None)", "users: None is not a whole number"),
             ("replace(profile, timeout='soon')", "timeout: 'soon' *"),
             ("replace(profile, think_time=(2, 1))", "think_time: (2, 1) ends before it begins"),
-            ("replace(profile, ramp_down=1.0)", "SettingError: ramp_down needs a duration: * (conftest.py:*)"),
-            ("replace(profile, arrival_rate=5.0)", "SettingError: arrival_rate needs an end: * (conftest.py:*)"),
+            ("replace(profile, ramp_down=1.0)", "SettingError: ramp_down needs a duration * (conftest.py:*)"),
+            ("replace(profile, arrival_rate=5.0)", "SettingError: arrival_rate needs an end; * (conftest.py:*)"),
             (
                 "replace(profile, stages=as_stages('1s:2'), users=5, duration=None)",
                 "stages and users are both from the hook *",

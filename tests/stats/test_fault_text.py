@@ -105,7 +105,7 @@ def test_what_the_other_side_did_is_said_in_words(fetch: Fetch, behaviour: Behav
     ("reply", "expected"),
     [
         (_HEAD, "connection closed by HOST in the middle of a reply (3 bytes read, 7 more expected)"),
-        (_CHUNKED + b"zz\r\n", "the reply from HOST has a chunk whose length is no number"),
+        (_CHUNKED + b"zz\r\n", "the reply from HOST has a chunk with an invalid length"),
     ],
     ids=["short", "bad chunk"],
 )

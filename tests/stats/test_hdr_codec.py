@@ -114,16 +114,16 @@ def test_a_single_empty_bin_may_be_written_as_a_run_or_as_a_count_of_zero() -> N
         ("HISTFAAé", "ASCII"),
         (encoded(cookie=0x1C849301), "0x1c849301"),
         (encoded(length=5), "5 bytes are announced"),
-        (encoded(tail=b"x"), "followed by something else"),
+        (encoded(tail=b"x"), "has trailing data"),
         (base64.b64encode(struct.pack(">iI", 0x1C849314, 4) + b"abcd").decode(), "header"),
-        (base64.b64encode(struct.pack(">iI", 0x1C849314, 9) + zlib.compress(b"a" * 99)[:9]).decode(), "cut off"),
+        (base64.b64encode(struct.pack(">iI", 0x1C849314, 9) + zlib.compress(b"a" * 99)[:9]).decode(), "truncated"),
         (encoded(inner_cookie=0x1C849301), "damaged"),
         (encoded(inner_length=7), "damaged"),
         (encoded(head=(1, 3, 1, HIGHEST_US, 1.0)), "index offset"),
         (encoded(head=(0, 2, 1, HIGHEST_US, 1.0)), "digits"),
         (encoded(head=(0, 3, 1000, HIGHEST_US, 1.0)), "lowest value"),
         (encoded(head=(0, 3, 1, HIGHEST_US, math.nan)), "ratio"),
-        (encoded(b"\x80"), "cut off"),
+        (encoded(b"\x80"), "truncated"),
         (encoded(b"\xff" * 9), "above one hour|more values"),
         (encoded(b"\xff\xff\x7f"), "above one hour"),
         (encoded(b"\xfe" * 8 + b"\x7f"), "more values"),
@@ -134,7 +134,7 @@ def test_a_single_empty_bin_may_be_written_as_a_run_or_as_a_count_of_zero() -> N
     ids=lambda value: value[:20] or "empty",
 )
 def test_a_text_of_another_kind_is_refused(text: str, complaint: str) -> None:
-    with pytest.raises(ValueError, match="not an HdrHistogram in the V2 compressed form") as caught:
+    with pytest.raises(ValueError, match="not an HdrHistogram in the V2 compressed format") as caught:
         Histogram.decode(text)
     caught.match(complaint)
 

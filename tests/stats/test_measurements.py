@@ -306,7 +306,7 @@ def test_plain_values_have_only_exact_builtin_types(batch: list[Sample]) -> None
 
 @pytest.mark.parametrize(("one", "two"), [([500], []), ([], [500]), ([500], [1000])])
 def test_parts_with_other_windows_do_not_merge(one: list[int], two: list[int]) -> None:
-    with pytest.raises(ValueError, match="one part of the load has windows that the other has not"):
+    with pytest.raises(ValueError, match="one part of the load has windows and the other does not"):
         measured([], windows=one).merge(measured([], windows=two))
 
 

@@ -130,17 +130,17 @@ def test_a_second_without_a_plan_has_no_response_times() -> None:
     assert (closed.requests, closed.response) == (3, None)
     assert Second.from_plain(closed.to_plain(), planned=False).to_plain() == closed.to_plain()
     for plain, planned in ((closed.to_plain(), True), (second().to_plain(), False)):
-        with pytest.raises(ValueError, match="second response: a planned load, and no other"):
+        with pytest.raises(ValueError, match="second response: expected one per latency"):
             Second.from_plain(plain, planned=planned)
 
 
 @pytest.mark.parametrize(
     ("field", "value", "complaint"),
     [
-        ("requests", 9, "second: its requests are not"),
+        ("requests", 9, "second: its number of requests is not"),
         ("failed_requests", -1, "failed_requests"),
         ("latency", None, "histogram"),
-        ("response", histogram(5).to_plain(), "second response: a planned load, and no other, has one for each"),
+        ("response", histogram(5).to_plain(), "second response: expected one per latency in a planned load"),
         ("extra", 1, "expected a dict with the keys"),
     ],
 )

@@ -10,7 +10,7 @@ from typing import Any
 from pytest_ipload.load.executor import Executor
 from pytest_ipload.load.schedule import user_slots
 from pytest_ipload.load.user import Iteration, VirtualUser
-from pytest_ipload.load.user_factory import Tap
+from pytest_ipload.load.user_factory import SampleSink
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Recorder
@@ -61,7 +61,7 @@ class ScriptedCrew:
     abort: Callable[[Measurements, float], str | None] = lambda measured, elapsed_s: None
     refuse: frozenset[int] = frozenset()
     """Users that have to wait until ``free`` is set."""
-    tap: Tap | None = None
+    tap: SampleSink | None = None
     free: threading.Event = field(default_factory=threading.Event)
     is_stopping: bool = False
     seen: list[tuple[float, int]] = field(default_factory=list)
@@ -113,16 +113,16 @@ class ScriptedCrew:
 def make(
     script: Script,
     *,
-    crew: ScriptedCrew | None = None,
+    factory: ScriptedCrew | None = None,
     ends_load: Any = None,
     cpu: int | None = None,
     **settings: Any,
 ) -> Executor:
     profile = LoadProfile(**settings)
-    crew = crew or ScriptedCrew(script)
+    factory = factory or ScriptedCrew(script)
     if ends_load is not None:
-        crew.ends_load = ends_load
-    return Executor(profile, user_slots(profile), crew, cpu=cpu)
+        factory.ends_load = ends_load
+    return Executor(profile, user_slots(profile), factory, cpu=cpu)
 
 
 def run(script: Script, **settings: Any) -> Executor:

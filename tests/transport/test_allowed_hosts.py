@@ -97,7 +97,7 @@ def test_every_other_target_and_every_trick_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize("number", range(20))
 def test_where_two_readers_of_a_url_disagree_it_is_refused(number: int) -> None:
-    with pytest.raises(TargetNotAllowed, match="names no clear host"):
+    with pytest.raises(TargetNotAllowed, match="has no unambiguous host"):
         AllowedHosts().check(f"http://evil{number}.example\\@127.0.0.1/")
 
 

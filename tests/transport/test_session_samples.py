@@ -270,7 +270,7 @@ def test_a_label_that_is_no_text_is_refused_before_anything_is_sent(
     session.get(server.url("/warm"))  # so that the next one could take the fast path
     session.fast = fast
     samples.clear()
-    with pytest.raises(SettingError, match="name: the label of a request is a text that is not empty, not "):
+    with pytest.raises(SettingError, match="name: the label of a request must be a non-empty string, not "):
         CALLS[call](session, server.url("/hello"), name)
     assert samples == []
     assert [hit.target for hit in server.hits] == ["/warm"]
@@ -306,7 +306,7 @@ def test_an_interim_reply_is_no_success_and_the_next_call_does_not_get_what_foll
         assert server.connections == 3
     assert [(sample.outcome, sample.status) for sample in samples] == [(FAILED, int(status[:3]))] * 2 + [(OK, 200)]
     assert samples[0].problem is not None
-    assert samples[0].problem.message == f"GET / answered {status}: an interim reply, not the final one"
+    assert samples[0].problem.message == f"GET / answered {status}: an interim response, not the final one"
 
 
 @pytest.mark.parametrize("is_fast", [True, False], ids=["fast", "long"])

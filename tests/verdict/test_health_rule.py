@@ -150,7 +150,7 @@ def test_a_latency_that_is_not_decided_is_less_so_when_the_generator_was_saturat
 
 def test_the_reason_names_the_check_first_and_then_the_threshold() -> None:
     reason = decide([TOO_HIGH], invalid_reasons([SATURATED], [TOO_HIGH]))[1]
-    assert reason.startswith("generator-saturated: it was busy. Latencies may hold time ")
+    assert reason.startswith("generator-saturated: it was busy. Latencies may include time ")
     assert reason.endswith(f"; {TOO_HIGH.message}")
 
 

@@ -96,7 +96,7 @@ def _set(*path: Any, to: Any) -> Callable[[Any], None]:
         (_set("abort", "number", to=1), "its thresholds, windows and abort contradict each other"),
         (_set("thresholds", 0, "window", to=2.5), "its thresholds, windows and abort contradict each other"),
         (_set("dropped_iterations", to=None), "its plan and its measurements contradict each other"),
-        (_set("measured", "planned", to=False), "a planned load, and no other, has one for each latency"),
+        (_set("measured", "planned", to=False), "expected one per latency in a planned load, and none otherwise"),
     ],
 )
 def test_anything_else_is_refused_with_its_place(damage: Callable[[Any], None], complaint: str) -> None:

@@ -40,7 +40,7 @@ def _reserved_ports(path: Path) -> set[int]:
 
 
 def port_shortage(connections: int, sources: int, targets: int, ports: int) -> str | None:
-    """Why so many connections cannot be open at once, and what to do; None if the ports are enough.
+    """Why ``connections`` cannot be open at the same time, and what to do; None if the ports are enough.
 
     ``connections`` is their number over all sources and targets: users times the connections that each keeps open.
     They are spread evenly over ``sources`` (1 where the system chooses the address); ``targets`` are distinct pairs
@@ -51,8 +51,8 @@ def port_shortage(connections: int, sources: int, targets: int, ports: int) -> s
     """
     if min(connections, ports) < 0 or min(sources, targets) < 1:
         raise ValueError(
-            f"connections={connections} and ports={ports} must be at least 0, "
-            f"sources={sources} and targets={targets} at least 1"
+            f"connections={connections} and ports={ports} must be 0 or more, "
+            f"sources={sources} and targets={targets} 1 or more"
         )
     wanted, available = _divide_up(connections, sources), targets * ports
     if wanted <= available:

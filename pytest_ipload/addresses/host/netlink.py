@@ -57,7 +57,7 @@ class Routes:
     def is_local(self, address: str) -> bool | None:
         """Whether what is sent to the address stays on this host, because an interface has it or a route says so.
 
-        None where the kernel does not tell: on other systems than Linux, and in some sandboxes.
+        None where the kernel does not report it: on other systems than Linux, and in some sandboxes.
         """
         if self._silent:
             return None

@@ -1,4 +1,4 @@
-"""Whether a target on this host is served by this very process. Linux tells; elsewhere nobody knows."""
+"""Whether a target on this host is served by this process itself. Known on Linux only."""
 
 from __future__ import annotations
 

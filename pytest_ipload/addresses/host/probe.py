@@ -22,7 +22,7 @@ from pytest_ipload.base import real_time
 from pytest_ipload.base.errors import PoolError
 
 MAX_SELF_CONNECTS = 4096
-"""Up to so many addresses are checked by a connection of each to this host; beyond, the others are only bound."""
+"""At most this many addresses are checked by a connection from each to this host; the others are only bound."""
 
 NOT_ON_THIS_HOST = "not on this host"
 NOT_ROUTED = "not routed to this host"
@@ -55,7 +55,7 @@ def interface_addresses(name: str) -> list[str]:
         raise PoolError("interface names need Linux; list the addresses")
     known = interfaces()
     if name not in known:
-        raise PoolError(f"no interface {name!r} (this host has {', '.join(known) or 'none'})")
+        raise PoolError(f"no interface {name!r} (interfaces of this host: {', '.join(known) or 'none'})")
     try:
         wanted = socket.if_nametoindex(name)
         return [address for index, address in configured_addresses() if index == wanted]
@@ -89,7 +89,7 @@ def unusable(
     evenly spaced run connect, and all bind.
 
     Those in ``freebind`` are bound as free-bind addresses. As any address binds then, the kernel is asked whether
-    it is routed to this host; where it does not tell, each one has to connect.
+    it is routed to this host; where that is unknown, each one has to connect.
 
     After ``patience`` seconds the rest is given back as not checked. Raises ``PoolError`` if this process
     may not open sockets.
@@ -102,7 +102,7 @@ def unusable(
         routes = stack.enter_context(Routes())
         for index, address in enumerate(addresses):
             listener = listeners[socket.AF_INET6 if ":" in address else socket.AF_INET]
-            reason: str | None = f"not checked (the check was stopped after {patience:g} s)"
+            reason: str | None = f"not checked (the check timed out after {patience:g} s)"
             if real_time.monotonic() < deadline:
                 connected = listener if index in connecting else None
                 if address not in freebind:
@@ -146,8 +146,8 @@ def _fault(address: str, listener: socket.socket | None, routes: Routes, *, free
         sock = socket.socket(family, socket.SOCK_STREAM)
     except OSError as error:
         if error.errno == errno.EAFNOSUPPORT:
-            return "of a family that this host does not have"
-        raise PoolError(f"ip pool: {address} cannot be checked ({error})") from error
+            return "of an IP family that this host does not support"
+        raise PoolError(f"ip pool: cannot check {address} ({error})") from error
     with sock:
         sock.settimeout(_CONNECT_TIMEOUT_S)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)

@@ -20,7 +20,7 @@ def route_problem(source: str, target: str, port: int = _DISCARD, *, freebind: b
     answers, nor whether it has a route back. A broadcast address as the source is not noticed here; that takes a
     connection, see :func:`pytest_ipload.addresses.host.probe.unusable`. ``freebind`` is that of ``bind_source``.
 
-    Raises ValueError if one is no IP address, and OSError if no socket can be made.
+    Raises ValueError if one is not an IP address, and OSError if no socket can be created.
     """
     version = ipaddress.ip_address(source).version
     if version != ipaddress.ip_address(target).version:

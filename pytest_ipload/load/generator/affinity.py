@@ -50,7 +50,7 @@ def pinned(cpu: int | None) -> Iterator[str | None]:
     """Keep the calling thread, and all that it starts, on this CPU; None leaves them alone.
 
     Threads that are there already stay where they are. Gives None, or why it could not be done. At the end the calling
-    thread gets its CPUs back, and so does each thread that was started meanwhile and lives on.
+    thread gets its CPUs back, and so does each thread that was started meanwhile and still runs.
     """
     before = allowed_cpus()
     if cpu is None:
@@ -72,7 +72,7 @@ def _moved(cpu: int, before: Collection[int]) -> Iterator[str | None]:
         try:
             os.sched_setaffinity(0, {cpu})
         except OSError as error:  # the CPU went offline, or a container forbids it
-            problem = f"the load was not kept on CPU {cpu}: {error.strerror}"
+            problem = f"the load was not pinned to CPU {cpu}: {error.strerror}"
         yield problem
     finally:
         if problem is None:

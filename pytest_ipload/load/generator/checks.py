@@ -1,4 +1,4 @@
-"""What a load tells of its own generator: checks with a name, each with its meaning for the numbers. Pure."""
+"""Checks of the load generator by name, each with its effect on the numbers. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 MOST_DROPPED = 0.01
-"""The share of the planned iterations that may be dropped."""
+"""The largest share of the planned iterations that may be dropped."""
 MOST_MISSING = 0.05
 """The share of the planned user-seconds in which users may be missing."""
 LATEST_START_NS = 20_000_000
@@ -30,7 +30,7 @@ _MOST_NUMBERS = 100
 
 @dataclass(frozen=True)
 class CheckInput:
-    """What the checks look at in one process, when the load is over."""
+    """What the checks examine in one process, when the load is over."""
 
     record: LoadRecord
     vitals: GeneratorReadings
@@ -57,7 +57,7 @@ class ResponseLimit(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What the checks look at in the whole load, all its parts together."""
+    """What the checks examine in the whole load, all its partitions together."""
 
     measured: Measurements
     planned_iterations: int | None
@@ -67,9 +67,9 @@ class Outcome:
     """How many users began late, of how many that began."""
     users_started: int = 0
     uncertain: Sequence[tuple[str, int]] = ()
-    """Percentile thresholds with too few samples, and how many there were."""
+    """Percentile thresholds with too few samples, and their number of samples."""
     is_cut_short: bool = False
-    """Whether the load was broken off, or ended by a threshold."""
+    """Whether the load was aborted, from outside or by a threshold."""
     is_functional: bool = False
     """Whether the body ran once, as in any other test."""
     judges_dropped: bool = False
@@ -77,21 +77,21 @@ class Outcome:
     response_limits: Sequence[ResponseLimit] = ()
 
 
-def examine(signs: CheckInput) -> list[HealthCheck]:
+def examine(check_input: CheckInput) -> list[HealthCheck]:
     """The checks that fired in one process."""
-    found = list(signs.foreseen)
-    if signs.record.shortage is not None:
-        found.append(fired_by_message("users-not-reached", signs.record.shortage))
-    return [*found, *_saturation(signs.vitals), *_users(signs.record), *_remarks(signs)]
+    found = list(check_input.foreseen)
+    if check_input.record.shortage is not None:
+        found.append(fired_by_message("users-not-reached", check_input.record.shortage))
+    return [*found, *_saturation(check_input.vitals), *_users(check_input.record), *_remarks(check_input)]
 
 
 def examine_whole(outcome: Outcome) -> list[HealthCheck]:
-    """The checks that only the whole load can tell."""
+    """The checks that only the whole load can answer."""
     found = [*_shortfall(outcome), *_missing_users(outcome), *_late_users(outcome), *_faults(outcome.measured)]
     found += [*_lateness(outcome), *_names(outcome.measured), *_nothing(outcome)]
     if outcome.uncertain:
         listed = ", ".join(f"'{expression}' on {format_count(count)}" for expression, count in outcome.uncertain)
-        found.append(fired("too-few-samples", f"judged on few samples: {listed}"))
+        found.append(fired("too-few-samples", f"judged on too few samples: {listed}"))
     return found
 
 
@@ -110,7 +110,7 @@ def _missing_users(outcome: Outcome) -> Iterator[HealthCheck]:
         planned, missing = time.planned_ns / NS_PER_S, time.missing_ns / NS_PER_S
         who = [
             f"{format_count(count)} {'user' if count == 1 else 'users'} {what}"
-            for count, what in ((time.absent_users, "never began to iterate"), (time.late_users, "began too late"))
+            for count, what in ((time.absent_users, "never started an iteration"), (time.late_users, "started late"))
             if count
         ]
         seconds = f"users were missing for {missing:.3g} of {planned:.3g} planned user-seconds"
@@ -133,9 +133,9 @@ def _lateness(outcome: Outcome) -> Iterator[HealthCheck]:
             break
 
 
-def _saturation(vitals: GeneratorReadings) -> Iterator[HealthCheck]:
-    if seen := saturation_signs(vitals):
-        advice = "Stop what else runs on this processor, or give the load another one (--ipload-pin)"
+def _saturation(readings: GeneratorReadings) -> Iterator[HealthCheck]:
+    if seen := saturation_signs(readings):
+        advice = "Stop other work on this processor, or pin the load to another one (--ipload-pin)"
         yield fired("generator-saturated", ", ".join(seen), advice if seen[-1] == USED_BY_OTHERS else "")
 
 
@@ -169,28 +169,28 @@ def _names(measured: Measurements) -> Iterator[HealthCheck]:
 
 
 def _nothing(outcome: Outcome) -> Iterator[HealthCheck]:
-    """Requests that go past the session leave no trace: a client that all users share, say."""
+    """Requests that bypass the session leave no trace, such as those of a client that all users share."""
     measured = outcome.measured
     completed = measured.count(ITERATION, outcome=OK)
     is_timed = measured.count(REQUEST) or measured.count(STEP) or measured.faults
     if completed and not (is_timed or outcome.is_functional):
-        yield fired("nothing-measured", f"{format_count(completed)} iterations completed and no request was measured")
+        yield fired("nothing-measured", f"{format_count(completed)} iterations completed but no request was measured")
 
 
-def _remarks(signs: CheckInput) -> Iterator[HealthCheck]:
-    if signs.unbound_adapters:
-        yield fired("own-adapter", f"mounted: {', '.join(signs.unbound_adapters)}")
-    if signs.left_fast_path:
-        seen = [f"{format_count(count)} requests: {hook}" for hook, count in signs.left_fast_path.items()]
+def _remarks(check_input: CheckInput) -> Iterator[HealthCheck]:
+    if check_input.unbound_adapters:
+        yield fired("own-adapter", f"mounted: {', '.join(check_input.unbound_adapters)}")
+    if check_input.left_fast_path:
+        seen = [f"{format_count(count)} requests: {hook}" for hook, count in check_input.left_fast_path.items()]
         yield fired("fast-path-left", "; ".join(seen[:_MOST_LISTED]))
-    if signs.own_ports:
-        ports = f"port{'s' if len(signs.own_ports) > 1 else ''} {', '.join(map(str, signs.own_ports))}"
-        yield fired("target-in-process", f"this very process listens on {ports}, as Django's live_server does")
-    if signs.record.pin_problem is not None:
-        yield fired("not-pinned", signs.record.pin_problem)
-    if signs.workers_on_cpu > 1 and signs.record.pinned_cpu is not None:
-        workers = f"the loads of {signs.workers_on_cpu} workers"
-        yield fired("shared-cpu", f"{workers} run on CPU {signs.record.pinned_cpu}")
+    if check_input.own_ports:
+        ports = f"port{'s' if len(check_input.own_ports) > 1 else ''} {', '.join(map(str, check_input.own_ports))}"
+        yield fired("target-in-process", f"this process itself listens on {ports}, as Django's live_server does")
+    if check_input.record.pin_problem is not None:
+        yield fired("not-pinned", check_input.record.pin_problem)
+    if check_input.workers_on_cpu > 1 and check_input.record.pinned_cpu is not None:
+        workers = f"the loads of {check_input.workers_on_cpu} workers"
+        yield fired("shared-cpu", f"{workers} run on CPU {check_input.record.pinned_cpu}")
 
 
 def _duration(ns: int) -> str:

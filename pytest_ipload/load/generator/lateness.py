@@ -1,4 +1,4 @@
-"""When iterations would have started if the generator were never late: what is later than that is its own doing."""
+"""When iterations would have started if the generator were never late: any later start is the generator's fault."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from heapq import heappop, heappush
 
 
 class PunctualUsers:
-    """Users of an open model who are all there from the first moment and never wake up late.
+    """Users of an open model that all exist from the start and never wake up late.
 
     Each iteration that really starts is given to one of them, in the moment in which it is due and one of them is free.
     It takes as long as it really did. So they are late only if all of them are busy: because the target is slow, or the
@@ -17,9 +17,9 @@ class PunctualUsers:
     def __init__(self, users: int) -> None:
         self._lock = threading.Lock()
         self._idle = users
-        """Those who have nothing to do."""
+        """Users that are free."""
         self._free_at: list[int] = []
-        """When those are free whose iterations have ended in reality; a heap. The others are at work still."""
+        """When those are free whose iterations have ended in reality; a heap. The others are still busy."""
 
     def start(self, planned_ns: int) -> int:
         """An iteration that was planned for then really starts now; returns when one of these users started it."""

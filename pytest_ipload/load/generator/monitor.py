@@ -1,4 +1,4 @@
-"""How the generator itself fares while a load runs: how late a timer of its comes back, how full its processor is."""
+"""Monitors the generator during a load: its timer lag and its processor time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.stats.histogram import Histogram
 
 BUSY_SHARE = 0.9
-"""A time counts as busy if this process used so much of the processor time that it could have had in it."""
+"""A period counts as busy if this process used at least this share of the processor time available in it."""
 LOOK_NS = 50_000_000
 """The time between two readings of the timer's lag."""
 
@@ -76,7 +76,7 @@ class GeneratorReadings:
         judged_until_ns: int | None = None,
         cores: float = 1.0,
     ) -> None:
-        """The load begins. What is outside of its judged part is not held against it: warm-up, tear-down of users.
+        """The load begins. What is outside its judged part does not count: warm-up, teardown of users.
 
         ``cores`` is how many processors the load may use.
         """
@@ -117,7 +117,7 @@ class GeneratorReadings:
         self._second_began_ns, self._second_cpu_ns = now_ns, self._last_cpu_ns
 
     def end(self, now_ns: int, due_ns: int | None = None) -> None:
-        """The last user left, or the load was broken off. A second that was more than half over counts too.
+        """The last user left, or the load was aborted. A second that was more than half over counts too.
 
         So does the reading that was due at ``due_ns``, if it should have been taken by now.
         """
@@ -152,13 +152,13 @@ class GeneratorReadings:
 
 
 class GeneratorMonitor:
-    """The thread that feeds vitals during a load. It does nothing else: when it is late, any user would have been.
+    """The thread that takes the readings during a load. It does nothing else: if it is late, any user would have been.
 
-    Where the system has no thread left for it there are no readings, which is a sign by itself.
+    If the system has no thread left for it, there are no readings, which is a sign by itself.
     """
 
-    def __init__(self, vitals: GeneratorReadings, clock: Callable[[], int]) -> None:
-        self._vitals = vitals
+    def __init__(self, readings: GeneratorReadings, clock: Callable[[], int]) -> None:
+        self._readings = readings
         self._clock = clock
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="ipload-watcher", daemon=True)
@@ -175,14 +175,14 @@ class GeneratorMonitor:
         now_ns = self._clock()
         self._stop.set()
         if self._thread.ident is None:
-            self._vitals.end(now_ns)
+            self._readings.end(now_ns)
         else:
             self._thread.join()
-            self._vitals.end(now_ns, self._due_ns)
+            self._readings.end(now_ns, self._due_ns)
 
     def _watch(self) -> None:
         while not self._stop.wait(max(0, self._due_ns - self._clock()) / NS_PER_S):
             now_ns = self._clock()
-            self._vitals.woke(self._due_ns, now_ns)
+            self._readings.woke(self._due_ns, now_ns)
             self._due_ns = now_ns + LOOK_NS
-        self._vitals.queue_wait_ns = run_queue_wait_ns()
+        self._readings.queue_wait_ns = run_queue_wait_ns()

@@ -60,7 +60,7 @@ def users_stack() -> Iterator[None]:
     """Threads that are started inside have a stack on which any body may recurse to Python's limit.
 
     On Linux the default is the soft limit of the main thread's stack (``ulimit -s``; 2 MiB if there is none), and 128
-    KiB with musl. Elsewhere CPython has its own, and whoever chose a size before knows why. The size belongs to the
+    KiB with musl. Elsewhere CPython has its own, and a size chosen before is kept. The size belongs to the
     whole process: a thread that other code starts in the same moment gets it too, which does it no harm.
     """
     if sys.platform != "linux":

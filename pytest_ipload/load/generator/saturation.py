@@ -1,4 +1,4 @@
-"""Whether the generator was saturated: what its processor and its timer tell. Pure."""
+"""Whether the generator was saturated, judging by its processor time and its timer. Pure."""
 
 from __future__ import annotations
 
@@ -25,45 +25,45 @@ SHORTEST_NS = LOOK_NS
 MOST_FULL = 0.5
 """The share of the judged time that may be full, looked at from one reading to the next."""
 
-USED_BY_OTHERS = "which other processes used"
+USED_BY_OTHERS = "used by other processes"
 
 
-def saturation_signs(vitals: GeneratorReadings) -> list[str]:
-    """What was seen of it, in words; nothing if it was not saturated."""
-    seen = [*_full_processor(vitals), *_late_timer(vitals)]
-    waited_ns = vitals.queue_wait_ns
+def saturation_signs(generator: GeneratorReadings) -> list[str]:
+    """The signs of it, in words; empty if it was not saturated."""
+    seen = [*_full_processor(generator), *_late_timer(generator)]
+    waited_ns = generator.queue_wait_ns
     if seen and waited_ns is not None:
-        seen.append(f"the thread that watches over the load waited {_duration(waited_ns)} for a processor")
+        seen.append(f"the monitoring thread waited {_duration(waited_ns)} for a processor")
         # Idle for more than half of the time, and late mostly because it had to wait: others were running.
-        if vitals.cpu_ns * 2 < vitals.watched_ns and waited_ns * 2 > vitals.late_ns:
+        if generator.cpu_ns * 2 < generator.watched_ns and waited_ns * 2 > generator.late_ns:
             seen.append(USED_BY_OTHERS)
     return seen
 
 
-def _full_processor(vitals: GeneratorReadings) -> Iterator[str]:
-    """What was seen of a processor that was full."""
+def _full_processor(generator: GeneratorReadings) -> Iterator[str]:
+    """Signs of a full processor."""
     share = format_percent(BUSY_SHARE)
-    judged_ns, could_have = vitals.judged_ns, vitals.judged_ns * vitals.cores
-    if vitals.busy_seconds and vitals.busy_seconds >= vitals.seconds * MOST_BUSY:
-        seconds = f"{format_count(vitals.busy_seconds)} of {format_count(vitals.seconds)} seconds"
+    judged_ns, could_have = generator.judged_ns, generator.judged_ns * generator.cores
+    if generator.busy_seconds and generator.busy_seconds >= generator.seconds * MOST_BUSY:
+        seconds = f"{format_count(generator.busy_seconds)} of {format_count(generator.seconds)} seconds"
         yield f"this process used at least {share} of its processor time in {seconds}"
-    elif judged_ns >= SHORTEST_NS and vitals.judged_cpu_ns >= could_have * BUSY_SHARE:
-        yield f"this process used {format_percent(vitals.judged_cpu_ns / could_have)} of its processor time"
-    elif judged_ns >= SHORTEST_NS and vitals.busy_ns >= judged_ns * MOST_FULL:
-        times = f"{_duration(vitals.busy_ns)} of {_duration(judged_ns)}"
+    elif judged_ns >= SHORTEST_NS and generator.judged_cpu_ns >= could_have * BUSY_SHARE:
+        yield f"this process used {format_percent(generator.judged_cpu_ns / could_have)} of its processor time"
+    elif judged_ns >= SHORTEST_NS and generator.busy_ns >= judged_ns * MOST_FULL:
+        times = f"{_duration(generator.busy_ns)} of {_duration(judged_ns)}"
         yield f"this process used at least {share} of its processor time in {times}"
 
 
-def _late_timer(vitals: GeneratorReadings) -> Iterator[str]:
-    """What was seen of a timer that came back late, or not at all."""
-    readings, expected = vitals.lags.count, vitals.readings_expected
-    for quantile, fewest, latest_ns in SHORT_READINGS if 0 < vitals.judged_ns < NS_PER_S else LATE_READINGS:
-        lag_ns = vitals.lags.quantile(quantile)
+def _late_timer(generator: GeneratorReadings) -> Iterator[str]:
+    """Signs of a timer that fired late, or not at all."""
+    readings, expected = generator.lags.count, generator.readings_expected
+    for quantile, fewest, latest_ns in SHORT_READINGS if 0 < generator.judged_ns < NS_PER_S else LATE_READINGS:
+        lag_ns = generator.lags.quantile(quantile)
         if lag_ns is not None and lag_ns >= latest_ns and readings >= fewest:
-            yield f"its timer came back {_duration(lag_ns)} late (p{quantile * 100:g} of {readings} readings)"
+            yield f"timer lag {_duration(lag_ns)} (p{quantile * 100:g} of {readings} readings)"
             break
-    if vitals.judged_ns >= NS_PER_S and readings < expected * FEWEST_READINGS:
-        yield f"its timer was read {format_count(readings)} times instead of {format_count(expected)}"
+    if generator.judged_ns >= NS_PER_S and readings < expected * FEWEST_READINGS:
+        yield f"its timer fired {format_count(readings)} times instead of {format_count(expected)}"
 
 
 def _duration(ns: int) -> str:

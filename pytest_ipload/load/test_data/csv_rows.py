@@ -78,7 +78,7 @@ class CsvReader:
         return []
 
     def _whole_header(self, line: str) -> str:
-        """The header with the lines in which a quoted name of it goes on; they stay to be read."""
+        """The header with the lines on which a quoted name of it continues; they remain to be read."""
         ahead: list[str] = []
         while (line.count('"') + sum(more.count('"') for more in ahead)) % 2 and len(ahead) < _LONGEST_HEADER:
             following = next(self._lines, None)
@@ -98,7 +98,7 @@ class CsvReader:
             either = " or ".join(map(_name, found))
             raise BadLine(
                 self._number,
-                f"the columns of the header may be separated by {either}; say which in a first line, as in 'sep=;'",
+                f"the columns of the header may be separated by {either}; name it in the first line, as in 'sep=;'",
             )
         return found[0] if most else ","
 
@@ -111,7 +111,7 @@ class CsvReader:
     def _checked_header(self, number: int, names: list[str]) -> list[str]:
         for place, name in enumerate(names):
             if not name:
-                advice = f"give it one, or remove it and its {_name(self._separator)} in all lines"
+                advice = f"name it, or remove it and its {_name(self._separator)} in all lines"
                 if place == len(names) - 1:
                     advice = f"the line ends with {_name(self._separator)}; {advice}"
                 raise BadLine(number, f"field {place + 1} of the header has no name: {advice}")
@@ -121,7 +121,7 @@ class CsvReader:
 
     def _wrong_number(self, fields: Sequence[str]) -> str:
         expected = len(self.header)
-        problem = f"a row of {len(fields)}, where the header has {expected}: {', '.join(self.header)}"
+        problem = f"a row of {len(fields)}, but the header has {expected}: {', '.join(self.header)}"
         if len(fields) == expected + 1 and not fields[-1]:
             return f"{problem}; the line ends with {_name(self._separator)}: remove it"
         if len(fields) > expected:
@@ -177,7 +177,7 @@ class CsvReader:
         blanks = len(rest) - len(rest.lstrip(" "))
         problem = f"not CSV: {self._separator!r} expected after '\"' of field {place}"
         if blanks and (blanks == len(rest) or rest[blanks:].startswith(self._separator)):
-            return f"{problem}; there is a blank behind the quote: remove it"
+            return f"{problem}; there is a blank after the closing quote; remove it"
         return f"{problem}, not {rest[0]!r}; write a quote within a quoted field twice"
 
 

@@ -35,14 +35,14 @@ _MOST_ROWS = 10_000_000
 _MOST_ITERABLES = 10_000
 """That a load remembers."""
 _NO_ROWS = (bytes, bytearray, Mapping, Set)
-"""Iterables that are no rows: a set's order differs from one process to the next."""
+"""Iterables that cannot be rows: a set's order differs from one process to the next."""
 
 
 class Table:
-    """The rows of one source. They are kept once for the load and made anew when they are handed out."""
+    """The rows of one source. They are stored once per load and copied when they are handed out."""
 
     def __init__(self, name: str, kept: Sequence[Any], make: Callable[[Any], Any], digest: int | None = None) -> None:
-        """``name`` is for errors; ``make`` makes a row of what is kept of it; ``digest`` tells a file from others."""
+        """``name`` is for errors; ``make`` makes a row of what is kept of it; ``digest`` identifies a file."""
         self.name = name
         self.digest = digest
         self._kept = kept
@@ -68,7 +68,7 @@ class Table:
 
 
 class Rows:
-    """One user's rows of a source: an iterator that goes on where the user stopped. For the user's own thread."""
+    """One user's rows of a source: an iterator that continues where the user stopped. For the user's own thread."""
 
     def __init__(self, table: Table, order: str, user: int, users: int, random: Random | None) -> None:
         """``user`` is one of ``users``; ``random`` draws the rows of the random order."""
@@ -80,7 +80,7 @@ class Rows:
         self._had = 0
 
     def __iter__(self) -> Iterator[Any]:
-        """Itself. It has no end: after the last row it begins anew or, where rows are unique, raises FeedExhausted."""
+        """Itself. It has no end: after the last row it starts over or, if rows are unique, raises FeedExhausted."""
         return self
 
     def __len__(self) -> int:
@@ -98,7 +98,7 @@ class Rows:
             raise FeedExhausted(
                 f"{self._table.name}: no unique row is left for user {self._user}, which has had "
                 f"{self._had} of the {size} rows ({self._users} users take turns); give more rows, use fewer users or "
-                f"iterations, or say order={SEQUENTIAL!r}, which begins anew"
+                f"iterations, or set order={SEQUENTIAL!r}, which starts over"
             )
         self._had += 1
         return self._table.row(number % size)
@@ -118,7 +118,7 @@ class DataFeeds:
         self._lock = threading.RLock()  # the rows of a source may come from another one
         self._of_paths: dict[Path, Table] = {}
         self._faults: dict[Path, str] = {}
-        """What is wrong with files that were read: nobody reads them again to find it out."""
+        """What is wrong with files that were read: they are not read again to find out."""
         self._of_iterables: dict[int, Table] = {}
         """By the id of an iterable that is kept, or that takes itself out of here when it goes."""
         self._kept: dict[int, tuple[Any, Table]] = {}
@@ -154,8 +154,8 @@ class DataFeeds:
         if found is None:
             looked_at = " nor ".join(dict.fromkeys(map(str, places)))
             raise FeedError(
-                f"test data {name!r}: there is no file {looked_at}; give a path that is absolute, or relative to the "
-                "test's file or to pytest's rootdir"
+                f"test data {name!r}: there is no file {looked_at}; give an absolute path, or one relative to the "
+                "test's file or pytest's rootdir"
             )
         return found.resolve()
 
@@ -165,13 +165,13 @@ class DataFeeds:
             return table
         kind = f"test data of type {type(source).__name__}"
         if isinstance(source, (*_NO_ROWS, Rows)) or not isinstance(source, Iterable):
-            raise SettingError(f"{kind}: give the path of a file, or rows that have an order, as in a list")
+            raise SettingError(f"{kind}: give the path of a file, or rows in a fixed order, such as a list")
         rows = tuple(islice(source, _MOST_ROWS + 1))
         if not rows:
-            raise FeedError(f"{kind}: there are no rows in it; a generator that was used elsewhere has none left")
+            raise FeedError(f"{kind}: it has no rows; a generator that was already used has none left")
         if len(rows) > _MOST_ROWS:
-            raise FeedError(f"{kind}: it has no end, or more than {_MOST_ROWS} rows")
-        # An equal list that is made in each iteration is the same source: the user goes on in it.
+            raise FeedError(f"{kind}: it is endless, or has more than {_MOST_ROWS} rows")
+        # An equal list that is made in each iteration is the same source: the user continues in it.
         table = next((each for _, each in self._kept.values() if each.has_the_rows(rows)), None)
         if table is None:
             table = Table(kind, rows, _own)
@@ -190,7 +190,7 @@ class DataFeeds:
         self._of_iterables[id(source)] = table
 
     def _remember(self, source: Any, table: Table) -> None:
-        """An iterator has given its rows, and has none left for the next user who comes with it."""
+        """An exhausted iterator: it has no rows left for the next user."""
         try:
             weakref.finalize(source, self._of_iterables.pop, id(source), None).atexit = False
             self._of_iterables[id(source)] = table
@@ -203,10 +203,10 @@ class DataFeeds:
 
 
 class UserFeeds:
-    """How far one user has come in its sources. For the user's own thread."""
+    """One user's position in its sources. For the user's own thread."""
 
-    def __init__(self, book: DataFeeds, user: int) -> None:
-        self._book = book
+    def __init__(self, feeds: DataFeeds, user: int) -> None:
+        self._feeds = feeds
         self._user = user
         self._begun: dict[tuple[Table, str], Rows] = {}
         self._known: dict[tuple[str | int, str], Rows] = {}
@@ -220,8 +220,8 @@ class UserFeeds:
         key = given if isinstance(given, str) else id(given)
         rows = self._known.get((key, order))
         if rows is None:
-            rows = self._rows_of(self._book.table(given), order)
-            if self._book.keeps(given):
+            rows = self._rows_of(self._feeds.table(given), order)
+            if self._feeds.keeps(given):
                 self._known[key, order] = rows
         return rows
 
@@ -229,13 +229,13 @@ class UserFeeds:
         rows = self._begun.get((table, order))
         if rows is None:
             draw = self._random(table) if order == RANDOM else None
-            rows = self._begun[table, order] = Rows(table, order, self._user, self._book.users, draw)
+            rows = self._begun[table, order] = Rows(table, order, self._user, self._feeds.users, draw)
         return rows
 
     def _random(self, table: Table) -> Random:
-        """The user's random numbers for a source: known by its content or, if it is no file, by its turn."""
+        """The user's random numbers for a source: known by its content, or by its order of use if it is not a file."""
         source = len(self._begun) if table.digest is None else f"file:{table.digest}"
-        return Random(f"{self._book.seed}:{self._user}:feed:{source}")
+        return Random(f"{self._feeds.seed}:{self._user}:feed:{source}")
 
 
 def _own(row: Any) -> Any:

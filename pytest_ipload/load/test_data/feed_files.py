@@ -39,7 +39,7 @@ class _Lines:
             self.digest = zlib.crc32(text.rstrip(b"\r\n"), self.digest)
             decoded = text.decode("utf-8")
             if "\0" in decoded:
-                raise BadLine(self.number, "not a text: there is a NUL character in it; save the file as UTF-8")
+                raise BadLine(self.number, "not text: it contains a NUL character; save the file as UTF-8")
             yield decoded
 
 
@@ -47,7 +47,7 @@ def read_rows(path: Path) -> FileRows:
     """The rows of a ``.csv``, ``.jsonl`` or ``.ndjson`` file. Raises FeedError naming the file and the line."""
     read = _READERS.get(path.suffix.lower())
     if read is None:
-        raise FeedError(f"test data {path}: no kind of file that is known; known are {', '.join(_READERS)}")
+        raise FeedError(f"test data {path}: unknown file type; supported: {', '.join(_READERS)}")
     try:
         if not path.is_file():
             raise FeedError(f"test data {path}: not a file")
@@ -57,7 +57,7 @@ def read_rows(path: Path) -> FileRows:
     except OSError as error:
         raise FeedError(f"test data {path} cannot be read: {error.strerror or error}") from None
     if not rows.kept:
-        raise FeedError(f"test data {path}: there are no rows in it")
+        raise FeedError(f"test data {path}: it has no rows")
     return rows
 
 

@@ -27,7 +27,7 @@ class SpoolFacts(NamedTuple):
 
 
 class Spool:
-    """The samples of one load, while it runs. What cannot be written is no reason to end the load."""
+    """The samples of one load, while it runs. A failure to write does not end the load."""
 
     def __init__(self, writer: SpoolWriter, give_up: Callable[[OSError], object]) -> None:
         """``give_up`` is called, once, when something cannot be written."""
@@ -81,7 +81,7 @@ class Spools:
         path = self.folder / f"{self._process}-{self._opened:06}.spool"
 
         def give_up(error: OSError) -> None:
-            self.problems.append(f"the samples of {nodeid} could not be kept: {error}")
+            self.problems.append(f"the samples of {nodeid} could not be stored: {error}")
 
         try:
             writer = SpoolWriter(path)

@@ -21,9 +21,9 @@ _HEAD = struct.Struct("=cII")
 _KEY, _TIMES, _LATE_TIMES = b"K", b"T", b"L"
 _WIDTHS = {_TIMES: 2, _LATE_TIMES: 3}
 _MOST_KEYS = 4096
-"""So many keys have a number at a time; then all begin anew."""
+"""Maximum number of keys with a number; then numbering starts over."""
 _BATCH = 1024
-"""So many samples are read at a time: with more, their lines take longer to allocate than to make."""
+"""Samples read at a time: with more, allocating their lines takes longer than making them."""
 
 
 class SpoolKey(NamedTuple):
@@ -97,7 +97,7 @@ def _key(sample: Sample) -> tuple[object, ...]:
 def read_spool(path: Path) -> Iterator[Batch]:
     """The samples of a spool, those of one key together as far as memory allows. Raises OSError.
 
-    ``ValueError`` if the file is no spool, or not the whole of it.
+    ``ValueError`` if the file is not a complete sample file.
     """
     keys: dict[int, SpoolKey] = {}
     waiting: dict[tuple[int, int], array[int]] = {}
@@ -123,10 +123,10 @@ def _blocks(path: Path) -> Iterator[tuple[bytes, int, bytes]]:
         while head := file.read(_HEAD.size):
             kind, number, length = _HEAD.unpack(head) if len(head) == _HEAD.size else (b"", 0, 0)
             if kind not in (_KEY, *_WIDTHS):
-                raise ValueError(f"{path} is no spool")
+                raise ValueError(f"{path} is not a sample file")
             content = file.read(length)
             if len(content) < length:
-                raise ValueError(f"{path} ends in the midst of a block")
+                raise ValueError(f"{path} ends in the middle of a block")
             yield kind, number, content
 
 

@@ -45,7 +45,7 @@ class Hop:
         self.connect_ns: int | None = None
         """From looking up the name to the end of TCP's handshake."""
         self.tls_ns: int | None = None
-        """Of TLS's handshake; absent behind a proxy, where it cannot be told from the proxy's own work."""
+        """Of TLS's handshake; absent behind a proxy, where it cannot be separated from the proxy's own work."""
         self.first_byte_ns: int | None = None
         """From the start to the first byte of the reply; only where the connection was opened for this exchange."""
         self.source_address: str | None = None
@@ -82,7 +82,7 @@ class ThreadState(threading.local):
         return conn
 
     def drop_hand_over(self) -> None:
-        """Nobody goes on with what was handed over, if anything is left of it."""
+        """Close what was handed over and not taken, if anything."""
         conn = self.take_connection()
         if conn is not None:
             conn.close()
@@ -111,7 +111,7 @@ class Binding:
         self.freebind: frozenset[str] = frozenset()
         """Those of them that are bound with the free-bind option."""
         self.targets: Targets | None = None
-        """Where the targets are noted, if anybody wants to know them."""
+        """Where the targets are recorded, if they are needed."""
         self._groups: dict[str, Mapping[int, str]] = {}
         self._lock = threading.Lock()
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
@@ -156,7 +156,7 @@ class Binding:
     def check_running(self) -> None:
         """Raise LoadEnded after an interruption."""
         if self.ended:
-            raise LoadEnded("the load has ended: this session was interrupted and sends nothing any more")
+            raise LoadEnded("the load has ended: this session was interrupted and sends no more requests")
 
     def watch(self, sock: socket.socket) -> None:
         """Let ``interrupt`` end what blocks on this socket."""
@@ -168,7 +168,7 @@ class Binding:
     def interrupt(self) -> None:
         """Shut down every open socket and refuse further requests. For other threads; may be called again.
 
-        A thread that blocks on connecting, sending or receiving goes on at once, with an error. One that waits for
+        A thread that blocks on connecting, sending or receiving continues at once, with an error. One that waits for
         the name server does not.
         """
         self.ended = True
@@ -178,7 +178,7 @@ class Binding:
             _shut_down(sock)
 
     def resume(self) -> None:
-        """Allow requests again, on new connections: what was interrupted is over, and the user's tear-down begins."""
+        """Allow requests again, on new connections: what was interrupted is over, and the user's teardown begins."""
         self.ended = False
 
 
@@ -190,12 +190,14 @@ def _by_family(sources: Sequence[str]) -> dict[int, str]:
         except ValueError:
             raise SettingError(f"source address {text!r} is not an IP address, as in 10.0.0.7 or fd00::7") from None
         if address.is_unspecified:
-            raise SettingError(f"source address {text!r} is no address of any host; leave it out to bind nothing")
+            raise SettingError(
+                f"source address {text!r} is not a usable source address; leave it out to let the OS choose"
+            )
         family = _FAMILIES[address.version]
         if family in chosen:
             raise SettingError(
                 f"source addresses {chosen[family]} and {text} are both IPv{address.version}; "
-                "a session has at most one of each family"
+                "give at most one per family"
             )
         chosen[family] = str(address)
     return chosen

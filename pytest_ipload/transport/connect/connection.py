@@ -100,7 +100,7 @@ class SourceHTTPConnection(HTTPConnection):
         return sock
 
     def _connect_hooked(self) -> socket.socket:
-        """Connect as urllib3 does, because somebody has replaced how: to look names up in another way, say."""
+        """Connect as urllib3 does, because that was replaced, for example to resolve names differently."""
         sock = super()._new_conn()
         try:
             self.binding.check_address(self._dns_host.strip("[]"), sock.getpeername()[0])
@@ -139,7 +139,7 @@ class SourceHTTPConnection(HTTPConnection):
         return self.wire
 
     def replay(self, sock: ReplaySocket) -> None:
-        """Let http.client, which has to go on with an exchange, begin it anew on this socket."""
+        """Let http.client, which has to finish an exchange, start it again on this socket."""
         sock.real = self.sock
         self.sock = cast(Any, sock)
 

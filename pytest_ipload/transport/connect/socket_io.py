@@ -23,7 +23,7 @@ from urllib3.util.wait import wait_for_read
 from pytest_ipload.base.units import NS_PER_S, US_PER_S
 
 READ_BYTES = 16384
-"""So much is asked for at once. Most replies are smaller, and Python makes room for all of it before each read."""
+"""Bytes per read. Most responses are smaller, and Python allocates all of it before each read."""
 
 # Linux' number, the same on all architectures that Debian builds for; Python has no name for it before 3.14.
 _SO_TIMESTAMPNS = 35
@@ -42,13 +42,13 @@ class FastSocket(Protocol):
     send: Callable[[bytes], None]
 
     def unread(self, timeout: int, /) -> object:
-        """Whether bytes, or the end of the stream, wait to be read, or come within so many milliseconds."""
+        """Whether bytes, or the end of the stream, can be read now or within this many milliseconds."""
 
     def set_timeout(self, timeout: float | None) -> None:
-        """Let each send and receive take so many seconds, above 0; None: no limit."""
+        """Let each send and receive take this many seconds, above 0; None means unlimited."""
 
     def relax(self) -> None:
-        """Give the socket back to those who set Python's timeouts on it."""
+        """Return the socket to code that sets Python's timeouts on it."""
 
     def receive(self, limit: int = READ_BYTES) -> bytes:
         """Some bytes, or none at the end of the stream. Raises OSError; a timeout is a TimeoutError or EAGAIN's."""
@@ -65,7 +65,7 @@ def open_fast_socket(sock: Any) -> FastSocket:
 
 
 class PlainFastSocket:
-    """A socket with Python's timeouts. It does not tell when data came."""
+    """A socket with Python's timeouts. It does not report when data arrived."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.unread: Callable[[int], object] = _look_at(sock)

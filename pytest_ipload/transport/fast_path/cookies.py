@@ -40,7 +40,7 @@ class SessionCookies(RequestsCookieJar):
 
     @classmethod
     def adopt(cls, jar: object) -> None:
-        """Turn a plain jar of requests into a SessionCookies, in place: its owner goes on using it."""
+        """Turn a plain jar of requests into a SessionCookies, in place: its owner keeps using it."""
         if type(jar) is RequestsCookieJar:
             jar.__class__ = cls
             adopted = cast(SessionCookies, jar)
@@ -70,7 +70,7 @@ class SessionCookies(RequestsCookieJar):
         self._changed()
 
     def state(self) -> tuple[object, ...]:
-        """What is equal as long as nothing changes, not even a cookie that somebody holds."""
+        """A value that stays equal as long as nothing changes, not even a cookie referenced elsewhere."""
         return self.version, *[cookie.value for cookie in self.by_place.values()]
 
     def value_changed(self) -> None:
@@ -150,7 +150,7 @@ class CookieLine(NamedTuple):
 
 
 class CookieLines:
-    """The Cookie field for each URL; when only values changed, it is written anew without asking all the rules."""
+    """The Cookie field for each URL; when only values changed, it is rebuilt without applying all the rules."""
 
     def __init__(self) -> None:
         self._places: dict[str, list[Place]] = {}
@@ -179,7 +179,7 @@ class CookieLines:
 
 
 def _places_of(value: str | None, jar: SessionCookies) -> list[Place] | None:
-    """Where the cookies of this field are kept, in their order; None if that cannot be told."""
+    """Where the cookies of this field are kept, in their order; None if that is unknown."""
     places: list[Place] = []
     for part in (value or "").split("; "):
         name = part.partition("=")[0]

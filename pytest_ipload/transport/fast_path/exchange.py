@@ -50,7 +50,7 @@ def exchange(
     started, wall_started = perf_counter_ns(), time_ns()
     try:
         wire = None if conn is None else conn.wire
-        # What waits on a kept connection (a reply nobody asked for, the server's end of it) came before this request.
+        # What waits on a kept connection (an unsolicited response, the server's end of it) came before this request.
         if conn is None or wire is None or wire.unread(0):
             return _Exchange(pool, binding, heads, method, data, timeouts, started, wall_started).begin(conn)
         is_sent = False
@@ -81,7 +81,7 @@ def exchange(
         return response
     except BaseException:
         if conn is not None:
-            conn.close()  # nobody knows what is still to come on it
+            conn.close()  # what may still arrive on it is unknown
         binding.thread.interrupted = _interrupted(conn, started)
         raise
 
@@ -174,7 +174,7 @@ class _Exchange:
                 return self.fail(conn, b"", error, is_kept=is_kept, in_send=True)
             return self.read(conn, wire, b"", is_kept=is_kept)
         except BaseException:
-            conn.close()  # nobody knows what is still to come on it
+            conn.close()  # what may still arrive on it is unknown
             raise
 
     def _open(self, conn: SourceHTTPConnection) -> FastSocket | None:

@@ -1,4 +1,4 @@
-"""Plain calls of a session, without preparing each request anew.
+"""Plain calls of a session, without preparing each request again.
 
 requests, urllib3 and http.client decide what a request looks like and what a reply means. For the calls that load
 tests make most (a method, a URL, perhaps parameters, a header or a body) their decisions are remembered, and used
@@ -54,7 +54,7 @@ class SessionHeaders(CaseInsensitiveDict[Any]):
 
     @classmethod
     def adopt(cls, headers: object) -> None:
-        """Turn a plain header of requests into a SessionHeaders, in place: its owner goes on using it."""
+        """Turn a plain header of requests into a SessionHeaders, in place: its owner keeps using it."""
         if type(headers) is CaseInsensitiveDict:
             headers.__class__ = cls
 
@@ -177,7 +177,7 @@ class FastPath:
         # These can be changed in place, without the session taking notice.
         if session.proxies or session.params or session.hooks.get("response") or self._binding.ended:
             return None
-        # Libraries that stand in for servers put themselves into requests at these places.
+        # Libraries that mock servers patch requests at these places.
         if (seen := self._look()) is not self._unhooked and seen != self._unhooked and self._is_hooked(session, seen):
             return None
         if debug_answer(DEBUG, True) and debug_is_logged():
@@ -257,7 +257,7 @@ class FastPath:
         return response
 
     def _forget(self) -> None:
-        """Headers or cookies changed: what was prepared with them holds no more."""
+        """Headers or cookies changed: what was prepared with them is no longer valid."""
         if self._headers.version != self._headers_version:
             self._templates.clear()
         self._outgoing.clear()
@@ -379,7 +379,7 @@ def resolve_timeouts(timeout: Any) -> Timeouts | None:
 
 
 def hop_of(response: LoadResponse) -> Hop:
-    """The hop that a reply of the fast path stands for."""
+    """The hop of a response of the fast path."""
     hop = response.hop or Hop()
     hop.started_ns = response.started_ns
     hop.ended_ns = response.started_ns + response.latency_ns

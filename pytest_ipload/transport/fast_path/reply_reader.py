@@ -1,4 +1,4 @@
-"""Reading a reply that comes in several parts."""
+"""Reads a response that arrives in several parts."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class ReplyReader:
 
     def _expect_end(self, position: int) -> None:
         if len(self.received) != position:
-            raise UnusualReply  # bytes that nobody asked for
+            raise UnusualReply  # unsolicited bytes
 
     def _receive(self, limit: int = READ_BYTES) -> None:
         data = self._wire.receive(limit)

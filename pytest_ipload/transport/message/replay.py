@@ -17,7 +17,7 @@ class ReplaySocket:
     """In the place of a connection's socket while http.client sends a request again and reads its reply.
 
     What is sent goes to ``sent`` and nowhere else, or raises ``send_error``. What is received comes from ``received``;
-    then ``error`` is raised or, without one, the real socket goes on.
+    then ``error`` is raised or, without one, the real socket takes over.
     """
 
     def __init__(

@@ -62,7 +62,7 @@ class Head:
         if any(lower.count(name) > 1 for name in _SINGLE):
             raise ValueError("a field that must not be repeated is")
         if "set-cookie2" in lower:
-            raise ValueError("a kind of cookies that nobody sends")
+            raise ValueError("an obsolete kind of cookies")
         self._has_repeated = len(set(lower)) < len(lower)
         fields = dict(zip(lower, (value for _, value in items), strict=True))
         self.length = _length(status, fields)

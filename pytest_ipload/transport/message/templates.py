@@ -83,7 +83,7 @@ class Target:
 def encode_body(data: Any, json: Any) -> Body | None:
     """The body that requests would send; None for one that requests has to make itself.
 
-    Raises ValueError and TypeError for what is no JSON.
+    Raises ValueError and TypeError for what is not JSON.
     """
     if isinstance(data, bytes) and data:
         return Body(RAW, data, data)

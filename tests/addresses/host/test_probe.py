@@ -170,7 +170,7 @@ def test_up_to_the_limit_every_address_connects(monkeypatch: pytest.MonkeyPatch,
 
 @linux_only
 def test_an_impatient_check_gives_the_rest_back_as_not_checked() -> None:
-    reason = "not checked (the check was stopped after 0 s)"
+    reason = "not checked (the check timed out after 0 s)"
     assert unusable(["127.0.0.1", "::1"], patience=0) == [Unusable("127.0.0.1", reason), Unusable("::1", reason)]
 
 
@@ -188,12 +188,12 @@ def refusing_sockets(monkeypatch: pytest.MonkeyPatch, code: int, *families: int)
 
 def test_a_host_without_ipv6_has_no_usable_ipv6_address(monkeypatch: pytest.MonkeyPatch) -> None:
     refusing_sockets(monkeypatch, errno.EAFNOSUPPORT, socket.AF_INET6)
-    assert unusable(["127.0.0.1", "::1"]) == [Unusable("::1", "of a family that this host does not have")]
+    assert unusable(["127.0.0.1", "::1"]) == [Unusable("::1", "of an IP family that this host does not support")]
 
 
 def test_a_process_that_may_not_open_sockets_cannot_check(monkeypatch: pytest.MonkeyPatch) -> None:
     refusing_sockets(monkeypatch, errno.EMFILE, socket.AF_INET, socket.AF_INET6)
-    with pytest.raises(PoolError, match=r"\Aip pool: 127\.0\.0\.1 cannot be checked \(.*Too many open files\)\Z"):
+    with pytest.raises(PoolError, match=r"\Aip pool: cannot check 127\.0\.0\.1 \(.*Too many open files\)\Z"):
         unusable(["127.0.0.1"])
 
 
@@ -233,7 +233,7 @@ def test_the_loopback_interface_has_its_addresses() -> None:
 @linux_only
 def test_an_unknown_interface_is_refused_with_those_that_exist() -> None:
     for name in ("nosuch0", "", "lo\0", "\udcff"):
-        with pytest.raises(PoolError, match=r"no interface .* \(this host has lo\b"):
+        with pytest.raises(PoolError, match=r"no interface .* \(interfaces of this host: lo\b"):
             interface_addresses(name)
 
 

@@ -179,7 +179,7 @@ class TestPinned:
     def test_a_cpu_that_is_not_there_is_told_and_changes_nothing(self, all_cpus: set[int]) -> None:
         with pinned(100_000) as problem:
             assert os.sched_getaffinity(0) == all_cpus
-        assert problem == "the load was not kept on CPU 100000: Invalid argument"
+        assert problem == "the load was not pinned to CPU 100000: Invalid argument"
 
     def test_the_only_cpu_needs_no_permission(self, all_cpus: set[int], monkeypatch: pytest.MonkeyPatch) -> None:
         cpu = min(all_cpus)

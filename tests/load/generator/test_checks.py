@@ -235,7 +235,7 @@ class TestSaturation:
         load = signs(vital=vitals(cpu=0.1, judged_s=judged_s, lags_ms={0.1: readings}))
         assert names(load) == ["generator-saturated"] * fires
         if fires:
-            assert only(load).what == f"its timer was read {readings} times instead of {judged_s * 20:.0f}"
+            assert only(load).what == f"its timer fired {readings} times instead of {judged_s * 20:.0f}"
 
     @pytest.mark.parametrize(("late", "fires"), [(2, False), (3, True)])
     def test_in_less_than_a_second_half_of_few_readings_will_do(self, late: int, fires: bool) -> None:
@@ -246,8 +246,8 @@ class TestSaturation:
         both = vitals(seconds=1200, busy=1100, lags_ms={80.0: 120}, waited_ms=1500, cpu=0.95)
         check = only(signs(vital=both))
         assert check.what == (
-            "this process used at least 90 % of its processor time in 1 100 of 1 200 seconds, its timer came back "
-            "80.0 ms late (p99 of 120 readings), the thread that watches over the load waited 1.50 s for a processor"
+            "this process used at least 90 % of its processor time in 1 100 of 1 200 seconds, timer lag "
+            "80.0 ms (p99 of 120 readings), the monitoring thread waited 1.50 s for a processor"
         )
         assert check.severity == "saturated"
         assert check.advice == HEALTH_CHECKS["generator-saturated"].advice
@@ -261,16 +261,16 @@ class TestSaturation:
         self, cpu: float, waited_ms: int | None, others: bool
     ) -> None:
         check = only(signs(vital=vitals(seconds=10, lags_ms={100.0: 100}, waited_ms=waited_ms, cpu=cpu)))
-        assert ("which other processes used" in check.what) is others
-        assert ("Stop what else runs on this processor" in check.advice) is others
-        assert ("the thread that watches over the load waited" in check.what) is (waited_ms is not None)
+        assert ("used by other processes" in check.what) is others
+        assert ("Stop other work on this processor" in check.advice) is others
+        assert ("the monitoring thread waited" in check.what) is (waited_ms is not None)
 
 
 class TestUsers:
     def test_who_could_not_be_started(self) -> None:
         record = LoadRecord(shortage="only 3 of 5 users could be started: no thread; raise the limit, or use fewer")
         assert only(signs(record=record)).note == (
-            "users-not-reached: only 3 of 5 users could be started: no thread. The target got less load than was "
+            "users-not-reached: only 3 of 5 users could be started: no thread. The target got less load than "
             "planned. Raise the limit, or use fewer"
         )
 
@@ -308,14 +308,14 @@ class TestSamples:
 
     def test_percentiles_of_too_few(self) -> None:
         check = only(whole(uncertain=[("p95 < 20ms", 50), ("p99 < 1s", 1200)]))
-        assert check.what == "judged on few samples: 'p95 < 20ms' on 50, 'p99 < 1s' on 1 200"
+        assert check.what == "judged on too few samples: 'p95 < 20ms' on 50, 'p99 < 1s' on 1 200"
         assert (check.name, check.severity) == ("too-few-samples", "remark")
 
 
 class TestRemarks:
     def test_a_target_in_this_process(self) -> None:
         check = only(signs(own_ports=[8000]))
-        assert check.what == "this very process listens on port 8000, as Django's live_server does"
+        assert check.what == "this process itself listens on port 8000, as Django's live_server does"
         assert "listens on ports 8000, 8001" in only(signs(own_ports=[8000, 8001])).what
 
     def test_a_load_that_was_not_pinned(self) -> None:

@@ -118,7 +118,7 @@ class TestExhaustion:
                 next(rows)
             assert str(caught.value) == (
                 "test data of type list: no unique row is left for user 1, which has had 1 of the 4 rows (3 users take "
-                "turns); give more rows, use fewer users or iterations, or say order='sequential', which begins anew"
+                "turns); give more rows, use fewer users or iterations, or set order='sequential', which starts over"
             )
         assert next(feeds[0].rows(["a", "b", "c", "d"], "unique")) == "a"  # the others have theirs
 
@@ -230,7 +230,7 @@ class TestIterables:
     )
     def test_what_has_no_rows_in_an_order_is_refused(self, source: Any, kind: str) -> None:
         with pytest.raises(
-            SettingError, match=f"test data of type {kind}: give the path of a file, or rows that have an"
+            SettingError, match=f"test data of type {kind}: give the path of a file, or rows in a fixed"
         ):
             feeds_of(1)[0].rows(source)
 
@@ -245,11 +245,9 @@ class TestIterables:
         spent = iter([1])
         next(spent)
         for empty in (list[int](), spent):
-            with pytest.raises(
-                FeedError, match="there are no rows in it; a generator that was used elsewhere has none"
-            ):
+            with pytest.raises(FeedError, match="it has no rows; a generator that was already used has none"):
                 feeds.rows(empty)
-        with pytest.raises(FeedError, match="it has no end, or more than 1000 rows"):
+        with pytest.raises(FeedError, match="it is endless, or has more than 1000 rows"):
             feeds.rows(iter(int, 1))
         assert len(feeds.rows(range(1000))) == 1000
 
@@ -284,10 +282,10 @@ class TestFiles:
         with pytest.raises(FeedError) as caught:
             feeds.rows("users.csv")
         assert str(caught.value).startswith(
-            f"test data 'users.csv': there is no file {tmp_path}/a/users.csv nor {tmp_path}/users.csv; give a path"
+            f"test data 'users.csv': there is no file {tmp_path}/a/users.csv nor {tmp_path}/users.csv; give an "
         )
         (feeds,) = feeds_of(1, folders=[tmp_path, tmp_path])
-        with pytest.raises(FeedError, match=f"there is no file {tmp_path}/users.csv; give a path"):
+        with pytest.raises(FeedError, match=f"there is no file {tmp_path}/users.csv; give an absolute path"):
             feeds.rows("users.csv")
 
     def test_a_file_is_read_once_and_a_bad_one_too(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,7 +72,7 @@ NO_TARGETS: list[Any] = [[(1, True)], [(1, -1)], [(1, None)], [(1, [])]]
 NO_STAGES: list[Any] = [5, None, True, [5], [(1,)], ["10s:5"]]
 
 BAD: list[tuple[str, Any, str]] = [
-    *((key, given, "too small; give a whole number from 1 on") for key in COUNTS for given in (0, -1, "0", "-1")),
+    *((key, given, "too small; give a whole number of 1 or more") for key in COUNTS for given in (0, -1, "0", "-1")),
     *(
         (key, given, f"{given!r} is not a whole number")
         for key in (*COUNTS, "seed")
@@ -80,7 +80,7 @@ BAD: list[tuple[str, Any, str]] = [
     ),
     *((key, given, "is not a duration") for key in (*DURATIONS, *SPANS) for given in ("", "5", "x", "-5s")),
     *(
-        (key, given, f"{given!r} is not a duration; give seconds as a number from 0 on")
+        (key, given, f"{given!r} is not a duration; give seconds as a number of 0 or more")
         for key in (*DURATIONS, *SPANS)
         for given in (-1, -0.5, float("nan"), True, None, [1], (0.1, 0.3))
     ),
@@ -92,26 +92,26 @@ BAD: list[tuple[str, Any, str]] = [
     *((key, "1s-8761h", "is too long") for key in SPANS),
     *((key, "3s-1s", "runs backwards") for key in SPANS),
     *((key, -1, "'100ms-300ms'") for key in SPANS),
-    *((key, given, "is no time at all") for key in ("duration", "timeout") for given in (0, "0s")),
-    *((key, given, "is not a text, or an empty one") for key in ("pool", "base_url") for given in ("", " ", 5, None)),
+    *((key, given, "must be greater than 0") for key in ("duration", "timeout") for given in (0, "0s")),
+    *((key, given, "must be a non-empty string") for key in ("pool", "base_url") for given in ("", " ", 5, None)),
     *(
         ("base_url", given, "is not a URL; write it as in http://127.0.0.1:8000")
         for given in ("127.0.0.1:8000", "/path", "ftp://host", "http://", "http://:80/", "http://h:x/", "http://[::1")
     ),
     *((key, given, "is not a rate") for key in RATES for given in ("", "5", "x/s", "5/d", "-5/s", None, [1])),
-    *((key, given, "is out of reach") for key in RATES for given in ("0/s", 0, -1, float("nan"), 10**7, "9999999/s")),
+    *((key, given, "is out of range") for key in RATES for given in ("0/s", 0, -1, float("nan"), 10**7, "9999999/s")),
     *((key, False, "False is not a rate") for key in RATES),
     ("max_rate", True, "True is not a rate"),
     ("arrivals", "normal", "'normal' is unknown; allowed: 'constant', 'poisson'"),
-    *(("stages", given, "are no stages; give segments") for given in NO_STAGES),
+    *(("stages", given, "are not valid stages; give segments") for given in NO_STAGES),
     *(("stages", given, "is not a duration") for given in ("", "10:5", ":5", "x:5", ",", "10s:5,", [("10", 5)])),
     *(
-        ("stages", given, "is no target of a stage")
+        ("stages", given, "is not a valid stage target")
         for given in ("10s:", "10s", "10s:x", "10s:-1", "10s:5%", *NO_TARGETS)
     ),
     ("stages", "10s:5,10s:5/s", "mixes users and rates"),
-    ("stages", [], "or has no stage"),
-    *(("stages", given, "are no load") for given in ("10s:0", "0s:5", "5s:0/s", [(0, 0)])),
+    ("stages", [], "or has no stages"),
+    *(("stages", given, "produce no load") for given in ("10s:0", "0s:5", "5s:0/s", [(0, 0)])),
     ("stages", "8000h:5,8000h:5", "is too long"),
     ("ip_binding", "users", "'users' is unknown; allowed: 'user', 'iteration', 'request'"),
     ("ip_order", "alphabetic", "unknown; allowed: 'round-robin', 'random', 'least-used'"),
@@ -119,17 +119,25 @@ BAD: list[tuple[str, Any, str]] = [
     ("fast", "yes", "'yes' is neither on nor off"),
     ("fast", 0, "0 is neither on nor off"),
     ("ip_wait", "5", "not a duration"),
-    ("fallback_pool", "", "not a text, or an empty one"),
+    ("fallback_pool", "", "must be a non-empty string"),
     ("on_exhaustion", None, "None is unknown"),
     ("set_up", "later", "'later' is unknown"),
     *(
-        ("suppress_health_check", given, "is no list of names of health checks; known: 'rate-not-reached', ")
+        ("suppress_health_check", given, "is not a list of health check names; allowed: 'rate-not-reached', ")
         for given in (None, 5, True, {"few-ports": 1}, {"few-ports"})
     ),
-    ("suppress_health_check", "", "'' is no health check; known: 'rate-not-reached', "),
-    ("suppress_health_check", "few-port", "is no health check (did you mean 'few-ports'?); known: 'rate-not-reached'"),
-    ("suppress_health_check", ["few-ports", "few-prots"], "'few-prots' is no health check (did you mean 'few-ports'?)"),
-    ("suppress_health_check", [["few-ports"]], "['few-ports'] is no health check; known: "),
+    ("suppress_health_check", "", "'' is an unknown health check; allowed: 'rate-not-reached', "),
+    (
+        "suppress_health_check",
+        "few-port",
+        "is an unknown health check (did you mean 'few-ports'?); allowed: 'rate-not-reached'",
+    ),
+    (
+        "suppress_health_check",
+        ["few-ports", "few-prots"],
+        "'few-prots' is an unknown health check (did you mean 'few-ports'?)",
+    ),
+    ("suppress_health_check", [["few-ports"]], "['few-ports'] is an unknown health check; allowed: "),
 ]
 
 
@@ -191,7 +199,7 @@ class TestMarkers:
 
     @pytest.mark.parametrize("args", [(50,), (50, "30s"), ("50",)])
     def test_values_without_a_key_are_refused(self, args: tuple[Any, ...]) -> None:
-        with pytest.raises(ValueError, match=r"takes keywords only, as in users=50; got ") as caught:
+        with pytest.raises(ValueError, match=r"takes keyword arguments only, as in users=50; got ") as caught:
             marker_settings([({"users": 5}, ()), ({}, args)])
         assert ", ".join(map(repr, args)) in str(caught.value)
 
@@ -298,7 +306,7 @@ def test_an_unknown_ini_key_of_ours_is_refused(pytester: pytest.Pytester, key: s
     pytester.makeini(f"[pytest]\n{key} = 50\n")
     result = pytester.runpytest()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: unknown ini key '{key}' (did you mean '{hint}'?); known: ipload_users, *"])
+    result.stderr.fnmatch_lines([f"ERROR: unknown ini key '{key}' (did you mean '{hint}'?); known: 'ipload_users', *"])
 
 
 def test_an_ini_key_of_the_projects_own_is_not_refused(pytester: pytest.Pytester) -> None:

@@ -410,7 +410,7 @@ class TestWriting:
         result = run(pytester, EVERYTHING)
         result.assert_outcomes(passed=1)
         assert result.ret == pytest.ExitCode.TESTS_FAILED
-        complaint = "the samples of test_it.py::test_load could not be kept: *No space left on device"
+        complaint = "the samples of test_it.py::test_load could not be stored: *No space left on device"
         result.stdout.fnmatch_lines([f"--ipload-jsonl: {complaint}"])
         assert Points().counts().keys() <= {"vus"}
 
@@ -459,5 +459,5 @@ class TestWriting:
         pytester.makeconftest(dedent(conftest))
         result = run(pytester, EVERYTHING, "-n2")
         result.assert_outcomes(passed=1)
-        complaint = "the samples of test_it.py::test_load could not be kept: *No space left on device"
+        complaint = "the samples of test_it.py::test_load could not be stored: *No space left on device"
         result.stdout.fnmatch_lines([f"--ipload-jsonl: gw1: {complaint}"])

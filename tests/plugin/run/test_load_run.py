@@ -79,11 +79,11 @@ class TestOneBody:
         [
             ("None", "a body must be a function that takes the user, not None"),
             ("late", "the body late is async: users are threads; write a blocking function"),
-            ("{}", "the mix is empty; give each body its weight, as in {browse: 3, buy: 1}"),
+            ("{}", "the mix is empty; give each body a weight, as in {browse: 3, buy: 1}"),
             ("{late: 1}", "the body late is async: users are threads; write a blocking function"),
-            ("{idle: 1.5}", "the mix {idle: 1.5}: 1.5 is no weight; a weight is a whole number from 1 on"),
+            ("{idle: 1.5}", "the mix {idle: 1.5}: weight 1.5 is not a positive integer"),
             ("idle, uesrs=2", "unknown key 'uesrs' (did you mean 'users'?); known: users, "),
-            ("idle, users=0", "users: 0 is too small; give a whole number from 1 on"),
+            ("idle, users=0", "users: 0 is too small; give a whole number of 1 or more"),
         ],
     )
     def test_what_is_wrong_is_said_before_anything_runs(

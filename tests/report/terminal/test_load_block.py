@@ -152,11 +152,11 @@ class TestGenerator:
         assert lines(result)[1:] == [
             "generator: not healthy (late-starts), 50 % of a processor core",
             "  late-starts: 3 of 50 users were late. Until then the target got less load than",
-            "    was planned. Use a longer ramp-up, or do less in the set-up of users and in",
-            "    the body",
-            "  not-pinned: CPU 1 was not to be had. Handing over from one processor to",
-            "    another takes time: latencies may be higher and rates lower. Let the process",
-            "    choose its processors, or set pin to 'off'",
+            "    planned. Use a longer ramp-up, or do less in the set-up of users and in the",
+            "    body",
+            "  not-pinned: CPU 1 was not to be had. Switching processors takes time:",
+            "    latencies may be higher and rates lower. Allow the process to choose its",
+            "    processors, or set pin to 'off'",
         ]
         assert lines(result, width=1000)[2:] == [f"  {check.note}" for check in self.CHECKS]
         assert max(map(len, lines(result, width=1))) < 70
@@ -165,7 +165,7 @@ class TestGenerator:
         result = load_result([], generator=GeneratorHealth.of(self.CHECKS[1:]))
         assert lines(result)[1:3] == [
             "generator: healthy",
-            "  not-pinned: CPU 1 was not to be had. Handing over from one processor to",
+            "  not-pinned: CPU 1 was not to be had. Switching processors takes time:",
         ]
 
     def test_what_made_the_load_invalid_is_said_once(self) -> None:

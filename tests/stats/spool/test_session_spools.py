@@ -52,7 +52,7 @@ def test_what_a_test_measured_before_is_forgotten_in_its_own_process(tmp_path: P
 def test_a_folder_that_is_gone_is_said_and_raises_nothing(tmp_path: Path) -> None:
     spools = Spools(tmp_path / "gone", "main")
     assert spools.open("a") is None
-    assert [problem.partition(":")[0] for problem in spools.problems] == ["the samples of a could not be kept"]
+    assert [problem.partition(":")[0] for problem in spools.problems] == ["the samples of a could not be stored"]
     spools = Spools(tmp_path, "main")
     spool = spooled(spools, "a")
     (tmp_path / "main-000001.facts").mkdir()

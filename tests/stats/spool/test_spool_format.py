@@ -120,11 +120,11 @@ def test_a_name_for_each_sample_takes_no_memory_for_each(tmp_path: Path, monkeyp
 def test_what_is_cut_short_is_refused(tmp_path: Path, cut: int) -> None:
     path = written(tmp_path / "a.spool", [Chunk([], {ORDINARY: array("q", [1, 2])})])
     path.write_bytes(path.read_bytes()[:cut])
-    with pytest.raises(ValueError, match=r"a\.spool (is no spool|ends in the midst of a block)"):
+    with pytest.raises(ValueError, match=r"a\.spool (is not a sample file|ends in the middle of a block)"):
         rows(path)
 
 
 def test_what_is_no_spool_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.spool").write_bytes(b"x" * 9)
-    with pytest.raises(ValueError, match=r"a\.spool is no spool"):
+    with pytest.raises(ValueError, match=r"a\.spool is not a sample file"):
         rows(tmp_path / "a.spool")
