@@ -52,13 +52,15 @@ def _found(
         imported: Any = None
         for instruction in dis.get_instructions(code):
             operation, name = instruction.opname, instruction.argval
+            if isinstance(name, tuple):  # two instructions in one, since Python 3.13: the second one counts
+                name = name[-1]
             if operation == "IMPORT_NAME":
                 last = imported = sys.modules.get(name)
             elif operation == "IMPORT_FROM":
                 last = getattr(imported, name, None)
             elif operation in ("STORE_FAST", "STORE_DEREF"):
                 own[name], last = last, None
-            elif operation == "LOAD_GLOBAL" or operation.startswith(("LOAD_FAST", "LOAD_DEREF")):
+            elif operation == "LOAD_GLOBAL" or "LOAD_FAST" in operation or operation == "LOAD_DEREF":
                 last = names.get(name) if operation == "LOAD_GLOBAL" else own.get(name)
                 if getattr(last, "__module__", None) in defined_in and getattr(last, "__name__", None) in called:
                     yield f"{name}()"
