@@ -8,6 +8,7 @@ from __future__ import annotations
 import dis
 import sys
 from collections.abc import Callable, Container, Iterator
+from importlib import import_module
 from types import CodeType
 from typing import Any
 
@@ -18,6 +19,8 @@ _VERBS = frozenset({"delete", "get", "head", "options", "patch", "post", "put", 
 def bare_calls(function: Callable[..., Any]) -> list[str]:
     """``requests.get()`` and the like in the function's own lines. Functions that it calls are not inspected."""
     requests = sys.modules.get("requests")
+    if requests is None and any("requests" in code.co_names for code in _codes(getattr(function, "__code__", None))):
+        requests = import_module("requests")  # the body will import it
     return _calls(function, requests, _VERBS, ("requests.api", "requests.sessions"))
 
 
@@ -42,17 +45,29 @@ def _found(
     function: Callable[..., Any], module: Any, called: frozenset[str], defined_in: Container[str | None]
 ) -> Iterator[str]:
     names = getattr(function, "__globals__", {})
+    own: dict[str, Any] = {}
+    """What the function's own imports have bound."""
     for code in _codes(getattr(function, "__code__", None)):
         last: Any = None
+        imported: Any = None
         for instruction in dis.get_instructions(code):
-            if instruction.opname == "LOAD_GLOBAL":
-                last = names.get(instruction.argval)
+            operation, name = instruction.opname, instruction.argval
+            if isinstance(name, tuple):  # two instructions in one, since Python 3.13: the second one counts
+                name = name[-1]
+            if operation == "IMPORT_NAME":
+                last = imported = sys.modules.get(name)
+            elif operation == "IMPORT_FROM":
+                last = getattr(imported, name, None)
+            elif operation in ("STORE_FAST", "STORE_DEREF"):
+                own[name], last = last, None
+            elif operation == "LOAD_GLOBAL" or "LOAD_FAST" in operation or operation == "LOAD_DEREF":
+                last = names.get(name) if operation == "LOAD_GLOBAL" else own.get(name)
                 if getattr(last, "__module__", None) in defined_in and getattr(last, "__name__", None) in called:
-                    yield f"{instruction.argval}()"
-            elif last is module and instruction.argval in called:
-                yield f"{module.__name__}.{instruction.argval}()"
+                    yield f"{name}()"
+            elif last is module and name in called:
+                yield f"{module.__name__}.{name}()"
                 last = None
-            elif instruction.opname not in ("CACHE", "PUSH_NULL", "PRECALL"):
+            elif operation not in ("CACHE", "PUSH_NULL", "PRECALL"):
                 last = None
 
 

@@ -29,6 +29,18 @@ def by_name() -> None:
     fetch("http://127.0.0.1")
 
 
+def by_an_import_of_its_own(ipload_session: Any) -> None:
+    import requests as rq
+    from requests import delete, get
+
+    ipload_session.get("/")
+    ipload_session.delete("/")
+    for url in ("http://127.0.0.1",):
+        rq.head(url)
+        [get(url) for url in (url,)]
+        delete(url)
+
+
 def innocent(ipload_session: Any) -> None:
     reply = ipload_session.get("/")
     assert reply.status_code == requests.codes.ok
@@ -42,6 +54,7 @@ def innocent(ipload_session: Any) -> None:
         (plain, ["requests.get()"]),
         (several, ["requests.Session()", "requests.post()"]),
         (by_name, ["fetch()"]),
+        (by_an_import_of_its_own, ["delete()", "get()", "requests.head()"]),
         (innocent, []),
         (len, []),
     ],
