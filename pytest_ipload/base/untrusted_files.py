@@ -23,9 +23,9 @@ def read_object(path: Path, most_bytes: int, what: str) -> str:
             if len(content) > most_bytes:
                 raise ValueError(f"it is larger than {_size(most_bytes)}, the maximum size of {what}")
             if content[:_CHUNK].lstrip()[:1] not in (bytearray(b"{"), bytearray()):
-                raise ValueError("it cannot be read as JSON: it does not begin with '{'")
+                raise ValueError("not valid JSON: it does not begin with '{'")
             if len(content) == len(chunk) and len(chunk) == _CHUNK and not content.strip():
-                raise ValueError("it cannot be read as JSON: it begins with more than 1 MiB of whitespace")
+                raise ValueError("not valid JSON: it begins with more than 1 MiB of whitespace")
     return content.decode()
 
 

@@ -208,7 +208,7 @@ class TestReading:
 
     @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no /dev/zero")
     def test_an_endless_device_is_refused_at_once(self) -> None:
-        with pytest.raises(UnusableFile, match=r"/dev/zero: it cannot be read as JSON: it does not begin with '\{'"):
+        with pytest.raises(UnusableFile, match=r"/dev/zero: not valid JSON: it does not begin with '\{'"):
             read_segment(Path("/dev/zero"))
 
     def test_a_pipe_is_read_as_a_file_is(self, tmp_path: Path) -> None:
