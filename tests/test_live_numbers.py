@@ -240,7 +240,7 @@ class TestLog:
 
     @pytest.mark.usefixtures("xdist")
     def test_with_workers(self, pytester: pytest.Pytester) -> None:
-        written(pytester.path, "600ms")
+        written(pytester.path, "1500ms")
         result = pytester.runpytest_subprocess("--ipload-progress=log", "-n2", "-k", "test_load")
         result.assert_outcomes(passed=1)
         lines = result.outlines
