@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from pytest_ipload import LoadSession, VirtualUser
-from pytest_ipload.plugin.run.load_runner import LoadRunner
+from pytest_ipload import LoadRunner, LoadSession, VirtualUser
 
 USERS = 10
 

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pytest_ipload import LoadSession, VirtualUser
-from pytest_ipload.load.user import Iteration
+from pytest_ipload import Iteration, LoadSession, VirtualUser
 
 
 @pytest.fixture(scope="session")

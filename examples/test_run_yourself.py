@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_ipload import VirtualUser
-from pytest_ipload.plugin.run.load_runner import LoadRunner
+from pytest_ipload import LoadRunner, VirtualUser
 
 
 def test_the_result_is_an_object(ipload: LoadRunner) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_ipload import LoadSession, VirtualUser
-from pytest_ipload.load.user import Iteration
+from pytest_ipload import Iteration, LoadSession, VirtualUser
 
 
 @pytest.mark.ipload(users=10, iterations=5)

@@ -11,22 +11,49 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pytest_ipload.addresses.pool import IpPool
     from pytest_ipload.load.user import Iteration, VirtualUser
+    from pytest_ipload.plugin.items.outcomes import (
+        ComparisonFailed,
+        LoadTestFailed,
+        MeasurementInvalid,
+        ThresholdFailed,
+    )
     from pytest_ipload.plugin.run.load_runner import LoadRunner
+    from pytest_ipload.settings.parsing import Stages, as_stages
     from pytest_ipload.transport.session import LoadSession
     from pytest_ipload.verdict.result import LoadResult
     from pytest_ipload.verdict.threshold.expression import Threshold
 
 __version__ = "0.1.0"
-__all__ = ["IpPool", "Iteration", "LoadResult", "LoadRunner", "LoadSession", "Threshold", "VirtualUser"]
+__all__ = [
+    "ComparisonFailed",
+    "IpPool",
+    "Iteration",
+    "LoadResult",
+    "LoadRunner",
+    "LoadSession",
+    "LoadTestFailed",
+    "MeasurementInvalid",
+    "Stages",
+    "Threshold",
+    "ThresholdFailed",
+    "VirtualUser",
+    "as_stages",
+]
 
 _HOMES = {
+    "ComparisonFailed": "pytest_ipload.plugin.items.outcomes",
     "IpPool": "pytest_ipload.addresses.pool",
     "Iteration": "pytest_ipload.load.user",
     "LoadResult": "pytest_ipload.verdict.result",
     "LoadRunner": "pytest_ipload.plugin.run.load_runner",
     "LoadSession": "pytest_ipload.transport.session",
+    "LoadTestFailed": "pytest_ipload.plugin.items.outcomes",
+    "MeasurementInvalid": "pytest_ipload.plugin.items.outcomes",
+    "Stages": "pytest_ipload.settings.parsing",
     "Threshold": "pytest_ipload.verdict.threshold.expression",
+    "ThresholdFailed": "pytest_ipload.plugin.items.outcomes",
     "VirtualUser": "pytest_ipload.load.user",
+    "as_stages": "pytest_ipload.settings.parsing",
 }
 
 

@@ -15,7 +15,7 @@ from pytest_ipload.plugin.run.load_runner import LoadRunner
 
 @pytest.mark.parametrize("name", pytest_ipload.__all__)
 def test_each_is_there(name: str) -> None:
-    assert isinstance(getattr(pytest_ipload, name), type)
+    assert callable(getattr(pytest_ipload, name))
     assert name in dir(pytest_ipload)
 
 
