@@ -794,7 +794,7 @@ def test_what_is_remembered_is_bounded(make_session: MakeSession, monkeypatch: p
         """Nothing is sent: only what happens before that is of interest."""
         answered.append(method)
 
-    monkeypatch.setattr("pytest_ipload.transport.fast_path.exchange", answer)
+    monkeypatch.setattr("pytest_ipload.transport.fast_path.fast_path.exchange", answer)
     session = make_session()
     fast_path = session._open_fast_path()
     for number in range(2000):
