@@ -1092,7 +1092,7 @@ class TestFixturesThatThreadsCannotShare:
 """,
             errors=1,
         )
-        run.expect_lines("*2 users would share *, in the per-user fixture 'shopper': monkeypatch; *")
+        run.expect_lines("*2 users would share *, through the per-user fixture 'shopper': monkeypatch; *")
 
     def test_are_refused_in_an_overridden_per_user_fixture(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
@@ -1113,7 +1113,7 @@ class TestFixturesThatThreadsCannotShare:
 """,
             errors=1,
         )
-        run.expect_lines("*2 users would share *, in the per-user fixture 'shopper': capsys; *")
+        run.expect_lines("*2 users would share *, through the per-user fixture 'shopper': capsys; *")
 
     @pytest.mark.parametrize("name", ["monkeypatch", "shopper"])
     def test_are_refused_by_getfixturevalue(self, pytester: pytest.Pytester, name: str) -> None:
@@ -1158,7 +1158,7 @@ class TestFixturesThatThreadsCannotShare:
 """,
             errors=1,
         )
-        run.expect_lines("*, in the per-user fixture 'shopper': monkeypatch, the test: capsys; *")
+        run.expect_lines("*, through the per-user fixture 'shopper': monkeypatch, the test: capsys; *")
 
     @pytest.mark.parametrize("ask", ["capsys", "request"])
     def test_are_allowed_with_one_user(self, pytester: pytest.Pytester, ask: str) -> None:

@@ -293,7 +293,7 @@ def test_a_bare_call_of_requests_is_noted(pytester: pytest.Pytester, demo_url: s
     result = pytester.runpytest()
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
-        ["generator: not healthy (bare-calls), *", "  bare-calls: the body uses requests.get() itself. Such calls *"]
+        ["generator: not healthy (bare-calls)*", "  bare-calls: the body uses requests.get() itself. Such requests *"]
     )
 
 

@@ -122,7 +122,7 @@ def test_too_few_rounds_are_undecided_which_is_red_in_a_strict_session(
         not strict,
         "failed" if strict else "passed",
     )
-    loud = "FAIL  p95 *undecided, a failure*" if strict else "--ipload-compare-fail: UNDECIDED, *(p95:10%)"
+    loud = "FAIL  p95 *undecided, a failure*" if strict else "--ipload-compare-fail: UNDECIDED: *(p95:10%)"
     result.stdout.fnmatch_lines([loud])
 
 

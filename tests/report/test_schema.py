@@ -185,7 +185,7 @@ def test_objects_have_no_other_fields_but_where_names_are_anybodys() -> None:
         "Versions by the name of the package",
         "All that was measured",
         "Where each setting came from",
-        "Faults of its own side by their name",
+        "Errors on the generator's side by name",
     ]
 
 

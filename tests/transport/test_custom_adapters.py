@@ -120,7 +120,7 @@ def test_a_local_name_that_leads_elsewhere_is_refused(
 ) -> None:
     session = mounted(make_session, adapter)
     for call in (session.get, session.post):
-        with pytest.raises(TargetNotAllowed, match=r"leads to 93\.184\.216\.34"):
+        with pytest.raises(TargetNotAllowed, match=r"resolves to 93\.184\.216\.34"):
             call(f"http://{name}/")
     with pytest.raises(TargetNotAllowed):
         session.get(f"https://{name}/", stream=True)

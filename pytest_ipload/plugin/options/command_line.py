@@ -197,7 +197,7 @@ def _check_ini_keys(config: pytest.Config) -> None:
             continue
         try:
             config.getini(key)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, pytest.UsageError) as error:  # of a value that is wrong, ``_ini_value`` says so
             if "unknown configuration value" in str(error):
                 known = [*(setting.dest for setting in SETTINGS if setting.ini), *_OTHER_INI_KEYS]
                 hint = did_you_mean(key, known)
