@@ -388,7 +388,9 @@ class TestNothingToCompare:
         write_runs(project.path, *runs_with(SLOW))
         result = project.runpytest(LIMIT, "--ipload-compare-fail=p95{POST /}:10%")
         result.assert_outcomes(passed=2)
-        result.stdout.fnmatch_lines(["ok    p95 *", "baseline: p95{POST /}: nothing to compare with*", "*NOT COMPARED*"])
+        result.stdout.fnmatch_lines(
+            ["ok    p95 *", "baseline: p95{POST /}: nothing to compare with*", "*NOT COMPARED*"]
+        )
 
     def test_broken_files_are_named_and_left_out(self, project: pytest.Pytester) -> None:
         *_, broken = write_runs(project.path, *runs_with(FAST, 9))
