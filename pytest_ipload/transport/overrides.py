@@ -27,7 +27,7 @@ _PASSED_BY = (
 )
 """Methods of a session that the fast path does not call each time; those which only a redirect calls, it leaves alone.
 
-Patches of requests' own are seen by ``hooks``.
+Patches of requests' own are seen by ``foreign_hooks``.
 """
 
 

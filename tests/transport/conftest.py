@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from support.certificates import Certificates
@@ -87,3 +88,18 @@ def full_listener() -> Iterator[int]:
             waiting.setblocking(False)
             waiting.connect_ex(address)
         yield address[1]
+
+
+@pytest.fixture
+def stock_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The methods of the calls that requests made, or went on with."""
+    calls: list[str] = []
+    original = LoadSession._run
+
+    def run(self: LoadSession, call: Any, function: Any, *args: Any, **kwargs: Any) -> Any:
+        if function.__name__ == "request":  # not patched itself: that would be a hook, which makes every call take it
+            calls.append(args[0])
+        return original(self, call, function, *args, **kwargs)
+
+    monkeypatch.setattr(LoadSession, "_run", run)
+    return calls

@@ -6,6 +6,7 @@ They are pytest outcomes, like ``pytest.fail.Exception``: not subclasses of ``Ex
 
 from __future__ import annotations
 
+import unittest
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from _pytest.outcomes import Failed  # a type checker cannot subclass the attribute below
 else:
     Failed = pytest.fail.Exception
+
+
+SKIPS = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
+"""Exceptions by which pytest takes a test as one that did not run, or was known to fail."""
 
 
 class LoadTestFailed(Failed):

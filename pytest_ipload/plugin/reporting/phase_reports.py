@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unittest
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +10,7 @@ from pytest_ipload.base.interrupts import interrupts_deferred
 from pytest_ipload.base.masking import masked
 from pytest_ipload.distributed.protocol.messages import sendable
 from pytest_ipload.distributed.worker.membership import SHARD
+from pytest_ipload.plugin.items.outcomes import SKIPS
 from pytest_ipload.plugin.session_state import Results, keep_result, kept_results, state_of, take_results
 from pytest_ipload.report.error_results import add_test_error, reason_of
 from pytest_ipload.report.exception_text import cut_causes, described, type_name
@@ -20,8 +20,6 @@ from pytest_ipload.verdict.conclusion import Conclusion
 if TYPE_CHECKING:
     from pytest_ipload.plugin.run.load_test import LoadTest
 
-_SKIPS = (pytest.skip.Exception, unittest.SkipTest)
-_NO_ERRORS = (*_SKIPS, pytest.xfail.Exception)
 _PHASES = {"setup": "the set-up", "call": "the test", "teardown": "the teardown"}
 
 
@@ -61,7 +59,7 @@ def attach_results(
 ) -> Results:
     """The results that belong on the report; an error that left none becomes one."""
     error = None if call.excinfo is None else call.excinfo.value
-    if error is not None and not isinstance(error, _NO_ERRORS) and report.when != "teardown":
+    if error is not None and not isinstance(error, SKIPS) and report.when != "teardown":
         _keep_error(item, error, test, f"{_PHASES[call.when]} failed")
     return take_results(item)
 

@@ -16,7 +16,7 @@ from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.verdict.rounds import RoundNote
 from pytest_ipload.verdict.threshold.config import ThresholdConfig
 
-MakeLife = Callable[[VirtualUser], Scenario]
+MakeScenario = Callable[[VirtualUser], Scenario]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class LoadRequest:
     profile: LoadProfile
     thresholds: Sequence[ThresholdConfig]
     """As they are judged: with implied ones."""
-    make_scenario: MakeLife
+    make_scenario: MakeScenario
     """What a user does."""
     folders: Sequence[Path]
     """The folder where files of test data are looked for."""

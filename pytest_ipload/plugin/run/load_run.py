@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unittest
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -18,6 +17,7 @@ from pytest_ipload.load.sample_folding import Pieces
 from pytest_ipload.load.schedule import slots_of
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.load.user_thread import Scenario
+from pytest_ipload.plugin.items.outcomes import SKIPS
 from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_result import LoadResults
 from pytest_ipload.plugin.run.load_users import LoadUsers
@@ -33,9 +33,6 @@ from pytest_ipload.verdict.threshold.config import (
     with_implied,
 )
 from pytest_ipload.verdict.threshold.selection import selections, window_selections
-
-_SKIPS = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
-"""Exceptions by which pytest takes a test as one that did not run, or was known to fail."""
 
 
 class Load:
@@ -184,7 +181,7 @@ class Load:
     def set_up_exception(self, error: UserSetUpError) -> BaseException:
         """The exception of a user's set-up; a text instead where pytest would take it for a test that did not run."""
         cause = error.__cause__ or error
-        if not isinstance(cause, _SKIPS) or not (error.is_late or self._request.had_rounds):
+        if not isinstance(cause, SKIPS) or not (error.is_late or self._request.had_rounds):
             return cause
         return LateSkip(
             f"the set-up of user {error.user.index} raised {type(cause).__name__} ({cause}) after iterations of the "

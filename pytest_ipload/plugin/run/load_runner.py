@@ -15,9 +15,10 @@ from pytest_ipload.load.scenario import Body, scenario_of
 from pytest_ipload.plugin.fixtures.per_user import multiplied_by
 from pytest_ipload.plugin.hook_calls import review_of
 from pytest_ipload.plugin.items.marker_settings import profile_of
+from pytest_ipload.plugin.items.outcomes import SKIPS
 from pytest_ipload.plugin.items.thresholds import check_measurable, session_thresholds
 from pytest_ipload.plugin.run.load_request import LoadRequest
-from pytest_ipload.plugin.run.load_run import _SKIPS, Load
+from pytest_ipload.plugin.run.load_run import Load
 from pytest_ipload.plugin.session_state import SessionState, keep_result, kept_results, state_of
 from pytest_ipload.report.error_results import reason_of
 from pytest_ipload.report.tracebacks import first_traceback
@@ -87,7 +88,7 @@ class LoadRunner:
 
         ``failed_user`` is the user whose set-up ended the load; None where something else did.
         """
-        if isinstance(ended_by, _SKIPS):
+        if isinstance(ended_by, SKIPS):
             return None
         item = self._request.node
         what = "the load failed" if failed_user is None else f"set-up of user {failed_user} failed"

@@ -59,21 +59,6 @@ def clocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     return str(request.param)
 
 
-@pytest.fixture
-def stock_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The methods of the calls that requests made, or went on with."""
-    calls: list[str] = []
-    original = LoadSession._run
-
-    def run(self: LoadSession, call: Any, function: Any, *args: Any, **kwargs: Any) -> Any:
-        if function.__name__ == "request":  # not patched itself: that would be a hook, which makes every call take it
-            calls.append(args[0])
-        return original(self, call, function, *args, **kwargs)
-
-    monkeypatch.setattr(LoadSession, "_run", run)
-    return calls
-
-
 def pool_of(session: LoadSession, server: ScriptedServer) -> Pool:
     request = requests.Request("GET", server.url()).prepare()
     pool = session.get_adapter(server.url()).get_connection_with_tls_context(request, True)  # type: ignore[attr-defined]

@@ -51,21 +51,6 @@ def target() -> Iterator[ScriptedServer]:
         yield server
 
 
-@pytest.fixture
-def stock_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The methods of the calls that requests made, or went on with."""
-    calls: list[str] = []
-    original = LoadSession._run
-
-    def run(self: LoadSession, call: Any, function: Any, *args: Any, **kwargs: Any) -> Any:
-        if function.__name__ == "request":  # not patched itself: that would be a hook, which makes every call take it
-            calls.append(args[0])
-        return original(self, call, function, *args, **kwargs)
-
-    monkeypatch.setattr(LoadSession, "_run", run)
-    return calls
-
-
 def sent(target: ScriptedServer) -> str:
     """The last request that the target heard."""
     target.settle()
