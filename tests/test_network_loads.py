@@ -134,7 +134,7 @@ def test_a_thousand_users_keep_a_thousand_addresses_of_a_routed_network(tmp_path
         )
     assert run.test["verdict"] == "passed", run.output
     assert run.test["users"] == 1000
-    assert len(run.seen) == 1000
+    assert len(run.seen) == 1000, run.output
     assert {len(paths) for paths in run.seen.values()} == {1}  # each address served one user, and always the same
     assert len({path for paths in run.seen.values() for path in paths}) == 1000
     assert all(row["connections"] == row["users"] == 1 for row in run.test["by_source"])

@@ -116,6 +116,11 @@ def format_count(number: int) -> str:
     return f"{number:,}".replace(",", " ")
 
 
+def format_number(value: float) -> str:
+    """A rate or another number that need not be whole, with three or more significant digits: ``0.125``, ``4 812``."""
+    return format_count(round(value)) if value >= 99.95 else f"{value:.3g}"
+
+
 def format_percent(fraction: float) -> str:
     """A fraction as a percentage with three significant digits, or more where it would seem to be all of 100."""
     percent, digits = fraction * 100, 3

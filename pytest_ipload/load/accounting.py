@@ -52,10 +52,7 @@ def time_of_users(
                 and user_thread.iteration_since_ns is not None
                 and user_thread.user.iteration + 1 >= limit
             )
-            users.append(
-                Presence(
-                    slot, seconds(user_thread.ready_ns), seconds(user_thread.ended_ns), is_done, user_thread.is_lost
-                )
-            )
+            ready, began, ended = map(seconds, (user_thread.ready_ns, user_thread.began_ns, user_thread.ended_ns))
+            users.append(Presence(slot, ready, began, ended, is_done, user_thread.is_lost))
     until = min((end for end in ends if end is not None), default=None)
     return user_time(users, profile.warmup, until)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 
 from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.load.schedule import UserSlot
 
 LATE_START_S = 0.05
 """A user that begins to iterate later than this after its time is late."""
+_BRIEF_WAIT_S = 1.0
+"""Users that are ready but begin within this time after their start took turns on a busy generator: none is missing."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,7 @@ class UserTime:
     planned_ns: int = 0
     missing_ns: int = 0
     late_users: int = 0
-    """Users that were set up too late."""
+    """Users that began to iterate too late."""
     absent_users: int = 0
     """Users that never came to iterate."""
 
@@ -49,6 +52,8 @@ class Presence:
     slot: UserSlot
     ready: float | None
     """When it was set up; None if it never was."""
+    began: float | None = None
+    """When it began to iterate; None if it never did."""
     ended: float | None = None
     """When its iterations ended; None if it made none."""
     is_done: bool = False
@@ -78,14 +83,23 @@ def _of_user(user: Presence, begin: float, end: float) -> UserTime:
     planned = max(0.0, end - begin)
     if not planned:
         return UserTime()
-    if user.ready is None:
-        return UserTime(_ns(planned), _ns(planned), absent_users=1)
-    late = max(0.0, min(end, user.ready) - begin) if user.ready - user.slot.start > LATE_START_S else 0.0
+    came = _came(user, end)
+    late = max(0.0, min(end, came) - begin) if came - user.slot.start > LATE_START_S else 0.0
     if user.is_done:  # whenever it came, it made all its iterations
         return UserTime(_ns(planned - late))
     lost = end - max(begin + late, min(end, user.ended or 0.0)) if user.is_lost else 0.0
     missing = min(planned, late + lost)
     return UserTime(_ns(planned), _ns(missing), late_users=int(0 < late < planned), absent_users=int(late >= planned))
+
+
+def _came(user: Presence, end: float) -> float:
+    """When the user was there: set up, and not kept from its iterations for long; infinity if it never was."""
+    if user.ready is None:
+        return inf
+    waited = (end if user.began is None else user.began) - max(user.ready, user.slot.start)
+    if waited <= _BRIEF_WAIT_S:
+        return user.ready
+    return inf if user.began is None else user.began
 
 
 def _ns(seconds: float) -> int:

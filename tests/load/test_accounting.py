@@ -35,7 +35,8 @@ def test_users_that_did_not_come_or_came_late_are_missing_of_the_planned_time() 
         for slot in slots[:2]
     ]
     for user_thread, ready_s in zip(user_threads, (0, 4), strict=True):
-        user_thread.ready_ns, user_thread.ended_ns = ORIGIN + ready_s * SECOND, ORIGIN + 10 * SECOND
+        user_thread.ready_ns = user_thread.began_ns = ORIGIN + ready_s * SECOND
+        user_thread.ended_ns = ORIGIN + 10 * SECOND
     time = time_of_users(profile, slots, user_threads, ORIGIN, ORIGIN + 10 * SECOND)
     assert (time.planned_ns, time.missing_ns) == (30 * SECOND, 14 * SECOND)
     assert (time.late_users, time.absent_users) == (1, 1)

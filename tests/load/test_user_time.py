@@ -21,18 +21,23 @@ def slot(start: float = 0.0, stop: float | None = 10.0) -> UserSlot:
 @pytest.mark.parametrize(
     ("user", "until", "planned", "missing"),
     [
-        (Presence(slot(), -3.0, 10.0), None, 10.0, 0.0),
-        (Presence(slot(2.0), -3.0, 10.0), None, 8.0, 0.0),
-        (Presence(slot(2.0), 5.0, 10.0), None, 8.0, 3.0),  # its set-up took three seconds
-        (Presence(slot(2.0), 2.04, 10.0), None, 8.0, 0.0),  # hardly worth mentioning
+        (Presence(slot(), -3.0, 0.0, 10.0), None, 10.0, 0.0),
+        (Presence(slot(2.0), -3.0, 2.0, 10.0), None, 8.0, 0.0),
+        (Presence(slot(2.0), 5.0, 5.0, 10.0), None, 8.0, 3.0),  # its set-up took three seconds
+        (Presence(slot(2.0), 2.04, 2.04, 10.0), None, 8.0, 0.0),  # hardly worth mentioning
+        (Presence(slot(2.0), -3.0, 2.9, 10.0), None, 8.0, 0.0),  # its turn on a busy generator
+        (Presence(slot(2.0), -3.0, 5.0, 10.0), None, 8.0, 3.0),  # the generator kept it waiting
+        (Presence(slot(2.0), -3.0), None, 8.0, 8.0),  # ... until its time was over
+        (Presence(slot(2.0), 5.0, 9.0, 10.0), None, 8.0, 7.0),  # it was set up late, and then kept waiting
+        (Presence(slot(), -3.0), 0.9, 0.9, 0.0),  # all was done before its turn came
         (Presence(slot(2.0), None), None, 8.0, 8.0),
         (Presence(slot(2.0), 20.0), None, 8.0, 8.0),  # set up when its time was over
         (Presence(slot(2.0), None), 5.0, 3.0, 3.0),  # the load was stopped
         (Presence(slot(6.0), None), 5.0, 0.0, 0.0),  # ... before it was to come
-        (Presence(slot(), -1.0, 4.0), None, 10.0, 0.0),  # it left by itself
-        (Presence(slot(), -1.0, 4.0, is_lost=True), None, 10.0, 6.0),
-        (Presence(slot(), 3.0, 4.0, is_done=True), None, 1.0, 0.0),  # it made all its iterations
-        (Presence(slot(stop=None), 3.0, 9.0), 8.0, 8.0, 3.0),
+        (Presence(slot(), -1.0, 0.0, 4.0), None, 10.0, 0.0),  # it left by itself
+        (Presence(slot(), -1.0, 0.0, 4.0, is_lost=True), None, 10.0, 6.0),
+        (Presence(slot(), 3.0, 3.0, 4.0, is_done=True), None, 1.0, 0.0),  # it made all its iterations
+        (Presence(slot(stop=None), 3.0, 3.0, 9.0), 8.0, 8.0, 3.0),
         (Presence(slot(stop=None), None), None, 0.0, 0.0),  # without an end there is no plan
     ],
 )
@@ -42,13 +47,18 @@ def test_of_one_user(user: Presence, until: float | None, planned: float, missin
 
 
 def test_the_warm_up_does_not_count() -> None:
-    time = user_time([Presence(slot(), 5.0, 10.0), Presence(slot(), 1.0, 10.0)], 2.0, None)
+    time = user_time([Presence(slot(), 5.0, 5.0, 10.0), Presence(slot(), 1.0, 1.0, 10.0)], 2.0, None)
     assert (time.planned_ns, time.missing_ns) == (16 * SECOND, 3 * SECOND)
     assert time.missing_share == pytest.approx(3 / 16)
 
 
 def test_late_and_absent_users_are_counted_apart() -> None:
-    users = [Presence(slot(), 5.0, 10.0), Presence(slot(), None), Presence(slot(), 11.0), Presence(slot(), -1.0, 10.0)]
+    users = [
+        Presence(slot(), 5.0, 5.0, 10.0),
+        Presence(slot(), None),
+        Presence(slot(), 11.0),
+        Presence(slot(), -1.0, 0.0, 10.0),
+    ]
     time = user_time(users, 0.0, None)
     assert (time.late_users, time.absent_users) == (1, 2)
 
@@ -58,6 +68,7 @@ _PRESENCES = st.builds(
     Presence,
     st.builds(slot, _SECONDS, st.none() | _SECONDS),
     st.none() | st.floats(-10, 200),
+    st.none() | _SECONDS,
     st.none() | _SECONDS,
     st.booleans(),
     st.booleans(),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_ipload.base.health_catalogue import HealthCheck, fired, fired_by_message
-from pytest_ipload.base.units import NS_PER_S, format_count, format_duration, format_percent
+from pytest_ipload.base.units import NS_PER_S, format_count, format_duration, format_number, format_percent
 from pytest_ipload.load.generator.saturation import USED_BY_OTHERS, saturation_signs
 from pytest_ipload.load.user_time import UserTime
 from pytest_ipload.stats.sample import ITERATION, LATENESS, OK, REQUEST, STEP
@@ -113,7 +113,7 @@ def _missing_users(outcome: Outcome) -> Iterator[HealthCheck]:
             for count, what in ((time.absent_users, "never started an iteration"), (time.late_users, "started late"))
             if count
         ]
-        seconds = f"users were missing for {missing:.3g} of {planned:.3g} planned user-seconds"
+        seconds = f"users were missing for {format_number(missing)} of {format_number(planned)} planned user-seconds"
         yield fired("users-not-reached", f"{seconds} ({format_percent(time.missing_share)}): {', '.join(who)}")
 
 

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_ipload.base.units import MS_PER_S, format_count, format_duration, format_percent, format_setting
-from pytest_ipload.report.terminal import tables
+from pytest_ipload.base.units import (
+    MS_PER_S,
+    format_count,
+    format_duration,
+    format_number,
+    format_percent,
+    format_setting,
+)
 
 ABSENT = "–"
 
@@ -27,7 +33,7 @@ def share(fraction: float | None) -> str:
 
 def rate(per_second: float | None) -> str:
     """A number per second, with at least three significant digits."""
-    return ABSENT if per_second is None else tables.rate(per_second)
+    return ABSENT if per_second is None else format_number(per_second)
 
 
 def in_unit(value: float | None, unit: str | None) -> str:

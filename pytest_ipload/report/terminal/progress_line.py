@@ -6,8 +6,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pytest_ipload.base.text import counted, cut, printable, width_of
-from pytest_ipload.base.units import NS_PER_S, format_clock, format_count, format_duration, format_percent
-from pytest_ipload.report.terminal.tables import rate
+from pytest_ipload.base.units import (
+    NS_PER_S,
+    format_clock,
+    format_count,
+    format_duration,
+    format_number,
+    format_percent,
+)
 from pytest_ipload.stats.live import LiveNumbers
 
 _GAP = "  "
@@ -49,7 +55,7 @@ def _measured(numbers: LiveNumbers) -> list[Piece]:
         return [*pieces, Piece(f"setting up users: {done} of {users}")]
     pieces.append(Piece(counted(numbers.users, "user")))
     if numbers.requests_per_s is not None:
-        pieces.append(Piece(f"{rate(numbers.requests_per_s)} req/s"))
+        pieces.append(Piece(f"{format_number(numbers.requests_per_s)} req/s"))
     if (p95_ns := numbers.recent.quantile(0.95)) is not None:
         pieces.append(Piece(f"p95 {format_duration(p95_ns / NS_PER_S)}"))
     if numbers.error_rate is not None:

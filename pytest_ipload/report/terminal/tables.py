@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pytest_ipload.base.text import counted, printable, shorten
-from pytest_ipload.base.units import MS_PER_S, format_count, format_duration, format_percent
+from pytest_ipload.base.units import MS_PER_S, format_count, format_duration, format_number, format_percent
 from pytest_ipload.stats.summary import PlainResult
 
 _MAX_ROWS = 20
@@ -27,7 +27,12 @@ def request_table(result: PlainResult, verbosity: int, width: int) -> list[str]:
         rows.append({**result, "name": "all requests"})
     timed = [
         (
-            [row["name"], format_count(row["requests"]), rate(row["rps"]), format_count(row["failed_requests"])],
+            [
+                row["name"],
+                format_count(row["requests"]),
+                format_number(row["rps"]),
+                format_count(row["failed_requests"]),
+            ],
             row["latency"],
         )
         for row in rows
@@ -85,7 +90,7 @@ def round_table(result: PlainResult, verbosity: int, width: int) -> list[str]:
             f"{number} {row.get('base_url', '')}".rstrip() + (" (base)" if row["role"] == "base" else ""),
             row["verdict"],
             format_count(row["requests"]),
-            rate(row["rps"]),
+            format_number(row["rps"]),
             format_percent(row["error_rate"]) if "error_rate" in row else "-",
             *_shown_times(row, ("p50", "p95", "p99")),
         ]
@@ -93,11 +98,6 @@ def round_table(result: PlainResult, verbosity: int, width: int) -> list[str]:
     ]
     headers = ["round", "verdict", "requests", "rps", "errors", "p50", "p95", "p99"]
     return _apart(_table(headers, cells, verbosity, width))
-
-
-def rate(per_second: float) -> str:
-    """A rate, in three digits or whole."""
-    return format_count(round(per_second)) if per_second >= 99.95 else f"{per_second:.3g}"
 
 
 def _apart(table: list[str]) -> list[str]:

@@ -147,9 +147,9 @@ class Metric:
             case "fraction":
                 return units.format_percent(measured)
             case "count":
-                return _format_number(measured)
+                return units.format_number(measured)
             case _:
-                return f"{_format_number(measured)}/s"
+                return f"{units.format_number(measured)}/s"
 
 
 @dataclass(frozen=True)
@@ -351,11 +351,6 @@ def _parse_limit(statistic: str, value: str, metric: str) -> float:
     if statistic in ("error_rate", "request_error_rate", "set_up_error_rate") and limit > 1:
         raise ValueError(f"the limit {value!r} of {statistic} is above 100%, the maximum")
     return round(limit, _DECIMALS)
-
-
-def _format_number(value: float) -> str:
-    """A count, or a rate with three or more significant digits."""
-    return units.format_count(round(value)) if value >= 100 or value == round(value) else f"{value:.3g}"
 
 
 def _did_you_mean(metric: str) -> str:
