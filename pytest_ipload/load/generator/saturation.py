@@ -16,7 +16,7 @@ MOST_BUSY = 0.1
 LATE_READINGS = ((0.99, 100, 50 * NS_PER_MS), (0.9, 20, 50 * NS_PER_MS), (0.5, 20, 10 * NS_PER_MS))
 """The quantiles of the timer's lag that are looked at; the readings that it takes, of five seconds or of one; and the
 lag in nanoseconds from which on the generator was saturated."""
-SHORT_READINGS = ((0.5, 2, 20 * NS_PER_MS),)
+SHORT_READINGS = ((0.5, 2, 10 * NS_PER_MS),)
 """The same for loads of less than a second."""
 FEWEST_READINGS = 0.5
 """The share of the expected readings of the timer that there have to be, from a judged second on."""
