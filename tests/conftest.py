@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import itertools
 import os
 import pkgutil
 import shutil
@@ -30,6 +31,8 @@ for _name in ("requests", "tabulate", "urllib3.contrib.socks", "http.cookiejar")
     except ImportError:
         continue  # an extra that is not installed
 
+_OVER = itertools.count(1)
+
 # The sessions that tests run are no workers, even if the tests run in one of xdist's.
 for _name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):
     os.environ.pop(_name, None)
@@ -55,6 +58,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     """The tests are there."""
     look_only_at_what_comes()
+
+
+def pytest_runtest_logfinish() -> None:
+    """A test is over, and its reports stay."""
+    if next(_OVER) % 50 == 0:
+        look_only_at_what_comes()
 
 
 @pytest.fixture
