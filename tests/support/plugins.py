@@ -2,6 +2,7 @@
 
 OTHER_PLUGINS = (
     "anyio",
+    "asyncio",
     "base_url",
     "check",
     "html",
