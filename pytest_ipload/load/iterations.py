@@ -93,6 +93,7 @@ class UserRun:
 
     def iterate(self, user_thread: UserThread, scenario: Scenario) -> None:
         """Run iterations until the user's time, its iterations or the load are over."""
+        user_thread.user.notes_held = self._profile.planned
         if self._arrivals is not None:
             self._run_arrivals(user_thread, scenario, self._arrivals)
             return

@@ -86,6 +86,8 @@ class VirtualUser:
         self._lease(source_addresses)
         self.before_iteration: Callable[[VirtualUser], None] | None = None
         """Called before each iteration, in the user's thread; changes its lease where leases last an iteration."""
+        self.notes_held = False
+        """Whether ``held_ns`` includes late readings of replies: only iterations with planned starts need it."""
         self.stirred_ns: int | None = None
         """When its last request outside of iterations ended; None before the first."""
 
@@ -229,7 +231,7 @@ class VirtualUser:
             sample = sample._replace(kind=SETUP)
         elif sample.outcome != OK and sample.kind != STEP:
             log.note(sample)
-        if sample.kind == REQUEST and sample.outcome != FAULT:
+        if self.notes_held and sample.kind == REQUEST and sample.outcome != FAULT:
             log.note_late_read(sample.started_ns + sample.latency_ns)
         if log.lateness_ns:
             sample = with_lateness(sample, log.lateness_ns)
@@ -239,7 +241,8 @@ class VirtualUser:
         """Take a successful request by its numbers; see ``Recorder.tally``."""
         log = self._log
         if log.running and not log.lateness_ns:
-            log.note_late_read(started_ns + latency_ns)
+            if self.notes_held:
+                log.note_late_read(started_ns + latency_ns)
             self._tally(key, started_ns, latency_ns)
         else:
             kind, name, source_address, status, outcome = key

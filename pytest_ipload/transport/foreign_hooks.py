@@ -126,7 +126,17 @@ _readers = tuple((row[1], _tuple_getter(*row[-1])) for row in _TABLE)
 # Reading all places takes as long as a twentieth of a request. CPython keeps a mark on each class that its cache of
 # attributes holds, and takes it away when the class, or one that it inherits from, is changed. Nothing but the watch
 # asks the heir below for an attribute, so its mark comes back only there.
-_IS_CACHED = 1 << 19  # Py_TPFLAGS_VALID_VERSION_TAG
+IS_CACHED = 1 << 19  # Py_TPFLAGS_VALID_VERSION_TAG
+"""The mark, in a class's ``__flags__``."""
+
+
+class _Unmarked:
+    """Its object stands for an heir where no mark can be trusted."""
+
+    __flags__ = 0
+
+
+_UNMARKED = _Unmarked()
 
 
 class _Quiet:
@@ -146,9 +156,9 @@ def _marks_tell() -> bool:
     heir = _heir(base)
     for _ in range(2):
         _ = heir.send
-        was_cached = heir.__flags__ & _IS_CACHED
+        was_cached = heir.__flags__ & IS_CACHED
         base.send = len  # type: ignore[attr-defined]  # a patch
-        if not was_cached or heir.__flags__ & _IS_CACHED:
+        if not was_cached or heir.__flags__ & IS_CACHED:
             return False
     return True
 
@@ -161,26 +171,27 @@ class Watch:
 
     def __init__(self, kind: type[Session] = Session, names: tuple[str, ...] = ()) -> None:
         self._lock = threading.Lock()
-        self._seen: Seen | None = None
+        self.seen: Seen | None = None
+        """What was at the places when they were read last. It is there still if the ``heir`` has its mark."""
         self._kind, self._names = kind, names
         # The last of the table is the base of one. A class of classes may do anything with an heir.
         can_inherit = type(kind) is type and _marks_tell()
-        self._heir = _heir(kind, *(row[1] for row in _TABLE[1:-1])) if can_inherit else None
+        self.heir: Any = _heir(kind, *(row[1] for row in _TABLE[1:-1])) if can_inherit else _UNMARKED
 
     def look(self) -> Seen:
         """What is at the places now; the same object as long as nothing has changed.
 
-        It runs for each request of a load: two results that are equal are the same.
+        Whoever looks for each request of a load compares ``seen`` and the mark itself, which saves a call.
         """
-        heir, seen = self._heir, self._seen
-        if seen is not None and heir is not None and heir.__flags__ & _IS_CACHED:
+        heir, seen = self.heir, self.seen
+        if seen is not None and heir.__flags__ & IS_CACHED:
             return seen
-        if heir is None:
+        if heir is _UNMARKED:
             return self._read()
         with self._lock:
-            self._seen = None  # first: with the mark back, other threads would take the old one
+            self.seen = None  # first: with the mark back, other threads would take the old one
             _ = heir.send
-            seen = self._seen = self._read()
+            seen = self.seen = self._read()
             return seen
 
     def _read(self) -> Seen:

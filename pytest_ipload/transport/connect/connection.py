@@ -155,7 +155,7 @@ class SourceHTTPConnection(HTTPConnection):
         """As in urllib3, where data that waits to be read means that the connection was dropped."""
         if isinstance(self.sock, ReplaySocket):
             return True
-        return super().is_connected and not (self.wire is not None and self.wire.unread(0))
+        return super().is_connected and not (self.wire is not None and self.wire.unread())
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         """As in urllib3."""

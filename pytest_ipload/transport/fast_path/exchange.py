@@ -51,7 +51,7 @@ def exchange(
     try:
         wire = None if conn is None else conn.wire
         # What waits on a kept connection (an unsolicited response, the server's end of it) came before this request.
-        if conn is None or wire is None or wire.unread(0):
+        if conn is None or wire is None or wire.unread():
             return _Exchange(pool, binding, heads, method, data, timeouts, started, wall_started).begin(conn)
         is_sent = False
         try:

@@ -24,7 +24,7 @@ from pytest_ipload.transport.connect.binding import Fallback, Hop
 from pytest_ipload.transport.connect.connection import Pool
 from pytest_ipload.transport.fast_path.cookies import CookieLine, CookieLines, SessionCookies, SetCookieMemo
 from pytest_ipload.transport.fast_path.exchange import Timeouts, exchange
-from pytest_ipload.transport.foreign_hooks import DEBUG_LOG, Seen, debug_answer, debug_is_logged, hooks_in
+from pytest_ipload.transport.foreign_hooks import DEBUG_LOG, IS_CACHED, Seen, debug_answer, debug_is_logged, hooks_in
 from pytest_ipload.transport.message.templates import NO_BODY, Body, Target, Template, encode_body, encode_form
 from pytest_ipload.transport.overrides import has_own_request, overridden, watch_of
 from pytest_ipload.transport.response import LoadResponse
@@ -36,6 +36,7 @@ _REMEMBERED = 256
 _HAS_QUERY = re.compile(r"[?#]").search
 _FOREVER = float("inf")
 _LONGEST_TIMEOUT = 1e6  # seconds; the system calls take no endless number
+_NOTHING_SEEN: Seen = ((),)
 _Key = tuple[Any, ...]
 
 
@@ -142,13 +143,13 @@ class FastPath:
         self._cookie_lines: CookieLines | None = None
         self._set_cookies: SetCookieMemo | None = None
         """Made when there are cookies: most users have none, and there may be thousands of them."""
-        self._unhooked: Seen | None = None
+        self._unhooked: Seen = _NOTHING_SEEN
         self._hooked: Seen | None = None
         """What was at the places of ``hooks`` when there was no hook, and when there was one."""
         self._hooks = ""
         self.left_because = ""
         """Why the last call was left to requests, where that is a hook."""
-        self._look = watch_of(type(session)).look
+        self._watch = watch_of(type(session))
         self.interrupted: PreparedCall | None = None
         """The request that something was raised in, from outside: all else is handed over."""
         self._timeouts: tuple[Any, Timeouts | None] = (None, (None, None))
@@ -178,8 +179,11 @@ class FastPath:
         if session.proxies or session.params or session.hooks.get("response") or self._binding.ended:
             return None
         # Libraries that mock servers patch requests at these places.
-        if (seen := self._look()) is not self._unhooked and seen != self._unhooked and self._is_hooked(session, seen):
-            return None
+        watch = self._watch
+        if watch.seen is not self._unhooked or not watch.heir.__flags__ & IS_CACHED:
+            seen = watch.look()
+            if seen != self._unhooked and self._is_hooked(session, seen):
+                return None
         if debug_answer(DEBUG, True) and debug_is_logged():
             return self._leave(DEBUG_LOG)
         if self._headers.version != self._headers_version or self._jar.version != self._jar_version:
@@ -307,7 +311,7 @@ class FastPath:
                 _remember(shared, shared_key, Template.make(method, target, header, auth, kind))
             # Another session's thread may have made room in between.
             _remember(self._templates, key, shared.get(shared_key))
-            if self._look() != self._unhooked:  # a hook that came meanwhile may have written into it
+            if self._watch.look() != self._unhooked:  # a hook that came meanwhile may have written into it
                 shared.pop(shared_key, None)
                 return self._templates.pop(key, None) and None
         return self._templates[key]

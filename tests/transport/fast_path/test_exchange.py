@@ -15,6 +15,7 @@ import pytest
 import requests
 from support.replies import LAST, chunk, chunked, head, reply
 from support.scripted_server import OK, Do, Pause, Reply, ScriptedServer
+from urllib3.util.wait import wait_for_read
 
 from pytest_ipload.stats import sample as outcomes
 from pytest_ipload.stats.sample import FAILED, Sample
@@ -284,7 +285,8 @@ def test_under_tls_a_connection_with_bytes_that_came_unasked_is_not_used_again(
         server.release()
         connection = only_connection_of(session)
         assert connection.wire is not None
-        assert connection.wire.unread(5000)
+        assert wait_for_read(connection.sock, 5)
+        assert connection.wire.unread()
         assert [session.get(server.url()).content for _ in range(2)] == [b"ok", b"ok"]
         assert requests_of(server) == [(0, "GET"), (1, "GET"), (1, "GET")]
 
@@ -296,9 +298,10 @@ def test_what_tls_has_decrypted_already_counts_as_unread(certificates: Any, make
         session.get(server.url())
         connection = only_connection_of(session)
         assert connection.wire is not None
-        assert connection.wire.unread(5000)
+        assert wait_for_read(connection.sock, 5)
+        assert connection.wire.unread()
         assert connection.wire.receive(1) == b"H"  # one byte of the record; all of it is out of the kernel now
-        assert connection.wire.unread(0)
+        assert connection.wire.unread()
         assert session.get(server.url()).content == b"ok"
 
 

@@ -23,7 +23,7 @@ class FakeWire:
     timeout: float | None = None
     stamp: bytes | None = None
     send: Callable[[bytes], None]
-    unread: Callable[[int], object]
+    unread: Callable[[], object]
 
     def __init__(self, pieces: Iterable[bytes | OSError]) -> None:
         self.pieces = list(pieces)
