@@ -565,7 +565,9 @@ class TestWhatABodyMayRaise:
             def test(basket):
                 pass
             """,
+            "--ipload-graceful-stop=60s",
         )
+        assert run.result.duration < 30  # no user gets the time for a graceful stop
         assert run.result.ret == pytest.ExitCode.INTERRUPTED
         assert run.user(0) == ["down"]
         run.expect_lines("!!* KeyboardInterrupt !!*")

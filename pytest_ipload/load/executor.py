@@ -95,6 +95,7 @@ class Executor:
         self._unpin = ExitStack()
         self._requests = StopRequests()
         self._last_tick = 0
+        self.is_through = False  # whether the load ran to its end
         self.failures = FailureLog()
         self.record = LoadRecord()
         self.vitals = GeneratorReadings()
@@ -169,7 +170,6 @@ class Executor:
         Raises UserSetUpError if a user that comes later could not be set up, what a body raised to end the load, and
         whatever is raised in the calling thread meanwhile (KeyboardInterrupt); the measurements are still available.
         """
-        is_through = False
         gc.collect()
         freezes = gc.get_freeze_count() == 0  # a project that has frozen its own objects keeps them frozen
         if freezes:
@@ -183,10 +183,10 @@ class Executor:
             self._open_gate()
             while self._starter.pending or not self._is_empty():
                 self._turn()
-            is_through = True
+            self.is_through = True
         finally:
             try:
-                self.close(hurry=not is_through, hold=is_through)
+                self.close(hurry=not self.is_through, hold=self.is_through)
             finally:
                 if freezes:
                     gc.unfreeze()

@@ -70,7 +70,7 @@ MODULE = """
     def reached(place):
         if place == {phase!r}:
             pathlib.Path("reached").touch()
-            for _ in range(2000):
+            for _ in range(3000):
                 time.sleep(0.01)
 
     @pytest.mark.ipload(users=1, iterations=20)
@@ -113,7 +113,7 @@ def interrupted(folder: Path, phase: str) -> tuple[int, list[dict[str, Any]]]:
         while not (folder / "reached").exists() and time.monotonic() < give_up:
             time.sleep(0.01)
         os.kill(process.pid, signal.SIGINT)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=20)  # less than the phases would take, and than the graceful stop
     assert (folder / "out.xml").exists(), output
     assert (folder / "out.md").exists(), output
     tests: list[dict[str, Any]] = json.loads((folder / "out.json").read_text(encoding="utf-8"))["tests"]

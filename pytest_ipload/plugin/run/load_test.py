@@ -113,7 +113,7 @@ class LoadTest:
         executor = self._started_load().executor
         stuck_before = len(executor.record.abandoned)
         with closing(executor):  # again, if a timeout of the test interrupts it
-            executor.close(hurry=self._conclusion is None)  # after a load, only teardown is left
+            executor.close(hurry=not executor.is_through)  # after a load, only teardown is left
         errors = [error for load in self._earlier for error in load.executor.record.teardown_errors]
         errors += executor.record.teardown_errors
         if errors and not self._session_ends:
