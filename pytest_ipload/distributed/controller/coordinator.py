@@ -123,8 +123,7 @@ class Coordinator:
             if test.state is not State.WAIT and test.aborted is None and not test.is_reported
         ]
         for test in broken:
-            if test.has_begun:
-                test.break_off(reason)
+            test.break_off(reason)
         return broken
 
     def end(self, reason: str) -> None:

@@ -78,6 +78,9 @@ class Load:
     def set_up(self) -> None:
         """Set up the users; see ``Executor.set_up``."""
         import_module("pytest_ipload.transport.session")  # slow to import: not at the expense of the first user
+        if self._shard is not None:
+            self._shard.on_stop = self.executor.ask_to_stop
+            self._shard.on_break_off = partial(self.executor.ask_to_stop, hurry=True)
         try:
             with self._ended_with_session():
                 self.executor.set_up()
@@ -88,8 +91,6 @@ class Load:
     def run(self, start_at_ns: int | None = None) -> None:
         """Run the load when all processes that share it are ready; see ``Executor.run``. Raises LoadAborted."""
         if self._shard is not None:
-            self._shard.on_stop = self.executor.ask_to_stop
-            self._shard.on_break_off = partial(self.executor.ask_to_stop, hurry=True)
             agreed_ns = self._shard.ready()
             if self._shard.share.count > 1:
                 start_at_ns = max(agreed_ns, start_at_ns or agreed_ns)
