@@ -21,23 +21,12 @@ from pytest_ipload.verdict.origin import ClockOffset, Origin
 from pytest_ipload.verdict.plausibility import check_values
 from pytest_ipload.verdict.result import FailureSummary, ShardStats, Traceback
 from pytest_ipload.verdict.rounds import RoundNote
+from pytest_ipload.verdict.threshold.abort import Abort
 from pytest_ipload.verdict.threshold.config import ThresholdConfig, window_lengths
-from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
 
 _MOST_UNUSED = 100
 _SHORTEST_SHARE_NS = 10_000_000
 """In a shorter load the processor time says nothing: most of it is spent on the start and the end."""
-
-
-@dataclass(frozen=True)
-class AbortNote:
-    """The threshold that aborted the load."""
-
-    number: int
-    """Its index among the thresholds."""
-    after_s: float
-    result: ThresholdResult
-    """Its result at that time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +67,7 @@ class ShardResult:
     traceback: Traceback | None
     broken_off: str | None
     """Why the load was aborted."""
-    abort: AbortNote | None
+    abort: Abort | None
     shards: list[ShardStats] = field(default_factory=list)
     """The shards that it was merged from, where there were several."""
     set_ups: SetUps = field(default_factory=SetUps)

@@ -17,12 +17,12 @@ from pytest_ipload.plugin.run.load_users import LoadUsers
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
-from pytest_ipload.verdict.conclude import scope_of
 from pytest_ipload.verdict.result import FailureSummary, FirstFailure, Traceback
 from pytest_ipload.verdict.shard_group import Shard
-from pytest_ipload.verdict.shard_result import AbortNote, ShardResult
+from pytest_ipload.verdict.shard_result import ShardResult
 from pytest_ipload.verdict.snapshots import SnapshotTaker
 from pytest_ipload.verdict.threshold.abort import AbortWatch
+from pytest_ipload.verdict.threshold.measure import Scope
 from pytest_ipload.verdict.threshold.remaining_load import Plan
 
 
@@ -90,18 +90,11 @@ class LoadResults:
             failures=[_failure(group) for group in self._executor.failures.groups()] if is_whole else [],
             traceback=traceback,
             broken_off=broken_off,
-            abort=self._abort_note(),
+            abort=self._abort_watch.abort,
             round=self._request.round_note,
             clock=None if self._users.meter is None else self._users.meter.offset,
             targets=[[f"{address}:{port}" for address, port in self._users.targets.all()]] if is_whole else [],
         )
-
-    def _abort_note(self) -> AbortNote | None:
-        abort = self._abort_watch.abort
-        if abort is None:
-            return None
-        number = next(number for number, config in enumerate(self._request.thresholds) if config is abort.config)
-        return AbortNote(number, abort.after_s, abort.result)
 
     def abort_reason(self, measured: Measurements, elapsed_s: float) -> str | None:
         """The result of the first threshold with ``abort_on_fail`` that can no longer hold."""
@@ -111,7 +104,14 @@ class LoadResults:
         if self._shard is not None and self._shard.share.count > 1:  # the controller sees the whole load
             self._shard.progress(self._snapshots.take(self.part(is_whole=False), elapsed_s))
             return None
-        scope = scope_of(self.part(is_whole=False), elapsed_s - self._request.profile.warmup)
+        profile, leases = self._request.profile, self._users.leases
+        scope = Scope.of(  # how many iterations were planned, and dropped, is known at the end
+            profile,
+            elapsed_s - profile.warmup,
+            pool_size=leases.addresses_total,
+            addresses_used=len(leases.used),
+            set_ups=self._executor.set_ups,
+        )
         return watch.look(measured, scope, elapsed_s)
 
     def _signs(self) -> CheckInput:
