@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from functools import partial
 from importlib import import_module
 
@@ -27,11 +26,7 @@ from pytest_ipload.stats.live_reporter import LiveReporter
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Recorder
 from pytest_ipload.verdict.shard_group import Shard, SingleProcess
-from pytest_ipload.verdict.threshold.config import (
-    tolerates_set_up_errors,
-    window_lengths,
-    with_implied,
-)
+from pytest_ipload.verdict.threshold.config import tolerates_set_up_errors, window_lengths
 from pytest_ipload.verdict.threshold.selection import selections, window_selections
 
 
@@ -43,11 +38,8 @@ class Load:
 
         Raises PoolError or GeneratorLimitError before anything is started.
         """
-        profile, given = request.profile, request.thresholds
-        thresholds = with_implied(given)
-        if state.settings.disabled:  # only errors fail a functional test, unless its thresholds tolerate some
-            thresholds = thresholds[len(given) :]
-        request = self._request = replace(request, thresholds=thresholds)
+        profile, thresholds = request.profile, request.thresholds
+        self._request = request
         self.profile = profile
         self.tap: SampleSink | None = None
         self._shard = shard

@@ -16,18 +16,15 @@ from pytest_ipload.plugin.fixtures.per_user import multiplied_by
 from pytest_ipload.plugin.hook_calls import review_of
 from pytest_ipload.plugin.items.marker_settings import profile_of
 from pytest_ipload.plugin.items.outcomes import SKIPS
-from pytest_ipload.plugin.items.thresholds import check_measurable, session_thresholds
+from pytest_ipload.plugin.items.thresholds import judged_by, session_thresholds
 from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_run import Load
-from pytest_ipload.plugin.session_state import SessionState, keep_result, kept_results, state_of
+from pytest_ipload.plugin.session_state import keep_result, kept_results, state_of
 from pytest_ipload.report.error_results import reason_of
 from pytest_ipload.report.tracebacks import first_traceback
-from pytest_ipload.settings.resolution import parse_key
 from pytest_ipload.verdict.conclusion import Conclusion
 from pytest_ipload.verdict.judge import Judge
-from pytest_ipload.verdict.result import (
-    LoadResult,
-)
+from pytest_ipload.verdict.result import LoadResult
 
 
 class LoadRunner:
@@ -48,7 +45,6 @@ class LoadRunner:
         """
         try:
             scenario = scenario_of(body)
-            marker = {key: parse_key(key, value) for key, value in settings.items()}
         except ValueError as error:
             raise SettingError(f"ipload.run: {error}") from None
         state = state_of(self._request.config)
@@ -60,10 +56,10 @@ class LoadRunner:
         item = self._request.node
         if problem := multiplied_by(item.obj):
             raise SettingError(f"ipload.run: {problem}")
-        profile = profile_of(item, state, marker, base_url_fixture(self._request, state, marker))
-        thresholds = session_thresholds(state)
-        if not state.settings.disabled:
-            check_measurable(thresholds, profile)
+        is_given = state.settings.value("base_url") is not None or "base_url" in settings
+        base_url = None if is_given else base_url_fixture(self._request)
+        profile = profile_of(item, state, [(settings, ())], base_url, "ipload.run")
+        thresholds = judged_by(session_thresholds(state), profile, state)
         folders = (self._request.path.parent, self._request.config.rootpath)
         load = Load(state, LoadRequest(item, profile, thresholds, lambda user: scenario, folders))
         ended_by: BaseException | None = None
@@ -109,10 +105,8 @@ class LoadRunner:
         return result
 
 
-def base_url_fixture(request: pytest.FixtureRequest, state: SessionState, marker: dict[str, Any]) -> str | None:
-    """The value of a fixture named ``base_url`` (pytest-base-url's, or the project's own), if no setting gives one."""
-    if state.settings.value("base_url") is not None or "base_url" in marker:
-        return None
+def base_url_fixture(request: pytest.FixtureRequest) -> str | None:
+    """The value of a fixture named ``base_url`` (pytest-base-url's, or the project's own); None without one."""
     try:
         value = request.getfixturevalue("base_url")
     except pytest.FixtureLookupError as error:
