@@ -12,13 +12,14 @@ import requests
 from requests import PreparedRequest, Request, Response
 from requests.utils import resolve_proxies
 
+from pytest_ipload.addresses.source_address import SourceAddress
 from pytest_ipload.base.errors import TargetNotAllowed
 from pytest_ipload.stats.recorder import Key
 from pytest_ipload.stats.sample import OK, REQUEST, Sample, timed_sample
 from pytest_ipload.transport.adapter import SourceAdapter, bind_adapter, proxy_of
 from pytest_ipload.transport.allowed_hosts import AllowedHosts
 from pytest_ipload.transport.base_url import check_base_url, resolved
-from pytest_ipload.transport.bound_session import DEFAULT, BoundSession, sequence
+from pytest_ipload.transport.bound_session import DEFAULT, BoundSession, sources_of
 from pytest_ipload.transport.call import USUAL, Call, Expectation, Expected, label_of
 from pytest_ipload.transport.connect.binding import Binding, Hop
 from pytest_ipload.transport.connect.tls import TlsContexts
@@ -87,7 +88,7 @@ class LoadSession(BoundSession):
 
     def __init__(
         self,
-        source_address: str | Sequence[str] | None = None,
+        source_address: str | Sequence[str | SourceAddress] | None = None,
         base_url: str | None = None,
         timeout: float | None = 30,
         allowed_hosts: Iterable[str] | None = None,
@@ -116,7 +117,7 @@ class LoadSession(BoundSession):
         self.before_call = before_call
         guard = None if allowed_hosts is None else AllowedHosts(allowed_hosts, self.base_url)
         self._current = _Current()
-        binding = Binding(sequence(source_address), guard)
+        binding = Binding(sources_of(source_address), guard)
         adapter = SourceAdapter(binding, tls)
         self.mount("https://", adapter)
         self.mount("http://", adapter)
