@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import reduce
 from typing import Any
 
+from pytest_ipload.base.environment import host_name
 from pytest_ipload.base.health_catalogue import HealthCheck
 from pytest_ipload.base.units import NS_PER_MS
 from pytest_ipload.load.failure_log import MAX_USERS
@@ -111,15 +112,15 @@ class ShardResult:
         return part
 
 
-def as_shard(part: ShardResult, index: int, name: str, host: str) -> ShardResult:
-    """The shard result with its own entry in ``shards``, for when it is merged with others."""
+def as_shard(part: ShardResult, index: int, name: str) -> ShardResult:
+    """The shard result, of this machine, with its own entry in ``shards``, for when it is merged with others."""
     requests, iterations = part.measured.count(REQUEST), part.measured.count(ITERATION)
     failed = part.measured.count(REQUEST, outcome=FAILED)
     skew_ms, pinned = round(part.late / NS_PER_MS, 3), part.pinned_cpu
     share = cpu_share(part.cpu_ns, part.ended)
     return replace(
         part,
-        shards=[ShardStats(index, name, host, part.users, iterations, requests, failed, skew_ms, share, pinned)],
+        shards=[ShardStats(index, name, host_name(), part.users, iterations, requests, failed, skew_ms, share, pinned)],
     )
 
 

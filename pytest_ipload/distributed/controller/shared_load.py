@@ -338,18 +338,18 @@ class SharedLoad:
             self.abort(f"the snapshots could not be judged: {in_words(reason, placed=False)}")
         elif reason is not None:
             self.stop(reason)
+        self.advance()
 
     def _conclude(self, answer: tuple[Conclusion, bytes] | BaseException) -> None:
         """The verdict has come: send it to all workers, unless none waits for it any more."""
         self._is_asked = False
-        if not self.wants_conclusion:
-            return
-        if isinstance(answer, BaseException):
+        if self.wants_conclusion and isinstance(answer, BaseException):
             self.abort(f"the results of the workers could not be merged: {in_words(answer, placed=False)}")
-            return
-        self.conclusion, packed = answer
-        for worker in self.at_work():
-            self._tell(worker, "conclusion", conclusion=packed)
+        elif self.wants_conclusion and not isinstance(answer, BaseException):
+            self.conclusion, packed = answer
+            for worker in self.at_work():
+                self._tell(worker, "conclusion", conclusion=packed)
+        self.advance()
 
     def _tell(self, worker: Worker, kind: str, **fields: Any) -> None:
         if worker.gone is None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import islice
 
 from pytest_ipload.addresses.host.own_listeners import ports_served_here
 from pytest_ipload.base import real_time
-from pytest_ipload.base.health_catalogue import HealthCheck
+from pytest_ipload.base.health_catalogue import fired_by_message
 from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.load.executor import Executor
 from pytest_ipload.load.failure_log import FailureGroup
@@ -36,7 +35,6 @@ class LoadResults:
         users: LoadUsers,
         executor: Executor,
         shard: Shard | None,
-        foreseen: Sequence[HealthCheck],
     ) -> None:
         """This process is one of those that share the load, if there is a ``shard``."""
         self._state = state
@@ -44,7 +42,6 @@ class LoadResults:
         self._users = users
         self._executor = executor
         self._shard = shard
-        self._foreseen = foreseen
         self._abort_watch = AbortWatch(request.thresholds, Plan.of(request.profile))
         self._snapshots = SnapshotTaker(request.thresholds, request.profile.planned)
         self.start_at_ns: int | None = None
@@ -116,10 +113,12 @@ class LoadResults:
 
     def _signs(self) -> CheckInput:
         """The input of this process's health checks."""
+        shortage = self._users.shortage
+        few_ports = [] if shortage is None else [fired_by_message("few-ports", shortage)]
         return CheckInput(
             record=self._executor.record,
             vitals=self._executor.vitals,
-            foreseen=self._foreseen,
+            foreseen=[*self._request.foreseen, *few_ports],
             left_fast_path=self._users.fast_path_log.calls(),
             unbound_adapters=self._users.fast_path_log.unbound(),
             own_ports=ports_served_here(self._users.targets.all()),

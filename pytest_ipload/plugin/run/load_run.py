@@ -9,13 +9,10 @@ from importlib import import_module
 import pytest
 
 from pytest_ipload.base.errors import LateSkip, is_configuration_error
-from pytest_ipload.base.health_catalogue import fired_by_message
 from pytest_ipload.load.executor import Executor, UserSetUpError
 from pytest_ipload.load.failure_log import FailureGroup
 from pytest_ipload.load.sample_folding import Pieces
 from pytest_ipload.load.schedule import slots_of
-from pytest_ipload.load.user import VirtualUser
-from pytest_ipload.load.user_thread import Scenario
 from pytest_ipload.plugin.items.outcomes import SKIPS
 from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_result import LoadResults
@@ -24,7 +21,6 @@ from pytest_ipload.plugin.run.sample_hook import SampleSink, open_sample_sink
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.stats.live_reporter import LiveReporter
 from pytest_ipload.stats.measurements import Measurements
-from pytest_ipload.stats.recorder import Recorder
 from pytest_ipload.verdict.shard_group import Shard, SingleProcess
 from pytest_ipload.verdict.threshold.config import tolerates_set_up_errors, window_lengths
 from pytest_ipload.verdict.threshold.selection import selections, window_selections
@@ -44,9 +40,7 @@ class Load:
         self.tap: SampleSink | None = None
         self._shard = shard
         self._whole_loads = state.whole_loads
-        self._users = LoadUsers(state, request, state.pools.slot if shard is None else shard.pool_share)
-        shortage = self._users.shortage
-        foreseen = [*request.foreseen, *([] if shortage is None else [fired_by_message("few-ports", shortage)])]
+        users = self._users = LoadUsers(state, request, state.pools.slot if shard is None else shard.pool_share)
         audience, note = state.audience if shard is None else shard.audience, request.round_note
         round_ = None if note is None else (note.number + 1, note.count)
         self._showing = LiveReporter(request.item.nodeid, profile, audience, round_)
@@ -65,7 +59,12 @@ class Load:
             tolerates_set_up_errors=tolerates_set_up_errors(thresholds),
             holds_users=request.holds_users,
         )
-        self.results = LoadResults(state, request, self._users, self.executor, shard, foreseen)
+        self.results = LoadResults(state, request, users, self.executor, shard)
+        # The executor's calls that others answer; see ``UserFactory``.
+        self.make_user, self.make_scenario = users.make_user, users.make_scenario
+        self.admit, self.admit_if_free = users.leases.admit, users.leases.admit_if_free
+        self.user_left = users.leases.give_back
+        self.setting_up, self.abort_reason = self._showing.setting_up, self.results.abort_reason
 
     def set_up(self) -> None:
         """Set up the users; see ``Executor.set_up``."""
@@ -122,34 +121,10 @@ class Load:
 
     # -- calls of the executor ---------------------------------------------------------------------------------
 
-    def make_user(self, index: int, recorder: Recorder) -> VirtualUser:
-        """A user without a lease."""
-        return self._users.make_user(index, recorder)
-
-    def admit(self, user: VirtualUser, *, block: bool) -> bool:
-        """Lease an address of each family to the user."""
-        return self._users.leases.admit(user, block=block)
-
-    def admit_if_free(self, user: VirtualUser) -> bool:
-        """The same, only if an address of each family is free."""
-        return self._users.leases.admit(user, block=False, only_free=True)
-
     @property
     def users_at_rendezvous(self) -> int:
         """The number of users waiting for others."""
         return self._users.meetings.waiting
-
-    def setting_up(self, done: int, users: int, elapsed_s: float) -> None:
-        """Show listeners how many users are set up."""
-        self._showing.setting_up(done, users, elapsed_s)
-
-    def make_scenario(self, user: VirtualUser) -> Scenario:
-        """What the user does."""
-        return self._users.make_scenario(user)
-
-    def user_left(self, user: VirtualUser) -> None:
-        """Release the user's leases."""
-        self._users.leases.give_back(user)
 
     def stopping(self) -> None:
         """Stop waiting for addresses, and for other users at a rendezvous."""
@@ -184,7 +159,3 @@ class Load:
     def each_second(self, measured: Measurements, elapsed_s: float) -> None:
         """Show listeners the live numbers."""
         self._showing.show(measured, elapsed_s, self.executor.users_at_work)
-
-    def abort_reason(self, measured: Measurements, elapsed_s: float) -> str | None:
-        """The result of the first threshold with ``abort_on_fail`` that can no longer hold."""
-        return self.results.abort_reason(measured, elapsed_s)

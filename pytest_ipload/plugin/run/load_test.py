@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from pytest_ipload.base.code_location import is_user_code, user_traceback
-from pytest_ipload.base.environment import host_name
 from pytest_ipload.base.errors import GeneratorLimitError, IploadError, SettingError, is_configuration_error
 from pytest_ipload.base.health_catalogue import HealthCheck, fired
 from pytest_ipload.base.text import counted
@@ -46,7 +45,7 @@ from pytest_ipload.verdict.judge import Judge
 from pytest_ipload.verdict.result import ERROR, FAILED, INVALID
 from pytest_ipload.verdict.rounds import CURRENT, DEFAULT_ROUNDS, RoundNote, plan_rounds
 from pytest_ipload.verdict.shard_group import LoadAborted, Shard, SingleProcess
-from pytest_ipload.verdict.shard_result import ShardResult, as_shard
+from pytest_ipload.verdict.shard_result import ShardResult
 
 
 class LoadTest:
@@ -216,23 +215,19 @@ class LoadTest:
         traceback = None if self._session_ends else traceback_of(self._item, error)
         part = load.results.part(f"the load was aborted by {type(error).__name__}", traceback)
         if self._session_ends:
-            self._shard.hand_in(self._as_shard(part))
+            self._shard.hand_in(part)
             self._keep(self._judge.judge(part))
             return
         try:
-            self._keep(self._shard.conclude(self._as_shard(part)))  # the others end their partitions too
+            self._keep(self._shard.conclude(part))  # the others end their partitions too
         except LoadAborted:
             self._keep(self._judge.judge(part))
 
     def _conclude(self, part: ShardResult) -> None:
         try:
-            self._keep(self._shard.conclude(self._as_shard(part)))
+            self._keep(self._shard.conclude(part))
         except LoadAborted as error:
             raise MeasurementInvalid(str(error)) from None
-
-    def _as_shard(self, part: ShardResult) -> ShardResult:
-        shard = self._shard
-        return part if shard.share.count == 1 else as_shard(part, shard.share.index, shard.name, host_name())
 
     def end_in_error(self, error: BaseException, what: str) -> None:
         """Keep a result for a load test that ended without one, with the measurements until then.
@@ -256,7 +251,7 @@ class LoadTest:
         part = replace(
             load.results.part(traceback=None if is_the_end else traceback_of(self._item, error)), error=reason
         )
-        self._shard.hand_in(self._as_shard(part))
+        self._shard.hand_in(part)
         return self._judge.judge(part)
 
     def _unmeasured(self, reason: str) -> Conclusion:
