@@ -11,7 +11,6 @@ import pytest
 from pytest_ipload.base.errors import LateSkip, is_configuration_error
 from pytest_ipload.load.executor import Executor, UserSetUpError
 from pytest_ipload.load.failure_log import FailureGroup
-from pytest_ipload.load.sample_folding import Pieces
 from pytest_ipload.load.schedule import slots_of
 from pytest_ipload.plugin.items.outcomes import SKIPS
 from pytest_ipload.plugin.run.load_request import LoadRequest
@@ -19,6 +18,7 @@ from pytest_ipload.plugin.run.load_result import LoadResults
 from pytest_ipload.plugin.run.load_users import LoadUsers
 from pytest_ipload.plugin.run.sample_hook import SampleSink, open_sample_sink
 from pytest_ipload.plugin.session_state import SessionState
+from pytest_ipload.stats.collector import Pieces
 from pytest_ipload.stats.live_reporter import LiveReporter
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.verdict.shard_group import Shard, SingleProcess
