@@ -146,7 +146,7 @@ def own_copy(part: ShardResult) -> ShardResult:
     """A copy of a shard result, for others to be merged into."""
     lags = Histogram()
     lags.merge(part.lags)
-    return replace(part, measured=Measurements.from_plain(part.measured.to_plain()), lags=lags)
+    return replace(part, measured=part.measured.copy(), lags=lags)
 
 
 def merge_into(one: ShardResult, other: ShardResult) -> ShardResult:
