@@ -27,7 +27,12 @@ _OPTIONAL = ("window", "confidence")
 """None is the same as not giving them."""
 
 
-def load_thresholds(item: pytest.Item, state: SessionState) -> list[ThresholdConfig]:
+def load_thresholds(item: pytest.Item, profile: LoadProfile, state: SessionState) -> list[ThresholdConfig]:
+    """The thresholds that decide about a load test; see ``judged_by``. Raises SettingError."""
+    return judged_by(given_thresholds(item, state), profile, state)
+
+
+def given_thresholds(item: pytest.Item, state: SessionState) -> list[ThresholdConfig]:
     """The item's thresholds: of all its markers, then of ini and command line. Raises SettingError."""
     judged = []
     for mark in item.iter_markers(THRESHOLD_MARKER):

@@ -16,6 +16,7 @@ from pytest_ipload.plugin.run.load_users import LoadUsers
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
+from pytest_ipload.verdict.conclusion import Conclusion
 from pytest_ipload.verdict.result import FailureSummary, FirstFailure, Traceback
 from pytest_ipload.verdict.shard_group import Shard
 from pytest_ipload.verdict.shard_result import ShardResult
@@ -34,9 +35,9 @@ class LoadResults:
         request: LoadRequest,
         users: LoadUsers,
         executor: Executor,
-        shard: Shard | None,
+        shard: Shard,
     ) -> None:
-        """This process is one of those that share the load, if there is a ``shard``."""
+        """``shard`` is this process's side of the load: as one of several, or alone."""
         self._state = state
         self._request = request
         self._users = users
@@ -93,12 +94,16 @@ class LoadResults:
             targets=[[f"{address}:{port}" for address, port in self._users.targets.all()]] if is_whole else [],
         )
 
+    def conclude(self, traceback: Traceback | None) -> Conclusion:
+        """Hand in the shard result; returns the verdict on the load. Raises LoadAborted."""
+        return self._shard.conclude(self.part(traceback=traceback))
+
     def abort_reason(self, measured: Measurements, elapsed_s: float) -> str | None:
         """The result of the first threshold with ``abort_on_fail`` that can no longer hold."""
         watch = self._abort_watch
         if not watch.watched:
             return None
-        if self._shard is not None and self._shard.share.count > 1:  # the controller sees the whole load
+        if self._shard.share.count > 1:  # the controller sees the whole load
             self._shard.progress(self._snapshots.take(self.part(is_whole=False), elapsed_s))
             return None
         profile, leases = self._request.profile, self._users.leases

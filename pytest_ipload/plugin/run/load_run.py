@@ -29,8 +29,8 @@ from pytest_ipload.verdict.threshold.selection import selections, window_selecti
 class Load:
     """Makes users, runs them, and turns their measurements into a result."""
 
-    def __init__(self, state: SessionState, request: LoadRequest, shard: Shard | None = None) -> None:
-        """This process runs its partition of the load, in step with the others if there is a ``shard``.
+    def __init__(self, state: SessionState, request: LoadRequest, shard: Shard) -> None:
+        """This process runs its partition of the load, in step with the others of the ``shard``'s group.
 
         Raises PoolError or GeneratorLimitError before anything is started.
         """
@@ -40,10 +40,10 @@ class Load:
         self.tap: SampleSink | None = None
         self._shard = shard
         self._whole_loads = state.whole_loads
-        users = self._users = LoadUsers(state, request, state.pools.slot if shard is None else shard.pool_share)
-        audience, note = state.audience if shard is None else shard.audience, request.round_note
+        users = self._users = LoadUsers(state, request, shard.pool_share)
+        note = request.round_note
         round_ = None if note is None else (note.number + 1, note.count)
-        self._showing = LiveReporter(request.item.nodeid, profile, audience, round_)
+        self._showing = LiveReporter(request.item.nodeid, profile, shard.audience, round_)
         self.executor = Executor(
             profile,
             slots_of(profile, request.share),
@@ -78,12 +78,11 @@ class Load:
 
     def run(self, start_at_ns: int | None = None) -> None:
         """Run the load when all processes that share it are ready; see ``Executor.run``. Raises LoadAborted."""
-        if self._shard is not None:
-            self._shard.on_stop = self.executor.ask_to_stop
-            self._shard.on_break_off = partial(self.executor.ask_to_stop, hurry=True)
-            agreed_ns = self._shard.ready()
-            if self._shard.share.count > 1:
-                start_at_ns = max(agreed_ns, start_at_ns or agreed_ns)
+        self._shard.on_stop = self.executor.ask_to_stop
+        self._shard.on_break_off = partial(self.executor.ask_to_stop, hurry=True)
+        agreed_ns = self._shard.ready()
+        if self._shard.share.count > 1:
+            start_at_ns = max(agreed_ns, start_at_ns or agreed_ns)
         self.results.start_at_ns = start_at_ns
         if self._users.rate_limit is not None and start_at_ns is not None:
             self._users.rate_limit.begin_at(start_at_ns)
@@ -107,7 +106,7 @@ class Load:
         A shared load is ended by the controller.
         """
         whole_loads = self._whole_loads
-        is_whole = self._shard is None or isinstance(self._shard, SingleProcess)
+        is_whole = isinstance(self._shard, SingleProcess)
         return nullcontext() if whole_loads is None or not is_whole else whole_loads.going_on(self.executor.ask_to_stop)
 
     @property

@@ -25,6 +25,7 @@ from pytest_ipload.report.tracebacks import first_traceback
 from pytest_ipload.verdict.conclusion import Conclusion
 from pytest_ipload.verdict.judge import Judge
 from pytest_ipload.verdict.result import LoadResult
+from pytest_ipload.verdict.shard_group import SingleProcess
 
 
 class LoadRunner:
@@ -43,6 +44,26 @@ class LoadRunner:
         The keywords are those of the ``ipload`` marker. Raises SettingError for an invalid one, and what the marker's
         load would end with: a skip in the first iteration, KeyboardInterrupt, the exception of a user's set-up.
         """
+        load = self._load(body, settings)
+        ended_by: BaseException | None = None
+        failed_user: int | None = None
+        try:
+            load.set_up()
+            load.run()
+        except UserSetUpError as error:
+            ended_by, failed_user = load.set_up_exception(error), error.user.index
+        except BaseException as error:
+            ended_by = error
+        finally:
+            load.executor.close()
+        result = self._kept(load, ended_by, failed_user)
+        if ended_by is not None:
+            raise ended_by  # raised here so that its own causes are not replaced
+        assert result is not None
+        return result
+
+    def _load(self, body: Body | Mapping[Body, int], settings: Mapping[str, Any]) -> Load:
+        """The load, after all checks. Raises SettingError."""
         try:
             scenario = scenario_of(body)
         except ValueError as error:
@@ -61,23 +82,16 @@ class LoadRunner:
         profile = profile_of(item, state, [(settings, ())], base_url, "ipload.run")
         thresholds = judged_by(session_thresholds(state), profile, state)
         folders = (self._request.path.parent, self._request.config.rootpath)
-        load = Load(state, LoadRequest(item, profile, thresholds, lambda user: scenario, folders))
-        ended_by: BaseException | None = None
-        failed_user: int | None = None
-        try:
-            load.set_up()
-            load.run()
-        except UserSetUpError as error:
-            ended_by, failed_user = load.set_up_exception(error), error.user.index
-        except BaseException as error:
-            ended_by = error
-        finally:
-            load.executor.close()
-        result = self._kept(load, ended_by, failed_user)
-        if ended_by is not None:
-            raise ended_by  # raised here so that its own causes are not replaced
-        assert result is not None
-        return result
+        request = LoadRequest(item, profile, thresholds, lambda user: scenario, folders)
+        return Load(state, request, SingleProcess(self._judge().judge, state.pools.slot, state.audience))
+
+    def _judge(self) -> Judge:
+        """Compares the next load of the test with the same load of saved runs."""
+        config, number = self._request.config, len(kept_results(self._request.node))
+        baselines = state_of(config).baselines
+        return Judge(
+            compare=None if baselines is None else partial(baselines.compare, load=number), review=review_of(config)
+        )
 
     def _kept(self, load: Load, ended_by: BaseException | None, failed_user: int | None) -> LoadResult | None:
         """The result of a load, which is kept for the reports; None if it was skipped or did not begin.
@@ -98,9 +112,7 @@ class LoadRunner:
             part = replace(part, error=reason)
         elif ended_by is not None:
             part = replace(part, broken_off=f"the load was aborted by {type(ended_by).__name__}")
-        baselines = state_of(item.config).baselines
-        compare = None if baselines is None else partial(baselines.compare, load=len(kept_results(item)))
-        result = Judge(compare=compare, review=review_of(item.config)).result(part)
+        result = self._judge().result(part)
         keep_result(item, Conclusion.of(result))
         return result
 

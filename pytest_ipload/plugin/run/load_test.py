@@ -30,7 +30,7 @@ from pytest_ipload.plugin.items.marker_settings import profile_of_test
 from pytest_ipload.plugin.items.markers import is_load_test, marker_problem, number_of
 from pytest_ipload.plugin.items.outcomes import ComparisonFailed, MeasurementInvalid, ThresholdFailed
 from pytest_ipload.plugin.items.shared_values import unsafe_values
-from pytest_ipload.plugin.items.thresholds import judged_by, load_thresholds
+from pytest_ipload.plugin.items.thresholds import load_thresholds
 from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_run import Load
 from pytest_ipload.plugin.run.load_runner import base_url_fixture
@@ -45,7 +45,6 @@ from pytest_ipload.verdict.judge import Judge
 from pytest_ipload.verdict.result import ERROR, FAILED, INVALID
 from pytest_ipload.verdict.rounds import CURRENT, DEFAULT_ROUNDS, RoundNote, plan_rounds
 from pytest_ipload.verdict.shard_group import LoadAborted, Shard, SingleProcess
-from pytest_ipload.verdict.shard_result import ShardResult
 
 
 class LoadTest:
@@ -74,7 +73,7 @@ class LoadTest:
         """Which phase of which user failed, where that ended the load test."""
         # Settings that contradict each other are an error before any fixture is set up.
         self._profile = profile_of_test(item, state)
-        self._thresholds = judged_by(load_thresholds(item, state), self._profile, state)
+        self._thresholds = load_thresholds(item, self._profile, state)
         mark_as_load_test(item)
         shard = item.stash.get(SHARD, None)
         # Of a shared load the controller judges; a worker only judges an aborted load, and asks no plugin about that.
@@ -208,7 +207,10 @@ class LoadTest:
                 raise
             raise error.with_traceback(user_traceback(error.__traceback__))  # noqa: B904  # it is the same exception
         errors = (group.exception for group in load.failure_groups())
-        self._conclude(load.results.part(traceback=first_traceback(self._item, errors)))
+        try:
+            self._keep(load.results.conclude(first_traceback(self._item, errors)))
+        except LoadAborted as error:
+            raise MeasurementInvalid(str(error)) from None
 
     def _keep_broken_off(self, load: Load, error: BaseException) -> None:
         """Keep what was measured until an exception that is not the failure of an iteration."""
@@ -222,12 +224,6 @@ class LoadTest:
             self._keep(self._shard.conclude(part))  # the others end their partitions too
         except LoadAborted:
             self._keep(self._judge.judge(part))
-
-    def _conclude(self, part: ShardResult) -> None:
-        try:
-            self._keep(self._shard.conclude(part))
-        except LoadAborted as error:
-            raise MeasurementInvalid(str(error)) from None
 
     def end_in_error(self, error: BaseException, what: str) -> None:
         """Keep a result for a load test that ended without one, with the measurements until then.
