@@ -38,7 +38,7 @@ class BoundSession(Verbs):
         Connections that are open are kept, and used again when their address comes again: a session that rotates
         through eight addresses has eight connections.
         """
-        self.binding.rebind(sources_of(source_address))
+        self.binding.rebind(sequence(source_address))
 
     def create_connection(self, address: tuple[str, int], timeout: float | Default | None = DEFAULT) -> socket.socket:
         """A TCP socket to (host, port), as ``socket.create_connection`` makes it, but from the source address.
@@ -67,7 +67,7 @@ class BoundSession(Verbs):
         self.binding.resume()
 
 
-def sources_of(source_address: str | Sequence[str | SourceAddress] | None) -> Sequence[SourceAddress]:
+def sequence(source_address: str | Sequence[str | SourceAddress] | None) -> Sequence[SourceAddress]:
     """The addresses of a session, none, one or several: as texts, or as they are leased."""
     given = (source_address,) if isinstance(source_address, str) else source_address or ()
     return [each if isinstance(each, SourceAddress) else SourceAddress.parse(each) for each in given]

@@ -19,7 +19,7 @@ from pytest_ipload.stats.sample import OK, REQUEST, Sample, timed_sample
 from pytest_ipload.transport.adapter import SourceAdapter, bind_adapter, proxy_of
 from pytest_ipload.transport.allowed_hosts import AllowedHosts
 from pytest_ipload.transport.base_url import check_base_url, resolved
-from pytest_ipload.transport.bound_session import DEFAULT, BoundSession, sources_of
+from pytest_ipload.transport.bound_session import DEFAULT, BoundSession, sequence
 from pytest_ipload.transport.call import USUAL, Call, Expectation, Expected, label_of
 from pytest_ipload.transport.connect.binding import Binding, Hop
 from pytest_ipload.transport.connect.tls import TlsContexts
@@ -117,7 +117,7 @@ class LoadSession(BoundSession):
         self.before_call = before_call
         guard = None if allowed_hosts is None else AllowedHosts(allowed_hosts, self.base_url)
         self._current = _Current()
-        binding = Binding(sources_of(source_address), guard)
+        binding = Binding(sequence(source_address), guard)
         adapter = SourceAdapter(binding, tls)
         self.mount("https://", adapter)
         self.mount("http://", adapter)

@@ -44,7 +44,7 @@ class LoadRunner:
         The keywords are those of the ``ipload`` marker. Raises SettingError for an invalid one, and what the marker's
         load would end with: a skip in the first iteration, KeyboardInterrupt, the exception of a user's set-up.
         """
-        load = self._load(body, settings)
+        load = self._load_of(body, settings)
         ended_by: BaseException | None = None
         failed_user: int | None = None
         try:
@@ -62,8 +62,8 @@ class LoadRunner:
         assert result is not None
         return result
 
-    def _load(self, body: Body | Mapping[Body, int], settings: Mapping[str, Any]) -> Load:
-        """The load, after all checks. Raises SettingError."""
+    def _load_of(self, body: Body | Mapping[Body, int], settings: Mapping[str, Any]) -> Load:
+        """The load, after all checks that can be made before it starts. Raises SettingError."""
         try:
             scenario = scenario_of(body)
         except ValueError as error:
