@@ -67,7 +67,6 @@ class BoundSession(Verbs):
         self.binding.resume()
 
 
-def sequence(source_address: str | Sequence[str | SourceAddress] | None) -> Sequence[SourceAddress]:
-    """The addresses of a session, none, one or several: as texts, or as they are leased."""
-    given = (source_address,) if isinstance(source_address, str) else source_address or ()
-    return [each if isinstance(each, SourceAddress) else SourceAddress.parse(each) for each in given]
+def sequence(source_address: str | Sequence[str | SourceAddress] | None) -> Sequence[str | SourceAddress]:
+    """The addresses of a session: none, one or several."""
+    return (source_address,) if isinstance(source_address, str) else source_address or ()

@@ -17,7 +17,6 @@ from support.certificates import Certificates
 from support.http_server import RecordingServer
 from support.proxy import RecordingProxy
 
-from pytest_ipload.addresses.source_address import SourceAddress
 from pytest_ipload.base.errors import TargetNotAllowed
 from pytest_ipload.stats.sample import Sample
 from pytest_ipload.transport.adapter import SourceAdapter
@@ -124,7 +123,7 @@ def test_a_socks_proxy_gets_the_source_in_the_way_of_pysocks(monkeypatch: pytest
             made.append(kwargs)
 
     monkeypatch.setattr(requests.adapters, "SOCKSProxyManager", Manager)
-    manager = SourceAdapter(Binding([SourceAddress("10.0.0.7")])).proxy_manager_for("socks5://127.0.0.1:1080")
+    manager = SourceAdapter(Binding(["10.0.0.7"])).proxy_manager_for("socks5://127.0.0.1:1080")
     assert made[0]["source_address"] == ("10.0.0.7", 0)
     assert manager.pool_classes_by_scheme == "its own"
 
@@ -132,7 +131,7 @@ def test_a_socks_proxy_gets_the_source_in_the_way_of_pysocks(monkeypatch: pytest
 def test_pools_of_different_sources_are_kept_apart_by_urllib3_as_well() -> None:
     keys: list[object] = []
     for sources in (["10.0.0.7"], ["10.0.0.8"], []):
-        adapter = SourceAdapter(Binding(list(map(SourceAddress, sources))))
+        adapter = SourceAdapter(Binding(sources))
         pool = adapter.poolmanager.connection_from_host("x.test", 80)
         assert isinstance(pool, SourceHTTPConnectionPool)
         keys += adapter.poolmanager.pools.keys()
@@ -140,7 +139,7 @@ def test_pools_of_different_sources_are_kept_apart_by_urllib3_as_well() -> None:
 
 
 def test_a_pickled_adapter_keeps_its_source(server: RecordingServer) -> None:
-    adapter = pickle.loads(pickle.dumps(SourceAdapter(Binding([SourceAddress("127.0.0.5")]), pool_maxsize=3)))
+    adapter = pickle.loads(pickle.dumps(SourceAdapter(Binding(["127.0.0.5"]), pool_maxsize=3)))
     with requests.Session() as session:
         session.trust_env = False
         session.mount("http://", adapter)

@@ -96,7 +96,7 @@ class Binding:
     operating system chooses. Raises SettingError.
     """
 
-    def __init__(self, sources: Sequence[SourceAddress] = (), guard: AllowedHosts | None = None) -> None:
+    def __init__(self, sources: Sequence[str | SourceAddress] = (), guard: AllowedHosts | None = None) -> None:
         self.guard = guard
         self._restore()
         self.rebind(sources)
@@ -124,10 +124,11 @@ class Binding:
         self._restore()
         self.rebind(sources)
 
-    def rebind(self, sources: Sequence[SourceAddress]) -> None:
+    def rebind(self, sources: Sequence[str | SourceAddress]) -> None:
         """Leave from these addresses from now on. Connections that are open stay bound, for when they come again."""
-        self.sources = _by_family([source.address for source in sources])
-        both = zip(self.sources.values(), sources, strict=True)
+        given = [each if isinstance(each, SourceAddress) else SourceAddress.parse(each) for each in sources]
+        self.sources = _by_family([source.address for source in given])
+        both = zip(self.sources.values(), given, strict=True)
         self.freebind |= {address for address, source in both if source.freebind}
         self.source_address = next(iter(self.sources.values()), None)
         if self.source_address is not None:

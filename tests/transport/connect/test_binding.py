@@ -14,7 +14,6 @@ import requests
 from support.certificates import Certificates
 from support.http_server import RecordingServer
 
-from pytest_ipload.addresses.source_address import SourceAddress
 from pytest_ipload.base.errors import IploadError, SettingError, TargetNotAllowed
 from pytest_ipload.stats.sample import Sample
 from pytest_ipload.transport.allowed_hosts import AllowedHosts
@@ -39,18 +38,18 @@ MakeSession = Callable[..., LoadSession]
 )
 def test_bad_sources_are_setting_errors(sources: list[str], message: str) -> None:
     with pytest.raises(SettingError, match=message):
-        Binding(list(map(SourceAddress.parse, sources)))
+        Binding(sources)
 
 
 def test_sources_are_kept_by_family_in_their_usual_spelling() -> None:
-    binding = Binding([SourceAddress("FD00:0::7"), SourceAddress("10.0.0.7")])
+    binding = Binding(["FD00:0::7", "10.0.0.7"])
     assert binding.sources == {socket.AF_INET6: "fd00::7", socket.AF_INET: "10.0.0.7"}
     assert binding.source_address == "fd00::7"
     assert Binding().source_address is None
 
 
 def test_a_pickled_binding_keeps_sources_and_guard_but_not_its_end() -> None:
-    binding = Binding([SourceAddress("10.0.0.7")], AllowedHosts(["x.test"]))
+    binding = Binding(["10.0.0.7"], AllowedHosts(["x.test"]))
     binding.interrupt()
     copy = pickle.loads(pickle.dumps(binding))
     assert copy.source_address == "10.0.0.7"

@@ -22,7 +22,6 @@ from support.scripted_server import OK, Do, Pause, Reply, ScriptedServer
 from urllib3.exceptions import NameResolutionError
 
 from pytest_ipload.addresses.host.bind_source import bind_source
-from pytest_ipload.addresses.source_address import SourceAddress
 from pytest_ipload.stats.sample import Sample
 from pytest_ipload.transport.connect import dial
 from pytest_ipload.transport.connect.binding import Binding, Fallback, Hop, ThreadState
@@ -361,7 +360,7 @@ def test_a_label_that_is_too_long_is_an_error_as_in_urllib3() -> None:
 
 
 def test_socket_options_are_kept(make_session: MakeSession, server: RecordingServer) -> None:
-    conn = SourceHTTPConnection("127.0.0.1", server.port, binding=Binding([SourceAddress("127.0.0.1")]))
+    conn = SourceHTTPConnection("127.0.0.1", server.port, binding=Binding(("127.0.0.1",)))
     conn.connect()
     assert conn.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     conn.close()
