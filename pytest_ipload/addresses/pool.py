@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pytest_ipload.addresses.host import probe
 from pytest_ipload.addresses.sequence import AddressSequence, Run, first_common, parse_address
-from pytest_ipload.addresses.source_text import FREEBIND_PREFIX, marked
+from pytest_ipload.addresses.source_address import FREEBIND_PREFIX, SourceAddress
 from pytest_ipload.addresses.spec import AddressBlock, address_text, parse_spec
 from pytest_ipload.base.errors import PoolError
 from pytest_ipload.base.units import format_count
@@ -35,9 +35,9 @@ class Lease:
     """Whether a socket is bound to it with the free-bind option; see ``host.bind_source``."""
 
     @property
-    def source(self) -> str:
-        """The address as a session takes it."""
-        return marked(self.address, self.freebind)
+    def source(self) -> SourceAddress:
+        """What sockets are bound to."""
+        return SourceAddress(self.address, self.freebind)
 
 
 @dataclass(frozen=True)

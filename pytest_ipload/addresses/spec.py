@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pytest_ipload.addresses.host.bind_source import FREEBIND
-from pytest_ipload.addresses.source_text import FREEBIND_PREFIX
+from pytest_ipload.addresses.source_address import FREEBIND_PREFIX
 from pytest_ipload.base.errors import PoolError
 
 _ALLOWED = "allowed are an address, a range 10.0.0.5-10.0.0.20, a network 10.0.0.0/24, an interface name, or @file"

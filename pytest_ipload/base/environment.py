@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import socket
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -44,4 +43,4 @@ def host_key() -> str:
         network = os.readlink("/proc/self/ns/net")
     except OSError:  # not Linux
         boot = network = ""
-    return "|".join((socket.gethostname(), boot, network))
+    return "|".join((host_name(), boot, network))

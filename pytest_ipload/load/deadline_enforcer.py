@@ -9,9 +9,9 @@ from pytest_ipload.base.units import NS_PER_S, format_duration, format_setting
 from pytest_ipload.load.deadlines import Deadlines
 from pytest_ipload.load.failure_log import FailureLog
 from pytest_ipload.load.load_record import LoadRecord
-from pytest_ipload.load.sample_folding import SampleFolding
 from pytest_ipload.load.user_lifecycle import UserLifecycle
 from pytest_ipload.load.user_thread import IterationInterrupted, Phase, UserThread
+from pytest_ipload.stats.collector import SampleCollector
 from pytest_ipload.stats.recorder import Chunk
 from pytest_ipload.stats.sample import FAILED, ITERATION, Problem, timed_sample
 
@@ -33,7 +33,7 @@ class DeadlineEnforcer:
         users: UserLifecycle,
         record: LoadRecord,
         failures: FailureLog,
-        folding: SampleFolding,
+        collector: SampleCollector,
         clock: Callable[[], int],
     ) -> None:
         """``user_threads`` grows while users start."""
@@ -42,7 +42,7 @@ class DeadlineEnforcer:
         self._users = users
         self._record = record
         self._failures = failures
-        self._folding = folding
+        self._collector = collector
         self._clock = clock
         self.next_look_ns = 0
         """When the users are checked next; 0 is at once."""
@@ -123,11 +123,11 @@ class DeadlineEnforcer:
         if not user_thread.in_body:
             return
         user = user_thread.user
-        started_ns = max(user_thread.iteration_since_ns or began_ns, self._folding.measurements.judged_from_ns)
+        started_ns = max(user_thread.iteration_since_ns or began_ns, self._collector.measurements.judged_from_ns)
         lateness_ns, source = user.running_lateness_ns(), user.source_address
         took_ns = max(0, ended_ns - started_ns)
         sample = timed_sample(ITERATION, "", started_ns, took_ns, FAILED, 0, source, lateness_ns)
-        self._folding.take([Chunk([sample], {})])
+        self._collector.take([Chunk([sample], {})])
         message = "the iteration was still running after the graceful stop and could not be interrupted"
         problem = Problem(IterationInterrupted.__name__, message, user_thread.whereabouts())
         self._failures.add_problem(problem, user.index, user.iteration, source)

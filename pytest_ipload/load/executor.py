@@ -29,7 +29,6 @@ from pytest_ipload.load.generator.monitor import LOOK_NS, GeneratorMonitor, Gene
 from pytest_ipload.load.iterations import IterationQuota, UserRun
 from pytest_ipload.load.load_record import LoadRecord
 from pytest_ipload.load.partition import WHOLE, Partition
-from pytest_ipload.load.sample_folding import Pieces, SampleFolding
 from pytest_ipload.load.schedule import UserSlot, arrival_times, end_of, rates_end
 from pytest_ipload.load.set_up import SetUpLimit, SetUps
 from pytest_ipload.load.set_up_phase import SetUpPhase
@@ -40,6 +39,7 @@ from pytest_ipload.load.user_lifecycle import UserLifecycle
 from pytest_ipload.load.user_starter import UserStarter
 from pytest_ipload.load.user_thread import Phase
 from pytest_ipload.settings.load_profile import LoadProfile
+from pytest_ipload.stats.collector import Pieces, SampleCollector
 from pytest_ipload.stats.measurements import Measurements
 
 _TICK = 1.0
@@ -110,9 +110,9 @@ class Executor:
         self._starter = UserStarter(profile, slots, share, factory, self._users, self.record, self._arrivals)
         self._user_threads = self._starter.user_threads
         self._deadlines = Deadlines(profile.graceful_stop, SetUpLimit.of(profile))
-        self._folding = SampleFolding(profile.planned, pieces, factory)
+        self._collector = SampleCollector(profile.planned, pieces, lambda: factory.tap)
         self._enforcer = DeadlineEnforcer(
-            self._deadlines, self._user_threads, self._users, self.record, self.failures, self._folding, clock
+            self._deadlines, self._user_threads, self._users, self.record, self.failures, self._collector, clock
         )
 
     def _planned_arrivals(self) -> ArrivalQueue | None:
@@ -254,7 +254,7 @@ class Executor:
     @property
     def measurements(self) -> Measurements:
         """What was measured so far."""
-        return self._folding.measurements
+        return self._collector.measurements
 
     @property
     def set_ups(self) -> SetUps:
@@ -276,7 +276,7 @@ class Executor:
         self.record.origin_ns = self._deadlines.origin_ns = origin
         judged_from = origin + round(self._profile.warmup * NS_PER_S)
         planned_end = rates_end(self._profile)
-        self._folding.begin(
+        self._collector.begin(
             origin, judged_from, None if planned_end is None else origin + round(planned_end * NS_PER_S)
         )
         self._run_of_users.origin_ns, self._run_of_users.judged_from_ns = origin, judged_from
@@ -397,4 +397,4 @@ class Executor:
             raise UserSetUpError(failed[0].user, count, is_late=is_late) from failed[0].setup_error
 
     def _collect(self) -> None:
-        self._folding.collect(self._user_threads)
+        self._collector.collect(user_thread.recorder for user_thread in self._user_threads)

@@ -11,7 +11,7 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from pytest_ipload.addresses.source_text import FREEBIND_PREFIX
+from pytest_ipload.addresses.source_address import SourceAddress
 from pytest_ipload.base import real_time
 from pytest_ipload.base.code_location import place_of_frame, place_of_traceback
 from pytest_ipload.base.errors import IploadError, RendezvousEnded, SettingError
@@ -83,7 +83,7 @@ class VirtualUser:
         self._rendezvous_points = meetings
         self._session: LoadSession | None = None
         self._log = _IterationLog()
-        self._lease(source_addresses)
+        self._lease(tuple(map(SourceAddress.parse, source_addresses)))
         self.before_iteration: Callable[[VirtualUser], None] | None = None
         """Called before each iteration, in the user's thread; changes its lease where leases last an iteration."""
         self.notes_held = False
@@ -110,16 +110,16 @@ class VirtualUser:
             self._session = self._make_session(self)
         return self._session
 
-    def bind(self, sources: tuple[str, ...]) -> None:
+    def bind(self, sources: tuple[SourceAddress, ...]) -> None:
         """Leave from these addresses (at most one per family) from now on."""
         self._lease(sources)
         if self._session is not None:
             self._session.rebind(sources)
 
-    def _lease(self, sources: tuple[str, ...]) -> None:
+    def _lease(self, sources: tuple[SourceAddress, ...]) -> None:
         self.sources = sources
-        """As the session takes them: the leased addresses, those that need it with ``freebind:`` in front."""
-        self.source_addresses = tuple(source.removeprefix(FREEBIND_PREFIX) for source in sources)
+        """What the session binds its sockets to."""
+        self.source_addresses = tuple(source.address for source in sources)
         """The leased addresses, at most one per family; empty where the operating system chooses."""
         self.source_address = self.source_addresses[0] if sources else None
         """The leased source address; None where the operating system chooses."""

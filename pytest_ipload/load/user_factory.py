@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.load.user_thread import Scenario
+from pytest_ipload.stats.collector import SampleSink
 from pytest_ipload.stats.measurements import Measurements
-from pytest_ipload.stats.recorder import Chunk, Recorder
-
-SampleSink = Callable[[Sequence[Chunk]], object]
-"""Sample sink: takes the folded chunks, for outputs that need each sample. What it raises ends the load."""
+from pytest_ipload.stats.recorder import Recorder
 
 
 class UserFactory(Protocol):

@@ -43,6 +43,10 @@ class UserLeases:
             user.before_iteration = self.renew
         return True
 
+    def admit_if_free(self, user: VirtualUser) -> bool:
+        """Lease an address of each family, only if one is free of each."""
+        return self.admit(user, block=False, only_free=True)
+
     def renew(self, user: VirtualUser) -> None:
         """Release what the user holds and lease again, for the next iteration or request."""
         self.give_back(user)

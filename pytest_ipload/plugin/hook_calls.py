@@ -1,23 +1,19 @@
-"""How the hooks of ``newhooks`` are called: plugins' answers are checked, and errors name the plugin."""
+"""How the hooks of ``newhooks`` are called: plugins' answers are checked, and errors name the plugin.
+
+That of the profile is called in ``items.marker_settings``.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_ipload.base.code_location import in_words
-from pytest_ipload.base.errors import SettingError
 from pytest_ipload.plugin.session_state import state_of
-from pytest_ipload.settings.combination import SET_BY_STAGES
-from pytest_ipload.settings.load_profile import LoadProfile
-from pytest_ipload.settings.parsing import Stages, as_seconds, as_span, as_stages
-from pytest_ipload.settings.resolution import parse_key
-from pytest_ipload.settings.table import SETTINGS
 
 if TYPE_CHECKING:
     from pluggy import HookCaller
@@ -27,7 +23,7 @@ if TYPE_CHECKING:
     from pytest_ipload.verdict.decide import Review
     from pytest_ipload.verdict.result import LoadResult
 
-_ERRORS = (Exception, pytest.skip.Exception, pytest.fail.Exception)
+ERRORS = (Exception, pytest.skip.Exception, pytest.fail.Exception)
 """What an implementation may raise by mistake; ``pytest.exit``, an Exception too, and Ctrl-C end the session."""
 
 
@@ -53,68 +49,9 @@ def _codes(traceback: TracebackType | None) -> Iterator[object]:
         traceback = traceback.tb_next
 
 
-def _raised(hook: HookCaller, error: BaseException) -> str:
+def raised(hook: HookCaller, error: BaseException) -> str:
+    """What an implementation raised, and whose it is."""
     return f"{whose(hook, error)}: {in_words(error)}"
-
-
-# -- the profile ------------------------------------------------------------------------------------------------------
-
-
-def changed_by_plugins(
-    item: pytest.Item, profile: LoadProfile, with_changes: Callable[[Mapping[str, Any]], LoadProfile]
-) -> LoadProfile:
-    """The profile after plugins' changes: ``with_changes`` applies them, checked as settings are.
-
-    Raises SettingError naming the plugin.
-    """
-    hook: HookCaller = item.ihook.pytest_ipload_profile
-    if not hook.get_hookimpls():
-        return profile
-    try:
-        answer = hook(config=item.config, item=item, profile=profile)
-    except pytest.exit.Exception:
-        raise
-    except _ERRORS as error:
-        raise SettingError(_raised(hook, error)) from None
-    if answer is None:
-        return profile
-    if not isinstance(answer, LoadProfile):
-        raise SettingError(
-            f"{whose(hook)}: returned {answer!r:.100}; return None, or a profile made by dataclasses.replace()"
-        )
-    try:
-        return with_changes({name: _checked(name, getattr(answer, name)) for name in _changed(profile, answer)})
-    except (ValueError, SettingError) as error:
-        raise SettingError(f"{whose(hook)}: {error}") from None
-
-
-def _changed(profile: LoadProfile, answer: LoadProfile) -> list[str]:
-    """The settings that a plugin has set: those that differ. If it removes the stages, theirs count as set too."""
-    was_set = SET_BY_STAGES if profile.stages is not None and answer.stages is None else frozenset()
-    return [
-        field.name
-        for field in fields(profile)
-        if field.name != "origins"
-        and (field.name in was_set or getattr(answer, field.name) != getattr(profile, field.name))
-    ]
-
-
-def _checked(name: str, value: Any) -> Any:
-    """A setting of a profile, in the form that it has there, or in that of a marker."""
-    if value is None and name in _MAY_BE_NONE:
-        return None
-    if isinstance(value, Stages):
-        return as_stages(value.segments)._replace(are_rates=value.are_rates)
-    if name in _SPANS and isinstance(value, tuple) and len(value) == 2:
-        low, high = map(as_seconds, value)
-        if low > high:
-            raise ValueError(f"{name}: {value!r} ends before it begins")
-        return low, high
-    return parse_key(name, value)
-
-
-_SPANS = frozenset(setting.key for setting in SETTINGS if setting.parse is as_span)
-_MAY_BE_NONE = frozenset(key for key, kind in get_type_hints(LoadProfile).items() if type(None) in get_args(kind))
 
 
 # -- users ------------------------------------------------------------------------------------------------------------
@@ -189,8 +126,8 @@ def review_of(config: pytest.Config) -> Review | None:
             answers = hook(config=config, nodeid=result.nodeid, result=result)
         except pytest.exit.Exception:
             raise
-        except _ERRORS as error:  # possibly in a thread of the controller, which must go on
-            return [_raised(hook, error)]
+        except ERRORS as error:  # possibly in a thread of the controller, which must go on
+            return [raised(hook, error)]
         return [reason for answer in answers for reason in _reasons(hook, answer)]
 
     return review

@@ -136,11 +136,11 @@ def _make_controller(config: pytest.Config) -> Controller:
 
 def _users_of(item: pytest.Item) -> int:
     """The number of users of a load test; 1 if its settings are invalid: then one worker reports that."""
-    from pytest_ipload.plugin.items.marker_settings import load_settings, profile_of
+    from pytest_ipload.plugin.items.marker_settings import profile_of_test
 
     state = state_of(item.config)
     try:
-        users = profile_of(item, state, load_settings(item), None).most_users
+        users = profile_of_test(item, state).most_users
     except (KeyboardInterrupt, pytest.exit.Exception):
         raise
     except BaseException:  # the set-up of the test will raise it again

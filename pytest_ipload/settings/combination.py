@@ -11,6 +11,7 @@ from collections.abc import MutableMapping
 from math import ceil
 from typing import Any
 
+from pytest_ipload.base.errors import SettingError
 from pytest_ipload.settings.parsing import Stages
 
 HOOK, COMMAND_LINE, MARKER, INI, DEFAULT = PLACES = ("hook", "command line", "marker", "ini", "default")
@@ -26,12 +27,12 @@ Origins = MutableMapping[str, str]
 
 
 def fit_shape(values: Values, origins: Origins) -> None:
-    """Fit the settings of the load's shape together, in place. Raises ValueError naming those that do not fit."""
+    """Fit the settings of the load's shape together, in place. Raises SettingError naming those that do not fit."""
     stages = values.get("stages")
     if stages is not None:
         _fit_stages(stages, values, origins)
     elif values.get("arrival_rate") is True:
-        raise ValueError(
+        raise SettingError(
             f"arrival_rate=True ({origins['arrival_rate']}) means that the rates are in stages, but there are none; "
             "set stages too, or give a rate such as '100/s'"
         )
@@ -46,7 +47,7 @@ def _fit_stages(stages: Stages, values: Values, origins: Origins) -> None:
     length = _nearer("duration", values, origins)
     for key in ("ramp_up", "ramp_down"):
         if _nearer(key, values, origins):
-            raise ValueError(
+            raise SettingError(
                 f"{key} ({origins[key]}) and stages ({origins['stages']}) contradict each other: "
                 "the ramps of a staged load are in its stages"
             )
@@ -54,7 +55,7 @@ def _fit_stages(stages: Stages, values: Values, origins: Origins) -> None:
     if height is None:
         origins[height_key] = origins["stages"]
         if not is_open and any(target != int(target) for _, target in stages.segments):
-            raise ValueError(
+            raise SettingError(
                 f"stages {str(stages)!r} ({origins['stages']}): give a whole number of users in each stage"
             )
     by_height = 1.0 if height is None else height / stages.peak
@@ -67,14 +68,14 @@ def _fit_stages(stages: Stages, values: Values, origins: Origins) -> None:
 def _nearer(key: str, values: Values, origins: Origins) -> Any:
     """The value of a setting that comes from a nearer place than the stages do; None where it does not.
 
-    Raises ValueError where both come from one place.
+    Raises SettingError where both come from one place.
     """
     value, origin = values.get(key), origins.get(key, DEFAULT)
     if value is None or origin == DEFAULT or PLACES.index(origin) > PLACES.index(origins["stages"]):
         return None
     if origin == origins["stages"]:
         advice = "give arrival_rate=True, or" if key == "arrival_rate" else "it is in the stages;"
-        raise ValueError(
+        raise SettingError(
             f"stages and {key} are both from the {origin} and contradict each other; {advice} remove {key}"
         )
     return value
@@ -90,6 +91,6 @@ def _fit_users_of_open_model(values: Values, origins: Origins) -> None:
     elif users > most:
         nearness = PLACES.index(origins["users"]) - PLACES.index(origins["max_users"])
         if nearness == 0:
-            raise ValueError(f"users={users} is more than max_users={most}; both are from the {origins['users']}")
+            raise SettingError(f"users={users} is more than max_users={most}; both are from the {origins['users']}")
         key, value = ("max_users", users) if nearness < 0 else ("users", most)
         values[key] = value

@@ -1,34 +1,79 @@
-"""From the settings of command line, marker, ini and plugins to the values of one ``LoadProfile``.
+"""From the settings of command line, marker, ini and plugins to one ``LoadProfile``.
 
 Each value comes from the first of these that gives it: hook of a plugin, command line, marker (the nearest one first,
-key by key), ini, default. ``LoadProfile.origins`` remembers which one it was.
+key by key), ini, default; the base URL, last of all, from the fixture ``base_url``. ``LoadProfile.origins`` remembers
+which one it was.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
-from pytest_ipload.settings.combination import COMMAND_LINE, DEFAULT, HOOK, INI, MARKER, fit_shape
-from pytest_ipload.settings.parsing import (
-    did_you_mean,
-    listed,
-)
+from pytest_ipload.base.errors import SettingError
+from pytest_ipload.settings.combination import COMMAND_LINE, DEFAULT, HOOK, INI, MARKER, SET_BY_STAGES, fit_shape
+from pytest_ipload.settings.load_profile import LoadProfile
+from pytest_ipload.settings.parsing import Stages, as_seconds, as_span, as_stages, did_you_mean, listed
 from pytest_ipload.settings.session_settings import SessionSettings
 from pytest_ipload.settings.table import BY_KEY, KEPT, SETTINGS
 
+Given = Iterable[tuple[Mapping[str, Any], tuple[Any, ...]]]
+"""Keywords and positional arguments of markers, the nearest first."""
 
-def marker_settings(kwargs_nearest_first: Iterable[tuple[Mapping[str, Any], tuple[Any, ...]]]) -> dict[str, Any]:
-    """Merge the keywords of all ``ipload`` markers of a test, the nearest winning key by key. Raises ``ValueError``."""
+FIXTURE = "base_url fixture"
+_SPANS = frozenset(setting.key for setting in SETTINGS if setting.parse is as_span)
+_MAY_BE_NONE = frozenset(key for key, kind in get_type_hints(LoadProfile).items() if type(None) in get_args(kind))
+
+
+def resolve(
+    session: SessionSettings,
+    given: Given,
+    nodeid: str,
+    *,
+    place: str = "marker ipload",
+    hook: Mapping[str, Any] = MappingProxyType({}),
+    base_url: str | None = None,
+) -> LoadProfile:
+    """The profile of a load, from all sources. Raises SettingError, for a setting in ``given`` naming its ``place``.
+
+    ``hook`` is what plugins set, checked; it comes before all else. ``base_url`` is the fixture's, and comes last.
+    """
+    marker, fixture = marker_settings(given, place), {} if base_url is None else {"base_url": base_url}
+    line, ini = session.command_line, session.ini
+    sources = ((HOOK, hook), (COMMAND_LINE, line), (MARKER, marker), (INI, ini), (FIXTURE, fixture))
+    values: dict[str, Any] = {"seed": zlib.crc32(nodeid.encode())}
+    origins: dict[str, str] = {}
+    for setting in SETTINGS:
+        for origin, source in sources:
+            if setting.key in source:
+                values[setting.key], origins[setting.key] = source[setting.key], origin
+                break
+        else:
+            origins[setting.key] = DEFAULT
+        if setting.adds_up and origins[setting.key] == MARKER and setting.key in ini:
+            values[setting.key] = tuple(dict.fromkeys((*marker[setting.key], *ini[setting.key])))
+            origins[setting.key] = f"{MARKER} and {INI}"
+        if session.disabled and setting.off is not KEPT:
+            values[setting.key], origins[setting.key] = setting.off, "--ipload-disable"
+    fit_shape(values, origins)
+    return LoadProfile(**values, origins=origins)
+
+
+def marker_settings(given: Given, place: str = "marker ipload") -> dict[str, Any]:
+    """The keywords of all markers, checked, the nearest winning key by key. Raises SettingError naming the place."""
     merged: dict[str, Any] = {}
-    for kwargs, args in kwargs_nearest_first:
-        if args:
-            raise ValueError(f"takes keyword arguments only, as in users=50; got {listed(args)}")
-        for key, value in kwargs.items():
-            if key not in merged:
-                merged[key] = parse_key(key, value)
+    try:
+        for kwargs, args in given:
+            if args:
+                raise ValueError(f"takes keyword arguments only, as in users=50; got {listed(args)}")
+            for key, value in kwargs.items():
+                if key not in merged:
+                    merged[key] = parse_key(key, value)
+    except ValueError as error:
+        raise SettingError(f"{place}: {error}") from None
     return merged
 
 
@@ -43,27 +88,29 @@ def parse_key(key: str, value: Any) -> Any:
         raise ValueError(f"{key}: {error}") from None
 
 
-def resolve(
-    session: SessionSettings, marker: Mapping[str, Any], nodeid: str, hook: Mapping[str, Any] = MappingProxyType({})
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """The values for a ``LoadProfile`` and where each came from. Raises ``ValueError`` if they do not fit together.
+def changes(profile: LoadProfile, answer: LoadProfile) -> dict[str, Any]:
+    """The settings that a plugin has set, checked: those that differ. Raises ``ValueError``.
 
-    ``hook`` is what plugins set, checked; it comes before all else.
+    If it removes the stages, what they set counts as set too.
     """
-    values: dict[str, Any] = {"seed": zlib.crc32(nodeid.encode())}
-    origins: dict[str, str] = {}
-    sources = ((HOOK, hook), (COMMAND_LINE, session.command_line), (MARKER, marker), (INI, session.ini))
-    for setting in SETTINGS:
-        for origin, source in sources:
-            if setting.key in source:
-                values[setting.key], origins[setting.key] = source[setting.key], origin
-                break
-        else:
-            origins[setting.key] = DEFAULT
-        if setting.adds_up and origins[setting.key] == MARKER and setting.key in session.ini:
-            values[setting.key] = tuple(dict.fromkeys((*marker[setting.key], *session.ini[setting.key])))
-            origins[setting.key] = f"{MARKER} and {INI}"
-        if session.disabled and setting.off is not KEPT:
-            values[setting.key], origins[setting.key] = setting.off, "--ipload-disable"
-    fit_shape(values, origins)
-    return values, origins
+    was_set = SET_BY_STAGES if profile.stages is not None and answer.stages is None else frozenset()
+    return {
+        field.name: _checked(field.name, getattr(answer, field.name))
+        for field in fields(profile)
+        if field.name != "origins"
+        and (field.name in was_set or getattr(answer, field.name) != getattr(profile, field.name))
+    }
+
+
+def _checked(name: str, value: Any) -> Any:
+    """A setting of a profile, in the form that it has there, or in that of a marker."""
+    if value is None and name in _MAY_BE_NONE:
+        return None
+    if isinstance(value, Stages):
+        return as_stages(value.segments)._replace(are_rates=value.are_rates)
+    if name in _SPANS and isinstance(value, tuple) and len(value) == 2:
+        low, high = map(as_seconds, value)
+        if low > high:
+            raise ValueError(f"{name}: {value!r} ends before it begins")
+        return low, high
+    return parse_key(name, value)

@@ -156,6 +156,20 @@ class Measurements(SeriesTable):
             shift = self.origin_ns - other.origin_ns
             self._span(other.first_started_ns + shift, other.last_ended_ns + shift)
 
+    def copy(self) -> Measurements:
+        """The same, for another part to be merged into."""
+        same = Measurements(
+            origin_ns=self.origin_ns,
+            judged_from_ns=self.judged_from_ns,
+            planned=self.planned,
+            window_lengths_ns=self.windows,
+            selections=self.spans.cells,
+        )
+        same.merge(self)
+        for field in _NUMBERS:
+            setattr(same, field, getattr(self, field))
+        return same
+
     def folded(self, folding: Folding, selections: Iterable[Selection], windows: Mapping[int, Windows]) -> Measurements:
         """What is needed of it to look at some thresholds: these windows and spans, folded series, no timeline."""
         some = Measurements(origin_ns=self.origin_ns, judged_from_ns=self.judged_from_ns, planned=self.planned)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 
+from pytest_ipload.addresses.source_address import SourceAddress
 from pytest_ipload.transport.connect.binding import Binding
 from pytest_ipload.transport.connect.sockets import connect_stream, open_datagram
 from pytest_ipload.transport.verbs import Verbs
@@ -31,7 +32,7 @@ class BoundSession(Verbs):
         """The session's (first) source address; None where the operating system chooses."""
         return self.binding.source_address
 
-    def rebind(self, source_address: str | Sequence[str] | None) -> None:
+    def rebind(self, source_address: str | Sequence[str | SourceAddress] | None) -> None:
         """Leave from another source address from the next request on.
 
         Connections that are open are kept, and used again when their address comes again: a session that rotates
@@ -66,6 +67,6 @@ class BoundSession(Verbs):
         self.binding.resume()
 
 
-def sequence(source_address: str | Sequence[str] | None) -> Sequence[str]:
+def sequence(source_address: str | Sequence[str | SourceAddress] | None) -> Sequence[str | SourceAddress]:
     """The addresses of a session: none, one or several."""
     return (source_address,) if isinstance(source_address, str) else source_address or ()

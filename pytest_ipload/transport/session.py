@@ -12,6 +12,7 @@ import requests
 from requests import PreparedRequest, Request, Response
 from requests.utils import resolve_proxies
 
+from pytest_ipload.addresses.source_address import SourceAddress
 from pytest_ipload.base.errors import TargetNotAllowed
 from pytest_ipload.stats.recorder import Key
 from pytest_ipload.stats.sample import OK, REQUEST, Sample, timed_sample
@@ -87,7 +88,7 @@ class LoadSession(BoundSession):
 
     def __init__(
         self,
-        source_address: str | Sequence[str] | None = None,
+        source_address: str | Sequence[str | SourceAddress] | None = None,
         base_url: str | None = None,
         timeout: float | None = 30,
         allowed_hosts: Iterable[str] | None = None,

@@ -14,7 +14,6 @@ from pytest_ipload.verdict.decide import decide
 from pytest_ipload.verdict.health_rule import in_spite_of, invalid_reasons
 from pytest_ipload.verdict.result import ERROR, GeneratorHealth, LoadResult, UnusedAddresses
 from pytest_ipload.verdict.shard_result import ShardResult, cpu_share
-from pytest_ipload.verdict.threshold.abort import Abort
 from pytest_ipload.verdict.threshold.config import FAIL, ThresholdConfig
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult, evaluate
 from pytest_ipload.verdict.threshold.measure import Scope
@@ -31,14 +30,13 @@ def conclude(part: ShardResult) -> LoadResult:
     scope = replace(scope, planned_seconds=min(lasted_s, scope.planned_seconds or lasted_s))
     thresholds = [evaluate(config, part.measured, scope, strict=part.strict) for config in part.thresholds]
     if part.abort is not None:
-        number = part.abort.number
-        abort = Abort(part.thresholds[number], part.abort.after_s, part.abort.result)
-        thresholds[number] = abort.final(thresholds[number])
+        thresholds[part.abort.number] = part.abort.final(thresholds[part.abort.number])
+    judged = list(zip(part.thresholds, thresholds, strict=True))
     found = by_gravity([*part.checks, *_different_targets(part), *_of_the_whole(part, thresholds)])
     suppressed = set(part.profile.suppress_health_check)
     checks = [check for check in found if check.name not in suppressed]
-    invalid = [*([part.broken_off] if part.broken_off else []), *invalid_reasons(checks, thresholds)]
-    in_spite = in_spite_of(checks, thresholds)
+    invalid = [*([part.broken_off] if part.broken_off else []), *invalid_reasons(checks, judged)]
+    in_spite = in_spite_of(checks, judged)
     verdict, reason = (ERROR, part.error) if part.error else decide(thresholds, invalid, in_spite)
     return LoadResult(
         nodeid=part.nodeid,
@@ -60,11 +58,11 @@ def conclude(part: ShardResult) -> LoadResult:
 
 def scope_of(part: ShardResult, judged_s: float) -> Scope:
     """What rates and shares are counted over, when ``judged_s`` seconds of the load are judged."""
-    return Scope(
-        seconds=max(0.0, judged_s),
+    return Scope.of(
+        part.profile,
+        judged_s,
         pool_size=part.pool_size,
         addresses_used=len(part.users_by_source),
-        planned_seconds=part.profile.judged_seconds,
         planned_iterations=part.planned_iterations,
         dropped=part.dropped_iterations,
         set_ups=part.set_ups,

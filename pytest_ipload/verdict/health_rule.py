@@ -12,9 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from pytest_ipload.base.health_catalogue import INVALID, SATURATED, HealthCheck
-from pytest_ipload.verdict.threshold.config import FAIL
+from pytest_ipload.verdict.threshold.config import FAIL, ThresholdConfig
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
-from pytest_ipload.verdict.threshold.expression import Threshold
+
+Judged = tuple[ThresholdConfig, ThresholdResult]
+"""A threshold and its result."""
 
 UP, DOWN = "up", "down"
 
@@ -51,29 +53,33 @@ MOVES: Mapping[str, Mapping[str, str]] = MappingProxyType(
 """By check and statistic: in which direction the flaw moves the value, if any. Other checks: requests never sent."""
 
 
-def invalid_reasons(checks: Sequence[HealthCheck], thresholds: Sequence[ThresholdResult]) -> list[str]:
+def invalid_reasons(checks: Sequence[HealthCheck], thresholds: Sequence[Judged]) -> list[str]:
     """Why the measurement is invalid, each reason beginning with a check's name; empty if it is valid.
 
     The names that a threshold selects may not have been kept separately: then whether it holds cannot be decided.
     """
     flattering, slowing = _notes(checks, INVALID), _notes(checks, SATURATED)
-    untold = [result.message for result in thresholds if result.undecidable and result.severity == FAIL]
-    excused = [result.message for result in _failed(thresholds) if _may_be_due_to(_of(checks, SATURATED), result)]
+    untold = [result.message for _, result in thresholds if result.undecidable and result.severity == FAIL]
+    excused = [each[1].message for each in _failed(thresholds) if _may_be_due_to(_of(checks, SATURATED), each)]
     if excused:
         return [*flattering, *untold, *slowing, *excused]
     return untold if in_spite_of(checks, thresholds) else [*flattering, *untold]
 
 
-def in_spite_of(checks: Sequence[HealthCheck], thresholds: Sequence[ThresholdResult]) -> list[str]:
+def in_spite_of(checks: Sequence[HealthCheck], thresholds: Sequence[Judged]) -> list[str]:
     """What flattered the target, if a threshold failed nevertheless."""
     flaws = _of(checks, INVALID)
-    is_broken = any(_is_broken_in_spite_of(flaws, result) for result in _failed(thresholds))
+    is_broken = any(_is_broken_in_spite_of(flaws, each) for each in _failed(thresholds))
     return _notes(checks, INVALID) if is_broken else []
 
 
-def _failed(thresholds: Iterable[ThresholdResult]) -> list[ThresholdResult]:
+def _failed(thresholds: Iterable[Judged]) -> list[Judged]:
     """The thresholds that fail the test."""
-    return [result for result in thresholds if not (result.passed or result.undecidable) and result.severity == FAIL]
+    return [
+        (config, result)
+        for config, result in thresholds
+        if not (result.passed or result.undecidable) and result.severity == FAIL
+    ]
 
 
 def _of(checks: Iterable[HealthCheck], severity: str) -> list[HealthCheck]:
@@ -84,27 +90,28 @@ def _notes(checks: Iterable[HealthCheck], severity: str) -> list[str]:
     return [check.note for check in _of(checks, severity)]
 
 
-def _may_be_due_to(flaws: Sequence[HealthCheck], result: ThresholdResult) -> bool:
+def _may_be_due_to(flaws: Sequence[HealthCheck], judged: Judged) -> bool:
     """Whether one of the flaws may be why a threshold failed, or could not be decided."""
-    return result.measured is not None and bool(_moved_by(flaws, result) & _sides(result))
+    return judged[1].measured is not None and bool(_moved_by(flaws, judged) & _sides(judged))
 
 
-def _is_broken_in_spite_of(flaws: Sequence[HealthCheck], result: ThresholdResult) -> bool:
+def _is_broken_in_spite_of(flaws: Sequence[HealthCheck], judged: Judged) -> bool:
     """Whether a threshold failed by a value that no flaw can have moved past the limit. False without samples."""
-    if result.measured is None or result.undecided:
+    if judged[1].measured is None or judged[1].undecided:
         return False
-    return not _moved_by(flaws, result) & _sides(result)
+    return not _moved_by(flaws, judged) & _sides(judged)
 
 
-def _moved_by(flaws: Sequence[HealthCheck], result: ThresholdResult) -> set[str]:
-    statistic = Threshold.parse(result.expression).statistic
+def _moved_by(flaws: Sequence[HealthCheck], judged: Judged) -> set[str]:
+    statistic = judged[0].threshold.statistic
     moves = "".join(MOVES.get(flaw.name, _NEVER_SENT).get(statistic, "") for flaw in flaws)
     return {side for side in (UP, DOWN) if side in moves}
 
 
-def _sides(result: ThresholdResult) -> set[str]:
+def _sides(judged: Judged) -> set[str]:
     """The directions in which a value must move for the threshold to fail as it did."""
-    operator = Threshold.parse(result.expression).operator
+    config, result = judged
+    operator = config.threshold.operator
     if operator in ("<", "<="):
         return {UP}
     if operator in (">", ">="):

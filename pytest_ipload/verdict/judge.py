@@ -117,12 +117,11 @@ class Judge:
             return {}
         import pytest_ipload
         from pytest_ipload.base.commit import current_commit
-        from pytest_ipload.base.environment import host_name
         from pytest_ipload.verdict.origin import Origin, is_synchronised
         from pytest_ipload.verdict.shard_result import as_shard
 
         name = f"{self._segment.index}/{self._segment.count}"
-        shard = as_shard(part, self._segment.index, f"segment {name}", host_name())
+        shard = as_shard(part, self._segment.index, f"segment {name}")
         commit = current_commit(Path.cwd())
         origin = Origin(pytest_ipload.__version__, None if commit is None else commit.id, is_synchronised())
         return {"segment": name, "part": replace(shard, origin=origin).to_plain()}

@@ -50,7 +50,7 @@ class Shard(Protocol):
     def hand_in(self, part: ShardResult) -> None:
         """Hand in what was measured of a load that is being aborted, without waiting for anything."""
 
-    def conclude(self, part: ShardResult) -> Conclusion:
+    def conclude(self, part: ShardResult, /) -> Conclusion:
         """Hand in the shard result; returns the verdict on all of them. Raises LoadAborted."""
 
 
@@ -70,7 +70,7 @@ class SingleProcess:
         self.on_stop: Callable[[str], object] | None = None
         self.on_break_off: Callable[[str], object] | None = None
         self.audience = audience
-        self._conclude = conclude
+        self.conclude = conclude
 
     @property
     def stop_reason(self) -> str | None:
@@ -86,7 +86,3 @@ class SingleProcess:
 
     def hand_in(self, part: ShardResult) -> None:
         """Discarded: no other process needs it."""
-
-    def conclude(self, part: ShardResult) -> Conclusion:
-        """The verdict."""
-        return self._conclude(part)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import reduce
 from typing import Any
 
+from pytest_ipload.base.environment import host_name
 from pytest_ipload.base.health_catalogue import HealthCheck
 from pytest_ipload.base.units import NS_PER_MS
 from pytest_ipload.load.failure_log import MAX_USERS
@@ -21,23 +22,12 @@ from pytest_ipload.verdict.origin import ClockOffset, Origin
 from pytest_ipload.verdict.plausibility import check_values
 from pytest_ipload.verdict.result import FailureSummary, ShardStats, Traceback
 from pytest_ipload.verdict.rounds import RoundNote
+from pytest_ipload.verdict.threshold.abort import Abort
 from pytest_ipload.verdict.threshold.config import ThresholdConfig, window_lengths
-from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
 
 _MOST_UNUSED = 100
 _SHORTEST_SHARE_NS = 10_000_000
 """In a shorter load the processor time says nothing: most of it is spent on the start and the end."""
-
-
-@dataclass(frozen=True)
-class AbortNote:
-    """The threshold that aborted the load."""
-
-    number: int
-    """Its index among the thresholds."""
-    after_s: float
-    result: ThresholdResult
-    """Its result at that time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +68,7 @@ class ShardResult:
     traceback: Traceback | None
     broken_off: str | None
     """Why the load was aborted."""
-    abort: AbortNote | None
+    abort: Abort | None
     shards: list[ShardStats] = field(default_factory=list)
     """The shards that it was merged from, where there were several."""
     set_ups: SetUps = field(default_factory=SetUps)
@@ -122,15 +112,15 @@ class ShardResult:
         return part
 
 
-def as_shard(part: ShardResult, index: int, name: str, host: str) -> ShardResult:
-    """The shard result with its own entry in ``shards``, for when it is merged with others."""
+def as_shard(part: ShardResult, index: int, name: str) -> ShardResult:
+    """The shard result, of this machine, with its own entry in ``shards``, for when it is merged with others."""
     requests, iterations = part.measured.count(REQUEST), part.measured.count(ITERATION)
     failed = part.measured.count(REQUEST, outcome=FAILED)
     skew_ms, pinned = round(part.late / NS_PER_MS, 3), part.pinned_cpu
     share = cpu_share(part.cpu_ns, part.ended)
     return replace(
         part,
-        shards=[ShardStats(index, name, host, part.users, iterations, requests, failed, skew_ms, share, pinned)],
+        shards=[ShardStats(index, name, host_name(), part.users, iterations, requests, failed, skew_ms, share, pinned)],
     )
 
 
@@ -156,7 +146,7 @@ def own_copy(part: ShardResult) -> ShardResult:
     """A copy of a shard result, for others to be merged into."""
     lags = Histogram()
     lags.merge(part.lags)
-    return replace(part, measured=Measurements.from_plain(part.measured.to_plain()), lags=lags)
+    return replace(part, measured=part.measured.copy(), lags=lags)
 
 
 def merge_into(one: ShardResult, other: ShardResult) -> ShardResult:

@@ -14,8 +14,8 @@ from pytest_ipload.stats.spans import Selection
 from pytest_ipload.stats.windows import Windows
 from pytest_ipload.verdict.codec import decode
 from pytest_ipload.verdict.conclude import scope_of
-from pytest_ipload.verdict.shard_result import AbortNote, ShardResult, merge
-from pytest_ipload.verdict.threshold.abort import AbortWatch, settled
+from pytest_ipload.verdict.shard_result import ShardResult, merge
+from pytest_ipload.verdict.threshold.abort import Abort, AbortWatch, settled
 from pytest_ipload.verdict.threshold.config import ThresholdConfig
 from pytest_ipload.verdict.threshold.remaining_load import Plan
 from pytest_ipload.verdict.threshold.selection import looked_at, selections
@@ -52,19 +52,15 @@ class TeamWatch:
 
     def __init__(self) -> None:
         self._watch: AbortWatch | None = None
-        self._thresholds: list[ThresholdConfig] = []
         self._newest: dict[int, tuple[ShardResult, float]] = {}
         """The latest of each worker, without windows."""
         self._windows: dict[int, Windows] = {}
         """Windows of all workers that have not been judged yet."""
 
     @property
-    def abort(self) -> AbortNote | None:
+    def abort(self) -> Abort | None:
         """The threshold that aborted the load; None if none did."""
-        if self._watch is None or (abort := self._watch.abort) is None:
-            return None
-        number = next(number for number, config in enumerate(self._thresholds) if config is abort.config)
-        return AbortNote(number, abort.after_s, abort.result)
+        return None if self._watch is None else self._watch.abort
 
     def look(self, new: Sequence[Sequence[bytes]], elapsed_s: float) -> str | None:
         """The result of the first threshold that can no longer hold; ``new`` are each worker's snapshots since then.
@@ -78,7 +74,7 @@ class TeamWatch:
             return None
         whole = merge([part for part, _ in self._newest.values()])
         if self._watch is None:
-            self._watch, self._thresholds = AbortWatch(whole.thresholds, Plan.of(whole.profile)), whole.thresholds
+            self._watch = AbortWatch(whole.thresholds, Plan.of(whole.profile))
         for length_ns, windows in self._windows.items():
             windows.judged_from_ns = whole.measured.judged_from_ns
             whole.measured.windows[length_ns] = windows

@@ -31,7 +31,8 @@ from pytest_ipload.stats.sample import FAILED as FAILED_SAMPLE
 from pytest_ipload.stats.sample import SETUP
 from pytest_ipload.verdict.result import FailureSummary, FirstFailure, ShardStats
 from pytest_ipload.verdict.rounds import RoundNote
-from pytest_ipload.verdict.shard_result import AbortNote, ShardResult
+from pytest_ipload.verdict.shard_result import ShardResult
+from pytest_ipload.verdict.threshold.abort import Abort
 from pytest_ipload.verdict.threshold.config import ThresholdConfig
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
 from pytest_ipload.verdict.threshold.expression import Threshold
@@ -55,7 +56,7 @@ def rich_part() -> ShardResult:
         ended=5_000_000_000,
         thresholds=thresholds,
         failures=[FailureSummary("ValueError", "no", "test_a.py:3", 1, FirstFailure(1, 0, "127.0.0.1"), [1, 2])],
-        abort=AbortNote(5, 1.5, RESULT),
+        abort=Abort(5, 1.5, RESULT),
         set_ups=SetUps(9, 2, 1),
         user_time=UserTime(9_000_000_000, 1_000_000_000, 1, 1),
         shards=[ShardStats(0, "segment 0/2", "host", 2, 40, 40, 0, 0.3, 0.5, 1)],

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from pytest_ipload.addresses.source_address import SourceAddress
 from pytest_ipload.base.errors import IploadError, RendezvousEnded, SettingError
 from pytest_ipload.load.rendezvous import RendezvousPoints
 from pytest_ipload.load.test_data.data_feeds import DataFeeds
@@ -85,16 +86,16 @@ class RecordingSession:
 def test_a_new_lease_binds_the_session_anew_and_sockets_are_the_sessions() -> None:
     session = RecordingSession()
     user, _ = user_with_samples(make_session=lambda user: session)
-    user.bind(("127.0.0.7",))
+    user.bind((SourceAddress("127.0.0.7"),))
     assert session.calls == []  # there is none yet; it will be made with the new lease
     user.create_connection(("127.0.0.1", 80), 3.0)
     user.create_datagram_socket(4)
-    user.bind(("127.0.0.8", "::1"))
+    user.bind((SourceAddress("127.0.0.8"), SourceAddress("::1")))
     assert user.source_address == "127.0.0.8"
     assert session.calls == [
         ("stream", ("127.0.0.1", 80), 3.0),
         ("datagram", 4),
-        ("rebind", ("127.0.0.8", "::1")),
+        ("rebind", (SourceAddress("127.0.0.8"), SourceAddress("::1"))),
     ]
 
 
@@ -163,10 +164,13 @@ def test_the_sample_of_an_iteration() -> None:
 
 def test_addresses_are_told_without_the_mark_of_how_they_are_bound() -> None:
     user, _ = user_with_samples(source_addresses=("freebind:10.0.0.1", "::1"))
-    assert (user.sources, user.source_addresses) == (("freebind:10.0.0.1", "::1"), ("10.0.0.1", "::1"))
+    assert (user.sources, user.source_addresses) == (
+        (SourceAddress("10.0.0.1", freebind=True), SourceAddress("::1")),
+        ("10.0.0.1", "::1"),
+    )
     assert user.source_address == "10.0.0.1"
-    user.bind(("::2",))
-    assert (user.sources, user.source_addresses, user.source_address) == (("::2",), ("::2",), "::2")
+    user.bind((SourceAddress("::2"),))
+    assert (user.sources, user.source_addresses, user.source_address) == ((SourceAddress("::2"),), ("::2",), "::2")
 
 
 def test_an_iteration_shows_its_number_and_is_a_key() -> None:

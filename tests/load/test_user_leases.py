@@ -6,6 +6,7 @@ import pytest
 
 from pytest_ipload.addresses.leasing import LeaseManager, LeasePolicy
 from pytest_ipload.addresses.pool import IpPool
+from pytest_ipload.addresses.source_address import SourceAddress
 from pytest_ipload.base.errors import PoolExhausted
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.load.user_leases import ITERATION, REQUEST, USER, UserLeases
@@ -96,5 +97,5 @@ def test_free_bind_addresses_are_marked_for_the_session() -> None:
     leases = make_leases("freebind:2001:db8::1")
     user = make_user(0)
     leases.admit(user, block=False)
-    assert user.sources == ("freebind:2001:db8::1",)
+    assert user.sources == (SourceAddress("2001:db8::1", freebind=True),)
     assert user.source_address == "2001:db8::1"

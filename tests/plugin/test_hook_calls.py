@@ -16,7 +16,8 @@ from pytest_ipload.plugin.session_state import state_of
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.settings.parsing import Stages, as_stages
 
-WAVE = as_stages("10s:50,20s:0")
+WRITTEN = "10s:50,20s:0"
+WAVE = as_stages(WRITTEN)
 
 
 def changed(pytester: pytest.Pytester, marker: dict[str, Any], ini: str = "", **settings: Any) -> LoadProfile:
@@ -26,7 +27,7 @@ def changed(pytester: pytest.Pytester, marker: dict[str, Any], ini: str = "", **
     plugin = ModuleType("shop_plugin")
     vars(plugin)["pytest_ipload_profile"] = lambda profile: replace(profile, **settings)
     item.config.pluginmanager.register(plugin)
-    return profile_of(item, state_of(item.config), marker, None)
+    return profile_of(item, state_of(item.config), [(marker, ())])
 
 
 @pytest.mark.parametrize(
@@ -37,11 +38,11 @@ def changed(pytester: pytest.Pytester, marker: dict[str, Any], ini: str = "", **
         ({}, {"think_time": (0.1, 0.3), "pacing": "1s"}, {"think_time": (0.1, 0.3), "pacing": (1.0, 1.0)}),
         ({}, {"timeout": None}, {"timeout": None}),
         ({"duration": 5.0}, {"duration": None, "iterations": 3}, {"duration": None, "iterations": 3}),
-        ({"stages": WAVE}, {"users": 5}, {"users": 5, "stages": Stages(((10.0, 5.0), (20.0, 0.0)), False)}),
-        ({"stages": WAVE}, {"stages": WAVE.scaled(2.0)}, {"users": 100, "stages": WAVE.scaled(2.0)}),
+        ({"stages": WRITTEN}, {"users": 5}, {"users": 5, "stages": Stages(((10.0, 5.0), (20.0, 0.0)), False)}),
+        ({"stages": WRITTEN}, {"stages": WAVE.scaled(2.0)}, {"users": 100, "stages": WAVE.scaled(2.0)}),
         # The plugin says nothing of users: it keeps those that it was given.
-        ({"stages": WAVE}, {"stages": None, "duration": 5.0}, {"users": 50, "stages": None, "duration": 5.0}),
-        ({"stages": WAVE}, {"stages": None, "iterations": 2}, {"users": 50, "duration": None, "iterations": 2}),
+        ({"stages": WRITTEN}, {"stages": None, "duration": 5.0}, {"users": 50, "stages": None, "duration": 5.0}),
+        ({"stages": WRITTEN}, {"stages": None, "iterations": 2}, {"users": 50, "duration": None, "iterations": 2}),
         (
             {"arrival_rate": 10.0, "duration": 5.0},
             {"arrival_rate": 20.0, "max_users": 7},

@@ -81,8 +81,24 @@ class TestProfile:
         assert (test["users"], test["profile"]["think_time_s"]) == (5, [0.0, 0.001])
         origins = test["profile"]["origins"]
         assert (origins["users"], origins["think_time"], origins["iterations"]) == ("hook", "hook", "marker")
-        assert {profile.users for profile in given} == {4}
-        assert {profile.origins["users"] for profile in given} == {"command line"}
+        assert [(profile.users, profile.origins["users"]) for profile in given] == [(4, "command line")]
+
+    def test_it_is_asked_again_when_a_fixture_has_given_the_base_url(self, pytester: pytest.Pytester) -> None:
+        given: list[str | None] = []
+
+        def change(profile: LoadProfile) -> LoadProfile:
+            given.append(profile.base_url)
+            return replace(profile, users=5)
+
+        conftest = """
+            @pytest.fixture
+            def base_url():
+                return "http://127.0.0.1:1"
+        """
+        run(pytester, LOAD, hooks=plugin(pytest_ipload_profile=change), conftest=conftest).assert_outcomes(passed=1)
+        assert given == [None, "http://127.0.0.1:1"]
+        origins = results()[0]["profile"]["origins"]
+        assert (origins["base_url"], origins["users"]) == ("base_url fixture", "hook")
 
     def test_the_plan_shows_it(self, pytester: pytest.Pytester) -> None:
         hooks = plugin(pytest_ipload_profile=lambda profile: replace(profile, users=7))

@@ -19,11 +19,10 @@ RATES = "10s:100,10s:50"
 
 def profile_of(command_line: Given | None = None, marker: Given | None = None, ini: Given | None = None) -> LoadProfile:
     """The profile from settings as they are written."""
-    line, middle, far = (
-        {key: BY_KEY[key].parse(value) for key, value in (given or {}).items()} for given in (command_line, marker, ini)
+    line, far = (
+        {key: BY_KEY[key].parse(value) for key, value in (given or {}).items()} for given in (command_line, ini)
     )
-    values, origins = resolve(SessionSettings(line, far, (), (), False), middle, "test_a.py::test_a")
-    return LoadProfile(**values, origins=origins)
+    return resolve(SessionSettings(line, far, (), (), False), [(marker or {}, ())], "test_a.py::test_a")
 
 
 def test_stages_say_how_many_users_there_are() -> None:
@@ -143,6 +142,5 @@ def test_what_contradicts_itself_is_refused(command_line: Given, marker: Given, 
 
 
 def test_a_disabled_load_has_no_shape() -> None:
-    marker = {"stages": BY_KEY["stages"].parse(RATES), "arrival_rate": True, "max_users": 9, "arrivals": "poisson"}
-    values, origins = resolve(SessionSettings({}, {}, (), (), True), marker, "test_a.py::test_a")
-    assert LoadProfile(**values, origins=origins).is_functional
+    marker = {"stages": RATES, "arrival_rate": True, "max_users": 9, "arrivals": "poisson"}
+    assert resolve(SessionSettings({}, {}, (), (), True), [(marker, ())], "test_a.py::test_a").is_functional

@@ -269,6 +269,18 @@ def test_merging_leaves_the_other_part_alone() -> None:
     assert whole.count() == 2
 
 
+def test_a_copy_is_the_same_and_apart() -> None:
+    many = [sample(f"GET /{number}", number, status=200 + number % 2) for number in range(MAX_NAMES + 3)]
+    whole = measured([*many, *many[:5], sample(outcome=FAULT)], judged_from_ms=1, windows=[100, 250])
+    whole.end_at(ORIGIN + 500 * MS)
+    before = whole.to_plain()
+    copy = whole.copy()
+    assert copy.to_plain() == before
+    copy.merge(whole)
+    assert copy.count() == 2 * whole.count()
+    assert whole.to_plain() == before
+
+
 def test_parts_with_another_origin_are_shifted_to_it() -> None:
     whole = measured([sample(started_ms=100, latency_ms=1)])
     other = Measurements(origin_ns=ORIGIN + 7 * SECOND, judged_from_ns=0, planned=False)

@@ -10,8 +10,8 @@ from typing import Any
 from pytest_ipload.load.executor import Executor
 from pytest_ipload.load.schedule import user_slots
 from pytest_ipload.load.user import Iteration, VirtualUser
-from pytest_ipload.load.user_factory import SampleSink
 from pytest_ipload.settings.load_profile import LoadProfile
+from pytest_ipload.stats.collector import SampleSink
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Recorder
 from pytest_ipload.stats.sample import ITERATION

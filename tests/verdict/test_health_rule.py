@@ -10,10 +10,11 @@ from support.samples import iteration, request
 
 from pytest_ipload.base.health_catalogue import HEALTH_CHECKS, HealthCheck, fired
 from pytest_ipload.stats.sample import FAILED
+from pytest_ipload.verdict import health_rule
 from pytest_ipload.verdict.decide import decide
-from pytest_ipload.verdict.health_rule import in_spite_of, invalid_reasons
-from pytest_ipload.verdict.threshold.config import FAIL, WARN
+from pytest_ipload.verdict.threshold.config import FAIL, WARN, ThresholdConfig
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
+from pytest_ipload.verdict.threshold.expression import Threshold
 
 SAMPLES = [*[request()] * 100, *[iteration()] * 9, iteration(outcome=FAILED)]
 
@@ -25,6 +26,18 @@ def threshold(expression: str, severity: str = FAIL) -> ThresholdResult:
 
 
 TOO_HIGH, HOLDS, ERRORS = threshold("p95 < 1ms"), threshold("p95 < 1s"), threshold("error_rate == 0%")
+
+
+def with_configs(results: Sequence[ThresholdResult]) -> list[health_rule.Judged]:
+    return [(ThresholdConfig(Threshold.parse(each.expression), each.severity), each) for each in results]
+
+
+def invalid_reasons(checks: Sequence[HealthCheck], results: Sequence[ThresholdResult]) -> list[str]:
+    return health_rule.invalid_reasons(checks, with_configs(results))
+
+
+def in_spite_of(checks: Sequence[HealthCheck], results: Sequence[ThresholdResult]) -> list[str]:
+    return health_rule.in_spite_of(checks, with_configs(results))
 
 
 def verdict_of(checks: Sequence[HealthCheck], thresholds: Sequence[ThresholdResult]) -> str:

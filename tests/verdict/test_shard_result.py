@@ -21,7 +21,8 @@ from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import FAILED, LATENESS, OK, Sample
 from pytest_ipload.verdict.conclude import conclude
 from pytest_ipload.verdict.result import FailureSummary, FirstFailure, ShardStats, Traceback
-from pytest_ipload.verdict.shard_result import AbortNote, ShardResult, cpu_share, merge
+from pytest_ipload.verdict.shard_result import ShardResult, cpu_share, merge
+from pytest_ipload.verdict.threshold.abort import Abort
 from pytest_ipload.verdict.threshold.config import ThresholdConfig
 from pytest_ipload.verdict.threshold.expression import Threshold
 
@@ -47,7 +48,7 @@ def full_part() -> ShardResult:
         thresholds=[ThresholdConfig(Threshold.parse("p95{GET /} < 1ms"), abort_on_fail=True, window=0.5)],
         failures=[failure(3)],
         broken_off="the load was broken off",
-        abort=AbortNote(0, 1.5, result),
+        abort=Abort(0, 1.5, result),
         shards=[ShardStats(0, "gw0", "host", 2, 40, 40, 0, 0.3, 0.5, 1)],
         **full_fields("10s:5/s,5s:0/s"),
     )

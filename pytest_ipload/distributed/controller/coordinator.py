@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from pytest_ipload.base.units import NS_PER_S
@@ -291,14 +290,10 @@ class Coordinator:
     def question(self) -> Question | None:
         """What has to be decided now, if anything: to be fetched with the lock, and answered without it."""
         for test in self.tests.values():
-            asked = test.question(self._judges.look, self._judges.conclude, self._clock())
-            if asked is not None:
-                return Question(asked.ask, partial(self._answer, asked))
+            question = test.question(self._judges.look, self._judges.conclude, self._clock())
+            if question is not None:
+                return question
         return None
-
-    def _answer(self, asked: Question, answer: object) -> None:
-        asked.answer(answer)
-        self._advance()
 
     def _forgive_own_absence(self, now: int) -> None:
         """If this process did not run for a while (Ctrl-Z, a laptop asleep), the workers are not to blame."""

@@ -12,7 +12,6 @@ from pytest_ipload.base.code_location import in_words
 from pytest_ipload.distributed.controller.merge_reports import error_reports, merged_reports
 from pytest_ipload.distributed.controller.shared_load import SharedLoad, Unfinished, Worker
 from pytest_ipload.distributed.xdist_private import report_test
-from pytest_ipload.verdict.result import is_measured
 
 
 class Outcomes:
@@ -40,14 +39,10 @@ class Outcomes:
         hook = self._config.hook
         load = partial(hook.pytest_report_from_serializable, config=self._config)
         try:
-            name, reports = merged_reports(test, lambda data: load(data=data), self._results_key)
+            name, reports = merged_reports(test, lambda data: load(data=data), self._results_key, self._unfinished)
         except Exception as error:
             name = test.workers[0].name
             reports = error_reports(test.nodeid, f"the reports of its workers could not be merged: {in_words(error)}")
-        for report in reports:
-            for result in vars(report).get(self._results_key) or ():
-                if not is_measured(result) and (rounds := self._unfinished(test.nodeid, result["reason"])):
-                    vars(report)[self._results_key] = list(rounds.results)
         node, location = nodes[name], reports[0].location
         hook.pytest_runtest_logstart(nodeid=test.nodeid, location=location)
         for report in reports:

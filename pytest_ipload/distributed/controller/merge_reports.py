@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from pytest_ipload.distributed.controller.shared_load import SharedLoad
+from pytest_ipload.distributed.controller.shared_load import SharedLoad, Unfinished
 from pytest_ipload.distributed.protocol.slots import FAILED_USERS_KEY
+from pytest_ipload.verdict.result import is_measured
 
 _PHASES = ("setup", "call", "teardown")
 Located = tuple[str, pytest.TestReport]
@@ -16,12 +17,16 @@ Located = tuple[str, pytest.TestReport]
 
 
 def merged_reports(
-    test: SharedLoad, load: Callable[[dict[str, Any]], pytest.TestReport], results_key: str
+    test: SharedLoad,
+    load: Callable[[dict[str, Any]], pytest.TestReport],
+    results_key: str,
+    unfinished: Unfinished = lambda _nodeid, _reason: None,
 ) -> tuple[str, list[pytest.TestReport]]:
     """The worker to which the outcome is ascribed, and one report for each phase that was run.
 
     In each phase the worst report counts: an error of one worker is an error of the test. ``load`` makes a report from
-    what a worker sent; ``results_key`` is the attribute of a report that has the results, which are kept once.
+    what a worker sent; ``results_key`` is the attribute of a report that has the results, which are kept once;
+    ``unfinished`` has those of earlier rounds of a test that ended in an error.
     """
     located = [
         (worker.name, load(dict(report)))
@@ -38,8 +43,8 @@ def merged_reports(
     _look_at_set_up(test, chosen, located)
     _account_for_lost(test, chosen)
     _account_for_no_verdict(test, chosen)
-    results = _results(test, chosen, located, results_key)
-    _look_at_skip(test, chosen, results or [])
+    results = _results(test, chosen, located, results_key, unfinished)
+    _look_at_skip(test, chosen, results)
     if results:
         carrier = chosen.get("call") or chosen.get("setup") or next(iter(chosen.values()))
         vars(carrier[1])[results_key] = results
@@ -47,11 +52,12 @@ def merged_reports(
 
 
 def _results(
-    test: SharedLoad, chosen: dict[str, Located], located: Sequence[Located], results_key: str
-) -> list[dict[str, Any]] | None:
+    test: SharedLoad, chosen: dict[str, Located], located: Sequence[Located], results_key: str, unfinished: Unfinished
+) -> list[dict[str, Any]]:
     """The results of the whole load; those in a worker's report are of its own partition only.
 
-    Where the set-up failed they are those of its report: the other workers only say that they were called off.
+    Where the set-up failed they are those of its report: the other workers only say that they were called off. A worker
+    that measured nothing does not know the earlier rounds of the test.
     """
     is_set_up = "setup" not in chosen or chosen["setup"][1].passed
     kept = chosen if is_set_up else {"setup": chosen["setup"]}
@@ -61,7 +67,10 @@ def _results(
         vars(report).pop(results_key, None)
     if test.conclusion is not None and test.conclusion.results:
         return list(test.conclusion.results)
-    return own[0] if own else None
+    found = own[0] if own else []
+    reason = next((result.get("reason", "") for result in found if not is_measured(result)), None)
+    rounds = None if reason is None else unfinished(test.nodeid, reason)
+    return found if rounds is None else list(rounds.results)
 
 
 def _ascribed(chosen: dict[str, Located]) -> str:

@@ -14,7 +14,7 @@ has no clock, no lock and no channel of its own.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 from typing import Any
@@ -23,7 +23,7 @@ from pytest_ipload.base.code_location import in_words
 from pytest_ipload.base.packing import MOST_BYTES, pack
 from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.distributed.protocol.clocks import ClockOffset
-from pytest_ipload.distributed.protocol.messages import BadMessage, Message, as_plain
+from pytest_ipload.distributed.protocol.messages import BadMessage, Message
 from pytest_ipload.stats.live import LiveNumbers, together
 from pytest_ipload.verdict.conclusion import Conclusion
 
@@ -319,8 +319,7 @@ class SharedLoad:
         if self.wants_conclusion:
             self._is_asked = True
             parts = [self.parts[worker.name] for worker in self.workers if worker.name in self.parts]
-            lost = list(self.lost)
-            return Question(lambda: _packed(conclude(self.nodeid, parts, lost)), self._conclude)
+            return Question(partial(conclude, self.nodeid, parts, list(self.lost)), self._conclude)
         if self.state is not State.RUN or self.stopped is not None or now_ns - self._looked_ns < _LOOK_NS:
             return None
         self._looked_ns = now_ns
@@ -338,24 +337,19 @@ class SharedLoad:
             self.abort(f"the snapshots could not be judged: {in_words(reason, placed=False)}")
         elif reason is not None:
             self.stop(reason)
+        self.advance()
 
-    def _conclude(self, answer: tuple[Conclusion, bytes] | BaseException) -> None:
-        """The verdict has come: send it to all workers, unless none waits for it any more."""
+    def _conclude(self, answer: Conclusion | BaseException) -> None:
+        """The verdict has come: send it to all workers, unless none waits for it any more. They need no results."""
         self._is_asked = False
-        if not self.wants_conclusion:
-            return
-        if isinstance(answer, BaseException):
+        if self.wants_conclusion and isinstance(answer, BaseException):
             self.abort(f"the results of the workers could not be merged: {in_words(answer, placed=False)}")
-            return
-        self.conclusion, packed = answer
-        for worker in self.at_work():
-            self._tell(worker, "conclusion", conclusion=packed)
+        elif self.wants_conclusion and isinstance(answer, Conclusion):
+            self.conclusion, packed = answer, pack(answer.to_plain())
+            for worker in self.at_work():
+                self._tell(worker, "conclusion", conclusion=packed)
+        self.advance()
 
     def _tell(self, worker: Worker, kind: str, **fields: Any) -> None:
         if worker.gone is None:
             self.send(worker.name, (kind, {"nodeid": self.nodeid, **fields}))
-
-
-def _packed(conclusion: Conclusion) -> tuple[Conclusion, bytes]:
-    """For the controller, and for its workers, which do not need results. TypeError if something is not plain."""
-    return replace(conclusion, results=as_plain(list(conclusion.results))), pack(as_plain(conclusion.to_plain()))

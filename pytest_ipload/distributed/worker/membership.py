@@ -107,9 +107,13 @@ class WorkerShard:
 
     def hand_in(self, part: ShardResult) -> None:
         """Send the shard result; see ``Shard``."""
+        from pytest_ipload.verdict.shard_result import as_shard
+
         if not self.is_aborted:
             self.send_news()
             ended_by = part.broken_off or part.error or ""
+            if self.share.count > 1:
+                part = as_shard(part, self.share.index, self.name)
             self._tell("part", nodeid=self.nodeid, part=pack(part.to_plain()), ended_by=ended_by)
 
     def conclude(self, part: ShardResult) -> Conclusion:

@@ -2,40 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import pytest
 
 from pytest_ipload.base.errors import SettingError
-from pytest_ipload.plugin.hook_calls import changed_by_plugins
+from pytest_ipload.plugin.hook_calls import ERRORS, raised, whose
 from pytest_ipload.plugin.items.markers import MARKER
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.settings.load_profile import LoadProfile
-from pytest_ipload.settings.resolution import marker_settings, resolve
+from pytest_ipload.settings.resolution import Given, changes, resolve
 
 
-def load_settings(item: pytest.Item) -> dict[str, Any]:
-    """The merged keywords of the item's markers. Raises SettingError naming marker, key and what is allowed."""
-    try:
-        return marker_settings((mark.kwargs, mark.args) for mark in item.iter_markers(MARKER))
-    except ValueError as error:
-        raise SettingError(f"marker {MARKER}: {error}") from None
+def profile_of_test(item: pytest.Item, state: SessionState, base_url: str | None = None) -> LoadProfile:
+    """The profile of a load test with the markers that it has; see ``profile_of``."""
+    return profile_of(item, state, [(mark.kwargs, mark.args) for mark in item.iter_markers(MARKER)], base_url)
 
 
-def profile_of(item: pytest.Item, state: SessionState, marker: Mapping[str, Any], base_url: str | None) -> LoadProfile:
-    """The profile of a test, from all sources; ``base_url`` is the fixture's, used if no setting gives one.
+def profile_of(
+    item: pytest.Item,
+    state: SessionState,
+    given: Given,
+    base_url: str | None = None,
+    place: str = f"marker {MARKER}",
+) -> LoadProfile:
+    """The profile of a load of a test, from all sources and after the changes of plugins.
 
-    Raises SettingError when settings contradict each other, or a plugin changes them to invalid ones.
+    ``given`` are the settings of the load itself, at this ``place``; ``base_url`` is the fixture's, used if no setting
+    gives one. Raises SettingError when settings are wrong or contradict each other, and, naming the plugin, when one
+    changes them to invalid ones.
     """
-
-    def resolved(changes: Mapping[str, Any]) -> LoadProfile:
-        try:
-            values, origins = resolve(state.settings, marker, item.nodeid, changes)
-        except ValueError as error:
-            raise SettingError(str(error)) from None
-        if values.get("base_url") is None and base_url is not None:
-            values["base_url"], origins["base_url"] = base_url, "base_url fixture"
-        return LoadProfile(**values, origins=origins)
-
-    return changed_by_plugins(item, resolved({}), resolved)
+    profile = resolve(state.settings, given, item.nodeid, place=place, base_url=base_url)
+    hook = item.ihook.pytest_ipload_profile
+    if not hook.get_hookimpls():
+        return profile
+    try:
+        answer = hook(config=item.config, item=item, profile=profile)
+    except pytest.exit.Exception:
+        raise
+    except ERRORS as error:
+        raise SettingError(raised(hook, error)) from None
+    if answer is None:
+        return profile
+    if not isinstance(answer, LoadProfile):
+        raise SettingError(
+            f"{whose(hook)}: returned {answer!r:.100}; return None, or a profile made by dataclasses.replace()"
+        )
+    try:
+        set_by_hook = changes(profile, answer)
+        return resolve(state.settings, given, item.nodeid, place=place, hook=set_by_hook, base_url=base_url)
+    except ValueError as error:
+        raise SettingError(f"{whose(hook)}: {error}") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from pytest_ipload.plugin.items.markers import THRESHOLD_MARKER
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.settings.parsing import as_bool, as_confidence, as_positive_seconds, as_seconds, did_you_mean, one_of
-from pytest_ipload.verdict.threshold.config import FAIL, WARN, ThresholdConfig
+from pytest_ipload.verdict.threshold.config import FAIL, WARN, ThresholdConfig, with_implied
 from pytest_ipload.verdict.threshold.expression import Threshold
 
 _KEYS: Mapping[str, Callable[[Any], Any]] = {
@@ -27,7 +27,12 @@ _OPTIONAL = ("window", "confidence")
 """None is the same as not giving them."""
 
 
-def load_thresholds(item: pytest.Item, state: SessionState) -> list[ThresholdConfig]:
+def load_thresholds(item: pytest.Item, profile: LoadProfile, state: SessionState) -> list[ThresholdConfig]:
+    """The thresholds that decide about a load test; see ``judged_by``. Raises SettingError."""
+    return judged_by(given_thresholds(item, state), profile, state)
+
+
+def given_thresholds(item: pytest.Item, state: SessionState) -> list[ThresholdConfig]:
     """The item's thresholds: of all its markers, then of ini and command line. Raises SettingError."""
     judged = []
     for mark in item.iter_markers(THRESHOLD_MARKER):
@@ -43,8 +48,20 @@ def session_thresholds(state: SessionState) -> list[ThresholdConfig]:
     return [ThresholdConfig(Threshold.parse(text)) for text in state.settings.thresholds]
 
 
-def check_measurable(thresholds: Iterable[ThresholdConfig], profile: LoadProfile) -> None:
-    """Refuse thresholds on what this load does not measure. Raises SettingError."""
+def judged_by(given: Sequence[ThresholdConfig], profile: LoadProfile, state: SessionState) -> list[ThresholdConfig]:
+    """The thresholds that decide about a load: those given for it, and the implied ones.
+
+    Raises SettingError for one on what the load does not measure.
+    """
+    thresholds = with_implied(given)
+    if state.settings.disabled:  # only errors fail a functional test, unless its thresholds tolerate some
+        return thresholds[len(given) :]
+    _check_measurable(given, profile)
+    return thresholds
+
+
+def _check_measurable(thresholds: Iterable[ThresholdConfig], profile: LoadProfile) -> None:
+    """Refuse thresholds on what this load does not measure."""
     judged_s = profile.judged_seconds
     for each in thresholds:
         threshold = each.threshold

@@ -10,9 +10,9 @@ from pytest_ipload.base.errors import IploadError
 from pytest_ipload.base.masking import masked
 from pytest_ipload.base.text import counted
 from pytest_ipload.base.units import format_setting, format_span
-from pytest_ipload.plugin.items.marker_settings import load_settings, profile_of
+from pytest_ipload.plugin.items.marker_settings import profile_of_test
 from pytest_ipload.plugin.items.markers import is_load_test
-from pytest_ipload.plugin.items.thresholds import load_thresholds
+from pytest_ipload.plugin.items.thresholds import given_thresholds
 from pytest_ipload.plugin.options.capacity import Capacity
 from pytest_ipload.plugin.session_state import SessionState, state_of
 from pytest_ipload.settings.load_profile import LoadProfile
@@ -32,8 +32,8 @@ def print_plans(session: pytest.Session) -> None:
 def plan_of(item: pytest.Item, state: SessionState) -> str:
     """One line: users, time, addresses, thresholds, each with its origin; or what is wrong."""
     try:
-        profile = profile_of(item, state, load_settings(item), None)
-        thresholds = load_thresholds(item, state)
+        profile = profile_of_test(item, state)
+        thresholds = given_thresholds(item, state)
         pool = state.pools.get(profile.pool)
     except IploadError as error:
         return f"error: {error}"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import islice
 
 from pytest_ipload.addresses.host.own_listeners import ports_served_here
 from pytest_ipload.base import real_time
-from pytest_ipload.base.health_catalogue import HealthCheck
+from pytest_ipload.base.health_catalogue import fired_by_message
 from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.load.executor import Executor
 from pytest_ipload.load.failure_log import FailureGroup
@@ -17,12 +16,13 @@ from pytest_ipload.plugin.run.load_users import LoadUsers
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
-from pytest_ipload.verdict.conclude import scope_of
+from pytest_ipload.verdict.conclusion import Conclusion
 from pytest_ipload.verdict.result import FailureSummary, FirstFailure, Traceback
 from pytest_ipload.verdict.shard_group import Shard
-from pytest_ipload.verdict.shard_result import AbortNote, ShardResult
+from pytest_ipload.verdict.shard_result import ShardResult
 from pytest_ipload.verdict.snapshots import SnapshotTaker
 from pytest_ipload.verdict.threshold.abort import AbortWatch
+from pytest_ipload.verdict.threshold.measure import Scope
 from pytest_ipload.verdict.threshold.remaining_load import Plan
 
 
@@ -35,16 +35,14 @@ class LoadResults:
         request: LoadRequest,
         users: LoadUsers,
         executor: Executor,
-        shard: Shard | None,
-        foreseen: Sequence[HealthCheck],
+        shard: Shard,
     ) -> None:
-        """This process is one of those that share the load, if there is a ``shard``."""
+        """``shard`` is this process's side of the load: as one of several, or alone."""
         self._state = state
         self._request = request
         self._users = users
         self._executor = executor
         self._shard = shard
-        self._foreseen = foreseen
         self._abort_watch = AbortWatch(request.thresholds, Plan.of(request.profile))
         self._snapshots = SnapshotTaker(request.thresholds, request.profile.planned)
         self.start_at_ns: int | None = None
@@ -90,36 +88,42 @@ class LoadResults:
             failures=[_failure(group) for group in self._executor.failures.groups()] if is_whole else [],
             traceback=traceback,
             broken_off=broken_off,
-            abort=self._abort_note(),
+            abort=self._abort_watch.abort,
             round=self._request.round_note,
             clock=None if self._users.meter is None else self._users.meter.offset,
             targets=[[f"{address}:{port}" for address, port in self._users.targets.all()]] if is_whole else [],
         )
 
-    def _abort_note(self) -> AbortNote | None:
-        abort = self._abort_watch.abort
-        if abort is None:
-            return None
-        number = next(number for number, config in enumerate(self._request.thresholds) if config is abort.config)
-        return AbortNote(number, abort.after_s, abort.result)
+    def conclude(self, traceback: Traceback | None) -> Conclusion:
+        """Hand in the shard result; returns the verdict on the load. Raises LoadAborted."""
+        return self._shard.conclude(self.part(traceback=traceback))
 
     def abort_reason(self, measured: Measurements, elapsed_s: float) -> str | None:
         """The result of the first threshold with ``abort_on_fail`` that can no longer hold."""
         watch = self._abort_watch
         if not watch.watched:
             return None
-        if self._shard is not None and self._shard.share.count > 1:  # the controller sees the whole load
+        if self._shard.share.count > 1:  # the controller sees the whole load
             self._shard.progress(self._snapshots.take(self.part(is_whole=False), elapsed_s))
             return None
-        scope = scope_of(self.part(is_whole=False), elapsed_s - self._request.profile.warmup)
+        profile, leases = self._request.profile, self._users.leases
+        scope = Scope.of(  # how many iterations were planned, and dropped, is known at the end
+            profile,
+            elapsed_s - profile.warmup,
+            pool_size=leases.addresses_total,
+            addresses_used=len(leases.used),
+            set_ups=self._executor.set_ups,
+        )
         return watch.look(measured, scope, elapsed_s)
 
     def _signs(self) -> CheckInput:
         """The input of this process's health checks."""
+        shortage = self._users.shortage
+        few_ports = [] if shortage is None else [fired_by_message("few-ports", shortage)]
         return CheckInput(
             record=self._executor.record,
             vitals=self._executor.vitals,
-            foreseen=self._foreseen,
+            foreseen=[*self._request.foreseen, *few_ports],
             left_fast_path=self._users.fast_path_log.calls(),
             unbound_adapters=self._users.fast_path_log.unbound(),
             own_ports=ports_served_here(self._users.targets.all()),

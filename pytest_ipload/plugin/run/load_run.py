@@ -3,61 +3,47 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from functools import partial
 from importlib import import_module
 
 import pytest
 
 from pytest_ipload.base.errors import LateSkip, is_configuration_error
-from pytest_ipload.base.health_catalogue import fired_by_message
 from pytest_ipload.load.executor import Executor, UserSetUpError
 from pytest_ipload.load.failure_log import FailureGroup
-from pytest_ipload.load.sample_folding import Pieces
 from pytest_ipload.load.schedule import slots_of
-from pytest_ipload.load.user import VirtualUser
-from pytest_ipload.load.user_thread import Scenario
 from pytest_ipload.plugin.items.outcomes import SKIPS
 from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_result import LoadResults
 from pytest_ipload.plugin.run.load_users import LoadUsers
 from pytest_ipload.plugin.run.sample_hook import SampleSink, open_sample_sink
 from pytest_ipload.plugin.session_state import SessionState
+from pytest_ipload.stats.collector import Pieces
 from pytest_ipload.stats.live_reporter import LiveReporter
 from pytest_ipload.stats.measurements import Measurements
-from pytest_ipload.stats.recorder import Recorder
 from pytest_ipload.verdict.shard_group import Shard, SingleProcess
-from pytest_ipload.verdict.threshold.config import (
-    tolerates_set_up_errors,
-    window_lengths,
-    with_implied,
-)
+from pytest_ipload.verdict.threshold.config import tolerates_set_up_errors, window_lengths
 from pytest_ipload.verdict.threshold.selection import selections, window_selections
 
 
 class Load:
     """Makes users, runs them, and turns their measurements into a result."""
 
-    def __init__(self, state: SessionState, request: LoadRequest, shard: Shard | None = None) -> None:
-        """This process runs its partition of the load, in step with the others if there is a ``shard``.
+    def __init__(self, state: SessionState, request: LoadRequest, shard: Shard) -> None:
+        """This process runs its partition of the load, in step with the others of the ``shard``'s group.
 
         Raises PoolError or GeneratorLimitError before anything is started.
         """
-        profile, given = request.profile, request.thresholds
-        thresholds = with_implied(given)
-        if state.settings.disabled:  # only errors fail a functional test, unless its thresholds tolerate some
-            thresholds = thresholds[len(given) :]
-        request = self._request = replace(request, thresholds=thresholds)
+        profile, thresholds = request.profile, request.thresholds
+        self._request = request
         self.profile = profile
         self.tap: SampleSink | None = None
         self._shard = shard
         self._whole_loads = state.whole_loads
-        self._users = LoadUsers(state, request, state.pools.slot if shard is None else shard.pool_share)
-        shortage = self._users.shortage
-        foreseen = [*request.foreseen, *([] if shortage is None else [fired_by_message("few-ports", shortage)])]
-        audience, note = state.audience if shard is None else shard.audience, request.round_note
+        users = self._users = LoadUsers(state, request, shard.pool_share)
+        note = request.round_note
         round_ = None if note is None else (note.number + 1, note.count)
-        self._showing = LiveReporter(request.item.nodeid, profile, audience, round_)
+        self._showing = LiveReporter(request.item.nodeid, profile, shard.audience, round_)
         self.executor = Executor(
             profile,
             slots_of(profile, request.share),
@@ -73,14 +59,18 @@ class Load:
             tolerates_set_up_errors=tolerates_set_up_errors(thresholds),
             holds_users=request.holds_users,
         )
-        self.results = LoadResults(state, request, self._users, self.executor, shard, foreseen)
+        self.results = LoadResults(state, request, users, self.executor, shard)
+        # The executor's calls that others answer; see ``UserFactory``.
+        self.make_user, self.make_scenario = users.make_user, users.make_scenario
+        self.admit, self.admit_if_free = users.leases.admit, users.leases.admit_if_free
+        self.user_left = users.leases.give_back
+        self.setting_up, self.abort_reason = self._showing.setting_up, self.results.abort_reason
 
     def set_up(self) -> None:
         """Set up the users; see ``Executor.set_up``."""
         import_module("pytest_ipload.transport.session")  # slow to import: not at the expense of the first user
-        if self._shard is not None:
-            self._shard.on_stop = self.executor.ask_to_stop
-            self._shard.on_break_off = partial(self.executor.ask_to_stop, hurry=True)
+        self._shard.on_stop = self.executor.ask_to_stop
+        self._shard.on_break_off = partial(self.executor.ask_to_stop, hurry=True)
         try:
             with self._ended_with_session():
                 self.executor.set_up()
@@ -90,10 +80,9 @@ class Load:
 
     def run(self, start_at_ns: int | None = None) -> None:
         """Run the load when all processes that share it are ready; see ``Executor.run``. Raises LoadAborted."""
-        if self._shard is not None:
-            agreed_ns = self._shard.ready()
-            if self._shard.share.count > 1:
-                start_at_ns = max(agreed_ns, start_at_ns or agreed_ns)
+        agreed_ns = self._shard.ready()
+        if self._shard.share.count > 1:
+            start_at_ns = max(agreed_ns, start_at_ns or agreed_ns)
         self.results.start_at_ns = start_at_ns
         if self._users.rate_limit is not None and start_at_ns is not None:
             self._users.rate_limit.begin_at(start_at_ns)
@@ -117,7 +106,7 @@ class Load:
         A shared load is ended by the controller.
         """
         whole_loads = self._whole_loads
-        is_whole = self._shard is None or isinstance(self._shard, SingleProcess)
+        is_whole = isinstance(self._shard, SingleProcess)
         return nullcontext() if whole_loads is None or not is_whole else whole_loads.going_on(self.executor.ask_to_stop)
 
     @property
@@ -131,34 +120,10 @@ class Load:
 
     # -- calls of the executor ---------------------------------------------------------------------------------
 
-    def make_user(self, index: int, recorder: Recorder) -> VirtualUser:
-        """A user without a lease."""
-        return self._users.make_user(index, recorder)
-
-    def admit(self, user: VirtualUser, *, block: bool) -> bool:
-        """Lease an address of each family to the user."""
-        return self._users.leases.admit(user, block=block)
-
-    def admit_if_free(self, user: VirtualUser) -> bool:
-        """The same, only if an address of each family is free."""
-        return self._users.leases.admit(user, block=False, only_free=True)
-
     @property
     def users_at_rendezvous(self) -> int:
         """The number of users waiting for others."""
         return self._users.meetings.waiting
-
-    def setting_up(self, done: int, users: int, elapsed_s: float) -> None:
-        """Show listeners how many users are set up."""
-        self._showing.setting_up(done, users, elapsed_s)
-
-    def make_scenario(self, user: VirtualUser) -> Scenario:
-        """What the user does."""
-        return self._users.make_scenario(user)
-
-    def user_left(self, user: VirtualUser) -> None:
-        """Release the user's leases."""
-        self._users.leases.give_back(user)
 
     def stopping(self) -> None:
         """Stop waiting for addresses, and for other users at a rendezvous."""
@@ -193,7 +158,3 @@ class Load:
     def each_second(self, measured: Measurements, elapsed_s: float) -> None:
         """Show listeners the live numbers."""
         self._showing.show(measured, elapsed_s, self.executor.users_at_work)
-
-    def abort_reason(self, measured: Measurements, elapsed_s: float) -> str | None:
-        """The result of the first threshold with ``abort_on_fail`` that can no longer hold."""
-        return self.results.abort_reason(measured, elapsed_s)

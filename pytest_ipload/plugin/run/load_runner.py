@@ -16,18 +16,16 @@ from pytest_ipload.plugin.fixtures.per_user import multiplied_by
 from pytest_ipload.plugin.hook_calls import review_of
 from pytest_ipload.plugin.items.marker_settings import profile_of
 from pytest_ipload.plugin.items.outcomes import SKIPS
-from pytest_ipload.plugin.items.thresholds import check_measurable, session_thresholds
+from pytest_ipload.plugin.items.thresholds import judged_by, session_thresholds
 from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_run import Load
-from pytest_ipload.plugin.session_state import SessionState, keep_result, kept_results, state_of
+from pytest_ipload.plugin.session_state import keep_result, kept_results, state_of
 from pytest_ipload.report.error_results import reason_of
 from pytest_ipload.report.tracebacks import first_traceback
-from pytest_ipload.settings.resolution import parse_key
 from pytest_ipload.verdict.conclusion import Conclusion
 from pytest_ipload.verdict.judge import Judge
-from pytest_ipload.verdict.result import (
-    LoadResult,
-)
+from pytest_ipload.verdict.result import LoadResult
+from pytest_ipload.verdict.shard_group import SingleProcess
 
 
 class LoadRunner:
@@ -46,26 +44,7 @@ class LoadRunner:
         The keywords are those of the ``ipload`` marker. Raises SettingError for an invalid one, and what the marker's
         load would end with: a skip in the first iteration, KeyboardInterrupt, the exception of a user's set-up.
         """
-        try:
-            scenario = scenario_of(body)
-            marker = {key: parse_key(key, value) for key, value in settings.items()}
-        except ValueError as error:
-            raise SettingError(f"ipload.run: {error}") from None
-        state = state_of(self._request.config)
-        if state.settings.segment is not None:
-            raise SettingError(
-                "ipload.run: a load that a test starts and judges itself cannot be divided into segments; mark the "
-                "test with @pytest.mark.ipload, or leave it out of this run"
-            )
-        item = self._request.node
-        if problem := multiplied_by(item.obj):
-            raise SettingError(f"ipload.run: {problem}")
-        profile = profile_of(item, state, marker, base_url_fixture(self._request, state, marker))
-        thresholds = session_thresholds(state)
-        if not state.settings.disabled:
-            check_measurable(thresholds, profile)
-        folders = (self._request.path.parent, self._request.config.rootpath)
-        load = Load(state, LoadRequest(item, profile, thresholds, lambda user: scenario, folders))
+        load = self._load_of(body, settings)
         ended_by: BaseException | None = None
         failed_user: int | None = None
         try:
@@ -82,6 +61,37 @@ class LoadRunner:
             raise ended_by  # raised here so that its own causes are not replaced
         assert result is not None
         return result
+
+    def _load_of(self, body: Body | Mapping[Body, int], settings: Mapping[str, Any]) -> Load:
+        """The load, after all checks that can be made before it starts. Raises SettingError."""
+        try:
+            scenario = scenario_of(body)
+        except ValueError as error:
+            raise SettingError(f"ipload.run: {error}") from None
+        state = state_of(self._request.config)
+        if state.settings.segment is not None:
+            raise SettingError(
+                "ipload.run: a load that a test starts and judges itself cannot be divided into segments; mark the "
+                "test with @pytest.mark.ipload, or leave it out of this run"
+            )
+        item = self._request.node
+        if problem := multiplied_by(item.obj):
+            raise SettingError(f"ipload.run: {problem}")
+        is_given = state.settings.value("base_url") is not None or "base_url" in settings
+        base_url = None if is_given else base_url_fixture(self._request)
+        profile = profile_of(item, state, [(settings, ())], base_url, "ipload.run")
+        thresholds = judged_by(session_thresholds(state), profile, state)
+        folders = (self._request.path.parent, self._request.config.rootpath)
+        request = LoadRequest(item, profile, thresholds, lambda user: scenario, folders)
+        return Load(state, request, SingleProcess(self._judge().judge, state.pools.slot, state.audience))
+
+    def _judge(self) -> Judge:
+        """Compares the next load of the test with the same load of saved runs."""
+        config, number = self._request.config, len(kept_results(self._request.node))
+        baselines = state_of(config).baselines
+        return Judge(
+            compare=None if baselines is None else partial(baselines.compare, load=number), review=review_of(config)
+        )
 
     def _kept(self, load: Load, ended_by: BaseException | None, failed_user: int | None) -> LoadResult | None:
         """The result of a load, which is kept for the reports; None if it was skipped or did not begin.
@@ -102,17 +112,13 @@ class LoadRunner:
             part = replace(part, error=reason)
         elif ended_by is not None:
             part = replace(part, broken_off=f"the load was aborted by {type(ended_by).__name__}")
-        baselines = state_of(item.config).baselines
-        compare = None if baselines is None else partial(baselines.compare, load=len(kept_results(item)))
-        result = Judge(compare=compare, review=review_of(item.config)).result(part)
+        result = self._judge().result(part)
         keep_result(item, Conclusion.of(result))
         return result
 
 
-def base_url_fixture(request: pytest.FixtureRequest, state: SessionState, marker: dict[str, Any]) -> str | None:
-    """The value of a fixture named ``base_url`` (pytest-base-url's, or the project's own), if no setting gives one."""
-    if state.settings.value("base_url") is not None or "base_url" in marker:
-        return None
+def base_url_fixture(request: pytest.FixtureRequest) -> str | None:
+    """The value of a fixture named ``base_url`` (pytest-base-url's, or the project's own); None without one."""
     try:
         value = request.getfixturevalue("base_url")
     except pytest.FixtureLookupError as error:

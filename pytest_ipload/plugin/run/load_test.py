@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from pytest_ipload.base.code_location import is_user_code, user_traceback
-from pytest_ipload.base.environment import host_name
 from pytest_ipload.base.errors import GeneratorLimitError, IploadError, SettingError, is_configuration_error
 from pytest_ipload.base.health_catalogue import HealthCheck, fired
 from pytest_ipload.base.text import counted
@@ -27,11 +26,11 @@ from pytest_ipload.plugin.fixtures.placeholders import PerUser
 from pytest_ipload.plugin.hook_calls import review_of
 from pytest_ipload.plugin.items.bare_calls import bare_calls, warning_checks
 from pytest_ipload.plugin.items.item_kind import kind_problem
-from pytest_ipload.plugin.items.marker_settings import load_settings, profile_of
+from pytest_ipload.plugin.items.marker_settings import profile_of_test
 from pytest_ipload.plugin.items.markers import is_load_test, marker_problem, number_of
 from pytest_ipload.plugin.items.outcomes import ComparisonFailed, MeasurementInvalid, ThresholdFailed
 from pytest_ipload.plugin.items.shared_values import unsafe_values
-from pytest_ipload.plugin.items.thresholds import check_measurable, load_thresholds
+from pytest_ipload.plugin.items.thresholds import load_thresholds
 from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_run import Load
 from pytest_ipload.plugin.run.load_runner import base_url_fixture
@@ -39,13 +38,13 @@ from pytest_ipload.plugin.session_state import SessionState, keep_result
 from pytest_ipload.report.error_results import reason_of
 from pytest_ipload.report.exception_text import described
 from pytest_ipload.report.tracebacks import first_traceback, headline, traceback_of
+from pytest_ipload.settings.combination import DEFAULT, HOOK
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.verdict.conclusion import Conclusion
 from pytest_ipload.verdict.judge import Judge
 from pytest_ipload.verdict.result import ERROR, FAILED, INVALID
 from pytest_ipload.verdict.rounds import CURRENT, DEFAULT_ROUNDS, RoundNote, plan_rounds
 from pytest_ipload.verdict.shard_group import LoadAborted, Shard, SingleProcess
-from pytest_ipload.verdict.shard_result import ShardResult, as_shard
 
 
 class LoadTest:
@@ -55,8 +54,6 @@ class LoadTest:
         """Read and check the settings. Raises IploadError."""
         self._item = item
         self._state = state
-        self._marker = load_settings(item)
-        self._thresholds = load_thresholds(item, state)
         self._load: Load | None = None
         self._rounds = _rounds_of(state)
         """None outside of a shared load, and where there are no rounds."""
@@ -75,9 +72,8 @@ class LoadTest:
         self._whose_error: str | None = None
         """Which phase of which user failed, where that ended the load test."""
         # Settings that contradict each other are an error before any fixture is set up.
-        profile = self._profile = profile_of(item, state, self._marker, None)
-        if not state.settings.disabled:  # without a verdict, and for another load than this one
-            check_measurable(self._thresholds, profile)
+        self._profile = profile_of_test(item, state)
+        self._thresholds = load_thresholds(item, self._profile, state)
         mark_as_load_test(item)
         shard = item.stash.get(SHARD, None)
         # Of a shared load the controller judges; a worker only judges an aborted load, and asks no plugin about that.
@@ -86,8 +82,9 @@ class LoadTest:
         self._shard: Shard = shard or SingleProcess(self._judge.judge, state.pools.slot, state.audience)
 
     def ask_base_url(self, request: pytest.FixtureRequest) -> None:
-        """Look for a fixture ``base_url``, with the request of the user's fixture."""
-        self._base_url = base_url_fixture(request, self._state, self._marker)
+        """Look for a fixture ``base_url``, with the request of the user's fixture, if no setting gives one."""
+        if self._profile.origins["base_url"] in (HOOK, DEFAULT):
+            self._base_url = base_url_fixture(request)
 
     def set_up(self) -> None:
         """Set up the initial users. Raises what failed, as pytest would."""
@@ -125,6 +122,8 @@ class LoadTest:
         """The load, after all checks that can be made before it starts."""
         lock = threading.Lock()
         try:
+            if self._base_url is not None and self._load is None:  # a fixture's value, which plugins have not seen yet
+                self._profile = profile_of_test(self._item, self._state, self._base_url)
             profile = self._profile_of(round_note)
             asked = self._asked()
             # Users enter and leave the body's patches in any order; the last to leave would put a mock back for good.
@@ -147,8 +146,7 @@ class LoadTest:
             raise _refusal(error) from None
 
     def _profile_of(self, round_note: RoundNote | None) -> LoadProfile:
-        profile = profile_of(self._item, self._state, self._marker, self._base_url)
-        against = self._state.settings.against
+        profile, against = self._profile, self._state.settings.against
         if against is None or round_note is None:
             return profile
         if profile.base_url is None:
@@ -209,30 +207,23 @@ class LoadTest:
                 raise
             raise error.with_traceback(user_traceback(error.__traceback__))  # noqa: B904  # it is the same exception
         errors = (group.exception for group in load.failure_groups())
-        self._conclude(load.results.part(traceback=first_traceback(self._item, errors)))
+        try:
+            self._keep(load.results.conclude(first_traceback(self._item, errors)))
+        except LoadAborted as error:
+            raise MeasurementInvalid(str(error)) from None
 
     def _keep_broken_off(self, load: Load, error: BaseException) -> None:
         """Keep what was measured until an exception that is not the failure of an iteration."""
         traceback = None if self._session_ends else traceback_of(self._item, error)
         part = load.results.part(f"the load was aborted by {type(error).__name__}", traceback)
         if self._session_ends:
-            self._shard.hand_in(self._as_shard(part))
+            self._shard.hand_in(part)
             self._keep(self._judge.judge(part))
             return
         try:
-            self._keep(self._shard.conclude(self._as_shard(part)))  # the others end their partitions too
+            self._keep(self._shard.conclude(part))  # the others end their partitions too
         except LoadAborted:
             self._keep(self._judge.judge(part))
-
-    def _conclude(self, part: ShardResult) -> None:
-        try:
-            self._keep(self._shard.conclude(self._as_shard(part)))
-        except LoadAborted as error:
-            raise MeasurementInvalid(str(error)) from None
-
-    def _as_shard(self, part: ShardResult) -> ShardResult:
-        shard = self._shard
-        return part if shard.share.count == 1 else as_shard(part, shard.share.index, shard.name, host_name())
 
     def end_in_error(self, error: BaseException, what: str) -> None:
         """Keep a result for a load test that ended without one, with the measurements until then.
@@ -256,7 +247,7 @@ class LoadTest:
         part = replace(
             load.results.part(traceback=None if is_the_end else traceback_of(self._item, error)), error=reason
         )
-        self._shard.hand_in(self._as_shard(part))
+        self._shard.hand_in(part)
         return self._judge.judge(part)
 
     def _unmeasured(self, reason: str) -> Conclusion:

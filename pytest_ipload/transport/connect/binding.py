@@ -14,7 +14,7 @@ from typing import Any
 from requests import Response
 
 from pytest_ipload.addresses.host.own_listeners import Targets
-from pytest_ipload.addresses.source_text import marked, unmarked
+from pytest_ipload.addresses.source_address import SourceAddress
 from pytest_ipload.base.errors import SettingError, TargetNotAllowed
 from pytest_ipload.transport.allowed_hosts import AllowedHosts
 from pytest_ipload.transport.generator_errors import LoadEnded
@@ -96,7 +96,7 @@ class Binding:
     operating system chooses. Raises SettingError.
     """
 
-    def __init__(self, sources: Sequence[str] = (), guard: AllowedHosts | None = None) -> None:
+    def __init__(self, sources: Sequence[str | SourceAddress] = (), guard: AllowedHosts | None = None) -> None:
         self.guard = guard
         self._restore()
         self.rebind(sources)
@@ -117,19 +117,19 @@ class Binding:
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return tuple(marked(each, each in self.freebind) for each in self.sources.values()), self.guard
+        return tuple(SourceAddress(each, each in self.freebind) for each in self.sources.values()), self.guard
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         sources, self.guard = state
         self._restore()
         self.rebind(sources)
 
-    def rebind(self, sources: Sequence[str]) -> None:
+    def rebind(self, sources: Sequence[str | SourceAddress]) -> None:
         """Leave from these addresses from now on. Connections that are open stay bound, for when they come again."""
-        pairs = [unmarked(source) for source in sources]
-        self.sources = _by_family([address for address, _ in pairs])
-        both = zip(self.sources.values(), pairs, strict=True)
-        self.freebind |= {address for address, (_, freebind) in both if freebind}
+        given = [each if isinstance(each, SourceAddress) else SourceAddress.parse(each) for each in sources]
+        self.sources = _by_family([source.address for source in given])
+        both = zip(self.sources.values(), given, strict=True)
+        self.freebind |= {address for address, source in both if source.freebind}
         self.source_address = next(iter(self.sources.values()), None)
         if self.source_address is not None:
             self._groups[self.source_address] = self.sources

@@ -89,7 +89,8 @@ def _is_past(threshold: Threshold, value: float) -> bool:
 class Abort:
     """The threshold that aborted a load."""
 
-    config: ThresholdConfig
+    number: int
+    """Its index among the thresholds."""
     after_s: float
     """Seconds since the start of the load."""
     result: ThresholdResult
@@ -108,25 +109,27 @@ class AbortWatch:
     def __init__(self, thresholds: Sequence[ThresholdConfig], plan: Plan = _UNKNOWN) -> None:
         """``plan`` is that of the whole load, even if this process runs one partition."""
         self._plan = plan
-        self.watched = [config for config in thresholds if config.abort_on_fail]
-        self._windows_seen = dict.fromkeys(map(id, self.watched), 0)
+        self.watched = {number: config for number, config in enumerate(thresholds) if config.abort_on_fail}
+        """By their index."""
+        self._windows_seen = dict.fromkeys(self.watched, 0)
         self.abort: Abort | None = None
         """The threshold that aborted the load; None if none did."""
 
     def first_window(self, length_ns: int) -> int:
         """The first window of this length that has not been checked yet."""
-        seen = [self._windows_seen[id(config)] for config in self.watched if config.window_ns == length_ns]
+        watched = self.watched.items()
+        seen = [self._windows_seen[number] for number, config in watched if config.window_ns == length_ns]
         return min(seen, default=0)
 
     def look(self, measured: Measurements, scope: Scope, elapsed_s: float) -> str | None:
         """Why the load has to be aborted now, ``elapsed_s`` after its start; None if it may go on."""
-        for config in self.watched:
+        for number, config in self.watched.items():
             if elapsed_s < config.delay:
                 continue
-            first = self._windows_seen[id(config)]
+            first = self._windows_seen[number]
             if (result := _failure(config, measured, scope, self._plan, first)) is not None:
-                self.abort = Abort(config, elapsed_s, result)
+                self.abort = Abort(number, elapsed_s, result)
                 return result.message
             if config.window is not None:
-                self._windows_seen[id(config)] = int(settled(measured, scope).seconds / config.window)
+                self._windows_seen[number] = int(settled(measured, scope).seconds / config.window)
         return None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.load.set_up import SetUps
+from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.stats.batch_means import SHORTEST_S, effective_samples
 from pytest_ipload.stats.confidence import quantile_ranks, share_interval
 from pytest_ipload.stats.hdr_bins import bin_of_ns
@@ -38,6 +40,11 @@ class Scope:
     """Planned iterations that were never started; None where iterations have no arrival plan."""
     planned_iterations: int | None = None
     set_ups: SetUps = field(default_factory=SetUps)
+
+    @classmethod
+    def of(cls, profile: LoadProfile, judged_s: float, **counted: Any) -> Scope:
+        """For a load of which ``judged_s`` seconds are judged; ``counted`` are the other fields."""
+        return cls(seconds=max(0.0, judged_s), planned_seconds=profile.judged_seconds, **counted)
 
 
 @dataclass(frozen=True)

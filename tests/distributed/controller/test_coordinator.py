@@ -781,7 +781,7 @@ def test_while_a_verdict_is_being_made_workers_get_signs_of_life_and_nothing_is_
     team.now += SECOND
     team.coordinator.tick()
     assert team.told("beat") == ["gw0", "gw1"]
-    question.answer((Conclusion("passed"), b""))
+    question.answer(Conclusion("passed"))
     assert team.told("conclusion") == ["gw0", "gw1"]
 
 
@@ -792,7 +792,7 @@ def test_a_verdict_that_comes_too_late_is_nobodys() -> None:
     question = team.coordinator.question()
     assert question is not None
     team.coordinator.end("Ctrl-C")
-    question.answer((Conclusion("passed"), b""))
+    question.answer(Conclusion("passed"))
     assert (team.told("conclusion"), team.test.conclusion) == ([], None)
 
 
@@ -802,7 +802,7 @@ def judged(team: Team, *, more: bool) -> None:
     question = team.coordinator.question()
     assert question is not None
     question.ask()
-    question.answer((Conclusion("passed", is_final=not more), b""))
+    question.answer(Conclusion("passed", is_final=not more))
 
 
 def test_with_more_rounds_the_members_set_up_and_start_again() -> None:

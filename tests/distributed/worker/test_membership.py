@@ -19,6 +19,7 @@ from pytest_ipload.distributed.worker.membership import WorkerShard
 from pytest_ipload.load.partition import WHOLE, Partition
 from pytest_ipload.verdict.conclusion import Conclusion
 from pytest_ipload.verdict.shard_group import LoadAborted, SingleProcess
+from pytest_ipload.verdict.shard_result import as_shard
 
 CONCLUSION = Conclusion("failed", "p95 312 ms, limit < 200 ms", properties={"ipload_requests": 3})
 PART = part_of([])
@@ -110,7 +111,8 @@ def test_the_conclusion_comes_back() -> None:
     assert channel.has_sent.wait(WAIT)
     channel.say("conclusion", nodeid=NODEID, conclusion=pack(CONCLUSION.to_plain()))
     assert result() == CONCLUSION
-    assert channel.sent == [("part", {"nodeid": NODEID, "part": pack(PART.to_plain()), "ended_by": ""})]
+    handed_in = as_shard(PART, index=1, name="gw1")
+    assert channel.sent == [("part", {"nodeid": NODEID, "part": pack(handed_in.to_plain()), "ended_by": ""})]
 
 
 def test_what_is_large_is_sent_in_pieces_between_which_signs_of_life_pass() -> None:

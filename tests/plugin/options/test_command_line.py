@@ -215,15 +215,15 @@ class TestPrecedence:
     @pytest.mark.parametrize("given_by", [("command line", "marker", "ini"), ("marker", "ini"), ("ini",), ()])
     def test_the_first_that_gives_a_value_wins_and_is_remembered(self, given_by: tuple[str, ...]) -> None:
         line, marker, ini = ({"ramp_up": value} if name in given_by else {} for name, value in self.SOURCES)
-        values, origins = resolve(session(line, ini), marker, "test_a.py::test_a")
+        profile = resolve(session(line, ini), [(marker, ())], "test_a.py::test_a")
         first = given_by[0] if given_by else "default"
-        assert origins["ramp_up"] == first
-        assert values.get("ramp_up") == dict(self.SOURCES).get(first)
+        assert profile.origins["ramp_up"] == first
+        assert profile.ramp_up == dict(self.SOURCES).get(first, 0.0)
 
     def test_each_key_goes_its_own_way(self) -> None:
         given_settings = session({"users": 9}, {"users": 1, "timeout": 2.0})
-        values, origins = resolve(given_settings, {"users": 5, "duration": 3.0}, "test_a.py::test_a")
-        profile = LoadProfile(**values, origins=origins)
+        profile = resolve(given_settings, [({"users": 5, "duration": 3.0}, ())], "test_a.py::test_a")
+        origins = profile.origins
         assert (profile.users, profile.duration, profile.timeout, profile.ramp_up) == (9, 3.0, 2.0, 0.0)
         assert set(origins) == set(BY_KEY)
         assert {key: origin for key, origin in origins.items() if origin != "default"} == {
@@ -247,22 +247,36 @@ class TestPrecedence:
     ) -> None:
         key = "suppress_health_check"
         by_marker, by_ini = ({} if given is None else {key: given} for given in (marker, ini))
-        values, origins = resolve(session(ini=by_ini), by_marker, "test_a.py::test_a")
-        assert LoadProfile(**values, origins=origins).suppress_health_check == names
-        assert origins[key] == origin
+        profile = resolve(session(ini=by_ini), [(by_marker, ())], "test_a.py::test_a")
+        assert profile.suppress_health_check == names
+        assert profile.origins[key] == origin
 
     def test_the_seed_comes_from_the_node_id_unless_given(self) -> None:
-        one, origins = resolve(session(), {}, "test_a.py::test_one")
-        assert one["seed"] == zlib.crc32(b"test_a.py::test_one")
-        assert origins["seed"] == "default"
-        assert resolve(session(), {}, "test_a.py::test_two")[0]["seed"] != one["seed"]
-        assert resolve(session({"seed": 0}), {"seed": 5}, "test_a.py::test_one")[0]["seed"] == 0
+        one = resolve(session(), [], "test_a.py::test_one")
+        assert one.seed == zlib.crc32(b"test_a.py::test_one")
+        assert one.origins["seed"] == "default"
+        assert resolve(session(), [], "test_a.py::test_two").seed != one.seed
+        assert resolve(session({"seed": 0}), [({"seed": 5}, ())], "test_a.py::test_one").seed == 0
+
+    @pytest.mark.parametrize(
+        ("marker", "fixture", "expected"),
+        [
+            ({}, "http://b", ("http://b", "base_url fixture")),
+            ({"base_url": "http://a"}, "http://b", ("http://a", "marker")),
+            ({}, None, (None, "default")),
+        ],
+    )
+    def test_the_base_url_of_the_fixture_comes_last(
+        self, marker: dict[str, Any], fixture: str | None, expected: tuple[str | None, str]
+    ) -> None:
+        profile = resolve(session(), [(marker, ())], "test_a.py::test_a", base_url=fixture)
+        assert (profile.base_url, profile.origins["base_url"]) == expected
 
     def test_disabled_means_one_user_and_one_iteration_whoever_says_otherwise(self) -> None:
         line = {"users": 50, "duration": 30.0, "warmup": 5.0, "timeout": 2.0}
-        marker = {"iterations": 9, "total_iterations": 8, "pacing": (1.0, 1.0), "think_time": (1.0, 1.0)}
-        values, origins = resolve(session(line, {"ramp_up": 3.0}, disabled=True), marker, "test_a.py::test_a")
-        profile = LoadProfile(**values, origins=origins)
+        marker = {"iterations": 9, "total_iterations": 8, "pacing": 1.0, "think_time": 1.0}
+        profile = resolve(session(line, {"ramp_up": 3.0}, disabled=True), [(marker, ())], "test_a.py::test_a")
+        origins = profile.origins
         assert profile.is_functional
         assert not profile.planned
         assert (profile.duration, profile.ramp_up, profile.warmup, profile.think_time[1]) == (None, 0.0, 0.0, 0.0)

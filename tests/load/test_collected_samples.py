@@ -9,9 +9,9 @@ import pytest
 from support.scripted_load import Script, ScriptedCrew, make, run
 
 from pytest_ipload.load.executor import Executor
-from pytest_ipload.load.sample_folding import Pieces
 from pytest_ipload.load.schedule import user_slots
 from pytest_ipload.settings.load_profile import LoadProfile
+from pytest_ipload.stats.collector import Pieces
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.recorder import Chunk
 from pytest_ipload.stats.sample import ITERATION

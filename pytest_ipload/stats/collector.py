@@ -1,15 +1,16 @@
-"""Moves the samples of a load from the users' recorders to the measurements and the sample sink."""
+"""Moves the samples of a load from the recorders of its users to the measurements and the sample sink."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pytest_ipload.load.user_factory import UserFactory
-from pytest_ipload.load.user_thread import UserThread
 from pytest_ipload.stats.measurements import Measurements
-from pytest_ipload.stats.recorder import Chunk
+from pytest_ipload.stats.recorder import Chunk, Recorder
 from pytest_ipload.stats.spans import Selection
+
+SampleSink = Callable[[Sequence[Chunk]], object]
+"""Takes the folded chunks, for outputs that need each sample. What it raises ends the load."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,14 @@ class Pieces:
     """The samples that intervals are made for."""
 
 
-class SampleFolding:
-    """Folds samples into measurements. For the executor's thread."""
+class SampleCollector:
+    """Folds samples into measurements. For one thread, that of the executor."""
 
-    def __init__(self, planned: bool, pieces: Pieces, factory: UserFactory) -> None:
-        """``planned`` says whether iterations have planned starts; the factory's sample sink gets the samples."""
+    def __init__(self, planned: bool, pieces: Pieces, sink: Callable[[], SampleSink | None]) -> None:
+        """``planned`` says whether iterations have planned starts; ``sink`` gives what takes the samples, too."""
         self._planned = planned
         self._pieces = pieces
-        self._factory = factory
+        self._sink = sink
         self.begin(0, 0, None)
 
     def begin(self, origin_ns: int, judged_from_ns: int, judged_until_ns: int | None) -> None:
@@ -45,13 +46,13 @@ class SampleFolding:
             selections=self._pieces.selections,
         )
 
-    def collect(self, user_threads: Iterable[UserThread]) -> None:
-        """Fold in what these users have recorded since the last time."""
-        self.take(chunk for user_thread in user_threads for chunk in user_thread.recorder.drain())
+    def collect(self, recorders: Iterable[Recorder]) -> None:
+        """Fold in what these have recorded since the last time."""
+        self.take(chunk for recorder in recorders for chunk in recorder.drain())
 
     def take(self, chunks: Iterable[Chunk]) -> None:
         """Fold chunks in, and pass them to the sample sink."""
-        sink, taken = self._factory.tap, []
+        sink, taken = self._sink(), []
         try:
             for chunk in chunks:
                 self.measurements.add_chunk(chunk)
