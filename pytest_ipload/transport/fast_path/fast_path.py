@@ -188,11 +188,8 @@ class FastPath:
             return self._leave(DEBUG_LOG)
         if self._headers.version != self._headers_version or self._jar.version != self._jar_version:
             self._forget()
-        for cookie, value in self._cookie_values:
-            if cookie.value is not value:
-                self._jar.value_changed()
-                self._forget()
-                break
+        if self._cookie_values:
+            self._look_at_cookies()
         body: Body | None = None
         key: _Key = (method, url)
         if details is not None:
@@ -259,6 +256,12 @@ class FastPath:
             self._set_cookies = self._set_cookies or SetCookieMemo()
             self._set_cookies.take(self._jar, response, response.outgoing.where)
         return response
+
+    def _look_at_cookies(self) -> None:
+        """A cookie's value can be changed in place, too."""
+        if any(cookie.value is not value for cookie, value in self._cookie_values):
+            self._jar.value_changed()
+            self._forget()
 
     def _forget(self) -> None:
         """Headers or cookies changed: what was prepared with them is no longer valid."""
