@@ -245,6 +245,11 @@ class VirtualUser:
             kind, name, source_address, status, outcome = key
             self.record(timed_sample(kind, name, started_ns, latency_ns, outcome, status, source_address))
 
+    def tally_event(self, key: Key, started_ns: int, latency_ns: int) -> None:
+        """Take the time before an event of a stream. Like set-up and teardown, their streams are not judged."""
+        if self._log.running:
+            self._tally(key, started_ns, latency_ns)
+
     def _record_ordinary(self, key: Key, started_ns: int, latency_ns: int) -> None:
         kind, name, source_address, status, outcome = key
         self._record(timed_sample(kind, name, started_ns, latency_ns, outcome, status, source_address))

@@ -118,6 +118,7 @@ class LoadUsers:
             fast=self._profile.fast,
             fast_path_log=self.fast_path_log,
         )
+        session.tally_event = user.tally_event
         session.binding.targets = self.targets
         if self.meter is not None:
             self.meter.watch(session)

@@ -107,7 +107,8 @@ def is_hidden(threshold: Threshold, table: SeriesTable) -> bool:
     selector = threshold.selector
     if selector is None or selector.kind not in ("name", "step"):
         return False
-    return table.hides(STEP if selector.kind == "step" else REQUEST, selector.pattern)
+    selection = selection_of(threshold, table.planned)
+    return table.hides(REQUEST if selection is None else selection.kind, selector.pattern)
 
 
 def _error_share(part: int, whole: int, noun: str, confidence: float | None, effective: int | None) -> Measured:
