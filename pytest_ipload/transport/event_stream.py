@@ -16,7 +16,7 @@ from pytest_ipload.stats.fault_text import note_url
 from pytest_ipload.stats.recorder import Key
 from pytest_ipload.stats.sample import FIRST_EVENT, GAP, OK, Sample
 from pytest_ipload.transport.call import Call
-from pytest_ipload.transport.connect.arrivals import ArrivalReader
+from pytest_ipload.transport.connect.arrival_reader import ArrivalReader
 from pytest_ipload.transport.message.stream_parsers import (
     FORMATS,
     TYPES_HELP,

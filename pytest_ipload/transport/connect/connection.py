@@ -16,7 +16,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError
 
 from pytest_ipload.base.real_time import perf_counter_ns
-from pytest_ipload.transport.connect.arrivals import ArrivalReader
+from pytest_ipload.transport.connect.arrival_reader import ArrivalReader
 from pytest_ipload.transport.connect.binding import Binding, Hop, ThreadState
 from pytest_ipload.transport.connect.dial import Dialer, Sources
 from pytest_ipload.transport.connect.socket_io import FastSocket, open_fast_socket
