@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from urllib3 import Timeout
@@ -15,6 +15,7 @@ from pytest_ipload.transport.event_stream import EventStream, StreamCall
 if TYPE_CHECKING:
     from pytest_ipload.transport.response import LoadResponse
     from pytest_ipload.transport.session import LoadSession
+    from pytest_ipload.transport.web_socket import WebSocket
 
 
 class StreamingSession(BoundSession):
@@ -58,7 +59,38 @@ class StreamingSession(BoundSession):
             finally:
                 self._current.awaited = None
 
-        return EventStream(session, call, send, format, _read_timeout(session.timeout if timeout is DEFAULT else timeout))
+        return EventStream(
+            session, call, send, format, _read_timeout(session.timeout if timeout is DEFAULT else timeout)
+        )
+
+    def websocket(
+        self,
+        url: str,
+        *,
+        name: str | None = None,
+        timeout: Any = DEFAULT,
+        headers: Mapping[str, str] | None = None,
+        subprotocols: Sequence[str] | None = None,
+        **options: Any,
+    ) -> WebSocket:
+        """A WebSocket that leaves from the source address: ``with session.websocket("/chat") as ws:``.
+
+        A relative URL resolves against the base URL. ``name`` labels the handshake, which is a sample; ``timeout``
+        limits, in seconds, the handshake and each wait for a message. The session's headers, cookies and TLS settings
+        apply. Further keywords are those of ``websockets.sync.client.connect``. Needs the extra ``websocket``.
+        """
+        from pytest_ipload.transport.web_socket import WebSocket
+
+        seconds = _read_timeout(self.timeout if timeout is DEFAULT else timeout)
+        return WebSocket(
+            cast("LoadSession", self),
+            url,
+            name=name,
+            timeout=seconds,
+            headers=headers,
+            subprotocols=subprotocols,
+            options=options,
+        )
 
 
 def _read_timeout(timeout: Any) -> float | None:

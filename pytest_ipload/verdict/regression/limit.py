@@ -117,7 +117,11 @@ def format_reported(metric: Metric, value: float) -> str:
 
 def _check_metric(metric: Metric) -> None:
     """Refuse metrics that results do not keep."""
-    if metric.family not in (None, "raw", *STREAM_FAMILIES) or metric.unit == "count" or metric.statistic == "ip_pool_usage":
+    if (
+        metric.family not in (None, "raw", *STREAM_FAMILIES)
+        or metric.unit == "count"
+        or metric.statistic == "ip_pool_usage"
+    ):
         raise ValueError(f"{metric.text!r} cannot be compared; {_METRICS_HELP}")
     if metric.selector is not None and metric.selector.kind not in ("name", "step"):
         raise ValueError(
