@@ -70,8 +70,8 @@ class StreamCall(Call):
 class EventStream(Iterator[Event]):
     """What ``LoadSession.events`` returns: a context manager, and in its block an iterator of events.
 
-    ``response`` is the reply, whose body is the stream. Events end when the reply does; leaving the block earlier closes
-    the connection. Either is the end of the request's sample.
+    ``response`` is the reply, whose body is the stream. Events end when the reply does; leaving the block earlier
+    closes the connection. Either is the end of the request's sample.
     """
 
     response: LoadResponse
@@ -95,7 +95,7 @@ class EventStream(Iterator[Event]):
         self._timeout = timeout
         self._parser: StreamParser | None = None
         self._arrivals: ArrivalReader | None = None
-        self._events: Generator[Event, None, None] | None = None
+        self._events: Iterator[Event] | None = None
         self._key: Key | None = None
         """Of the gaps."""
         self._last_ns = 0
@@ -136,7 +136,7 @@ class EventStream(Iterator[Event]):
                 response=response,
             )
         else:  # as any other reply: read now, and there are no events in it
-            _ = response.content
+            _, self._events = response.content, iter(())
             self._end(None)
 
     def __exit__(
@@ -149,7 +149,9 @@ class EventStream(Iterator[Event]):
 
     def __iter__(self) -> Iterator[Event]:
         """The events that are still to come."""
-        return iter(()) if self._events is None else self._events
+        if self._events is None:
+            raise SettingError("a stream begins with its block: 'with session.events(...) as events:'")
+        return self._events
 
     def __next__(self) -> Event:
         """The next event."""

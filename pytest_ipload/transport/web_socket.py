@@ -274,6 +274,7 @@ def _client() -> Callable[..., ClientConnection]:
         from websockets.sync.client import connect
     except ImportError as error:
         raise WebSocketMissing(
-            f"a WebSocket needs the package websockets ({error}); install it with: pip install 'pytest-ipload[websocket]'"
+            f"a WebSocket needs the package websockets ({error}); "
+            "install it with: pip install 'pytest-ipload[websocket]'"
         ) from None
     return connect

@@ -28,7 +28,8 @@ _NEGLIGIBLE = 1e-9
 _LOWER_IS_WORSE = frozenset({"rps", "iterations_per_second"})
 _METRICS_HELP = (
     "metrics that can be compared are times of requests and steps (p95 or any percentile, median, mean, min, max, with "
-    "or without raw. in front) and of events (ttfe.p95, gap.p99), error_rate, request_error_rate, rps and iterations_per_second"
+    "or without raw. in front) and of events (ttfe.p95, gap.p99), error_rate, request_error_rate, rps and "
+    "iterations_per_second"
 )
 
 

@@ -10,7 +10,7 @@ from pytest_ipload.load.set_up import SetUps
 from pytest_ipload.stats.batch_means import SHORTEST_S, effective_samples
 from pytest_ipload.stats.confidence import quantile_ranks, share_interval
 from pytest_ipload.stats.hdr_bins import bin_of_ns
-from pytest_ipload.stats.sample import FAILED, ITERATION, REQUEST, STEP
+from pytest_ipload.stats.sample import FAILED, ITERATION, REQUEST
 from pytest_ipload.stats.series_table import SeriesTable
 from pytest_ipload.stats.summary import per_second
 from pytest_ipload.verdict.threshold.expression import Threshold
