@@ -104,10 +104,12 @@ class WebSocket:
             raise
         except BaseException as error:
             self._let_go()
-            rejected = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
-            status = getattr(rejected, "status_code", 0)
+            rejected = _rejection(error)
+            status = 0 if rejected is None else rejected.response.status_code
             self._record(self.name, started_ns, error, status, connections=int(self._connect_ns is not None))
             session.binding.check_running()
+            if rejected is not None and rejected is not error:
+                raise rejected from None
             raise
         self._record(self.name, started_ns, None, _SWITCHING_PROTOCOLS, connections=1)
         return self
@@ -267,6 +269,13 @@ class WebSocket:
                 fault=fault,
             )
         )
+
+
+def _rejection(error: BaseException | None) -> Any:
+    """The ``InvalidStatus`` that an exception is or came from (a redirect is not followed); None without one."""
+    while error is not None and not hasattr(error, "response"):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _client() -> Callable[..., ClientConnection]:
