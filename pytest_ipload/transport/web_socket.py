@@ -271,11 +271,12 @@ class WebSocket:
         )
 
 
-def _rejection(error: BaseException | None) -> Any:
+def _rejection(error: BaseException) -> Any:
     """The ``InvalidStatus`` that an exception is or came from (a redirect is not followed); None without one."""
-    while error is not None and not hasattr(error, "response"):
-        error = error.__cause__ or error.__context__
-    return error
+    from websockets.exceptions import InvalidStatus
+
+    chain = (error, error.__cause__, error.__context__)
+    return next((each for each in chain if isinstance(each, InvalidStatus)), None)
 
 
 def _client() -> Callable[..., ClientConnection]:
