@@ -4,8 +4,8 @@ To run it until Ctrl-C::
 
     python examples/stream_server.py --port 8000
 
-- ``POST /v1/chat/completions`` answers like an OpenAI-compatible server with ``"stream": true``: server-sent events, one
-  a token, and ``[DONE]``. The first takes ``FIRST_TOKEN_S``, each next one ``TOKEN_S``.
+- ``POST /v1/chat/completions`` answers like an OpenAI-compatible server with ``"stream": true``: one server-sent event
+  for each token, and ``[DONE]``. The first takes ``FIRST_TOKEN_S``, each next one ``TOKEN_S``.
 - ``GET /prices`` sends JSON lines.
 - ``/shout`` is a WebSocket that says everything in capitals; it needs the package ``websockets``.
 - ``GET /whoami`` returns the caller's address.

@@ -44,7 +44,7 @@ class StreamingSession(BoundSession):
         and all other keywords are those of ``request``.
 
         The call is one sample, which ends with the stream, or when the ``with`` block is left before. The times until
-        the first event and between events are measured besides. A stream that breaks off makes a failed request and
+        the first event and between events are measured besides. A stream that breaks makes a failed request and
         raises ``requests.exceptions.ChunkedEncodingError``; one without an event for too long, ``ReadTimeout``. A
         reply with an unexpected status is a failed request without events. A success that is not a stream raises
         NotAStream.
