@@ -62,10 +62,12 @@ def main() -> None:
                         epoll.register(sock, select.EPOLLIN)
                 continue
             stream = streams[number]
-            if not stream.sock.recv(65536):
+            data = stream.sock.recv(65536)
+            if not data:
                 epoll.unregister(number)
                 stream.sock.close()
                 del streams[number]
+            if not data.startswith(b"POST "):  # the end of the connection, or a body that came after its head
                 continue
             stream.requested_ns, stream.number = time.perf_counter_ns(), 0
             heapq.heappush(due, (stream.requested_ns + GAP_NS, number))

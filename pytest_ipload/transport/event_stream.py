@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 from requests import Response
+from urllib3 import HTTPResponse
 from urllib3 import exceptions as stock_errors
 
 from pytest_ipload.base.errors import IploadError, SettingError
@@ -204,8 +205,8 @@ class EventStream(Iterator[Event]):
     def _reader(self) -> Callable[[], bytes]:
         """Returns what has come, and waits only if nothing has; no bytes at the end."""
         raw: Any = self.response.raw
-        if hasattr(raw, "read1"):
-            return lambda: raw.read1(_READ_BYTES, decode_content=True)  # type: ignore[no-any-return]
+        if isinstance(raw, HTTPResponse):
+            return lambda: raw.read1(_READ_BYTES, decode_content=True)
         pieces = self.response.iter_content(1)  # of an adapter or a mock of another kind
         return lambda: next(pieces, b"")
 

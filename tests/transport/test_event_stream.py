@@ -208,7 +208,7 @@ def test_json_lines_by_their_type_or_by_the_format(session: LoadSession, play: P
     lines = (b'{"a": 1}\n{"a"', b': 2}\n{"a": 3}')
     played = play(stream(*lines, kind="application/x-ndjson"), stream(*lines, kind="text/plain"))
     for more in ({}, {"format": "json-lines"}):
-        with session.events("GET", played.url(), **more) as events:  # type: ignore[arg-type]
+        with session.events("GET", played.url(), **more) as events:
             assert [event.json()["a"] for event in events] == [1, 2, 3]
 
 

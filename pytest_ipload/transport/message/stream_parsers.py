@@ -154,7 +154,7 @@ class SseParser:
 class JsonLinesParser:
     """One JSON value a line. Empty lines are none; the last line needs no end."""
 
-    retry_ms = None
+    retry_ms: int | None = None
 
     def __init__(self) -> None:
         self._lines = _Lines(b"\n")
@@ -172,7 +172,7 @@ class JsonLinesParser:
 class JsonSequenceParser:
     """Records of RFC 7464: a record separator, a JSON value, a line feed. The value may have several lines."""
 
-    retry_ms = None
+    retry_ms: int | None = None
 
     def __init__(self) -> None:
         self._lines = _Lines(b"\n")
