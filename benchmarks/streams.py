@@ -6,6 +6,7 @@ Markdown. One round takes about 10 s.
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import tempfile
@@ -15,7 +16,7 @@ import proc
 from child import running
 from distribution import Figures, figures
 from machine import Cores, describe, interruptible, prepare
-from options import amount, count, parser
+from options import amount, count
 from paced import figures_of
 from tools import bring_load_tests, pytest_command
 
@@ -48,37 +49,43 @@ def measure(cores: Cores, folder: Path, users: int, events: int, gap_ms: float, 
         log = json.loads(server.output().splitlines()[1])
     (test,) = json.loads(report.read_text())["tests"]
     return {
-        "server gap": figures(log["gaps"]),
-        "reported gap": figures_of(test["gap"]),
-        "server ttfe": figures(log["firsts"]),
-        "reported ttfe": figures_of(test["ttfe"]),
+        "gap, server's log": figures(log["gaps"]),
+        "gap, reported": figures_of(test["gap"]),
+        "first event, server's log": figures(log["firsts"]),
+        "first event, reported": figures_of(test["ttfe"]),
         "events": f"{test['gap']['count'] + test['ttfe']['count']} of {len(log['gaps']) + len(log['firsts'])}",
         "cpu": f"{cpu_s * 1e6 / (users * events * rounds):.0f} us per event with the start of pytest, "
         f"{test['generator'].get('cpu_share', 0):.0%} of the core during the load",
         "verdict": f"{test['verdict']} {test['reason']}".strip(),
+        "generator": "; ".join(test["generator"]["notes"]) or "healthy",
     }
 
 
 def main() -> int:
     """Measure, and print."""
-    made = parser(__doc__, rounds=2, seconds=0.0, what="not used")
-    made.add_argument("--users", type=count, default=200)
-    made.add_argument("--events", type=count, default=100, help="of each stream")
-    made.add_argument("--gap-ms", type=amount, default=20.0, help="between the events of a stream")
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument(
+        "--rounds", type=count, default=3, metavar="N", help="streams of each user (default: %(default)s)"
+    )
+    made.add_argument("--users", type=count, default=200, metavar="N", help="(default: %(default)s)")
+    made.add_argument("--events", type=count, default=100, metavar="N", help="of each stream (default: %(default)s)")
+    made.add_argument("--gap-ms", type=amount, default=20.0, metavar="MS", help="between events (default: %(default)g)")
     options = made.parse_args()
     cores = prepare()
-    print(describe(cores))
+    head = describe(cores)
     with tempfile.TemporaryDirectory() as folder:
         bring_load_tests(Path(folder))
         found = measure(cores, Path(folder), options.users, options.events, options.gap_ms, options.rounds)
-    print(f"\n{options.users} users, streams of {options.events} events, one each {options.gap_ms:g} ms\n")
-    print("| | p50 | p90 | p99 | max |\n|---|---|---|---|---|")
+    print(f"<!-- results: streams -->\n{head}")
+    load = f"{options.users} users, {options.rounds} streams each of {options.events} events"
+    print(f"- {load}, one each {options.gap_ms:g} ms")
+    for name in ("events", "cpu", "verdict", "generator"):
+        print(f"- {name}: {found[name]}")
+    print("\n| ms | p50 | p90 | p99 | max |\n|---|---|---|---|---|")
     for name, value in found.items():
         if isinstance(value, Figures):
-            print(f"| {name}, ms | {' | '.join(f'{each:.2f}' for each in value)} |")
-    print()
-    for name in ("events", "cpu", "verdict"):
-        print(f"- {name}: {found[name]}")
+            print(f"| {name} | {' | '.join(f'{each:.2f}' for each in value)} |")
+    print("<!-- end of results: streams -->")
     return 0
 
 

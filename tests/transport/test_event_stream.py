@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +12,10 @@ from typing import Any
 import pytest
 import requests
 import responses
+from requests.adapters import HTTPAdapter
 from support.certificates import Certificates
+from support.http_server import RecordingServer
+from support.proxy import RecordingProxy
 from support.replies import LAST, chunk, head
 from support.scripted_server import Do, Pause, Reply, ScriptedServer, Step
 
@@ -306,6 +310,36 @@ def test_overridden_and_mocked_requests_apply(session: LoadSession, samples: lis
         with session.events("GET", "http://shop.example/feed") as events:
             assert [event.data for event in events] == ["1", "2"]
     assert [sample.outcome for sample in samples] == [OK]
+
+
+class Canned(HTTPAdapter):
+    """An adapter of a user's own, whose replies come from memory."""
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        response = requests.Response()
+        response.status_code, response.url, response.request = 200, request.url or "", request
+        response.headers["Content-Type"] = "text/event-stream"
+        response.raw = io.BytesIO(ONE + TWO)
+        return response
+
+
+def test_an_adapter_of_the_users_own(session: LoadSession, times: Times, samples: list[Sample]) -> None:
+    session.mount("http://127.0.0.1:1/", Canned())
+    with session.events("GET", "http://127.0.0.1:1/feed") as events:
+        assert [event.data for event in events] == ["1", "2"]
+    assert times.kinds == [FIRST_EVENT, GAP]
+    assert [(sample.name, sample.outcome) for sample in samples] == [("GET /feed", OK)]
+
+
+def test_through_a_proxy_and_tls(
+    make_session: MakeSession, tls_server: RecordingServer, proxy: RecordingProxy, certificates: Certificates
+) -> None:
+    session = make_session("127.0.0.9")
+    session.verify = certificates.ca
+    session.proxies = {"https": proxy.url}
+    with session.events("GET", tls_server.url("/chunked"), format="json-lines") as events:
+        assert [event.data for event in events] == ["one two three"]
+    assert proxy.peers == ["127.0.0.9"]
 
 
 def test_it_is_iterated_in_a_with_block_only(session: LoadSession) -> None:
