@@ -84,7 +84,9 @@ def test_the_examples_of_the_grammar_hold_of_a_load_that_has_everything() -> Non
         *[iteration(20)] * 19,
         iteration(50, outcome=FAILED),
     ]
-    samples += [request("chat", latency, **fast)._replace(kind=kind) for kind, latency in ((FIRST_EVENT, 300), (GAP, 20))]
+    samples += [
+        request("chat", latency, **fast)._replace(kind=kind) for kind, latency in ((FIRST_EVENT, 300), (GAP, 20))
+    ]
     samples += [*[step("checkout", 25)] * 19, step("checkout", 40, outcome=FAILED)]
     scope = Scope(10.0, pool_size=2, addresses_used=2, dropped=0, planned_iterations=20, set_ups=SetUps(10, 10, 1))
     for text in examples_of("thresholds.md"):

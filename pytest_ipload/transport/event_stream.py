@@ -124,10 +124,11 @@ class EventStream(Iterator[Event]):
 
     def _begin(self) -> None:
         response = self.response
-        found = self._format or format_of(response.headers.get("Content-Type"))
+        named = format_of(response.headers.get("Content-Type"))
+        chosen = self._format or named if response.ok else named  # an error page is not what ``format`` is about
         is_expected = response.status_code in self._call.expectation.statuses
-        if found is not None and response.status_code != _NO_CONTENT:
-            self._parser = parser_of(found)
+        if chosen is not None and response.status_code != _NO_CONTENT:
+            self._parser = parser_of(chosen)
             self._events = self._read()
         elif is_expected and response.ok and response.status_code != _NO_CONTENT:
             raise NotAStream(
@@ -188,6 +189,8 @@ class EventStream(Iterator[Event]):
         while True:
             try:
                 data = take()
+                if not data:
+                    self._session.binding.check_running()  # the stream may have been cut off unseen
                 events = parser.feed(data) if data else parser.end()
                 if not self._is_over:
                     self._note(len(events), is_end=not data)

@@ -239,7 +239,7 @@ def test_an_error_status_is_a_failed_request_without_events(
         assert (events.status_code, events.response.text) == (503, "busy")
         with pytest.raises(requests.HTTPError):
             events.raise_for_status()
-    with session.events("GET", played.url(), expect=503) as events:
+    with session.events("GET", played.url(), expect=503, format="json-lines") as events:
         assert list(events) == []
     assert [(sample.outcome, sample.status) for sample in samples] == [(FAILED, 503), (OK, 503)]
     assert samples[0].problem is not None
@@ -268,10 +268,11 @@ def test_redirects_and_cookies_are_those_of_requests(
     assert b"Cookie: a=b" in played.heard[1].data
 
 
+@pytest.mark.parametrize("reply", [(begun(), chunk(ONE)), (head("Content-Type: text/event-stream"), ONE)])
 def test_an_interrupted_stream_says_that_the_load_has_ended(
-    session: LoadSession, play: Play, samples: list[Sample]
+    session: LoadSession, play: Play, samples: list[Sample], reply: Reply
 ) -> None:
-    played = play((begun(), chunk(ONE), Do.STALL))
+    played = play((*reply, Do.STALL))
     interruption = threading.Thread(target=session.interrupt)
 
     def read_to_the_end() -> None:
