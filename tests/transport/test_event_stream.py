@@ -149,14 +149,15 @@ def test_a_stream_that_breaks_off_is_a_failed_request(
 
 
 def test_the_times_before_events(session: LoadSession, play: Play, times: Times, samples: list[Sample]) -> None:
-    played = play(stream(b": hello\n\n", Pause(0.02), ONE + TWO, Pause(0.03), THREE))
+    played = play(stream(b": hello\n\n", Pause(0.02), ONE + TWO, Pause(0.03), ONE + TWO + THREE))
     with session.events("GET", played.url()) as events:
-        assert len(list(events)) == 3
-    assert times.kinds == [FIRST_EVENT, GAP, GAP]
-    (_, started, first), (_, _, together), (_, last_started, apart) = times
+        assert len(list(events)) == 5
+    assert times.kinds == [FIRST_EVENT, GAP, GAP, GAP, GAP]
+    (_, started, first), (_, _, together), (_, last_started, apart), *at_once = times
     assert started == samples[0].started_ns
     assert first >= 20_000_000
     assert together == 0
+    assert at_once == [(GAP, last_started + apart, 0)] * 2
     assert apart >= 30_000_000
     assert last_started == started + first
     assert last_started + apart <= started + samples[0].latency_ns
@@ -302,7 +303,10 @@ def test_an_ordinary_call_after_a_stream_is_one(session: LoadSession, play: Play
         list(events)
     assert session.get(played.url("/plain")).text == "ok"
     assert session.get(played.url("/stream"), stream=True).content == b"ok"
-    assert [sample.name for sample in samples] == ["chat", "GET /plain", "GET /stream"]
+    with pytest.raises(TypeError, match="nonsense"), session.events("GET", played.url(), nonsense=1):
+        pass
+    assert session.get(played.url("/again"), stream=True).content == b"ok"
+    assert [sample.name for sample in samples] == ["chat", "GET /plain", "GET /stream", "GET /again"]
 
 
 def test_overridden_and_mocked_requests_apply(session: LoadSession, samples: list[Sample]) -> None:
