@@ -36,7 +36,7 @@ Message = str | bytes
 
 _PORTS = {"ws": 80, "wss": 443}
 _SCHEMES = {"http": "ws", "https": "wss"}
-_SCHEME = re.compile(r"https?(?=://)", re.IGNORECASE)
+_SCHEME = re.compile(r"\Ahttps?(?=://)", re.IGNORECASE)
 _LEFT_OUT = frozenset(("accept", "accept-encoding", "connection", "content-type", "content-length", "user-agent"))
 """Headers of a session that say something about other requests."""
 _SWITCHING_PROTOCOLS = 101

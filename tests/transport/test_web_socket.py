@@ -191,6 +191,7 @@ def test_refused_connections_hosts_and_urls(make_session: MakeSession, samples: 
     with pytest.raises(SourceNotLocal), session.websocket("ws://127.0.0.1:1/"):
         pass
     assert [(sample.outcome, sample.connections) for sample in samples] == [(FAILED, 0), (FAULT, 0)]
+    assert session.websocket("HTTPS://127.0.0.1/?to=http://x/").url == "wss://127.0.0.1/?to=http://x/"
     with pytest.raises(SettingError, match=r"'ftp://127\.0\.0\.1/' is not the URL of a WebSocket"):
         session.websocket("ftp://127.0.0.1/")
 
