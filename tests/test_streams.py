@@ -16,6 +16,7 @@ from support.whole_run import whole_run
 from pytest_ipload.baselines.saved_run import of_result
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import FIRST_EVENT, GAP, SETUP
+from pytest_ipload.transport.connect.socket_io import kernel_keeps_time
 from pytest_ipload.verdict.regression.limit import CompareLimit
 from pytest_ipload.verdict.regression.metric_reader import value_of
 from pytest_ipload.verdict.threshold.config import ThresholdConfig
@@ -123,6 +124,39 @@ def test_streams_of_a_set_up_are_not_judged(pytester: pytest.Pytester) -> None:
     test = read(pytester.path)
     assert [row["name"] for row in test["setup"]] == ["GET /feed"]
     assert not {"ttfe", "gap"} & {*test, *test["setup"][0]}
+
+
+@pytest.mark.skipif(not kernel_keeps_time(), reason="the kernel does not tell when data came")
+def test_a_body_that_reads_too_late_makes_the_judgement_of_gaps_invalid(pytester: pytest.Pytester) -> None:
+    source = """
+        from support.scripted_server import Pause, ScriptedServer
+        from test_streams_replies import LATE
+
+        @pytest.fixture(scope="session")
+        def server():
+            with ScriptedServer([LATE] * 2) as server:
+                yield server
+
+        @pytest.mark.ipload(users=1, iterations=2)
+        @pytest.mark.ipload_threshold("gap.max < 1ms")
+        def test_chat(ipload_session, server):
+            with ipload_session.events("GET", server.url("/chat")) as events:
+                for event in events:
+                    if event.data == "1":
+                        server.settle()  # by then, all has come
+    """
+    pytester.makepyfile(
+        test_streams_replies="""
+        from support.replies import LAST, chunk, head
+        from support.scripted_server import Pause
+
+        HEAD = head("Content-Type: text/event-stream", "Transfer-Encoding: chunked")
+        EVENTS = [chunk(b"data: %d\\n\\n" % number) for number in (1, 2, 3)]
+        LATE = (HEAD, EVENTS[0], Pause(0.02), EVENTS[1], Pause(0.01), EVENTS[2] + LAST)
+        """
+    )
+    run = whole_run(pytester, source, failed=1)
+    run.expect_lines("invalid: events-read-late: 2 of 4 gaps between events (50 %) were not measured*gap.max*")
 
 
 def test_a_websocket_of_each_user_leaves_from_its_address(pytester: pytest.Pytester) -> None:

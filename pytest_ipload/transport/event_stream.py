@@ -101,6 +101,8 @@ class EventStream(Iterator[Event]):
         """Of the gaps."""
         self._last_ns = 0
         """When the last event arrived; before the first one, when its request was sent."""
+        self._gaps = self._joined = 0
+        """How many there were, and how many of them are not known: see ``StreamLog``."""
         self._is_over = False
 
     def __enter__(self) -> EventStream:
@@ -215,13 +217,17 @@ class EventStream(Iterator[Event]):
 
     def _note(self, count: int, *, is_end: bool) -> None:
         """Take the times of the events that have just come, or of the stream's end."""
-        arrived_ns = perf_counter_ns() if self._arrivals is None else self._arrivals.arrived_ns()
+        arrivals = self._arrivals
+        arrived_ns = perf_counter_ns() if arrivals is None else arrivals.arrived_ns
         last_ns = self._last_ns
         if arrived_ns < last_ns:  # a clock that was set
             arrived_ns = last_ns
         if count:
             self._tally(count, last_ns, arrived_ns)
             self._last_ns = arrived_ns
+            self._gaps += count
+            if arrivals is not None and arrivals.is_late:
+                self._joined += count - (arrived_ns > last_ns)
         elif not is_end and self._timeout_ns is not None and arrived_ns - last_ns > self._timeout_ns:
             # The time limit of the socket does not see that what comes are comments, to keep the connection open.
             raise requests.ReadTimeout(f"Read timed out. (read timeout={self._timeout}): no event came in this time")
@@ -272,6 +278,8 @@ class EventStream(Iterator[Event]):
         if self._is_over:
             return
         self._is_over = True
+        if self._session.stream_log is not None and self._gaps:
+            self._session.stream_log.add(self._gaps - 1, self._joined)
         of_request = error is None or isinstance(error, Exception) or self._session.binding.ended
         sample = self._call.whole(self.response, error, ended_ns or perf_counter_ns()) if of_request else None
         if sample is not None and self._session.record is not None:

@@ -11,6 +11,7 @@ from pytest_ipload.stats.recorder import Key
 from pytest_ipload.transport.bound_session import DEFAULT, BoundSession
 from pytest_ipload.transport.call import CurrentCall, Expectation, Expected, label_of
 from pytest_ipload.transport.event_stream import EventStream, StreamCall
+from pytest_ipload.transport.stream_log import StreamLog
 
 if TYPE_CHECKING:
     from pytest_ipload.transport.response import LoadResponse
@@ -23,6 +24,8 @@ class StreamingSession(BoundSession):
 
     tally_event: Callable[[Key, int, int], None] | None = None
     """Called for each event of a stream, with a key and with start and length of the time before the event."""
+    stream_log: StreamLog | None = None
+    """Counts what streams could not measure."""
     _current: CurrentCall
 
     def events(

@@ -17,6 +17,8 @@ from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
 from pytest_ipload.verdict.threshold.expression import Threshold
 
 UP, DOWN = "up", "down"
+OF_GAPS = "events-read-late"
+"""The check that is about the gaps between events, and about nothing else."""
 
 _TIMES = ("percentile", "median", "mean", "min", "max")
 _ERRORS = ("error_rate", "request_error_rate", "errors")
@@ -40,12 +42,18 @@ _SLOWED: Mapping[str, str] = MappingProxyType(
 )
 """The generator was short of processor time: what it measured and sent was late. Errors are real."""
 
+_JOINED: Mapping[str, str] = MappingProxyType(
+    {**dict.fromkeys(("percentile", "median"), UP + DOWN), "max": UP, "min": DOWN},
+)
+"""Some gaps between events count as 0, and those before them as longer."""
+
 MOVES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "rate-not-reached": _LESS_LOAD,
         "users-not-reached": _LESS_LOAD,
         "different-targets": _LESS_LOAD,
         "generator-saturated": _SLOWED,
+        OF_GAPS: _JOINED,
     }
 )
 """By check and statistic: in which direction the flaw moves the value, if any. Other checks: requests never sent."""
@@ -97,8 +105,12 @@ def _is_broken_in_spite_of(flaws: Sequence[HealthCheck], result: ThresholdResult
 
 
 def _moved_by(flaws: Sequence[HealthCheck], result: ThresholdResult) -> set[str]:
-    statistic = Threshold.parse(result.expression).statistic
-    moves = "".join(MOVES.get(flaw.name, _NEVER_SENT).get(statistic, "") for flaw in flaws)
+    threshold = Threshold.parse(result.expression)
+    moves = "".join(
+        MOVES.get(flaw.name, _NEVER_SENT).get(threshold.statistic, "")
+        for flaw in flaws
+        if flaw.name != OF_GAPS or threshold.family == "gap"
+    )
     return {side for side in (UP, DOWN) if side in moves}
 
 

@@ -22,7 +22,10 @@ class ArrivalReader(io.RawIOBase):
         self._wire = open_fast_socket(sock)
         # Keeps the socket open for as long as the reply is, as what http.client makes itself does.
         self._hold = sock.makefile("rb", buffering=0)
-        self._arrived_ns: int | None = None
+        self.arrived_ns = 0
+        """When the last bytes arrived, by ``perf_counter_ns``; when they were read, if the kernel does not say."""
+        self.is_late = False
+        """Whether they had arrived before they were read for: the kernel joins what waits, with one time for all."""
 
     def readable(self) -> bool:
         """As in ``io``."""
@@ -30,8 +33,14 @@ class ArrivalReader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """As in ``io``."""
+        asked_ns = perf_counter_ns()
         data = self._wire.receive(len(buffer))
-        self._arrived_ns = None
+        # A thread reads what has come when it has its turn; the time of arrival is free of that. The kernel's clock is
+        # the wall clock: how long ago it was counts, and a time in the future does not.
+        stamp = self._wire.stamp
+        behind_ns = 0 if stamp is None else max(0, time_ns() - arrival_ns(stamp))
+        self.arrived_ns = perf_counter_ns() - behind_ns
+        self.is_late = self.arrived_ns < asked_ns
         length = len(data)
         buffer[:length] = data
         return length
@@ -41,15 +50,3 @@ class ArrivalReader(io.RawIOBase):
         with contextlib.suppress(OSError):
             self._hold.close()
         super().close()
-
-    def arrived_ns(self) -> int:
-        """When the last bytes arrived, by ``perf_counter_ns``; without the kernel's word for it, now.
-
-        A thread reads what has come when it has its turn; the time of arrival is free of that. The kernel's clock is
-        the wall clock: how long ago it was counts, and a time in the future does not.
-        """
-        if self._arrived_ns is None:
-            stamp = self._wire.stamp
-            behind = 0 if stamp is None else time_ns() - arrival_ns(stamp)
-            self._arrived_ns = perf_counter_ns() - max(0, behind)
-        return self._arrived_ns
