@@ -1,4 +1,4 @@
-"""Shared by all examples: a server to load."""
+"""Shared by all examples: the servers to load."""
 
 from __future__ import annotations
 
@@ -9,23 +9,27 @@ from contextlib import ExitStack
 import pytest
 
 from .demo_target import running_target
+from .stream_server import running_stream_server
 
 URL_VARIABLE = "EXAMPLES_TARGET_URL"
+STREAMS_VARIABLE = "EXAMPLES_STREAMS_URL"
 _RUNNING = pytest.StashKey[ExitStack]()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """With pytest-xdist, start one target for all workers, before they start. They inherit the environment."""
+    """With pytest-xdist, start the servers for all workers, before they start. They inherit the environment."""
     if session.config.getoption("numprocesses", None) and URL_VARIABLE not in os.environ:
         stack = session.config.stash[_RUNNING] = ExitStack()
         os.environ[URL_VARIABLE] = stack.enter_context(running_target()).url
+        os.environ[STREAMS_VARIABLE] = stack.enter_context(running_stream_server())
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Stop the workers' target."""
+    """Stop the workers' servers."""
     if _RUNNING in session.config.stash:
         os.environ.pop(URL_VARIABLE, None)
+        os.environ.pop(STREAMS_VARIABLE, None)
         session.config.stash[_RUNNING].close()
 
 
@@ -37,6 +41,16 @@ def target() -> Iterator[str]:
         return
     with running_target() as running:
         yield running.url
+
+
+@pytest.fixture(scope="session")
+def stream_server() -> Iterator[str]:
+    """The URL of a server of streams in a separate process."""
+    if STREAMS_VARIABLE in os.environ:
+        yield os.environ[STREAMS_VARIABLE]
+        return
+    with running_stream_server() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -19,13 +19,16 @@ if TYPE_CHECKING:
     )
     from pytest_ipload.plugin.run.load_runner import LoadRunner
     from pytest_ipload.settings.parsing import Stages, as_stages
+    from pytest_ipload.transport.event_stream import EventStream
     from pytest_ipload.transport.session import LoadSession
+    from pytest_ipload.transport.web_socket import WebSocket
     from pytest_ipload.verdict.result import LoadResult
     from pytest_ipload.verdict.threshold.expression import Threshold
 
 __version__ = "0.1.0"
 __all__ = [
     "ComparisonFailed",
+    "EventStream",
     "IpPool",
     "Iteration",
     "LoadResult",
@@ -37,11 +40,13 @@ __all__ = [
     "Threshold",
     "ThresholdFailed",
     "VirtualUser",
+    "WebSocket",
     "as_stages",
 ]
 
 _HOMES = {
     "ComparisonFailed": "pytest_ipload.plugin.items.outcomes",
+    "EventStream": "pytest_ipload.transport.event_stream",
     "IpPool": "pytest_ipload.addresses.pool",
     "Iteration": "pytest_ipload.load.user",
     "LoadResult": "pytest_ipload.verdict.result",
@@ -53,6 +58,7 @@ _HOMES = {
     "Threshold": "pytest_ipload.verdict.threshold.expression",
     "ThresholdFailed": "pytest_ipload.plugin.items.outcomes",
     "VirtualUser": "pytest_ipload.load.user",
+    "WebSocket": "pytest_ipload.transport.web_socket",
     "as_stages": "pytest_ipload.settings.parsing",
 }
 

@@ -838,6 +838,17 @@ def test_noise_of_two_humps_raises_few_false_alarms_and_a_creep_is_found() -> No
     assert 1.01**first < 1.4
 
 
+# -- streams ----------------------------------------------------------------------------------------------------
+
+
+def test_the_benchmark_of_streams_counts_the_events_of_both_sides() -> None:
+    printed = run_script("streams", "--users=2", "--events=5", "--rounds=2")
+    assert "- events: 20 of 20\n- cpu: " in printed
+    assert [row[0] for row in rows(printed)] == [
+        *("gap, server's log", "gap, reported", "first event, server's log", "first event, reported")
+    ]
+
+
 # -- the cost of a part -----------------------------------------------------------------------------------------
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.demo import running_target
+from support.demo import running_stream_server, running_target
 from support.samples import MS, iteration, measurements, request, step
 
 from pytest_ipload.load.set_up import SetUps
 from pytest_ipload.plugin.items import thresholds
 from pytest_ipload.settings.table import BY_KEY
-from pytest_ipload.stats.sample import FAILED
+from pytest_ipload.stats.sample import FAILED, FIRST_EVENT, GAP
 from pytest_ipload.verdict.threshold import expression
 from pytest_ipload.verdict.threshold.config import ThresholdConfig
 from pytest_ipload.verdict.threshold.evaluate import evaluate
@@ -41,6 +41,13 @@ def examples_of(document: str) -> list[str]:
         elif column is not None:
             found += re.findall("`([^`]+)`", cells[column])
     return found
+
+
+def test_the_tests_of_the_page_on_streams_pass(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("\n\n".join(["import pytest", *python_blocks("streams.md")]))
+    with running_stream_server() as url:
+        result = pytester.runpytest(f"--ipload-base-url={url}", "-W", "error")
+    result.assert_outcomes(passed=3)
 
 
 @pytest.mark.parametrize("document", ["load-models.md", "health-checks.md", "thresholds.md", "source-addresses.md"])
@@ -76,6 +83,9 @@ def test_the_examples_of_the_grammar_hold_of_a_load_that_has_everything() -> Non
         request("GET /cart", 30, outcome=FAILED, status=503),
         *[iteration(20)] * 19,
         iteration(50, outcome=FAILED),
+    ]
+    samples += [
+        request("chat", latency, **fast)._replace(kind=kind) for kind, latency in ((FIRST_EVENT, 300), (GAP, 20))
     ]
     samples += [*[step("checkout", 25)] * 19, step("checkout", 40, outcome=FAILED)]
     scope = Scope(10.0, pool_size=2, addresses_used=2, dropped=0, planned_iterations=20, set_ups=SetUps(10, 10, 1))

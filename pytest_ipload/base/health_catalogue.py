@@ -89,6 +89,13 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
         "target may look worse than it is, but not better",
         "Use fewer users or more think time, or do less in the body",
     ),
+    "events-read-late": Kind(
+        SATURATED,
+        "more than 1 % of the gaps between events were not measured, because the events were read too late",
+        "Of events that waited together, the first has the whole gap and the others 0: high percentiles of gaps may be "
+        "too high, and low ones too low",
+        "Do less for each event, or after the stream; stop other work on this processor; or use fewer users",
+    ),
     "late-iterations": Kind(
         UNHEALTHY,
         "the generator started iterations late, by more than the limit for response times",

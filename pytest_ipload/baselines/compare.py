@@ -31,7 +31,7 @@ from pytest_ipload.verdict.threshold.expression import Metric
 
 MOST_RUNS = 20
 """The number of newest comparable runs to compare with, and the maximum number of the oldest."""
-_DESCRIBED = ("p50", "p95", "p99", "rps")
+_DESCRIBED = ("p50", "p95", "p99", "ttfe.p95", "gap.p99", "rps")
 
 
 class _Comparable(NamedTuple):

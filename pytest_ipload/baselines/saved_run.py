@@ -70,7 +70,7 @@ class SavedRun:
 
 def of_result(result: Mapping[str, Any], load: int) -> Test:
     """What is saved of a result in plain values."""
-    kept = ("nodeid", "started_at", *_NUMBERS, *_COUNTS, "latency", "response_time", "by_name", "steps")
+    kept = ("nodeid", "started_at", *_NUMBERS, *_COUNTS, "latency", "response_time", "ttfe", "gap", "by_name", "steps")
     saved = {name: result[name] for name in kept if name in result}
     return {**saved, "load": load, "profile": comparability.of_result(result)}
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pytest_ipload.load.rendezvous import RendezvousPoints
     from pytest_ipload.load.test_data.data_feeds import DataFeeds, Rows, Source, UserFeeds
     from pytest_ipload.transport.session import LoadSession
+    from pytest_ipload.transport.web_socket import WebSocket
 
 SessionFactory = Callable[["VirtualUser"], "LoadSession"]
 
@@ -137,6 +138,13 @@ class VirtualUser:
         Raises SourceAddressError, and SettingError without an address of the family. The caller closes it.
         """
         return self.session.create_datagram_socket(family)
+
+    def websocket(self, url: str, **options: Any) -> WebSocket:
+        """A WebSocket that leaves from the user's source address; ``options`` are those of ``LoadSession.websocket``.
+
+        ``with ipload_user.websocket("/chat") as ws:`` opens and closes it. Needs ``pytest-ipload[websocket]``.
+        """
+        return self.session.websocket(url, **options)
 
     def feed(self, source: Source, order: str = "sequential") -> Rows:
         """This user's rows of test data: an iterator, and the same one each time for the same source and order.
@@ -247,6 +255,11 @@ class VirtualUser:
         else:
             kind, name, source_address, status, outcome = key
             self.record(timed_sample(kind, name, started_ns, latency_ns, outcome, status, source_address))
+
+    def tally_event(self, key: Key, started_ns: int, latency_ns: int) -> None:
+        """Take the time before an event of a stream. Like set-up and teardown, their streams are not judged."""
+        if self._log.running:
+            self._tally(key, started_ns, latency_ns)
 
     def _record_ordinary(self, key: Key, started_ns: int, latency_ns: int) -> None:
         kind, name, source_address, status, outcome = key

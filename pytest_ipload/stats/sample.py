@@ -9,6 +9,8 @@ STEP = "step"
 SETUP = "setup"  # a request outside the iterations: in a per-user fixture's set-up or teardown
 ITERATION = "iteration"
 LATENESS = "lateness"  # of one planned iteration: what of it was the generator's own doing, as a latency
+FIRST_EVENT = "ttfe"  # of a stream: from the start of its request to the first event
+GAP = "gap"  # of a stream: from one event to the next
 
 OK = "ok"
 FAILED = "failed"

@@ -6,9 +6,9 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from pytest_ipload.stats.histogram import Histogram, plain_dict, plain_int, plain_list, shown
-from pytest_ipload.stats.sample import FAILED, ITERATION, LATENESS, OK, REQUEST, SETUP, STEP, Sample
+from pytest_ipload.stats.sample import FAILED, FIRST_EVENT, GAP, ITERATION, LATENESS, OK, REQUEST, SETUP, STEP, Sample
 
-_KINDS = (REQUEST, STEP, SETUP, ITERATION, LATENESS)
+_KINDS = (REQUEST, STEP, SETUP, ITERATION, LATENESS, FIRST_EVENT, GAP)
 _OUTCOMES = (OK, FAILED)
 _COUNTS = ("redirects", "connections", "retries", "after_end")
 _OPTIONAL = ("response", "connect", "tls", "first_byte")

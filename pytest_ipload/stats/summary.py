@@ -14,7 +14,7 @@ from typing import Any
 from pytest_ipload.base.units import NS_PER_MS, NS_PER_S
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
-from pytest_ipload.stats.sample import FAILED, ITERATION, OK, REQUEST, SETUP, STEP
+from pytest_ipload.stats.sample import FAILED, FIRST_EVENT, GAP, ITERATION, OK, REQUEST, SETUP, STEP
 from pytest_ipload.stats.series import Second
 
 _POINTS = (50, 95, 99)
@@ -50,6 +50,10 @@ class RequestStats:
     redirects: int | None = None
     retried_requests: int | None = None
     """How often one was sent again on a new connection, as a kept one had gone stale; None if that never happened."""
+    ttfe: LatencyStats | None = None
+    """From the request's start to its stream's first event; None if no event came."""
+    gap: LatencyStats | None = None
+    """From one event of a stream to the next; None if no stream had two."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,10 @@ class Summary:
     iterations_per_second: float
     latency: LatencyStats
     response_time: LatencyStats | None
+    ttfe: LatencyStats | None
+    """Of streams, from the request's start to the first event; None if no event came."""
+    gap: LatencyStats | None
+    """Of streams, from one event to the next; None if no stream had two."""
     by_name: Sequence[RequestStats]
     by_source: Sequence[SourceStats]
     steps: Sequence[StepStats]
@@ -173,6 +181,7 @@ def summarise(measured: Measurements, frame: Frame) -> dict[str, Any]:
         "iterations_per_second": per_second(measured.ended_in_time(ITERATION), seconds),
         "latency": latency_stats(measured.latency(kind=REQUEST, outcome=OK)),
         "response_time": None if response is None else latency_stats(response),
+        **_of_events(measured),
         "by_name": [_by_name(measured, REQUEST, name, seconds) for name in measured.names(REQUEST)],
         "by_source": _by_source(measured, frame),
         "steps": [_step(measured, name) for name in measured.names(STEP)],
@@ -237,7 +246,14 @@ def _by_name(measured: Measurements, kind: str, name: str, seconds: float) -> Re
         latency=latency_stats(measured.latency(**literal, outcome=OK)),
         redirects=redirects or None,
         retried_requests=_retries(measured, **literal),
+        **(_of_events(measured, exact_name=name) if kind == REQUEST else {}),
     )
+
+
+def _of_events(measured: Measurements, **where: Any) -> dict[str, LatencyStats | None]:
+    """The times of streams."""
+    times = {field: measured.latency(kind, **where) for field, kind in (("ttfe", FIRST_EVENT), ("gap", GAP))}
+    return {field: latency_stats(histogram) if histogram.count else None for field, histogram in times.items()}
 
 
 def _retries(measured: Measurements, kind: str, **where: Any) -> int | None:

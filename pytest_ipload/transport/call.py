@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -146,6 +147,19 @@ class Call:
         if request is None:
             return ""
         return masked(f"{request.method} {urlsplit(request.url or '').path or '/'}")  # a path may have parameters
+
+
+class CurrentCall(threading.local):
+    """The call that a session makes in this thread."""
+
+    call: Call | None = None
+    awaited: Call | None = None
+    """What the next call of ``request`` is to be, in the place of a plain one."""
+
+    def take_awaited(self) -> Call | None:
+        """The awaited one, once; None without one."""
+        call, self.awaited = self.awaited, None
+        return call
 
 
 def _place() -> str:

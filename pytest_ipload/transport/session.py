@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, ClassVar, cast
@@ -19,8 +18,8 @@ from pytest_ipload.stats.sample import OK, REQUEST, Sample, timed_sample
 from pytest_ipload.transport.adapter import SourceAdapter, bind_adapter, proxy_of
 from pytest_ipload.transport.allowed_hosts import AllowedHosts
 from pytest_ipload.transport.base_url import check_base_url, resolved
-from pytest_ipload.transport.bound_session import DEFAULT, BoundSession, sequence
-from pytest_ipload.transport.call import USUAL, Call, Expectation, Expected, label_of
+from pytest_ipload.transport.bound_session import DEFAULT, sequence
+from pytest_ipload.transport.call import USUAL, Call, CurrentCall, Expectation, Expected, label_of
 from pytest_ipload.transport.connect.binding import Binding, Hop
 from pytest_ipload.transport.connect.tls import TlsContexts
 from pytest_ipload.transport.custom_adapters import held_to_allowed_hosts
@@ -32,6 +31,7 @@ from pytest_ipload.transport.message.templates import Template
 from pytest_ipload.transport.overrides import Adapters
 from pytest_ipload.transport.path_log import FastPathLog
 from pytest_ipload.transport.response import LoadResponse
+from pytest_ipload.transport.streaming_session import StreamingSession
 
 # What a call hands on to requests where it was given: a patch of ``requests.Session.request`` may know no others.
 _SETTINGS = (
@@ -39,11 +39,7 @@ _SETTINGS = (
 )  # fmt: skip
 
 
-class _Current(threading.local):
-    call: Call | None = None
-
-
-class LoadSession(BoundSession):
+class LoadSession(StreamingSession):
     """A ``requests.Session`` that leaves from a source address and hands each call on as a ``Sample``.
 
     ``source_address``
@@ -116,7 +112,7 @@ class LoadSession(BoundSession):
         self.tally = tally
         self.before_call = before_call
         guard = None if allowed_hosts is None else AllowedHosts(allowed_hosts, self.base_url)
-        self._current = _Current()
+        self._current = CurrentCall()
         binding = Binding(sequence(source_address), guard)
         adapter = SourceAdapter(binding, tls)
         self.mount("https://", adapter)
@@ -127,7 +123,7 @@ class LoadSession(BoundSession):
         super().__setstate__(state)
         self.record = self.tally = self.before_call = self.fast_path_log = None
         self.heads, self.templates = ReplyHeads(), {}
-        self._current = _Current()
+        self._current = CurrentCall()
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "headers":
@@ -221,7 +217,7 @@ class LoadSession(BoundSession):
             self._fast_path = None  # it may be open again the next time
         settings = (params, data, headers, cookies, files, auth, proxies, hooks, stream, verify, cert, json)
         given = {key: value for key, value in zip(_SETTINGS, settings, strict=True) if value is not None}
-        call = Call(name, expectation)
+        call = self._current.take_awaited() or Call(name, expectation)
         return self._run(call, super().request, method, url, timeout=timeout, allow_redirects=allow_redirects, **given)
 
     def _note_left(self, fast_path: FastPath) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from pytest_ipload.base.health_catalogue import SATURATED
+from pytest_ipload.verdict.health_rule import OF_GAPS
 from pytest_ipload.verdict.regression.comparison import Compare, ComparedWith, Comparison, failed_of
 from pytest_ipload.verdict.result import ERROR, FAILED, INVALID, PASSED, LoadResult, failures_of
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
@@ -69,7 +70,12 @@ def with_comparisons(
     if not failed or result.verdict == INVALID:
         return result
     saturated = saturation_of(result) if saturated is None else saturated
-    excused = [each.message for each in failed if each.unit in ("ms", "1/s") and each.current is not None]
+    only_gaps = all(note.startswith(OF_GAPS) for note in saturated)
+    excused = [
+        each.message
+        for each in failed
+        if each.unit in ("ms", "1/s") and each.current is not None and (each.metric.startswith("gap.") or not only_gaps)
+    ]
     if saturated and excused:
         return replace(result, verdict=INVALID, reason="; ".join([*saturated, *excused]))
     reason = "; ".join(filter(None, [result.reason, *(each.message for each in failed)]))

@@ -19,6 +19,8 @@ Judged = tuple[ThresholdConfig, ThresholdResult]
 """A threshold and its result."""
 
 UP, DOWN = "up", "down"
+OF_GAPS = "events-read-late"
+"""The check that is about the gaps between events, and about nothing else."""
 
 _TIMES = ("percentile", "median", "mean", "min", "max")
 _ERRORS = ("error_rate", "request_error_rate", "errors")
@@ -42,12 +44,18 @@ _SLOWED: Mapping[str, str] = MappingProxyType(
 )
 """The generator was short of processor time: what it measured and sent was late. Errors are real."""
 
+_JOINED: Mapping[str, str] = MappingProxyType(
+    {**dict.fromkeys(("percentile", "median"), UP + DOWN), "max": UP, "min": DOWN},
+)
+"""Some gaps between events count as 0, and those before them as longer."""
+
 MOVES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "rate-not-reached": _LESS_LOAD,
         "users-not-reached": _LESS_LOAD,
         "different-targets": _LESS_LOAD,
         "generator-saturated": _SLOWED,
+        OF_GAPS: _JOINED,
     }
 )
 """By check and statistic: in which direction the flaw moves the value, if any. Other checks: requests never sent."""
@@ -103,8 +111,12 @@ def _is_broken_in_spite_of(flaws: Sequence[HealthCheck], judged: Judged) -> bool
 
 
 def _moved_by(flaws: Sequence[HealthCheck], judged: Judged) -> set[str]:
-    statistic = judged[0].threshold.statistic
-    moves = "".join(MOVES.get(flaw.name, _NEVER_SENT).get(statistic, "") for flaw in flaws)
+    threshold = judged[0].threshold
+    moves = "".join(
+        MOVES.get(flaw.name, _NEVER_SENT).get(threshold.statistic, "")
+        for flaw in flaws
+        if flaw.name != OF_GAPS or threshold.family == "gap"
+    )
     return {side for side in (UP, DOWN) if side in moves}
 
 

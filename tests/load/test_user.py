@@ -9,7 +9,7 @@ from pytest_ipload.base.errors import IploadError, RendezvousEnded, SettingError
 from pytest_ipload.load.rendezvous import RendezvousPoints
 from pytest_ipload.load.test_data.data_feeds import DataFeeds
 from pytest_ipload.load.user import Iteration, VirtualUser
-from pytest_ipload.stats.sample import FAILED, FAULT, ITERATION, OK, REQUEST, SETUP, STEP, Problem, Sample
+from pytest_ipload.stats.sample import FAILED, FAULT, GAP, ITERATION, OK, REQUEST, SETUP, STEP, Problem, Sample
 
 
 def user_with_samples(index: int = 0, **options: Any) -> tuple[VirtualUser, list[Sample]]:
@@ -48,6 +48,20 @@ def test_a_fault_of_the_generator_fails_the_iteration_too() -> None:
     problem = user.end_iteration(0, 2, None)
     assert problem is not None
     assert problem.type == "ports-exhausted"
+
+
+def test_events_of_streams_are_those_of_iterations_and_not_late() -> None:
+    user, samples = user_with_samples()
+    key = (GAP, "chat", None, 200, OK)
+    user.tally_event(key, 1, 1)
+    user.begin_iteration(0, lateness_ns=7)
+    user.tally_event(key, 2, 1)
+    user.end_iteration(2, 4, None)
+    user.tally_event(key, 5, 1)
+    assert [(sample.kind, sample.started_ns, sample.lateness_ns) for sample in samples] == [
+        (GAP, 2, 0),
+        (ITERATION, 2, 7),
+    ]
 
 
 class OutOfPorts(OSError):

@@ -72,12 +72,13 @@ class ScriptedServer:
 
     ``script`` has one ``Reply`` for each request, in the order in which requests come, on whatever connection.
     ``heard`` are the requests, complete when the server has stopped; ``connections`` is the number of connections that
-    were opened.
+    were opened, and ``peers`` are the addresses that they came from.
     """
 
     def __init__(self, script: Iterable[Reply] = (), host: str = "127.0.0.1", tls: ssl.SSLContext | None = None):
         self.heard: list[Heard] = []
         self.connections = 0
+        self.peers: list[str] = []
         self.host = host
         self.tls = tls
         self.releases = 0
@@ -163,7 +164,8 @@ class ScriptedServer:
     def _accept(self) -> None:
         with contextlib.suppress(BlockingIOError):
             while True:
-                sock, _ = self._listener.accept()
+                sock, peer = self._listener.accept()
+                self.peers.append(peer[0])
                 self.connections += 1  # before the first reply, so that who has that reply finds it counted
                 self._open.append(_Connection(self, sock, self.connections - 1))
 

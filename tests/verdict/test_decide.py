@@ -70,6 +70,13 @@ def test_a_latency_that_regressed_under_a_saturated_generator_says_nothing(
     assert with_comparisons(result(generator=HEALTHY), [regression]).verdict == "failed"
 
 
+def test_events_that_were_read_late_excuse_a_regression_of_gaps_only() -> None:
+    late = GeneratorHealth.of([fired("events-read-late", "x")])
+    gap = comparison("gap.p99:10%", 200, 100)
+    verdicts = [with_comparisons(result(generator=late), [each]).verdict for each in (gap, WORSE)]
+    assert verdicts == ["invalid", "failed"]
+
+
 def test_what_is_whole_and_valid_is_compared() -> None:
     seen = []
 

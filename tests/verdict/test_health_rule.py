@@ -9,7 +9,7 @@ from support.results import judged
 from support.samples import iteration, request
 
 from pytest_ipload.base.health_catalogue import HEALTH_CHECKS, HealthCheck, fired
-from pytest_ipload.stats.sample import FAILED
+from pytest_ipload.stats.sample import FAILED, FIRST_EVENT, GAP
 from pytest_ipload.verdict import health_rule
 from pytest_ipload.verdict.decide import decide
 from pytest_ipload.verdict.threshold.config import FAIL, WARN, ThresholdConfig
@@ -54,10 +54,27 @@ def test_what_flatters_makes_invalid_what_holds_and_what_slows_makes_invalid_wha
     if check.severity == "invalid":
         assert reasons == ([] if failed else [check.note])
         assert in_spite_of([check], thresholds) == ([check.note] if failed else [])
-    elif check.severity == "saturated" and failed:
+    elif check.severity == "saturated" and failed and name != "events-read-late":
         assert reasons == [check.note, TOO_HIGH.message]
     else:
         assert (reasons, in_spite_of([check], thresholds)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("expression", "verdict"),
+    [
+        ("gap.p99 < 1ms", "invalid"),
+        ("gap.max < 1ms", "invalid"),
+        ("gap.mean < 1ms", "failed"),
+        ("gap.p50 > 1s", "invalid"),
+        ("gap.p99 < 1s", "passed"),
+        ("p95 < 1ms", "failed"),
+        ("ttfe.max < 1ms", "failed"),
+    ],
+)
+def test_events_that_were_read_late_concern_gaps_only(expression: str, verdict: str) -> None:
+    events = [request()._replace(kind=kind) for kind in (GAP, FIRST_EVENT)]
+    assert verdict_of([fired("events-read-late", "x")], [judged(expression, [*SAMPLES, *events])]) == verdict
 
 
 RATE, USERS, PORTS = (fired(name, "x") for name in ("rate-not-reached", "users-not-reached", "ports-exhausted"))

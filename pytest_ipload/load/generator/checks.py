@@ -24,6 +24,8 @@ MOST_MISSING = 0.05
 """The share of the planned user-seconds in which users may be missing."""
 LATEST_START_NS = 20_000_000
 """The generator's own lateness of iterations below which it is too small to matter, whatever the limit."""
+MOST_JOINED = 0.01
+"""The share of gaps between events that may be unknown: more would move a p99."""
 _MOST_LISTED = 3
 _MOST_NUMBERS = 100
 
@@ -42,6 +44,10 @@ class CheckInput:
     """Calls that did not take the fast path, by the hook that was there."""
     unbound_adapters: Sequence[str] = ()
     """Adapters that do not leave from the users' source addresses."""
+    gaps: int = 0
+    """Gaps between the events of streams."""
+    joined_gaps: int = 0
+    """Those of them whose length is not known."""
     workers_on_cpu: int = 1
     """How many workers load from the CPU that this load was kept on."""
 
@@ -82,7 +88,13 @@ def examine(check_input: CheckInput) -> list[HealthCheck]:
     found = list(check_input.foreseen)
     if check_input.record.shortage is not None:
         found.append(fired_by_message("users-not-reached", check_input.record.shortage))
-    return [*found, *_saturation(check_input.vitals), *_users(check_input.record), *_remarks(check_input)]
+    return [
+        *found,
+        *_saturation(check_input.vitals),
+        *_gaps(check_input),
+        *_users(check_input.record),
+        *_remarks(check_input),
+    ]
 
 
 def examine_whole(outcome: Outcome) -> list[HealthCheck]:
@@ -137,6 +149,15 @@ def _saturation(readings: GeneratorReadings) -> Iterator[HealthCheck]:
     if seen := saturation_signs(readings):
         advice = "Stop other work on this processor, or pin the load to another one (--ipload-pin)"
         yield fired("generator-saturated", ", ".join(seen), advice if seen[-1] == USED_BY_OTHERS else "")
+
+
+def _gaps(check_input: CheckInput) -> Iterator[HealthCheck]:
+    gaps, joined = check_input.gaps, check_input.joined_gaps
+    if joined > MOST_JOINED * gaps:
+        numbers = (
+            f"{format_count(joined)} of {format_count(gaps)} gaps between events ({format_percent(joined / gaps)})"
+        )
+        yield fired("events-read-late", f"{numbers} were not measured: the events waited to be read, together")
 
 
 def _late_users(outcome: Outcome) -> Iterator[HealthCheck]:

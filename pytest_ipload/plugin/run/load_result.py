@@ -125,6 +125,8 @@ class LoadResults:
             vitals=self._executor.vitals,
             foreseen=[*self._request.foreseen, *few_ports],
             left_fast_path=self._users.fast_path_log.calls(),
+            gaps=self._users.stream_log.gaps,
+            joined_gaps=self._users.stream_log.joined,
             unbound_adapters=self._users.fast_path_log.unbound(),
             own_ports=ports_served_here(self._users.targets.all()),
             workers_on_cpu=self._state.workers_on_cpu,

@@ -23,6 +23,7 @@ from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.settings.session_settings import OFF
 from pytest_ipload.stats.recorder import Recorder
 from pytest_ipload.transport.path_log import FastPathLog
+from pytest_ipload.transport.stream_log import StreamLog
 from pytest_ipload.verdict.origin import OffsetMeter
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class LoadUsers:
         self.targets = Targets()
         self.meter = None if state.settings.segment is None else OffsetMeter()
         self.fast_path_log = FastPathLog()
+        self.stream_log = StreamLog()
         self.leases = self._open_leases(request.share)
         self.rate_limit = None if profile.max_rate is None else RateLimit(profile.max_rate, share=request.share)
         self._make_scenario = request.make_scenario
@@ -118,6 +120,7 @@ class LoadUsers:
             fast=self._profile.fast,
             fast_path_log=self.fast_path_log,
         )
+        session.tally_event, session.stream_log = user.tally_event, self.stream_log
         session.binding.targets = self.targets
         if self.meter is not None:
             self.meter.watch(session)

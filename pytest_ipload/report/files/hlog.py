@@ -40,13 +40,13 @@ class Interval(NamedTuple):
         return f"Tag={self.tag},{self.start_s:.3f},{self.length_s:.3f},{most_us / US_PER_MS:.3f},{self.histogram}"
 
 
-def tag_of(nodeid: str, name: str | None = None) -> str:
-    """The tag of a test, or of one of its request names.
+def tag_of(nodeid: str, name: str | None = None, time: str | None = None) -> str:
+    """The tag of a test, or of one of its request names; ``time`` is ``ttfe`` or ``gap`` where it is not the latency.
 
     Percent-encoded UTF-8, as in URLs: readers split lines at commas, spaces and any line terminator. Each of the parts
-    on either side of ``|`` is read back by ``urllib.parse.unquote(part, errors="surrogatepass")``.
+    between ``|`` is read back by ``urllib.parse.unquote(part, errors="surrogatepass")``.
     """
-    parts = (nodeid,) if name is None else (nodeid, name)
+    parts = (part for part in (nodeid, name, time) if part is not None)
     return _BETWEEN.join(quote(part, safe=_SAFE, errors="surrogatepass") for part in parts)
 
 
@@ -63,10 +63,11 @@ def intervals_of(test: Mapping[str, Any]) -> Iterator[Interval]:
             yield Interval(started_s + point["t_s"], length_s, tag_of(nodeid), point["histogram"])
     warmup_s = test["profile"].get("warmup_s", 0.0)
     for row in test["by_name"]:
-        if row["latency"]["count"]:
-            judged_s = max(_SHORTEST_S, duration_s - warmup_s)
-            tag = tag_of(nodeid, row["name"])
-            yield Interval(started_s + warmup_s, judged_s, tag, row["latency"]["histogram"])
+        judged_s = max(_SHORTEST_S, duration_s - warmup_s)
+        for field, time in (("latency", None), ("ttfe", "ttfe"), ("gap", "gap")):
+            if row.get(field, {}).get("count"):
+                tag = tag_of(nodeid, row["name"], time)
+                yield Interval(started_s + warmup_s, judged_s, tag, row[field]["histogram"])
 
 
 def write(path: Path, report: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from itertools import compress
 from typing import Any
 
 from pytest_ipload.base.units import NS_PER_MS, NS_PER_S
-from pytest_ipload.stats.sample import FAULT, ITERATION, LATENESS, OK, REQUEST, SETUP, STEP
+from pytest_ipload.stats.sample import FAULT, FIRST_EVENT, GAP, ITERATION, LATENESS, OK, REQUEST, SETUP, STEP
 from pytest_ipload.stats.spool.session_spools import SpoolFacts
 from pytest_ipload.stats.spool.spool_format import Batch, SpoolKey
 
@@ -32,6 +32,8 @@ METRICS: Mapping[str, tuple[str, str]] = {
     "dropped_iterations": ("counter", "default"),
     "ipload_response_time": ("trend", "time"),
     "ipload_generator_lateness": ("trend", "time"),
+    "ipload_ttfe": ("trend", "time"),
+    "ipload_gap": ("trend", "time"),
     "ipload_faults": ("counter", "default"),
 }
 _LABEL = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|TRACE|CONNECT) /")
@@ -136,6 +138,8 @@ def _metrics(facts: SpoolFacts, batch: Batch) -> Iterator[tuple[str, Values]]:
         yield "iteration_duration", _milliseconds(batch.latencies)
     elif kind == LATENESS:
         yield "ipload_generator_lateness", _milliseconds(batch.latencies)
+    elif kind in (FIRST_EVENT, GAP):
+        yield f"ipload_{kind}", _milliseconds(batch.latencies)
     else:
         yield "group_duration", _milliseconds(batch.latencies)
 

@@ -148,6 +148,9 @@ def _rows(test: PlainResult) -> Iterator[list[str]]:
     ]
     if "response_time" in test:
         yield [f"{name}, response time", "", "", "", *_times(test["response_time"]), ""]
+    for field, what in (("ttfe", "time to first event"), ("gap", "gap between events")):
+        if field in test:
+            yield [f"{name}, {what}", "", "", "", *_times(test[field]), ""]
 
 
 def _times(latency: Mapping[str, Any]) -> list[str]:

@@ -71,6 +71,10 @@ LATENCY = Family("ipload_latency_seconds", _HISTOGRAM, "Latency of the successfu
 RESPONSE_TIME = Family(
     "ipload_response_time_seconds", _HISTOGRAM, "Latency plus lateness caused by the target.", "seconds"
 )
+TTFE = Family(
+    "ipload_time_to_first_event_seconds", _HISTOGRAM, "From a request's start to its stream's first event.", "seconds"
+)
+GAP = Family("ipload_event_gap_seconds", _HISTOGRAM, "From one event of a stream to the next.", "seconds")
 STEP = Family("ipload_step_duration_seconds", _HISTOGRAM, "Duration of the successful runs of steps.", "seconds")
 FAILED_STEPS = Family("ipload_failed_steps", _COUNTER, "Runs of steps that failed.")
 USERS = Family("ipload_users", _GAUGE, "Users that were started.")
@@ -162,6 +166,9 @@ def of_test(test: Mapping[str, Any], labels: Labels) -> Iterator[tuple[Family, S
         yield REQUESTS, REQUESTS.sample(of_name, row["requests"])
         yield FAILED_REQUESTS, FAILED_REQUESTS.sample(of_name, row["failed_requests"])
         yield from _distribution(LATENCY, of_name, row["latency"])
+        for family, key in ((TTFE, "ttfe"), (GAP, "gap")):
+            if key in row:
+                yield from _distribution(family, of_name, row[key])
     if "response_time" in test:
         yield from _distribution(RESPONSE_TIME, labels, test["response_time"])
     for step in test["steps"]:

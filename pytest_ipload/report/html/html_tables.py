@@ -85,8 +85,13 @@ def comparison_table(result: PlainResult) -> Table:
 
 
 def distribution_table(result: PlainResult) -> Table:
-    """Latency and response time in numbers."""
-    kinds = (("latency", "latency"), ("response time", "response_time"))
+    """Latency, response time and the times of events in numbers."""
+    kinds = (
+        ("latency", "latency"),
+        ("response time", "response_time"),
+        ("time to first event", "ttfe"),
+        ("gap between events", "gap"),
+    )
     rows = [
         [name, count(result[field]["count"]), *_times(result[field], _STATISTICS)]
         for name, field in kinds
@@ -112,6 +117,18 @@ def request_table(result: PlainResult, field: str = "by_name") -> Table:
     headers = ["request", "requests", *([] if is_setup else ["requests/s"]), "failed", *_TIMES]
     caption = "Requests of the users' set-up and teardown (not judged)" if is_setup else "Requests by name"
     return Table(caption, headers, cells, note=_left_out(rows, "request name"))
+
+
+def event_table(result: PlainResult) -> Table:
+    """The times of streams by request name."""
+    rows = [row for row in result["by_name"] if "ttfe" in row]
+    cells = [
+        [f"{row['name']}, {what}", count(row[field]["count"]), *_times(row[field], _TIMES)]
+        for row in rows[:MOST_ROWS]
+        for field, what in (("ttfe", "first event"), ("gap", "next event"))
+        if field in row
+    ]
+    return Table("Events of streams", ["stream", "events", *_TIMES], cells, note=_left_out(rows, "request name"))
 
 
 def step_table(result: PlainResult) -> Table:

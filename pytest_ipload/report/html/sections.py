@@ -122,6 +122,7 @@ def _section(number: int, result: PlainResult, most_points: int) -> Section:
     points = points_of(_with_whole_rates(result), most_points, step_s)
     parts = [
         html_tables.request_table(result),
+        html_tables.event_table(result),
         html_tables.step_table(result),
         html_tables.source_table(result),
         html_tables.request_table(result, "setup"),

@@ -11,7 +11,14 @@ from pytest_ipload.base.health_catalogue import HEALTH_CHECKS
 from pytest_ipload.base.text import counted, first_line, printable, shorten
 from pytest_ipload.base.units import MS_PER_S, format_count, format_duration, format_percent
 from pytest_ipload.report.terminal.sparkline import sparkline
-from pytest_ipload.report.terminal.tables import request_table, round_table, shard_table, source_table, step_table
+from pytest_ipload.report.terminal.tables import (
+    event_table,
+    request_table,
+    round_table,
+    shard_table,
+    source_table,
+    step_table,
+)
 from pytest_ipload.stats.summary import PlainResult
 from pytest_ipload.verdict.result import is_measured
 
@@ -87,6 +94,7 @@ def block(
         return lines
     lines.insert(0, _headline(result))
     lines += request_table(result, verbosity, width)
+    lines += event_table(result, verbosity, width)
     lines += step_table(result, verbosity, width)
     lines += _timeline(result, verbosity, width, encoding)
     lines += [_threshold_line(threshold) for threshold in result["thresholds"]]

@@ -43,6 +43,17 @@ def request_table(result: PlainResult, verbosity: int, width: int) -> list[str]:
     return [*lines, f"({counted(hidden, 'more request name')}; -v shows all)"] if hidden > 0 else lines
 
 
+def event_table(result: PlainResult, verbosity: int, width: int) -> list[str]:
+    """Of streams: the time to the first event and the gaps between events, by request name."""
+    timed = [
+        ([f"{row['name']}, {what}", format_count(row[field]["count"])], row[field])
+        for row in [row for row in result["by_name"] if "ttfe" in row][: _MAX_ROWS if verbosity <= 0 else None]
+        for field, what in (("ttfe", "first event"), ("gap", "next event"))
+        if field in row
+    ]
+    return _apart(_timed_table(["stream", "events"], timed, verbosity, width))
+
+
 def step_table(result: PlainResult, verbosity: int, width: int) -> list[str]:
     """By step."""
     timed = [

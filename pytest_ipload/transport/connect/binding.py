@@ -73,6 +73,8 @@ class ThreadState(threading.local):
     fall_back: Fallback | None = None
     interrupted: Hop | None = None
     """The exchange of the fast path in which something was raised from outside, until it is recorded."""
+    wants_arrivals = False
+    """Whether the call wants to know when each piece of its reply comes."""
 
     def take_connection(self) -> Any:
         """The connection that was handed over, once; None without one."""

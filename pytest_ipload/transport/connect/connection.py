@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import http.client
+import io
 import queue
 import socket
 import sys
@@ -15,6 +16,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError
 
 from pytest_ipload.base.real_time import perf_counter_ns
+from pytest_ipload.transport.connect.arrival_reader import ArrivalReader
 from pytest_ipload.transport.connect.binding import Binding, Hop, ThreadState
 from pytest_ipload.transport.connect.dial import Dialer, Sources
 from pytest_ipload.transport.connect.socket_io import FastSocket, open_fast_socket
@@ -40,10 +42,17 @@ def is_interim(status: int | None) -> bool:
 class _TimedReply(http.client.HTTPResponse):
     """Notes where the request left from and, where a connection was opened for it, when the first byte came back."""
 
-    def __init__(self, thread: ThreadState, local_address: str, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    arrivals: ArrivalReader | None = None
+    """When its bytes came; only of the reply to a call that wants to know."""
+
+    def __init__(self, thread: ThreadState, local_address: str, sock: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
         self._thread = thread
         self._local_address = local_address
+        if thread.wants_arrivals:
+            self.fp.close()
+            self.arrivals = ArrivalReader(sock)
+            self.fp = io.BufferedReader(self.arrivals)
 
     def begin(self) -> None:
         hop = self._thread.hop

@@ -4,7 +4,7 @@ Grammar::
 
     limit     = metric ":" change
     change    = percent [ "," floor ] | floor
-    metric    = [ "raw." ] statistic [ "{" selector "}" ] | share | rate
+    metric    = [ "raw." | "ttfe." | "gap." ] statistic [ "{" selector "}" ] | share | rate
     statistic = "p" number | "p(" number ")" | "median" | "mean" | "min" | "max"       floor: a duration, 50ms
     share     = "error_rate" | "request_error_rate" [ "{" label "}" ]                  floor: percentage points, 1%
     rate      = "rps" [ "{" label "}" ] | "iterations_per_second"                      floor: a rate, 5/s
@@ -21,14 +21,15 @@ from dataclasses import dataclass
 
 from pytest_ipload.base import units
 from pytest_ipload.base.errors import SettingError
-from pytest_ipload.verdict.threshold.expression import Metric
+from pytest_ipload.verdict.threshold.expression import STREAM_FAMILIES, Metric
 
 _NEGLIGIBLE = 1e-9
 """An excess over the allowed change of less than this share of it is a rounding error."""
 _LOWER_IS_WORSE = frozenset({"rps", "iterations_per_second"})
 _METRICS_HELP = (
     "metrics that can be compared are times of requests and steps (p95 or any percentile, median, mean, min, max, with "
-    "with or without raw. in front), error_rate, request_error_rate, rps and iterations_per_second"
+    "or without raw. in front) and of events (ttfe.p95, gap.p99), error_rate, request_error_rate, rps and "
+    "iterations_per_second"
 )
 
 
@@ -117,7 +118,11 @@ def format_reported(metric: Metric, value: float) -> str:
 
 def _check_metric(metric: Metric) -> None:
     """Refuse metrics that results do not keep."""
-    if metric.family not in (None, "raw") or metric.unit == "count" or metric.statistic == "ip_pool_usage":
+    if (
+        metric.family not in (None, "raw", *STREAM_FAMILIES)
+        or metric.unit == "count"
+        or metric.statistic == "ip_pool_usage"
+    ):
         raise ValueError(f"{metric.text!r} cannot be compared; {_METRICS_HELP}")
     if metric.selector is not None and metric.selector.kind not in ("name", "step"):
         raise ValueError(

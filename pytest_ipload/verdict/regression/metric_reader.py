@@ -8,7 +8,7 @@ from pytest_ipload.base.units import NS_PER_MS
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.series_table import MAX_NAMES, OTHER_NAMES, matches
 from pytest_ipload.stats.summary import PlainResult
-from pytest_ipload.verdict.threshold.expression import Metric, Selector
+from pytest_ipload.verdict.threshold.expression import STREAM_FAMILIES, Metric, Selector
 
 
 def value_of(metric: Metric, result: PlainResult) -> float | None:
@@ -41,7 +41,10 @@ def _is_measured(metric: Metric, result: PlainResult) -> bool:
 def _distributions(metric: Metric, result: PlainResult) -> list[PlainResult]:
     """The distributions that the time is read from, without empty ones."""
     planned = "response_time" in result and metric.family is None
-    if metric.selector is not None:
+    if metric.family in STREAM_FAMILIES:
+        rows = [result] if metric.selector is None else _rows(metric, result)
+        found = [row[metric.family] for row in rows if metric.family in row]
+    elif metric.selector is not None:
         found = [] if planned else [row["latency"] for row in _rows(metric, result)]
     else:
         found = [result["response_time" if planned else "latency"]]

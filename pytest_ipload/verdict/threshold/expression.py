@@ -4,7 +4,7 @@ Grammar::
 
     expression = metric [ "{" selector "}" ] operator value
     metric     = [ family "." ] statistic | share | count | rate
-    family     = "raw" | "iteration" | "connect" | "tls" | "ttfb" | "failed"
+    family     = "raw" | "iteration" | "connect" | "tls" | "ttfb" | "ttfe" | "gap" | "failed"
     statistic  = "p" number | "p(" number ")" | "median" | "mean" | "min" | "max"      value: a duration, 200ms
     share      = "error_rate" | "request_error_rate" | "set_up_error_rate"             value: a percentage, 1%
                | "ip_pool_usage"
@@ -34,7 +34,10 @@ from pytest_ipload.base import units
 from pytest_ipload.base.errors import SettingError
 from pytest_ipload.base.masking import masked
 
-FAMILIES = ("raw", "iteration", "connect", "tls", "ttfb", "failed")
+FAMILIES = ("raw", "iteration", "connect", "tls", "ttfb", "ttfe", "gap", "failed")
+STREAM_FAMILIES = ("ttfe", "gap")
+"""Times of the events of streams: until the first one, and between them."""
+_REQUEST_FAMILIES = ("connect", "tls", "ttfb", *STREAM_FAMILIES)
 _STATISTICS = ("median", "mean", "min", "max")
 _UNITS: Mapping[str, str] = MappingProxyType(
     {
@@ -90,7 +93,7 @@ class Metric:
     """What is measured: the part of an expression that is left of its operator."""
 
     family: str | None
-    """``raw``, ``iteration``, ``connect``, ``tls``, ``ttfb`` or ``failed``; None for the plain metric."""
+    """One of ``FAMILIES``; None for the plain metric."""
     statistic: str
     """``percentile``, or the name of the statistic, share, count or rate."""
     quantile: float | None
@@ -320,7 +323,7 @@ def _check_selector(family: str | None, statistic: str, selector: Selector) -> N
             f"{name} takes no selector; got {{{selector}}}; selectors apply to times of requests and steps "
             f"and to {', '.join(_COUNTED_BY_REQUEST)}"
         )
-    if selector.kind == "step" and (statistic in _COUNTED_BY_REQUEST or family in ("connect", "tls", "ttfb")):
+    if selector.kind == "step" and (statistic in _COUNTED_BY_REQUEST or family in _REQUEST_FAMILIES):
         raise ValueError(
             f"{family or statistic} is measured for requests, not steps; got {{{selector}}}; "
             "a step has times only, as in p95{step:checkout}"

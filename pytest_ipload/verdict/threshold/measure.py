@@ -12,7 +12,7 @@ from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.stats.batch_means import SHORTEST_S, effective_samples
 from pytest_ipload.stats.confidence import quantile_ranks, share_interval
 from pytest_ipload.stats.hdr_bins import bin_of_ns
-from pytest_ipload.stats.sample import FAILED, ITERATION, REQUEST, STEP
+from pytest_ipload.stats.sample import FAILED, ITERATION, REQUEST
 from pytest_ipload.stats.series_table import SeriesTable
 from pytest_ipload.stats.summary import per_second
 from pytest_ipload.verdict.threshold.expression import Threshold
@@ -114,7 +114,8 @@ def is_hidden(threshold: Threshold, table: SeriesTable) -> bool:
     selector = threshold.selector
     if selector is None or selector.kind not in ("name", "step"):
         return False
-    return table.hides(STEP if selector.kind == "step" else REQUEST, selector.pattern)
+    selection = selection_of(threshold, table.planned)
+    return table.hides(REQUEST if selection is None else selection.kind, selector.pattern)
 
 
 def _error_share(part: int, whole: int, noun: str, confidence: float | None, effective: int | None) -> Measured:

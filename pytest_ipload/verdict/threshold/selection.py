@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pytest_ipload.stats.histogram import Histogram
-from pytest_ipload.stats.sample import FAILED, ITERATION, OK, REQUEST, STEP
+from pytest_ipload.stats.sample import FAILED, FIRST_EVENT, GAP, ITERATION, OK, REQUEST, STEP
 from pytest_ipload.stats.series_table import SeriesTable
 from pytest_ipload.stats.spans import Selection, Time
 from pytest_ipload.verdict.threshold.config import ThresholdConfig
@@ -20,6 +20,7 @@ _COUNTED = {
 }
 _COUNTED_OR_TALLIED = {**_COUNTED, "errors": ITERATION, "iterations": ITERATION, "requests": REQUEST}
 _PHASES: dict[str, Time] = {"connect": "connect", "tls": "tls", "ttfb": "first_byte"}
+_NOUNS = {REQUEST: "requests", STEP: "steps", ITERATION: "iterations", FIRST_EVENT: "streams", GAP: "gaps"}
 _WITH_A_BOUND = frozenset({*_COUNTED, "mean"})
 """Statistics, besides percentiles, that have to be kept by time span for a threshold that may abort the load."""
 
@@ -40,6 +41,8 @@ def selection_of(threshold: Threshold, planned: bool) -> Selection | None:
             outcome, time = FAILED, "latency"
         case "connect" | "tls" | "ttfb" as phase:
             time = _PHASES[phase]
+        case "ttfe" | "gap":
+            kind, time = (FIRST_EVENT if threshold.family == "ttfe" else GAP), "latency"
         case "iteration":
             kind = ITERATION
         case "raw":
@@ -112,7 +115,7 @@ def noun_of(selection: Selection) -> str:
     """What the samples are called in messages."""
     if selection.time in _PHASES.values():
         return "connections"
-    noun = {REQUEST: "requests", STEP: "steps", ITERATION: "iterations"}[selection.kind]
+    noun = _NOUNS[selection.kind]
     return f"failed {noun}" if selection.outcome == FAILED else noun
 
 

@@ -69,6 +69,12 @@ def fault(name: str, message: str) -> Sample:
     return request(outcome=FAULT, fault=name, problem=Problem("X", message, ""))
 
 
+def test_many_events_that_were_read_together_late_are_a_sign() -> None:
+    what = only(signs(gaps=1000, joined_gaps=11)).what
+    assert what == "11 of 1 000 gaps between events (1.1 %) were not measured: the events waited to be read, together"
+    assert names(signs(gaps=1000, joined_gaps=10)) == names(signs()) == []
+
+
 class TestTable:
     @pytest.mark.parametrize("name", HEALTH_CHECKS)
     def test_each_check_has_a_severity_and_all_of_its_texts(self, name: str) -> None:
