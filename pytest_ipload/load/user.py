@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -16,7 +16,7 @@ from pytest_ipload.base import real_time
 from pytest_ipload.base.code_location import place_of_frame, place_of_traceback
 from pytest_ipload.base.errors import IploadError, RendezvousEnded, SettingError
 from pytest_ipload.settings.parsing import as_label
-from pytest_ipload.stats.fault_text import message_of
+from pytest_ipload.stats.fault_text import message_of, own_fault
 from pytest_ipload.stats.recorder import Key
 from pytest_ipload.stats.sample import (
     FAILED,
@@ -35,6 +35,7 @@ from pytest_ipload.stats.sample import (
 if TYPE_CHECKING:
     from pytest_ipload.load.rendezvous import RendezvousPoints
     from pytest_ipload.load.test_data.data_feeds import DataFeeds, Rows, Source, UserFeeds
+    from pytest_ipload.transport.connect.user_sockets import UserSockets
     from pytest_ipload.transport.session import LoadSession
 
 SessionFactory = Callable[["VirtualUser"], "LoadSession"]
@@ -67,6 +68,7 @@ class VirtualUser:
         before_measure: Callable[[], object] | None = None,
         feed_book: DataFeeds | None = None,
         meetings: RendezvousPoints | None = None,
+        sockets: UserSockets | None = None,
     ) -> None:
         self.index = index
         self.iteration = 0
@@ -82,6 +84,7 @@ class VirtualUser:
         self._feeds: UserFeeds | None = None
         self._rendezvous_points = meetings
         self._session: LoadSession | None = None
+        self._sockets = sockets
         self._log = _IterationLog()
         self._lease(source_addresses)
         self.before_iteration: Callable[[VirtualUser], None] | None = None
@@ -113,6 +116,8 @@ class VirtualUser:
         self._lease(sources)
         if self._session is not None:
             self._session.rebind(sources)
+        if self._sockets is not None:
+            self._sockets.rebind(sources)
 
     def _lease(self, sources: tuple[str, ...]) -> None:
         self.sources = sources
@@ -207,7 +212,7 @@ class VirtualUser:
             raise
         except BaseException as error:
             problem = Problem(type(error).__name__, message_of(error), place_of_traceback(error.__traceback__))
-            fault = getattr(error, "fault", None)  # a socket of ours could not be opened: not the target's failure
+            fault = own_fault(error)  # a socket of ours could not be opened: not the target's failure
             raise
         finally:
             latency = real_time.perf_counter_ns() - started
@@ -301,7 +306,7 @@ class VirtualUser:
 
     def _record_fault(self, error: BaseException, started_ns: int) -> None:
         """Record a fault of a socket of ours that was opened outside of ``measure``."""
-        fault = getattr(error, "fault", None)
+        fault = own_fault(error)
         if fault and not self._log.has_fault:
             problem = Problem(type(error).__name__, message_of(error), "")
             self.record(Sample(REQUEST, "", started_ns, 0, FAULT, problem=problem, fault=fault))
@@ -315,15 +320,25 @@ class VirtualUser:
             self._rendezvous_points.interrupt(self.index)
         if self._session is not None:
             self._session.interrupt()
+        if self._sockets is not None:
+            self._sockets.interrupt()
 
     def resume(self) -> None:
         """Let the session send requests again: what was interrupted is over, and the teardown begins."""
         if self._session is not None:
             self._session.resume()
+        if self._sockets is not None:
+            self._sockets.resume()
 
     def detach(self) -> None:
         """Record nothing any more. For the executor, which has given this user up: its thread may still wake up."""
         self._record = self._tally = _discard
+        if self._sockets is not None:
+            self._sockets.leave()
+
+    def in_own_thread(self) -> AbstractContextManager[None]:
+        """As long as this is entered, the sockets of the calling thread are the user's."""
+        return nullcontext() if self._sockets is None else self._sockets.in_thread()
 
     def running_lateness_ns(self) -> int:
         """How late the running iteration began."""

@@ -57,6 +57,19 @@ def message_of(error: BaseException) -> str:
     return first if len(first) <= _LONGEST else first[:_LONGEST] + " ..."
 
 
+def own_fault(error: BaseException | None) -> str | None:
+    """The name of the generator's own fault behind an exception, which clients may have wrapped; None without one."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if fault := getattr(error, "fault", None):
+            return str(fault)
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            return "files-exhausted"
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return None
+
+
 def _wrapped(error: BaseException) -> Iterator[BaseException]:
     """The exception and those in it, from the outermost to the innermost."""
     seen: set[int] = set()

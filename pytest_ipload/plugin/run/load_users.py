@@ -22,6 +22,9 @@ from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.settings.session_settings import OFF
 from pytest_ipload.stats.recorder import Recorder
+from pytest_ipload.transport.allowed_hosts import AllowedHosts
+from pytest_ipload.transport.connect.binding import OpenedConnections
+from pytest_ipload.transport.connect.user_sockets import UserSockets
 from pytest_ipload.transport.path_log import FastPathLog
 from pytest_ipload.verdict.origin import OffsetMeter
 
@@ -52,6 +55,8 @@ class LoadUsers:
         self.targets = Targets()
         self.meter = None if state.settings.segment is None else OffsetMeter()
         self.fast_path_log = FastPathLog()
+        self.opened = OpenedConnections()
+        self._guard = AllowedHosts(state.settings.allowed_hosts, profile.base_url)
         self.leases = self._open_leases(request.share)
         self.rate_limit = None if profile.max_rate is None else RateLimit(profile.max_rate, share=request.share)
         self._make_scenario = request.make_scenario
@@ -72,6 +77,9 @@ class LoadUsers:
             before_measure=None if self.rate_limit is None else self.rate_limit.wait,
             feed_book=self._feeds,
             meetings=self.meetings,
+            sockets=UserSockets(
+                self._guard, self.opened, self.targets, in_force=self._profile.bind_sockets == "all"
+            ),
         )
 
     def make_scenario(self, user: VirtualUser) -> Scenario:
@@ -119,6 +127,7 @@ class LoadUsers:
             fast_path_log=self.fast_path_log,
         )
         session.binding.targets = self.targets
+        session.binding.opened = self.opened
         if self.meter is not None:
             self.meter.watch(session)
         return session
