@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import socket
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_ipload.addresses.source_text import FREEBIND_PREFIX
 from pytest_ipload.base import real_time
-from pytest_ipload.base.code_location import place_of_frame, place_of_traceback
+from pytest_ipload.base.code_location import place_of_traceback
 from pytest_ipload.base.errors import IploadError, RendezvousEnded, SettingError
+from pytest_ipload.load.iteration_log import IterationLog
 from pytest_ipload.settings.parsing import as_label
 from pytest_ipload.stats.fault_text import message_of, own_fault
 from pytest_ipload.stats.recorder import Key
@@ -33,6 +33,7 @@ from pytest_ipload.stats.sample import (
 )
 
 if TYPE_CHECKING:
+    from pytest_ipload.load.actions import Action, UserActions
     from pytest_ipload.load.rendezvous import RendezvousPoints
     from pytest_ipload.load.test_data.data_feeds import DataFeeds, Rows, Source, UserFeeds
     from pytest_ipload.transport.connect.user_sockets import UserSockets
@@ -85,7 +86,8 @@ class VirtualUser:
         self._rendezvous_points = meetings
         self._session: LoadSession | None = None
         self._sockets = sockets
-        self._log = _IterationLog()
+        self._actions: UserActions | None = None
+        self._log = IterationLog()
         self._lease(source_addresses)
         self.before_iteration: Callable[[VirtualUser], None] | None = None
         """Called before each iteration, in the user's thread; changes its lease where leases last an iteration."""
@@ -194,6 +196,19 @@ class VirtualUser:
             self.wait_for(self._before_measure)
         with self._timed(REQUEST, name):
             yield
+
+    def act(self, action: Action | str, name: str | None = None, **inputs: Any) -> Mapping[str, Any] | None:
+        """Run an action (an object, or the name of an entry point) as one request sample, and return its outputs.
+
+        ``name`` is that of the sample; default: the entry point's, or the class's. For each user, an action is
+        initialised before its first run, and released when the user leaves. An exception makes it a failed sample, and
+        propagates. Raises SettingError for an unknown name, which names the known ones.
+        """
+        if self._actions is None:
+            from pytest_ipload.load.actions import UserActions
+
+            self._actions = UserActions(self)
+        return self._actions.run(action, name, inputs)
 
     @contextmanager
     def _timed(self, kind: str, name: str) -> Iterator[None]:
@@ -344,6 +359,11 @@ class VirtualUser:
         """How late the running iteration began."""
         return self._log.lateness_ns
 
+    def release_actions(self) -> None:
+        """Release the actions, when the user leaves; raises what the first one of them raises."""
+        if self._actions is not None:
+            self._actions.release()
+
     def close(self) -> None:
         """Close the session, when the user leaves."""
         if self._session is not None:
@@ -352,32 +372,3 @@ class VirtualUser:
 
 def _discard(*_: object) -> None:
     """Takes the samples of detached users, and discards them."""
-
-
-@dataclass(slots=True)
-class _IterationLog:
-    """What happened in the running iteration; outside iterations, requests belong to set-up and teardown."""
-
-    running: bool = False
-    lateness_ns: int = 0
-    problem: Problem | None = None
-    has_fault: bool = False
-    failed: int = 0
-    """Requests that failed so far."""
-    held_ns: int = 0
-
-    def note_late_read(self, ended_ns: int) -> None:
-        """A request ended then, and its thread has the reply now."""
-        self.held_ns += real_time.perf_counter_ns() - ended_ns
-
-    def note(self, sample: Sample) -> None:
-        """Remember the first failed request, and whether there was a fault of the own side."""
-        self.has_fault = self.has_fault or sample.outcome == FAULT
-        self.failed += 1
-        if self.problem is not None:
-            return
-        if sample.problem is not None:
-            self.problem = sample.problem
-        else:
-            what = sample.fault if sample.outcome == FAULT else "request failed"
-            self.problem = Problem(str(what), sample.name, place_of_frame(sys._getframe(1)))

@@ -77,9 +77,7 @@ class LoadUsers:
             before_measure=None if self.rate_limit is None else self.rate_limit.wait,
             feed_book=self._feeds,
             meetings=self.meetings,
-            sockets=UserSockets(
-                self._guard, self.opened, self.targets, in_force=self._profile.bind_sockets == "all"
-            ),
+            sockets=UserSockets(self._guard, self.opened, self.targets, in_force=self._profile.bind_sockets == "all"),
         )
 
     def make_scenario(self, user: VirtualUser) -> Scenario:

@@ -53,7 +53,7 @@ class Destinations:
         if (host, port) in self._admitted:
             return address
         if not host or host.startswith("<"):  # the socket module's words for any address, and for broadcast
-            any_address = "::" if sock.family == socket.AF_INET6 else "0.0.0.0"  # noqa: S104  # it is not bound to
+            any_address = "::" if sock.family == socket.AF_INET6 else "0.0.0.0"
             host = "255.255.255.255" if host else any_address
         elif not is_literal(host):
             return self._resolved(sock, host, address)

@@ -146,12 +146,12 @@ def _places() -> Sequence[tuple[Any, str, Callable[[Any], Any]]]:
 
 
 def _init(below: Any) -> Any:
-    def __init__(self: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: N807  # it takes its place
+    def init(self: socket.socket, *args: Any, **kwargs: Any) -> None:
         below(self, *args, **kwargs)
         if here.owner is not None:
             here.owner.policy().opened(self)
 
-    return __init__
+    return init
 
 
 def _connect(below: Any) -> Any:
@@ -204,7 +204,7 @@ def _sendmsg(below: Any) -> Any:
 
 
 def _getaddrinfo(below: Any) -> Any:
-    def getaddrinfo(host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0) -> Any:  # noqa: A002
+    def getaddrinfo(host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0) -> Any:
         owner = here.owner
         if owner is None:
             return below(host, port, family, type, proto, flags)
@@ -239,12 +239,12 @@ def _start(below: Any) -> Any:
 
 
 def _make_executor(below: Any) -> Any:
-    def __init__(self: ThreadPoolExecutor, *args: Any, **kwargs: Any) -> None:  # noqa: N807  # it takes its place
+    def init(self: ThreadPoolExecutor, *args: Any, **kwargs: Any) -> None:
         below(self, *args, **kwargs)
         if here.owner is not None:
             vars(self)[_OWNER] = here.owner
 
-    return __init__
+    return init
 
 
 def _submit(below: Any) -> Any:

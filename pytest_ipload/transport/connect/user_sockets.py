@@ -296,7 +296,7 @@ class SocketPolicy:
 def _source_for_any(sock: socket.socket, sources: Mapping[int, str]) -> str | None:
     """The source address for a socket whose destination is not known yet; None without one for it."""
     source = sources.get(sock.family)
-    if source is None and sock.family == socket.AF_INET6 and not sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
-        other = sources.get(socket.AF_INET)
-        return None if other is None else MAPPED + other
-    return source
+    if source is not None or sock.family != socket.AF_INET6:
+        return source
+    other = sources.get(socket.AF_INET)
+    return None if other is None or sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) else MAPPED + other
