@@ -43,7 +43,13 @@ class _ConfigurationError(IploadError):
 
 
 def is_configuration_error(error: BaseException) -> bool:
-    """Whether a load ends at once when a body raises this, and the test is an error."""
+    """Whether a load ends at once when a body raises this, and the test is an error.
+
+    Some clients wrap what they do not expect in a group of exceptions.
+    """
+    grouped = getattr(error, "exceptions", ()) if hasattr(error, "split") else ()
+    if grouped:
+        return any(is_configuration_error(each) for each in grouped)
     return isinstance(error, _ConfigurationError) and not error.at_run_time
 
 

@@ -57,16 +57,22 @@ def message_of(error: BaseException) -> str:
     return first if len(first) <= _LONGEST else first[:_LONGEST] + " ..."
 
 
-def own_fault(error: BaseException | None) -> str | None:
+def own_fault(error: BaseException) -> str | None:
     """The name of the generator's own fault behind an exception, which clients may have wrapped; None without one."""
     seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        if fault := getattr(error, "fault", None):
+    left: list[BaseException | None] = [error]
+    while left:
+        each = left.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        if fault := getattr(each, "fault", None):
             return str(fault)
-        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        if isinstance(each, OSError) and each.errno in (errno.EMFILE, errno.ENFILE):
             return "files-exhausted"
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        left.append(each.__cause__ or (None if each.__suppress_context__ else each.__context__))
+        if hasattr(each, "split"):  # a group of exceptions, from Python 3.11 on
+            left += each.exceptions
     return None
 
 

@@ -40,6 +40,7 @@ def running_redis(program: str) -> Iterator[Served]:
     with _folder() as folder:
         port = free_port()
         command = [program, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(folder)]
+        command += ["--protected-mode", "no"]  # users come from all over loopback
         with _running(command, port, folder) as served:
             yield served
 
@@ -72,6 +73,8 @@ def running_postgresql(initdb: str) -> Iterator[Served]:
             check=True,
             timeout=_LONGEST_START,
         )
+        with (data / "pg_hba.conf").open("a") as access:
+            access.write("host all all 127.0.0.0/8 trust\n")  # users come from all over loopback
         settings = ("fsync=off", "shared_buffers=1MB", "autovacuum=off", "listen_addresses=127.0.0.1")
         options = [part for setting in settings for part in ("-c", setting)]
         command = [str(Path(initdb).resolve().parent / "postgres"), "-D", str(data), "-p", str(port), "-k", str(folder)]

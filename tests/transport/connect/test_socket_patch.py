@@ -65,8 +65,14 @@ def test_other_threads_are_left_alone_before_during_and_after(server: PeerServer
 
 
 def test_the_last_of_several_users_takes_the_patch_away_whatever_happens_to_them(server: PeerServer) -> None:
-    leave = threading.Event()
-    first = Visitor("127.0.0.77").start(lambda: leave.wait(10))
+    at_work, leave = threading.Event(), threading.Event()
+
+    def stay() -> None:
+        at_work.set()
+        assert leave.wait(10)
+
+    first = Visitor("127.0.0.77").start(stay)
+    assert at_work.wait(10)
     with pytest.raises(KeyboardInterrupt):
         Visitor("127.0.0.78").run(lambda: (_ for _ in ()).throw(KeyboardInterrupt()))
     assert replaced() != []
@@ -76,17 +82,21 @@ def test_the_last_of_several_users_takes_the_patch_away_whatever_happens_to_them
 
 
 def test_a_user_that_was_abandoned_does_not_keep_the_patch(server: PeerServer) -> None:
-    at_work, leave = threading.Event(), threading.Event()
+    at_work, leave = threading.Barrier(3), threading.Event()
 
     def visit() -> None:
-        at_work.set()
+        at_work.wait(10)
         assert leave.wait(10)
         with pytest.raises(OSError, match="interrupted"):
             ask(server)
 
-    visitor, other = Visitor("127.0.0.77"), Visitor("127.0.0.78")
-    running, rest = visitor.start(visit), other.start(lambda: running.thread.join(10))
-    assert at_work.wait(10)
+    def stay() -> None:
+        at_work.wait(10)
+        running.thread.join(10)
+
+    visitor = Visitor("127.0.0.77")
+    running, rest = visitor.start(visit), Visitor("127.0.0.78").start(stay)
+    at_work.wait(10)
     visitor.sockets.leave()
     assert replaced() != []
     leave.set()

@@ -463,8 +463,14 @@ class TestInterruption:
             thread.append(threading.Thread(target=later))
             thread[0].start()
 
-        rest = threading.Event()
-        other = Visitor("127.0.0.78").start(lambda: rest.wait(10))
+        there, rest = threading.Event(), threading.Event()
+
+        def stay() -> None:
+            there.set()
+            assert rest.wait(10)
+
+        other = Visitor("127.0.0.78").start(stay)
+        assert there.wait(10)
         Visitor(OWN).run(visit)
         gone.set()
         thread[0].join(10)
