@@ -104,7 +104,7 @@ def test_each_client_leaves_from_its_users_address(client: Callable[[str, int], 
 @pytest.mark.parametrize("host", ["shop.example.com", "203.0.113.9"])
 @pytest.mark.parametrize("client", CLIENTS)
 def test_each_client_is_refused_what_the_session_is(client: Callable[[str, int], None], host: str) -> None:
-    with pytest.raises(Exception) as raised:  # noqa: PT011  # anyio may put it into a group
+    with pytest.raises(Exception) as raised:  # anyio may put it into a group
         Visitor(USERS[0]).run(lambda: client(host, 80))
     [error] = getattr(raised.value, "exceptions", [raised.value])
     assert type(error) is TargetNotAllowed

@@ -80,6 +80,7 @@ def running_postgresql(initdb: str) -> Iterator[Served]:
         command = [str(Path(initdb).resolve().parent / "postgres"), "-D", str(data), "-p", str(port), "-k", str(folder)]
         # SIGINT is its "fast shutdown": SIGTERM waits for its clients.
         with _running([*command, *options], port, folder, user=user, stop=signal.SIGINT) as served:
+            _wait_for_line("ready to accept connections", served.log)  # it listens a while before
             yield served
 
 
@@ -107,6 +108,13 @@ def _running(
             process.wait(10)
         process.kill()
         process.wait()
+
+
+def _wait_for_line(text: str, log: Path) -> None:
+    deadline = time.monotonic() + _LONGEST_START
+    while text not in log.read_text():
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.02)  # another process writes it; there is no event to wait for
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

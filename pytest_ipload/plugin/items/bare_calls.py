@@ -1,6 +1,7 @@
 """Calls in a test's body that do not work in a load: found by inspecting its code, not by running it.
 
-Those of ``requests`` bypass the user's session, and its clock; those of ``pytest.warns`` see the warnings of all threads, or none.
+Those of ``requests`` bypass the user's session and its clock; those of ``pytest.warns`` see the warnings of all
+threads, or none.
 """
 
 from __future__ import annotations
