@@ -43,7 +43,7 @@ def unpatched() -> Iterator[None]:
 
 
 def run(pytester: pytest.Pytester, source: str, *args: str, **outcomes: int) -> tuple[WholeRun, list[dict[str, Any]]]:
-    run = whole_run(pytester, ASK + source, "--ipload-json=out.json", *args, **outcomes)
+    run = whole_run(pytester, ASK + source, "--ipload-json=out.json", *args, conftest=None, **outcomes)
     return run, json.loads((pytester.path / "out.json").read_text(encoding="utf-8"))["tests"]
 
 

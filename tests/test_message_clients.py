@@ -30,8 +30,14 @@ def test_mqtt(mosquitto: Served, in_background: bool) -> None:
     def visit(name: str) -> None:
         arrived = threading.Event()
         client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=name)
-        client.on_connect = lambda *_: client.subscribe("x")
-        client.on_subscribe = lambda *_: client.publish("x", name)
+
+        def subscribe(*_: object) -> None:
+            client.subscribe("x")
+
+        def publish(*_: object) -> None:
+            client.publish("x", name)
+
+        client.on_connect, client.on_subscribe = subscribe, publish
         client.on_message = lambda *_: arrived.set()
         if in_background:
             client.connect_async("127.0.0.1", mosquitto.port)

@@ -72,7 +72,7 @@ def own_fault(error: BaseException) -> str | None:
             return "files-exhausted"
         left.append(each.__cause__ or (None if each.__suppress_context__ else each.__context__))
         if hasattr(each, "split"):  # a group of exceptions, from Python 3.11 on
-            left += each.exceptions
+            left += getattr(each, "exceptions", ())
     return None
 
 

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from socketserver import StreamRequestHandler
 
 import pytest
 from support.certificates import Certificates
@@ -230,7 +231,7 @@ class TestSources:
 
 class TestDatagrams:
     def test_they_leave_from_the_users_address(self, echo: PeerServer) -> None:
-        def sent() -> str:
+        def sent() -> object:
             with socket.socket(type=socket.SOCK_DGRAM) as sock:
                 sock.settimeout(10)
                 sock.sendto(b"?", echo.address)
@@ -430,23 +431,23 @@ class TestInterruption:
         shaken = threading.Event()
         visitor = Visitor(OWN)
 
-        def answer(handler: object) -> None:
-            with context.wrap_socket(handler.request, server_side=True) as sock:  # type: ignore[attr-defined]
+        def answer(handler: StreamRequestHandler) -> None:
+            with context.wrap_socket(handler.request, server_side=True) as sock:
                 sock.recv(1)
 
         def visit() -> None:
             trust = ssl.create_default_context()
             trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
-            with socket.create_connection(server.address) as sock, trust.wrap_socket(sock) as secure:
+            with socket.create_connection(secured.address) as sock, trust.wrap_socket(sock) as secure:
                 shaken.set()
                 assert secure.recv(1) == b""
 
-        with PeerServer(answer) as server:
+        with PeerServer(answer) as secured:
             running = visitor.start(visit)
             assert shaken.wait(10)
             visitor.sockets.interrupt()
             running.result(10)
-        assert server.peers == [OWN]
+        assert secured.peers == [OWN]
 
     def test_who_has_left_opens_nothing_more(self, server: PeerServer) -> None:
         gone, errors = threading.Event(), []
