@@ -70,7 +70,7 @@ def own_fault(error: BaseException) -> str | None:
             return str(fault)
         if isinstance(each, OSError) and each.errno in (errno.EMFILE, errno.ENFILE):
             return "files-exhausted"
-        left.append(each.__cause__ or (None if each.__suppress_context__ else each.__context__))
+        left += (each.__cause__, each.__context__)
         if hasattr(each, "split"):  # a group of exceptions, from Python 3.11 on
             left += getattr(each, "exceptions", ())
     return None

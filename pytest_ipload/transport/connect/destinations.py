@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import socket
 from collections.abc import Iterable
@@ -33,7 +34,7 @@ class Destinations:
 
     def check_found(self, name: str, addresses: Iterable[str]) -> None:
         """Raise TargetNotAllowed if a name that is allowed leads somewhere that it must not."""
-        if self._guard is not None:
+        if self._guard is not None and not is_literal(name):
             for address in addresses:
                 self._guard.check_address(name, address)
 
@@ -90,6 +91,7 @@ def text_of(host: Any) -> str:
     return host if isinstance(host, str) else ""
 
 
+@functools.lru_cache(maxsize=_MOST_REMEMBERED)
 def is_literal(host: str) -> bool:
     """Whether a host is given by its address."""
     try:
