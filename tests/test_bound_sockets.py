@@ -85,6 +85,24 @@ def test_users_are_bound_and_all_others_are_not(pytester: pytest.Pytester, serve
     assert rows == {f"127.0.8.{number}": 6 for number in (1, 2, 3)}
 
 
+def test_a_shared_fixture_that_a_user_sets_up_late_is_no_users(pytester: pytest.Pytester, server: PeerServer) -> None:
+    source = f"""
+    @pytest.fixture(scope="module")
+    def late():
+        seen = [ask({server.port})]
+        thread = threading.Thread(target=lambda: seen.append(ask({server.port})))
+        thread.start()
+        thread.join()
+        return seen
+
+    @pytest.mark.ipload(users=2, pool="127.0.8.1-127.0.8.2")
+    def test_load(ipload_user, request):
+        assert request.getfixturevalue("late") == ["127.0.0.1"] * 2
+        assert ask({server.port}) == ipload_user.source_address
+    """
+    run(pytester, source, passed=1)
+
+
 def test_with_session_only_the_sessions_sockets_are_bound(pytester: pytest.Pytester, server: PeerServer) -> None:
     source = f"""
     @pytest.mark.ipload(users=2, pool="127.0.8.1-127.0.8.2", bind_sockets="session")

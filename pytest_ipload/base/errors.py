@@ -47,10 +47,14 @@ def is_configuration_error(error: BaseException) -> bool:
 
     Some clients wrap what they do not expect in a group of exceptions.
     """
-    grouped = getattr(error, "exceptions", ()) if hasattr(error, "split") else ()
-    if grouped:
-        return any(is_configuration_error(each) for each in grouped)
-    return isinstance(error, _ConfigurationError) and not error.at_run_time
+    left = [error]
+    while left:
+        each = left.pop()
+        if isinstance(each, _ConfigurationError) and not each.at_run_time:
+            return True
+        if hasattr(each, "split"):  # a group, from Python 3.11 on
+            left += getattr(each, "exceptions", ())
+    return False
 
 
 class SettingError(_ConfigurationError, ValueError):

@@ -22,9 +22,6 @@ from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.settings.session_settings import OFF
 from pytest_ipload.stats.recorder import Recorder
-from pytest_ipload.transport.allowed_hosts import AllowedHosts
-from pytest_ipload.transport.connect.binding import OpenedConnections
-from pytest_ipload.transport.connect.user_sockets import UserSockets
 from pytest_ipload.transport.path_log import FastPathLog
 from pytest_ipload.verdict.origin import OffsetMeter
 
@@ -41,6 +38,10 @@ class LoadUsers:
 
         Raises PoolError or GeneratorLimitError before anything is started.
         """
+        # Late, as these import the HTTP client; and before the clock of the load starts.
+        from pytest_ipload.transport.allowed_hosts import AllowedHosts
+        from pytest_ipload.transport.connect.binding import OpenedConnections
+
         profile = self._profile = request.profile
         self._state = state
         self._pool_share = pool_share
@@ -67,6 +68,8 @@ class LoadUsers:
 
     def make_user(self, index: int, recorder: Recorder) -> VirtualUser:
         """A user without a lease."""
+        from pytest_ipload.transport.connect.user_sockets import UserSockets
+
         return VirtualUser(
             index,
             seed=self._profile.seed,

@@ -58,11 +58,11 @@ class _Here(threading.local):
 
 
 here = _Here()
-"""Whose sockets those are that this thread uses; None: not those of a user, or the package's own."""
+"""Whose sockets those are that this thread uses; None: not those of a user."""
 
 
-def own_sockets(function: Function) -> Function:
-    """A function whose sockets are the package's own: bound, checked and counted by itself."""
+def without_user(function: Function) -> Function:
+    """The function, its sockets not being the user's: they are the package's own, or those of a shared fixture."""
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:

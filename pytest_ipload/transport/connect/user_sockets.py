@@ -25,7 +25,7 @@ from pytest_ipload.transport.connect.destinations import (
     unmapped,
 )
 from pytest_ipload.transport.connect.dial import Attempt, Dialer, family_mismatch
-from pytest_ipload.transport.connect.socket_patch import here, own_sockets, patch
+from pytest_ipload.transport.connect.socket_patch import here, patch, without_user
 from pytest_ipload.transport.generator_errors import SourceNotUsable
 
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
@@ -123,7 +123,7 @@ class SocketPolicy:
         if sock.family in _INTERNET:  # the others serve the process itself, as an event loop's pair of sockets does
             self.binding.watch(sock)
 
-    @own_sockets
+    @without_user
     def connect(self, sock: socket.socket, address: Any, below: Callable[..., Any]) -> Any:
         """Connect by ``below``, which is ``connect`` or ``connect_ex``.
 
@@ -160,7 +160,7 @@ class SocketPolicy:
             self._count(sock, attempt, address)
         return result
 
-    @own_sockets
+    @without_user
     def bind(self, sock: socket.socket, address: Any, below: Callable[..., Any]) -> None:
         """Bind by ``below``; to no address in particular means: to the user's own, when the destination is known."""
         sources = self.binding.sources
@@ -175,14 +175,14 @@ class SocketPolicy:
             source = _source_for_any(sock, sources)
             below(sock, address if source is None else (source, address[1]))
 
-    @own_sockets
+    @without_user
     def settle(self, sock: socket.socket) -> None:
         """A socket whose bind was put off listens, or shows its port: it is not a client's."""
         if sock in self._put_off:
             self._put_off.discard(sock)
             sock.bind(("", 0))
 
-    @own_sockets
+    @without_user
     def admit(self, sock: socket.socket, address: Any) -> Any:
         """Bind a socket that sends without a connection; returns the address to send to. Raises as ``connect`` does."""
         self.binding.check_running()
@@ -193,7 +193,7 @@ class SocketPolicy:
             self._count(sock, self._bind_to_source(sock, address), address)
         return address
 
-    @own_sockets
+    @without_user
     def look_up(self, below: Callable[..., Any], host: Any, port: Any, family: int, *rest: int) -> Any:
         """``getaddrinfo``: of a name that is going to be connected to, the addresses that the user can reach.
 
@@ -202,7 +202,8 @@ class SocketPolicy:
         name, sources = text_of(host), self.binding.sources
         if not name:
             return below(host, port, family, *rest)
-        if is_to_connect := bool(port) and str(port) != "0":
+        is_to_connect = bool(port) and str(port) != "0" and not rest[-1] & socket.AI_PASSIVE
+        if is_to_connect:
             self._destinations.check_name(name)
         infos = [info for info in below(host, port, family, *rest) if info[0] in _INTERNET]
         if is_to_connect and sources and not family:
@@ -216,7 +217,7 @@ class SocketPolicy:
         self._destinations.note(name, addresses)
         return infos
 
-    @own_sockets
+    @without_user
     def look_up_one(self, below: Callable[..., Any], host: Any) -> Any:
         """``gethostbyname``."""
         address = below(host)
