@@ -158,17 +158,25 @@ def test_a_host_that_is_not_allowed_ends_the_load_as_it_does_for_the_session(pyt
 
 
 @pytest.mark.untraced
-def test_a_client_that_waits_for_ever_is_interrupted(pytester: pytest.Pytester) -> None:
+def test_a_client_that_waits_for_ever_is_interrupted_and_torn_down(
+    pytester: pytest.Pytester, server: PeerServer
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         source = f"""
+    @pytest.fixture
+    def visitor(ipload_user):
+        yield
+        ask({server.port})
+
     @pytest.mark.ipload(users=2, duration="100ms", graceful_stop="100ms")
-    def test_load(ipload_user):
+    def test_load(visitor):
         with socket.create_connection(("127.0.0.1", {silent.getsockname()[1]})) as sock:
             sock.recv(1)
     """
         _, [test] = run(pytester, source, failed=1)
     assert test["generator"]["interrupted_iterations"] == test["failed_iterations"] == 2
     assert not [note for note in test["generator"]["notes"] if "unstoppable" in note]
+    assert len(server.peers) == 2
 
 
 def test_ctrl_c_leaves_nothing_behind(pytester: pytest.Pytester, server: PeerServer) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import shutil
 import signal
 import socket
@@ -60,10 +59,10 @@ def running_mosquitto(program: str) -> Iterator[Served]:
 @contextmanager
 def running_postgresql(initdb: str) -> Iterator[Served]:
     """PostgreSQL with a new database ``postgres`` and its user of the same name, without a password."""
-    user = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
+    user = "postgres" if os.name == "posix" and os.geteuid() == 0 else None  # it refuses to run as root
     with _folder() as folder:
         if user is not None:
-            shutil.chown(folder, user, pwd.getpwnam(user).pw_gid)
+            shutil.chown(folder, user)
         port, data = free_port(), folder / "data"
         subprocess.run(
             [initdb, "--pgdata", data, "--username=postgres", "--auth=trust", "--no-sync", "--no-locale", "-E", "UTF8"],

@@ -89,7 +89,8 @@ class _Patch:
             self._holders += 1
             if self._holders == 1:
                 for place, name, make in _places():
-                    self._replace(place, name, make)
+                    if hasattr(place, name):  # Windows has no sendmsg
+                        self._replace(place, name, make)
 
     def release(self) -> None:
         """Called once for each ``hold``; the last one takes the patch away."""

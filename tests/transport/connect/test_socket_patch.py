@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from support.visitor import Visitor
 
 from pytest_ipload.transport.connect import socket_patch
 
-PLACES = ((socket.socket, "connect"), (socket.socket, "__init__"), (socket.socket, "bind"), (socket, "getaddrinfo"))
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the whole of 127.0.0.0/8 as its own")
 
 
 @pytest.fixture
@@ -79,6 +80,13 @@ def test_the_last_of_several_users_takes_the_patch_away_whatever_happens_to_them
     leave.set()
     first.result()
     assert replaced() == []
+
+
+def test_what_a_system_does_not_have_is_not_replaced(server: PeerServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, name = type("Place", (), {}), "sendmsg"
+    monkeypatch.setattr(socket_patch, "_places", lambda: [(place, name, lambda below: below)])
+    Visitor("127.0.0.77").run(lambda: ask(server))
+    assert not hasattr(place, name)
 
 
 def test_a_user_that_was_abandoned_does_not_keep_the_patch(server: PeerServer) -> None:

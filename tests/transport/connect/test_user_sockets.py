@@ -14,7 +14,9 @@ from pathlib import Path
 from socketserver import StreamRequestHandler
 
 import pytest
+import urllib3
 from support.certificates import Certificates
+from support.http_server import RecordingServer
 from support.peers import PeerServer
 from support.visitor import Visitor
 
@@ -219,15 +221,25 @@ class TestSources:
         assert visitor.run(visit) == "127.0.0.1"
         assert visitor.opened == {"127.0.0.1": 1}
 
-    def test_the_sessions_own_sockets_pass_by(self, server: PeerServer) -> None:
+    @pytest.mark.parametrize("connecting_is_hooked", [False, True])
+    def test_the_sessions_own_sockets_pass_by(
+        self, server: PeerServer, monkeypatch: pytest.MonkeyPatch, connecting_is_hooked: bool
+    ) -> None:
         visitor, session = Visitor(OWN), LoadSession("127.0.0.9")
+        if connecting_is_hooked:
+            stock = urllib3.util.connection.create_connection
+            monkeypatch.setattr(urllib3.util.connection, "create_connection", lambda *args, **kw: stock(*args, **kw))
 
         def visit() -> str:
+            with RecordingServer() as web, session:
+                session.get(web.url("/")).raise_for_status()
+                assert [peer for peer, _ in web.connections] == ["127.0.0.9"]
             with session.create_connection(server.address) as sock:
                 return told(sock)
 
         assert visitor.run(visit) == "127.0.0.9"
         assert visitor.opened == {}
+        assert visitor.targets.all() == []
 
 
 class TestDatagrams:
