@@ -279,6 +279,17 @@ class TestDatagrams:
         assert set(echo.peers) == {OWN}
         assert visitor.opened == {OWN: len(ways)}
 
+    def test_one_that_is_bound_to_a_port_of_all_addresses_has_it_at_the_users(self) -> None:
+        def visit() -> object:
+            with socket.socket(type=socket.SOCK_DGRAM) as sock:
+                sock.bind(("0.0.0.0", port))
+                return sock.getsockname()
+
+        with socket.socket(type=socket.SOCK_DGRAM) as sock:
+            sock.bind(("127.0.0.9", 0))
+            port = sock.getsockname()[1]
+            assert Visitor(OWN).run(visit) == (OWN, port)
+
     def test_they_go_to_allowed_hosts_only(self) -> None:
         def visit() -> None:
             with socket.socket(type=socket.SOCK_DGRAM) as sock:
