@@ -51,7 +51,7 @@ class UserSockets:
         self._targets = targets
         self._in_force = in_force
         self._sources: Sequence[str] = ()
-        self._policy: SocketPolicy | None = None  # made with the first socket: it takes some KiB
+        self._policy: UserPolicy | None = None  # made with the first socket: it takes some KiB
         self._lock = threading.Lock()
         self._held = self._left = False
 
@@ -95,7 +95,7 @@ class UserSockets:
         if self._policy is not None:
             self._policy.binding.resume()
 
-    def policy(self) -> SocketPolicy:
+    def policy(self) -> UserPolicy:
         """What is done with the user's sockets."""
         if self._policy is not None:
             return self._policy
@@ -103,16 +103,17 @@ class UserSockets:
             if self._policy is None:
                 binding = Binding(self._sources, self._guard)
                 binding.opened, binding.targets, binding.ended = self._opened, self._targets, self._left
-                self._policy = SocketPolicy(binding)
+                self._policy = UserPolicy(binding)
             return self._policy
 
 
-class SocketPolicy:
-    """What is done with a user's sockets when they are used: a ``SocketOwner`` for the patch."""
+class UserPolicy:
+    """What is done with a user's sockets when they are used: the ``SocketPolicy`` of the patch. For several threads."""
 
     def __init__(self, binding: Binding) -> None:
         self.binding = binding
         self._destinations = Destinations(binding.guard)
+        self._lock = threading.Lock()
         self._known: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         """Those that were counted."""
         self._put_off: weakref.WeakSet[socket.socket] = weakref.WeakSet()
@@ -170,7 +171,8 @@ class SocketPolicy:
             if address[1]:  # the port of a server, most likely
                 below(sock, address)
             else:
-                self._put_off.add(sock)
+                with self._lock:
+                    self._put_off.add(sock)
         else:
             source = _source_for_any(sock, sources)
             below(sock, address if source is None else (source, address[1]))
@@ -178,9 +180,16 @@ class SocketPolicy:
     @without_user
     def settle(self, sock: socket.socket) -> None:
         """A socket whose bind was put off listens, or shows its port: it is not a client's."""
-        if sock in self._put_off:
-            self._put_off.discard(sock)
+        if self._takes_up(sock):
             sock.bind(("", 0))
+
+    def _takes_up(self, sock: socket.socket) -> bool:
+        """Whether a bind was put off; from now on, it is no longer."""
+        if sock not in self._put_off:
+            return False
+        with self._lock:
+            self._put_off.discard(sock)
+        return True
 
     @without_user
     def admit(self, sock: socket.socket, address: Any) -> Any:
@@ -254,9 +263,7 @@ class SocketPolicy:
         if source is None:
             first = next(iter(sources.values()))
             raise family_mismatch(f"connection to {host}:{port}", first, host, [(0, 0, 0, "", (host,))])
-        if sock in self._put_off:
-            self._put_off.discard(sock)
-        elif self._is_bound(sock, source):
+        if not self._takes_up(sock) and self._is_bound(sock, source):
             return None
         return MAPPED + source if is_mapped(host) else source
 
@@ -282,9 +289,10 @@ class SocketPolicy:
         Of a connection that does not block, only the start is seen. Raises SourceNotUsable if the kernel used another
         source than the user's.
         """
-        if sock in self._known:
-            return
-        self._known.add(sock)
+        with self._lock:
+            if sock in self._known:
+                return
+            self._known.add(sock)
         used = str(sock.getsockname()[0])
         attempt.check_used(used)
         if self.binding.opened is not None and not is_any(used):
