@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pytest_ipload.addresses.pool import IpPool
+    from pytest_ipload.load.actions import Action
     from pytest_ipload.load.user import Iteration, VirtualUser
     from pytest_ipload.plugin.items.outcomes import (
         ComparisonFailed,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Action",
     "ComparisonFailed",
     "EventStream",
     "IpPool",
@@ -45,6 +47,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Action": "pytest_ipload.load.actions",
     "ComparisonFailed": "pytest_ipload.plugin.items.outcomes",
     "EventStream": "pytest_ipload.transport.event_stream",
     "IpPool": "pytest_ipload.addresses.pool",

@@ -152,8 +152,11 @@ class UserThread:
         try:
             try:
                 self.expose()
-                if self.scenario is not None:
-                    self.scenario.tear_down()
+                try:
+                    if self.scenario is not None:
+                        self.scenario.tear_down()
+                finally:
+                    self.user.release_actions()
             except BaseException as error:  # pytest's outcomes are not derived from Exception
                 self.teardown_error = error
             self.cover()

@@ -17,7 +17,7 @@ from urllib3.exceptions import NewConnectionError
 
 from pytest_ipload.base.real_time import perf_counter_ns
 from pytest_ipload.transport.connect.arrival_reader import ArrivalReader
-from pytest_ipload.transport.connect.binding import Binding, Hop, ThreadState
+from pytest_ipload.transport.connect.binding import Binding, Hop, ThreadState, bound_by_itself
 from pytest_ipload.transport.connect.dial import Dialer, Sources
 from pytest_ipload.transport.connect.socket_io import FastSocket, open_fast_socket
 from pytest_ipload.transport.foreign_hooks import (
@@ -94,6 +94,7 @@ class SourceHTTPConnection(HTTPConnection):
     # Private in urllib3, and the only place where bind() and connect() can be told apart: the same errno from both
     # means different things. Public ways (source_address, socket_options) pass through one call that hides this.
     # tests/transport/connect/test_connection.py notices when urllib3 does not call it any more.
+    @bound_by_itself
     def _new_conn(self) -> socket.socket:
         hop = self.binding.thread.hop or Hop()
         hop.fault = None  # of an attempt before this one, if the adapter retries
@@ -203,6 +204,7 @@ class SourceHTTPSConnection(SourceHTTPConnection, HTTPSConnection):
             self.binding.watch(self._plain)
         return sock
 
+    @bound_by_itself
     def connect(self) -> None:
         """As in urllib3."""
         try:

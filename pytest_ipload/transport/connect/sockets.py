@@ -9,7 +9,7 @@ from urllib3.exceptions import HTTPError
 
 from pytest_ipload.addresses.host.bind_source import bind_source
 from pytest_ipload.base.errors import SettingError
-from pytest_ipload.transport.connect.binding import Binding
+from pytest_ipload.transport.connect.binding import Binding, bound_by_itself
 from pytest_ipload.transport.connect.dial import Attempt, Dialer
 
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
@@ -26,12 +26,15 @@ def connect_stream(binding: Binding, address: tuple[str, int], timeout: float | 
     dialer = Dialer(f"connection to {host}:{port}", binding, binding.sources, host, port)
     dialer.timeout = timeout
     try:
-        return dialer.dial()
+        sock = dialer.dial()
     except HTTPError as error:
         binding.check_running()  # an interrupted connection fails in many ways
         if not hasattr(error, "fault") and isinstance(error.__cause__, OSError):
             raise error.__cause__ from None  # what a user of sockets expects
         raise
+    if binding.opened is not None:
+        binding.opened.add(str(sock.getsockname()[0]))
+    return sock
 
 
 def open_datagram(binding: Binding, family: int | None) -> socket.socket:
@@ -51,6 +54,8 @@ def open_datagram(binding: Binding, family: int | None) -> socket.socket:
     try:
         if source is not None:
             _bind(sock, binding, source)
+            if binding.opened is not None:
+                binding.opened.add(source)
         binding.watch(sock)
     except BaseException:
         sock.close()
@@ -63,22 +68,26 @@ class DatagramSocket(socket.socket):
 
     def __init__(self, binding: Binding, family: int) -> None:
         super().__init__(family, socket.SOCK_DGRAM)
-        self._binding = binding
+        self.binding = binding
 
+    @bound_by_itself
     def connect(self, address: Any) -> None:
         """As in ``socket``."""
         super().connect(self._checked(address))
 
+    @bound_by_itself
     def connect_ex(self, address: Any) -> int:
         """As in ``socket``."""
         return super().connect_ex(self._checked(address))
 
+    @bound_by_itself
     def sendto(self, data: Any, *flags_and_address: Any) -> int:
         """As in ``socket``."""
         given: list[Any] = [data, *flags_and_address]
         given[-1] = self._checked(given[-1])
         return super().sendto(*given)
 
+    @bound_by_itself
     def sendmsg(self, buffers: Any, ancdata: Any = (), flags: int = 0, address: Any = None, /) -> int:
         """As in ``socket``."""
         return super().sendmsg(buffers, ancdata, flags, None if address is None else self._checked(address))
@@ -86,11 +95,11 @@ class DatagramSocket(socket.socket):
     def _checked(self, address: Any) -> Any:
         """The address, with its number in the place of a name that could lead elsewhere when it is looked up again."""
         host, port = address[:2]
-        self._binding.check(_url(host, port))
-        if self._binding.guard is None or not isinstance(host, str):
+        self.binding.check(_url(host, port))
+        if self.binding.guard is None or not isinstance(host, str):
             return address
         found = socket.getaddrinfo(host, port, self.family, socket.SOCK_DGRAM)[0][4]
-        self._binding.check_address(host, str(found[0]))
+        self.binding.check_address(host, str(found[0]))
         return (found[0], *address[1:], *found[len(address) :])
 
 
