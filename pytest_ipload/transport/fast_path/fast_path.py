@@ -259,9 +259,11 @@ class FastPath:
 
     def _look_at_cookies(self) -> None:
         """A cookie's value can be changed in place, too."""
-        if any(cookie.value is not value for cookie, value in self._cookie_values):
-            self._jar.value_changed()
-            self._forget()
+        for cookie, value in self._cookie_values:
+            if cookie.value is not value:
+                self._jar.value_changed()
+                self._forget()
+                return
 
     def _forget(self) -> None:
         """Headers or cookies changed: what was prepared with them is no longer valid."""
