@@ -116,6 +116,7 @@ class LoadUsers:
             templates=self._state.templates,
             before_call=self._before_call(user),
             fast=self._profile.fast,
+            http=self._profile.http,
             fast_path_log=self.fast_path_log,
         )
         session.binding.targets = self.targets
