@@ -309,7 +309,7 @@ _HTTP_VERSIONS = ("1.1", "2", "3")
 
 def as_http_version(value: Any) -> str:
     """A version of HTTP, as a text or a number."""
-    text = value if isinstance(value, str) or isinstance(value, bool) else str(value)
+    text = value if isinstance(value, (str, bool)) else str(value)
     if text not in _HTTP_VERSIONS:
         raise ValueError(f"{value!r} is not a version of HTTP that is known here; allowed: {listed(_HTTP_VERSIONS)}")
     return str(text)

@@ -50,6 +50,8 @@ class RequestStats:
     redirects: int | None = None
     retried_requests: int | None = None
     """How often one was sent again on a new connection, as a kept one had gone stale; None if that never happened."""
+    http_version: str | None = None
+    """The version of HTTP of the replies: ``1.1``, ``2`` or ``3``; None without a reply of HTTP."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,8 @@ class Frame:
     lifetimes: Sequence[tuple[int, int]]
     planned_iterations: int | None = None
     dropped_iterations: int | None = None
+    http: str | None = None
+    """The version of HTTP of all replies."""
 
     @property
     def duration_s(self) -> float:
@@ -157,7 +161,7 @@ def summarise(measured: Measurements, frame: Frame) -> dict[str, Any]:
     requests, failed = measured.count(kind=REQUEST), measured.count(kind=REQUEST, outcome=FAILED)
     iterations, failed_iterations = measured.count(kind=ITERATION), measured.count(kind=ITERATION, outcome=FAILED)
     response = measured.response(kind=REQUEST, outcome=OK) if measured.planned else None
-    setup = [_by_name(measured, SETUP, name, 0.0) for name in measured.names(SETUP)]
+    setup = [_by_name(measured, SETUP, name, 0.0, frame.http) for name in measured.names(SETUP)]
     return {
         "duration_s": frame.duration_s,
         "users": frame.users,
@@ -173,7 +177,7 @@ def summarise(measured: Measurements, frame: Frame) -> dict[str, Any]:
         "iterations_per_second": per_second(measured.ended_in_time(ITERATION), seconds),
         "latency": latency_stats(measured.latency(kind=REQUEST, outcome=OK)),
         "response_time": None if response is None else latency_stats(response),
-        "by_name": [_by_name(measured, REQUEST, name, seconds) for name in measured.names(REQUEST)],
+        "by_name": [_by_name(measured, REQUEST, name, seconds, frame.http) for name in measured.names(REQUEST)],
         "by_source": _by_source(measured, frame),
         "steps": [_step(measured, name) for name in measured.names(STEP)],
         "timeline": _timeline(measured, frame),
@@ -225,7 +229,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _by_name(measured: Measurements, kind: str, name: str, seconds: float) -> RequestStats:
+def _by_name(measured: Measurements, kind: str, name: str, seconds: float, http: str | None) -> RequestStats:
     literal: dict[str, Any] = {"kind": kind, "exact_name": name}
     requests = measured.count(**literal)
     redirects = sum(series.redirects for _, series in measured.series(**literal))
@@ -237,6 +241,7 @@ def _by_name(measured: Measurements, kind: str, name: str, seconds: float) -> Re
         latency=latency_stats(measured.latency(**literal, outcome=OK)),
         redirects=redirects or None,
         retried_requests=_retries(measured, **literal),
+        http_version=http if any(key.status for key, _ in measured.series(**literal)) else None,
     )
 
 

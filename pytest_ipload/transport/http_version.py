@@ -25,11 +25,3 @@ def adapter_for(http: str, binding: Binding, tls: TlsContexts | None) -> SourceA
     from pytest_ipload.transport.curl.curl_adapter import CurlAdapter
 
     return SourceAdapter(binding, tls) if version == HTTP_1_1 else CurlAdapter(version, binding, tls)
-
-
-def check_http_version(http: str) -> None:
-    """Raise SettingError if the installed packages do not speak this version of HTTP."""
-    if http != HTTP_1_1:
-        from pytest_ipload.transport.curl.libcurl import load_pycurl
-
-        load_pycurl(http)

@@ -82,6 +82,7 @@ def _frame(part: ShardResult) -> Frame:
         lifetimes=[(origin + began, origin + ended) for began, ended in part.lifetimes],
         planned_iterations=part.planned_iterations,
         dropped_iterations=part.dropped_iterations,
+        http=part.profile.http,
     )
 
 

@@ -22,6 +22,7 @@ from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.settings.session_settings import OFF
 from pytest_ipload.stats.recorder import Recorder
+from pytest_ipload.transport.curl.libcurl import check_http_version
 from pytest_ipload.transport.path_log import FastPathLog
 from pytest_ipload.verdict.origin import OffsetMeter
 
@@ -36,9 +37,10 @@ class LoadUsers:
     def __init__(self, state: SessionState, request: LoadRequest, pool_share: tuple[int, int]) -> None:
         """``pool_share`` is this process's share of the addresses: its number, and of how many.
 
-        Raises PoolError or GeneratorLimitError before anything is started.
+        Raises PoolError, GeneratorLimitError or SettingError before anything is started.
         """
         profile = self._profile = request.profile
+        check_http_version(profile.http)
         self._state = state
         self._pool_share = pool_share
         self.pool: IpPool = state.pools.usable(profile.pool, self._pool_share)

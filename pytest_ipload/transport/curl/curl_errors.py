@@ -49,7 +49,9 @@ def failure(transfer: Transfer, url: str) -> BaseException:
     if code == _RESOLVE:
         return _unresolved(dialer, transfer.text, url)
     if code == _TIMED_OUT and not opener.sent:
-        return _wrapped(ConnectTimeoutError(dialer.owner, _timeout_text(transfer)), requests.ConnectTimeout, dialer, url)
+        return _wrapped(
+            ConnectTimeoutError(dialer.owner, _timeout_text(transfer)), requests.ConnectTimeout, dialer, url
+        )
     if opener.failures and not opener.opened:
         last = opener.failures[-1]
         is_timeout = isinstance(last, ConnectTimeoutError) and not isinstance(last, NewConnectionError)

@@ -1,16 +1,17 @@
-"""The fast path over HTTP/2 and HTTP/3: requests that were prepared once, and replies whose attributes are made late."""
+"""The fast path over HTTP/2 and HTTP/3: prepared requests, and replies whose attributes are made when they are read."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import requests
 
 from pytest_ipload.base.real_time import perf_counter_ns
 from pytest_ipload.transport.connect.binding import Binding, Fallback, Hop
-from pytest_ipload.transport.curl.curl_adapter import HandedOver, check_head, measure
 from pytest_ipload.transport.curl.curl_errors import broken_off, silent
+from pytest_ipload.transport.curl.curl_exchange import HandedOver, check_head, measure
 from pytest_ipload.transport.curl.curl_head import CurlHead, fields_of, head_lines, status_of
 from pytest_ipload.transport.curl.curl_raw import CurlRaw
 from pytest_ipload.transport.curl.curl_request import CurlRequest, TlsFiles
@@ -19,7 +20,7 @@ from pytest_ipload.transport.message.reply_head import ReplyHeads
 from pytest_ipload.transport.response import LoadResponse
 
 if TYPE_CHECKING:
-    from pytest_ipload.transport.curl.curl_adapter import CurlAdapter
+    from pytest_ipload.transport.curl.engine import Engine
 
 _REMEMBERED = 256
 
@@ -42,8 +43,8 @@ class CurlPool:
 
     pool = "libcurl's own"
 
-    def __init__(self, adapter: CurlAdapter, origin: str, tls: TlsFiles) -> None:
-        self._adapter = adapter
+    def __init__(self, engine: Callable[[], Engine], origin: str, tls: TlsFiles) -> None:
+        self._engine = engine
         self._origin = origin
         self._tls = tls
         self._requests: dict[bytes, CurlRequest] = {}
@@ -65,7 +66,7 @@ class CurlPool:
         hop, transfer = Hop(), None
         hop.started_ns = perf_counter_ns()
         try:
-            engine = self._adapter.engine()
+            engine = self._engine()
             transfer = engine.take()
             transfer.prepare(request, body or None, timeouts)
             transfer.start(engine)

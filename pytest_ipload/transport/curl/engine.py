@@ -41,7 +41,7 @@ class Transfer:
     """One exchange at a time, on an easy handle of libcurl that keeps its settings from one to the next."""
 
     def __init__(self, pycurl: Any, http: str, opener: Opener) -> None:
-        self.curl = curl = pycurl.Curl()
+        self.curl = pycurl.Curl()
         self.opener = opener
         self.http = http
         self.lines: list[bytes] = []
@@ -133,12 +133,12 @@ class Transfer:
         pycurl, curl = self._pycurl, self.curl
         curl.setopt(pycurl.SSL_VERIFYPEER, int(tls.ca is not None))
         curl.setopt(pycurl.SSL_VERIFYHOST, 0 if tls.ca is None else 2)
-        is_folder = tls.ca is not None and os.path.isdir(tls.ca)
-        for option, value in ((pycurl.CAINFO, None if is_folder else tls.ca), (pycurl.CAPATH, tls.ca if is_folder else None)):
-            if value is None:
-                curl.unsetopt(option)
-            else:
-                curl.setopt(option, value)
+        here, not_here = pycurl.CAINFO, pycurl.CAPATH
+        if tls.ca is not None and os.path.isdir(tls.ca):
+            here, not_here = not_here, here
+        curl.unsetopt(not_here)
+        if tls.ca is not None:
+            curl.setopt(here, tls.ca)
         if tls.certificate is not None:
             curl.setopt(pycurl.SSLCERT, tls.certificate)
         if tls.key is not None:

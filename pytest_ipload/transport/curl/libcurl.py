@@ -12,6 +12,12 @@ _INSTALL = "pip install 'pytest-ipload[http2]'"
 _NEEDED = ("PREREQFUNCTION", "REQUEST_TARGET", "CURL_HTTP_VERSION_3ONLY", "SOCKOPT_ALREADY_CONNECTED")
 
 
+def check_http_version(http: str) -> None:
+    """Raise SettingError if the installed packages do not speak this version of HTTP."""
+    if http in (HTTP_2, HTTP_3):
+        load_pycurl(http)
+
+
 def load_pycurl(http: str) -> Any:
     """pycurl, if it can do this version of HTTP, ``"2"`` or ``"3"``.
 
@@ -31,7 +37,7 @@ def load_pycurl(http: str) -> Any:
     feature = pycurl.VERSION_HTTP2 if http == HTTP_2 else pycurl.VERSION_HTTP3
     if not pycurl.version_info()[4] & feature:
         raise SettingError(
-            f"{given}: the libcurl of the installed pycurl was built without HTTP/{http} ({pycurl.version}); its wheels "
-            f"from PyPI have it: {_INSTALL} --only-binary=pycurl --force-reinstall"
+            f"{given}: the libcurl of the installed pycurl was built without HTTP/{http} ({pycurl.version}); pycurl's "
+            f"wheels from PyPI have it: {_INSTALL} --only-binary=pycurl --force-reinstall"
         )
     return pycurl
