@@ -26,7 +26,7 @@ def head_lines(lines: Sequence[bytes]) -> Sequence[bytes]:
 
     Interim replies come before it, and trailers after it.
     """
-    if lines and lines[-1] in _END and lines[0][9:10] != b"1" and not any(map(_END.__contains__, lines[:-1])):
+    if lines and lines[-1] in _END and lines[0][7:8] != b"1" and not any(map(_END.__contains__, lines[:-1])):
         return lines[:-1]  # nearly always
     start = next((number for number in reversed(range(len(lines))) if lines[number].startswith(b"HTTP/")), None)
     if start is None or (match := _STATUS_LINE.match(lines[start])) is None or match[3].startswith(b"1"):

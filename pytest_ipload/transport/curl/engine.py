@@ -270,7 +270,18 @@ class Engine:
         self._is_retired = True
         if self.is_closed or self._running:
             return
+        self._close()
+
+    def __del__(self) -> None:
+        """With the thread or the session that used it."""
+        if not getattr(self, "is_closed", True):
+            self._close()
+
+    def _close(self) -> None:
         self.is_closed = True
+        for curl in list(self._running):
+            self._multi.remove_handle(curl)
+        self._running.clear()
         self._multi.close()
         for transfer in self._all:
             transfer.curl.close()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from conftest import require_package, require_program
 from support.certificates import Certificates
 from support.http2_servers import Http2Nginx, asgi_server, http2_nginx
 
+from conftest import require_package, require_program
 from pytest_ipload.transport.session import LoadSession
 
 
