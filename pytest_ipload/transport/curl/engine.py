@@ -203,7 +203,7 @@ class Engine:
     def __init__(self, pycurl: Any, http: str, binding: Binding) -> None:
         self.binding = binding
         self.source = binding.source_address
-        self.is_closed = False
+        self.is_closed = True
         self._sources = binding.group(self.source)
         self._http = http
         self._pycurl = pycurl
@@ -215,6 +215,7 @@ class Engine:
         self._all: list[Transfer] = []
         self._running: dict[Any, Transfer] = {}
         self._is_retired = False
+        self.is_closed = False
 
     def take(self) -> Transfer:
         """A transfer that is not in use. It is given back by its ``end``."""

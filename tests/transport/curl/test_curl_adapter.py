@@ -91,7 +91,7 @@ class TestSourceAddresses:
     def test_a_source_of_another_family_is_said(
         self, curl_session: MakeSession, samples: list[Sample], http: str
     ) -> None:
-        with pytest.raises(requests.ConnectionError, match="source 127.0.0.1 is IPv4 but '::1' has only IPv6"):
+        with pytest.raises(requests.ConnectionError, match=r"source 127\.0\.0\.1 is IPv4 but '::1' has only IPv6"):
             curl_session(http, ["127.0.0.1"]).get("https://[::1]:9/")
         assert [sample.fault for sample in samples] == ["source-family-mismatch"]
 
@@ -123,7 +123,7 @@ class TestSourceAddresses:
 class TestAllowedHosts:
     @VERSIONS
     def test_a_name_that_is_not_allowed_is_refused(self, curl_session: MakeSession, http: str) -> None:
-        with pytest.raises(TargetNotAllowed, match="'shop.example' is not in ipload_allowed_hosts"):
+        with pytest.raises(TargetNotAllowed, match=r"'shop\.example' is not in ipload_allowed_hosts"):
             curl_session(http, allowed_hosts=[]).get("https://shop.example/")
 
     @VERSIONS
