@@ -54,7 +54,9 @@ def test_the_tests_of_a_document_pass(pytester: pytest.Pytester, document: str) 
 
 def test_each_key_of_the_marker_has_an_example() -> None:
     blocks = [
-        block for name in ("load-models.md", "source-addresses.md", "health-checks.md") for block in python_blocks(name)
+        block
+        for name in ("load-models.md", "source-addresses.md", "http-versions.md", "health-checks.md")
+        for block in python_blocks(name)
     ]
     marked = re.findall(r"@pytest\.mark\.ipload\((.*?)\)\n(?:@|def)", "\n".join(blocks), re.DOTALL)
     assert not {key for key in BY_KEY if not any(re.search(rf"\b{key}=", keywords) for keywords in marked)}

@@ -1,6 +1,9 @@
-"""A server for HTTP/1.1, HTTP/2 and HTTP/3 on one port, in a process of its own: hypercorn with a small application.
+"""A server for HTTP/1.1, HTTP/2 and HTTP/3 on one port, in a process of its own, with a small application.
 
-``python asgi_app.py PORT CERTIFICATE KEY`` listens on 127.0.0.1, and ends when its standard input does.
+hypercorn serves the first two. The third is served by aioquic alone: hypercorn's HTTP/3 ends with the first timer of a
+connection that goes off, because a client has gone or is slow.
+
+``python -m support.asgi_app PORT CERTIFICATE KEY`` listens on 127.0.0.1, and ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -111,18 +114,19 @@ def main(port: str, certificate: str, key: str) -> None:
     """Serve until standard input ends."""
     from hypercorn.asyncio import serve
     from hypercorn.config import Config
+    from support.http_3_server import serve_http_3
 
     config = Config()
-    config.bind = config.quic_bind = [f"127.0.0.1:{port}"]
+    config.bind = [f"127.0.0.1:{port}"]
     config.certfile, config.keyfile = certificate, key
-    config.alt_svc_headers = []
     config.accesslog = config.errorlog = None
     config.graceful_timeout = 0.1
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
         over = asyncio.Event()
-        loop.add_reader(sys.stdin, lambda: over.set() if not sys.stdin.buffer.read1(1) else None)
+        loop.add_reader(sys.stdin, over.set)  # nothing is written to it
+        await serve_http_3(app, int(port), certificate, key)
         await serve(app, config, shutdown_trigger=over.wait)  # type: ignore[arg-type]  # an application of ASGI 3
 
     asyncio.run(run())

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_APP = Path(__file__).with_name("asgi_app.py")
+_TESTS = Path(__file__).parents[1]
 _NGINX = """
 daemon off;
 pid {folder}/nginx.pid;
@@ -74,7 +74,7 @@ def http2_nginx(program: str, folder: Path, certificate: str, key: str) -> Itera
 def asgi_server(certificate: str, key: str) -> Iterator[str]:
     """The base URL of a hypercorn that speaks HTTP/1.1, HTTP/2 and HTTP/3: see ``asgi_app``."""
     [port] = free_ports(1)
-    with _running([sys.executable, str(_APP), str(port), certificate, key], port):
+    with _running([sys.executable, "-m", "support.asgi_app", str(port), certificate, key], port):
         yield f"https://127.0.0.1:{port}"
 
 
@@ -87,7 +87,9 @@ def free_ports(count: int) -> list[int]:
 
 @contextlib.contextmanager
 def _running(command: list[str], port: int) -> Iterator[None]:
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=_TESTS
+    )
     try:
         _wait_for(process, port)
         yield
@@ -104,8 +106,7 @@ def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            errors = process.stderr.read().decode(errors="replace") if process.stderr else ""
-            raise AssertionError(f"{process.args!r} ended with {process.returncode}: {errors[-1000:]}")
+            raise AssertionError(f"{process.args!r} ended with {process.returncode}")
         with socket.socket() as sock:
             if sock.connect_ex(("127.0.0.1", port)) == 0:
                 return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from email.message import Message
 from typing import Any
 
@@ -50,9 +50,9 @@ class CurlRaw(HTTPResponse):
             request_url=url,
         )
 
-    def stream(self, amt: int | None = 2**16, decode_content: bool | None = None) -> Iterator[bytes]:
+    def stream(self, amt: int | None = 2**16, decode_content: bool | None = None) -> Generator[bytes, None, None]:
         """As in urllib3, but without waiting until there are ``amt`` bytes: an event is there when it has come."""
-        while not is_fp_closed(self._fp):  # type: ignore[no-untyped-call]
+        while not is_fp_closed(self._fp):
             data = self.read1(amt, decode_content)
             while data:
                 yield data

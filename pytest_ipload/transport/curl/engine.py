@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from pytest_ipload.base.errors import SettingError
 from pytest_ipload.base.real_time import monotonic
 from pytest_ipload.transport.connect.binding import Binding
 from pytest_ipload.transport.curl.curl_request import BodyReader, CurlRequest, TlsFiles
@@ -84,6 +85,10 @@ class Transfer:
     def prepare(self, request: CurlRequest, body: Any, timeouts: Timeouts) -> None:
         """Set what is different from the last transfer. ``body`` is bytes, None, or what a body is read from."""
         pycurl, curl, last = self._pycurl, self.curl, self.request
+        if body is not None and request.method == "HEAD":
+            raise SettingError(
+                f"a HEAD request cannot have a body with http={self.http!r}; leave out data, json and files"
+            )
         if last is not None and request.tls != last.tls:  # the files of a client certificate cannot be unset
             curl.reset()
             self._configure()

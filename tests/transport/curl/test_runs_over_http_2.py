@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -152,3 +155,13 @@ def test_without_the_extra_there_is_an_error_before_the_load(
     result, _ = run(pytester, "", "http://127.0.0.1:9", test, f"--ipload-http={http}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"*--ipload-http: http='{http}' needs pycurl*pip install 'pytest-ipload[[]http2]'"])
+
+
+def test_the_tests_of_http_versions_md_pass(
+    pytester: pytest.Pytester, certificates: Certificates, app_url: str
+) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "http-versions.md").read_text(encoding="utf-8")
+    pytester.makepyfile("\n\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)))
+    shutil.copy(certificates.ca, pytester.path / "ca.pem")
+    result = pytester.runpytest(f"--ipload-base-url={app_url}", "-W", "error", "-p", "no:hypothesispytest")
+    result.assert_outcomes(passed=3)
