@@ -16,8 +16,8 @@ from pytest_ipload.transport.adapter import SourceAdapter, proxy_of
 from pytest_ipload.transport.connect.binding import Binding, Hop
 from pytest_ipload.transport.connect.connection import Pool
 from pytest_ipload.transport.connect.tls import TlsContexts
-from pytest_ipload.transport.curl.curl_errors import ProxyUnsupported, broken_off, silent
-from pytest_ipload.transport.curl.curl_exchange import HandedOver, await_head, measure
+from pytest_ipload.transport.curl.curl_errors import ProxyUnsupported, broken_off, silent, without_files
+from pytest_ipload.transport.curl.curl_exchange import HandedOver, await_head, measure, note_fault, warn_unverified
 from pytest_ipload.transport.curl.curl_head import head_lines
 from pytest_ipload.transport.curl.curl_pool import CurlPool
 from pytest_ipload.transport.curl.curl_raw import BodyStream, CurlRaw
@@ -56,7 +56,10 @@ class CurlAdapter(SourceAdapter):
         if engine is None or engine.is_closed or engine.source != self.binding.source_address:
             if engine is not None:
                 engine.retire()
-            engine = self._own.engine = Engine(self._pycurl, self.http, self.binding)
+            try:
+                engine = self._own.engine = Engine(self._pycurl, self.http, self.binding)
+            except self._pycurl.error as error:
+                raise without_files(str(error)) from error
             self._engines.add(engine)
         return engine
 
@@ -97,12 +100,15 @@ class CurlAdapter(SourceAdapter):
         curl_request = CurlRequest.of_prepared(request, TlsFiles.of(verify, cert))
         body = request.body.encode() if isinstance(request.body, str) else request.body or None
         hop = self.binding.thread.hop or Hop()
-        transfer = self.engine().take()
+        transfer = None
         try:
+            engine = self.engine()
+            transfer = engine.take()
             transfer.prepare(curl_request, body, timeouts)
-            transfer.start(self.engine())
+            transfer.start(engine)
             await_head(transfer, timeouts, request.path_url)
             measure(transfer, hop)
+            warn_unverified(transfer)
             raw = CurlRaw.of(
                 list(head_lines(transfer.lines)),
                 BodyStream(_receiver(transfer, timeouts, request.path_url), transfer.end),
@@ -110,8 +116,10 @@ class CurlAdapter(SourceAdapter):
                 request.path_url,
             )
         except BaseException as error:
-            measure(transfer, hop, error)
-            transfer.end()
+            note_fault(hop, error)
+            if transfer is not None:
+                measure(transfer, hop, error)
+                transfer.end()
             raise with_request(error, request) from error.__cause__
         return self.build_response(request, raw)
 

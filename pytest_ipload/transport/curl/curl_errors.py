@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -22,10 +24,11 @@ from pytest_ipload.base.errors import IploadError, SettingError
 from pytest_ipload.transport.connect.dial import Dialer
 from pytest_ipload.transport.curl.engine import Transfer
 from pytest_ipload.transport.curl.libcurl import HTTP_3
-from pytest_ipload.transport.generator_errors import SourceAddressError
+from pytest_ipload.transport.generator_errors import OpenFilesExhausted
 
 _RESOLVE, _CONNECT, _HTTP_2, _TIMED_OUT, _ABORTED, _SEND, _QUIC = 6, 7, 16, 28, 42, 55, 96
 _TLS = frozenset((35, 53, 54, 58, 59, 60, 64, 66, 77, 80, 82, 83, 90, 91, 98))
+_CA_UNREADABLE = 77
 _NO_ALPN = "no application protocol"
 
 
@@ -46,6 +49,8 @@ def failure(transfer: Transfer, url: str) -> BaseException:
     fault = next((each for each in opener.failures if hasattr(each, "fault")), None)
     if fault is not None:
         return _wrapped(fault, requests.ConnectionError, dialer, url)
+    if opener.is_refused or (code != _TIMED_OUT and files_are_exhausted()) or _lacks_files_for_tls(transfer):
+        return without_files(transfer.text)
     if code == _RESOLVE:
         return _unresolved(dialer, transfer.text, url)
     if code == _TIMED_OUT and not opener.sent:
@@ -69,6 +74,37 @@ def failure(transfer: Transfer, url: str) -> BaseException:
         refused = NewConnectionError(dialer.owner, f"Failed to establish a new connection: {transfer.text}")
         return _wrapped(refused, requests.ConnectionError, dialer, url)
     return requests.ConnectionError(broken_off(transfer))
+
+
+def files_are_exhausted() -> bool:
+    """Whether this process cannot open another file at the moment."""
+    try:
+        os.close(os.dup(2))
+    except OSError as error:
+        return error.errno in (errno.EMFILE, errno.ENFILE)
+    return False
+
+
+def _lacks_files_for_tls(transfer: Transfer) -> bool:
+    """Whether libcurl could not read the CA certificates, though they are fine."""
+    ca = None if transfer.request is None else transfer.request.tls.ca
+    if transfer.code != _CA_UNREADABLE or ca is None or os.path.isdir(ca):
+        return False
+    try:
+        ssl.create_default_context(cafile=ca)
+    except OSError as error:
+        return error.errno in (errno.EMFILE, errno.ENFILE)
+    return True
+
+
+def without_files(why: str) -> BaseException:
+    """The exception for a transfer that this process has no open files left for."""
+    fault = OpenFilesExhausted(
+        "libcurl", f"too many open files ({why}); raise the limit with 'ulimit -n', or use fewer users"
+    )
+    wrapped = requests.ConnectionError(MaxRetryError("libcurl", "", fault))  # type: ignore[arg-type]  # a text
+    wrapped.__cause__ = fault
+    return wrapped
 
 
 def broken_off(transfer: Transfer) -> ProtocolError:
@@ -126,5 +162,4 @@ def fault_of(error: BaseException) -> tuple[str, str] | None:
     name = getattr(reason, "fault", None)
     if name is None:
         return None
-    prefix = f"{reason.conn}: " if isinstance(reason, SourceAddressError) else ""
-    return name, str(reason).removeprefix(prefix)
+    return name, str(reason).removeprefix(f"{getattr(reason, 'conn', '')}: ")

@@ -54,23 +54,32 @@ def measure(transfer: Transfer, hop: Hop, error: BaseException | None = None) ->
     opener = transfer.opener
     hop.source_address = opener.local_address or opener.dialer.source
     hop.retries = max(0, opener.sent - 1)
-    if error is not None and (fault := fault_of(error)) is not None:
-        hop.fault, hop.fault_text = fault
+    note_fault(hop, error)
     if not opener.opened:
         return
-    if transfer.http != HTTP_3 or opener.sent:  # a datagram socket alone is no connection
-        hop.connections += opener.opened
+    if transfer.http != HTTP_3 or opener.sent:  # a datagram socket alone does not count
+        hop.connections = opener.opened
     connected, handshaken = transfer.seconds("CONNECT_TIME"), transfer.seconds("APPCONNECT_TIME")
     hop.connect_ns = round(connected * NS_PER_S)
     if handshaken:
         hop.tls_ns = round(max(0.0, handshaken - connected) * NS_PER_S)
     if transfer.lines:
         hop.first_byte_ns = round(transfer.seconds("STARTTRANSFER_TIME") * NS_PER_S)
-    dialer, request = opener.dialer, transfer.request
-    if request is not None and request.tls.ca is None and request.origin.startswith("https:"):
+
+
+def note_fault(hop: Hop, error: BaseException | None) -> None:
+    """Note that an exception is about the generator's own fault, if it is."""
+    if error is not None and (fault := fault_of(error)) is not None:
+        hop.fault, hop.fault_text = fault
+
+
+def warn_unverified(transfer: Transfer) -> None:
+    """Warn, as urllib3 does, of a new connection to a server that was not verified."""
+    opener, request = transfer.opener, transfer.request
+    if opener.opened and request is not None and request.tls.ca is None and request.origin.startswith("https:"):
         warnings.warn(
-            f"Unverified HTTPS request is being made to host {dialer.host!r}. Adding certificate verification is "
-            "strongly advised.",
+            f"Unverified HTTPS request is being made to host {opener.dialer.host!r}. "
+            "Adding certificate verification is strongly advised.",
             InsecureRequestWarning,
             stacklevel=2,
         )

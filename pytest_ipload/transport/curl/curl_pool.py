@@ -11,7 +11,7 @@ import requests
 from pytest_ipload.base.real_time import perf_counter_ns
 from pytest_ipload.transport.connect.binding import Binding, Fallback, Hop
 from pytest_ipload.transport.curl.curl_errors import broken_off, silent
-from pytest_ipload.transport.curl.curl_exchange import HandedOver, check_head, measure
+from pytest_ipload.transport.curl.curl_exchange import HandedOver, check_head, measure, note_fault, warn_unverified
 from pytest_ipload.transport.curl.curl_head import CurlHead, fields_of, head_lines, status_of
 from pytest_ipload.transport.curl.curl_raw import CurlRaw
 from pytest_ipload.transport.curl.curl_request import CurlRequest, TlsFiles
@@ -73,9 +73,11 @@ class CurlPool:
             self._wait(transfer, timeouts)
             hop.ended_ns = perf_counter_ns()
             measure(transfer, hop)
+            warn_unverified(transfer)
             response = _response(transfer, hop, heads, request)
         except BaseException as error:
             hop.ended_ns = hop.ended_ns or perf_counter_ns()
+            note_fault(hop, error)
             if transfer is not None:
                 measure(transfer, hop, error)
                 transfer.end()

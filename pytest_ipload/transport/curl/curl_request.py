@@ -16,7 +16,7 @@ from pytest_ipload.transport.message.replay import request_bytes
 _OF_THE_CONNECTION = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"))
 """Fields that HTTP/2 and HTTP/3 forbid (RFC 9113, 8.2.2)."""
 _ADDED = (b"accept", b"content-type", b"expect", b"user-agent")
-"""Fields that libcurl adds, unless it is told not to."""
+"""Fields that libcurl adds, unless the request says otherwise."""
 
 
 class TlsFiles(NamedTuple):
@@ -88,7 +88,7 @@ class BodyReader:
         self._rest = memoryview(b"")
 
     def read(self, limit: int) -> bytes:
-        """At most so many bytes; none at the end."""
+        """At most ``limit`` bytes; none at the end."""
         while not self._rest:
             chunk = next(self._chunks, None)
             if chunk is None:

@@ -69,12 +69,19 @@ class Opener:
         self.dialer = Dialer("", binding, sources, "", 0)
         self._method = ""
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether libcurl did not take the last socket: it could not duplicate it."""
+        return self._sock is not None
+
     def begin(self, version: str, host: str, port: int, method: str, timeout: float | None) -> None:
         """Prepare for a transfer."""
         self.dialer = Dialer(f"HTTP/{version} connection to {host}:{port}", self._binding, self.sources, host, port)
         self.dialer.timeout = timeout
         self._method = method
-        self.failures, self.raised, self.local_address = [], None, None
+        if self._sock is not None:
+            self._sock.close()
+        self.failures, self.raised, self.local_address, self._sock = [], None, None, None
         self.opened = self.sent = 0
 
     def open(self, purpose: int, address: Any) -> Any:

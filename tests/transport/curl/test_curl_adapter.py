@@ -33,6 +33,33 @@ from pytest_ipload.transport.generator_errors import LoadEnded
 from pytest_ipload.transport.session import LoadSession
 
 MakeSession = Callable[..., LoadSession]
+WITHOUT_FILES = """
+import contextlib, os, resource
+from pytest_ipload.transport.session import LoadSession
+
+with LoadSession(http="2") as first:
+    first.get({url!r}, verify={ca!r})  # what is imported or read once is there
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+for spare in range(1, 7):
+    samples = []
+    with LoadSession(["127.0.0.1"], http="2", record=samples.append) as session:
+        session.verify = {ca!r}
+        with contextlib.suppress(OSError):
+            session.get({url!r}.replace("https", "http").rpartition(":")[0] + ":1/")  # the same, for this session
+        samples.clear()
+        held = []
+        with contextlib.suppress(OSError):
+            while True:
+                held.append(os.dup(2))
+        for _ in range(spare):
+            os.close(held.pop())
+        with contextlib.suppress(OSError):
+            session.get({url!r})
+        for each in held:
+            os.close(each)
+        print(*(f"{{sample.outcome}}/{{sample.fault}}" for sample in samples))
+"""
 VERSIONS = pytest.mark.parametrize("http", ["2", "3"])
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the whole of 127.0.0.0/8 as its own")
 
@@ -118,6 +145,16 @@ class TestSourceAddresses:
         with pytest.raises(requests.ConnectionError):
             curl_session(http, ["127.0.0.1"]).get("https://127.0.0.1:9/")
         assert [(sample.outcome, sample.fault) for sample in samples] == [(FAULT, fault)]
+
+    @linux_only
+    def test_whatever_libcurl_has_no_files_for_is_the_generators_fault(
+        self, h2: Http2Nginx, certificates: Certificates
+    ) -> None:
+        code = WITHOUT_FILES.format(url=h2.tls, ca=certificates.ca)
+        done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+        outcomes = done.stdout.split()
+        assert set(outcomes) == {"fault/files-exhausted", "ok/None"}
+        assert outcomes[0] == "fault/files-exhausted"
 
 
 class TestAllowedHosts:
