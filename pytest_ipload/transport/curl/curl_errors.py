@@ -29,6 +29,7 @@ from pytest_ipload.transport.generator_errors import OpenFilesExhausted
 _RESOLVE, _CONNECT, _HTTP_2, _TIMED_OUT, _ABORTED, _SEND, _QUIC = 6, 7, 16, 28, 42, 55, 96
 _TLS = frozenset((35, 53, 54, 58, 59, 60, 64, 66, 77, 80, 82, 83, 90, 91, 98))
 _CA_UNREADABLE = 77
+_NO_SETTINGS = "expected SETTINGS frame"
 _NO_ALPN = "no application protocol"
 
 
@@ -62,7 +63,7 @@ def failure(transfer: Transfer, url: str) -> BaseException:
         is_timeout = isinstance(last, ConnectTimeoutError) and not isinstance(last, NewConnectionError)
         kind = requests.ConnectTimeout if is_timeout else requests.ConnectionError
         return _wrapped(last, kind, dialer, url)
-    if _NO_ALPN in transfer.text or (code == _HTTP_2 and opener.opened and not transfer.lines):
+    if _NO_ALPN in transfer.text or _NO_SETTINGS in transfer.text:
         return HttpVersionRefused(
             f"{dialer.host}:{dialer.port} does not speak {version} ({transfer.text}); leave http out for HTTP/1.1"
         )
@@ -112,7 +113,9 @@ def broken_off(transfer: Transfer) -> ProtocolError:
     opener = transfer.opener
     text = f"Connection aborted: {transfer.text or f'libcurl reports error {transfer.code}'}"
     if transfer.code == _ABORTED and opener.sent > 1:
-        text = "Connection aborted: the server closed the kept connection, and this request is not sent twice"
+        text = "Connection aborted: the server refused the request, which is not sent twice"
+    elif not transfer.lines and opener.sent and not opener.opened:
+        text += "; the server closed the kept connection in place of a reply"
     elif opener.opened and not transfer.lines:
         text += f"; nothing came back on a new connection: does {opener.dialer.host} speak HTTP/{transfer.http}?"
     return ProtocolError(text)

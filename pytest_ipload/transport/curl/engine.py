@@ -60,7 +60,6 @@ class Transfer:
         self._connect_timeout: float | None = -1.0
         self._read_timeout: float | None = None
         self._uploaded = 0
-        self._configure()
 
     def _configure(self) -> None:
         """Set what is the same for all transfers."""
@@ -89,7 +88,7 @@ class Transfer:
             raise SettingError(
                 f"a HEAD request cannot have a body with http={self.http!r}; leave out data, json and files"
             )
-        if last is not None and request.tls != last.tls:  # the files of a client certificate cannot be unset
+        if last is None or request.tls != last.tls:  # the files of a client certificate cannot be unset
             curl.reset()
             self._configure()
             self._connect_timeout, last = -1.0, None

@@ -24,7 +24,7 @@ def server_files(certificates: Certificates) -> tuple[str, str]:
 
 
 @pytest.fixture(scope="session")
-def h2(tmp_path_factory: pytest.TempPathFactory, server_files: tuple[str, str]) -> Iterator[Http2Nginx]:
+def nginx_h2(tmp_path_factory: pytest.TempPathFactory, server_files: tuple[str, str]) -> Iterator[Http2Nginx]:
     """An nginx that speaks HTTP/2 at some of its ports."""
     program = require_program("nginx", "apt-get install nginx-light")
     with http2_nginx(program, tmp_path_factory.mktemp("nginx"), *server_files) as running:

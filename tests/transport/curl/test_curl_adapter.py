@@ -11,9 +11,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import h2.config
+import h2.connection
+import h2.errors
+import h2.events
 import pytest
 import requests
 import responses
@@ -68,11 +72,11 @@ class TestSourceAddresses:
     @linux_only
     @pytest.mark.parametrize("scheme", ["tls", "plain"])
     def test_nginx_sees_the_lease(
-        self, curl_session: MakeSession, h2: Http2Nginx, samples: list[Sample], scheme: str
+        self, curl_session: MakeSession, nginx_h2: Http2Nginx, samples: list[Sample], scheme: str
     ) -> None:
         session = curl_session("2", ["127.0.0.77"])
         for path in ("/", "/other"):
-            response = session.get(getattr(h2, scheme) + path)
+            response = session.get(getattr(nginx_h2, scheme) + path)
             assert response.text.split()[::2] == ["127.0.0.77", "HTTP/2.0"]
             assert (response.http_version, response.source_address) == ("2", "127.0.0.77")
         assert [(sample.source_address, sample.connections) for sample in samples] == [
@@ -148,9 +152,9 @@ class TestSourceAddresses:
 
     @linux_only
     def test_whatever_libcurl_has_no_files_for_is_the_generators_fault(
-        self, h2: Http2Nginx, certificates: Certificates
+        self, nginx_h2: Http2Nginx, certificates: Certificates
     ) -> None:
-        code = WITHOUT_FILES.format(url=h2.tls, ca=certificates.ca)
+        code = WITHOUT_FILES.format(url=nginx_h2.tls, ca=certificates.ca)
         done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
         outcomes = done.stdout.split()
         assert set(outcomes) == {"fault/files-exhausted", "ok/None"}
@@ -190,14 +194,14 @@ class TestAllowedHosts:
 
 class TestVersions:
     def test_a_server_without_http_2_is_a_failed_request_that_says_so(
-        self, curl_session: MakeSession, h2: Http2Nginx, samples: list[Sample]
+        self, curl_session: MakeSession, nginx_h2: Http2Nginx, samples: list[Sample]
     ) -> None:
         session = curl_session("2")
-        for url in (h2.old_tls, h2.old_plain):
+        for url in (nginx_h2.old_tls, nginx_h2.old_plain):
             with pytest.raises(HttpVersionRefused, match=rf"{url.rpartition('/')[2]} does not speak HTTP/2 \("):
                 session.get(url)
         assert [(sample.outcome, sample.status) for sample in samples] == [(FAILED, 0)] * 2
-        assert session.get(h2.tls).http_version == "2"
+        assert session.get(nginx_h2.tls).http_version == "2"
 
     def test_neither_is_one_that_ignores_what_the_handshake_offers(
         self, curl_session: MakeSession, tls_server: RecordingServer, samples: list[Sample]
@@ -208,10 +212,10 @@ class TestVersions:
 
     @pytest.mark.parametrize("fast", [True, False])
     def test_a_server_without_http_3_is_a_failed_request_within_the_timeout(
-        self, curl_session: MakeSession, h2: Http2Nginx, samples: list[Sample], fast: bool
+        self, curl_session: MakeSession, nginx_h2: Http2Nginx, samples: list[Sample], fast: bool
     ) -> None:
         with pytest.raises(requests.ConnectionError, match=r"UDP port \d+: .*; does it speak HTTP/3\?"):
-            curl_session("3", fast=fast).get(h2.tls)
+            curl_session("3", fast=fast).get(nginx_h2.tls)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
             silent.bind(("127.0.0.1", 0))
             with pytest.raises(requests.ConnectTimeout, match=r"connect timeout=0\.2\); does it speak HTTP/3"):
@@ -361,25 +365,36 @@ class TestStreams:
 
 class TestConnections:
     def test_a_server_that_closes_after_each_request(
-        self, curl_session: MakeSession, h2: Http2Nginx, samples: list[Sample]
+        self, curl_session: MakeSession, nginx_h2: Http2Nginx, samples: list[Sample]
     ) -> None:
         session = curl_session("2")
-        connections = [session.post(h2.closing, data="x").text for _ in range(3)]
+        connections = [session.post(nginx_h2.closing, data="x").text for _ in range(3)]
         assert len(set(connections)) == 3
         assert [(sample.outcome, sample.connections, sample.retries) for sample in samples] == [(OK, 1, 0)] * 3
 
-    @pytest.mark.parametrize(("method", "answers"), [("GET", True), ("POST", False)])
-    def test_a_swallowed_request_is_sent_again_if_that_is_allowed(
-        self, curl_session: MakeSession, h2: Http2Nginx, samples: list[Sample], method: str, answers: bool
+    def test_a_request_that_the_server_refused_to_process_is_sent_again_if_that_is_allowed(
+        self, curl_session: MakeSession, samples: list[Sample]
     ) -> None:
-        session = curl_session("2")
-        session.get(h2.plain)
-        engine: Any = session.get_adapter(h2.plain).engine()  # type: ignore[attr-defined]
-        transfer = engine.take()
-        transfer.opener.begin("2", "127.0.0.1", 1, method, 1)
-        verdicts = [transfer.opener.before_send("127.0.0.1", "127.0.0.1", 1, 2) for _ in range(2)]
-        pycurl = load_pycurl("2")
-        assert verdicts == [pycurl.PREREQFUNC_OK, pycurl.PREREQFUNC_OK if answers else pycurl.PREREQFUNC_ABORT]
+        with swallowing_server(refuses=True) as (url, requests_seen):
+            session = curl_session("2")
+            assert session.get(url).ok
+            assert session.get(url).ok
+            with pytest.raises(requests.ConnectionError, match="refused the request, which is not sent twice"):
+                session.post(url, data="x")
+        assert [(sample.outcome, sample.retries) for sample in samples] == [(OK, 0), (OK, 1), (FAILED, 1)]
+        assert requests_seen == ["GET", "GET", "GET", "POST"]
+
+    def test_a_request_that_a_closing_connection_swallowed_is_a_failed_one(
+        self, curl_session: MakeSession, samples: list[Sample]
+    ) -> None:
+        with swallowing_server() as (url, requests_seen):
+            session = curl_session("2")
+            assert session.get(url).ok
+            with pytest.raises(requests.ConnectionError, match="the server closed the kept connection in place of"):
+                session.get(url)
+            assert session.get(url).ok
+        assert [(sample.outcome, sample.retries) for sample in samples] == [(OK, 0), (FAILED, 0), (OK, 0)]
+        assert requests_seen == ["GET", "GET", "GET"]
 
     def test_each_thread_has_its_own(self, curl_session: MakeSession, app_url: str, samples: list[Sample]) -> None:
         session = curl_session("2")
@@ -416,20 +431,20 @@ class TestSurroundings:
         with pytest.raises(ProxyUnsupported, match=f"http='{http}' does not go through a proxy; leave out the proxy"):
             session.get(app_url, proxies={"https": "http://127.0.0.1:9"})
 
-    def test_a_body_of_a_head_request_is_refused(self, curl_session: MakeSession, h2: Http2Nginx) -> None:
+    def test_a_body_of_a_head_request_is_refused(self, curl_session: MakeSession, nginx_h2: Http2Nginx) -> None:
         session = curl_session("2")
         with pytest.raises(SettingError, match="a HEAD request cannot have a body"):
-            session.head(h2.plain, data="x")
-        assert session.head(h2.plain).ok
+            session.head(nginx_h2.plain, data="x")
+        assert session.head(nginx_h2.plain).ok
 
     def test_the_proxy_of_the_environment_is_not_read(
-        self, curl_session: MakeSession, h2: Http2Nginx, monkeypatch: pytest.MonkeyPatch
+        self, curl_session: MakeSession, nginx_h2: Http2Nginx, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for name in ("http_proxy", "HTTPS_PROXY", "ALL_PROXY"):
             monkeypatch.setenv(name, "http://127.0.0.1:9")
         session = curl_session("2")
-        assert session.get(h2.plain).ok
-        assert session.get(h2.tls).ok
+        assert session.get(nginx_h2.plain).ok
+        assert session.get(nginx_h2.tls).ok
 
     def test_a_mock_answers_in_the_place_of_libcurl(self, curl_session: MakeSession) -> None:
         with responses.RequestsMock() as mocked:
@@ -474,6 +489,50 @@ class TestHead:
     @pytest.mark.parametrize("lines", [[], [b"HTTP/2 200 \r\n"], [b"HTTP/2 103 \r\n", b"\r\n"]])
     def test_it_is_not_there_yet(self, lines: list[bytes]) -> None:
         assert not head_lines(lines)
+
+
+@contextlib.contextmanager
+def swallowing_server(*, refuses: bool = False) -> Iterator[tuple[str, list[str]]]:
+    """A server for HTTP/2 without TLS that closes each connection, or ``refuses``, at its second request."""
+    seen: list[str] = []
+
+    def serve(connection: socket.socket) -> None:
+        protocol = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        protocol.initiate_connection()
+        answered = False
+        with connection, contextlib.suppress(OSError):  # the client has gone
+            while data := connection.recv(65536):
+                for event in protocol.receive_data(data):
+                    if isinstance(event, h2.events.RequestReceived):
+                        seen.append(dict(event.headers)[b":method"].decode())
+                        if answered and not refuses:
+                            return
+                        if answered:
+                            protocol.reset_stream(event.stream_id, h2.errors.ErrorCodes.REFUSED_STREAM)
+                            continue
+                        protocol.send_headers(event.stream_id, [(":status", "200")], end_stream=True)
+                        answered = True
+                connection.sendall(protocol.data_to_send())
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                connections.append(listener.accept()[0])
+                threads.append(threading.Thread(target=serve, args=connections[-1:]))
+                threads[-1].start()
+
+    connections: list[socket.socket] = []
+    threads = [threading.Thread(target=accept)]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threads[0].start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/", seen
+        finally:
+            for each in (listener, *connections):
+                with contextlib.suppress(OSError):  # closed already
+                    each.shutdown(socket.SHUT_RDWR)
+            for thread in threads:
+                thread.join(5)
 
 
 def open_sockets() -> int:

@@ -80,22 +80,24 @@ def test_http_1_1_is_the_default_and_reported_too(
     assert [row.get("http_version") for row in load["by_name"]] == ["1.1", "1.1", None]
 
 
-def test_a_lease_for_each_iteration(pytester: pytest.Pytester, certificates: Certificates, h2: Http2Nginx) -> None:
+def test_a_lease_for_each_iteration(
+    pytester: pytest.Pytester, certificates: Certificates, nginx_h2: Http2Nginx
+) -> None:
     test = """
 @pytest.mark.ipload(users=1, iterations=6, pool="127.0.6.1-127.0.6.3", ip_binding="iteration", http="2")
 def test_load(visitor, ipload_user):
     assert visitor.get("/").text.split()[0] == ipload_user.source_address
 """
-    result, load = run(pytester, certificates.ca, h2.tls, test)
+    result, load = run(pytester, certificates.ca, nginx_h2.tls, test)
     result.assert_outcomes(passed=1)
     assert [(row["requests"], row["connections"]) for row in load["by_source"]] == [(2, 2)] * 3
 
 
 def test_a_server_without_http_2_fails_the_load(
-    pytester: pytest.Pytester, certificates: Certificates, h2: Http2Nginx
+    pytester: pytest.Pytester, certificates: Certificates, nginx_h2: Http2Nginx
 ) -> None:
     test = "@pytest.mark.ipload(users=2, http=2)\ndef test_load(visitor):\n    visitor.get('/')\n"
-    result, load = run(pytester, certificates.ca, h2.old_tls, test)
+    result, load = run(pytester, certificates.ca, nginx_h2.old_tls, test)
     result.assert_outcomes(failed=1)
     assert (load["verdict"], load["failed_requests"]) == ("failed", 2)
     [failure] = load["failures"]
