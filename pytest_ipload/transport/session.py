@@ -122,7 +122,7 @@ class LoadSession(BoundSession):
         guard = None if allowed_hosts is None else AllowedHosts(allowed_hosts, self.base_url)
         self._current = _Current()
         binding = Binding(sequence(source_address), guard)
-        self.http = http
+        self.http = str(http)
         adapter = adapter_for(http, binding, tls)
         self.mount("https://", adapter)
         self.mount("http://", adapter)

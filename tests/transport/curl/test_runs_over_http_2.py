@@ -53,8 +53,15 @@ def run(
 @pytest.mark.parametrize("http", ["2", "3"])
 @pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "two workers"])
 def test_a_load_is_judged_and_reported_by_address_and_version(
-    pytester: pytest.Pytester, certificates: Certificates, app_url: str, http: str, workers: tuple[str, ...]
+    request: pytest.FixtureRequest,
+    pytester: pytest.Pytester,
+    certificates: Certificates,
+    app_url: str,
+    http: str,
+    workers: tuple[str, ...],
 ) -> None:
+    if workers:
+        request.getfixturevalue("xdist")
     test = TWO_REQUESTS.replace('"HTTP"', repr(http))
     result, load = run(pytester, certificates.ca, app_url, test, f"--ipload-http={http}", *workers)
     result.assert_outcomes(passed=1)
