@@ -51,7 +51,7 @@ class RequestStats:
     retried_requests: int | None = None
     """How often one was sent again on a new connection, as a kept one had gone stale; None if that never happened."""
     http_version: str | None = None
-    """The version of HTTP of the replies: ``1.1``, ``2`` or ``3``; None without a reply of HTTP."""
+    """The version of HTTP in which they were sent: ``1.1``, ``2`` or ``3``; None if unknown."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,13 @@ class Frame:
     planned_iterations: int | None = None
     dropped_iterations: int | None = None
     http: str | None = None
-    """The version of HTTP of all replies."""
+    """The version of HTTP of all requests, but for those of the next names."""
+    foreign_names: frozenset[str] = frozenset()
+    """Names of requests in unknown versions."""
+
+    def http_of(self, name: str) -> str | None:
+        """The version of HTTP of the requests of a name; None if it is unknown."""
+        return None if name in self.foreign_names else self.http
 
     @property
     def duration_s(self) -> float:
@@ -161,7 +167,7 @@ def summarise(measured: Measurements, frame: Frame) -> dict[str, Any]:
     requests, failed = measured.count(kind=REQUEST), measured.count(kind=REQUEST, outcome=FAILED)
     iterations, failed_iterations = measured.count(kind=ITERATION), measured.count(kind=ITERATION, outcome=FAILED)
     response = measured.response(kind=REQUEST, outcome=OK) if measured.planned else None
-    setup = [_by_name(measured, SETUP, name, 0.0, frame.http) for name in measured.names(SETUP)]
+    setup = [_by_name(measured, frame, SETUP, name, 0.0) for name in measured.names(SETUP)]
     return {
         "duration_s": frame.duration_s,
         "users": frame.users,
@@ -177,7 +183,7 @@ def summarise(measured: Measurements, frame: Frame) -> dict[str, Any]:
         "iterations_per_second": per_second(measured.ended_in_time(ITERATION), seconds),
         "latency": latency_stats(measured.latency(kind=REQUEST, outcome=OK)),
         "response_time": None if response is None else latency_stats(response),
-        "by_name": [_by_name(measured, REQUEST, name, seconds, frame.http) for name in measured.names(REQUEST)],
+        "by_name": [_by_name(measured, frame, REQUEST, name, seconds) for name in measured.names(REQUEST)],
         "by_source": _by_source(measured, frame),
         "steps": [_step(measured, name) for name in measured.names(STEP)],
         "timeline": _timeline(measured, frame),
@@ -229,7 +235,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _by_name(measured: Measurements, kind: str, name: str, seconds: float, http: str | None) -> RequestStats:
+def _by_name(measured: Measurements, frame: Frame, kind: str, name: str, seconds: float) -> RequestStats:
     literal: dict[str, Any] = {"kind": kind, "exact_name": name}
     requests = measured.count(**literal)
     redirects = sum(series.redirects for _, series in measured.series(**literal))
@@ -241,7 +247,7 @@ def _by_name(measured: Measurements, kind: str, name: str, seconds: float, http:
         latency=latency_stats(measured.latency(**literal, outcome=OK)),
         redirects=redirects or None,
         retried_requests=_retries(measured, **literal),
-        http_version=http if any(key.status for key, _ in measured.series(**literal)) else None,
+        http_version=frame.http_of(name) if any(key.status for key, _ in measured.series(**literal)) else None,
     )
 
 

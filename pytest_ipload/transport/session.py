@@ -292,6 +292,8 @@ class LoadSession(BoundSession):
             self.binding.check(request.url)
             if call is not None:
                 call.is_untimed = True
+                if self.fast_path_log is not None:
+                    self.fast_path_log.add_foreign(call.label)
             proxies = kwargs.setdefault("proxies", resolve_proxies(request, self.proxies, self.trust_env))
             proxy = proxy_of(request.url, proxies)
             if proxy is not None:

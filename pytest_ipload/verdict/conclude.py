@@ -83,6 +83,7 @@ def _frame(part: ShardResult) -> Frame:
         planned_iterations=part.planned_iterations,
         dropped_iterations=part.dropped_iterations,
         http=part.profile.http,
+        foreign_names=frozenset(part.foreign_names),
     )
 
 

@@ -76,15 +76,27 @@ def test_a_load_is_judged_and_reported_by_address_and_version(
     assert (load["profile"]["http"], load["profile"]["origins"]["http"]) == (http, "command line")
 
 
-def test_http_1_1_is_the_default_and_reported_too(
+def test_http_1_1_is_the_default_and_only_what_is_known_is_reported(
     pytester: pytest.Pytester, certificates: Certificates, app_url: str
 ) -> None:
-    test = TWO_REQUESTS.replace('"HTTP"', "'1.1'").replace("def test_load", "def test_load") + (
-        "    with ipload_user.measure('other'): pass\n"
-    )
-    result, load = run(pytester, certificates.ca, app_url, test.replace("== 24", "== 36"))
+    test = """
+from requests.adapters import HTTPAdapter
+
+@pytest.mark.ipload(users=2, iterations=2)
+def test_load(visitor, ipload_user):
+    assert visitor.get("/from").http_version == "1.1"
+    with ipload_user.measure("another protocol"):
+        pass
+    visitor.mount(f"{visitor.base_url}/json", HTTPAdapter())
+    assert visitor.get("/json", name="own adapter").ok
+"""
+    result, load = run(pytester, certificates.ca, app_url, test)
     result.assert_outcomes(passed=1)
-    assert [row.get("http_version") for row in load["by_name"]] == ["1.1", "1.1", None]
+    assert {row["name"]: row.get("http_version") for row in load["by_name"]} == {
+        "GET /from": "1.1",
+        "another protocol": None,
+        "own adapter": None,
+    }
 
 
 def test_a_lease_for_each_iteration(
