@@ -30,6 +30,7 @@ _RESOLVE, _CONNECT, _HTTP_2, _TIMED_OUT, _ABORTED, _SEND, _QUIC = 6, 7, 16, 28, 
 _TLS = frozenset((35, 53, 54, 58, 59, 60, 64, 66, 77, 80, 82, 83, 90, 91, 98))
 _CA_UNREADABLE = 77
 _NO_SETTINGS = "expected SETTINGS frame"
+_BAD_KEY = "private key"  # encrypted, or of another certificate; its number says nothing
 _NO_ALPN = "no application protocol"
 
 
@@ -69,7 +70,7 @@ def failure(transfer: Transfer, url: str) -> BaseException:
         )
     if transfer.http == HTTP_3 and not opener.sent and code in (_CONNECT, _SEND, _QUIC):
         return _wrapped(NewConnectionError(dialer.owner, _no_quic(transfer)), requests.ConnectionError, dialer, url)
-    if code in _TLS:
+    if code in _TLS or _BAD_KEY in transfer.text:
         return _wrapped(SSLError(transfer.text), requests.exceptions.SSLError, dialer, url)
     if code == _CONNECT:
         refused = NewConnectionError(dialer.owner, f"Failed to establish a new connection: {transfer.text}")

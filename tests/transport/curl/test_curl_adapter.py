@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import h2.config
@@ -31,6 +32,7 @@ from pytest_ipload.stats.sample import FAILED, FAULT, OK, Sample
 from pytest_ipload.transport.allowed_hosts import AllowedHosts
 from pytest_ipload.transport.connect.dial import Attempt
 from pytest_ipload.transport.curl.curl_errors import HttpVersionRefused, ProxyUnsupported
+from pytest_ipload.transport.curl.curl_exchange import check_head
 from pytest_ipload.transport.curl.curl_head import head_lines
 from pytest_ipload.transport.curl.libcurl import load_pycurl
 from pytest_ipload.transport.generator_errors import LoadEnded
@@ -210,6 +212,13 @@ class TestVersions:
             curl_session("2", timeout=2).get(tls_server.url())
         assert [sample.outcome for sample in samples] == [FAILED]
 
+    def test_a_reply_in_another_version_is_no_success(self) -> None:
+        dialer = SimpleNamespace(host="shop.test", port=443)
+        lines = [b"HTTP/1.1 200 OK\r\n", b"\r\n"]
+        transfer: Any = SimpleNamespace(http="2", lines=lines, opener=SimpleNamespace(dialer=dialer))
+        with pytest.raises(HttpVersionRefused, match=r"shop\.test:443 answered in HTTP/1\.1, not in HTTP/2"):
+            check_head(transfer, "/")
+
     @pytest.mark.parametrize("fast", [True, False])
     def test_a_server_without_http_3_is_a_failed_request_within_the_timeout(
         self, curl_session: MakeSession, nginx_h2: Http2Nginx, samples: list[Sample], fast: bool
@@ -265,6 +274,12 @@ class TestTls:
         session.cert = certificates.client
         assert session.get(app_url).ok
         assert session.get(app_url, cert=certificates.client_in_one_file).ok
+
+    def test_a_key_of_another_certificate_is_an_ssl_error(
+        self, curl_session: MakeSession, certificates: Certificates, server_files: tuple[str, str], app_url: str
+    ) -> None:
+        with pytest.raises(requests.exceptions.SSLError, match="unable to set private key file"):
+            curl_session("2").get(app_url, cert=(certificates.client[0], server_files[1]))
 
 
 class TestTimeouts:
