@@ -84,6 +84,7 @@ class Transfer:
     def prepare(self, request: CurlRequest, body: Any, timeouts: Timeouts) -> None:
         """Set what is different from the last transfer. ``body`` is bytes, None, or what a body is read from."""
         pycurl, curl, last = self._pycurl, self.curl, self.request
+        self.opener.forget()
         if body is not None and request.method == "HEAD":
             raise SettingError(
                 f"a HEAD request cannot have a body with http={self.http!r}; leave out data, json and files"
@@ -113,8 +114,9 @@ class Transfer:
         if connect != self._connect_timeout:
             limit = _NO_LIMIT_MS if connect is None else max(1, math.ceil(connect * 1000))
             curl.setopt(pycurl.CONNECTTIMEOUT_MS, limit)
-            self._connect_timeout = connect
-        self.opener.begin(self.http, self.host, self.port, request.method, connect)
+        if connect != self._connect_timeout or request is not last:
+            self.opener.begin(self.http, self.host, self.port, request.method, connect)
+        self._connect_timeout = connect
         self.request = request
         self.is_over, self.code, self.text, self._uploaded = False, 0, "", 0
         self.lines.clear()

@@ -75,10 +75,13 @@ class Opener:
         return self._sock is not None
 
     def begin(self, version: str, host: str, port: int, method: str, timeout: float | None) -> None:
-        """Prepare for a transfer."""
+        """Prepare for transfers like this one."""
         self.dialer = Dialer(f"HTTP/{version} connection to {host}:{port}", self._binding, self.sources, host, port)
         self.dialer.timeout = timeout
         self._method = method
+
+    def forget(self) -> None:
+        """Forget what was noted of the last transfer."""
         if self._sock is not None:
             self._sock.close()
         self.failures, self.raised, self.local_address, self._sock = [], None, None, None

@@ -446,11 +446,15 @@ class TestSurroundings:
         with pytest.raises(ProxyUnsupported, match=f"http='{http}' does not go through a proxy; leave out the proxy"):
             session.get(app_url, proxies={"https": "http://127.0.0.1:9"})
 
-    def test_a_body_of_a_head_request_is_refused(self, curl_session: MakeSession, nginx_h2: Http2Nginx) -> None:
+    def test_a_body_of_a_head_request_is_refused(
+        self, curl_session: MakeSession, nginx_h2: Http2Nginx, samples: list[Sample]
+    ) -> None:
         session = curl_session("2")
+        session.get(nginx_h2.plain)
         with pytest.raises(SettingError, match="a HEAD request cannot have a body"):
             session.head(nginx_h2.plain, data="x")
         assert session.head(nginx_h2.plain).ok
+        assert [(sample.outcome, sample.connections) for sample in samples] == [(OK, 1), (FAILED, 0), (OK, 0)]
 
     def test_the_proxy_of_the_environment_is_not_read(
         self, curl_session: MakeSession, nginx_h2: Http2Nginx, monkeypatch: pytest.MonkeyPatch
