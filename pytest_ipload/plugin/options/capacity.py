@@ -19,8 +19,8 @@ from pytest_ipload.settings.load_profile import LoadProfile
 if TYPE_CHECKING:
     from pytest_ipload.addresses.pool import IpPool
 
-_FILES_OF_CURL = 3
-"""Open files of a user of HTTP/2 or HTTP/3: libcurl's socket, its duplicate here, and what wakes libcurl up."""
+_FILES_OF_CURL = 4
+"""Open files of a user of HTTP/2 or HTTP/3: libcurl's socket, its duplicate here, and two for libcurl itself."""
 _MOST_POOLS = 1024
 """The maximum number of addresses that a session keeps connections from."""
 

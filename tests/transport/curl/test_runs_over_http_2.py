@@ -178,6 +178,13 @@ def test_without_the_extra_there_is_an_error_before_the_load(
     result.stderr.fnmatch_lines([f"*--ipload-http: http='{http}' needs pycurl*pip install 'pytest-ipload[[]http2]'"])
 
 
+def test_the_plan_counts_the_open_files_of_libcurl(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("import pytest\n@pytest.mark.ipload(users=1000)\ndef test_load(ipload_session): pass")
+    for http, files in (("1.1", "1 100"), ("2", "4 100")):
+        result = pytester.runpytest("--collect-only", "-v", f"--ipload-http={http}", "-p", "no:hypothesispytest")
+        assert f"about {files} open files" in result.stdout.str().replace("\u202f", " ")
+
+
 def test_the_tests_of_http_versions_md_pass(
     pytester: pytest.Pytester, certificates: Certificates, app_url: str
 ) -> None:
