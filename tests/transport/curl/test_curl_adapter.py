@@ -27,9 +27,11 @@ from support.http2_servers import Http2Nginx
 from support.http_server import RecordingServer
 from urllib3.exceptions import InsecureRequestWarning
 
+from pytest_ipload.addresses.host.bind_source import bind_source
 from pytest_ipload.base.errors import SettingError, TargetNotAllowed
 from pytest_ipload.stats.sample import FAILED, FAULT, OK, Sample
 from pytest_ipload.transport.allowed_hosts import AllowedHosts
+from pytest_ipload.transport.connect import dial
 from pytest_ipload.transport.connect.dial import Attempt
 from pytest_ipload.transport.curl.curl_errors import HttpVersionRefused, ProxyUnsupported
 from pytest_ipload.transport.curl.curl_exchange import check_head
@@ -151,6 +153,21 @@ class TestSourceAddresses:
         with pytest.raises(requests.ConnectionError):
             curl_session(http, ["127.0.0.1"]).get("https://127.0.0.1:9/")
         assert [(sample.outcome, sample.fault) for sample in samples] == [(FAULT, fault)]
+
+    @linux_only
+    @VERSIONS
+    def test_a_free_binding_address_is_bound_so(
+        self, curl_session: MakeSession, app_url: str, monkeypatch: pytest.MonkeyPatch, http: str
+    ) -> None:
+        bound: list[tuple[str, bool]] = []
+
+        def bind(sock: socket.socket, address: str, freebind: bool = False) -> None:
+            bound.append((address, freebind))
+            bind_source(sock, address, freebind)
+
+        monkeypatch.setattr(dial, "bind_source", bind)
+        assert curl_session(http, ["freebind:127.0.0.9"]).get(f"{app_url}/from").text.startswith("127.0.0.9 ")
+        assert bound == [("127.0.0.9", True)]
 
     @linux_only
     def test_whatever_libcurl_has_no_files_for_is_the_generators_fault(
@@ -376,6 +393,28 @@ class TestStreams:
         session.get(f"{app_url}/large", stream=True)  # dropped
         assert session.get(f"{app_url}/json").json() == {"a": [1, None]}
         assert [sample.connections for sample in samples] == [1, 0, 0]
+
+    @VERSIONS
+    def test_one_that_outlives_its_session_leaves_nothing_behind(
+        self, curl_session: MakeSession, app_url: str, http: str
+    ) -> None:
+        session = curl_session(http)
+        response = session.get(f"{app_url}/parts", stream=True)
+        engine: Any = session.get_adapter(app_url).engine()  # type: ignore[attr-defined]
+        session.close()
+        assert not engine.is_closed
+        assert next(response.iter_lines()) == b"data: one"
+        response.close()
+        assert engine.is_closed
+
+    @VERSIONS
+    def test_an_interrupted_one_ends_with_an_error(self, curl_session: MakeSession, app_url: str, http: str) -> None:
+        session = curl_session(http, timeout=60)
+        lines = session.get(f"{app_url}/parts", stream=True).iter_lines()
+        assert next(lines) == b"data: one"
+        session.interrupt()
+        with pytest.raises(requests.RequestException):
+            list(lines)
 
 
 class TestConnections:
