@@ -139,12 +139,10 @@ class Transfer:
         pycurl, curl = self._pycurl, self.curl
         curl.setopt(pycurl.SSL_VERIFYPEER, int(tls.ca is not None))
         curl.setopt(pycurl.SSL_VERIFYHOST, 0 if tls.ca is None else 2)
-        here, not_here = pycurl.CAINFO, pycurl.CAPATH
-        if tls.ca is not None and os.path.isdir(tls.ca):
-            here, not_here = not_here, here
-        curl.unsetopt(not_here)
         if tls.ca is not None:
-            curl.setopt(here, tls.ca)
+            # Each in both places: where one is not set, libcurl may add the certificates of the system.
+            curl.setopt(pycurl.CAINFO, _any_certificate(tls.ca) if os.path.isdir(tls.ca) else tls.ca)
+            curl.setopt(pycurl.CAPATH, tls.ca)
         if tls.certificate is not None:
             curl.setopt(pycurl.SSLCERT, tls.certificate)
         if tls.key is not None:
@@ -293,6 +291,12 @@ class Engine:
         for transfer in self._all:
             transfer.curl.close()
         self._kept.close()
+
+
+def _any_certificate(folder: str) -> str:
+    """A file of a directory of CA certificates; the directory itself, which is none, if it is empty."""
+    names = sorted(each.name for each in os.scandir(folder) if each.name[-2:-1] == ".")  # OpenSSL's names: HASH.0
+    return os.path.join(folder, names[0]) if names else folder
 
 
 def _watch(poll: Any, what: int, descriptor: int, *_: Any) -> None:

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -279,8 +280,10 @@ class TestTls:
 
     @VERSIONS
     def test_a_directory_of_authorities(
-        self, curl_session: MakeSession, certificates: Certificates, app_url: str, http: str
+        self, curl_session: MakeSession, certificates: Certificates, app_url: str, tmp_path: Path, http: str
     ) -> None:
+        with pytest.raises(requests.exceptions.SSLError):
+            curl_session(http).get(app_url, verify=str(tmp_path))
         directory = certificates.ca_directory()
         if directory is None:
             pytest.skip("the command openssl is missing")
