@@ -39,6 +39,7 @@ http {{
   server {{
     listen 127.0.0.1:{ports.http} backlog=4096;
     listen 127.0.0.1:{ports.https} ssl backlog=4096;
+    listen 127.0.0.1:{ports.http2} ssl http2 backlog=4096;
     location / {{ return 200 "{reply}"; }}
     location /cookie {{ add_header Set-Cookie "session=constant; Path=/"; return 200 "{reply}"; }}
     location /cookie-changing {{ add_header Set-Cookie "session=$request_id; Path=/"; return 200 "{reply}"; }}
@@ -64,6 +65,8 @@ class Ports(NamedTuple):
     closing: int
     """TLS as well, but each connection ends with its first reply."""
     status: int
+    http2: int = 0
+    """TLS, with HTTP/2 for those who ask."""
 
 
 class Status(NamedTuple):
@@ -129,7 +132,7 @@ def running_nginx(core: int, folder: Path) -> Iterator[Nginx]:
     if path is None:
         raise SystemExit(f"nginx is missing; install it with '{INSTALL}'")
     write_certificates(folder)
-    ports = Ports(*free_ports(4))
+    ports = Ports(*free_ports(5))
     config = folder / "nginx.conf"
     config.write_text(textwrap.dedent(_CONFIG).format(folder=folder, ports=ports, reply=REPLY))
     command = [path, "-p", str(folder), "-c", str(config), "-e", str(folder / "error.log")]

@@ -94,13 +94,19 @@ def require_program(name: str, install: str) -> str:
     return path
 
 
+def require_package(name: str, install: str) -> None:
+    """Skip the test without a package that it needs; where CI=true, it fails."""
+    if importlib.util.find_spec(name) is None:
+        message = f"{name} is missing; install it with {install}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+
+
 @pytest.fixture
 def xdist() -> None:
     """For tests that need pytest-xdist; the package itself works without it."""
-    if importlib.util.find_spec("xdist") is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("pytest-xdist is missing")
-        pytest.skip("pytest-xdist is missing; install it with 'pip install pytest-xdist'")
+    require_package("xdist", "pip install pytest-xdist")
 
 
 @pytest.fixture

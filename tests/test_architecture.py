@@ -25,7 +25,7 @@ STOREYS = (
     ("stats", "stats.spool"),
     ("transport.allowed_hosts", "transport.foreign_hooks", "transport.generator_errors", "transport.message"),
     ("transport.connect", "transport.response", "transport.adapter", "transport.overrides", "transport.fast_path"),
-    ("transport",),
+    ("transport.curl", "transport"),
     ("load.partition", "load.schedule", "load.user_time", "load.generator", "load.test_data", "load"),
     ("verdict.threshold", "verdict.regression", "verdict"),
     ("baselines",),

@@ -60,7 +60,7 @@ from tools import TOOLS, Task, hey_complaint, pytest_command, wrk_complaint
 from pytest_ipload.verdict.threshold.remaining_load import Plan
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = ("throughput", "accuracy", "footprint")
+SCRIPTS = ("throughput", "accuracy", "footprint", "http2")
 PAGE = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
 
 
@@ -690,6 +690,14 @@ def test_a_short_run_of_jsonl_cost_gives_its_tables(nginx: str) -> None:
     assert float(shown["without"][1]) > 0
     assert float(shown["with `--ipload-jsonl`"][1]) > 0
     assert 0 < float(shown["samples on disk before, MiB"][0]) < float(shown["the file, MiB"][0])
+
+
+def test_a_short_run_of_http2_gives_its_table(nginx: str) -> None:
+    result = run_in_short("http2", "--rounds=1", "--requests=20")
+    shown = {name: cells for name, *cells in rows(result)}
+    assert shown["pycurl alone, HTTP/2"][1] == "1.00x"
+    assert all(float(cell.split()[0].rstrip("x")) > 0 for cells in shown.values() for cell in cells)
+    assert len(shown) == 4
 
 
 @pytest.mark.parametrize(

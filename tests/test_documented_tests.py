@@ -80,7 +80,7 @@ def test_the_clients_of_any_client_md_leave_from_their_users_addresses(
 
 
 def test_each_key_of_the_marker_has_an_example() -> None:
-    names = ("load-models.md", "source-addresses.md", "health-checks.md", "any-client.md")
+    names = ("load-models.md", "source-addresses.md", "http-versions.md", "health-checks.md", "any-client.md")
     blocks = [block for name in names for block in python_blocks(name)]
     marked = re.findall(r"@pytest\.mark\.ipload\((.*?)\)\n(?:@|def)", "\n".join(blocks), re.DOTALL)
     assert not {key for key in BY_KEY if not any(re.search(rf"\b{key}=", keywords) for keywords in marked)}

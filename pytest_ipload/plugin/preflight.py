@@ -14,6 +14,7 @@ from pytest_ipload.base.units import format_duration
 from pytest_ipload.load.generator.resource_limits import ensure_open_files
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.settings.combination import COMMAND_LINE, INI
+from pytest_ipload.transport.curl.libcurl import check_http_version
 
 LONGEST_WAIT_S = 48 * 3600
 """For the common start of segments."""
@@ -42,6 +43,9 @@ def check_session(state: SessionState, *, loads_elsewhere: bool = False) -> None
                 ensure_open_files(values["users"], f"{name.format('users')}={values['users']}")
             except IploadError as error:
                 raise pytest.UsageError(str(error)) from None
+        if "http" in values:
+            with _refusing(name.format("http")):
+                check_http_version(values["http"])
         if "pool" in values:
             with _refusing(name.format("pool")):
                 (state.pools.usable if origin == COMMAND_LINE else state.pools.get)(values["pool"])

@@ -53,6 +53,8 @@ class LoadProfile:
     seed: int = 0
     fast: bool = True
     """Whether plain calls may take the fast path."""
+    http: str = "1.1"
+    """The version of HTTP: ``1.1``, ``2`` or ``3``."""
     ip_binding: str = "user"
     bind_sockets: str = "all"
     """``all``: every Python socket of a user leaves from its address; ``session``: only those of its session."""

@@ -304,6 +304,17 @@ def one_of(*allowed: str) -> Callable[[Any], Any]:
     return parse
 
 
+_HTTP_VERSIONS = ("1.1", "2", "3")
+
+
+def as_http_version(value: Any) -> str:
+    """A version of HTTP, as a text or a number."""
+    text = value if isinstance(value, (str, bool)) else str(value)
+    if text not in _HTTP_VERSIONS:
+        raise ValueError(f"{value!r} is not a version of HTTP that is known here; allowed: {listed(_HTTP_VERSIONS)}")
+    return str(text)
+
+
 def listed(values: Iterable[Any]) -> str:
     """``'a', 'b'``, for errors."""
     return ", ".join(repr(value) for value in values)

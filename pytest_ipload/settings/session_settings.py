@@ -66,7 +66,7 @@ class SessionSettings(NamedTuple):  # not a dataclass: every pytest run makes it
     @property
     def need_preflight(self) -> bool:
         """Whether they ask for something of this machine, which can be checked before anything is collected."""
-        return bool(self.named_pools) or self.value("pool") is not None or self.value("users") is not None
+        return bool(self.named_pools) or any(self.value(key) is not None for key in ("pool", "users", "http"))
 
     def value(self, key: str) -> Any:
         """A setting of the session, from the command line or else the ini file; None where neither gives it."""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from pytest_ipload.settings.parsing import (
     as_bool,
     as_count,
+    as_http_version,
     as_positive_seconds,
     as_rate,
     as_rate_or_true,
@@ -216,6 +217,14 @@ SETTINGS = (
     ),
     Setting(
         "fast", as_switch, "Whether plain calls may take the fast path: on or off. Default: on", "on|off", option=True
+    ),
+    Setting(
+        "http",
+        as_http_version,
+        "Version of HTTP: 1.1, 2 or 3; the last two need the extra 'http2'. Default: 1.1",
+        "1.1|2|3",
+        option=True,
+        is_compared=True,
     ),
     Setting(
         "suppress_health_check",

@@ -54,6 +54,8 @@ class RequestStats:
     """From the request's start to its stream's first event; None if no event came."""
     gap: LatencyStats | None = None
     """From one event of a stream to the next; None if no stream had two."""
+    http_version: str | None = None
+    """The version of HTTP in which they were sent: ``1.1``, ``2`` or ``3``; None if unknown."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,14 @@ class Frame:
     dropped_iterations: int | None = None
     connections_by_source: Mapping[str, int] = field(default_factory=dict)
     """Those that were not opened for requests of a session."""
+    http: str | None = None
+    """The version of HTTP of all requests, but for those of the next names."""
+    foreign_names: frozenset[str] = frozenset()
+    """Names of requests in unknown versions."""
+
+    def http_of(self, name: str) -> str | None:
+        """The version of HTTP of the requests of a name; None if it is unknown."""
+        return None if name in self.foreign_names else self.http
 
     @property
     def duration_s(self) -> float:
@@ -167,7 +177,7 @@ def summarise(measured: Measurements, frame: Frame) -> dict[str, Any]:
     requests, failed = measured.count(kind=REQUEST), measured.count(kind=REQUEST, outcome=FAILED)
     iterations, failed_iterations = measured.count(kind=ITERATION), measured.count(kind=ITERATION, outcome=FAILED)
     response = measured.response(kind=REQUEST, outcome=OK) if measured.planned else None
-    setup = [_by_name(measured, SETUP, name, 0.0) for name in measured.names(SETUP)]
+    setup = [_by_name(measured, frame, SETUP, name, 0.0) for name in measured.names(SETUP)]
     return {
         "duration_s": frame.duration_s,
         "users": frame.users,
@@ -184,7 +194,7 @@ def summarise(measured: Measurements, frame: Frame) -> dict[str, Any]:
         "latency": latency_stats(measured.latency(kind=REQUEST, outcome=OK)),
         "response_time": None if response is None else latency_stats(response),
         **_of_events(measured),
-        "by_name": [_by_name(measured, REQUEST, name, seconds) for name in measured.names(REQUEST)],
+        "by_name": [_by_name(measured, frame, REQUEST, name, seconds) for name in measured.names(REQUEST)],
         "by_source": _by_source(measured, frame),
         "steps": [_step(measured, name) for name in measured.names(STEP)],
         "timeline": _timeline(measured, frame),
@@ -236,7 +246,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _by_name(measured: Measurements, kind: str, name: str, seconds: float) -> RequestStats:
+def _by_name(measured: Measurements, frame: Frame, kind: str, name: str, seconds: float) -> RequestStats:
     literal: dict[str, Any] = {"kind": kind, "exact_name": name}
     requests = measured.count(**literal)
     redirects = sum(series.redirects for _, series in measured.series(**literal))
@@ -249,6 +259,7 @@ def _by_name(measured: Measurements, kind: str, name: str, seconds: float) -> Re
         redirects=redirects or None,
         retried_requests=_retries(measured, **literal),
         **(_of_events(measured, exact_name=name) if kind == REQUEST else {}),
+        http_version=frame.http_of(name) if any(key.status for key, _ in measured.series(**literal)) else None,
     )
 
 

@@ -17,7 +17,7 @@ from urllib3.exceptions import SSLError
 
 from pytest_ipload.base.real_time import perf_counter_ns
 from pytest_ipload.transport.connect.binding import Binding, Fallback, Hop
-from pytest_ipload.transport.connect.connection import pool_classes
+from pytest_ipload.transport.connect.connection import Pool, pool_classes
 from pytest_ipload.transport.connect.tls import TlsContexts
 from pytest_ipload.transport.foreign_hooks import owner_of
 from pytest_ipload.transport.response import LoadResponse
@@ -117,6 +117,14 @@ class SourceAdapter(HTTPAdapter):
         if url.lower().startswith("https") and not (conn.proxy is not None and conn.proxy.scheme == "https"):
             return
         super().cert_verify(conn, url, verify, cert)
+
+    def fast_pool(self, request: PreparedRequest, verify: Any, cert: Any) -> Pool | None:
+        """The connections that the fast path may use for a request like this one; None if requests has to make it."""
+        if type(self) is not SourceAdapter:
+            return None  # a class of the user's own, which may do anything
+        pool = self.get_connection_with_tls_context(request, verify, cert=cert)
+        self.cert_verify(pool, request.url or "", verify, cert)
+        return pool if isinstance(pool, Pool) else None
 
     def build_response(self, req: PreparedRequest, resp: Any) -> LoadResponse:
         """As in requests."""

@@ -110,7 +110,7 @@ class Call:
         outcome, problem = self._judge(response, error, fault)
         return Sample(
             kind=REQUEST,
-            name=self.name or self._label(),
+            name=self.label,
             started_ns=hops[0].started_ns if hops else self.started_ns,
             # An adapter of the user's own is not timed inside, only together with all that requests does around it.
             latency_ns=sum(hop.ended_ns - hop.started_ns for hop in hops) if hops else ended - self.started_ns,
@@ -141,6 +141,11 @@ class Call:
         if is_interim(response.status_code):
             status += ": an interim response, not the final one"
         return FAILED, Problem(f"HTTP {response.status_code}", f"{self._label()} answered {status}", _place())
+
+    @property
+    def label(self) -> str:
+        """The name of its sample."""
+        return self.name or self._label()
 
     def _label(self) -> str:
         request = self.request

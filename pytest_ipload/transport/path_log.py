@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 
+_MOST_NAMES = 1000
+
 
 class FastPathLog:
     """What kept calls from the fast path, or from their source address; for all sessions of a load. Thread-safe."""
@@ -13,6 +15,7 @@ class FastPathLog:
         self._lock = threading.Lock()
         self._calls: dict[str, int] = {}
         self._unbound: dict[str, None] = {}
+        self._foreign: dict[str, None] = {}
 
     def add_unbound(self, adapter: str) -> None:
         """An adapter was mounted that does not leave from the session's source addresses."""
@@ -23,6 +26,17 @@ class FastPathLog:
         """The adapters that do not leave from their sessions' source addresses."""
         with self._lock:
             return tuple(self._unbound)
+
+    def add_foreign(self, name: str) -> None:
+        """A request of this name was sent by an adapter of the user's own, in whatever version of HTTP."""
+        with self._lock:
+            if len(self._foreign) < _MOST_NAMES:
+                self._foreign[name] = None
+
+    def foreign(self) -> Sequence[str]:
+        """The names of requests that adapters of the user's own sent."""
+        with self._lock:
+            return tuple(self._foreign)
 
     def add(self, reason: str) -> None:
         """One call was left to requests because of this."""

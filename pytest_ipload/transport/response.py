@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_ipload.transport.fast_path.fast_path import PreparedCall
 
 _Value = TypeVar("_Value")
+_VERSIONS: dict[int | None, str] = {10: "1.0", 11: "1.1", 20: "2", 30: "3"}
 
 
 class _Lazy(Generic[_Value]):
@@ -54,11 +55,13 @@ class LoadResponse(Response):
     One from the fast path holds the bytes that came, and makes its attributes when they are read.
     """
 
-    __attrs__: ClassVar[list[str]] = [*Response.__attrs__, "source_address"]  # type: ignore[misc]  # what pickle keeps
+    __attrs__: ClassVar[list[str]] = [*Response.__attrs__, "source_address", "http_version"]  # type: ignore[misc]  # what pickle keeps
 
     # Defaults of the class, because a response is also made without passing __init__.
     source_address: str | None = None
     """The local address of the connection, as the system reports it; None when unknown."""
+    _raw_version: int | None = None
+    """The version of HTTP as urllib3 writes it, where it was not read from a head of HTTP/1.1."""
     hop: Hop | None = None
     """Of the fast path: what was measured besides the latency, where a connection was opened."""
     started_ns = latency_ns = 0
@@ -85,7 +88,19 @@ class LoadResponse(Response):
             response.__class__ = cls
         elif not isinstance(response, cls):
             vars(response).setdefault("source_address", None)
+            vars(response).setdefault("http_version", None)
         return response  # type: ignore[return-value]  # a foreign subclass has what a caller needs
+
+    @property
+    def http_version(self) -> str | None:
+        """The version of HTTP of the reply: ``"1.0"``, ``"1.1"``, ``"2"`` or ``"3"``; None when unknown."""
+        if self._raw_version is None:
+            self._raw_version = 11 if "head" in vars(self) else getattr(self.raw, "version", None)
+        return _VERSIONS.get(self._raw_version)
+
+    @http_version.setter
+    def http_version(self, value: str | None) -> None:  # of a copy that went through a file
+        self._raw_version = next((number for number, name in _VERSIONS.items() if name == value), None)
 
     @_Lazy
     def headers(self) -> Any:

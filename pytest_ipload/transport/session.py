@@ -26,6 +26,7 @@ from pytest_ipload.transport.custom_adapters import held_to_allowed_hosts
 from pytest_ipload.transport.fast_path.cookies import SessionCookies
 from pytest_ipload.transport.fast_path.fast_path import Details, FastPath, SessionHeaders, hop_of
 from pytest_ipload.transport.foreign_hooks import Watch
+from pytest_ipload.transport.http_version import HTTP_1_1, adapter_for
 from pytest_ipload.transport.message.reply_head import ReplyHeads
 from pytest_ipload.transport.message.templates import Template
 from pytest_ipload.transport.overrides import Adapters
@@ -65,6 +66,8 @@ class LoadSession(StreamingSession):
     ``fast``
         whether plain calls may take the fast path, which gives the same replies for less CPU time. False: every call
         takes the stock path, that of requests and urllib3.
+    ``http``
+        the version of HTTP: ``"1.1"``, or ``"2"`` or ``"3"``, which need the extra ``http2`` (pycurl).
     ``fast_path_log``
         records the calls that did not take the fast path because of patches and overrides.
 
@@ -78,6 +81,7 @@ class LoadSession(StreamingSession):
         "timeout",
         "binding",
         "fast",
+        "http",
     ]
     _watch: ClassVar[Watch | None] = None
     base_url: str | None = None  # of a subclass, or set by it before it comes here
@@ -96,6 +100,7 @@ class LoadSession(StreamingSession):
         templates: dict[Any, Template | None] | None = None,
         before_call: Callable[[], object] | None = None,
         fast: bool = True,
+        http: str = HTTP_1_1,
         fast_path_log: FastPathLog | None = None,
     ) -> None:
         super().__init__()
@@ -114,7 +119,8 @@ class LoadSession(StreamingSession):
         guard = None if allowed_hosts is None else AllowedHosts(allowed_hosts, self.base_url)
         self._current = CurrentCall()
         binding = Binding(sequence(source_address), guard)
-        adapter = SourceAdapter(binding, tls)
+        self.http = str(http)
+        adapter = adapter_for(http, binding, tls)
         self.mount("https://", adapter)
         self.mount("http://", adapter)
         self.binding = binding  # now: those of requests are not worth being bound
@@ -283,6 +289,8 @@ class LoadSession(StreamingSession):
             self.binding.check(request.url)
             if call is not None:
                 call.is_untimed = True
+                if self.fast_path_log is not None:
+                    self.fast_path_log.add_foreign(call.label)
             proxies = kwargs.setdefault("proxies", resolve_proxies(request, self.proxies, self.trust_env))
             proxy = proxy_of(request.url, proxies)
             if proxy is not None:

@@ -81,6 +81,8 @@ def _frame(part: ShardResult) -> Frame:
         lifetimes=[(origin + began, origin + ended) for began, ended in part.lifetimes],
         planned_iterations=part.planned_iterations,
         dropped_iterations=part.dropped_iterations,
+        http=part.profile.http,
+        foreign_names=frozenset(part.foreign_names),
     )
 
 

@@ -83,6 +83,8 @@ class ShardResult:
     """Connections that were not opened for requests of a session, by the address that they left from."""
     targets: list[list[str]] = field(default_factory=list)
     """The targets on loopback addresses that each of its processes connected to."""
+    foreign_names: list[str] = field(default_factory=list)
+    """Names of requests that adapters of the user's own sent, in whatever version of HTTP."""
     clock: ClockOffset | None = None
     """Of a segment: the offset of the clock that ``started_at`` was read from."""
     origin: Origin | None = None
@@ -187,6 +189,7 @@ def merge_into(one: ShardResult, other: ShardResult) -> ShardResult:
         abort=one.abort or other.abort,
         error=one.error or other.error,
         targets=[*one.targets, *other.targets],
+        foreign_names=[*dict.fromkeys((*one.foreign_names, *other.foreign_names))],
         clock=one.clock or other.clock,
         origin=None,
         shards=sorted([*one.shards, *other.shards], key=lambda shard: shard.index),

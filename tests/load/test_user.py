@@ -382,7 +382,13 @@ def test_the_users_sockets_live_with_the_user() -> None:
     user.interrupt()
     user.resume()
     user.detach()
-    calls = [call.in_thread(), call.rebind((SourceAddress("127.0.0.7"),)), call.interrupt(), call.resume(), call.leave()]
+    calls = [
+        call.in_thread(),
+        call.rebind((SourceAddress("127.0.0.7"),)),
+        call.interrupt(),
+        call.resume(),
+        call.leave(),
+    ]
     assert sockets.mock_calls == calls
     with user_with_samples()[0].in_own_thread():  # one without any
         pass

@@ -91,6 +91,7 @@ class TestEffects:
             ("--ipload-graceful-stop=2s", {"graceful_stop_s": 2.0}),
             ("--ipload-ip-order=least-used", {"ip_order": "least-used"}),
             ("--ipload-fast=off", {"fast": False}),
+            ("--ipload-http=1.1", {"http": "1.1"}),
             ("--ipload-seed=-5", {"seed": -5}),
             ("--ipload-stages=50ms:2", {"stages": [[0.05, 2]], "users": 2}),
             ("--ipload-stages=50ms:20/s", {"stages": [[0.05, 20]], "arrival_rate": 20.0}),
@@ -108,7 +109,8 @@ class TestEffects:
         in_test_health = {"suppress_health_check"}
         assert {setting.key for setting in SETTINGS if setting.ini} == tested | in_test_health
         options = {setting.key for setting in SETTINGS if setting.option}
-        assert options == tested | {"graceful_stop", "ip_order", "seed", "stages", "arrival_rate", "max_rate", "fast"}
+        without_ini = {"graceful_stop", "ip_order", "seed", "stages", "arrival_rate", "max_rate", "fast", "http"}
+        assert options == tested | without_ini
 
     def test_of_numbers_of_users_and_iterations(self, pytester: pytest.Pytester) -> None:
         _, test = run(pytester, "--ipload-users=3", "--ipload-iterations=4")

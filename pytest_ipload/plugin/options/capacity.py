@@ -19,6 +19,8 @@ from pytest_ipload.settings.load_profile import LoadProfile
 if TYPE_CHECKING:
     from pytest_ipload.addresses.pool import IpPool
 
+_FILES_OF_CURL = 4
+"""Open files of a user of HTTP/2 or HTTP/3: libcurl's socket, its duplicate here, and two for libcurl itself."""
 _MOST_POOLS = 1024
 """The maximum number of addresses that a session keeps connections from."""
 
@@ -29,13 +31,17 @@ class Capacity:
 
     connections: int
     sources: int
+    files: int
+    """Open files of these connections."""
 
     @classmethod
     def of(cls, profile: LoadProfile, pool: IpPool) -> Capacity:
         """One connection for each user; where leases change, one from each address."""
-        per_user = 1 if profile.ip_binding == USER else min(max(pool.size, 1), _MOST_POOLS)
+        is_curl = profile.http != "1.1"  # it closes the connection from the last lease
+        per_user = 1 if profile.ip_binding == USER or is_curl else min(max(pool.size, 1), _MOST_POOLS)
         connections = profile.most_users * per_user
-        return cls(connections, max(1, min(pool.size, connections)))
+        files = connections * (_FILES_OF_CURL if is_curl else 1)
+        return cls(connections, max(1, min(pool.size, connections)), files)
 
     def shortage(self) -> str | None:
         """Why the local ports are too few for one target; None if there are enough, or if that is unknown."""
@@ -45,7 +51,7 @@ class Capacity:
     def __str__(self) -> str:
         ports = -(-self.connections // self.sources)
         return (
-            f"about {format_count(files_needed(self.connections))} open files and {format_count(ports)} local "
+            f"about {format_count(files_needed(self.files))} open files and {format_count(ports)} local "
             f"ports per source address and target"
         )
 
@@ -53,7 +59,7 @@ class Capacity:
 def refuse_impossible(profile: LoadProfile, pool: IpPool, *, routes: bool) -> None:
     """Raise GeneratorLimitError or, with ``routes``, PoolError if this host cannot carry the load to its base URL."""
     given = "--ipload-users" if profile.origins.get("users") == COMMAND_LINE else "users"
-    ensure_open_files(Capacity.of(profile, pool).connections, f"{given}={profile.most_users}")
+    ensure_open_files(Capacity.of(profile, pool).files, f"{given}={profile.most_users}")
     if profile.base_url is None or not pool or not routes:
         return
     problems = [

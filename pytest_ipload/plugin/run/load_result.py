@@ -93,6 +93,7 @@ class LoadResults:
             round=self._request.round_note,
             clock=None if self._users.meter is None else self._users.meter.offset,
             targets=[[f"{address}:{port}" for address, port in self._users.targets.all()]] if is_whole else [],
+            foreign_names=list(self._users.fast_path_log.foreign()),
         )
 
     def conclude(self, traceback: Traceback | None) -> Conclusion:

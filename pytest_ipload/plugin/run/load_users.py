@@ -22,6 +22,7 @@ from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.settings.session_settings import OFF
 from pytest_ipload.stats.recorder import Recorder
+from pytest_ipload.transport.curl.libcurl import check_http_version
 from pytest_ipload.transport.path_log import FastPathLog
 from pytest_ipload.transport.stream_log import StreamLog
 from pytest_ipload.verdict.origin import OffsetMeter
@@ -37,13 +38,14 @@ class LoadUsers:
     def __init__(self, state: SessionState, request: LoadRequest, pool_share: tuple[int, int]) -> None:
         """``pool_share`` is this process's share of the addresses: its number, and of how many.
 
-        Raises PoolError or GeneratorLimitError before anything is started.
+        Raises PoolError, GeneratorLimitError or SettingError before anything is started.
         """
         # Late, as these import the HTTP client; and before the clock of the load starts.
         from pytest_ipload.transport.allowed_hosts import AllowedHosts
         from pytest_ipload.transport.connect.binding import OpenedConnections
 
         profile = self._profile = request.profile
+        check_http_version(profile.http)
         self._state = state
         self._pool_share = pool_share
         self.pool: IpPool = state.pools.usable(profile.pool, self._pool_share)
@@ -127,6 +129,7 @@ class LoadUsers:
             templates=self._state.templates,
             before_call=self._before_call(user),
             fast=self._profile.fast,
+            http=self._profile.http,
             fast_path_log=self.fast_path_log,
         )
         session.tally_event, session.stream_log = user.tally_event, self.stream_log

@@ -294,6 +294,10 @@ class Pool(HTTPConnectionPool):
             conn.close()
             super()._put_conn(None)
 
+    def exchange(self, *_: Any) -> Any:
+        """None: requests makes the call. Pools of other versions of HTTP serve the fast path in their own way."""
+        return None
+
     def new_connection(self) -> SourceHTTPConnection:
         """A connection that is not open yet."""
         # Private in urllib3, and the only way to get one with all that the pool knows: TLS settings, source, options.

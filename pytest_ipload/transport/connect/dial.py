@@ -90,10 +90,10 @@ class Dialer:
             return socket.getaddrinfo(name, self.port, family, socket.SOCK_STREAM)
         except socket.gaierror as error:
             if len(sources) == 1:
-                self._raise_family_mismatch(sources[family])
+                self.raise_family_mismatch(sources[family])
             raise NameResolutionError(name, self.owner, error) from error
 
-    def _raise_family_mismatch(self, source: str) -> None:
+    def raise_family_mismatch(self, source: str) -> None:
         """Raise SourceFamilyMismatch if the name has addresses, though none of the source's family."""
         with contextlib.suppress(socket.gaierror):
             infos = socket.getaddrinfo(self.host, self.port, 0, socket.SOCK_STREAM)

@@ -38,7 +38,7 @@ class TlsContexts:
 
         Raises OSError, in requests' words, if a file is missing, and urllib3's SSLError if one cannot be used.
         """
-        key = (_ca_location(verify), *_cert_files(cert))
+        key = (ca_location(verify), *cert_files(cert))
         with self._lock:
             context = self._contexts.get(key)
             if context is None:
@@ -46,7 +46,8 @@ class TlsContexts:
             return context
 
 
-def _ca_location(verify: Verify) -> str | None:
+def ca_location(verify: Verify) -> str | None:
+    """The file or directory of CA certificates; None for no verification. Raises OSError if it is missing."""
     if not verify:
         return None
     location = DEFAULT_CA_BUNDLE_PATH if verify is True else verify
@@ -55,7 +56,8 @@ def _ca_location(verify: Verify) -> str | None:
     return location
 
 
-def _cert_files(cert: Cert) -> tuple[str | None, str | None]:
+def cert_files(cert: Cert) -> tuple[str | None, str | None]:
+    """The files of a client certificate and of its key, if that has one. Raises OSError if one is missing."""
     if not cert:
         return None, None
     cert_file, key_file = (cert, None) if isinstance(cert, str) else (cert[0], cert[1])

@@ -41,8 +41,9 @@ def exchange(
     """
     # The ordinary case is written out here, as it runs for each request of a load. All else is in _Exchange.
     idle = pool.pool
-    if not isinstance(idle, IdleConnections):  # closed, or one that blocks
-        return None
+    if not isinstance(idle, IdleConnections):  # closed, one that blocks, or of another version of HTTP
+        response: LoadResponse | None = pool.exchange(binding, heads, method, data, timeouts)
+        return response
     try:
         conn = idle.take()
     except IndexError:

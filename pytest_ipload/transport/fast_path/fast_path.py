@@ -324,20 +324,18 @@ class FastPath:
     def _choose_pool(self, session: LoadSession, outgoing: PreparedCall) -> Pool | None:
         """The pool of connections for the request, from the session's present source; None if requests has to."""
         adapter, source = outgoing.adapter, self._binding.source_address
-        if type(adapter) is not SourceAdapter or adapter.retries_itself or adapter.binding is not self._binding:
+        if adapter.retries_itself or adapter.binding is not self._binding:
             return None
         key = (outgoing.target.origin, source, adapter)
         pool = self._pools.get(key)
         if pool is None or pool.pool is None:
             request = outgoing.request(NO_BODY)
             try:
-                found = adapter.get_connection_with_tls_context(request, session.verify, cert=session.cert)
-                adapter.cert_verify(found, outgoing.target.url, session.verify, session.cert)
+                pool = adapter.fast_pool(request, session.verify, session.cert)
             except Exception:  # requests finds the same error, and reports it in its way
                 return None
-            if not isinstance(found, Pool):
+            if pool is None:
                 return None
-            pool = found
             _remember(self._pools, key, pool, POOLS)
         outgoing.pool, outgoing.source = pool, source
         return pool

@@ -65,7 +65,7 @@ class Head:
             raise ValueError("an obsolete kind of cookies")
         self._has_repeated = len(set(lower)) < len(lower)
         fields = dict(zip(lower, (value for _, value in items), strict=True))
-        self.length = _length(status, fields)
+        self.length = self._body_length(status, fields)
         """Bytes of the body; None: chunked."""
         self.keeps_open = "close" not in fields.get("connection", "").lower()
         self.content_encoding = fields.get("content-encoding", "").lower()
@@ -74,6 +74,10 @@ class Head:
         self.is_special = bool(self.is_redirect or self.set_cookies or self.content_encoding)
         """Whether there is more to do with the reply than to hand it on."""
         self._encoding: str | bool | None = False
+
+    @staticmethod
+    def _body_length(status: int, fields: dict[str, str]) -> int | None:
+        return _length(status, fields)
 
     def headers(self) -> CaseInsensitiveDict[str]:
         """The header as a response has it: the values of a repeated field are joined, as urllib3 joins them."""
@@ -125,8 +129,13 @@ class ReplyHeads(dict[bytes, "Head | None"]):
 
     def __missing__(self, head: bytes) -> Head | None:
         parsed = parse_head(head)
-        if parsed is not None and len(head) <= _REMEMBERED_LENGTH:
+        if parsed is not None:
+            self.remember(head, parsed)
+        return parsed
+
+    def remember(self, head: bytes, parsed: Head) -> None:
+        """Keep a head that was parsed, unless it is very long."""
+        if len(head) <= _REMEMBERED_LENGTH:
             if len(self) >= _REMEMBERED_HEADS:
                 self.clear()
             self[head] = parsed
-        return parsed

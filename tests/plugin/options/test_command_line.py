@@ -51,6 +51,7 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("fast", False, False),
     ("fast", "off", False),
     ("fast", "on", True),
+    *(("http", given, str(given)) for given in ("1.1", 1.1, "2", 2, "3", 3)),
     ("ip_binding", "iteration", "iteration"),
     ("ip_binding", "request", "request"),
     ("ip_order", "random", "random"),
@@ -121,6 +122,10 @@ BAD: list[tuple[str, Any, str]] = [
     ("ip_exclusive", 0, "0 is neither True nor False"),
     ("fast", "yes", "'yes' is neither on nor off"),
     ("fast", 0, "0 is neither on nor off"),
+    *(
+        ("http", given, "is not a version of HTTP that is known here")
+        for given in ("", "1.0", "h2", 2.0, 4, True, None)
+    ),
     ("ip_wait", "5", "not a duration"),
     ("fallback_pool", "", "must be a non-empty string"),
     ("on_exhaustion", None, "None is unknown"),
@@ -311,7 +316,7 @@ def test_options_and_ini_keys_have_the_names_of_their_keys() -> None:
 def test_the_designed_options_and_ini_keys_are_there() -> None:
     options = (
         "users iterations duration ramp_up stages arrival_rate max_rate warmup graceful_stop pool ip_order base_url "
-        "timeout seed fast"
+        "timeout seed fast http"
     )
     inis = "users iterations duration ramp_up warmup pool base_url timeout suppress_health_check"
     assert {setting.key for setting in SETTINGS if setting.option} == set(options.split())
