@@ -14,7 +14,7 @@ from types import FrameType, TracebackType
 
 from pytest_ipload.base.masking import masked
 
-_CARRIERS = frozenset({"contextlib", "pytest_ipload", "requests", "urllib3"})
+_CARRIERS = frozenset({"asyncio", "contextlib", "pytest_ipload", "requests", "urllib3"})
 
 
 @lru_cache(maxsize=512)
@@ -74,7 +74,7 @@ def user_traceback(traceback: TracebackType | None) -> TracebackType | None:
 
 
 def visible_traceback(traceback: TracebackType | None, *, from_user: bool = False) -> TracebackType | None:
-    """A traceback without the frames of the HTTP stack: this package, requests, urllib3, http.client.
+    """A traceback without the frames of the HTTP stack and the event loop: this package, requests, urllib3, asyncio.
 
     What these call is left out too, unless it is the user's own code again (a hook, an adapter). With ``from_user``,
     so is all that comes before the first line of user code. None if nothing is left.

@@ -8,10 +8,11 @@ from pytest_ipload.base.errors import SetUpTimeout
 from pytest_ipload.base.units import NS_PER_S, format_duration, format_setting
 from pytest_ipload.load.deadlines import Deadlines
 from pytest_ipload.load.failure_log import FailureLog
+from pytest_ipload.load.interruption import IterationInterrupted
 from pytest_ipload.load.load_record import LoadRecord
 from pytest_ipload.load.sample_folding import SampleFolding
 from pytest_ipload.load.user_lifecycle import UserLifecycle
-from pytest_ipload.load.user_thread import IterationInterrupted, Phase, UserThread
+from pytest_ipload.load.user_thread import Phase, UserThread
 from pytest_ipload.stats.recorder import Chunk
 from pytest_ipload.stats.sample import FAILED, ITERATION, Problem, timed_sample
 
@@ -66,6 +67,9 @@ class DeadlineEnforcer:
                 next_ns = min(next_ns, deadline)
             elif user_thread.interrupted_ns is None:
                 self._interrupt(user_thread, now)
+                next_ns = min(next_ns, self._deadlines.deadline(user_thread) or next_ns)
+            elif user_thread.is_cancelled:
+                user_thread.insist()
                 next_ns = min(next_ns, self._deadlines.deadline(user_thread) or next_ns)
             else:
                 self._abandon(user_thread, at_any_rate=now > deadline + _COMING_BACK * NS_PER_S)

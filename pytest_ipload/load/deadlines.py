@@ -13,6 +13,8 @@ _HURRY = 0.3
 """Seconds that iterations get to end by themselves when the load is aborted (Ctrl-C); teardowns at the second."""
 _INTERRUPT_WAIT, _HURRIED_WAIT = 3.0, 0.5
 """Seconds that an interrupted user gets before it is abandoned; the second value applies in a hurry."""
+_CANCEL_WAIT, _HURRIED_CANCEL_WAIT = 1.0, 0.2
+"""Seconds of these that a cancelled coroutine gets to end by itself."""
 _ABORT_GRACE = 1.0
 """Maximum seconds for running iterations when a threshold has aborted the load."""
 
@@ -51,7 +53,7 @@ class Deadlines:
         if user_thread.teardown_since_ns is not None:
             return self._of_tear_down(user_thread, user_thread.teardown_since_ns)
         if user_thread.interrupted_ns is not None:
-            return user_thread.interrupted_ns + _ns(_HURRIED_WAIT if self.is_over else _INTERRUPT_WAIT)
+            return user_thread.interrupted_ns + _wait(user_thread, is_hurried=self.is_over)
         grace = _ns(_HURRY if self.is_over else self.graceful_stop)
         if self.is_short:
             grace = min(grace, _ns(_ABORT_GRACE))
@@ -68,12 +70,19 @@ class Deadlines:
 
     def _of_tear_down(self, user_thread: UserThread, since_ns: int) -> int:
         if user_thread.interrupted_ns is not None:
-            return user_thread.interrupted_ns + _ns(_INTERRUPT_WAIT if self.hurried_ns is None else _HURRIED_WAIT)
+            return user_thread.interrupted_ns + _wait(user_thread, is_hurried=self.hurried_ns is not None)
         if self.hurried_ns is not None:
             return max(since_ns, self.hurried_ns) + _ns(_HURRY)
         if self.is_over and self.stopped_ns is not None:
             since_ns = max(since_ns, self.stopped_ns)
         return since_ns + _ns(self.graceful_stop)
+
+
+def _wait(user_thread: UserThread, *, is_hurried: bool) -> int:
+    """How long an interrupted user is waited for."""
+    if user_thread.is_cancelled:
+        return _ns(_HURRIED_CANCEL_WAIT if is_hurried else _CANCEL_WAIT)
+    return _ns(_HURRIED_WAIT if is_hurried else _INTERRUPT_WAIT)
 
 
 def _ns(seconds: float) -> int:

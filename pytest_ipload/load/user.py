@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_ipload.addresses.source_text import FREEBIND_PREFIX
 from pytest_ipload.base import real_time
-from pytest_ipload.base.code_location import place_of_frame, place_of_traceback
-from pytest_ipload.base.errors import IploadError, RendezvousEnded, SettingError
-from pytest_ipload.settings.parsing import as_label
+from pytest_ipload.base.code_location import place_of_frame
+from pytest_ipload.base.errors import IploadError
+from pytest_ipload.load.timed_block import TimedBlock
 from pytest_ipload.stats.fault_text import message_of
 from pytest_ipload.stats.recorder import Key
 from pytest_ipload.stats.sample import (
@@ -35,6 +35,7 @@ from pytest_ipload.stats.sample import (
 if TYPE_CHECKING:
     from pytest_ipload.load.rendezvous import RendezvousPoints
     from pytest_ipload.load.test_data.data_feeds import DataFeeds, Rows, Source, UserFeeds
+    from pytest_ipload.load.user_loop import UserLoop
     from pytest_ipload.transport.session import LoadSession
 
 SessionFactory = Callable[["VirtualUser"], "LoadSession"]
@@ -65,6 +66,7 @@ class VirtualUser:
         tally: Callable[[Key, int, int], None] | None = None,
         make_session: SessionFactory | None = None,
         before_measure: Callable[[], object] | None = None,
+        before_async_measure: Callable[[], Awaitable[object]] | None = None,
         feed_book: DataFeeds | None = None,
         meetings: RendezvousPoints | None = None,
     ) -> None:
@@ -78,10 +80,12 @@ class VirtualUser:
         self._tally = tally or self._record_ordinary
         self._make_session = make_session
         self._before_measure = before_measure
+        self._before_async_measure = before_async_measure
         self._feed_book = feed_book
         self._feeds: UserFeeds | None = None
         self._rendezvous_points = meetings
         self._session: LoadSession | None = None
+        self._loop: UserLoop | None = None
         self._log = _IterationLog()
         self._lease(source_addresses)
         self.before_iteration: Callable[[VirtualUser], None] | None = None
@@ -107,6 +111,19 @@ class VirtualUser:
                 raise RuntimeError(f"user {self.index} cannot create a session")
             self._session = self._make_session(self)
         return self._session
+
+    def open_loop(self) -> UserLoop:
+        """The event loop of the user's thread, made on first use; it is closed after the user's teardown."""
+        if self._loop is None:
+            from pytest_ipload.load.user_loop import UserLoop  # asyncio is slow to import, and most loads do without
+
+            self._loop = UserLoop()
+        return self._loop
+
+    def settle(self, result: object) -> None:
+        """Run what a body returned, if it is a coroutine."""
+        if inspect.isawaitable(result):
+            self.open_loop().run(result)
 
     def bind(self, sources: tuple[str, ...]) -> None:
         """Leave from these addresses (at most one per family) from now on."""
@@ -170,54 +187,36 @@ class VirtualUser:
         except IploadError as error:
             raise error.with_traceback(None) from None
 
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """Time a named part of the iteration.
+    def step(self, name: str) -> TimedBlock:
+        """Time a named part of the iteration: ``with user.step("checkout"):``, in a coroutine also ``async with``.
 
         It fails as the iteration would: by an exception, which propagates, or by a request that failed in it.
         """
-        with self._timed(STEP, name):
-            yield
+        return TimedBlock(self, STEP, name)
 
-    @contextmanager
-    def measure(self, name: str) -> Iterator[None]:
-        """Record what happens inside as one request sample: a call of any protocol.
+    def measure(self, name: str) -> TimedBlock:
+        """Record what happens inside as one request sample, a call of any protocol, by ``with`` or ``async with``.
 
         An exception makes it a failed sample, and propagates.
         """
+        return TimedBlock(self, REQUEST, name)
+
+    @property
+    def failed_requests(self) -> int:
+        """Requests of the running iteration that have failed so far."""
+        return self._log.failed
+
+    def wait_for_turn(self) -> None:
+        """Wait for the turn of a request under the load's ``max_rate``."""
         if self._before_measure is not None:
             self.wait_for(self._before_measure)
-        with self._timed(REQUEST, name):
-            yield
 
-    @contextmanager
-    def _timed(self, kind: str, name: str) -> Iterator[None]:
-        try:
-            name = as_label(name, f"the name of a {kind}")
-        except ValueError as error:
-            raise SettingError(str(error)) from None
-        problem = fault = None
-        is_whole = True
-        failed_before = self._log.failed
-        started = real_time.perf_counter_ns()
-        try:
-            yield
-        except RendezvousEnded:
-            is_whole = False  # the end of the load ended a wait in here: that is not a failure
-            raise
-        except BaseException as error:
-            problem = Problem(type(error).__name__, message_of(error), place_of_traceback(error.__traceback__))
-            fault = getattr(error, "fault", None)  # a socket of ours could not be opened: not the target's failure
-            raise
-        finally:
-            latency = real_time.perf_counter_ns() - started
-            has_failed = problem is not None or (kind == STEP and self._log.failed > failed_before)
-            outcome = (FAULT if fault and kind == REQUEST else FAILED) if has_failed else OK
-            source = self.source_address
-            if is_whole:
-                self.record(
-                    Sample(kind, name, started, latency, outcome, source_address=source, problem=problem, fault=fault)
-                )
+    async def wait_for_turn_async(self) -> None:
+        """The same in a coroutine: the user's other tasks continue."""
+        if self._before_async_measure is not None:
+            began_ns = real_time.perf_counter_ns()
+            await self._before_async_measure()
+            self._log.held_ns += real_time.perf_counter_ns() - began_ns
 
     def record(self, sample: Sample) -> None:
         """Take a sample: stamp it with the iteration's lateness, remember its failure, hand it on."""
@@ -306,11 +305,17 @@ class VirtualUser:
             problem = Problem(type(error).__name__, message_of(error), "")
             self.record(Sample(REQUEST, "", started_ns, 0, FAULT, problem=problem, fault=fault))
 
+    def cancel(self) -> bool:
+        """Cancel the coroutine that the user runs, from another thread; False if it runs none."""
+        return self._loop is not None and self._loop.cancel()
+
     def interrupt(self) -> None:
         """Close this user's sockets under its feet, from another thread: blocking calls on them end.
 
-        So does its waiting at a rendezvous.
+        So do its waiting at a rendezvous, and the waiting for a coroutine.
         """
+        if self._loop is not None:
+            self._loop.break_off()
         if self._rendezvous_points is not None:
             self._rendezvous_points.interrupt(self.index)
         if self._session is not None:
@@ -328,6 +333,15 @@ class VirtualUser:
     def running_lateness_ns(self) -> int:
         """How late the running iteration began."""
         return self._log.lateness_ns
+
+    def place(self) -> str:
+        """The line of user code at which the user's coroutine waits; empty if it runs none."""
+        return "" if self._loop is None else self._loop.place()
+
+    def close_loop(self) -> None:
+        """Close the event loop, after the user's teardown."""
+        if self._loop is not None:
+            self._loop.close()
 
     def close(self) -> None:
         """Close the session, when the user leaves."""

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _MOST_POOLS = 1024
 """The maximum number of addresses that a session keeps connections from."""
 
+_FILES_OF_LOOP = 3
+"""What an event loop waits with, and the two ends of a socket that wakes it."""
+
 
 @dataclass(frozen=True)
 class Capacity:
@@ -50,10 +53,14 @@ class Capacity:
         )
 
 
-def refuse_impossible(profile: LoadProfile, pool: IpPool, *, routes: bool) -> None:
-    """Raise GeneratorLimitError or, with ``routes``, PoolError if this host cannot carry the load to its base URL."""
+def refuse_impossible(profile: LoadProfile, pool: IpPool, *, routes: bool, event_loops: bool) -> None:
+    """Raise GeneratorLimitError or, with ``routes``, PoolError if this host cannot carry the load to its base URL.
+
+    ``event_loops`` says whether each user has one.
+    """
     given = "--ipload-users" if profile.origins.get("users") == COMMAND_LINE else "users"
-    ensure_open_files(Capacity.of(profile, pool).connections, f"{given}={profile.most_users}")
+    files = Capacity.of(profile, pool).connections + event_loops * profile.most_users * _FILES_OF_LOOP
+    ensure_open_files(files, f"{given}={profile.most_users}")
     if profile.base_url is None or not pool or not routes:
         return
     problems = [

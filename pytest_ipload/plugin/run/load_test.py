@@ -18,9 +18,10 @@ from pytest_ipload.base.health_catalogue import HealthCheck, fired
 from pytest_ipload.base.text import counted
 from pytest_ipload.distributed.worker.membership import SHARD
 from pytest_ipload.load.executor import UserSetUpError
+from pytest_ipload.load.interruption import IterationInterrupted
 from pytest_ipload.load.partition import Partition
 from pytest_ipload.load.user import VirtualUser
-from pytest_ipload.load.user_thread import IterationInterrupted
+from pytest_ipload.plugin.fixtures.async_body import note_body, refuse_trio, uses_loop
 from pytest_ipload.plugin.fixtures.per_user import UserFixtures, refuse_unusable, sees_report
 from pytest_ipload.plugin.fixtures.per_user_names import mark_as_load_test
 from pytest_ipload.plugin.fixtures.placeholders import PerUser
@@ -30,7 +31,7 @@ from pytest_ipload.plugin.items.item_kind import kind_problem
 from pytest_ipload.plugin.items.marker_settings import load_settings, profile_of
 from pytest_ipload.plugin.items.markers import is_load_test, marker_problem, number_of
 from pytest_ipload.plugin.items.outcomes import ComparisonFailed, MeasurementInvalid, ThresholdFailed
-from pytest_ipload.plugin.items.shared_values import unsafe_values
+from pytest_ipload.plugin.items.shared_values import refuse_other_loops, unsafe_values
 from pytest_ipload.plugin.items.thresholds import check_measurable, load_thresholds
 from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_run import Load
@@ -79,6 +80,7 @@ class LoadTest:
         if not state.settings.disabled:  # without a verdict, and for another load than this one
             check_measurable(self._thresholds, profile)
         mark_as_load_test(item)
+        note_body(item)
         shard = item.stash.get(SHARD, None)
         # Of a shared load the controller judges; a worker only judges an aborted load, and asks no plugin about that.
         review = None if shard else review_of(item.config)
@@ -131,6 +133,10 @@ class LoadTest:
             changed = ["mock.patch"] if hasattr(self._item.function, "patchings") else []
             called = [*changed, *warning_checks(self._item.function)]
             refuse_unusable(profile.most_users, asked, called, is_repeated=not profile.is_functional)
+            is_async = uses_loop(self._item, asked.values())
+            if is_async:
+                refuse_trio(self._item)
+                refuse_other_loops(asked)
             request = LoadRequest(
                 self._item,
                 profile,
@@ -141,6 +147,7 @@ class LoadTest:
                 share=self._share_of(profile),
                 round_note=round_note,
                 holds_users=round_note is None and sees_report(profile, asked),
+                is_async=is_async,
             )
             return Load(self._state, request, self._shard)
         except IploadError as error:

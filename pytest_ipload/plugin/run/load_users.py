@@ -46,7 +46,8 @@ class LoadUsers:
         self.shares_pool = 0 < whole.size < self._pool_share[1]
         if self.shares_pool and profile.ip_exclusive:
             whole.shard(*self._pool_share)  # raises if there are too few
-        refuse_impossible(profile, self.pool, routes=state.settings.pool_check != OFF)
+        routes = state.settings.pool_check != OFF
+        refuse_impossible(profile, self.pool, routes=routes, event_loops=request.is_async)
         self.shortage = Capacity.of(profile, self.pool).shortage()
         """Shortages that were found, such as of local ports."""
         self.targets = Targets()
@@ -70,6 +71,7 @@ class LoadUsers:
             tally=recorder.tally,
             make_session=self._make_session,
             before_measure=None if self.rate_limit is None else self.rate_limit.wait,
+            before_async_measure=None if self.rate_limit is None else self.rate_limit.wait_async,
             feed_book=self._feeds,
             meetings=self.meetings,
         )
