@@ -85,7 +85,7 @@ class DeadlineEnforcer:
             user_thread.timed_out = self._set_up_timeout(user_thread, now - user_thread.set_up_since_ns)
         if user_thread.phase is Phase.TEAR_DOWN and self._deadlines.is_over:  # pytest will not tell of its error
             self._record.cut_short[user_thread.slot.index] = user_thread.as_cut_short()
-        user_thread.interrupt(now)
+        user_thread.interrupt(now, self._deadlines.patience_s(user_thread))
 
     def _set_up_timeout(self, user_thread: UserThread, lasted_ns: int) -> SetUpTimeout:
         """The error for a set-up that is interrupted now."""

@@ -13,8 +13,10 @@ _HURRY = 0.3
 """Seconds that iterations get to end by themselves when the load is aborted (Ctrl-C); teardowns at the second."""
 _INTERRUPT_WAIT, _HURRIED_WAIT = 3.0, 0.5
 """Seconds that an interrupted user gets before it is abandoned; the second value applies in a hurry."""
-_CANCEL_WAIT, _HURRIED_CANCEL_WAIT = 1.0, 0.2
-"""Seconds of these that a cancelled coroutine gets to end by itself."""
+_CANCEL_WAIT, _HURRIED_CANCEL_WAIT = 2.0, 0.3
+"""Seconds of these that the user's event loop gets to end a coroutine, before its thread is interrupted."""
+_PATIENCE = 0.4
+"""The share of these seconds that a cancelled coroutine gets to end by itself."""
 _ABORT_GRACE = 1.0
 """Maximum seconds for running iterations when a threshold has aborted the load."""
 
@@ -67,6 +69,11 @@ class Deadlines:
         ):
             deadlines.append(self.set_up_limit.deadline_ns(user_thread.set_up_since_ns, user_thread.user.stirred_ns))
         return min(deadlines, default=None)
+
+    def patience_s(self, user_thread: UserThread) -> float:
+        """How long a coroutine that is cancelled now gets to end by itself."""
+        is_hurried = self.is_over if user_thread.teardown_since_ns is None else self.hurried_ns is not None
+        return _PATIENCE * (_HURRIED_CANCEL_WAIT if is_hurried else _CANCEL_WAIT)
 
     def _of_tear_down(self, user_thread: UserThread, since_ns: int) -> int:
         if user_thread.interrupted_ns is not None:

@@ -305,17 +305,18 @@ class VirtualUser:
             problem = Problem(type(error).__name__, message_of(error), "")
             self.record(Sample(REQUEST, "", started_ns, 0, FAULT, problem=problem, fault=fault))
 
-    def cancel(self) -> bool:
-        """Cancel the coroutine that the user runs, from another thread; False if it runs none."""
-        return self._loop is not None and self._loop.cancel()
+    def cancel(self, patience_s: float) -> bool:
+        """Cancel the coroutine that the user runs, from another thread; False if it runs none.
+
+        It gets ``patience_s`` to end by that, see ``UserLoop``.
+        """
+        return self._loop is not None and self._loop.cancel(patience_s)
 
     def interrupt(self) -> None:
         """Close this user's sockets under its feet, from another thread: blocking calls on them end.
 
-        So do its waiting at a rendezvous, and the waiting for a coroutine.
+        So does its waiting at a rendezvous.
         """
-        if self._loop is not None:
-            self._loop.break_off()
         if self._rendezvous_points is not None:
             self._rendezvous_points.interrupt(self.index)
         if self._session is not None:

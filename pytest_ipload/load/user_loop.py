@@ -8,7 +8,7 @@ when it ends is visible to all that the user runs afterwards, as if it had been 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
 from contextlib import suppress
 from contextvars import Context, ContextVar, Token, copy_context
 from typing import Any, TypeVar
@@ -22,39 +22,32 @@ _Tokens = list[tuple[ContextVar[Any], Token[Any]]]
 
 
 class UserLoop:
-    """One user's event loop. All but ``cancel``, ``break_off`` and ``place`` is for the user's thread."""
+    """One user's event loop. All but ``cancel`` and ``place`` is for the user's thread."""
 
     def __init__(self) -> None:
         """Make the loop, and make it the thread's current one. Raises OSError where no file can be opened."""
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(_without_interruptions)
         asyncio.set_event_loop(self._loop)
-        self._task: asyncio.Task[Any] | None = None
-        """The one that the thread waits for."""
-        self._source: object = None
-        """The user's coroutine or generator that it runs."""
+        self._running: _Work | None = None
+        """What the thread waits for."""
+        self._waits = 0
+        """How often it has waited: which of its waits an interruption is for."""
         self._awaited: tuple[asyncio.Future[Any], ...] = ()
         """The loop stops when one of these is done."""
-        self._context: Context | None = None
-        """What the last coroutine had set when it ended."""
-        self._cancelled: asyncio.Task[Any] | None = None
-        self._is_broken_off = False
-        self._left: dict[asyncio.Task[Any], object] = {}
-        """Tasks that did not end when they had to, and what they run."""
+        self._left: list[_Work] = []
+        """What did not end when it had to."""
 
     def run(self, awaitable: Awaitable[T]) -> T:
         """Wait until the awaitable is done; its result. Raises what it raises, and IterationInterrupted."""
-        self._refuse_if_running(awaitable)
-        self._context = None
-        task = self._loop.create_task(self._within(awaitable))
-        try:
-            self._drive(task, awaitable, task)
-            if self._context is not None:
-                _take(self._context)
-            return self._result_of(task)
-        finally:
-            if task.done():
-                _close(awaitable)  # a task that is cancelled before its first step never gets to it
+        work = self._start(awaitable, awaitable)
+        self._drive(work, work.task)
+        if work.context is not None:
+            _take(work.context)
+        else:  # it was cancelled before its first step, and would be "never awaited"
+            _close(awaitable)
+        result: T = work.result()
+        return result
 
     def enter(self, generator: AsyncGenerator[T, None], name: str) -> tuple[T, Callable[[], None]]:
         """Set up an async generator fixture; its value, and a function that tears it down.
@@ -62,20 +55,19 @@ class UserLoop:
         It lives in one task, so that what it entered before its ``yield`` (a task group, a cancel scope, a context
         variable) can be left after it.
         """
-        self._refuse_if_running(None)
         fixture = _AsyncFixture(generator, name, self._loop)
-        task = self._loop.create_task(fixture.live())
-        self._drive(task, generator, task, fixture.value)
+        work = self._start(fixture.live(), generator)
+        self._drive(work, work.task, fixture.value)
         if not fixture.value.done():
-            self._result_of(task)
+            work.result()
         tokens = _take(fixture.context)
 
         def leave() -> None:
             self._refuse_if_running(None)
             fixture.goodbye.set_result(None)
             try:
-                self._drive(task, generator, task)
-                self._result_of(task)
+                self._drive(work, work.task)
+                work.result()
             finally:
                 _take_back(tokens)
 
@@ -88,44 +80,43 @@ class UserLoop:
         try:
             self.run(self._wind_up())
         finally:
-            for task, source in self._left.items():
-                task._log_destroy_pending = False  # type: ignore[attr-defined]  # as in run_until_complete: it is known
-                _close(task.get_coro())
-                _close(source)
+            for work in self._left:
+                work.abandon()
             asyncio.set_event_loop(None)
             self._loop.close()
 
     # -- for other threads --------------------------------------------------------------------------------------------
 
-    def cancel(self) -> bool:
-        """Cancel the running task: CancelledError is raised where it waits. False if the loop stands still."""
-        task = self._task
-        if task is None:
+    def cancel(self, patience_s: float) -> bool:
+        """Cancel what runs: CancelledError is raised where it waits. False if the loop stands still.
+
+        If it has not ended after ``patience_s``, IterationInterrupted is raised there; and after as much time again the
+        thread does not wait for it any longer. All that needs a loop whose callbacks return.
+        """
+        wait = self._waits
+        if self._running is None:
             return False
-        self._cancelled = task
-        return self._soon(task.cancel)
-
-    def break_off(self) -> None:
-        """Do not wait for the running task any longer, if the loop still takes its turns."""
-        if (task := self._task) is not None:
-            self._soon(self._break, task)
-
-    def place(self) -> str:
-        """The line of user code at which the running task waits; empty if there is none."""
-        frames, at = [], self._source
-        while at is not None:
-            frames.append(next((each for name in _FRAMES if (each := getattr(at, name, None)) is not None), None))
-            at = next((each for name in _WAITS if (each := getattr(at, name, None)) is not None), None)
-        return next((place for frame in reversed(frames) if (place := place_of_frame(frame))), "")
-
-    def _soon(self, callback: Callable[..., object], *arguments: Any) -> bool:
         try:
-            self._loop.call_soon_threadsafe(callback, *arguments)
+            self._loop.call_soon_threadsafe(self._cancel, wait, patience_s)
         except RuntimeError:  # it has just been closed
             return False
         return True
 
+    def place(self) -> str:
+        """The line of user code at which the running coroutine waits; empty if there is none."""
+        frames, at = [], None if self._running is None else self._running.source
+        while at is not None:
+            frames.append(_first_of(at, ("cr_frame", "ag_frame", "gi_frame")))
+            at = _first_of(at, ("cr_await", "ag_await", "gi_yieldfrom"))
+        return next((place for frame in reversed(frames) if (place := place_of_frame(frame))), "")
+
     # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _start(self, awaitable: Awaitable[Any], source: object) -> _Work:
+        self._refuse_if_running(awaitable)
+        work = _Work(awaitable, source)
+        work.task = self._loop.create_task(work.run())
+        return work
 
     def _refuse_if_running(self, awaitable: object) -> None:
         if self._loop.is_running():
@@ -135,52 +126,44 @@ class UserLoop:
                 "and name an async fixture in the signature in place of request.getfixturevalue()"
             )
 
-    async def _within(self, awaitable: Awaitable[T]) -> T:
-        try:
-            return await awaitable
-        finally:
-            self._context = copy_context()
-
-    def _drive(self, task: asyncio.Task[Any], source: object, *until: asyncio.Future[Any]) -> None:
-        """Run the loop until one of the futures is done: the task, or what it does on the way."""
-        self._awaited, self._source, self._task = until, source, task
+    def _drive(self, work: _Work, *until: asyncio.Future[Any]) -> None:
+        """Run the loop until one of the futures is done: the work's task, or what it does on the way."""
+        self._awaited, self._running = until, work
+        self._waits += 1
+        work.interruptions = 0
         for future in until:
             future.add_done_callback(self._stop)
+        is_done = False
         try:
             self._loop.run_forever()
-            if not any(future.done() for future in until):
-                if self._is_broken_off:
-                    raise IterationInterrupted
-                raise RuntimeError("the user's event loop was stopped before the coroutine ended")
+            is_done = any(future.done() for future in until)
+            if not is_done:
+                raise work.not_ended(self.place())
         finally:
-            self._awaited, self._source, self._task = (), None, None
-            self._is_broken_off = False
+            self._awaited, self._running = (), None
             for future in until:
                 future.remove_done_callback(self._stop)
-            if not any(future.done() for future in until):
-                self._left[task] = source
-            elif task.done() and not task.cancelled():
-                task.exception()  # KeyboardInterrupt has left the loop already: nothing else would look at it
+            if not is_done and not work.is_over():
+                self._left.append(work)
 
     def _stop(self, future: asyncio.Future[Any]) -> None:
         if future in self._awaited:  # else an interruption came first
             self._loop.stop()
 
-    def _break(self, task: asyncio.Task[Any]) -> None:
-        if task is self._task:
-            self._is_broken_off = True
+    def _cancel(self, wait: int, patience_s: float) -> None:
+        work = self._running
+        if work is None or wait != self._waits:
+            return
+        if work.interruptions == 2:
             self._loop.stop()
-
-    def _result_of(self, task: asyncio.Task[T]) -> T:
-        try:
-            return task.result()
-        except asyncio.CancelledError as error:
-            if task is self._cancelled:
-                raise IterationInterrupted().with_traceback(error.__traceback__) from None
-            raise
+            return
+        work.interruptions += 1
+        work.task.cancel()
+        self._loop.call_later(patience_s, self._cancel, wait, patience_s)
 
     async def _wind_up(self) -> None:
-        tasks = [each for each in asyncio.all_tasks() if each is not self._task and each not in self._left]
+        ours = {each.task for each in (*self._left, self._running) if each is not None}
+        tasks = asyncio.all_tasks() - ours
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -192,7 +175,78 @@ class UserLoop:
         await self._loop.shutdown_default_executor()
 
 
-_FRAMES, _WAITS = ("cr_frame", "ag_frame", "gi_frame"), ("cr_await", "ag_await", "gi_yieldfrom")
+class _Work:
+    """A coroutine in its task. What is raised in it passes through here."""
+
+    task: asyncio.Task[Any]
+
+    def __init__(self, awaitable: Awaitable[Any], source: object) -> None:
+        """``source`` is the user's coroutine or generator."""
+        self._awaitable = awaitable
+        self.source = source
+        self.context: Context | None = None
+        """What it had set when it ended."""
+        self.interruptions = 0
+        """The first one is a cancellation; with the second, IterationInterrupted is raised in it."""
+
+    async def run(self) -> Any:
+        """For the task."""
+        try:
+            return await self
+        finally:
+            self.context = copy_context()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        """What the awaitable does; but a task can only be cancelled, and another exception can only be raised here."""
+        steps: Any = self._awaitable.__await__()
+        raised: list[BaseException] = []
+        try:
+            waits_for = next(steps)
+            while True:
+                try:
+                    sent = yield waits_for
+                except GeneratorExit:
+                    steps.close()
+                    raise
+                except BaseException as error:
+                    raised.append(error)
+                # Not in the except clause: what the coroutine raises later has nothing to do with that exception.
+                waits_for = steps.throw(self._passed_on(raised.pop())) if raised else steps.send(sent)
+        except StopIteration as end:
+            return end.value
+
+    def _passed_on(self, error: BaseException) -> BaseException:
+        return IterationInterrupted() if self.interruptions > 1 and isinstance(error, asyncio.CancelledError) else error
+
+    def result(self) -> Any:
+        """What it returned; raises what it raised, or IterationInterrupted."""
+        try:
+            return self.task.result()
+        except asyncio.CancelledError as error:
+            if self.interruptions:
+                raise IterationInterrupted().with_traceback(error.__traceback__) from None
+            raise
+
+    def is_over(self) -> bool:
+        """Whether its task has ended; then an exception that has left the loop already is not reported again."""
+        if self.task.done() and not self.task.cancelled():
+            self.task.exception()
+        return self.task.done()
+
+    def not_ended(self, place: str) -> BaseException:
+        """Why the loop stopped before its time."""
+        if self.interruptions:
+            return IterationInterrupted(
+                f"the iteration was still running after the graceful stop{place and f', at {place}'}; its coroutine "
+                "went on in spite of CancelledError and IterationInterrupted"
+            )
+        return RuntimeError("the user's event loop was stopped before the coroutine ended")
+
+    def abandon(self) -> None:
+        """Close it, with the loop."""
+        self.task._log_destroy_pending = False  # type: ignore[attr-defined]  # as in run_until_complete: it is known
+        _close(self.task.get_coro())
+        _close(self.source)
 
 
 class _AsyncFixture:
@@ -227,6 +281,11 @@ class _AsyncFixture:
             return
         await self._generator.aclose()
         raise ValueError(f"fixture {self._name!r} yields more than once")
+
+
+def _first_of(found: object, names: Iterable[str]) -> Any:
+    """The first of these attributes that is set."""
+    return next((value for name in names if (value := getattr(found, name, None)) is not None), None)
 
 
 def _take(context: Context) -> _Tokens:

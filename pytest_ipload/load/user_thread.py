@@ -78,7 +78,7 @@ class UserThread:
     teardown_since_ns: int | None = None
     interrupted_ns: int | None = None
     is_cancelled: bool = False
-    """Whether the interruption has only cancelled the user's coroutine so far, which may still end by that."""
+    """Whether the interruption so far is one of the user's coroutine, which may still end by that."""
     timed_out: SetUpTimeout | None = None
     """Why its set-up was interrupted, if it took too long."""
     setup_error: BaseException | None = None
@@ -100,16 +100,22 @@ class UserThread:
         """Whether the user has left or was abandoned."""
         return self.abandoned or self.phase is Phase.LEFT
 
-    def interrupt(self, now_ns: int) -> None:
-        """End what the user runs: a coroutine is cancelled, anything else ends as ``insist`` says."""
+    def interrupt(self, now_ns: int, patience_s: float = 0.0) -> None:
+        """End what the user runs: a coroutine is cancelled, anything else ends as ``insist`` says.
+
+        A coroutine gets ``patience_s`` to end by that.
+        """
         with self._lock:
             self.interrupted_ns = now_ns
-            self.is_cancelled = self._exposed and self.user.cancel()
+            self.is_cancelled = self._exposed and self.user.cancel(patience_s)
         if not self.is_cancelled:
             self.insist()
 
     def insist(self) -> None:
-        """Close the user's sockets and raise IterationInterrupted in its thread (at its next line of Python)."""
+        """Close the user's sockets and raise IterationInterrupted in its thread (at its next line of Python).
+
+        After a cancellation this is for a loop that hangs in a blocking call.
+        """
         with self._lock:
             if self.interrupted_ns is None:
                 return  # the coroutine has ended, and the user is in its teardown now
