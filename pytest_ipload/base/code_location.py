@@ -50,9 +50,12 @@ def in_words(error: BaseException, *, placed: bool = True) -> str:
     return f"{type(error).__name__}: {text}" + (f" ({place})" if placed and place else "")
 
 
-def place_of_frame(frame: FrameType | None) -> str:
-    """The nearest line of user code in a stack of frames, outwards from ``frame``; empty if there is none."""
-    while frame is not None:
+def place_of_frame(frame: FrameType | None, *, inside: str | None = None) -> str:
+    """The nearest line of user code in a stack of frames, outwards from ``frame``; empty if there is none.
+
+    With ``inside``, only of code that the module of that name has called.
+    """
+    while frame is not None and (inside is None or frame.f_globals.get("__name__") != inside):
         if is_user_code(frame.f_code.co_filename):
             return _place(frame.f_code.co_filename, frame.f_lineno)
         frame = frame.f_back

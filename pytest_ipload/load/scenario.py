@@ -33,6 +33,11 @@ def scenario_of(body: Body | Mapping[Body, int]) -> Scenario:
     return _MixScenario([named[number] for number in order])
 
 
+def is_coroutine_function(body: Body) -> bool:
+    """Whether a body is known to be one before it is called; any body may return a coroutine."""
+    return inspect.iscoroutinefunction(body) or inspect.iscoroutinefunction(type(body).__call__)
+
+
 def _check(body: object) -> None:
     """Refuse what could not run, or would seem to run and do nothing."""
     if not callable(body):

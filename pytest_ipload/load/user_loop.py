@@ -64,7 +64,8 @@ class UserLoop:
 
         def leave() -> None:
             self._refuse_if_running(None)
-            fixture.goodbye.set_result(None)
+            if not fixture.goodbye.done():  # it is cancelled with its task
+                fixture.goodbye.set_result(None)
             try:
                 self._drive(work, work.task)
                 work.result()

@@ -214,7 +214,8 @@ class UserThread:
     def whereabouts(self) -> str:
         """The line of user code that the thread is at, for a user that does not stop."""
         frame = None if self.thread is None else sys._current_frames().get(self.thread.ident or 0)
-        return place_of_frame(frame) or self.user.place() or "an unknown place"
+        in_loop = place_of_frame(frame, inside="pytest_ipload.load.user_loop")
+        return in_loop or self.user.place() or place_of_frame(frame) or "an unknown place"
 
     def _raise_in_thread(self, kind: type[BaseException]) -> None:
         """Schedule an exception in the thread, where the interpreter can do that.

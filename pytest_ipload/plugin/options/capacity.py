@@ -32,13 +32,22 @@ class Capacity:
 
     connections: int
     sources: int
+    event_loops: int
 
     @classmethod
-    def of(cls, profile: LoadProfile, pool: IpPool) -> Capacity:
-        """One connection for each user; where leases change, one from each address."""
+    def of(cls, profile: LoadProfile, pool: IpPool, *, is_async: bool) -> Capacity:
+        """One connection for each user; where leases change, one from each address.
+
+        If it ``is_async``, each user has an event loop.
+        """
         per_user = 1 if profile.ip_binding == USER else min(max(pool.size, 1), _MOST_POOLS)
         connections = profile.most_users * per_user
-        return cls(connections, max(1, min(pool.size, connections)))
+        return cls(connections, max(1, min(pool.size, connections)), profile.most_users if is_async else 0)
+
+    @property
+    def files(self) -> int:
+        """Open files of the users."""
+        return self.connections + _FILES_OF_LOOP * self.event_loops
 
     def shortage(self) -> str | None:
         """Why the local ports are too few for one target; None if there are enough, or if that is unknown."""
@@ -48,19 +57,15 @@ class Capacity:
     def __str__(self) -> str:
         ports = -(-self.connections // self.sources)
         return (
-            f"about {format_count(files_needed(self.connections))} open files and {format_count(ports)} local "
+            f"about {format_count(files_needed(self.files))} open files and {format_count(ports)} local "
             f"ports per source address and target"
         )
 
 
-def refuse_impossible(profile: LoadProfile, pool: IpPool, *, routes: bool, event_loops: bool) -> None:
-    """Raise GeneratorLimitError or, with ``routes``, PoolError if this host cannot carry the load to its base URL.
-
-    ``event_loops`` says whether each user has one.
-    """
+def refuse_impossible(profile: LoadProfile, pool: IpPool, needs: Capacity, *, routes: bool) -> None:
+    """Raise GeneratorLimitError or, with ``routes``, PoolError if this host cannot carry the load to its base URL."""
     given = "--ipload-users" if profile.origins.get("users") == COMMAND_LINE else "users"
-    files = Capacity.of(profile, pool).connections + event_loops * profile.most_users * _FILES_OF_LOOP
-    ensure_open_files(files, f"{given}={profile.most_users}")
+    ensure_open_files(needs.files, f"{given}={profile.most_users}")
     if profile.base_url is None or not pool or not routes:
         return
     problems = [

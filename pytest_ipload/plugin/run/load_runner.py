@@ -11,7 +11,7 @@ import pytest
 
 from pytest_ipload.base.errors import SettingError, is_configuration_error
 from pytest_ipload.load.executor import UserSetUpError
-from pytest_ipload.load.scenario import Body, scenario_of
+from pytest_ipload.load.scenario import Body, is_coroutine_function, scenario_of
 from pytest_ipload.plugin.fixtures.per_user import multiplied_by
 from pytest_ipload.plugin.hook_calls import review_of
 from pytest_ipload.plugin.items.marker_settings import profile_of
@@ -65,7 +65,8 @@ class LoadRunner:
         if not state.settings.disabled:
             check_measurable(thresholds, profile)
         folders = (self._request.path.parent, self._request.config.rootpath)
-        load = Load(state, LoadRequest(item, profile, thresholds, lambda user: scenario, folders))
+        is_async = any(map(is_coroutine_function, body if isinstance(body, Mapping) else [body]))
+        load = Load(state, LoadRequest(item, profile, thresholds, lambda user: scenario, folders, is_async=is_async))
         ended_by: BaseException | None = None
         failed_user: int | None = None
         try:

@@ -46,9 +46,9 @@ class LoadUsers:
         self.shares_pool = 0 < whole.size < self._pool_share[1]
         if self.shares_pool and profile.ip_exclusive:
             whole.shard(*self._pool_share)  # raises if there are too few
-        routes = state.settings.pool_check != OFF
-        refuse_impossible(profile, self.pool, routes=routes, event_loops=request.is_async)
-        self.shortage = Capacity.of(profile, self.pool).shortage()
+        needs = Capacity.of(profile, self.pool, is_async=request.is_async)
+        refuse_impossible(profile, self.pool, needs, routes=state.settings.pool_check != OFF)
+        self.shortage = needs.shortage()
         """Shortages that were found, such as of local ports."""
         self.targets = Targets()
         self.meter = None if state.settings.segment is None else OffsetMeter()
