@@ -1,4 +1,4 @@
-"""Whole runs: load tests and per-user fixtures that are coroutines, alone and beside the plugins that run such tests."""
+"""Whole runs: load tests and per-user fixtures that are coroutines, beside the plugins that run such tests, too."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ HEADER = """
 def run_with(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Any:
     """``whole_run`` beside other plugins; ``MARK`` and ``FIXTURE`` in the source are as in ``PLUGINS``."""
 
-    def run(way: str, source: str, *args: str, **outcomes: int) -> WholeRun:
+    def run(way: str, source: str, *args: str, conftest: str | None = None, **outcomes: int) -> WholeRun:
         plugins, options, mark, fixture = PLUGINS[way]
         if "asyncio" in plugins:
             pytest.importorskip("pytest_asyncio")
             options = (*options, "-oasyncio_default_fixture_loop_scope=function")
         monkeypatch.setenv("PYTEST_ADDOPTS", without_others(*plugins))
         text = (HEADER + source).replace("MARK", mark).replace("FIXTURE", fixture)
-        return whole_run(pytester, text, *options, *args, **outcomes)
+        return whole_run(pytester, text, *options, *args, conftest=conftest, **outcomes)
 
     return run
 
@@ -556,3 +556,41 @@ def test_calls_of_an_async_client_are_measured(run_with: Any, name: str) -> None
         assert len(server.connections) == 3  # each user keeps its own
     rows = {row["name"]: (row["requests"], row["failed_requests"]) for row in results()[0]["by_name"]}
     assert rows == {"GET /": (12, 0), "GET /gone": (6, 6)}
+
+
+FACTORIES = {
+    "pytest-asyncio": (
+        "pytest-asyncio, strict",
+        """
+    def pytest_asyncio_loop_factories():
+        from test_it import OwnLoop
+        return {"own": OwnLoop}
+    """,
+    ),
+    "anyio": (
+        "anyio",
+        """
+    @pytest.fixture
+    def anyio_backend():
+        from test_it import OwnLoop
+        return "asyncio", {"loop_factory": OwnLoop}
+    """,
+    ),
+}
+
+
+@pytest.mark.parametrize("plugin", FACTORIES)
+def test_users_have_loops_of_the_kind_that_the_plugin_is_set_to(run_with: Any, plugin: str) -> None:
+    way, conftest = FACTORIES[plugin]
+    source = """
+    del anyio_backend
+
+    class OwnLoop(asyncio.SelectorEventLoop):
+        pass
+
+    MARK
+    @pytest.mark.ipload(users=2)
+    async def test_it(ipload_user):
+        assert type(asyncio.get_running_loop()).__name__ == "OwnLoop"
+    """
+    run_with(way, source, conftest=conftest, passed=1)

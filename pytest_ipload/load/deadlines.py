@@ -13,7 +13,7 @@ _HURRY = 0.3
 """Seconds that iterations get to end by themselves when the load is aborted (Ctrl-C); teardowns at the second."""
 _INTERRUPT_WAIT, _HURRIED_WAIT = 3.0, 0.5
 """Seconds that an interrupted user gets before it is abandoned; the second value applies in a hurry."""
-_CANCEL_WAIT, _HURRIED_CANCEL_WAIT = 2.0, 0.3
+_CANCEL_WAIT, _HURRIED_CANCEL_WAIT = 2.0, 0.2
 """Seconds of these that the user's event loop gets to end a coroutine, before its thread is interrupted."""
 _PATIENCE = 0.4
 """The share of these seconds that a cancelled coroutine gets to end by itself."""

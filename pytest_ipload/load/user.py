@@ -33,6 +33,8 @@ from pytest_ipload.stats.sample import (
 )
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
     from pytest_ipload.load.rendezvous import RendezvousPoints
     from pytest_ipload.load.test_data.data_feeds import DataFeeds, Rows, Source, UserFeeds
     from pytest_ipload.load.user_loop import UserLoop
@@ -112,12 +114,12 @@ class VirtualUser:
             self._session = self._make_session(self)
         return self._session
 
-    def open_loop(self) -> UserLoop:
+    def open_loop(self, new_loop: Callable[[], AbstractEventLoop] | None = None) -> UserLoop:
         """The event loop of the user's thread, made on first use; it is closed after the user's teardown."""
         if self._loop is None:
             from pytest_ipload.load.user_loop import UserLoop  # asyncio is slow to import, and most loads do without
 
-            self._loop = UserLoop()
+            self._loop = UserLoop() if new_loop is None else UserLoop(new_loop)
         return self._loop
 
     def settle(self, result: object) -> None:

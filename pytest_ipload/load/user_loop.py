@@ -24,9 +24,9 @@ _Tokens = list[tuple[ContextVar[Any], Token[Any]]]
 class UserLoop:
     """One user's event loop. All but ``cancel`` and ``place`` is for the user's thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop) -> None:
         """Make the loop, and make it the thread's current one. Raises OSError where no file can be opened."""
-        self._loop = asyncio.new_event_loop()
+        self._loop = new_loop()
         self._loop.set_exception_handler(_without_interruptions)
         asyncio.set_event_loop(self._loop)
         self._running: _Work | None = None

@@ -14,7 +14,6 @@ import pytest
 
 from pytest_ipload.distributed.protocol.slots import FAILED_USERS_KEY, SLOT_KEY, Slots, slot_of
 from pytest_ipload.plugin import workers
-from pytest_ipload.plugin.fixtures.async_body import kept_from_others
 from pytest_ipload.plugin.fixtures.definitions import note_definition
 from pytest_ipload.plugin.fixtures.fixtures import ipload_iteration, ipload_pool, ipload_session, ipload_user
 from pytest_ipload.plugin.fixtures.per_user_names import may_be_per_user
@@ -185,6 +184,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """Raise the verdict in the call phase, so that xfail, --pdb, -x and reports treat it as any test's failure."""
     if not markers.may_run_loads(item):
         return (yield)
+    from pytest_ipload.plugin.fixtures.async_body import kept_from_others
+
     test = item.stash.get(_LOAD_TEST, None)
     with _phase(item, "call"), kept_from_others(item):
         result = yield

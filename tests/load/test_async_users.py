@@ -14,8 +14,8 @@ from support.scripted_load import Script, make
 from pytest_ipload.base.errors import SetUpTimeout
 from pytest_ipload.load import deadlines
 from pytest_ipload.load.executor import Executor, UserSetUpError
+from pytest_ipload.load.interruption import IterationInterrupted
 from pytest_ipload.load.user import Iteration, VirtualUser
-from pytest_ipload.load.user_thread import IterationInterrupted
 from pytest_ipload.stats.sample import FAILED, ITERATION, REQUEST
 
 pytestmark = pytest.mark.usefixtures("no_user_thread_is_left")
@@ -72,7 +72,7 @@ async def spins_in_a_callback() -> None:
     await forever()
 
 
-def load(body: Callable[[], Awaitable[object]], **settings: object) -> tuple[Executor, Script]:
+def load(body: Callable[[], Awaitable[object]]) -> tuple[Executor, Script]:
     """Two users that measure the body once, for a load that is over before."""
 
     async def measured(user: VirtualUser) -> None:
@@ -80,7 +80,7 @@ def load(body: Callable[[], Awaitable[object]], **settings: object) -> tuple[Exe
             await body()
 
     script = Script(body=lambda iteration: iteration.user.settle(measured(iteration.user)))
-    executor = make(script, users=2, duration=0.02, graceful_stop=0.02, **settings)
+    executor = make(script, users=2, duration=0.02, graceful_stop=0.02)
     executor.set_up()
     executor.run()
     return executor, script

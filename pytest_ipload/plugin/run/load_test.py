@@ -21,7 +21,7 @@ from pytest_ipload.load.executor import UserSetUpError
 from pytest_ipload.load.interruption import IterationInterrupted
 from pytest_ipload.load.partition import Partition
 from pytest_ipload.load.user import VirtualUser
-from pytest_ipload.plugin.fixtures.async_body import note_body, refuse_trio, uses_loop
+from pytest_ipload.plugin.fixtures.async_body import loop_factory, note_body, uses_loop
 from pytest_ipload.plugin.fixtures.per_user import UserFixtures, refuse_unusable, sees_report
 from pytest_ipload.plugin.fixtures.per_user_names import mark_as_load_test
 from pytest_ipload.plugin.fixtures.placeholders import PerUser
@@ -135,7 +135,7 @@ class LoadTest:
             refuse_unusable(profile.most_users, asked, called, is_repeated=not profile.is_functional)
             is_async = uses_loop(self._item, asked.values())
             if is_async:
-                refuse_trio(self._item)
+                loop_factory(self._item)  # raises if there is none
                 refuse_other_loops(asked)
             request = LoadRequest(
                 self._item,
