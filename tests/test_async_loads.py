@@ -504,6 +504,16 @@ def test_waiting_for_a_turn_leaves_the_users_other_tasks_alone(run_with: Any) ->
     assert results()[0]["requests"] == 3
 
 
+def test_the_plan_counts_the_files_of_the_users_loops(run_with: Any) -> None:
+    source = """
+    @pytest.mark.ipload(users=40)
+    async def test_it(ipload_user):
+        pass
+    """
+    run = run_with("no plugin", source, "--collect-only", "-v")
+    run.expect_lines("*::test_it: 40 users *needs about 260 open files and *")
+
+
 CLIENTS = {
     "httpx": """
     import httpx, ssl

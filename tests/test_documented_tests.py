@@ -43,13 +43,15 @@ def examples_of(document: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("document", ["load-models.md", "health-checks.md", "thresholds.md", "source-addresses.md"])
+@pytest.mark.parametrize(
+    "document", ["async.md", "load-models.md", "health-checks.md", "thresholds.md", "source-addresses.md"]
+)
 def test_the_tests_of_a_document_pass(pytester: pytest.Pytester, document: str) -> None:
     module = "\n\n".join(["import pytest", *python_blocks(document)])
     pytester.makepyfile(module)
     with running_target() as target:
         result = pytester.runpytest(f"--ipload-base-url={target.url}", "-W", "error")
-    result.assert_outcomes(passed=len(re.findall("^def test_", module, re.MULTILINE)))
+    result.assert_outcomes(passed=len(re.findall("^(?:async )?def test_", module, re.MULTILINE)))
 
 
 def test_each_key_of_the_marker_has_an_example() -> None:

@@ -300,7 +300,7 @@ def _take_back(tokens: _Tokens) -> None:
 
 
 def _close(coroutine: object) -> None:
-    """Close a coroutine that will not run any more; what it raises at that has no one to go to."""
+    """Close a coroutine that will not run any more; what it raises then is dropped."""
     close = getattr(coroutine, "close", None)
     if close is not None and hasattr(coroutine, "cr_frame"):
         with suppress(BaseException):
@@ -308,6 +308,6 @@ def _close(coroutine: object) -> None:
 
 
 def _without_interruptions(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """The loop's exception handler: an interruption that arrives in a callback is no one's mistake."""
+    """The loop's exception handler: an interruption that arrives in a callback is not reported."""
     if not isinstance(context.get("exception"), IterationInterrupted):
         loop.default_exception_handler(context)

@@ -122,12 +122,25 @@ def test_one_that_hangs_in_a_blocking_call_is_abandoned_and_named(monkeypatch: p
         user_thread.thread.join(10)
 
 
-def test_an_aborted_load_does_not_wait_for_the_graceful_stop() -> None:
-    script = Script(body=lambda iteration: iteration.user.settle(forever()))
+def test_an_aborted_load_does_not_wait_for_the_graceful_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadlines, "_HURRIED_WAIT", 5.0)
+    running = threading.Semaphore(0)
+
+    async def runs() -> None:
+        running.release()
+        await forever()
+
+    def abort() -> None:
+        if all(running.acquire(timeout=30) for _ in range(2)):
+            executor.ask_to_stop("Ctrl-C", hurry=True)
+
+    script = Script(body=lambda iteration: iteration.user.settle(runs()))
     executor = make(script, users=2, duration=600.0, graceful_stop=600.0)
     executor.set_up()
-    threading.Timer(0.05, executor.ask_to_stop, ["Ctrl-C"], {"hurry": True}).start()
+    aborts = threading.Thread(target=abort)
+    aborts.start()
     executor.run()
+    aborts.join()
     assert executor.record.interrupted == 2
     assert executor.record.abandoned == []
 
