@@ -12,6 +12,8 @@ import pytest
 from pytest_ipload.base.errors import SettingError, is_configuration_error
 from pytest_ipload.load.executor import UserSetUpError
 from pytest_ipload.load.scenario import Body, is_coroutine_function, scenario_of
+from pytest_ipload.load.user import VirtualUser
+from pytest_ipload.load.user_thread import Scenario
 from pytest_ipload.plugin.fixtures.per_user import multiplied_by
 from pytest_ipload.plugin.hook_calls import review_of
 from pytest_ipload.plugin.items.marker_settings import profile_of
@@ -46,6 +48,26 @@ class LoadRunner:
         The keywords are those of the ``ipload`` marker. Raises SettingError for an invalid one, and what the marker's
         load would end with: a skip in the first iteration, KeyboardInterrupt, the exception of a user's set-up.
         """
+        load = self._load_of(body, settings)
+        ended_by: BaseException | None = None
+        failed_user: int | None = None
+        try:
+            load.set_up()
+            load.run()
+        except UserSetUpError as error:
+            ended_by, failed_user = load.set_up_exception(error), error.user.index
+        except BaseException as error:
+            ended_by = error
+        finally:
+            load.executor.close()
+        result = self._kept(load, ended_by, failed_user)
+        if ended_by is not None:
+            raise ended_by  # raised here so that its own causes are not replaced
+        assert result is not None
+        return result
+
+    def _load_of(self, body: Body | Mapping[Body, int], settings: Mapping[str, Any]) -> Load:
+        """The load, after all checks that can be made before it starts."""
         try:
             scenario = scenario_of(body)
             marker = {key: parse_key(key, value) for key, value in settings.items()}
@@ -66,23 +88,13 @@ class LoadRunner:
             check_measurable(thresholds, profile)
         folders = (self._request.path.parent, self._request.config.rootpath)
         is_async = any(map(is_coroutine_function, body if isinstance(body, Mapping) else [body]))
-        load = Load(state, LoadRequest(item, profile, thresholds, lambda user: scenario, folders, is_async=is_async))
-        ended_by: BaseException | None = None
-        failed_user: int | None = None
-        try:
-            load.set_up()
-            load.run()
-        except UserSetUpError as error:
-            ended_by, failed_user = load.set_up_exception(error), error.user.index
-        except BaseException as error:
-            ended_by = error
-        finally:
-            load.executor.close()
-        result = self._kept(load, ended_by, failed_user)
-        if ended_by is not None:
-            raise ended_by  # raised here so that its own causes are not replaced
-        assert result is not None
-        return result
+
+        def make_scenario(user: VirtualUser) -> Scenario:
+            if is_async:
+                user.open_loop()  # else its first iteration would
+            return scenario
+
+        return Load(state, LoadRequest(item, profile, thresholds, make_scenario, folders, is_async=is_async))
 
     def _kept(self, load: Load, ended_by: BaseException | None, failed_user: int | None) -> LoadResult | None:
         """The result of a load, which is kept for the reports; None if it was skipped or did not begin.
