@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -72,17 +73,26 @@ async def spins_in_a_callback() -> None:
     await forever()
 
 
-def load(body: Callable[[], Awaitable[object]]) -> tuple[Executor, Script]:
-    """Two users that measure the body once, for a load that is over before."""
+def load(body: Callable[[], Awaitable[object]], *, hurry: bool = False) -> tuple[Executor, Script]:
+    """Two users that measure the body, for a load that is stopped as soon as both do; ``hurry`` is as by Ctrl-C."""
+    running = threading.Semaphore(0)
 
     async def measured(user: VirtualUser) -> None:
         async with user.measure("call"):
+            running.release()
             await body()
 
+    def stop() -> None:
+        if all(running.acquire(timeout=30) for _ in range(2)):
+            executor.ask_to_stop("it is over", hurry=hurry)
+
     script = Script(body=lambda iteration: iteration.user.settle(measured(iteration.user)))
-    executor = make(script, users=2, duration=0.02, graceful_stop=0.02)
+    executor = make(script, users=2, duration=600.0, graceful_stop=600.0 if hurry else 0.02)
     executor.set_up()
+    stops = threading.Thread(target=stop)
+    stops.start()
     executor.run()
+    stops.join()
     return executor, script
 
 
@@ -101,6 +111,25 @@ def test_an_iteration_that_outlives_the_graceful_stop_counts_as_an_interrupted_o
     assert (group.type, group.count) == (IterationInterrupted.__name__, 2)
     assert group.message == "the iteration was still running after the graceful stop"
     assert body is returns or "test_async_users.py" in group.location
+    assert script.count("tear_down") == 2
+
+
+def test_one_that_swallows_even_the_interruption_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadlines, "_PATIENCE", 0.1)
+    over = threading.Event()
+
+    async def deafest() -> None:
+        while not over.is_set():
+            with suppress(BaseException):
+                await forever()
+
+    executor, script = load(deafest)
+    over.set()
+    gc.collect()
+    assert (executor.record.interrupted, executor.record.abandoned) == (2, [])
+    (group,) = executor.failures.groups()
+    assert (group.type, group.location, group.count) == (IterationInterrupted.__name__, "", 2)
+    assert "graceful stop, at tests/load/test_async_users.py:" in group.message
     assert script.count("tear_down") == 2
 
 
@@ -124,23 +153,7 @@ def test_one_that_hangs_in_a_blocking_call_is_abandoned_and_named(monkeypatch: p
 
 def test_an_aborted_load_does_not_wait_for_the_graceful_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deadlines, "_HURRIED_WAIT", 5.0)
-    running = threading.Semaphore(0)
-
-    async def runs() -> None:
-        running.release()
-        await forever()
-
-    def abort() -> None:
-        if all(running.acquire(timeout=30) for _ in range(2)):
-            executor.ask_to_stop("Ctrl-C", hurry=True)
-
-    script = Script(body=lambda iteration: iteration.user.settle(runs()))
-    executor = make(script, users=2, duration=600.0, graceful_stop=600.0)
-    executor.set_up()
-    aborts = threading.Thread(target=abort)
-    aborts.start()
-    executor.run()
-    aborts.join()
+    executor, _ = load(deaf, hurry=True)
     assert executor.record.interrupted == 2
     assert executor.record.abandoned == []
 

@@ -241,6 +241,12 @@ class TestInterruption:
         loop.run(ends())
         loop.run(asyncio.sleep(0.01))
 
+    def test_before_the_first_step_leaves_nothing_that_was_never_awaited(self, loop: UserLoop) -> None:
+        asyncio.get_event_loop().call_soon(lambda: loop._cancel(loop._waits, 0.01))
+        with pytest.raises(IterationInterrupted):
+            loop.run(answer())
+        gc.collect()  # an error if the coroutine was never awaited
+
     def test_reaches_only_a_loop_that_runs(self, loop: UserLoop) -> None:
         assert not loop.cancel(0.0)
         loop.close()
