@@ -239,7 +239,7 @@ class UserRun:
     def _interruption(self, error: BaseException | None) -> BaseException:
         """However the interruption showed itself (often as a lost connection), it is reported as what it was."""
         if isinstance(error, IterationInterrupted) and error.args:
-            return error.with_traceback(None)  # its text says where it was
+            return error
         interrupted = IterationInterrupted("the iteration was still running after the graceful stop")
         return interrupted.with_traceback(error.__traceback__ if error is not None else None)
 

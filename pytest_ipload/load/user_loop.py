@@ -91,8 +91,8 @@ class UserLoop:
     def cancel(self, patience_s: float) -> bool:
         """Cancel what runs: CancelledError is raised where it waits. False if the loop stands still.
 
-        If it has not ended after ``patience_s``, IterationInterrupted is raised there; and after as much time again the
-        thread does not wait for it any longer. All that needs a loop whose callbacks return.
+        If it has not ended after ``patience_s``, IterationInterrupted is raised there. Both need a loop whose callbacks
+        return.
         """
         wait = self._waits
         if self._running is None:
@@ -139,7 +139,7 @@ class UserLoop:
             self._loop.run_forever()
             is_done = any(future.done() for future in until)
             if not is_done:
-                raise work.not_ended(self.place())
+                raise RuntimeError("the user's event loop was stopped before the coroutine ended")
         finally:
             self._awaited, self._running = (), None
             for future in until:
@@ -155,12 +155,10 @@ class UserLoop:
         work = self._running
         if work is None or wait != self._waits:
             return
-        if work.interruptions == 2:
-            self._loop.stop()
-            return
         work.interruptions += 1
         work.task.cancel()
-        self._loop.call_later(patience_s, self._cancel, wait, patience_s)
+        if work.interruptions == 1:
+            self._loop.call_later(patience_s, self._cancel, wait, patience_s)
 
     async def _wind_up(self) -> None:
         ours = {each.task for each in (*self._left, self._running) if each is not None}
@@ -233,15 +231,6 @@ class _Work:
         if self.task.done() and not self.task.cancelled():
             self.task.exception()
         return self.task.done()
-
-    def not_ended(self, place: str) -> BaseException:
-        """Why the loop stopped before its time."""
-        if self.interruptions:
-            return IterationInterrupted(
-                f"the iteration was still running after the graceful stop{place and f', at {place}'}; its coroutine "
-                "went on in spite of CancelledError and IterationInterrupted"
-            )
-        return RuntimeError("the user's event loop was stopped before the coroutine ended")
 
     def abandon(self) -> None:
         """Close it, with the loop."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -111,25 +110,6 @@ def test_an_iteration_that_outlives_the_graceful_stop_counts_as_an_interrupted_o
     assert (group.type, group.count) == (IterationInterrupted.__name__, 2)
     assert group.message == "the iteration was still running after the graceful stop"
     assert body is returns or "test_async_users.py" in group.location
-    assert script.count("tear_down") == 2
-
-
-def test_one_that_swallows_even_the_interruption_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deadlines, "_PATIENCE", 0.1)
-    over = threading.Event()
-
-    async def deafest() -> None:
-        while not over.is_set():
-            with suppress(BaseException):
-                await forever()
-
-    executor, script = load(deafest)
-    over.set()
-    gc.collect()
-    assert (executor.record.interrupted, executor.record.abandoned) == (2, [])
-    (group,) = executor.failures.groups()
-    assert (group.type, group.location, group.count) == (IterationInterrupted.__name__, "", 2)
-    assert "graceful stop, at tests/load/test_async_users.py:" in group.message
     assert script.count("tear_down") == 2
 
 

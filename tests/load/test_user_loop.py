@@ -221,19 +221,6 @@ class TestInterruption:
         assert seen == ["left"]
         assert "test_user_loop.py" in place_of_traceback(caught.value.__traceback__)
 
-    def test_does_not_wait_for_a_body_that_goes_on_even_then(self, loop: UserLoop) -> None:
-        is_over = False
-
-        async def deafest() -> None:
-            while not is_over:
-                with suppress(BaseException):
-                    await forever()
-
-        with pytest.raises(IterationInterrupted, match=r"at .*test_user_loop\.py:\d+; its coroutine went on in spite"):
-            interrupted(loop, deafest)
-        assert loop.run(answer()) == 42
-        is_over = True
-
     def test_that_comes_too_late_does_not_end_what_runs_next(self, loop: UserLoop) -> None:
         async def ends() -> None:
             loop.cancel(0.001)
