@@ -187,11 +187,15 @@ class _Work:
         """What it had set when it ended."""
         self.interruptions = 0
         """The first one is a cancellation; with the second, IterationInterrupted is raised in it."""
+        self._cancelled: asyncio.CancelledError | None = None
 
     async def run(self) -> Any:
         """For the task."""
         try:
             return await self
+        except asyncio.CancelledError as error:
+            self._cancelled = error
+            raise
         finally:
             self.context = copy_context()
 
@@ -219,12 +223,10 @@ class _Work:
 
     def result(self) -> Any:
         """What it returned; raises what it raised, or IterationInterrupted."""
-        try:
+        if not self.task.cancelled():
             return self.task.result()
-        except asyncio.CancelledError as error:
-            if self.interruptions:
-                raise IterationInterrupted().with_traceback(error.__traceback__) from None
-            raise
+        error = self._cancelled or asyncio.CancelledError()  # that of the task has no traceback before Python 3.11
+        raise IterationInterrupted().with_traceback(error.__traceback__) if self.interruptions else error
 
     def is_over(self) -> bool:
         """Whether its task has ended; then an exception that has left the loop already is not reported again."""
