@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pytest_ipload.addresses.pool import IpPool
+    from pytest_ipload.load.actions import Action
     from pytest_ipload.load.user import Iteration, VirtualUser
     from pytest_ipload.plugin.items.outcomes import (
         ComparisonFailed,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Action",
     "ComparisonFailed",
     "IpPool",
     "Iteration",
@@ -41,6 +43,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Action": "pytest_ipload.load.actions",
     "ComparisonFailed": "pytest_ipload.plugin.items.outcomes",
     "IpPool": "pytest_ipload.addresses.pool",
     "Iteration": "pytest_ipload.load.user",

@@ -12,12 +12,14 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from glob import glob
 
 import hypothesis
 import pytest
 from support.collector import look_only_at_what_comes
 from support.demo import running_target
 from support.plugins import without_others
+from support.programs import Served, running_mosquitto, running_postgresql, running_redis
 
 import pytest_ipload
 
@@ -82,7 +84,8 @@ def demo_url() -> Iterator[str]:
 
 def require_program(name: str, install: str) -> str:
     """The path of a program that a test needs; without it the test is skipped, or fails where CI=true."""
-    path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    debian = ("/usr/sbin", "/sbin", *sorted(glob("/usr/lib/postgresql/*/bin"), reverse=True))
+    path = shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), *debian)))
     if path is None:
         message = f"{name} is missing; install it with '{install}'"
         if os.environ.get("CI") == "true":
@@ -118,6 +121,27 @@ def sshd() -> str:
     for program in ("ssh", "ssh-keygen"):
         require_program(program, "apt-get install openssh-client")
     return require_program("sshd", "apt-get install openssh-server")
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Served]:
+    """A redis-server of the tests' own."""
+    with running_redis(require_program("redis-server", "apt-get install redis-server")) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def mosquitto() -> Iterator[Served]:
+    """An MQTT broker of the tests' own."""
+    with running_mosquitto(require_program("mosquitto", "apt-get install mosquitto")) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Served]:
+    """A PostgreSQL of the tests' own."""
+    with running_postgresql(require_program("initdb", "apt-get install postgresql")) as served:
+        yield served
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from support.demo import running_target
+from support.programs import Served
 from support.samples import MS, iteration, measurements, request, step
 
 from pytest_ipload.load.set_up import SetUps
@@ -54,10 +55,28 @@ def test_the_tests_of_a_document_pass(pytester: pytest.Pytester, document: str) 
     result.assert_outcomes(passed=len(re.findall("^(?:async )?def test_", module, re.MULTILINE)))
 
 
+def test_the_clients_of_any_client_md_leave_from_their_users_addresses(
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    redis_server: Served,
+    postgresql: Served,
+    mosquitto: Served,
+    demo_url: str,
+) -> None:
+    for name, served in {"REDIS_PORT": redis_server, "PGPORT": postgresql, "MQTT_PORT": mosquitto}.items():
+        monkeypatch.setenv(name, str(served.port))
+    pytester.makeconftest(
+        f"import pytest\n\n@pytest.fixture(scope='session')\ndef base_url():\n    return {demo_url!r}\n"
+    )
+    module = "\n\n".join(["import pytest", *python_blocks("any-client.md")])
+    pytester.makepyfile(module)
+    result = pytester.runpytest("-W", "error")
+    result.assert_outcomes(passed=len(re.findall("^def test_", module, re.MULTILINE)))
+
+
 def test_each_key_of_the_marker_has_an_example() -> None:
-    blocks = [
-        block for name in ("load-models.md", "source-addresses.md", "health-checks.md") for block in python_blocks(name)
-    ]
+    names = ("load-models.md", "source-addresses.md", "health-checks.md", "any-client.md")
+    blocks = [block for name in names for block in python_blocks(name)]
     marked = re.findall(r"@pytest\.mark\.ipload\((.*?)\)\n(?:@|def)", "\n".join(blocks), re.DOTALL)
     assert not {key for key in BY_KEY if not any(re.search(rf"\b{key}=", keywords) for keywords in marked)}
 

@@ -43,8 +43,18 @@ class _ConfigurationError(IploadError):
 
 
 def is_configuration_error(error: BaseException) -> bool:
-    """Whether a load ends at once when a body raises this, and the test is an error."""
-    return isinstance(error, _ConfigurationError) and not error.at_run_time
+    """Whether a load ends at once when a body raises this, and the test is an error.
+
+    Some clients wrap what they do not expect in a group of exceptions.
+    """
+    left = [error]
+    while left:
+        each = left.pop()
+        if isinstance(each, _ConfigurationError) and not each.at_run_time:
+            return True
+        if hasattr(each, "split"):  # a group, from Python 3.11 on
+            left += getattr(each, "exceptions", ())
+    return False
 
 
 class SettingError(_ConfigurationError, ValueError):

@@ -117,8 +117,9 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
     "bare-calls": Kind(
         UNHEALTHY,
         "the body bypasses its session",
-        "Such requests may leave from any address, are not timed and are not checked against the allowed hosts",
-        "Use ipload_session",
+        "Such requests are not timed; with bind_sockets='session' they also leave from any address and are not "
+        "checked against the allowed hosts",
+        "Use ipload_session, or time them with ipload_user.measure()",
     ),
     "shared-fixture": Kind(
         UNHEALTHY,

@@ -13,7 +13,7 @@ from pytest_ipload.base import real_time
 from pytest_ipload.base.code_location import place_of_traceback
 from pytest_ipload.base.errors import RendezvousEnded, SettingError
 from pytest_ipload.settings.parsing import as_label
-from pytest_ipload.stats.fault_text import message_of
+from pytest_ipload.stats.fault_text import message_of, own_fault
 from pytest_ipload.stats.sample import FAILED, FAULT, OK, REQUEST, STEP, Problem, Sample
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class TimedBlock(AbstractContextManager[None], AbstractAsyncContextManager[None]
         user, problem, fault = self._user, None, None
         if error is not None:
             problem = Problem(type(error).__name__, message_of(error), place_of_traceback(error.__traceback__))
-            fault = getattr(error, "fault", None)  # a socket of ours could not be opened: not the target's failure
+            fault = own_fault(error)  # a socket of ours could not be opened: not the target's failure
         has_failed = error is not None or (self._kind == STEP and user.failed_requests > self._failed_before)
         outcome = (FAULT if fault and self._kind == REQUEST else FAILED) if has_failed else OK
         source = user.source_address

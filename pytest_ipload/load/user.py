@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import socket
-import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_ipload.addresses.source_text import FREEBIND_PREFIX
 from pytest_ipload.base import real_time
-from pytest_ipload.base.code_location import place_of_frame
 from pytest_ipload.base.errors import IploadError
+from pytest_ipload.load.iteration_log import IterationLog
 from pytest_ipload.load.timed_block import TimedBlock
-from pytest_ipload.stats.fault_text import message_of
+from pytest_ipload.stats.fault_text import message_of, own_fault
 from pytest_ipload.stats.recorder import Key
 from pytest_ipload.stats.sample import (
     FAILED,
@@ -35,9 +35,11 @@ from pytest_ipload.stats.sample import (
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
+    from pytest_ipload.load.actions import Action, UserActions
     from pytest_ipload.load.rendezvous import RendezvousPoints
     from pytest_ipload.load.test_data.data_feeds import DataFeeds, Rows, Source, UserFeeds
     from pytest_ipload.load.user_loop import UserLoop
+    from pytest_ipload.transport.connect.user_sockets import UserSockets
     from pytest_ipload.transport.session import LoadSession
 
 SessionFactory = Callable[["VirtualUser"], "LoadSession"]
@@ -71,6 +73,7 @@ class VirtualUser:
         before_async_measure: Callable[[], Awaitable[object]] | None = None,
         feed_book: DataFeeds | None = None,
         meetings: RendezvousPoints | None = None,
+        sockets: UserSockets | None = None,
     ) -> None:
         self.index = index
         self.iteration = 0
@@ -88,7 +91,9 @@ class VirtualUser:
         self._rendezvous_points = meetings
         self._session: LoadSession | None = None
         self._loop: UserLoop | None = None
-        self._log = _IterationLog()
+        self._sockets = sockets
+        self._actions: UserActions | None = None
+        self._log = IterationLog()
         self._lease(source_addresses)
         self.before_iteration: Callable[[VirtualUser], None] | None = None
         """Called before each iteration, in the user's thread; changes its lease where leases last an iteration."""
@@ -132,6 +137,8 @@ class VirtualUser:
         self._lease(sources)
         if self._session is not None:
             self._session.rebind(sources)
+        if self._sockets is not None:
+            self._sockets.rebind(sources)
 
     def _lease(self, sources: tuple[str, ...]) -> None:
         self.sources = sources
@@ -202,6 +209,19 @@ class VirtualUser:
         An exception makes it a failed sample, and propagates.
         """
         return TimedBlock(self, REQUEST, name)
+
+    def act(self, action: Action | str, name: str | None = None, **inputs: Any) -> Mapping[str, Any] | None:
+        """Run an action (an object, or the name of an entry point) as one request sample, and return its outputs.
+
+        ``name`` is that of the sample; default: the entry point's, or the class's. For each user, an action is
+        initialised before its first run, and released when the user leaves. An exception makes it a failed sample, and
+        propagates. Raises SettingError for an unknown name, which names the known ones.
+        """
+        if self._actions is None:
+            from pytest_ipload.load.actions import UserActions
+
+            self._actions = UserActions(self)
+        return self._actions.run(action, name, inputs)
 
     @property
     def failed_requests(self) -> int:
@@ -302,7 +322,7 @@ class VirtualUser:
 
     def _record_fault(self, error: BaseException, started_ns: int) -> None:
         """Record a fault of a socket of ours that was opened outside of ``measure``."""
-        fault = getattr(error, "fault", None)
+        fault = own_fault(error)
         if fault and not self._log.has_fault:
             problem = Problem(type(error).__name__, message_of(error), "")
             self.record(Sample(REQUEST, "", started_ns, 0, FAULT, problem=problem, fault=fault))
@@ -323,15 +343,25 @@ class VirtualUser:
             self._rendezvous_points.interrupt(self.index)
         if self._session is not None:
             self._session.interrupt()
+        if self._sockets is not None:
+            self._sockets.interrupt()
 
     def resume(self) -> None:
         """Let the session send requests again: what was interrupted is over, and the teardown begins."""
         if self._session is not None:
             self._session.resume()
+        if self._sockets is not None:
+            self._sockets.resume()
 
     def detach(self) -> None:
         """Record nothing any more. For the executor, which has given this user up: its thread may still wake up."""
         self._record = self._tally = _discard
+        if self._sockets is not None:
+            self._sockets.leave()
+
+    def in_own_thread(self) -> AbstractContextManager[None]:
+        """As long as this is entered, the sockets of the calling thread are the user's."""
+        return nullcontext() if self._sockets is None else self._sockets.in_thread()
 
     def running_lateness_ns(self) -> int:
         """How late the running iteration began."""
@@ -340,6 +370,11 @@ class VirtualUser:
     def place(self) -> str:
         """The line of user code at which the user's coroutine waits; empty if it runs none."""
         return "" if self._loop is None else self._loop.place()
+
+    def release_actions(self) -> None:
+        """Release the actions, when the user leaves; raises what the first one of them raises."""
+        if self._actions is not None:
+            self._actions.release()
 
     def close_loop(self) -> None:
         """Close the event loop, after the user's teardown."""
@@ -354,32 +389,3 @@ class VirtualUser:
 
 def _discard(*_: object) -> None:
     """Takes the samples of detached users, and discards them."""
-
-
-@dataclass(slots=True)
-class _IterationLog:
-    """What happened in the running iteration; outside iterations, requests belong to set-up and teardown."""
-
-    running: bool = False
-    lateness_ns: int = 0
-    problem: Problem | None = None
-    has_fault: bool = False
-    failed: int = 0
-    """Requests that failed so far."""
-    held_ns: int = 0
-
-    def note_late_read(self, ended_ns: int) -> None:
-        """A request ended then, and its thread has the reply now."""
-        self.held_ns += real_time.perf_counter_ns() - ended_ns
-
-    def note(self, sample: Sample) -> None:
-        """Remember the first failed request, and whether there was a fault of the own side."""
-        self.has_fault = self.has_fault or sample.outcome == FAULT
-        self.failed += 1
-        if self.problem is not None:
-            return
-        if sample.problem is not None:
-            self.problem = sample.problem
-        else:
-            what = sample.fault if sample.outcome == FAULT else "request failed"
-            self.problem = Problem(str(what), sample.name, place_of_frame(sys._getframe(1)))

@@ -72,6 +72,10 @@ class UserLifecycle:
 
     def live(self, user_thread: UserThread) -> None:
         """A user's whole lifecycle, in its own thread."""
+        with user_thread.user.in_own_thread():
+            self._live(user_thread)
+
+    def _live(self, user_thread: UserThread) -> None:
         try:
             scenario = self._set_up_user(user_thread)
             if scenario is not None and self._wait_at_gate(user_thread) and self._begin(user_thread):

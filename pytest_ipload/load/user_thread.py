@@ -169,7 +169,10 @@ class UserThread:
                     if self.scenario is not None:
                         self.scenario.tear_down()
                 finally:
-                    self.user.close_loop()
+                    try:
+                        self.user.release_actions()
+                    finally:
+                        self.user.close_loop()
             except BaseException as error:  # pytest's outcomes are not derived from Exception
                 self.teardown_error = error
             self.cover()

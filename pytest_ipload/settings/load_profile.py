@@ -54,6 +54,8 @@ class LoadProfile:
     fast: bool = True
     """Whether plain calls may take the fast path."""
     ip_binding: str = "user"
+    bind_sockets: str = "all"
+    """``all``: every Python socket of a user leaves from its address; ``session``: only those of its session."""
     ip_order: str = "round-robin"
     ip_exclusive: bool = False
     on_exhaustion: str = "share"

@@ -193,6 +193,12 @@ SETTINGS = (
     ),
     Setting("ip_binding", one_of("user", "iteration", "request"), "When a lease changes", "WHEN", is_compared=True),
     Setting(
+        "bind_sockets",
+        one_of("all", "session"),
+        "Which sockets of a user leave from its address: all, or only those of its session",
+        "WHICH",
+    ),
+    Setting(
         "ip_order",
         one_of("round-robin", "random", "least-used"),
         "Order of leasing addresses: round-robin, random (seeded) or least-used. Default: round-robin",

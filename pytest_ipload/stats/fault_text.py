@@ -57,6 +57,25 @@ def message_of(error: BaseException) -> str:
     return first if len(first) <= _LONGEST else first[:_LONGEST] + " ..."
 
 
+def own_fault(error: BaseException) -> str | None:
+    """The name of the generator's own fault behind an exception, which clients may have wrapped; None without one."""
+    seen: set[int] = set()
+    left: list[BaseException | None] = [error]
+    while left:
+        each = left.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        if fault := getattr(each, "fault", None):
+            return str(fault)
+        if isinstance(each, OSError) and each.errno in (errno.EMFILE, errno.ENFILE):
+            return "files-exhausted"
+        left += (each.__cause__, each.__context__)
+        if hasattr(each, "split"):  # a group of exceptions, from Python 3.11 on
+            left += getattr(each, "exceptions", ())
+    return None
+
+
 def _wrapped(error: BaseException) -> Iterator[BaseException]:
     """The exception and those in it, from the outermost to the innermost."""
     seen: set[int] = set()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from pytest_ipload.base.units import NS_PER_MS, NS_PER_S
@@ -139,6 +139,8 @@ class Frame:
     lifetimes: Sequence[tuple[int, int]]
     planned_iterations: int | None = None
     dropped_iterations: int | None = None
+    connections_by_source: Mapping[str, int] = field(default_factory=dict)
+    """Those that were not opened for requests of a session."""
 
     @property
     def duration_s(self) -> float:
@@ -246,18 +248,18 @@ def _retries(measured: Measurements, kind: str, **where: Any) -> int | None:
 
 def _by_source(measured: Measurements, frame: Frame) -> list[SourceStats]:
     seen = [address for address in measured.source_addresses() if address is not None]
-    leased = [address for address in frame.users_by_source if address not in seen]
+    others = dict.fromkeys([*frame.users_by_source, *frame.connections_by_source])
     return [
         SourceStats(
             source_address=address,
             # Where no lease says so, the system chose the address, for each user by where it went.
             users=frame.users_by_source.get(address, frame.users),
-            connections=_connections(measured, address),
+            connections=_connections(measured, address) + frame.connections_by_source.get(address, 0),
             requests=measured.count(REQUEST, source_address=address),
             failed_requests=measured.count(REQUEST, source_address=address, outcome=FAILED),
             latency=latency_stats(measured.latency(REQUEST, source_address=address, outcome=OK)),
         )
-        for address in [*seen, *leased]
+        for address in dict.fromkeys([*seen, *others])
     ]
 
 

@@ -91,12 +91,21 @@ class AllowedHosts:
                 "Write it as in http://host:8000/path"
             ) from None
         if host is not None and not self._allows(host):
-            raise TargetNotAllowed(
-                f"{str(host)!r} is not in ipload_allowed_hosts; load was not sent. "
-                f"Add it with --ipload-allow-host {host}"
-            )
+            raise _refusal(host)
         if origin is not None and len(self._allowed_origins) < _REMEMBERED_ORIGINS:
             self._allowed_origins.add(origin[0])
+
+    def allows(self, host: str) -> bool:
+        """Whether a host is allowed: a name, or an address without its zone."""
+        try:
+            return self._allows(_canonical(host))
+        except ValueError:
+            return False
+
+    def check_host(self, host: str) -> None:
+        """Raise TargetNotAllowed if the host is not allowed."""
+        if not self.allows(host):
+            raise _refusal(host)
 
     def check_address(self, host: str, address: str) -> None:
         """Raise TargetNotAllowed if a name that is allowed leads somewhere that it must not.
@@ -146,6 +155,12 @@ class AllowedHosts:
 
 def _is_metadata_service(host: str | IPAddress) -> bool:
     return not isinstance(host, str) and any(host in network for network in _METADATA_SERVICES)
+
+
+def _refusal(host: str | IPAddress) -> TargetNotAllowed:
+    return TargetNotAllowed(
+        f"{str(host)!r} is not in ipload_allowed_hosts; load was not sent. Add it with --ipload-allow-host {host}"
+    )
 
 
 def _malformed(pattern: str) -> str:

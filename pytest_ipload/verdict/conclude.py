@@ -79,6 +79,7 @@ def _frame(part: ShardResult) -> Frame:
         warmup_s=part.profile.warmup,
         users=part.users,
         users_by_source=part.users_by_source,
+        connections_by_source=part.connections_by_source,
         lifetimes=[(origin + began, origin + ended) for began, ended in part.lifetimes],
         planned_iterations=part.planned_iterations,
         dropped_iterations=part.dropped_iterations,

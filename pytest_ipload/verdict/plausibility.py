@@ -52,8 +52,9 @@ def check_values(part: ShardResult) -> None:
     if not is_moment(part.started_at):
         raise ValueError(f"started_at: {part.started_at!r} is not a valid time; expected Unix seconds")
     _check_natural(part, _NATURAL)
-    for count in part.users_by_source.values():
-        plain_int(count, "users_by_source")
+    for name in ("users_by_source", "connections_by_source"):
+        for count in getattr(part, name).values():
+            plain_int(count, name)
     for failure in part.failures:
         _check_natural(failure, ("count",))
         _check_natural(failure.first, ("user", "iteration"))

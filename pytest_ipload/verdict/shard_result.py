@@ -89,6 +89,8 @@ class ShardResult:
     error: str | None = None
     """What ended the load test as an error, such as a user's set-up that failed; None if nothing did."""
 
+    connections_by_source: dict[str, int] = field(default_factory=dict)
+    """Connections that were not opened for requests of a session, by the address that they left from."""
     targets: list[list[str]] = field(default_factory=list)
     """The targets on loopback addresses that each of its processes connected to."""
     clock: ClockOffset | None = None
@@ -169,9 +171,7 @@ def merge_into(one: ShardResult, other: ShardResult) -> ShardResult:
             raise ValueError(f"the shard results of {one.nodeid} differ in their {_difference(name, first, second)}")
     one.measured.merge(other.measured)
     one.lags.merge(other.lags)
-    sources = {**one.users_by_source}
-    for source, users in other.users_by_source.items():
-        sources[source] = sources.get(source, 0) + users
+    sources = _added(one.users_by_source, other.users_by_source)
     return replace(
         one,
         started_at=min(one.started_at, other.started_at),
@@ -182,6 +182,7 @@ def merge_into(one: ShardResult, other: ShardResult) -> ShardResult:
         user_time=one.user_time + other.user_time,
         lifetimes=[*one.lifetimes, *other.lifetimes],
         users_by_source=sources,
+        connections_by_source=_added(one.connections_by_source, other.connections_by_source),
         **_pool(one, other, sources),
         planned_iterations=_sum(one.planned_iterations, other.planned_iterations),
         dropped_iterations=_sum(one.dropped_iterations, other.dropped_iterations),
@@ -228,6 +229,13 @@ def _pool(one: ShardResult, other: ShardResult, sources: Mapping[str, int]) -> d
         size = max(one.pool_size, other.pool_size, len(sources) + len(unused))
         count = max(0, size - len(sources))
     return {"pool_size": size, "unused_count": count, "unused_first": unused[:_MOST_UNUSED]}
+
+
+def _added(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    added = {**one}
+    for source, count in other.items():
+        added[source] = added.get(source, 0) + count
+    return added
 
 
 def _sum(one: int | None, other: int | None) -> int | None:

@@ -44,7 +44,8 @@ class SnapshotTaker:
             new[length_ns], self._sent[length_ns] = windows.taken(first, end), end
         measured = part.measured.folded(self._folding, self._spans, new)
         sources = part.users_by_source if self._wants_sources else {}
-        return {"part": replace(part, measured=measured, users_by_source=sources).to_plain(), "elapsed_s": elapsed_s}
+        part = replace(part, measured=measured, users_by_source=sources, connections_by_source={})
+        return {"part": part.to_plain(), "elapsed_s": elapsed_s}
 
 
 class TeamWatch:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import builtins
 import copy
 import inspect
 import pickle
 import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +27,7 @@ from pytest_ipload.base.errors import (
     SettingError,
     SetUpTimeout,
     TargetNotAllowed,
+    is_configuration_error,
 )
 from pytest_ipload.transport import generator_errors
 from pytest_ipload.transport.generator_errors import (
@@ -107,3 +110,13 @@ def test_a_copy_keeps_type_and_text(cls: Any, duplicate: Callable[[Any], Any]) -
     assert error.conn is connection
     assert (type(twin), str(twin), twin.fault, twin.message) == (cls, str(error), cls.fault, "no local port is left")
     assert str(error).endswith(": no local port is left")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="there are no groups of exceptions")
+def test_a_group_with_a_configuration_error_is_one() -> None:
+    group = vars(builtins)["ExceptionGroup"]
+    refused = TargetNotAllowed("'x' is not allowed")
+    assert is_configuration_error(group("of a task group", [ValueError(), group("inner", [refused])]))
+    assert not is_configuration_error(group("of a task group", [ValueError()]))
+    refused.at_run_time = True
+    assert not is_configuration_error(group("of a task group", [refused]))

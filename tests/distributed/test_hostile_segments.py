@@ -146,6 +146,11 @@ def test_each_value_may_be_anything(data: st.DataObject) -> None:
             "part.abort.result: 'fail' is not a valid severity, or 'x' not a valid unit",
         ),
         (("users_by_source", "127.0.0.1"), -1, "part: users_by_source: expected a whole number from 0, got -1"),
+        (
+            ("connections_by_source",),
+            {"::1": -1},
+            "part: connections_by_source: expected a whole number from 0, got -1",
+        ),
         (("failures", 0, "count"), -1, "part: count: expected a whole number from 0, got -1"),
         (("shards", 0, "users"), -1, "part: users: expected a whole number from 0, got -1"),
         (("ended",), 10**18, "part: its load lasted for more than 1000000 seconds"),

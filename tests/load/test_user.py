@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from typing import Any
+from unittest.mock import Mock, call
 
 import pytest
 
@@ -393,3 +395,19 @@ def test_an_interrupted_user_waits_for_nobody() -> None:
         user.rendezvous("sale", 2)
     with pytest.raises(SettingError):
         user.rendezvous("sale", 3)
+
+
+def test_the_users_sockets_live_with_the_user() -> None:
+    sockets = Mock()
+    sockets.in_thread.return_value = nullcontext("entered")
+    user, _ = user_with_samples(sockets=sockets)
+    with user.in_own_thread() as entered:
+        assert entered == "entered"
+    user.bind(("127.0.0.7",))
+    user.interrupt()
+    user.resume()
+    user.detach()
+    calls = [call.in_thread(), call.rebind(("127.0.0.7",)), call.interrupt(), call.resume(), call.leave()]
+    assert sockets.mock_calls == calls
+    with user_with_samples()[0].in_own_thread():  # one without any
+        pass

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import builtins
+import errno
+import itertools
 import socket
 import ssl
 import struct
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -12,7 +16,7 @@ import pytest
 import requests
 from support.certificates import Certificates
 
-from pytest_ipload.stats.fault_text import fault_text, message_of
+from pytest_ipload.stats.fault_text import fault_text, message_of, own_fault
 from pytest_ipload.transport.session import LoadSession
 
 Behaviour = Callable[[socket.socket], object]
@@ -195,3 +199,36 @@ def test_a_message_that_cannot_be_had_stops_nobody(raised: type[BaseException]) 
             raise raised
 
     assert message_of(Broken()) == f"<its message cannot be shown: {raised.__name__}>"
+
+
+class Fault(OSError):
+    fault = "ports-exhausted"
+
+
+def wrapped(*errors: Exception, from_none: bool = False) -> Exception:
+    """The last of these, as if each was raised while the one before was handled."""
+    for inner, outer in itertools.pairwise(errors):
+        outer.__context__, outer.__suppress_context__ = inner, from_none
+    return errors[-1]
+
+
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [
+        (Fault(), "ports-exhausted"),
+        (wrapped(Fault(), KeyError("driver"), ValueError("client")), "ports-exhausted"),
+        (wrapped(OSError(errno.EMFILE, "too many"), KeyError("client")), "files-exhausted"),
+        (wrapped(Fault(), ValueError("client"), from_none=True), "ports-exhausted"),
+        (OSError(errno.ECONNREFUSED, "refused"), None),
+        (ValueError("of the target"), None),
+    ],
+)
+def test_a_fault_of_the_own_side_is_found_behind_what_clients_make_of_it(error: Exception, fault: str | None) -> None:
+    assert own_fault(error) == fault
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="there are no groups of exceptions")
+def test_a_fault_of_the_own_side_is_found_in_a_group() -> None:
+    group = vars(builtins)["ExceptionGroup"]
+    assert own_fault(group("of a task group", [ValueError(), group("inner", [Fault()])])) == "ports-exhausted"
+    assert own_fault(group("of a task group", [ValueError()])) is None

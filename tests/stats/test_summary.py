@@ -23,6 +23,7 @@ def summary(
     warmup_s: float = 0,
     planned: bool = False,
     users_by_source: dict[str, int] | None = None,
+    connections_by_source: dict[str, int] | None = None,
     lifetimes_s: Lifetimes = (),
 ) -> Summary:
     frame = Frame(
@@ -31,6 +32,7 @@ def summary(
         warmup_s=warmup_s,
         users=3,
         users_by_source=users_by_source or {},
+        connections_by_source=connections_by_source or {},
         lifetimes=[(ORIGIN + round(start * SECOND), ORIGIN + round(stop * SECOND)) for start, stop in lifetimes_s],
     )
     return Summary(**summarise(measurements(samples, warmup_ms=round(warmup_s * 1000), planned=planned), frame))
@@ -183,6 +185,15 @@ class TestBySource:
     def test_an_address_that_was_leased_and_sent_nothing_is_there_too(self) -> None:
         by_source = summary([], users_by_source={"127.0.0.9": 4}).by_source
         assert rows(by_source, "source_address", "users", "requests") == [("127.0.0.9", 4, 0)]
+
+    def test_connections_of_other_clients_are_added(self) -> None:
+        others = {"127.0.0.3": 4, "127.0.0.8": 1}
+        by_source = summary(self.SAMPLES, users_by_source={"127.0.0.3": 1}, connections_by_source=others).by_source
+        assert rows(by_source, "source_address", "users", "connections", "requests") == [
+            ("127.0.0.3", 1, 5, 2),
+            ("127.0.0.2", 3, 2, 1),
+            ("127.0.0.8", 3, 1, 0),
+        ]
 
     def test_one_that_the_system_chose_is_that_of_all_users(self) -> None:
         (row,) = summary([request(source_address="127.0.0.1")]).by_source

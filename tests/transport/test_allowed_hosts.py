@@ -133,6 +133,17 @@ def test_other_private_addresses_are_not_taken_for_metadata_services() -> None:
         hosts.check(f"http://{host}/")
 
 
+def test_a_host_alone_is_checked_as_that_of_a_url_is() -> None:
+    hosts = AllowedHosts(["shop.test", "*.example.com", "203.0.113.9"])
+    for host in ("127.0.0.1", "localhost", "SHOP.test.", "a.example.com", "203.0.113.9", "::ffff:10.0.0.1", "fd00::7"):
+        assert hosts.allows(host)
+        hosts.check_host(host)
+    for host in ("example.com", "203.0.113.8", "169.254.169.254", "2001:db8::1", "", "x" * 300, "\u2488com"):
+        assert not hosts.allows(host)
+        with pytest.raises(TargetNotAllowed, match="is not in ipload_allowed_hosts; load was not sent"):
+            hosts.check_host(host)
+
+
 def test_the_refusal_names_the_host_and_the_option() -> None:
     with pytest.raises(TargetNotAllowed) as refused:
         AllowedHosts().check("https://user:pw@Shop.example.com:8443/cart?id=1")

@@ -140,9 +140,12 @@ def test_numbers_add_up() -> None:
     fields: dict[str, Any] = {"planned_iterations": 50, "dropped_iterations": 5, "late_starts": 1, "interrupted": 2}
     one = part_of(SAMPLES, **fields, users_by_source={"127.0.0.1": 2}, pool_size=3, unused_count=2)
     other = part_of([], **fields, users_by_source={"127.0.0.1": 1, "127.0.0.2": 1}, pool_size=3, unused_count=1)
+    one = replace(one, connections_by_source={"127.0.0.1": 5})
+    other = ShardResult.from_plain(replace(other, connections_by_source={"127.0.0.1": 1, "::1": 2}).to_plain())
     whole = merge([one, other])
     assert (whole.planned_iterations, whole.dropped_iterations, whole.users) == (100, 10, 4)
     assert whole.users_by_source == {"127.0.0.1": 3, "127.0.0.2": 1}
+    assert whole.connections_by_source == {"127.0.0.1": 6, "::1": 2}
     assert (whole.pool_size, whole.unused_count, whole.late_starts, whole.interrupted) == (6, 3, 2, 4)
     assert (whole.cpu_ns, whole.lags.count, len(whole.lifetimes)) == (2_000_000_000, 2, 4)
     assert conclude(whole).timeline[0].users == 4

@@ -1,6 +1,7 @@
 """Calls in a test's body that do not work in a load: found by inspecting its code, not by running it.
 
-Those of ``requests`` bypass the user's session; those of ``pytest.warns`` see the warnings of all threads, or none.
+Those of ``requests`` bypass the user's session and its clock; those of ``pytest.warns`` see the warnings of all
+threads, or none.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any
 _WARNING_CHECKS = frozenset({"deprecated_call", "warns"})
 _VERBS = frozenset({"delete", "get", "head", "options", "patch", "post", "put", "request", "Session", "session"})
 
+_TIMERS = frozenset({"act", "measure"})
+
 
 def bare_calls(function: Callable[..., Any]) -> list[str]:
     """``requests.get()`` and the like in the function's own lines. Functions that it calls are not inspected."""
@@ -22,6 +25,12 @@ def bare_calls(function: Callable[..., Any]) -> list[str]:
     if requests is None and any("requests" in code.co_names for code in _codes(getattr(function, "__code__", None))):
         requests = import_module("requests")  # the body will import it
     return _calls(function, requests, _VERBS, ("requests.api", "requests.sessions"))
+
+
+def times_itself(function: Callable[..., Any]) -> bool:
+    """Whether the function's own lines time what they do, by ``measure`` or an action."""
+    codes = _codes(getattr(function, "__code__", None))
+    return any(not _TIMERS.isdisjoint(code.co_names) for code in codes)
 
 
 def warning_checks(function: Callable[..., Any]) -> list[str]:

@@ -75,6 +75,7 @@ class LoadResults:
             user_time=record.user_time,
             lifetimes=[(began - origin, ended - origin) for began, ended in record.lifetimes] if is_whole else [],
             users_by_source={address: stats.users for address, stats in used.items()},
+            connections_by_source=dict(self._users.opened.by_source()),
             pool_size=self._users.leases.addresses_total,
             shares_pool=self._users.shares_pool,
             unused_count=unused_count,

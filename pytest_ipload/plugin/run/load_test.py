@@ -26,7 +26,7 @@ from pytest_ipload.plugin.fixtures.per_user import UserFixtures, refuse_unusable
 from pytest_ipload.plugin.fixtures.per_user_names import mark_as_load_test
 from pytest_ipload.plugin.fixtures.placeholders import PerUser
 from pytest_ipload.plugin.hook_calls import review_of
-from pytest_ipload.plugin.items.bare_calls import bare_calls, warning_checks
+from pytest_ipload.plugin.items.bare_calls import bare_calls, times_itself, warning_checks
 from pytest_ipload.plugin.items.item_kind import kind_problem
 from pytest_ipload.plugin.items.marker_settings import load_settings, profile_of
 from pytest_ipload.plugin.items.markers import is_load_test, marker_problem, number_of
@@ -309,7 +309,8 @@ class LoadTest:
 
     def _foreseen(self, profile: LoadProfile, asked: Mapping[str, Any]) -> Iterator[HealthCheck]:
         """Health checks that fire before the load."""
-        if calls := bare_calls(self._item.function):
+        body = self._item.function
+        if (calls := bare_calls(body)) and not (profile.bind_sockets == "all" and times_itself(body)):
             yield fired("bare-calls", f"the body uses {', '.join(calls)} itself")
         if profile.most_users > 1 and (shared := unsafe_values(asked)):
             values = ", ".join(f"{name!r} ({kind})" for name, kind in shared.items())

@@ -38,6 +38,10 @@ class LoadUsers:
 
         Raises PoolError or GeneratorLimitError before anything is started.
         """
+        # Late, as these import the HTTP client; and before the clock of the load starts.
+        from pytest_ipload.transport.allowed_hosts import AllowedHosts
+        from pytest_ipload.transport.connect.binding import OpenedConnections
+
         profile = self._profile = request.profile
         self._state = state
         self._pool_share = pool_share
@@ -53,6 +57,8 @@ class LoadUsers:
         self.targets = Targets()
         self.meter = None if state.settings.segment is None else OffsetMeter()
         self.fast_path_log = FastPathLog()
+        self.opened = OpenedConnections()
+        self._guard = AllowedHosts(state.settings.allowed_hosts, profile.base_url)
         self.leases = self._open_leases(request.share)
         self.rate_limit = None if profile.max_rate is None else RateLimit(profile.max_rate, share=request.share)
         self._make_scenario = request.make_scenario
@@ -63,6 +69,8 @@ class LoadUsers:
 
     def make_user(self, index: int, recorder: Recorder) -> VirtualUser:
         """A user without a lease."""
+        from pytest_ipload.transport.connect.user_sockets import UserSockets
+
         return VirtualUser(
             index,
             seed=self._profile.seed,
@@ -74,6 +82,7 @@ class LoadUsers:
             before_async_measure=None if self.rate_limit is None else self.rate_limit.wait_async,
             feed_book=self._feeds,
             meetings=self.meetings,
+            sockets=UserSockets(self._guard, self.opened, self.targets, in_force=self._profile.bind_sockets == "all"),
         )
 
     def make_scenario(self, user: VirtualUser) -> Scenario:
@@ -121,6 +130,7 @@ class LoadUsers:
             fast_path_log=self.fast_path_log,
         )
         session.binding.targets = self.targets
+        session.binding.opened = self.opened
         if self.meter is not None:
             self.meter.watch(session)
         return session

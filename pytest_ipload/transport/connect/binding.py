@@ -89,6 +89,24 @@ class ThreadState(threading.local):
         self.fall_back = None
 
 
+class OpenedConnections:
+    """How many connections were opened from each source address, besides those of requests. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: dict[str, int] = {}
+
+    def add(self, source: str) -> None:
+        """Count one."""
+        with self._lock:
+            self._counts[source] = self._counts.get(source, 0) + 1
+
+    def by_source(self) -> Mapping[str, int]:
+        """The counts so far."""
+        with self._lock:
+            return dict(self._counts)
+
+
 class Binding:
     """What all connections of one session share: source addresses, allowed hosts, and the sockets that are open.
 
@@ -112,6 +130,8 @@ class Binding:
         """Those of them that are bound with the free-bind option."""
         self.targets: Targets | None = None
         """Where the targets are recorded, if they are needed."""
+        self.opened: OpenedConnections | None = None
+        """Where connections are counted that are not opened for a request."""
         self._groups: dict[str, Mapping[int, str]] = {}
         self._lock = threading.Lock()
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()

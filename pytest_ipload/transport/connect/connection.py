@@ -18,6 +18,7 @@ from pytest_ipload.base.real_time import perf_counter_ns
 from pytest_ipload.transport.connect.binding import Binding, Hop, ThreadState
 from pytest_ipload.transport.connect.dial import Dialer, Sources
 from pytest_ipload.transport.connect.socket_io import FastSocket, open_fast_socket
+from pytest_ipload.transport.connect.socket_patch import without_user
 from pytest_ipload.transport.foreign_hooks import (
     StockHTTPConnection,
     StockHTTPSConnection,
@@ -85,6 +86,7 @@ class SourceHTTPConnection(HTTPConnection):
     # Private in urllib3, and the only place where bind() and connect() can be told apart: the same errno from both
     # means different things. Public ways (source_address, socket_options) pass through one call that hides this.
     # tests/transport/connect/test_connection.py notices when urllib3 does not call it any more.
+    @without_user
     def _new_conn(self) -> socket.socket:
         hop = self.binding.thread.hop or Hop()
         hop.fault = None  # of an attempt before this one, if the adapter retries
@@ -194,6 +196,7 @@ class SourceHTTPSConnection(SourceHTTPConnection, HTTPSConnection):
             self.binding.watch(self._plain)
         return sock
 
+    @without_user
     def connect(self) -> None:
         """As in urllib3."""
         try:

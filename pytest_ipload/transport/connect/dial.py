@@ -6,7 +6,7 @@ import contextlib
 import errno
 import ipaddress
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from urllib3.util.connection import allowed_gai_family
 
 from pytest_ipload.addresses.host.bind_source import bind_source
 from pytest_ipload.transport.connect.binding import Binding
+from pytest_ipload.transport.connect.socket_patch import without_user
 from pytest_ipload.transport.generator_errors import (
     OpenFilesExhausted,
     SourceAddressError,
@@ -48,6 +49,7 @@ class Dialer:
         self.source: str | None = next(iter(sources.values()), None)
         """The source address of the last attempt, or of the first one to come; None where the system chooses."""
 
+    @without_user
     def dial(self) -> socket.socket:
         """The connected socket, from the first of the host's addresses that answers.
 
@@ -96,14 +98,19 @@ class Dialer:
         """Raise SourceFamilyMismatch if the name has addresses, though none of the source's family."""
         with contextlib.suppress(socket.gaierror):
             infos = socket.getaddrinfo(self.host, self.port, 0, socket.SOCK_STREAM)
-            others = ", ".join(dict.fromkeys(str(info[4][0]) for info in infos))
-            own = ipaddress.ip_address(source).version
-            other = 10 - own
-            raise SourceFamilyMismatch(
-                self.owner,
-                f"source {source} is IPv{own} but {self.host!r} has only IPv{other} addresses ({others}); "
-                f"add an IPv{other} source to the pool or use a target name with an IPv{own} address",
-            ) from None
+            raise family_mismatch(self.owner, source, self.host, infos) from None
+
+
+def family_mismatch(owner: Any, source: str, host: str, infos: Iterable[Sequence[Any]]) -> SourceFamilyMismatch:
+    """The error for a host whose addresses, those of ``getaddrinfo``, are all of another family than the source."""
+    others = ", ".join(dict.fromkeys(str(info[4][0]) for info in infos))
+    own = ipaddress.ip_address(source).version
+    other = 10 - own
+    return SourceFamilyMismatch(
+        owner,
+        f"source {source} is IPv{own} but {host!r} has only IPv{other} addresses ({others}); "
+        f"add an IPv{other} source to the pool or use a target name with an IPv{own} address",
+    )
 
 
 class Attempt:
@@ -130,17 +137,26 @@ class Attempt:
             self.step = "connect"
             dialer.binding.watch(sock)
             sock.connect(self._address)
-            used = sock.getsockname()[0]
-            if self._source is not None and not _is_same(used, self._source):
-                raise SourceNotUsable(
-                    self._conn,
-                    f"source address {self._source} is a broadcast or multicast address: "
-                    f"the kernel used {used} instead; remove it from the pool",
-                )
+            self.check_used(sock.getsockname()[0])
         except BaseException:
             sock.close()
             raise
         return sock
+
+    def check_used(self, used: str) -> None:
+        """Raise SourceNotUsable if the kernel used another source address than the one that was bound."""
+        if self._source is not None and not _is_same(used, self._source):
+            raise SourceNotUsable(
+                self._conn,
+                f"source address {self._source} is a broadcast or multicast address: "
+                f"the kernel used {used} instead; remove it from the pool",
+            )
+
+    def raise_own_fault(self, error: OSError) -> None:
+        """Raise the fault of the own side (SourceAddressError) that ``error`` means at this step, if it means one."""
+        fault = self._source_fault(error.errno)
+        if fault is not None:
+            raise fault from error
 
     def explain(self, error: OSError) -> Exception:
         """The exception that says what ``error`` means at this step."""

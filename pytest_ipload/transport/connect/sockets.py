@@ -11,6 +11,7 @@ from pytest_ipload.addresses.host.bind_source import bind_source
 from pytest_ipload.base.errors import SettingError
 from pytest_ipload.transport.connect.binding import Binding
 from pytest_ipload.transport.connect.dial import Attempt, Dialer
+from pytest_ipload.transport.connect.socket_patch import without_user
 
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
@@ -26,14 +27,18 @@ def connect_stream(binding: Binding, address: tuple[str, int], timeout: float | 
     dialer = Dialer(f"connection to {host}:{port}", binding, binding.sources, host, port)
     dialer.timeout = timeout
     try:
-        return dialer.dial()
+        sock = dialer.dial()
     except HTTPError as error:
         binding.check_running()  # an interrupted connection fails in many ways
         if not hasattr(error, "fault") and isinstance(error.__cause__, OSError):
             raise error.__cause__ from None  # what a user of sockets expects
         raise
+    if binding.opened is not None:
+        binding.opened.add(str(sock.getsockname()[0]))
+    return sock
 
 
+@without_user
 def open_datagram(binding: Binding, family: int | None) -> socket.socket:
     """A UDP socket of a family (4 or 6; None: that of the first source address, else 4), bound to the source address.
 
@@ -51,6 +56,8 @@ def open_datagram(binding: Binding, family: int | None) -> socket.socket:
     try:
         if source is not None:
             _bind(sock, binding, source)
+            if binding.opened is not None:
+                binding.opened.add(source)
         binding.watch(sock)
     except BaseException:
         sock.close()
@@ -65,20 +72,24 @@ class DatagramSocket(socket.socket):
         super().__init__(family, socket.SOCK_DGRAM)
         self._binding = binding
 
+    @without_user
     def connect(self, address: Any) -> None:
         """As in ``socket``."""
         super().connect(self._checked(address))
 
+    @without_user
     def connect_ex(self, address: Any) -> int:
         """As in ``socket``."""
         return super().connect_ex(self._checked(address))
 
+    @without_user
     def sendto(self, data: Any, *flags_and_address: Any) -> int:
         """As in ``socket``."""
         given: list[Any] = [data, *flags_and_address]
         given[-1] = self._checked(given[-1])
         return super().sendto(*given)
 
+    @without_user
     def sendmsg(self, buffers: Any, ancdata: Any = (), flags: int = 0, address: Any = None, /) -> int:
         """As in ``socket``."""
         return super().sendmsg(buffers, ancdata, flags, None if address is None else self._checked(address))

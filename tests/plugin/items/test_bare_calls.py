@@ -9,7 +9,7 @@ import pytest
 import requests
 from requests import get as fetch
 
-from pytest_ipload.plugin.items.bare_calls import bare_calls, warning_checks
+from pytest_ipload.plugin.items.bare_calls import bare_calls, times_itself, warning_checks
 
 renamed = pytest.deprecated_call
 
@@ -61,6 +61,19 @@ def innocent(ipload_session: Any) -> None:
 )
 def test_calls_that_pass_by_the_session_are_named(function: Callable[..., object], names: list[str]) -> None:
     assert bare_calls(function) == names
+
+
+def timed(ipload_user: Any) -> None:
+    with ipload_user.measure("GET"):
+        requests.get("http://127.0.0.1")
+
+
+def acting(ipload_user: Any) -> None:
+    [ipload_user.act(each) for each in ("ping",)]
+
+
+def test_those_that_time_themselves_are_known() -> None:
+    assert [times_itself(each) for each in (timed, acting, plain, several, len)] == [True, True, False, False, False]
 
 
 def warns() -> None:

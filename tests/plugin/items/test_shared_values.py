@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import ftplib
 import io
 import itertools
 import queue
+import smtplib
 import socket
 import sqlite3
 import sys
@@ -15,6 +17,7 @@ from unittest.mock import MagicMock, Mock
 
 import pytest
 import requests
+from pymysql.connections import Connection  # type: ignore[import-untyped]  # it has no types
 
 from pytest_ipload import LoadSession
 from pytest_ipload.plugin.fixtures.placeholders import PerUser
@@ -33,6 +36,9 @@ def generator() -> Iterator[int]:
         (lambda: HTTPConnection("127.0.0.1"), "http.client.HTTPConnection"),
         (lambda: HTTPSConnection("127.0.0.1"), "http.client.HTTPSConnection"),
         (socket.socket, "socket.socket"),
+        (smtplib.SMTP, "smtplib.SMTP"),
+        (ftplib.FTP, "ftplib.FTP"),
+        (lambda: Connection(defer_connect=True), "pymysql.connections.Connection"),
         (lambda: sqlite3.connect(":memory:"), "sqlite3.Connection"),
         (io.StringIO, "_io.StringIO"),
         (lambda: io.TextIOWrapper(io.BytesIO()), "_io.TextIOWrapper"),
