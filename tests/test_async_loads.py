@@ -604,3 +604,29 @@ def test_users_have_loops_of_the_kind_that_the_plugin_is_set_to(run_with: Any, p
         assert type(asyncio.get_running_loop()).__name__ == "OwnLoop"
     """
     run_with(way, source, conftest=conftest, passed=1)
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_async_clients_leave_from_the_addresses_of_their_users(run_with: Any, name: str) -> None:
+    pytest.importorskip(name)
+    source = """
+    @pytest.mark.ipload(users=50, iterations=2, pool="127.0.0.0/28")
+    async def test_it(client, ipload_user):
+        async with ipload_user.measure("GET /"):
+            assert await get(client, f"/?from={ipload_user.source_address}")
+
+    @pytest.mark.ipload(users=2, iterations=1)
+    async def test_guard(client, ipload_user):
+        with pytest.raises(Exception) as caught:
+            await get(client, "http://203.0.113.7/")
+        assert "TargetNotAllowed(" in repr(caught.value)  # httpx puts it into a group
+    """
+    with RecordingServer() as server:
+        text = f"    URL = {server.url('')!r}\n"
+        run_with("no plugin", text + CLIENTS[name] + source, "--ipload-json=out.json", passed=2)
+        assert {(hit.peer, hit.target) for hit in server.hits} == {
+            (f"127.0.0.{number}", f"/?from=127.0.0.{number}") for number in range(1, 15)
+        }
+        assert len(server.hits) == 100
+    rows = {row["source_address"]: row["users"] for row in results()[0]["by_source"]}
+    assert rows == {f"127.0.0.{number}": 4 if number < 9 else 3 for number in range(1, 15)}
