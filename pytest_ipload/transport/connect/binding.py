@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import ipaddress
 import socket
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from requests import Response
 
@@ -17,8 +18,10 @@ from pytest_ipload.addresses.host.own_listeners import Targets
 from pytest_ipload.addresses.source_text import marked, unmarked
 from pytest_ipload.base.errors import SettingError, TargetNotAllowed
 from pytest_ipload.transport.allowed_hosts import AllowedHosts
+from pytest_ipload.transport.connect.socket_patch import here
 from pytest_ipload.transport.generator_errors import LoadEnded
 
+Method = TypeVar("Method", bound=Callable[..., Any])
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
@@ -107,6 +110,26 @@ class OpenedConnections:
             return dict(self._counts)
 
 
+def bound_by_itself(method: Method) -> Method:
+    """A method of something that has a ``binding``: the sockets of a user's own session do not pass through the patch.
+
+    Those of other sessions in a user's thread do, as those of any client.
+    """
+
+    @functools.wraps(method)
+    def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+        owner = here.owner
+        if owner is None or self.binding.opened is None:
+            return method(self, *args, **kwargs)
+        here.owner = None
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            here.owner = owner
+
+    return cast(Method, run)
+
+
 class Binding:
     """What all connections of one session share: source addresses, allowed hosts, and the sockets that are open.
 
@@ -131,7 +154,7 @@ class Binding:
         self.targets: Targets | None = None
         """Where the targets are recorded, if they are needed."""
         self.opened: OpenedConnections | None = None
-        """Where connections are counted that are not opened for a request."""
+        """Where connections are counted that are not opened for a request; None outside of loads."""
         self._groups: dict[str, Mapping[int, str]] = {}
         self._lock = threading.Lock()
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()

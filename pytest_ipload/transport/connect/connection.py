@@ -15,10 +15,9 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError
 
 from pytest_ipload.base.real_time import perf_counter_ns
-from pytest_ipload.transport.connect.binding import Binding, Hop, ThreadState
+from pytest_ipload.transport.connect.binding import Binding, Hop, ThreadState, bound_by_itself
 from pytest_ipload.transport.connect.dial import Dialer, Sources
 from pytest_ipload.transport.connect.socket_io import FastSocket, open_fast_socket
-from pytest_ipload.transport.connect.socket_patch import without_user
 from pytest_ipload.transport.foreign_hooks import (
     StockHTTPConnection,
     StockHTTPSConnection,
@@ -86,7 +85,7 @@ class SourceHTTPConnection(HTTPConnection):
     # Private in urllib3, and the only place where bind() and connect() can be told apart: the same errno from both
     # means different things. Public ways (source_address, socket_options) pass through one call that hides this.
     # tests/transport/connect/test_connection.py notices when urllib3 does not call it any more.
-    @without_user
+    @bound_by_itself
     def _new_conn(self) -> socket.socket:
         hop = self.binding.thread.hop or Hop()
         hop.fault = None  # of an attempt before this one, if the adapter retries
@@ -196,7 +195,7 @@ class SourceHTTPSConnection(SourceHTTPConnection, HTTPSConnection):
             self.binding.watch(self._plain)
         return sock
 
-    @without_user
+    @bound_by_itself
     def connect(self) -> None:
         """As in urllib3."""
         try:

@@ -15,8 +15,7 @@ from urllib3.exceptions import ConnectTimeoutError, LocationParseError, NameReso
 from urllib3.util.connection import allowed_gai_family
 
 from pytest_ipload.addresses.host.bind_source import bind_source
-from pytest_ipload.transport.connect.binding import Binding
-from pytest_ipload.transport.connect.socket_patch import without_user
+from pytest_ipload.transport.connect.binding import Binding, bound_by_itself
 from pytest_ipload.transport.generator_errors import (
     OpenFilesExhausted,
     SourceAddressError,
@@ -49,7 +48,7 @@ class Dialer:
         self.source: str | None = next(iter(sources.values()), None)
         """The source address of the last attempt, or of the first one to come; None where the system chooses."""
 
-    @without_user
+    @bound_by_itself
     def dial(self) -> socket.socket:
         """The connected socket, from the first of the host's addresses that answers.
 

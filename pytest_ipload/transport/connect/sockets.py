@@ -9,9 +9,8 @@ from urllib3.exceptions import HTTPError
 
 from pytest_ipload.addresses.host.bind_source import bind_source
 from pytest_ipload.base.errors import SettingError
-from pytest_ipload.transport.connect.binding import Binding
+from pytest_ipload.transport.connect.binding import Binding, bound_by_itself
 from pytest_ipload.transport.connect.dial import Attempt, Dialer
-from pytest_ipload.transport.connect.socket_patch import without_user
 
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
@@ -38,7 +37,6 @@ def connect_stream(binding: Binding, address: tuple[str, int], timeout: float | 
     return sock
 
 
-@without_user
 def open_datagram(binding: Binding, family: int | None) -> socket.socket:
     """A UDP socket of a family (4 or 6; None: that of the first source address, else 4), bound to the source address.
 
@@ -70,26 +68,26 @@ class DatagramSocket(socket.socket):
 
     def __init__(self, binding: Binding, family: int) -> None:
         super().__init__(family, socket.SOCK_DGRAM)
-        self._binding = binding
+        self.binding = binding
 
-    @without_user
+    @bound_by_itself
     def connect(self, address: Any) -> None:
         """As in ``socket``."""
         super().connect(self._checked(address))
 
-    @without_user
+    @bound_by_itself
     def connect_ex(self, address: Any) -> int:
         """As in ``socket``."""
         return super().connect_ex(self._checked(address))
 
-    @without_user
+    @bound_by_itself
     def sendto(self, data: Any, *flags_and_address: Any) -> int:
         """As in ``socket``."""
         given: list[Any] = [data, *flags_and_address]
         given[-1] = self._checked(given[-1])
         return super().sendto(*given)
 
-    @without_user
+    @bound_by_itself
     def sendmsg(self, buffers: Any, ancdata: Any = (), flags: int = 0, address: Any = None, /) -> int:
         """As in ``socket``."""
         return super().sendmsg(buffers, ancdata, flags, None if address is None else self._checked(address))
@@ -97,11 +95,11 @@ class DatagramSocket(socket.socket):
     def _checked(self, address: Any) -> Any:
         """The address, with its number in the place of a name that could lead elsewhere when it is looked up again."""
         host, port = address[:2]
-        self._binding.check(_url(host, port))
-        if self._binding.guard is None or not isinstance(host, str):
+        self.binding.check(_url(host, port))
+        if self.binding.guard is None or not isinstance(host, str):
             return address
         found = socket.getaddrinfo(host, port, self.family, socket.SOCK_DGRAM)[0][4]
-        self._binding.check_address(host, str(found[0]))
+        self.binding.check_address(host, str(found[0]))
         return (found[0], *address[1:], *found[len(address) :])
 
 

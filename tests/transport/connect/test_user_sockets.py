@@ -22,6 +22,7 @@ from support.visitor import Visitor
 
 from pytest_ipload.base.errors import TargetNotAllowed
 from pytest_ipload.transport.connect import destinations
+from pytest_ipload.transport.connect.binding import OpenedConnections
 from pytest_ipload.transport.generator_errors import (
     LoadEnded,
     SourceFamilyMismatch,
@@ -221,11 +222,29 @@ class TestSources:
         assert visitor.run(visit) == "127.0.0.1"
         assert visitor.opened == {"127.0.0.1": 1}
 
+    def test_a_session_that_a_test_makes_itself_is_a_client_like_any_other(self, server: PeerServer) -> None:
+        def visit() -> list[str]:
+            seen = []
+            for session in (LoadSession(), LoadSession("127.0.0.9")):
+                with RecordingServer() as web, session:
+                    session.get(web.url("/")).raise_for_status()
+                    seen.append(web.connections[0][0])
+                with session.create_connection(server.address) as sock:
+                    seen.append(told(sock))
+            with pytest.raises(TargetNotAllowed):
+                LoadSession().create_connection(("203.0.113.9", 80))
+            return seen
+
+        visitor = Visitor(OWN)
+        assert visitor.run(visit) == [OWN, OWN, "127.0.0.9", "127.0.0.9"]
+        assert visitor.opened == {OWN: 2, "127.0.0.9": 2}
+
     @pytest.mark.parametrize("connecting_is_hooked", [False, True])
     def test_the_sessions_own_sockets_pass_by(
         self, server: PeerServer, monkeypatch: pytest.MonkeyPatch, connecting_is_hooked: bool
     ) -> None:
         visitor, session = Visitor(OWN), LoadSession("127.0.0.9")
+        session.binding.opened = OpenedConnections()  # so it is a user's
         if connecting_is_hooked:
             stock = urllib3.util.connection.create_connection
             monkeypatch.setattr(urllib3.util.connection, "create_connection", lambda *args, **kw: stock(*args, **kw))
@@ -234,12 +253,16 @@ class TestSources:
             with RecordingServer() as web, session:
                 session.get(web.url("/")).raise_for_status()
                 assert [peer for peer, _ in web.connections] == ["127.0.0.9"]
+            with session.create_datagram_socket() as sock:
+                sock.sendto(b"?", server.address)
+                assert sock.getsockname()[0] == "127.0.0.9"
             with session.create_connection(server.address) as sock:
                 return told(sock)
 
         assert visitor.run(visit) == "127.0.0.9"
         assert visitor.opened == {}
         assert visitor.targets.all() == []
+        assert session.binding.opened.by_source() == {"127.0.0.9": 2}
 
 
 class TestDatagrams:
