@@ -630,3 +630,27 @@ def test_async_clients_leave_from_the_addresses_of_their_users(run_with: Any, na
         assert len(server.hits) == 100
     rows = {row["source_address"]: row["users"] for row in results()[0]["by_source"]}
     assert rows == {f"127.0.0.{number}": 4 if number < 9 else 3 for number in range(1, 15)}
+
+
+def test_a_loop_whose_sockets_cannot_be_bound_is_refused(run_with: Any) -> None:
+    source = """
+    del anyio_backend
+
+    class LoopInC(asyncio.AbstractEventLoop):
+        def __init__(self):
+            self.inner = asyncio.new_event_loop()
+
+        def __getattribute__(self, name):
+            own = name in ("inner", "__class__", "__init__")
+            return object.__getattribute__(self, name) if own else getattr(self.inner, name)
+
+    @pytest.fixture
+    def anyio_backend():
+        return "asyncio", {"loop_factory": LoopInC}
+
+    MARK
+    async def test_refused(ipload_user):
+        raise AssertionError("must not run")
+    """
+    run = run_with("anyio", source, errors=1)
+    run.expect_lines("test_it.LoopInC opens its sockets in C, *bind_sockets='session'")

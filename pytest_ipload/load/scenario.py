@@ -82,7 +82,7 @@ class _BodyScenario:
         """Run the body."""
         result = self._body(iteration.user)
         if result is not None:
-            iteration.user.settle(result)
+            iteration.user.coroutines.settle(result)
 
     def tear_down(self) -> None:
         """There is nothing to undo."""
@@ -101,4 +101,4 @@ class _MixScenario(_BodyScenario):
         with user.step(name):
             result = body(user)
             if result is not None:
-                user.settle(result)
+                user.coroutines.settle(result)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -16,6 +15,7 @@ from pytest_ipload.base import real_time
 from pytest_ipload.base.errors import IploadError
 from pytest_ipload.load.iteration_log import IterationLog
 from pytest_ipload.load.timed_block import TimedBlock
+from pytest_ipload.load.user_coroutines import UserCoroutines
 from pytest_ipload.stats.fault_text import message_of, own_fault
 from pytest_ipload.stats.recorder import Key
 from pytest_ipload.stats.sample import (
@@ -33,12 +33,9 @@ from pytest_ipload.stats.sample import (
 )
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
-
     from pytest_ipload.load.actions import Action, UserActions
     from pytest_ipload.load.rendezvous import RendezvousPoints
     from pytest_ipload.load.test_data.data_feeds import DataFeeds, Rows, Source, UserFeeds
-    from pytest_ipload.load.user_loop import UserLoop
     from pytest_ipload.transport.connect.user_sockets import UserSockets
     from pytest_ipload.transport.session import LoadSession
 
@@ -90,8 +87,8 @@ class VirtualUser:
         self._feeds: UserFeeds | None = None
         self._rendezvous_points = meetings
         self._session: LoadSession | None = None
-        self._loop: UserLoop | None = None
         self._sockets = sockets
+        self.coroutines = UserCoroutines(sockets)
         self._actions: UserActions | None = None
         self._log = IterationLog()
         self._lease(source_addresses)
@@ -118,19 +115,6 @@ class VirtualUser:
                 raise RuntimeError(f"user {self.index} cannot create a session")
             self._session = self._make_session(self)
         return self._session
-
-    def open_loop(self, new_loop: Callable[[], AbstractEventLoop] | None = None) -> UserLoop:
-        """The event loop of the user's thread, made on first use; it is closed after the user's teardown."""
-        if self._loop is None:
-            from pytest_ipload.load.user_loop import UserLoop  # asyncio is slow to import, and most loads do without
-
-            self._loop = UserLoop() if new_loop is None else UserLoop(new_loop)
-        return self._loop
-
-    def settle(self, result: object) -> None:
-        """Run what a body returned, if it is a coroutine."""
-        if inspect.isawaitable(result):
-            self.open_loop().run(result)
 
     def bind(self, sources: tuple[str, ...]) -> None:
         """Leave from these addresses (at most one per family) from now on."""
@@ -327,13 +311,6 @@ class VirtualUser:
             problem = Problem(type(error).__name__, message_of(error), "")
             self.record(Sample(REQUEST, "", started_ns, 0, FAULT, problem=problem, fault=fault))
 
-    def cancel(self, patience_s: float) -> bool:
-        """Cancel the coroutine that the user runs, from another thread; False if it runs none.
-
-        It gets ``patience_s`` to end by that, see ``UserLoop``.
-        """
-        return self._loop is not None and self._loop.cancel(patience_s)
-
     def interrupt(self) -> None:
         """Close this user's sockets under its feet, from another thread: blocking calls on them end.
 
@@ -367,19 +344,10 @@ class VirtualUser:
         """How late the running iteration began."""
         return self._log.lateness_ns
 
-    def place(self) -> str:
-        """The line of user code at which the user's coroutine waits; empty if it runs none."""
-        return "" if self._loop is None else self._loop.place()
-
     def release_actions(self) -> None:
         """Release the actions, when the user leaves; raises what the first one of them raises."""
         if self._actions is not None:
             self._actions.release()
-
-    def close_loop(self) -> None:
-        """Close the event loop, after the user's teardown."""
-        if self._loop is not None:
-            self._loop.close()
 
     def close(self) -> None:
         """Close the session, when the user leaves."""

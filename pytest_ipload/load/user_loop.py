@@ -14,6 +14,7 @@ from contextvars import Context, ContextVar, Token, copy_context
 from typing import Any, TypeVar
 
 from pytest_ipload.base.code_location import place_of_frame
+from pytest_ipload.base.errors import SettingError
 from pytest_ipload.load.interruption import IterationInterrupted
 
 T = TypeVar("T")
@@ -37,6 +38,15 @@ class UserLoop:
         """The loop stops when one of these is done."""
         self._left: list[_Work] = []
         """What did not end when it had to."""
+
+    def refuse_foreign_sockets(self) -> None:
+        """Raise SettingError if the loop opens its sockets in C: they would be neither bound nor checked."""
+        if not isinstance(self._loop, asyncio.BaseEventLoop):
+            raise SettingError(
+                f"{type(self._loop).__module__}.{type(self._loop).__qualname__} opens its sockets in C, so they would "
+                "leave from any address and to any host; let users run on asyncio's own loop, or set "
+                "bind_sockets='session'"
+            )
 
     def run(self, awaitable: Awaitable[T]) -> T:
         """Wait until the awaitable is done; its result. Raises what it raises, and IterationInterrupted."""

@@ -107,7 +107,7 @@ class UserThread:
         """
         with self._lock:
             self.interrupted_ns = now_ns
-            self.is_cancelled = self._exposed and self.user.cancel(patience_s)
+            self.is_cancelled = self._exposed and self.user.coroutines.cancel(patience_s)
         if not self.is_cancelled:
             self.insist()
 
@@ -172,7 +172,7 @@ class UserThread:
                     try:
                         self.user.release_actions()
                     finally:
-                        self.user.close_loop()
+                        self.user.coroutines.close_loop()
             except BaseException as error:  # pytest's outcomes are not derived from Exception
                 self.teardown_error = error
             self.cover()
@@ -218,7 +218,7 @@ class UserThread:
         """The line of user code that the thread is at, for a user that does not stop."""
         frame = None if self.thread is None else sys._current_frames().get(self.thread.ident or 0)
         in_loop = place_of_frame(frame, inside="pytest_ipload.load.user_loop")
-        return in_loop or self.user.place() or place_of_frame(frame) or "an unknown place"
+        return in_loop or self.user.coroutines.place() or place_of_frame(frame) or "an unknown place"
 
     def _raise_in_thread(self, kind: type[BaseException]) -> None:
         """Schedule an exception in the thread, where the interpreter can do that.

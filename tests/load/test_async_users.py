@@ -85,7 +85,7 @@ def load(body: Callable[[], Awaitable[object]], *, hurry: bool = False) -> tuple
         if all(running.acquire(timeout=30) for _ in range(2)):
             executor.ask_to_stop("it is over", hurry=hurry)
 
-    script = Script(body=lambda iteration: iteration.user.settle(measured(iteration.user)))
+    script = Script(body=lambda iteration: iteration.user.coroutines.settle(measured(iteration.user)))
     executor = make(script, users=2, duration=600.0, graceful_stop=600.0 if hurry else 0.02)
     executor.set_up()
     stops = threading.Thread(target=stop)
@@ -139,7 +139,7 @@ def test_an_aborted_load_does_not_wait_for_the_graceful_stop(monkeypatch: pytest
 
 
 def test_a_set_up_that_hangs_in_a_coroutine_is_ended_and_its_line_is_named() -> None:
-    script = Script(set_up=lambda user: user.settle(forever()))
+    script = Script(set_up=lambda user: user.coroutines.settle(forever()))
     executor = make(script, users=1, timeout=0.02, graceful_stop=0.02)
     with pytest.raises(UserSetUpError) as caught:
         executor.set_up()
@@ -156,7 +156,7 @@ def test_a_teardown_that_hangs_in_a_coroutine_is_ended() -> None:
     leaves: dict[int, Callable[[], None]] = {}
 
     def set_up(user: VirtualUser) -> None:
-        leaves[user.index] = user.open_loop().enter(hangs(), "hangs")[1]
+        leaves[user.index] = user.coroutines.open_loop().enter(hangs(), "hangs")[1]
 
     script = Script(set_up=set_up, tear_down=lambda user: leaves[user.index]())
     executor = make(script, users=1, iterations=1, graceful_stop=0.05)
@@ -175,7 +175,7 @@ def test_nothing_of_a_loop_is_left() -> None:
         await asyncio.to_thread(time.sleep, 0)
 
     before = set(threading.enumerate())
-    script = Script(body=lambda iteration: iteration.user.settle(starts(iteration)))
+    script = Script(body=lambda iteration: iteration.user.coroutines.settle(starts(iteration)))
     executor = make(script, users=3, iterations=2)
     executor.set_up()
     executor.run()

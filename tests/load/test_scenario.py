@@ -40,7 +40,7 @@ def run(body: Any, index: int, iterations: int) -> tuple[VirtualUser, list[Sampl
             error = raised
         user.end_iteration(0, 1, error)
     scenario.tear_down()
-    user.close_loop()
+    user.coroutines.close_loop()
     return user, [sample for sample in samples if sample.kind == STEP]
 
 

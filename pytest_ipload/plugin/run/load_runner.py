@@ -91,7 +91,7 @@ class LoadRunner:
 
         def make_scenario(user: VirtualUser) -> Scenario:
             if is_async:
-                user.open_loop()  # else its first iteration would
+                user.coroutines.open_loop()  # else its first iteration would
             return scenario
 
         return Load(state, LoadRequest(item, profile, thresholds, make_scenario, folders, is_async=is_async))
