@@ -147,12 +147,12 @@ MANY = """
         assert client == ipload_user.index
 
     MARK
-    @pytest.mark.ipload(arrival_rate="200/s", duration="50ms", users=1, max_users=3)
+    @pytest.mark.ipload(arrival_rate="200/s", total_iterations=6, users=1, max_users=3)
     async def test_open_model(client):
         await asyncio.sleep(0.001)
 
     MARK
-    @pytest.mark.ipload(stages="20ms:2,20ms:2", set_up="on-arrival")
+    @pytest.mark.ipload(users=2, ramp_up="20ms", iterations=2, set_up="on-arrival")
     async def test_later(client):
         await asyncio.sleep(0.001)
 """

@@ -23,7 +23,8 @@ pytestmark = pytest.mark.usefixtures("no_user_thread_is_left")
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deadlines, "_CANCEL_WAIT", 0.2)
+    monkeypatch.setattr(deadlines, "_CANCEL_WAIT", 0.5)
+    monkeypatch.setattr(deadlines, "_PATIENCE", 0.1)
     monkeypatch.setattr(deadlines, "_INTERRUPT_WAIT", 5.0)
 
 

@@ -162,11 +162,11 @@ class TestFixtures:
             leave()
 
 
-def interrupted(loop: UserLoop, body: Callable[[], Awaitable[Any]]) -> Any:
+def interrupted(loop: UserLoop, body: Callable[[], Awaitable[Any]], patience_s: float = 60.0) -> Any:
     """What comes of a body that is cancelled as soon as it waits."""
 
     async def run() -> Any:
-        asyncio.get_running_loop().call_soon(loop.cancel, 0.01)
+        asyncio.get_running_loop().call_soon(loop.cancel, patience_s)
         return await body()
 
     return loop.run(run())
@@ -217,7 +217,7 @@ class TestInterruption:
                 seen.append("left")
 
         with pytest.raises(IterationInterrupted) as caught:
-            interrupted(loop, deaf)
+            interrupted(loop, deaf, patience_s=0.01)
         assert seen == ["left"]
         assert "test_user_loop.py" in place_of_traceback(caught.value.__traceback__)
 
