@@ -51,13 +51,15 @@ def test_the_tests_of_the_page_on_streams_pass(pytester: pytest.Pytester) -> Non
     result.assert_outcomes(passed=3)
 
 
-@pytest.mark.parametrize("document", ["load-models.md", "health-checks.md", "thresholds.md", "source-addresses.md"])
+@pytest.mark.parametrize(
+    "document", ["async.md", "load-models.md", "health-checks.md", "thresholds.md", "source-addresses.md"]
+)
 def test_the_tests_of_a_document_pass(pytester: pytest.Pytester, document: str) -> None:
     module = "\n\n".join(["import pytest", *python_blocks(document)])
     pytester.makepyfile(module)
     with running_target() as target:
         result = pytester.runpytest(f"--ipload-base-url={target.url}", "-W", "error")
-    result.assert_outcomes(passed=len(re.findall("^def test_", module, re.MULTILINE)))
+    result.assert_outcomes(passed=len(re.findall("^(?:async )?def test_", module, re.MULTILINE)))
 
 
 def test_the_clients_of_any_client_md_leave_from_their_users_addresses(

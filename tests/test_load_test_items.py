@@ -225,29 +225,44 @@ REFUSED = {
         """,
         "unittest.TestCase methods cannot be load tests; write a plain test function or a method of a plain class",
     ),
-    "async with the marker": (
-        """
-        @pytest.mark.ipload
-        async def test():
-            raise AssertionError("must not run")
-        """,
-        "async tests cannot be load tests: users are threads; write a blocking test",
-    ),
-    "async with a per-user fixture": (
-        """
-        async def test(ipload_user):
-            raise AssertionError("must not run")
-        """,
-        "async tests cannot be load tests: users are threads; write a blocking test",
-    ),
     "async generator": (
         """
         @pytest.mark.ipload
         class TestShop:
             async def test(self):
+                yield
                 raise AssertionError("must not run")
         """,
-        "async tests cannot be load tests: users are threads; write a blocking test",
+        "the test is an async generator, which a test cannot be; take the yield out of it",
+    ),
+    "async unittest": (
+        """
+        import unittest
+
+        @pytest.mark.ipload
+        class TestShop(unittest.IsolatedAsyncioTestCase):
+            async def test(self):
+                raise AssertionError("must not run")
+        """,
+        "unittest.TestCase methods cannot be load tests; write a plain test function or a method of a plain class",
+    ),
+    "trio": (
+        """
+        @pytest.mark.parametrize("anyio_backend", ["trio"])
+        async def test(ipload_user, anyio_backend):
+            raise AssertionError("must not run")
+        """,
+        "anyio_backend is 'trio', but users run coroutines on asyncio; let the fixture anyio_backend return 'asyncio'",
+    ),
+    "hypothesis": (
+        """
+        from hypothesis import given, strategies
+
+        @given(number=strategies.integers())
+        async def test(ipload_user, number):
+            raise AssertionError("must not run")
+        """,
+        "hypothesis runs its examples by blocking calls, so an async test cannot be one of its load tests",
     ),
     "the fixture that starts loads": (
         """

@@ -1203,26 +1203,6 @@ class TestBadFixtures:
             f"ScopeMismatch: You tried to access the function scoped fixture {name} with a {scope} scoped *"
         )
 
-    @pytest.mark.parametrize("body", ["return 1", "yield 1"])
-    def test_an_async_fixture_is_an_error_in_each_test(self, pytester: pytest.Pytester, body: str) -> None:
-        run = whole_run(
-            pytester,
-            f"""
-    @pytest.fixture
-    async def shopper(ipload_user):
-        {body}
-
-    def test_one(shopper):
-        pass
-
-    def test_two(shopper):
-        pass
-""",
-            errors=2,
-        )
-        assert run.result.stdout.str().count("fixture 'shopper' is async; a per-user fixture must be blocking") >= 2
-        run.result.stdout.no_fnmatch_line("*assert not self._finalizers*")
-
     def test_a_fixture_that_does_not_yield_is_an_error(self, pytester: pytest.Pytester) -> None:
         run = whole_run(
             pytester,

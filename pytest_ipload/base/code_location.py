@@ -14,7 +14,7 @@ from types import FrameType, TracebackType
 
 from pytest_ipload.base.masking import masked
 
-_CARRIERS = frozenset({"contextlib", "pytest_ipload", "requests", "urllib3"})
+_CARRIERS = frozenset({"asyncio", "contextlib", "pytest_ipload", "requests", "urllib3"})
 
 
 @lru_cache(maxsize=512)
@@ -50,9 +50,12 @@ def in_words(error: BaseException, *, placed: bool = True) -> str:
     return f"{type(error).__name__}: {text}" + (f" ({place})" if placed and place else "")
 
 
-def place_of_frame(frame: FrameType | None) -> str:
-    """The nearest line of user code in a stack of frames, outwards from ``frame``; empty if there is none."""
-    while frame is not None:
+def place_of_frame(frame: FrameType | None, *, inside: str | None = None) -> str:
+    """The nearest line of user code in a stack of frames, outwards from ``frame``; empty if there is none.
+
+    With ``inside``, only of code that the module of that name has called.
+    """
+    while frame is not None and (inside is None or frame.f_globals.get("__name__") != inside):
         if is_user_code(frame.f_code.co_filename):
             return _place(frame.f_code.co_filename, frame.f_lineno)
         frame = frame.f_back
@@ -74,7 +77,7 @@ def user_traceback(traceback: TracebackType | None) -> TracebackType | None:
 
 
 def visible_traceback(traceback: TracebackType | None, *, from_user: bool = False) -> TracebackType | None:
-    """A traceback without the frames of the HTTP stack: this package, requests, urllib3, http.client.
+    """A traceback without the frames of the HTTP stack and the event loop: this package, requests, urllib3, asyncio.
 
     What these call is left out too, unless it is the user's own code again (a hook, an adapter). With ``from_user``,
     so is all that comes before the first line of user code. None if nothing is left.

@@ -43,18 +43,20 @@ class _ConfigurationError(IploadError):
 
 
 def is_configuration_error(error: BaseException) -> bool:
-    """Whether a load ends at once when a body raises this, and the test is an error.
+    """Whether a load ends at once when a body raises this, and the test is an error."""
+    return configuration_error(error) is not None
 
-    Some clients wrap what they do not expect in a group of exceptions.
-    """
+
+def configuration_error(error: BaseException) -> BaseException | None:
+    """The one of these that an exception is, or has in it: some clients wrap what they do not expect in a group."""
     left = [error]
     while left:
         each = left.pop()
         if isinstance(each, _ConfigurationError) and not each.at_run_time:
-            return True
+            return each
         if hasattr(each, "split"):  # a group, from Python 3.11 on
             left += getattr(each, "exceptions", ())
-    return False
+    return None
 
 
 class SettingError(_ConfigurationError, ValueError):

@@ -8,9 +8,10 @@ from pytest_ipload.base.errors import SetUpTimeout
 from pytest_ipload.base.units import NS_PER_S, format_duration, format_setting
 from pytest_ipload.load.deadlines import Deadlines
 from pytest_ipload.load.failure_log import FailureLog
+from pytest_ipload.load.interruption import IterationInterrupted
 from pytest_ipload.load.load_record import LoadRecord
 from pytest_ipload.load.user_lifecycle import UserLifecycle
-from pytest_ipload.load.user_thread import IterationInterrupted, Phase, UserThread
+from pytest_ipload.load.user_thread import Phase, UserThread
 from pytest_ipload.stats.collector import SampleCollector
 from pytest_ipload.stats.recorder import Chunk
 from pytest_ipload.stats.sample import FAILED, ITERATION, Problem, timed_sample
@@ -67,6 +68,9 @@ class DeadlineEnforcer:
             elif user_thread.interrupted_ns is None:
                 self._interrupt(user_thread, now)
                 next_ns = min(next_ns, self._deadlines.deadline(user_thread) or next_ns)
+            elif user_thread.is_cancelled:
+                user_thread.insist()
+                next_ns = min(next_ns, self._deadlines.deadline(user_thread) or next_ns)
             else:
                 self._abandon(user_thread, at_any_rate=now > deadline + _COMING_BACK * NS_PER_S)
         return next_ns
@@ -81,7 +85,7 @@ class DeadlineEnforcer:
             user_thread.timed_out = self._set_up_timeout(user_thread, now - user_thread.set_up_since_ns)
         if user_thread.phase is Phase.TEAR_DOWN and self._deadlines.is_over:  # pytest will not tell of its error
             self._record.cut_short[user_thread.slot.index] = user_thread.as_cut_short()
-        user_thread.interrupt(now)
+        user_thread.interrupt(now, self._deadlines.patience_s(user_thread))
 
     def _set_up_timeout(self, user_thread: UserThread, lasted_ns: int) -> SetUpTimeout:
         """The error for a set-up that is interrupted now."""

@@ -13,6 +13,10 @@ _HURRY = 0.3
 """Seconds that iterations get to end by themselves when the load is aborted (Ctrl-C); teardowns at the second."""
 _INTERRUPT_WAIT, _HURRIED_WAIT = 3.0, 0.5
 """Seconds that an interrupted user gets before it is abandoned; the second value applies in a hurry."""
+_CANCEL_WAIT, _HURRIED_CANCEL_WAIT = 2.0, 0.2
+"""Seconds of these that the user's event loop gets to end a coroutine, before its thread is interrupted."""
+_PATIENCE = 0.4
+"""The share of these seconds that a cancelled coroutine gets to end by itself."""
 _ABORT_GRACE = 1.0
 """Maximum seconds for running iterations when a threshold has aborted the load."""
 
@@ -51,7 +55,7 @@ class Deadlines:
         if user_thread.teardown_since_ns is not None:
             return self._of_tear_down(user_thread, user_thread.teardown_since_ns)
         if user_thread.interrupted_ns is not None:
-            return user_thread.interrupted_ns + _ns(_HURRIED_WAIT if self.is_over else _INTERRUPT_WAIT)
+            return user_thread.interrupted_ns + _wait(user_thread, is_hurried=self.is_over)
         grace = _ns(_HURRY if self.is_over else self.graceful_stop)
         if self.is_short:
             grace = min(grace, _ns(_ABORT_GRACE))
@@ -66,14 +70,26 @@ class Deadlines:
             deadlines.append(self.set_up_limit.deadline_ns(user_thread.set_up_since_ns, user_thread.user.stirred_ns))
         return min(deadlines, default=None)
 
+    def patience_s(self, user_thread: UserThread) -> float:
+        """How long a coroutine that is cancelled now gets to end by itself."""
+        is_hurried = self.is_over if user_thread.teardown_since_ns is None else self.hurried_ns is not None
+        return _PATIENCE * (_HURRIED_CANCEL_WAIT if is_hurried else _CANCEL_WAIT)
+
     def _of_tear_down(self, user_thread: UserThread, since_ns: int) -> int:
         if user_thread.interrupted_ns is not None:
-            return user_thread.interrupted_ns + _ns(_INTERRUPT_WAIT if self.hurried_ns is None else _HURRIED_WAIT)
+            return user_thread.interrupted_ns + _wait(user_thread, is_hurried=self.hurried_ns is not None)
         if self.hurried_ns is not None:
             return max(since_ns, self.hurried_ns) + _ns(_HURRY)
         if self.is_over and self.stopped_ns is not None:
             since_ns = max(since_ns, self.stopped_ns)
         return since_ns + _ns(self.graceful_stop)
+
+
+def _wait(user_thread: UserThread, *, is_hurried: bool) -> int:
+    """How long an interrupted user is waited for."""
+    if user_thread.is_cancelled:
+        return _ns(_HURRIED_CANCEL_WAIT if is_hurried else _CANCEL_WAIT)
+    return _ns(_HURRIED_WAIT if is_hurried else _INTERRUPT_WAIT)
 
 
 def _ns(seconds: float) -> int:

@@ -12,9 +12,10 @@ from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.load.arrivals import ArrivalQueue
 from pytest_ipload.load.failure_log import FailureLog
 from pytest_ipload.load.generator.lateness import PunctualUsers
+from pytest_ipload.load.interruption import IterationInterrupted
 from pytest_ipload.load.schedule import Pacer
 from pytest_ipload.load.user import Iteration, VirtualUser
-from pytest_ipload.load.user_thread import IterationInterrupted, Scenario, UserThread
+from pytest_ipload.load.user_thread import Scenario, UserThread
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.stats.sample import Problem
 

@@ -66,15 +66,31 @@ class RateLimit:
 
     def wait(self) -> None:
         """Return when it is the calling thread's turn."""
-        with self._lock:
-            turn = _Turn(self._asked)
-            self._asked += 1
-            self._queue.append(turn)
+        turn = self._queued()
         try:
             while (ahead_ns := self._until_turn(turn)) > 0:
                 self._sleep(min(_SLICE, ahead_ns / NS_PER_S))
         finally:
             turn.is_given_up = not turn.has_come  # the thread was interrupted
+
+    async def wait_async(self) -> None:
+        """Return when it is the calling task's turn."""
+        from asyncio import sleep  # slow to import; whoever calls this has done so
+
+        turn = self._queued()
+        try:
+            while (ahead_ns := self._until_turn(turn)) > 0:
+                await sleep(min(_SLICE, ahead_ns / NS_PER_S))
+        finally:
+            turn.is_given_up = not turn.has_come  # the task was cancelled
+
+    def _queued(self) -> _Turn:
+        """A new place at the end of the queue."""
+        with self._lock:
+            turn = _Turn(self._asked)
+            self._asked += 1
+            self._queue.append(turn)
+        return turn
 
     def _until_turn(self, turn: _Turn) -> float:
         """Give the slot that is on to the first in the queue; nanoseconds until that of ``turn``, 0 if it has come."""

@@ -1,4 +1,4 @@
-"""Scenarios that consist of a body, or a mix of bodies: functions that take the user."""
+"""Scenarios that consist of a body, or a mix of bodies: functions or coroutine functions that take the user."""
 
 from __future__ import annotations
 
@@ -33,14 +33,17 @@ def scenario_of(body: Body | Mapping[Body, int]) -> Scenario:
     return _MixScenario([named[number] for number in order])
 
 
+def is_coroutine_function(body: Body) -> bool:
+    """Whether a body is known to be one before it is called; any body may return a coroutine."""
+    return inspect.iscoroutinefunction(body) or inspect.iscoroutinefunction(type(body).__call__)
+
+
 def _check(body: object) -> None:
     """Refuse what could not run, or would seem to run and do nothing."""
     if not callable(body):
         raise SettingError(f"a body must be a function that takes the user, not {body!r}")
     for function in (body, type(body).__call__):
-        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-            raise SettingError(f"the body {_name(body)} is async: users are threads; write a blocking function")
-        if inspect.isgeneratorfunction(function):
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise SettingError(f"the body {_name(body)} is a generator function, which does nothing when called")
     try:
         inspect.signature(body).bind(None)
@@ -77,7 +80,9 @@ class _BodyScenario:
 
     def iterate(self, iteration: Iteration) -> None:
         """Run the body."""
-        self._body(iteration.user)
+        result = self._body(iteration.user)
+        if result is not None:
+            iteration.user.coroutines.settle(result)
 
     def tear_down(self) -> None:
         """There is nothing to undo."""
@@ -94,4 +99,6 @@ class _MixScenario(_BodyScenario):
         user = iteration.user
         body, name = self._order[(user.index + iteration.number) % len(self._order)]
         with user.step(name):
-            body(user)
+            result = body(user)
+            if result is not None:
+                user.coroutines.settle(result)

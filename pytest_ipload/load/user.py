@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_ipload.addresses.source_address import SourceAddress
 from pytest_ipload.base import real_time
-from pytest_ipload.base.code_location import place_of_traceback
-from pytest_ipload.base.errors import IploadError, RendezvousEnded, SettingError
+from pytest_ipload.base.errors import IploadError
 from pytest_ipload.load.iteration_log import IterationLog
-from pytest_ipload.settings.parsing import as_label
+from pytest_ipload.load.timed_block import TimedBlock
+from pytest_ipload.load.user_coroutines import UserCoroutines
 from pytest_ipload.stats.fault_text import message_of, own_fault
 from pytest_ipload.stats.recorder import Key
 from pytest_ipload.stats.sample import (
@@ -68,6 +68,7 @@ class VirtualUser:
         tally: Callable[[Key, int, int], None] | None = None,
         make_session: SessionFactory | None = None,
         before_measure: Callable[[], object] | None = None,
+        before_async_measure: Callable[[], Awaitable[object]] | None = None,
         feed_book: DataFeeds | None = None,
         meetings: RendezvousPoints | None = None,
         sockets: UserSockets | None = None,
@@ -82,11 +83,13 @@ class VirtualUser:
         self._tally = tally or self._record_ordinary
         self._make_session = make_session
         self._before_measure = before_measure
+        self._before_async_measure = before_async_measure
         self._feed_book = feed_book
         self._feeds: UserFeeds | None = None
         self._rendezvous_points = meetings
         self._session: LoadSession | None = None
         self._sockets = sockets
+        self.coroutines = UserCoroutines(sockets)
         self._actions: UserActions | None = None
         self._log = IterationLog()
         self._lease(tuple(map(SourceAddress.parse, source_addresses)))
@@ -187,25 +190,19 @@ class VirtualUser:
         except IploadError as error:
             raise error.with_traceback(None) from None
 
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """Time a named part of the iteration.
+    def step(self, name: str) -> TimedBlock:
+        """Time a named part of the iteration: ``with user.step("checkout"):``, in a coroutine also ``async with``.
 
         It fails as the iteration would: by an exception, which propagates, or by a request that failed in it.
         """
-        with self._timed(STEP, name):
-            yield
+        return TimedBlock(self, STEP, name)
 
-    @contextmanager
-    def measure(self, name: str) -> Iterator[None]:
-        """Record what happens inside as one request sample: a call of any protocol.
+    def measure(self, name: str) -> TimedBlock:
+        """Record what happens inside as one request sample, a call of any protocol, by ``with`` or ``async with``.
 
         An exception makes it a failed sample, and propagates.
         """
-        if self._before_measure is not None:
-            self.wait_for(self._before_measure)
-        with self._timed(REQUEST, name):
-            yield
+        return TimedBlock(self, REQUEST, name)
 
     def act(self, action: Action | str, name: str | None = None, **inputs: Any) -> Mapping[str, Any] | None:
         """Run an action (an object, or the name of an entry point) as one request sample, and return its outputs.
@@ -220,34 +217,22 @@ class VirtualUser:
             self._actions = UserActions(self)
         return self._actions.run(action, name, inputs)
 
-    @contextmanager
-    def _timed(self, kind: str, name: str) -> Iterator[None]:
-        try:
-            name = as_label(name, f"the name of a {kind}")
-        except ValueError as error:
-            raise SettingError(str(error)) from None
-        problem = fault = None
-        is_whole = True
-        failed_before = self._log.failed
-        started = real_time.perf_counter_ns()
-        try:
-            yield
-        except RendezvousEnded:
-            is_whole = False  # the end of the load ended a wait in here: that is not a failure
-            raise
-        except BaseException as error:
-            problem = Problem(type(error).__name__, message_of(error), place_of_traceback(error.__traceback__))
-            fault = own_fault(error)  # a socket of ours could not be opened: not the target's failure
-            raise
-        finally:
-            latency = real_time.perf_counter_ns() - started
-            has_failed = problem is not None or (kind == STEP and self._log.failed > failed_before)
-            outcome = (FAULT if fault and kind == REQUEST else FAILED) if has_failed else OK
-            source = self.source_address
-            if is_whole:
-                self.record(
-                    Sample(kind, name, started, latency, outcome, source_address=source, problem=problem, fault=fault)
-                )
+    @property
+    def failed_requests(self) -> int:
+        """Requests of the running iteration that have failed so far."""
+        return self._log.failed
+
+    def wait_for_turn(self) -> None:
+        """Wait for the turn of a request under the load's ``max_rate``."""
+        if self._before_measure is not None:
+            self.wait_for(self._before_measure)
+
+    async def wait_for_turn_async(self) -> None:
+        """The same in a coroutine: the user's other tasks continue."""
+        if self._before_async_measure is not None:
+            began_ns = real_time.perf_counter_ns()
+            await self._before_async_measure()
+            self._log.held_ns += real_time.perf_counter_ns() - began_ns
 
     def record(self, sample: Sample) -> None:
         """Take a sample: stamp it with the iteration's lateness, remember its failure, hand it on."""

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pytest_ipload.base.errors import RendezvousEnded
 from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.load.failure_log import FailureLog
+from pytest_ipload.load.interruption import IterationInterrupted
 from pytest_ipload.load.iterations import UserRun
 from pytest_ipload.load.load_record import LoadRecord
 from pytest_ipload.load.user_contexts import UserContexts
 from pytest_ipload.load.user_factory import UserFactory
-from pytest_ipload.load.user_thread import IterationInterrupted, Phase, Scenario, UserThread
+from pytest_ipload.load.user_thread import Phase, Scenario, UserThread
 from pytest_ipload.load.user_time import LATE_START_S
 from pytest_ipload.settings.load_profile import LoadProfile
 

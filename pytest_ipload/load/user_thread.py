@@ -12,6 +12,7 @@ from typing import Protocol
 
 from pytest_ipload.base.code_location import place_of_frame
 from pytest_ipload.base.errors import SetUpTimeout
+from pytest_ipload.load.interruption import IterationInterrupted
 from pytest_ipload.load.schedule import UserSlot
 from pytest_ipload.load.user import Iteration, VirtualUser
 from pytest_ipload.load.user_contexts import own_context
@@ -35,13 +36,6 @@ _LAST_MOMENT = 5.0
 """Seconds that a thread may take from its last line to its end: far more than any needs."""
 _LINES_TO_ARRIVE = 100
 """An exception that another thread raised arrives at the next turn of a loop; this many are more than enough."""
-
-
-class IterationInterrupted(BaseException):
-    """Raised in a user's thread whose iteration outlived the graceful stop.
-
-    Not an ``Exception``: a body's ``except Exception`` must not swallow it.
-    """
 
 
 class Phase(Enum):
@@ -83,6 +77,8 @@ class UserThread:
     left_ns: int | None = None
     teardown_since_ns: int | None = None
     interrupted_ns: int | None = None
+    is_cancelled: bool = False
+    """Whether the interruption so far is one of the user's coroutine, which may still end by that."""
     timed_out: SetUpTimeout | None = None
     """Why its set-up was interrupted, if it took too long."""
     setup_error: BaseException | None = None
@@ -104,10 +100,26 @@ class UserThread:
         """Whether the user has left or was abandoned."""
         return self.abandoned or self.phase is Phase.LEFT
 
-    def interrupt(self, now_ns: int) -> None:
-        """Close the user's sockets and raise IterationInterrupted in its thread (at its next line of Python)."""
+    def interrupt(self, now_ns: int, patience_s: float = 0.0) -> None:
+        """End what the user runs: a coroutine is cancelled, anything else ends as ``insist`` says.
+
+        A coroutine gets ``patience_s`` to end by that.
+        """
         with self._lock:
             self.interrupted_ns = now_ns
+            self.is_cancelled = self._exposed and self.user.coroutines.cancel(patience_s)
+        if not self.is_cancelled:
+            self.insist()
+
+    def insist(self) -> None:
+        """Close the user's sockets and raise IterationInterrupted in its thread (at its next line of Python).
+
+        After a cancellation this is for a loop that hangs in a blocking call.
+        """
+        with self._lock:
+            if self.interrupted_ns is None:
+                return  # the coroutine has ended, and the user is in its teardown now
+            self.is_cancelled = False
             if self._exposed:
                 self._raise_in_thread(IterationInterrupted)
         self.user.interrupt()
@@ -146,6 +158,7 @@ class UserThread:
         """Called in the user's thread: undo its set-up. What that raises is kept as ``teardown_error``."""
         with self._lock:
             self.interrupted_ns = None  # that applied to what came before: the teardown has its own time
+            self.is_cancelled = False
             self.phase = Phase.TEAR_DOWN
             self.teardown_since_ns = now_ns
         self.user.resume()
@@ -156,7 +169,10 @@ class UserThread:
                     if self.scenario is not None:
                         self.scenario.tear_down()
                 finally:
-                    self.user.release_actions()
+                    try:
+                        self.user.release_actions()
+                    finally:
+                        self.user.coroutines.close_loop()
             except BaseException as error:  # pytest's outcomes are not derived from Exception
                 self.teardown_error = error
             self.cover()
@@ -201,7 +217,8 @@ class UserThread:
     def whereabouts(self) -> str:
         """The line of user code that the thread is at, for a user that does not stop."""
         frame = None if self.thread is None else sys._current_frames().get(self.thread.ident or 0)
-        return place_of_frame(frame) or "an unknown place"
+        in_loop = place_of_frame(frame, inside="pytest_ipload.load.user_loop")
+        return in_loop or self.user.coroutines.place() or place_of_frame(frame) or "an unknown place"
 
     def _raise_in_thread(self, kind: type[BaseException]) -> None:
         """Schedule an exception in the thread, where the interpreter can do that.

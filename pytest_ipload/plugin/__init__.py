@@ -14,6 +14,7 @@ import pytest
 
 from pytest_ipload.distributed.protocol.slots import FAILED_USERS_KEY, SLOT_KEY, Slots, slot_of
 from pytest_ipload.plugin import workers
+from pytest_ipload.plugin.fixtures.definitions import note_definition
 from pytest_ipload.plugin.fixtures.fixtures import ipload_iteration, ipload_pool, ipload_session, ipload_user
 from pytest_ipload.plugin.fixtures.per_user_names import may_be_per_user
 from pytest_ipload.plugin.items import markers
@@ -139,6 +140,16 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
     return result
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_fixture_setup")
+def pytest_fixture_setup_noted(
+    fixturedef: pytest.FixtureDef[Any], request: SubRequest
+) -> Generator[None, object | None, object | None]:
+    """Look at a fixture of a load test before other plugins replace its function."""
+    if may_be_per_user(fixturedef, request):
+        note_definition(request.node, fixturedef)
+    return (yield)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: SubRequest) -> object | None:
     """Put a placeholder in place of a fixture that each user has for itself."""
@@ -173,9 +184,11 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """Raise the verdict in the call phase, so that xfail, --pdb, -x and reports treat it as any test's failure."""
     if not markers.may_run_loads(item):
         return (yield)
-    with _phase(item, "call"):
-        result = yield
+    from pytest_ipload.plugin.fixtures.async_body import kept_from_others
+
     test = item.stash.get(_LOAD_TEST, None)
+    with _phase(item, "call"), kept_from_others(item):
+        result = yield
     if test is not None:
         test.judge()
     return result

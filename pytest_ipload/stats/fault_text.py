@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
+from pytest_ipload.base.errors import configuration_error
 from pytest_ipload.base.masking import masked
 
 _LONGEST = 300
@@ -32,6 +33,9 @@ def note_url(error: BaseException, url: str) -> None:
 
 def fault_text(error: BaseException) -> str | None:
     """What failed on the way to a server and which server it was; None where the exception's own text says it best."""
+    inner = configuration_error(error)
+    if inner is not None and inner is not error:
+        return str(inner)  # "unhandled errors in a TaskGroup" does not say which host was refused
     # A class of the user's own, or of another library, says what its author meant it to say.
     if type(error).__module__.partition(".")[0] not in _WRAPPERS:
         return None

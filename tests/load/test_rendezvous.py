@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from pytest_ipload.base.errors import IploadError, RendezvousEnded, RendezvousTimeout, SettingError
+from pytest_ipload.load.interruption import IterationInterrupted
 from pytest_ipload.load.partition import Partition
 from pytest_ipload.load.rendezvous import RendezvousPoints
 from pytest_ipload.load.schedule import UserSlot
 from pytest_ipload.load.user import VirtualUser
-from pytest_ipload.load.user_thread import IterationInterrupted, UserThread
+from pytest_ipload.load.user_thread import UserThread
 from pytest_ipload.stats.recorder import Recorder
 
 TIMEOUT_S = 30

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import Any
@@ -39,6 +40,7 @@ def run(body: Any, index: int, iterations: int) -> tuple[VirtualUser, list[Sampl
             error = raised
         user.end_iteration(0, 1, error)
     scenario.tear_down()
+    user.coroutines.close_loop()
     return user, [sample for sample in samples if sample.kind == STEP]
 
 
@@ -89,7 +91,9 @@ def test_steps_have_the_names_of_all_kinds_of_bodies() -> None:
     ]
 
 
-async def late(user: VirtualUser) -> None: ...
+async def later(user: VirtualUser) -> None:
+    await asyncio.sleep(0)
+    browse(user)
 
 
 async def stream(user: VirtualUser) -> AsyncIterator[int]:
@@ -100,8 +104,18 @@ def generate(user: VirtualUser) -> Iterator[int]:
     yield 1
 
 
-class LateShopper:
-    async def __call__(self, user: VirtualUser) -> None: ...
+class LaterShopper:
+    async def __call__(self, user: VirtualUser) -> None:
+        await later(user)
+
+
+@pytest.mark.parametrize("body", [later, partial(later), LaterShopper(), lambda user: later(user)], ids=repr)
+def test_a_body_may_be_a_coroutine_function_alone_and_in_a_mix(body: Any) -> None:
+    user, _ = run(body, 0, 2)
+    assert user.state["ran"] == ["browse"] * 2
+    user, steps = run({body: 1, buy: 1}, 0, 2)
+    assert user.state["ran"] == ["browse", "buy"]
+    assert [step.outcome for step in steps] == [OK, OK]
 
 
 @pytest.mark.parametrize(
@@ -110,10 +124,7 @@ class LateShopper:
         (None, "a body must be a function that takes the user, not None"),
         ("browse", "a body must be a function that takes the user, not 'browse'"),
         ([browse, buy], "a body must be a function that takes the user, not [<function browse"),
-        (late, "the body late is async: users are threads; write a blocking function"),
-        (stream, "the body stream is async"),
-        (partial(late), "the body late is async"),
-        (LateShopper(), "the body LateShopper is async"),
+        (stream, "the body stream is a generator function, which does nothing when called"),
         (generate, "the body generate is a generator function, which does nothing when called"),
         (lambda: None, "the body <lambda> must take exactly one argument, the user: too many positional arguments"),
         (
@@ -122,7 +133,7 @@ class LateShopper:
         ),
         ({}, "the mix is empty; give each body a weight, as in {browse: 3, buy: 1}"),
         ({"browse": 1}, "a body must be a function that takes the user, not 'browse'"),
-        ({browse: 1, late: 1}, "the body late is async"),
+        ({browse: 1, stream: 1}, "the body stream is a generator function"),
         ({browse: 3, buy: 0}, "the mix {browse: 3, buy: 0}: weight 0 is not a positive integer"),
         ({browse: 0.5, buy: 0.5}, "the mix {browse: 0.5, buy: 0.5}: weight 0.5 is not a positive integer"),
         (

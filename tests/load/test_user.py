@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from contextlib import nullcontext
 from typing import Any
 from unittest.mock import Mock, call
@@ -273,6 +274,48 @@ def test_steps_and_measured_calls_are_timed_and_a_failing_one_goes_on() -> None:
     assert ping.problem.type == "ZeroDivisionError"
     assert "test_user.py" in ping.problem.location
     assert ping.latency_ns > 0
+
+
+def test_async_with_and_decorators_time_what_with_does() -> None:
+    user, samples = user_with_samples()
+    user.begin_iteration(0, 0)
+
+    @user.step("function")
+    def function() -> int:
+        return 1
+
+    @user.measure("coroutine")
+    async def coroutine() -> int:
+        await asyncio.sleep(0)
+        return 2
+
+    async def body() -> None:
+        async with user.step("outer"), user.measure("GET /"):
+            assert (function(), await coroutine()) == (1, 2)
+        with pytest.raises(KeyError):
+            async with user.measure("GET /x"):
+                raise KeyError
+
+    asyncio.run(body())
+    assert [(sample.kind, sample.name, sample.outcome) for sample in samples] == [
+        (STEP, "function", OK),
+        (REQUEST, "coroutine", OK),
+        (REQUEST, "GET /", OK),
+        (STEP, "outer", OK),
+        (REQUEST, "GET /x", FAILED),
+    ]
+
+
+def test_a_block_can_be_timed_again_but_not_twice_at_once() -> None:
+    user, samples = user_with_samples()
+    user.begin_iteration(0, 0)
+    block = user.measure("GET /")
+    for _ in range(2):
+        with block:
+            pass
+    with pytest.raises(RuntimeError, match="request 'GET /' is being timed already; make a new one"), block, block:
+        pass
+    assert [sample.outcome for sample in samples] == [OK, OK, FAILED]
 
 
 @pytest.mark.parametrize("name", ["", None, 3])

@@ -10,9 +10,10 @@ from typing import TypeVar
 
 import pytest
 
+from pytest_ipload.load.interruption import IterationInterrupted
 from pytest_ipload.load.schedule import UserSlot
 from pytest_ipload.load.user import VirtualUser
-from pytest_ipload.load.user_thread import IterationInterrupted, Phase, UserThread
+from pytest_ipload.load.user_thread import Phase, UserThread
 from pytest_ipload.stats.recorder import Recorder
 
 

@@ -16,6 +16,7 @@ import pytest
 import requests
 from support.certificates import Certificates
 
+from pytest_ipload.base.errors import TargetNotAllowed
 from pytest_ipload.stats.fault_text import fault_text, message_of, own_fault
 from pytest_ipload.transport.session import LoadSession
 
@@ -232,3 +233,11 @@ def test_a_fault_of_the_own_side_is_found_in_a_group() -> None:
     group = vars(builtins)["ExceptionGroup"]
     assert own_fault(group("of a task group", [ValueError(), group("inner", [Fault()])])) == "ports-exhausted"
     assert own_fault(group("of a task group", [ValueError()])) is None
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="there are no groups of exceptions")
+def test_of_a_group_with_a_mistake_in_the_test_the_mistake_is_told() -> None:
+    group = vars(builtins)["ExceptionGroup"]
+    refused = TargetNotAllowed("'x.org' is not in ipload_allowed_hosts")
+    assert message_of(group("of a task group", [ValueError(), refused])) == "'x.org' is not in ipload_allowed_hosts"
+    assert message_of(group("of a task group", [ValueError()])) == "of a task group (1 sub-exception)"

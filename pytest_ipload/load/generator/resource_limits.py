@@ -25,19 +25,19 @@ sort whose key sorts 5.1. It is address space, not memory: the system gives a st
 """
 
 
-def files_needed(users: int) -> int:
-    """Open files for a load: a connection for each user, and what the process has and needs beside them."""
-    return users + _SPARE_FILES
+def files_needed(files: int) -> int:
+    """Open files for a load: those of its users, and what the process has and needs beside them."""
+    return files + _SPARE_FILES
 
 
-def ensure_open_files(users: int, given: str) -> None:
-    """Make sure that ``users`` can open their connections, raising the soft limit to the hard one if needed.
+def ensure_open_files(files: int, given: str) -> None:
+    """Make sure that users can open these files, raising the soft limit to the hard one if needed.
 
     ``given`` names the setting in the error, as in ``--ipload-users=1200``. Raises GeneratorLimitError.
     """
     if resource is None:
         return
-    needed = files_needed(users)
+    needed = files_needed(files)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return

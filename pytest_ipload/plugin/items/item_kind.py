@@ -18,9 +18,8 @@ def kind_problem(item: pytest.Item) -> str | None:
         return (
             "unittest.TestCase methods cannot be load tests; write a plain test function or a method of a plain class"
         )
-    function = item.function
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        return "async tests cannot be load tests: users are threads; write a blocking test"
+    if problem := _async_problem(item):
+        return problem
     if problem := multiplied_by(item.obj):
         return problem
     if "ipload" in item.fixturenames:
@@ -29,3 +28,13 @@ def kind_problem(item: pytest.Item) -> str | None:
             "remove the fixture, or the marker and the per-user fixtures"
         )
     return None
+
+
+def _async_problem(item: pytest.Function) -> str | None:
+    """Why an async item cannot be a load test."""
+    if inspect.isasyncgenfunction(item.function):
+        return "the test is an async generator, which a test cannot be; take the yield out of it"
+    inner_test = getattr(getattr(item.obj, "hypothesis", None), "inner_test", None)
+    if inspect.iscoroutinefunction(inner_test):
+        return "hypothesis runs its examples by blocking calls, so an async test cannot be one of its load tests"
+    return "users run coroutines on asyncio, not on trio" if item.get_closest_marker("trio") is not None else None

@@ -24,6 +24,9 @@ _FILES_OF_CURL = 4
 _MOST_POOLS = 1024
 """The maximum number of addresses that a session keeps connections from."""
 
+_FILES_OF_LOOP = 3
+"""What an event loop waits with, and the two ends of a socket that wakes it."""
+
 
 @dataclass(frozen=True)
 class Capacity:
@@ -32,15 +35,18 @@ class Capacity:
     connections: int
     sources: int
     files: int
-    """Open files of these connections."""
+    """Open files of the users: their connections, and their event loops."""
 
     @classmethod
-    def of(cls, profile: LoadProfile, pool: IpPool) -> Capacity:
-        """One connection for each user; where leases change, one from each address."""
+    def of(cls, profile: LoadProfile, pool: IpPool, *, is_async: bool) -> Capacity:
+        """One connection for each user; where leases change, one from each address.
+
+        If it ``is_async``, each user has an event loop.
+        """
         is_curl = profile.http != "1.1"  # it closes the connection from the last lease
         per_user = 1 if profile.ip_binding == USER or is_curl else min(max(pool.size, 1), _MOST_POOLS)
         connections = profile.most_users * per_user
-        files = connections * (_FILES_OF_CURL if is_curl else 1)
+        files = connections * (_FILES_OF_CURL if is_curl else 1) + profile.most_users * _FILES_OF_LOOP * is_async
         return cls(connections, max(1, min(pool.size, connections)), files)
 
     def shortage(self) -> str | None:
@@ -56,10 +62,10 @@ class Capacity:
         )
 
 
-def refuse_impossible(profile: LoadProfile, pool: IpPool, *, routes: bool) -> None:
+def refuse_impossible(profile: LoadProfile, pool: IpPool, needs: Capacity, *, routes: bool) -> None:
     """Raise GeneratorLimitError or, with ``routes``, PoolError if this host cannot carry the load to its base URL."""
     given = "--ipload-users" if profile.origins.get("users") == COMMAND_LINE else "users"
-    ensure_open_files(Capacity.of(profile, pool).files, f"{given}={profile.most_users}")
+    ensure_open_files(needs.files, f"{given}={profile.most_users}")
     if profile.base_url is None or not pool or not routes:
         return
     problems = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import pytest
@@ -45,7 +46,7 @@ def plan_of(item: pytest.Item, state: SessionState) -> str:
         parts.append(_origin(profile, "base_url", profile.base_url))
     if thresholds:
         parts.append("; ".join(judged.text for judged in thresholds))
-    needs = Capacity.of(profile, pool)
+    needs = Capacity.of(profile, pool, is_async=inspect.iscoroutinefunction(getattr(item, "obj", None)))
     parts.append(f"needs {needs}")
     if (shortage := needs.shortage()) is not None:
         parts.append(f"too few local ports for one target: {shortage}")

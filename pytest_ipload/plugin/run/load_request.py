@@ -37,6 +37,8 @@ class LoadRequest:
     round_note: RoundNote | None = None
     holds_users: bool = False
     """Whether users are torn down only when the load's executor is closed."""
+    is_async: bool = False
+    """Whether each user has an event loop."""
 
     @property
     def had_rounds(self) -> bool:

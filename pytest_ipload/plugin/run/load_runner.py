@@ -11,7 +11,9 @@ import pytest
 
 from pytest_ipload.base.errors import SettingError, is_configuration_error
 from pytest_ipload.load.executor import UserSetUpError
-from pytest_ipload.load.scenario import Body, scenario_of
+from pytest_ipload.load.scenario import Body, is_coroutine_function, scenario_of
+from pytest_ipload.load.user import VirtualUser
+from pytest_ipload.load.user_thread import Scenario
 from pytest_ipload.plugin.fixtures.per_user import multiplied_by
 from pytest_ipload.plugin.hook_calls import review_of
 from pytest_ipload.plugin.items.marker_settings import profile_of
@@ -82,7 +84,14 @@ class LoadRunner:
         profile = profile_of(item, state, [(settings, ())], base_url, "ipload.run")
         thresholds = judged_by(session_thresholds(state), profile, state)
         folders = (self._request.path.parent, self._request.config.rootpath)
-        request = LoadRequest(item, profile, thresholds, lambda user: scenario, folders)
+        is_async = any(map(is_coroutine_function, body if isinstance(body, Mapping) else [body]))
+
+        def make_scenario(user: VirtualUser) -> Scenario:
+            if is_async:
+                user.coroutines.open_loop()  # else its first iteration would
+            return scenario
+
+        request = LoadRequest(item, profile, thresholds, make_scenario, folders, is_async=is_async)
         return Load(state, request, SingleProcess(self._judge().judge, state.pools.slot, state.audience))
 
     def _judge(self) -> Judge:

@@ -17,9 +17,10 @@ from pytest_ipload.base.health_catalogue import HealthCheck, fired
 from pytest_ipload.base.text import counted
 from pytest_ipload.distributed.worker.membership import SHARD
 from pytest_ipload.load.executor import UserSetUpError
+from pytest_ipload.load.interruption import IterationInterrupted
 from pytest_ipload.load.partition import Partition
 from pytest_ipload.load.user import VirtualUser
-from pytest_ipload.load.user_thread import IterationInterrupted
+from pytest_ipload.plugin.fixtures.async_body import loop_factory, note_body, uses_loop
 from pytest_ipload.plugin.fixtures.per_user import UserFixtures, refuse_unusable, sees_report
 from pytest_ipload.plugin.fixtures.per_user_names import mark_as_load_test
 from pytest_ipload.plugin.fixtures.placeholders import PerUser
@@ -29,7 +30,7 @@ from pytest_ipload.plugin.items.item_kind import kind_problem
 from pytest_ipload.plugin.items.marker_settings import profile_of_test
 from pytest_ipload.plugin.items.markers import is_load_test, marker_problem, number_of
 from pytest_ipload.plugin.items.outcomes import ComparisonFailed, MeasurementInvalid, ThresholdFailed
-from pytest_ipload.plugin.items.shared_values import unsafe_values
+from pytest_ipload.plugin.items.shared_values import refuse_other_loops, unsafe_values
 from pytest_ipload.plugin.items.thresholds import load_thresholds
 from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_run import Load
@@ -75,6 +76,7 @@ class LoadTest:
         self._profile = profile_of_test(item, state)
         self._thresholds = load_thresholds(item, self._profile, state)
         mark_as_load_test(item)
+        note_body(item)
         shard = item.stash.get(SHARD, None)
         # Of a shared load the controller judges; a worker only judges an aborted load, and asks no plugin about that.
         review = None if shard else review_of(item.config)
@@ -130,6 +132,10 @@ class LoadTest:
             changed = ["mock.patch"] if hasattr(self._item.function, "patchings") else []
             called = [*changed, *warning_checks(self._item.function)]
             refuse_unusable(profile.most_users, asked, called, is_repeated=not profile.is_functional)
+            is_async = uses_loop(self._item, asked.values())
+            if is_async:
+                loop_factory(self._item)  # raises if there is none
+                refuse_other_loops(asked)
             request = LoadRequest(
                 self._item,
                 profile,
@@ -140,6 +146,7 @@ class LoadTest:
                 share=self._share_of(profile),
                 round_note=round_note,
                 holds_users=round_note is None and sees_report(profile, asked),
+                is_async=is_async,
             )
             return Load(self._state, request, self._shard)
         except IploadError as error:

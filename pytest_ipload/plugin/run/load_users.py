@@ -53,8 +53,9 @@ class LoadUsers:
         self.shares_pool = 0 < whole.size < self._pool_share[1]
         if self.shares_pool and profile.ip_exclusive:
             whole.shard(*self._pool_share)  # raises if there are too few
-        refuse_impossible(profile, self.pool, routes=state.settings.pool_check != OFF)
-        self.shortage = Capacity.of(profile, self.pool).shortage()
+        needs = Capacity.of(profile, self.pool, is_async=request.is_async)
+        refuse_impossible(profile, self.pool, needs, routes=state.settings.pool_check != OFF)
+        self.shortage = needs.shortage()
         """Shortages that were found, such as of local ports."""
         self.targets = Targets()
         self.meter = None if state.settings.segment is None else OffsetMeter()
@@ -82,6 +83,7 @@ class LoadUsers:
             tally=recorder.tally,
             make_session=self._make_session,
             before_measure=None if self.rate_limit is None else self.rate_limit.wait,
+            before_async_measure=None if self.rate_limit is None else self.rate_limit.wait_async,
             feed_book=self._feeds,
             meetings=self.meetings,
             sockets=UserSockets(self._guard, self.opened, self.targets, in_force=self._profile.bind_sockets == "all"),

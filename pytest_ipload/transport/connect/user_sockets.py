@@ -56,6 +56,11 @@ class UserSockets:
         self._lock = threading.Lock()
         self._held = self._left = False
 
+    @property
+    def in_force(self) -> bool:
+        """Whether the sockets of the user's threads are the user's at all."""
+        return self._in_force
+
     @contextmanager
     def in_thread(self) -> Iterator[None]:
         """As long as this is entered, the sockets of the calling thread are the user's."""

@@ -78,9 +78,9 @@ class TestOneBody:
         ("call", "problem"),
         [
             ("None", "a body must be a function that takes the user, not None"),
-            ("late", "the body late is async: users are threads; write a blocking function"),
+            ("late", "the body late is a generator function, which does nothing when called"),
             ("{}", "the mix is empty; give each body a weight, as in {browse: 3, buy: 1}"),
-            ("{late: 1}", "the body late is async: users are threads; write a blocking function"),
+            ("{late: 1}", "the body late is a generator function, which does nothing when called"),
             ("{idle: 1.5}", "the mix {idle: 1.5}: weight 1.5 is not a positive integer"),
             ("idle, uesrs=2", "unknown key 'uesrs' (did you mean 'users'?); known: users, "),
             ("idle, users=0", "users: 0 is too small; give a whole number of 1 or more"),
@@ -92,7 +92,7 @@ class TestOneBody:
         run = whole_run(
             pytester,
             f"""{SHOP}
-    async def late(user): pass
+    async def late(user): yield
 
     def test(ipload):
         from pytest_ipload.base.errors import SettingError
