@@ -7,7 +7,7 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_ipload.transport.connect.binding import Binding
+from pytest_ipload.transport.connect.binding import Binding, bound_by_itself
 from pytest_ipload.transport.connect.dial import Attempt, Dialer
 
 _KIND = 0xF  # the rest of libcurl's socket type are flags such as SOCK_CLOEXEC
@@ -54,7 +54,7 @@ class Opener:
     def __init__(self, pycurl: Any, binding: Binding, sources: Mapping[int, str], kept: KeptSockets) -> None:
         self._already_connected, self._ok = pycurl.SOCKOPT_ALREADY_CONNECTED, pycurl.SOCKOPT_OK
         self._go, self._stop = pycurl.PREREQFUNC_OK, pycurl.PREREQFUNC_ABORT
-        self._binding = binding
+        self.binding = binding
         self._kept = kept
         self._sock: socket.socket | None = None
         self.sources = sources
@@ -76,7 +76,7 @@ class Opener:
 
     def begin(self, version: str, host: str, port: int, method: str, timeout: float | None) -> None:
         """Prepare for transfers like this one."""
-        self.dialer = Dialer(f"HTTP/{version} connection to {host}:{port}", self._binding, self.sources, host, port)
+        self.dialer = Dialer(f"HTTP/{version} connection to {host}:{port}", self.binding, self.sources, host, port)
         self.dialer.timeout = timeout
         self._method = method
 
@@ -97,10 +97,11 @@ class Opener:
             self.raised = error
             return _REFUSED
 
+    @bound_by_itself
     def _connected(self, address: Any) -> Any:
         dialer, family = self.dialer, address.family
-        self._binding.check_running()
-        self._binding.check_address(dialer.host, address.addr[0])
+        self.binding.check_running()
+        self.binding.check_address(dialer.host, address.addr[0])
         self._kept.prune()
         source = self.sources.get(family)
         dialer.source = source or dialer.source
@@ -115,8 +116,8 @@ class Opener:
         except Exception as error:  # the source address is of another family, or the kernel used another one
             self.failures.append(error)
             return _REFUSED
-        if self._binding.targets is not None:
-            self._binding.targets.add(*address.addr[:2])
+        if self.binding.targets is not None:
+            self.binding.targets.add(*address.addr[:2])
         self.opened += 1
         return sock
 
