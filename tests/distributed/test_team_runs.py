@@ -556,7 +556,16 @@ class TestEndings:
         return process
 
     def workers(self, pytester: pytest.Pytester) -> list[int]:
-        return [int((pytester.path / f"gw{number}.pid").read_text()) for number in range(2)]
+        """The process ids. Each iteration writes them anew, so a file may be empty for a moment."""
+        files = [pytester.path / f"gw{number}.pid" for number in range(2)]
+        texts: list[str] = []
+
+        def all_are_there() -> bool:
+            texts[:] = [file.read_text() for file in files]
+            return all(texts)
+
+        wait_until(all_are_there)
+        return [int(text) for text in texts]
 
     def test_workers_end_with_a_controller_that_is_killed(self, pytester: pytest.Pytester) -> None:
         process = self.start(pytester)
