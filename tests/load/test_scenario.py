@@ -109,7 +109,11 @@ class LaterShopper:
         await later(user)
 
 
-@pytest.mark.parametrize("body", [later, partial(later), LaterShopper(), lambda user: later(user)], ids=repr)
+@pytest.mark.parametrize(
+    "body",
+    [later, partial(later), LaterShopper(), lambda user: later(user)],
+    ids=["function", "partial", "object", "lambda"],
+)
 def test_a_body_may_be_a_coroutine_function_alone_and_in_a_mix(body: Any) -> None:
     user, _ = run(body, 0, 2)
     assert user.state["ran"] == ["browse"] * 2
