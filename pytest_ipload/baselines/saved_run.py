@@ -16,6 +16,7 @@ from pytest_ipload.base.machine import Machine
 from pytest_ipload.baselines import comparability
 from pytest_ipload.stats.histogram import Histogram, plain_int, plain_list, shown
 from pytest_ipload.verdict.codec import decode, encode
+from pytest_ipload.verdict.threshold.expression import STREAM_FAMILIES
 
 SCHEMA = 1
 _KIND = "saved run of pytest-ipload"
@@ -70,7 +71,17 @@ class SavedRun:
 
 def of_result(result: Mapping[str, Any], load: int) -> Test:
     """What is saved of a result in plain values."""
-    kept = ("nodeid", "started_at", *_NUMBERS, *_COUNTS, "latency", "response_time", "ttfe", "gap", "by_name", "steps")
+    kept = (
+        "nodeid",
+        "started_at",
+        *_NUMBERS,
+        *_COUNTS,
+        "latency",
+        "response_time",
+        *STREAM_FAMILIES,
+        "by_name",
+        "steps",
+    )
     saved = {name: result[name] for name in kept if name in result}
     return {**saved, "load": load, "profile": comparability.of_result(result)}
 
@@ -90,8 +101,7 @@ def _test(value: object, where: str) -> Test:
         if name in test or name not in _SHARES:
             checked[name] = _number(test.get(name), f"{where}.{name}")
     checked["latency"] = _distribution(test.get("latency"), f"{where}.latency")
-    if "response_time" in test:
-        checked["response_time"] = _distribution(test["response_time"], f"{where}.response_time")
+    checked.update(_optional(test, ("response_time", *STREAM_FAMILIES), where))
     checked["by_name"] = _rows(test, "by_name", ("requests", "failed_requests"), ("rps",), where)
     checked["steps"] = _rows(test, "steps", ("count", "failed"), (), where)
     return checked
@@ -105,8 +115,14 @@ def _rows(test: Test, key: str, counts: Sequence[str], numbers: Sequence[str], w
         checked: dict[str, Any] = {"name": _text(row.get("name"), f"{here}.name")}
         checked.update((name, plain_int(row.get(name), f"{here}.{name}")) for name in counts)
         checked.update((name, _number(row.get(name), f"{here}.{name}")) for name in numbers)
+        checked.update(_optional(row, STREAM_FAMILIES, here))
         rows.append({**checked, "latency": _distribution(row.get("latency"), f"{here}.latency")})
     return rows
+
+
+def _optional(row: Test, names: Sequence[str], where: str) -> Test:
+    """The distributions of these names that it has."""
+    return {name: _distribution(row[name], f"{where}.{name}") for name in names if name in row}
 
 
 def _distribution(value: object, where: str) -> Test:

@@ -12,12 +12,25 @@ from support.saved_runs import NODEID, result, saved_run, saved_test
 
 from pytest_ipload.base.commit import Commit
 from pytest_ipload.baselines.saved_run import SCHEMA, SavedRun, is_too_small, of_result
-from pytest_ipload.stats.sample import FAILED
+from pytest_ipload.stats.sample import FAILED, FIRST_EVENT, GAP
 from pytest_ipload.verdict.regression.metric_reader import value_of
 from pytest_ipload.verdict.threshold.expression import Metric
 
 HOSTILE = ["größe", "\ud800 alone", "a\x00b\x1b[31m", "../../etc/passwd", "[a/b-\u2028]", "x" * 5000, ""]
-METRICS = ("p95", "p99.9", "mean", "min", "max", "p95{GET /}", "p95{step:checkout}", "rps", "error_rate", "rps{GET /}")
+METRICS = (
+    "p95",
+    "p99.9",
+    "mean",
+    "min",
+    "max",
+    "p95{GET /}",
+    "p95{step:checkout}",
+    "rps",
+    "error_rate",
+    "rps{GET /}",
+    "ttfe.p95",
+    "gap.p99{GET /}",
+)
 
 
 def plain(run: SavedRun | None = None) -> dict[str, Any]:
@@ -29,7 +42,9 @@ def plain(run: SavedRun | None = None) -> dict[str, Any]:
 @pytest.mark.parametrize("metric", METRICS)
 def test_what_comes_back_has_the_same_values(metric: str) -> None:
     samples = [request("GET /", latency) for latency in range(1, 200)] + [request(outcome=FAILED), iteration()]
-    here = result(samples=[*samples, *[iteration(outcome=FAILED)] * 3])
+    events = [request("GET /", latency)._replace(kind=kind) for latency in (2, 3) for kind in (FIRST_EVENT, GAP)]
+    here = result(samples=[*samples, *events, *[iteration(outcome=FAILED)] * 3])
+    assert value_of(Metric.parse(metric), here) is not None
     back = SavedRun.from_text(saved_run(of_result(here, 0)).to_text()).tests[NODEID, 0]
     assert value_of(Metric.parse(metric), back) == value_of(Metric.parse(metric), here)
 
