@@ -46,7 +46,10 @@ class BoundSession(Verbs):
         ``timeout`` is in seconds, by default the session's. The host has to be allowed, and ``interrupt`` ends what
         blocks on the socket. The caller closes it. Raises TargetNotAllowed, the faults of the own side, OSError.
         """
-        return connect_stream(self.binding, address, self.timeout if isinstance(timeout, Default) else timeout)
+        sock = connect_stream(self.binding, address, self.timeout if isinstance(timeout, Default) else timeout)
+        if self.binding.opened is not None:
+            self.binding.opened.add(str(sock.getsockname()[0]))
+        return sock
 
     def create_datagram_socket(self, family: int | None = None) -> socket.socket:
         """A UDP socket that is bound to the source address; ``family`` is 4, 6, or None for the first address's.

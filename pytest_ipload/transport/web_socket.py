@@ -18,7 +18,7 @@ from pytest_ipload.base.code_location import place_of_frame
 from pytest_ipload.base.errors import SettingError, TargetNotAllowed
 from pytest_ipload.base.masking import masked
 from pytest_ipload.base.real_time import perf_counter_ns
-from pytest_ipload.stats.fault_text import message_of
+from pytest_ipload.stats.fault_text import message_of, own_fault
 from pytest_ipload.stats.sample import FAILED, FAULT, OK, REQUEST, Problem, Sample
 from pytest_ipload.transport.adapter import SourceAdapter
 from pytest_ipload.transport.base_url import resolved
@@ -249,7 +249,7 @@ class WebSocket:
             return
         outcome, problem, fault = OK, None, None
         if error is not None:
-            fault = getattr(error, "fault", None)
+            fault = own_fault(error)
             outcome = FAULT if fault else FAILED
             kind = f"HTTP {status}" if status else type(error).__name__
             text = f"{name} answered {status}" if status else message_of(error)

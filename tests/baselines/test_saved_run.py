@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.samples import MS, iteration, request
+from support.samples import MS, iteration, request, step
 from support.saved_runs import NODEID, result, saved_run, saved_test
 
 from pytest_ipload.base.commit import Commit
@@ -41,7 +41,11 @@ def plain(run: SavedRun | None = None) -> dict[str, Any]:
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_what_comes_back_has_the_same_values(metric: str) -> None:
-    samples = [request("GET /", latency) for latency in range(1, 200)] + [request(outcome=FAILED), iteration()]
+    samples = [request("GET /", latency) for latency in range(1, 200)] + [
+        request(outcome=FAILED),
+        iteration(),
+        step("checkout"),
+    ]
     events = [request("GET /", latency)._replace(kind=kind) for latency in (2, 3) for kind in (FIRST_EVENT, GAP)]
     here = result(samples=[*samples, *events, *[iteration(outcome=FAILED)] * 3])
     assert value_of(Metric.parse(metric), here) is not None

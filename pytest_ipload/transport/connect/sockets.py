@@ -16,7 +16,7 @@ _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
 def connect_stream(binding: Binding, address: tuple[str, int], timeout: float | None) -> socket.socket:
-    """A TCP socket connected to (host, port), from the binding's source address.
+    """A TCP socket connected to (host, port), from the binding's source address. It is not counted as opened.
 
     Raises TargetNotAllowed, LoadEnded, the own side's fault (SourceAddressError, OpenFilesExhausted), or the OSError
     that ``socket.create_connection`` would raise.
@@ -32,8 +32,6 @@ def connect_stream(binding: Binding, address: tuple[str, int], timeout: float | 
         if not hasattr(error, "fault") and isinstance(error.__cause__, OSError):
             raise error.__cause__ from None  # what a user of sockets expects
         raise
-    if binding.opened is not None:
-        binding.opened.add(str(sock.getsockname()[0]))
     return sock
 
 
