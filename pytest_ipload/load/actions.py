@@ -6,6 +6,7 @@ Scenario files, components and test bodies use the same interface.
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
@@ -91,6 +92,9 @@ def _checked(action: object, where: str) -> Action:
             f"{where}: {shown} is not a valid action; an action is an object with the methods init(user), "
             f"do(user, **inputs) and release(user), or the name of an entry point in the group {GROUP}"
         )
+    for method in ("init", "do", "release"):
+        if inspect.iscoroutinefunction(getattr(action, method)):
+            raise SettingError(f"{where}: {method}() of {action!r:.100} is a coroutine function; actions are blocking")
     return action
 
 

@@ -103,10 +103,16 @@ class EventStream(Iterator[Event]):
         """When the last event arrived; before the first one, when its request was sent."""
         self._gaps = self._joined = 0
         """How many there were, and how many of them are not known: see ``StreamLog``."""
-        self._is_over = False
+        self._is_entered = self._is_over = False
 
     def __enter__(self) -> EventStream:
-        """Send the request and read the head of the reply. Raises what ``request`` raises, and NotAStream."""
+        """Send the request and read the head of the reply.
+
+        Raises what ``request`` raises, NotAStream, and SettingError the second time.
+        """
+        if self._is_entered:
+            raise SettingError("a stream can be read once; call session.events(...) again for another request")
+        self._is_entered = True
         thread = self._session.binding.thread
         thread.wants_arrivals = True
         try:

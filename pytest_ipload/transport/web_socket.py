@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import re
 import socket
 import sys
@@ -18,6 +19,7 @@ from pytest_ipload.base.code_location import place_of_frame
 from pytest_ipload.base.errors import SettingError, TargetNotAllowed
 from pytest_ipload.base.masking import masked
 from pytest_ipload.base.real_time import perf_counter_ns
+from pytest_ipload.settings.parsing import did_you_mean
 from pytest_ipload.stats.fault_text import message_of, own_fault
 from pytest_ipload.stats.sample import FAILED, FAULT, OK, REQUEST, Problem, Sample
 from pytest_ipload.transport.adapter import SourceAdapter
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from pytest_ipload.transport.session import LoadSession
 
 Message = str | bytes
+_OWN_KEYWORDS = ("name", "timeout", "headers", "subprotocols")
 
 _PORTS = {"ws": 80, "wss": 443}
 _SCHEMES = {"http": "ws", "https": "wss"}
@@ -52,8 +55,6 @@ class WebSocket:
 
     ``connection`` is the ``websockets.sync.client.ClientConnection`` underneath. Its thread answers the server's pings.
     """
-
-    connection: ClientConnection
 
     def __init__(
         self,
@@ -82,6 +83,7 @@ class WebSocket:
         self._headers, self._subprotocols, self._options = headers, subprotocols, options
         self.source_address: str | None = None
         """The local address of the connection; None before there is one."""
+        self._connection: ClientConnection | None = None
         self._connect_ns: int | None = None
         self._spare: socket.socket | None = None
         """A second descriptor of the socket, which ``interrupt`` shuts down: TLS takes the first one over."""
@@ -93,13 +95,17 @@ class WebSocket:
         and the exceptions of ``websockets``, such as InvalidStatus.
         """
         connect = _client()
+        known = inspect.signature(connect).parameters
+        for key in self._options:
+            if key not in known:
+                raise SettingError(f"websocket(): unknown keyword {key!r}{did_you_mean(key, [*known, *_OWN_KEYWORDS])}")
         session = self._session
         if session.before_call is not None:
             session.before_call()
         started_ns = perf_counter_ns()
         try:
-            self.connection = self._open(connect, started_ns)
-            self.connection.__enter__()
+            self._connection = self._open(connect, started_ns)
+            self._connection.__enter__()
         except TargetNotAllowed:
             raise
         except BaseException as error:
@@ -173,6 +179,13 @@ class WebSocket:
             self._let_go()
 
     @property
+    def connection(self) -> ClientConnection:
+        """What is underneath. Raises SettingError before the ``with`` block begins."""
+        if self._connection is None:
+            raise SettingError("a WebSocket is open within its block: 'with ipload_user.websocket(...) as ws:'")
+        return self._connection
+
+    @property
     def subprotocol(self) -> str | None:
         """The subprotocol that the server chose; None without one."""
         return self.connection.subprotocol
@@ -195,13 +208,13 @@ class WebSocket:
 
         Raises what ``send`` and ``recv`` raise; the sample is a failed one then.
         """
-        label = label_of(name) or f"{self.name} message"
+        label, connection = label_of(name) or f"{self.name} message", self.connection
         if self._session.before_call is not None:
             self._session.before_call()
         started_ns = perf_counter_ns()
         try:
-            self.connection.send(message)
-            reply: Message = self.connection.recv(self._timeout if isinstance(timeout, Default) else timeout)
+            connection.send(message)
+            reply: Message = connection.recv(self._timeout if isinstance(timeout, Default) else timeout)
         except BaseException as error:
             self._record(label, started_ns, error)
             self._session.binding.check_running()

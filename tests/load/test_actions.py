@@ -119,6 +119,15 @@ def test_what_is_no_action_is_an_error(new_user: Callable[..., VirtualUser], giv
     assert str(raised.value).startswith(text)
 
 
+def test_coroutines_are_refused_rather_than_never_run(new_user: Callable[..., VirtualUser]) -> None:
+    class Later(Greeting):
+        async def init(self, user: VirtualUser) -> None:  # type: ignore[override]  # the mistake
+            raise AssertionError
+
+    with pytest.raises(SettingError, match=r"init\(\) of .* is a coroutine function; actions are blocking"):
+        new_user().act(Later())  # type: ignore[arg-type]  # the mistake
+
+
 def test_outputs_have_names(new_user: Callable[..., VirtualUser], samples: list[Sample]) -> None:
     class Wrong(Greeting):
         def do(self, user: VirtualUser, **inputs: Any) -> Any:

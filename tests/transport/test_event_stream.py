@@ -351,3 +351,12 @@ def test_it_is_iterated_in_a_with_block_only(session: LoadSession) -> None:
     events = session.events("GET", "http://127.0.0.1:1/")
     with pytest.raises(SettingError, match=r"with session\.events"):
         next(events)
+
+
+def test_it_is_one_request_and_one_sample(session: LoadSession, play: Play, samples: list[Sample]) -> None:
+    stream_of_one = session.events("GET", play(stream(ONE)).url())
+    with stream_of_one as events:
+        assert [event.json() for event in events] == [1]
+    with pytest.raises(SettingError, match=r"a stream can be read once; call session\.events"), stream_of_one:
+        pass
+    assert len(samples) == 1

@@ -104,6 +104,23 @@ def test_handshake_and_message_pairs_are_samples(
     assert 0 < (samples[0].connect_ns or 0) <= samples[0].latency_ns
 
 
+def test_it_is_open_in_its_block_only(echo_session: LoadSession, samples: list[Sample]) -> None:
+    ws = echo_session.websocket("/chat")
+    for use in (ws.close, ws.recv, lambda: ws.request("x"), lambda: ws.send("x"), lambda: ws.subprotocol):
+        with pytest.raises(SettingError, match="a WebSocket is open within its block: 'with ipload_user"):
+            use()
+    assert samples == []
+
+
+def test_an_unknown_keyword_is_an_error(echo_session: LoadSession, samples: list[Sample]) -> None:
+    with (
+        pytest.raises(SettingError, match=r"websocket\(\): unknown keyword 'timeouts' \(did you mean 'timeout'\?\)"),
+        echo_session.websocket("/chat", timeouts=3),
+    ):
+        pass
+    assert samples == []
+
+
 def test_headers_cookies_and_subprotocols(echo_session: LoadSession, echo: EchoServer) -> None:
     echo_session.headers["Authorization"] = "Bearer secret"
     echo_session.cookies.set("a", "b")

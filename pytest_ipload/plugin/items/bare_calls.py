@@ -61,7 +61,7 @@ def _found(
         imported: Any = None
         for instruction in dis.get_instructions(code):
             operation, name = instruction.opname, instruction.argval
-            if isinstance(name, tuple):  # two instructions in one, since Python 3.13: the second one counts
+            if isinstance(name, tuple) and "FAST" in operation:  # two in one, since Python 3.13: the second one counts
                 name = name[-1]
             if operation == "IMPORT_NAME":
                 last = imported = sys.modules.get(name)
@@ -73,7 +73,7 @@ def _found(
                 last = names.get(name) if operation == "LOAD_GLOBAL" else own.get(name)
                 if getattr(last, "__module__", None) in defined_in and getattr(last, "__name__", None) in called:
                     yield f"{name}()"
-            elif last is module and name in called:
+            elif last is module and isinstance(name, str) and name in called:
                 yield f"{module.__name__}.{name}()"
                 last = None
             elif operation not in ("CACHE", "PUSH_NULL", "PRECALL"):

@@ -48,6 +48,11 @@ def innocent(ipload_session: Any) -> None:
         ipload_session.get("/")
 
 
+def with_constants() -> object:
+    requests.adapters  # noqa: B018  # the module is what was loaded last
+    return [(), ("a", 1), len(()), b"", frozenset(()), slice(None)]
+
+
 @pytest.mark.parametrize(
     ("function", "names"),
     [
@@ -56,6 +61,7 @@ def innocent(ipload_session: Any) -> None:
         (by_name, ["fetch()"]),
         (by_an_import_of_its_own, ["delete()", "get()", "requests.head()"]),
         (innocent, []),
+        (with_constants, []),
         (len, []),
     ],
 )
