@@ -26,6 +26,7 @@ from pytest_ipload.transport.adapter import SourceAdapter
 from pytest_ipload.transport.base_url import resolved
 from pytest_ipload.transport.bound_session import DEFAULT, Default
 from pytest_ipload.transport.call import label_of
+from pytest_ipload.transport.connect.shared_tls import SharedTls
 from pytest_ipload.transport.connect.sockets import connect_stream
 from pytest_ipload.transport.connect.tls import TlsContexts
 
@@ -151,7 +152,7 @@ class WebSocket:
     def _tls(self) -> Any:
         adapter = self._session.get_adapter("https://")
         contexts = adapter.tls if isinstance(adapter, SourceAdapter) else TlsContexts()
-        return contexts.get(self._session.verify, self._session.cert)
+        return SharedTls(contexts.get(self._session.verify, self._session.cert))
 
     def _own_headers(self) -> list[tuple[str, str]]:
         """Those of the session and of this call, with the cookies of the session for this URL."""

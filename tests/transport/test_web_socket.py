@@ -19,6 +19,7 @@ from websockets.sync.server import ServerConnection, serve
 
 from pytest_ipload.base.errors import SettingError, TargetNotAllowed
 from pytest_ipload.stats.sample import FAILED, FAULT, OK, Sample
+from pytest_ipload.transport.connect.shared_tls import SharedTlsSocket
 from pytest_ipload.transport.generator_errors import LoadEnded, SourceNotLocal
 from pytest_ipload.transport.session import LoadSession
 from pytest_ipload.transport.web_socket import WebSocketMissing
@@ -34,6 +35,8 @@ class EchoServer:
     """A WebSocket server that says everything in capitals, and notes who came with which headers."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        if tls is not None:
+            tls.sslsocket_class = SharedTlsSocket  # it reads and writes at the same time, too
         self.peers: list[str] = []
         self.headers: list[Any] = []
         self._server = serve(self._play, "127.0.0.1", 0, ssl=tls, select_subprotocol=_first, ping_interval=None)
