@@ -17,9 +17,11 @@ from support.scripted_server import Do, ScriptedServer
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, InvalidStatus
 from websockets.sync.server import ServerConnection, serve
 
+from conftest import require_package
 from pytest_ipload.base.errors import SettingError, TargetNotAllowed
 from pytest_ipload.stats.sample import FAILED, FAULT, OK, Sample
 from pytest_ipload.transport.generator_errors import LoadEnded, SourceNotLocal
+from pytest_ipload.transport.path_log import FastPathLog
 from pytest_ipload.transport.session import LoadSession
 from pytest_ipload.transport.web_socket import WebSocketMissing
 
@@ -102,6 +104,19 @@ def test_handshake_and_message_pairs_are_samples(
     assert found == [("WS /chat", OK, 101, 1), ("WS /chat message", OK, 0, 0), ("ask", OK, 0, 0)]
     assert {sample.source_address for sample in samples} == {"127.0.0.9"}
     assert 0 < (samples[0].connect_ns or 0) <= samples[0].latency_ns
+
+
+@pytest.mark.parametrize(("http", "names"), [("1.1", ()), ("2", ("WS /chat",))])
+def test_a_handshake_is_no_request_of_another_version_of_http(
+    make_session: MakeSession, echo: EchoServer, http: str, names: tuple[str, ...]
+) -> None:
+    if http != "1.1":
+        require_package("pycurl", "pip install 'pytest-ipload[http2]'")
+    log = FastPathLog()
+    session = make_session(base_url=f"http://127.0.0.1:{echo.port}", http=http, fast_path_log=log)
+    with session.websocket("/chat") as ws:
+        assert ws.request("hello") == "HELLO"
+    assert log.foreign() == names
 
 
 def test_headers_cookies_and_subprotocols(echo_session: LoadSession, echo: EchoServer) -> None:
