@@ -85,6 +85,42 @@ def test_users_are_bound_and_all_others_are_not(pytester: pytest.Pytester, serve
     assert rows == {f"127.0.8.{number}": 6 for number in (1, 2, 3)}
 
 
+def test_threads_that_a_load_has_left_running_open_nothing_more_and_change_nothing_for_others(
+    pytester: pytest.Pytester, server: PeerServer
+) -> None:
+    source = f"""
+    import _thread
+
+    go_on, ended, seen = threading.Event(), threading.Semaphore(0), []
+
+    def linger(*_):
+        assert go_on.wait(10)
+        try:
+            seen.append(ask({server.port}))
+        except Exception as error:
+            seen.append(type(error).__name__)
+        ended.release()
+
+    @pytest.mark.ipload(users=1, pool="127.0.8.1")
+    def test_load(ipload_user):
+        threading.Thread(target=linger, name="lingers").start()
+        _thread.start_new_thread(linger, (None,))
+
+    def test_after():
+        assert ask({server.port}) == "127.0.0.1"
+        go_on.set()
+        for _ in range(2):
+            assert ended.acquire(timeout=10)
+        assert seen == ["LoadEnded"] * 2
+        for _ in range(1000):
+            if "connect" not in vars(socket.socket):
+                break
+            threading.Event().wait(0.01)
+        assert "connect" not in vars(socket.socket)
+    """
+    run(pytester, source, passed=2)
+
+
 def test_a_shared_fixture_that_a_user_sets_up_late_is_no_users(pytester: pytest.Pytester, server: PeerServer) -> None:
     source = f"""
     @pytest.fixture(scope="module")

@@ -135,7 +135,7 @@ def test_what_depends_on_the_run_fails_the_iteration_only(pytester: pytest.Pytes
     done.expect_lines("*2 x FeedExhausted at *", "*4 x TargetNotAllowed at *'shop.example.com' is not in *")
     rows, redirect = results(pytester)
     assert (rows["iterations"], rows["failed_iterations"]) == (3, 2)
-    assert [redirect[key] for key in ("iterations", "failed_iterations", "requests")] == [4, 4, 0]
+    assert [redirect[key] for key in ("iterations", "failed_iterations", "requests", "failed_requests")] == [4, 4, 4, 4]
 
 
 @pytest.mark.usefixtures("xdist")

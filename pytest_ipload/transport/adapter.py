@@ -15,6 +15,7 @@ from urllib3 import PoolManager, ProxyManager, Retry
 from urllib3 import poolmanager as stock_pools
 from urllib3.exceptions import SSLError
 
+from pytest_ipload.base.errors import TargetNotAllowed
 from pytest_ipload.base.real_time import perf_counter_ns
 from pytest_ipload.transport.connect.binding import Binding, Fallback, Hop
 from pytest_ipload.transport.connect.connection import Pool, pool_classes
@@ -158,6 +159,10 @@ class SourceAdapter(HTTPAdapter):
             response = self._reply(handed_over, hop, request, stream, timeout, verify, cert, proxies)
         except requests.RequestException:
             self.binding.check_running()  # an interrupted connection fails in many ways
+            raise
+        except TargetNotAllowed:
+            if thread.hops is not None and not (hop.connections or hop.retries):
+                thread.hops.remove(hop)  # nothing was sent
             raise
         finally:
             hop.ended_ns = hop.ended_ns or perf_counter_ns()

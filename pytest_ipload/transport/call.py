@@ -100,8 +100,9 @@ class Call:
 
     def sample(self, response: Response | None, error: BaseException | None = None) -> Sample | None:
         """The call's sample, made in the calling thread at its end; None if nothing was sent or may be sent."""
-        hops = self.hops
-        if not (hops or self.is_untimed) or isinstance(error, TargetNotAllowed):
+        hops, is_refused = self.hops, isinstance(error, TargetNotAllowed)
+        redirects = self.redirects - 1 if is_refused and self.redirects else self.redirects  # the last was not followed
+        if not (hops or (self.is_untimed and (self.redirects or not is_refused))):
             return None
         ended = perf_counter_ns()
         opened = next((hop for hop in reversed(hops) if hop.connections), _NOT_OPENED)
@@ -117,7 +118,7 @@ class Call:
             outcome=outcome,
             status=status,
             source_address=hops[-1].source_address if hops else getattr(response, "source_address", None),
-            redirects=self.redirects,
+            redirects=redirects,
             connections=sum(hop.connections for hop in hops),
             retries=sum(hop.retries for hop in hops),
             connect_ns=opened.connect_ns,

@@ -28,13 +28,16 @@ class FastPathLog:
             return tuple(self._unbound)
 
     def add_foreign(self, name: str) -> None:
-        """A request of this name was sent by an adapter of the user's own, in whatever version of HTTP."""
+        """A request of this name was not sent in the session's version of HTTP, or in whatever version.
+
+        Those of adapters of the user's own, and handshakes of WebSockets where the version is not 1.1.
+        """
         with self._lock:
             if len(self._foreign) < _MOST_NAMES:
                 self._foreign[name] = None
 
     def foreign(self) -> Sequence[str]:
-        """The names of requests that adapters of the user's own sent."""
+        """The names of requests in other or unknown versions of HTTP."""
         with self._lock:
             return tuple(self._foreign)
 

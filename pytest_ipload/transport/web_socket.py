@@ -29,6 +29,7 @@ from pytest_ipload.transport.call import label_of
 from pytest_ipload.transport.connect.shared_tls import SharedTls
 from pytest_ipload.transport.connect.sockets import connect_stream
 from pytest_ipload.transport.connect.tls import TlsContexts
+from pytest_ipload.transport.http_version import HTTP_1_1
 
 if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
@@ -261,6 +262,8 @@ class WebSocket:
         is_of_request = error is None or isinstance(error, Exception) or session.binding.ended
         if session.record is None or not is_of_request:
             return
+        if status and session.http != HTTP_1_1 and session.fast_path_log is not None:
+            session.fast_path_log.add_foreign(name)  # the handshake is always one of HTTP/1.1
         outcome, problem, fault = OK, None, None
         if error is not None:
             fault = own_fault(error)

@@ -30,6 +30,7 @@ _FIXED: dict[str, tuple[int, Headers, bytes]] = {
     "/cookies": (200, [*_TEXT, (b"set-cookie", b"a=1; Path=/"), (b"set-cookie", b"b=2; Path=/")], b"set"),
     "/forget": (200, [*_TEXT, (b"set-cookie", b"a=1; Path=/; Max-Age=0")], b"forgotten"),
     "/once": (302, [(b"location", b"/echo?once")], b"moved"),
+    "/off-limits": (302, [(b"location", b"https://203.0.113.9/")], b""),
     "/twice": (301, [(b"location", b"/once"), (b"set-cookie", b"on-the-way=1; Path=/")], b""),
     "/kept": (307, [(b"location", b"/echo")], b""),
     "/endless": (302, [(b"location", b"/endless")], b""),

@@ -18,7 +18,7 @@ from support.http_server import RecordingServer
 from support.proxy import RecordingProxy
 
 from pytest_ipload.base.errors import TargetNotAllowed
-from pytest_ipload.stats.sample import Sample
+from pytest_ipload.stats.sample import FAILED, Sample
 from pytest_ipload.transport.adapter import SourceAdapter
 from pytest_ipload.transport.connect.binding import Binding
 from pytest_ipload.transport.connect.connection import SourceHTTPConnectionPool
@@ -163,7 +163,12 @@ def test_a_redirect_to_a_host_that_is_not_allowed_sends_it_nothing(
         session = make_session(allowed_hosts=[])
         with pytest.raises(TargetNotAllowed, match=r"evil\.example"):
             session.get(server.url(f"/redirect-to?url={target}"))
-        assert (len(server.hits), other.connections, samples) == (1, [], [])
+        assert (len(server.hits), other.connections) == (1, [])
+        # What was sent before counts.
+        (sample,) = samples
+        assert (sample.outcome, sample.connections, sample.redirects) == (FAILED, 1, 0)
+        assert sample.problem is not None
+        assert sample.problem.type == "TargetNotAllowed"
 
 
 def test_the_target_is_checked_before_the_proxy(make_session: MakeSession, proxy: RecordingProxy) -> None:

@@ -13,6 +13,7 @@ from support.http_server import RecordingServer
 from support.proxy import RecordingProxy
 
 from pytest_ipload.base.errors import TargetNotAllowed
+from pytest_ipload.stats.sample import FAILED, Sample
 from pytest_ipload.transport.adapter import SourceAdapter
 from pytest_ipload.transport.session import LoadSession
 
@@ -154,7 +155,12 @@ def test_only_the_addresses_that_were_checked_are_connected_to(
 @pytest.mark.parametrize("adapter", [HTTPAdapter, Own, Inner, SourceAdapter])
 @pytest.mark.parametrize("place", ["http://bad.localhost/", "http://evil.example/"])
 def test_redirects_are_checked_and_fail_the_iteration_only(
-    make_session: MakeSession, server: RecordingServer, connected: list[str], adapter: Callable[[], Any], place: str
+    make_session: MakeSession,
+    server: RecordingServer,
+    connected: list[str],
+    adapter: Callable[[], Any],
+    place: str,
+    samples: list[Sample],
 ) -> None:
     session = make_session(allowed_hosts=[])
     if adapter is not SourceAdapter:  # the session has its own
@@ -162,6 +168,10 @@ def test_redirects_are_checked_and_fail_the_iteration_only(
     with pytest.raises(TargetNotAllowed) as refused:
         session.get(server.url(f"/redirect-to?url={place}"))
     assert refused.value.at_run_time
+    assert [(sample.name, sample.outcome, sample.redirects) for sample in samples] == [("GET /redirect-to", FAILED, 0)]
+    with pytest.raises(TargetNotAllowed):
+        session.get(place)
+    assert len(samples) == 1
 
 
 def test_an_adapter_that_was_used_before_is_held_too(

@@ -17,10 +17,12 @@ from support.scripted_server import Do, ScriptedServer
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, InvalidStatus
 from websockets.sync.server import ServerConnection, serve
 
+from conftest import require_package
 from pytest_ipload.base.errors import SettingError, TargetNotAllowed
 from pytest_ipload.stats.sample import FAILED, FAULT, OK, Sample
 from pytest_ipload.transport.connect.shared_tls import SharedTlsSocket
 from pytest_ipload.transport.generator_errors import LoadEnded, SourceNotLocal
+from pytest_ipload.transport.path_log import FastPathLog
 from pytest_ipload.transport.session import LoadSession
 from pytest_ipload.transport.web_socket import WebSocketMissing
 
@@ -122,6 +124,19 @@ def test_an_unknown_keyword_is_an_error(echo_session: LoadSession, samples: list
     ):
         pass
     assert samples == []
+
+
+@pytest.mark.parametrize(("http", "names"), [("1.1", ()), ("2", ("WS /chat",))])
+def test_a_handshake_is_no_request_of_another_version_of_http(
+    make_session: MakeSession, echo: EchoServer, http: str, names: tuple[str, ...]
+) -> None:
+    if http != "1.1":
+        require_package("pycurl", "pip install 'pytest-ipload[http2]'")
+    log = FastPathLog()
+    session = make_session(base_url=f"http://127.0.0.1:{echo.port}", http=http, fast_path_log=log)
+    with session.websocket("/chat") as ws:
+        assert ws.request("hello") == "HELLO"
+    assert log.foreign() == names
 
 
 def test_headers_cookies_and_subprotocols(echo_session: LoadSession, echo: EchoServer) -> None:

@@ -109,12 +109,26 @@ def is_any(host: Any) -> bool:
 
 def is_mapped(address: str) -> bool:
     """Whether it is an IPv4 address on an IPv6 socket."""
-    return address.lower().startswith(MAPPED) and "." in address
+    return _ipv4_of(address) is not None
 
 
 def unmapped(address: str) -> str:
     """The address as an IPv4 socket has it, if it is one of IPv4."""
-    return address[len(MAPPED) :] if is_mapped(address) else address
+    return _ipv4_of(address) or address
+
+
+def _ipv4_of(address: str) -> str | None:
+    """The IPv4 address that an IPv6 address maps, however it is written; None if it maps none."""
+    return _mapped_by(address) if ":" in address else None
+
+
+@functools.lru_cache(maxsize=_MOST_REMEMBERED)
+def _mapped_by(address: str) -> str | None:
+    try:
+        mapped = ipaddress.IPv6Address(address).ipv4_mapped
+    except ValueError:
+        return None
+    return None if mapped is None else str(mapped)
 
 
 def _without_zone(address: str) -> str:

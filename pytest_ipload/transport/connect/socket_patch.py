@@ -4,11 +4,12 @@ While a user's thread runs, the functions of ``socket.socket`` that open a conne
 and ``socket.gethostbyname`` look for the user of the thread that calls them; in all other threads they do what they
 did before. Threads and executors that a user's thread starts belong to the user; executors made elsewhere do not, even
 if a user's call makes them start a thread. Nothing is replaced on sending and receiving over a connection. When the
-last user has left, all is as it was.
+last user has left, and the last of these threads has ended, all is as it was.
 """
 
 from __future__ import annotations
 
+import _thread
 import functools
 import socket
 import threading
@@ -33,8 +34,8 @@ class SocketPolicy(Protocol):
     def bind(self, sock: socket.socket, address: Any, below: Callable[..., Any]) -> None:
         """``bind``."""
 
-    def settle(self, sock: socket.socket) -> None:
-        """The socket's own address is needed now: for ``listen`` and ``getsockname``."""
+    def settle(self, sock: socket.socket, *, listens: bool) -> None:
+        """The socket's own address is needed now: for ``listen``, else for ``getsockname``."""
 
     def admit(self, sock: socket.socket, address: Any) -> Any:
         """The address that data may be sent to, without a connection."""
@@ -51,6 +52,12 @@ class SocketOwner(Protocol):
 
     def policy(self) -> SocketPolicy:
         """What is done with them."""
+
+    def thread_begins(self) -> None:
+        """One of its threads is about to start another one: the patch is held for that."""
+
+    def thread_ends(self) -> None:
+        """That thread has ended, or could not be started."""
 
 
 class _Here(threading.local):
@@ -134,13 +141,15 @@ def _places() -> Sequence[tuple[Any, str, Callable[[Any], Any]]]:
         (sockets, "connect", _connect),
         (sockets, "connect_ex", _connect),
         (sockets, "bind", _bind),
-        (sockets, "listen", _settled),
-        (sockets, "getsockname", _settled),
+        (sockets, "listen", functools.partial(_settled, listens=True)),
+        (sockets, "getsockname", functools.partial(_settled, listens=False)),
         (sockets, "sendto", _sendto),
         (sockets, "sendmsg", _sendmsg),
         (socket, "getaddrinfo", _getaddrinfo),
         (socket, "gethostbyname", _gethostbyname),
         (threading.Thread, "start", _start),
+        (_thread, "start_new_thread", _start_new_thread),  # threading has a reference of its own to the one below
+        (_thread, "start_new", _start_new_thread),
         (ThreadPoolExecutor, "__init__", _make_executor),
         (ThreadPoolExecutor, "submit", _submit),
     )
@@ -174,10 +183,10 @@ def _bind(below: Any) -> Any:
     return bind
 
 
-def _settled(below: Any) -> Any:
+def _settled(below: Any, *, listens: bool) -> Any:
     def settled(self: socket.socket, *args: Any) -> Any:
         if here.owner is not None:
-            here.owner.policy().settle(self)
+            here.owner.policy().settle(self, listens=listens)
         return below(self, *args)
 
     return settled
@@ -225,18 +234,52 @@ def _gethostbyname(below: Any) -> Any:
 def _start(below: Any) -> Any:
     def start(self: threading.Thread) -> None:
         owner = here.owner
-        if owner is not None:
-            run = self.run
+        if owner is None or vars(self).get("_ident") is not None:  # one that runs already is an error
+            below(self)
+            return
+        run, run_of_its_own = self.run, vars(self).get("run")
 
-            def run_for_owner() -> None:
-                vars(self).pop("run", None)  # else the thread and this function would keep each other alive
-                here.owner = owner
-                run()
+        def run_for_owner() -> None:
+            vars(self).pop("run", None)  # else the thread and this function would keep each other alive
+            _run_for(owner, run)
 
-            self.run = run_for_owner  # type: ignore[method-assign]  # of this thread alone
-        below(self)
+        owner.thread_begins()
+        self.run = run_for_owner  # type: ignore[method-assign]  # of this thread alone
+        try:
+            below(self)
+        except Exception:  # anything else interrupts the starting thread while it waits: the new one runs
+            vars(self).pop("run", None)
+            if run_of_its_own is not None:
+                self.run = run_of_its_own  # type: ignore[method-assign]
+            owner.thread_ends()
+            raise
 
     return start
+
+
+def _start_new_thread(below: Any) -> Any:
+    def start_new_thread(function: Any, *args_and_kwargs: Any) -> Any:
+        owner = here.owner
+        if owner is None or not callable(function):
+            return below(function, *args_and_kwargs)
+        run = functools.wraps(function)(functools.partial(_run_for, owner, function))
+        owner.thread_begins()
+        try:
+            return below(run, *args_and_kwargs)
+        except Exception:
+            owner.thread_ends()
+            raise
+
+    return start_new_thread
+
+
+def _run_for(owner: SocketOwner, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
+    """Call the function in a new thread, which is the owner's until it ends, and holds the patch until then."""
+    here.owner = owner
+    try:
+        function(*args, **kwargs)
+    finally:
+        owner.thread_ends()
 
 
 def _make_executor(below: Any) -> Any:

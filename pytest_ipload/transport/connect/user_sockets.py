@@ -41,7 +41,7 @@ class UserSockets:
     to allowed hosts only, and are ended with the user. Without source addresses the operating system chooses.
     """
 
-    __slots__ = ("_guard", "_held", "_in_force", "_left", "_lock", "_opened", "_policy", "_sources", "_targets")
+    __slots__ = ("_guard", "_in_force", "_left", "_lock", "_opened", "_policy", "_sources", "_targets", "_threads")
 
     def __init__(
         self, guard: AllowedHosts | None, opened: OpenedConnections, targets: Targets | None, *, in_force: bool = True
@@ -54,7 +54,9 @@ class UserSockets:
         self._sources: Sequence[str | SourceAddress] = ()
         self._policy: UserPolicy | None = None  # made with the first socket: it takes some KiB
         self._lock = threading.Lock()
-        self._held = self._left = False
+        self._left = False
+        self._threads = 0
+        """How many run that the user's thread, or one of these, has started."""
 
     @property
     def in_force(self) -> bool:
@@ -66,7 +68,6 @@ class UserSockets:
         """As long as this is entered, the sockets of the calling thread are the user's."""
         before = here.owner
         if self._in_force:
-            self._held = True
             patch.hold()
         here.owner = self if self._in_force else None
         try:
@@ -74,15 +75,33 @@ class UserSockets:
         finally:
             here.owner = before
             self.leave()
+            if self._in_force:
+                patch.release()
 
     def leave(self) -> None:
-        """The user has left, or was abandoned: what remains of its threads opens no more sockets."""
+        """The user has left, or was abandoned: what remains of its threads opens no more sockets.
+
+        What blocks in such a thread ends. Without one, the user's sockets stay as they are: others may share them.
+        """
         with self._lock:
-            held, self._held, self._left = self._held, False, True
-            if self._policy is not None:
-                self._policy.binding.ended = True
-        if held:
-            patch.release()
+            self._left = True
+            policy, threads = self._policy, self._threads
+            if policy is not None:
+                policy.binding.ended = True
+        if policy is not None and threads:
+            policy.binding.interrupt()
+
+    def thread_begins(self) -> None:
+        """One of the user's threads is about to start another one, which is the user's too."""
+        with self._lock:
+            self._threads += 1
+        patch.hold()
+
+    def thread_ends(self) -> None:
+        """Such a thread has ended, or could not be started."""
+        with self._lock:
+            self._threads -= 1
+        patch.release()
 
     def rebind(self, sources: Sequence[str | SourceAddress]) -> None:
         """Let new sockets leave from these addresses."""
@@ -184,10 +203,15 @@ class UserPolicy:
             below(sock, address if source is None else (source, address[1]))
 
     @without_user
-    def settle(self, sock: socket.socket) -> None:
-        """A socket whose bind was put off listens, or shows its port: it is not a client's."""
-        if self._takes_up(sock):
+    def settle(self, sock: socket.socket, *, listens: bool) -> None:
+        """A socket whose bind was put off listens, as a server's does, or shows its port, as a client's may."""
+        if not self._takes_up(sock):
+            return
+        source = None if listens else _source_for_any(sock, self.binding.sources)
+        if source is None:
             sock.bind(("", 0))
+        else:
+            self._bind(sock, self._attempt(sock, source, ("", 0)), source, no_port=False)
 
     def _takes_up(self, sock: socket.socket) -> bool:
         """Whether a bind was put off; from now on, it is no longer."""
@@ -243,19 +267,26 @@ class UserPolicy:
 
     def _bind_to_source(self, sock: socket.socket, address: Any) -> Attempt:
         """Bind the socket to the user's address, unless it is bound already; the attempt explains what goes wrong."""
-        binding, (host, port) = self.binding, address[:2]
-        binding.watch(sock)
-        source = self._source_for(sock, host, port)
-        dialer = Dialer(f"connection to {host}:{port}", binding, binding.sources, host, port)
-        attempt = Attempt(dialer, source, (sock.family, sock.type, sock.proto, "", address))
+        self.binding.watch(sock)
+        source = self._source_for(sock, *address[:2])
+        attempt = self._attempt(sock, source, address)
         if source is not None:
-            attempt.step = "bind"
-            try:
-                no_port = sock.type == socket.SOCK_STREAM  # a datagram socket may wait for an answer at once
-                bind_source(sock, source, unmapped(source) in binding.freebind, no_port=no_port)
-            except OSError as error:
-                raise attempt.explain(error) from error
+            # A datagram socket may wait for an answer at once.
+            self._bind(sock, attempt, source, no_port=sock.type == socket.SOCK_STREAM)
         return attempt
+
+    def _attempt(self, sock: socket.socket, source: str | None, address: Any) -> Attempt:
+        host, port = address[:2]
+        owner = f"connection to {host}:{port}" if host else "a client's socket"
+        dialer = Dialer(owner, self.binding, self.binding.sources, host, port)
+        return Attempt(dialer, source, (sock.family, sock.type, sock.proto, "", address))
+
+    def _bind(self, sock: socket.socket, attempt: Attempt, source: str, *, no_port: bool) -> None:
+        attempt.step = "bind"
+        try:
+            bind_source(sock, source, unmapped(source) in self.binding.freebind, no_port=no_port)
+        except OSError as error:
+            raise attempt.explain(error) from error
 
     def _source_for(self, sock: socket.socket, host: str, port: int) -> str | None:
         """The address to bind to; None where the socket is bound already, or the system is to choose.

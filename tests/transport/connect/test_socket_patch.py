@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
+import queue
 import socket
 import sys
 import threading
@@ -16,6 +18,7 @@ from support.peers import PeerServer
 from support.visitor import Visitor
 
 from pytest_ipload.transport.connect import socket_patch
+from pytest_ipload.transport.generator_errors import LoadEnded
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the whole of 127.0.0.0/8 as its own")
 
@@ -89,27 +92,43 @@ def test_what_a_system_does_not_have_is_not_replaced(server: PeerServer, monkeyp
     assert not hasattr(place, name)
 
 
-def test_a_user_that_was_abandoned_does_not_keep_the_patch(server: PeerServer) -> None:
-    at_work, leave = threading.Barrier(3), threading.Event()
+def test_a_user_that_was_abandoned_keeps_the_patch_until_its_thread_ends(server: PeerServer) -> None:
+    at_work, leave = threading.Barrier(2), threading.Event()
 
     def visit() -> None:
         at_work.wait(10)
         assert leave.wait(10)
-        with pytest.raises(OSError, match="interrupted"):
+        with pytest.raises(LoadEnded):
             ask(server)
 
-    def stay() -> None:
-        at_work.wait(10)
-        running.thread.join(10)
-
     visitor = Visitor("127.0.0.77")
-    running, rest = visitor.start(visit), Visitor("127.0.0.78").start(stay)
+    running = visitor.start(visit)
     at_work.wait(10)
     visitor.sockets.leave()
     assert replaced() != []
+    assert ask(server) == "127.0.0.1"
     leave.set()
     running.result()
-    rest.result()
+    assert replaced() == []
+
+
+def test_a_thread_that_cannot_be_started_does_not_keep_the_patch(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    started = "_start_joinable_thread" if sys.version_info >= (3, 13) else "_start_new_thread"
+    thread = threading.Thread()
+    own: Any = lambda: None  # noqa: E731
+    thread.run = own  # type: ignore[method-assign]
+    raw: Any = _thread
+    with Visitor("127.0.0.77").sockets.in_thread(), monkeypatch.context() as patched:
+        patched.setattr(threading, started, refuse)
+        with pytest.raises(RuntimeError, match="can't start"):
+            thread.start()
+        for nonsense in ((refuse, None), (None, ())):
+            with pytest.raises(TypeError):
+                raw.start_new_thread(*nonsense)
+    assert thread.run is own
     assert replaced() == []
 
 
@@ -155,6 +174,12 @@ def in_subclass(server: PeerServer) -> str:
     return thread.seen
 
 
+def in_bare_thread(server: PeerServer) -> str:
+    seen: queue.Queue[str] = queue.Queue()
+    _thread.start_new_thread(lambda put, *, server: put(ask(server)), (seen.put,), {"server": server})
+    return seen.get(timeout=10)
+
+
 def in_executor(server: PeerServer) -> str:
     with ThreadPoolExecutor(1) as executor:
         return executor.submit(ask, server).result()
@@ -169,7 +194,7 @@ def in_loop(server: PeerServer) -> str:
     return asyncio.run(asyncio.to_thread(ask, server))
 
 
-@pytest.mark.parametrize("way", [in_thread, in_subclass, in_executor, in_pool, in_loop])
+@pytest.mark.parametrize("way", [in_thread, in_subclass, in_bare_thread, in_executor, in_pool, in_loop])
 def test_what_a_users_thread_starts_is_the_users(way: Callable[[PeerServer], str], server: PeerServer) -> None:
     assert Visitor("127.0.0.77").run(lambda: way(server)) == "127.0.0.77"
 

@@ -88,7 +88,15 @@ class TestSources:
             with socket.create_connection(server.address, 10, source_address=("", 0)) as sock:
                 return told(sock)
 
-        ways = (plain, with_code, without_blocking, by_name, bound_to_nothing)
+        def that_shows_its_port() -> str:
+            with socket.socket() as sock:
+                sock.bind(("", 0))
+                own = sock.getsockname()
+                sock.connect(server.address)
+                assert sock.getsockname() == own
+                return told(sock)
+
+        ways = (plain, with_code, without_blocking, by_name, bound_to_nothing, that_shows_its_port)
         visitor = Visitor(OWN)
         assert visitor.run(lambda: [way() for way in ways]) == [OWN] * len(ways)
         assert visitor.opened == {OWN: len(ways)}
@@ -108,8 +116,9 @@ class TestSources:
     def test_one_that_can_neither_stay_where_it_is_nor_leave_is_refused(self, server: PeerServer) -> None:
         def visit() -> None:
             with socket.socket() as sock:
-                sock.bind(("", 0))
-                port = sock.getsockname()[1]  # now it is a server's
+                with socket.create_server(("", 0)) as probe:
+                    port = probe.getsockname()[1]
+                sock.bind(("", port))  # as a server does
                 with pytest.raises(
                     SourceNotUsable, match=rf"bound to 0\.0\.0\.0:{port}, so it cannot leave from .*{OWN}"
                 ):
@@ -141,14 +150,16 @@ class TestSources:
             for address in (server.address, server6.address):
                 with socket.create_connection(address, 10) as sock:
                     seen.append(told(sock))
-            with socket.socket(socket.AF_INET6) as dual:
-                dual.connect(("::ffff:127.0.0.1", server.port))
-                seen.append(told(dual))
+            for mapped in ("::ffff:127.0.0.1", "::FFFF:7f00:1", "0:0:0:0:0:ffff:127.0.0.1"):
+                with socket.socket(socket.AF_INET6) as dual:
+                    dual.connect((mapped, server.port))
+                    seen.append(told(dual))
             return seen
 
         visitor = Visitor("::1", OWN)
-        assert visitor.run(visit) == [OWN, "::1", OWN]
-        assert visitor.opened == {OWN: 2, "::1": 1}
+        assert visitor.run(visit) == [OWN, "::1", OWN, OWN, OWN]
+        assert visitor.opened == {OWN: 4, "::1": 1}
+        assert visitor.targets.all() == [server.address, server6.address[:2]]
 
     def test_a_user_without_an_address_of_the_family_has_the_sessions_error(self, server6: PeerServer) -> None:
         with pytest.raises(SourceFamilyMismatch) as of_session:
@@ -185,8 +196,14 @@ class TestSources:
             def connect() -> None:
                 socket.create_connection(target, 10).close()
 
-            with pytest.raises(SourceNotLocal, match=r"203\.0\.113\.7 is not an address of this host"):
-                Visitor("203.0.113.7").run(connect)
+            def show_port() -> None:
+                with socket.socket() as sock:
+                    sock.bind(("", 0))
+                    sock.getsockname()
+
+            for function in (connect, show_port):
+                with pytest.raises(SourceNotLocal, match=r"203\.0\.113\.7 is not an address of this host"):
+                    Visitor("203.0.113.7").run(function)
             for visitor in (Visitor(OWN), Visitor()):
                 with pytest.raises(ConnectionRefusedError):
                     visitor.run(connect)
@@ -529,3 +546,28 @@ class TestInterruption:
         rest.set()
         other.result()
         assert errors == ["refused"]
+
+    def test_what_blocks_in_a_thread_that_a_user_has_left_running_ends(self, server: PeerServer) -> None:
+        blocked, errors = threading.Event(), []
+
+        def wait() -> None:
+            with suppress(OSError):
+                wait_for_data(server, blocked.set)
+            try:
+                socket.create_connection(server.address, 10)
+            except LoadEnded as error:
+                errors.append(error)
+
+        def visit() -> threading.Thread:
+            thread = threading.Thread(target=wait, daemon=True)
+            thread.start()
+            assert blocked.wait(10)
+            return thread
+
+        thread = Visitor(OWN).run(visit)
+        thread.join(10)
+        assert len(errors) == 1
+
+    def test_a_connection_that_a_user_leaves_to_others_stays_open(self, server: PeerServer) -> None:
+        with Visitor(OWN).run(lambda: socket.create_connection(server.address, 10)) as shared:
+            assert told(shared) == OWN

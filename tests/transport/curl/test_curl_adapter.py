@@ -104,6 +104,20 @@ class TestSourceAddresses:
         assert engine.is_closed
         assert [sample.connections for sample in samples] == [1, 0, 1]
 
+    @linux_only
+    @VERSIONS
+    def test_what_was_sent_before_a_redirect_off_limits_counts(
+        self, curl_session: MakeSession, app_url: str, samples: list[Sample], http: str
+    ) -> None:
+        session = curl_session(http, ["127.0.0.77"], allowed_hosts=[])
+        with pytest.raises(TargetNotAllowed, match=r"203\.0\.113\.9"):
+            session.get(f"{app_url}/off-limits")
+        with pytest.raises(TargetNotAllowed):
+            session.get("https://203.0.113.9/")  # the kernel would not let it leave from there, either
+        assert [(sample.outcome, sample.source_address, sample.connections) for sample in samples] == [
+            (FAILED, "127.0.0.77", 1)
+        ]
+
     @VERSIONS
     def test_without_a_source_address_the_system_chooses(
         self, curl_session: MakeSession, app_url: str, http: str
