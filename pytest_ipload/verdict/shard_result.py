@@ -214,13 +214,17 @@ def _difference(name: str, one: object, other: object) -> str:
 def _pool(one: ShardResult, other: ShardResult, sources: Mapping[str, int]) -> dict[str, Any]:
     """The number of addresses, and which of them were never used."""
     unused = list(dict.fromkeys([*one.unused_first, *other.unused_first]))
-    if not (one.shares_pool and other.shares_pool):
-        size, count = one.pool_size + other.pool_size, one.unused_count + other.unused_count
-    else:
+    if one.shares_pool and other.shares_pool:
         unused = [address for address in unused if address not in sources]
         # Few enough addresses to be listed in full; those of two hosts differ.
         size = max(one.pool_size, other.pool_size, len(sources) + len(unused))
         count = max(0, size - len(sources))
+    elif all(len(part.unused_first) == part.unused_count for part in (one, other)):
+        # Segments may have the same pool, and one of them uses what another one does not.
+        unused = [address for address in unused if address not in sources]
+        size, count = max(one.pool_size, other.pool_size, len(sources) + len(unused)), len(unused)
+    else:
+        size, count = one.pool_size + other.pool_size, one.unused_count + other.unused_count
     return {"pool_size": size, "unused_count": count, "unused_first": unused[:_MOST_UNUSED]}
 
 

@@ -162,6 +162,13 @@ def test_addresses_that_all_parts_share_count_once() -> None:
     assert (whole.pool_size, whole.unused_count, whole.unused_first) == (3, 1, ["127.0.0.3"])
 
 
+def test_segments_that_have_the_same_pool_count_an_address_once() -> None:
+    one = part_of([], users_by_source={"::1": 1}, pool_size=3, unused_count=2, unused_first=["::2", "::3"])
+    other = part_of([], users_by_source={"::2": 1}, pool_size=3, unused_count=2, unused_first=["::1", "::3"])
+    whole = merge([one, other])
+    assert (whole.pool_size, whole.unused_count, whole.unused_first) == (3, 1, ["::3"])
+
+
 def test_those_of_two_hosts_are_not_the_same() -> None:
     pool: dict[str, Any] = {"pool_size": 2, "shares_pool": True, "unused_count": 1}
     one = part_of([], users_by_source={"10.0.0.1": 1}, unused_first=["10.0.0.2"], **pool)
