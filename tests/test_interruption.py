@@ -45,6 +45,28 @@ def test_an_endless_loop_is_interrupted_after_the_graceful_stop(pytester: pytest
     result.stdout.fnmatch_lines_random(["*left 0", "*left 1"])
 
 
+@pytest.mark.parametrize("body", ["with ipload_user.measure('x'): pass", "ipload_session.get(url)"])
+def test_an_iteration_that_waits_for_its_turn_at_the_end_is_no_failure(
+    pytester: pytest.Pytester, demo_url: str, body: str
+) -> None:
+    """With one request a minute, the second iteration waits when the load and its graceful stop are over."""
+    pytester.makepyfile(
+        f"""
+        import pytest
+
+        url = {demo_url + "/whoami"!r}
+
+        @pytest.mark.ipload(users=1, duration="300ms", max_rate="0.02/s", graceful_stop="50ms")
+        def test_it(ipload_user, ipload_session):
+            {body}
+        """
+    )
+    result = pytester.runpytest("--ipload-json=out.json")
+    (test,) = json.loads((pytester.path / "out.json").read_text())["tests"]
+    assert (test["iterations"], test["failed_iterations"]) == (1, 0)
+    result.assert_outcomes(passed=1)
+
+
 def test_a_loop_that_catches_every_exception_is_interrupted_all_the_same(pytester: pytest.Pytester) -> None:
     prelude = (
         "def stubborn():\n        while True:\n            try: time.sleep(0.01)\n            except Exception: pass"

@@ -10,7 +10,7 @@
     ├── PoolError                  a pool that cannot be read or cannot be used
     │   └── PoolExhausted          no address of a pool is free
     ├── RendezvousTimeout          (also TimeoutError) too few users came to a rendezvous in time
-    ├── RendezvousEnded            the load is over, and a rendezvous will not take place any more
+    ├── RendezvousEnded            the load is over, and a rendezvous, or a turn under max_rate, will not come any more
     ├── LateSkip                   a user's set-up skipped when the load had begun already
     ├── SetUpTimeout               (also TimeoutError) a user's set-up took too long and was interrupted
     ├── GeneratorLimitError        this process may not open enough files or start enough threads

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_ipload.addresses.source_address import SourceAddress
 from pytest_ipload.base import real_time
-from pytest_ipload.base.errors import IploadError
+from pytest_ipload.base.errors import IploadError, RendezvousEnded
+from pytest_ipload.load.interruption import IterationInterrupted
 from pytest_ipload.load.iteration_log import IterationLog
 from pytest_ipload.load.timed_block import TimedBlock
 from pytest_ipload.load.user_coroutines import UserCoroutines
@@ -290,7 +291,10 @@ class VirtualUser:
     def wait_for(self, turn: Callable[[], object]) -> None:
         """Wait for something of the load's own, such as a turn under its ``max_rate``: see ``held_ns``."""
         began_ns = real_time.perf_counter_ns()
-        turn()
+        try:
+            turn()
+        except IterationInterrupted:  # the target has no part in it: the iteration is dropped, as at a rendezvous
+            raise RendezvousEnded("the load ended while the iteration waited for its turn or its lease") from None
         self._log.held_ns += real_time.perf_counter_ns() - began_ns
 
     def end_iteration(self, started_ns: int, ended_ns: int, error: BaseException | None) -> Problem | None:
