@@ -175,7 +175,7 @@ class UserLoop:
             return
         work.interruptions += 1
         if work.is_stuck:
-            work.break_off()
+            work.abort()
             self._loop.stop()
             return
         work.task.cancel()
@@ -193,8 +193,8 @@ class UserLoop:
                 task.cancel()
             try:
                 await asyncio.wait(pending, timeout=seconds)
-            except asyncio.CancelledError as error:  # the time of the teardown is over: what is left is named first
-                interruption = error
+            except asyncio.CancelledError as cancelled:  # the teardown's time is over: what is left is named first
+                interruption = cancelled
         left = [_name_of(task) for task in asyncio.all_tasks() - ours]
         for task in tasks:
             if task.done() and not task.cancelled() and (error := task.exception()) is not None:
@@ -221,7 +221,7 @@ class _Work:
         self.interruptions = 0
         """The first one is a cancellation; with the second, IterationInterrupted is raised in it; see ``is_stuck``."""
         self.stuck_at: TracebackType | None = None
-        """Where it was when it was broken off."""
+        """Where it was when it was aborted."""
         self._cancelled: asyncio.CancelledError | None = None
 
     @property
@@ -276,7 +276,7 @@ class _Work:
             self.task.exception()
         return self.task.done()
 
-    def break_off(self) -> None:
+    def abort(self) -> None:
         """Raise IterationInterrupted in it, past its task, which waits for what does not end."""
         self.stuck_at = _traceback_of(self.source)
         context: Context = getattr(self.task, "get_context", copy_context)()  # its own: since Python 3.12
