@@ -8,6 +8,8 @@ from xml.etree import ElementTree
 import pytest
 from support.whole_run import whole_run
 
+from pytest_ipload.load import deadlines
+
 BODY_IN_A_USERS_THREAD = ["body"]
 
 IS_A_LOAD_TEST = {
@@ -997,6 +999,36 @@ class TestTeardownErrors:
             errors=1,
         )
         run.expect_lines("E * TimeoutError: user 0 was still in its teardown after the graceful stop")
+
+    @pytest.mark.untraced
+    def test_that_cannot_be_interrupted_is_an_error_too(
+        self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(deadlines, "_INTERRUPT_WAIT", 0.1)
+        run = whole_run(
+            pytester,
+            """
+            never = threading.Event()
+
+            @pytest.fixture
+            def shopper(ipload_user):
+                yield
+                never.wait(60)
+
+            @pytest.mark.ipload(graceful_stop="20ms")
+            def test(shopper):
+                pass
+
+            def test_next():
+                never.set()
+                for thread in threading.enumerate():
+                    if thread.name.startswith("ipload-user"):
+                        thread.join(10)
+            """,
+            passed=2,
+            errors=1,
+        )
+        run.expect_lines("user 0 was still in its teardown after the graceful stop, at test_*.py:*, and could not be*")
 
     def test_a_shared_fixtures_error_is_pytests_own(self, pytester: pytest.Pytester) -> None:
         run = whole_run(

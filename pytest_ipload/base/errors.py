@@ -13,6 +13,7 @@
     ├── RendezvousEnded            the load is over, and a rendezvous, or a turn under max_rate, will not come any more
     ├── LateSkip                   a user's set-up skipped when the load had begun already
     ├── SetUpTimeout               (also TimeoutError) a user's set-up took too long and was interrupted
+    ├── TearDownTimeout            (also TimeoutError) a user's teardown could not be ended in time
     ├── GeneratorLimitError        this process may not open enough files or start enough threads
     └── those of ``transport.generator_errors``, which are errors of requests or urllib3 too
 
@@ -87,6 +88,10 @@ class LateSkip(IploadError):
 
 class SetUpTimeout(IploadError, TimeoutError):
     """A user's set-up took too long and was interrupted; the text names the user, the line and the time."""
+
+
+class TearDownTimeout(IploadError, TimeoutError):
+    """A user's teardown, or a task that the user left behind, could not be ended; the text names the user and line."""
 
 
 class RendezvousTimeout(IploadError, TimeoutError):

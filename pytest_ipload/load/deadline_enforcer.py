@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pytest_ipload.base.errors import SetUpTimeout
+from pytest_ipload.base.errors import SetUpTimeout, TearDownTimeout
 from pytest_ipload.base.units import NS_PER_S, format_duration, format_setting
 from pytest_ipload.load.deadlines import Deadlines
 from pytest_ipload.load.failure_log import FailureLog
@@ -100,6 +100,14 @@ class DeadlineEnforcer:
             f"{user_thread.whereabouts()}, when {why}; set a timeout on whatever it waits for, or raise graceful_stop"
         )
 
+    @staticmethod
+    def _tear_down_timeout(user_thread: UserThread) -> TearDownTimeout:
+        """The error for a teardown that could not be interrupted."""
+        return TearDownTimeout(
+            f"user {user_thread.slot.index} was still in its teardown after the graceful stop, at "
+            f"{user_thread.whereabouts()}, and could not be interrupted; set a timeout on whatever it waits for"
+        )
+
     def _abandon(self, user_thread: UserThread, *, at_any_rate: bool) -> None:
         """Abandon a user, and take over what it measured."""
         with self._users.changed:
@@ -110,6 +118,9 @@ class DeadlineEnforcer:
                 user_thread.setup_error = user_thread.timed_out
                 self._users.settled += 1
                 self._users.count_set_up(user_thread)
+            elif user_thread.phase is Phase.TEAR_DOWN:
+                error = user_thread.teardown_error or self._tear_down_timeout(user_thread)
+                self._record.teardown_errors.append((user_thread.user, error))
         self._record.abandoned.append(user_thread.as_given_up())
         self._record.abandoned_users.append(user_thread.slot.index)
         self._record.cut_short.pop(user_thread.slot.index, None)

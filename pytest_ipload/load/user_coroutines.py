@@ -51,7 +51,6 @@ class UserCoroutines:
         """The line of user code at which the one that runs waits; empty if none does."""
         return "" if self._loop is None else self._loop.place()
 
-    def close_loop(self) -> None:
-        """Close the event loop, after the user's teardown."""
-        if self._loop is not None:
-            self._loop.close()
+    def close_loop(self) -> list[str]:
+        """Close the event loop, after the user's teardown; the tasks that could not be ended."""
+        return [] if self._loop is None else self._loop.close()

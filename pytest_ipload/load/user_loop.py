@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
 from contextlib import suppress
 from contextvars import Context, ContextVar, Token, copy_context
+from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
 from pytest_ipload.base.code_location import place_of_frame
@@ -20,6 +21,8 @@ from pytest_ipload.load.interruption import IterationInterrupted
 T = TypeVar("T")
 _UNSET = object()
 _Tokens = list[tuple[ContextVar[Any], Token[Any]]]
+_LEAVE_S = 0.5, 0.2
+"""Seconds that the tasks which a user leaves behind get to end, after the first and the second cancellation."""
 
 
 class UserLoop:
@@ -84,15 +87,20 @@ class UserLoop:
 
         return fixture.value.result(), leave
 
-    def close(self) -> None:
-        """End all that is left (tasks, async generators, the threads of its executor), and close the loop."""
+    def close(self) -> list[str]:
+        """End all that is left (tasks, async generators, the threads of its executor), and close the loop.
+
+        Returns the name and place of each task that did not end when it was cancelled.
+        """
         if self._loop.is_closed():
-            return
+            return []
         try:
-            self.run(self._wind_up())
+            return self.run(self._wind_up())
         finally:
             for work in self._left:
                 work.abandon()
+            for task in asyncio.all_tasks(self._loop):
+                _abandon(task)
             asyncio.set_event_loop(None)
             self._loop.close()
 
@@ -101,8 +109,9 @@ class UserLoop:
     def cancel(self, patience_s: float) -> bool:
         """Cancel what runs: CancelledError is raised where it waits. False if the loop stands still.
 
-        If it has not ended after ``patience_s``, IterationInterrupted is raised there. Both need a loop whose callbacks
-        return.
+        If it has not ended after ``patience_s``, IterationInterrupted is raised there, and after as much again the
+        loop is stopped too and IterationInterrupted raised in the user's thread: the coroutine waits for something
+        that cannot be cancelled. All of this needs a loop whose callbacks return.
         """
         wait = self._waits
         if self._running is None:
@@ -115,11 +124,8 @@ class UserLoop:
 
     def place(self) -> str:
         """The line of user code at which the running coroutine waits; empty if there is none."""
-        frames, at = [], None if self._running is None else self._running.source
-        while at is not None:
-            frames.append(_first_of(at, ("cr_frame", "ag_frame", "gi_frame")))
-            at = _first_of(at, ("cr_await", "ag_await", "gi_yieldfrom"))
-        return next((place for frame in reversed(frames) if (place := place_of_frame(frame))), "")
+        running = self._running
+        return "" if running is None else _place_of(running.source)
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
@@ -149,6 +155,8 @@ class UserLoop:
             self._loop.run_forever()
             is_done = any(future.done() for future in until)
             if not is_done:
+                if work.is_stuck:
+                    raise IterationInterrupted().with_traceback(work.stuck_at)
                 raise RuntimeError("the user's event loop was stopped before the coroutine ended")
         finally:
             self._awaited, self._running = (), None
@@ -166,22 +174,37 @@ class UserLoop:
         if work is None or wait != self._waits:
             return
         work.interruptions += 1
+        if work.is_stuck:
+            work.abort()
+            self._loop.stop()
+            return
         work.task.cancel()
-        if work.interruptions == 1:
-            self._loop.call_later(patience_s, self._cancel, wait, patience_s)
+        self._loop.call_later(patience_s, self._cancel, wait, patience_s)
 
-    async def _wind_up(self) -> None:
+    async def _wind_up(self) -> list[str]:
         ours = {each.task for each in (*self._left, self._running) if each is not None}
-        tasks = asyncio.all_tasks() - ours
+        tasks: set[asyncio.Task[Any]] = set()
+        interruption: asyncio.CancelledError | None = None
+        for seconds in _LEAVE_S:
+            if not (pending := asyncio.all_tasks() - ours):
+                break
+            tasks |= pending
+            for task in pending:
+                task.cancel()
+            try:
+                await asyncio.wait(pending, timeout=seconds)
+            except asyncio.CancelledError as cancelled:  # the teardown's time is over: what is left is named first
+                interruption = cancelled
+        left = [_name_of(task) for task in asyncio.all_tasks() - ours]
         for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for task in tasks:
-            if not task.cancelled() and (error := task.exception()) is not None:
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
                 message = "a task failed when the user's event loop was closed"
                 self._loop.call_exception_handler({"message": message, "exception": error, "task": task})
         await self._loop.shutdown_asyncgens()
         await self._loop.shutdown_default_executor()
+        if interruption is not None and not left:
+            raise interruption
+        return left
 
 
 class _Work:
@@ -196,8 +219,15 @@ class _Work:
         self.context: Context | None = None
         """What it had set when it ended."""
         self.interruptions = 0
-        """The first one is a cancellation; with the second, IterationInterrupted is raised in it."""
+        """The first one is a cancellation; with the second, IterationInterrupted is raised in it; see ``is_stuck``."""
+        self.stuck_at: TracebackType | None = None
+        """Where it was when it was aborted."""
         self._cancelled: asyncio.CancelledError | None = None
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether two interruptions did not reach it: it waits for a task that swallows them. It must not go on."""
+        return self.interruptions > 2
 
     async def run(self) -> Any:
         """For the task."""
@@ -223,6 +253,8 @@ class _Work:
                     raise
                 except BaseException as error:
                     raised.append(error)
+                if self.is_stuck:  # what it waited for has ended after all, and the user runs something else
+                    raised[:] = [IterationInterrupted()]
                 # Not in the except clause: what the coroutine raises later has nothing to do with that exception.
                 waits_for = steps.throw(self._passed_on(raised.pop())) if raised else steps.send(sent)
         except StopIteration as end:
@@ -244,10 +276,18 @@ class _Work:
             self.task.exception()
         return self.task.done()
 
+    def abort(self) -> None:
+        """Raise IterationInterrupted in it, past its task, which waits for what does not end."""
+        self.stuck_at = _traceback_of(self.source)
+        context: Context = getattr(self.task, "get_context", copy_context)()  # its own: since Python 3.12
+        coroutine: Any = self.task.get_coro()
+        with suppress(BaseException):  # it has failed, whatever it makes of this
+            context.run(coroutine.throw, IterationInterrupted())
+
     def abandon(self) -> None:
         """Close it, with the loop."""
-        self.task._log_destroy_pending = False  # type: ignore[attr-defined]  # as in run_until_complete: it is known
-        _close(self.task.get_coro())
+        if not self.is_over():
+            _abandon(self.task)
         _close(self.source)
 
 
@@ -283,6 +323,41 @@ class _AsyncFixture:
             return
         await self._generator.aclose()
         raise ValueError(f"fixture {self._name!r} yields more than once")
+
+
+def _abandon(task: asyncio.Task[Any]) -> None:
+    """Close a task that has not ended, with its loop."""
+    task._log_destroy_pending = False  # type: ignore[attr-defined]  # as in run_until_complete: it is known
+    _close(task.get_coro())
+
+
+def _name_of(task: asyncio.Task[Any]) -> str:
+    """The coroutine of a task, and where it waits."""
+    coroutine = task.get_coro()
+    name = getattr(coroutine, "__qualname__", task.get_name())
+    place = _place_of(coroutine)
+    return f"{name} at {place}" if place else name
+
+
+def _frames_of(source: object) -> list[FrameType]:
+    """The frames of a coroutine that waits, the innermost last."""
+    frames, at = [], source
+    while at is not None:
+        frames.append(_first_of(at, ("cr_frame", "ag_frame", "gi_frame")))
+        at = _first_of(at, ("cr_await", "ag_await", "gi_yieldfrom"))
+    return [frame for frame in frames if frame is not None]
+
+
+def _place_of(source: object) -> str:
+    return next((place for frame in reversed(_frames_of(source)) if (place := place_of_frame(frame))), "")
+
+
+def _traceback_of(source: object) -> TracebackType | None:
+    """A traceback to where a coroutine waits."""
+    traceback = None
+    for frame in reversed(_frames_of(source)):
+        traceback = TracebackType(traceback, frame, frame.f_lasti, frame.f_lineno)
+    return traceback
 
 
 def _first_of(found: object, names: Iterable[str]) -> Any:

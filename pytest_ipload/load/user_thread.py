@@ -11,7 +11,8 @@ from enum import Enum
 from typing import Protocol
 
 from pytest_ipload.base.code_location import place_of_frame
-from pytest_ipload.base.errors import SetUpTimeout
+from pytest_ipload.base.errors import IploadError, SetUpTimeout, TearDownTimeout
+from pytest_ipload.base.text import counted
 from pytest_ipload.load.interruption import IterationInterrupted
 from pytest_ipload.load.schedule import UserSlot
 from pytest_ipload.load.user import Iteration, VirtualUser
@@ -36,6 +37,7 @@ _LAST_MOMENT = 5.0
 """Seconds that a thread may take from its last line to its end: far more than any needs."""
 _LINES_TO_ARRIVE = 100
 """An exception that another thread raised arrives at the next turn of a loop; this many are more than enough."""
+_MOST_LISTED = 5
 
 
 class Phase(Enum):
@@ -167,18 +169,45 @@ class UserThread:
                 self.expose()
                 try:
                     if self.scenario is not None:
-                        self.scenario.tear_down()
+                        self._undo(self.scenario.tear_down)
                 finally:
                     try:
-                        self.user.release_actions()
+                        self._undo(self.user.release_actions)
                     finally:
-                        self.user.coroutines.close_loop()
+                        self._undo(self._close_loop)
             except BaseException as error:  # pytest's outcomes are not derived from Exception
-                self.teardown_error = error
+                self._keep(error)
             self.cover()
         except IterationInterrupted as late:  # it arrived between two lines of ours, just after the teardown
-            self.teardown_error = self.teardown_error or late
+            self._keep(late)
             self.cover()
+
+    def _undo(self, step: Callable[[], None]) -> None:
+        """Run a part of the teardown. What it raises is kept at once: a later part may hang until it is abandoned."""
+        try:
+            step()
+        except BaseException as error:
+            self._keep(error)
+            raise
+
+    def _keep(self, error: BaseException) -> None:
+        """Keep what the teardown raised: the last exception of the user's own code, which has earlier ones as context.
+
+        Ours, which are shown by their text alone, do not replace another.
+        """
+        if self.teardown_error is None or not isinstance(error, (IploadError, IterationInterrupted)):
+            self.teardown_error = error
+
+    def _close_loop(self) -> None:
+        """Close the user's event loop. Raises TearDownTimeout if it had tasks that could not be ended."""
+        if left := self.user.coroutines.close_loop():
+            places = sorted(set(left))
+            more = f", and {len(places) - _MOST_LISTED} more places" if len(places) > _MOST_LISTED else ""
+            raise TearDownTimeout(
+                f"user {self.slot.index} left {counted(len(left), 'task')} behind that did not end when cancelled "
+                f"twice: {', '.join(places[:_MOST_LISTED])}{more}; do not swallow CancelledError there, or end the "
+                "task in the body or in a fixture"
+            )
 
     def give_up(self, *, at_any_rate: bool) -> bool:
         """Abandon this user. False if it is just coming back from its own code, or has left.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -11,8 +12,8 @@ from contextlib import suppress
 import pytest
 from support.scripted_load import Script, make
 
-from pytest_ipload.base.errors import SetUpTimeout
-from pytest_ipload.load import deadlines
+from pytest_ipload.base.errors import SetUpTimeout, TearDownTimeout
+from pytest_ipload.load import deadlines, user_loop
 from pytest_ipload.load.executor import Executor, UserSetUpError
 from pytest_ipload.load.interruption import IterationInterrupted
 from pytest_ipload.load.user import Iteration, VirtualUser
@@ -112,6 +113,28 @@ def test_an_iteration_that_outlives_the_graceful_stop_counts_as_an_interrupted_o
     assert group.message == "the iteration was still running after the graceful stop"
     assert body is returns or "test_async_users.py" in group.location
     assert script.count("tear_down") == 2
+
+
+def test_one_that_waits_for_a_task_that_swallows_cancellations_ends_and_the_task_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(user_loop, "_LEAVE_S", (0.01, 0.01))
+
+    async def waits() -> None:
+        await asyncio.gather(deaf())
+
+    executor, _ = load(waits)
+    assert executor.record.interrupted == 2
+    assert executor.record.abandoned == []
+    assert executor.measurements.count(REQUEST) == 2
+    (group,) = executor.failures.groups()
+    assert (group.type, group.count) == (IterationInterrupted.__name__, 2)
+    assert group.location.endswith(f"test_async_users.py:{waits.__code__.co_firstlineno + 1}")
+    for user, error in executor.record.teardown_errors:
+        assert isinstance(error, TearDownTimeout)
+        assert f"user {user.index} left 1 task behind" in str(error)
+        assert re.search(rf"deaf at \S*test_async_users.py:{forever.__code__.co_firstlineno + 1};", str(error))
+    assert len(executor.record.teardown_errors) == 2
 
 
 def test_one_that_hangs_in_a_blocking_call_is_abandoned_and_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from support.scripted_load import Script, make, run
 
-from pytest_ipload.base.errors import SetUpTimeout
+from pytest_ipload.base.errors import SetUpTimeout, TearDownTimeout
 from pytest_ipload.load import deadlines as patience_module
 from pytest_ipload.load.executor import Executor, UserSetUpError
 from pytest_ipload.load.interruption import IterationInterrupted
@@ -120,6 +121,27 @@ class TestUsersWhoHang:
         thread = executor._user_threads[0].thread
         assert thread is not None
         thread.join(10)
+        [(user, error)] = executor.record.teardown_errors
+        assert user is executor._user_threads[0].user
+        assert isinstance(error, TearDownTimeout)
+        assert re.match(r"user 0 was still in its teardown .*, at .*test_deadline_enforcer.py:\d+, and", str(error))
+
+    def test_an_error_of_a_tear_down_that_hangs_later_is_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def tear_down(user: VirtualUser) -> None:
+            raise ValueError("logout failed")
+
+        release = threading.Event()
+        executor = make(Script(tear_down=tear_down), users=1, iterations=1, graceful_stop=0.05)
+        executor.set_up()
+        monkeypatch.setattr(executor._user_threads[0].user, "release_actions", lambda: release.wait(60))
+        executor.run()
+        assert executor.record.abandoned_users == [0]
+        assert [str(error) for _, error in executor.record.teardown_errors] == ["logout failed"]
+        release.set()
+        thread = executor._user_threads[0].thread
+        assert thread is not None
+        thread.join(10)
+        assert len(executor.record.teardown_errors) == 1
 
     def test_a_set_up_that_hangs_is_interrupted_and_named(self) -> None:
         def set_up(user: VirtualUser) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from pytest_ipload.base.code_location import place_of_traceback
+from pytest_ipload.load import user_loop
 from pytest_ipload.load.interruption import IterationInterrupted
 from pytest_ipload.load.user_loop import UserLoop
 
@@ -34,6 +35,13 @@ async def answer() -> int:
 
 async def forever() -> None:
     await asyncio.sleep(3600)
+
+
+async def deaf(until: asyncio.Event) -> None:
+    """Ends when it wants to, and not when it is cancelled."""
+    while not until.is_set():
+        with suppress(asyncio.CancelledError):
+            await until.wait()
 
 
 class TestCoroutines:
@@ -221,6 +229,30 @@ class TestInterruption:
         assert seen == ["left"]
         assert "test_user_loop.py" in place_of_traceback(caught.value.__traceback__)
 
+    def test_ends_a_body_that_waits_for_a_task_that_goes_on(
+        self, loop: UserLoop, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        ended, seen = asyncio.Event(), []
+
+        async def waits() -> None:
+            try:
+                await asyncio.create_task(deaf(ended))
+                seen.append("it goes on")
+            finally:
+                seen.append("left")
+
+        with pytest.raises(IterationInterrupted) as caught:
+            interrupted(loop, waits, patience_s=0.01)
+        assert seen == ["left"]
+        line = waits.__code__.co_firstlineno + 2
+        assert place_of_traceback(caught.value.__traceback__).endswith(f"test_user_loop.py:{line}")
+        ended.set()
+        loop.run(asyncio.sleep(0.01))
+        assert loop.close() == []
+        assert seen == ["left"]
+        gc.collect()
+        assert caplog.records == []
+
     def test_that_comes_too_late_does_not_end_what_runs_next(self, loop: UserLoop) -> None:
         async def ends() -> None:
             loop.cancel(0.001)
@@ -301,6 +333,32 @@ class TestClose:
         assert not thread.is_alive()
         loop.close()
         del generator
+
+    def test_names_a_task_that_does_not_end(
+        self, loop: UserLoop, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(user_loop, "_LEAVE_S", (0.01, 0.01))
+
+        async def starts() -> None:
+            asyncio.create_task(deaf(asyncio.Event()))  # noqa: RUF006  # it is left behind
+            await asyncio.sleep(0)
+
+        loop.run(starts())
+        [left] = loop.close()
+        line = deaf.__code__.co_firstlineno + 4
+        assert left.startswith("deaf at ")
+        assert left.endswith(f"test_user_loop.py:{line}")
+        gc.collect()
+        assert caplog.records == []  # no "Task was destroyed but it is pending!"
+
+    def test_names_it_also_if_it_is_interrupted(self, loop: UserLoop) -> None:
+        async def starts() -> None:
+            asyncio.create_task(deaf(asyncio.Event()))  # noqa: RUF006
+            await asyncio.sleep(0)
+            asyncio.get_running_loop().call_later(0.01, loop.cancel, 60.0)  # when it is closed
+
+        loop.run(starts())
+        assert len(loop.close()) == 1
 
     def test_reports_a_task_that_fails_by_it(self, loop: UserLoop, caplog: pytest.LogCaptureFixture) -> None:
         async def background() -> None:
