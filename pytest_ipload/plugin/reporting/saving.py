@@ -77,7 +77,8 @@ def unjudged(results: Results, limits: int) -> list[str]:
     for result in results:
         judged = [each for each in result.get("comparisons", ()) if "limit" in each]
         if "comparisons" in result and len(judged) < limits:
-            nothing[printable(result["nodeid"])] = None
+            part = f" (for {limits - len(judged)} of {limits} limits)" if judged else ""
+            nothing[printable(result["nodeid"]) + part] = None
         if open_ones := [printable(each["limit"]) for each in judged if _is_open(each)]:
             undecided[f"{printable(result['nodeid'])} ({', '.join(open_ones)})"] = None
     whys = {
