@@ -165,7 +165,7 @@ class TestInATerminal:
 
     @pytest.mark.usefixtures("xdist")
     def test_a_worker_that_dies_is_told_in_a_line_of_its_own(self, tmp_path: Path) -> None:
-        dies = "__import__('os')._exit(1) if ipload_user.index == 0 and time.sleep(0.6) is None else time.sleep(0.01)"
+        dies = "__import__('os')._exit(1) if ipload_user.index == 0 and time.sleep(2) is None else time.sleep(0.01)"
         done = run(written(tmp_path, "60s", does=dies), "-n2", "--max-worker-restart=0")
         assert done.code != 0
         assert done.frames

@@ -27,6 +27,7 @@ from pytest_ipload.base.errors import (
     SettingError,
     SetUpTimeout,
     TargetNotAllowed,
+    TearDownTimeout,
     is_configuration_error,
 )
 from pytest_ipload.transport import generator_errors
@@ -53,6 +54,7 @@ ALL = {
     TargetNotAllowed,
     LateSkip,
     SetUpTimeout,
+    TearDownTimeout,
     GeneratorLimitError,
     LoadEnded,
     *OWN_SIDE_ERRORS,
