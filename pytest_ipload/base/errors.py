@@ -24,6 +24,7 @@ body, they end its load (``is_configuration_error``). The verdicts on a load tes
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 from pytest_ipload.base.masking import masked
@@ -111,3 +112,8 @@ class TargetNotAllowed(_ConfigurationError):
 
 class GeneratorLimitError(IploadError):
     """A limit of this machine or process (open files, threads) is too low for the load."""
+
+
+def is_out_of_files(error: BaseException) -> bool:
+    """Whether it says that this process, or this host, cannot open another file."""
+    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)

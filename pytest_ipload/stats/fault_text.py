@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
-from pytest_ipload.base.errors import configuration_error
+from pytest_ipload.base.errors import configuration_error, is_out_of_files
 from pytest_ipload.base.masking import masked
 
 _LONGEST = 300
@@ -72,7 +72,7 @@ def own_fault(error: BaseException) -> str | None:
         seen.add(id(each))
         if fault := getattr(each, "fault", None):
             return str(fault)
-        if isinstance(each, OSError) and each.errno in (errno.EMFILE, errno.ENFILE):
+        if is_out_of_files(each):
             return "files-exhausted"
         left += (each.__cause__, each.__context__)
         if hasattr(each, "split"):  # a group of exceptions, from Python 3.11 on

@@ -13,6 +13,7 @@ from urllib3 import exceptions as stock_errors
 
 from pytest_ipload.base.errors import IploadError, SettingError
 from pytest_ipload.base.real_time import perf_counter_ns
+from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.stats.fault_text import note_url
 from pytest_ipload.stats.recorder import Key
 from pytest_ipload.stats.sample import FIRST_EVENT, GAP, OK, Sample
@@ -92,7 +93,7 @@ class EventStream(Iterator[Event]):
         self._call = call
         self._send = send
         self._format = format
-        self._timeout_ns = None if timeout is None else round(timeout * 1e9)
+        self._timeout_ns = None if timeout is None else round(timeout * NS_PER_S)
         self._timeout = timeout
         self._parser: StreamParser | None = None
         self._arrivals: ArrivalReader | None = None

@@ -7,7 +7,7 @@ import inspect
 import re
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -97,10 +97,8 @@ class WebSocket:
         and the exceptions of ``websockets``, such as InvalidStatus.
         """
         connect = _client()
-        known = inspect.signature(connect).parameters
-        for key in self._options:
-            if key not in known:
-                raise SettingError(f"websocket(): unknown keyword {key!r}{did_you_mean(key, [*known, *_OWN_KEYWORDS])}")
+        if self._options:
+            _check_keywords(self._options, connect)
         session = self._session
         if session.before_call is not None:
             session.before_call()
@@ -294,6 +292,14 @@ def _rejection(error: BaseException) -> Any:
 
     chain = (error, error.__cause__, error.__context__)
     return next((each for each in chain if isinstance(each, InvalidStatus)), None)
+
+
+def _check_keywords(given: Iterable[str], connect: Callable[..., ClientConnection]) -> None:
+    """Raise SettingError for a keyword that the client does not have: it would ignore it."""
+    known = inspect.signature(connect).parameters
+    for key in given:
+        if key not in known:
+            raise SettingError(f"websocket(): unknown keyword {key!r}{did_you_mean(key, [*known, *_OWN_KEYWORDS])}")
 
 
 def _client() -> Callable[..., ClientConnection]:

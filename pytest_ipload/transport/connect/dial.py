@@ -15,6 +15,7 @@ from urllib3.exceptions import ConnectTimeoutError, LocationParseError, NameReso
 from urllib3.util.connection import allowed_gai_family
 
 from pytest_ipload.addresses.host.bind_source import bind_source
+from pytest_ipload.base.errors import is_out_of_files
 from pytest_ipload.transport.connect.binding import Binding, bound_by_itself
 from pytest_ipload.transport.generator_errors import (
     OpenFilesExhausted,
@@ -165,7 +166,7 @@ class Attempt:
 
     def _meaning(self, error: OSError) -> Exception:
         conn, source = self._conn, self._source
-        if self.step == "socket" and error.errno in (errno.EMFILE, errno.ENFILE):
+        if self.step == "socket" and is_out_of_files(error):
             return OpenFilesExhausted(
                 conn, f"too many open files ({error}); raise the limit with 'ulimit -n', or use fewer users"
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import ssl
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from pytest_ipload.base.errors import IploadError, SettingError
+from pytest_ipload.base.errors import IploadError, SettingError, is_out_of_files
 from pytest_ipload.transport.connect.dial import Dialer
 from pytest_ipload.transport.curl.engine import Transfer
 from pytest_ipload.transport.curl.libcurl import HTTP_3
@@ -83,7 +82,7 @@ def files_are_exhausted() -> bool:
     try:
         os.close(os.dup(2))
     except OSError as error:
-        return error.errno in (errno.EMFILE, errno.ENFILE)
+        return is_out_of_files(error)
     return False
 
 
@@ -95,7 +94,7 @@ def _lacks_files_for_tls(transfer: Transfer) -> bool:
     try:
         ssl.create_default_context(cafile=ca)
     except OSError as error:
-        return error.errno in (errno.EMFILE, errno.ENFILE)
+        return is_out_of_files(error)
     return True
 
 
