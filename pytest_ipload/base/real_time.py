@@ -1,32 +1,36 @@
 """Clocks that keep running although a test has frozen time.
 
 Libraries that freeze the time replace the functions of ``time``, in that module and wherever they find them. A load
-is timed by the system's clocks all the same: they are read by functions that are not among those. On Linux and macOS
-``perf_counter_ns`` reads the very clock of ``time.perf_counter_ns``.
+is timed by the system's clocks all the same: they are read by the functions of another instance of that module, which
+those libraries do not look for. They are called for each request, so there is nothing in between.
 """
 
 from __future__ import annotations
 
-import functools
-import sys
-import time as _time
 from collections.abc import Callable
+from importlib.machinery import BuiltinImporter
+from importlib.util import module_from_spec
+from types import ModuleType
 
-perf_counter_ns: Callable[[], int]
+
+def _own_time() -> ModuleType:
+    """A new instance of the module ``time``; the one that all share where an interpreter has no more than that."""
+    spec = BuiltinImporter.find_spec("time")
+    if spec is None or spec.loader is None:
+        import time
+
+        return time
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_time = _own_time()
+perf_counter_ns: Callable[[], int] = _time.perf_counter_ns
 """As ``time.perf_counter_ns``."""
-time_ns: Callable[[], int]
+time_ns: Callable[[], int] = _time.time_ns
 """As ``time.time_ns``."""
-monotonic: Callable[[], float]
+monotonic: Callable[[], float] = _time.monotonic
 """As ``time.monotonic``."""
-time: Callable[[], float]
+time: Callable[[], float] = _time.time
 """As ``time.time``."""
-
-if sys.platform == "win32":  # it has no clocks by number; a search for the function does not find a partial
-    perf_counter_ns, time_ns = functools.partial(_time.perf_counter_ns), functools.partial(_time.time_ns)
-    monotonic, time = functools.partial(_time.monotonic), functools.partial(_time.time)
-else:
-    _STEADY: int = getattr(_time, "CLOCK_UPTIME_RAW", _time.CLOCK_MONOTONIC)  # the former is macOS's
-    perf_counter_ns = functools.partial(_time.clock_gettime_ns, _STEADY)
-    time_ns = functools.partial(_time.clock_gettime_ns, _time.CLOCK_REALTIME)
-    monotonic = functools.partial(_time.clock_gettime, _STEADY)
-    time = functools.partial(_time.clock_gettime, _time.CLOCK_REALTIME)

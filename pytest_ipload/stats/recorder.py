@@ -10,6 +10,7 @@ from pytest_ipload.stats.sample import LATENESS, OK, Sample, timed_sample
 
 CHUNK_SAMPLES = 512
 CHUNK_AGE_NS = 1_000_000_000
+_CHUNK_NUMBERS = 2 * CHUNK_SAMPLES
 _MOST_KEYS = 16
 """Kinds of ordinary samples that are kept as times; with a name for each sample that would be a waste."""
 
@@ -83,10 +84,10 @@ class Recorder:
             times = self._times[key] = array("q")
         times.append(started_ns)
         times.append(latency_ns)
-        ended_ns = started_ns + latency_ns
-        if self._full_at_ns is None:
-            self._full_at_ns = ended_ns + CHUNK_AGE_NS
-        elif ended_ns > self._full_at_ns or len(times) >= 2 * CHUNK_SAMPLES:
+        full_at_ns = self._full_at_ns
+        if full_at_ns is None:
+            self._full_at_ns = started_ns + latency_ns + CHUNK_AGE_NS
+        elif started_ns + latency_ns > full_at_ns or len(times) >= _CHUNK_NUMBERS:
             self.flush()
 
     def note_lateness(self, started_ns: int, lateness_ns: int) -> None:

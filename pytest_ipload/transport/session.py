@@ -136,7 +136,7 @@ class LoadSession(StreamingSession):
             SessionHeaders.adopt(value)
         elif name == "cookies":
             SessionCookies.adopt(value)
-        elif name == "adapters" and type(value) is OrderedDict and name not in vars(self):  # not shared yet
+        elif name == "adapters" and type(value) is OrderedDict and not hasattr(self, "adapters"):  # not shared yet
             value = Adapters(self, value)
         super().__setattr__(name, value)
         super().__setattr__("_fast_path", None)  # what it knows of the session may be outdated
@@ -147,7 +147,7 @@ class LoadSession(StreamingSession):
 
     def adapters_changed(self, adapter: object) -> None:
         """Choose adapters again, by ``mount`` or without it; a new one uses the session's source addresses."""
-        binding: Binding | None = vars(self).get("binding")  # requests mounts its own before there is one
+        binding: Binding | None = getattr(self, "binding", None)  # requests mounts its own before there is one
         self._fast_path = None
         if adapter is None or binding is None or bind_adapter(adapter, binding):
             return

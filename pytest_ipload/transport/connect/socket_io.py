@@ -30,7 +30,8 @@ READ_BYTES = 16384
 _SO_TIMESTAMPNS = 35
 _ANCILLARY_BYTES = 64
 _TIMEVAL = struct.Struct("ll")
-_TIMESPEC = struct.Struct("qq")
+TIMESPEC = struct.Struct("qq")
+"""A time of arrival as the kernel writes it: seconds and nanoseconds of the wall clock."""
 _NO_LIMIT = _TIMEVAL.pack(0, 0)
 _UNSET = -1.0
 
@@ -181,7 +182,9 @@ def _look_at(sock: socket.socket) -> Callable[[], object]:
     poll = _poll_with_lock()
     if poll is None:
         return functools.partial(wait_for_read, sock, 0)
-    return functools.partial(poll, ctypes.byref(_PollFd(sock.fileno(), select.POLLIN)), ctypes.c_ulong(1), 0)
+    # ``from_param`` makes them what ctypes makes of arguments, so that it does not have to for each call.
+    which = ctypes.byref(_PollFd(sock.fileno(), select.POLLIN))
+    return functools.partial(poll, which, ctypes.c_ulong.from_param(1), ctypes.c_int.from_param(0))
 
 
 class _PollFd(ctypes.Structure):
@@ -228,5 +231,5 @@ def _timeval(timeout: float | None) -> bytes:
 
 def arrival_ns(stamp: bytes) -> int:
     """A wire's ``stamp`` in nanoseconds of ``time.time_ns``."""
-    seconds, nanoseconds = _TIMESPEC.unpack(stamp)
+    seconds, nanoseconds = TIMESPEC.unpack(stamp)
     return seconds * NS_PER_S + nanoseconds  # type: ignore[no-any-return]  # struct has no types

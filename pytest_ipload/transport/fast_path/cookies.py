@@ -26,15 +26,24 @@ _REMEMBERED = 64
 _Seen = tuple[tuple[str, ...], tuple[object, ...], int | None]
 
 
+class Changes:
+    """The number of changes of something that is looked at for each request."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 class SessionCookies(RequestsCookieJar):
     """A ``RequestsCookieJar`` that knows when it changed.
 
-    ``version`` counts changes of any kind, ``set_version`` those of the set of cookies and their attributes: when
+    ``changes`` counts changes of any kind, ``set_version`` those of the set of cookies and their attributes: when
     only values changed, the same cookies go to the same requests.
     """
 
     def __init__(self, policy: CookiePolicy | None = None) -> None:
-        self.version = self.set_version = 0
+        self.changes, self.set_version = Changes(), 0
         self.by_place: dict[Place, Cookie] = {}
         super().__init__(policy)
 
@@ -44,7 +53,7 @@ class SessionCookies(RequestsCookieJar):
         if type(jar) is RequestsCookieJar:
             jar.__class__ = cls
             adopted = cast(SessionCookies, jar)
-            adopted.version = adopted.set_version = 0
+            adopted.changes, adopted.set_version = Changes(), 0
             adopted.by_place = {(cookie.domain, cookie.path, cookie.name): cookie for cookie in adopted}
 
     def set_cookie(self, cookie: Cookie, *args: Any, **kwargs: Any) -> None:
@@ -71,14 +80,14 @@ class SessionCookies(RequestsCookieJar):
 
     def state(self) -> tuple[object, ...]:
         """A value that stays equal as long as nothing changes, not even a cookie referenced elsewhere."""
-        return self.version, *[cookie.value for cookie in self.by_place.values()]
+        return self.changes.count, *[cookie.value for cookie in self.by_place.values()]
 
     def value_changed(self) -> None:
         """The value of a cookie is another one: also for who changes the cookie itself."""
-        self.version += 1
+        self.changes.count += 1
 
     def _changed(self) -> None:
-        self.version += 1
+        self.changes.count += 1
         self.set_version += 1
 
     def next_expiry(self) -> float:

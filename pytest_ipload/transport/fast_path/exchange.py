@@ -13,9 +13,10 @@ import contextlib
 import ssl
 
 from pytest_ipload.base.real_time import perf_counter_ns, time_ns
+from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.transport.connect.binding import Binding, Fallback, Hop
 from pytest_ipload.transport.connect.connection import IdleConnections, Pool, SourceHTTPConnection
-from pytest_ipload.transport.connect.socket_io import FastSocket, arrival_ns
+from pytest_ipload.transport.connect.socket_io import TIMESPEC, FastSocket
 from pytest_ipload.transport.fast_path.reply_reader import ReplyReader, UnusualReply
 from pytest_ipload.transport.message.replay import ReplaySocket
 from pytest_ipload.transport.message.reply_head import Head, ReplyHeads
@@ -28,6 +29,7 @@ IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
 """Methods that may be sent again when a connection swallowed them (RFC 9110, 9.2.2)."""
 CLOCKS_DIFFER_NS = 1_000_000
 """How much two clocks may differ on the time of one exchange, before the wall clock is taken to have been set."""
+_read_stamp = TIMESPEC.unpack
 _GONE = (ConnectionError, ssl.SSLEOFError, UnusualReply)
 """What a connection shows that the server has closed. (No reply at all is an unusual one.)"""
 
@@ -64,16 +66,12 @@ def exchange(
         except OSError as error:
             careful = _Exchange(pool, binding, heads, method, data, timeouts, started, wall_started)
             return careful.fail(conn, b"", error, is_kept=True, in_send=not is_sent)
-        arrived = None if (stamp := wire.stamp) is None else arrival_ns(stamp)
         end = received.find(b"\r\n\r\n")
         head = heads[received[:end]] if end > 0 else None
         if head is None or len(received) - end - 4 != (head.length if method != "HEAD" else 0):
             careful = _Exchange(pool, binding, heads, method, data, timeouts, started, wall_started)
             return careful.read(conn, wire, received, is_kept=True)
-        behind = None
-        if arrived is not None:
-            arrived, behind = arrived - wall_started, time_ns() - arrived
-        response = _reply(conn, head, received, received[end + 4 :], started, arrived, behind)
+        response = _reply(conn, head, received, received[end + 4 :], started, wall_started, wire.stamp)
         if head.keeps_open:
             idle.give(conn)
         else:
@@ -101,26 +99,28 @@ def _reply(
     received: bytes,
     body: bytes,
     started: int,
-    arrived: int | None,
-    behind: int | None = None,
+    wall_started: int,
+    stamp: bytes | None,
 ) -> LoadResponse:
-    """The response, with its times. Called as soon as the last byte was read.
+    """The response, with its times. Called as soon as the last byte was read, whose time of arrival is ``stamp``.
 
-    ``arrived`` and ``behind`` are the times from the request to that byte's arrival, and from there until now, by the
-    wall clock.
+    ``wall_started`` is when the request began by the wall clock, which is the clock of the stamp.
     """
-    ended = perf_counter_ns()
-    latency = ended - started
-    if arrived is not None:
+    wall_ended = 0 if stamp is None else time_ns()
+    latency = perf_counter_ns() - started
+    if stamp is not None:
         # A thread reads its reply only when it has its turn; the kernel's time of arrival is free of that. But the wall
-        # clock may have been set meanwhile. Then its two times do not add up to what elapsed, and they are worth
-        # nothing. Where they differ from it by no more than two clocks do, the one that makes the latency longer
-        # counts: it is never too short.
-        short_by = 0 if behind is None else latency - arrived - behind
-        if short_by > 0:
-            arrived += short_by
-        if -CLOCKS_DIFFER_NS < short_by < CLOCKS_DIFFER_NS and 0 < arrived < latency:
-            latency = arrived
+        # clock may have been set meanwhile. Then it does not agree on what elapsed, and the stamp is worth nothing.
+        # Where they differ by no more than two clocks do, the one that makes the latency longer counts: it is never
+        # too short.
+        seconds, nanoseconds = _read_stamp(stamp)
+        arrival = seconds * NS_PER_S + nanoseconds
+        arrived, counted_back = arrival - wall_started, latency - (wall_ended - arrival)
+        if -CLOCKS_DIFFER_NS < arrived - counted_back < CLOCKS_DIFFER_NS:
+            if counted_back > arrived:
+                arrived = counted_back
+            if 0 < arrived < latency:
+                latency = arrived
     response = LoadResponse.__new__(LoadResponse)
     response.status_code = head.status
     response.head = head
@@ -129,6 +129,7 @@ def _reply(
     response.source_address = conn.local_address
     response.started_ns = started
     response.latency_ns = latency
+    response.hop = None  # read for each response: an attribute of its own is found faster than the class's default
     return response
 
 
@@ -203,11 +204,7 @@ class _Exchange:
         except BaseException:
             conn.close()
             raise
-        arrived = behind = None
-        if wire.stamp is not None:
-            arrived = arrival_ns(wire.stamp)
-            arrived, behind = arrived - self._wall_started, time_ns() - arrived
-        response = _reply(conn, head, bytes(reader.received), body, self._started, arrived, behind)
+        response = _reply(conn, head, bytes(reader.received), body, self._started, self._wall_started, wire.stamp)
         response.head_ns = reader.head_ended_ns - self._started
         hop = self._hop
         if hop.connections:

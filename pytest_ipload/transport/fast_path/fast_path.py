@@ -12,7 +12,7 @@ import re
 import time
 from http.cookiejar import Cookie
 from logging import DEBUG
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from requests import PreparedRequest
 from requests.sessions import merge_setting
@@ -22,7 +22,7 @@ from pytest_ipload.base.masking import masked
 from pytest_ipload.transport.adapter import POOLS, SourceAdapter
 from pytest_ipload.transport.connect.binding import Fallback, Hop
 from pytest_ipload.transport.connect.connection import Pool
-from pytest_ipload.transport.fast_path.cookies import CookieLine, CookieLines, SessionCookies, SetCookieMemo
+from pytest_ipload.transport.fast_path.cookies import Changes, CookieLine, CookieLines, SessionCookies, SetCookieMemo
 from pytest_ipload.transport.fast_path.exchange import Timeouts, exchange
 from pytest_ipload.transport.foreign_hooks import DEBUG_LOG, IS_CACHED, Seen, debug_answer, debug_is_logged, hooks_in
 from pytest_ipload.transport.message.templates import NO_BODY, Body, Target, Template, encode_body, encode_form
@@ -41,23 +41,26 @@ _Key = tuple[Any, ...]
 
 
 class SessionHeaders(CaseInsensitiveDict[Any]):
-    """A session's headers, which count their changes."""
+    """A session's headers, which count their ``changes``."""
 
-    version = 0
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.changes = Changes()
+        super().__init__(*args, **kwargs)
 
     def __setitem__(self, key: str, value: Any) -> None:
         super().__setitem__(key, value)
-        self.version += 1
+        self.changes.count += 1
 
     def __delitem__(self, key: str) -> None:
         super().__delitem__(key)
-        self.version += 1
+        self.changes.count += 1
 
     @classmethod
     def adopt(cls, headers: object) -> None:
         """Turn a plain header of requests into a SessionHeaders, in place: its owner keeps using it."""
         if type(headers) is CaseInsensitiveDict:
             headers.__class__ = cls
+            cast(SessionHeaders, headers).changes = Changes()
 
 
 class Details(NamedTuple):
@@ -134,7 +137,10 @@ class FastPath:
         self._heads = session.heads
         self._headers: Any = session.headers
         self._jar: Any = session.cookies
+        self._header_changes: Changes = getattr(self._headers, "changes", None) or Changes()
+        self._jar_changes: Changes = getattr(self._jar, "changes", None) or Changes()
         self._headers_version = self._jar_version = -1
+        """The number of changes that what is remembered holds for."""
         self._cookie_values: list[tuple[Cookie, str | None]] = []
         self._outgoing: dict[_Key, PreparedCall] = {}
         self._templates: dict[_Key, Template | None] = {}
@@ -186,7 +192,7 @@ class FastPath:
                 return None
         if debug_answer(DEBUG, True) and debug_is_logged():
             return self._leave(DEBUG_LOG)
-        if self._headers.version != self._headers_version or self._jar.version != self._jar_version:
+        if self._header_changes.count != self._headers_version or self._jar_changes.count != self._jar_version:
             self._forget()
         if self._cookie_values:
             self._look_at_cookies()
@@ -267,11 +273,11 @@ class FastPath:
 
     def _forget(self) -> None:
         """Headers or cookies changed: what was prepared with them is no longer valid."""
-        if self._headers.version != self._headers_version:
+        if self._header_changes.count != self._headers_version:
             self._templates.clear()
         self._outgoing.clear()
         self._cookie_values = [(cookie, cookie.value) for cookie in self._jar.by_place.values()]
-        self._headers_version, self._jar_version = self._headers.version, self._jar.version
+        self._headers_version, self._jar_version = self._header_changes.count, self._jar_changes.count
 
     def _prepare(self, session: LoadSession, key: _Key, url: str, details: Details, body: Body) -> PreparedCall | None:
         """Prepare a request; None if requests has to do it, or to say what is wrong with it."""

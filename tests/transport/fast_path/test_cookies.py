@@ -89,10 +89,10 @@ class Ours:
         version, value, valid_until = self._sent.get((url, host), (-1, None, 0.0))
         import time
 
-        if version != self.jar.version or time.time() >= valid_until:
+        if version != self.jar.changes.count or time.time() >= valid_until:
             outgoing = received(url, host=host).outgoing
             value, valid_until = self.lines.line(self.jar, outgoing._template, outgoing.target)
-            self._sent[url, host] = (self.jar.version, value, valid_until)
+            self._sent[url, host] = (self.jar.changes.count, value, valid_until)
         return value
 
 
@@ -310,11 +310,11 @@ def take(ours: Ours, *lines: str, url: str = URL) -> None:
 def test_the_same_cookie_again_costs_nothing_and_changes_nothing(asked: list[str]) -> None:
     ours = Ours()
     take(ours, "a=1; Path=/")
-    version = ours.jar.version
+    version = ours.jar.changes.count
     asked.clear()
     take(ours, "a=1; Path=/")
     take(ours, "a=1; Path=/", url=f"{URL}?query=1")
-    assert (asked, ours.jar.version) == ([], version)
+    assert (asked, ours.jar.changes.count) == ([], version)
 
 
 def test_another_value_is_taken_without_asking(asked: list[str]) -> None:
@@ -322,11 +322,11 @@ def test_another_value_is_taken_without_asking(asked: list[str]) -> None:
     take(ours, "a=1; Path=/")
     ours.field(URL)
     asked.clear()
-    versions = ours.jar.version, ours.jar.set_version
+    versions = ours.jar.changes.count, ours.jar.set_version
     take(ours, "a=2; Path=/")
     assert ours.field(URL) == "a=2"
     assert asked == []
-    assert (ours.jar.version, ours.jar.set_version) == (versions[0] + 1, versions[1])
+    assert (ours.jar.changes.count, ours.jar.set_version) == (versions[0] + 1, versions[1])
 
 
 def test_the_same_cookie_with_an_age_is_taken_again_in_the_next_second(asked: list[str], clock: Clock) -> None:
@@ -393,9 +393,9 @@ def test_a_plain_jar_is_adopted_with_its_cookies() -> None:
     assert isinstance(jar, SessionCookies)
     assert list(jar.by_place) == [("a.test", "/", "a")]
     jar.set("b", "2")
-    version = jar.version
+    version = jar.changes.count
     SessionCookies.adopt(jar)
-    assert jar.version == version > 0
+    assert jar.changes.count == version > 0
 
 
 def test_another_kind_of_jar_is_left_alone() -> None:
@@ -426,9 +426,9 @@ def test_another_kind_of_jar_is_left_alone() -> None:
 def test_each_change_is_counted(change: Callable[[Any], object]) -> None:
     jar = SessionCookies()
     jar.set("a", "1", domain="a.test", path="/")
-    version = jar.version
+    version = jar.changes.count
     change(jar)
-    assert jar.version > version
+    assert jar.changes.count > version
     assert sorted(jar.by_place) == sorted((each.domain, each.path, each.name) for each in jar)
 
 
@@ -437,7 +437,7 @@ def test_the_same_cookie_again_is_no_change() -> None:
     versions = []
     for _ in range(2):
         jar.set("a", "1", domain="a.test", path="/")
-        versions.append(jar.version)
+        versions.append(jar.changes.count)
     assert versions[0] == versions[1]
 
 

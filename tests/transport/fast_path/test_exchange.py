@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import queue
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ from pytest_ipload.transport.connect.socket_io import (
 from pytest_ipload.transport.fast_path import exchange as exchange_module
 from pytest_ipload.transport.generator_errors import LoadEnded
 from pytest_ipload.transport.message.reply_head import ReplyHeads, parse_head
+from pytest_ipload.transport.response import LoadResponse
 from pytest_ipload.transport.session import LoadSession
 
 MakeSession = Callable[..., LoadSession]
@@ -664,16 +666,28 @@ def test_a_time_of_arrival_counts_if_it_is_between_sending_and_reading(
     monkeypatch: pytest.MonkeyPatch, arrived: int | None, latency: int
 ) -> None:
     """All else is a clock that was set meanwhile, or the arrival of something else."""
-    conn = FakeConnection()
-    monkeypatch.setattr(exchange_module, "perf_counter_ns", lambda: 3000)
-    parsed = parse_head(head("Content-Length: 0")[:-4])
-    assert parsed is not None
-    response = exchange_module._reply(conn, parsed, b"", b"", 2000, arrived)  # type: ignore[arg-type]  # a fake
+    response = reply_at(monkeypatch, 2000, 3000, None if arrived is None else NOW_NS + arrived, NOW_NS + 1000)
     assert (response.started_ns, response.latency_ns) == (2000, latency)
 
 
 class FakeConnection:
     local_address = "127.0.0.1"
+
+
+NOW_NS = 1_796_000_000 * 10**9
+
+
+def reply_at(
+    monkeypatch: pytest.MonkeyPatch, started: int, ended: int, arrived: int | None, wall_ended: int
+) -> LoadResponse:
+    """The response to a request that began at ``NOW_NS`` of the wall clock, which reads ``wall_ended`` at its end."""
+    monkeypatch.setattr(exchange_module, "perf_counter_ns", lambda: ended)
+    monkeypatch.setattr(exchange_module, "time_ns", lambda: wall_ended)
+    parsed = parse_head(head("Content-Length: 0")[:-4])
+    assert parsed is not None
+    stamp = None if arrived is None else struct.pack("qq", *divmod(arrived, 10**9))
+    conn: Any = FakeConnection()
+    return exchange_module._reply(conn, parsed, b"", b"", started, NOW_NS, stamp)
 
 
 @pytest.mark.usefixtures("clocks")
@@ -742,12 +756,8 @@ def test_threads_that_share_a_session_get_their_own_replies(make_session: MakeSe
 def test_the_time_of_arrival_counts_unless_the_wall_clock_was_set(
     monkeypatch: pytest.MonkeyPatch, before_ms: float, behind_ms: float, expected_ms: float
 ) -> None:
-    conn = FakeConnection()
-    monkeypatch.setattr(exchange_module, "perf_counter_ns", lambda: 30 * MS)
-    parsed = parse_head(head("Content-Length: 0")[:-4])
-    assert parsed is not None
-    before, behind = round(before_ms * MS), round(behind_ms * MS)
-    response = exchange_module._reply(conn, parsed, b"", b"", 0, before, behind)  # type: ignore[arg-type]  # a fake
+    arrived = NOW_NS + round(before_ms * MS)
+    response = reply_at(monkeypatch, 0, 30 * MS, arrived, arrived + round(behind_ms * MS))
     assert response.latency_ns == pytest.approx(expected_ms * MS)
 
 
