@@ -1,8 +1,10 @@
-"""Which of several bodies runs when: a pure function of the bodies' weights."""
+"""Which of several bodies runs when: a pure function of the bodies' weights, of a seed, and of user and iteration."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
+from functools import lru_cache
 from math import gcd
 
 MOST_TURNS = 1000
@@ -37,3 +39,33 @@ def mixed_order(weights: Sequence[int]) -> list[int]:
         gained[taken] -= turns
         order.append(taken)
     return order
+
+
+_REMEMBERED = 1024
+"""Orders of a seed, each of one cycle of some users."""
+
+
+class WeightedOrder:
+    """Which body user i runs in iteration j. Each has exactly its share of a user's full cycles, and of the users'.
+
+    Without a seed, every cycle is ``mixed_order``. With one, each cycle is a shuffled one, so that no body always
+    follows another; as many users as a cycle has iterations share it, each from its own place on.
+    """
+
+    def __init__(self, weights: Sequence[int], seed: int | None = None) -> None:
+        """Raises ``ValueError`` as ``mixed_order`` does."""
+        self._order = mixed_order(weights)
+        self._seed = seed
+        self._shuffled = lru_cache(maxsize=_REMEMBERED)(self._shuffle)
+
+    def at(self, user: int, iteration: int) -> int:
+        """The number of the body: the same in every run, and in however many processes the load is divided."""
+        order, length = self._order, len(self._order)
+        if self._seed is not None and length > 1:
+            order = self._shuffled(user // length, iteration // length)
+        return order[(user + iteration) % length]
+
+    def _shuffle(self, group: int, cycle: int) -> list[int]:
+        order = list(self._order)
+        random.Random(f"{self._seed}:{group}:{cycle}:mix").shuffle(order)
+        return order
