@@ -119,7 +119,7 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
         UNHEALTHY,
         "more request names than are kept separately",
         "Thresholds and rows for individual names do not include these samples",
-        "If a path contains an id, set a name for the request, as in name='GET /items/ID'",
+        "If a path contains an id, give its requests one name: by the ini key ipload_names (/items/{id}), or by name=",
     ),
     "bare-calls": Kind(
         UNHEALTHY,

@@ -67,6 +67,8 @@ class SessionSettings(NamedTuple):  # not a dataclass: every pytest run makes it
     """The profile that the command line chooses."""
     profile: Mapping[str, Any] = MappingProxyType({})
     """The settings in it."""
+    names: tuple[str, ...] = ()
+    """Templates of URLs that name requests, checked."""
 
     @property
     def need_preflight(self) -> bool:

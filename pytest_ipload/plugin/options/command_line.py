@@ -27,6 +27,7 @@ _OTHER_INI_KEYS = (
     "ipload_thresholds",
     "ipload_allowed_hosts",
     "ipload_pools",
+    "ipload_names",
     "ipload_profiles",
     "ipload_pin",
     "ipload_strict",
@@ -68,6 +69,7 @@ def _add_lists(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
         "Loopback, private addresses and the base URL's host are always allowed.",
     )
     parser.addini("ipload_allowed_hosts", "Allowed target hosts, one per line", type="linelist")
+    parser.addini("ipload_names", "Request names by URL template, one per line, as in /items/{id}", type="linelist")
     parser.addini("ipload_pools", "Named pools of source addresses, one per line: name = SPEC", type="linelist")
 
 
@@ -209,9 +211,20 @@ def session_settings(config: pytest.Config) -> SessionSettings:
         baselines=read_settings(config),
         profile_name=profile_name,
         profile=profile,
+        names=_names(config),
     )
     _check_segment(config)
     return settings
+
+
+def _names(config: pytest.Config) -> tuple[str, ...]:
+    """The templates of request names, checked."""
+    lines = tuple(filter(None, map(str.strip, _ini_value(config, "ipload_names"))))
+    if lines:
+        from pytest_ipload.settings.url_names import UrlNames
+
+        _checked(UrlNames, lines, "ini key ipload_names")
+    return lines
 
 
 def _profile(config: pytest.Config) -> tuple[str | None, Mapping[str, Any]]:
