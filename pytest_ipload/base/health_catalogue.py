@@ -184,6 +184,12 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
         "Switching processors takes time: latencies may be higher and rates lower",
         "Allow the process to choose its processors, or set pin to 'off'",
     ),
+    "waited-for-loads": Kind(
+        REMARK,
+        "the load of ipload.run waited for those of other workers' tests",
+        "The measurement is not affected, but the wait counts against a timeout of the test",
+        "Run these tests without -n, or with --ipload-concurrent if they may disturb each other",
+    ),
     "shared-cpu": Kind(
         REMARK,
         "the loads of several workers run on one processor",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +71,18 @@ def test_each_key_has_a_value_that_can_be_written(key: str) -> None:
         (["soak = users=1", "soak = users=2"], "there are two profiles 'soak'; use another name"),
     ],
 )
-def test_what_is_wrong_with_a_line(pytester: pytest.Pytester, lines: list[str], says: str) -> None:
-    pytester.makeini("[pytest]\nipload_profiles =\n    " + "\n    ".join(lines) + "\n")
-    pytester.makepyfile("def test_it(): pass")
+def test_what_is_wrong_with_a_line(lines: list[str], says: str) -> None:
+    with pytest.raises(ValueError, match=r"^line '") as error:
+        parse_profiles(lines)
+    assert fnmatch(str(error.value), f"line {lines[-1]!r}: {says}")
+
+
+def test_a_line_that_is_wrong_ends_the_run_before_collection(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nipload_profiles =\n    soak = users=many\n")
     result = pytester.runpytest()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: ini key ipload_profiles: line '{lines[-1].strip()}': {says}"])
+    line = "line 'soak = users=many': users: 'many' is not a whole number"
+    result.stderr.fnmatch_lines([f"ERROR: ini key ipload_profiles: {line}"])
 
 
 def test_an_unknown_profile_names_the_known_ones() -> None:
