@@ -275,6 +275,21 @@ def test_bodies_are_looked_through_as_that_of_the_test_is(pytester: pytest.Pytes
     )
 
 
+def test_a_marker_that_comes_after_collection_counts_too(pytester: pytest.Pytester) -> None:
+    conftest = """
+        def pytest_collection_modifyitems(items):
+            for item in items:
+                item.add_marker(pytest.mark.ipload_mix(browse=1))
+    """
+    source = """
+        @pytest.fixture
+        def shopper(ipload_user): return ipload_user.index
+        def browse(shopper, note): note("browse", shopper)
+        def test_it(ipload_body): ipload_body()
+    """
+    assert whole_run(pytester, source, conftest=conftest, passed=1).all == ["browse 0"]
+
+
 def test_the_nearest_marker_counts_and_its_bodies_alone(pytester: pytest.Pytester) -> None:
     source = """
         @pytest.fixture

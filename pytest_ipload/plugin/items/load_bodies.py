@@ -31,6 +31,9 @@ class LoadBodies:
         self._item = item
         self._mix = mix_of(item)
         self._mixed = () if self._mix is None else self._mix.bodies
+        # Found at collection (``requested_by_bodies``), unless the marker was added to the item later.
+        names = (name for body in self._mixed for name in body.asks_for if name not in item.fixturenames)
+        item.fixturenames.extend(dict.fromkeys(names))
 
     @property
     def _functions(self) -> list[Callable[..., Any]]:
@@ -49,8 +52,9 @@ class LoadBodies:
         """Refuse what users cannot run; returns whether each needs an event loop. Raises SettingError."""
         # Users enter and leave the body's patches in any order; the last to leave would put a mock back for good.
         changed = ["mock.patch"] if hasattr(self._item.function, "patchings") else []
-        called = [*changed, *(call for body in self._functions for call in warning_checks(body))]
-        takers = {} if self._mix is None else self._mix.takers
+        in_bodies = {call: f"the body {body.name}" for body in self._mixed for call in warning_checks(body.function)}
+        called = [*changed, *warning_checks(self._item.function), *in_bodies]
+        takers = {**({} if self._mix is None else self._mix.takers), **in_bodies}
         refuse_unusable(profile.most_users, asked, called, is_repeated=not profile.is_functional, takers=takers)
         is_async = uses_loop(self._item, asked.values())
         if is_async:
