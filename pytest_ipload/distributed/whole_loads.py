@@ -111,21 +111,21 @@ class WorkerLoads:
             yield 0.0
             return
         began = real_time.monotonic()
-        with self._changed:
-            self._loads += 1
-            if self._loads == 1:
-                self._number += 1
-                self._tell("request", number=self._number)
+        has_entered = False
         try:
             with self._changed:
+                self._loads, has_entered = self._loads + 1, True
+                if self._loads == 1:
+                    self._number += 1
+                    self._tell("request", number=self._number)
                 while not self._may_load:
                     self._raise_if_ended()
                     self._changed.wait()
             yield real_time.monotonic() - began
         finally:
             with self._changed:
-                self._loads -= 1
-                if self._loads == 0:
+                self._loads -= has_entered
+                if has_entered and self._loads == 0:
                     self._may_load = False
                     self._released.set()
                     self._tell("release")
