@@ -107,7 +107,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 @pytest.hookimpl(wrapper=True)
 def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Generator[None, Any, Any]:
     """Have pytest set up the fixtures of a mix's bodies, too, as if the test had the marker ``usefixtures``."""
-    if not markers.may_be_mix(collector, obj):
+    if not markers.has_mix(collector, obj):
         return (yield)
     from pytest_ipload.plugin.fixtures.body_mix import requested_by_bodies
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from itertools import takewhile
+from types import FunctionType
 
 import pytest
 
@@ -22,6 +23,7 @@ MARKERS: Mapping[str, str] = {
     f"methods of its class, as often as its weight says; the test takes the fixture {BODY_FIXTURE} and calls it",
 }
 
+_IS_IN_MIX = pytest.StashKey[bool]()
 _CLOSE = 0.8
 """How similar to one of ours a name has to be to count as a typo, from 0 to 1: ``iplaod`` is 0.83."""
 
@@ -77,11 +79,17 @@ def marker_problem(item: pytest.Item) -> str | None:
     return _mix_problem(item)
 
 
-def may_be_mix(collector: pytest.Collector, function: object) -> bool:
-    """Whether what is about to be collected may be a test with a mix: it, or what it is in, has markers."""
-    if isinstance(function, type) or not callable(getattr(function, "__func__", function)):
+def has_mix(collector: pytest.Collector, function: object) -> bool:
+    """Whether a function that is about to be collected has the marker of a mix, or what it is in has it."""
+    if isinstance(function, (staticmethod, classmethod)):
+        function = function.__func__
+    if not isinstance(function, FunctionType):
         return False
-    return hasattr(function, "pytestmark") or collector.get_closest_marker(MIX_MARKER) is not None
+    if any(getattr(mark, "name", None) == MIX_MARKER for mark in vars(function).get("pytestmark", ())):
+        return True
+    if _IS_IN_MIX not in collector.stash:
+        collector.stash[_IS_IN_MIX] = collector.get_closest_marker(MIX_MARKER) is not None
+    return collector.stash[_IS_IN_MIX]
 
 
 def _mix_problem(item: pytest.Item) -> str | None:
