@@ -66,6 +66,8 @@ class WeightedOrder:
         return order[(user + iteration) % length]
 
     def _shuffle(self, group: int, cycle: int) -> list[int]:
-        order = list(self._order)
-        random.Random(f"{self._seed}:{group}:{cycle}:mix").shuffle(order)
+        order, seed = list(self._order), self._seed or 0
+        # As a number: to take a text as the seed takes several times as long, and cycles are short.
+        sign, most = int(seed < 0), 1 << 32
+        random.Random(((abs(seed) * 2 + sign) * most + group) * most + cycle).shuffle(order)
         return order

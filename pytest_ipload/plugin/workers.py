@@ -50,7 +50,7 @@ def _take_part_alone(config: pytest.Config) -> None:
 
         return None if state.running is None else unreported(state.running, reason)
 
-    state.whole_loads = WorkerLoads(channel, unreported, config.workerinput.get(QUEUE_KEY))
+    state.whole_loads = WorkerLoads(channel, unreported, vars(config)["workerinput"].get(QUEUE_KEY))
 
 
 def loads_elsewhere(config: pytest.Config) -> bool:

@@ -49,6 +49,7 @@ class UrlNames:
             for template, pattern in zip(self._templates, patterns, strict=True)
         )
         self._match = re.compile(alternatives or "(?!)", re.DOTALL).fullmatch
+        self._labels: dict[tuple[str, int], str] = {}
         self.label: Callable[[str, str], str | None] = lru_cache(maxsize=_REMEMBERED)(self._label)
         """The name of a request by its method and its URL (origin and path, or only the path); None if none fits."""
 
@@ -63,7 +64,11 @@ class UrlNames:
         found = self._match(where)
         if found is None or found.lastindex is None:
             return None
-        return masked(f"{method} {self._templates[found.lastindex - 1]}")
+        key = method, found.lastindex
+        label = self._labels.get(key)
+        if label is None:
+            label = self._labels[key] = masked(f"{method} {self._templates[found.lastindex - 1]}")
+        return label
 
 
 def _pattern(template: str) -> str:
