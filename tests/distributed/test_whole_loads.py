@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from support.plugins import OTHER_PLUGINS
+from support.whole_run import whole_run
 
 from pytest_ipload.distributed import whole_loads
 from pytest_ipload.distributed.protocol.slots import QUEUE_KEY, WHOLE_KEY
@@ -421,3 +422,23 @@ def test_control_c_ends_the_wait(tmp_path: Path) -> None:
         output, _ = process.communicate(timeout=60)
     assert process.returncode == pytest.ExitCode.INTERRUPTED, output
     assert time.monotonic() - began < 30
+
+
+def test_a_test_that_ends_while_its_load_waits_says_so(pytester: pytest.Pytester) -> None:
+    conftest = """
+        from contextlib import contextmanager
+        from pytest_ipload.plugin.session_state import state_of
+
+        class Queue:
+            @contextmanager
+            def alone(self):
+                raise TimeoutError("of the test")
+                yield
+
+            def phase_over(self): pass
+
+        def pytest_sessionstart(session):
+            state_of(session.config).whole_loads = Queue()
+    """
+    run = whole_run(pytester, "def test_it(ipload): ipload.run(print)", conftest=conftest, failed=1)
+    run.expect_lines("*TimeoutError: of the test*", "the load had not begun: it waited for that of another worker's *")

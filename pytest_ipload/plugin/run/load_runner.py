@@ -64,10 +64,17 @@ class LoadRunner:
         Raises KeyboardInterrupt when the session ends.
         """
         whole_loads = state_of(self._request.config).whole_loads
-        with nullcontext(0.0) if whole_loads is None else whole_loads.alone() as seconds:
-            if seconds >= _LONG_WAIT_S:
-                waited.append(fired("waited-for-loads", f"the load began {format_duration(seconds)} later"))
-            yield
+        may_load = False
+        try:
+            with nullcontext(0.0) if whole_loads is None else whole_loads.alone() as seconds:
+                may_load = True
+                if seconds >= _LONG_WAIT_S:
+                    waited.append(fired("waited-for-loads", f"the load began {format_duration(seconds)} later"))
+                yield
+        finally:
+            if not may_load:
+                text = "the load had not begun: it waited for that of another worker's test, see --ipload-concurrent\n"
+                self._request.node.add_report_section("call", "ipload", text)
 
     def _run(self, load: Load) -> LoadResult:
         ended_by: BaseException | None = None
