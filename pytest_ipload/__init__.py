@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pytest_ipload.addresses.pool import IpPool
     from pytest_ipload.load.actions import Action
     from pytest_ipload.load.user import Iteration, VirtualUser
+    from pytest_ipload.plugin.fixtures.mixed_bodies import LoadBody
     from pytest_ipload.plugin.items.outcomes import (
         ComparisonFailed,
         LoadTestFailed,
@@ -33,6 +34,7 @@ __all__ = [
     "EventStream",
     "IpPool",
     "Iteration",
+    "LoadBody",
     "LoadResult",
     "LoadRunner",
     "LoadSession",
@@ -52,6 +54,7 @@ _HOMES = {
     "EventStream": "pytest_ipload.transport.event_stream",
     "IpPool": "pytest_ipload.addresses.pool",
     "Iteration": "pytest_ipload.load.user",
+    "LoadBody": "pytest_ipload.plugin.fixtures.mixed_bodies",
     "LoadResult": "pytest_ipload.verdict.result",
     "LoadRunner": "pytest_ipload.plugin.run.load_runner",
     "LoadSession": "pytest_ipload.transport.session",

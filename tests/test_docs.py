@@ -122,9 +122,9 @@ def test_the_files_of_test_data_md_are_tests_that_pass(pytester: pytest.Pytester
     assert len(files) == text.count("```") // 2
     for name, content in files:
         Path(name).write_text(content, encoding="utf-8")
-    pytester.runpytest("-W", "error", f"--ipload-base-url={demo_url}").assert_outcomes(passed=4)
-    pytester.runpytest("--ipload-disable", f"--ipload-base-url={demo_url}", "-k", "not mix").assert_outcomes(
-        passed=3, deselected=1
+    pytester.runpytest("-W", "error", f"--ipload-base-url={demo_url}").assert_outcomes(passed=5)
+    pytester.runpytest("--ipload-disable", f"--ipload-base-url={demo_url}", "-k", "not run_mix").assert_outcomes(
+        passed=4, deselected=1
     )
 
 

@@ -10,7 +10,7 @@ import os
 import sysconfig
 from functools import lru_cache
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import CodeType, FrameType, TracebackType
 
 from pytest_ipload.base.masking import masked
 
@@ -60,6 +60,11 @@ def place_of_frame(frame: FrameType | None, *, inside: str | None = None) -> str
             return _place(frame.f_code.co_filename, frame.f_lineno)
         frame = frame.f_back
     return ""
+
+
+def place_of_code(code: CodeType) -> str:
+    """Where a function begins."""
+    return _place(code.co_filename, code.co_firstlineno)
 
 
 def _place(filename: str, line: int) -> str:

@@ -119,7 +119,7 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
         UNHEALTHY,
         "more request names than are kept separately",
         "Thresholds and rows for individual names do not include these samples",
-        "If a path contains an id, set a name for the request, as in name='GET /items/ID'",
+        "If a path contains an id, give its requests one name: by the ini key ipload_names (/items/{id}), or by name=",
     ),
     "bare-calls": Kind(
         UNHEALTHY,
@@ -183,6 +183,12 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
         "the load was not pinned to one processor",
         "Switching processors takes time: latencies may be higher and rates lower",
         "Allow the process to choose its processors, or set pin to 'off'",
+    ),
+    "waited-for-loads": Kind(
+        REMARK,
+        "the load of ipload.run waited for those of other workers' tests",
+        "The measurement is not affected, but the wait counts against a timeout of the test",
+        "Run these tests without -n, or with --ipload-concurrent if they may disturb each other",
     ),
     "shared-cpu": Kind(
         REMARK,

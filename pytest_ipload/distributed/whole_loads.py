@@ -3,6 +3,9 @@
 When its session is interrupted, xdist does not wait for running tests, and does not get their reports any more. So
 the controller asks each worker to abort what it runs, over a separate channel, and collects the results. It sends
 ``break_off``; the worker answers ``busy`` if a load has to end first, sends ``results``, and then sends ``over``.
+
+Over the same channel, workers wait for each other with the loads of ``ipload.run``, of which one runs at a time: a
+worker sends ``request``, waits for ``begin``, sends a ``beat`` twice a second while it loads, and sends ``release``.
 """
 
 from __future__ import annotations
@@ -16,17 +19,25 @@ from typing import Any, Protocol
 import pytest
 
 from pytest_ipload.base import real_time
+from pytest_ipload.distributed.controller.load_queue import LoadQueue
+from pytest_ipload.distributed.protocol.liveness import can_run
 from pytest_ipload.distributed.protocol.messages import BadMessage, checked
-from pytest_ipload.distributed.protocol.outbox import send
-from pytest_ipload.distributed.protocol.slots import WHOLE_KEY
+from pytest_ipload.distributed.protocol.outbox import Outbox, send
+from pytest_ipload.distributed.protocol.slots import QUEUE_KEY, WHOLE_KEY
+from pytest_ipload.distributed.protocol.time_limits import Timing
+from pytest_ipload.distributed.xdist_private import process_of
 
-_FROM_CONTROLLER: Mapping[str, Mapping[str, type]] = {"break_off": {"reason": str}}
+_FROM_CONTROLLER: Mapping[str, Mapping[str, type]] = {"break_off": {"reason": str}, "begin": {"number": int}}
 _FROM_WORKER: Mapping[str, Mapping[str, type]] = {
     "busy": {},
     "results": {"nodeid": str, "phase": str, "reason": str, "results": list},
     "over": {},
+    "request": {"number": int},
+    "beat": {},
+    "release": {},
 }
 _END = "closed"  # not a message: those are pairs
+_GONE = ("break_off", {"reason": "the controller is gone"})
 _ANSWER_S = 10.0
 """How long a worker may take to say whether it runs a load: a thread that does nothing else says so."""
 _LAST_RESULTS_S = (60.0, 5.0)
@@ -45,11 +56,27 @@ class Stop(Protocol):
 class WorkerLoads:
     """The worker's side. Messages arrive in another thread than the tests run in."""
 
-    def __init__(self, channel: Any, unreported: Callable[[str], tuple[str, Results] | None]) -> None:
-        """``unreported`` has the running test and the results of its loads so far, given what interrupts it."""
+    def __init__(
+        self,
+        channel: Any,
+        unreported: Callable[[str], tuple[str, Results] | None],
+        beat_s: float | None = None,
+    ) -> None:
+        """``unreported`` has the running test and the results of its loads so far, given what interrupts it.
+
+        ``beat_s`` are the seconds between two heartbeats where loads wait for those of other workers; None where they
+        do not.
+        """
         self._channel = channel
         self._unreported = unreported
-        self._changed = threading.RLock()
+        self._beat_s = beat_s
+        self._changed = threading.Condition()  # of an RLock
+        self._loads = 0
+        """Loads of this worker that hold its place in the queue, or wait for it."""
+        self._may_load = False
+        self._number = 0
+        """Of the last request: an answer to an earlier one, which was withdrawn, counts no more."""
+        self._released = threading.Event()
         self._stop: Stop | None = None
         """Ends the running load."""
         self._is_busy = False
@@ -74,6 +101,47 @@ class WorkerLoads:
                 self._is_busy = not is_through or self._ended is not None
         self._raise_if_ended()
 
+    @contextmanager
+    def alone(self) -> Iterator[float]:
+        """While no other worker is in here: the seconds that this took. Several loads of one worker go in together.
+
+        Raises KeyboardInterrupt when the session ends.
+        """
+        if self._beat_s is None:
+            yield 0.0
+            return
+        began = real_time.monotonic()
+        has_entered = False
+        try:
+            with self._changed:
+                self._loads, has_entered = self._loads + 1, True
+                if self._loads == 1:
+                    self._number += 1
+                    self._tell("request", number=self._number)
+                while not self._may_load:
+                    self._raise_if_ended()
+                    self._changed.wait()
+            yield real_time.monotonic() - began
+        finally:
+            with self._changed:
+                self._loads -= has_entered
+                if has_entered and self._loads == 0:
+                    self._may_load = False
+                    self._released.set()
+                    self._tell("release")
+
+    def _beat(self, released: threading.Event, beat_s: float) -> None:
+        while not released.wait(beat_s):
+            self._tell("beat")
+
+    def _begin(self, number: int) -> None:
+        if self._loads == 0 or self._may_load or self._beat_s is None or number != self._number:
+            return  # it no longer waits
+        self._may_load, self._released = True, threading.Event()
+        arguments = (self._released, self._beat_s)
+        threading.Thread(target=self._beat, args=arguments, name="ipload-beat", daemon=True).start()
+        self._changed.notify_all()
+
     def _raise_if_ended(self) -> None:
         if self._ended is not None:
             raise KeyboardInterrupt(self._ended)
@@ -92,11 +160,16 @@ class WorkerLoads:
     def _receive(self, message: object) -> None:
         """Called in the thread of execnet that receives: never raises."""
         try:
-            reason = "the controller is gone" if message == _END else checked(message, _FROM_CONTROLLER)[1]["reason"]
+            kind, fields = checked(_GONE if message == _END else message, _FROM_CONTROLLER)
         except BadMessage:
             return
         with self._changed:
+            if kind == "begin":
+                self._begin(fields["number"])
+                return
+            reason = fields["reason"]
             self._ended = self._ended or reason
+            self._changed.notify_all()
             if self._is_busy:
                 self._tell("busy")
                 if self._stop is not None:
@@ -115,9 +188,21 @@ class WorkerLoads:
 class WholeLoads:
     """The controller's side. Registered as a plugin in the process that xdist's workers report to."""
 
-    def __init__(self, keep: Callable[[str, str, str, str, Results], object]) -> None:
-        """``keep(nodeid, worker, phase, reason, results)`` takes what a worker delivers."""
+    def __init__(self, keep: Callable[[str, str, str, str, Results], object], *, one_by_one: bool = False) -> None:
+        """``keep(nodeid, worker, phase, reason, results)`` takes what a worker delivers.
+
+        ``one_by_one`` says that loads of ``ipload.run`` wait for those of other workers.
+        """
         self._keep = keep
+        self._timing = Timing.from_environment() if one_by_one else None
+        self._queue = LoadQueue(self._let_begin, self._can_run, self._timing or Timing(), real_time.monotonic)
+        self._queue_lock = threading.Lock()
+        self._watcher: threading.Thread | None = None
+        self._over = threading.Event()
+        self._nodes: dict[str, Any] = {}
+        self._numbers: dict[str, int] = {}
+        self._outboxes: dict[str, Outbox] = {}
+        """Of the workers that have requested a load."""
         self._changed = threading.Condition()
         self._channels: dict[str, Any] = {}
         """Of the workers that are connected."""
@@ -131,12 +216,23 @@ class WholeLoads:
         name = node.gateway.id
         channel = self._channels[name] = node.gateway.newchannel()
         node.workerinput[WHOLE_KEY] = channel
+        if self._timing is not None:
+            node.workerinput[QUEUE_KEY] = self._timing.beat
+        self._nodes[name] = node
         channel.setcallback(partial(self._receive, name), endmarker=_END)
 
     @pytest.hookimpl(tryfirst=True, optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """A worker has finished, and has reported everything; or it is gone."""
-        self._channels.pop(node.gateway.id, None)
+        name = node.gateway.id
+        self._channels.pop(name, None)
+        self._release(name)
+
+    def pytest_unconfigure(self) -> None:
+        """End the threads."""
+        self._over.set()
+        for outbox in self._outboxes.values():
+            outbox.close()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self) -> Generator[None, Any, Any]:
@@ -174,6 +270,15 @@ class WholeLoads:
             kind, fields = checked(("over", {}) if message == _END else message, _FROM_WORKER)
         except BadMessage:
             return
+        if kind in ("request", "beat", "release"):
+            with self._queue_lock:
+                if kind == "request":
+                    self._numbers[name] = fields["number"]
+                getattr(self._queue, kind)(name)
+                self._watch()
+            return
+        if message == _END:
+            self._release(name)
         with self._changed:
             if kind == "results":
                 with suppress(Exception):  # not a valid result: the test then has none
@@ -182,3 +287,33 @@ class WholeLoads:
             self._silent.discard(name)
             (self._busy.add if kind == "busy" else self._busy.discard)(name)
             self._changed.notify_all()
+
+    # -- the queue of loads -------------------------------------------------------------------------------------
+
+    def _release(self, name: str) -> None:
+        """A worker is gone."""
+        with self._queue_lock:
+            self._queue.release(name)
+
+    def _let_begin(self, name: str) -> None:
+        """Not sent in this thread, which may be that of another worker: a worker that hangs takes no messages."""
+        if name not in self._outboxes:
+            self._outboxes[name] = Outbox(self._nodes[name].workerinput[WHOLE_KEY], name, lambda *_: None)
+        self._outboxes[name].put(("begin", {"number": self._numbers[name]}))
+
+    def _can_run(self, name: str) -> bool | None:
+        return can_run(process_of(self._nodes[name]))
+
+    def _watch(self) -> None:
+        """Have a thread look for a worker that hangs while others wait for it."""
+        if self._watcher is None and self._queue.look():
+            self._watcher = threading.Thread(target=self._look_on, name="ipload-load-queue", daemon=True)
+            self._watcher.start()
+
+    def _look_on(self) -> None:
+        beat_s = Timing().beat if self._timing is None else self._timing.beat
+        while not self._over.wait(beat_s):
+            with self._queue_lock:
+                if not self._queue.look():
+                    self._watcher = None
+                    return

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pytest_ipload.base.errors import SettingError
 from pytest_ipload.load.user import Iteration, VirtualUser
 from pytest_ipload.load.user_thread import Scenario
-from pytest_ipload.load.weighted_order import mixed_order
+from pytest_ipload.load.weighted_order import WeightedOrder
 
 Body = Callable[[VirtualUser], object]
 
@@ -24,13 +24,12 @@ def scenario_of(body: Body | Mapping[Body, int]) -> Scenario:
     for each in body:
         _check(each)
     try:
-        order = mixed_order(list(body.values()))
+        order = WeightedOrder(list(body.values()))
     except ValueError as error:
         raise SettingError(
             f"the mix {{{', '.join(f'{_name(each)}: {body[each]!r}' for each in body)}}}: {error}"
         ) from None
-    named = list(zip(body, _step_names(list(body)), strict=True))
-    return _MixScenario([named[number] for number in order])
+    return _MixScenario(list(zip(body, _step_names(list(body)), strict=True)), order)
 
 
 def is_coroutine_function(body: Body) -> bool:
@@ -42,15 +41,20 @@ def _check(body: object) -> None:
     """Refuse what could not run, or would seem to run and do nothing."""
     if not callable(body):
         raise SettingError(f"a body must be a function that takes the user, not {body!r}")
-    for function in (body, type(body).__call__):
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise SettingError(f"the body {_name(body)} is a generator function, which does nothing when called")
+    refuse_generator(body, _name(body))
     try:
         inspect.signature(body).bind(None)
     except TypeError as error:
         raise SettingError(f"the body {_name(body)} must take exactly one argument, the user: {error}") from None
     except ValueError:
         pass  # it has no signature to look at
+
+
+def refuse_generator(body: object, name: str) -> None:
+    """Raise SettingError for a body that does nothing when it is called."""
+    for function in (body, type(body).__call__):
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise SettingError(f"the body {name} is a generator function, which does nothing when called")
 
 
 def _name(body: object) -> str:
@@ -91,13 +95,14 @@ class _BodyScenario:
 class _MixScenario(_BodyScenario):
     """Several bodies in turn; each run is a step that has the body's name. All users share this object."""
 
-    def __init__(self, order: Sequence[tuple[Body, str]]) -> None:
+    def __init__(self, bodies: Sequence[tuple[Body, str]], order: WeightedOrder) -> None:
+        self._bodies = bodies
         self._order = order
 
     def iterate(self, iteration: Iteration) -> None:
         """Run the body whose turn it is: a user begins in the order at its index, so that users do not move in step."""
         user = iteration.user
-        body, name = self._order[(user.index + iteration.number) % len(self._order)]
+        body, name = self._bodies[self._order.at(user.index, iteration.number)]
         with user.step(name):
             result = body(user)
             if result is not None:

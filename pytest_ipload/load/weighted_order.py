@@ -1,8 +1,10 @@
-"""Which of several bodies runs when: a pure function of the bodies' weights."""
+"""Which of several bodies runs when: a pure function of the bodies' weights, of a seed, and of user and iteration."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
+from functools import lru_cache
 from math import gcd
 
 MOST_TURNS = 1000
@@ -37,3 +39,35 @@ def mixed_order(weights: Sequence[int]) -> list[int]:
         gained[taken] -= turns
         order.append(taken)
     return order
+
+
+_REMEMBERED = 1024
+"""Orders of a seed, each of one cycle of some users."""
+
+
+class WeightedOrder:
+    """Which body user i runs in iteration j. Each has exactly its share of a user's full cycles, and of the users'.
+
+    Without a seed, every cycle is ``mixed_order``. With one, each cycle is a shuffled one, so that no body always
+    follows another; as many users as a cycle has iterations share it, each from its own place on.
+    """
+
+    def __init__(self, weights: Sequence[int], seed: int | None = None) -> None:
+        """Raises ``ValueError`` as ``mixed_order`` does."""
+        self._order = mixed_order(weights)
+        self._seed = seed
+        self._shuffled = lru_cache(maxsize=_REMEMBERED)(self._shuffle)
+
+    def at(self, user: int, iteration: int) -> int:
+        """The number of the body: the same in every run, and in however many processes the load is divided."""
+        order, length = self._order, len(self._order)
+        if self._seed is not None and length > 1:
+            order = self._shuffled(user // length, iteration // length)
+        return order[(user + iteration) % length]
+
+    def _shuffle(self, group: int, cycle: int) -> list[int]:
+        order, seed = list(self._order), self._seed or 0
+        # As a number: to take a text as the seed takes several times as long, and cycles are short.
+        sign, most = int(seed < 0), 1 << 32
+        random.Random(((abs(seed) * 2 + sign) * most + group) * most + cycle).shuffle(order)
+        return order

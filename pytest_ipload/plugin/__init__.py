@@ -15,7 +15,13 @@ import pytest
 from pytest_ipload.distributed.protocol.slots import FAILED_USERS_KEY, SLOT_KEY, Slots, slot_of
 from pytest_ipload.plugin import workers
 from pytest_ipload.plugin.fixtures.definitions import note_definition
-from pytest_ipload.plugin.fixtures.fixtures import ipload_iteration, ipload_pool, ipload_session, ipload_user
+from pytest_ipload.plugin.fixtures.fixtures import (
+    ipload_body,
+    ipload_iteration,
+    ipload_pool,
+    ipload_session,
+    ipload_user,
+)
 from pytest_ipload.plugin.fixtures.per_user_names import may_be_per_user
 from pytest_ipload.plugin.items import markers
 from pytest_ipload.plugin.options import baseline_options as baselines
@@ -30,7 +36,7 @@ if TYPE_CHECKING:
 
     from pytest_ipload.plugin.run.load_test import LoadTest
 
-__all__ = ["ipload", "ipload_iteration", "ipload_pool", "ipload_session", "ipload_user"]
+__all__ = ["ipload", "ipload_body", "ipload_iteration", "ipload_pool", "ipload_session", "ipload_user"]
 
 _RANKS = pytest.StashKey[Slots]()
 """Counted over all xdist workers."""
@@ -98,6 +104,24 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     return [line for line in lines if line is not None]
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Generator[None, Any, Any]:
+    """Have pytest set up the fixtures of a mix's bodies, too, as if the test had the marker ``usefixtures``."""
+    if not markers.has_mix(collector, obj):
+        return (yield)
+    from pytest_ipload.plugin.fixtures.body_mix import requested_by_bodies
+
+    names = requested_by_bodies(collector, obj)
+    if not names:
+        return (yield)
+    mark = pytest.mark.usefixtures(*names).mark
+    collector.own_markers.append(mark)
+    try:
+        return (yield)
+    finally:
+        collector.own_markers.remove(mark)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Serve ``--ipload-only`` and ``--ipload-skip``."""
@@ -132,7 +156,13 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
         test = prepare(item, state_of(item.config))
         if test is not None:
             item.stash[_LOAD_TEST] = test
-        result = yield
+        try:
+            result = yield
+        except pytest.FixtureLookupError as error:
+            text = None if test is None else test.bodies.unknown_fixture(error)
+            if text is None:
+                raise
+            raise pytest.fail.Exception(text, pytrace=False) from None
         only_fixtures = item.config.getoption("setupplan", False) or item.config.getoption("setuponly", False)
         if test is not None and not only_fixtures:
             __tracebackhide__ = True  # not before: an error in pytest's own set-up is to be shown as usual

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from typing import Any
 
 import pytest
 
@@ -13,9 +14,11 @@ from pytest_ipload.base.errors import IploadError
 from pytest_ipload.base.units import format_duration
 from pytest_ipload.load.generator.resource_limits import ensure_open_files
 from pytest_ipload.plugin.session_state import SessionState
-from pytest_ipload.settings.combination import COMMAND_LINE, INI
+from pytest_ipload.settings.combination import origin_in_profile
+from pytest_ipload.settings.session_settings import SessionSettings
 from pytest_ipload.transport.curl.libcurl import check_http_version
 
+_INI_KEY = "ini key ipload_{}"
 LONGEST_WAIT_S = 48 * 3600
 """For the common start of segments."""
 
@@ -36,8 +39,7 @@ def check_session(state: SessionState, *, loads_elsewhere: bool = False) -> None
     with _refusing("ini key ipload_pools"):
         for name in _named_pools(state):  # each has to be valid, whether a test uses it or not
             state.pools.get(name)
-    for origin, values in ((COMMAND_LINE, settings.command_line), (INI, settings.ini)):
-        name = "--ipload-{}" if origin == COMMAND_LINE else "ini key ipload_{}"
+    for name, values in _places(settings):
         if "users" in values and not settings.disabled:
             try:
                 ensure_open_files(values["users"], f"{name.format('users')}={values['users']}")
@@ -48,7 +50,14 @@ def check_session(state: SessionState, *, loads_elsewhere: bool = False) -> None
                 check_http_version(values["http"])
         if "pool" in values:
             with _refusing(name.format("pool")):
-                (state.pools.usable if origin == COMMAND_LINE else state.pools.get)(values["pool"])
+                (state.pools.get if name == _INI_KEY else state.pools.usable)(values["pool"])
+
+
+def _places(settings: SessionSettings) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Where values come from: how to name the place of a key, and the values."""
+    yield "--ipload-{}", settings.command_line
+    yield origin_in_profile(str(settings.profile_name), "{}"), settings.profile
+    yield _INI_KEY, settings.ini
 
 
 def check_baselines(state: SessionState) -> None:
@@ -86,8 +95,8 @@ def _check_texts(state: SessionState) -> None:
         named = _named_pools(state)
         for spec in named.values():
             check_text(spec)
-    for name, values in (("--ipload-pool", state.settings.command_line), ("ini key ipload_pool", state.settings.ini)):
-        with _refusing(name):
+    for name, values in _places(state.settings):
+        with _refusing(name.format("pool")):
             if "pool" in values and values["pool"].strip() not in named:
                 check_text(values["pool"])
 

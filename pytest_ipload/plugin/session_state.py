@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pytest_ipload.baselines.compare import Baselines
     from pytest_ipload.distributed.whole_loads import WorkerLoads
     from pytest_ipload.load.partition import Partition
+    from pytest_ipload.settings.url_names import UrlNames
     from pytest_ipload.stats.live import LiveListener
     from pytest_ipload.stats.spool.session_spools import Spools
     from pytest_ipload.transport.connect.tls import TlsContexts
@@ -47,6 +48,7 @@ class SessionState:
         """In a worker of xdist: the loads that it runs whole."""
         self._tls: TlsContexts | None = None
         self._heads: ReplyHeads | None = None
+        self._names: UrlNames | None = None
         self.templates: dict[Any, Any] = {}
         """Templates of requests, shared by all users of the session."""
         self._baselines: Baselines | None = None
@@ -114,6 +116,15 @@ class SessionState:
 
             self._heads = ReplyHeads()
         return self._heads
+
+    @property
+    def names(self) -> UrlNames | None:
+        """The templates of request names, shared by all users of the session; None without one."""
+        if self._names is None and self.settings.names:
+            from pytest_ipload.settings.url_names import UrlNames
+
+            self._names = UrlNames(self.settings.names)
+        return self._names
 
     @property
     def baselines(self) -> Baselines | None:

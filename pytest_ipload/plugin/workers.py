@@ -36,7 +36,7 @@ def set_up_team(config: pytest.Config) -> None:
 
 def _take_part_alone(config: pytest.Config) -> None:
     """In a worker of xdist: have the loads that it runs whole end with the session."""
-    from pytest_ipload.distributed.protocol.slots import WHOLE_KEY
+    from pytest_ipload.distributed.protocol.slots import QUEUE_KEY, WHOLE_KEY
 
     channel = getattr(config, "workerinput", {}).get(WHOLE_KEY)
     if channel is None:
@@ -50,7 +50,7 @@ def _take_part_alone(config: pytest.Config) -> None:
 
         return None if state.running is None else unreported(state.running, reason)
 
-    state.whole_loads = WorkerLoads(channel, unreported)
+    state.whole_loads = WorkerLoads(channel, unreported, vars(config)["workerinput"].get(QUEUE_KEY))
 
 
 def loads_elsewhere(config: pytest.Config) -> bool:
@@ -97,7 +97,9 @@ def _attach_whole_loads(node: Any) -> None:
 
     whole_loads: WholeLoads | None = config.pluginmanager.get_plugin("ipload-whole-loads")
     if whole_loads is None:
-        whole_loads = WholeLoads(partial(_keep_delivered, state_of(config)))
+        settings = state_of(config).settings
+        one_by_one = not (settings.concurrent or settings.disabled)
+        whole_loads = WholeLoads(partial(_keep_delivered, state_of(config)), one_by_one=one_by_one)
         config.pluginmanager.register(whole_loads, "ipload-whole-loads")
     whole_loads.attach(node)
 

@@ -14,7 +14,14 @@ from typing import Any
 from pytest_ipload.base.errors import SettingError
 from pytest_ipload.settings.parsing import Stages
 
-HOOK, COMMAND_LINE, MARKER, INI, DEFAULT = PLACES = ("hook", "command line", "marker", "ini", "default")
+HOOK, COMMAND_LINE, PROFILE, MARKER, INI, DEFAULT = PLACES = (
+    "hook",
+    "command line",
+    "--ipload-profile",
+    "marker",
+    "ini",
+    "default",
+)
 """Where a value can come from, the nearest first."""
 
 SET_BY_STAGES = frozenset({"users", "duration", "ramp_up", "ramp_down", "arrival_rate", "max_users"})
@@ -22,8 +29,28 @@ SET_BY_STAGES = frozenset({"users", "duration", "ramp_up", "ramp_down", "arrival
 USUAL_MAX_USERS = 100
 """Default maximum of users for an open load that sets no number of users."""
 
+
 Values = MutableMapping[str, Any]
 Origins = MutableMapping[str, str]
+
+
+def origin_in_profile(name: str, key: str) -> str:
+    """The origin of a value that the profile of this name gives."""
+    return f"{PROFILE}={name}: {key}"
+
+
+def _place(origin: str) -> str:
+    """The place that an origin names."""
+    return PROFILE if origin.startswith(f"{PROFILE}=") else origin
+
+
+def _nearness(origin: str) -> int:
+    return PLACES.index(_place(origin))
+
+
+def _called(origin: str) -> str:
+    """Where it is, for errors: ``the command line``, ``--ipload-profile=soak``."""
+    return origin.partition(":")[0] if _place(origin) == PROFILE else f"the {origin}"
 
 
 def fit_shape(values: Values, origins: Origins) -> None:
@@ -71,12 +98,12 @@ def _nearer(key: str, values: Values, origins: Origins) -> Any:
     Raises SettingError where both come from one place.
     """
     value, origin = values.get(key), origins.get(key, DEFAULT)
-    if value is None or origin == DEFAULT or PLACES.index(origin) > PLACES.index(origins["stages"]):
+    if value is None or origin == DEFAULT or _nearness(origin) > _nearness(origins["stages"]):
         return None
-    if origin == origins["stages"]:
+    if _place(origin) == _place(origins["stages"]):
         advice = "give arrival_rate=True, or" if key == "arrival_rate" else "it is in the stages;"
         raise SettingError(
-            f"stages and {key} are both from the {origin} and contradict each other; {advice} remove {key}"
+            f"stages and {key} are both from {_called(origin)} and contradict each other; {advice} remove {key}"
         )
     return value
 
@@ -89,8 +116,10 @@ def _fit_users_of_open_model(values: Values, origins: Origins) -> None:
         values["max_users"] = users if is_given else USUAL_MAX_USERS
         origins["max_users"] = origins["users"] if is_given else DEFAULT
     elif users > most:
-        nearness = PLACES.index(origins["users"]) - PLACES.index(origins["max_users"])
+        nearness = _nearness(origins["users"]) - _nearness(origins["max_users"])
         if nearness == 0:
-            raise SettingError(f"users={users} is more than max_users={most}; both are from the {origins['users']}")
+            raise SettingError(
+                f"users={users} is more than max_users={most}; both are from the {_place(origins['users'])}"
+            )
         key, value = ("max_users", users) if nearness < 0 else ("users", most)
         values[key] = value

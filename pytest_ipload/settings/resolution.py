@@ -1,8 +1,8 @@
 """From the settings of command line, marker, ini and plugins to one ``LoadProfile``.
 
-Each value comes from the first of these that gives it: hook of a plugin, command line, marker (the nearest one first,
-key by key), ini, default; the base URL, last of all, from the fixture ``base_url``. ``LoadProfile.origins`` remembers
-which one it was.
+Each value comes from the first of these that gives it: hook of a plugin, command line, its profile, marker (the nearest
+one first, key by key), ini, default; the base URL, last of all, from the fixture ``base_url``. ``LoadProfile.origins``
+remembers which one it was.
 """
 
 from __future__ import annotations
@@ -14,7 +14,17 @@ from types import MappingProxyType
 from typing import Any, get_args, get_type_hints
 
 from pytest_ipload.base.errors import SettingError
-from pytest_ipload.settings.combination import COMMAND_LINE, DEFAULT, HOOK, INI, MARKER, SET_BY_STAGES, fit_shape
+from pytest_ipload.settings.combination import (
+    COMMAND_LINE,
+    DEFAULT,
+    HOOK,
+    INI,
+    MARKER,
+    PROFILE,
+    SET_BY_STAGES,
+    fit_shape,
+    origin_in_profile,
+)
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.settings.parsing import Stages, as_seconds, as_span, as_stages, did_you_mean, listed
 from pytest_ipload.settings.session_settings import SessionSettings
@@ -42,20 +52,27 @@ def resolve(
     ``hook`` is what plugins set, checked; it comes before all else. ``base_url`` is the fixture's, and comes last.
     """
     marker, fixture = marker_settings(given, place), {} if base_url is None else {"base_url": base_url}
-    line, ini = session.command_line, session.ini
-    sources = ((HOOK, hook), (COMMAND_LINE, line), (MARKER, marker), (INI, ini), (FIXTURE, fixture))
+    sources = (
+        (HOOK, hook),
+        (COMMAND_LINE, session.command_line),
+        (PROFILE, session.profile),
+        (MARKER, marker),
+        (INI, session.ini),
+        (FIXTURE, fixture),
+    )
     values: dict[str, Any] = {"seed": zlib.crc32(nodeid.encode())}
     origins: dict[str, str] = {}
     for setting in SETTINGS:
-        for origin, source in sources:
-            if setting.key in source:
-                values[setting.key], origins[setting.key] = source[setting.key], origin
-                break
+        key = setting.key
+        giving = [(origin, source[key]) for origin, source in sources if key in source]
+        if not giving:
+            origins[key] = DEFAULT
         else:
-            origins[setting.key] = DEFAULT
-        if setting.adds_up and origins[setting.key] == MARKER and setting.key in ini:
-            values[setting.key] = tuple(dict.fromkeys((*marker[setting.key], *ini[setting.key])))
-            origins[setting.key] = f"{MARKER} and {INI}"
+            named = [origin_in_profile(str(session.profile_name), key) if o == PROFILE else o for o, _ in giving]
+            (first, values[key]), origins[key] = giving[0], named[0]
+            if setting.adds_up and first != HOOK:
+                values[key] = tuple(dict.fromkeys(each for _, value in giving for each in value))
+                origins[key] = " and ".join(named)
         if session.disabled and setting.off is not KEPT:
             values[setting.key], origins[setting.key] = setting.off, "--ipload-disable"
     fit_shape(values, origins)

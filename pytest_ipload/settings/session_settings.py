@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 STRICT, SKIP, OFF = POOL_CHECKS = ("strict", "skip", "off")
@@ -62,6 +63,12 @@ class SessionSettings(NamedTuple):  # not a dataclass: every pytest run makes it
     prometheus: tuple[str, int] | None = None
     """The loopback address and the port at which they are served."""
     baselines: BaselineSettings = BaselineSettings()
+    profile_name: str | None = None
+    """The profile that the command line chooses."""
+    profile: Mapping[str, Any] = MappingProxyType({})
+    """The settings in it."""
+    names: tuple[str, ...] = ()
+    """Templates of URLs that name requests, checked."""
 
     @property
     def need_preflight(self) -> bool:
@@ -69,5 +76,5 @@ class SessionSettings(NamedTuple):  # not a dataclass: every pytest run makes it
         return bool(self.named_pools) or any(self.value(key) is not None for key in ("pool", "users", "http"))
 
     def value(self, key: str) -> Any:
-        """A setting of the session, from the command line or else the ini file; None where neither gives it."""
-        return self.command_line.get(key, self.ini.get(key))
+        """A setting of the session, from command line, profile or ini file; None where none of them gives it."""
+        return self.command_line.get(key, self.profile.get(key, self.ini.get(key)))

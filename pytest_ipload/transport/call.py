@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -15,6 +15,7 @@ from pytest_ipload.base.errors import SettingError, TargetNotAllowed
 from pytest_ipload.base.masking import masked
 from pytest_ipload.base.real_time import perf_counter_ns
 from pytest_ipload.settings.parsing import as_label
+from pytest_ipload.settings.url_names import UrlNames
 from pytest_ipload.stats.fault_text import message_of
 from pytest_ipload.stats.sample import FAILED, FAULT, OK, REQUEST, Problem, Sample
 from pytest_ipload.transport.connect.binding import Hop
@@ -74,10 +75,22 @@ def label_of(name: object) -> str | None:
 class Call:
     """One call of a session's user: what it expects, and what was measured on its way."""
 
-    __slots__ = ("awaits_send", "expectation", "hops", "is_untimed", "name", "redirects", "request", "started_ns")
+    __slots__ = (
+        "awaits_send",
+        "expectation",
+        "hops",
+        "is_untimed",
+        "name",
+        "names",
+        "redirects",
+        "request",
+        "started_ns",
+    )
 
-    def __init__(self, name: str | None, expectation: Expectation) -> None:
+    def __init__(self, name: str | None, expectation: Expectation, names: UrlNames | None = None) -> None:
+        """``name`` is its label; without one, it is named by its URL, by the templates of ``names``."""
         self.name = name
+        self.names = names
         self.expectation = expectation
         self.request: PreparedRequest | None = None
         """The first request of the call; None as long as it is being prepared."""
@@ -152,7 +165,27 @@ class Call:
         request = self.request
         if request is None:
             return ""
-        return masked(f"{request.method} {urlsplit(request.url or '').path or '/'}")  # a path may have parameters
+        return default_name(self.names, str(request.method), request.url or "")
+
+
+def names_of(names: UrlNames | Iterable[str] | None) -> UrlNames | None:
+    """Read a session's ``names`` keyword. Raises SettingError."""
+    if names is None or isinstance(names, UrlNames):
+        return names
+    if isinstance(names, str):
+        raise SettingError(f"names={names!r}: give a list of templates, as in ['/items/{{id}}']")
+    try:
+        return UrlNames(names)
+    except ValueError as error:
+        raise SettingError(f"names: {error}") from None
+
+
+def default_name(names: UrlNames | None, method: str, url: str) -> str:
+    """The name of a request that is given none: by a template, else method and path."""
+    parts = urlsplit(url)
+    path = parts.path or "/"
+    name = None if names is None else names.name(method, f"{parts.scheme}://{parts.netloc}", path)
+    return name or masked(f"{method} {path}")  # a path may have parameters
 
 
 class CurrentCall(threading.local):

@@ -13,13 +13,14 @@ from requests.utils import resolve_proxies
 
 from pytest_ipload.addresses.source_address import SourceAddress
 from pytest_ipload.base.errors import TargetNotAllowed
+from pytest_ipload.settings.url_names import UrlNames
 from pytest_ipload.stats.recorder import Key
 from pytest_ipload.stats.sample import OK, REQUEST, Sample, timed_sample
 from pytest_ipload.transport.adapter import SourceAdapter, bind_adapter, proxy_of
 from pytest_ipload.transport.allowed_hosts import AllowedHosts
 from pytest_ipload.transport.base_url import check_base_url, resolved
 from pytest_ipload.transport.bound_session import DEFAULT, sequence
-from pytest_ipload.transport.call import USUAL, Call, CurrentCall, Expectation, Expected, label_of
+from pytest_ipload.transport.call import USUAL, Call, CurrentCall, Expectation, Expected, label_of, names_of
 from pytest_ipload.transport.connect.binding import Binding, Hop
 from pytest_ipload.transport.connect.tls import TlsContexts
 from pytest_ipload.transport.custom_adapters import held_to_allowed_hosts
@@ -68,6 +69,8 @@ class LoadSession(StreamingSession):
         takes the stock path, that of requests and urllib3.
     ``http``
         the version of HTTP: ``"1.1"``, or ``"2"`` or ``"3"``, which need the extra ``http2`` (pycurl).
+    ``names``
+        templates of URLs that name requests: ``["/items/{id}"]``; without one, method and path do.
     ``fast_path_log``
         records the calls that did not take the fast path because of patches and overrides.
 
@@ -82,6 +85,7 @@ class LoadSession(StreamingSession):
         "binding",
         "fast",
         "http",
+        "names",
     ]
     _watch: ClassVar[Watch | None] = None
     base_url: str | None = None  # of a subclass, or set by it before it comes here
@@ -101,10 +105,12 @@ class LoadSession(StreamingSession):
         before_call: Callable[[], object] | None = None,
         fast: bool = True,
         http: str = HTTP_1_1,
+        names: UrlNames | Iterable[str] | None = None,
         fast_path_log: FastPathLog | None = None,
     ) -> None:
         super().__init__()
         self.fast = fast
+        self.names = names_of(names)
         self.fast_path_log = fast_path_log
         self.heads = ReplyHeads() if heads is None else heads
         self.templates: dict[Any, Template | None] = {} if templates is None else templates
@@ -223,7 +229,7 @@ class LoadSession(StreamingSession):
             self._fast_path = None  # it may be open again the next time
         settings = (params, data, headers, cookies, files, auth, proxies, hooks, stream, verify, cert, json)
         given = {key: value for key, value in zip(_SETTINGS, settings, strict=True) if value is not None}
-        call = self._current.take_awaited() or Call(name, expectation)
+        call = self._current.take_awaited() or Call(name, expectation, self.names)
         return self._run(call, super().request, method, url, timeout=timeout, allow_redirects=allow_redirects, **given)
 
     def _note_left(self, fast_path: FastPath) -> None:
@@ -244,7 +250,7 @@ class LoadSession(StreamingSession):
                     timed_sample(REQUEST, label, reply.started_ns, reply.latency_ns, OK, status, reply.source_address)
                 )
         elif self.record is not None:
-            call = Call(label, expectation)
+            call = Call(label, expectation, self.names)
             call.begin(reply.request)
             call.hops.append(hop_of(reply))
             self.record(cast(Sample, call.sample(reply)))  # a call with a hop has one
@@ -272,7 +278,7 @@ class LoadSession(StreamingSession):
         if call is not None and call.awaits_send:
             call.begin(request)
             return self._transmit(request, **kwargs)
-        call = Call(label_of(name), Expectation.of(expect))
+        call = Call(label_of(name), Expectation.of(expect), self.names)
         if self.before_call is not None:
             self.before_call()
         call.begin(request)
@@ -377,7 +383,7 @@ class LoadSession(StreamingSession):
             if not fast_path.is_direct:  # any more: there is a hook
                 return self._get_as_requests(url, None, name, expect, kwargs)
             self._note_left(fast_path)
-            return self._run(Call(label, expectation), super().request, "GET", url, timeout=self.timeout)
+            return self._run(Call(label, expectation, self.names), super().request, "GET", url, timeout=self.timeout)
         self._record(reply, label, expectation)
         return reply
 

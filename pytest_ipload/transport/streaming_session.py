@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from urllib3 import Timeout
 
+from pytest_ipload.settings.url_names import UrlNames
 from pytest_ipload.stats.recorder import Key
 from pytest_ipload.transport.bound_session import DEFAULT, BoundSession
 from pytest_ipload.transport.call import CurrentCall, Expectation, Expected, label_of
@@ -24,6 +25,8 @@ class StreamingSession(BoundSession):
 
     tally_event: Callable[[Key, int, int], None] | None = None
     """Called for each event of a stream, with a key and with start and length of the time before the event."""
+    names: UrlNames | None = None
+    """Names requests that are given none."""
     stream_log: StreamLog | None = None
     """Counts what streams could not measure."""
     _current: CurrentCall
@@ -53,7 +56,7 @@ class StreamingSession(BoundSession):
         NotAStream.
         """
         session = cast("LoadSession", self)
-        call = StreamCall(label_of(name), Expectation.of(expect))
+        call = StreamCall(label_of(name), Expectation.of(expect), session.names)
 
         def send() -> LoadResponse:
             self._current.awaited = call

@@ -25,7 +25,7 @@ from pytest_ipload.stats.sample import FAILED, FAULT, OK, REQUEST, Problem, Samp
 from pytest_ipload.transport.adapter import SourceAdapter
 from pytest_ipload.transport.base_url import resolved
 from pytest_ipload.transport.bound_session import DEFAULT, Default
-from pytest_ipload.transport.call import label_of
+from pytest_ipload.transport.call import default_name, label_of
 from pytest_ipload.transport.connect.shared_tls import SharedTls
 from pytest_ipload.transport.connect.sockets import connect_stream
 from pytest_ipload.transport.connect.tls import TlsContexts
@@ -79,7 +79,7 @@ class WebSocket:
             )
         self._host, self._port = parts.hostname, parts.port or _PORTS[parts.scheme]
         self._is_tls = parts.scheme == "wss"
-        self.name = label_of(name) or masked(f"WS {parts.path or '/'}")
+        self.name = label_of(name) or default_name(session.names, "WS", self.url)
         """The name of the handshake's sample."""
         self._timeout = timeout
         self._headers, self._subprotocols, self._options = headers, subprotocols, options

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_ipload.load.weighted_order import MOST_TURNS, mixed_order
+from pytest_ipload.load.weighted_order import MOST_TURNS, WeightedOrder, mixed_order
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,26 @@ def test_an_order_has_an_end() -> None:
         str(caught.value)
         == "the weights 997, 101 repeat only after 1098 iterations; the maximum is 1000; use a simpler ratio"
     )
+
+
+@given(WEIGHTS.filter(lambda weights: sum(weights) < 100), st.integers(-5, 5), st.integers(0, 50), st.integers(0, 50))
+def test_a_seeded_order_has_the_shares_in_each_cycle_of_a_user_and_of_the_users(
+    weights: list[int], seed: int, group: int, cycle: int
+) -> None:
+    order, plain = WeightedOrder(weights, seed), mixed_order(weights)
+    length = len(plain)
+    first_user, first_iteration = group * length, cycle * length
+    own = [order.at(first_user + 1, first_iteration + place) for place in range(length)]
+    others = [order.at(first_user + place, first_iteration) for place in range(length)]
+    assert Counter(own) == Counter(others) == Counter(plain)
+    assert own == [WeightedOrder(weights, seed).at(first_user + 1, first_iteration + place) for place in range(length)]
+
+
+def test_another_seed_is_another_order() -> None:
+    orders = {tuple(WeightedOrder([3, 1], seed).at(0, turn) for turn in range(40)) for seed in (None, -1, 0, 1, 2)}
+    assert len(orders) == 5
+
+
+def test_without_a_seed_an_order_is_the_same_in_each_cycle() -> None:
+    order = WeightedOrder([3, 1])
+    assert [order.at(1, turn) for turn in range(8)] == [0, 1, 0, 0, 0, 1, 0, 0]

@@ -109,6 +109,13 @@ def test_handshake_and_message_pairs_are_samples(
     assert 0 < (samples[0].connect_ns or 0) <= samples[0].latency_ns
 
 
+def test_a_template_names_a_websocket_too(make_session: MakeSession, echo: EchoServer, samples: list[Sample]) -> None:
+    session = make_session(base_url=f"http://127.0.0.1:{echo.port}", names=["/chat/{room}"])
+    with session.websocket("/chat/17?a=b") as ws:
+        ws.request("hello")
+    assert [sample.name for sample in samples] == ["WS /chat/{room}", "WS /chat/{room} message"]
+
+
 def test_it_is_open_in_its_block_only(echo_session: LoadSession, samples: list[Sample]) -> None:
     ws = echo_session.websocket("/chat")
     for use in (ws.close, ws.recv, lambda: ws.request("x"), lambda: ws.send("x"), lambda: ws.subprotocol):

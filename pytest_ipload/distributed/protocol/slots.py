@@ -13,6 +13,9 @@ TEAM_KEY = "ipload_team"
 whether live numbers are wanted with each request name (None: no live numbers at all)."""
 WHOLE_KEY = "ipload_whole"
 """In ``workerinput``: the channel for loads that a worker runs whole."""
+QUEUE_KEY = "ipload_queue"
+"""In ``workerinput``: the seconds between two heartbeats of a worker while it runs a load of ``ipload.run``, of which
+only one runs at a time. Absent: they need not wait for each other."""
 SLOT_KEY = "ipload_slot"
 """In ``workerinput``: [number, count]."""
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from itertools import takewhile
+from types import FunctionType
 
 import pytest
 
-from pytest_ipload.plugin.fixtures.per_user_names import PER_USER_ROOTS
+from pytest_ipload.plugin.fixtures.per_user_names import BODY_FIXTURE, MIX_MARKER, PER_USER_ROOTS
 from pytest_ipload.settings.parsing import did_you_mean
 from pytest_ipload.settings.table import SETTINGS
 
@@ -18,8 +19,11 @@ MARKERS: Mapping[str, str] = {
     + ", ".join(setting.key for setting in SETTINGS),
     THRESHOLD_MARKER: "ipload_threshold(*expressions, abort_on_fail=False, delay='10s', window=None, severity='fail', "
     "confidence=None): limits, as in 'p95 < 200ms'",
+    MIX_MARKER: "ipload_mix(browse=3, buy=1): each iteration runs one of these functions of the test's module, or "
+    f"methods of its class, as often as its weight says; the test takes the fixture {BODY_FIXTURE} and calls it",
 }
 
+_IS_IN_MIX = pytest.StashKey[bool]()
 _CLOSE = 0.8
 """How similar to one of ours a name has to be to count as a typo, from 0 to 1: ``iplaod`` is 0.83."""
 
@@ -72,7 +76,36 @@ def marker_problem(item: pytest.Item) -> str | None:
             f"the marker {THRESHOLD_MARKER} needs a load test: mark the test with @pytest.mark.ipload too, "
             "or use a per-user fixture such as ipload_session"
         )
-    return None
+    return _mix_problem(item)
+
+
+def has_mix(collector: pytest.Collector, function: object) -> bool:
+    """Whether a function that is about to be collected has the marker of a mix, or what it is in has it."""
+    if isinstance(function, (staticmethod, classmethod)):
+        function = function.__func__
+    if not isinstance(function, FunctionType):
+        return False
+    if any(getattr(mark, "name", None) == MIX_MARKER for mark in vars(function).get("pytestmark", ())):
+        return True
+    if _IS_IN_MIX not in collector.stash:
+        collector.stash[_IS_IN_MIX] = collector.get_closest_marker(MIX_MARKER) is not None
+    return collector.stash[_IS_IN_MIX]
+
+
+def _mix_problem(item: pytest.Item) -> str | None:
+    """The marker and the fixture of a mix need each other."""
+    has_marker = item.get_closest_marker(MIX_MARKER) is not None
+    if has_marker == (BODY_FIXTURE in getattr(item, "fixturenames", ())):
+        return None
+    if has_marker:
+        return (
+            f"the marker {MIX_MARKER} needs a test that takes the fixture {BODY_FIXTURE} and calls it, as in "
+            f"'def test_shop({BODY_FIXTURE}): {BODY_FIXTURE}()'; let the test do that, or remove the marker"
+        )
+    return (
+        f"the fixture {BODY_FIXTURE} runs the bodies of a mix; name them, as in "
+        f"@pytest.mark.{MIX_MARKER}(browse=3, buy=1), or remove the fixture"
+    )
 
 
 def _is_mistyped(name: str, config: pytest.Config) -> bool:

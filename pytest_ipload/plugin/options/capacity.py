@@ -13,7 +13,7 @@ from pytest_ipload.base.errors import PoolError
 from pytest_ipload.base.units import format_count
 from pytest_ipload.load.generator.resource_limits import ensure_open_files, files_needed
 from pytest_ipload.load.user_leases import USER
-from pytest_ipload.settings.combination import COMMAND_LINE
+from pytest_ipload.settings.combination import COMMAND_LINE, PROFILE
 from pytest_ipload.settings.load_profile import LoadProfile
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ class Capacity:
 
 def refuse_impossible(profile: LoadProfile, pool: IpPool, needs: Capacity, *, routes: bool) -> None:
     """Raise GeneratorLimitError or, with ``routes``, PoolError if this host cannot carry the load to its base URL."""
-    given = "--ipload-users" if profile.origins.get("users") == COMMAND_LINE else "users"
+    origin = profile.origins.get("users", "")
+    given = "--ipload-users" if origin == COMMAND_LINE else origin if origin.startswith(PROFILE) else "users"
     ensure_open_files(needs.files, f"{given}={profile.most_users}")
     if profile.base_url is None or not pool or not routes:
         return

@@ -23,7 +23,15 @@ from pytest_ipload.settings.table import SETTINGS, Parser, Setting, as_check_nam
 
 _WHOLE_OR_TEXT: Any = int | str if pytest.version_tuple >= (9, 2) else "string"
 """The type of ini keys for whole numbers: pytest's own TOML tables (``[tool.pytest]``) contain such numbers."""
-_OTHER_INI_KEYS = ("ipload_thresholds", "ipload_allowed_hosts", "ipload_pools", "ipload_pin", "ipload_strict")
+_OTHER_INI_KEYS = (
+    "ipload_thresholds",
+    "ipload_allowed_hosts",
+    "ipload_pools",
+    "ipload_names",
+    "ipload_profiles",
+    "ipload_pin",
+    "ipload_strict",
+)
 _INI_TYPES: Mapping[Parser, Any] = {as_count: _WHOLE_OR_TEXT, as_check_names: "linelist"}
 
 
@@ -38,6 +46,7 @@ def add_options(parser: pytest.Parser) -> None:
         if setting.ini:
             parser.addini(setting.dest, setting.help, type=_INI_TYPES.get(setting.parse, "string"), default=None)
     _add_lists(parser, group)
+    _add_profiles(parser, group)
     _add_switches(parser, group)
     _add_divisions(group)
     _add_flags(parser, group)
@@ -60,7 +69,22 @@ def _add_lists(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
         "Loopback, private addresses and the base URL's host are always allowed.",
     )
     parser.addini("ipload_allowed_hosts", "Allowed target hosts, one per line", type="linelist")
+    parser.addini("ipload_names", "Request names by URL template, one per line, as in /items/{id}", type="linelist")
     parser.addini("ipload_pools", "Named pools of source addresses, one per line: name = SPEC", type="linelist")
+
+
+def _add_profiles(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
+    """Named sets of settings."""
+    group.addoption(
+        "--ipload-profile",
+        metavar="NAME",
+        help="Take the settings of this profile (ini key ipload_profiles) as if they were on the command line",
+    )
+    parser.addini(
+        "ipload_profiles",
+        "Named sets of settings, one per line: NAME = KEY=VALUE KEY=VALUE, as in soak = users=200 duration=4h",
+        type="linelist",
+    )
 
 
 def _add_switches(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
@@ -164,6 +188,7 @@ def session_settings(config: pytest.Config) -> SessionSettings:
             ini[setting.key] = _checked(setting.parse, given, f"ini key {setting.dest}")
     if config.getoption("ipload_only") and config.getoption("ipload_skip"):
         raise pytest.UsageError("--ipload-only and --ipload-skip together select nothing; give one of them")
+    profile_name, profile = _profile(config)
     settings = SessionSettings(
         command_line,
         ini,
@@ -184,9 +209,34 @@ def session_settings(config: pytest.Config) -> SessionSettings:
         prometheus=_option(config, "prometheus", as_loopback_endpoint),
         strict=bool(config.getoption("ipload_strict") or _ini_value(config, "ipload_strict")),
         baselines=read_settings(config),
+        profile_name=profile_name,
+        profile=profile,
+        names=_names(config),
     )
     _check_segment(config)
     return settings
+
+
+def _names(config: pytest.Config) -> tuple[str, ...]:
+    """The templates of request names, checked."""
+    lines = tuple(filter(None, map(str.strip, _ini_value(config, "ipload_names"))))
+    if lines:
+        from pytest_ipload.settings.url_names import UrlNames
+
+        _checked(UrlNames, lines, "ini key ipload_names")
+    return lines
+
+
+def _profile(config: pytest.Config) -> tuple[str | None, Mapping[str, Any]]:
+    """The name of the profile that the command line chooses, and its settings. All profiles are checked."""
+    name: str | None = config.getoption("ipload_profile")
+    lines = _ini_value(config, "ipload_profiles")
+    if name is None and not lines:
+        return None, {}
+    from pytest_ipload.settings.profiles import chosen, parse_profiles
+
+    profiles = _checked(parse_profiles, lines, "ini key ipload_profiles")
+    return name, {} if name is None else _checked(lambda given: chosen(profiles, given), name, "--ipload-profile")
 
 
 def _check_ini_keys(config: pytest.Config) -> None:

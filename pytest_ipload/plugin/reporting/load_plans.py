@@ -11,6 +11,7 @@ from pytest_ipload.base.errors import IploadError
 from pytest_ipload.base.masking import masked
 from pytest_ipload.base.text import counted
 from pytest_ipload.base.units import format_setting, format_span
+from pytest_ipload.plugin.fixtures.body_mix import mix_of
 from pytest_ipload.plugin.items.marker_settings import profile_of_test
 from pytest_ipload.plugin.items.markers import is_load_test
 from pytest_ipload.plugin.items.thresholds import given_thresholds
@@ -36,6 +37,7 @@ def plan_of(item: pytest.Item, state: SessionState) -> str:
         profile = profile_of_test(item, state)
         thresholds = given_thresholds(item, state)
         pool = state.pools.get(profile.pool)
+        mix = mix_of(item) if isinstance(item, pytest.Function) else None
     except IploadError as error:
         return f"error: {error}"
     source = "source address chosen by the system"
@@ -44,6 +46,8 @@ def plan_of(item: pytest.Item, state: SessionState) -> str:
     parts = [*_height(profile), *_times(profile), source]
     if profile.base_url is not None:
         parts.append(_origin(profile, "base_url", profile.base_url))
+    if mix is not None:
+        parts.append(f"mix {mix}")
     if thresholds:
         parts.append("; ".join(judged.text for judged in thresholds))
     needs = Capacity.of(profile, pool, is_async=inspect.iscoroutinefunction(getattr(item, "obj", None)))

@@ -19,6 +19,8 @@ def load_metadata(config: pytest.Config) -> dict[str, str]:
         for setting in SETTINGS
         if setting.option and (value := config.getoption(setting.dest)) is not None
     }
+    if (profile := config.getoption("ipload_profile")) is not None:
+        given["--ipload-profile"] = profile
     thresholds = config.getoption("ipload_threshold")
     if thresholds:
         given["--ipload-threshold"] = masked(", ".join(thresholds))

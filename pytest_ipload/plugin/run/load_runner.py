@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 
 from pytest_ipload.base.errors import SettingError, is_configuration_error
+from pytest_ipload.base.health_catalogue import HealthCheck, fired
+from pytest_ipload.base.units import format_duration
 from pytest_ipload.load.executor import UserSetUpError
 from pytest_ipload.load.scenario import Body, is_coroutine_function, scenario_of
 from pytest_ipload.load.user import VirtualUser
@@ -29,6 +32,9 @@ from pytest_ipload.verdict.judge import Judge
 from pytest_ipload.verdict.result import LoadResult
 from pytest_ipload.verdict.shard_group import SingleProcess
 
+_LONG_WAIT_S = 1.0
+"""A shorter wait for other loads is not worth a remark."""
+
 
 class LoadRunner:
     """The ``ipload`` fixture: starts loads from within an ordinary test and returns their results."""
@@ -46,7 +52,31 @@ class LoadRunner:
         The keywords are those of the ``ipload`` marker. Raises SettingError for an invalid one, and what the marker's
         load would end with: a skip in the first iteration, KeyboardInterrupt, the exception of a user's set-up.
         """
-        load = self._load_of(body, settings)
+        waited: list[HealthCheck] = []
+        load = self._load_of(body, settings, waited)
+        with self._alone(waited):
+            return self._run(load)
+
+    @contextmanager
+    def _alone(self, waited: list[HealthCheck]) -> Iterator[None]:
+        """Under pytest-xdist: wait for the loads of other workers' tests, which would disturb this one, and note it.
+
+        Raises KeyboardInterrupt when the session ends.
+        """
+        whole_loads = state_of(self._request.config).whole_loads
+        may_load = False
+        try:
+            with nullcontext(0.0) if whole_loads is None else whole_loads.alone() as seconds:
+                may_load = True
+                if seconds >= _LONG_WAIT_S:
+                    waited.append(fired("waited-for-loads", f"the load began {format_duration(seconds)} later"))
+                yield
+        finally:
+            if not may_load:
+                text = "the load had not begun: it waited for that of another worker's test, see --ipload-concurrent\n"
+                self._request.node.add_report_section("call", "ipload", text)
+
+    def _run(self, load: Load) -> LoadResult:
         ended_by: BaseException | None = None
         failed_user: int | None = None
         try:
@@ -64,8 +94,13 @@ class LoadRunner:
         assert result is not None
         return result
 
-    def _load_of(self, body: Body | Mapping[Body, int], settings: Mapping[str, Any]) -> Load:
-        """The load, after all checks that can be made before it starts. Raises SettingError."""
+    def _load_of(
+        self, body: Body | Mapping[Body, int], settings: Mapping[str, Any], foreseen: Sequence[HealthCheck]
+    ) -> Load:
+        """The load, after all checks that can be made before it starts. Raises SettingError.
+
+        To ``foreseen`` may be added until the load begins.
+        """
         try:
             scenario = scenario_of(body)
         except ValueError as error:
@@ -91,7 +126,7 @@ class LoadRunner:
                 user.coroutines.open_loop()  # else its first iteration would
             return scenario
 
-        request = LoadRequest(item, profile, thresholds, make_scenario, folders, is_async=is_async)
+        request = LoadRequest(item, profile, thresholds, make_scenario, folders, foreseen, is_async=is_async)
         return Load(state, request, SingleProcess(self._judge().judge, state.pools.slot, state.audience))
 
     def _judge(self) -> Judge:

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import inspect
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from pytest_ipload.base.code_location import is_user_code, user_traceback
 from pytest_ipload.base.errors import GeneratorLimitError, IploadError, SettingError, is_configuration_error
-from pytest_ipload.base.health_catalogue import HealthCheck, fired
 from pytest_ipload.base.text import counted
 from pytest_ipload.distributed.worker.membership import SHARD
 from pytest_ipload.load.executor import UserSetUpError
 from pytest_ipload.load.interruption import IterationInterrupted
 from pytest_ipload.load.partition import Partition
 from pytest_ipload.load.user import VirtualUser
-from pytest_ipload.plugin.fixtures.async_body import loop_factory, note_body, uses_loop
-from pytest_ipload.plugin.fixtures.per_user import UserFixtures, refuse_unusable, sees_report
+from pytest_ipload.plugin.fixtures.async_body import note_body
+from pytest_ipload.plugin.fixtures.per_user import sees_report
 from pytest_ipload.plugin.fixtures.per_user_names import mark_as_load_test
-from pytest_ipload.plugin.fixtures.placeholders import PerUser
 from pytest_ipload.plugin.hook_calls import review_of
-from pytest_ipload.plugin.items.bare_calls import bare_calls, times_itself, warning_checks
 from pytest_ipload.plugin.items.item_kind import kind_problem
+from pytest_ipload.plugin.items.load_bodies import LoadBodies
 from pytest_ipload.plugin.items.marker_settings import profile_of_test
 from pytest_ipload.plugin.items.markers import is_load_test, marker_problem, number_of
 from pytest_ipload.plugin.items.outcomes import ComparisonFailed, MeasurementInvalid, ThresholdFailed
-from pytest_ipload.plugin.items.shared_values import refuse_other_loops, unsafe_values
 from pytest_ipload.plugin.items.thresholds import load_thresholds
 from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_run import Load
@@ -75,6 +69,7 @@ class LoadTest:
         # Settings that contradict each other are an error before any fixture is set up.
         self._profile = profile_of_test(item, state)
         self._thresholds = load_thresholds(item, self._profile, state)
+        self.bodies = LoadBodies(item)
         mark_as_load_test(item)
         note_body(item)
         shard = item.stash.get(SHARD, None)
@@ -122,27 +117,19 @@ class LoadTest:
 
     def _prepared_load(self, round_note: RoundNote | None) -> Load:
         """The load, after all checks that can be made before it starts."""
-        lock = threading.Lock()
         try:
             if self._base_url is not None and self._load is None:  # a fixture's value, which plugins have not seen yet
                 self._profile = profile_of_test(self._item, self._state, self._base_url)
             profile = self._profile_of(round_note)
-            asked = self._asked()
-            # Users enter and leave the body's patches in any order; the last to leave would put a mock back for good.
-            changed = ["mock.patch"] if hasattr(self._item.function, "patchings") else []
-            called = [*changed, *warning_checks(self._item.function)]
-            refuse_unusable(profile.most_users, asked, called, is_repeated=not profile.is_functional)
-            is_async = uses_loop(self._item, asked.values())
-            if is_async:
-                loop_factory(self._item)  # raises if there is none
-                refuse_other_loops(asked)
+            asked = self.bodies.asked()
+            is_async = self.bodies.check(profile, asked)
             request = LoadRequest(
                 self._item,
                 profile,
                 self._thresholds,
-                lambda user: UserFixtures(self._item, user, profile.most_users, lock),
+                self.bodies.scenarios(profile),
                 folders=(self._item.path.parent, self._item.config.rootpath),
-                foreseen=list(self._foreseen(profile, asked)),
+                foreseen=list(self.bodies.foreseen(profile, asked)),
                 share=self._share_of(profile),
                 round_note=round_note,
                 holds_users=round_note is None and sees_report(profile, asked),
@@ -212,6 +199,8 @@ class LoadTest:
                 self._keep_broken_off(load, error)
             if self._session_ends:
                 raise
+            if isinstance(error, IploadError) and not _passed_user_code(error):
+                raise _refusal(error) from None
             raise error.with_traceback(user_traceback(error.__traceback__))  # noqa: B904  # it is the same exception
         errors = (group.exception for group in load.failure_groups())
         try:
@@ -287,25 +276,6 @@ class LoadTest:
         if self._load is None:
             raise RuntimeError(f"{self._item.nodeid}: the load test was called without its set-up")
         return self._load
-
-    def _asked(self) -> dict[str, Any]:
-        """The fixtures and parameters that the body uses, and the per-user fixtures."""
-        parameters = inspect.signature(self._item.function).parameters
-        # A shared fixture that the body does not receive (usefixtures, autouse) is not shared by users.
-        return {
-            name: value
-            for name, value in self._item.funcargs.items()
-            if name in parameters or isinstance(value, PerUser)
-        }
-
-    def _foreseen(self, profile: LoadProfile, asked: Mapping[str, Any]) -> Iterator[HealthCheck]:
-        """Health checks that fire before the load."""
-        body = self._item.function
-        if (calls := bare_calls(body)) and not (profile.bind_sockets == "all" and times_itself(body)):
-            yield fired("bare-calls", f"the body uses {', '.join(calls)} itself")
-        if profile.most_users > 1 and (shared := unsafe_values(asked)):
-            values = ", ".join(f"{name!r} ({kind})" for name, kind in shared.items())
-            yield fired("shared-fixture", f"all users share {values}")
 
     def _set_up_exception(self, error: UserSetUpError) -> BaseException:
         own_exception = self._started_load().set_up_exception(error)

@@ -132,6 +132,7 @@ class LoadUsers:
             before_call=self._before_call(user),
             fast=self._profile.fast,
             http=self._profile.http,
+            names=self._state.names,
             fast_path_log=self.fast_path_log,
         )
         session.tally_event, session.stream_log = user.tally_event, self.stream_log

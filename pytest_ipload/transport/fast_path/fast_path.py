@@ -19,6 +19,7 @@ from requests.sessions import merge_setting
 from requests.structures import CaseInsensitiveDict
 
 from pytest_ipload.base.masking import masked
+from pytest_ipload.settings.url_names import UrlNames
 from pytest_ipload.transport.adapter import POOLS, SourceAdapter
 from pytest_ipload.transport.connect.binding import Fallback, Hop
 from pytest_ipload.transport.connect.connection import Pool
@@ -101,11 +102,13 @@ class PreparedCall:
         cookies: str | None,
         valid_until: float,
         adapter: SourceAdapter,
+        names: UrlNames | None = None,
     ) -> None:
         self._template = template
         self.method = method
         self.target = target
-        self.label = masked(f"{method} {target.path}")
+        label = None if names is None else names.name(method, target.origin, target.path)
+        self.label = label or masked(f"{method} {target.path}")
         self.where = template.where(target)
         self.cookies = cookies
         self.valid_until = valid_until
@@ -297,7 +300,7 @@ class FastPath:
             adapter = session.get_adapter(target.url)
             if not isinstance(adapter, SourceAdapter):
                 return None
-            outgoing = PreparedCall(template, method, target, *line, adapter)
+            outgoing = PreparedCall(template, method, target, *line, adapter, session.names)
         except Exception:  # requests finds the same error, and reports it in its way
             return None
         _remember(self._outgoing, key, outgoing)

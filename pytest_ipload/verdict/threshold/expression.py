@@ -66,6 +66,7 @@ _SIGNS = {"≤": "<=", "≥": ">=", "≠": "!=", "＜": "<", "＞": ">"}
 _SELECTOR_KINDS = ("name", "step", "source", "status")
 _PERCENTILE = re.compile(r"p([0-9]+(?:\.[0-9]+)?|\.[0-9]+)|p\(([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\)")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+")
+_OPEN_PLACEHOLDER = re.compile(r"/[^/{}]*\{[\w:-]+\Z")
 _BLANK_BEFORE_UNIT = re.compile(r"(?<=[0-9])\s+(?=[a-z%/])|(?<=/)\s+")
 _LARGEST = 1e12
 """Of a limit: 30 000 years. Far above it a number of milliseconds is infinite."""
@@ -105,7 +106,7 @@ class Metric:
         """Read a metric such as ``raw.p95{GET /cart}``. ``ValueError`` says what is wrong and what is allowed."""
         name, brace, rest = text.partition("{")
         selector, closing, behind = rest.rpartition("}")
-        if brace and not closing:
+        if brace and (not closing or _is_cut_off(selector)):
             raise ValueError("the selector has no closing '}'")
         if behind.strip():
             raise ValueError(f"unexpected {behind.strip()!r} after the selector")
@@ -249,7 +250,7 @@ def _split(text: str) -> tuple[str, str | None, str, str]:
         raise ValueError(f"no metric at the start; {_METRICS_HELP}")
     if rest.startswith("{"):
         selector, closing, rest = rest[1:].rpartition("}")
-        if not closing:
+        if not closing or _is_cut_off(selector):
             raise ValueError("the selector has no closing '}'")
         rest = rest.lstrip()
     for comparison in _COMPARISONS:
@@ -265,6 +266,11 @@ def _split(text: str) -> tuple[str, str | None, str, str]:
     if not value:
         raise ValueError(f"no limit after the operator {comparison!r}, as in 'p95 < 200ms'")
     return metric, selector, comparison, value
+
+
+def _is_cut_off(selector: str) -> bool:
+    """Whether its last brace closed a placeholder of a URL template: ``{GET /items/{id} < 1s``."""
+    return selector.count("{") > selector.count("}") and _OPEN_PLACEHOLDER.search(selector) is not None
 
 
 def _parse_metric(metric: str) -> tuple[str | None, str, float | None]:

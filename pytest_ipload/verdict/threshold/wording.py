@@ -46,8 +46,8 @@ def not_kept_apart(threshold: Threshold, table: SeriesTable) -> str:
         f"{threshold.metric}: cannot be judged, limit {threshold.limit_text}; there are more than "
         f"{format_count(MAX_NAMES)} names, {format_count(table.names_dropped)} samples are counted as "
         f"'{OTHER_NAMES}', and the threshold may concern some of them. "
-        "Give requests whose path contains an id one name, as in name='GET /items/ID', or judge all of them, without a "
-        "selector"
+        "Give requests whose path contains an id one name, by the ini key ipload_names (/items/{id}) or as in "
+        "name='GET /items/ID', or judge all of them, without a selector"
     )
 
 

@@ -50,6 +50,11 @@ def test_each_metric_is_read(text: str, normal: str, fields: tuple[Any, ...]) ->
     assert Threshold.parse(normal) == threshold
 
 
+def test_a_brace_that_belongs_to_a_template_does_not_close_the_selector() -> None:
+    with pytest.raises(SettingError, match="the selector has no closing '}'"):
+        Threshold.parse("p99{GET /items/{id} < 1s")
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("statistic", ["p99.9", "median", "mean", "min", "max"])
 def test_each_family_goes_before_each_time(family: str, statistic: str) -> None:
@@ -65,6 +70,13 @@ def test_each_family_goes_before_each_time(family: str, statistic: str) -> None:
         ("p99{GET /cart} < 1s", "name", "GET /cart", "p99{GET /cart}"),
         ("p99 { GET /a b/*/9 } < 1s", "name", "GET /a b/*/9", "p99{GET /a b/*/9}"),
         ("p99{a<=b == {c} < 1s", "name", "a<=b == {c", "p99{a<=b == {c}"),
+        ("p99{GET /items/{id}} < 1s", "name", "GET /items/{id}", "p99{GET /items/{id}}"),
+        (
+            "p99{*/{shop}/items/{rest:path}*} < 1s",
+            "name",
+            "*/{shop}/items/{rest:path}*",
+            "p99{*/{shop}/items/{rest:path}*}",
+        ),
         ("p99{http://x:80/} < 1s", "name", "http://x:80/", "p99{http://x:80/}"),
         ("raw.p99{step: check out} < 1s", "step", "check out", "raw.p99{step:check out}"),
         ("failed.max{step:a*} < 1s", "step", "a*", "failed.max{step:a*}"),
