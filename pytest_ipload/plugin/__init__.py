@@ -6,6 +6,7 @@ without load tests pays next to nothing for having the plugin installed.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -96,6 +97,15 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
         lines.append(start_header(start_at, _now()))
     return [line for line in lines if line is not None]
+
+
+@pytest.hookimpl(tryfirst=True, specname="pytest_collection_modifyitems")
+def pytest_collection_modifyitems_named(items: list[pytest.Item]) -> None:
+    """Tell apart load tests that other plugins gave one node id."""
+    if "schemathesis" in sys.modules:
+        from pytest_ipload.plugin.items.node_ids import tell_apart
+
+        tell_apart(items)
 
 
 @pytest.hookimpl(trylast=True)

@@ -21,6 +21,7 @@ from pytest_ipload.load.interruption import IterationInterrupted
 from pytest_ipload.load.partition import Partition
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.plugin.fixtures.async_body import loop_factory, note_body, uses_loop
+from pytest_ipload.plugin.fixtures.hypothesis_body import HypothesisBody, answer_fixture_check
 from pytest_ipload.plugin.fixtures.per_user import UserFixtures, refuse_unusable, sees_report
 from pytest_ipload.plugin.fixtures.per_user_names import mark_as_load_test
 from pytest_ipload.plugin.fixtures.placeholders import PerUser
@@ -93,6 +94,7 @@ class LoadTest:
         __tracebackhide__ = True
         load = self._load = self._prepared_load(self._rounds[0])
         self._item.addfinalizer(self._tear_down)
+        answer_fixture_check(self._item)
         try:
             load.set_up()
         except UserSetUpError as error:
@@ -132,6 +134,7 @@ class LoadTest:
             changed = ["mock.patch"] if hasattr(self._item.function, "patchings") else []
             called = [*changed, *warning_checks(self._item.function)]
             refuse_unusable(profile.most_users, asked, called, is_repeated=not profile.is_functional)
+            under_given = HypothesisBody.of(self._item, profile)
             is_async = uses_loop(self._item, asked.values())
             if is_async:
                 loop_factory(self._item)  # raises if there is none
@@ -140,7 +143,7 @@ class LoadTest:
                 self._item,
                 profile,
                 self._thresholds,
-                lambda user: UserFixtures(self._item, user, profile.most_users, lock),
+                lambda user: UserFixtures(self._item, user, profile.most_users, lock, under_given),
                 folders=(self._item.path.parent, self._item.config.rootpath),
                 foreseen=list(self._foreseen(profile, asked)),
                 share=self._share_of(profile),
