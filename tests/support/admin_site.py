@@ -1,4 +1,4 @@
-"""A site with a form that needs a CSRF token to log in, and an API with bearer tokens: what docs/first-load-test.md loads."""
+"""What docs/first-load-test.md loads: a form that needs a CSRF token to log in, and an API with bearer tokens."""
 
 from __future__ import annotations
 
