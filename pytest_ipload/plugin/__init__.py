@@ -185,7 +185,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
     test = pyfuncitem.stash.get(_LOAD_TEST, None)
     if test is None:
         return None
+    from pytest_ipload.plugin.fixtures.returned_values import warn_of_returned
+
     test.run()
+    warn_of_returned(pyfuncitem)
     return True
 
 
