@@ -25,7 +25,7 @@ def shopper(ipload_session: LoadSession, ipload_user: VirtualUser) -> LoadSessio
 
 
 @schema.parametrize()
-@pytest.mark.ipload(users=3, iterations=10)
+@pytest.mark.ipload(users=3, iterations=4)
 @pytest.mark.ipload_threshold("p95 < 2s", "error_rate == 0%")
 def test_operation(case: schemathesis.Case[Any], shopper: LoadSession) -> None:  # an iteration is one generated request
     case.call_and_validate(session=shopper)
