@@ -100,12 +100,12 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 @pytest.hookimpl(tryfirst=True, specname="pytest_collection_modifyitems")
-def pytest_collection_modifyitems_named(items: list[pytest.Item]) -> None:
-    """Tell apart load tests that other plugins gave one node id."""
+def pytest_collection_modifyitems_completed(items: list[pytest.Item]) -> None:
+    """Give load tests of Schemathesis node ids and markers of their own, before any are selected."""
     if "schemathesis" in sys.modules:
-        from pytest_ipload.plugin.items.node_ids import tell_apart
+        from pytest_ipload.plugin.items.schemathesis_items import complete
 
-        tell_apart(items)
+        complete(items)
 
 
 @pytest.hookimpl(trylast=True)
