@@ -268,7 +268,7 @@ def pytest_runtest_makereport(
             results = sendable(results)
         vars(report)[REPORT_KEY] = results
     if test is not None and test.ended_in_error and call.when == "call":
-        report.when = "setup"  # in pytest's terms an error, not a failure
+        phase_reports.make_error(report, in_iteration=not test.failed_users)
     if test is not None and test.failed_users and report.when == "setup":
         vars(report)[FAILED_USERS_KEY] = test.failed_users
     return report
