@@ -39,7 +39,9 @@ def results(pytester: pytest.Pytester) -> list[dict[str, Any]]:
 def test_a_mistake_in_a_body_ends_its_load_and_is_an_error(pytester: pytest.Pytester, call: str, text: str) -> None:
     source = f"{HOUR}\ndef test_it(ipload_session, ipload_user):\n    {call}\n"
     done = run(pytester, source, errors=1)
-    done.expect_lines("*ERROR at setup of test_it*", f"{text}*, at test_it.py:6", f">*{call}", f"E  *: {text}*")
+    done.expect_lines(
+        "*ERROR at setup of test_it (in an iteration)*", f"{text}*, at test_it.py:6", f">*{call}", f"E  *: {text}*"
+    )
     done.result.stdout.no_fnmatch_line("*pytest_ipload/*")
     done.result.stdout.no_fnmatch_line("*iterations failed*")
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.admin_site import running_admin_site
 from support.demo import running_stream_server, running_target
 from support.programs import Served
 from support.samples import MS, iteration, measurements, request, step
+from test_docs import normalised
 
 from pytest_ipload.load.set_up import SetUps
-from pytest_ipload.plugin.items import thresholds
+from pytest_ipload.plugin.items import markers, thresholds
 from pytest_ipload.settings.table import BY_KEY
 from pytest_ipload.stats.sample import FAILED, FIRST_EVENT, GAP
 from pytest_ipload.verdict.threshold import expression
@@ -60,6 +63,55 @@ def test_the_tests_of_a_document_pass(pytester: pytest.Pytester, document: str) 
     with running_target() as target:
         result = pytester.runpytest(f"--ipload-base-url={target.url}", "-W", "error")
     result.assert_outcomes(passed=len(re.findall("^(?:async )?def test_", module, re.MULTILINE)))
+
+
+def test_the_files_of_the_first_load_test_do_what_the_page_says(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (DOCS / "first-load-test.md").read_text(encoding="utf-8")
+    monkeypatch.setenv("COLUMNS", "100")
+    outputs = 0
+    with running_admin_site() as url:
+        # In the order of the page: an output is that of the files before it.
+        for kind, what, content in re.findall(r"<!-- (file|output): (.*?) -->\n```\w+\n(.*?)```", text, re.DOTALL):
+            if kind == "file":
+                path = pytester.path / what
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(content.replace("http://127.0.0.1:8000", url), encoding="utf-8")
+                continue
+            command, *shown = content.splitlines()
+            result = pytester.runpytest(*shlex.split(command.removeprefix("$ pytest ")))
+            lines = iter(normalised(result.stdout.str()))
+            # What the generator took, and how sure a value is, depends on this machine.
+            wanted = [line for line in normalised("\n".join(shown)) if not re.search("^generator|uncertain", line)]
+            assert [line for line in wanted if line in lines] == wanted
+            outputs += 1
+        assert outputs == 2
+        pytester.runpytest("tests/load", "--ipload-duration=300ms").assert_outcomes(passed=6)
+        pytester.runpytest("tests/load", "--ipload-disable").assert_outcomes(passed=6)
+
+
+@pytest.mark.parametrize("document", ["from-locust.md", "from-k6.md"])
+def test_a_translated_file_is_a_load_test_that_passes(pytester: pytest.Pytester, demo_url: str, document: str) -> None:
+    text = (DOCS / document).read_text(encoding="utf-8")
+    files = dict(re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", text, re.DOTALL))
+    needed = set(re.findall(r"@?pytest\.mark\.(ipload\w*)", files["test_shop.py"]))
+    if missing := needed - set(markers.MARKERS):
+        pytest.skip(f"there is no marker {', '.join(sorted(missing))} yet")
+    for name, content in files.items():
+        shorter = re.sub(r'"10s"|"6s"', '"1s"', content.replace("2s:10,6s:10,2s:0", "300ms:10,1s:10,300ms:0"))
+        (pytester.path / name).write_text(shorter.replace('"2s"', '"300ms"'), encoding="utf-8")
+    result = pytester.runpytest(f"--ipload-base-url={demo_url}", "-W", "error")
+    result.assert_outcomes(passed=files["test_shop.py"].count("def test_"))
+
+
+@pytest.mark.parametrize("document", ["from-locust.md", "from-k6.md"])
+def test_the_tables_of_other_tools_name_keys_and_options_that_exist(pytester: pytest.Pytester, document: str) -> None:
+    rows = [row for row in (DOCS / document).read_text(encoding="utf-8").splitlines() if row.startswith("| ")][1:]
+    assert len(rows) >= 30
+    ours = re.sub(r"--ipload[\w-]+", "", "\n".join(row.split(" | ")[1] for row in rows))
+    keys = set(re.findall(r"\b([a-z_]+)=(?=[\"\d,`])", ours)) - {"name", "expect", "delay", "abort_on_fail"}
+    assert keys - {*BY_KEY, "start_after", "browse", "buy", "order"} == set()
 
 
 def test_the_clients_of_any_client_md_leave_from_their_users_addresses(

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 from support.demo import EXAMPLES
+from support.plugins import without_others
 
 COLLECTED = sorted(path.name for path in EXAMPLES.glob("test_*.py"))
 
 
 @pytest.fixture
-def copied_examples(pytester: pytest.Pytester) -> pytest.Pytester:
+def copied_examples(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    monkeypatch.setenv("PYTEST_ADDOPTS", without_others("schemathesis"))  # test_openapi.py is collected by it
     shutil.copytree(EXAMPLES, pytester.path / "examples", ignore=shutil.ignore_patterns("__pycache__"))
     return pytester
 

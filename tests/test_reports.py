@@ -217,11 +217,20 @@ class TestJson:
         self, pytester: pytest.Pytester, options: tuple[str, ...]
     ) -> None:
         pytester.makepyfile(TESTS)
-        Path("file").touch()
+        pytester.makepyfile(test_a="from pathlib import Path\nPath('file').touch()")  # after the check of the path
         result = pytester.runpytest("--ipload-json=file/out.json", "-k", "passes", *options)
         assert result.ret == pytest.ExitCode.TESTS_FAILED
         result.stdout.fnmatch_lines(["--ipload-json: not written: *file*"])
         result.stdout.no_fnmatch_line("*ipload results*")
+
+    def test_a_path_that_cannot_be_written_is_refused_before_the_load(self, pytester: pytest.Pytester) -> None:
+        pytester.makepyfile("raise AssertionError('must not be collected')")
+        Path("file").touch()
+        result = pytester.runpytest("--ipload-json=file/new/out.json")
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines(
+            ["ERROR: --ipload-json: file/new/out.json cannot be written: */file is not a directory; give another path"]
+        )
 
     @pytest.mark.usefixtures("xdist")
     def test_under_xdist_there_is_one_file_with_all_tests(self, pytester: pytest.Pytester) -> None:

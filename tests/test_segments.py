@@ -217,7 +217,7 @@ class TestFilesOfNoUse:
     def test_a_report_that_cannot_be_written(self, capsys: pytest.CaptureFixture[str]) -> None:
         Path("file").touch()
         code, output = merged("report.json", "--hlog", "file/out", capsys=capsys)
-        assert (code, output.startswith("error: --hlog: not written: ")) == (UNUSABLE, True)
+        assert (code, output.startswith("error: --hlog: file/out cannot be written: ")) == (UNUSABLE, True)
         code, output = merged("report.json", "--hlog", ".", capsys=capsys)
         assert (code, output) == (UNUSABLE, "error: --hlog: . is a directory; give the path of a file\n")
 

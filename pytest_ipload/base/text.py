@@ -47,6 +47,11 @@ def shorten(text: str, width: int) -> str:
     return short
 
 
+def with_message(what: str, message: str) -> str:
+    """``ValueError: not a number``; without a message only what it would be about."""
+    return f"{what}: {message}" if message.strip() else what
+
+
 def counted(number: int, word: str) -> str:
     """``1 user``, ``1 200 users``, ``3 addresses``."""
     if number != 1:

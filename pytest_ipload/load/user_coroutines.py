@@ -35,10 +35,9 @@ class UserCoroutines:
                 self._loop.refuse_foreign_sockets()
         return self._loop
 
-    def settle(self, result: object) -> None:
-        """Run what a body returned, if it is a coroutine."""
-        if inspect.isawaitable(result):
-            self.open_loop().run(result)
+    def settle(self, result: object) -> object:
+        """What a body returned; if that is a coroutine, what it returns when it has run."""
+        return self.open_loop().run(result) if inspect.isawaitable(result) else result
 
     def cancel(self, patience_s: float) -> bool:
         """Cancel the one that runs, from another thread; False if none does.

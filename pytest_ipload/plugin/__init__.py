@@ -6,6 +6,7 @@ without load tests pays next to nothing for having the plugin installed.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -122,6 +123,15 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Gener
         collector.own_markers.remove(mark)
 
 
+@pytest.hookimpl(tryfirst=True, specname="pytest_collection_modifyitems")
+def pytest_collection_modifyitems_completed(items: list[pytest.Item]) -> None:
+    """Give load tests of Schemathesis node ids and markers of their own, before any are selected."""
+    if "schemathesis" in sys.modules:
+        from pytest_ipload.plugin.items.schemathesis_items import complete
+
+        complete(items)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Serve ``--ipload-only`` and ``--ipload-skip``."""
@@ -205,7 +215,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
     test = pyfuncitem.stash.get(_LOAD_TEST, None)
     if test is None:
         return None
+    from pytest_ipload.plugin.fixtures.returned_values import warn_of_returned
+
     test.run()
+    warn_of_returned(pyfuncitem)
     return True
 
 
@@ -285,7 +298,7 @@ def pytest_runtest_makereport(
             results = sendable(results)
         vars(report)[REPORT_KEY] = results
     if test is not None and test.ended_in_error and call.when == "call":
-        report.when = "setup"  # in pytest's terms an error, not a failure
+        phase_reports.make_error(report, in_iteration=not test.failed_users)
     if test is not None and test.failed_users and report.when == "setup":
         vars(report)[FAILED_USERS_KEY] = test.failed_users
     return report

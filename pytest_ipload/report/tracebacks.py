@@ -15,6 +15,7 @@ import pytest
 from pytest_ipload.base.code_location import place_of_traceback, visible_traceback
 from pytest_ipload.base.errors import is_configuration_error
 from pytest_ipload.base.interrupts import interrupts_deferred
+from pytest_ipload.base.text import with_message
 from pytest_ipload.report.exception_text import LONGEST_TEXT, cut_causes, described, shortened, type_name
 from pytest_ipload.report.traceback_secrets import without_secrets
 from pytest_ipload.stats.fault_text import fault_text, message_of
@@ -91,7 +92,7 @@ def headline(error: BaseException, whose: str = "") -> str | None:
     if text is None:
         if not whose:
             return None
-        text = f"{type(error).__name__}: {message_of(error)}"
+        text = with_message(type(error).__name__, message_of(error))
     place = place_of_traceback(error.__traceback__)
     return f"{whose}{text}, at {place}" if place else f"{whose}{text}"
 

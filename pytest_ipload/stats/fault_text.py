@@ -53,12 +53,23 @@ def fault_text(error: BaseException) -> str | None:
 def message_of(error: BaseException) -> str:
     """The exception's message in one line, masked. It never raises: one whose ``str`` fails must not stop a load."""
     try:
-        text = masked(fault_text(error) or str(error))
+        text = masked(fault_text(error) or _own_text(error))
     except BaseException as broken:  # of a user's own code, which may raise anything
         text = f"<its message cannot be shown: {type(broken).__name__}>"
     lines = text.strip().splitlines()
     first = lines[0] if lines else ""
     return first if len(first) <= _LONGEST else first[:_LONGEST] + " ..."
+
+
+def _own_text(error: BaseException) -> str:
+    """``str(error)``; of a group of exceptions with the first one in it: the group says only how many there are."""
+    text, inner = str(error), error
+    while hasattr(inner, "split") and (members := getattr(inner, "exceptions", ())):
+        inner = members[0]
+    if inner is error:
+        return text
+    first = text.strip().partition("\n")[0]
+    return ": ".join(filter(None, [first, type(inner).__name__, fault_text(inner) or str(inner)]))
 
 
 def own_fault(error: BaseException) -> str | None:

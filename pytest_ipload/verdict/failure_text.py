@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_ipload.base.health_catalogue import INVALID as FLATTERING
 from pytest_ipload.base.masking import masked
-from pytest_ipload.base.text import counted, printable, printable_lines, whose_failure
+from pytest_ipload.base.text import counted, printable, printable_lines, whose_failure, with_message
 from pytest_ipload.base.units import format_count
 from pytest_ipload.verdict.result import ERROR, FAILED, INVALID, FailureSummary, LoadResult, failures_of
 
@@ -45,4 +45,4 @@ def _group_line(failure: FailureSummary) -> str:
 
 def _group_text(failure: FailureSummary) -> str:
     place = f" at {failure.location}" if failure.location else ""
-    return f"{failure.type}{place}: {failure.message}"
+    return with_message(f"{failure.type}{place}", failure.message)

@@ -149,3 +149,12 @@ def test_an_exit_in_one_worker_is_a_red_test_that_says_so(pytester: pytest.Pytes
     run.expect(2, passed=1, failed=1)
     run.expect_lines("worker gw1 failed: Exit: enough*")
     assert run.tests["test_load"]["verdict"] == "invalid"
+
+
+def test_two_load_tests_of_one_node_id_are_refused(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_it="def test_load(ipload_user): pass")
+    result = pytester.runpytest("-n2", "--keep-duplicates", "test_it.py", "test_it.py")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: 2 load tests have the node id test_it.py::test_load, *"]
+    )

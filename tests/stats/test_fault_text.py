@@ -240,4 +240,12 @@ def test_of_a_group_with_a_mistake_in_the_test_the_mistake_is_told() -> None:
     group = vars(builtins)["ExceptionGroup"]
     refused = TargetNotAllowed("'x.org' is not in ipload_allowed_hosts")
     assert message_of(group("of a task group", [ValueError(), refused])) == "'x.org' is not in ipload_allowed_hosts"
-    assert message_of(group("of a task group", [ValueError()])) == "of a task group (1 sub-exception)"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="there are no groups of exceptions")
+def test_of_a_group_the_first_exception_in_it_is_told() -> None:
+    group = vars(builtins)["ExceptionGroup"]
+    assert message_of(group("of a task group", [ValueError()])) == "of a task group (1 sub-exception): ValueError"
+    inner = group("inner", [KeyError("cart"), ValueError("no")])
+    assert message_of(group("outer", [inner])) == "outer (1 sub-exception): KeyError: 'cart'"
+    assert message_of(group("outer", [Fault("https://u:secret@x/")])).count("secret") == 0

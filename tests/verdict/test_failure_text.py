@@ -34,3 +34,8 @@ def test_what_a_terminal_would_obey_is_spelled_out_and_lines_stay_lines() -> Non
     assert all(line.isprintable() for line in message.split("\n"))
     assert message.count(r"a\x1b[31m\u202e\x00\ud800") == 6
     assert message.split("\n")[-3:] == ["def test():", r"        raise a\x1b[31m\u202e\x00\ud800\r", ""]
+
+
+def test_an_exception_without_a_text_ends_with_its_place() -> None:
+    result = load_result([], verdict="failed", failures=[failure("ValueError", message="")])
+    assert "  1 x ValueError at test_a.py:3 (first: user 0, iteration 0)" in failure_message(result).splitlines()

@@ -8,8 +8,11 @@ workers begin a load test together is the job of the load test itself (``coordin
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any, Protocol
+
+import pytest
 
 from pytest_ipload.distributed.controller.proxy import Proxy
 
@@ -173,6 +176,8 @@ class TeamScheduler(Proxy):
                 getattr(self._inner, name)(*arguments)
             return
         self._team.take_over()
+        for node, ids in self._collections.items():
+            _refuse_twins([ids[place] for place in loads[node] or ()])
         self._is_complete = True
         known: dict[Node, StandIn] = {}
         for name, node, *rest in self._so_far:
@@ -257,6 +262,16 @@ class TeamScheduler(Proxy):
             crashed = self._inner.remove_node(stand_in)
         self._go_on()
         return crashed
+
+
+def _refuse_twins(node_ids: Sequence[str]) -> None:
+    """Raise UsageError for two load tests of one node id: workers say by it which load they have begun."""
+    for node_id, number in Counter(node_ids).items():
+        if number > 1:
+            raise pytest.UsageError(
+                f"{number} load tests have the node id {node_id}, so that workers cannot share them: "
+                "leave out --keep-duplicates, or give --ipload-concurrent"
+            )
 
 
 class EachScheduler(Proxy):

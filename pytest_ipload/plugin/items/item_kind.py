@@ -20,6 +20,11 @@ def kind_problem(item: pytest.Item) -> str | None:
         )
     if problem := _async_problem(item):
         return problem
+    if _globals_of(item.obj) == "schemathesis.pytest.lazy":
+        return (
+            "with a schema from a fixture, Schemathesis runs all operations in one test; load the schema in the "
+            "module, as in schema = schemathesis.openapi.from_url(...), so that each operation is a load test"
+        )
     if problem := multiplied_by(item.obj):
         return problem
     if "ipload" in item.fixturenames:
@@ -28,6 +33,11 @@ def kind_problem(item: pytest.Item) -> str | None:
             "remove the fixture, or the marker and the per-user fixtures"
         )
     return None
+
+
+def _globals_of(body: object) -> str:
+    """The module whose code a body is, whatever it says itself."""
+    return str(getattr(body, "__globals__", {}).get("__name__", ""))
 
 
 def _async_problem(item: pytest.Function) -> str | None:

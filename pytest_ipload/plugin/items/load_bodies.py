@@ -14,6 +14,7 @@ from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.load.user_thread import Scenario
 from pytest_ipload.plugin.fixtures.async_body import loop_factory, uses_loop
 from pytest_ipload.plugin.fixtures.body_mix import mix_of
+from pytest_ipload.plugin.fixtures.hypothesis_body import HypothesisBody
 from pytest_ipload.plugin.fixtures.mixed_bodies import MixedUserFixtures
 from pytest_ipload.plugin.fixtures.per_user import UserFixtures, refuse_unusable
 from pytest_ipload.plugin.fixtures.per_user_names import MIX_MARKER
@@ -73,10 +74,11 @@ class LoadBodies:
             yield fired("shared-fixture", f"all users share {values}")
 
     def scenarios(self, profile: LoadProfile) -> Callable[[VirtualUser], Scenario]:
-        """What makes a user's scenario."""
+        """What makes a user's scenario. Raises SettingError for a body under ``@given`` that has no example."""
         item, users, lock, mix = self._item, profile.most_users, threading.Lock(), self._mix
         if mix is None:
-            return lambda user: UserFixtures(item, user, users, lock)
+            under_given = HypothesisBody.of(item, profile)
+            return lambda user: UserFixtures(item, user, users, lock, under_given)
         order = mix.order(profile.seed)
         return lambda user: MixedUserFixtures(item, user, users, lock, mix, order)
 

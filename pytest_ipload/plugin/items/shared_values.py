@@ -12,6 +12,7 @@ from pytest_ipload.plugin.fixtures.placeholders import PerUser
 _UNSAFE = (
     ("requests", "Session"),
     ("http.client", "HTTPConnection"),
+    ("httpx", "Client"),  # made for threads, but users would share cookies, and connections from one user's address
     ("socket", "socket"),
     ("smtplib", "SMTP"),
     ("ftplib", "FTP"),

@@ -36,8 +36,8 @@ def set_up(config: pytest.Config) -> None:
     given = config.getoption("ipload_jsonl")
     if given is None:
         return
-    path = path_of_file(FLAG, given)
     is_worker = hasattr(config, "workerinput")
+    path = path_of_file(FLAG, given, is_written_here=not is_worker)
     plugin = (_Worker if is_worker else _Reporter)(config, path)
     config.pluginmanager.register(plugin, "ipload-jsonl")
 

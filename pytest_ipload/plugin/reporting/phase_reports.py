@@ -54,6 +54,17 @@ def show(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[Non
     report.sections = [(title, masked(text)) for title, text in report.sections]
 
 
+def make_error(report: pytest.TestReport, *, in_iteration: bool) -> None:
+    """Make the report of a call that of an error, not of a failure; pytest has errors of the set-up only.
+
+    The heading, ``ERROR at setup of test_shop``, says so if it was not in the set-up of a user.
+    """
+    report.when = "setup"
+    if in_iteration:
+        path, line, name = report.location
+        report.location = (path, line, f"{name} (in an iteration)")
+
+
 def attach_results(
     item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport, test: LoadTest | None
 ) -> Results:

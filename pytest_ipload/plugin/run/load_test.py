@@ -17,6 +17,7 @@ from pytest_ipload.load.interruption import IterationInterrupted
 from pytest_ipload.load.partition import Partition
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.plugin.fixtures.async_body import note_body
+from pytest_ipload.plugin.fixtures.hypothesis_body import answer_fixture_check
 from pytest_ipload.plugin.fixtures.per_user import sees_report
 from pytest_ipload.plugin.fixtures.per_user_names import mark_as_load_test
 from pytest_ipload.plugin.hook_calls import review_of
@@ -88,6 +89,7 @@ class LoadTest:
         __tracebackhide__ = True
         load = self._load = self._prepared_load(self._rounds[0])
         self._item.addfinalizer(self._tear_down)
+        answer_fixture_check(self._item)
         try:
             load.set_up()
         except UserSetUpError as error:

@@ -203,9 +203,10 @@ def _failures(test: PlainResult) -> str:
     for group in test["failures"]:
         first = group["first"]
         place = f" at {code(group['location'])}" if group["location"] else ""
+        message = f": {code(group['message'])}" if group["message"].strip() else ""
         source = f" from {code(first['source_address'])}" if "source_address" in first else ""
         lines.append(
-            f"- {format_count(group['count'])} × {code(group['type'])}{place}: {code(group['message'])} "
+            f"- {format_count(group['count'])} × {code(group['type'])}{place}{message} "
             f"{whose_failure(first['user'], first.get('iteration'), source, group.get('users'))}"
         )
     return _listed("Failed iterations", lines)

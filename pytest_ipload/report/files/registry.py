@@ -81,8 +81,11 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption("--ipload-jsonl", metavar="PATH", help="Write each sample as a line of k6's JSON output")
 
 
-def path_of_file(flag: str, given: str) -> Path:
-    """The path that an option gives for a file. Raises UsageError where a file cannot be written."""
+def path_of_file(flag: str, given: str, *, is_written_here: bool = True) -> Path:
+    """The path that an option gives for a file. Raises UsageError where a file cannot be written.
+
+    A worker on another host may have no use for the path: there the folders are not looked at.
+    """
     from pytest_ipload.report.exception_text import shortened
 
     shown, is_folder = printable(shortened(given, _LONGEST_PATH)), False
@@ -99,7 +102,20 @@ def path_of_file(flag: str, given: str) -> Path:
     except (OSError, ValueError) as error:  # a ValueError of a NUL
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise pytest.UsageError(f"{flag}: {shown} is not a path for a file: {why}") from None
+    if is_written_here and (why_not := _why_unwritable(path)) is not None:
+        raise pytest.UsageError(f"{flag}: {shown} cannot be written: {why_not}; give another path")
     return path
+
+
+def _why_unwritable(path: Path) -> str | None:
+    """What is known before the load; a file that can be written now may still fail then, as on a full disk."""
+    if os.path.exists(path):
+        return None if os.access(path, os.W_OK) else "no permission to write it"
+    folder = next(each for each in path.parents if os.path.exists(each) or each == each.parent)
+    shown = printable(str(folder))
+    if not os.path.isdir(folder):
+        return f"{shown} is not a directory"
+    return None if os.access(folder, os.W_OK | os.X_OK) else f"no permission to write in {shown}"
 
 
 def why_not_written(error: Exception) -> str:

@@ -8,7 +8,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from pytest_ipload.base.health_catalogue import HEALTH_CHECKS
-from pytest_ipload.base.text import counted, first_line, printable, shorten
+from pytest_ipload.base.text import counted, first_line, printable, shorten, with_message
 from pytest_ipload.base.units import MS_PER_S, format_count, format_duration, format_percent
 from pytest_ipload.report.terminal.sparkline import sparkline
 from pytest_ipload.report.terminal.tables import (
@@ -216,7 +216,9 @@ def _failure_lines(result: PlainResult, verbosity: int) -> list[str]:
     lines = []
     for group in shown:
         place = f" at {group['location']}" if group["location"] else ""
-        line = printable(f"failed: {format_count(group['count'])} x {group['type']}{place}: {group['message']}")
+        line = printable(
+            with_message(f"failed: {format_count(group['count'])} x {group['type']}{place}", group["message"])
+        )
         lines.append(line if verbosity > 0 else shorten(line, _LONGEST_FAILURE))
     hidden = len(groups) - len(shown)
     return [*lines, f"({counted(hidden, 'more kind')} of failures; -v shows all)"] if hidden else lines

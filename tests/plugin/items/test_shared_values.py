@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock, Mock
 
+import httpx
 import pytest
 import requests
 from pymysql.connections import Connection  # type: ignore[import-untyped]  # it has no types
@@ -35,6 +36,7 @@ def generator() -> Iterator[int]:
         (LoadSession, "pytest_ipload.transport.session.LoadSession"),
         (lambda: HTTPConnection("127.0.0.1"), "http.client.HTTPConnection"),
         (lambda: HTTPSConnection("127.0.0.1"), "http.client.HTTPSConnection"),
+        (httpx.Client, "httpx.Client"),
         (socket.socket, "socket.socket"),
         (smtplib.SMTP, "smtplib.SMTP"),
         (ftplib.FTP, "ftplib.FTP"),

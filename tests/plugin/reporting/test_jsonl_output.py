@@ -377,8 +377,8 @@ class TestWriting:
     def test_a_path_that_cannot_be_written_is_said_and_makes_the_exit_code_red(
         self, pytester: pytest.Pytester, more: tuple[str, ...]
     ) -> None:
-        Path("file").touch()
-        result = run(pytester, EVERYTHING, "--ipload-jsonl=file/out.jsonl", *more)
+        late = f"from pathlib import Path\nPath('file').touch()\n{dedent(EVERYTHING)}"  # after the check of the path
+        result = run(pytester, late, "--ipload-jsonl=file/out.jsonl", *more)
         assert result.ret == pytest.ExitCode.TESTS_FAILED
         result.stdout.fnmatch_lines(["--ipload-jsonl: not written: *file*"])
         result.stdout.no_fnmatch_line("*jsonl report*")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -36,8 +37,8 @@ class TestEachKind:
         assert "earlier run" not in Path("out").read_text(encoding="utf-8")
 
     def test_a_path_that_cannot_be_written_is_a_problem(self, kind: ReportFile) -> None:
-        Path("file").touch()
         files = ReportFiles({kind.name: "file/out"})
+        Path("file").touch()
         files.write(REPORT)
         [problem] = files.problems
         assert problem.startswith(f"{kind.flag}: not written: ")
@@ -133,8 +134,7 @@ def test_a_run_that_cannot_be_saved_makes_the_exit_code_red(pytester: pytest.Pyt
 
 
 def test_an_exit_code_that_is_red_already_stays(pytester: pytest.Pytester) -> None:
-    Path("file").touch()
-    pytester.makepyfile("")
+    pytester.makepyfile("from pathlib import Path\nPath('file').touch()")
     assert pytester.runpytest("--ipload-json=file/out.json").ret == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
@@ -144,14 +144,25 @@ def test_nothing_is_asked_for() -> None:
     assert files.path_of("json") is None
 
 
+@pytest.mark.parametrize("given", ["closed/out", "closed/new/out", "read-only"])
+def test_a_file_without_permission_is_refused_before_the_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "read-only").touch()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
+    with pytest.raises(pytest.UsageError, match=r"--json: .* cannot be written: no permission to write"):
+        ReportFiles({"json": str(tmp_path / given)}, prefix="--")
+
+
 def test_two_reports_in_one_file_are_refused() -> None:
     with pytest.raises(pytest.UsageError, match=r"--hlog and --json: both are x/\.\./out; give each a file of its own"):
         ReportFiles({"json": "out", "hlog": "x/../out"}, prefix="--")
 
 
 def test_one_that_cannot_be_written_does_not_keep_the_others_from_it() -> None:
-    Path("file").touch()
     files = ReportFiles({"json": "file/out", "hlog": "out"})
+    Path("file").touch()
     files.write(REPORT)
     assert (len(files.problems), [kind.name for kind, _ in files.written]) == (1, ["hlog"])
 

@@ -284,7 +284,7 @@ class TestOption:
 
     def test_a_path_that_cannot_be_written_is_said_and_makes_the_exit_code_red(self, pytester: pytest.Pytester) -> None:
         pytester.makepyfile(TESTS)
-        Path("file").touch()
+        pytester.makepyfile(test_a="from pathlib import Path\nPath('file').touch()")  # after the check of the path
         result = pytester.runpytest("--ipload-html=file/out.html", "-k", "passes")
         assert result.ret == pytest.ExitCode.TESTS_FAILED
         result.stdout.fnmatch_lines(["--ipload-html: not written: *file*"])
