@@ -33,8 +33,8 @@ _ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip
 _HELP = (
-    'write it as in ${x} == "a", ${n} > 3, ${x} in ["a", "b"] or not ${x}; operators: ==, !=, <, <=, >, >=, in, not in; '
-    "and, or"
+    'write it as in ${x} == "a", ${n} > 3, ${x} in ["a", "b"] or not ${x}; operators: ==, !=, <, <=, >, >=, '
+    "in, not in; and, or"
 )
 _FALSE_TEXTS = ("", "0", "false")
 

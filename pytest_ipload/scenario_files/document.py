@@ -59,9 +59,8 @@ def parse(text: str, shown: str) -> Node:
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         place = Place(shown, before.count("\n") + 1, error.position - before.rfind("\n"))
-        raise place.fault(
-            f"the character {chr(int(error.character)).encode('unicode_escape').decode()!r} is not allowed in YAML"
-        ) from None
+        character = chr(int(error.character)).encode("unicode_escape").decode()
+        raise place.fault(f"the character {character} is not allowed in YAML") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(shown, mark.line + 1, mark.column + 1) if mark else Place(shown, 1, 1)
@@ -83,8 +82,8 @@ def _hint(text: str, line: int, error: yaml.MarkedYAMLError) -> str:
     around = "\n".join(lines[max(0, line - 2) : line])
     if "'\\t'" in str(error.problem) or re.search(r"^ *\t", around, re.MULTILINE):
         return "; indent with spaces, not with tabs"
-    if re.search(r"[\[{].*\$\{", around):
-        return '; put "${...}" in quotes inside of {...} and [...]'
+    if re.search(r"[\[{].*(?:\$\{|\w\[)", around):
+        return "; inside of {...} and [...], put texts with brackets, such as ${...}, in quotes"
     if "mapping values" in str(error.problem):
         return "; put a text that has ': ' in it in quotes"
     return ""
@@ -122,7 +121,7 @@ class _Reader:
 
         place = self._place(event)
         if isinstance(event, yaml.AliasEvent):
-            return self._alias(event.anchor, place)
+            return self._alias(str(event.anchor), place)
         self._count(1, place)
         if event.tag is not None:
             raise place.fault(f"tags such as {event.tag} are not supported; write a text in quotes instead")

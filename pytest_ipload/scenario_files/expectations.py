@@ -164,6 +164,10 @@ class Expectation(NamedTuple):
         )
 
 
+NOTHING_EXPECTED = Expectation()
+"""But one of the usual statuses."""
+
+
 def _has_text(allowed: Allowed, value: str, scope: Scope) -> bool:
     """Whether a header is allowed: it is a text, so a number that is expected means its text."""
     return allowed.has(value, scope) or any(

@@ -34,6 +34,7 @@ from pytest_ipload.scenario_files.shapes import (
     Text,
     TextWithValues,
 )
+from pytest_ipload.scenario_files.values import Template
 from pytest_ipload.settings.parsing import did_you_mean
 
 METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
@@ -69,6 +70,12 @@ class StepShape:
 
     def _check(self, kind: str, fields: Fields) -> None:
         """What one key says of another."""
+        if "json" in fields and fields["json"] is None:
+            raise fields.places["json"].fault("'json' is empty; write the body, such as {}; for null: data: 'null'")
+        if "data" in fields and not isinstance(fields["data"], (dict, str, Template)):
+            raise fields.places["data"].fault(
+                "'data' must be a mapping (a form) or a text; use 'json' for other values"
+            )
         if "json" in fields and ("data" in fields or "files" in fields):
             raise fields.places["json"].fault("'json' is the whole body; remove it, or 'data' and 'files'")
         if "files" in fields and "data" in fields and not isinstance(fields["data"], dict):
@@ -242,8 +249,13 @@ FILE: Keys = {
     "scenarios": Key(MapOf(Record(SCENARIO), filled=True), "The load tests by name", required=True),
 }
 TABLES: Mapping[str, Keys] = {
-    "file": FILE, "scenario": SCENARIO, "defaults": DEFAULTS, "environment": ENVIRONMENT, "data": DATA, "request": _REQUEST,
-}  # fmt: skip
+    "file": FILE,
+    "scenario": SCENARIO,
+    "defaults": DEFAULTS,
+    "environment": ENVIRONMENT,
+    "data": DATA,
+    "request": _REQUEST,
+}
 """All tables by name, for the documentation."""
 
 

@@ -23,8 +23,8 @@ def parse_path(text: str) -> JsonPath:
         match = _SEGMENT.match(text, position)
         if match is None or (match["name"] is not None and bool(match["dot"]) != (position > 0)):
             raise ValueError(
-                f"{text!r} is not a valid path (at character {position + 1}); write it as in items.0.id, items[0].id or "
-                '["a.b"].c'
+                f"{text!r} is not a valid path (at character {position + 1}); write it as in items.0.id, items[0].id "
+                'or ["a.b"].c'
             )
         if match["index"] is not None:
             path.append(int(match["index"]))

@@ -8,7 +8,7 @@ from typing import Any
 from pytest_ipload.scenario_files.captures import SOURCES, Capture, parse_source
 from pytest_ipload.scenario_files.conditions import Condition, parse_condition
 from pytest_ipload.scenario_files.expectations import Allowed, Expectation, Pattern
-from pytest_ipload.scenario_files.json_paths import parse_path
+from pytest_ipload.scenario_files.json_paths import JsonPath, parse_path
 from pytest_ipload.scenario_files.nodes import Node, Place
 from pytest_ipload.scenario_files.shapes import Schema
 from pytest_ipload.scenario_files.values import template, tree
@@ -29,9 +29,12 @@ class Expect:
     def read(self, node: Node, what: str) -> Expectation:
         """The expectation."""
         if not isinstance(node.value, dict):
-            statuses, patterns = _statuses(node)
-            return Expectation(statuses, patterns)
-        statuses, status_patterns, headers, body, matches = (), (), [], [], None
+            return Expectation(*_statuses(node))
+        statuses: tuple[int | str, ...] = ()
+        status_patterns: tuple[re.Pattern[str], ...] = ()
+        headers: list[tuple[str, Allowed]] = []
+        body: list[tuple[JsonPath, Allowed]] = []
+        matches: Pattern | None = None
         for key, (place, value) in node.mapping(what).items():
             kind, _, rest = key.partition(".")
             if key == "status":
@@ -85,10 +88,8 @@ def _statuses(node: Node) -> tuple[tuple[int | str, ...], tuple[re.Pattern[str],
             if compiled.templates:
                 raise each.fault("a status cannot have values (${...}) in it")
             patterns.append(re.compile(value.removeprefix(REGEX)))
-        elif isinstance(value, str) and value in _CLASSES:
-            statuses.append(value)
-        elif isinstance(value, int) and not isinstance(value, bool) and 100 <= value <= 599:
-            statuses.append(value)
+        elif value in _CLASSES or (type(value) is int and 100 <= value <= 599):
+            statuses.append(value)  # type: ignore[arg-type]  # mypy does not see that it is one of these texts
         else:
             raise each.fault(
                 f"{each.kind} is not a status; allowed: 100 to 599, {', '.join(_CLASSES)}, regex:..., a list"

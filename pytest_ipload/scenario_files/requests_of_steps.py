@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_ipload.base.errors import ScenarioFailed
 from pytest_ipload.scenario_files.captures import capture
-from pytest_ipload.scenario_files.expectations import Expectation
+from pytest_ipload.scenario_files.expectations import NOTHING_EXPECTED, Expectation
 from pytest_ipload.scenario_files.grammar import Step
 from pytest_ipload.scenario_files.located import Run
 from pytest_ipload.scenario_files.scope import Scope
@@ -32,7 +32,7 @@ def default_name(step: Step) -> str:
 def request_step(step: Step, folder: Path, expect: Expectation, headers: Mapping[str, Any], resolve: Resolve) -> Run:
     """The function of a request. ``expect`` and ``headers`` are the defaults; these headers depend on steps."""
     fields, method = step.fields, step.kind
-    expectation = fields.get("expect", Expectation()).over(expect)
+    expectation = fields.get("expect", NOTHING_EXPECTED).over(expect)
     captures = fields.get("capture", ())
     constants: dict[str, Any] = {}
     changing: list[tuple[str, Getter]] = []

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from pytest_ipload.base.errors import ScenarioFailed
 from pytest_ipload.scenario_files import components
 from pytest_ipload.scenario_files.document import read_document
-from pytest_ipload.scenario_files.expectations import Expectation
+from pytest_ipload.scenario_files.expectations import NOTHING_EXPECTED, Expectation
 from pytest_ipload.scenario_files.grammar import Step, shape_of_file
 from pytest_ipload.scenario_files.nodes import Place
 from pytest_ipload.scenario_files.scope import Scope
@@ -53,7 +53,7 @@ class Scenario:
     tear_down: Sequence[Step]
     headers: Mapping[str, Any] = field(default_factory=dict)
     """Of each request."""
-    expect: Expectation = Expectation()
+    expect: Expectation = NOTHING_EXPECTED
     think: Any = None
     data: Data | None = None
     together: str | None = None
@@ -76,8 +76,8 @@ class _Sources:
         """The setting; None, with a note of the problem, if a variable of the environment is missing."""
         for name in _unknown(static, self.values):
             raise static.place.fault(
-                f"{static.what}: ${{{name}}} is not known here{did_you_mean(name, self.values)}: settings are read before "
-                "there are users; they can refer to variables and to ${env.NAME}"
+                f"{static.what}: ${{{name}}} is not known here{did_you_mean(name, self.values)}: settings are "
+                "read before there are users; they can refer to variables and to ${env.NAME}"
             )
         try:
             return static.resolved(self._scope)
@@ -158,8 +158,8 @@ def _scenario(
     settings = {**defaults.get("load", {}), **fields.get("load", {})}
     load = {**common, **{key: sources.resolved(each) for key, each in settings.items()}}
     thresholds = [*defaults.get("thresholds", []), *fields.get("thresholds", [])]
-    steps = [fields.get(key, []) for key in ("set_up", "steps", "tear_down")]
-    if not fields["steps"]:
+    set_up, steps, tear_down = (fields.get(key, []) for key in ("set_up", "steps", "tear_down"))
+    if not steps:
         raise fields.places["steps"].fault("steps: there are none; an iteration needs at least one step")
     return Scenario(
         name,
@@ -169,14 +169,16 @@ def _scenario(
         _resolved_thresholds(thresholds, sources),
         fields.get("fixtures", {}),
         dict(sources.values),
-        *steps,
+        set_up,
+        steps,
+        tear_down,
         headers={**defaults.get("headers", {}), **chosen.get("headers", {})},
-        expect=defaults.get("expect", Expectation()),
+        expect=defaults.get("expect", NOTHING_EXPECTED),
         think=sources.resolved(defaults["think"]) if "think" in defaults else None,
         data=_data(path.parent, fields["data"], sources) if "data" in fields else None,
         together=fields.get("together"),
         together_place=fields.places.get("together"),
-        problems=[*sources.problems, *_component_problems(steps, path.parent, sources)],
+        problems=[*sources.problems, *_component_problems([set_up, steps, tear_down], path.parent, sources)],
     )
 
 

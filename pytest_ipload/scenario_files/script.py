@@ -50,7 +50,8 @@ class Script:
 
     def _variables_of_environment(self) -> dict[str, str]:
         """Variables of the environment without a default, and where they are referred to."""
-        scenario, found = self._scenario, {}
+        scenario = self._scenario
+        found: dict[str, str] = {}
         templates = [
             t for s in all_steps([*scenario.set_up, *scenario.steps, *scenario.tear_down]) for t in templates_of(s)
         ]
@@ -71,7 +72,8 @@ class Script:
         for name, place in self._environment.items():
             if name not in os.environ:
                 raise SettingError(
-                    f"{place}: the environment variable {name} is not set; set it, or give a default: ${{env.{name}:-default}}"
+                    f"{place}: the environment variable {name} is not set; set it, or give a default: "
+                    f"${{env.{name}:-default}}"
                 )
         scope = Scope(user, session, {**self._scenario.variables, **fixtures}, os.environ, in_iteration=False)
         if self._row_of_user:

@@ -115,10 +115,11 @@ class Template:
         """The value as a function of the scope."""
         if len(self.parts) == 1 and isinstance(self.parts[0], Reference):
             return self.parts[0].getter()
-        pieces = [part.getter() if isinstance(part, Reference) else part for part in self.parts]
-        if len(pieces) == 2 and isinstance(pieces[0], str) and not isinstance(pieces[1], str):  # as most URLs
-            before, get = pieces
+        first, last = self.parts[0], self.parts[-1]
+        if len(self.parts) == 2 and isinstance(first, str) and isinstance(last, Reference):  # as most URLs
+            before, get = first, last.getter()
             return lambda scope: before + as_text(get(scope))
+        pieces = [part.getter() if isinstance(part, Reference) else part for part in self.parts]
         return lambda scope: "".join([each if isinstance(each, str) else as_text(each(scope)) for each in pieces])
 
     def shown(self) -> str:

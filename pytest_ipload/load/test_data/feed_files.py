@@ -64,7 +64,7 @@ def read_rows(path: Path) -> FileRows:
 
 
 def columns_of(path: Path) -> Sequence[str] | None:
-    """The columns of a CSV file, from its header alone; None for other types. Raises FeedError as ``read_rows`` does."""
+    """The columns of a CSV file, by its header alone; None for other types. Raises FeedError as ``read_rows`` does."""
     if path.suffix.lower() not in _READERS:
         raise FeedError(f"test data {path}: unknown file type; supported: {', '.join(_READERS)}")
     if _READERS[path.suffix.lower()] is not _read_csv:
