@@ -132,7 +132,7 @@ class _Reader:
         before = self._nodes
         value: Any
         if isinstance(event, yaml.ScalarEvent):
-            value = _scalar(event.value) if event.implicit[0] else event.value
+            value = _scalar(event.value) if event.implicit[0] else _whole(event.value, place)
         elif isinstance(event, yaml.SequenceStartEvent):
             value = []
             while not isinstance(item := next(self._events), yaml.SequenceEndEvent):
@@ -194,4 +194,16 @@ def _scalar(text: str) -> Scalar:
         return int(text)
     if _FLOAT.match(text) and math.isfinite(number := float(text)):
         return number
+    return text
+
+
+def _whole(text: str, place: Place) -> str:
+    """The text with characters in the place of the surrogates that PyYAML makes of their escapes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        try:
+            return text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            raise place.fault("a text with half a surrogate pair in it, such as \\ud800, cannot be sent") from None
     return text

@@ -89,7 +89,7 @@ def _statuses(node: Node) -> tuple[tuple[int | str, ...], tuple[re.Pattern[str],
                 raise each.fault("a status cannot have values (${...}) in it")
             patterns.append(re.compile(value.removeprefix(REGEX)))
         elif value in _CLASSES or (type(value) is int and 100 <= value <= 599):
-            statuses.append(value)  # type: ignore[arg-type]  # mypy does not see that it is one of these texts
+            statuses.append(value)
         else:
             raise each.fault(
                 f"{each.kind} is not a status; allowed: 100 to 599, {', '.join(_CLASSES)}, regex:..., a list"

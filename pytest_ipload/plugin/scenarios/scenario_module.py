@@ -80,7 +80,7 @@ def _check_name(scenario: Scenario) -> None:
         raise scenario.place.fault(f"the scenario name {name!r} means something else to pytest; choose another one")
     if not all(each.isalnum() or each in "_-. " for each in name) or name != name.strip() or not name:
         raise scenario.place.fault(
-            f"{name!r} cannot be the name of a scenario; allowed: letters, digits, '_', '-', '.' and blanks inside of it"
+            f"{name!r} cannot be the name of a scenario; allowed: letters, digits, '_', '-', '.' and blanks within"
         )
 
 
