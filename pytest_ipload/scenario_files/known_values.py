@@ -33,7 +33,7 @@ def check_values(scenario: Scenario, folders: Sequence[Path]) -> None:
             )
         known.add(data.name)
     checker = _Checker(scenario, known, columns)
-    checker.check(templates_in(dict(scenario.headers)), known)
+    checker.check(templates_in(dict(scenario.headers)), known | checker.captured)  # sent as soon as they have values
     checker.check(scenario.expect.templates(), known, strict=False)
     set_up_known = known if belongs_to_user(scenario) else known - {data.name if data else ""}
     after_set_up = checker.walk(scenario.set_up, set(set_up_known))
@@ -79,11 +79,16 @@ class _Checker:
         self._columns = columns
         self._fixed = known
         self._is_open = False
-        self._later = {
+        self._later: dict[str, int] = {
             each.name: each_step.place.line
             for each_step in all_steps([*scenario.set_up, *scenario.steps, *scenario.tear_down])
             for each in each_step.fields.get("capture", ())
         }
+
+    @property
+    def captured(self) -> set[str]:
+        """The names of all captures."""
+        return set(self._later)
 
     def walk(self, steps: Sequence[Step], known: set[str]) -> set[str]:
         """Check the steps one after the other; returns the values that are known after them."""

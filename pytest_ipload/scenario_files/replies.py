@@ -58,7 +58,7 @@ def status_of(response: Response) -> str:
 def beginning(text: str) -> str:
     """The beginning of a body, as it may be shown."""
     shown = printable(masked(text[:_LONGEST_LOOKED_AT]))
-    return repr(shown) if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]!r}..."
+    return f"'{shown}'" if len(shown) <= _LONGEST_SHOWN else f"'{shown[:_LONGEST_SHOWN]}'..."
 
 
 def shown_value(value: Any, name: str = "") -> str:

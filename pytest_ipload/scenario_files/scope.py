@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from pytest_ipload.base.masking import masked
+
 
 class User(Protocol):
     """What steps need of a ``VirtualUser``."""
@@ -33,6 +35,10 @@ class Scope:
         self.environ = environ
         self.in_iteration = in_iteration
         """If not, a failed request is an error: no iteration counts it."""
+
+    def __repr__(self) -> str:
+        """The values, as tracebacks show them."""
+        return masked(f"<values {self.values!r}>")
 
     def of_iteration(self) -> Scope:
         """A scope of an iteration, which begins with the values that there are."""

@@ -17,12 +17,11 @@ import pytest
 from pytest_ipload.base.errors import ScenarioFileError
 from pytest_ipload.plugin.items.item_kind import SET_UP_PROBLEM
 from pytest_ipload.plugin.items.markers import MARKERS
-from pytest_ipload.scenario_files.located import stand_at
+from pytest_ipload.scenario_files.located import located_body
 from pytest_ipload.scenario_files.scenarios import Scenario, read_scenarios
 from pytest_ipload.scenario_files.script import Script
 
 _TOGETHER = "ipload_together"
-_OWN = ("ipload_user", "ipload_session")
 _SPECIAL = frozenset({"setUpModule", "tearDownModule"})
 """Names that pytest takes for something else in a module."""
 _SPECIAL_BEGINNINGS = ("__", "pytest", "setup_", "teardown_", "_ipload")
@@ -92,20 +91,17 @@ def _user_steps(scenario: Scenario, script: Script) -> Callable[..., Iterator[An
         yield scope
         script.tear_down(scope)
 
-    _with_parameters(user_steps, [*_OWN, *script.set_up_fixtures])
+    _with_parameters(user_steps, ["ipload_user", "ipload_session", *script.set_up_fixtures])
     return user_steps
 
 
 def _body(scenario: Scenario, script: Script, fixture: str) -> Callable[..., None]:
     """The test function. Its fixtures are set up in the order of its parameters: the file's before the steps."""
     iterate = script.iterate
-
-    def body(**values: Any) -> None:
-        iterate(values.pop(fixture), values)
-
-    names = [name for name in scenario.fixtures if name not in _OWN]
-    _with_parameters(body, [*_OWN, *names, fixture])
-    stand_at(body, str(scenario.file), scenario.place.line, scenario.name)
+    body = located_body(
+        lambda values: iterate(values.pop(fixture), values), str(scenario.file), scenario.place.line, scenario.name
+    )
+    _with_parameters(body, [*scenario.fixtures, fixture])
     return body
 
 
