@@ -196,7 +196,7 @@ class VirtualUser:
     def pause(self, span: float | str) -> None:
         """Wait, as a person does who reads a page: ``pause("2s")``, or ``pause("1s-3s")``, drawn from ``random``.
 
-        It is no part of the time of the iteration and of the steps around it. If the load ends meanwhile and its
+        It is not part of the time of the iteration and of the steps around it. If the load ends meanwhile and its
         graceful stop has passed, the iteration is not counted. Raises SettingError.
         """
         __tracebackhide__ = True

@@ -37,7 +37,9 @@ def parse_path(text: str) -> JsonPath:
 def find(value: Any, path: JsonPath) -> Any:
     """What is at the path. Raises LookupError that says how far it leads."""
     for depth, key in enumerate(path):
-        if isinstance(value, Mapping):
+        if type(value) is dict and key in value:  # as nearly always
+            value = value[key]
+        elif isinstance(value, Mapping):
             name = str(key)
             if name not in value:
                 raise LookupError(f"{_so_far(path, depth)} has {_keys(value)}, and not {name!r}")

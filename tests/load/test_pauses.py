@@ -1,4 +1,4 @@
-"""Pauses: seeded, no part of an iteration's time, and over when the user is interrupted."""
+"""Pauses: seeded, not part of an iteration's time, and over when the user is interrupted."""
 
 from __future__ import annotations
 

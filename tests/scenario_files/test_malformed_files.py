@@ -114,7 +114,11 @@ MALFORMED = [
     Malformed("data that is not there", in_scenario("data: {file: x.csv}\nsteps: [get: /]"), 3, 18, "there is no file"),
     Malformed("data of no kind", in_scenario("data: {file: x.xml}\nsteps: [get: /]"), 3, 18, "unknown file type"),
     Malformed(
-        "order", in_scenario("data: {file: rows.csv, order: uniqe}\nsteps: [get: /]"), 3, 35, "(did you mean 'unique'?)"
+        "order",
+        in_scenario("data: {file: rows.csv, order: uniquee}\nsteps: [get: /]"),
+        3,
+        35,
+        "(did you mean 'unique'?)",
     ),
     Malformed("fixture", in_scenario("fixtures: [a b]\nsteps: [get: /]"), 3, 16, "cannot be the name of a fixture"),
     # Steps.
@@ -122,7 +126,7 @@ MALFORMED = [
     Malformed("two kinds", with_steps("- get: /\n  post: /"), 5, 9, "cannot have both 'get' and 'post'"),
     Malformed("step as a text", with_steps("- get"), 4, 9, "a step must be a mapping (key: value), not the text 'get'"),
     Malformed(
-        "key of a step", with_steps("- get: /\n  heders: {}"), 5, 9, "'heders' (did you mean 'headers'?) in a step"
+        "key of a step", with_steps("- get: /\n  headerz: {}"), 5, 9, "'headerz' (did you mean 'headers'?) in a step"
     ),
     Malformed("no URL", with_steps("- get:"), 4, 13, "get must be a text, not nothing"),
     Malformed("two bodies", with_steps("- post: /\n  json: {}\n  data: a"), 5, 9, "'json' is the whole body"),
@@ -165,14 +169,18 @@ MALFORMED = [
         "captured later", with_steps("- get: /${id}\n- get: /\n  capture: {id: body}"), 4, 14, "later, in line 5"
     ),
     Malformed(
-        "mistyped", with_steps("- get: /\n  capture: {order: body}\n- get: /${oder}"), 6, 14, "(did you mean 'order'?)"
+        "mistyped",
+        with_steps("- get: /\n  capture: {order: body}\n- get: /${orderr}"),
+        6,
+        14,
+        "(did you mean 'order'?)",
     ),
     Malformed(
         "column",
-        in_scenario("data: {file: rows.csv}\nsteps: [get: '/${row.nmae}']"),
+        in_scenario("data: {file: rows.csv}\nsteps: [get: '/${row.namme}']"),
         4,
         18,
-        "no column 'nmae' (did you mean 'name'?); columns: name, city",
+        "no column 'namme' (did you mean 'name'?); columns: name, city",
     ),
     Malformed("setting", in_scenario("load: {users: '${n}'}\nsteps: [get: /]"), 3, 19, "${n} is not known here"),
     Malformed("one equals sign", with_steps("- if: ${iteration} = 3\n  steps: []"), 4, 13, "is not valid at '= 3'"),
