@@ -133,6 +133,6 @@ class _Checker:
             return f"${{{name}}}: it is captured later, in line {self._later[name]}, or in another part of the scenario"
         shown = ", ".join(sorted(known))
         return (
-            f"${{{name}}}: no step before this one captures it{did_you_mean(name, known)}, and it is no variable, "
-            f"fixture or a row; known: {shown}"
+            f"${{{name}}}: no step before this one captures it{did_you_mean(name, known)}, nor does a variable, a fixture or "
+            f"a row have this name; known: {shown}"
         )

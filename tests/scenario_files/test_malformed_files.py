@@ -177,10 +177,10 @@ MALFORMED = [
     ),
     Malformed(
         "column",
-        in_scenario("data: {file: rows.csv}\nsteps: [get: '/${row.namme}']"),
+        in_scenario("data: {file: rows.csv}\nsteps: [get: '/${row.nmaee}']"),
         4,
         18,
-        "no column 'namme' (did you mean 'name'?); columns: name, city",
+        "no column 'nmaee' (did you mean 'name'?); columns: name, city",
     ),
     Malformed("setting", in_scenario("load: {users: '${n}'}\nsteps: [get: /]"), 3, 19, "${n} is not known here"),
     Malformed("one equals sign", with_steps("- if: ${iteration} = 3\n  steps: []"), 4, 13, "is not valid at '= 3'"),
