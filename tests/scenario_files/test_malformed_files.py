@@ -120,6 +120,13 @@ MALFORMED = [
         35,
         "(did you mean 'unique'?)",
     ),
+    Malformed(
+        "data without a variable",
+        in_scenario("data: {file: '${env.NO_X}'}\nsteps: [get: /]"),
+        3,
+        18,
+        "data: ${env.NO_X}",
+    ),
     Malformed("fixture", in_scenario("fixtures: [a b]\nsteps: [get: /]"), 3, 16, "cannot be the name of a fixture"),
     # Steps.
     Malformed("no kind", with_steps("- gte: /"), 4, 9, "a step needs one of these keys (did you mean 'get'?)"),
@@ -137,6 +144,9 @@ MALFORMED = [
     Malformed("file that is not there", with_steps("- post: /\n  files: {f: x}"), 5, 20, "files: there is no file"),
     Malformed("timeout", with_steps("- get: /\n  timeout: 5"), 5, 18, "5 has no unit"),
     Malformed("think", with_steps("- think: 3s-1s"), 4, 16, "runs backwards"),
+    Malformed(
+        "think of a row", with_steps("- think: ${user.index}s"), 4, 16, "settings are read before there are users"
+    ),
     Malformed("nothing to repeat", with_steps("- repeat: 3"), 4, 9, "the steps to repeat are given nowhere"),
     Malformed("how often", with_steps("- repeat: -1\n  steps: [get: /]"), 4, 17, "repeat must be a whole number of 0"),
     Malformed("component that is not there", with_steps("- component: x.wasm"), 4, 20, "there is no file"),

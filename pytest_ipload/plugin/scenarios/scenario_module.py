@@ -18,7 +18,7 @@ from pytest_ipload.base.errors import ScenarioFileError
 from pytest_ipload.plugin.items.item_kind import SET_UP_PROBLEM
 from pytest_ipload.plugin.items.markers import MARKERS
 from pytest_ipload.scenario_files.located import located_body
-from pytest_ipload.scenario_files.scenarios import Scenario, read_scenarios
+from pytest_ipload.scenario_files.scenarios import SUFFIX, Scenario, read_scenarios
 from pytest_ipload.scenario_files.script import Script
 
 _TOGETHER = "ipload_together"
@@ -32,6 +32,8 @@ class ScenarioModule(pytest.Module):
 
     def collect(self) -> Any:
         """The scenarios as test functions. Raises CollectError with the place of what is wrong in the file."""
+        if not self.path.name.endswith(SUFFIX):
+            raise self.CollectError(f"{_shown(self.path, self.config)}: scenario files are named *{SUFFIX}; rename it")
         try:
             self.obj = _module_of(self.path, self.config)
         except ScenarioFileError as error:

@@ -384,6 +384,14 @@ def test_a_malformed_file_is_a_collection_error(pytester: pytest.Pytester, text:
     result.stdout.no_fnmatch_line("*pytest_ipload/*")
 
 
+def test_a_file_that_is_named_almost_right_is_not_passed_over(pytester: pytest.Pytester) -> None:
+    Path("shop.ipload.yml").write_text("scenarios: {}")
+    Path("other.yaml").write_text("not ours: [")
+    result = pytester.runpytest(*OPTIONS)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["shop.ipload.yml: scenario files are named [*].ipload.yaml; rename it"])
+
+
 def test_components_and_missing_variables_are_errors_of_the_set_up(pytester: pytest.Pytester, shop: ShopServer) -> None:
     Path("shop.wasm").touch()
     result = run(pytester, shop, one("steps: [component: shop.wasm]"), errors=1)
