@@ -122,7 +122,7 @@ def check_setting(static: Static, variables: Mapping[str, Any]) -> None:
 def _names_in(static: Static) -> list[str]:
     """The names that a setting refers to without a default."""
     references = [each for template in templates_in(static.value) for each in template.references]
-    return [each.name for each in references if each.default is None]
+    return [each.name for each in references if each.default is None or each.name in ("iteration", "user")]
 
 
 def read_scenarios(path: Path, shown: str, environment: str | None) -> list[Scenario]:

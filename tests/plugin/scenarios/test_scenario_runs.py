@@ -330,6 +330,71 @@ def test_repeat_and_if(pytester: pytest.Pytester, shop: ShopServer) -> None:
     assert [each.line[-1] for each in shop.seen] == [*"11222", "4", "6"]
 
 
+@pytest.mark.parametrize(
+    ("per", "rows"),
+    [("", ["ada", "bob", "ada"]), (", per: user", ["ada", "ada", "ada"]), (", order: unique", ["ada", "bob"])],
+)
+def test_rows_are_drawn_for_each_iteration_or_user(
+    pytester: pytest.Pytester, shop: ShopServer, per: str, rows: list[str]
+) -> None:
+    Path("users.jsonl").write_text('{"name": "ada"}\n{"name": "bob"}\n')
+    text = one(f"""
+        load: {{iterations: 3}}
+        data: {{file: users.jsonl{per}}}
+        steps: [get: "/items/1?${{row.name}}"]
+    """)
+    run(pytester, shop, text)
+    assert [each.line.partition("?")[2] for each in shop.seen] == rows
+    [test] = results().values()
+    assert test["verdict"] == ("passed" if len(rows) == 3 else "failed")
+    assert [failure["type"] for failure in test["failures"]] == ["FeedExhausted"] * (3 - len(rows))
+
+
+def test_what_an_iteration_captures_ends_with_it_and_what_the_set_up_captures_stays(
+    pytester: pytest.Pytester, shop: ShopServer
+) -> None:
+    text = one("""
+        load: {iterations: 2}
+        set_up:
+          - get: /items
+            capture: {first: "body.items[0].id"}
+        steps:
+          - get: /items/${first}
+            params: {price: "${price:-none}"}
+          - get: /items/8
+            if: ${iteration} == 0
+            capture: {price: body.price}
+    """)
+    run(pytester, shop, text, passed=1)
+    assert [each.line for each in shop.seen] == [
+        "GET /items", "GET /items/7?price=none", "GET /items/8", "GET /items/7?price=none",
+    ]  # fmt: skip
+
+
+def test_defaults_hold_for_all_scenarios_and_own_settings_come_first(
+    pytester: pytest.Pytester, shop: ShopServer
+) -> None:
+    text = """
+        defaults:
+          timeout: 7s
+          load: {users: 2, iterations: 2}
+          thresholds: [requests > 3]
+          expect: {status: 404, header.Content-Type: application/json}
+          think: 20ms
+        scenarios:
+          one: {steps: [get: /none]}
+          two: {load: {users: 1, timeout: 9s}, steps: [{get: /items, expect: 200}, {get: /login, expect: 200}]}
+    """
+    run(pytester, shop, text, passed=1, failed=1)
+    first, second = (results()[f"shop.ipload.yaml::{name}"] for name in ("one", "two"))
+    assert (first["verdict"], first["users"], first["requests"]) == ("passed", 2, 4)
+    assert first["duration_s"] > 0.04
+    assert [each["profile"]["timeout_s"] for each in (first, second)] == [7, 9]
+    assert (second["users"], second["requests"], second["failed_requests"]) == (1, 4, 2)
+    assert "requests > 3" in [each["expression"] for each in second["thresholds"]]
+    assert "GET /login: header.Content-Type" in second["failures"][0]["message"]
+
+
 def test_what_is_sent(pytester: pytest.Pytester, shop: ShopServer) -> None:
     Path("logo.txt").write_text("a logo")
     text = one(
