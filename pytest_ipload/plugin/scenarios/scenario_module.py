@@ -122,7 +122,7 @@ def _marked(scenario: Scenario, body: Callable[..., None]) -> Callable[..., None
         marks.append(pytest.mark.ipload_threshold(*plain))
     marks += [pytest.mark.ipload_threshold(each, **options) for each, options in scenario.thresholds if options]
     if scenario.together is not None:
-        marks.append(_together(scenario, MARKERS))
+        marks.append(together_mark(scenario, MARKERS))
     for mark in marks:
         body = mark(body)
     if scenario.problems:
@@ -130,9 +130,11 @@ def _marked(scenario: Scenario, body: Callable[..., None]) -> Callable[..., None
     return body
 
 
-def _together(scenario: Scenario, known: Mapping[str, str]) -> pytest.MarkDecorator:
-    """The marker of loads that run together, where there is one. Raises ScenarioFileError."""
+def together_mark(
+    scenario: Scenario, known: Mapping[str, str], marks: pytest.MarkGenerator = pytest.mark
+) -> pytest.MarkDecorator:
+    """The marker of loads that run together, if it is among those that are ``known``. Raises ScenarioFileError."""
     if _TOGETHER not in known:
         place = scenario.together_place or scenario.place
         raise place.fault(f"together: this version has no marker {_TOGETHER} that runs loads together; remove the key")
-    return getattr(pytest.mark, _TOGETHER)(scenario.together)  # type: ignore[no-any-return]
+    return getattr(marks, _TOGETHER)(scenario.together)  # type: ignore[no-any-return]

@@ -7,9 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from support.shop_server import ShopServer, running_shop
+
+from pytest_ipload.base.errors import ScenarioFileError
+from pytest_ipload.plugin.scenarios import scenario_module
+from pytest_ipload.scenario_files.scenarios import read_scenarios
 
 OPTIONS = ("-W", "error", "-p", "no:hypothesispytest")
 
@@ -439,7 +444,6 @@ def test_what_is_sent(pytester: pytest.Pytester, shop: ShopServer) -> None:
             ["*:1:13: the scenario name 'setup_module' means something*"],
         ),
         ("scenarios: {'a::b': {steps: [{get: /}]}}", ["*:1:13: 'a::b' cannot be the name of a scenario; allowed:*"]),
-        ("scenarios: {one: {together: x, steps: [{get: /}]}}", ["*:1:19: together: *"]),
     ],
 )
 def test_a_malformed_file_is_a_collection_error(pytester: pytest.Pytester, text: str, lines: list[str]) -> None:
@@ -447,6 +451,18 @@ def test_a_malformed_file_is_a_collection_error(pytester: pytest.Pytester, text:
     result.stdout.fnmatch_lines(lines)
     result.stdout.no_fnmatch_line("*Traceback*")
     result.stdout.no_fnmatch_line("*pytest_ipload/*")
+
+
+def test_scenarios_run_together_by_the_marker_for_that_if_there_is_one(tmp_path: Path) -> None:
+    (tmp_path / "shop.ipload.yaml").write_text("scenarios: {one: {together: x, steps: [{get: /}]}}")
+    [scenario] = read_scenarios(tmp_path / "shop.ipload.yaml", "shop.ipload.yaml", None)
+    with pytest.raises(ScenarioFileError, match=r"^shop.ipload.yaml:1:19: together: this version has no marker"):
+        scenario_module.together_mark(scenario, {})
+    marker = Mock()
+    assert (
+        scenario_module.together_mark(scenario, {"ipload_together": ""}, marker) is marker.ipload_together.return_value
+    )
+    marker.ipload_together.assert_called_once_with("x")
 
 
 def test_a_file_that_is_named_almost_right_is_not_passed_over(pytester: pytest.Pytester) -> None:
