@@ -160,7 +160,7 @@ class _Reader:
                 continue
             if key.value in entries:
                 first = entries[key.value].place.line
-                raise key.fault(f"the key {key.value!r} comes twice, here and in line {first}; remove one of them")
+                raise key.fault(f"the key {key.value!r:.80} comes twice, here and in line {first}; remove one of them")
             entries[key.value] = Entry(key.place, value)
         return {**merged, **entries} if merged else entries
 

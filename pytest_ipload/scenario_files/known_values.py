@@ -122,7 +122,7 @@ class _Checker:
         if not path or str(path[0]) not in self._columns:
             name = str(path[0]) if path else ""
             raise template.place.fault(
-                f"the rows of the data file have no column {name!r}{did_you_mean(name, self._columns)}; "
+                f"the rows of the data file have no column {name!r:.80}{did_you_mean(name, self._columns)}; "
                 f"columns: {', '.join(self._columns)}"
             )
 
@@ -134,5 +134,5 @@ class _Checker:
         hint, shown = did_you_mean(name, known), ", ".join(sorted(known))
         return (
             f"${{{name}}}: no step before this one captures it{hint}, nor does a variable, a fixture or a row have "
-            f"this name; known: {shown}"
+            f"this name; known: {shown:.300}"
         )

@@ -182,7 +182,7 @@ class Script:
         for name in _NOT_INPUTS:
             if name in fields.get("with", {}):
                 raise fields.places["with"].fault(
-                    f"an action cannot have an input {name!r}: act() has a parameter of that name"
+                    f"an action cannot have an input {name!r:.80}: act() has a parameter of that name"
                 )
         get_action, get_inputs, label = (
             getter_of(fields["action"]),

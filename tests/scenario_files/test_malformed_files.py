@@ -197,6 +197,11 @@ MALFORMED = [
     Malformed("word in a condition", with_steps("- if: ${iteration} == a\n  steps: []"), 4, 13, "is not valid at 'a'"),
     Malformed("half a condition", with_steps("- if: ${iteration} ==\n  steps: []"), 4, 13, "is not valid at its end"),
     Malformed(
+        "long condition", with_steps(f"- if: {'not ' * 999}true\n  steps: []"), 4, 13, "longer than 500 characters"
+    ),
+    Malformed("list of lists", with_steps(f"- if: 1 in {'[' * 400}\n  steps: []"), 4, 13, "is not valid at '['"),
+    Malformed("long key", f"{ONE}\n? {'x' * 500_000}\n: 1\n", 2, 3, "unknown key 'xxx"),
+    Malformed(
         "code as a condition", with_steps("- if: __import__('os')\n  steps: []"), 4, 13, 'is not valid at "__import__'
     ),
 ]

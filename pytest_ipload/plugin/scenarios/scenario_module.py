@@ -78,10 +78,10 @@ def _check_name(scenario: Scenario) -> None:
     """Whether a test can have the name of the scenario. Raises ScenarioFileError."""
     name = scenario.name
     if name in _SPECIAL or name.startswith(_SPECIAL_BEGINNINGS):
-        raise scenario.place.fault(f"the scenario name {name!r} means something else to pytest; choose another one")
+        raise scenario.place.fault(f"the scenario name {name!r:.80} means something else to pytest; choose another one")
     if not all(each.isalnum() or each in "_-. " for each in name) or name != name.strip() or not name:
         raise scenario.place.fault(
-            f"{name!r} cannot be the name of a scenario; allowed: letters, digits, '_', '-', '.' and blanks within"
+            f"{name!r:.80} cannot be the name of a scenario; allowed: letters, digits, '_', '-', '.' and blanks within"
         )
 
 
