@@ -31,6 +31,7 @@ _OTHER_INI_KEYS = (
     "ipload_profiles",
     "ipload_pin",
     "ipload_strict",
+    "ipload_environment",
 )
 _INI_TYPES: Mapping[Parser, Any] = {as_count: _WHOLE_OR_TEXT, as_check_names: "linelist"}
 
@@ -48,6 +49,7 @@ def add_options(parser: pytest.Parser) -> None:
     _add_lists(parser, group)
     _add_profiles(parser, group)
     _add_switches(parser, group)
+    _add_environment(parser, group)
     _add_divisions(group)
     _add_flags(parser, group)
 
@@ -112,6 +114,13 @@ def _add_switches(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
     pin = "The CPU that this process is pinned to during a load: auto, off or the CPU's number. Default: auto"
     group.addoption("--ipload-pin", metavar="CPU", help=pin)
     parser.addini("ipload_pin", pin, type=_WHOLE_OR_TEXT, default=None)
+
+
+def _add_environment(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
+    """Which environment of scenario files is used."""
+    environment = "Environment of the scenario files (*.ipload.yaml): a name under their key 'environments'"
+    group.addoption("--ipload-environment", metavar="NAME", help=environment)
+    parser.addini("ipload_environment", environment, type="string", default="")
 
 
 def _add_divisions(group: pytest.OptionGroup) -> None:
