@@ -91,6 +91,7 @@ class LoadResults:
             broken_off=broken_off,
             abort=self._abort_watch.abort,
             round=self._request.round_note,
+            together=None if self._request.group is None else self._request.group.name,
             clock=None if self._users.meter is None else self._users.meter.offset,
             targets=[[f"{address}:{port}" for address, port in self._users.targets.all()]] if is_whole else [],
             foreign_names=list(self._users.fast_path_log.foreign()),
@@ -122,10 +123,12 @@ class LoadResults:
         """The input of this process's health checks."""
         shortage = self._users.shortage
         few_ports = [] if shortage is None else [fired_by_message("few-ports", shortage)]
+        group = self._request.group
+        others = [] if group is None else group.checks(self._request.item.nodeid)
         return CheckInput(
             record=self._executor.record,
             vitals=self._executor.vitals,
-            foreseen=[*self._request.foreseen, *few_ports],
+            foreseen=[*self._request.foreseen, *few_ports, *others],
             left_fast_path=self._users.fast_path_log.calls(),
             gaps=self._users.stream_log.gaps,
             joined_gaps=self._users.stream_log.joined,
