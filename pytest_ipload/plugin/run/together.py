@@ -127,7 +127,7 @@ class TogetherProtocol:
         try:
             run.run(first)
         finally:
-            for item, reports in run.reports.items():
+            for item, reports in run.outcomes.items():
                 if item is not first:
                     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
                 for report in reports:
@@ -206,6 +206,11 @@ class GroupRun:
         self._setting_up: int | None = None
         for item in items:
             item.stash[LOAD_GROUP] = loads
+
+    @property
+    def outcomes(self) -> dict[pytest.Item, Reports]:
+        """The reports of the tests that have an outcome: all, unless the session was ended meanwhile."""
+        return {item: reports for item, reports in self.reports.items() if any(_is_outcome(each) for each in reports)}
 
     def is_expected(self, item: pytest.Item) -> bool:
         """Whether it is this test's turn."""
@@ -315,3 +320,7 @@ class GroupRun:
                     f"of the shared fixture {fixturedef.argname!r} at the same time; give it the scope 'function'",
                     pytrace=False,
                 )
+
+
+def _is_outcome(report: pytest.TestReport) -> bool:
+    return report.when == "call" or not report.passed
