@@ -78,9 +78,10 @@ class TestOneClock:
         run.expect(0, passed=4)
         assert verdicts(run) == {"test_browse": "passed", "test_buy": "passed"}
         assert [test["together"] for test in run.tests.values()] == ["shop", "shop"]
-        assert [list(row["name"] for row in test["by_name"]) for test in run.tests.values()] == [["BROWSE"], ["BUY"]]
+        assert [[row["name"] for row in test["by_name"]] for test in run.tests.values()] == [["BROWSE"], ["BUY"]]
         assert list(run.cases) == ["test_browse", "test_buy", "test_ordinary", "test_zz_order"]
-        assert "ipload_verdict" in run.properties["test_browse"] and "ipload_verdict" in run.properties["test_buy"]
+        assert "ipload_verdict" in run.properties["test_browse"]
+        assert "ipload_verdict" in run.properties["test_buy"]
         lines = [line for line in run.result.outlines if line.startswith("test_it.py::test_") and "[" in line]
         assert [line.split()[:2] for line in lines[:3]] == [
             ["test_it.py::test_browse", "PASSED"],
@@ -287,7 +288,8 @@ class TestOutcomes:
         run = shop(pytester, marks='@pytest.mark.usefixtures("breaks")', more=more)
         run.expect(1, passed=3, errors=1)
         assert verdicts(run) == {"test_browse": "passed", "test_buy": "passed"}
-        assert run.cases["test_buy"] == ["error"] and run.cases["test_browse"] == []
+        assert run.cases["test_buy"] == ["error"]
+        assert run.cases["test_browse"] == []
 
     def test_xfail(self, pytester: pytest.Pytester) -> None:
         marks = '@pytest.mark.xfail(strict=True)\n@pytest.mark.ipload_threshold("p95 < 1us")'

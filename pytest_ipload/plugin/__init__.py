@@ -97,7 +97,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session: pytest.Session) -> None:
     """Before anything is collected: the last plugin that is registered sees the order that all others have made."""
-    from pytest_ipload.plugin.run.together import Arrangement
+    from pytest_ipload.plugin.run.arrangement import Arrangement
 
     session.config.pluginmanager.register(Arrangement(session), "ipload-arrangement")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pytest
 
@@ -13,14 +12,14 @@ MOST_MEMBERS = 64
 """Of a group: the protocol of each test runs within that of the one before it."""
 
 
-@dataclass(frozen=True, eq=False)
-class TestGroup:
+class TestGroup:  # not a dataclass: every session imports this
     """Load tests that run together, at least two, in the order in which they are set up."""
 
     __test__ = False  # not a class of tests
 
-    name: str
-    items: Sequence[pytest.Item]
+    def __init__(self, name: str, items: Sequence[pytest.Item]) -> None:
+        self.name = name
+        self.items = items
 
 
 _GROUP = pytest.StashKey[TestGroup]()

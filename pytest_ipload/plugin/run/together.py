@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_ipload.plugin.items.groups import MOST_MEMBERS, TestGroup, arrange, group_of
+from pytest_ipload.plugin.items.groups import MOST_MEMBERS, TestGroup, group_of
+from pytest_ipload.plugin.items.marker_settings import start_after_of
 from pytest_ipload.plugin.items.markers import is_load_test
 from pytest_ipload.plugin.session_state import LOAD_TEST, state_of
 
@@ -25,23 +26,6 @@ if TYPE_CHECKING:
 Reports = list[pytest.TestReport]
 WORKER = "ipload-worker"
 """The name of the plugin by which a worker of xdist shares loads."""
-
-
-class Arrangement:
-    """Registered as a plugin in each session: finds the groups, when all others have selected and sorted the tests."""
-
-    def __init__(self, session: pytest.Session) -> None:
-        self._session = session
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, Any, Any]:
-        """Bring the tests of each group together."""
-        result = yield
-        config = self._session.config
-        as_usual = config.getoption("setuponly", False) or config.getoption("setupplan", False)
-        if not (as_usual or state_of(config).settings.disabled) and arrange(items):
-            config.pluginmanager.register(TogetherProtocol(self._session), "ipload-together")
-        return result
 
 
 class TogetherProtocol:
@@ -157,29 +141,50 @@ class TogetherProtocol:
             self._is_said = True
             terminal.write_line("\npytest-ipload: load tests that run together are never rerun", yellow=True)
 
-    # -- for a worker, see ``distributed.worker.worker.Groups`` -----------------------------------------------------
+    # -- for a worker of xdist, see ``distributed.worker.worker.Together`` ------------------------------------------
+
+    def starts_of(self, item: pytest.Item) -> tuple[str, list[list[Any]]] | None:
+        """The name of the group that a test is the first of, and [node id, seconds after the common start] of each."""
+        group = group_of(item)
+        if group is None or group.items[0] is not item or self._refusal(group) is not None:
+            return None
+        return group.name, [[str(each.nodeid), start_after_of(each)] for each in group.items]
 
     def members(self, item: pytest.Item) -> Sequence[pytest.Item]:
         """The load tests that run together with this one, in their order; it alone if there are no others."""
         group = group_of(item)
         return [item] if group is None or self._refusal(group) is not None else group.items
 
+    def has_run(self, item: pytest.Item) -> bool:
+        """Whether the group of a test has run."""
+        return item in self._over
+
+    def following(self, item: pytest.Item, *, is_load: bool) -> pytest.Item | None:
+        """The test after the group, or the load test after it: workers that share loads get those last, in order."""
+        after = self._session.items.index(self.members(item)[-1]) + 1
+        return next((each for each in self._session.items[after:] if is_load_test(each) or not is_load), None)
+
     def run_share(
-        self, items: Sequence[pytest.Item], on_skip: Callable[[pytest.Item], object]
+        self,
+        items: Sequence[pytest.Item],
+        following: pytest.Item | None,
+        on_skip: Callable[[pytest.Item], object],
+        *,
+        current: pytest.Item,
     ) -> dict[pytest.Item, Reports]:
         """Run those of a group that this worker takes part in; returns their reports, which go nowhere else."""
-        group = group_of(items[0])
+        group = group_of(current)
         assert group is not None
-        after = self._session.items.index(group.items[-1]) + 1
-        # The load tests are the last that a worker gets, in this order.
-        following = next(filter(is_load_test, self._session.items[after:]), None)
         run = self._begin(group, items, following, on_skip)
-        run.start()
+        if items[0] is current:
+            run.run(current)
+        else:
+            items[0].ihook.pytest_runtest_protocol(item=items[0], nextitem=following)
         return run.reports
 
-    def leave_out(self, items: Sequence[pytest.Item]) -> None:
-        """This worker does not run them."""
-        self._over.update(items)
+    def leave_out(self, item: pytest.Item) -> None:
+        """The group of this test is not run here."""
+        self._over.update(self.members(item))
 
 
 class GroupRun:
@@ -215,11 +220,6 @@ class GroupRun:
     def is_expected(self, item: pytest.Item) -> bool:
         """Whether it is this test's turn."""
         return self._expected < len(self._items) and self._items[self._expected] is item
-
-    def start(self) -> None:
-        """Run all, where another test's protocol is running."""
-        first = self._items[0]
-        first.ihook.pytest_runtest_protocol(item=first, nextitem=self._after(0))
 
     def _after(self, number: int) -> pytest.Item | None:
         return self._items[number + 1] if number + 1 < len(self._items) else self._following

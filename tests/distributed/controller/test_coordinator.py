@@ -463,18 +463,17 @@ def test_what_comes_in_pieces_is_a_sign_of_life_with_each_and_whole_at_the_end()
 
 def test_live_numbers_are_those_of_all_members_as_long_as_the_load_runs() -> None:
     team = Team()
-    assert team.coordinator.live() is None
+    assert team.coordinator.live() == {}
     team.start()
     team.say("gw0", "live", nodeid=A, numbers=live_numbers(users=4, elapsed_s=1.0).to_plain())
     team.now += 2 * SECOND
-    assert team.coordinator.live() is None  # nobody knows of the other one's users
+    assert team.coordinator.live() == {}  # nobody knows of the other one's users
     team.say("gw1", "live", nodeid=A, numbers=live_numbers(users=3, elapsed_s=1.9).to_plain())
-    found = team.coordinator.live()
-    assert found is not None
-    assert (found[0], found[1].users, round(found[1].elapsed_s, 3)) == (A, 7, 1.75)
-    assert found[1].requests == 2 * live_numbers().requests
+    found = team.coordinator.live()[A]
+    assert (found.users, round(found.elapsed_s, 3)) == (7, 1.75)
+    assert found.requests == 2 * live_numbers().requests
     team.all_say("part", nodeid=A, part={})
-    assert team.coordinator.live() is None
+    assert team.coordinator.live() == {}
 
 
 def test_before_the_load_they_say_how_many_users_of_all_members_are_set_up() -> None:
@@ -482,14 +481,13 @@ def test_before_the_load_they_say_how_many_users_of_all_members_are_set_up() -> 
     team.all_say("entered", nodeid=A)
     set_ups = {"gw0": (20, 50), "gw1": (30, 49)}
     for name, set_up in set_ups.items():
-        assert team.coordinator.live() is None
+        assert team.coordinator.live() == {}
         team.say(name, "live", nodeid=A, numbers=live_numbers(set_up=set_up, elapsed_s=3.0).to_plain())
-    found = team.coordinator.live()
-    assert found is not None
-    assert (found[1].set_up, found[1].elapsed_s) == ((50, 99), 3.0)
+    found = team.coordinator.live()[A]
+    assert (found.set_up, found.elapsed_s) == ((50, 99), 3.0)
     team.all_say("ready", nodeid=A)
     team.answer_pings()
-    assert team.coordinator.live() is None  # those of the load are still to come
+    assert team.coordinator.live() == {}  # those of the load are still to come
 
 
 def test_each_round_has_live_numbers_of_its_own() -> None:
@@ -500,11 +498,9 @@ def test_each_round_has_live_numbers_of_its_own() -> None:
     team.all_say("ready", nodeid=A)
     team.answer_pings()
     assert team.state is State.RUN
-    assert team.coordinator.live() is None
+    assert team.coordinator.live() == {}
     team.all_say("live", nodeid=A, numbers=live_numbers(round=(2, 2)).to_plain())
-    found = team.coordinator.live()
-    assert found is not None
-    assert found[1].round == (2, 2)
+    assert team.coordinator.live()[A].round == (2, 2)
 
 
 def test_nothing_is_shown_of_a_load_that_was_called_off() -> None:
@@ -512,7 +508,7 @@ def test_nothing_is_shown_of_a_load_that_was_called_off() -> None:
     team.start()
     team.all_say("live", nodeid=A, numbers=live_numbers().to_plain())
     team.coordinator.end("-x")
-    assert team.coordinator.live() is None
+    assert team.coordinator.live() == {}
 
 
 def test_live_numbers_that_are_none_are_refused() -> None:
