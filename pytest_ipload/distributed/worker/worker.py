@@ -75,6 +75,8 @@ class WorkerPlugin:
         self._is_load_test = is_load_test
         self._users_of = users_of
         self._link = Link(channel, workerinput["workerid"], wants_names=wants_names)
+        self._kept: dict[pytest.Item, Sequence[pytest.TestReport]] = {}
+        """Reports of tests that ran together with an earlier one: xdist takes them when it is their turn."""
 
     @property
     def _together(self) -> Together | None:
@@ -102,6 +104,7 @@ class WorkerPlugin:
             return None
         together = self._together
         if together is not None and together.has_run(item):
+            _report(item, self._kept.pop(item, ()))
             return True
         items = [item] if together is None else together.members(item)
         if together is not None and len(items) > 1:
@@ -203,20 +206,23 @@ class WorkerPlugin:
     def _run_whole(self, items: Sequence[pytest.Item], nextitem: pytest.Item | None) -> None:
         """As pytest does it; all others wait."""
         first, together = items[0], self._together
-        first.ihook.pytest_runtest_logstart(nodeid=first.nodeid, location=first.location)
         if together is not None and len(items) > 1:
             nextitem = together.following(first, is_load=False)
-            run = together.run_share(items, nextitem, lambda _: None, current=first)
+            self._kept = together.run_share(items, nextitem, lambda _: None, current=first)
         else:
-            run = {first: run_phases(first, nextitem)}
-        for item, reports in run.items():
-            if item is not first:
-                item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-            for report in reports:
-                item.ihook.pytest_runtest_logreport(report=report)
-            item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+            self._kept = {first: run_phases(first, nextitem)}
+        _report(first, self._kept.pop(first))
         self._link.tell("turn_over", nodeid=str(first.nodeid))
         self._wait_for(first, "teardown", "finish")
+
+
+def _report(item: pytest.Item, reports: Sequence[pytest.TestReport]) -> None:
+    """Report a test's outcome to pytest, and so to xdist."""
+    if reports:
+        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        for report in reports:
+            item.ihook.pytest_runtest_logreport(report=report)
+        item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
 
 
 def _report_failure(item: pytest.Item, call: pytest.CallInfo[Any]) -> None:

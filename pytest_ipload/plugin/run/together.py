@@ -64,13 +64,11 @@ class TogetherProtocol:
         if self._run is not None and self._run.is_expected(item):
             self._run.run(item)
             return True
-        if item in self._over:
-            return True
         if (refusal := self._refusal(group)) is not None:
             self._refuse(item, group, refusal)
             return None
         if self._session.config.pluginmanager.hasplugin(WORKER):
-            return None  # the worker asks for it, when all others are there
+            return None  # the worker runs the group, when all others are there
         self._run_here(group)
         return True
 
