@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextvars import Context, copy_context
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -37,6 +38,8 @@ class _Member:
 
     nodeid: str
     load: Load
+    hand_in: Callable[[], object]
+    """Sends what this process measured to those that share the load."""
     context: Context
     """That of pytest when its users were set up."""
     is_over: bool = False
@@ -103,9 +106,9 @@ class LoadGroup:
         """A test could not be set up: the others are not run without it."""
         self.refusal = self.refusal or f"not run: {nodeid}, which runs together with it, could not be set up"
 
-    def add(self, nodeid: str, load: Load) -> None:
-        """The users of a load are set up."""
-        self._members[nodeid] = _Member(nodeid, load, copy_context())
+    def add(self, nodeid: str, load: Load, hand_in: Callable[[], object]) -> None:
+        """The users of a load are set up. ``hand_in`` sends its shard result."""
+        self._members[nodeid] = _Member(nodeid, load, hand_in, copy_context())
 
     def needs_of_all(self, profile: LoadProfile, own: Capacity) -> Capacity:
         """What a load needs from this host, together with those that have been prepared before it."""
@@ -141,12 +144,19 @@ class LoadGroup:
             began = real_time.perf_counter_ns()
             try:
                 self._run_all(start_at_ns)
+                self._hand_in()
             finally:
                 self.surroundings.close()
                 self.seconds = (real_time.perf_counter_ns() - began) / NS_PER_S
         if (error := self._members[nodeid].error) is not None:
             raise error
         return runs_now
+
+    def _hand_in(self) -> None:
+        """Before any verdict is waited for: if the session is interrupted, the controller wants all measurements."""
+        for member in self._members.values():
+            if member.error is None and not member.load.is_whole:
+                member.hand_in()
 
     def _run_all(self, start_at_ns: int | None) -> None:
         self.surroundings.freeze()

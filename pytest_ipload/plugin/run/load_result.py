@@ -16,7 +16,6 @@ from pytest_ipload.plugin.run.load_users import LoadUsers
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
-from pytest_ipload.verdict.conclusion import Conclusion
 from pytest_ipload.verdict.result import FailureSummary, FirstFailure, Traceback
 from pytest_ipload.verdict.shard_group import Shard
 from pytest_ipload.verdict.shard_result import ShardResult
@@ -96,10 +95,6 @@ class LoadResults:
             targets=[[f"{address}:{port}" for address, port in self._users.targets.all()]] if is_whole else [],
             foreign_names=list(self._users.fast_path_log.foreign()),
         )
-
-    def conclude(self, traceback: Traceback | None) -> Conclusion:
-        """Hand in the shard result; returns the verdict on the load. Raises LoadAborted."""
-        return self._shard.conclude(self.part(traceback=traceback))
 
     def abort_reason(self, measured: Measurements, elapsed_s: float) -> str | None:
         """The result of the first threshold with ``abort_on_fail`` that can no longer hold."""

@@ -46,6 +46,7 @@ from pytest_ipload.verdict.judge import Judge
 from pytest_ipload.verdict.result import ERROR, FAILED, INVALID
 from pytest_ipload.verdict.rounds import CURRENT, DEFAULT_ROUNDS, RoundNote, plan_rounds
 from pytest_ipload.verdict.shard_group import LoadAborted, Shard, SingleProcess
+from pytest_ipload.verdict.shard_result import ShardResult
 
 
 class LoadTest:
@@ -109,7 +110,7 @@ class LoadTest:
         try:
             load.set_up()
             if self._group is not None:
-                self._group.add(self._item.nodeid, load)
+                self._group.add(self._item.nodeid, load, self._hand_in)
         except UserSetUpError as error:
             own_exception = self._set_up_exception(error)
         except GeneratorLimitError as error:
@@ -232,11 +233,17 @@ class LoadTest:
             if self._session_ends:
                 raise
             raise error.with_traceback(user_traceback(error.__traceback__))  # noqa: B904  # it is the same exception
-        errors = (group.exception for group in load.failure_groups())
         try:
-            self._keep(load.results.conclude(first_traceback(self._item, errors)))
+            self._keep(self._shard.conclude(self._part(load)))
         except LoadAborted as error:
             raise MeasurementInvalid(str(error)) from None
+
+    def _part(self, load: Load) -> ShardResult:
+        errors = (group.exception for group in load.failure_groups())
+        return load.results.part(traceback=first_traceback(self._item, errors))
+
+    def _hand_in(self) -> None:
+        self._shard.hand_in(self._part(self._started_load()))
 
     def _run_now_or_with_others(self, load: Load) -> None:
         start_at_ns = None if self._earlier else self._state.start_at_ns(number_of(self._item))
