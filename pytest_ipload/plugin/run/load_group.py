@@ -105,6 +105,8 @@ class LoadGroup:
     def refuse(self, nodeid: str) -> None:
         """A test could not be set up: the others are not run without it."""
         self.refusal = self.refusal or f"not run: {nodeid}, which runs together with it, could not be set up"
+        for member in self._members.values():
+            member.load.is_not_run()
 
     def add(self, nodeid: str, load: Load, hand_in: Callable[[], object]) -> None:
         """The users of a load are set up. ``hand_in`` sends its shard result."""

@@ -80,6 +80,10 @@ class Load:
             self._showing.end_without_load()
             raise
 
+    def is_not_run(self) -> None:
+        """The users are set up, but a test that the load should run together with is not."""
+        self._showing.end_without_load()
+
     def run(self, start_at_ns: int | None = None) -> None:
         """Run the load when all processes that share it are ready; see ``Executor.run``. Raises LoadAborted.
 
