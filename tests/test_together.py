@@ -476,10 +476,7 @@ class TestRefusals:
         assert "need different values of the shared fixture 'number' at the same time" in str(run.tests)
 
     def test_open_files_are_those_of_all(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-        from pytest_ipload.load.generator import resource_limits
-
-        assert resource_limits.resource is not None
-        monkeypatch.setattr(resource_limits.resource, "getrlimit", lambda _: (250, 250))
+        monkeypatch.setattr("resource.getrlimit", lambda _: (250, 250))
         source = """
             pytestmark = pytest.mark.ipload_together("shop")
 

@@ -99,7 +99,7 @@ def pytest_collection(session: pytest.Session) -> None:
     """Before anything is collected: the last plugin that is registered sees the order that all others have made."""
     from pytest_ipload.plugin.run.arrangement import Arrangement
 
-    session.config.pluginmanager.register(Arrangement(session), "ipload-arrangement")
+    session.config.pluginmanager.register(Arrangement(session, _keep_waiting), "ipload-arrangement")
 
 
 @pytest.hookimpl(trylast=True)
@@ -224,6 +224,16 @@ def _phase(item: pytest.Item, when: str) -> Iterator[None]:
         item.stash[_IS_IN_PHASE] = False
         if state.whole_loads is not None:
             state.whole_loads.phase_over()
+
+
+def _keep_waiting(item: pytest.Item, error: BaseException) -> None:
+    """The session ends while a test waits for those that it runs together with: its results so far are kept."""
+    from pytest_ipload.plugin.reporting.phase_reports import kept_when_interrupted
+
+    test = item.stash.get(LOAD_TEST, None)
+    if test is not None:
+        test.interrupted(error)
+    kept_when_interrupted(item, "call", error, test)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -179,7 +179,8 @@ class TestOutcomes:
         assert outcomes["passed"] == 2  # the ordinary one, and the one alone
         assert "BROWSE" not in [what for _, what in log_of(pytester)]
         assert run.cases["test_alone"] == []
-        assert run.cases["test_buy"] and run.cases["test_browse"]
+        assert run.cases["test_buy"]
+        assert run.cases["test_browse"]
         assert "error" in run.cases["test_buy"]
 
     def test_a_lost_worker_is_named_by_all(self, pytester: pytest.Pytester) -> None:

@@ -190,7 +190,7 @@ class Coordinator:
         if kind == "hello":
             self._greet(worker, **fields)
         elif kind == "together":
-            self._join(fields["name"], checked_starts(fields["tests"]))
+            self._join(fields["group"], checked_starts(fields["tests"]))
         elif kind == "entered":
             self._enter(worker, fields["nodeid"])
         elif kind == "left":

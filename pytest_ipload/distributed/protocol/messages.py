@@ -47,7 +47,7 @@ Message = tuple[str, dict[str, Any]]
 _TEXT = {"nodeid": str}
 FROM_WORKER: Mapping[str, Mapping[str, type]] = {
     "hello": {"version": str, "host": str, "tests": list},
-    "together": {"name": str, "tests": list},
+    "together": {"group": str, "tests": list},
     "entered": _TEXT,
     "left": _TEXT,
     "ready": _TEXT,

@@ -75,7 +75,7 @@ class WorkerPlugin:
         self._is_load_test = is_load_test
         self._users_of = users_of
         self._link = Link(channel, workerinput["workerid"], wants_names=wants_names)
-        self._kept: dict[pytest.Item, Sequence[pytest.TestReport]] = {}
+        self._kept: dict[pytest.Item, list[pytest.TestReport]] = {}
         """Reports of tests that ran together with an earlier one: xdist takes them when it is their turn."""
 
     @property
@@ -92,7 +92,7 @@ class WorkerPlugin:
         if (together := self._together) is not None:
             for _, item in loads:
                 if (starts := together.starts_of(item)) is not None:
-                    self._link.tell("together", name=starts[0], tests=starts[1])
+                    self._link.tell("together", group=starts[0], tests=starts[1])
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:

@@ -15,7 +15,7 @@ import pytest
 from pytest_ipload.plugin.items.groups import MOST_MEMBERS, TestGroup, group_of
 from pytest_ipload.plugin.items.marker_settings import start_after_of
 from pytest_ipload.plugin.items.markers import is_load_test
-from pytest_ipload.plugin.session_state import LOAD_TEST, state_of
+from pytest_ipload.plugin.session_state import state_of
 
 if TYPE_CHECKING:
     from _pytest.fixtures import SubRequest
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pytest_ipload.plugin.run.parked_items import ParkedItems
 
 Reports = list[pytest.TestReport]
+Keep = Callable[[pytest.Item, BaseException], object]
 WORKER = "ipload-worker"
 """The name of the plugin by which a worker of xdist shares loads."""
 
@@ -31,10 +32,12 @@ WORKER = "ipload-worker"
 class TogetherProtocol:
     """Registered as a plugin in sessions that have load tests that run together."""
 
-    def __init__(self, session: pytest.Session) -> None:
+    def __init__(self, session: pytest.Session, keep: Keep) -> None:
+        """``keep`` keeps the results of a test whose session ends while it waits for others."""
         from pytest_ipload.plugin.run.parked_items import ParkedItems
 
         self._session = session
+        self._keep = keep
         self._parked = ParkedItems(session)
         self._run: GroupRun | None = None
         """The group that is running, or ran last."""
@@ -127,7 +130,7 @@ class TogetherProtocol:
         from pytest_ipload.plugin.run.load_group import LoadGroup
 
         loads = LoadGroup(group.name, state_of(self._session.config), self._parked)
-        run = self._run = GroupRun(items, following, self._parked, loads, on_skip)
+        run = self._run = GroupRun(items, following, self._parked, loads, on_skip, self._keep)
         self._over.update(group.items)
         return run
 
@@ -195,6 +198,7 @@ class GroupRun:
         parked: ParkedItems,
         loads: LoadGroup,
         on_skip: Callable[[pytest.Item], object],
+        keep: Keep,
     ) -> None:
         from pytest_ipload.plugin.run.load_group import LOAD_GROUP
 
@@ -203,6 +207,7 @@ class GroupRun:
         self._parked = parked
         self._loads = loads
         self._on_skip = on_skip
+        self._keep = keep
         self.reports: dict[pytest.Item, Reports] = {item: [] for item in items}
         self._expected = 0
         """The index of the test whose protocol is to run next."""
@@ -278,19 +283,9 @@ class GroupRun:
         try:
             following.ihook.pytest_runtest_protocol(item=following, nextitem=self._after(number + 1))
         except (KeyboardInterrupt, pytest.exit.Exception) as error:
-            self._keep(item, error)
+            if self.reports[item][0].passed:  # else it has its outcome
+                self._keep(item, error)
             raise
-
-    def _keep(self, item: pytest.Item, error: BaseException) -> None:
-        """The session ends while a test waits for others: keep what it has measured."""
-        from pytest_ipload.plugin.reporting.phase_reports import kept_when_interrupted
-
-        if not self.reports[item][0].passed:
-            return  # it has its outcome
-        test = item.stash.get(LOAD_TEST, None)
-        if test is not None:
-            test.interrupted(error)
-        kept_when_interrupted(item, "call", error, test)
 
     def _call(self, item: pytest.Item) -> None:
         ran_before = self._loads.seconds
