@@ -14,6 +14,8 @@ import pytest
 from support.plugins import without_others
 from support.team_run import HEADER, TeamRun, team_run
 
+from pytest_ipload.cli.main import main
+
 SOURCE = """
     LOG = []
     together = pytest.mark.ipload_together("shop")
@@ -39,7 +41,7 @@ SOURCE = """
         assert not LOG or LOG[-1][1].startswith("down")
 
     @together
-    @pytest.mark.ipload(users=1, duration="200ms", think_time="5ms"%(buy)s)
+    @pytest.mark.ipload(users=2, duration="200ms", think_time="5ms"%(buy)s)
     %(marks)s
     def test_buy(ipload_user, own):
         assert own == "test_buy"
@@ -96,6 +98,23 @@ class TestOneClock:
         loads = [place for place, (_, what) in enumerate(log) if what in ("BROWSE", "BUY")]
         assert [what for _, what in log[:2]] == ["up test_browse", "up test_buy"]
         assert max(loads) < len(log) - 2
+
+    def test_the_process_is_as_it_was(self, pytester: pytest.Pytester) -> None:
+        """Its threads may run on all CPUs again, and its objects are collected again."""
+        more = """
+            import gc
+            BEFORE = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+
+            FROZEN = gc.get_freeze_count()
+
+            def test_zz_after():
+                assert BEFORE is None or os.sched_getaffinity(0) == BEFORE
+                assert gc.get_freeze_count() == FROZEN
+        """
+        run = shop(pytester, more=more)
+        run.expect(0, passed=4)
+        cpus = [test["generator"].get("pinned_cpu") for test in run.tests.values()]
+        assert cpus[0] == cpus[1]
 
     def test_start_after_shifts_one(self, pytester: pytest.Pytester) -> None:
         run = shop(pytester, buy=', start_after="150ms"', more=DUMP)
@@ -397,6 +416,27 @@ class TestOrdinaryTests:
         run = shop(pytester, "--setup-show", "-s")
         run.expect(0, passed=3)
         run.expect_lines("*test_it.py::test_browse (fixtures used*", "*test_it.py::test_buy (fixtures used*")
+
+
+class TestSegments:
+    def test_merged_each_is_one_load(self, pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str]) -> None:
+        start = f"--ipload-start-at={time.time() + 0.5}"
+        for segment in ("0/2", "1/2"):  # one after the other: too far apart to be one load, but merged
+            run = shop(
+                pytester, f"--ipload-segment={segment}", start, "--ipload-start-every=1ms", buy=', max_rate="900/s"'
+            )
+            run.expect(0, passed=3)
+            (pytester.path / "out.json").rename(pytester.path / f"{segment[0]}.json")
+        code = main(
+            ["merge", *(str(pytester.path / f"{n}.json") for n in "01"), "--json", str(pytester.path / "all.json")]
+        )
+        assert code in (0, 1), capsys.readouterr()
+        tests = json.loads((pytester.path / "all.json").read_text())["tests"]
+        assert {test["nodeid"].partition("::")[2]: test["together"] for test in tests} == {
+            "test_browse": "shop",
+            "test_buy": "shop",
+        }
+        assert [shard["users"] for shard in tests[0]["shards"]] == [1, 1]
 
 
 class TestRefusals:

@@ -81,6 +81,7 @@ class LoadGroup:
     def __init__(self, name: str, state: SessionState, parked: ParkedItems, refusal: str | None = None) -> None:
         self.name = name
         self.surroundings = SharedSurroundings()
+        self.cpu, self.workers_on_cpu = state.cpu, state.workers_on_cpu  # now: once it is pinned, it sees one CPU
         self.refusal = refusal
         """Why none of the loads is run; None if they are."""
         self.skipped: list[str] = []
@@ -146,10 +147,10 @@ class LoadGroup:
             began = real_time.perf_counter_ns()
             try:
                 self._run_all(start_at_ns)
-                self._hand_in()
             finally:
                 self.surroundings.close()
                 self.seconds = (real_time.perf_counter_ns() - began) / NS_PER_S
+            self._hand_in()
         if (error := self._members[nodeid].error) is not None:
             raise error
         return runs_now

@@ -129,7 +129,7 @@ class LoadResults:
             joined_gaps=self._users.stream_log.joined,
             unbound_adapters=self._users.fast_path_log.unbound(),
             own_ports=ports_served_here(self._users.targets.all()),
-            workers_on_cpu=self._state.workers_on_cpu,
+            workers_on_cpu=(group or self._state).workers_on_cpu,
         )
 
 

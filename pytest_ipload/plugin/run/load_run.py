@@ -42,15 +42,15 @@ class Load:
         self._shard = shard
         self._whole_loads = state.whole_loads
         users = self._users = LoadUsers(state, request, shard.pool_share)
-        note = request.round_note
+        note, own = request.round_note, request.group or state
         round_ = None if note is None else (note.number + 1, note.count)
         self._showing = LiveReporter(request.item.nodeid, profile, shard.audience, round_)
         self.executor = Executor(
             profile,
             slots_of(profile, request.share),
             self,
-            cpu=state.cpu,
-            workers_on_cpu=state.workers_on_cpu,
+            cpu=own.cpu,
+            workers_on_cpu=own.workers_on_cpu,
             share=request.share,
             pieces=Pieces(
                 window_lengths(thresholds),

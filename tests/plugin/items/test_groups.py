@@ -12,10 +12,10 @@ ORDER = """
     from pytest_ipload.plugin.items.markers import is_load_test
 
     def pytest_collection_finish(session):
-        found = [
-            (item.name, group_of(item).name if group_of(item) else None, number_of(item) if is_load_test(item) else None)
-            for item in session.items
-        ]
+        found = []
+        for item in session.items:
+            group = group_of(item)
+            found.append((item.name, group and group.name, number_of(item) if is_load_test(item) else None))
         open("found.json", "w").write(json.dumps(found))
 """
 FILE = """
