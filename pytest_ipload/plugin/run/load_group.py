@@ -235,7 +235,7 @@ class LoadGroup:
         """What the other loads mean for the measurement of this one."""
         own = self._members.get(nodeid)
         found = []
-        if own is not None and own.load.executor.record.aborted is None:
+        if own is not None and not own.ended_early:
             ended = [each.nodeid for each in self._members.values() if _left_alone(own, each)]
             if ended:
                 found.append(fired("partner-ended", f"{', '.join(ended)} ended before its time"))

@@ -8,6 +8,7 @@ phase of the test that was set up last. The reports go out at the end, test by t
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -177,10 +178,12 @@ class TogetherProtocol:
         group = group_of(current)
         assert group is not None
         run = self._begin(group, items, following, on_skip)
-        if items[0] is current:
-            run.run(current)
-        else:
-            items[0].ihook.pytest_runtest_protocol(item=items[0], nextitem=following)
+        whole_loads = state_of(self._session.config).whole_loads
+        with nullcontext() if whole_loads is None else whole_loads.held():
+            if items[0] is current:
+                run.run(current)
+            else:
+                items[0].ihook.pytest_runtest_protocol(item=items[0], nextitem=following)
         return run.reports
 
     def leave_out(self, item: pytest.Item) -> None:

@@ -24,7 +24,7 @@ _FEW = 5
 _PERCENTILES_IN_WORDS = ("p50", "p95", "p99", "p99.9", "max")
 _HOUR_S = 3600
 _OF_DOTS = ("name", "meta", "x0", "dx", "yaxis")
-_COLOURS_OF_LOADS = ("requests", "p95", "users", "p99", "p50", "max")
+_COLOURS_OF_LOADS = ("p95", "response_time", "p99", "p50", "max", "users")
 _DASHES = {"p50": "solid", "p95": "solid", "p99": "dash", "max": "dot"}
 
 
