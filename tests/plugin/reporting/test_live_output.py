@@ -92,7 +92,7 @@ class TestLiveLine:
         line.show("test_shop.py::test_browse", live_numbers())
         line.show("test_shop.py::test_buy", live_numbers(users=7))
         assert screen.model.lines[1:] == [
-            "test_browse  50 users  12 340 req/s  p95 23.1 ... | test_buy  7 users  12 340 req/s  p95 23.1 ms  e..."
+            "test_browse  50 users  12 340 req/s  p95 23.1 ms... | test_buy  7 users  12 340 req/s  p95 23.1 ms  er..."
         ]
         line.end("test_shop.py::test_browse", None)
         assert screen.model.lines[1].startswith("test_buy  7 users")
