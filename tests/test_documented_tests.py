@@ -55,14 +55,15 @@ def test_the_tests_of_the_page_on_streams_pass(pytester: pytest.Pytester) -> Non
 
 
 @pytest.mark.parametrize(
-    "document", ["async.md", "load-models.md", "health-checks.md", "thresholds.md", "source-addresses.md"]
+    "document",
+    ["async.md", "load-models.md", "health-checks.md", "thresholds.md", "source-addresses.md", "together.md"],
 )
 def test_the_tests_of_a_document_pass(pytester: pytest.Pytester, document: str) -> None:
     module = "\n\n".join(["import pytest", *python_blocks(document)])
     pytester.makepyfile(module)
     with running_target() as target:
         result = pytester.runpytest(f"--ipload-base-url={target.url}", "-W", "error")
-    result.assert_outcomes(passed=len(re.findall("^(?:async )?def test_", module, re.MULTILINE)))
+    result.assert_outcomes(passed=len(re.findall("^ *(?:async )?def test_", module, re.MULTILINE)))
 
 
 def test_the_files_of_the_first_load_test_do_what_the_page_says(
@@ -134,7 +135,14 @@ def test_the_clients_of_any_client_md_leave_from_their_users_addresses(
 
 
 def test_each_key_of_the_marker_has_an_example() -> None:
-    names = ("load-models.md", "source-addresses.md", "http-versions.md", "health-checks.md", "any-client.md")
+    names = (
+        "load-models.md",
+        "source-addresses.md",
+        "http-versions.md",
+        "health-checks.md",
+        "any-client.md",
+        "together.md",
+    )
     blocks = [block for name in names for block in python_blocks(name)]
     marked = re.findall(r"@pytest\.mark\.ipload\((.*?)\)\n(?:@|def)", "\n".join(blocks), re.DOTALL)
     assert not {key for key in BY_KEY if not any(re.search(rf"\b{key}=", keywords) for keywords in marked)}

@@ -46,6 +46,12 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
         "A fixture that starts the target starts one in each worker: start it once, before the workers (in "
         "pytest_sessionstart of a conftest.py), or give each load one worker (--ipload-shards=1)",
     ),
+    "partner-ended": Kind(
+        INVALID,
+        "a load that runs together with this one ended before its time",
+        "From then on the target got less load than planned",
+        "The result of the other load says why it ended",
+    ),
     "ports-exhausted": Kind(
         INVALID,
         "no local port was left for a connection",
@@ -151,6 +157,12 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
         "a percentile has too few samples",
         "A percentile p needs 10/(1-p) samples, 200 for p95 and 1 000 for p99; with fewer it varies from run to run",
         "Run longer, or judge a lower percentile",
+    ),
+    "partner-skipped": Kind(
+        REMARK,
+        "a load test that should have run together with this one was skipped",
+        "The target got less load than with all of them",
+        "The report of the other test says why it was skipped",
     ),
     "nothing-measured": Kind(
         REMARK,

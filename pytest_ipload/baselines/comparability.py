@@ -11,8 +11,9 @@ from pytest_ipload.settings.load_profile import name_in_profile
 from pytest_ipload.settings.table import SETTINGS
 
 # Addresses, timeouts and seeds are not compared: they say where the load comes from, not what it is.
-_COMPARED = (*(name_in_profile(setting.key) for setting in SETTINGS if setting.is_compared), "processes")
-"""By their names in a result's ``profile``; ``processes`` is how many xdist workers shared the load."""
+_COMPARED = (*(name_in_profile(setting.key) for setting in SETTINGS if setting.is_compared), "processes", "together")
+"""By their names in a result's ``profile``; ``processes`` is how many xdist workers shared the load, ``together``
+the group of loads that it ran in."""
 
 Profile = Mapping[str, Any]
 
@@ -23,6 +24,8 @@ def of_result(result: Mapping[str, Any]) -> Profile:
     A round trip through JSON gives an equal one.
     """
     profile = {**result["profile"], "processes": len(result.get("shards", ())) or 1}
+    if "together" in result:
+        profile["together"] = result["together"]
     host = _host(profile.get("base_url") or "")
     return only_counted(profile if host is None else {**profile, "host": host})
 

@@ -81,6 +81,8 @@ class WorkerLoads:
         """Ends the running load."""
         self._is_busy = False
         """Whether a load runs, or was ended by an exception after which the phase of its test still has to end."""
+        self._is_held = False
+        """Whether results of several tests are to be sent before the end of a phase counts."""
         self._ended: str | None = None
         """Why the session was ended."""
         channel.setcallback(self._receive, endmarker=_END)
@@ -153,9 +155,21 @@ class WorkerLoads:
     def phase_over(self) -> None:
         """The running phase has no load any more, and everything that was to be sent is sent."""
         with self._changed:
+            if self._is_held:
+                return
             was_busy, self._is_busy = self._is_busy, False
             if was_busy and self._ended is not None:
                 self._tell("over")
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Run tests whose loads run together: if they are interrupted, the results of all are sent."""
+        self._is_held = True
+        try:
+            yield
+        finally:
+            self._is_held = False
+            self.phase_over()
 
     def _receive(self, message: object) -> None:
         """Called in the thread of execnet that receives: never raises."""

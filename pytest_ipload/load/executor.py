@@ -10,7 +10,6 @@ a ``UserFactory`` that makes users and their scenarios. It is used in three call
 
 from __future__ import annotations
 
-import gc
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -24,8 +23,9 @@ from pytest_ipload.load.arrivals import ArrivalQueue
 from pytest_ipload.load.deadline_enforcer import DeadlineEnforcer
 from pytest_ipload.load.deadlines import Deadlines
 from pytest_ipload.load.failure_log import FailureLog
-from pytest_ipload.load.generator.affinity import pinned, usable_cpus
+from pytest_ipload.load.generator.affinity import usable_cpus
 from pytest_ipload.load.generator.monitor import LOOK_NS, GeneratorMonitor, GeneratorReadings
+from pytest_ipload.load.generator.surroundings import Surroundings
 from pytest_ipload.load.iterations import IterationQuota, UserRun
 from pytest_ipload.load.load_record import LoadRecord
 from pytest_ipload.load.partition import WHOLE, Partition
@@ -77,6 +77,7 @@ class Executor:
         pieces: Pieces = _WHOLE_ONLY,
         tolerates_set_up_errors: bool = False,
         holds_users: bool = False,
+        surroundings: Surroundings = Surroundings(),  # noqa: B008  # it has no state
     ) -> None:
         """``slots`` are those of the users of this ``share`` of the load; ``pieces`` is what is measured apart.
 
@@ -90,7 +91,7 @@ class Executor:
         self._share = share
         self._factory = factory
         self._clock = clock
-        self._cpu, self._workers_on_cpu = cpu, workers_on_cpu
+        self._cpu, self._workers_on_cpu, self._surroundings = cpu, workers_on_cpu, surroundings
         self._end = end_of(slots)
         self._unpin = ExitStack()
         self._requests = StopRequests()
@@ -156,7 +157,7 @@ class Executor:
         Raises UserSetUpError from the first user's exception, after all others were torn down; GeneratorLimitError
         when the system has no thread left; KeyboardInterrupt when another thread requests an urgent stop.
         """
-        self.record.pin_problem = self._unpin.enter_context(pinned(self._cpu))
+        self.record.pin_problem = self._unpin.enter_context(self._surroundings.pinned(self._cpu))
         self.record.pinned_cpu = self._cpu if self.record.pin_problem is None else None
         SetUpPhase(self._factory, self._users, self._starter, self._enforcer, self._requests, self._clock).run()
         if self.record.shortage is not None:
@@ -170,27 +171,18 @@ class Executor:
         Raises UserSetUpError if a user that comes later could not be set up, what a body raised to end the load, and
         whatever is raised in the calling thread meanwhile (KeyboardInterrupt); the measurements are still available.
         """
-        gc.collect()
-        freezes = gc.get_freeze_count() == 0  # a project that has frozen its own objects keeps them frozen
-        if freezes:
-            gc.freeze()  # collections during the load need not scan what existed before
-        try:
-            while start_at_ns is not None and (early_ns := start_at_ns - self._clock()) > 0:
-                with self._changed:
-                    if self._stop.is_set() or self._requests.reason is not None:
-                        break
-                    self._changed.wait(min(_TICK, early_ns / NS_PER_S))
-            self._open_gate()
-            while self._starter.pending or not self._is_empty():
-                self._turn()
-            self.is_through = True
-        finally:
+        with self._surroundings.frozen():
             try:
-                self.close(hurry=not self.is_through, hold=self.is_through)
+                self._wait_until(start_at_ns)
+                self._open_gate()
+                while self._starter.pending or not self._is_empty():
+                    self._turn()
+                self.is_through = True
             finally:
-                if freezes:
-                    gc.unfreeze()
-                self._watcher.end()
+                try:
+                    self.close(hurry=not self.is_through, hold=self.is_through)
+                finally:
+                    self._watcher.end()
         if self._run_of_users.ended_by is not None:
             raise self._run_of_users.ended_by
         self._raise_setup_error()
@@ -270,6 +262,13 @@ class Executor:
         )
 
     # -- one pass of the loop -----------------------------------------------------------------------------------
+
+    def _wait_until(self, start_at_ns: int | None) -> None:
+        while start_at_ns is not None and (early_ns := start_at_ns - self._clock()) > 0:
+            with self._changed:
+                if self._stop.is_set() or self._requests.reason is not None:
+                    break
+                self._changed.wait(min(_TICK, early_ns / NS_PER_S))
 
     def _open_gate(self) -> None:
         origin = self._clock()
@@ -356,6 +355,7 @@ class Executor:
     def _count(self) -> None:
         """Compare what ran with the plan: iterations of the open model, and the time in which users were running."""
         origin_ns, stopped_ns = self.record.origin_ns, self._deadlines.stopped_ns
+        self.record.stopped_ns = stopped_ns or 0
         if not origin_ns:
             return
         if self._arrivals is not None and self.record.planned_iterations is None:

@@ -46,6 +46,8 @@ class LoadRecord:
     """Why it was not pinned to the requested one."""
     origin_ns: int = 0
     ended_ns: int = 0
+    stopped_ns: int = 0
+    """From when on no more iterations were to start; 0 while it is not known."""
     lifetimes: list[tuple[int, int]] = field(default_factory=list)
     """When each user's iterations began and ended, in nanoseconds of the executor's clock."""
 

@@ -29,7 +29,7 @@ from pytest_ipload.plugin.options import baseline_options as baselines
 from pytest_ipload.plugin.options.command_line import add_options, session_settings
 from pytest_ipload.plugin.reporting.reporter import REPORT_KEY, Reporter
 from pytest_ipload.plugin.run.ipload_fixture import ipload
-from pytest_ipload.plugin.session_state import STATE, Pools, SessionState, state_of
+from pytest_ipload.plugin.session_state import LOAD_TEST, STATE, Pools, SessionState, state_of
 from pytest_ipload.report.files import registry
 
 if TYPE_CHECKING:
@@ -37,15 +37,12 @@ if TYPE_CHECKING:
 
     from _pytest.fixtures import SubRequest  # the type of the hook's request, which pytest does not export
 
-    from pytest_ipload.plugin.run.load_test import LoadTest
-
 __all__ = ["ipload", "ipload_body", "ipload_iteration", "ipload_pool", "ipload_session", "ipload_user"]
 
 _RANKS = pytest.StashKey[Slots]()
 """Counted over all xdist workers."""
 _SLOTS = pytest.StashKey[Slots]()
 """Counted over the workers of each host."""
-_LOAD_TEST: pytest.StashKey[LoadTest] = pytest.StashKey()
 _IS_IN_PHASE = pytest.StashKey[bool]()
 """Whether a phase of the item is running: a report made meanwhile is that of a subtest."""
 
@@ -143,6 +140,14 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     return ScenarioModule.from_parent(parent, path=file_path)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Before anything is collected: the last plugin that is registered sees the order that all others have made."""
+    from pytest_ipload.plugin.run.arrangement import Arrangement
+
+    session.config.pluginmanager.register(Arrangement(session, _keep_waiting), "ipload-arrangement")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Serve ``--ipload-only`` and ``--ipload-skip``."""
@@ -169,14 +174,14 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
     """Check the markers, let pytest set up the item, then set up the users."""
     if not markers.may_run_loads(item):
         return (yield)
-    if _LOAD_TEST in item.stash:  # of an earlier run
-        del item.stash[_LOAD_TEST]
+    if LOAD_TEST in item.stash:  # of an earlier run
+        del item.stash[LOAD_TEST]
     with _phase(item, "setup"):
         from pytest_ipload.plugin.run.load_test import prepare
 
         test = prepare(item, state_of(item.config))
         if test is not None:
-            item.stash[_LOAD_TEST] = test
+            item.stash[LOAD_TEST] = test
         try:
             result = yield
         except pytest.FixtureLookupError as error:
@@ -215,7 +220,7 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: SubRequest
     # comes first, because pytest forgets the finalizers of a fixture only if there is a result.
     fixturedef.cached_result = (value, fixturedef.cache_key(request), None)
     if value.is_user:
-        request.node.stash[_LOAD_TEST].ask_base_url(request)
+        request.node.stash[LOAD_TEST].ask_base_url(request)
     return value
 
 
@@ -223,7 +228,7 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: SubRequest
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
     """Run the body of a load test: many times, on many threads."""
     __tracebackhide__ = True
-    test = pyfuncitem.stash.get(_LOAD_TEST, None)
+    test = pyfuncitem.stash.get(LOAD_TEST, None)
     if test is None:
         return None
     from pytest_ipload.plugin.fixtures.returned_values import warn_of_returned
@@ -240,7 +245,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
         return (yield)
     from pytest_ipload.plugin.fixtures.async_body import kept_from_others
 
-    test = item.stash.get(_LOAD_TEST, None)
+    test = item.stash.get(LOAD_TEST, None)
     with _phase(item, "call"), kept_from_others(item):
         result = yield
     if test is not None:
@@ -268,12 +273,22 @@ def _phase(item: pytest.Item, when: str) -> Iterator[None]:
     except (KeyboardInterrupt, pytest.exit.Exception) as error:
         from pytest_ipload.plugin.reporting.phase_reports import kept_when_interrupted
 
-        kept_when_interrupted(item, when, error, item.stash.get(_LOAD_TEST, None))
+        kept_when_interrupted(item, when, error, item.stash.get(LOAD_TEST, None))
         raise
     finally:
         item.stash[_IS_IN_PHASE] = False
         if state.whole_loads is not None:
             state.whole_loads.phase_over()
+
+
+def _keep_waiting(item: pytest.Item, error: BaseException) -> None:
+    """The session ends while a test waits for those that it runs together with: its results so far are kept."""
+    from pytest_ipload.plugin.reporting.phase_reports import kept_when_interrupted
+
+    test = item.stash.get(LOAD_TEST, None)
+    if test is not None:
+        test.interrupted(error)
+    kept_when_interrupted(item, "call", error, test)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -287,7 +302,7 @@ def pytest_runtest_makereport(
     from pytest_ipload.plugin.reporting import phase_reports
     from pytest_ipload.report.tracebacks import shown_to_user
 
-    test = item.stash.get(_LOAD_TEST, None)
+    test = item.stash.get(LOAD_TEST, None)
     phase_reports.without_excess(call)
     with interrupts_deferred() as deferral:
         try:

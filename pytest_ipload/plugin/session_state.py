@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pytest_ipload.baselines.compare import Baselines
     from pytest_ipload.distributed.whole_loads import WorkerLoads
     from pytest_ipload.load.partition import Partition
+    from pytest_ipload.plugin.run.load_test import LoadTest
     from pytest_ipload.settings.url_names import UrlNames
     from pytest_ipload.stats.live import LiveListener
     from pytest_ipload.stats.spool.session_spools import Spools
@@ -240,6 +241,8 @@ class Pools:
 
 STATE = pytest.StashKey[SessionState]()
 _RESULTS = pytest.StashKey[Results]()
+LOAD_TEST: pytest.StashKey[LoadTest] = pytest.StashKey()
+"""In ``item.stash``, from its set-up on: the item as a load test."""
 
 
 def state_of(config: pytest.Config) -> SessionState:

@@ -44,6 +44,8 @@ class LoadProfile:
     """Minimum time from one iteration's planned start to the next one's."""
     warmup: float = 0.0
     """Samples that start in this time, counted from the start of the load, are not judged."""
+    start_after: float | None = None
+    """Of a load that runs together with others: how long after their common start it begins."""
     set_up: str = "before"
     """``before``: users are set up before the clock starts; ``on-arrival``: each when its time comes."""
     graceful_stop: float = 30.0

@@ -173,6 +173,13 @@ SETTINGS = (
         is_compared=True,
     ),
     Setting(
+        "start_after",
+        as_seconds,
+        "Time from the start of the loads that run together to that of this one",
+        off=None,
+        is_compared=True,
+    ),
+    Setting(
         "set_up",
         one_of("before", "on-arrival"),
         "When users are set up: before (the load starts) or on-arrival (when each is due). Default: before",

@@ -40,6 +40,7 @@ def conclude(part: ShardResult) -> LoadResult:
     verdict, reason = (ERROR, part.error) if part.error else decide(thresholds, invalid, in_spite)
     return LoadResult(
         nodeid=part.nodeid,
+        together=part.together,
         verdict=verdict,
         reason=reason,
         profile=part.profile.as_dict(),

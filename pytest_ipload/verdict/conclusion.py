@@ -43,10 +43,15 @@ class Conclusion:
 
     @classmethod
     def of_error(
-        cls, nodeid: str, reason: str, profile: Mapping[str, Any] | None = None, segment: str | None = None
+        cls,
+        nodeid: str,
+        reason: str,
+        profile: Mapping[str, Any] | None = None,
+        segment: str | None = None,
+        together: str | None = None,
     ) -> Conclusion:
         """For a load test that measured nothing, and why."""
-        result = UnmeasuredResult(nodeid=nodeid, reason=reason, profile=profile).as_dict()
+        result = UnmeasuredResult(nodeid=nodeid, reason=reason, profile=profile, together=together).as_dict()
         if segment is not None:
             result["segment"] = segment
         return cls(ERROR, reason, properties={"ipload_verdict": ERROR}, results=[result])

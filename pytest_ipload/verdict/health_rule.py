@@ -54,6 +54,7 @@ MOVES: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "rate-not-reached": _LESS_LOAD,
         "users-not-reached": _LESS_LOAD,
         "different-targets": _LESS_LOAD,
+        "partner-ended": _LESS_LOAD,
         "generator-saturated": _SLOWED,
         OF_GAPS: _JOINED,
     }

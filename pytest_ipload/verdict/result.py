@@ -165,6 +165,8 @@ class LoadResult(Summary):
     """``passed``, ``failed``, ``invalid`` or ``error``."""
     reason: str
     """Why it is not ``passed``; empty if it is."""
+    together: str | None = None
+    """The name of the group of load tests that it ran together with; None where it ran alone."""
     test_errors: Sequence[PhaseError] | None = None
     """Why the test fails although its verdict does not say so; None where pytest reported nothing else."""
     profile: Mapping[str, Any]
@@ -213,7 +215,7 @@ class LoadResult(Summary):
         return _shown(ordered)
 
 
-_FIRST = ("nodeid", "verdict", "reason", "profile", "started_at", "duration_s")
+_FIRST = ("nodeid", "verdict", "reason", "together", "profile", "started_at", "duration_s")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,6 +228,8 @@ class UnmeasuredResult:
     test_errors: Sequence[PhaseError] | None = None
     profile: Mapping[str, Any] | None = None
     """The settings; None where the settings were the error, or were not resolved yet."""
+    together: str | None = None
+    """The name of the group of load tests that it should have run together with."""
 
     def as_dict(self) -> dict[str, Any]:
         """The result as plain values, without the fields that are not known."""

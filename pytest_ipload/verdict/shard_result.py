@@ -76,6 +76,8 @@ class ShardResult:
     """How long users that failed to start would have been active."""
     round: RoundNote | None = None
     """Which of several rounds it belongs to; None where there is one load."""
+    together: str | None = None
+    """The name of the group of loads that it ran together with; None where it ran alone."""
     error: str | None = None
     """What ended the load test as an error, such as a user's set-up that failed; None if nothing did."""
 
@@ -158,7 +160,7 @@ def merge_into(one: ShardResult, other: ShardResult) -> ShardResult:
 
     ``ValueError``, and then nothing has changed, if they do not belong to the same load.
     """
-    for name in ("nodeid", "profile", "thresholds", "strict", "round"):
+    for name in ("nodeid", "profile", "thresholds", "strict", "round", "together"):
         if (first := getattr(one, name)) != (second := getattr(other, name)):
             raise ValueError(f"the shard results of {one.nodeid} differ in their {_difference(name, first, second)}")
     one.measured.merge(other.measured)

@@ -31,6 +31,7 @@ def profile(**settings: Any) -> Any:
         ({"pacing": (1.0, 1.0)}, "pacing_s [1.0, 1.0], here [0.0, 0.0]"),
         ({"ip_binding": "request"}, "ip_binding request, here user"),
         ({"duration": None, "stages": Stages(((1.0, 2.0),), False)}, "stages [[1.0, 2.0]], here not set"),
+        ({"start_after": 9.0}, "start_after_s 9.0, here not set"),
         ({"arrival_rate": 9.0}, "arrival_rate 9.0, here not set"),
     ],
 )
@@ -58,6 +59,12 @@ def test_what_makes_the_same_load_from_or_to_elsewhere_does_not_count(settings: 
 def test_the_number_of_processes_counts() -> None:
     alone, shared = result(), {**result(), "shards": [{}, {}]}
     assert differences(of_result(alone), of_result(shared)) == ["processes 1, here 2"]
+
+
+def test_the_group_that_it_ran_in_counts() -> None:
+    alone, shop = of_result(result()), of_result({**result(), "together": "shop"})
+    assert differences(alone, shop) == ["together not set, here shop"]
+    assert differences(shop, shop) == []
 
 
 @pytest.mark.parametrize(

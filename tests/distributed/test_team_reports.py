@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from pytest_ipload.distributed.controller.known_worker import Worker
 from pytest_ipload.distributed.controller.merge_reports import merged_reports
-from pytest_ipload.distributed.controller.shared_load import Done, SharedLoad, State, Worker
+from pytest_ipload.distributed.controller.shared_load import Done, SharedLoad, State
 from pytest_ipload.verdict.conclusion import Conclusion
 
 NODEID = "test_a.py::test_a"

@@ -137,6 +137,20 @@ def test_a_load_that_runs_is_ended_and_delivered(monkeypatch: pytest.MonkeyPatch
     assert (pair.end.sent, pair.kept) == (["busy", "results", "over"], [("test_it", "gw0", "call", "why", RESULTS)])
 
 
+def test_loads_that_run_together_are_all_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whole_loads, "_LAST_RESULTS_S", (0.0,))
+    pair = Pair()
+    with pair.worker.held():
+        with pytest.raises(KeyboardInterrupt), pair.worker.going_on(pair.stop):
+            pair.finish()
+        for nodeid in ("test_one", "test_two"):
+            pair.worker.deliver(nodeid, "call", "why", RESULTS)
+            pair.worker.phase_over()
+        assert pair.end.sent == ["busy", "results", "results"]
+    assert pair.end.sent[3:] == ["over"]
+    assert [kept[0] for kept in pair.kept] == ["test_one", "test_two"]
+
+
 def test_one_that_control_c_has_ended_in_the_worker_is_not_interrupted_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whole_loads, "_LAST_RESULTS_S", (0.0,))
     pair = Pair()

@@ -154,6 +154,7 @@ def test_the_profile_has_all_settings() -> None:
         total_iterations=1,
         duration=1.0,
         max_rate=1.0,
+        start_after=1.0,
         pool="x",
         base_url="x",
         ip_exclusive=True,

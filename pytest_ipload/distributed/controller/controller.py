@@ -66,8 +66,8 @@ class Controller:
         self._judges = judges
         self._keep_results = keep_results
         self._audience = audience
-        self._shown: str | None = None
-        """The load test whose live numbers were published last; guarded by the lock."""
+        self._shown: Collection[str] = ()
+        """The load tests whose live numbers were published last; guarded by the lock."""
         self._shown_at = 0.0
         self._timing = Timing.from_environment()
         self._is_each = config.getoption("dist") == "each"
@@ -184,13 +184,13 @@ class Controller:
             try:
                 results = self._results_so_far(test)
             except Exception as error:
-                results = self._unfinished(test.nodeid, f"the results cannot be reported: {in_words(error)}")
+                results = self._unfinished(test, f"the results cannot be reported: {in_words(error)}")
             self._keep_results(test.nodeid, results)
 
     def _results_so_far(self, test: SharedLoad) -> list[dict[str, Any]]:
         """The results if there is a verdict already, else those of the shard results that have arrived."""
         if not test.has_begun:
-            return self._unfinished(test.nodeid, "the session ended during the set-up of the users")
+            return self._unfinished(test, "the session ended during the set-up of the users")
         with self._lock:
             parts, conclusion = list(test.parts.values()), test.conclusion
         if conclusion is not None and conclusion.results:
@@ -198,13 +198,13 @@ class Controller:
         missing = len(test.workers) - len(parts)
         rest = f"; {missing} of {len(test.workers)} workers stopped responding" if missing else ""
         reason = f"{_BROKEN_OFF}{rest}"
-        return self._judges.break_off(test.nodeid, parts, reason) if parts else self._unfinished(test.nodeid, reason)
+        return self._judges.break_off(test.nodeid, parts, reason) if parts else self._unfinished(test, reason)
 
-    def _unfinished(self, nodeid: str, reason: str) -> list[dict[str, Any]]:
+    def _unfinished(self, test: SharedLoad, reason: str) -> list[dict[str, Any]]:
         """The results of a load test that ended in an error: those of its earlier rounds, if there were any."""
-        conclusion = self._judges.unfinished(nodeid, reason)
+        conclusion = self._judges.unfinished(test.nodeid, reason)
         if conclusion is None:
-            return [UnmeasuredResult(nodeid=nodeid, reason=reason).as_dict()]
+            return [UnmeasuredResult(nodeid=test.nodeid, reason=reason, together=test.group).as_dict()]
         return list(conclusion.results)
 
     def pytest_unconfigure(self) -> None:
@@ -363,12 +363,14 @@ class Controller:
     def _show_numbers(self, audience: LiveListener) -> None:
         """Publish the live numbers of all workers, once a second, until the load is over."""
         found = self._coordinator.live()
-        if self._shown is not None and (found is None or found[0] != self._shown):
-            audience.load_ended(self._shown, None)
-            self._shown = None
-        if found is not None and real_time.monotonic() - self._shown_at >= _SHOW:
-            self._shown, self._shown_at = found[0], real_time.monotonic()
-            audience.show(*found)
+        for nodeid in self._shown:
+            if nodeid not in found:
+                audience.load_ended(nodeid, None)
+        self._shown = [nodeid for nodeid in self._shown if nodeid in found]
+        if found and real_time.monotonic() - self._shown_at >= _SHOW:
+            self._shown, self._shown_at = list(found), real_time.monotonic()
+            for nodeid, numbers in found.items():
+                audience.show(nodeid, numbers)
 
     def _judge(self) -> None:
         """Merging the shard results of many workers takes seconds, during which heartbeats must go on."""

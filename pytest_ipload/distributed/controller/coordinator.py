@@ -6,11 +6,12 @@ knows xdist. A load test begins when every worker that is alive has entered it, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pytest_ipload.base.units import NS_PER_S
+from pytest_ipload.distributed.controller.known_worker import Worker
 from pytest_ipload.distributed.controller.one_by_one import OneByOne
 from pytest_ipload.distributed.controller.shared_load import (
     BreakOff,
@@ -22,9 +23,15 @@ from pytest_ipload.distributed.controller.shared_load import (
     SharedLoad,
     State,
     Unfinished,
-    Worker,
 )
-from pytest_ipload.distributed.protocol.messages import FROM_WORKER, PACKED, BadMessage, checked, checked_tests
+from pytest_ipload.distributed.protocol.messages import (
+    FROM_WORKER,
+    PACKED,
+    BadMessage,
+    checked,
+    checked_starts,
+    checked_tests,
+)
 from pytest_ipload.distributed.protocol.time_limits import Timing
 from pytest_ipload.stats.live import LiveNumbers
 
@@ -158,7 +165,8 @@ class Coordinator:
 
     def tests_to_report(self) -> list[SharedLoad]:
         """The tests that are over, and whose outcome pytest does not have yet."""
-        return [test for test in self.tests.values() if test.state is State.CLOSED and not test.is_reported]
+        closed = [test for test in self.tests.values() if test.state is State.CLOSED and not test.is_reported]
+        return [test for test in closed if all(each.state is State.CLOSED for each in test.together)]
 
     @property
     def is_idle(self) -> bool:
@@ -181,6 +189,8 @@ class Coordinator:
             fields = {**fields, packed: worker.whole(fields[packed])}
         if kind == "hello":
             self._greet(worker, **fields)
+        elif kind == "together":
+            self._join(fields["group"], checked_starts(fields["tests"]))
         elif kind == "entered":
             self._enter(worker, fields["nodeid"])
         elif kind == "left":
@@ -206,6 +216,13 @@ class Coordinator:
         for _, nodeid, users in worker.tests:
             self.tests.setdefault(nodeid, SharedLoad(nodeid, users, self._send))
 
+    def _join(self, name: str, starts: Mapping[str, float]) -> None:
+        """Tests run together; each worker says so."""
+        tests = [self._test(nodeid) for nodeid in starts]
+        for test in tests:
+            if test.state is State.WAIT:
+                test.together, test.group, test.start_after_s = tests, name, starts[test.nodeid]
+
     def _enter(self, worker: Worker, nodeid: str) -> None:
         if self._turns is not None:
             self._turns.enter(worker, nodeid)
@@ -223,6 +240,8 @@ class Coordinator:
             return  # it has been sent on without the test
         if kind == "ready":
             test.set_ready(worker, worker.heard_ns)
+        elif kind == "skipped":
+            test.skip(worker, worker.heard_ns)
         elif kind == "progress":
             test.snapshots.setdefault(worker.name, []).append(fields["snapshot"])
         elif kind == "live":
@@ -280,12 +299,10 @@ class Coordinator:
             waiting += test.idle if test.is_going_on else ()
         return [worker for worker in waiting if worker.gone is None]
 
-    def live(self) -> tuple[str, LiveNumbers] | None:
-        """The running load, and its live numbers so far; None without any."""
-        for nodeid, test in self.tests.items():
-            if (numbers := test.live(self._clock())) is not None:
-                return nodeid, numbers
-        return None
+    def live(self) -> dict[str, LiveNumbers]:
+        """The running loads, and their live numbers so far."""
+        found = ((nodeid, test.live(self._clock())) for nodeid, test in self.tests.items() if test.is_going_on)
+        return {nodeid: numbers for nodeid, numbers in found if numbers is not None}
 
     def question(self) -> Question | None:
         """What has to be decided now, if anything: to be fetched with the lock, and answered without it."""
@@ -337,7 +354,9 @@ class Coordinator:
             return
         late = [worker.name for worker in test.at_work() if worker.name not in test.ready]
         if late:
-            test.abort(f"the users of {', '.join(late)} were not set up {limit:g} s after those of the first worker")
+            test.fail_to_start(
+                f"the users of {', '.join(late)} were not set up {limit:g} s after those of the first worker"
+            )
         if now - since > (limit + self._timing.last_words) * NS_PER_S:
             for name in late:
                 self.reject(name, f"its set-up did not end {limit + self._timing.last_words:g} s after the others'")
@@ -366,8 +385,9 @@ class Coordinator:
 
     def _begin(self, test: SharedLoad, workers: list[Worker]) -> None:
         self._entered.clear()
-        count = max(1, min(len(workers), test.users, self._shards or len(workers)))
-        test.begin(workers[:count], workers[count:])
+        for each in test.together:
+            count = max(1, min(len(workers), each.users, self._shards or len(workers)))
+            each.begin(workers[:count], workers[count:])
 
 
 def _live_numbers(plain: dict[str, Any]) -> LiveNumbers:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from pytest_ipload.base.code_location import in_words
+from pytest_ipload.distributed.controller.known_worker import Worker
 from pytest_ipload.distributed.controller.merge_reports import error_reports, merged_reports
-from pytest_ipload.distributed.controller.shared_load import SharedLoad, Unfinished, Worker
+from pytest_ipload.distributed.controller.shared_load import SharedLoad, Unfinished
 from pytest_ipload.distributed.xdist_private import report_test
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_ipload.distributed.controller.shared_load import Send, Worker
+from pytest_ipload.distributed.controller.known_worker import Worker
+from pytest_ipload.distributed.controller.shared_load import Send
 
 
 class OneByOne:

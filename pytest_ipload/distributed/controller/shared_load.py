@@ -13,17 +13,18 @@ has no clock, no lock and no channel of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 from typing import Any
 
 from pytest_ipload.base.code_location import in_words
-from pytest_ipload.base.packing import MOST_BYTES, pack
+from pytest_ipload.base.packing import pack
 from pytest_ipload.base.units import NS_PER_S
+from pytest_ipload.distributed.controller.known_worker import Worker
 from pytest_ipload.distributed.protocol.clocks import ClockOffset
-from pytest_ipload.distributed.protocol.messages import BadMessage, Message
+from pytest_ipload.distributed.protocol.messages import Message
 from pytest_ipload.stats.live import LiveNumbers, together
 from pytest_ipload.verdict.conclusion import Conclusion
 
@@ -52,39 +53,6 @@ class State(Enum):
     RUN = "run"
     VERDICT = "verdict"
     CLOSED = "closed"
-
-
-@dataclass
-class Worker:
-    """One worker process, as the controller knows it."""
-
-    name: str
-    rank: int
-    """Its place among its neighbours; a worker that replaces another one gets the same."""
-    heard_ns: int
-    """When its last message arrived."""
-    stopped_ns: int | None = None
-    """Since when its process has been found stopped; None while it runs, or where that is unknown."""
-    host: str = ""
-    tests: list[tuple[int, str, int]] | None = None
-    """What it collected; None until it has reported that."""
-    gone: str | None = None
-    """Why it is gone."""
-    _pieces: bytearray = field(default_factory=bytearray)
-
-    def add_piece(self, content: bytes) -> None:
-        """The beginning of a large message. Raises BadMessage."""
-        self._pieces += content
-        if len(self._pieces) > MOST_BYTES:
-            self._pieces.clear()
-            raise BadMessage(f"piece: a message is larger than {MOST_BYTES} bytes")
-
-    def whole(self, last: bytes) -> bytes:
-        """All pieces, and the last one."""
-        self._pieces += last
-        packed = bytes(self._pieces)
-        self._pieces.clear()
-        return packed
 
 
 @dataclass(frozen=True)
@@ -132,6 +100,14 @@ class SharedLoad:
     """Workers that were lost after they had delivered their shard result."""
     stopped: str | None = None
     aborted: str | None = None
+    skipped: set[str] = field(default_factory=set)
+    """Workers on which the test was skipped, while those that run together with it go on."""
+    together: list[SharedLoad] = field(default_factory=list, repr=False, compare=False)
+    """The tests that run together, this one among them; it alone if there are no others."""
+    group: str | None = None
+    """Their name."""
+    start_after_s: float = 0.0
+    """From the common start to its own."""
     conclusion: Conclusion | None = None
     is_reported: bool = False
     is_broken_off: bool = False
@@ -142,6 +118,15 @@ class SharedLoad:
     _started_ns: int = 0
     _looked_ns: int = 0
     _is_asked: bool = False
+
+    def __post_init__(self) -> None:
+        """It runs alone until others are known."""
+        self.together = [self]
+
+    @property
+    def is_left_out(self) -> bool:
+        """Whether it was skipped on all workers, and the others run without it."""
+        return bool(self.skipped) and self.skipped >= {worker.name for worker in self.workers}
 
     @property
     def is_going_on(self) -> bool:
@@ -195,11 +180,34 @@ class SharedLoad:
         self.waiting_since_ns = self.waiting_since_ns or now_ns
         if self.aborted is not None:
             self._tell(worker, "abort", reason=self.aborted)
-        elif self.state is State.SET_UP and self.ready >= {each.name for each in self.workers}:
-            self.state = State.SYNC
-            for each in self.workers:
-                clock = self._clocks[each.name] = ClockOffset()
-                self.send(each.name, ("ping", {"number": clock.ask(now_ns)}))
+        else:
+            self._compare_clocks_when_ready(now_ns)
+
+    def skip(self, worker: Worker, now_ns: int) -> None:
+        """A worker goes on without the test, which was skipped there."""
+        self.skipped.add(worker.name)
+        self._compare_clocks_when_ready(now_ns)
+
+    def _compare_clocks_when_ready(self, now_ns: int) -> None:
+        """Of all tests that run together: once, with the workers of the one that has the most."""
+        names = {each.name for each in self.workers}
+        if self.skipped and not self.is_left_out and self.ready | self.skipped >= names:
+            self.fail_to_start(f"skipped on {len(self.skipped)} of {len(names)} workers only")
+        waiting = [each for each in self.together if not each.is_left_out]
+        if not all(each.is_ready for each in waiting) or not waiting:
+            return
+        for each in waiting:
+            each.state = State.SYNC
+        keeper = max(waiting, key=lambda each: len(each.workers))
+        for worker in keeper.workers:
+            clock = keeper._clocks[worker.name] = ClockOffset()
+            self.send(worker.name, ("ping", {"number": clock.ask(now_ns)}))
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether its users are set up on all workers."""
+        is_waiting = self.state is State.SET_UP and self.aborted is None
+        return is_waiting and self.ready >= {worker.name for worker in self.workers}
 
     def _begin_next_round(self) -> None:
         self.state, self.conclusion, self.stopped, self.waiting_since_ns = State.SET_UP, None, None, None
@@ -217,10 +225,15 @@ class SharedLoad:
         if not clock.is_known:
             self.send(worker.name, ("ping", {"number": clock.ask(now_ns)}))
         elif all(each.is_known for each in self._clocks.values()):
-            self.state = State.RUN
-            self._started_ns = self._looked_ns = now_ns + _LEAD_NS
-            for each in self.at_work():
-                self._tell(each, "start", at_ns=self._started_ns + self._clocks[each.name].offset_ns)
+            for test in self.together:
+                if test.state is State.SYNC:
+                    test._start(now_ns + _LEAD_NS, self._clocks)
+
+    def _start(self, common_ns: int, clocks: Mapping[str, ClockOffset]) -> None:
+        self.state = State.RUN
+        self._started_ns = self._looked_ns = common_ns + round(self.start_after_s * NS_PER_S)
+        for each in self.at_work():
+            self._tell(each, "start", at_ns=self._started_ns + clocks[each.name].offset_ns)
 
     def add_part(self, worker: Worker, part: bytes, ended_by: str) -> None:
         """A worker's shard result. If its partition ended early, the others need not go on."""
@@ -233,7 +246,8 @@ class SharedLoad:
     def leave(self, worker: Worker) -> None:
         """A worker did not wait for the test to begin, and has reported why."""
         if self.state is State.WAIT:
-            self.state, self.is_reported = State.CLOSED, True
+            for test in self.together:
+                test.state, test.is_reported = State.CLOSED, True
         elif worker in self.workers:
             self.set_done(worker, Done([], aborted=False), worker.heard_ns)
 
@@ -241,10 +255,10 @@ class SharedLoad:
         """A worker has finished, whether it took part in the load or not."""
         self.done[worker.name] = done
         self.waiting_since_ns = self.waiting_since_ns or now_ns
-        if self.aborted is not None:
+        if self.aborted is not None or worker.name in self.skipped:
             return
         if self.state in (State.SET_UP, State.SYNC):
-            self.abort(f"worker {worker.name} did not reach the start of the load")
+            self.fail_to_start(f"worker {worker.name} did not reach the start of the load")
         elif self.state is State.RUN and worker.name not in self.parts:
             self.abort(f"worker {worker.name} ended its part of the load early")
 
@@ -259,7 +273,7 @@ class SharedLoad:
         if self.state is State.RUN:
             self.stop(f"worker {worker.name} was lost: {why}")
         else:
-            self.abort(f"worker {worker.name} was lost before the load began: {why}")
+            self.fail_to_start(f"worker {worker.name} was lost before the load began: {why}")
 
     def stop(self, reason: str) -> None:
         """End the load everywhere; what was measured is judged."""
@@ -288,6 +302,14 @@ class SharedLoad:
             self.aborted = reason
             for worker in self.at_work():
                 self._tell(worker, "abort", reason=reason)
+
+    def fail_to_start(self, reason: str) -> None:
+        """End it before its load; those that run together with it are not run without it."""
+        others = [test for test in self.together if test is not self and test.state in (State.SET_UP, State.SYNC)]
+        self.abort(reason)
+        for test in others:
+            if not test.is_left_out:
+                test.abort(f"not run: {self.nodeid}, which runs together with it: {reason}")
 
     def advance(self) -> None:
         """Go on to the verdict, or to the end, if no worker is missing."""

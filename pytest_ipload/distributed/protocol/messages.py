@@ -7,9 +7,11 @@ refused on arrival. Both sides have to run the same version of the package, whic
 A worker sends::
 
     hello      its version, its host, and which load tests it collected: [index, node id, users] of each
-    entered    it has entered a load test, and waits
+    together   load tests that run together: their name, and [node id, seconds after the common start] of each
+    entered    it has entered a load test, or the first of those that run together, and waits
     left       it no longer waits, for example because of a timeout, which it has reported
     ready      its users are set up
+    skipped    a test of those that run together was skipped in its set-up; the others go on
     pong       its clock, at once after a ping
     beat       heartbeat
     piece      the beginning of a large field: the ``snapshot`` or ``part`` of the next message is the rest
@@ -45,9 +47,11 @@ Message = tuple[str, dict[str, Any]]
 _TEXT = {"nodeid": str}
 FROM_WORKER: Mapping[str, Mapping[str, type]] = {
     "hello": {"version": str, "host": str, "tests": list},
+    "together": {"group": str, "tests": list},
     "entered": _TEXT,
     "left": _TEXT,
     "ready": _TEXT,
+    "skipped": _TEXT,
     "pong": {"number": int, "at_ns": int},
     "beat": {},
     "piece": {"content": bytes},
@@ -76,6 +80,9 @@ PACKED: Mapping[str, str] = {"progress": "snapshot", "part": "part"}
 _PLAIN = (str, int, float, bool, type(None), bytes)
 
 
+_LATEST_START_S = 1e6
+
+
 class BadMessage(ValueError):
     """A message that this version does not send."""
 
@@ -102,6 +109,16 @@ def checked_tests(tests: list[Any]) -> list[tuple[int, str, int]]:
         if not (isinstance(test, (list, tuple)) and [type(value) for value in test] == [int, str, int]):
             raise BadMessage(f"hello: a test is [index, node id, users]; got {test!r:.100}")
     return [(place, nodeid, users) for place, nodeid, users in tests]
+
+
+def checked_starts(tests: list[Any]) -> dict[str, float]:
+    """The tests of a ``together``: by node id, seconds after the common start. Raises BadMessage."""
+    for test in tests:
+        if not (isinstance(test, (list, tuple)) and [type(value) for value in test] == [str, float]):
+            raise BadMessage(f"together: a test is [node id, seconds]; got {test!r:.100}")
+        if not 0 <= test[1] <= _LATEST_START_S:
+            raise BadMessage(f"together: a start is between 0 and {_LATEST_START_S:g} seconds; got {test[1]!r}")
+    return dict(tests)
 
 
 def as_plain(value: Any, other: Callable[[Any], Any] | None = None) -> Any:

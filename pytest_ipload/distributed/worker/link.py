@@ -44,8 +44,8 @@ class Link:
         self._closed: str | None = None
         self.heard_ns = clock()
         """When the last message of the controller arrived."""
-        self.shard: WorkerShard | None = None
-        """The load test that this worker takes part in."""
+        self.shards: dict[str, WorkerShard] = {}
+        """By node id, the load tests that this worker takes part in: one, or those that run together."""
         channel.setcallback(self._receive, endmarker=_END)
 
     def tell(self, kind: str, **fields: Any) -> None:
@@ -62,6 +62,11 @@ class Link:
         except OSError:
             self._close("the connection to the controller is closed")
 
+    def enter(self, nodeid: str) -> None:
+        """This worker has come to a load test, or to the first of those that run together."""
+        self.shards = {}
+        self.tell("entered", nodeid=nodeid)
+
     def wait(self, nodeid: str, *kinds: str) -> str:
         """Wait for one of these kinds of message about a test; ``abort`` is returned too, or if the controller is gone.
 
@@ -69,10 +74,10 @@ class Link:
         """
         with self._changed:
             while True:
-                while self._inbox:
-                    kind, fields = self._inbox.popleft()
-                    if fields["nodeid"] != nodeid:
-                        continue
+                mine = [message for message in self._inbox if message[1]["nodeid"] == nodeid]
+                for message in mine:
+                    self._inbox.remove(message)
+                    kind, fields = message
                     if kind == _PROBLEM:
                         raise RuntimeError(fields["why"])
                     if kind in (*kinds, "abort"):
@@ -109,9 +114,13 @@ class Link:
                 Partition(fields["index"], fields["count"]),
                 (fields["pool_index"], fields["pool_count"]),
             )
-            self.shard = WorkerShard(self._name, fields["nodeid"], share, pool_share, self.tell, self._wants_names)
-        shard = self.shard
-        if kind in _TO_SHARD and shard is not None and shard.nodeid == fields["nodeid"]:
+            nodeid = fields["nodeid"]
+            self.shards = {
+                **self.shards,
+                nodeid: WorkerShard(self._name, nodeid, share, pool_share, self.tell, self._wants_names),
+            }
+        shard = self.shards.get(fields["nodeid"])
+        if kind in _TO_SHARD and shard is not None:
             shard.receive(kind, fields)
             return
         with self._changed:
@@ -120,8 +129,8 @@ class Link:
 
     def _stumble(self, nodeid: str, why: str) -> None:
         """Have the test fail, wherever it is."""
-        if self.shard is not None and self.shard.nodeid == nodeid:
-            self.shard.abort(why)
+        if (shard := self.shards.get(nodeid)) is not None:
+            shard.abort(why)
         with self._changed:
             self._inbox.append((_PROBLEM, {"nodeid": nodeid, "why": why}))
             self._changed.notify_all()
@@ -130,8 +139,8 @@ class Link:
         with self._changed:
             self._closed = why
             self._changed.notify_all()
-        if self.shard is not None:
-            self.shard.abort(why)
+        for shard in self.shards.values():
+            shard.abort(why)
 
 
 class Pulse:
@@ -162,28 +171,25 @@ class Pulse:
 
     def _send_news(self) -> None:
         while not self._over.wait(self._beat_s):
-            if (shard := self._link.shard) is None:
-                continue
-            try:
-                shard.send_news()
-            except Exception as error:
-                shard.abort(f"the measurements could not be sent: {in_words(error)}")
+            for shard in self._link.shards.values():
+                try:
+                    shard.send_news()
+                except Exception as error:
+                    shard.abort(f"the measurements could not be sent: {in_words(error)}")
 
 
 class Watch:
-    """Ends a load, from a thread of its own, when the controller is silent for too long: nothing else would end it."""
+    """Ends this worker's loads, from another thread, when the controller is silent for too long: nothing else would."""
 
     def __init__(
         self,
         link: Link,
-        shard: WorkerShard,
         beat_s: float,
         heartbeat_s: float,
         allowed_s: Callable[[], float] | None = None,
     ) -> None:
         """``allowed_s`` says how long the controller may be silent, once it was for ``heartbeat_s``; default: that."""
         self._link = link
-        self._shard = shard
         self._beat_s = beat_s
         self._heartbeat_s = heartbeat_s
         self._allowed_s = allowed_s or (lambda: heartbeat_s)
@@ -205,5 +211,6 @@ class Watch:
             looked_ns = now
             silent_s = (now - self._link.heard_ns) / NS_PER_S
             if silent_s > self._heartbeat_s and silent_s > (allowed_s := self._allowed_s()):
-                self._shard.abort(f"no heartbeat from the controller for {allowed_s:g} s")
+                for shard in self._link.shards.values():
+                    shard.abort(f"no heartbeat from the controller for {allowed_s:g} s")
                 return

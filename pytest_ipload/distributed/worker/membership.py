@@ -51,6 +51,8 @@ class WorkerShard:
         self._changed = threading.Condition()
         self._start_ns: int | None = None
         self._conclusion: bytes | None = None
+        self._is_handed_in = False
+        """Whether the controller has the shard result of this round."""
         self._stopped: str | None = None
         self._aborted: str | None = None
         self._snapshots: list[dict[str, Any]] = []
@@ -72,6 +74,7 @@ class WorkerShard:
         """Wait until all are ready; see ``Shard``."""
         with self._changed:  # messages about an earlier round
             self._start_ns = self._conclusion = self._stopped = None
+            self._is_handed_in = False
         self._tell("ready", nodeid=self.nodeid)
         with self._changed:
             self._changed.wait_for(lambda: self._start_ns is not None or self.is_aborted)
@@ -110,6 +113,7 @@ class WorkerShard:
         from pytest_ipload.verdict.shard_result import as_shard
 
         if not self.is_aborted:
+            self._is_handed_in = True
             self.send_news()
             ended_by = part.broken_off or part.error or ""
             if self.share.count > 1:
@@ -117,8 +121,9 @@ class WorkerShard:
             self._tell("part", nodeid=self.nodeid, part=pack(part.to_plain()), ended_by=ended_by)
 
     def conclude(self, part: ShardResult) -> Conclusion:
-        """Send the shard result and wait for the verdict; see ``Shard``."""
-        self.hand_in(part)
+        """Send the shard result, unless it has been sent, and wait for the verdict; see ``Shard``."""
+        if not self._is_handed_in:
+            self.hand_in(part)
         with self._changed:
             self._changed.wait_for(lambda: self._conclusion is not None or self.is_aborted)
             if self._conclusion is None:

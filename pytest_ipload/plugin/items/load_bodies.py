@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -73,9 +73,11 @@ class LoadBodies:
             values = ", ".join(f"{name!r} ({kind})" for name, kind in shared.items())
             yield fired("shared-fixture", f"all users share {values}")
 
-    def scenarios(self, profile: LoadProfile) -> Callable[[VirtualUser], Scenario]:
-        """What makes a user's scenario. Raises SettingError for a body under ``@given`` that has no example."""
-        item, users, lock, mix = self._item, profile.most_users, threading.Lock(), self._mix
+    def scenarios(
+        self, profile: LoadProfile, lock: AbstractContextManager[object]
+    ) -> Callable[[VirtualUser], Scenario]:
+        """What makes a user's scenario. ``lock`` is for pytest's fixture machinery. Raises SettingError for a body under ``@given`` that has no example."""
+        item, users, mix = self._item, profile.most_users, self._mix
         if mix is None:
             under_given = HypothesisBody.of(item, profile)
             return lambda user: UserFixtures(item, user, users, lock, under_given)

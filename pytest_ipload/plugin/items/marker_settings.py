@@ -7,7 +7,7 @@ import pytest
 from pytest_ipload.base.errors import SettingError
 from pytest_ipload.plugin.hook_calls import ERRORS, raised, whose
 from pytest_ipload.plugin.items.markers import MARKER
-from pytest_ipload.plugin.session_state import SessionState
+from pytest_ipload.plugin.session_state import SessionState, state_of
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.settings.resolution import Given, changes, resolve
 
@@ -51,3 +51,16 @@ def profile_of(
         return resolve(state.settings, given, item.nodeid, place=place, hook=set_by_hook, base_url=base_url)
     except ValueError as error:
         raise SettingError(f"{whose(hook)}: {error}") from None
+
+
+def start_after_of(item: pytest.Item) -> float:
+    """How long after the start of the group that it runs in a load begins, in seconds; 0 if its settings are invalid.
+
+    Then its set-up reports that.
+    """
+    try:
+        return profile_of_test(item, state_of(item.config)).start_after or 0.0
+    except (KeyboardInterrupt, pytest.exit.Exception):
+        raise
+    except BaseException:  # pytest's outcomes do not derive from Exception
+        return 0.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from itertools import takewhile
 from types import FunctionType
 
 import pytest
@@ -13,7 +12,7 @@ from pytest_ipload.plugin.fixtures.per_user_names import BODY_FIXTURE, MIX_MARKE
 from pytest_ipload.settings.parsing import did_you_mean
 from pytest_ipload.settings.table import SETTINGS
 
-MARKER, THRESHOLD_MARKER = "ipload", "ipload_threshold"
+MARKER, THRESHOLD_MARKER, TOGETHER_MARKER = "ipload", "ipload_threshold", "ipload_together"
 MARKERS: Mapping[str, str] = {
     MARKER: "ipload(users=1, duration=None, ...): run the test's body as a load test; the keys: "
     + ", ".join(setting.key for setting in SETTINGS),
@@ -21,6 +20,7 @@ MARKERS: Mapping[str, str] = {
     "confidence=None): limits, as in 'p95 < 200ms'",
     MIX_MARKER: "ipload_mix(browse=3, buy=1): each iteration runs one of these functions of the test's module, or "
     f"methods of its class, as often as its weight says; the test takes the fixture {BODY_FIXTURE} and calls it",
+    TOGETHER_MARKER: "ipload_together(name): load tests with the same name start as one load, on one clock",
 }
 
 _IS_IN_MIX = pytest.StashKey[bool]()
@@ -33,12 +33,6 @@ def is_load_test(item: pytest.Item) -> bool:
     if item.get_closest_marker(MARKER) is not None:
         return True
     return not PER_USER_ROOTS.isdisjoint(getattr(item, "fixturenames", ()))
-
-
-def number_of(item: pytest.Item) -> int:
-    """The index of a load test, from 0, among those that the session has collected and selected."""
-    before = takewhile(lambda other: other is not item, item.session.items)
-    return sum(map(is_load_test, before))
 
 
 def concerns_us(item: pytest.Item) -> bool:
@@ -65,6 +59,8 @@ def marker_problem(item: pytest.Item) -> str | None:
                 f"unknown marker {mark.name!r}{did_you_mean(mark.name, MARKERS)}; if it is one of your own, "
                 "register it with the ini key 'markers'"
             )
+    if (problem := _together_problem(item)) is not None:
+        return problem
     if item.get_closest_marker(THRESHOLD_MARKER) is not None and not is_load_test(item):
         if "ipload" in getattr(item, "fixturenames", ()):
             return (
@@ -106,6 +102,29 @@ def _mix_problem(item: pytest.Item) -> str | None:
         f"the fixture {BODY_FIXTURE} runs the bodies of a mix; name them, as in "
         f"@pytest.mark.{MIX_MARKER}(browse=3, buy=1), or remove the fixture"
     )
+
+
+def together_name(item: pytest.Item) -> str | None:
+    """The name of the group of load tests that the item runs together with; None without a valid one."""
+    mark = item.get_closest_marker(TOGETHER_MARKER)
+    if mark is None or mark.kwargs or len(mark.args) != 1 or not isinstance(mark.args[0], str):
+        return None
+    return mark.args[0].strip() or None
+
+
+def _together_problem(item: pytest.Item) -> str | None:
+    mark = item.get_closest_marker(TOGETHER_MARKER)
+    if mark is None:
+        return None
+    if not is_load_test(item):
+        return (
+            f"the marker {TOGETHER_MARKER} needs a load test: mark the test with @pytest.mark.ipload too, or use a "
+            "per-user fixture such as ipload_session"
+        )
+    if together_name(item) is None:
+        given = ", ".join([*map(repr, mark.args), *(f"{key}={value!r}" for key, value in mark.kwargs.items())])
+        return f"{TOGETHER_MARKER} takes one name, a text, as in {TOGETHER_MARKER}('shop'); got ({given:.100})"
+    return None
 
 
 def _is_mistyped(name: str, config: pytest.Config) -> bool:

@@ -46,18 +46,23 @@ class Viewer(Protocol):
 
 
 class LiveLine:
-    """A line at the bottom of a terminal, redrawn each time."""
+    """A line at the bottom of a terminal, redrawn each time. Loads that run together share it."""
 
     def __init__(self, config: pytest.Config, screen: Screen) -> None:
         self._writer = config.get_terminal_writer()
         self._screen = screen
         self._is_drawn = False
+        self._loads: dict[str, LiveNumbers] = {}
 
     def show(self, nodeid: str, numbers: LiveNumbers) -> None:
         """Draw the line."""
-        from pytest_ipload.report.terminal.progress_line import fitted_line
+        self._loads[nodeid] = numbers
+        self._draw()
 
-        pieces = fitted_line(nodeid, numbers, self._screen.columns - 1)  # a full line would wrap
+    def _draw(self) -> None:
+        from pytest_ipload.report.terminal.progress_line import shared_line
+
+        pieces = shared_line(self._loads, self._screen.columns - 1)  # a full line would wrap
         line = "".join(
             self._writer.markup(piece.text, **{piece.colour: True}) if piece.colour else piece.text for piece in pieces
         )
@@ -70,8 +75,22 @@ class LiveLine:
             self._is_drawn = not self._screen.write(_ERASE)
 
     def end(self, nodeid: str, numbers: LiveNumbers | None) -> None:
-        """Erase the line."""
-        self.erase()
+        """Erase the line, or what it says of this load."""
+        self._loads.pop(nodeid, None)
+        if self._loads:
+            self._draw()
+        else:
+            self.erase()
+
+
+class _Logged:
+    """What was logged of a running load."""
+
+    lines = 0
+    """Lines written, or skipped."""
+    has_begun = False
+    """Whether there is a line."""
+    sets_up = False
 
 
 class LiveLog:
@@ -82,34 +101,32 @@ class LiveLog:
         self._screen = screen
         self._is_controller = config.pluginmanager.hasplugin("dsession")
         self._every_s = config.stash.get(LOG_EVERY_S, _LOG_EVERY_S)
-        self._lines = 0
-        """Lines written about the running load, or skipped."""
-        self._has_begun = False
-        """Whether there is a line about the running load."""
-        self._sets_up = False
+        self._loads: dict[str, _Logged] = {}
 
     def show(self, nodeid: str, numbers: LiveNumbers) -> None:
         """Write a line if it is time."""
         from pytest_ipload.report.terminal.progress_line import full_line
 
-        if self._sets_up != (numbers.set_up is not None):
-            self._sets_up, self._lines = not self._sets_up, 0  # the clock starts again with the load
+        load = self._loads.setdefault(nodeid, _Logged())
+        if load.sets_up != (numbers.set_up is not None):
+            load.sets_up, load.lines = not load.sets_up, 0  # the clock starts again with the load
         due = int(numbers.elapsed_s / self._every_s)
-        if due <= self._lines:
+        if due <= load.lines:
             return
         if self._is_controller:
             self._writer.flush()  # in a process that runs tests itself, pytest has flushed it, and captures now
         # pytest has begun a line with the test's name.
-        start = "\n" if not self._has_begun and self._writer.width_of_current_line else ""
+        is_first = not any(each.has_begun for each in self._loads.values())
+        start = "\n" if is_first and self._writer.width_of_current_line else ""
         self._screen.write(f"{start}{full_line(nodeid, numbers)}\n")
-        self._lines, self._has_begun = due, True
+        load.lines, load.has_begun = due, True
 
     def erase(self) -> None:
         """Written lines stay."""
 
     def end(self, nodeid: str, numbers: LiveNumbers | None) -> None:
         """The next line is about another load."""
-        self._lines, self._has_begun, self._sets_up = 0, False, False
+        self._loads.pop(nodeid, None)
 
 
 class Live:

@@ -10,6 +10,7 @@ from pytest_ipload.base.interrupts import interrupts_deferred
 from pytest_ipload.base.masking import masked
 from pytest_ipload.distributed.protocol.messages import sendable
 from pytest_ipload.distributed.worker.membership import SHARD
+from pytest_ipload.plugin.items.groups import group_of
 from pytest_ipload.plugin.items.outcomes import SKIPS
 from pytest_ipload.plugin.session_state import Results, keep_result, kept_results, state_of, take_results
 from pytest_ipload.report.error_results import add_test_error, reason_of
@@ -112,5 +113,7 @@ def _keep_error(item: pytest.Item, error: BaseException, test: LoadTest | None, 
         test.end_in_error(error, what)
     else:
         segment = state_of(item.config).settings.segment
-        conclusion = Conclusion.of_error(item.nodeid, reason_of(error, what), segment=segment)
+        group = group_of(item)
+        together = None if group is None else group.name
+        conclusion = Conclusion.of_error(item.nodeid, reason_of(error, what), segment=segment, together=together)
         keep_result(item, conclusion)

@@ -12,6 +12,7 @@ from pytest_ipload.base.health_catalogue import HealthCheck
 from pytest_ipload.load.partition import WHOLE, Partition
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.load.user_thread import Scenario
+from pytest_ipload.plugin.run.load_group import LoadGroup
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.verdict.rounds import RoundNote
 from pytest_ipload.verdict.threshold.config import ThresholdConfig
@@ -39,6 +40,8 @@ class LoadRequest:
     """Whether users are torn down only when the load's executor is closed."""
     is_async: bool = False
     """Whether each user has an event loop."""
+    group: LoadGroup | None = None
+    """The loads that it runs together with."""
 
     @property
     def had_rounds(self) -> bool:

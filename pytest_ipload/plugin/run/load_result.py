@@ -16,7 +16,6 @@ from pytest_ipload.plugin.run.load_users import LoadUsers
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
-from pytest_ipload.verdict.conclusion import Conclusion
 from pytest_ipload.verdict.result import FailureSummary, FirstFailure, Traceback
 from pytest_ipload.verdict.shard_group import Shard
 from pytest_ipload.verdict.shard_result import ShardResult
@@ -91,14 +90,11 @@ class LoadResults:
             broken_off=broken_off,
             abort=self._abort_watch.abort,
             round=self._request.round_note,
+            together=None if self._request.group is None else self._request.group.name,
             clock=None if self._users.meter is None else self._users.meter.offset,
             targets=[[f"{address}:{port}" for address, port in self._users.targets.all()]] if is_whole else [],
             foreign_names=list(self._users.fast_path_log.foreign()),
         )
-
-    def conclude(self, traceback: Traceback | None) -> Conclusion:
-        """Hand in the shard result; returns the verdict on the load. Raises LoadAborted."""
-        return self._shard.conclude(self.part(traceback=traceback))
 
     def abort_reason(self, measured: Measurements, elapsed_s: float) -> str | None:
         """The result of the first threshold with ``abort_on_fail`` that can no longer hold."""
@@ -122,16 +118,18 @@ class LoadResults:
         """The input of this process's health checks."""
         shortage = self._users.shortage
         few_ports = [] if shortage is None else [fired_by_message("few-ports", shortage)]
+        group = self._request.group
+        others = [] if group is None else group.checks(self._request.item.nodeid)
         return CheckInput(
             record=self._executor.record,
             vitals=self._executor.vitals,
-            foreseen=[*self._request.foreseen, *few_ports],
+            foreseen=[*self._request.foreseen, *few_ports, *others],
             left_fast_path=self._users.fast_path_log.calls(),
             gaps=self._users.stream_log.gaps,
             joined_gaps=self._users.stream_log.joined,
             unbound_adapters=self._users.fast_path_log.unbound(),
             own_ports=ports_served_here(self._users.targets.all()),
-            workers_on_cpu=self._state.workers_on_cpu,
+            workers_on_cpu=(group or self._state).workers_on_cpu,
         )
 
 

@@ -11,6 +11,7 @@ import pytest
 from pytest_ipload.base.errors import LateSkip, is_configuration_error
 from pytest_ipload.load.executor import Executor, UserSetUpError
 from pytest_ipload.load.failure_log import FailureGroup
+from pytest_ipload.load.generator.surroundings import Surroundings
 from pytest_ipload.load.schedule import slots_of
 from pytest_ipload.plugin.items.outcomes import SKIPS
 from pytest_ipload.plugin.run.load_request import LoadRequest
@@ -41,15 +42,15 @@ class Load:
         self._shard = shard
         self._whole_loads = state.whole_loads
         users = self._users = LoadUsers(state, request, shard.pool_share)
-        note = request.round_note
+        note, own = request.round_note, request.group or state
         round_ = None if note is None else (note.number + 1, note.count)
         self._showing = LiveReporter(request.item.nodeid, profile, shard.audience, round_)
         self.executor = Executor(
             profile,
             slots_of(profile, request.share),
             self,
-            cpu=state.cpu,
-            workers_on_cpu=state.workers_on_cpu,
+            cpu=own.cpu,
+            workers_on_cpu=own.workers_on_cpu,
             share=request.share,
             pieces=Pieces(
                 window_lengths(thresholds),
@@ -58,6 +59,7 @@ class Load:
             ),
             tolerates_set_up_errors=tolerates_set_up_errors(thresholds),
             holds_users=request.holds_users,
+            surroundings=Surroundings() if request.group is None else request.group.surroundings,
         )
         self.results = LoadResults(state, request, users, self.executor, shard)
         # The executor's calls that others answer; see ``UserFactory``.
@@ -78,17 +80,25 @@ class Load:
             self._showing.end_without_load()
             raise
 
+    def is_not_run(self) -> None:
+        """The users are set up, but a test that the load should run together with is not."""
+        self._showing.end_without_load()
+
     def run(self, start_at_ns: int | None = None) -> None:
-        """Run the load when all processes that share it are ready; see ``Executor.run``. Raises LoadAborted."""
+        """Run the load when all processes that share it are ready; see ``Executor.run``. Raises LoadAborted.
+
+        Loads that run together are each run in a thread of its own.
+        """
+        group = self._request.group
         agreed_ns = self._shard.ready()
-        if self._shard.share.count > 1:
+        if self._shard.share.count > 1 or group is not None:
             start_at_ns = max(agreed_ns, start_at_ns or agreed_ns)
         self.results.start_at_ns = start_at_ns
         if self._users.rate_limit is not None and start_at_ns is not None:
             self._users.rate_limit.begin_at(start_at_ns)
         tap = self.tap = open_sample_sink(self._request.item)
         try:
-            with self._ended_with_session():
+            with self._ended_with_session() if group is None else nullcontext():
                 self.executor.run(start_at_ns)
         finally:
             self.tap = None
@@ -106,8 +116,14 @@ class Load:
         A shared load is ended by the controller.
         """
         whole_loads = self._whole_loads
-        is_whole = isinstance(self._shard, SingleProcess)
-        return nullcontext() if whole_loads is None or not is_whole else whole_loads.going_on(self.executor.ask_to_stop)
+        if whole_loads is None or not self.is_whole:
+            return nullcontext()
+        return whole_loads.going_on(self.executor.ask_to_stop)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether this process runs the load without a controller."""
+        return isinstance(self._shard, SingleProcess)
 
     @property
     def has_begun(self) -> bool:

@@ -117,6 +117,8 @@ class LoadRunner:
         is_given = state.settings.value("base_url") is not None or "base_url" in settings
         base_url = None if is_given else base_url_fixture(self._request)
         profile = profile_of(item, state, [(settings, ())], base_url, "ipload.run")
+        if profile.start_after is not None:
+            raise SettingError("ipload.run: start_after is for load tests with the marker ipload_together")
         thresholds = judged_by(session_thresholds(state), profile, state)
         folders = (self._request.path.parent, self._request.config.rootpath)
         is_async = any(map(is_coroutine_function, body if isinstance(body, Mapping) else [body]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 from pytest_ipload.base.code_location import is_user_code, user_traceback
 from pytest_ipload.base.errors import GeneratorLimitError, IploadError, SettingError, is_configuration_error
 from pytest_ipload.base.text import counted
+from pytest_ipload.base.units import format_setting
 from pytest_ipload.distributed.worker.membership import SHARD
 from pytest_ipload.load.executor import UserSetUpError
 from pytest_ipload.load.interruption import IterationInterrupted
@@ -21,12 +23,14 @@ from pytest_ipload.plugin.fixtures.hypothesis_body import answer_fixture_check
 from pytest_ipload.plugin.fixtures.per_user import sees_report
 from pytest_ipload.plugin.fixtures.per_user_names import mark_as_load_test
 from pytest_ipload.plugin.hook_calls import review_of
+from pytest_ipload.plugin.items.groups import number_of
 from pytest_ipload.plugin.items.item_kind import kind_problem
 from pytest_ipload.plugin.items.load_bodies import LoadBodies
 from pytest_ipload.plugin.items.marker_settings import profile_of_test
-from pytest_ipload.plugin.items.markers import is_load_test, marker_problem, number_of
+from pytest_ipload.plugin.items.markers import is_load_test, marker_problem, together_name
 from pytest_ipload.plugin.items.outcomes import ComparisonFailed, MeasurementInvalid, ThresholdFailed
 from pytest_ipload.plugin.items.thresholds import load_thresholds
+from pytest_ipload.plugin.run.load_group import LOAD_GROUP
 from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_run import Load
 from pytest_ipload.plugin.run.load_runner import base_url_fixture
@@ -41,6 +45,7 @@ from pytest_ipload.verdict.judge import Judge
 from pytest_ipload.verdict.result import ERROR, FAILED, INVALID
 from pytest_ipload.verdict.rounds import CURRENT, DEFAULT_ROUNDS, RoundNote, plan_rounds
 from pytest_ipload.verdict.shard_group import LoadAborted, Shard, SingleProcess
+from pytest_ipload.verdict.shard_result import ShardResult
 
 
 class LoadTest:
@@ -68,7 +73,9 @@ class LoadTest:
         self._whose_error: str | None = None
         """Which phase of which user failed, where that ended the load test."""
         # Settings that contradict each other are an error before any fixture is set up.
+        self._group = item.stash.get(LOAD_GROUP, None)
         self._profile = profile_of_test(item, state)
+        self._check_group()
         self._thresholds = load_thresholds(item, self._profile, state)
         self.bodies = LoadBodies(item)
         mark_as_load_test(item)
@@ -78,6 +85,17 @@ class LoadTest:
         review = None if shard else review_of(item.config)
         self._judge = Judge(state.segment, state.compare_limits, state.compare, review)
         self._shard: Shard = shard or SingleProcess(self._judge.judge, state.pools.slot, state.audience)
+
+    def _check_group(self) -> None:
+        """Raise SettingError if the loads of its group are not run, or for a setting that needs one."""
+        after = self._profile.start_after
+        if after is not None and together_name(self._item) is None:
+            raise SettingError(
+                f"start_after={format_setting(after)} is for load tests that run together: mark them with "
+                "@pytest.mark.ipload_together('NAME'), or remove start_after"
+            )
+        if self._group is not None and self._group.refusal is not None:
+            raise SettingError(self._group.refusal)
 
     def ask_base_url(self, request: pytest.FixtureRequest) -> None:
         """Look for a fixture ``base_url``, with the request of the user's fixture, if no setting gives one."""
@@ -92,6 +110,8 @@ class LoadTest:
         answer_fixture_check(self._item)
         try:
             load.set_up()
+            if self._group is not None:
+                self._group.add(self._item.nodeid, load, self._hand_in)
         except UserSetUpError as error:
             own_exception = self._set_up_exception(error)
         except GeneratorLimitError as error:
@@ -119,6 +139,7 @@ class LoadTest:
 
     def _prepared_load(self, round_note: RoundNote | None) -> Load:
         """The load, after all checks that can be made before it starts."""
+        lock = threading.Lock() if self._group is None else self._group.attention(self._item)
         try:
             if self._base_url is not None and self._load is None:  # a fixture's value, which plugins have not seen yet
                 self._profile = profile_of_test(self._item, self._state, self._base_url)
@@ -129,13 +150,14 @@ class LoadTest:
                 self._item,
                 profile,
                 self._thresholds,
-                self.bodies.scenarios(profile),
+                self.bodies.scenarios(profile, lock),
                 folders=(self._item.path.parent, self._item.config.rootpath),
                 foreseen=list(self.bodies.foreseen(profile, asked)),
                 share=self._share_of(profile),
                 round_note=round_note,
                 holds_users=round_note is None and sees_report(profile, asked),
                 is_async=is_async,
+                group=self._group,
             )
             return Load(self._state, request, self._shard)
         except IploadError as error:
@@ -167,6 +189,9 @@ class LoadTest:
     def run(self) -> None:
         """Run the load, in all its rounds; raises what ended it, including a user's set-up error."""
         __tracebackhide__ = True
+        if self._group is not None and self._group.refusal is not None:
+            self.ended_in_error = True
+            raise _refusal(self._group.refusal)
         for round_note in self._rounds:
             if round_note is not None and round_note.number > 0:
                 self._earlier.append(self._started_load())
@@ -189,7 +214,7 @@ class LoadTest:
     def _run_once(self, load: Load) -> None:
         __tracebackhide__ = True
         try:
-            load.run(None if self._earlier else self._state.start_at_ns(number_of(self._item)))
+            self._run_now_or_with_others(load)
         except (pytest.skip.Exception, pytest.xfail.Exception, UserSetUpError):
             raise
         except LoadAborted as error:
@@ -204,11 +229,30 @@ class LoadTest:
             if isinstance(error, IploadError) and not _passed_user_code(error):
                 raise _refusal(error) from None
             raise error.with_traceback(user_traceback(error.__traceback__))  # noqa: B904  # it is the same exception
-        errors = (group.exception for group in load.failure_groups())
         try:
-            self._keep(load.results.conclude(first_traceback(self._item, errors)))
+            self._keep(self._shard.conclude(self._part(load)))
         except LoadAborted as error:
             raise MeasurementInvalid(str(error)) from None
+
+    def _part(self, load: Load) -> ShardResult:
+        errors = (group.exception for group in load.failure_groups())
+        return load.results.part(traceback=first_traceback(self._item, errors))
+
+    def _hand_in(self) -> None:
+        self._shard.hand_in(self._part(self._started_load()))
+
+    def _run_now_or_with_others(self, load: Load) -> None:
+        start_at_ns = None if self._earlier else self._state.start_at_ns(number_of(self._item))
+        if self._group is None:
+            load.run(start_at_ns)
+        else:
+            self._group.run(self._item.nodeid, start_at_ns)
+
+    def interrupted(self, error: BaseException) -> None:
+        """The session ends while the test waits for those that it runs together with."""
+        self._session_ends = True
+        if self._load is not None and self._load.has_begun and self._conclusion is None:
+            self._keep_broken_off(self._load, error)
 
     def _keep_broken_off(self, load: Load, error: BaseException) -> None:
         """Keep what was measured until an exception that is not the failure of an iteration."""
@@ -250,7 +294,9 @@ class LoadTest:
 
     def _unmeasured(self, reason: str) -> Conclusion:
         profile = self._profile if self._load is None else self._load.profile
-        return Conclusion.of_error(self._item.nodeid, reason, profile.as_dict(), self._state.settings.segment)
+        together = None if self._group is None else self._group.name
+        segment = self._state.settings.segment
+        return Conclusion.of_error(self._item.nodeid, reason, profile.as_dict(), segment, together)
 
     def _keep(self, conclusion: Conclusion) -> None:
         if not conclusion.is_final:

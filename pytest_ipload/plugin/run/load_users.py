@@ -54,6 +54,9 @@ class LoadUsers:
         if self.shares_pool and profile.ip_exclusive:
             whole.shard(*self._pool_share)  # raises if there are too few
         needs = Capacity.of(profile, self.pool, is_async=request.is_async)
+        if request.group is not None:
+            request.group.check_pool(request.item.nodeid, profile, self.pool)
+            needs = request.group.needs_of_all(profile, needs)
         refuse_impossible(profile, self.pool, needs, routes=state.settings.pool_check != OFF)
         self.shortage = needs.shortage()
         """Shortages that were found, such as of local ports."""

@@ -133,6 +133,8 @@ def _tabulated(headers: Sequence[str], rows: Iterable[Sequence[str]], left: int)
 
 def _rows(test: PlainResult) -> Iterator[list[str]]:
     name = code(test["nodeid"], _LONGEST_NAME)
+    if "together" in test:
+        name = f"{name}, together: {code(test['together'], _LONGEST_NAME)}"
     verdict = f"segment {test['segment']}" if _is_segment(test) else test["verdict"]
     marked = verdict if verdict == "passed" else f"**{verdict}**"
     if not is_measured(test):

@@ -38,7 +38,8 @@ class Exporter:
         """Of each finished test: how many loads it has run."""
         self._live: dict[str, list[LiveNumbers]] = {}
         """By test: its loads so far."""
-        self._running: str | None = None
+        self._running: set[str] = set()
+        """The tests whose last load is running."""
         self._build = metrics.metrics_of({"environment": environment(), "tests": []})
         registry = CollectorRegistry()
         registry.register(self)
@@ -49,10 +50,10 @@ class Exporter:
         """Store the live numbers of a test's load."""
         with self._lock:
             loads = self._live.setdefault(nodeid, [])
-            if self._running == nodeid:
+            if nodeid in self._running:
                 loads.pop()
             loads.append(numbers)
-            self._running = nodeid
+            self._running.add(nodeid)
 
     def erase(self) -> None:
         """Nothing to do: this does not write to the terminal."""
@@ -62,9 +63,9 @@ class Exporter:
         if numbers is not None:
             self.show(nodeid, numbers)
         with self._lock:
-            if self._running == nodeid:
+            if nodeid in self._running:
                 self._live[nodeid][-1] = replace(self._live[nodeid][-1], users=0)
-                self._running = None
+                self._running.discard(nodeid)
 
     def finish(self, nodeid: str, worker: str, results: Sequence[Mapping[str, Any]]) -> None:
         """The results of a test, or of its rerun on the same worker, which replace the live numbers."""

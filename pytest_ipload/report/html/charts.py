@@ -7,6 +7,7 @@ of its colour there. Values that were not measured are null, which plotly shows 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from pytest_ipload.base.text import counted
@@ -23,6 +24,7 @@ _FEW = 5
 _PERCENTILES_IN_WORDS = ("p50", "p95", "p99", "p99.9", "max")
 _HOUR_S = 3600
 _OF_DOTS = ("name", "meta", "x0", "dx", "yaxis")
+_COLOURS_OF_LOADS = ("p95", "response_time", "p99", "p50", "max", "users")
 _DASHES = {"p50": "solid", "p95": "solid", "p99": "dash", "max": "dot"}
 
 
@@ -103,6 +105,31 @@ def _failures_chart(result: PlainResult, points: Points) -> Chart:
     return Chart("Failed requests over time", summary, {"data": [line, *_lone_points(line)], "layout": layout})
 
 
+def together_chart(members: Sequence[tuple[str, PlainResult, Points]]) -> Chart | None:
+    """The request rates of loads that ran together, on one clock; None for less than two with a timeline.
+
+    Each has its short name, its result and its points.
+    """
+    shown = [member for member in members if member[2].size]
+    if len(shown) < 2:
+        return None
+    starts_s = [datetime.fromisoformat(result["started_at"]).timestamp() for _, result, _ in shown]
+    lines: list[Line] = []
+    ends_s = []
+    for number, ((name, _, points), start_s) in enumerate(zip(shown, starts_s, strict=True)):
+        colour = _COLOURS_OF_LOADS[number % len(_COLOURS_OF_LOADS)]
+        line = _line(name, colour, points.values["requests"], points, hovertemplate="%{y} requests/s")
+        line["x0"] += round((start_s - min(starts_s)) * MS_PER_S)
+        lines += [line, *_lone_points(line)]
+        ends_s.append(start_s - min(starts_s) + points.size * points.width_s)
+    layout: dict[str, Any] = {"xaxis": _time_axis(max(ends_s)), "shapes": []}
+    layout["yaxis"] = _axis_of_counts("requests/s", [each or 0 for line in lines for each in line["y"]])
+    spans = (f"{name}: {_span(points.values['requests'])} requests per second" for name, _, points in shown)
+    return Chart(
+        "Requests per second of the loads that ran together", "; ".join(spans), {"data": lines, "layout": layout}
+    )
+
+
 def _distribution_chart(result: PlainResult) -> Chart | None:
     curves = {}
     for name, field in (("latency", "latency"), ("response time", "response_time")):
@@ -164,6 +191,17 @@ def _lone_points(line: Line) -> list[Line]:
 def _over_time(result: PlainResult, points: Points) -> dict[str, Any]:
     """The layout of a chart over time: its axis, and the phases of the load."""
     end_s = points.size * points.width_s
+    axis = _time_axis(end_s)
+    marks = []
+    warmup_s = result["profile"].get("warmup_s", 0)
+    if warmup_s:
+        marks.append({"type": "rect", "x0": 0, "x1": min(warmup_s, end_s) * 1000, **_mark("warm-up")})
+    if "aborted_s" in result:
+        marks.append({"type": "line", **dict.fromkeys(("x0", "x1"), result["aborted_s"] * 1000), **_mark("aborted")})
+    return {"xaxis": axis, "shapes": marks}
+
+
+def _time_axis(end_s: float) -> dict[str, Any]:
     clock = "%-H:%M:%S" if end_s >= _HOUR_S else "%-M:%S"
     axis: dict[str, Any] = {
         "type": "date",  # milliseconds since 1970 there: so its labels are times at any zoom
@@ -174,13 +212,7 @@ def _over_time(result: PlainResult, points: Points) -> dict[str, Any]:
     }
     if end_s <= _SHORT_S:
         axis["dtick"] = 1000
-    marks = []
-    warmup_s = result["profile"].get("warmup_s", 0)
-    if warmup_s:
-        marks.append({"type": "rect", "x0": 0, "x1": min(warmup_s, end_s) * 1000, **_mark("warm-up")})
-    if "aborted_s" in result:
-        marks.append({"type": "line", **dict.fromkeys(("x0", "x1"), result["aborted_s"] * 1000), **_mark("aborted")})
-    return {"xaxis": axis, "shapes": marks}
+    return axis
 
 
 def _axis_of_counts(title: str, values: Sequence[float | None]) -> dict[str, Any]:

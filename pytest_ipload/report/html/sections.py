@@ -10,7 +10,7 @@ from pytest_ipload.base.text import counted
 from pytest_ipload.base.units import format_duration
 from pytest_ipload.report.html import html_tables
 from pytest_ipload.report.html.cells import count, milliseconds, rate, share
-from pytest_ipload.report.html.charts import Chart, charts_of
+from pytest_ipload.report.html.charts import Chart, charts_of, together_chart
 from pytest_ipload.report.html.html_tables import Table
 from pytest_ipload.report.html.points import points_of
 from pytest_ipload.report.terminal.load_block import test_error_lines, whole_steps
@@ -83,6 +83,11 @@ class Section(NamedTuple):
         return is_measured(self.result)
 
     @property
+    def step_s(self) -> int:
+        """The length of a step of its timeline."""
+        return int(self.result.get("timeline_step_s", 1))
+
+    @property
     def file(self) -> str:
         """The part of its name that it shares with others: its file; empty if its name has none."""
         return "".join(self.name.partition("::")[:2]) if "::" in self.name else ""
@@ -107,7 +112,26 @@ class Section(NamedTuple):
 def sections_of(results: Sequence[PlainResult]) -> list[Section]:
     """The sections of all tests, numbered from 1. With many tests each has fewer points in its charts."""
     most = max(FEWEST_POINTS, min(MOST_POINTS, ALL_POINTS // max(1, len(results))))
-    return [_section(number, result, most) for number, result in enumerate(results, 1)]
+    sections = [_section(number, result, most) for number, result in enumerate(results, 1)]
+    return [_with_others(section, sections) for section in sections]
+
+
+def _with_others(section: Section, sections: Sequence[Section]) -> Section:
+    """A section that shows the loads that ran together with its own, too."""
+    name = section.result.get("together")
+    if name is None:
+        return section
+    members = [each for each in sections if each.result.get("together") == name]
+    others = ", ".join(each.short_name for each in members if each is not section)
+    subtitle = f"{section.subtitle} · together: {name}" + (f", with {others}" if others else "")
+    chart = together_chart(
+        [
+            (each.short_name, each.result, points_of(_with_whole_rates(each.result), FEWEST_POINTS, each.step_s))
+            for each in members
+            if each.is_measured
+        ]
+    )
+    return section._replace(subtitle=subtitle, charts=[*section.charts, *([] if chart is None else [chart])])
 
 
 def by_gravity(sections: Sequence[Section]) -> list[Section]:

@@ -133,7 +133,15 @@ def _headline(result: PlainResult) -> str:
         parts.append(f"{format_count(dropped)} of {counted(planned, 'planned iteration')} never started")
     if "warmup_iterations" in result:
         parts.append(f"warm-up of {counted(result['warmup_iterations'], 'iteration')} not judged")
+    if "together" in result:
+        parts.append(f"together: {printable(result['together'])}{shifted(result)}")
     return ", ".join(parts)
+
+
+def shifted(result: PlainResult) -> str:
+    """How much later than the loads that it ran together with a load began; empty if it began with them."""
+    after_s = result["profile"].get("start_after_s")
+    return f" (after {format_duration(after_s)})" if after_s else ""
 
 
 def _timeline(result: PlainResult, verbosity: int, width: int, encoding: str | None) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pytest_ipload.base.text import counted, cut, printable, width_of
@@ -46,6 +46,27 @@ def fitted_line(nodeid: str, numbers: LiveNumbers, columns: int) -> list[Piece]:
         rest = [*measured, _clock(numbers, with_rest=False)]
     name = cut(name, max(_room(rest, columns), _NARROWEST_NAME))
     return _cut([Piece(name, "bold"), *rest], columns)
+
+
+def shared_line(loads: Mapping[str, LiveNumbers], columns: int) -> list[Piece]:
+    """The lines of loads that run together as one line, each with its share of the columns."""
+    between = Piece(" | ")
+    share = (columns - (len(loads) - 1) * len(between.text)) // len(loads)
+    pieces: list[Piece] = []
+    for nodeid, numbers in loads.items():
+        pieces += [*([between] if pieces else []), *fitted_line(nodeid, numbers, max(share, 0))]
+    return _cut_off(pieces, columns)
+
+
+def _cut_off(pieces: Sequence[Piece], columns: int) -> list[Piece]:
+    """The pieces as they are, up to where the columns end."""
+    fitting: list[Piece] = []
+    for piece in pieces:
+        if columns <= 0:
+            break
+        fitting.append(Piece(cut(piece.text, columns), piece.colour))
+        columns -= width_of(piece.text)
+    return fitting
 
 
 def _measured(numbers: LiveNumbers) -> list[Piece]:

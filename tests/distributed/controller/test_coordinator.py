@@ -463,18 +463,17 @@ def test_what_comes_in_pieces_is_a_sign_of_life_with_each_and_whole_at_the_end()
 
 def test_live_numbers_are_those_of_all_members_as_long_as_the_load_runs() -> None:
     team = Team()
-    assert team.coordinator.live() is None
+    assert team.coordinator.live() == {}
     team.start()
     team.say("gw0", "live", nodeid=A, numbers=live_numbers(users=4, elapsed_s=1.0).to_plain())
     team.now += 2 * SECOND
-    assert team.coordinator.live() is None  # nobody knows of the other one's users
+    assert team.coordinator.live() == {}  # nobody knows of the other one's users
     team.say("gw1", "live", nodeid=A, numbers=live_numbers(users=3, elapsed_s=1.9).to_plain())
-    found = team.coordinator.live()
-    assert found is not None
-    assert (found[0], found[1].users, round(found[1].elapsed_s, 3)) == (A, 7, 1.75)
-    assert found[1].requests == 2 * live_numbers().requests
+    found = team.coordinator.live()[A]
+    assert (found.users, round(found.elapsed_s, 3)) == (7, 1.75)
+    assert found.requests == 2 * live_numbers().requests
     team.all_say("part", nodeid=A, part={})
-    assert team.coordinator.live() is None
+    assert team.coordinator.live() == {}
 
 
 def test_before_the_load_they_say_how_many_users_of_all_members_are_set_up() -> None:
@@ -482,14 +481,13 @@ def test_before_the_load_they_say_how_many_users_of_all_members_are_set_up() -> 
     team.all_say("entered", nodeid=A)
     set_ups = {"gw0": (20, 50), "gw1": (30, 49)}
     for name, set_up in set_ups.items():
-        assert team.coordinator.live() is None
+        assert team.coordinator.live() == {}
         team.say(name, "live", nodeid=A, numbers=live_numbers(set_up=set_up, elapsed_s=3.0).to_plain())
-    found = team.coordinator.live()
-    assert found is not None
-    assert (found[1].set_up, found[1].elapsed_s) == ((50, 99), 3.0)
+    found = team.coordinator.live()[A]
+    assert (found.set_up, found.elapsed_s) == ((50, 99), 3.0)
     team.all_say("ready", nodeid=A)
     team.answer_pings()
-    assert team.coordinator.live() is None  # those of the load are still to come
+    assert team.coordinator.live() == {}  # those of the load are still to come
 
 
 def test_each_round_has_live_numbers_of_its_own() -> None:
@@ -500,11 +498,9 @@ def test_each_round_has_live_numbers_of_its_own() -> None:
     team.all_say("ready", nodeid=A)
     team.answer_pings()
     assert team.state is State.RUN
-    assert team.coordinator.live() is None
+    assert team.coordinator.live() == {}
     team.all_say("live", nodeid=A, numbers=live_numbers(round=(2, 2)).to_plain())
-    found = team.coordinator.live()
-    assert found is not None
-    assert found[1].round == (2, 2)
+    assert team.coordinator.live()[A].round == (2, 2)
 
 
 def test_nothing_is_shown_of_a_load_that_was_called_off() -> None:
@@ -512,7 +508,7 @@ def test_nothing_is_shown_of_a_load_that_was_called_off() -> None:
     team.start()
     team.all_say("live", nodeid=A, numbers=live_numbers().to_plain())
     team.coordinator.end("-x")
-    assert team.coordinator.live() is None
+    assert team.coordinator.live() == {}
 
 
 def test_live_numbers_that_are_none_are_refused() -> None:
@@ -583,6 +579,11 @@ def test_a_worker_with_another_version_is_refused() -> None:
         ("entered", {"nodeid": "nobody's"}),
         ("hello", {"version": "1.0", "host": "h", "tests": [[0, A]]}),
         ("hello", {"version": "1.0", "host": "h", "tests": [[0, A, "5"]]}),
+        ("together", {"group": "shop", "tests": [[A, 0.0], ["nobody's", 0.0]]}),
+        ("together", {"group": "shop", "tests": [[A, 1]]}),
+        ("together", {"group": "shop", "tests": [[A, -1.0]]}),
+        ("together", {"group": "shop", "tests": [[A, float("nan")]]}),
+        ("together", {"group": "shop", "tests": [A]}),
     ],
 )
 def test_a_message_that_nobody_sends_changes_nothing(message: object) -> None:
@@ -846,3 +847,110 @@ def test_a_worker_that_is_lost_between_two_rounds_ends_the_test(is_before: bool)
         team.coordinator.lose("gw1", "killed", hold=False)
     assert team.take("abort")[0][0] == "gw0"
     assert "gw1 was lost" in (team.test.aborted or "")
+
+
+class TestTogether:
+    """A and B run together, B two seconds later."""
+
+    def team(self, workers: int = 2, users: int = 8) -> Team:
+        team = Team(workers, users)
+        for name in list(team.coordinator.workers):
+            team.say(name, "together", group="shop", tests=[[A, 0.0], [B, 2.0]])
+        return team
+
+    def states(self, team: Team) -> tuple[State, State]:
+        return team.coordinator.tests[A].state, team.coordinator.tests[B].state
+
+    def test_they_begin_as_one_and_start_by_one_clock(self) -> None:
+        team = self.team()
+        team.all_say("entered", nodeid=A)
+        assert [(name, fields["nodeid"]) for name, fields in team.take("assign")] == [
+            *(("gw0", A), ("gw1", A), ("gw0", B), ("gw1", B))
+        ]
+        team.all_say("ready", nodeid=A)
+        assert team.take("ping") == []
+        team.all_say("ready", nodeid=B)
+        team.answer_pings()
+        began = team.now + SECOND // 4
+        assert {(name, fields["nodeid"]): fields["at_ns"] - OFFSETS[name] for name, fields in team.take("start")} == {
+            ("gw0", A): began,
+            ("gw1", A): began,
+            ("gw0", B): began + 2 * SECOND,
+            ("gw1", B): began + 2 * SECOND,
+        }
+        assert self.states(team) == (State.RUN, State.RUN)
+
+    def test_they_are_reported_when_all_are_over(self) -> None:
+        team = self.team()
+        team.all_say("entered", nodeid=A)
+        for nodeid in (A, B):
+            team.all_say("ready", nodeid=nodeid)
+        team.answer_pings()
+        for nodeid in (B, A):
+            team.all_say("part", nodeid=nodeid, part={})
+            team.tick()
+            assert team.coordinator.tests_to_report() == []
+        team.done("gw0", "gw1", nodeid=A)
+        assert team.coordinator.tests_to_report() == []
+        team.done("gw0", "gw1", nodeid=B)
+        assert [test.nodeid for test in team.coordinator.tests_to_report()] == [A, B]
+
+    def test_one_that_is_skipped_everywhere_is_left_out(self) -> None:
+        team = self.team()
+        team.all_say("entered", nodeid=A)
+        team.all_say("skipped", nodeid=A)
+        team.say("gw0", "ready", nodeid=B)
+        assert team.take("ping") == []
+        team.say("gw1", "ready", nodeid=B)
+        team.answer_pings()
+        assert [fields["nodeid"] for _, fields in team.take("start")] == [B, B]
+        assert team.coordinator.tests[A].aborted is None
+
+    def test_one_that_is_skipped_on_some_is_an_error_of_all(self) -> None:
+        team = self.team()
+        team.all_say("entered", nodeid=A)
+        team.say("gw0", "skipped", nodeid=A)
+        team.all_say("ready", nodeid=B)
+        team.say("gw1", "ready", nodeid=A)
+        reasons = {fields["nodeid"]: fields["reason"] for _, fields in team.take("abort")}
+        assert reasons[A] == "skipped on 1 of 2 workers only"
+        assert reasons[B] == f"not run: {A}, which runs together with it: skipped on 1 of 2 workers only"
+        assert team.take("start") == []
+
+    @pytest.mark.parametrize("ready_first", [True, False])
+    def test_without_one_none_starts(self, ready_first: bool) -> None:
+        team = self.team()
+        team.all_say("entered", nodeid=A)
+        if ready_first:
+            team.all_say("ready", nodeid=B)
+        team.done("gw0", nodeid=A)
+        reasons = {fields["nodeid"]: fields["reason"] for _, fields in team.take("abort")}
+        assert "worker gw0 did not reach the start of the load" in reasons[A]
+        assert reasons[B].startswith(f"not run: {A}, which runs together with it")
+        team.all_say("ready", nodeid=B)
+        assert team.take("ping") == []
+
+    def test_the_end_of_the_session_is_no_error_of_another_test(self) -> None:
+        team = self.team()
+        team.all_say("entered", nodeid=A)
+        team.coordinator.end("-x")
+        assert {test.aborted for test in team.coordinator.tests.values()} == {"-x"}
+
+    def test_fewer_users_than_workers(self) -> None:
+        team = Team(2)
+        team.coordinator.tests[B].users = 1
+        team.all_say("together", group="shop", tests=[[A, 0.0], [B, 0.0]])
+        team.all_say("entered", nodeid=A)
+        assert [name for name, fields in team.take("assign") if fields["nodeid"] == B] == ["gw0"]
+        assert [(name, fields["nodeid"]) for name, fields in team.take("spectate")] == [("gw1", B)]
+        team.all_say("ready", nodeid=A)
+        team.say("gw0", "ready", nodeid=B)
+        team.answer_pings()
+        assert len(team.take("start")) == 3
+
+    def test_one_that_could_not_be_entered_is_over_for_all(self) -> None:
+        team = self.team(3)
+        team.all_say("entered", nodeid=A)
+        team.say("gw1", "left", nodeid=A)
+        assert self.states(team) == (State.CLOSED, State.CLOSED)
+        assert set(team.told("abort")) == {"gw0", "gw1"}

@@ -64,7 +64,7 @@ def test_half_a_surrogate_pair_is_spelled_out_as_execnet_refuses_it() -> None:
     ("message", "says"),
     [
         ("beat", "a pair of a kind and its fields"),
-        (("shout", {}), "unknown kind of message 'shout'; known: hello, entered"),
+        (("shout", {}), "unknown kind of message 'shout'; known: hello, together, entered"),
         (("ready", {}), r"ready: has the fields nodeid; got $"),
         (("ready", {"nodeid": 3}), "ready: nodeid is a str; got 3"),
         (("pong", {"number": True, "at_ns": 1}), "pong: number is a int; got True"),

@@ -61,8 +61,7 @@ def team(wants_names: bool | None = None) -> tuple[FakeChannel, Link, WorkerShar
     channel = FakeChannel()
     link = Link(channel, "gw1", wants_names=wants_names)
     channel.say("assign", nodeid=NODEID, index=1, count=3, pool_index=0, pool_count=2)
-    assert link.shard is not None
-    return channel, link, link.shard
+    return channel, link, link.shards[NODEID]
 
 
 def in_thread(call: Callable[[], Any]) -> Callable[[], Any]:
@@ -328,7 +327,7 @@ class TestPulse:
         _, link, member = team()
         stopped = threading.Event()
         member.on_stop = lambda _: stopped.set()
-        with Watch(link, member, beat_s=0.02, heartbeat_s=0.2):
+        with Watch(link, beat_s=0.02, heartbeat_s=0.2):
             assert stopped.wait(WAIT)
         assert member.stop_reason == "no heartbeat from the controller for 0.2 s"
 

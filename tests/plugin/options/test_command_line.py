@@ -64,6 +64,7 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("on_exhaustion", "fail", "fail"),
     ("on_exhaustion", "fallback", "fallback"),
     ("ip_wait", "1s", 1.0),
+    ("start_after", "1s", 1.0),
     ("fallback_pool", "127.0.0.1", "127.0.0.1"),
     ("suppress_health_check", [], ()),
     ("suppress_health_check", (), ()),
@@ -127,6 +128,7 @@ BAD: list[tuple[str, Any, str]] = [
         for given in ("", "1.0", "h2", 2.0, 4, True, None)
     ),
     ("ip_wait", "5", "not a duration"),
+    ("start_after", "-1s", "not a duration"),
     ("fallback_pool", "", "must be a non-empty string"),
     ("on_exhaustion", None, "None is unknown"),
     ("set_up", "later", "'later' is unknown"),

@@ -86,6 +86,19 @@ class TestLiveLine:
         screen.write(". [100%]\n\n=== done ===\n")
         assert screen.model.lines[2:] == ["test_shop.py ... [100%]", "", "=== done ==="]
 
+    def test_loads_that_run_together_share_the_line(self) -> None:
+        screen = FakeScreen(columns=106)
+        line = line_on(screen)
+        line.show("test_shop.py::test_browse", live_numbers())
+        line.show("test_shop.py::test_buy", live_numbers(users=7))
+        assert screen.model.lines[1:] == [
+            "test_browse  50 users  12 340 req/s  p95 23.1 ms... | test_buy  7 users  12 340 req/s  p95 23.1 ms  er..."
+        ]
+        line.end("test_shop.py::test_browse", None)
+        assert screen.model.lines[1].startswith("test_buy  7 users")
+        line.end("test_shop.py::test_buy", None)
+        assert screen.model.lines == []
+
     def test_at_the_bottom_the_screen_scrolls_once(self) -> None:
         screen = FakeScreen(rows=4)
         screen.write("one\ntwo\nthree\ntest_shop.py ")

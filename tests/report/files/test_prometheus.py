@@ -101,6 +101,18 @@ def test_a_load_that_ended_has_nobody_at_work(exporter: Exporter) -> None:
     exporter.end("another", None)
 
 
+def test_loads_that_run_together_each_have_their_numbers(exporter: Exporter) -> None:
+    for _ in range(2):
+        exporter.show(TEST, NUMBERS)
+        exporter.show("another", NUMBERS)
+    exporter.end(TEST, None)
+    found = values(exporter.url)
+    assert {key[1:]: value for key, value in found.items() if key[0] == "ipload_users_at_work"} == {
+        ("1", TEST): 0,
+        ("1", "another"): NUMBERS.users,
+    }
+
+
 def test_the_last_numbers_are_those_of_the_end(exporter: Exporter) -> None:
     exporter.show(TEST, NUMBERS)
     exporter.end(TEST, live_numbers(iterations=9, failed_iterations=0, users=0))

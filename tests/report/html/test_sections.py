@@ -107,3 +107,29 @@ def test_it_says_what_the_terminal_says() -> None:
     terminal = " ".join(" ".join(block(result)).split())
     shown = [cell for table in section(result).tables[:2] for cells in table.rows for cell in cells if cell != "–"]
     assert [cell for cell in shown if cell not in terminal] == []
+
+
+def test_loads_that_ran_together_are_in_one_chart() -> None:
+    seconds = [{"t_s": t_s, "users": 1, "requests": 3 + t_s, "failed_requests": 0} for t_s in range(2)]
+    results = [
+        {
+            **full_result(),
+            "nodeid": f"test_a.py::test_{name}",
+            "together": "shop",
+            "timeline": seconds,
+            "started_at": at,
+        }
+        for name, at in (("one", "2026-01-01T10:00:00+00:00"), ("two", "2026-01-01T10:00:05+00:00"))
+    ]
+    one, two, alone, unmeasured = sections_of(
+        [*results, full_result(), {"nodeid": "x", "verdict": "error", "reason": "", "together": "shop"}]
+    )
+    title = "Requests per second of the loads that ran together"
+    chart = one.charts[-1]
+    assert (chart.title, two.charts[-1]) == (title, chart)
+    assert [line["name"] for line in chart.plot["data"]] == ["test_one", "test_two"]
+    assert [line["x0"] for line in chart.plot["data"]] == [500, 5500]
+    assert chart.plot["layout"]["xaxis"]["range"] == [0, 7000]
+    assert chart.summary == "test_one: 3 to 4 requests per second; test_two: 3 to 4 requests per second"
+    assert one.subtitle.endswith("together: shop, with test_two, x")
+    assert title not in [each.title for each in (*alone.charts, *unmeasured.charts[:-1])]

@@ -1,0 +1,200 @@
+"""Load tests that run together, each divided over the workers of pytest-xdist: whole runs."""
+
+from __future__ import annotations
+
+import json
+from textwrap import dedent
+from typing import Any
+
+import pytest
+from support.team_run import TeamRun, team_run
+
+pytestmark = pytest.mark.usefixtures("xdist")
+
+SHOP = """
+    together = pytest.mark.ipload_together("shop")
+
+    def note(name):
+        with open(f"log-{worker()}", "a") as file:
+            print(time.perf_counter(), name, file=file)
+
+    def visit(user, name, seconds=0.001):
+        note(name)
+        with user.measure(name):
+            time.sleep(seconds)
+
+    def test_ordinary():
+        note("ordinary")
+
+    @together
+    @pytest.mark.ipload(users=4, duration="%(browse)s", think_time="5ms")
+    def test_browse(ipload_user):
+        visit(ipload_user, "BROWSE")
+
+    @pytest.mark.ipload(users=2, iterations=2)
+    def test_alone(ipload_user):
+        visit(ipload_user, "ALONE")
+
+    @together
+    @pytest.mark.ipload(users=3, duration="200ms", think_time="5ms"%(buy)s)
+    %(marks)s
+    def test_buy(ipload_user):
+        visit(ipload_user, "BUY")
+"""
+
+
+def shop(
+    pytester: pytest.Pytester,
+    *args: str,
+    browse: str = "300ms",
+    buy: str = "",
+    marks: str = "",
+    more: str = "",
+    **run: Any,
+) -> TeamRun:
+    source = dedent(SHOP) % {"browse": browse, "buy": buy, "marks": marks} + dedent(more)
+    return team_run(pytester, source, *(args or ("-n2",)), **run)
+
+
+def verdicts(run: TeamRun) -> dict[str, str]:
+    return {name: test["verdict"] for name, test in run.tests.items()}
+
+
+def shards(test: Any) -> list[tuple[str, int]]:
+    return [(shard["name"], shard["users"]) for shard in test.get("shards", ())]
+
+
+def log_of(pytester: pytest.Pytester) -> list[tuple[float, str]]:
+    lines = [line for path in pytester.path.glob("log-*") for line in path.read_text().splitlines()]
+    return sorted((float(line.split()[0]), line.split()[1]) for line in lines)
+
+
+def first_of(pytester: pytest.Pytester) -> dict[str, float]:
+    log = log_of(pytester)
+    return {name: next(at for at, what in log if what == name) for name in {name for _, name in log}}
+
+
+class TestOneClock:
+    def test_each_is_divided_and_all_begin_at_once(self, pytester: pytest.Pytester) -> None:
+        """One of them fails, one begins later, one has fewer users than there are workers, one is skipped."""
+        more = """
+            @together
+            @pytest.mark.ipload(users=1, duration="100ms")
+            def test_probe(ipload_user):
+                visit(ipload_user, "PROBE")
+
+            @together
+            @pytest.mark.skip(reason="closed")
+            def test_closed(ipload_user):
+                visit(ipload_user, "CLOSED")
+        """
+        marks = '@pytest.mark.ipload_threshold("p95 < 1us")'
+        run = shop(pytester, "-n2", buy=', start_after="250ms"', marks=marks, more=more)
+        run.expect(1, passed=4, failed=1, skipped=1)
+        assert {name: (test["verdict"], test.get("together")) for name, test in run.tests.items()} == {
+            "test_browse": ("passed", "shop"),
+            "test_buy": ("failed", "shop"),
+            "test_probe": ("passed", "shop"),
+            "test_alone": ("passed", None),
+        }
+        assert shards(run.tests["test_browse"]) == [("gw0", 2), ("gw1", 2)]
+        assert shards(run.tests["test_buy"]) == [("gw0", 2), ("gw1", 1)]
+        assert shards(run.tests["test_probe"]) == []
+        checks = [check["name"] for check in run.tests["test_browse"]["generator"]["checks"]]
+        assert checks == ["partner-skipped"]
+        first, log = first_of(pytester), log_of(pytester)
+        assert abs(first["BROWSE"] - first["PROBE"]) < 0.2  # usually 2 ms
+        assert 0.2 < first["BUY"] - first["BROWSE"] < 0.5
+        assert first["ordinary"] < first["BROWSE"]
+        assert max(at for at, what in log if what in ("BROWSE", "BUY")) < first["ALONE"]
+        assert list(run.cases)[1:5] == ["test_browse", "test_buy", "test_probe", "test_closed"]
+
+    def test_each_worker_runs_the_whole_group_in_its_turn(self, pytester: pytest.Pytester) -> None:
+        run = shop(pytester, "-n2", "--dist=each", once=False)
+        run.expect(0, passed=8)
+        order = [what for _, what in log_of(pytester) if what in ("BROWSE", "BUY", "ALONE")]
+        blocks = ["ALONE" if what == "ALONE" else "GROUP" for what in order]
+        runs = [what for place, what in enumerate(blocks) if place == 0 or blocks[place - 1] != what]
+        assert runs == ["GROUP", "ALONE"]
+
+
+class TestOutcomes:
+    def test_one_that_ends_early_makes_a_pass_invalid(self, pytester: pytest.Pytester) -> None:
+        more = """
+            @pytest.fixture
+            def late(ipload_user):
+                if ipload_user.index == 2:
+                    raise ValueError("came too late")
+
+            @together
+            @pytest.mark.ipload(stages="300ms:3,60s:3", set_up="on-arrival")
+            def test_late(ipload_user, late):
+                visit(ipload_user, "LATE")
+                time.sleep(0.01)
+        """
+        run = shop(pytester, browse="1500ms", more=more)
+        assert run.result.ret == 1
+        assert verdicts(run) == {
+            "test_browse": "invalid",
+            "test_buy": "passed",
+            "test_late": "error",
+            "test_alone": "passed",
+        }
+        assert run.tests["test_browse"]["reason"].count("test_it.py::test_late ended before its time") == 1
+
+    @pytest.mark.parametrize("how", ["pytest.skip('closed')", "raise ValueError('broken')"])
+    def test_a_set_up_that_fails_or_skips_on_one_worker(self, pytester: pytest.Pytester, how: str) -> None:
+        more = f"""
+            @pytest.fixture
+            def breaks():
+                if worker() == "gw1":
+                    {how}
+        """
+        run = shop(pytester, marks='@pytest.mark.usefixtures("breaks")', more=more)
+        assert run.result.ret == 1
+        outcomes = run.result.parseoutcomes()
+        assert outcomes["passed"] == 2  # the ordinary one, and the one alone
+        assert "BROWSE" not in [what for _, what in log_of(pytester)]
+        assert run.cases["test_alone"] == []
+        assert run.cases["test_buy"]
+        assert run.cases["test_browse"]
+        assert "error" in run.cases["test_buy"]
+
+    def test_a_lost_worker_is_named_by_all(self, pytester: pytest.Pytester) -> None:
+        more = """
+            @together
+            @pytest.mark.ipload(users=2, duration="60s", think_time="10ms")
+            def test_dies(ipload_user):
+                visit(ipload_user, "DIES")
+                if worker() == "gw1" and ipload_user.iteration > 20:
+                    os._exit(3)
+        """
+        run = shop(pytester, browse="60s", more=more, deaths=True)
+        assert run.result.ret == 1
+        assert {name: verdict for name, verdict in verdicts(run).items() if name != "test_alone"} == {
+            "test_browse": "invalid",
+            "test_buy": "invalid",
+            "test_dies": "invalid",
+        }
+        assert all("gw1" in run.tests[name]["reason"] for name in ("test_browse", "test_dies"))
+        assert verdicts(run)["test_alone"] == "passed"
+
+    def test_dash_x_and_xfail(self, pytester: pytest.Pytester) -> None:
+        marks = '@pytest.mark.xfail\n@pytest.mark.ipload_threshold("p95 < 1us")'
+        more = """
+            @together
+            @pytest.mark.ipload(users=2, iterations=1)
+            @pytest.mark.ipload_threshold("p95 < 1us")
+            def test_first_to_fail(ipload_user):
+                visit(ipload_user, "FAILS")
+        """
+        run = shop(pytester, "-n2", "-x", marks=marks, more=more)
+        run.result.assert_outcomes(passed=2, xfailed=1, failed=1)
+        assert "test_alone" not in run.cases
+
+    def test_a_segment_of_a_group_on_one_worker(self, pytester: pytest.Pytester) -> None:
+        run = shop(pytester, "-n1", "--ipload-segment=0/2", buy=', start_after="100ms"')
+        run.expect(0, passed=4)
+        part = json.loads((pytester.path / "out.json").read_text())
+        assert part["segment"] == {"index": 0, "count": 2}
+        assert run.tests["test_buy"]["part"]["together"] == "shop"
