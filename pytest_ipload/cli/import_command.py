@@ -72,7 +72,7 @@ def _imported(options: argparse.Namespace, writer: Writer, source: str) -> tuple
         static=options.static,
         think_times=options.think_times,
         headers=frozenset(name.lower() for name in options.header),
-        captures=writer.captures,
+        can_capture=writer.can_capture,
         basic_auth=writer.basic_auth,
     )
     recording, secrets = importer.read(text, source, given)

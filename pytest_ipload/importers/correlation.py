@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import quote, unquote, urlsplit
 
 from pytest_ipload.importers.exchanges import Exchange
+from pytest_ipload.importers.path_names import label_of
 from pytest_ipload.importers.recording import (
     INPUT,
     JSON,
@@ -33,7 +34,11 @@ from pytest_ipload.importers.tokens import WORD, Names, identifier, is_id, is_id
 
 _MOST_REPLIES = 40
 _TOKEN = re.compile(r"[A-Za-z0-9_\-.~+/=]{8,}")
-_RESERVED = ("response", "ipload_session", "ipload_user", "find", "quoted", "os", "re", "html", "time", "json", "pytest")
+_RESERVED = (
+    "response", "ipload_session", "ipload_user", "find", "quoted", "os", "re", "html", "pytest", "quote", "unquote",
+    "str", "int", "env", "iteration", "user",
+)  # fmt: skip
+"""Names that mean something else in what is written."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class Correlation:
 
     def __init__(self, exchanges: Sequence[Exchange], options: ImportOptions) -> None:
         self._exchanges = exchanges
-        self._kinds = options.captures
+        self._can_capture = options.can_capture
         self._replies = [ReplyValues(each) for each in exchanges]
         self._having: defaultdict[str, list[int]] = defaultdict(list)
         for index, reply in enumerate(self._replies):
@@ -57,6 +62,8 @@ class Correlation:
         self._known: dict[tuple[str, str], Capture] = {}
         self._captures: defaultdict[int, list[Capture]] = defaultdict(list)
         self._now = 0
+        self.notes: dict[str, None] = {}
+        """What could not be captured."""
 
     def steps(self) -> list[Step]:
         """The requests, with references in the place of values that were handed out, and with captures."""
@@ -131,15 +138,25 @@ class Correlation:
         if not words:
             return None
         having = [index for index in self._having.get(words[-1], ()) if index < self._now]
-        found = []
+        found, others = [], 0
         for index in having[:_MOST_REPLIES]:
             for source in self._replies[index].sources(value, place.key, strong=strong):
-                if source.capture.kind in self._kinds and (strong or _agree(place, source)):
+                if not strong and not _agree(place, source):
+                    continue
+                if self._can_capture(source.capture):
                     found.append(_Found(index, source))
                     break
+                others += 1
         if not found:
+            if others:
+                self._note(place)
             return None
         return min(found, key=lambda each: (not self._related(place.key, each), each.index))
+
+    def _note(self, place: Place) -> None:
+        where = label_of(self._exchanges[self._now].step)
+        key = "a part of its path" if place.kind == "path" else f"{place.kind} {place.key}".rstrip()
+        self.notes[f"{where}: {key} comes from an earlier reply, in a way that a scenario file cannot express; --as python can"] = None
 
     def _related(self, key: str, found: _Found) -> bool:
         """Whether the request and the reply speak of the same kind of thing: ``/orders/7`` and ``POST /orders``."""

@@ -9,20 +9,11 @@ from dataclasses import dataclass
 from pytest_ipload.importers.curl_command import is_curl, read_curl
 from pytest_ipload.importers.har import is_har, read_har
 from pytest_ipload.importers.load_plan import recording_of
-from pytest_ipload.importers.openapi import is_openapi, read_openapi
+from pytest_ipload.importers.openapi import read_openapi
+from pytest_ipload.importers.openapi_document import is_openapi
 from pytest_ipload.importers.python_writer import write_python
-from pytest_ipload.importers.recording import (
-    ADDRESS,
-    COOKIE,
-    HEADER,
-    INPUT,
-    JSON,
-    PATTERN,
-    ImportOptions,
-    ImportProblem,
-    Recording,
-)
-from pytest_ipload.importers.yaml_writer import YAML_CAPTURES, write_yaml
+from pytest_ipload.importers.recording import Capture, ImportOptions, ImportProblem, Recording
+from pytest_ipload.importers.yaml_writer import can_capture, write_yaml
 
 MOST_BYTES = 256 << 20
 """The maximum size of a file to import."""
@@ -45,8 +36,8 @@ class Writer:
 
     name: str
     write: Callable[[Recording, ImportOptions], str]
-    captures: frozenset[str]
-    """The kinds of captures that it can express."""
+    can_capture: Callable[[Capture], bool]
+    """Whether it can express a capture."""
     basic_auth: bool
     """Whether it has a way to give user and password."""
 
@@ -67,8 +58,8 @@ IMPORTERS = (
     Importer("curl", "curl command lines", is_curl, _curl),
 )
 WRITERS = (
-    Writer("python", write_python, frozenset((JSON, HEADER, COOKIE, INPUT, PATTERN, ADDRESS)), basic_auth=True),
-    Writer("yaml", write_yaml, YAML_CAPTURES, basic_auth=False),
+    Writer("python", write_python, lambda capture: True, basic_auth=True),
+    Writer("yaml", write_yaml, can_capture, basic_auth=False),
 )
 
 

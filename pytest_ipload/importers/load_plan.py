@@ -17,7 +17,8 @@ def recording_of(
     source: str, base_url: str, exchanges: Sequence[Exchange], notes: list[str], options: ImportOptions
 ) -> tuple[Recording, list[str]]:
     """The load test of a recording, and the secrets that must not be in its text."""
-    steps = Correlation(exchanges, options).steps()
+    correlation = Correlation(exchanges, options)
+    steps = correlation.steps()
     cookies = [pair for exchange in exchanges for pair in exchange.cookies]
     cookies += [pair for exchange in exchanges for reply in exchange.replies for pair in reply.cookies()]
     secrets = SecretValues(options, cookies)
@@ -28,7 +29,7 @@ def recording_of(
     scenario = Scenario(options.name, tuple(steps), new_visitor=sets_cookies)
     used = {reference.name for step in steps for reference in step.references() if reference.secret}
     variables = {name: what for name, what in secrets.variables.items() if name in used}
-    found = Recording(source, options.base_url or base_url, [scenario], variables, notes)
+    found = Recording(source, options.base_url or base_url, [scenario], variables, [*notes, *correlation.notes])
     return found, secrets.texts()
 
 

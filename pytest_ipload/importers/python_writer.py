@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from pytest_ipload.importers.path_names import default_label, label_of
 from pytest_ipload.importers.python_code import (
+    WIDTH,
     Expression,
     Group,
     Named,
@@ -23,6 +24,7 @@ from pytest_ipload.importers.recording import (
     INPUT,
     JSON,
     NUMBER,
+    PATTERN,
     QUOTED,
     SAME,
     Body,
@@ -84,15 +86,14 @@ class _Module:
             ("import html", "html.unescape(" in code),
             ("import os", bool(self._recording.variables)),
             ("import re", find),
-            ("import time", "time.sleep(" in code),
             ("from pathlib import Path", "Path(" in code),
         ]
         names = [name for name, used in (("quote", quoted), ("unquote", "unquote(" in code)) if used]
         lines = [line for line, used in standard if used]
         lines += [f"from urllib.parse import {', '.join(names)}"] if names else []
         third = ["import pytest"] if self._recording.base_url else []
-        third += ["from pytest_ipload import LoadSession"]
-        # A blank line between the two statements would be wrong only if one was missing.
+        user = ", VirtualUser" if "ipload_user" in code else ""
+        third += [f"from pytest_ipload import LoadSession{user}"]
         blocks = ["\n".join(lines), "\n".join(third)]
         return "".join(f"\n{block}\n" for block in blocks if block).lstrip("\n")
 
@@ -129,17 +130,25 @@ class _Function:
     def lines(self, think_times: bool) -> Iterator[str]:
         """The lines of the function."""
         yield from self._module.marker
-        yield f"def {self._name}(ipload_session: LoadSession) -> None:"
+        pauses = think_times and any(step.pause_s for step in self._scenario.steps)
+        arguments = "ipload_session: LoadSession" + (", ipload_user: VirtualUser" if pauses else "")
+        yield from self._head(arguments)
         if self._scenario.about:
             yield f'    """{_plain(self._scenario.about)}"""'
         if self._scenario.new_visitor:
             yield "    ipload_session.cookies.clear()  # each iteration is a new visitor"
         for step in self._scenario.steps:
             if step.pause_s:
-                yield f"    time.sleep({step.pause_s})" if think_times else f"    # {step.pause_s} s later"
+                yield f"    ipload_user.pause({step.pause_s})" if think_times else f"    # {step.pause_s} s later"
             yield "    " + written(self._call(step), 4, "response = " if step.captures else "")
             for capture in step.captures:
                 yield "    " + written(_capture(capture), 4, f"{capture.name} = ")
+
+    def _head(self, arguments: str) -> list[str]:
+        line = f"def {self._name}({arguments}) -> None:"
+        if len(line) <= WIDTH:
+            return [line]
+        return [f"def {self._name}(", *(f"    {each}," for each in arguments.split(", ")), ") -> None:"]
 
     def _call(self, step: Step) -> Expression:
         known = step.method in _METHODS
@@ -253,7 +262,7 @@ def _capture(capture: Capture) -> Expression:
     found = _source(capture)
     if capture.pattern:
         found = Group("find(", (pattern(capture.pattern), found), ")")
-    if capture.kind == INPUT:
+    if capture.kind == INPUT or (capture.kind == PATTERN and capture.encoded):
         return Group("html.unescape(", (found,), ")")
     return Group("unquote(", (found,), ")") if capture.encoded else found
 

@@ -137,7 +137,7 @@ class Capture:
     pattern: str = ""
     number: bool = False
     encoded: bool = False
-    """Whether the value is percent-encoded there and has to be decoded."""
+    """Whether the value is encoded there: in an attribute of HTML with entities, else with percent signs."""
 
 
 @dataclass(frozen=True)
@@ -277,7 +277,7 @@ class ImportOptions:
     think_times: bool = False
     headers: frozenset[str] = frozenset()
     """Names, in lower case, of headers to keep that would be left out."""
-    captures: frozenset[str] = frozenset((JSON, HEADER, COOKIE, INPUT, PATTERN, ADDRESS))
-    """The kinds of captures that the writer can express."""
+    can_capture: Callable[[Capture], bool] = lambda capture: True
+    """Whether the writer can express a capture."""
     basic_auth: bool = True
     """Whether the writer has a way to give user and password."""

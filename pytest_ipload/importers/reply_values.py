@@ -78,7 +78,7 @@ class ReplyValues:
             if html.unescape(content) != value or not (strong or by_name):
                 continue
             if (pattern := self._tag_pattern(tag, name, content)) is not None:
-                yield Source(Capture("", INPUT, pattern=pattern), name)
+                yield Source(Capture("", INPUT, pattern=pattern, encoded=content != value), name)
 
     @cached_property
     def _tags(self) -> list[tuple[str, str, str]]:
@@ -157,20 +157,22 @@ class ReplyValues:
         """A pattern for its place in the text, if the first match of one is the value."""
         if not strong and not key:
             return None
-        for form in dict.fromkeys((value, html.escape(value), value.replace("/", "\\/"))):
+        for form in dict.fromkeys((value, html.escape(value))):
             start = self._body.find(form)
             for _ in range(20):
                 if start < 0:
                     break
                 before = self._body[max(0, start - 80) : start].rpartition("\n")[2]
-                if (strong or before.endswith((f"{key}/", f"{key}="))) and (found := self._unique(before, form)):
-                    return Capture("", PATTERN, pattern=found)
+                if not strong:  # a link to it, whatever is before the link
+                    before = re.split(r"[\"'\s]", before)[-1] if before.endswith((f"{key}/", f"{key}=")) else ""
+                if before and (found := self._unique(before, form)) is not None:
+                    return Capture("", PATTERN, pattern=found, encoded=form != value)
                 start = self._body.find(form, start + 1)
         return None
 
     def _unique(self, before: str, form: str) -> str | None:
         for length in (12, 24, 48, 80):
-            prefix = _without_tokens(before[-length:])
+            prefix = _without_tokens(before, length)
             if len(prefix) < 3 or not prefix.isprintable():
                 continue
             for group in _GROUPS:
@@ -189,14 +191,14 @@ def _first(pattern: str, text: str) -> str | None:
     return None if found is None else found[1]
 
 
-def _without_tokens(before: str) -> str:
-    """The end of a text behind the last value in it that may differ the next time, from the start of a word on."""
-    cut = 0
+def _without_tokens(before: str, length: int) -> str:
+    """The end of a text, from the start of a word on, and behind the last value in it that may differ the next time."""
+    start = max(0, len(before) - length)
     for word in WORD.finditer(before):
-        if (is_strong(word[0]) and re.search(r"\d", word[0])) or word[0].isdigit():
-            cut = word.end()
-    rest = before[cut:]
-    return re.sub(r"\A[\w-]*(?=\W)", "", rest) if not cut and len(rest) > 12 else rest
+        differs = word[0].isdigit() or (is_strong(word[0]) and re.search(r"\d", word[0]) is not None)
+        if word.end() > start and (differs or word.start() < start):
+            start = word.end()
+    return before[start:]
 
 
 def _in_url(url: str, value: str, key: str, *, strong: bool) -> tuple[str, bool] | None:

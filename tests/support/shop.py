@@ -50,7 +50,7 @@ class Visit(NamedTuple):
 class Session:
     """What the shop knows of a visitor."""
 
-    csrf: str = field(default_factory=lambda: secrets.token_urlsafe(24) + "+/&=")
+    csrf: str = field(default_factory=lambda: secrets.token_urlsafe(24) + "+/=")
     user: str | None = None
     basket: int = field(default_factory=lambda: 100_000 + secrets.randbelow(900_000))
     orders: dict[int, dict[str, str]] = field(default_factory=dict)
