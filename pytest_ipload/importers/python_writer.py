@@ -247,7 +247,7 @@ class _Function:
             return Group("{", tuple(Named(f"{string(key)}: ", self._json(each)) for key, each in value.items()), "}")
         if isinstance(value, list):
             return Group("[", tuple(map(self._json, value)), "]")
-        return repr(value)
+        return repr(value).replace("e+", "e")
 
 
 def _query_in_url(step: Step) -> bool:
