@@ -57,7 +57,7 @@ def split_url(url: str, place: str) -> tuple[str, tuple[Text, ...], tuple[tuple[
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     origin = f"{parts.scheme.lower()}://{host}" + (f":{port}" if port is not None else "")
     path = tuple(Text.of(segment) for segment in (parts.path or "/").split("/")[1:])
-    pairs = parse_qsl(parts.query, keep_blank_values=True, errors="surrogateescape")
+    pairs = parse_qsl(parts.query, keep_blank_values=True, errors="replace")
     return origin, path, tuple((key, Text.of(value)) for key, value in pairs), parts.query
 
 

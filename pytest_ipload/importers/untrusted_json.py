@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from pytest_ipload.base.untrusted_files import refuse_constant
 from pytest_ipload.importers.recording import ImportProblem
 
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _TYPES: dict[type, str] = {dict: "an object", list: "an array", str: "a text", int: "a whole number", bool: "true or false"}
 
 
 def parsed(text: str) -> Any:
     """The content of a JSON document. Raises ImportProblem, with line and column."""
     try:
-        return json.loads(text, parse_constant=refuse_constant)
+        value = json.loads(text, parse_constant=refuse_constant)
+        return _without_surrogates(value) if _SURROGATE.search(text) else value
     except json.JSONDecodeError as error:
         raise ImportProblem(f"line {error.lineno}, column {error.colno}: not valid JSON: {error.msg}") from None
     except RecursionError:
         raise ImportProblem("not usable: its values are nested too deeply") from None
     except ValueError as error:
         raise ImportProblem(f"not valid JSON: {error}") from None
+
+
+def _without_surrogates(value: Any) -> Any:
+    """The value with each half of a character, which no encoding has, replaced."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(each) for key, each in value.items()}
+    return [_without_surrogates(each) for each in value] if isinstance(value, list) else value
 
 
 def kind_of(value: object) -> str:
@@ -64,7 +76,7 @@ class Node:
     def number(self, key: str) -> int:
         """The whole number under a key."""
         node = Node(self.value.get(key), f"{self.place}.{key}")
-        if isinstance(node.value, bool) or not isinstance(node.value, (int, float)):
+        if isinstance(node.value, bool) or not isinstance(node.value, (int, float)) or abs(node.value) > 1e9:
             raise ImportProblem(f"{node.place}: {kind_of(node.value)} was given; it has to be a whole number")
         return int(node.value)
 

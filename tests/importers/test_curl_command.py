@@ -70,7 +70,7 @@ def meaning(hit: Hit) -> tuple[Any, ...]:
         body = [(each["Content-Disposition"], each.get_payload(decode=True)) for each in parts]  # type: ignore[union-attr]
     elif kind == "application/json":
         body = json.loads(hit.body)
-    return hit.method, hit.target.replace("+", "%20").upper(), kept, body
+    return hit.method, re.sub("%[0-9a-f]{2}", lambda found: found[0].upper(), hit.target.replace("+", "%20")), kept, body
 
 
 @pytest.mark.parametrize("command", LINES, ids=lambda line: re.sub(r"\W+", "-", line)[5:40])
