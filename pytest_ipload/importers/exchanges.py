@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from pytest_ipload.importers.recording import ImportProblem, Step, Text
 
@@ -56,9 +56,20 @@ def split_url(url: str, place: str) -> tuple[str, tuple[Text, ...], tuple[tuple[
         raise ImportProblem(f"{place}: the URL has to be complete and begin with http:// or https://")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     origin = f"{parts.scheme.lower()}://{host}" + (f":{port}" if port is not None else "")
-    path = tuple(Text.of(segment) for segment in (parts.path or "/").split("/")[1:])
+    segments = (parts.path or "/").split("/")[1:]
+    if any("=" not in each for each in parts.query.split("&")) and parts.query:
+        # It is not made of parameters: a part of the URL as it stands.
+        return origin, tuple(map(Text.of, [*segments[:-1], f"{segments[-1]}?{parts.query}"])), (), ""
+    path = tuple(map(Text.of, segments))
     pairs = parse_qsl(parts.query, keep_blank_values=True, errors="replace")
     return origin, path, tuple((key, Text.of(value)) for key, value in pairs), parts.query
+
+
+def user_and_password(url: str) -> tuple[Text, Text] | None:
+    """Those that stand in a URL."""
+    user, at, _ = urlsplit(url).netloc.rpartition("@")
+    name, _, password = user.partition(":")
+    return (Text.of(unquote(name)), Text.of(unquote(password))) if at and user else None
 
 
 def form_fields(text: str) -> list[tuple[str, str]] | None:

@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import urldefrag, urlencode, urljoin
 
-from pytest_ipload.importers.exchanges import Exchange, Reply, split_url
+from pytest_ipload.importers.exchanges import Exchange, Reply, split_url, user_and_password
 from pytest_ipload.importers.har_selection import Candidate, Selection
 from pytest_ipload.importers.recording import Body, ImportOptions, ImportProblem, MultipartBody, Part, Step, Text
 from pytest_ipload.importers.request_bodies import body_of, needs_content_type
@@ -194,6 +194,7 @@ def _step(candidate: Candidate, base: str, options: ImportOptions) -> tuple[Step
             raw_query=raw_query,
             headers=tuple((key, Text.of(value)) for key, value in headers),
             body=body,
+            auth=user_and_password(candidate.url),
         ),
         left_out,
     )

@@ -119,7 +119,7 @@ class _Operations:
             headers.append(("Cookie", _cookie_header(cookies)))
         body, mime = self._body(operation, place)
         if mime:
-            headers.append(("Content-Type", mime))
+            headers.append(("Content-Type", Text.of(mime)))
         step = Step(
             method=method.upper(),
             origin="",

@@ -13,7 +13,7 @@ from pytest_ipload.base.masking import HIDDEN, masked, names_secret
 from pytest_ipload.importers.path_names import label_of
 from pytest_ipload.importers.recording import NUMBER, QUOTED, ImportOptions, Place, Reference, Step, Text
 from pytest_ipload.importers.recording import Json as JsonValue
-from pytest_ipload.importers.tokens import Names, identifier, is_strong, is_token
+from pytest_ipload.importers.tokens import WORD, Names, identifier, is_strong, is_token
 
 _MORE_NAMES = re.compile(r"(?i)(?:^|[_.\-\]\[]|(?<=[a-z]))(?:passwords?|pw|pin|otp|totp|cvv|cvc|cvv2|ssn|iban|card_?number)\]?$|^auth$")
 _IDS = re.compile(r"(?i)(?:id|uuid|guid|hash|etag|revision|version|cursor|nonce|state)$")
@@ -100,11 +100,15 @@ class SecretValues:
         if place.kind == "header" and place.key.lower() in ("authorization", "proxy-authorization"):
             return text if text.references else self._in_credentials(place, text)
         literal = text.literal
-        if not literal or place.key.lower() == "cookie":
+        if place.key.lower() == "cookie":
             return text
+        if not literal:  # a part of it is captured
+            return text.with_literals(lambda part: list(self._within(place, part)))
         if place.kind == "path":
             value = unquote(literal)
-            return Text((self.reference(value, "token", "token in the path", QUOTED),)) if is_token(value) else text
+            if is_token(value):
+                return Text((self.reference(value, "token", "token in the path", QUOTED),))
+            return Text(tuple(self._within(place, literal)))
         if self._is_secret(place, literal):
             return Text((self.reference(literal, place.key, f"{_KINDS[place.kind]} {place.key}"),))
         return Text(tuple(self._within(place, literal)))
@@ -132,7 +136,10 @@ class SecretValues:
     def _within(self, place: Place, literal: str) -> Iterator[str | Reference]:
         """A text with secrets in it, as in ``mutation { logIn(password: "...") }``."""
         done = 0
-        for start, end, key in sorted(_spans(literal[:_MOST_TEXT])):
+        spans = list(_spans(literal[:_MOST_TEXT]))
+        if place.kind == "path":  # also in a query that is not made of parameters
+            spans += [(*found.span(), "token") for found in WORD.finditer(literal) if is_token(found[0])]
+        for start, end, key in sorted(spans):
             if start >= done and end > start:
                 if start > done:
                     yield literal[done:start]
