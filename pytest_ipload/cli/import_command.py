@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
+from fnmatch import fnmatch
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,7 +12,8 @@ from pytest_ipload.base.untrusted_files import read_bytes
 from pytest_ipload.importers.importer_table import IMPORTERS, MOST_BYTES, WRITERS, Writer, importer_of
 from pytest_ipload.importers.recording import ImportOptions, ImportProblem, Recording
 
-ENDINGS = {"python": ".py", "yaml": ".ipload.yaml"}
+_COLLECTED = {"python": "test_*.py", "yaml": "*.ipload.yaml"}
+"""Names of files that pytest collects, by what is in them."""
 
 
 def add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -58,7 +59,10 @@ def import_file(options: argparse.Namespace) -> tuple[str, list[str]]:
         raise ImportProblem(f"{options.file}: {problem}") from None
     if options.output is None:
         return text, lines
-    options.output.write_text(text, encoding="utf-8", newline="\n")
+    with options.output.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+    if not fnmatch(options.output.name, _COLLECTED[writer.name]):
+        lines.append(f"pytest collects {_COLLECTED[writer.name]} by itself; name this file on its command line")
     return "", lines
 
 
