@@ -33,13 +33,20 @@ STOREYS = (
     ("distributed", "report", "report.terminal", "report.files", "report.html"),
     ("plugin.newhooks", "plugin.options", "plugin.session_state", "plugin.hook_calls", "plugin.fixtures"),
     ("plugin.items", "plugin.run", "plugin.reporting", "plugin"),
+    ("importers",),
     ("cli", "__main__"),
 )
 FLOORS = list(chain.from_iterable(STOREYS))
 FLOOR_OF = {name: floor for floor, name in enumerate(FLOORS)}
-STRANGERS = (("transport", "load"), ("addresses", "stats"), ("baselines", "distributed"), ("plugin", "cli"))
+STRANGERS = (
+    ("transport", "load"),
+    ("addresses", "stats"),
+    ("baselines", "distributed"),
+    ("plugin", "cli"),
+    ("plugin", "importers"),
+)
 """Rooms that know nothing of each other."""
-PURE = ("base", "settings", "addresses", "stats", "load", "verdict")
+PURE = ("base", "settings", "addresses", "stats", "load", "verdict", "importers")
 """Rooms that load neither pytest nor an HTTP client."""
 LONGEST_MODULE, LONGEST_FUNCTION = 400, 60
 

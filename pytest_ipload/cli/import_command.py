@@ -22,14 +22,18 @@ def add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "import",
         allow_abbrev=False,
         help="make a load test of a HAR recording, a curl command line or an OpenAPI document",
-        description="Write a load test that does what a recording, a command line or a document describes. Values that a "
-        "reply handed out are taken from the replies of the load; secrets become environment variables. Exit code 0: "
+        description="Write a load test that does what a recording, a command line or a document describes. Values that "
+        "a reply handed out are taken from the replies of the load; secrets become environment variables. Exit code 0: "
         "written; 2: the file cannot be used.",
     )
     parser.add_argument("file", metavar="FILE", help="HAR, curl command lines or OpenAPI 3; - is the standard input")
-    parser.add_argument("-o", "--output", metavar="OUT", type=Path, help="where to write it; default: the standard output")
+    parser.add_argument(
+        "-o", "--output", metavar="OUT", type=Path, help="where to write it; default: the standard output"
+    )
     parser.add_argument("--force", action="store_true", help="replace OUT if it exists")
-    parser.add_argument("--as", dest="form", choices=[each.name for each in WRITERS], default="python", help="what to write")
+    parser.add_argument(
+        "--as", dest="form", choices=[each.name for each in WRITERS], default="python", help="what to write"
+    )
     parser.add_argument(
         "--from", dest="format", choices=[each.name for each in IMPORTERS], help="the format, if it is not recognised"
     )
@@ -37,10 +41,13 @@ def add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--base-url", metavar="URL", help="the target; default: that of the recording")
     parser.add_argument(
         "--host", action="append", default=[], metavar="HOST",
-        help="HAR: import requests to this host only, which may be given several times; * is any; default: that of the first page",
+        help="HAR: import requests to this host only; may be given several times; * is any; default: that of the "
+        "first page",
     )  # fmt: skip
     parser.add_argument("--static", action="store_true", help="HAR: import scripts, styles, images and fonts too")
-    parser.add_argument("--think-times", action="store_true", help="HAR: pause before each page as long as in the recording")
+    parser.add_argument(
+        "--think-times", action="store_true", help="HAR: pause before each page as long as in the recording"
+    )
     parser.add_argument(
         "--header", action="append", default=[], metavar="NAME", help="keep a header that is left out by default"
     )
@@ -59,7 +66,7 @@ def import_file(options: argparse.Namespace) -> tuple[str, list[str]]:
         raise ImportProblem(f"{options.file}: {problem}") from None
     if options.output is None:
         return text, lines
-    with options.output.open("w", encoding="utf-8", newline="\n") as file:
+    with options.output.open("w" if options.force else "x", encoding="utf-8", newline="\n") as file:
         file.write(text)
     if not fnmatch(options.output.name, _COLLECTED[writer.name]):
         lines.append(f"pytest collects {_COLLECTED[writer.name]} by itself; name this file on its command line")

@@ -69,7 +69,6 @@ def _not_foreseen(segments: Sequence[Segment], error: Exception) -> str:
 
     A fault of this package ends the same way, so the place and the request to report it are in the text.
     """
-    from traceback import extract_tb
 
     from pytest_ipload.distributed.segments import is_usable_alone
 
@@ -115,7 +114,9 @@ def import_(options: argparse.Namespace) -> int:
     except (ImportProblem, OSError) as error:
         return _unusable(str(error))
     except CONTENT_ERRORS as error:
-        return _unusable(f"{options.file}: it cannot be imported: {type(error).__name__} ({_place(error)}); please report this")
+        return _unusable(
+            f"{options.file}: it cannot be imported: {type(error).__name__} ({_place(error)}); please report this"
+        )
     sys.stderr.writelines(f"{line}\n" for line in lines)
     sys.stdout.write(text)
     return PASSED

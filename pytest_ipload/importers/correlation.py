@@ -68,11 +68,10 @@ class Correlation:
     def steps(self) -> list[Step]:
         """The requests, with references in the place of values that were handed out, and with captures."""
         steps = []
-        for self._now, exchange in enumerate(self._exchanges):
+        for index, exchange in enumerate(self._exchanges):
+            self._now = index
             steps.append(exchange.step.changed(self._in_text, self._in_number))
-        return [
-            replace(step, captures=tuple(self._captures.get(index, ()))) for index, step in enumerate(steps)
-        ]
+        return [replace(step, captures=tuple(self._captures.get(index, ()))) for index, step in enumerate(steps)]
 
     def _in_text(self, place: Place, text: Text) -> Text:
         literal = text.literal
@@ -156,7 +155,9 @@ class Correlation:
     def _note(self, place: Place) -> None:
         where = label_of(self._exchanges[self._now].step)
         key = "a part of its path" if place.kind == "path" else f"{place.kind} {place.key}".rstrip()
-        self.notes[f"{where}: {key} comes from an earlier reply, in a way that a scenario file cannot express; --as python can"] = None
+        self.notes[
+            f"{where}: {key} comes from an earlier reply, but scenario files cannot take it from there; --as python can"
+        ] = None
 
     def _related(self, key: str, found: _Found) -> bool:
         """Whether the request and the reply speak of the same kind of thing: ``/orders/7`` and ``POST /orders``."""
@@ -183,7 +184,9 @@ def _name(place: Place, source: Source) -> str:
     """What a captured value is called."""
     if place.kind == "path":
         named = re.search("[A-Za-z]", place.key) and not is_id(place.key)
-        return f"{singular(identifier(place.key, 'value')).rstrip('_')}_id" if named else identifier(source.key, "value")
+        return (
+            f"{singular(identifier(place.key, 'value')).rstrip('_')}_id" if named else identifier(source.key, "value")
+        )
     key = re.sub(r"(?i)^x-", "", place.key)
     if key.lower() == "authorization":
         key = source.key if source.key.lower() != "authorization" else "token"

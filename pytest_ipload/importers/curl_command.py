@@ -142,7 +142,7 @@ def _long(word: str, line: int) -> str:
     if len(found) == 1 and len(word) > 4:
         return found[0]
     raise ImportProblem(
-        f"line {line}: the option {word.partition('=')[0][:40]} is not known; leave it out, with its value if it has one"
+        f"line {line}: the option {word.partition('=')[0][:40]} is not known; leave it out, and its value if it has one"
     )
 
 
@@ -151,7 +151,9 @@ def _short(word: str, waiting: list[str], line: int) -> Iterator[tuple[str, str]
     for index, letter in enumerate(word[1:], 1):
         name = SHORT.get(letter)
         if name is None:
-            raise ImportProblem(f"line {line}: the option -{letter} is not known; leave it out, with its value if it has one")
+            raise ImportProblem(
+                f"line {line}: the option -{letter} is not known; leave it out, and its value if it has one"
+            )
         if not TAKES_VALUE[name]:
             yield name, ""
             continue
@@ -237,13 +239,15 @@ def _url(url: str, place: str) -> tuple[str, str | None]:
     """A complete URL, and user and password that stood in it."""
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", url):
         url = f"http://{url}"
-    if re.search(r"\{[^{}]*,[^{}]*\}|\[[\w]+-[\w]+(?::\d+)?\]", url.partition("?")[0].partition("://")[2].partition("/")[2]):
+    if re.search(
+        r"\{[^{}]*,[^{}]*\}|\[[\w]+-[\w]+(?::\d+)?\]", url.partition("?")[0].partition("://")[2].partition("/")[2]
+    ):
         raise ImportProblem(f"{place}: curl would make several URLs of {{...}} and [...]; write one command for each")
     try:
         netloc = urlsplit(url).netloc
     except ValueError as error:
         raise ImportProblem(f"{place}: the URL is not valid: {error}") from None
-    user, at, host = netloc.rpartition("@")
+    user, at, _ = netloc.rpartition("@")
     url = url.partition("#")[0].replace(" ", "%20")
     return (url.replace(f"{user}@", "", 1), unquote(user)) if at else (url, None)
 

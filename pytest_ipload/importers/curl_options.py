@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 USED = {
-    "--request": True, "--header": True, "--data": True, "--data-raw": True, "--data-binary": True, "--data-ascii": True,
+    "--request": True, "--header": True, "--data": True, "--data-raw": True, "--data-binary": True,
+    "--data-ascii": True,
     "--data-urlencode": True, "--json": True, "--form": True, "--form-string": True, "--user": True, "--cookie": True,
     "--get": False, "--head": False, "--location": False, "--location-trusted": False, "--proxy": True, "--url": True,
     "--user-agent": True, "--referer": True, "--max-time": True, "--upload-file": True, "--url-query": True,

@@ -270,6 +270,6 @@ def _unset_cookies(exchanges: Sequence[Exchange]) -> list[str]:
         return []
     shown = ", ".join(list(missing)[:8]) + (", ..." if len(missing) > 8 else "")
     return [
-        f"cookies that no imported reply sets are left out: {shown}. If the load needs them, record in a private window, "
-        "login included"
+        f"cookies that no imported reply sets are left out: {shown}. If the load needs them, record in a private "
+        "window, login included"
     ]

@@ -14,8 +14,8 @@ from pytest_ipload.importers.exchanges import split_url
 from pytest_ipload.importers.recording import ImportOptions, ImportProblem
 from pytest_ipload.importers.untrusted_json import Node
 
-_STATIC_TYPES = frozenset("stylesheet script image font media manifest texttrack".split())
-_STATIC_DESTINATIONS = frozenset("style script image font audio video track manifest".split())
+_STATIC_TYPES = frozenset(["stylesheet", "script", "image", "font", "media", "manifest", "texttrack"])
+_STATIC_DESTINATIONS = frozenset(["style", "script", "image", "font", "audio", "video", "track", "manifest"])
 _STATIC_NAMES = re.compile(
     r"(?i)\.(?:css|m?js|map|png|jpe?g|gif|svg|ico|webp|avif|bmp|woff2?|ttf|otf|eot|mp[34]|webm|ogg|wav|wasm|webmanifest)\Z"
 )
@@ -23,7 +23,7 @@ _STATIC_MIMES = re.compile(
     r"(?i)(?:image/|font/|audio/|video/|text/css|(?:text|application)/(?:x-)?javascript|application/(?:font|x-font|wasm))"
 )
 _HINTS = {"static file": " (--static imports them)"}
-_BEACON_TYPES = frozenset("ping beacon csp-violation-report cspviolationreport signed-exchange".split())
+_BEACON_TYPES = frozenset(["ping", "beacon", "csp-violation-report", "cspviolationreport", "signed-exchange"])
 _BEACON_PATHS = re.compile(r"(?i)/(?:cdn-cgi/rum|g/collect|collect|beacon|csp-report|csp_report)\Z")
 
 

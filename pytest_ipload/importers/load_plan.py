@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pytest_ipload.importers.correlation import Correlation
 from pytest_ipload.importers.exchanges import Exchange
-from pytest_ipload.importers.recording import ImportOptions, Recording, Scenario, Step
+from pytest_ipload.importers.recording import ImportOptions, Recording, Scenario
 from pytest_ipload.importers.secret_values import SecretValues
 
 _SHORTEST_PAUSE_S = 0.5
@@ -22,9 +22,7 @@ def recording_of(
     cookies = [pair for exchange in exchanges for pair in exchange.cookies]
     cookies += [pair for exchange in exchanges for reply in exchange.replies for pair in reply.cookies()]
     secrets = SecretValues(options, cookies)
-    steps = [
-        replace(step, pause_s=pause) for step, pause in zip(secrets.steps(steps), _pauses(exchanges), strict=True)
-    ]
+    steps = [replace(step, pause_s=pause) for step, pause in zip(secrets.steps(steps), _pauses(exchanges), strict=True)]
     sets_cookies = any(reply.cookies() for exchange in exchanges for reply in exchange.replies)
     scenario = Scenario(options.name, tuple(steps), new_visitor=sets_cookies)
     used = {reference.name for step in steps for reference in step.references() if reference.secret}
@@ -45,4 +43,3 @@ def _pauses(exchanges: Sequence[Exchange]) -> list[float]:
         if exchange.ended_s is not None:
             ended = exchange.ended_s if ended is None else max(ended, exchange.ended_s)
     return pauses
-

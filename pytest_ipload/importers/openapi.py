@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from pytest_ipload.importers.openapi_document import Document, content_of, escaped_key
 from pytest_ipload.importers.exchanges import split_url
+from pytest_ipload.importers.openapi_document import Document, content_of, escaped_key
 from pytest_ipload.importers.recording import (
     Body,
     FormBody,
@@ -27,7 +27,7 @@ from pytest_ipload.importers.recording import (
     json_of,
 )
 from pytest_ipload.importers.schema_data import NOTHING, SchemaData, given_value
-from pytest_ipload.importers.security_schemes import Credentials, SecuritySchemes
+from pytest_ipload.importers.security_schemes import SecuritySchemes
 from pytest_ipload.importers.tokens import identifier
 
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch")
@@ -46,7 +46,9 @@ def read_openapi(text: str, source: str, options: ImportOptions) -> tuple[Record
     base_url = options.base_url or _server(document)
     notes = [*reader.data.notes, *reader.notes]
     if not re.match("https?://", base_url):
-        notes.append("the document does not name the server's host: give it with --base-url, or run with --ipload-base-url")
+        notes.append(
+            "the document does not name the server's host: give it with --base-url, or run with --ipload-base-url"
+        )
         if base_url.strip("/"):
             notes.append(f"its server is {base_url}: make that the end of the base URL")
         base_url = ""
@@ -143,10 +145,14 @@ class _Operations:
             return example
         content = self._document.mapping(parameter.get("content"), f"{place}/content")
         for mime, media in content.items():
-            value = self.data.value(self._document.mapping(media, place).get("schema", {}), f"{place}/content/{escaped_key(mime)}")
+            value = self.data.value(
+                self._document.mapping(media, place).get("schema", {}), f"{place}/content/{escaped_key(mime)}"
+            )
             return json.dumps(value) if required else NOTHING
         schema = parameter.get("schema", {})
-        known = given_value(self._document.mapping(schema, f"{place}/schema")) if isinstance(schema, Mapping) else NOTHING
+        known = (
+            given_value(self._document.mapping(schema, f"{place}/schema")) if isinstance(schema, Mapping) else NOTHING
+        )
         if not required and (known is NOTHING or known is None):
             return NOTHING
         return self.data.value(schema, f"{place}/schema")
@@ -182,7 +188,9 @@ class _Operations:
                 return RawBody(Text.of("null")), str(mime)
             return JsonBody(json_of(plain)), "" if kind in ("application/json", "*/*") else str(mime)
         if kind == _FORM and isinstance(value, Mapping):
-            return FormBody(tuple((str(key), Text.of(each)) for key, item in value.items() for each in _texts(item))), ""
+            return FormBody(
+                tuple((str(key), Text.of(each)) for key, item in value.items() for each in _texts(item))
+            ), ""
         if kind == _MULTIPART and isinstance(value, Mapping):
             return MultipartBody(tuple(self._parts(value, media, place))), ""
         text = value if isinstance(value, str) else json.dumps(_plain(value, place))
@@ -278,6 +286,7 @@ def _in_query(name: str, value: Any, parameter: Mapping[str, Any]) -> list[tuple
 
 def _filled(path: str, values: Mapping[str, str]) -> str:
     """The path with its parameters in it; those that the document does not describe are ``1``."""
+
     def fill(found: re.Match[str]) -> str:
         return values.get(found[1]) or "1"
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Union
+
+from pytest_ipload.base.text import width_of
 
 WIDTH = 88
 
@@ -31,7 +32,7 @@ class Named:
     value: Expression
 
 
-Expression = Union[str, Group, Named]
+Expression = str | Group | Named
 
 
 def one_line(expression: Expression) -> str:
@@ -46,7 +47,7 @@ def written(expression: Expression, indent: int, before: str = "", after: str = 
     line = before + one_line(expression) + after
     if isinstance(expression, Named):
         return written(expression.value, indent, before + expression.key, after)
-    if isinstance(expression, str) or not expression.items or indent + len(line) <= WIDTH and "\n" not in line:
+    if isinstance(expression, str) or not expression.items or (indent + width_of(line) <= WIDTH and "\n" not in line):
         return line
     inner = " " * (indent + 4)
     items = [inner + written(item, indent + 4, "", ",") + "\n" for item in expression.items]

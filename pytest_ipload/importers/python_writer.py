@@ -45,7 +45,7 @@ from pytest_ipload.importers.recording import (
 )
 from pytest_ipload.importers.tokens import Names, identifier
 
-_METHODS = frozenset("GET POST PUT PATCH DELETE HEAD OPTIONS".split())
+_METHODS = frozenset(["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"])
 _FIND = '''def find(pattern: str, text: str) -> str:
     """Return what the first group of a pattern matches in a reply."""
     found = re.search(pattern, text)

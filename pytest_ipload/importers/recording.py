@@ -118,7 +118,7 @@ class RawBody:
     content: Text | bytes | File
 
 
-Body = Union[JsonBody, FormBody, MultipartBody, RawBody, None]
+Body = JsonBody | FormBody | MultipartBody | RawBody | None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Where a reply hands out a value: in its JSON, in fields of a page, in headers, cookies, a redirect, or in its text."""
+"""Where a reply hands out a value: in JSON, in fields of a page, in headers, cookies, a redirect, or in its text."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from urllib.parse import unquote, urlsplit
 
 from pytest_ipload.importers.exchanges import Exchange, Reply
@@ -21,7 +22,9 @@ _TAG = re.compile(r"<(?:input|meta|button|option)\b[^<>]{0,2000}>", re.IGNORECAS
 _ATTRIBUTE = re.compile(r"([\w:.-]{1,100})\s{0,9}=\s{0,9}(\"[^\"]*\"|'[^']*'|[^\s\"'<>]+)")
 _GROUPS = (r"([\w-]+)", r"([^\"'<>&\s/?#]+)", r"([^\"'<>&\s]+)", r"([^\"<>]+)")
 _SPECIAL = re.compile(r"([.^$*+?{}\[\]\\|()])")
-_NOT_FOR_CAPTURES = frozenset("set-cookie date content-length age expires last-modified server content-type".split())
+_NOT_FOR_CAPTURES = frozenset(
+    ["set-cookie", "date", "content-length", "age", "expires", "last-modified", "server", "content-type"]
+)
 
 
 @dataclass(frozen=True)
@@ -210,7 +213,7 @@ def _in_url(url: str, value: str, key: str, *, strong: bool) -> tuple[str, bool]
     except ValueError:
         return None
     segments = parts.path.split("/")
-    for before, segment in zip(segments, segments[1:], strict=False):
+    for before, segment in pairwise(segments):
         if unquote(segment) == value and (strong or before == key):
             prefix = before if before and not is_strong(before) else ""
             return _checked(f"{escaped(prefix)}/([^/?#]+)", segment, url)

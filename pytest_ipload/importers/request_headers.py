@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-_BROWSERS_OWN = frozenset(
-    "accept-encoding accept-language access-control-request-headers access-control-request-method alt-used "
-    "cache-control connection content-length cookie dnt downlink dpr expect forwarded host if-modified-since "
-    "if-none-match keep-alive origin pragma priority proxy-connection purpose range referer rtt save-data te "
-    "trailer transfer-encoding upgrade upgrade-insecure-requests user-agent via viewport-width x-client-data "
-    # what tracing and monitoring scripts add
-    "b3 baggage elastic-apm-traceparent newrelic request-id sentry-trace traceparent tracestate x-amzn-trace-id "
-    "x-request-id x-requestid x-correlation-id".split()
-)
+_BROWSERS = """
+    accept-encoding accept-language access-control-request-headers access-control-request-method alt-used cache-control
+    connection content-length cookie dnt downlink dpr expect forwarded host if-modified-since if-none-match keep-alive
+    origin pragma priority proxy-connection purpose range referer rtt save-data te trailer transfer-encoding upgrade
+    upgrade-insecure-requests user-agent via viewport-width x-client-data
+"""
+_TRACERS = """
+    b3 baggage elastic-apm-traceparent newrelic request-id sentry-trace traceparent tracestate x-amzn-trace-id
+    x-request-id x-requestid x-correlation-id
+"""
+_LEFT_OUT = frozenset((_BROWSERS + _TRACERS).split())
 _FAMILIES = re.compile(r"(?i):|sec-|proxy-|x-b3-|x-datadog-|x-newrelic-|x-forwarded-|access-control-")
 _BROWSERS_ACCEPT = re.compile(r"\s*(?:\*/\*|text/html\b|image/|text/css\b|application/signed-exchange).*", re.DOTALL)
 
@@ -30,7 +32,7 @@ def kept_headers(
     for name, value in headers:
         key = name.lower()
         if key not in wanted and (
-            key in _BROWSERS_OWN
+            key in _LEFT_OUT
             or _FAMILIES.match(key)
             or (key == "accept" and _BROWSERS_ACCEPT.fullmatch(value))
             or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name)

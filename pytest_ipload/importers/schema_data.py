@@ -123,7 +123,9 @@ class SchemaData:
             return True
         if kind == "null":
             return None
-        return number_for(schema, whole=kind == "integer") if kind in ("integer", "number") else self._text(schema, place)
+        return (
+            number_for(schema, whole=kind == "integer") if kind in ("integer", "number") else self._text(schema, place)
+        )
 
     def _text(self, schema: Mapping[str, Any], place: str) -> str:
         least, most = _number(schema, "minLength") or 0, _number(schema, "maxLength")

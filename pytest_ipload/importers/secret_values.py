@@ -15,7 +15,9 @@ from pytest_ipload.importers.recording import NUMBER, QUOTED, ImportOptions, Pla
 from pytest_ipload.importers.recording import Json as JsonValue
 from pytest_ipload.importers.tokens import WORD, Names, identifier, is_strong, is_token
 
-_MORE_NAMES = re.compile(r"(?i)(?:^|[_.\-\]\[]|(?<=[a-z]))(?:passwords?|pw|pin|otp|totp|cvv|cvc|cvv2|ssn|iban|card_?number)\]?$|^auth$")
+_MORE_NAMES = re.compile(
+    r"(?i)(?:^|[_.\-\]\[]|(?<=[a-z]))(?:passwords?|pw|pin|otp|totp|cvv|cvc|cvv2|ssn|iban|card_?number)\]?$|^auth$"
+)
 _IDS = re.compile(r"(?i)(?:id|uuid|guid|hash|etag|revision|version|cursor|nonce|state)$")
 _ELEMENT = re.compile(r"<(?:[\w.-]{1,50}:)?([\w.-]{1,100})(?: [^<>]{0,500})?>([^<>]+)</")
 _CREDENTIALS = re.compile(r"(?i)\s*(basic|bearer|digest|token|negotiate|apikey|api-key)\s+(.+)", re.DOTALL)
@@ -51,7 +53,9 @@ class SecretValues:
         """The variable for a value."""
         name = self._by_value.get(value)
         if name is None:
-            name = self._names.unique(f"{self._prefix}_{identifier(re.sub('(?i)^x-', '', key), 'secret').upper().strip('_')}")
+            name = self._names.unique(
+                f"{self._prefix}_{identifier(re.sub('(?i)^x-', '', key), 'secret').upper().strip('_')}"
+            )
             self._by_value[value] = name
             self.variables[name] = f"{what} of {self._where}"
         return Reference(name, secret=True, form=form)
@@ -143,7 +147,9 @@ class SecretValues:
             if start >= done and end > start:
                 if start > done:
                     yield literal[done:start]
-                yield self.reference(literal[start:end], key or place.key, f"secret in {_KINDS[place.kind]} {place.key}".rstrip())
+                yield self.reference(
+                    literal[start:end], key or place.key, f"secret in {_KINDS[place.kind]} {place.key}".rstrip()
+                )
                 done = end
         if done < len(literal):
             yield literal[done:]
@@ -176,7 +182,8 @@ class SecretValues:
 
 
 _KINDS = {
-    "path": "segment", "query": "parameter", "header": "header", "form": "form field", "json": "JSON field", "raw": "the body",
+    "path": "segment", "query": "parameter", "header": "header", "form": "form field", "json": "JSON field",
+    "raw": "the body",
 }  # fmt: skip
 
 

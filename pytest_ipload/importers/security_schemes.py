@@ -39,11 +39,15 @@ class SecuritySchemes:
         found = Credentials([], [], [])
         own = "security" in operation
         where = f"{place}/security" if own else "#/security"
-        alternatives = self._document.objects(operation["security"] if own else self._document.root.get("security"), where)
+        alternatives = self._document.objects(
+            operation["security"] if own else self._document.root.get("security"), where
+        )
         if not alternatives or any(not each for each in alternatives):
             return found
         for name in alternatives[0]:
-            scheme = self._document.mapping(self._schemes.get(name), f"#/components/securitySchemes/{escaped_key(name)}")
+            scheme = self._document.mapping(
+                self._schemes.get(name), f"#/components/securitySchemes/{escaped_key(name)}"
+            )
             self._add(str(name), scheme, found)
         return found
 

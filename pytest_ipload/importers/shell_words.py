@@ -118,8 +118,8 @@ class _Posix(_Lexer):
             name = re.match(r"\{?(\w*)", self._peek(60))
             shown = f"${name[1]}" if char == "$" and name and name[1] else "a command in its place"
             raise self._problem(
-                f"the value of {shown} is known to your shell only; write the value itself: one that is a secret becomes "
-                "an environment variable of the load test"
+                f"the value of {shown} is known to your shell only; write the value itself: one that is a secret "
+                "becomes an environment variable of the load test"
             )
         return char
 

@@ -10,7 +10,13 @@ from pytest_ipload.base.untrusted_files import refuse_constant
 from pytest_ipload.importers.recording import ImportProblem
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-_TYPES: dict[type, str] = {dict: "an object", list: "an array", str: "a text", int: "a whole number", bool: "true or false"}
+_TYPES: dict[type, str] = {
+    dict: "an object",
+    list: "an array",
+    str: "a text",
+    int: "a whole number",
+    bool: "true or false",
+}
 
 
 def parsed(text: str) -> Any:

@@ -6,7 +6,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 # Not all that YAML allows, but what no reader takes for anything but a text.
-_PLAIN = re.compile(r"(?![Nn]ull\b|[Tt]rue\b|[Ff]alse\b|[YyNn]\b|[Yy]es\b|[Nn]o\b|[Oo]n\b|[Oo]ff\b)[A-Za-z/][\w/.@-]*(?: [\w/.@{}-]+)*", re.ASCII)
+_PLAIN = re.compile(
+    r"(?!(?i:null|true|false|y|n|yes|no|on|off)\b)[A-Za-z/][\w/.@-]*(?: [\w/.@{}-]+)*",
+    re.ASCII,
+)
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 

@@ -31,7 +31,7 @@ from pytest_ipload.importers.recording import (
 from pytest_ipload.importers.tokens import Names, identifier
 from pytest_ipload.importers.yaml_text import Comment, lines_of
 
-_METHODS = frozenset("GET POST PUT PATCH DELETE HEAD OPTIONS".split())
+_METHODS = frozenset(["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"])
 _LARGEST = 1 << 20
 _BOUNDARY = "----pytest-ipload"
 

@@ -50,26 +50,118 @@ def form(body: str) -> Sent:
 
 
 CASES = (
-    Case("JSON to a path", lambda v: reply_json({"order": {"id": int(v)}}), lambda v: get(f"/orders/{v}/items"), "17", "29"),
-    Case("JSON to a query", lambda v: reply_json({"items": [{"id": 1}, {"cursor": v}]}), lambda v: get(f"/items?after={v}&n=1")),
-    Case("JSON to a name of its own", lambda v: reply_json({"order": {"id": int(v)}}), lambda v: get(f"/list?order={v}"), "17", "29"),
-    Case("a number stays a number", lambda v: reply_json([{"id": int(v)}]), lambda v: post({"product_id": int(v), "n": [1]}), "5", "8"),
-    Case("a number becomes a text", lambda v: reply_json({"id": int(v)}), lambda v: post({"product_id": v}), "512345", "898765"),
-    Case("a text becomes a number", lambda v: page(f'<input type="hidden" name="id" value="{v}">'), lambda v: post({"id": int(v)}), "512345", "898765"),
-    Case("JSON to a bearer token", lambda v: reply_json({"access_token": v}), lambda v: get("/me", Authorization=f"Bearer {v}")),
+    Case(
+        "JSON to a path",
+        lambda v: reply_json({"order": {"id": int(v)}}),
+        lambda v: get(f"/orders/{v}/items"),
+        "17",
+        "29",
+    ),
+    Case(
+        "JSON to a query",
+        lambda v: reply_json({"items": [{"id": 1}, {"cursor": v}]}),
+        lambda v: get(f"/items?after={v}&n=1"),
+    ),
+    Case(
+        "JSON to a name of its own",
+        lambda v: reply_json({"order": {"id": int(v)}}),
+        lambda v: get(f"/list?order={v}"),
+        "17",
+        "29",
+    ),
+    Case(
+        "a number stays a number",
+        lambda v: reply_json([{"id": int(v)}]),
+        lambda v: post({"product_id": int(v), "n": [1]}),
+        "5",
+        "8",
+    ),
+    Case(
+        "a number becomes a text",
+        lambda v: reply_json({"id": int(v)}),
+        lambda v: post({"product_id": v}),
+        "512345",
+        "898765",
+    ),
+    Case(
+        "a text becomes a number",
+        lambda v: page(f'<input type="hidden" name="id" value="{v}">'),
+        lambda v: post({"id": int(v)}),
+        "512345",
+        "898765",
+    ),
+    Case(
+        "JSON to a bearer token",
+        lambda v: reply_json({"access_token": v}),
+        lambda v: get("/me", Authorization=f"Bearer {v}"),
+    ),
     Case("a header to a header", lambda v: (200, {"X-Next": v}, ""), lambda v: get("/next", X_Token=v)),
-    Case("a cookie to a header", lambda v: (200, {"Set-Cookie": f"XSRF-TOKEN={quote(v, safe='')}; Path=/"}, ""), lambda v: get("/x", X_XSRF_TOKEN=v), "a1b2c3d4+/==", "z9y8x7w6+/=="),
-    Case("a hidden field", lambda v: page(f"<input type='hidden' name=\"csrf\" value='{html.escape(v)}'>"), lambda v: form(f"csrf={quote(v, safe='')}&n=1"), "a1b2&c3\"d4", "z9'y8&x7<w6"),
-    Case("a field whose value comes first", lambda v: page(f'<input value="{v}" type="hidden" name="csrf">'), lambda v: form(f"csrf={v}")),
-    Case("a short hidden id", lambda v: page(f'<input type=hidden name=row value="{v}">'), lambda v: form(f"row={v}&quantity=3"), "3", "4"),
-    Case("the second of two forms", lambda v: page(f'<input name="a" value="abc12345"><form id="f2"><input name="b" value="{v}">'), lambda v: form(f"b={v}")),
+    Case(
+        "a cookie to a header",
+        lambda v: (200, {"Set-Cookie": f"XSRF-TOKEN={quote(v, safe='')}; Path=/"}, ""),
+        lambda v: get("/x", X_XSRF_TOKEN=v),
+        "a1b2c3d4+/==",
+        "z9y8x7w6+/==",
+    ),
+    Case(
+        "a hidden field",
+        lambda v: page(f"<input type='hidden' name=\"csrf\" value='{html.escape(v)}'>"),
+        lambda v: form(f"csrf={quote(v, safe='')}&n=1"),
+        'a1b2&c3"d4',
+        "z9'y8&x7<w6",
+    ),
+    Case(
+        "a field whose value comes first",
+        lambda v: page(f'<input value="{v}" type="hidden" name="csrf">'),
+        lambda v: form(f"csrf={v}"),
+    ),
+    Case(
+        "a short hidden id",
+        lambda v: page(f'<input type=hidden name=row value="{v}">'),
+        lambda v: form(f"row={v}&quantity=3"),
+        "3",
+        "4",
+    ),
+    Case(
+        "the second of two forms",
+        lambda v: page(f'<input name="a" value="abc12345"><form id="f2"><input name="b" value="{v}">'),
+        lambda v: form(f"b={v}"),
+    ),
     Case("a meta tag", lambda v: page(f'<meta name="csrf-token" content="{v}">'), lambda v: get("/x", X_CSRF_Token=v)),
-    Case("a variable of a script", lambda v: page(f'<script>var config = {{"csrf": "{v}", "n": 1}};</script>'), lambda v: get("/x", X_CSRF_Token=v)),
-    Case("a link", lambda v: page(f'<a href="/home/7">x</a><a href="/orders/{v}/pay">pay</a>'), lambda v: get(f"/orders/{v}/pay"), "17", "29"),
-    Case("the header Location", lambda v: (201, {"Location": f"/orders/{v}"}, ""), lambda v: get(f"/orders/{v}"), "17", "29"),
-    Case("a segment that has to be quoted", lambda v: reply_json({"key": v}), lambda v: get(f"/files/{quote(v, safe='')}"), "a1/b2 c3d4?", "x9/y8 z7#w6?"),
-    Case("a name with an ending", lambda v: reply_json({"invoice": {"id": int(v)}}), lambda v: get(f"/invoices/{v}.pdf"), "17", "29"),
-)  # fmt: skip
+    Case(
+        "a variable of a script",
+        lambda v: page(f'<script>var config = {{"csrf": "{v}", "n": 1}};</script>'),
+        lambda v: get("/x", X_CSRF_Token=v),
+    ),
+    Case(
+        "a link",
+        lambda v: page(f'<a href="/home/7">x</a><a href="/orders/{v}/pay">pay</a>'),
+        lambda v: get(f"/orders/{v}/pay"),
+        "17",
+        "29",
+    ),
+    Case(
+        "the header Location",
+        lambda v: (201, {"Location": f"/orders/{v}"}, ""),
+        lambda v: get(f"/orders/{v}"),
+        "17",
+        "29",
+    ),
+    Case(
+        "a segment that has to be quoted",
+        lambda v: reply_json({"key": v}),
+        lambda v: get(f"/files/{quote(v, safe='')}"),
+        "a1/b2 c3d4?",
+        "x9/y8 z7#w6?",
+    ),
+    Case(
+        "a name with an ending",
+        lambda v: reply_json({"invoice": {"id": int(v)}}),
+        lambda v: get(f"/invoices/{v}.pdf"),
+        "17",
+        "29",
+    ),
+)
 
 
 class Scripted(ThreadingHTTPServer):
@@ -216,6 +308,6 @@ def test_what_a_scenario_file_cannot_decode_is_said() -> None:
     )
     recording, _ = imported(recorded, "yaml")
     assert recording.notes == [
-        "POST /send: form csrf comes from an earlier reply, in a way that a scenario file cannot express; --as python can"
+        "POST /send: form csrf comes from an earlier reply, but scenario files cannot take it from there; --as python can"
     ]
     assert imported(recorded)[0].notes == []

@@ -12,9 +12,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from conftest import require_program
 from support.http_server import Hit, RecordingServer
 
+from conftest import require_program
 from pytest_ipload import LoadSession
 from pytest_ipload.cli.main import PASSED, UNUSABLE, main
 from pytest_ipload.importers.curl_command import read_curl
@@ -70,12 +70,21 @@ def meaning(hit: Hit) -> tuple[Any, ...]:
         body = [(each["Content-Disposition"], each.get_payload(decode=True)) for each in parts]  # type: ignore[union-attr]
     elif kind == "application/json":
         body = json.loads(hit.body)
-    return hit.method, re.sub("%[0-9a-f]{2}", lambda found: found[0].upper(), hit.target.replace("+", "%20")), kept, body
+    return (
+        hit.method,
+        re.sub("%[0-9a-f]{2}", lambda found: found[0].upper(), hit.target.replace("+", "%20")),
+        kept,
+        body,
+    )
 
 
 @pytest.mark.parametrize("command", LINES, ids=lambda line: re.sub(r"\W+", "-", line)[5:40])
 def test_the_import_sends_what_curl_sends(
-    command: str, server: RecordingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: str,
+    server: RecordingServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("body.json").write_text('{"from": "a file"}', encoding="utf-8")
@@ -102,12 +111,25 @@ def steps_of(text: str) -> list[Any]:
 
 
 def test_what_browsers_copy_for_windows_is_read_as_well() -> None:
-    older = 'curl "https://shop.test/api?a=1^&b=2" ^\r\n  -H "accept: application/json" ^\r\n  --data-raw "{\\"a\\": \\"x y\\"}" ^\r\n  --compressed'
-    newer = 'curl ^"https://shop.test/api?a=1^&b=2^" ^\r\n  -H ^"accept: application/json^" ^\r\n  --data-raw ^"^{^\\^"a^\\^": ^\\^"x y^\\^"^}^" ^\r\n  --compressed'
-    words = ["curl", "https://shop.test/api?a=1&b=2", "-H", "accept: application/json", "--data-raw", '{"a": "x y"}', "--compressed"]
-    assert [each.words for each in commands(newer)] == [words]
-    # In quotes, carets are not special.
-    assert [each.words for each in commands(older.replace("^&", "&"))] == [words]
+    older = [
+        'curl "https://shop.test/api?a=1&b=2"', '-H "accept: application/json"',
+        '--data-raw "{\\"a\\": \\"x y\\"}"', "--compressed",
+    ]  # fmt: skip
+    newer = [
+        'curl ^"https://shop.test/api?a=1^&b=2^"', '-H ^"accept: application/json^"',
+        '--data-raw ^"^{^\\^"a^\\^": ^\\^"x y^\\^"^}^"', "--compressed",
+    ]  # fmt: skip
+    words = [
+        "curl",
+        "https://shop.test/api?a=1&b=2",
+        "-H",
+        "accept: application/json",
+        "--data-raw",
+        '{"a": "x y"}',
+        "--compressed",
+    ]
+    for lines in (older, newer):
+        assert [each.words for each in commands(" ^\r\n  ".join(lines))] == [words]
 
 
 def test_each_option_that_is_not_followed_is_named() -> None:

@@ -29,7 +29,11 @@ def test_the_load_test_is_written_and_the_rest_is_said(folder: Path, capsys: pyt
     output = capsys.readouterr()
     assert output.out == ""
     assert output.err == "shop.har: 2 requests -> test_shop.py\n"
-    assert (folder / "test_shop.py").read_text(encoding="utf-8").startswith('"""Load test imported from shop.har: 2 requests')
+    assert (
+        (folder / "test_shop.py")
+        .read_text(encoding="utf-8")
+        .startswith('"""Load test imported from shop.har: 2 requests')
+    )
 
 
 def test_a_file_is_replaced_only_if_that_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -43,7 +47,11 @@ def test_a_file_is_replaced_only_if_that_is_said(folder: Path, capsys: pytest.Ca
 
 @pytest.mark.parametrize(
     ("options", "collected"),
-    [(["-o", "shop.py"], "test_*.py"), (["-o", "shop.yaml", "--as", "yaml"], "*.ipload.yaml"), (["-o", "test_a.py"], "")],
+    [
+        (["-o", "shop.py"], "test_*.py"),
+        (["-o", "shop.yaml", "--as", "yaml"], "*.ipload.yaml"),
+        (["-o", "test_a.py"], ""),
+    ],
 )
 def test_a_name_that_pytest_does_not_collect_is_said(
     options: list[str], collected: str, capsys: pytest.CaptureFixture[str]
@@ -55,8 +63,11 @@ def test_a_name_that_pytest_does_not_collect_is_said(
 def test_command_lines_come_from_a_pipe() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest_ipload", "import", "-", "--name", "my shop"],
-        input=CURL, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        input=CURL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert (done.returncode, done.stderr) == (PASSED, "the standard input: 1 request\n")
     assert "def test_my_shop(ipload_session" in done.stdout
     assert 'name="POST /orders/{id}"' in done.stdout
@@ -67,13 +78,16 @@ def test_command_lines_come_from_a_pipe() -> None:
     [
         (b"", "the format is not known: it is empty"),
         (b"<html>", "the format is not known: it looks like HTML or XML"),
-        (b'{"requests": 1, "b": 2}', "the format is not known: it looks like JSON with the keys requests, b, but has neither log.entries nor openapi"),
+        (
+            b'{"requests": 1, "b": 2}',
+            "the format is not known: it looks like JSON with the keys requests, b, but has neither log.entries nor",
+        ),
         (b"GET / HTTP/1.1", "the format is not known: it looks like text, in which no line begins with 'curl'"),
         (b"PK\x03\x04\xff", "the format is not known: it looks like a ZIP archive: unpack it"),
         (b"\x1f\x8b\x08\x00\xff", "the format is not known: it looks like gzip: unpack it first"),
         (b"curl \xff", "byte 5: it is not valid UTF-8"),
     ],
-)  # fmt: skip
+)
 def test_a_format_that_is_not_known_is_described(
     content: bytes, said: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

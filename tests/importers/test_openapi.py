@@ -21,7 +21,9 @@ from pytest_ipload.importers.schema_data import SchemaData
 
 def document(paths: dict[str, Any], **more: Any) -> str:
     servers = [{"url": "https://api.test/v1"}]
-    return json.dumps({"openapi": "3.1.0", "info": {"title": "t", "version": "1"}, "servers": servers, "paths": paths, **more})
+    return json.dumps(
+        {"openapi": "3.1.0", "info": {"title": "t", "version": "1"}, "servers": servers, "paths": paths, **more}
+    )
 
 
 def operation(method: str = "get", path: str = "/things", **fields: Any) -> str:
@@ -40,7 +42,10 @@ def call(text: str) -> str:
 
 def test_each_operation_is_a_load_test() -> None:
     paths = {
-        "/pets": {"get": {"operationId": "listPets", "summary": 'All "pets"'}, "post": {"responses": {"201": {}, "400": {}}}},
+        "/pets": {
+            "get": {"operationId": "listPets", "summary": 'All "pets"'},
+            "post": {"responses": {"201": {}, "400": {}}},
+        },
         "/pets/{petId}": {
             "parameters": [parameter("petId", "path", {"type": "integer", "minimum": 5})],
             "delete": {"responses": {"204": {}, "3XX": {}}},
@@ -62,16 +67,30 @@ def test_each_operation_is_a_load_test() -> None:
         (parameter("q", "query", {"type": "string", "default": "a b"}), 'params={"q": "a b"}, '),
         (parameter("q", "query", {"enum": ["x", "y"]}, example="y"), 'params={"q": "y"}, '),
         (parameter("q", "query", {}, examples={"one": {"value": 5}}), 'params={"q": "5"}, '),
-        (parameter("q", "query", {"type": "array", "items": {"enum": [1, 2]}, "minItems": 2}, required=True), 'params=[("q", "1"), ("q", "1")], '),
+        (
+            parameter("q", "query", {"type": "array", "items": {"enum": [1, 2]}, "minItems": 2}, required=True),
+            'params=[("q", "1"), ("q", "1")], ',
+        ),
         (parameter("q", "query", {"default": ["a", "b"]}, explode=False), 'params={"q": "a,b"}, '),
         (parameter("q", "query", {"default": ["a", "b"]}, style="pipeDelimited"), 'params={"q": "a|b"}, '),
         (parameter("q", "query", {"default": {"a": 1}}, style="deepObject"), 'params={"q[a]": "1"}, '),
         (parameter("X-It", "header", {"type": "boolean"}, required=True), 'headers={"X-It": "true"}, '),
         (parameter("Authorization", "header", {"type": "string"}, required=True), ""),
-        (parameter("lang", "cookie", {"type": "string", "const": "de"}, required=True), 'headers={"Cookie": "lang=de"}, '),
-        ({"name": "f", "in": "query", "required": True, "content": {"application/json": {"schema": {"const": {"a": 1}}}}}, "params={\"f\": '{\"a\": 1}'}, "),
+        (
+            parameter("lang", "cookie", {"type": "string", "const": "de"}, required=True),
+            'headers={"Cookie": "lang=de"}, ',
+        ),
+        (
+            {
+                "name": "f",
+                "in": "query",
+                "required": True,
+                "content": {"application/json": {"schema": {"const": {"a": 1}}}},
+            },
+            'params={"f": \'{"a": 1}\'}, ',
+        ),
     ],
-)  # fmt: skip
+)
 def test_parameters_are_sent_where_they_belong(given: dict[str, Any], sent: str) -> None:
     text = operation(parameters=[given])
     assert call(text) == ast.unparse(ast.parse(f'ipload_session.get("/things", {sent}expect=200)'))
@@ -80,14 +99,27 @@ def test_parameters_are_sent_where_they_belong(given: dict[str, Any], sent: str)
 @pytest.mark.parametrize(
     ("content", "sent"),
     [
-        ({"application/json": {"schema": {"type": "object", "properties": {"a": {"type": "string"}}}}}, 'json={"a": "text"}'),
+        (
+            {"application/json": {"schema": {"type": "object", "properties": {"a": {"type": "string"}}}}},
+            'json={"a": "text"}',
+        ),
         ({"application/vnd.x+json": {"example": [1]}}, 'headers={"Content-Type": "application/vnd.x+json"}, json=[1]'),
-        ({"application/x-www-form-urlencoded": {"example": {"a": 1, "b": ["x", "y"]}}}, 'data=[("a", "1"), ("b", "x"), ("b", "y")]'),
-        ({"multipart/form-data": {"schema": {"properties": {"f": {"type": "string", "format": "binary"}, "n": {"const": "x"}}}}}, 'files=[("f", ("f.txt", "text", "text/plain")), ("n", (None, "x"))]'),
+        (
+            {"application/x-www-form-urlencoded": {"example": {"a": 1, "b": ["x", "y"]}}},
+            'data=[("a", "1"), ("b", "x"), ("b", "y")]',
+        ),
+        (
+            {
+                "multipart/form-data": {
+                    "schema": {"properties": {"f": {"type": "string", "format": "binary"}, "n": {"const": "x"}}}
+                }
+            },
+            'files=[("f", ("f.txt", "text", "text/plain")), ("n", (None, "x"))]',
+        ),
         ({"text/plain": {"example": "hello"}}, 'headers={"Content-Type": "text/plain"}, data="hello"'),
         ({"application/xml": {"schema": {}}, "application/json": {"example": {}}}, "json={}"),
     ],
-)  # fmt: skip
+)
 def test_bodies_are_sent_in_their_media_type(content: Any, sent: str) -> None:
     found = call(operation("post", requestBody={"content": content}))
     assert found == ast.unparse(ast.parse(f'ipload_session.post("/things", {sent}, expect=200)'))
@@ -129,11 +161,16 @@ SCHEMAS: list[Any] = [
     {"type": "array", "items": {"type": "string"}, "minItems": 3, "uniqueItems": True},
     {"type": "array", "items": {"type": "integer"}, "maxItems": 0},
     {"anyOf": [{"type": "null"}, {"type": "integer"}]},
-    {"allOf": [{"type": "object", "required": ["a"], "properties": {"a": {"type": "string"}}}, {"required": ["b"], "properties": {"b": {"const": 2}}}]},
+    {
+        "allOf": [
+            {"type": "object", "required": ["a"], "properties": {"a": {"type": "string"}}},
+            {"required": ["b"], "properties": {"b": {"const": 2}}},
+        ]
+    },
     {"oneOf": [{"type": "object", "properties": {"kind": {"const": "x"}}, "required": ["kind"]}, {"type": "string"}]},
     {"properties": {"when": {"type": "string", "format": "date-time"}, "id": {"type": "string", "format": "uuid"}}},
     {"type": "object", "required": ["x"]},
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: json.dumps(schema)[:40])
@@ -144,23 +181,49 @@ def test_data_is_what_the_schema_allows(schema: Any) -> None:
 
 
 def test_recursive_schemas_end() -> None:
-    node = {"type": "object", "required": ["name"], "properties": {
-        "name": {"type": "string"}, "parent": {"$ref": "#/components/schemas/Node"},
-        "children": {"type": "array", "items": {"$ref": "#/components/schemas/Node"}},
-        "secret": {"type": "string", "readOnly": True},
-    }}  # fmt: skip
-    wide = {f"S{n}": {"type": "object", "properties": {f"p{m}": {"$ref": f"#/components/schemas/S{(n * 7 + m) % 40}"} for m in range(40)}} for n in range(40)}
+    node = {
+        "type": "object",
+        "required": ["name"],
+        "properties": {
+            "name": {"type": "string"},
+            "parent": {"$ref": "#/components/schemas/Node"},
+            "children": {"type": "array", "items": {"$ref": "#/components/schemas/Node"}},
+            "secret": {"type": "string", "readOnly": True},
+        },
+    }
+    wide = {
+        f"S{n}": {
+            "type": "object",
+            "properties": {f"p{m}": {"$ref": f"#/components/schemas/S{(n * 7 + m) % 40}"} for m in range(40)},
+        }
+        for n in range(40)
+    }
     components = {"schemas": {"Node": node, **wide}}
     for name in ("Node", "S0"):
         body = {"content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}}
-        recording, module = imported(document({"/x": {"post": {"requestBody": body}}}, components=components))
+        _, module = imported(document({"/x": {"post": {"requestBody": body}}}, components=components))
         assert len(module) < 300_000
-    [step] = imported(document({"/x": {"post": {"requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Node"}}}}}}}, components=components))[0].steps()
+    [step] = imported(
+        document(
+            {
+                "/x": {
+                    "post": {
+                        "requestBody": {
+                            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Node"}}}
+                        }
+                    }
+                }
+            },
+            components=components,
+        )
+    )[0].steps()
     assert step.body == JsonBody({"name": Text.of("text"), "children": []})
 
 
 def test_yaml_is_read_and_dates_in_it_are_texts() -> None:
-    text = yaml.safe_dump(json.loads(operation("post", requestBody={"content": {"application/json": {"example": "X"}}})))
+    text = yaml.safe_dump(
+        json.loads(operation("post", requestBody={"content": {"application/json": {"example": "X"}}}))
+    )
     _, module = imported(text.replace("example: X", "example: {on: 2026-01-31, '1': 5}").replace("'200'", "200"))
     assert 'json={True: "2026-01-31", "1": 5}' not in module
     assert '"2026-01-31"' in module
@@ -175,15 +238,30 @@ def test_yaml_is_read_and_dates_in_it_are_texts() -> None:
         ('{"openapi": "3.0.0"}', "#/paths: the document has no operations"),
         ('{"openapi": "3.0.0", "paths": []}', "#/paths: an array was given; it has to be an object"),
         ('{"openapi": "3.0.0", "paths": {"x": {}}}', "#/paths/x: a path has to begin with /"),
-        ('{"openapi": "3.0.0", "paths": {"/x": {"get": 5}}}', "#/paths/~1x/get: a whole number was given; it has to be an object"),
-        ('{"openapi": "3.0.0", "paths": {"/x": {"$ref": "other.yaml"}}}', "#/paths/~1x/$ref: 'other.yaml' is another file; bundle"),
-        ('{"openapi": "3.0.0", "paths": {"/x": {"$ref": "#/nowhere"}}}', "#/paths/~1x/$ref: '#/nowhere' does not exist"),
+        (
+            '{"openapi": "3.0.0", "paths": {"/x": {"get": 5}}}',
+            "#/paths/~1x/get: a whole number was given; it has to be an object",
+        ),
+        (
+            '{"openapi": "3.0.0", "paths": {"/x": {"$ref": "other.yaml"}}}',
+            "#/paths/~1x/$ref: 'other.yaml' is another file; bundle",
+        ),
+        (
+            '{"openapi": "3.0.0", "paths": {"/x": {"$ref": "#/nowhere"}}}',
+            "#/paths/~1x/$ref: '#/nowhere' does not exist",
+        ),
         ('{"openapi": "3.0.0", "paths": {"/x": {"$ref": "#/paths/~1x"}}}', "#/paths/~1x: its $ref leads to itself"),
-        ('{"openapi": "3.0.0", "paths": {"/x": {"get": {"parameters": {}}}}}', "#/paths/~1x/get/parameters: an object was given"),
+        (
+            '{"openapi": "3.0.0", "paths": {"/x": {"get": {"parameters": {}}}}}',
+            "#/paths/~1x/get/parameters: an object was given",
+        ),
         ("openapi: 3.0.0\npaths: [", "line 2, column 9: not valid YAML"),
-        ("openapi: 3.0.0\npaths: !!python/object/apply:os.system [ls]", "line 2, column 8: not valid YAML: could not determine a constructor"),
+        (
+            "openapi: 3.0.0\npaths: !!python/object/apply:os.system [ls]",
+            "line 2, column 8: not valid YAML: could not determine a constructor",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_with_a_document_is_named_with_its_place(text: str, said: str) -> None:
     with pytest.raises(ImportProblem) as problem:
         imported(text)
@@ -203,17 +281,62 @@ def test_without_a_host_the_note_says_where_to_give_it() -> None:
 
 
 anything = st.recursive(
-    st.none() | st.booleans() | st.integers(-5, 2000) | st.floats(allow_nan=False) | st.sampled_from(["string", "object", "array", "integer", "null", "#/a", "^a*$", "date", "query", "{", '"']),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(
-        "type properties items required enum allOf oneOf anyOf default example examples minimum maximum minLength maxLength minItems format pattern "
-        "multipleOf exclusiveMinimum $ref content schema name in parameters responses requestBody security uniqueItems".split()
-    ), inner, max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 2000)
+    | st.floats(allow_nan=False)
+    | st.sampled_from(["string", "object", "array", "integer", "null", "#/a", "^a*$", "date", "query", "{", '"']),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "type",
+                    "properties",
+                    "items",
+                    "required",
+                    "enum",
+                    "allOf",
+                    "oneOf",
+                    "anyOf",
+                    "default",
+                    "example",
+                    "examples",
+                    "minimum",
+                    "maximum",
+                    "minLength",
+                    "maxLength",
+                    "minItems",
+                    "format",
+                    "pattern",
+                    "multipleOf",
+                    "exclusiveMinimum",
+                    "$ref",
+                    "content",
+                    "schema",
+                    "name",
+                    "in",
+                    "parameters",
+                    "responses",
+                    "requestBody",
+                    "security",
+                    "uniqueItems",
+                ]
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
     max_leaves=20,
-)  # fmt: skip
+)
 
 
 @settings(max_examples=150)
-@given(operation=st.dictionaries(st.sampled_from(["parameters", "requestBody", "responses", "security", "summary", "operationId"]), anything))
+@given(
+    operation=st.dictionaries(
+        st.sampled_from(["parameters", "requestBody", "responses", "security", "summary", "operationId"]), anything
+    )
+)
 def test_anything_in_a_document_is_imported_or_named(operation: dict[str, Any]) -> None:
     text = document({"/x/{y}": {"post": operation}}, a={"type": "string"})
     try:

@@ -1,4 +1,4 @@
-"""A visit to a shop, recorded with a real browser, becomes a load test in which each user has its own tokens and ids."""
+"""A visit to a shop, recorded with a browser, becomes a load test in which each user has its own tokens and ids."""
 
 from __future__ import annotations
 
@@ -138,7 +138,9 @@ def test_the_import_sends_what_a_test_written_by_hand_sends(
     recorded: Recorded, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     imported(recorded, capsys, "-o", "test_shop.py")
-    pytester.makepyfile(test_by_hand=f"PASSWORD = {PASSWORD!r}\n" + "".join(line[4:] for line in BY_HAND.splitlines(True)))
+    pytester.makepyfile(
+        test_by_hand=f"PASSWORD = {PASSWORD!r}\n" + "".join(line[4:] for line in BY_HAND.splitlines(True))
+    )
     monkeypatch.setenv("SHOP_PASSWORD", PASSWORD)
     seen = []
     for module in ("test_shop.py", "test_by_hand.py"):

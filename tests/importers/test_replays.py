@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
@@ -21,9 +20,32 @@ from pytest_ipload.importers.python_writer import write_python
 from pytest_ipload.importers.recording import ImportOptions, Recording
 
 OPTIONS = ImportOptions("shop")
-AWKWARD = ("'", '"', "\\", "\n", "${x}", "{y}", "{{", "}}", "%", "$", "#", " ", "é", "☃", "🛒", "\x00", "\x7f", "\u2028", "/", "- a: b")
+AWKWARD = (
+    "'",
+    '"',
+    "\\",
+    "\n",
+    "${x}",
+    "{y}",
+    "{{",
+    "}}",
+    "%",
+    "$",
+    "#",
+    " ",
+    "é",
+    "☃",
+    "🛒",
+    "\x00",
+    "\x7f",
+    "\u2028",
+    "/",
+    "- a: b",
+)
 # No letters and digits in a row that would look like a token, and nothing before @, which would be a password.
-text = st.lists(st.sampled_from([*AWKWARD, "a", "7", "x y"]) | st.characters(codec="utf-8", exclude_characters="@"), max_size=6).map("".join)
+text = st.lists(
+    st.sampled_from([*AWKWARD, "a", "7", "x y"]) | st.characters(codec="utf-8", exclude_characters="@"), max_size=6
+).map("".join)
 names = st.lists(st.sampled_from([*AWKWARD, "a", "b c", "class", "None"]), min_size=1, max_size=3).map("".join)
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**6), 10**6) | st.floats(allow_nan=False, allow_infinity=False) | text,

@@ -24,17 +24,24 @@ PLACES = {
     "a parameter that is a key in URLs only": entry("GET", "/?key=SECRET"),
     "a query that is not made of pairs": entry("GET", "/?SECRET&sig=SECRET&%ff"),
     "a form": entry("POST", "/", sent="user=joe&password=SECRET", sent_as="application/x-www-form-urlencoded"),
-    "a form's nested field": entry("POST", "/", sent="user%5Bpassword%5D=SECRET", sent_as="application/x-www-form-urlencoded"),
+    "a form's nested field": entry(
+        "POST", "/", sent="user%5Bpassword%5D=SECRET", sent_as="application/x-www-form-urlencoded"
+    ),
     "JSON": entry("POST", "/", sent='{"login": {"passwd": "SECRET", "pin": "SECRET"}}'),
     "JSON twice": entry("POST", "/", sent='{"password": "SECRET", "again": "SECRET", "hint": "it is SECRET."}'),
     "a list": entry("POST", "/", sent='{"tokens": ["SECRET"], "client_secret": "SECRET"}'),
     "GraphQL": entry("POST", "/", sent=json.dumps({"query": 'mutation { logIn(password: "SECRET") { id } }'})),
     "XML": entry("POST", "/", sent="<login><password>SECRET</password></login>", sent_as="text/xml"),
     "a text": entry("POST", "/", sent="user=joe\npassword=SECRET", sent_as="text/plain"),
-    "a part": entry("POST", "/", sent='--X\r\nContent-Disposition: form-data; name="password"\r\n\r\nSECRET\r\n--X--\r\n', sent_as="multipart/form-data; boundary=X"),
+    "a part": entry(
+        "POST",
+        "/",
+        sent='--X\r\nContent-Disposition: form-data; name="password"\r\n\r\nSECRET\r\n--X--\r\n',
+        sent_as="multipart/form-data; boundary=X",
+    ),
     "a URL in a value": entry("POST", "/", sent='{"callback": "https://joe:SECRET@shop.test/?token=SECRET"}'),
     "a URL with a password": entry("GET", "http://joe:SECRET@shop.test/"),
-}  # fmt: skip
+}
 BY_LOOKS = {
     "a path": entry("GET", "/reset/LOOKS/confirm"),
     "an unnamed parameter": entry("GET", "/?c=LOOKS"),
@@ -71,7 +78,9 @@ def test_ids_and_words_do_not() -> None:
     recording, written = imported(
         har(
             entry("GET", "/users/3fa85f64-5717-4562-b3fc-2c963f66afa6/orders/17?sort=price-descending&page=2"),
-            entry("POST", "/a-long-slug-of-a-blog-article-2026", sent='{"name": "Jane Doe", "tokenize": true, "keys": 3}'),
+            entry(
+                "POST", "/a-long-slug-of-a-blog-article-2026", sent='{"name": "Jane Doe", "tokenize": true, "keys": 3}'
+            ),
         )
     )
     assert recording.variables == {}

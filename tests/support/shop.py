@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 PASSWORD = "correct-horse-42"
-PAGE = '<!doctype html><title>Shop</title><link rel="stylesheet" href="/style.css"><link rel="icon" href="/favicon.ico">'
+PAGE = (
+    '<!doctype html><title>Shop</title><link rel="stylesheet" href="/style.css"><link rel="icon" href="/favicon.ico">'
+)
 ORDER_SCRIPT = """
 <script src="/app.js"></script><meta name="csrf-token" content="{csrf}"><button id="order">order</button>
 <script>
@@ -169,7 +171,11 @@ class _Handler(BaseHTTPRequestHandler):
         if re.fullmatch(r"/products/[358]", path):
             product = path.rpartition("/")[2]
             fields = f'<input type="hidden" name="product_id" value="{product}"><input name="count" value="2">'
-            return 200, f'{PAGE}<form method="post" action="/cart">{self._form()}{fields}<button id="add">add</button></form>', ""
+            return (
+                200,
+                f'{PAGE}<form method="post" action="/cart">{self._form()}{fields}<button id="add">add</button></form>',
+                "",
+            )
         if path == "/cart" and self.command == "POST":
             return (303, "", "/cart") if form.get("product_id") in ("3", "5", "8") else (404, "no such product", "")
         if path == "/cart":
@@ -210,6 +216,7 @@ class _Handler(BaseHTTPRequestHandler):
             return 302, "", f"/orders/{number}?cancelled=1"
         self.session.nonce = secrets.token_hex(12)
         nonce = f'<input name=nonce type=hidden value="{self.session.nonce}">'
-        cancel = f'<form method="post" action="/orders/{number}/cancel">{self._form()}{nonce}<button id="cancel">no</button></form>'
+        action = f'<form method="post" action="/orders/{number}/cancel">'
+        cancel = f'{action}{self._form()}{nonce}<button id="cancel">no</button></form>'
         leave = f'<form method="post" action="/logout">{self._form()}<button id="leave">bye</button></form>'
         return 200, PAGE + cancel + leave, ""
