@@ -308,6 +308,7 @@ def test_what_a_scenario_file_cannot_decode_is_said() -> None:
     )
     recording, _ = imported(recorded, "yaml")
     assert recording.notes == [
-        "POST /send: form csrf comes from an earlier reply, but scenario files cannot take it from there; --as python can"
+        "POST /send: form csrf comes from an earlier reply, but scenario files cannot take it from there; "
+        "--as python can"
     ]
     assert imported(recorded)[0].notes == []
