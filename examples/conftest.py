@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,6 +14,7 @@ from .stream_server import running_stream_server
 
 URL_VARIABLE = "EXAMPLES_TARGET_URL"
 STREAMS_VARIABLE = "EXAMPLES_STREAMS_URL"
+collect_ignore_glob = [] if importlib.util.find_spec("yaml") else ["*.ipload.yaml"]
 _RUNNING = pytest.StashKey[ExitStack]()
 
 

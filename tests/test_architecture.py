@@ -28,11 +28,12 @@ STOREYS = (
     ("transport.curl", "transport"),
     ("load.partition", "load.schedule", "load.user_time", "load.generator", "load.test_data", "load"),
     ("verdict.threshold", "verdict.regression", "verdict"),
+    ("scenario_files",),
     ("baselines",),
     ("distributed.xdist_private", "distributed.protocol", "distributed.controller", "distributed.worker"),
     ("distributed", "report", "report.terminal", "report.files", "report.html"),
     ("plugin.newhooks", "plugin.options", "plugin.session_state", "plugin.hook_calls", "plugin.fixtures"),
-    ("plugin.items", "plugin.run", "plugin.reporting", "plugin"),
+    ("plugin.items", "plugin.scenarios", "plugin.run", "plugin.reporting", "plugin"),
     ("importers",),
     ("cli", "__main__"),
 )
@@ -40,13 +41,14 @@ FLOORS = list(chain.from_iterable(STOREYS))
 FLOOR_OF = {name: floor for floor, name in enumerate(FLOORS)}
 STRANGERS = (
     ("transport", "load"),
+    ("transport", "scenario_files"),
     ("addresses", "stats"),
     ("baselines", "distributed"),
     ("plugin", "cli"),
     ("plugin", "importers"),
 )
 """Rooms that know nothing of each other."""
-PURE = ("base", "settings", "addresses", "stats", "load", "verdict", "importers")
+PURE = ("scenario_files", "base", "settings", "addresses", "stats", "load", "verdict", "importers")
 """Rooms that load neither pytest nor an HTTP client."""
 LONGEST_MODULE, LONGEST_FUNCTION = 400, 60
 
@@ -176,6 +178,7 @@ def test_the_plugin_alone_imports_nothing_that_takes_time() -> None:
     code = "import sys, pytest; import pytest_ipload.plugin; print(*sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     heavy = {"requests", "urllib3", "tabulate", "ssl", "hypothesis", "xdist", "multiprocessing", "jinja2", "plotly"}
+    heavy |= {"yaml", "pytest_ipload.scenario_files"}
     assert not heavy & set(loaded)
     late = {"plugin.run.load_run", "plugin.run.load_test", "load.executor", "verdict.result"}
     assert not {f"pytest_ipload.{name}" for name in late} & set(loaded)

@@ -12,10 +12,9 @@ from support.programs import Served
 from support.samples import MS, iteration, measurements, request, step
 
 from pytest_ipload.load.set_up import SetUps
-from pytest_ipload.plugin.items import thresholds
 from pytest_ipload.settings.table import BY_KEY
 from pytest_ipload.stats.sample import FAILED, FIRST_EVENT, GAP
-from pytest_ipload.verdict.threshold import expression
+from pytest_ipload.verdict.threshold import config, expression
 from pytest_ipload.verdict.threshold.config import ThresholdConfig
 from pytest_ipload.verdict.threshold.evaluate import evaluate
 from pytest_ipload.verdict.threshold.expression import Threshold
@@ -91,7 +90,7 @@ def test_each_key_of_the_marker_has_an_example() -> None:
 def test_each_key_of_a_threshold_has_an_example() -> None:
     code = "\n".join(python_blocks("thresholds.md"))
     document = (DOCS / "thresholds.md").read_text(encoding="utf-8")
-    for key in thresholds._KEYS:
+    for key in config.KEYS:
         assert re.search(rf"ipload_threshold\(.*\b{key}=", code), key
         assert f"\n| `{key}` |" in document
 

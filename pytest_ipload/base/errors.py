@@ -11,6 +11,8 @@
     │   └── PoolExhausted          no address of a pool is free
     ├── RendezvousTimeout          (also TimeoutError) too few users came to a rendezvous in time
     ├── RendezvousEnded            the load is over, and a rendezvous, or a turn under max_rate, will not come any more
+    ├── ScenarioFileError          (also ValueError) a scenario file that is not valid; the text begins with the place
+    ├── ScenarioFailed             a step of a scenario file: an expectation, a capture or a value that is not there
     ├── LateSkip                   a user's set-up skipped when the load had begun already
     ├── SetUpTimeout               (also TimeoutError) a user's set-up took too long and was interrupted
     ├── TearDownTimeout            (also TimeoutError) a user's teardown could not be ended in time
@@ -81,6 +83,14 @@ class FeedExhausted(FeedError):
     """No row of test data is left for a user whose rows are to be unique."""
 
     at_run_time = True
+
+
+class ScenarioFileError(IploadError, ValueError):
+    """A scenario file is not valid. The text begins with file, line and column."""
+
+
+class ScenarioFailed(IploadError):
+    """A step of a scenario file did not get what it expects or needs: a reply, something to capture, a value."""
 
 
 class LateSkip(IploadError):

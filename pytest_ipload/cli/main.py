@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _PACKAGE = Path(__file__).parents[1]
 PASSED, FAILED, UNUSABLE = 0, 1, 2
+REPORT, SCENARIO = "report", "scenario"
+"""What there are schemas of."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -96,7 +98,14 @@ def _unusable(*problems: str) -> int:
 
 
 def schema(options: argparse.Namespace) -> int:
-    """Print the JSON Schema of reports."""
+    """Print the JSON Schema of reports, or of scenario files."""
+    if options.what == SCENARIO:
+        import json
+
+        from pytest_ipload.scenario_files.grammar import file_schema
+
+        sys.stdout.write(json.dumps(file_schema(), indent=2) + "\n")
+        return PASSED
     from pytest_ipload.report.files.json_file import schema_path
 
     sys.stdout.write(schema_path().read_text(encoding="utf-8"))
@@ -144,8 +153,12 @@ def _parser() -> argparse.ArgumentParser:
     printing = commands.add_parser(
         "schema",
         allow_abbrev=False,
-        help="print the JSON Schema of reports",
-        description="Print the JSON Schema (draft 2020-12) of the reports that --ipload-json writes.",
+        help="print the JSON Schema of reports, or of scenario files",
+        description="Print the JSON Schema (draft 2020-12) of the reports that --ipload-json writes, or of scenario "
+        "files (*.ipload.yaml).",
+    )
+    printing.add_argument(
+        "what", nargs="?", choices=(REPORT, SCENARIO), default=REPORT, help=f"what is described. Default: {REPORT}"
     )
     printing.set_defaults(command=schema)
     return parser

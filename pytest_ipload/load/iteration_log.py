@@ -21,6 +21,8 @@ class IterationLog:
     failed: int = 0
     """Requests that failed so far."""
     held_ns: int = 0
+    paused_ns: int = 0
+    """Not a part of the iteration's time."""
 
     def note_late_read(self, ended_ns: int) -> None:
         """A request ended then, and its thread has the reply now."""

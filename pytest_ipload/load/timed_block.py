@@ -33,6 +33,7 @@ class TimedBlock(AbstractContextManager[None], AbstractAsyncContextManager[None]
         self._kind = kind
         self._started: int | None = None
         self._failed_before = 0
+        self._paused_before = 0
 
     def __enter__(self) -> None:
         if self._kind == REQUEST:
@@ -76,13 +77,15 @@ class TimedBlock(AbstractContextManager[None], AbstractAsyncContextManager[None]
     def _begin(self) -> None:
         if self._started is not None:
             raise RuntimeError(f"{self._kind} {self._name!r} is being timed already; make a new one for each block")
-        self._failed_before = self._user.failed_requests
+        self._failed_before, self._paused_before = self._user.failed_requests, self._user.paused_ns
         self._started = real_time.perf_counter_ns()
 
     def _end(self, error: BaseException | None) -> None:
         assert self._started is not None
         started, self._started = self._started, None
         latency = real_time.perf_counter_ns() - started
+        if self._kind == STEP:
+            latency = max(0, latency - (self._user.paused_ns - self._paused_before))
         if isinstance(error, RendezvousEnded):
             return  # the end of the load ended a wait in here: that is not a failure
         user, problem, fault = self._user, None, None

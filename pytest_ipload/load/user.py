@@ -15,6 +15,7 @@ from pytest_ipload.base import real_time
 from pytest_ipload.base.errors import IploadError, RendezvousEnded
 from pytest_ipload.load.interruption import IterationInterrupted
 from pytest_ipload.load.iteration_log import IterationLog
+from pytest_ipload.load.pauses import Pauses
 from pytest_ipload.load.timed_block import TimedBlock
 from pytest_ipload.load.user_coroutines import UserCoroutines
 from pytest_ipload.stats.fault_text import message_of, own_fault
@@ -93,6 +94,7 @@ class VirtualUser:
         self.coroutines = UserCoroutines(sockets)
         self._actions: UserActions | None = None
         self._log = IterationLog()
+        self._pauses = Pauses(self._log)
         self._lease(tuple(map(SourceAddress.parse, source_addresses)))
         self.before_iteration: Callable[[VirtualUser], None] | None = None
         """Called before each iteration, in the user's thread; changes its lease where leases last an iteration."""
@@ -191,6 +193,20 @@ class VirtualUser:
         except IploadError as error:
             raise error.with_traceback(None) from None
 
+    def pause(self, span: float | str) -> None:
+        """Wait, as a person does who reads a page: ``pause("2s")``, or ``pause("1s-3s")``, drawn from ``random``.
+
+        It is not part of the time of the iteration and of the steps around it. If the load ends meanwhile and its
+        graceful stop has passed, the iteration is not counted. Raises SettingError.
+        """
+        __tracebackhide__ = True
+        self._pauses.wait(span, self.random)
+
+    @property
+    def paused_ns(self) -> int:
+        """How long the running iteration has paused so far."""
+        return self._log.paused_ns
+
     def step(self, name: str) -> TimedBlock:
         """Time a named part of the iteration: ``with user.step("checkout"):``, in a coroutine also ``async with``.
 
@@ -283,7 +299,7 @@ class VirtualUser:
         """The executor starts an iteration that the target made ``lateness_ns`` late against its plan."""
         self.iteration = number
         log = self._log  # the same one in each iteration: to make a new one costs more than to clear it
-        log.held_ns = 0
+        log.held_ns = log.paused_ns = 0
         if self.before_iteration is not None:
             self.wait_for(partial(self.before_iteration, self))
         log.running, log.lateness_ns, log.problem, log.has_fault, log.failed = True, lateness_ns, None, False, 0
@@ -311,6 +327,8 @@ class VirtualUser:
         if outcome == FAILED:
             log.problem, log.has_fault = None, False
         latency_ns, source = ended_ns - started_ns, self.source_address
+        if log.paused_ns:
+            latency_ns, log.paused_ns = max(0, latency_ns - log.paused_ns), 0
         if outcome == OK and not lateness_ns:
             self._tally((ITERATION, "", source, 0, OK), started_ns, latency_ns)
         else:
@@ -321,7 +339,7 @@ class VirtualUser:
         """The executor forgets the iteration; False if one of its requests failed: then it has to be ended."""
         if self._log.problem is not None:
             return False
-        self._log.running, self._log.lateness_ns = False, 0
+        self._log.running, self._log.lateness_ns, self._log.paused_ns = False, 0, 0
         return True
 
     def _record_fault(self, error: BaseException, started_ns: int) -> None:
@@ -334,8 +352,9 @@ class VirtualUser:
     def interrupt(self) -> None:
         """Close this user's sockets under its feet, from another thread: blocking calls on them end.
 
-        So does its waiting at a rendezvous.
+        So do its pauses, and its waiting at a rendezvous.
         """
+        self._pauses.interrupt()
         if self._rendezvous_points is not None:
             self._rendezvous_points.interrupt(self.index)
         if self._session is not None:
@@ -345,6 +364,7 @@ class VirtualUser:
 
     def resume(self) -> None:
         """Let the session send requests again: what was interrupted is over, and the teardown begins."""
+        self._pauses.resume()
         if self._session is not None:
             self._session.resume()
         if self._sockets is not None:

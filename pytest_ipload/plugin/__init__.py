@@ -26,6 +26,8 @@ from pytest_ipload.plugin.session_state import STATE, Pools, SessionState, state
 from pytest_ipload.report.files import registry
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from _pytest.fixtures import SubRequest  # the type of the hook's request, which pytest does not export
 
     from pytest_ipload.plugin.run.load_test import LoadTest
@@ -96,6 +98,15 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
         lines.append(start_header(start_at, _now()))
     return [line for line in lines if line is not None]
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Collect scenario files."""
+    if not file_path.name.endswith(".ipload.yaml"):
+        return None
+    from pytest_ipload.plugin.scenarios.scenario_module import ScenarioModule
+
+    return ScenarioModule.from_parent(parent, path=file_path)
 
 
 @pytest.hookimpl(trylast=True)

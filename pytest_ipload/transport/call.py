@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from requests import PreparedRequest, Response
 
 from pytest_ipload.base.code_location import place_of_frame
-from pytest_ipload.base.errors import SettingError, TargetNotAllowed
+from pytest_ipload.base.errors import IploadError, SettingError, TargetNotAllowed
 from pytest_ipload.base.masking import masked
 from pytest_ipload.base.real_time import perf_counter_ns
 from pytest_ipload.settings.parsing import as_label
@@ -21,23 +21,28 @@ from pytest_ipload.transport.connect.binding import Hop
 from pytest_ipload.transport.connect.connection import is_interim
 
 ExpectedItem = int | str | type[Exception]
-Expected = ExpectedItem | Sequence[ExpectedItem] | None
+Check = Callable[[Response], object]
+Expected = ExpectedItem | Sequence[ExpectedItem] | Check | None
 
 _STATUS_CLASSES = {f"{digit}xx": range(digit * 100, digit * 100 + 100) for digit in range(1, 6)}
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """What counts as a success: any of these statuses or exceptions."""
+    """What counts as a success: any of these statuses or exceptions, or what a function of the response says."""
 
     statuses: frozenset[int]
+    """None with a ``check``: so it costs nothing where there is none."""
     exceptions: tuple[type[Exception], ...] = ()
+    check: Check | None = None
 
     @classmethod
     def of(cls, expect: Expected) -> Expectation:
         """Read an ``expect`` keyword. None means any status from 200 to 399. Raises SettingError."""
         if expect is None:
             return USUAL
+        if callable(expect) and not isinstance(expect, type):
+            return cls(frozenset(), check=expect)
         items = expect if isinstance(expect, (list, tuple)) else (expect,)
         statuses: set[int] = set()
         exceptions: list[type[Exception]] = []
@@ -54,8 +59,37 @@ class Expectation:
             raise SettingError(f"expect={expect!r} is empty; allowed: {_ALLOWED}")
         return cls(frozenset(statuses), tuple(exceptions))
 
+    def is_met_by(self, response: Response) -> bool:
+        """Whether the ``check``, if there is one, accepts the response."""
+        return self.check is not None and self.refusal(response) is None
 
-_ALLOWED = "a status as in 404, a class of statuses as in '4xx', an exception type, or a list of these"
+    def refusal(self, response: Response) -> tuple[str, str] | None:
+        """Type and text of what the ``check`` has against the response. It is asked once for each response."""
+        check = self.check
+        if check is None:
+            return None
+        known: tuple[Check, tuple[str, str] | None] | None = vars(response).get("_refusal")
+        if known is None or known[0] is not check:
+            known = vars(response)["_refusal"] = check, _refusal(check, response)
+        return known[1]
+
+
+def _refusal(check: Check, response: Response) -> tuple[str, str] | None:
+    try:
+        if check(response):
+            return None
+    except IploadError as error:
+        return type(error).__name__, str(error)
+    except Exception as error:
+        return type(error).__name__, message_of(error)
+    name = getattr(check, "__name__", type(check).__name__)
+    return "UnexpectedResponse", f"{response.status_code}: not what {name}() expects"
+
+
+_ALLOWED = (
+    "a status as in 404, a class of statuses as in '4xx', an exception type, a list of these, or a function of the "
+    "response"
+)
 USUAL = Expectation(frozenset(range(200, 400)))
 """An interim reply (1xx) is none: the reply proper is still to come."""
 _NOT_OPENED = Hop()
@@ -138,6 +172,9 @@ class Call:
             return FAULT if fault else FAILED, Problem(type(error).__name__, text, _place())
         if response is None or response.status_code in self.expectation.statuses:
             return OK, None
+        if self.expectation.check is not None:
+            refusal = self.expectation.refusal(response)
+            return (OK, None) if refusal is None else (FAILED, Problem(*refusal, _place()))
         status = f"{response.status_code} {response.reason or ''}".rstrip()
         if is_interim(response.status_code):
             status += ": an interim response, not the final one"

@@ -194,8 +194,9 @@ class LoadSession(StreamingSession):
         """Send a request, as in requests.
 
         ``name`` labels the sample; the default is the method and the path. ``expect`` says what counts as a success:
-        a status, a class of statuses such as ``"4xx"``, an exception type, or a list of these; the default is any
-        status from 200 to 399. A reply that is not expected makes a failed sample, but raises nothing.
+        a status, a class of statuses such as ``"4xx"``, an exception type, or a list of these; or a function of the
+        response, which returns a true value or raises; the default is any status from 200 to 399. A reply that is not
+        expected makes a failed sample, but raises nothing.
         """
         expectation = USUAL if expect is None else Expectation.of(expect)
         if name is not None:
@@ -235,7 +236,7 @@ class LoadSession(StreamingSession):
     def _record(self, reply: LoadResponse, name: str | None, expectation: Expectation) -> None:
         """Record a reply of the fast path."""
         label, status = name or reply.outgoing.label, reply.status_code
-        if reply.hop is None and status in expectation.statuses:
+        if reply.hop is None and (status in expectation.statuses or expectation.is_met_by(reply)):
             if self.tally is not None:
                 key = (REQUEST, label, reply.source_address, status, OK)
                 self.tally(key, reply.started_ns, reply.latency_ns)

@@ -193,6 +193,43 @@ def test_the_outcome_follows_the_expectation_and_nothing_is_raised(
     assert (samples[0].problem is None) == (outcome == OK)
 
 
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize(
+    ("check", "status", "problem"),
+    [
+        (lambda response: response.status_code == 404, 404, None),
+        (lambda response: False, 200, ("UnexpectedResponse", "200: not what <lambda>() expects")),
+        (lambda response: response.json()["x"], 200, ("JSONDecodeError", "Expecting value")),
+    ],
+)
+def test_a_function_of_the_response_decides_once_whatever_the_status(
+    make_session: MakeSession,
+    server: RecordingServer,
+    samples: list[Sample],
+    check: Callable[[Any], object],
+    status: int,
+    problem: tuple[str, str] | None,
+    fast: bool,
+) -> None:
+    asked: list[int] = []
+
+    def expect(response: Any) -> object:
+        asked.append(response.status_code)
+        return check(response)
+
+    expect.__name__ = "<lambda>"
+    session = make_session(fast=fast)
+    for _ in range(2):  # the second call has no connection to open
+        assert session.get(server.url(f"/status/{status}"), expect=expect).status_code == status
+    assert asked == [status] * 2
+    for sample in samples:
+        assert sample.outcome == (OK if problem is None else FAILED)
+        if problem is not None:
+            assert sample.problem is not None
+            assert sample.problem.type == problem[0]
+            assert problem[1] in sample.problem.message
+
+
 def test_a_failed_reply_says_what_and_where(
     make_session: MakeSession, server: RecordingServer, samples: list[Sample]
 ) -> None:

@@ -8,10 +8,12 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from pytest_ipload.base.errors import FeedError
 from pytest_ipload.load.test_data.csv_rows import BadLine, CsvReader
+
+_Read = TypeVar("_Read")
 
 
 class FileRows(NamedTuple):
@@ -53,7 +55,7 @@ def read_rows(path: Path) -> FileRows:
             raise FeedError(f"test data {path}: not a file")
         with path.open("rb") as file:
             lines = _Lines(file)
-            rows = _read(path, read, lines)
+            rows = _parsed(path, read, lines)
     except OSError as error:
         raise FeedError(f"test data {path} cannot be read: {error.strerror or error}") from None
     if not rows.kept:
@@ -61,7 +63,20 @@ def read_rows(path: Path) -> FileRows:
     return rows
 
 
-def _read(path: Path, read: Callable[[_Lines], FileRows], lines: _Lines) -> FileRows:
+def columns_of(path: Path) -> Sequence[str] | None:
+    """The columns of a CSV file, by its header alone; None for other types. Raises FeedError as ``read_rows`` does."""
+    if path.suffix.lower() not in _READERS:
+        raise FeedError(f"test data {path}: unknown file type; supported: {', '.join(_READERS)}")
+    if _READERS[path.suffix.lower()] is not _read_csv:
+        return None
+    try:
+        with path.open("rb") as file:
+            return _parsed(path, lambda lines: CsvReader(lines).header, _Lines(file))
+    except OSError as error:
+        raise FeedError(f"test data {path} cannot be read: {error.strerror or error}") from None
+
+
+def _parsed(path: Path, read: Callable[[_Lines], _Read], lines: _Lines) -> _Read:
     try:
         return read(lines)
     except UnicodeDecodeError as error:

@@ -9,6 +9,9 @@ import pytest
 
 from pytest_ipload.plugin.fixtures.per_user import multiplied_by
 
+SET_UP_PROBLEM = "ipload_set_up_problem"
+"""An attribute of functions made from files: why they cannot be set up."""
+
 
 def kind_problem(item: pytest.Item) -> str | None:
     """Why this kind of item cannot be a load test; None if it can."""
@@ -18,8 +21,8 @@ def kind_problem(item: pytest.Item) -> str | None:
         return (
             "unittest.TestCase methods cannot be load tests; write a plain test function or a method of a plain class"
         )
-    if problem := _async_problem(item):
-        return problem
+    if problem := _async_problem(item) or getattr(item.obj, SET_UP_PROBLEM, None):
+        return str(problem)
     if problem := multiplied_by(item.obj):
         return problem
     if "ipload" in item.fixturenames:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -12,17 +12,10 @@ from pytest_ipload.base.units import format_setting
 from pytest_ipload.plugin.items.markers import THRESHOLD_MARKER
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.settings.load_profile import LoadProfile
-from pytest_ipload.settings.parsing import as_bool, as_confidence, as_positive_seconds, as_seconds, did_you_mean, one_of
-from pytest_ipload.verdict.threshold.config import FAIL, WARN, ThresholdConfig, with_implied
+from pytest_ipload.settings.parsing import did_you_mean
+from pytest_ipload.verdict.threshold.config import KEYS, ThresholdConfig, with_implied
 from pytest_ipload.verdict.threshold.expression import Threshold
 
-_KEYS: Mapping[str, Callable[[Any], Any]] = {
-    "abort_on_fail": as_bool,
-    "delay": as_seconds,
-    "window": as_positive_seconds,
-    "severity": one_of(FAIL, WARN),
-    "confidence": as_confidence,
-}
 _OPTIONAL = ("window", "confidence")
 """None is the same as not giving them."""
 
@@ -93,9 +86,9 @@ def _of_marker(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Thresho
 
 
 def _parsed(key: str, value: Any) -> Any:
-    parse = _KEYS.get(key)
+    parse = KEYS.get(key)
     if parse is None:
-        raise ValueError(f"unknown key {key!r}{did_you_mean(key, _KEYS)}; known: {', '.join(_KEYS)}")
+        raise ValueError(f"unknown key {key!r}{did_you_mean(key, KEYS)}; known: {', '.join(KEYS)}")
     if value is None and key in _OPTIONAL:
         return None
     try:

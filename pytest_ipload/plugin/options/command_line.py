@@ -23,7 +23,14 @@ from pytest_ipload.settings.table import SETTINGS, Parser, Setting, as_check_nam
 
 _WHOLE_OR_TEXT: Any = int | str if pytest.version_tuple >= (9, 2) else "string"
 """The type of ini keys for whole numbers: pytest's own TOML tables (``[tool.pytest]``) contain such numbers."""
-_OTHER_INI_KEYS = ("ipload_thresholds", "ipload_allowed_hosts", "ipload_pools", "ipload_pin", "ipload_strict")
+_OTHER_INI_KEYS = (
+    "ipload_thresholds",
+    "ipload_allowed_hosts",
+    "ipload_pools",
+    "ipload_pin",
+    "ipload_strict",
+    "ipload_environment",
+)
 _INI_TYPES: Mapping[Parser, Any] = {as_count: _WHOLE_OR_TEXT, as_check_names: "linelist"}
 
 
@@ -39,6 +46,7 @@ def add_options(parser: pytest.Parser) -> None:
             parser.addini(setting.dest, setting.help, type=_INI_TYPES.get(setting.parse, "string"), default=None)
     _add_lists(parser, group)
     _add_switches(parser, group)
+    _add_environment(parser, group)
     _add_divisions(group)
     _add_flags(parser, group)
 
@@ -88,6 +96,13 @@ def _add_switches(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
     pin = "The CPU that this process is pinned to during a load: auto, off or the CPU's number. Default: auto"
     group.addoption("--ipload-pin", metavar="CPU", help=pin)
     parser.addini("ipload_pin", pin, type=_WHOLE_OR_TEXT, default=None)
+
+
+def _add_environment(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
+    """Which environment of scenario files is used."""
+    environment = "Environment of the scenario files (*.ipload.yaml): a name under their key 'environments'"
+    group.addoption("--ipload-environment", metavar="NAME", help=environment)
+    parser.addini("ipload_environment", environment, type="string", default="")
 
 
 def _add_divisions(group: pytest.OptionGroup) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pytest_ipload.base.errors import SettingError
 from pytest_ipload.base.units import NS_PER_S, format_setting
-from pytest_ipload.settings.parsing import as_confidence, as_seconds, one_of
+from pytest_ipload.settings.parsing import as_bool, as_confidence, as_positive_seconds, as_seconds, one_of
 from pytest_ipload.verdict.threshold.expression import Threshold
 
 FAIL, WARN = "fail", "warn"
@@ -18,6 +19,15 @@ _IMPLIED = Threshold.parse("error_rate == 0%")
 _SPEAKS_OF_ERRORS = frozenset({"error_rate", "request_error_rate", "errors"})
 _SHARES_WITH_INTERVAL = frozenset({"error_rate", "request_error_rate"})
 _OF_THE_WHOLE_LOAD = frozenset({"dropped_iterations", "ip_pool_usage", "set_up_error_rate"})
+
+KEYS: Mapping[str, Callable[[Any], Any]] = {
+    "abort_on_fail": as_bool,
+    "delay": as_seconds,
+    "window": as_positive_seconds,
+    "severity": one_of(FAIL, WARN),
+    "confidence": as_confidence,
+}
+"""The keys of a threshold besides its expression, with their parsers."""
 
 
 @dataclass(frozen=True)
