@@ -88,6 +88,7 @@ def _imported(options: argparse.Namespace, writer: Writer, source: str) -> tuple
     )
     recording, secrets = importer.read(text, source, given)
     written = writer.write(recording, given)
+    recording.notes += writer.notes(recording)
     lines = _summary(options, recording)
     if any(secret in written or any(secret in line for line in lines) for secret in secrets):
         raise ImportProblem(

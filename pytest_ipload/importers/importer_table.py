@@ -13,7 +13,7 @@ from pytest_ipload.importers.openapi import read_openapi
 from pytest_ipload.importers.openapi_document import is_openapi
 from pytest_ipload.importers.python_writer import write_python
 from pytest_ipload.importers.recording import Capture, ImportOptions, ImportProblem, Recording
-from pytest_ipload.importers.yaml_writer import can_capture, write_yaml
+from pytest_ipload.importers.yaml_writer import can_capture, notes_on, write_yaml
 
 MOST_BYTES = 256 << 20
 """The maximum size of a file to import."""
@@ -38,8 +38,10 @@ class Writer:
     write: Callable[[Recording, ImportOptions], str]
     can_capture: Callable[[Capture], bool]
     """Whether it can express a capture."""
-    basic_auth: bool
+    basic_auth: bool = True
     """Whether it has a way to give user and password."""
+    notes: Callable[[Recording], list[str]] = lambda recording: []
+    """What cannot be the same in this form."""
 
 
 def _har(text: str, source: str, options: ImportOptions) -> tuple[Recording, list[str]]:
@@ -58,8 +60,8 @@ IMPORTERS = (
     Importer("curl", "curl command lines", is_curl, _curl),
 )
 WRITERS = (
-    Writer("python", write_python, lambda capture: True, basic_auth=True),
-    Writer("yaml", write_yaml, can_capture, basic_auth=False),
+    Writer("python", write_python, lambda capture: True),
+    Writer("yaml", write_yaml, can_capture, basic_auth=False, notes=notes_on),
 )
 
 

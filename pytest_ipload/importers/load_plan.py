@@ -23,8 +23,9 @@ def recording_of(
     cookies += [pair for exchange in exchanges for reply in exchange.replies for pair in reply.cookies()]
     secrets = SecretValues(options, cookies)
     steps = [replace(step, pause_s=pause) for step, pause in zip(secrets.steps(steps), _pauses(exchanges), strict=True)]
-    sets_cookies = any(reply.cookies() for exchange in exchanges for reply in exchange.replies)
-    scenario = Scenario(options.name, tuple(steps), new_visitor=sets_cookies)
+    # Some browsers leave cookies out of what they export; pages have them most often.
+    is_visit = any(exchange.is_page or reply.cookies() for exchange in exchanges for reply in exchange.replies)
+    scenario = Scenario(options.name, tuple(steps), new_visitor=is_visit)
     used = {reference.name for step in steps for reference in step.references() if reference.secret}
     variables = {name: what for name, what in secrets.variables.items() if name in used}
     found = Recording(source, options.base_url or base_url, [scenario], variables, [*notes, *correlation.notes])

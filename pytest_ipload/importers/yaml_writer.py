@@ -12,6 +12,7 @@ from pytest_ipload.importers.recording import (
     COOKIE,
     HEADER,
     JSON,
+    NUMBER,
     Body,
     Capture,
     File,
@@ -46,15 +47,30 @@ def can_capture(capture: Capture) -> bool:
 def write_yaml(recording: Recording, options: ImportOptions) -> str:
     """The scenario file. Raises ImportProblem for what none can have."""
     names = Names()
-    scenarios = {
-        names.unique(identifier(scenario.name, "imported").rstrip("_")): _scenario(scenario, options)
-        for scenario in recording.scenarios
-    }
+    scenarios = {names.unique(_name(scenario.name)): _scenario(scenario, options) for scenario in recording.scenarios}
     document = {**({"base_url": recording.base_url} if recording.base_url else {}), "scenarios": scenarios}
     text = "\n".join([*_head(recording), *lines_of(document)]) + "\n"
     if len(text.encode("utf-8", "surrogatepass")) > _LARGEST:
         raise _problem("so much: it would be larger than 1 MiB")
     return text
+
+
+def notes_on(recording: Recording) -> list[str]:
+    """What is not the same in a scenario file."""
+    notes = []
+    if any(scenario.new_visitor for scenario in recording.scenarios):
+        notes.append("in a scenario file, a user keeps its cookies from one iteration to the next")
+    if any(not step.follow for step in recording.steps()):
+        notes.append("in a scenario file, redirects are always followed, also those that were not")
+    if any(reference.form == NUMBER for step in recording.steps() for reference in step.references()):
+        notes.append("in a scenario file, a number that comes from a text or a variable is sent as a text")
+    return notes
+
+
+def _name(name: str) -> str:
+    """A name that a scenario can have; some mean something else to pytest."""
+    found = identifier(name, "imported").rstrip("_")
+    return f"scenario_{found}" if found.startswith(("pytest", "setup_", "teardown_")) else found
 
 
 def _head(recording: Recording) -> list[str]:
@@ -98,6 +114,8 @@ def _step(step: Step) -> dict[str, object]:
     headers = {key: _text(value) for key, value in step.headers}
     if mime:
         headers["Content-Type"] = mime
+    if any(char > "\xff" for value in headers.values() for char in value):
+        raise _problem("a header with other characters than those of Latin-1")
     if headers:
         shown["headers"] = headers
     shown.update(body)

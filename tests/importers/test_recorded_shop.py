@@ -108,12 +108,13 @@ def normalised(visits: Sequence[Visit]) -> list[tuple[str, ...]]:
     return requests
 
 
+@pytest.mark.parametrize("form", ["python", "yaml"])
 @pytest.mark.parametrize("users", [1, 20])
 def test_the_import_does_for_each_user_what_the_browser_did(
-    recorded: Recorded, users: int, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch,
+    recorded: Recorded, users: int, form: str, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    imported(recorded, capsys, "-o", "test_shop.py")
+    imported(recorded, capsys, "-o", "test_shop.py" if form == "python" else "shop.ipload.yaml", "--as", form)
     assert len(json.loads(recorded.har)["log"]["entries"]) >= 30
     monkeypatch.setenv("SHOP_PASSWORD", PASSWORD)
     recorded.shop.visits.clear()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import operator
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
@@ -17,7 +20,10 @@ from support.http_server import Hit, RecordingServer
 from pytest_ipload import LoadSession
 from pytest_ipload.importers.importer_table import importer_of
 from pytest_ipload.importers.python_writer import write_python
-from pytest_ipload.importers.recording import ImportOptions, Recording
+from pytest_ipload.importers.recording import ImportOptions, ImportProblem, Recording
+from pytest_ipload.importers.yaml_writer import write_yaml
+from pytest_ipload.scenario_files.scenarios import read_scenarios
+from pytest_ipload.scenario_files.script import Script
 
 OPTIONS = ImportOptions("shop")
 AWKWARD = (
@@ -159,3 +165,32 @@ def test_python_sends_what_was_recorded(
         namespace["test_shop"](session)
     assert list(map(seen_meaning, server.hits)) == list(map(recorded_meaning, recorded))
     assert [note_of(hit) for hit in server.hits] == [each["request"]["headers"][0]["value"] for each in recorded]
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(recorded=st.lists(entries(), min_size=1, max_size=3))
+def test_scenario_files_send_what_was_recorded(
+    server: RecordingServer, tmp_path: Path, recorded: list[dict[str, Any]]
+) -> None:
+    if any(each["request"]["method"] == "REPORT" or "☃" in each["request"]["headers"][0]["value"] for each in recorded):
+        with pytest.raises(ImportProblem, match="a scenario file cannot have (the method REPORT|a header)"):
+            write_yaml(imported(har_of(recorded)), OPTIONS)
+        return
+    written = write_yaml(imported(har_of(recorded)), OPTIONS)
+    file = tmp_path / "shop.ipload.yaml"
+    file.write_text(written, encoding="utf-8")
+    [scenario] = read_scenarios(file, file.name, None)
+    script = Script(scenario, [tmp_path])
+    server.hits.clear()
+    user: Any = SimpleNamespace(index=0, iteration=0, source_address=None)
+    with LoadSession(base_url=server.url("")) as session:
+        script.iterate(script.set_up(user, session, {}), {})
+    assert list(map(grouped, map(seen_meaning, server.hits))) == list(map(grouped, map(recorded_meaning, recorded)))
+
+
+def grouped(request: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A mapping has all values of a name together."""
+    method, path, query, mime, content = request
+    is_form = mime.startswith("application/x-www") and isinstance(content, list)
+    by_name = operator.itemgetter(0)
+    return method, path, sorted(query, key=by_name), mime, sorted(content, key=by_name) if is_form else content
