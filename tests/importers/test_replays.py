@@ -173,7 +173,7 @@ def test_scenario_files_send_what_was_recorded(
     server: RecordingServer, tmp_path: Path, recorded: list[dict[str, Any]]
 ) -> None:
     if any(each["request"]["method"] == "REPORT" or "☃" in each["request"]["headers"][0]["value"] for each in recorded):
-        with pytest.raises(ImportProblem, match="a scenario file cannot have (the method REPORT|a header)"):
+        with pytest.raises(ImportProblem, match=r"a scenario file cannot have (the method REPORT|a header)"):
             write_yaml(imported(har_of(recorded)), OPTIONS)
         return
     written = write_yaml(imported(har_of(recorded)), OPTIONS)
