@@ -34,6 +34,7 @@ STOREYS = (
     ("distributed", "report", "report.terminal", "report.files", "report.html"),
     ("plugin.newhooks", "plugin.options", "plugin.session_state", "plugin.hook_calls", "plugin.fixtures"),
     ("plugin.items", "plugin.scenarios", "plugin.run", "plugin.reporting", "plugin"),
+    ("importers",),
     ("cli", "__main__"),
 )
 FLOORS = list(chain.from_iterable(STOREYS))
@@ -44,9 +45,10 @@ STRANGERS = (
     ("addresses", "stats"),
     ("baselines", "distributed"),
     ("plugin", "cli"),
+    ("plugin", "importers"),
 )
 """Rooms that know nothing of each other."""
-PURE = ("scenario_files", "base", "settings", "addresses", "stats", "load", "verdict")
+PURE = ("scenario_files", "base", "settings", "addresses", "stats", "load", "verdict", "importers")
 """Rooms that load neither pytest nor an HTTP client."""
 LONGEST_MODULE, LONGEST_FUNCTION = 400, 60
 

@@ -87,6 +87,11 @@ def _without_password(found: re.Match[str]) -> str:
     return f"{user}:{HIDDEN}{at}" if password not in ("", "x-oauth-basic") else f"{HIDDEN}:{HIDDEN}@"
 
 
+def names_secret(name: str, *, in_url: bool = False) -> bool:
+    """Whether the value of a header, a key, a field or, in a URL, a parameter of this name is a secret."""
+    return _is_secret(name) or (in_url and _IN_URLS.match(name) is not None)
+
+
 def _is_secret(name: str) -> bool:
     return _NAMES.search(name) is not None or _HEADERS.match(name) is not None
 

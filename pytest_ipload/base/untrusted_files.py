@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 from pathlib import Path
 
 CONTENT_ERRORS = (ValueError, ArithmeticError, RecursionError, MemoryError, struct.error)
@@ -27,6 +28,20 @@ def read_object(path: Path, most_bytes: int, what: str) -> str:
             if len(content) == len(chunk) and len(chunk) == _CHUNK and not content.strip():
                 raise ValueError("not valid JSON: it begins with more than 1 MiB of whitespace")
     return content.decode()
+
+
+def read_bytes(path: Path | None, most_bytes: int, what: str) -> bytes:
+    """The content of a file, or of the standard input: ``what`` it should be, in the plural.
+
+    At most ``most_bytes`` are read. Raises OSError, ValueError and MemoryError.
+    """
+    content = bytearray()
+    with sys.stdin.buffer if path is None else path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            content += chunk
+            if len(content) > most_bytes:
+                raise ValueError(f"it is larger than {_size(most_bytes)}, the maximum size of {what}")
+    return bytes(content)
 
 
 def refuse_constant(name: str) -> float:

@@ -1,4 +1,7 @@
-"""``python -m pytest_ipload``: ``merge`` makes one verdict of the JSON files of segments, ``schema`` describes them."""
+"""``python -m pytest_ipload``: ``merge`` makes one verdict of the JSON files of segments, ``schema`` describes them.
+
+``import`` makes a load test of a recording, a command line or a document.
+"""
 
 from __future__ import annotations
 
@@ -68,18 +71,23 @@ def _not_foreseen(segments: Sequence[Segment], error: Exception) -> str:
 
     A fault of this package ends the same way, so the place and the request to report it are in the text.
     """
-    from traceback import extract_tb
 
     from pytest_ipload.distributed.segments import is_usable_alone
 
     guilty = [segment.path for segment in segments if not is_usable_alone(segment)]
-    own = [frame for frame in extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(_PACKAGE)]
-    place = own[-1]
     return (
         f"{', '.join(guilty or [segment.path for segment in segments])}: its values cannot be judged: "
-        f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno}). If pytest-ipload wrote it and "
+        f"{type(error).__name__}: {error} ({_place(error)}). If pytest-ipload wrote it and "
         "the file is unmodified, this is a bug: please report it, with the file"
     )
+
+
+def _place(error: Exception) -> str:
+    """The last line of this package that an error came through."""
+    from traceback import extract_tb
+
+    own = [frame for frame in extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(_PACKAGE)]
+    return f"{Path(own[-1].filename).name}:{own[-1].lineno}"
 
 
 def _unusable(*problems: str) -> int:
@@ -104,7 +112,30 @@ def schema(options: argparse.Namespace) -> int:
     return PASSED
 
 
+def import_(options: argparse.Namespace) -> int:
+    """Make a load test of a recording, a command line or a document."""
+    from pytest_ipload.base.untrusted_files import CONTENT_ERRORS
+    from pytest_ipload.cli.import_command import import_file
+    from pytest_ipload.importers.recording import ImportProblem
+
+    try:
+        text, lines = import_file(options)
+    except (ImportProblem, OSError) as error:
+        return _unusable(str(error))
+    except CONTENT_ERRORS as error:
+        return _unusable(
+            f"{options.file}: it cannot be imported: {type(error).__name__} ({_place(error)}); please report this"
+        )
+    sys.stderr.writelines(f"{line}\n" for line in lines)
+    try:
+        sys.stdout.write(text)
+    except UnicodeEncodeError as error:
+        return _unusable(f"the standard output cannot show all characters ({error.encoding}); write to a file with -o")
+    return PASSED
+
+
 def _parser() -> argparse.ArgumentParser:
+    from pytest_ipload.cli.import_command import add_import
     from pytest_ipload.report.files.registry import REPORT_FILES
 
     parser = argparse.ArgumentParser(prog="python -m pytest_ipload", description=__doc__, allow_abbrev=False)
@@ -121,6 +152,7 @@ def _parser() -> argparse.ArgumentParser:
     for kind in REPORT_FILES:
         merging.add_argument(f"--{kind.name}", metavar=kind.metavar, help=f"{kind.help}, as {kind.flag} does")
     merging.set_defaults(command=merge)
+    add_import(commands).set_defaults(command=import_)
     printing = commands.add_parser(
         "schema",
         allow_abbrev=False,

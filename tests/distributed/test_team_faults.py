@@ -155,6 +155,4 @@ def test_two_load_tests_of_one_node_id_are_refused(pytester: pytest.Pytester) ->
     pytester.makepyfile(test_it="def test_load(ipload_user): pass")
     result = pytester.runpytest("-n2", "--keep-duplicates", "test_it.py", "test_it.py")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(
-        ["ERROR: 2 load tests have the node id test_it.py::test_load, *"]
-    )
+    result.stderr.fnmatch_lines(["ERROR: 2 load tests have the node id test_it.py::test_load, *"])

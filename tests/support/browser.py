@@ -38,6 +38,14 @@ class Browser:
         self.messages()  # reading them empties the console
         self._driver.get(page.as_uri())
 
+    def visit(self, url: str) -> None:
+        """Open the page of a server."""
+        self._driver.get(url)
+
+    def click(self, element: str) -> None:
+        """Click on the element with an id."""
+        self.run("document.getElementById(arguments[0]).click()", element)
+
     def run(self, script: str, *arguments: Any) -> Any:
         """What JavaScript returns."""
         return self._driver.execute_script(script, *arguments)
@@ -69,11 +77,11 @@ class Browser:
 
 
 @contextmanager
-def running_browser(chromium: str, chromedriver: str, profile: Path) -> Iterator[Browser]:
+def running_browser(chromium: str, chromedriver: str, profile: Path, *more_flags: str) -> Iterator[Browser]:
     """Start a browser with a fresh profile in a folder, and end it."""
     options = ChromeOptions()
     options.binary_location = chromium
-    for flag in (*FLAGS, f"--user-data-dir={profile}"):
+    for flag in (*FLAGS, *more_flags, f"--user-data-dir={profile}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = Chrome(options=options, service=Service(chromedriver))

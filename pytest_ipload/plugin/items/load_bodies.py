@@ -76,7 +76,10 @@ class LoadBodies:
     def scenarios(
         self, profile: LoadProfile, lock: AbstractContextManager[object]
     ) -> Callable[[VirtualUser], Scenario]:
-        """What makes a user's scenario. ``lock`` is for pytest's fixture machinery. Raises SettingError for a body under ``@given`` that has no example."""
+        """What makes a user's scenario. ``lock`` is held while pytest's fixture machinery is used.
+
+        Raises SettingError for a body under ``@given`` that has no example.
+        """
         item, users, mix = self._item, profile.most_users, self._mix
         if mix is None:
             under_given = HypothesisBody.of(item, profile)

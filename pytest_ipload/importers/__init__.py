@@ -1,0 +1,1 @@
+"""Imports: HAR recordings, curl command lines and OpenAPI documents become load tests."""
