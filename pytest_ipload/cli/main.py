@@ -127,7 +127,10 @@ def import_(options: argparse.Namespace) -> int:
             f"{options.file}: it cannot be imported: {type(error).__name__} ({_place(error)}); please report this"
         )
     sys.stderr.writelines(f"{line}\n" for line in lines)
-    sys.stdout.write(text)
+    try:
+        sys.stdout.write(text)
+    except UnicodeEncodeError as error:
+        return _unusable(f"the standard output cannot show all characters ({error.encoding}); write to a file with -o")
     return PASSED
 
 

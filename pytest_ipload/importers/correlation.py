@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from urllib.parse import quote, unquote, urlsplit
 
 from pytest_ipload.importers.exchanges import Exchange
-from pytest_ipload.importers.path_names import label_of
 from pytest_ipload.importers.recording import (
     INPUT,
     JSON,
@@ -62,8 +61,8 @@ class Correlation:
         self._known: dict[tuple[str, str], Capture] = {}
         self._captures: defaultdict[int, list[Capture]] = defaultdict(list)
         self._now = 0
-        self.notes: dict[str, None] = {}
-        """What could not be captured."""
+        self.missed: dict[tuple[int, Place], None] = {}
+        """What the writer has no way to capture: in which request, and where."""
 
     def steps(self) -> list[Step]:
         """The requests, with references in the place of values that were handed out, and with captures."""
@@ -140,24 +139,28 @@ class Correlation:
         found, others = [], 0
         for index in having[:_MOST_REPLIES]:
             for source in self._replies[index].sources(value, place.key, strong=strong):
-                if not strong and not _agree(place, source):
+                candidate = _Found(index, source)
+                if not strong and not self._agree(place, candidate):
                     continue
                 if self._can_capture(source.capture):
-                    found.append(_Found(index, source))
+                    found.append(candidate)
                     break
                 others += 1
         if not found:
             if others:
-                self._note(place)
+                self.missed[self._now, place] = None
             return None
         return min(found, key=lambda each: (not self._related(place.key, each), each.index))
 
-    def _note(self, place: Place) -> None:
-        where = label_of(self._exchanges[self._now].step)
-        key = "a part of its path" if place.kind == "path" else f"{place.kind} {place.key}".rstrip()
-        self.notes[
-            f"{where}: {key} comes from an earlier reply, but scenario files cannot take it from there; --as python can"
-        ] = None
+    def _agree(self, place: Place, found: _Found) -> bool:
+        """Whether a value that may be there by chance is the same thing in request and reply, by its names."""
+        capture, key = found.source.capture, place.key
+        if capture.kind == INPUT:
+            return True  # hidden, and of the same name
+        if place.kind == "path" or is_id_name(key):
+            return capture.kind != JSON or is_id_name(found.source.key)
+        # ``?order=7`` is ``{"order": {"id": 7}}``, or the id in the reply to ``POST /orders``
+        return capture.kind == JSON and is_id_name(found.source.key) and self._related(key, found)
 
     def _related(self, key: str, found: _Found) -> bool:
         """Whether the request and the reply speak of the same kind of thing: ``/orders/7`` and ``POST /orders``."""
@@ -168,16 +171,6 @@ class Correlation:
         path = [str(each).lower() for each in found.source.capture.path]
         path += urlsplit(self._exchanges[found.index].url).path.lower().split("/")
         return found.source.key == key or any(thing in each for each in path)
-
-
-def _agree(place: Place, source: Source) -> bool:
-    """Whether a value that may be there by chance is the same thing in the request and in the reply, by its names."""
-    if source.capture.kind == INPUT:
-        return place.kind == "form"
-    if source.capture.kind != JSON:
-        return place.kind == "path" or is_id_name(place.key)
-    # ``?order=7`` is ``{"order": {"id": 7}}``
-    return place.kind == "path" or is_id_name(place.key) or place.key in source.capture.path
 
 
 def _name(place: Place, source: Source) -> str:

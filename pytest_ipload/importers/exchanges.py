@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from pytest_ipload.importers.recording import ImportProblem, Step, Text
+from pytest_ipload.importers.tokens import is_token
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ def split_url(url: str, place: str) -> tuple[str, tuple[Text, ...], tuple[tuple[
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     origin = f"{parts.scheme.lower()}://{host}" + (f":{port}" if port is not None else "")
     segments = (parts.path or "/").split("/")[1:]
-    if any("=" not in each for each in parts.query.split("&")) and parts.query:
+    names = [each.partition("=") for each in parts.query.split("&")] if parts.query else []
+    if any(not sign or is_token(name) for name, sign, _ in names):
         # It is not made of parameters: a part of the URL as it stands.
         return origin, tuple(map(Text.of, [*segments[:-1], f"{segments[-1]}?{parts.query}"])), (), ""
     path = tuple(map(Text.of, segments))

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from pytest_ipload.importers.correlation import Correlation
 from pytest_ipload.importers.exchanges import Exchange
-from pytest_ipload.importers.recording import ImportOptions, Recording, Scenario
+from pytest_ipload.importers.path_names import label_of
+from pytest_ipload.importers.recording import ImportOptions, Recording, Scenario, Step
 from pytest_ipload.importers.secret_values import SecretValues
 
 _SHORTEST_PAUSE_S = 0.5
@@ -28,8 +29,22 @@ def recording_of(
     scenario = Scenario(options.name, tuple(steps), new_visitor=is_visit)
     used = {reference.name for step in steps for reference in step.references() if reference.secret}
     variables = {name: what for name, what in secrets.variables.items() if name in used}
-    found = Recording(source, options.base_url or base_url, [scenario], variables, [*notes, *correlation.notes])
+    found = Recording(
+        source, options.base_url or base_url, [scenario], variables, [*notes, *_missed(correlation, steps)]
+    )
     return found, secrets.texts()
+
+
+def _missed(correlation: Correlation, steps: Sequence[Step]) -> list[str]:
+    """What comes from a reply and could not be captured."""
+    notes = []
+    for index, place in correlation.missed:
+        what = "a part of its path" if place.kind == "path" else f"{place.kind} {place.key}".rstrip()
+        notes.append(
+            f"{label_of(steps[index])}: {what} comes from an earlier reply, but scenario files cannot take it from "
+            "there; --as python can"
+        )
+    return notes
 
 
 def _pauses(exchanges: Sequence[Exchange]) -> list[float]:

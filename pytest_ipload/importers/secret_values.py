@@ -13,7 +13,7 @@ from pytest_ipload.base.masking import HIDDEN, masked, names_secret
 from pytest_ipload.importers.path_names import label_of
 from pytest_ipload.importers.recording import NUMBER, QUOTED, ImportOptions, Place, Reference, Step, Text
 from pytest_ipload.importers.recording import Json as JsonValue
-from pytest_ipload.importers.tokens import WORD, Names, identifier, is_strong, is_token
+from pytest_ipload.importers.tokens import WORD, Names, identifier, is_id, is_strong, is_token
 
 _MORE_NAMES = re.compile(
     r"(?i)(?:^|[_.\-\]\[]|(?<=[a-z]))(?:passwords?|pw|pin|otp|totp|cvv|cvc|cvv2|ssn|iban|card_?number)\]?$|^auth$"
@@ -32,18 +32,29 @@ class SecretValues:
         self._basic_auth = options.basic_auth
         self._names = Names("BASE_URL")
         self._by_value: dict[str, str] = {}
-        self._cookies = {value: name for name, value in cookies if is_strong(value)}
-        self._where = ""
-        self.variables: dict[str, str] = {}
-        """Names, and what each one is."""
+        self._cookies = {value: name for name, value in cookies if is_strong(value) and is_id(value)}
+        self._now = 0
+        self._found: dict[str, tuple[str, int]] = {}
+        """What each variable is, and the first request that has it."""
+        self._labels: list[str] = []
 
     def steps(self, steps: Sequence[Step]) -> list[Step]:
         """The requests without secrets."""
         found = []
-        for step in steps:
-            self._where = label_of(step)
+        for index, step in enumerate(steps):
+            self._now = index
             found.append(self._in_headers(step).changed(self._in_text, self._in_number))
-        return [step.changed(self._known_in) for step in found]
+        known = _by_word([value for value in (*self._by_value, *self._cookies) if is_strong(value)])
+        for index, step in enumerate(found):
+            self._now = index
+            found[index] = step.changed(lambda place, text: self._known_in(place, text, known))
+        self._labels = [label_of(step) for step in found]
+        return found
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Names, and what each one is."""
+        return {name: f"{what} of {self._labels[index]}" for name, (what, index) in self._found.items()}
 
     def texts(self) -> list[str]:
         """The secrets that must not be in what is written: those that are there by more than chance."""
@@ -57,7 +68,7 @@ class SecretValues:
                 f"{self._prefix}_{identifier(re.sub('(?i)^x-', '', key), 'secret').upper().strip('_')}"
             )
             self._by_value[value] = name
-            self.variables[name] = f"{what} of {self._where}"
+            self._found[name] = (what, self._now)
         return Reference(name, secret=True, form=form)
 
     def _in_headers(self, step: Step) -> Step:
@@ -154,7 +165,7 @@ class SecretValues:
         if done < len(literal):
             yield literal[done:]
 
-    def _known_in(self, place: Place, text: Text) -> Text:
+    def _known_in(self, place: Place, text: Text, known: dict[str, list[str]]) -> Text:
         """The same value in another place, such as the repetition of a password; and values of cookies."""
         form = QUOTED if place.kind == "path" else "text"
 
@@ -163,8 +174,8 @@ class SecretValues:
             if value in self._by_value and place.kind not in ("path", "raw"):
                 return [Reference(self._by_value[value], secret=True, form=form)]
             parts: list[str | Reference] = [part]
-            for secret in [*self._by_value, *self._cookies]:
-                if is_strong(secret):
+            for word in dict.fromkeys(WORD.findall(part)):
+                for secret in known.get(word, ()):
                     parts = [piece for each in parts for piece in self._cut(each, secret, form, place)]
             return parts
 
@@ -185,6 +196,14 @@ _KINDS = {
     "path": "segment", "query": "parameter", "header": "header", "form": "form field", "json": "JSON field",
     "raw": "the body",
 }  # fmt: skip
+
+
+def _by_word(secrets: Iterable[str]) -> dict[str, list[str]]:
+    """Secrets by the longest word in each: a text without that word does not have the secret."""
+    found: dict[str, list[str]] = {}
+    for secret in secrets:
+        found.setdefault(max(WORD.findall(secret), key=len, default=""), []).append(secret)
+    return found
 
 
 def _is_secret_name(place: Place) -> bool:

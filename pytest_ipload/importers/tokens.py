@@ -23,7 +23,10 @@ def is_random(text: str) -> bool:
 
 def is_id(text: str) -> bool:
     """Whether a segment of a path is an id: a number, a UUID, hexadecimal or random."""
-    return text.isascii() and (text.isdigit() or bool(_UUID.fullmatch(text) or _HEX.fullmatch(text)) or is_random(text))
+    if not text.isascii():
+        return False
+    known = text.isdigit() or _UUID.fullmatch(text) or _HEX.fullmatch(text)
+    return bool(known) or is_random(text) or is_token(text)
 
 
 def is_token(text: str) -> bool:
@@ -35,9 +38,9 @@ def is_token(text: str) -> bool:
 
 def is_strong(text: str) -> bool:
     """Whether it is improbable that a reply has the value by chance."""
-    if text.isdigit():
-        return len(text) >= 6
-    return len(text) >= 8 and (bool(re.search(r"\d", text)) or len(text) >= 16) and not re.search(r"\s", text)
+    if len(text) < 8 or re.search(r"\s", text):
+        return False
+    return text.isdigit() or bool(re.search(r"\d", text) and re.search("[A-Za-z]", text)) or is_random(text)
 
 
 def is_id_name(name: str) -> bool:
