@@ -34,7 +34,8 @@ from pytest_ipload.importers.tokens import WORD, Names, identifier, is_id, is_id
 _MOST_REPLIES = 40
 _TOKEN = re.compile(r"[A-Za-z0-9_\-.~+/=]{8,}")
 _RESERVED = (
-    "response", "ipload_session", "ipload_user", "find", "quoted", "os", "re", "html", "pytest", "quote", "unquote",
+    "response", "ipload_session", "ipload_user", "find", "find_one_of",
+    "quoted", "os", "re", "html", "pytest", "quote", "unquote",
     "str", "int", "env", "iteration", "user",
 )  # fmt: skip
 """Names that mean something else in what is written."""
@@ -61,8 +62,8 @@ class Correlation:
         self._known: dict[tuple[str, str], Capture] = {}
         self._captures: defaultdict[int, list[Capture]] = defaultdict(list)
         self._now = 0
-        self.missed: dict[tuple[int, Place], None] = {}
-        """What the writer has no way to capture: in which request, and where."""
+        self.missed: dict[tuple[int, Place], bool] = {}
+        """What comes from a reply and is not captured: in which request, where, and whether another writer could."""
 
     def steps(self) -> list[Step]:
         """The requests, with references in the place of values that were handed out, and with captures."""
@@ -137,8 +138,9 @@ class Correlation:
             return None
         having = [index for index in self._having.get(words[-1], ()) if index < self._now]
         found, others = [], 0
+        linked = strong or place.kind == "path" or is_id_name(place.key)
         for index in having[:_MOST_REPLIES]:
-            for source in self._replies[index].sources(value, place.key, strong=strong):
+            for source in self._replies[index].sources(value, place.key, strong=strong, linked=linked):
                 candidate = _Found(index, source)
                 if not strong and not self._agree(place, candidate):
                     continue
@@ -147,8 +149,8 @@ class Correlation:
                     break
                 others += 1
         if not found:
-            if others:
-                self.missed[self._now, place] = None
+            if others or (strong and any(self._replies[index].has(value) for index in having[:_MOST_REPLIES])):
+                self.missed[self._now, place] = bool(others)
             return None
         return min(found, key=lambda each: (not self._related(place.key, each), each.index))
 

@@ -38,11 +38,15 @@ def recording_of(
 def _missed(correlation: Correlation, steps: Sequence[Step]) -> list[str]:
     """What comes from a reply and could not be captured."""
     notes = []
-    for index, place in correlation.missed:
+    for (index, place), other_could in correlation.missed.items():
         what = "a part of its path" if place.kind == "path" else f"{place.kind} {place.key}".rstrip()
         notes.append(
-            f"{label_of(steps[index])}: {what} comes from an earlier reply, but scenario files cannot take it from "
-            "there; --as python can"
+            f"{label_of(steps[index])}: {what} comes from an earlier reply, but "
+            + (
+                "scenario files cannot take it from there; --as python can"
+                if other_could
+                else "nothing beside it tells where; take it from there yourself"
+            )
         )
     return notes
 

@@ -52,6 +52,12 @@ _FIND = '''def find(pattern: str, text: str) -> str:
     assert found, f"nothing in the reply matches {pattern}"
     return found[1]
 '''
+_FIND_ONE_OF = '''def find_one_of(index: int, pattern: str, text: str) -> str:
+    """Return what the first group of a pattern finds in its match with an index."""
+    found = re.findall(pattern, text)
+    assert index < len(found), f"only {len(found)} in the reply match {pattern}"
+    return str(found[index])
+'''
 _QUOTED = '''def quoted(value: object) -> str:
     """Return a value as a segment of a URL."""
     return quote(str(value), safe="")
@@ -77,8 +83,10 @@ class _Module:
         bodies = [line for test in self._tests for line in ["", "", *test.lines(self._think_times)]]
         code = "\n".join(bodies) + "\n"
         uses_find, uses_quoted = "find(" in code, "{quoted(" in code
-        helpers = (f"\n\n{_FIND}" if uses_find else "") + (f"\n\n{_QUOTED}" if uses_quoted else "")
-        imports = self._imports(code, find=uses_find, quoted=uses_quoted)
+        uses_index = "find_one_of(" in code
+        parts = ((_FIND, uses_find), (_FIND_ONE_OF, uses_index), (_QUOTED, uses_quoted))
+        helpers = "".join(f"\n\n{part}" for part, used in parts if used)
+        imports = self._imports(code, find=uses_find or uses_index, quoted=uses_quoted)
         return f"{self._docstring()}\n{imports}\n{self._constants()}{helpers}{code}"
 
     def _imports(self, code: str, *, find: bool, quoted: bool) -> str:
@@ -261,7 +269,10 @@ def _query_in_url(step: Step) -> bool:
 def _capture(capture: Capture) -> Expression:
     found = _source(capture)
     if capture.pattern:
-        found = Group("find(", (pattern(capture.pattern), found), ")")
+        given = (pattern(capture.pattern), found)
+        found = (
+            Group("find_one_of(", (str(capture.index), *given), ")") if capture.index else Group("find(", given, ")")
+        )
     if capture.kind == INPUT or (capture.kind == PATTERN and capture.encoded):
         return Group("html.unescape(", (found,), ")")
     return Group("unquote(", (found,), ")") if capture.encoded else found

@@ -135,6 +135,8 @@ class Capture:
     key: str = ""
     path: tuple[str | int, ...] = ()
     pattern: str = ""
+    index: int = 0
+    """How many matches of the pattern come before the right one."""
     number: bool = False
     encoded: bool = False
     """Whether the value is encoded there: in an attribute of HTML with entities, else with percent signs."""

@@ -63,39 +63,46 @@ class ReplyValues:
                 words.update(WORD.findall(unquote(value)))
         return words | set(WORD.findall(unquote(self._exchange.final_url)))
 
-    def sources(self, value: str, key: str, *, strong: bool) -> Iterator[Source]:
+    def sources(self, value: str, key: str, *, strong: bool, linked: bool) -> Iterator[Source]:
         """Where a value is, the most reliable place first. ``key``: the name under which it is sent, or, in a path,
-        the segment before it. A value that is not ``strong`` may be there by chance, so names have to agree."""
+        the segment before it. A value that is not ``strong`` may be there by chance, so names have to agree. ``linked``:
+        whether it may come from a link, such as ``/orders/17``."""
         yield from self._inputs(value, key, strong=strong)
         yield from self._leaves(value, strong=strong)
         if strong:
             yield from self._headers(value)
             yield from self._cookies(value)
+        if not linked:
+            return
         yield from self._addresses(value, key, strong=strong)
         if (capture := self._pattern(value, key, strong=strong)) is not None:
             yield Source(capture, key)
 
+    def has(self, value: str) -> bool:
+        """Whether the value is somewhere in the body."""
+        return value in self._body
+
     def _inputs(self, value: str, key: str, *, strong: bool) -> Iterator[Source]:
-        for name, content, tag in self._tags:
+        for name, content, tag in self._tags.get(value, ()):
             by_name = name == key and re.search(r"(?i)type\s*=\s*[\"']?hidden", tag) is not None
-            if html.unescape(content) != value or not (strong or by_name):
-                continue
-            if (pattern := self._tag_pattern(tag, name, content)) is not None:
-                yield Source(Capture("", INPUT, pattern=pattern, encoded=content != value), name)
+            if (strong or by_name) and (found := self._in_tag(tag, name, content)) is not None:
+                pattern, index = found
+                yield Source(Capture("", INPUT, pattern=pattern, index=index, encoded=content != value), name)
 
     @cached_property
-    def _tags(self) -> list[tuple[str, str, str]]:
-        found = []
+    def _tags(self) -> dict[str, list[tuple[str, str, str]]]:
+        """Tags that have a name and a value, by their values: the name, the value as it is written, and the tag."""
+        found: dict[str, list[tuple[str, str, str]]] = {}
         for tag in _TAG.findall(self._body):
             attributes = {key.lower(): given.strip("\"'") for key, given in _ATTRIBUTE.findall(tag)}
             name = attributes.get("name") or attributes.get("property") or attributes.get("id") or ""
             value = attributes.get("content" if tag[1:5].lower() == "meta" else "value")
             if name and value:
-                found.append((name, value, tag))
+                found.setdefault(html.unescape(value), []).append((name, value, tag))
         return found
 
-    def _tag_pattern(self, tag: str, name: str, content: str) -> str | None:
-        """A pattern that finds the attribute's value by the name of the tag, whatever is between them."""
+    def _in_tag(self, tag: str, name: str, content: str) -> tuple[str, int] | None:
+        """A pattern that finds the attribute by the name of its tag, and how many matches come before the right one."""
         by_name = re.search(r"[\w:.-]+\s*=\s*([\"']?)" + re.escape(name) + r"\1(?=[\s/>])", tag)
         by_value = re.search(r"(?i)(?:value|content)\s*=\s*([\"'])" + re.escape(content) + r"\1", tag)
         if by_name is None or by_value is None:
@@ -104,7 +111,10 @@ class ReplyValues:
         value = escaped(by_value[0][: by_value[0].index(quote) + 1]) + f"([^{quote}]*){quote}"
         named = escaped(by_name[0])
         pattern = f"{named}[^>]*{value}" if by_name.start() < by_value.start() else f"{value}[^>]*{named}"
-        return pattern if _first(pattern, self._body) == content else None
+        for index, found in enumerate(re.finditer(pattern, self._body)):
+            if found[1] == content:
+                return pattern, index
+        return None
 
     def _leaves(self, value: str, *, strong: bool) -> Iterator[Source]:
         for leaf in self._json.get(value, ()):
@@ -158,20 +168,25 @@ class ReplyValues:
 
     def _pattern(self, value: str, key: str, *, strong: bool) -> Capture | None:
         """A pattern for its place in the text, if the first match of one is the value."""
-        if not strong and not key:
-            return None
+        # What may be there by chance has to be in a link, such as /orders/17 or ?order=17.
+        befores = ("",) if strong else (f"{key}/", f"{key}=") if key else ()
         for form in dict.fromkeys((value, html.escape(value))):
-            start = self._body.find(form)
-            for _ in range(20):
-                if start < 0:
-                    break
+            for start in (each for before in befores for each in self._places(before, form)):
                 before = self._body[max(0, start - 80) : start].rpartition("\n")[2]
-                if not strong:  # a link to it, whatever is before the link
-                    before = re.split(r"[\"'\s]", before)[-1] if before.endswith((f"{key}/", f"{key}=")) else ""
-                if before and (found := self._unique(before, form)) is not None:
+                if not strong:
+                    before = re.split(r"[\"'\s]", before)[-1]
+                if (found := self._unique(before, form)) is not None:
                     return Capture("", PATTERN, pattern=found, encoded=form != value)
-                start = self._body.find(form, start + 1)
         return None
+
+    def _places(self, before: str, form: str) -> Iterator[int]:
+        """Where a text is, behind another one: the first 20 places."""
+        start = self._body.find(before + form)
+        for _ in range(20):
+            if start < 0:
+                return
+            yield start + len(before)
+            start = self._body.find(before + form, start + 1)
 
     def _unique(self, before: str, form: str) -> str | None:
         for length in (12, 24, 48, 80):

@@ -39,7 +39,7 @@ _BOUNDARY = "----pytest-ipload"
 
 def can_capture(capture: Capture) -> bool:
     """Whether ``capture`` of a scenario file can express it: it decodes nothing, and looks into bodies only."""
-    if capture.kind == ADDRESS or (capture.kind == HEADER and capture.pattern) or capture.encoded:
+    if capture.kind == ADDRESS or (capture.kind == HEADER and capture.pattern) or capture.encoded or capture.index:
         return False
     return not any(isinstance(key, str) and re.search(r"['\"]", key) for key in capture.path)
 

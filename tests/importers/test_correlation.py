@@ -127,6 +127,11 @@ CASES = (
         lambda v: page(f'<input name="a" value="abc12345"><form id="f2"><input name="b" value="{v}">'),
         lambda v: form(f"b={v}"),
     ),
+    Case(
+        "the third of equal fields",
+        lambda v: page("".join(f'<input name="row" type="hidden" value="{each}">' for each in ("aa11", "bb22", v))),
+        lambda v: form(f"row={v}"),
+    ),
     Case("a meta tag", lambda v: page(f'<meta name="csrf-token" content="{v}">'), lambda v: get("/x", X_CSRF_Token=v)),
     Case(
         "a variable of a script",

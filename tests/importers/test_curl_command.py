@@ -67,7 +67,7 @@ def meaning(hit: Hit) -> tuple[Any, ...]:
         kept["content-type"] = "multipart/form-data"
         parts = message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + hit.body).get_payload()
         assert isinstance(parts, list)
-        body = [(each["Content-Disposition"], each.get_payload(decode=True)) for each in parts]  # type: ignore[union-attr]
+        body = [(each["Content-Disposition"], each.get_payload(decode=True)) for each in parts]  # type: ignore[union-attr, index]
     elif kind == "application/json":
         body = json.loads(hit.body)
     return (

@@ -95,7 +95,7 @@ def imported(recorded: Recorded, capsys: pytest.CaptureFixture[str], *options: s
 
 def normalised(visits: Sequence[Visit]) -> list[tuple[str, ...]]:
     """Requests without what is a user's own; static files are not among them."""
-    requests = []
+    requests: list[tuple[str, ...]] = []
     for visit in visits:
         if re.search(r"\.(?:css|js|ico)$", visit.path):
             continue
