@@ -148,7 +148,7 @@ class _Function:
         for step in self._scenario.steps:
             if step.pause_s:
                 yield f"    ipload_user.pause({step.pause_s})" if think_times else f"    # {step.pause_s} s later"
-            yield "    " + written(self._call(step), 4, "response = " if step.captures else "")
+            yield "    " + written(self._call(step), 4, "response = " if _uses_response(step) else "")
             for capture in step.captures:
                 yield "    " + written(_capture(capture), 4, f"{capture.name} = ")
 
@@ -258,6 +258,11 @@ class _Function:
         return repr(value).replace("e+", "e")
 
 
+def _uses_response(step: Step) -> bool:
+    """Whether a capture reads the response; cookies are the session's."""
+    return any(capture.kind != COOKIE for capture in step.captures)
+
+
 def _query_in_url(step: Step) -> bool:
     """Whether the query has to stand in the URL, because requests would write its parameters in another way."""
     literals = [(key, text.literal) for key, text in step.query]
@@ -285,7 +290,8 @@ def _source(capture: Capture) -> Expression:
     if capture.kind == HEADER:
         return f"response.headers[{string(capture.key)}]"
     if capture.kind == COOKIE:
-        return f"ipload_session.cookies[{string(capture.key)}]"
+        cookie = f"ipload_session.cookies[{string(capture.key)}]"
+        return f"str({cookie})" if capture.encoded else cookie
     return "response.url" if capture.kind == ADDRESS else "response.text"
 
 

@@ -64,9 +64,11 @@ class ReplyValues:
         return words | set(WORD.findall(unquote(self._exchange.final_url)))
 
     def sources(self, value: str, key: str, *, strong: bool, linked: bool) -> Iterator[Source]:
-        """Where a value is, the most reliable place first. ``key``: the name under which it is sent, or, in a path,
-        the segment before it. A value that is not ``strong`` may be there by chance, so names have to agree. ``linked``:
-        whether it may come from a link, such as ``/orders/17``."""
+        """Where a value is, the most reliable place first.
+
+        ``key`` is the name that it is sent under, or, in a path, the segment before it. A value that is not ``strong``
+        may be there by chance, so names have to agree. ``linked``: whether it may come from a link (``/orders/17``).
+        """
         yield from self._inputs(value, key, strong=strong)
         yield from self._leaves(value, strong=strong)
         if strong:

@@ -7,11 +7,12 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pytest
-from support.hars import entry, har, imported
+from support.hars import check_with_ruff, entry, har, imported
 
 from pytest_ipload import LoadSession
 
@@ -223,8 +224,8 @@ def replayed(module: str, server: Scripted) -> list[Sent]:
     return server.seen
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "-"))
-def test_a_value_is_taken_from_the_reply_of_the_load(case: Case, scripted: Scripted) -> None:
+def module_of(case: Case) -> str:
+    """The load test of a recording of the case."""
     status, received, body = case.reply(case.recorded)
     method, path, headers, sent = case.request(case.recorded)
     mime = headers.get("Content-Type", "")
@@ -232,11 +233,21 @@ def test_a_value_is_taken_from_the_reply_of_the_load(case: Case, scripted: Scrip
         entry("GET", "/give", status, body, received.get("Content-Type", ""), received=received),
         entry(method, path, sent=sent, sent_as=mime, headers=headers),
     )
-    _, module = imported(recording)
+    return imported(recording)[1]
+
+
+def test_what_is_written_is_formatted(tmp_path: Path) -> None:
+    check_with_ruff(map(module_of, CASES), tmp_path)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "-"))
+def test_a_value_is_taken_from_the_reply_of_the_load(case: Case, scripted: Scripted) -> None:
+    module = module_of(case)
     assert case.recorded not in module or len(case.recorded) < 3
     scripted.reply = case.reply(case.replayed)
     [(seen_method, seen_path, seen_headers, seen_body)] = replayed(module, scripted)
     method, path, headers, sent = case.request(case.replayed)
+    mime = headers.get("Content-Type", "")
     assert (seen_method, seen_path) == (method, path)
     for key, value in headers.items():
         assert seen_headers[key] == value

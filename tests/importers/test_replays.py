@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import operator
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +13,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.hars import check_with_ruff
 from support.http_server import Hit, RecordingServer
 
 from pytest_ipload import LoadSession
@@ -138,15 +137,7 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     """All modules that the tests here have made; in the end they are checked and formatted as ruff's defaults say."""
     written: list[str] = []
     yield written
-    folder = tmp_path_factory.mktemp("written")
-    for number, module in enumerate(dict.fromkeys(written)):
-        (folder / f"test_{number}.py").write_text(module, encoding="utf-8")
-    for command in (["check"], ["format", "--diff"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "ruff", *command, "--isolated", "--no-cache", "."],
-            cwd=folder, capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    check_with_ruff(written, tmp_path_factory.mktemp("written"))
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])

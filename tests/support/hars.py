@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from pytest_ipload.importers.importer_table import WRITERS, importer_of
@@ -46,3 +49,15 @@ def imported(text: str, form: str = "python", **options: Any) -> tuple[Recording
     written = writer.write(recording, given)
     assert [secret for secret in secrets if secret in written] == []
     return recording, written
+
+
+def check_with_ruff(modules: Iterable[str], folder: Path) -> None:
+    """Fail unless ruff's defaults find the modules right and formatted."""
+    for number, module in enumerate(dict.fromkeys(modules)):
+        (folder / f"test_{number}.py").write_text(module, encoding="utf-8")
+    for command in (["check"], ["format", "--diff"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "--isolated", "--no-cache", "."],
+            cwd=folder, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
