@@ -64,6 +64,8 @@ def import_file(options: argparse.Namespace) -> tuple[str, list[str]]:
         text, lines = _imported(options, writer, source)
     except ImportProblem as problem:
         raise ImportProblem(f"{options.file}: {problem}") from None
+    except (RecursionError, MemoryError):
+        raise ImportProblem(f"{options.file}: its values are nested too deeply, or there are too many") from None
     if options.output is None:
         return text, lines
     with options.output.open("w" if options.force else "x", encoding="utf-8", newline="\n") as file:

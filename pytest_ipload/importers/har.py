@@ -57,7 +57,7 @@ def read_har(text: str, options: ImportOptions) -> HarExchanges:
         exchange, left_out = _exchange(candidate, follows, base, options)
         exchanges.append(exchange)
         dropped.update(name.lower() for name in left_out)
-    return HarExchanges(base, exchanges, [*selection.notes(), *_unset_cookies(exchanges)])
+    return HarExchanges(base, exchanges, [*selection.notes(), *_unset_cookies(exchanges), *_without_bodies(exchanges)])
 
 
 def _candidate(entry: Node) -> Candidate:
@@ -257,6 +257,17 @@ def _cookies(candidate: Candidate) -> tuple[tuple[str, str], ...]:
     pairs = [pair.partition("=") for line in lines for pair in line.split(";")]
     found = {name.strip(): value.strip() for name, sign, value in pairs if sign}
     return tuple({**dict(pairs_of(candidate.request, "cookies")), **found}.items())
+
+
+def _without_bodies(exchanges: Sequence[Exchange]) -> list[str]:
+    """A note on a recording that was saved without what the replies consist of."""
+    bodies = [reply.body for exchange in exchanges for reply in exchange.replies if reply.status == 200]
+    if len(bodies) < 2 or any(bodies):
+        return []
+    return [
+        "the recording has no bodies of replies, so only headers and cookies can be captured; save it with content "
+        "(Playwright: record_har_content='embed')"
+    ]
 
 
 def _unset_cookies(exchanges: Sequence[Exchange]) -> list[str]:

@@ -158,8 +158,9 @@ def _is_host(netloc: str, wanted: str) -> bool:
 
 def _main_host(candidates: Sequence[Candidate]) -> str:
     """The host of the first page; without pages the one with the most requests."""
-    page = next((each.host for each in candidates if each.is_page), None)
-    if page is not None:
-        return page
+    pages = [each for each in candidates if each.is_page]
+    if pages:
+        # http://shop.test may lead to https://www.shop.test
+        return next((each.host for each in pages if not 300 <= each.status < 400), pages[0].host)
     counts = Counter(each.host for each in candidates)
     return counts.most_common(1)[0][0] if counts else ""

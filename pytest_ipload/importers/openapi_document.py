@@ -11,6 +11,7 @@ from pytest_ipload.importers.recording import ImportProblem
 from pytest_ipload.importers.untrusted_json import kind_of, parsed
 
 _MOST_HOPS = 50
+_MOST_VALUES = 2_000_000
 
 
 def is_openapi(text: str) -> bool:
@@ -40,7 +41,10 @@ def _yaml(text: str) -> Any:
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
     try:
-        return yaml.load(text, Loader=Loader)  # a SafeLoader: plain values only
+        content = yaml.load(text, Loader=Loader)  # a SafeLoader: plain values only
+        if _size(content, {}) > _MOST_VALUES:
+            raise ImportProblem(f"its aliases amount to more than {_MOST_VALUES} values")
+        return content
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
@@ -49,6 +53,16 @@ def _yaml(text: str) -> Any:
         raise ImportProblem(f"not valid YAML: {str(error).splitlines()[0]}") from None
     except (RecursionError, ValueError):
         raise ImportProblem("not usable: its values are nested too deeply or are too large") from None
+
+
+def _size(value: Any, known: dict[int, int]) -> int:
+    """The number of values, with those that aliases repeat. Raises RecursionError for one that is in itself."""
+    if not isinstance(value, (dict, list)):
+        return 1
+    if id(value) not in known:
+        inside = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_size(each, known) for each in inside)
+    return known[id(value)]
 
 
 class Document:

@@ -19,6 +19,7 @@ from pytest_ipload.importers.recording import (
     json_of,
 )
 
+_DEEPEST = 40
 _IMPLIED = {JsonBody: "application/json", FormBody: "application/x-www-form-urlencoded"}
 
 
@@ -57,10 +58,19 @@ def _json_body(content: str) -> Body:
     try:
         value = json.loads(content, parse_constant=refuse_constant, object_pairs_hook=_without_duplicates)
         json.dumps(value, allow_nan=False)
+        _check_depth(value, _DEEPEST)
     except (ValueError, RecursionError):
         return RawBody(Text.of(content))
     # requests sends nothing for an empty value but an empty object or array
     return RawBody(Text.of(content)) if value is None else JsonBody(json_of(value))
+
+
+def _check_depth(value: object, left: int) -> None:
+    """Raise ValueError for a value that is too deep to be readable as a literal."""
+    if left == 0:
+        raise ValueError("too deep")
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _check_depth(each, left - 1)
 
 
 def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -85,6 +85,8 @@ class SecretValues:
             plain = f"{auth[0].literal or ''}:{auth[1].literal or ''}"
             encoded = base64.b64encode(plain.encode()).decode()
             credentials = self.reference(encoded, "basic_auth", "base64 of USER:PASSWORD")
+            if auth[1].literal:
+                self.reference(auth[1].literal, "password", "the password")  # it may be elsewhere, too
             headers.append(("Authorization", Text(("Basic ", credentials))))
             auth = None
         return replace(step, headers=tuple(headers), auth=self._in_auth(auth), proxy=self._in_proxy(step.proxy))

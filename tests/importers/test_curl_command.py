@@ -139,6 +139,17 @@ def test_each_option_that_is_not_followed_is_named() -> None:
         assert f"line 1: {name} is not" in notes
 
 
+def test_what_looks_like_windows_in_quotes_is_not() -> None:
+    assert [each.words for each in commands("""curl 'http://a.test/' -d '{"re": "^"}'""")] == [
+        ["curl", "http://a.test/", "-d", '{"re": "^"}']
+    ]
+
+
+def test_files_that_are_read_later_are_said() -> None:
+    found = read_curl("curl http://a.test/ -F f=@a.png\ncurl http://a.test/ -d @b", ImportOptions("it"))
+    assert [note.partition(":")[0] for note in found.notes] == ["line 1", "line 2"]
+
+
 def test_without_location_redirects_are_not_followed() -> None:
     assert [step.follow for step in steps_of("curl http://a.test/\ncurl -L http://a.test/")] == [False, True]
 

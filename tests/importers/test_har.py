@@ -144,6 +144,21 @@ def test_recorded_errors_are_expected_and_names_are_templates() -> None:
     assert 'ipload_session.get("/v2/items/blue-shoe-2026")' in module
 
 
+def test_the_first_page_may_lead_to_another_host() -> None:
+    recorded = har(
+        entry("GET", "/", 301, received={"Location": "https://www.shop.test/"}, _resourceType="document"),
+        entry("GET", "https://www.shop.test/", _resourceType="document"),
+        entry("GET", "https://www.shop.test/next", _resourceType="document"),
+    )
+    assert requests_of(recorded) == ["GET /", "GET /next"]
+    assert imported(recorded)[0].notes[1].startswith("the recording has no bodies of replies, so only headers")
+
+
+def test_json_that_is_too_deep_to_be_read_is_sent_as_a_text() -> None:
+    deep = "[" * 500 + "]" * 500
+    assert f'data="{deep}"' in imported(har(entry("POST", "/", sent=deep)))[1]
+
+
 def test_think_times_are_comments_or_pauses() -> None:
     start = "2026-01-31T12:00:0"
     recorded = har(
@@ -164,7 +179,7 @@ def test_a_session_that_the_recording_began_in_is_said() -> None:
         entry(
             "GET", "/", headers={"Cookie": "sid=secret-1234567; lang=de"}, received={"Set-Cookie": "lang=de; Path=/"}
         ),
-        entry("GET", "/next", headers={"Cookie": "sid=secret-1234567; lang=de"}),
+        entry("GET", "/next", body="x", headers={"Cookie": "sid=secret-1234567; lang=de"}),
     )
     recording, module = imported(recorded)
     assert recording.notes == [

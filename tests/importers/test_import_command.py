@@ -20,7 +20,7 @@ CURL = "curl http://shop.test/orders/17 -d a=1"
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "shop.har").write_text(har(entry("GET", "/"), entry("GET", "/b")), encoding="utf-8")
+    (tmp_path / "shop.har").write_text(har(entry("GET", "/", body="x"), entry("GET", "/b")), encoding="utf-8")
     return tmp_path
 
 

@@ -255,6 +255,12 @@ def test_yaml_is_read_and_dates_in_it_are_texts() -> None:
             '{"openapi": "3.0.0", "paths": {"/x": {"get": {"parameters": {}}}}}',
             "#/paths/~1x/get/parameters: an object was given",
         ),
+        (
+            "openapi: 3.0.0\n"
+            + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" if n else "a0: &a0 [x]\n" for n in range(9)),
+            "its aliases amount to more than 2000000 values",
+        ),
+        ("openapi: 3.0.0\npaths: &a [*a]", "not usable: its values are nested too deeply"),
         ("openapi: 3.0.0\npaths: [", "line 2, column 9: not valid YAML"),
         (
             "openapi: 3.0.0\npaths: !!python/object/apply:os.system [ls]",
