@@ -57,7 +57,15 @@ def read_har(text: str, options: ImportOptions) -> HarExchanges:
         exchange, left_out = _exchange(candidate, follows, base, options)
         exchanges.append(exchange)
         dropped.update(name.lower() for name in left_out)
-    return HarExchanges(base, exchanges, [*selection.notes(), *_unset_cookies(exchanges), *_without_bodies(exchanges)])
+    return HarExchanges(
+        base,
+        exchanges,
+        [
+            *selection.notes(),
+            *([] if "cookie" in options.headers else _unset_cookies(exchanges)),
+            *_without_bodies(exchanges),
+        ],
+    )
 
 
 def _candidate(entry: Node) -> Candidate:
@@ -282,5 +290,5 @@ def _unset_cookies(exchanges: Sequence[Exchange]) -> list[str]:
     shown = ", ".join(list(missing)[:8]) + (", ..." if len(missing) > 8 else "")
     return [
         f"cookies that no imported reply sets are left out: {shown}. If the load needs them, record in a private "
-        "window, login included"
+        "window, login included, or send them with --header Cookie"
     ]

@@ -20,7 +20,7 @@ class Group:
 
     def line(self) -> str:
         """All in one line."""
-        comma = "," if self.opening.endswith("(") and self.opening == "(" and len(self.items) == 1 else ""
+        comma = "," if self.opening == "(" and len(self.items) == 1 else ""  # a tuple
         return self.opening + ", ".join(map(one_line, self.items)) + comma + self.closing
 
 

@@ -32,7 +32,9 @@ class SecretValues:
         self._basic_auth = options.basic_auth
         self._names = Names("BASE_URL")
         self._by_value: dict[str, str] = {}
-        self._cookies = {value: name for name, value in cookies if is_strong(value) and is_id(value)}
+        self._cookies = {
+            value: name for name, value in cookies if is_strong(value) and is_id(value) and not value.isdigit()
+        }
         self._now = 0
         self._found: dict[str, tuple[str, int]] = {}
         """What each variable is, and the first request that has it."""
@@ -47,7 +49,7 @@ class SecretValues:
         known = _by_word([value for value in (*self._by_value, *self._cookies) if is_strong(value)])
         for index, step in enumerate(found):
             self._now = index
-            found[index] = step.changed(lambda place, text: self._known_in(place, text, known))
+            found[index] = step.changed(lambda place, text: self._known_in(place, text, known), self._known_number)
         self._labels = [label_of(step) for step in found]
         return found
 
@@ -166,6 +168,10 @@ class SecretValues:
                 done = end
         if done < len(literal):
             yield literal[done:]
+
+    def _known_number(self, place: Place, number: int) -> JsonValue:
+        name = self._by_value.get(str(number)) if is_strong(str(number)) else None
+        return number if name is None else Text((Reference(name, secret=True, form=NUMBER),))
 
     def _known_in(self, place: Place, text: Text, known: dict[str, list[str]]) -> Text:
         """The same value in another place, such as the repetition of a password; and values of cookies."""

@@ -184,9 +184,13 @@ def test_a_session_that_the_recording_began_in_is_said() -> None:
     recording, module = imported(recorded)
     assert recording.notes == [
         "cookies that no imported reply sets are left out: sid, lang. If the load needs them, record in a private "
-        "window, login included"
+        "window, login included, or send them with --header Cookie"
     ]
     assert "secret" not in module
+    kept, module = imported(recorded, headers=frozenset({"cookie"}))
+    assert 'headers={"Cookie": f"sid={SHOP_SID}; lang={SHOP_LANG}"}' in module
+    assert list(kept.variables) == ["SHOP_SID", "SHOP_LANG"]
+    assert kept.notes == []
     assert "ipload_session.cookies.clear()" in module
 
 

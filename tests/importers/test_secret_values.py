@@ -87,6 +87,19 @@ def test_ids_and_words_do_not() -> None:
     assert "3fa85f64" in written
 
 
+def test_a_number_that_is_a_secret_elsewhere_is_one_too() -> None:
+    _, written = imported(
+        har(
+            entry("POST", "/", sent='{"pin": 20418833, "again": 20418833, "text": "it is 20418833"}'),
+            entry("GET", "/users/73102649", headers={"Cookie": "uid=73102649"}),
+        )
+    )
+    assert "20418833" not in written
+    assert '"pin": int(SHOP_PIN)' in written
+    assert '"again": int(SHOP_PIN)' in written
+    assert "/users/73102649" in written
+
+
 def test_a_token_that_a_reply_handed_out_is_no_variable_and_not_in_a_pattern() -> None:
     body = f'<script>var t = {{"refresh":"q7Zp2LmX9vRt4KsW8nBc","access":"{JWT}"}}</script>'
     recording, written = imported(
