@@ -102,7 +102,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Collect scenario files."""
-    if not file_path.name.endswith(".ipload.yaml"):
+    if not file_path.name.endswith((".ipload.yaml", ".ipload.yml")):
         return None
     from pytest_ipload.plugin.scenarios.scenario_module import ScenarioModule
 

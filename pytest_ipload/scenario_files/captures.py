@@ -38,7 +38,7 @@ def parse_source(text: str) -> Find:
     if kind == "body" or kind.startswith("body["):
         path = parse_path(text.removeprefix("body").removeprefix("."))
         if dot and not rest:
-            raise ValueError(f"{text!r} ends with a dot; give a path, as in body.items.0.id")
+            raise ValueError(f"{text!r:.80} ends with a dot; give a path, as in body.items.0.id")
         return lambda response, scope: in_body(response, path)
     raise ValueError(f"{text!r:.100} is not a valid source; allowed: {SOURCES}")
 

@@ -36,6 +36,8 @@ _HELP = (
     'write it as in ${x} == "a", ${n} > 3, ${x} in ["a", "b"] or not ${x}; operators: ==, !=, <, <=, >, >=, '
     "in, not in; and, or"
 )
+_LONGEST = 500
+"""Characters of a condition: each 'not' in it is a level of calls."""
 _FALSE_TEXTS = ("", "0", "false")
 
 
@@ -49,6 +51,8 @@ class Condition:
 
 def parse_condition(text: str, place: Place) -> Condition:
     """Read a condition. Raises ScenarioFileError."""
+    if len(text) > _LONGEST:
+        raise place.fault(f"the condition is longer than {_LONGEST} characters; divide it into several steps")
     return _Parser(text, place).condition()
 
 
@@ -150,6 +154,8 @@ class _Parser:
         while not self._take("]"):
             if values and not self._take(","):
                 self._refuse(self._peek())
+            if self._peek() == "[":
+                self._refuse("[")  # nothing is a list of lists here, and each is a level of calls
             values.append(self._value())
         return lambda scope: [value(scope) for value in values]
 

@@ -124,7 +124,7 @@ class _Reader:
             return self._alias(str(event.anchor), place)
         self._count(1, place)
         if event.tag is not None:
-            raise place.fault(f"tags such as {event.tag} are not supported; write a text in quotes instead")
+            raise place.fault(f"tags such as {event.tag:.60} are not supported; write a text in quotes instead")
         if depth > _DEEPEST:
             raise place.fault(f"nested more than {_DEEPEST} levels deep")
         if event.anchor is not None:
@@ -160,7 +160,7 @@ class _Reader:
                 continue
             if key.value in entries:
                 first = entries[key.value].place.line
-                raise key.fault(f"the key {key.value!r} comes twice, here and in line {first}; remove one of them")
+                raise key.fault(f"the key {key.value!r:.80} comes twice, here and in line {first}; remove one of them")
             entries[key.value] = Entry(key.place, value)
         return {**merged, **entries} if merged else entries
 
@@ -173,10 +173,10 @@ class _Reader:
 
     def _alias(self, name: str, place: Place) -> Node:
         if name not in self._anchors:
-            raise place.fault(f"the alias *{name} refers to an anchor &{name} that does not exist before it")
+            raise place.fault(f"the alias *{name:.60} refers to an anchor &{name:.60} that does not exist before it")
         node = self._anchors[name]
         if node is None:
-            raise place.fault(f"the alias *{name} is inside of what it refers to")
+            raise place.fault(f"the alias *{name:.60} is inside of what it refers to")
         self._count(node.size, place)
         return node
 

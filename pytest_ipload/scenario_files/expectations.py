@@ -43,6 +43,16 @@ class Pattern:
             return self._fixed
         return re.compile("".join(p if isinstance(p, str) else re.escape(as_text(p(scope))) for p in self._pieces))
 
+    def __str__(self) -> str:
+        """As it is written: the values in it may be secrets."""
+        source = self.source
+        text = (
+            source
+            if isinstance(source, str)
+            else "".join(part if isinstance(part, str) else f"${{{part.text}}}" for part in source.parts)
+        )
+        return f"regex:{text:.200}"
+
     @property
     def templates(self) -> Sequence[Template]:
         """The templates in it."""
@@ -78,7 +88,7 @@ class Allowed:
         texts = []
         for each in self.alternatives:
             if isinstance(each, Pattern):
-                texts.append(f"regex:{each.of(scope).pattern}"[:200])
+                texts.append(str(each))
             else:
                 texts.append(shown_value(getter_of(each)(scope), name))
         return " or ".join(texts)
@@ -131,10 +141,8 @@ class Expectation(NamedTuple):
             if not allowed.has(value, scope):
                 key = last_name(path)
                 raise _failed(name, body_name(path), allowed, scope, key, f"got {shown_value(value, key)}")
-        if self.matches is not None and (pattern := self.matches.of(scope)).search(response.text) is None:
-            raise ScenarioFailed(
-                f"{name}: matches: regex:{pattern.pattern:.200} is not found in the body {beginning(response.text)}"
-            )
+        if self.matches is not None and self.matches.of(scope).search(response.text) is None:
+            raise ScenarioFailed(f"{name}: matches: {self.matches} is not found in the body {beginning(response.text)}")
 
     def _has_status(self, status: int) -> bool:
         if not (self.statuses or self.status_patterns):

@@ -23,7 +23,7 @@ def parse_path(text: str) -> JsonPath:
         match = _SEGMENT.match(text, position)
         if match is None or (match["name"] is not None and bool(match["dot"]) != (position > 0)):
             raise ValueError(
-                f"{text!r} is not a valid path (at character {position + 1}); write it as in items.0.id, items[0].id "
+                f"{text!r:.80} is not a valid path (character {position + 1}); write it as in items.0.id, items[0].id "
                 'or ["a.b"].c'
             )
         if match["index"] is not None:
@@ -42,15 +42,15 @@ def find(value: Any, path: JsonPath) -> Any:
         elif isinstance(value, Mapping):
             name = str(key)
             if name not in value:
-                raise LookupError(f"{_so_far(path, depth)} has {_keys(value)}, and not {name!r}")
+                raise LookupError(f"{_so_far(path, depth)} has {_keys(value)}, and not {name!r:.80}")
             value = value[name]
         elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
             index = _index(key)
             if index is None or not -len(value) <= index < len(value):
-                raise LookupError(f"{_so_far(path, depth)} is a list of {len(value)}, without {key!r}")
+                raise LookupError(f"{_so_far(path, depth)} is a list of {len(value)}, without {key!r:.80}")
             value = value[index]
         else:
-            raise LookupError(f"{_so_far(path, depth)} is {_kind(value)}, so there is no {key!r} in it")
+            raise LookupError(f"{_so_far(path, depth)} is {_kind(value)}, so there is no {key!r:.80} in it")
     return value
 
 
@@ -61,7 +61,7 @@ def written(path: JsonPath) -> str:
         if isinstance(key, int):
             text += f"[{key}]"
         elif re.search(r"[.\[\]\s'\"]", key) or not key:
-            text += f"[{key!r}]"
+            text += f"[{key!r:.80}]"
         else:
             text += f".{key}" if text else key
     return text

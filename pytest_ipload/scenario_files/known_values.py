@@ -34,7 +34,7 @@ def check_values(scenario: Scenario, folders: Sequence[Path]) -> None:
         known.add(data.name)
     checker = _Checker(scenario, known, columns)
     checker.check(templates_in(dict(scenario.headers)), known | checker.captured)  # sent as soon as they have values
-    checker.check(scenario.expect.templates(), known, strict=False)
+    checker.check(scenario.expect.templates(), known | checker.captured)
     set_up_known = known if belongs_to_user(scenario) else known - {data.name if data else ""}
     after_set_up = checker.walk(scenario.set_up, set(set_up_known))
     checker.walk(scenario.steps, after_set_up | known)
@@ -105,13 +105,13 @@ class _Checker:
                 known = self.walk(part, known)
         return known
 
-    def check(self, templates: Iterable[Template], known: set[str], *, strict: bool = True) -> None:
+    def check(self, templates: Iterable[Template], known: set[str]) -> None:
         """Check the references of templates against the values that are known."""
         for template in templates:
             for each in template.references:
                 if each.default is not None:
                     continue
-                if each.name not in known and strict and not self._is_open:
+                if each.name not in known and not self._is_open:
                     raise template.place.fault(self._problem(each.name, known))
                 if each.name == self._row:
                     self._check_column(template, each.path)
@@ -122,7 +122,7 @@ class _Checker:
         if not path or str(path[0]) not in self._columns:
             name = str(path[0]) if path else ""
             raise template.place.fault(
-                f"the rows of the data file have no column {name!r}{did_you_mean(name, self._columns)}; "
+                f"the rows of the data file have no column {name!r:.80}{did_you_mean(name, self._columns)}; "
                 f"columns: {', '.join(self._columns)}"
             )
 
@@ -131,8 +131,8 @@ class _Checker:
             return f"${{{name}}}: rows are drawn for each iteration (per: iteration), so set_up and tear_down have none"
         if name in self._later:
             return f"${{{name}}}: it is captured later, in line {self._later[name]}, or in another part of the scenario"
-        shown = ", ".join(sorted(known))
+        hint, shown = did_you_mean(name, known), ", ".join(sorted(known))
         return (
-            f"${{{name}}}: no step before this one captures it{did_you_mean(name, known)}, nor does a variable, a fixture or "
-            f"a row have this name; known: {shown}"
+            f"${{{name}}}: no step before this one captures it{hint}, nor does a variable, a fixture or a row have "
+            f"this name; known: {shown:.300}"
         )

@@ -48,7 +48,7 @@ class Expect:
             else:
                 known = ", ".join(EXPECTED)
                 raise place.fault(
-                    f"unknown key {key!r}{did_you_mean(kind, ('status', 'header', 'body', 'matches'))} in expect; "
+                    f"unknown key {key!r:.80}{did_you_mean(kind, ('status', 'header', 'body', 'matches'))} in expect; "
                     f"allowed: {known}"
                 )
         return Expectation(statuses, status_patterns, tuple(headers), tuple(body), matches)
@@ -127,7 +127,7 @@ def _path(key: str, place: Place) -> Any:
             raise ValueError("give a path, as in body.items.0.id")
         return parse_path(rest.removeprefix("."))
     except ValueError as error:
-        raise place.fault(f"{key!r}: {error}") from None
+        raise place.fault(f"{key!r:.80}: {error}") from None
 
 
 class Captures:
@@ -138,11 +138,11 @@ class Captures:
         captures = []
         for name, (place, value) in node.mapping(what).items():
             check_name(name, place)
-            source = value.text(f"capture {name!r}")
+            source = value.text(f"capture {name!r:.80}")
             try:
                 captures.append(Capture(name, source, parse_source(source)))
             except ValueError as error:
-                raise value.fault(f"capture {name!r}: {error}") from None
+                raise value.fault(f"capture {name!r:.80}: {error}") from None
         return tuple(captures)
 
     def schema(self) -> Schema:
@@ -162,10 +162,10 @@ class Captures:
 def check_name(name: str, place: Place) -> None:
     """Whether a value can have this name. Raises ScenarioFileError."""
     if not _NAME.match(name):
-        raise place.fault(f"{name!r} is not a valid name of a value; allowed: letters, digits, _ and -")
+        raise place.fault(f"{name!r:.80} is not a valid name of a value; allowed: letters, digits, _ and -")
     if name in RESERVED:
         raise place.fault(
-            f"{name!r} has a meaning of its own in ${{...}}; choose another name than {', '.join(RESERVED)}"
+            f"{name!r:.80} has a meaning of its own in ${{...}}; choose another name than {', '.join(RESERVED)}"
         )
 
 

@@ -18,6 +18,7 @@ from pytest_ipload.scenario_files.scope import Scope
 from pytest_ipload.scenario_files.setting_shapes import GivenThreshold
 from pytest_ipload.scenario_files.shapes import Fields, Static
 from pytest_ipload.scenario_files.step_walk import all_steps
+from pytest_ipload.scenario_files.values import templates_in
 from pytest_ipload.settings.parsing import did_you_mean
 
 SUFFIX = ".ipload.yaml"
@@ -67,18 +68,21 @@ class _Sources:
 
     def __init__(self, variables: Mapping[str, Static]) -> None:
         self.problems: list[str] = []
+        self._missing: set[str] = set()
+        """Variables that refer to what is missing."""
         self.values: dict[str, Any] = {}
         self._scope = settings_scope(self.values)
         for name, each in variables.items():
+            known = len(self.problems)
             self.values[name] = self.resolved(each)
+            if len(self.problems) > known:
+                self._missing.add(name)
 
     def resolved(self, static: Static) -> Any:
         """The setting; None, with a note of the problem, if a variable of the environment is missing."""
-        for name in _unknown(static, self.values):
-            raise static.place.fault(
-                f"{static.what}: ${{{name}}} is not known here{did_you_mean(name, self.values)}: settings are "
-                "read before there are users; they can refer to variables and to ${env.NAME}"
-            )
+        check_setting(static, self.values)
+        if self._missing.intersection(_names_in(static)):
+            return None
         try:
             return static.resolved(self._scope)
         except ScenarioFailed as error:
@@ -105,11 +109,20 @@ class _NoUser:
 _NO_USER: Any = _NoUser()
 
 
-def _unknown(static: Static, known: Mapping[str, Any]) -> list[str]:
-    from pytest_ipload.scenario_files.values import templates_in
+def check_setting(static: Static, variables: Mapping[str, Any]) -> None:
+    """Whether all that a setting refers to is known. Raises ScenarioFileError."""
+    for name in _names_in(static):
+        if name != "env" and name not in variables:
+            raise static.place.fault(
+                f"{static.what}: ${{{name}}} is not known here{did_you_mean(name, variables)}: settings are "
+                "read before there are users; they can refer to variables and to ${env.NAME}"
+            )
 
+
+def _names_in(static: Static) -> list[str]:
+    """The names that a setting refers to without a default."""
     references = [each for template in templates_in(static.value) for each in template.references]
-    return [each.name for each in references if each.name != "env" and each.name not in known and each.default is None]
+    return [each.name for each in references if each.default is None or each.name in ("iteration", "user")]
 
 
 def read_scenarios(path: Path, shown: str, environment: str | None) -> list[Scenario]:
@@ -187,11 +200,11 @@ def _resolved_thresholds(given: Sequence[GivenThreshold], sources: _Sources) -> 
     return [(expression, options) for expression, options in resolved if expression is not None]
 
 
-def _data(folder: Path, fields: Fields, sources: _Sources) -> Data | None:
+def _data(folder: Path, fields: Fields, sources: _Sources) -> Data:
     given: Static = fields["file"]
     name = sources.resolved(given)
     if name is None:
-        return None
+        raise given.place.fault("data: " + sources.problems[-1].partition(": file: ")[2])
     order, per = fields.get("order", "sequential"), fields.get("per")
     return Data(str(name), order, fields.get("as", "row"), per, given.place)
 
@@ -200,7 +213,10 @@ def _component_problems(steps: Sequence[Sequence[Step]], folder: Path, sources: 
     problems = []
     for each in (step for part in steps for step in all_steps(part) if step.kind == "component"):
         static: Static = each.fields["component"]
-        path = folder / str(sources.resolved(static))
+        name = sources.resolved(static)
+        if name is None:
+            continue
+        path = folder / str(name)
         if not path.is_file():
             raise static.place.fault(f"component: there is no file {path}")
         if problem := components.problem(path):

@@ -14,11 +14,11 @@ from pytest_ipload.scenario_files.grammar import METHODS, Step
 from pytest_ipload.scenario_files.known_values import belongs_to_user, check_values, templates_of
 from pytest_ipload.scenario_files.located import Run, located
 from pytest_ipload.scenario_files.requests_of_steps import request_step
-from pytest_ipload.scenario_files.scenarios import Scenario, settings_scope
+from pytest_ipload.scenario_files.scenarios import Scenario, check_setting, settings_scope
 from pytest_ipload.scenario_files.scope import Scope, User
 from pytest_ipload.scenario_files.shapes import Static
 from pytest_ipload.scenario_files.step_walk import all_steps
-from pytest_ipload.scenario_files.values import compiled, getter_of, templates_in
+from pytest_ipload.scenario_files.values import as_text, compiled, getter_of, templates_in
 
 _NOT_INPUTS = ("action", "name")
 """Parameters of ``act`` itself."""
@@ -79,8 +79,10 @@ class Script:
         if self._row_of_user:
             self._draw_row(scope)
         for name, get in self._headers.items():
-            value = get(scope)
-            session.headers[name] = None if value is None else str(value)
+            if (value := get(scope)) is None:
+                session.headers.pop(name, None)
+            else:
+                session.headers[name] = as_text(value)
         for run in self._set_up:
             run(scope)
         return scope
@@ -123,7 +125,8 @@ class Script:
         return located(run, str(self._scenario.file), step.place.line, step.kind)
 
     def _resolved(self, static: Static) -> Any:
-        """A setting; None if a variable of the environment is missing, which its set-up reports."""
+        """A setting of a step. Raises ScenarioFileError."""
+        check_setting(static, self._scenario.variables)
         try:
             return static.resolved(settings_scope(self._scenario.variables))
         except ScenarioFailed as error:
@@ -179,7 +182,7 @@ class Script:
         for name in _NOT_INPUTS:
             if name in fields.get("with", {}):
                 raise fields.places["with"].fault(
-                    f"an action cannot have an input {name!r}: act() has a parameter of that name"
+                    f"an action cannot have an input {name!r:.80}: act() has a parameter of that name"
                 )
         get_action, get_inputs, label = (
             getter_of(fields["action"]),

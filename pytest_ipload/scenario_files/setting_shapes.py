@@ -60,7 +60,7 @@ class Loads:
         for key, (place, value) in node.mapping(what).items():
             if key not in BY_KEY:
                 raise place.fault(
-                    f"unknown key {key!r}{did_you_mean(key, BY_KEY)} in load; allowed: {', '.join(BY_KEY)}"
+                    f"unknown key {key!r:.80}{did_you_mean(key, BY_KEY)} in load; allowed: {', '.join(BY_KEY)}"
                 )
             settings[key] = Static(tree(value), value.place, _of_marker(key), key)
         return settings
@@ -111,7 +111,7 @@ class Thresholds:
             if key not in THRESHOLD_KEYS:
                 known = ("expression", *THRESHOLD_KEYS)
                 raise place.fault(
-                    f"unknown key {key!r}{did_you_mean(key, known)} in thresholds; allowed: {', '.join(known)}"
+                    f"unknown key {key!r:.80}{did_you_mean(key, known)} in thresholds; allowed: {', '.join(known)}"
                 )
             try:
                 with_unit(THRESHOLD_KEYS[key])(value.plain())
@@ -208,9 +208,9 @@ class Names:
         for each in node.value if isinstance(node.value, list) else [node]:
             name = each.text("the name of a fixture")
             if not name.isidentifier():
-                raise each.fault(f"{name!r} cannot be the name of a fixture")
+                raise each.fault(f"{name!r:.80} cannot be the name of a fixture")
             if name in names:
-                raise each.fault(f"the fixture {name!r} comes twice")
+                raise each.fault(f"the fixture {name!r:.80} comes twice")
             names[name] = each.place
         return names
 

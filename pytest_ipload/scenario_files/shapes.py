@@ -194,14 +194,14 @@ class Record:
         for key, (place, _) in entries.items():
             if key not in self.keys:
                 raise place.fault(
-                    f"unknown key {key!r}{did_you_mean(key, self.keys)} in {what}; allowed: {', '.join(self.keys)}"
+                    f"unknown key {key!r:.80}{did_you_mean(key, self.keys)} in {what}; allowed: {', '.join(self.keys)}"
                 )
         for key, (place, value) in entries.items():
             fields.places[key] = place
             fields[key] = self.keys[key].shape.read(value, key)
         for key, each in self.keys.items():
             if each.required and key not in entries:
-                raise node.fault(f"{what} needs the key {key!r}: {each.help}")
+                raise node.fault(f"{what} needs the key {key!r:.80}: {each.help}")
         return fields
 
     def schema(self) -> Schema:

@@ -120,6 +120,13 @@ MALFORMED = [
         35,
         "(did you mean 'unique'?)",
     ),
+    Malformed(
+        "data without a variable",
+        in_scenario("data: {file: '${env.NO_X}'}\nsteps: [get: /]"),
+        3,
+        18,
+        "data: ${env.NO_X}",
+    ),
     Malformed("fixture", in_scenario("fixtures: [a b]\nsteps: [get: /]"), 3, 16, "cannot be the name of a fixture"),
     # Steps.
     Malformed("no kind", with_steps("- gte: /"), 4, 9, "a step needs one of these keys (did you mean 'get'?)"),
@@ -137,6 +144,9 @@ MALFORMED = [
     Malformed("file that is not there", with_steps("- post: /\n  files: {f: x}"), 5, 20, "files: there is no file"),
     Malformed("timeout", with_steps("- get: /\n  timeout: 5"), 5, 18, "5 has no unit"),
     Malformed("think", with_steps("- think: 3s-1s"), 4, 16, "runs backwards"),
+    Malformed(
+        "think of a row", with_steps("- think: ${user.index}s"), 4, 16, "settings are read before there are users"
+    ),
     Malformed("nothing to repeat", with_steps("- repeat: 3"), 4, 9, "the steps to repeat are given nowhere"),
     Malformed("how often", with_steps("- repeat: -1\n  steps: [get: /]"), 4, 17, "repeat must be a whole number of 0"),
     Malformed("component that is not there", with_steps("- component: x.wasm"), 4, 20, "there is no file"),
@@ -186,6 +196,11 @@ MALFORMED = [
     Malformed("one equals sign", with_steps("- if: ${iteration} = 3\n  steps: []"), 4, 13, "is not valid at '= 3'"),
     Malformed("word in a condition", with_steps("- if: ${iteration} == a\n  steps: []"), 4, 13, "is not valid at 'a'"),
     Malformed("half a condition", with_steps("- if: ${iteration} ==\n  steps: []"), 4, 13, "is not valid at its end"),
+    Malformed(
+        "long condition", with_steps(f"- if: {'not ' * 999}true\n  steps: []"), 4, 13, "longer than 500 characters"
+    ),
+    Malformed("list of lists", with_steps(f"- if: 1 in {'[' * 400}\n  steps: []"), 4, 13, "is not valid at '['"),
+    Malformed("long key", f"{ONE}\n? {'x' * 500_000}\n: 1\n", 2, 3, "unknown key 'xxx"),
     Malformed(
         "code as a condition", with_steps("- if: __import__('os')\n  steps: []"), 4, 13, 'is not valid at "__import__'
     ),

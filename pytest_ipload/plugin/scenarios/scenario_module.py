@@ -18,7 +18,7 @@ from pytest_ipload.base.errors import ScenarioFileError
 from pytest_ipload.plugin.items.item_kind import SET_UP_PROBLEM
 from pytest_ipload.plugin.items.markers import MARKERS
 from pytest_ipload.scenario_files.located import located_body
-from pytest_ipload.scenario_files.scenarios import Scenario, read_scenarios
+from pytest_ipload.scenario_files.scenarios import SUFFIX, Scenario, read_scenarios
 from pytest_ipload.scenario_files.script import Script
 
 _TOGETHER = "ipload_together"
@@ -32,6 +32,8 @@ class ScenarioModule(pytest.Module):
 
     def collect(self) -> Any:
         """The scenarios as test functions. Raises CollectError with the place of what is wrong in the file."""
+        if not self.path.name.endswith(SUFFIX):
+            raise self.CollectError(f"{_shown(self.path, self.config)}: scenario files are named *{SUFFIX}; rename it")
         try:
             self.obj = _module_of(self.path, self.config)
         except ScenarioFileError as error:
@@ -76,10 +78,10 @@ def _check_name(scenario: Scenario) -> None:
     """Whether a test can have the name of the scenario. Raises ScenarioFileError."""
     name = scenario.name
     if name in _SPECIAL or name.startswith(_SPECIAL_BEGINNINGS):
-        raise scenario.place.fault(f"the scenario name {name!r} means something else to pytest; choose another one")
+        raise scenario.place.fault(f"the scenario name {name!r:.80} means something else to pytest; choose another one")
     if not all(each.isalnum() or each in "_-. " for each in name) or name != name.strip() or not name:
         raise scenario.place.fault(
-            f"{name!r} cannot be the name of a scenario; allowed: letters, digits, '_', '-', '.' and blanks within"
+            f"{name!r:.80} cannot be the name of a scenario; allowed: letters, digits, '_', '-', '.' and blanks within"
         )
 
 
@@ -120,7 +122,7 @@ def _marked(scenario: Scenario, body: Callable[..., None]) -> Callable[..., None
         marks.append(pytest.mark.ipload_threshold(*plain))
     marks += [pytest.mark.ipload_threshold(each, **options) for each, options in scenario.thresholds if options]
     if scenario.together is not None:
-        marks.append(_together(scenario, MARKERS))
+        marks.append(together_mark(scenario, MARKERS))
     for mark in marks:
         body = mark(body)
     if scenario.problems:
@@ -128,9 +130,11 @@ def _marked(scenario: Scenario, body: Callable[..., None]) -> Callable[..., None
     return body
 
 
-def _together(scenario: Scenario, known: Mapping[str, str]) -> pytest.MarkDecorator:
-    """The marker of loads that run together, where there is one. Raises ScenarioFileError."""
+def together_mark(
+    scenario: Scenario, known: Mapping[str, str], marks: pytest.MarkGenerator = pytest.mark
+) -> pytest.MarkDecorator:
+    """The marker of loads that run together, if it is among those that are ``known``. Raises ScenarioFileError."""
     if _TOGETHER not in known:
         place = scenario.together_place or scenario.place
         raise place.fault(f"together: this version has no marker {_TOGETHER} that runs loads together; remove the key")
-    return getattr(pytest.mark, _TOGETHER)(scenario.together)  # type: ignore[no-any-return]
+    return getattr(marks, _TOGETHER)(scenario.together)  # type: ignore[no-any-return]

@@ -7,9 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from support.shop_server import ShopServer, running_shop
+
+from pytest_ipload.base.errors import ScenarioFileError
+from pytest_ipload.plugin.scenarios import scenario_module
+from pytest_ipload.scenario_files.scenarios import read_scenarios
 
 OPTIONS = ("-W", "error", "-p", "no:hypothesispytest")
 
@@ -310,6 +315,19 @@ def test_think_time_is_no_part_of_the_iteration_and_seeded(pytester: pytest.Pyte
     assert results()["shop.ipload.yaml::one"]["duration_s"] > 0.45
 
 
+def test_the_end_of_the_load_ends_a_pause_and_fails_nothing(pytester: pytest.Pytester, shop: ShopServer) -> None:
+    text = one("""
+        load: {users: 2, duration: 100ms, graceful_stop: 100ms}
+        steps: [get: /items, {think: 60s, if: "${iteration} > 0"}, get: /items/7]
+        tear_down: [post: /logout]
+    """)
+    run(pytester, shop, text, passed=1)
+    test = results()["shop.ipload.yaml::one"]
+    assert (test["requests"], test["iterations"], test["failed_iterations"]) == (6, 2, 0)
+    assert "unstoppable-users" not in json.dumps(test["generator"])
+    assert [each.line for each in shop.seen[-2:]] == ["POST /logout"] * 2
+
+
 def test_repeat_and_if(pytester: pytest.Pytester, shop: ShopServer) -> None:
     text = one("""
         data: {file: users.csv, as: user_row}
@@ -328,6 +346,71 @@ def test_repeat_and_if(pytester: pytest.Pytester, shop: ShopServer) -> None:
     Path("users.csv").write_text("name,n\nbob,3\n")
     run(pytester, shop, text, passed=1)
     assert [each.line[-1] for each in shop.seen] == [*"11222", "4", "6"]
+
+
+@pytest.mark.parametrize(
+    ("per", "rows"),
+    [("", ["ada", "bob", "ada"]), (", per: user", ["ada", "ada", "ada"]), (", order: unique", ["ada", "bob"])],
+)
+def test_rows_are_drawn_for_each_iteration_or_user(
+    pytester: pytest.Pytester, shop: ShopServer, per: str, rows: list[str]
+) -> None:
+    Path("users.jsonl").write_text('{"name": "ada"}\n{"name": "bob"}\n')
+    text = one(f"""
+        load: {{iterations: 3}}
+        data: {{file: users.jsonl{per}}}
+        steps: [get: "/items/1?${{row.name}}"]
+    """)
+    run(pytester, shop, text)
+    assert [each.line.partition("?")[2] for each in shop.seen] == rows
+    [test] = results().values()
+    assert test["verdict"] == ("passed" if len(rows) == 3 else "failed")
+    assert [failure["type"] for failure in test["failures"]] == ["FeedExhausted"] * (3 - len(rows))
+
+
+def test_what_an_iteration_captures_ends_with_it_and_what_the_set_up_captures_stays(
+    pytester: pytest.Pytester, shop: ShopServer
+) -> None:
+    text = one("""
+        load: {iterations: 2}
+        set_up:
+          - get: /items
+            capture: {first: "body.items[0].id"}
+        steps:
+          - get: /items/${first}
+            params: {price: "${price:-none}"}
+          - get: /items/8
+            if: ${iteration} == 0
+            capture: {price: body.price}
+    """)
+    run(pytester, shop, text, passed=1)
+    assert [each.line for each in shop.seen] == [
+        "GET /items", "GET /items/7?price=none", "GET /items/8", "GET /items/7?price=none",
+    ]  # fmt: skip
+
+
+def test_defaults_hold_for_all_scenarios_and_own_settings_come_first(
+    pytester: pytest.Pytester, shop: ShopServer
+) -> None:
+    text = """
+        defaults:
+          timeout: 7s
+          load: {users: 2, iterations: 2}
+          thresholds: [requests > 3]
+          expect: {status: 404, header.Content-Type: application/json}
+          think: 20ms
+        scenarios:
+          one: {steps: [get: /none]}
+          two: {load: {users: 1, timeout: 9s}, steps: [{get: /items, expect: 200}, {get: /login, expect: 200}]}
+    """
+    run(pytester, shop, text, passed=1, failed=1)
+    first, second = (results()[f"shop.ipload.yaml::{name}"] for name in ("one", "two"))
+    assert (first["verdict"], first["users"], first["requests"]) == ("passed", 2, 4)
+    assert first["duration_s"] > 0.04
+    assert [each["profile"]["timeout_s"] for each in (first, second)] == [7, 9]
+    assert (second["users"], second["requests"], second["failed_requests"]) == (1, 4, 2)
+    assert "requests > 3" in [each["expression"] for each in second["thresholds"]]
+    assert "GET /login: header.Content-Type" in second["failures"][0]["message"]
 
 
 def test_what_is_sent(pytester: pytest.Pytester, shop: ShopServer) -> None:
@@ -374,7 +457,6 @@ def test_what_is_sent(pytester: pytest.Pytester, shop: ShopServer) -> None:
             ["*:1:13: the scenario name 'setup_module' means something*"],
         ),
         ("scenarios: {'a::b': {steps: [{get: /}]}}", ["*:1:13: 'a::b' cannot be the name of a scenario; allowed:*"]),
-        ("scenarios: {one: {together: x, steps: [{get: /}]}}", ["*:1:19: together: *"]),
     ],
 )
 def test_a_malformed_file_is_a_collection_error(pytester: pytest.Pytester, text: str, lines: list[str]) -> None:
@@ -382,6 +464,26 @@ def test_a_malformed_file_is_a_collection_error(pytester: pytest.Pytester, text:
     result.stdout.fnmatch_lines(lines)
     result.stdout.no_fnmatch_line("*Traceback*")
     result.stdout.no_fnmatch_line("*pytest_ipload/*")
+
+
+def test_scenarios_run_together_by_the_marker_for_that_if_there_is_one(tmp_path: Path) -> None:
+    (tmp_path / "shop.ipload.yaml").write_text("scenarios: {one: {together: x, steps: [{get: /}]}}")
+    [scenario] = read_scenarios(tmp_path / "shop.ipload.yaml", "shop.ipload.yaml", None)
+    with pytest.raises(ScenarioFileError, match=r"^shop.ipload.yaml:1:19: together: this version has no marker"):
+        scenario_module.together_mark(scenario, {})
+    marker = Mock()
+    assert (
+        scenario_module.together_mark(scenario, {"ipload_together": ""}, marker) is marker.ipload_together.return_value
+    )
+    marker.ipload_together.assert_called_once_with("x")
+
+
+def test_a_file_that_is_named_almost_right_is_not_passed_over(pytester: pytest.Pytester) -> None:
+    Path("shop.ipload.yml").write_text("scenarios: {}")
+    Path("other.yaml").write_text("not ours: [")
+    result = pytester.runpytest(*OPTIONS)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["shop.ipload.yml: scenario files are named [*].ipload.yaml; rename it"])
 
 
 def test_components_and_missing_variables_are_errors_of_the_set_up(pytester: pytest.Pytester, shop: ShopServer) -> None:
