@@ -171,9 +171,9 @@ class ReplyValues:
     def _pattern(self, value: str, key: str, *, strong: bool) -> Capture | None:
         """A pattern for its place in the text, if the first match of one is the value."""
         # What may be there by chance has to be in a link, such as /orders/17 or ?order=17.
-        befores = ("",) if strong else (f"{key}/", f"{key}=") if key else ()
+        prefixes = ("",) if strong else (f"{key}/", f"{key}=") if key else ()
         for form in dict.fromkeys((value, html.escape(value))):
-            for start in (each for before in befores for each in self._places(before, form)):
+            for start in (each for before in prefixes for each in self._places(before, form)):
                 before = self._body[max(0, start - 80) : start].rpartition("\n")[2]
                 if not strong:
                     before = re.split(r"[\"'\s]", before)[-1]

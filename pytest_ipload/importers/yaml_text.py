@@ -59,7 +59,10 @@ def _flat(value: object) -> str:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
-    return scalar(value) if isinstance(value, str) else repr(value)
+    if isinstance(value, str):
+        return scalar(value)
+    number = repr(value)  # YAML 1.1 takes 1e-05 for a text, and 1.0e-05 for a number
+    return number.replace("e", ".0e") if "e" in number and "." not in number else number
 
 
 def scalar(text: str) -> str:
