@@ -58,8 +58,6 @@ def import_file(options: argparse.Namespace) -> tuple[str, list[str]]:
     """Import the file: the load test, and lines about it. Raises ImportProblem and OSError."""
     [writer] = [each for each in WRITERS if each.name == options.form]
     source = "the standard input" if options.file == "-" else Path(options.file).name
-    if options.output is not None and options.output.exists() and not options.force:
-        raise ImportProblem(f"{options.output} exists; choose another name, or replace it with --force")
     try:
         text, lines = _imported(options, writer, source)
     except ImportProblem as problem:
@@ -68,8 +66,11 @@ def import_file(options: argparse.Namespace) -> tuple[str, list[str]]:
         raise ImportProblem(f"{options.file}: its values are nested too deeply, or there are too many") from None
     if options.output is None:
         return text, lines
-    with options.output.open("w" if options.force else "x", encoding="utf-8", newline="\n") as file:
-        file.write(text)
+    try:
+        with options.output.open("w" if options.force else "x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except FileExistsError:
+        raise ImportProblem(f"{options.output} exists; choose another name, or replace it with --force") from None
     if not fnmatch(options.output.name, _COLLECTED[writer.name]):
         lines.append(f"pytest collects {_COLLECTED[writer.name]} by itself; name this file on its command line")
     return "", lines

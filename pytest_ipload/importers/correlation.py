@@ -159,10 +159,8 @@ class Correlation:
         capture, key = found.source.capture, place.key
         if capture.kind == INPUT:
             return True  # hidden, and of the same name
-        if place.kind == "path" or is_id_name(key):
-            return capture.kind != JSON or is_id_name(found.source.key)
         # ``?order=7`` is ``{"order": {"id": 7}}``, or the id in the reply to ``POST /orders``
-        return capture.kind == JSON and is_id_name(found.source.key) and self._related(key, found)
+        return place.kind == "path" or is_id_name(key) or (capture.kind == JSON and self._related(key, found))
 
     def _related(self, key: str, found: _Found) -> bool:
         """Whether the request and the reply speak of the same kind of thing: ``/orders/7`` and ``POST /orders``."""

@@ -81,5 +81,4 @@ def form_fields(text: str) -> list[tuple[str, str]] | None:
     except (ValueError, UnicodeDecodeError):
         return None
     again = parse_qsl(urlencode(fields), keep_blank_values=True)
-    count = text.count("&") + 1
-    return fields if again == fields and len(fields) == count else None
+    return fields if again == fields else None
