@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pytest_ipload.base.text import counted, printable
 from pytest_ipload.importers.exchanges import split_url
@@ -53,12 +53,17 @@ class Candidate:
         return "" if content is None else content.text("mimeType", "")
 
     @cached_property
-    def host(self) -> str:
-        """Host and port, as the URL has them."""
+    def parts(self) -> SplitResult:
+        """The parts of the URL. Raises ImportProblem."""
         try:
-            return urlsplit(self.url).netloc.rpartition("@")[2].lower()
+            return urlsplit(self.url)
         except ValueError as error:
             raise ImportProblem(f"{self.place}.request.url: the URL is not valid: {error}") from None
+
+    @property
+    def host(self) -> str:
+        """Host and port, as the URL has them. Raises ImportProblem."""
+        return self.parts.netloc.rpartition("@")[2].lower()
 
     def header(self, name: str) -> str:
         """A header of the request, in lower case."""
@@ -128,7 +133,7 @@ class Selection:
         if "*" not in hosts and not any(_is_host(each.host, host.lower()) for host in hosts):
             self._other_hosts[each.host] += 1
             return False
-        if each.resource_type.lower() in _BEACON_TYPES or _BEACON_PATHS.search(_path(each)):
+        if each.resource_type.lower() in _BEACON_TYPES or _BEACON_PATHS.search(each.parts.path):
             return self._leave_out("analytics beacon")
         if not self._options.static and _is_static(each):
             return self._leave_out("static file")
@@ -139,17 +144,13 @@ class Selection:
         return False
 
 
-def _path(each: Candidate) -> str:
-    return urlsplit(each.url).path
-
-
 def _is_static(each: Candidate) -> bool:
     kind = each.resource_type.lower()
     if kind in _STATIC_TYPES or each.header("sec-fetch-dest") in _STATIC_DESTINATIONS:
         return True
     if kind in ("document", "xhr", "fetch") or each.method not in ("GET", "HEAD"):
         return False
-    return bool(_STATIC_NAMES.search(_path(each)) or _STATIC_MIMES.match(each.mime))
+    return bool(_STATIC_NAMES.search(each.parts.path) or _STATIC_MIMES.match(each.mime))
 
 
 def _is_host(netloc: str, wanted: str) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_ipload.importers.openapi_document import Document, escaped_key
@@ -138,17 +139,27 @@ class SchemaData:
         return text if most is None else text[: max(0, int(most))]
 
     def _for_pattern(self, pattern: str, least: int, most: float | None, place: str) -> str:
-        samples = [*_SAMPLES, *_FORMATS.values(), *(char * length for char in "1aA" for length in range(1, 41))]
-        if len(pattern) <= 200 and not re.search(r"[+*}]\)*[+*{]|\([^)]*[+*][^)]*\)[+*{]", pattern):
-            try:
-                compiled = re.compile(pattern)
-            except (re.error, OverflowError, RecursionError):
-                samples = []
-            for sample in samples:
-                if least <= len(sample) <= (math.inf if most is None else most) and compiled.search(sample):
-                    return sample
+        for sample in samples_for(pattern):
+            if least <= len(sample) <= (math.inf if most is None else most):
+                return sample
         self.notes[f"{place}: no text for the pattern {pattern[:60]!r} was found; put one in"] = None
         return "text"
+
+
+def samples_for(pattern: str) -> Iterator[str]:
+    """Those of a number of usual texts that match a pattern."""
+    if len(pattern) > 200:
+        return
+    # A repeated group may take time that doubles with each character of a text that is all the same.
+    longest = 12 if re.search(r"\)[*+{]", pattern) else 40
+    same = (char * length for char in "1aA" for length in range(1, longest + 1))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about what other dialects read in another way
+            compiled = re.compile(pattern)
+    except (re.error, OverflowError, RecursionError):
+        return
+    yield from (sample for sample in (*_SAMPLES, *_FORMATS.values(), *same) if compiled.search(sample))
 
 
 def given_value(schema: Mapping[str, Any]) -> Any:

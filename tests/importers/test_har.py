@@ -236,6 +236,11 @@ def test_what_is_wrong_with_a_recording_is_named_with_its_place(content: str, sa
     assert str(problem.value).startswith(said)
 
 
+def test_a_malformed_url_is_named_whatever_is_imported() -> None:
+    with pytest.raises(ImportProblem, match=r"log\.entries\[1\]\.request\.url: the URL is not valid"):
+        imported(har(entry("GET", "/"), entry("GET", "http://[/")), hosts=("*",))
+
+
 def test_anything_else_in_its_place_is_named_and_never_an_error_of_ours() -> None:
     """Each value of a recording replaced with each of another type."""
     entries = json.loads(MIXED)["log"]["entries"][6:7]

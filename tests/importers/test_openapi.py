@@ -153,6 +153,8 @@ SCHEMAS: list[Any] = [
     {"type": "string", "minLength": 30},
     {"type": "string", "pattern": "^[A-Z]{3}$"},
     {"type": "string", "pattern": r"^\d{12}$"},
+    {"type": "string", "pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"},
+    {"type": "string", "pattern": "^[A-Z||[]$"},
     {"type": "integer", "minimum": 10, "multipleOf": 7},
     {"type": "integer", "exclusiveMinimum": 4, "maximum": 5},
     {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 0.5},
@@ -178,6 +180,13 @@ def test_data_is_what_the_schema_allows(schema: Any) -> None:
     made = SchemaData(Document({}))
     jsonschema.validate(made.value(schema, "#"), schema, format_checker=jsonschema.FormatChecker())
     assert made.notes == {}
+
+
+@pytest.mark.parametrize("pattern", ["^(a|aa)+b$", "^(a+)+b$", "^(a*)*b$", "[", "(?", "a{99999999999}", "x" * 1000])
+def test_a_pattern_that_cannot_be_met_is_said_at_once(pattern: str) -> None:
+    made = SchemaData(Document({}))
+    assert made.value({"type": "string", "pattern": pattern}, "#/x") == "text"
+    assert list(made.notes) == [f"#/x: no text for the pattern {pattern[:60]!r} was found; put one in"]
 
 
 def test_recursive_schemas_end() -> None:
