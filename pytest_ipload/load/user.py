@@ -354,13 +354,14 @@ class VirtualUser:
 
         So do its pauses, and its waiting at a rendezvous.
         """
-        self._pauses.interrupt()
-        if self._rendezvous_points is not None:
-            self._rendezvous_points.interrupt(self.index)
         if self._session is not None:
             self._session.interrupt()
         if self._sockets is not None:
             self._sockets.interrupt()
+        # Last: who waits goes on to its teardown at once, whose sockets are not meant.
+        self._pauses.interrupt()
+        if self._rendezvous_points is not None:
+            self._rendezvous_points.interrupt(self.index)
 
     def resume(self) -> None:
         """Let the session send requests again: what was interrupted is over, and the teardown begins."""

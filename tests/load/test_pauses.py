@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from random import Random
+from typing import Any
+from unittest.mock import Mock, patch
 
 import pytest
 
@@ -32,9 +34,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return now
 
 
-def user_with_samples() -> tuple[VirtualUser, list[Sample]]:
+def user_with_samples(**options: Any) -> tuple[VirtualUser, list[Sample]]:
     samples: list[Sample] = []
-    return VirtualUser(0, seed=1, source_addresses=(), record=samples.append), samples
+    return VirtualUser(0, seed=1, source_addresses=(), record=samples.append, **options), samples
 
 
 def test_a_pause_is_no_part_of_the_time_of_iteration_and_step(clock: list[int]) -> None:
@@ -64,6 +66,19 @@ def test_what_is_no_span_is_a_setting_error(span: float | str) -> None:
     user, _ = user_with_samples()
     with pytest.raises(SettingError, match="pause: "):
         user.pause(span)
+
+
+def test_a_user_wakes_up_when_all_its_sockets_are_closed() -> None:
+    """Woken earlier, it would use them in its teardown."""
+    session, sockets = Mock(), Mock()
+    user, _ = user_with_samples(make_session=lambda user: session, sockets=sockets)
+    assert user.session is session
+    events: list[str] = []
+    session.interrupt.side_effect = lambda: events.append("session")
+    sockets.interrupt.side_effect = lambda: events.append("sockets")
+    with patch.object(Pauses, "interrupt", lambda self: events.append("pauses")):
+        user.interrupt()
+    assert events == ["session", "sockets", "pauses"]
 
 
 def test_an_interrupted_pause_drops_the_iteration_at_once() -> None:

