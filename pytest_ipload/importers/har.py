@@ -164,7 +164,7 @@ def _exchange(
     status = last.status
     if status >= 400:
         step = replace(step, expect=(status,))
-    if redirect_target(last) is not None:
+    if redirect_target(last) is not None or (step.method == "HEAD" and last is candidate):
         step = replace(step, follow=False)  # where it leads is not a part of the load
     return (
         Exchange(

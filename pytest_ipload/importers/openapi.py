@@ -131,6 +131,7 @@ class _Operations:
             headers=tuple(headers),
             body=body,
             auth=credentials.auth,
+            follow=method != "head",
             expect=self._statuses(operation, place),
             label=f"{method.upper()} {path}",
         )

@@ -173,8 +173,8 @@ class _Function:
         if step.proxy:
             proxies = [Named(f'"{scheme}": ', self._text(step.proxy)) for scheme in ("http", "https")]
             items.append(Named("proxies=", Group("{", tuple(proxies), "}")))
-        if not step.follow and step.method != "HEAD":
-            items.append("allow_redirects=False")
+        if step.follow == (step.method == "HEAD"):  # requests follows redirects unless it is a HEAD request
+            items.append(f"allow_redirects={step.follow}")
         if step.timeout is not None:
             items.append(f"timeout={step.timeout:g}")
         if (label := label_of(step)) != default_label(step):

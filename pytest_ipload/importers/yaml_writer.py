@@ -60,7 +60,7 @@ def notes_on(recording: Recording) -> list[str]:
     notes = []
     if any(scenario.new_visitor for scenario in recording.scenarios):
         notes.append("in a scenario file, a user keeps its cookies from one iteration to the next")
-    if any(not step.follow for step in recording.steps()):
+    if any(not step.follow and step.method != "HEAD" for step in recording.steps()):
         notes.append("in a scenario file, redirects are always followed, also those that were not")
     if any(reference.form == NUMBER for step in recording.steps() for reference in step.references()):
         notes.append("in a scenario file, a number that comes from a text or a variable is sent as a text")

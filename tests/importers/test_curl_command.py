@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from support.hars import imported
 from support.http_server import Hit, RecordingServer
 
 from conftest import require_program
@@ -151,6 +152,9 @@ def test_files_that_are_read_later_are_said() -> None:
 
 
 def test_without_location_redirects_are_not_followed() -> None:
+    _, module = imported("curl -I http://a.test/x\ncurl -IL http://a.test/y")
+    assert 'head("/x")' in module
+    assert 'head("/y", allow_redirects=True)' in module
     assert [step.follow for step in steps_of("curl http://a.test/\ncurl -L http://a.test/")] == [False, True]
 
 

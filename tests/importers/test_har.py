@@ -76,6 +76,14 @@ def test_redirects_that_requests_follows_are_not_sent_twice() -> None:
     assert "allow_redirects" not in imported(chain)[1]
 
 
+def test_head_requests_follow_redirects_only_if_that_was_recorded() -> None:
+    _, module = imported(
+        har(entry("HEAD", "/x"), entry("HEAD", "/y", 302, received={"Location": "/z"}), entry("HEAD", "/z"))
+    )
+    assert 'head("/x")' in module
+    assert 'head("/y", allow_redirects=True)' in module
+
+
 def test_a_redirect_that_leaves_the_recording_is_not_followed() -> None:
     recorded = har(entry("GET", "/"), entry("GET", "/pay", 302, received={"Location": "https://bank.test/pay"}))
     assert 'ipload_session.get("/pay", allow_redirects=False)' in imported(recorded)[1]

@@ -36,10 +36,6 @@ class LoadBodies:
         names = (name for body in self._mixed for name in body.asks_for if name not in item.fixturenames)
         item.fixturenames.extend(dict.fromkeys(names))
 
-    @property
-    def _functions(self) -> list[Callable[..., Any]]:
-        return [self._item.function, *(body.function for body in self._mixed)]
-
     def asked(self) -> dict[str, Any]:
         """The fixtures and parameters that the bodies use, and the per-user fixtures."""
         names = {*inspect.signature(self._item.function).parameters}
@@ -65,9 +61,9 @@ class LoadBodies:
 
     def foreseen(self, profile: LoadProfile, asked: Mapping[str, Any]) -> Iterator[HealthCheck]:
         """Health checks that fire before the load."""
-        for body in self._functions:
+        mixed = [(f"the body {body.name}", body.function) for body in self._mixed]
+        for which, body in [("the body", self._item.function), *mixed]:
             if (calls := bare_calls(body)) and not (profile.bind_sockets == "all" and times_itself(body)):
-                which = "the body" if body is self._functions[0] else f"the body {body.__name__}"
                 yield fired("bare-calls", f"{which} uses {', '.join(calls)} itself")
         if profile.most_users > 1 and (shared := unsafe_values(asked)):
             values = ", ".join(f"{name!r} ({kind})" for name, kind in shared.items())

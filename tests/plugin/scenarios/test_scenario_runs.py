@@ -301,18 +301,18 @@ def test_a_failed_set_up_or_teardown_step_is_an_error_of_the_test(pytester: pyte
     assert [each.line for each in shop.seen[-2:]] == ["GET /none", "POST /logout"]
 
 
-def test_think_time_is_no_part_of_the_iteration_and_seeded(pytester: pytest.Pytester, shop: ShopServer) -> None:
+def test_think_time_is_no_part_of_the_iteration(pytester: pytest.Pytester, shop: ShopServer) -> None:
     text = one("""
-        load: {iterations: 3, seed: 1}
-        thresholds: ["iteration.max < 150ms", "p95{step:buy} < 150ms"]
+        load: {iterations: 2}
+        thresholds: ["iteration.max < 500ms", "p95{step:buy} < 500ms"]
         steps:
           - step: buy
             steps:
-              - think: 150ms-160ms
+              - think: 500ms-510ms
               - get: /items
     """)
     run(pytester, shop, text, passed=1)
-    assert results()["shop.ipload.yaml::one"]["duration_s"] > 0.45
+    assert results()["shop.ipload.yaml::one"]["duration_s"] > 0.95
 
 
 def test_the_end_of_the_load_ends_a_pause_and_fails_nothing(pytester: pytest.Pytester, shop: ShopServer) -> None:
