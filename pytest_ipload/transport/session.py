@@ -25,7 +25,8 @@ from pytest_ipload.transport.connect.binding import Binding, Hop
 from pytest_ipload.transport.connect.tls import TlsContexts
 from pytest_ipload.transport.custom_adapters import held_to_allowed_hosts
 from pytest_ipload.transport.fast_path.cookies import SessionCookies
-from pytest_ipload.transport.fast_path.fast_path import Details, FastPath, SessionHeaders, hop_of
+from pytest_ipload.transport.fast_path.fast_path import Details, FastPath, hop_of
+from pytest_ipload.transport.fast_path.session_headers import SessionHeaders
 from pytest_ipload.transport.foreign_hooks import Watch
 from pytest_ipload.transport.http_version import HTTP_1_1, adapter_for
 from pytest_ipload.transport.message.reply_head import ReplyHeads
@@ -65,12 +66,10 @@ class LoadSession(StreamingSession):
     ``before_call``
         is called at the start of each call, in its thread; it may ``rebind`` the session.
     ``fast``
-        whether plain calls may take the fast path, which gives the same replies for less CPU time. False: every call
-        takes the stock path, that of requests and urllib3.
-    ``http``
-        the version of HTTP: ``"1.1"``, or ``"2"`` or ``"3"``, which need the extra ``http2`` (pycurl).
-    ``names``
-        templates of URLs that name requests: ``["/items/{id}"]``; without one, method and path do.
+        whether plain calls may take the fast path: the same replies for less CPU time. False: all take the stock path.
+    ``http``, ``names``
+        the version of HTTP: ``"1.1"``, or ``"2"`` or ``"3"``, which need the extra ``http2`` (pycurl); and templates of
+        URLs that name requests: ``["/items/{id}"]``; without one, method and path do.
     ``fast_path_log``
         records the calls that did not take the fast path because of patches and overrides.
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 
 from requests.cookies import RequestsCookieJar, extract_cookies_to_jar, get_cookie_header
 
+from pytest_ipload.transport.fast_path.session_headers import Changes
 from pytest_ipload.transport.message.templates import NO_BODY, Target, Template
 from pytest_ipload.transport.response import LoadResponse
 
@@ -24,15 +25,6 @@ _PLAIN = re.compile(r"([A-Za-z0-9_.-]+)=([A-Za-z0-9_.~+/%=!*|:-]*)((?:;.*)?)", r
 _EXPIRES = re.compile(r";\s*(expires|max-age)\s*=", re.IGNORECASE)
 _REMEMBERED = 64
 _Seen = tuple[tuple[str, ...], tuple[object, ...], int | None]
-
-
-class Changes:
-    """The number of changes of something that is looked at for each request."""
-
-    __slots__ = ("count",)
-
-    def __init__(self) -> None:
-        self.count = 0
 
 
 class SessionCookies(RequestsCookieJar):

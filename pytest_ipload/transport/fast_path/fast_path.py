@@ -12,7 +12,7 @@ import re
 import time
 from http.cookiejar import Cookie
 from logging import DEBUG
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from requests import PreparedRequest
 from requests.sessions import merge_setting
@@ -23,8 +23,9 @@ from pytest_ipload.settings.url_names import UrlNames
 from pytest_ipload.transport.adapter import POOLS, SourceAdapter
 from pytest_ipload.transport.connect.binding import Fallback, Hop
 from pytest_ipload.transport.connect.connection import Pool
-from pytest_ipload.transport.fast_path.cookies import Changes, CookieLine, CookieLines, SessionCookies, SetCookieMemo
+from pytest_ipload.transport.fast_path.cookies import CookieLine, CookieLines, SessionCookies, SetCookieMemo
 from pytest_ipload.transport.fast_path.exchange import Timeouts, exchange
+from pytest_ipload.transport.fast_path.session_headers import Changes, SessionHeaders
 from pytest_ipload.transport.foreign_hooks import DEBUG_LOG, IS_CACHED, Seen, debug_answer, debug_is_logged, hooks_in
 from pytest_ipload.transport.message.templates import NO_BODY, Body, Target, Template, encode_body, encode_form
 from pytest_ipload.transport.overrides import has_own_request, overridden, watch_of
@@ -39,29 +40,6 @@ _FOREVER = float("inf")
 _LONGEST_TIMEOUT = 1e6  # seconds; the system calls take no endless number
 _NOTHING_SEEN: Seen = ((),)
 _Key = tuple[Any, ...]
-
-
-class SessionHeaders(CaseInsensitiveDict[Any]):
-    """A session's headers, which count their ``changes``."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.changes = Changes()
-        super().__init__(*args, **kwargs)
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        super().__setitem__(key, value)
-        self.changes.count += 1
-
-    def __delitem__(self, key: str) -> None:
-        super().__delitem__(key)
-        self.changes.count += 1
-
-    @classmethod
-    def adopt(cls, headers: object) -> None:
-        """Turn a plain header of requests into a SessionHeaders, in place: its owner keeps using it."""
-        if type(headers) is CaseInsensitiveDict:
-            headers.__class__ = cls
-            cast(SessionHeaders, headers).changes = Changes()
 
 
 class Details(NamedTuple):

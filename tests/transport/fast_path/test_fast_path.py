@@ -33,7 +33,8 @@ from pytest_ipload.base.errors import TargetNotAllowed
 from pytest_ipload.stats.sample import FAILED, OK, Sample
 from pytest_ipload.transport.adapter import SourceAdapter
 from pytest_ipload.transport.connect.connection import SourceHTTPConnection
-from pytest_ipload.transport.fast_path.fast_path import Details, SessionHeaders, resolve_timeouts
+from pytest_ipload.transport.fast_path.fast_path import Details, resolve_timeouts
+from pytest_ipload.transport.fast_path.session_headers import SessionHeaders
 from pytest_ipload.transport.generator_errors import LoadEnded
 from pytest_ipload.transport.message.reply_head import ReplyHeads
 from pytest_ipload.transport.response import LoadResponse
