@@ -286,7 +286,7 @@ class TestOutcomes:
     def test_abort_on_fail_after_the_others_have_ended(self, pytester: pytest.Pytester) -> None:
         more = """
             @together
-            @pytest.mark.ipload(users=1, duration="20s")
+            @pytest.mark.ipload(users=1, duration="4s")
             @pytest.mark.ipload_threshold("error_rate < 1%", abort_on_fail=True, delay="500ms")
             def test_long(ipload_user):
                 visit(ipload_user, "LONG", 0.01)
