@@ -515,6 +515,20 @@ class TestRefusals:
         run.expect(1, errors=2)
         assert "need different values of the shared fixture 'number' at the same time" in str(run.tests)
 
+    @pytest.mark.parametrize(("tests", "errors"), [(64, 0), (65, 65)])
+    def test_the_number_of_tests_is_limited(self, pytester: pytest.Pytester, tests: int, errors: int) -> None:
+        """Their protocols run within each other: Python's stack has room for so many."""
+        source = f"""
+            @pytest.mark.ipload_together("shop")
+            @pytest.mark.parametrize("which", range({tests}))
+            def test_it(ipload_user, which):
+                pass
+        """
+        run = team_run(pytester, source)
+        run.expect(1 if errors else 0, errors=errors, passed=tests - errors)
+        if errors:
+            assert "there are 65 of them; 64 are the most that can" in run.tests["test_it[0]"]["reason"]
+
     def test_open_files_are_those_of_all(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("resource.getrlimit", lambda _: (250, 250))
         source = """
