@@ -442,6 +442,16 @@ class TestSegments:
         }
         assert [shard["users"] for shard in tests[0]["shards"]] == [1, 1]
 
+    def test_errors_are_merged_too(self, pytester: pytest.Pytester) -> None:
+        more = "def test_alone(ipload_user): pass"
+        shop(pytester, "--ipload-segment=0/1", buy=", max_users=3", more=more).expect(1, passed=2, errors=2)
+        assert main(["merge", str(pytester.path / "out.json"), "--json", str(pytester.path / "all.json")]) == 1
+        tests = json.loads((pytester.path / "all.json").read_text())["tests"]
+        assert sorted((test["verdict"], test.get("together")) for test in tests) == [
+            *[("error", "shop")] * 2,
+            ("passed", None),
+        ]
+
 
 class TestRefusals:
     @pytest.mark.parametrize(
