@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ class Segment:
     """By the node id of the test."""
     errors: Mapping[str, str]
     """Why a test has no shard result, by its node id: it ended in an error before its load began."""
+    groups: Mapping[str, str] = field(default_factory=dict)
+    """Of these tests, the names of the groups that they should have run in."""
 
 
 def read_segment(path: Path) -> Segment:
@@ -60,17 +62,20 @@ def read_segment(path: Path) -> Segment:
         raise UnusableFile(f"{path}: the report of a whole run; segments are run with --ipload-segment")
     try:
         share = decode(Partition, report["segment"], "segment")
-        parts, errors = {}, {}
+        parts, errors, groups = {}, {}, {}
         for number, test in enumerate(report["tests"]):
             if _is_unmeasured(test):
-                errors[decode(str, test.get("nodeid"), "nodeid")] = decode(str, test.get("reason"), "reason")
+                nodeid = decode(str, test.get("nodeid"), "nodeid")
+                errors[nodeid] = decode(str, test.get("reason"), "reason")
+                if "together" in test:
+                    groups[nodeid] = decode(str, test["together"], "together")
                 continue
             part = ShardResult.from_plain(_part_of(test), f"tests[{number}].part")
             _check_extent(part, number)
             parts[part.nodeid] = part
     except CONTENT_ERRORS as error:
         raise UnusableFile(f"{path}: {_said(error)}") from None
-    return Segment(str(path), share, parts, errors)
+    return Segment(str(path), share, parts, errors, groups)
 
 
 def _check_extent(part: ShardResult, number: int) -> None:
@@ -110,7 +115,8 @@ def _with_errors(nodeid: str, segments: Sequence[Segment]) -> ShardResult | Unme
             reasons.append(f"segment {segment.share.index}/{segment.share.count}: {reason}")
     reason = "; ".join(reasons)
     if not any(nodeid in segment.parts for segment in segments):
-        return UnmeasuredResult(nodeid=nodeid, reason=reason)
+        together = next((name for each in segments if (name := each.groups.get(nodeid)) is not None), None)
+        return UnmeasuredResult(nodeid=nodeid, reason=reason, together=together)
     return replace(_whole(nodeid, segments), error=reason or None)
 
 

@@ -7,6 +7,7 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
+from support.stalls import watched_stalls
 from support.team_run import TeamRun, team_run
 
 pytestmark = pytest.mark.usefixtures("xdist")
@@ -89,7 +90,8 @@ class TestOneClock:
                 visit(ipload_user, "CLOSED")
         """
         marks = '@pytest.mark.ipload_threshold("p95 < 1us")'
-        run = shop(pytester, "-n2", buy=', start_after="250ms"', marks=marks, more=more)
+        with watched_stalls() as stalls:
+            run = shop(pytester, "-n2", buy=', start_after="250ms"', marks=marks, more=more)
         run.expect(1, passed=4, failed=1, skipped=1)
         assert {name: (test["verdict"], test.get("together")) for name, test in run.tests.items()} == {
             "test_browse": ("passed", "shop"),
@@ -103,8 +105,9 @@ class TestOneClock:
         checks = [check["name"] for check in run.tests["test_browse"]["generator"]["checks"]]
         assert checks == ["partner-skipped"]
         first, log = first_of(pytester), log_of(pytester)
-        assert abs(first["BROWSE"] - first["PROBE"]) < 0.2  # usually 2 ms
-        assert 0.2 < first["BUY"] - first["BROWSE"] < 0.5
+        late = 0.05 + 3 * stalls.worst_s  # usually 2 ms
+        assert abs(first["BROWSE"] - first["PROBE"]) < late
+        assert 0.25 - late < first["BUY"] - first["BROWSE"] < 0.25 + late
         assert first["ordinary"] < first["BROWSE"]
         assert max(at for at, what in log if what in ("BROWSE", "BUY")) < first["ALONE"]
         assert list(run.cases)[1:5] == ["test_browse", "test_buy", "test_probe", "test_closed"]
@@ -127,7 +130,7 @@ class TestOutcomes:
                     raise ValueError("came too late")
 
             @together
-            @pytest.mark.ipload(stages="300ms:3,60s:3", set_up="on-arrival")
+            @pytest.mark.ipload(stages="900ms:3,60s:3", set_up="on-arrival")
             def test_late(ipload_user, late):
                 visit(ipload_user, "LATE")
                 time.sleep(0.01)

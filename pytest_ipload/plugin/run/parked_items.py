@@ -9,7 +9,9 @@ All private names of pytest that this needs are in this module.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any, Literal
 
 import pytest
@@ -99,7 +101,9 @@ def begin(item: pytest.Item) -> None:
 def show(item: pytest.Item) -> None:
     """After the set-up: with ``--setup-show``, show the test."""
     if item.config.getoption("setupshow", False):
-        runner.show_test_item(item, add_space=True)
+        show_test: Callable[..., object] = runner.show_test_item
+        has_choice = "add_space" in signature(show_test).parameters  # not before pytest 9.2
+        show_test(item, **({"add_space": True} if has_choice else {}))
 
 
 def end(item: pytest.Item) -> None:
