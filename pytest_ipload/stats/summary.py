@@ -229,7 +229,7 @@ def ratio(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def per_second(count: int, seconds: float) -> float:
+def per_second(count: float, seconds: float) -> float:
     """A rate; 0 over no time."""
     return count / seconds if seconds > 0 else 0.0
 

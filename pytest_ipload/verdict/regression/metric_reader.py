@@ -8,7 +8,8 @@ from pytest_ipload.base.units import NS_PER_MS
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.series_table import MAX_NAMES, OTHER_NAMES, matches
 from pytest_ipload.stats.summary import PlainResult
-from pytest_ipload.verdict.threshold.expression import STREAM_FAMILIES, Metric, Selector
+from pytest_ipload.verdict.threshold.expression import STREAM_FAMILIES, Metric
+from pytest_ipload.verdict.threshold.selector import Selector
 
 
 def value_of(metric: Metric, result: PlainResult) -> float | None:
