@@ -74,8 +74,8 @@ class ThresholdConfig:
             return
         if self.threshold.quantile is None and statistic not in _SHARES_WITH_INTERVAL:
             raise SettingError(
-                f"threshold {text!r}: confidence only applies to percentiles, error_rate, request_error_rate and check_rate: "
-                f"there is no interval for {self.threshold.metric}"
+                f"threshold {text!r}: confidence only applies to percentiles, error_rate, request_error_rate and "
+                f"check_rate: there is no interval for {self.threshold.metric}"
             )
         if self.threshold.operator in ("==", "!="):
             raise SettingError(

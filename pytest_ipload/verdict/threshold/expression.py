@@ -17,9 +17,9 @@ Grammar::
 
 A label is any text, up to the last ``}`` of the expression: ``p95{GET /items/{id}} < 1s``; ``*`` in it stands for
 any text. ``name:`` is for request names that begin like another selector. Own metrics are those of the test: its
-checks (``check_rate`` is the share that held), counts, gauges, and observed times: ``p95{metric:age} < 10s``. Blanks between the parts do not matter.
-``errors`` counts failed iterations, as ``error_rate`` is their share. ``set_up_error_rate`` is the share of users whose
-set-up failed.
+checks (``check_rate`` is the share that held), counts, gauges, and observed times: ``p95{metric:age} < 10s``. Blanks
+between the parts do not matter. ``errors`` counts failed iterations, as ``error_rate`` is their share.
+``set_up_error_rate`` is the share of users whose set-up failed.
 """
 
 from __future__ import annotations

@@ -145,7 +145,8 @@ def _held(failed: Measured) -> Measured:
 def _of_own_values(threshold: Threshold, table: SeriesTable, scope: Scope) -> Measured:
     """The value of a count or gauge of the test's own."""
     values, selector = table.own_values(), threshold.selector
-    assert values is not None and selector is not None  # windows, which have none, are refused
+    assert values is not None  # windows, which have none, are refused
+    assert selector is not None
     statistic = threshold.statistic
     whole = values.whole(VALUES[statistic], selector.pattern)
     if not whole.calls:
