@@ -15,6 +15,7 @@ from pytest_ipload.base.commit import Commit
 from pytest_ipload.base.machine import Machine
 from pytest_ipload.baselines import comparability
 from pytest_ipload.stats.histogram import Histogram, plain_int, plain_list, shown
+from pytest_ipload.stats.own_summary import TIME
 from pytest_ipload.verdict.codec import decode, encode
 from pytest_ipload.verdict.threshold.expression import STREAM_FAMILIES
 
@@ -81,6 +82,8 @@ def of_result(result: Mapping[str, Any], load: int) -> Test:
         *STREAM_FAMILIES,
         "by_name",
         "steps",
+        "checks",
+        "metrics",
     )
     saved = {name: result[name] for name in kept if name in result}
     return {**saved, "load": load, "profile": comparability.of_result(result)}
@@ -104,7 +107,26 @@ def _test(value: object, where: str) -> Test:
     checked.update(_optional(test, ("response_time", *STREAM_FAMILIES), where))
     checked["by_name"] = _rows(test, "by_name", ("requests", "failed_requests"), ("rps",), where)
     checked["steps"] = _rows(test, "steps", ("count", "failed"), (), where)
+    checked.update(_own(test, where))
     return checked
+
+
+def _own(test: Test, where: str) -> Test:
+    """The test's own checks, and the times that it observed; its counts and gauges are not compared."""
+    found: Test = {}
+    for key in ("checks", "metrics"):
+        rows = []
+        for place, value in enumerate(plain_list(test.get(key, []), f"{where}.{key}")):
+            here = f"{where}.{key}[{place}]"
+            row = _object(value, here)
+            name = {"name": _text(row.get("name"), f"{here}.name")}
+            if key == "checks":
+                rows.append(name | {each: plain_int(row.get(each), f"{here}.{each}") for each in ("passed", "failed")})
+            elif _text(row.get("kind"), f"{here}.kind") == TIME:
+                rows.append({**name, "kind": TIME, **_distribution(row, here)})
+        if rows:
+            found[key] = rows
+    return found
 
 
 def _rows(test: Test, key: str, counts: Sequence[str], numbers: Sequence[str], where: str) -> list[Test]:

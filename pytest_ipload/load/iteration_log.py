@@ -15,6 +15,7 @@ class IterationLog:
     """What happened in the running iteration; outside iterations, requests belong to set-up and teardown."""
 
     running: bool = False
+    began_ns: int = 0
     lateness_ns: int = 0
     problem: Problem | None = None
     has_fault: bool = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -17,7 +16,9 @@ from pytest_ipload.load.interruption import IterationInterrupted
 from pytest_ipload.load.iteration_log import IterationLog
 from pytest_ipload.load.pauses import Pauses
 from pytest_ipload.load.timed_block import TimedBlock
+from pytest_ipload.load.user_connections import ConnectingUser
 from pytest_ipload.load.user_coroutines import UserCoroutines
+from pytest_ipload.load.user_metrics import MeasuringUser, UserMetrics
 from pytest_ipload.stats.fault_text import message_of, own_fault
 from pytest_ipload.stats.recorder import Key
 from pytest_ipload.stats.sample import (
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from pytest_ipload.load.test_data.data_feeds import DataFeeds, Rows, Source, UserFeeds
     from pytest_ipload.transport.connect.user_sockets import UserSockets
     from pytest_ipload.transport.session import LoadSession
-    from pytest_ipload.transport.web_socket import WebSocket
 
 SessionFactory = Callable[["VirtualUser"], "LoadSession"]
 
@@ -53,7 +53,7 @@ class Iteration:
     user: VirtualUser = field(repr=False)
 
 
-class VirtualUser:
+class VirtualUser(ConnectingUser, MeasuringUser):
     """One virtual user of a load, living on one thread.
 
     ``index`` counts from 0 over the whole load and stays the same when a load is divided. ``state`` is a dict for the
@@ -74,6 +74,7 @@ class VirtualUser:
         feed_book: DataFeeds | None = None,
         meetings: RendezvousPoints | None = None,
         sockets: UserSockets | None = None,
+        metrics: UserMetrics | None = None,
     ) -> None:
         self.index = index
         self.iteration = 0
@@ -94,6 +95,7 @@ class VirtualUser:
         self.coroutines = UserCoroutines(sockets)
         self._actions: UserActions | None = None
         self._log = IterationLog()
+        self._metrics = metrics or UserMetrics(None, None)
         self._pauses = Pauses(self._log)
         self._lease(tuple(map(SourceAddress.parse, source_addresses)))
         self.before_iteration: Callable[[VirtualUser], None] | None = None
@@ -137,27 +139,6 @@ class VirtualUser:
         """The leased addresses, at most one per family; empty where the operating system chooses."""
         self.source_address = self.source_addresses[0] if sources else None
         """The leased source address; None where the operating system chooses."""
-
-    def create_connection(self, address: tuple[str, int], timeout: float | None = 30.0) -> socket.socket:
-        """A TCP socket to (host, port) that leaves from the user's source address; see ``LoadSession``.
-
-        Raises TargetNotAllowed, the faults of the own side (SourceAddressError), OSError. The caller closes it.
-        """
-        return self.session.create_connection(address, timeout)
-
-    def create_datagram_socket(self, family: int | None = None) -> socket.socket:
-        """A UDP socket bound to the user's source address; ``family`` is 4, 6 or None: that of the first address.
-
-        Raises SourceAddressError, and SettingError without an address of the family. The caller closes it.
-        """
-        return self.session.create_datagram_socket(family)
-
-    def websocket(self, url: str, **options: Any) -> WebSocket:
-        """A WebSocket that leaves from the user's source address; ``options`` are those of ``LoadSession.websocket``.
-
-        ``with ipload_user.websocket("/chat") as ws:`` opens and closes it. Needs ``pytest-ipload[websocket]``.
-        """
-        return self.session.websocket(url, **options)
 
     def feed(self, source: Source, order: str = "sequential") -> Rows:
         """This user's rows of test data: an iterator, and the same one each time for the same source and order.
@@ -303,6 +284,7 @@ class VirtualUser:
         if self.before_iteration is not None:
             self.wait_for(partial(self.before_iteration, self))
         log.running, log.lateness_ns, log.problem, log.has_fault, log.failed = True, lateness_ns, None, False, 0
+        log.began_ns = real_time.perf_counter_ns()
 
     def wait_for(self, turn: Callable[[], object]) -> None:
         """Wait for something of the load's own, such as a turn under its ``max_rate``: see ``held_ns``."""
@@ -374,6 +356,7 @@ class VirtualUser:
     def detach(self) -> None:
         """Record nothing any more. For the executor, which has given this user up: its thread may still wake up."""
         self._record = self._tally = _discard
+        self._metrics.recorder = None
         if self._sockets is not None:
             self._sockets.leave()
 

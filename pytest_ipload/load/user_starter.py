@@ -69,7 +69,7 @@ class UserStarter:
 
     def start(self, slot: UserSlot) -> bool:
         """Start a user's thread; False if the system has none left."""
-        recorder = Recorder()
+        recorder = Recorder(keeps_requests=True)
         user_thread = UserThread(slot, self._factory.make_user(slot.index, recorder), recorder)
         user_thread.is_behind = not self._users.gate.is_set()
         self.user_threads.append(

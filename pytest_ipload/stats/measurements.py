@@ -11,8 +11,9 @@ from typing import Any
 from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.stats.folding import Folding
 from pytest_ipload.stats.histogram import plain_dict, plain_int, plain_list, record_many, shown
+from pytest_ipload.stats.own_values import OwnValues
 from pytest_ipload.stats.recorder import Chunk, Key
-from pytest_ipload.stats.sample import FAULT, ITERATION, OK, REQUEST, SETUP, Sample
+from pytest_ipload.stats.sample import FAULT, ITERATION, OBSERVED, OK, REQUEST, SETUP, Sample
 from pytest_ipload.stats.series import SAMPLE_KEY, Series, SeriesKey
 from pytest_ipload.stats.series_table import SeriesTable, plain_pair
 from pytest_ipload.stats.spans import Cells, Selection, Spans
@@ -78,12 +79,17 @@ class Measurements(SeriesTable):
             for length_ns in window_lengths_ns
         }
         """By their length in nanoseconds."""
+        self.values = OwnValues()
         self.spans = Spans(selections)
         """The judged samples that intervals are made for, by when they ended."""
 
     def cells(self, selection: Selection) -> Cells | None:
         """The selected samples by pieces of time."""
         return self.spans.cells.get(selection)
+
+    def own_values(self) -> OwnValues:
+        """The counts and gauges of the test's own."""
+        return self.values
 
     def end_at(self, now_ns: int) -> None:
         """The load is cut short: rates are counted until now. No sample that ended later has arrived yet."""
@@ -98,6 +104,8 @@ class Measurements(SeriesTable):
         """Fold a chunk of a recorder in; what began first comes first, as names are shown in that order."""
         for windows in self.windows.values():
             windows.add_chunk(chunk)
+        if chunk.values:
+            self.values.add(chunk.values, self.origin_ns, self.judged_from_ns, self.judged_until_ns)
         groups: list[tuple[int, Key | None]] = [(times[0], key) for key, times in chunk.times.items()]
         if chunk.samples:
             groups.append((chunk.samples[0].started_ns, None))
@@ -140,6 +148,7 @@ class Measurements(SeriesTable):
         """
         self._check_alike(other)
         self.merge_series(other)
+        self.values.merge(other.values)
         self.spans.merge(other.spans)
         for length_ns, windows in other.windows.items():
             self.windows[length_ns].merge(windows)
@@ -177,6 +186,7 @@ class Measurements(SeriesTable):
             setattr(some, field, getattr(self, field))
         some.merge_folded(self, folding)
         some.names_dropped = self.names_dropped
+        some.values.merge(self.values)
         some.windows = dict(windows)
         some.spans = self.spans.of_selections(selections)
         return some
@@ -203,6 +213,7 @@ class Measurements(SeriesTable):
             "series": self.series_to_plain(),
             "windows": [windows.to_plain() for windows in self.windows.values()],
             "spans": self.spans.to_plain(),
+            "values": self.values.to_plain(),
         }
 
     @classmethod
@@ -234,6 +245,7 @@ class Measurements(SeriesTable):
                 raise ValueError(f"measurements windows: the length {windows.length_ns} comes twice")
             measured.windows[windows.length_ns] = windows
         measured.spans = Spans.from_plain(fields["spans"])
+        measured.values = OwnValues.from_plain(fields["values"])
         return measured
 
     def _add_each(self, samples: Iterable[Sample]) -> None:
@@ -248,7 +260,7 @@ class Measurements(SeriesTable):
                 continue
             if kind == REQUEST:
                 self._add_request(sample)
-            if started_ns < judged_from_ns and kind != SETUP:
+            if started_ns + (latency_ns if kind == OBSERVED else 0) < judged_from_ns and kind != SETUP:
                 self._count_of_warmup(sample)
                 continue
             series = self.record(sample)
@@ -379,5 +391,6 @@ _NUMBERS: dict[str, int | None] = {
     "names_dropped": 0,
 }
 _FIELDS = (
-    *_NUMBERS, "planned", "faults", "warmup_connections", "partial_names", "timeline", "series", "windows", "spans"
+    *_NUMBERS, "planned", "faults", "warmup_connections", "partial_names", "timeline", "series", "windows", "spans",
+    "values",
 )  # fmt: skip

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import NamedTuple
 
-from pytest_ipload.stats.sample import LATENESS, OK, Sample, timed_sample
+from pytest_ipload.stats.sample import ITERATION, LATENESS, OK, REQUEST, Sample, timed_sample
 
 CHUNK_SAMPLES = 512
 CHUNK_AGE_NS = 1_000_000_000
@@ -17,6 +19,15 @@ _MOST_KEYS = 16
 Key = tuple[str, str, str | None, int, str]
 """A ``SeriesKey`` as a plain tuple, which is several times cheaper to make."""
 
+KEPT_REQUESTS = 256
+"""How many requests of an iteration, of each name, stay with their user until the iteration ends: they may be failed
+later. So do failed ones, and those that opened a connection."""
+KEPT_NS = 3_000_000_000
+"""How long they stay there at least."""
+_MOST_NUMBERS = 512
+
+ValueKey = tuple[str, str]
+"""Kind and name of the numbers of a test's own."""
 
 _OF_LATENESS: Key = (LATENESS, "", None, 0, OK)
 
@@ -27,6 +38,8 @@ class Chunk(NamedTuple):
     samples: list[Sample]
     times: dict[Key, array[int]]
     """Start and latency, alternating, of the samples that have no other attributes."""
+    values: Mapping[ValueKey, tuple[array[int], array[float]]] = MappingProxyType({})
+    """Of the test's own counts and gauges: when each number was given, and the numbers."""
 
     def all_samples(self) -> list[Sample]:
         """All of it as samples."""
@@ -53,11 +66,14 @@ class Recorder:
     samples would otherwise pass through the processor's caches, and through the garbage collector, twice.
     """
 
-    __slots__ = ("_full_at_ns", "_outbox", "_samples", "_times")
+    __slots__ = ("_full_at_ns", "_outbox", "_samples", "_times", "_values", "keeps_requests")
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps_requests: bool = False) -> None:
+        """``keeps_requests`` says whether those of the running iteration stay here for a while: see ``take_back``."""
+        self.keeps_requests = keeps_requests
         self._samples: list[Sample] = []
         self._times: dict[Key, array[int]] = {}
+        self._values: dict[ValueKey, tuple[array[int], array[float]]] = {}
         self._full_at_ns: int | None = None
         """A sample that ends later completes the chunk; None before the first one."""
         self._outbox: list[Chunk] = []
@@ -88,7 +104,7 @@ class Recorder:
         if full_at_ns is None:
             self._full_at_ns = started_ns + latency_ns + CHUNK_AGE_NS
         elif started_ns + latency_ns > full_at_ns or len(times) >= _CHUNK_NUMBERS:
-            self.flush()
+            self._hand_over(started_ns + latency_ns)
 
     def note_lateness(self, started_ns: int, lateness_ns: int) -> None:
         """Take the generator's own lateness at the start of an iteration, whose sample is taken too."""
@@ -104,13 +120,81 @@ class Recorder:
         if self._full_at_ns is None:
             self._full_at_ns = ended_ns + CHUNK_AGE_NS
         elif ended_ns > self._full_at_ns or len(self._samples) >= CHUNK_SAMPLES:
+            self._hand_over(ended_ns)
+
+    def note_value(self, key: ValueKey, now_ns: int, value: float) -> None:
+        """Take a number of the test's own, given now."""
+        column = self._values.get(key)
+        if column is None:
+            column = self._values[key] = array("q"), array("d")
+        times, values = column
+        times.append(now_ns)
+        values.append(value)
+        if self._full_at_ns is None:
+            self._full_at_ns = now_ns + CHUNK_AGE_NS
+        elif now_ns > self._full_at_ns or len(times) >= _MOST_NUMBERS or len(self._values) >= _MOST_NUMBERS:
+            self._hand_over(now_ns)
+
+    def take_back(self, started_ns: int, latency_ns: int) -> Sample | None:
+        """Take a request back that has not been handed over yet; None if there is none of these times. For the owner.
+
+        Failed ones are found too.
+        """
+        for number in range(len(self._samples) - 1, -1, -1):
+            sample = self._samples[number]
+            if sample.started_ns == started_ns and sample.latency_ns == latency_ns and sample.kind == REQUEST:
+                return self._samples.pop(number)
+        for key, times in self._times.items():
+            if key[0] != REQUEST:
+                continue
+            for place in range(len(times) - 2, -1, -2):
+                if times[place] == started_ns and times[place + 1] == latency_ns:
+                    del times[place : place + 2]
+                    if not times:
+                        del self._times[key]
+                    kind, name, source_address, status, outcome = key
+                    return timed_sample(kind, name, started_ns, latency_ns, outcome, status, source_address)
+        return None
+
+    def _hand_over(self, now_ns: int) -> None:
+        """Hand over all but the requests of the running iteration, which may be taken back: of those the older ones."""
+        if not self.keeps_requests:
             self.flush()
+            return
+        since_ns = max(now_ns - KEPT_NS, self._iteration_end_ns())
+        kept_times = {}
+        for key, times in self._times.items():
+            if key[0] == REQUEST and times[-2] >= since_ns:
+                place = len(times) - 2
+                while place >= 2 and times[place - 2] >= since_ns and len(times) - place < 2 * KEPT_REQUESTS:
+                    place -= 2
+                kept_times[key] = times[place:]
+                del times[place:]
+        samples = self._samples
+        kept = [each for each in samples if each.kind == REQUEST and each.started_ns >= since_ns][-KEPT_REQUESTS:]
+        are_kept = set(map(id, kept))
+        samples[:] = [each for each in samples if id(each) not in are_kept]
+        for key in [key for key, times in self._times.items() if not times]:
+            del self._times[key]
+        self.flush()
+        self._samples, self._times = kept, kept_times
+        if kept or kept_times:
+            self._full_at_ns = now_ns + CHUNK_AGE_NS
+
+    def _iteration_end_ns(self) -> int:
+        """When the last iteration of the chunk ended, its pauses left out; at the start of time without one."""
+        ends = [times[-2] + times[-1] for key, times in self._times.items() if key[0] == ITERATION]
+        for sample in reversed(self._samples):
+            if sample.kind == ITERATION:
+                ends.append(sample.started_ns + sample.latency_ns)
+                break
+        return max(ends, default=-(2**63))
 
     def flush(self) -> None:
         """Hand over what is left. For the owner: at its end, or before a long pause."""
-        if self._samples or self._times:
-            self._outbox.append(Chunk(self._samples, self._times))
-            self._samples, self._times = [], {}
+        if self._samples or self._times or self._values:
+            self._outbox.append(Chunk(self._samples, self._times, self._values))
+            self._samples, self._times, self._values = [], {}, {}
             self._full_at_ns = None
 
     def take_over(self) -> None:
@@ -119,12 +203,17 @@ class Recorder:
         The owner records nothing more from now on (``VirtualUser.detach``), but may have been stopped in the middle of
         a call: the start of an ordinary sample may lack its latency, and a chunk may have been handed over already.
         """
-        samples, times = self._samples, self._times
-        self._samples, self._times = [], {}
+        samples, times, values = self._samples, self._times, self._values
+        self._samples, self._times, self._values = [], {}, {}
         whole = {key: values[: len(values) // 2 * 2] for key, values in list(times.items())}
-        rest = Chunk(list(samples), {key: values for key, values in whole.items() if values})
+        numbers = {key: (moments[: len(column)], column[:]) for key, (moments, column) in list(values.items())}
+        rest = Chunk(
+            list(samples),
+            {key: values for key, values in whole.items() if values},
+            {key: column for key, column in numbers.items() if column[1]},
+        )
         is_handed_over = any(chunk.samples is samples for chunk in list(self._outbox))
-        if (rest.samples or rest.times) and not is_handed_over:
+        if (rest.samples or rest.times or rest.values) and not is_handed_over:
             self._outbox.append(rest)
 
     def drain(self) -> list[Chunk]:

@@ -11,6 +11,10 @@ ITERATION = "iteration"
 LATENESS = "lateness"  # of one planned iteration: what of it was the generator's own doing, as a latency
 FIRST_EVENT = "ttfe"  # of a stream: from the start of its request to the first event
 GAP = "gap"  # of a stream: from one event to the next
+CHECK = "check"  # of the test's own; it takes no time, and fails alone
+OBSERVED = "metric"  # a time that the test observed: a sample that ended when it was reported
+COUNT = "count"  # numbers of the test's own, which are no samples: what is added up
+GAUGE = "gauge"  # and what goes up and down
 
 OK = "ok"
 FAILED = "failed"

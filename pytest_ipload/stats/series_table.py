@@ -11,6 +11,7 @@ from pytest_ipload.stats.series import PackedSeries, Series, SeriesKey
 
 if TYPE_CHECKING:
     from pytest_ipload.stats.folding import Folding
+    from pytest_ipload.stats.own_values import OwnValues
     from pytest_ipload.stats.spans import Cells, Selection
 
 MAX_NAMES = 1000
@@ -84,6 +85,10 @@ class SeriesTable:
 
     def cells(self, selection: Selection) -> Cells | None:
         """The selected samples by pieces of time; None where they are not kept so, as in a window."""
+        return None
+
+    def own_values(self) -> OwnValues | None:
+        """The counts and gauges of the test's own; None where they are not kept, as in a window."""
         return None
 
     def names(self, kind: str) -> list[str]:

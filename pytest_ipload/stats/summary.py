@@ -11,31 +11,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
-from pytest_ipload.base.units import NS_PER_MS, NS_PER_S
-from pytest_ipload.stats.histogram import Histogram
+from pytest_ipload.base.units import NS_PER_S
+from pytest_ipload.stats.latency_stats import LatencyStats, latency_stats, ms_of
 from pytest_ipload.stats.measurements import Measurements
+from pytest_ipload.stats.own_summary import CheckStats, MetricStats, checks_of, metrics_of
 from pytest_ipload.stats.sample import FAILED, FIRST_EVENT, GAP, ITERATION, OK, REQUEST, SETUP, STEP
 from pytest_ipload.stats.series import Second
 
+__all__ = [
+    "Frame",
+    "LatencyStats",
+    "PlainResult",
+    "RequestStats",
+    "SourceStats",
+    "StepStats",
+    "Summary",
+    "TimelinePoint",
+    "latency_stats",
+    "per_second",
+    "plain",
+    "ratio",
+    "summarise",
+]
+
 _POINTS = (50, 95, 99)
 """The percentiles of each second."""
-
-
-@dataclass(frozen=True)
-class LatencyStats:
-    """The distribution of a time: nearest-rank percentiles with an error of at most 0.1 % (or 0.5 us)."""
-
-    count: int
-    min_ms: float | None = None
-    mean_ms: float | None = None
-    max_ms: float | None = None
-    p50_ms: float | None = None
-    p90_ms: float | None = None
-    p95_ms: float | None = None
-    p99_ms: float | None = None
-    p99_9_ms: float | None = None
-    histogram: str | None = None
-    """HdrHistogram V2, compressed, base64; in microseconds."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,10 @@ class Summary:
     by_name: Sequence[RequestStats]
     by_source: Sequence[SourceStats]
     steps: Sequence[StepStats]
+    checks: Sequence[CheckStats] | None
+    """The test's own checks; None if it made none."""
+    metrics: Sequence[MetricStats] | None
+    """The test's own counts, gauges and observed times; None without any."""
     timeline: Sequence[TimelinePoint]
     timeline_step_s: int | None
     """How many seconds each of its points covers; None if it is one."""
@@ -197,6 +201,8 @@ def summarise(measured: Measurements, frame: Frame) -> dict[str, Any]:
         "by_name": [_by_name(measured, frame, REQUEST, name, seconds) for name in measured.names(REQUEST)],
         "by_source": _by_source(measured, frame),
         "steps": [_step(measured, name) for name in measured.names(STEP)],
+        "checks": checks_of(measured),
+        "metrics": metrics_of(measured, seconds),
         "timeline": _timeline(measured, frame),
         "timeline_step_s": measured.timeline.step_s if measured.timeline.step_s > 1 else None,
         "setup": setup or None,
@@ -206,30 +212,12 @@ def summarise(measured: Measurements, frame: Frame) -> dict[str, Any]:
     }
 
 
-def latency_stats(histogram: Histogram) -> LatencyStats:
-    """The statistics of one histogram; only the count, when it is empty."""
-    if not histogram.count:
-        return LatencyStats(0)
-    return LatencyStats(
-        count=histogram.count,
-        min_ms=_ms(histogram.min_ns),
-        mean_ms=_ms(histogram.mean_ns),
-        max_ms=_ms(histogram.max_ns),
-        p50_ms=_ms(histogram.quantile(0.5)),
-        p90_ms=_ms(histogram.quantile(0.9)),
-        p95_ms=_ms(histogram.quantile(0.95)),
-        p99_ms=_ms(histogram.quantile(0.99)),
-        p99_9_ms=_ms(histogram.quantile(0.999)),
-        histogram=histogram.encode(),
-    )
-
-
 def ratio(part: int, whole: int) -> float | None:
     """A fraction; None over nothing."""
     return part / whole if whole else None
 
 
-def per_second(count: int, seconds: float) -> float:
+def per_second(count: float, seconds: float) -> float:
     """A rate; 0 over no time."""
     return count / seconds if seconds > 0 else 0.0
 
@@ -321,10 +309,10 @@ def _point(t_s: int, users: int, second: Second) -> TimelinePoint:
         users=users,
         requests=second.requests,
         failed_requests=second.failed_requests,
-        max_ms=_ms(latency.max_ns),
+        max_ms=ms_of(latency.max_ns),
         histogram=latency.encode() if latency.count else None,
-        **{f"p{q}_ms": _ms(latency.quantile(q / 100)) for q in _POINTS},
-        **{f"response_p{q}_ms": _ms(response.quantile(q / 100)) for q in _POINTS if response is not None},
+        **{f"p{q}_ms": ms_of(latency.quantile(q / 100)) for q in _POINTS},
+        **{f"response_p{q}_ms": ms_of(response.quantile(q / 100)) for q in _POINTS if response is not None},
     )
 
 
@@ -340,10 +328,6 @@ def _users_by_step(lifetimes: Sequence[tuple[int, int]], origin_ns: int, step_ns
             most = max(most, now)
         users.append(most)
     return users
-
-
-def _ms(nanoseconds: float | None) -> float | None:
-    return None if nanoseconds is None else nanoseconds / NS_PER_MS
 
 
 PlainResult = Mapping[str, Any]

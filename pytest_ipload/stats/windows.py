@@ -10,7 +10,7 @@ from typing import Any
 from pytest_ipload.stats.folding import Folding
 from pytest_ipload.stats.histogram import plain_dict, plain_int, plain_list
 from pytest_ipload.stats.recorder import Chunk
-from pytest_ipload.stats.sample import FAULT, LATENESS, SETUP
+from pytest_ipload.stats.sample import FAULT, LATENESS, OBSERVED, SETUP, Sample
 from pytest_ipload.stats.series import SAMPLE_KEY, SeriesKey
 from pytest_ipload.stats.series_table import PackedTable, SeriesTable, plain_pair
 from pytest_ipload.stats.spans import Selection
@@ -48,11 +48,16 @@ class Windows:
             if kept is not None:
                 self._add_alike(kept, times[::2].tolist(), times[1::2].tolist())
         for sample in chunk.samples:
-            if sample.started_ns >= self.judged_from_ns and sample.kind not in _UNJUDGED and sample.outcome != FAULT:
+            if self._is_judged(sample) and sample.kind not in _UNJUDGED and sample.outcome != FAULT:
                 key = self._kept(SAMPLE_KEY(sample))
                 if key is not None:
                     ended_ns = sample.started_ns + sample.latency_ns
                     self._table((ended_ns - self.judged_from_ns) // self.length_ns).record(sample, key)
+
+    def _is_judged(self, sample: Sample) -> bool:
+        """Whether it is none of the warm-up: a time that the test observed may have begun before the load."""
+        since_ns = sample.latency_ns if sample.kind == OBSERVED else 0
+        return sample.started_ns + since_ns >= self.judged_from_ns
 
     def _kept(self, key: tuple[Any, ...]) -> SeriesKey | None:
         """The key under which samples of this one are kept; None if they are not."""
@@ -123,7 +128,12 @@ class Windows:
         """Put ordinary samples of one key into the windows: as a rule, all of them into one."""
         judged_from_ns = self.judged_from_ns
         if min(starts) < judged_from_ns:
-            pairs = [pair for pair in zip(starts, latencies, strict=True) if pair[0] >= judged_from_ns]
+            is_observed = key.kind == OBSERVED
+            pairs = [
+                pair
+                for pair in zip(starts, latencies, strict=True)
+                if pair[0] + (pair[1] if is_observed else 0) >= judged_from_ns
+            ]
             if not pairs:
                 return
             starts, latencies = [start for start, _ in pairs], [latency for _, latency in pairs]

@@ -27,6 +27,7 @@ from pytest_ipload.transport.message.stream_parsers import (
     format_of,
     parser_of,
 )
+from pytest_ipload.transport.response_failure import begin_stream, end_stream
 
 if TYPE_CHECKING:
     from pytest_ipload.transport.response import LoadResponse
@@ -118,6 +119,7 @@ class EventStream(Iterator[Event]):
         thread.wants_arrivals = True
         try:
             self.response = self._send()
+            begin_stream(self.response)
         finally:
             thread.wants_arrivals = False
         original = getattr(self.response.raw, "_original_response", None)
@@ -289,5 +291,6 @@ class EventStream(Iterator[Event]):
             self._session.stream_log.add(self._gaps - 1, self._joined)
         of_request = error is None or isinstance(error, Exception) or self._session.binding.ended
         sample = self._call.whole(self.response, error, ended_ns or perf_counter_ns()) if of_request else None
+        sample = end_stream(self.response, self._session.binding, sample)
         if sample is not None and self._session.record is not None:
             self._session.record(sample)

@@ -16,6 +16,7 @@ from pytest_ipload.transport.connect.binding import Hop
 from pytest_ipload.transport.message.replay import replayed_response
 from pytest_ipload.transport.message.reply_head import Head
 from pytest_ipload.transport.message.templates import NO_BODY, Body
+from pytest_ipload.transport.response_failure import fail_response
 
 if TYPE_CHECKING:
     from pytest_ipload.transport.fast_path.fast_path import PreparedCall
@@ -101,6 +102,16 @@ class LoadResponse(Response):
     @http_version.setter
     def http_version(self, value: str | None) -> None:  # of a copy that went through a file
         self._raw_version = next((number for number, name in _VERSIONS.items() if name == value), None)
+
+    def fail(self, why: str) -> None:
+        """Make the request a failed one, and so the iteration, which goes on: for a reply that only looks right.
+
+        ``why`` is shown with the place of this call. To be called before the iteration ends, and soon after the
+        request; again, or for a request that has failed already, it changes nothing. Raises SettingError for a reason
+        that is not a text, and IploadError where it is too late, or outside of a load.
+        """
+        __tracebackhide__ = True
+        fail_response(self, why)
 
     @_Lazy
     def headers(self) -> Any:

@@ -34,6 +34,7 @@ from pytest_ipload.transport.message.templates import Template
 from pytest_ipload.transport.overrides import Adapters
 from pytest_ipload.transport.path_log import FastPathLog
 from pytest_ipload.transport.response import LoadResponse
+from pytest_ipload.transport.response_failure import note_recorded
 from pytest_ipload.transport.streaming_session import StreamingSession
 
 # What a call hands on to requests where it was given: a patch of ``requests.Session.request`` may know no others.
@@ -336,7 +337,7 @@ class LoadSession(StreamingSession):
             current.call, thread.hops = outer_call, outer_hops
             thread.drop_hand_over()
         if record is not None and (sample := call.sample(response)) is not None:
-            record(sample)
+            record(note_recorded(response, self.binding, sample))
         return LoadResponse.of(response)
 
     def resolve_redirects(

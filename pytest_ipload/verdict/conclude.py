@@ -8,13 +8,13 @@ from datetime import datetime, timezone
 from pytest_ipload.base.health_catalogue import HealthCheck, by_gravity, fired
 from pytest_ipload.base.units import NS_PER_MS, NS_PER_S
 from pytest_ipload.load.generator.checks import Outcome, ResponseLimit, examine_whole
-from pytest_ipload.stats.sample import LATENESS
+from pytest_ipload.stats.sample import CHECK, LATENESS
 from pytest_ipload.stats.summary import Frame, latency_stats, summarise
 from pytest_ipload.verdict.decide import decide
 from pytest_ipload.verdict.health_rule import in_spite_of, invalid_reasons
 from pytest_ipload.verdict.result import ERROR, GeneratorHealth, LoadResult, UnusedAddresses
 from pytest_ipload.verdict.shard_result import ShardResult, cpu_share
-from pytest_ipload.verdict.threshold.config import FAIL, ThresholdConfig
+from pytest_ipload.verdict.threshold.config import FAIL, ThresholdConfig, is_judged
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult, evaluate
 from pytest_ipload.verdict.threshold.measure import Scope
 
@@ -28,10 +28,12 @@ def conclude(part: ShardResult) -> LoadResult:
     lasted_s = frame.duration_s - frame.warmup_s
     scope = scope_of(part, frame.judged_s(part.measured))
     scope = replace(scope, planned_seconds=min(lasted_s, scope.planned_seconds or lasted_s))
-    thresholds = [evaluate(config, part.measured, scope, strict=part.strict) for config in part.thresholds]
+    has_checks = part.measured.count(CHECK) > 0
+    configs = [config for config in part.thresholds if is_judged(config, has_checks)]
+    thresholds = [evaluate(config, part.measured, scope, strict=part.strict) for config in configs]
     if part.abort is not None:
         thresholds[part.abort.number] = part.abort.final(thresholds[part.abort.number])
-    judged = list(zip(part.thresholds, thresholds, strict=True))
+    judged = list(zip(configs, thresholds, strict=True))
     found = by_gravity([*part.checks, *_different_targets(part), *_of_the_whole(part, thresholds)])
     suppressed = set(part.profile.suppress_health_check)
     checks = [check for check in found if check.name not in suppressed]

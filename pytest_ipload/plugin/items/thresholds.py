@@ -13,7 +13,7 @@ from pytest_ipload.plugin.items.markers import THRESHOLD_MARKER
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.settings.parsing import did_you_mean
-from pytest_ipload.verdict.threshold.config import KEYS, ThresholdConfig, with_implied
+from pytest_ipload.verdict.threshold.config import KEYS, ThresholdConfig, implied_for_checks, with_implied
 from pytest_ipload.verdict.threshold.expression import Threshold
 
 _OPTIONAL = ("window", "confidence")
@@ -46,7 +46,7 @@ def judged_by(given: Sequence[ThresholdConfig], profile: LoadProfile, state: Ses
 
     Raises SettingError for one on what the load does not measure.
     """
-    thresholds = with_implied(given)
+    thresholds = [*with_implied(given), *implied_for_checks(given)]
     if state.settings.disabled:  # only errors fail a functional test, unless its thresholds tolerate some
         return thresholds[len(given) :]
     _check_measurable(given, profile)

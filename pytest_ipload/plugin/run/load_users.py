@@ -15,6 +15,7 @@ from pytest_ipload.load.schedule import user_slots
 from pytest_ipload.load.test_data.data_feeds import DataFeeds
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.load.user_leases import REQUEST, UserLeases
+from pytest_ipload.load.user_metrics import MetricNames, UserMetrics
 from pytest_ipload.load.user_thread import Scenario
 from pytest_ipload.plugin.hook_calls import user_hooks
 from pytest_ipload.plugin.options.capacity import Capacity, refuse_impossible
@@ -72,6 +73,7 @@ class LoadUsers:
         self._user_hooks = user_hooks(request.item)
         # With stages, users that start later have new numbers: there are more numbers than concurrent users.
         self._feeds = DataFeeds(max(len(user_slots(profile)), profile.most_users), profile.seed, request.folders)
+        self._metric_names = MetricNames()
         self.meetings = RendezvousPoints(profile.most_users, state.settings.disabled, request.share)
 
     def make_user(self, index: int, recorder: Recorder) -> VirtualUser:
@@ -89,6 +91,7 @@ class LoadUsers:
             before_async_measure=None if self.rate_limit is None else self.rate_limit.wait_async,
             feed_book=self._feeds,
             meetings=self.meetings,
+            metrics=UserMetrics(self._metric_names, recorder),
             sockets=UserSockets(self._guard, self.opened, self.targets, in_force=self._profile.bind_sockets == "all"),
         )
 
@@ -141,6 +144,7 @@ class LoadUsers:
         session.tally_event, session.stream_log = user.tally_event, self.stream_log
         session.binding.targets = self.targets
         session.binding.opened = self.opened
+        session.binding.fail_request = user.fail_request
         if self.meter is not None:
             self.meter.watch(session)
         return session

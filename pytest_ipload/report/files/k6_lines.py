@@ -13,9 +13,11 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import compress
+from operator import add
 from typing import Any
 
 from pytest_ipload.base.units import NS_PER_MS, NS_PER_S
+from pytest_ipload.report.files.k6_own_metrics import OWN_KINDS, own_points
 from pytest_ipload.stats.sample import FAULT, FIRST_EVENT, GAP, ITERATION, LATENESS, OK, REQUEST, SETUP, STEP
 from pytest_ipload.stats.spool.session_spools import SpoolFacts
 from pytest_ipload.stats.spool.spool_format import Batch, SpoolKey
@@ -30,6 +32,7 @@ METRICS: Mapping[str, tuple[str, str]] = {
     "group_duration": ("trend", "time"),
     "vus": ("gauge", "default"),
     "dropped_iterations": ("counter", "default"),
+    "checks": ("rate", "default"),
     "ipload_response_time": ("trend", "time"),
     "ipload_generator_lateness": ("trend", "time"),
     "ipload_ttfe": ("trend", "time"),
@@ -63,7 +66,9 @@ class K6Lines:
     def of_batch(self, facts: SpoolFacts, batch: Batch) -> Iterator[str]:
         """The lines of samples, several in each text."""
         key = batch.key
-        if key.kind == SETUP:
+        if key.kind in OWN_KINDS:
+            yield from self._of_own(facts, batch)
+        elif key.kind == SETUP:
             yield from self._of_phase(facts, batch, {"phase": "setup"})
         elif min(batch.starts) >= facts.judged_from_ns:
             yield from self._of_phase(facts, batch, {})
@@ -84,6 +89,16 @@ class K6Lines:
         if "dropped_iterations" in result:
             ended = _moment(began + timedelta(seconds=result["duration_s"]))
             yield from self._points("dropped_iterations", tags, [ended], str(result["dropped_iterations"]))
+
+    def _of_own(self, facts: SpoolFacts, batch: Batch) -> Iterator[str]:
+        """The lines of a test's own check or metric."""
+        scenario = {"scenario": facts.nodeid, **_round(facts.round)}
+        for own in own_points(batch, facts.judged_from_ns, METRICS):
+            if own.declaration is not None and own.metric not in self._declared:
+                self._declared.add(own.metric)
+                yield _declared(own.metric, *own.declaration)
+            times = _moments(facts, own.moments_ns)
+            yield from self._points(own.metric, _json({**own.tags, **scenario}), times, own.values)
 
     def _of_phase(self, facts: SpoolFacts, batch: Batch, phase: Mapping[str, str]) -> Iterator[str]:
         times = _times(facts, batch)
@@ -110,7 +125,10 @@ class K6Lines:
 
 
 def _declaration(metric: str) -> str:
-    kind, contains = METRICS[metric]
+    return _declared(metric, *METRICS[metric])
+
+
+def _declared(metric: str, kind: str, contains: str) -> str:
     data: dict[str, Any] = {"name": metric, "type": kind, "contains": contains, "thresholds": [], "submetrics": None}
     return _json({"metric": metric, "type": "Metric", "data": data}) + "\n"
 
@@ -175,13 +193,14 @@ def _round_of(result: Mapping[str, Any]) -> dict[str, str]:
 
 def _times(facts: SpoolFacts, batch: Batch) -> list[str]:
     """When samples ended, which is the time that k6 reports: to the nanosecond, in UTC."""
-    since = (batch.starts[0] + facts.unix_offset_ns) // NS_PER_S
+    return _moments(facts, list(map(add, batch.starts, batch.latencies)))
+
+
+def _moments(facts: SpoolFacts, moments_ns: Sequence[int]) -> list[str]:
+    since = (moments_ns[0] + facts.unix_offset_ns) // NS_PER_S
     shift = facts.unix_offset_ns - since * NS_PER_S  # small numbers are faster
     seconds = _Seconds(since)
-    return [
-        f"{seconds[(ended := start + latency + shift) // NS_PER_S]}{ended % NS_PER_S:09d}Z"
-        for start, latency in zip(batch.starts, batch.latencies, strict=True)
-    ]
+    return [f"{seconds[(ended := moment + shift) // NS_PER_S]}{ended % NS_PER_S:09d}Z" for moment in moments_ns]
 
 
 def _milliseconds(nanoseconds: Sequence[int]) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 from pytest_ipload.base.text import counted, first_line, printable, whose_failure
 from pytest_ipload.base.units import MS_PER_S, format_count, format_duration, format_percent
 from pytest_ipload.report.terminal.load_block import IMPLIED, TEST_ERRORS
+from pytest_ipload.report.terminal.tables import own_number
 from pytest_ipload.stats.summary import PlainResult
 from pytest_ipload.verdict.result import is_measured
 
@@ -162,7 +163,9 @@ def _times(latency: Mapping[str, Any]) -> list[str]:
 
 def _details(test: PlainResult) -> str:
     """The details of a test besides its numbers; empty if there are none."""
-    parts = (_thresholds, _objections, _failures, _comparisons, _baseline, _generator) if is_measured(test) else ()
+    parts = (
+        (_thresholds, _objections, _failures, _own, _comparisons, _baseline, _generator) if is_measured(test) else ()
+    )
     text = _joined([_reason(test), _test_errors(test), *(part(test) for part in parts)])
     if not text:
         return ""
@@ -212,6 +215,28 @@ def _failures(test: PlainResult) -> str:
             f"{whose_failure(first['user'], first.get('iteration'), source, group.get('users'))}"
         )
     return _listed("Failed iterations", lines)
+
+
+def _own(test: PlainResult) -> str:
+    """The test's own checks and metrics."""
+    checks = [
+        f"- {code(row['name'], _LONGEST_NAME)}: {format_percent(row['rate'])}, {format_count(row['failed'])} of "
+        f"{format_count(row['passed'] + row['failed'])} failed"
+        for row in sorted(test.get("checks", ()), key=lambda row: -int(row["failed"]))
+    ]
+    metrics = [f"- {code(row['name'], _LONGEST_NAME)}: {_metric(row)}" for row in test.get("metrics", ())]
+    return _joined([_listed("Checks", checks), _listed("Metrics", metrics)])
+
+
+def _metric(row: PlainResult) -> str:
+    match row["kind"]:
+        case "count":
+            return f"{own_number(row['count'])} ({row['rate']:.4g}/s)"
+        case "gauge":
+            return f"last {own_number(row['last'])}, {own_number(row['min'])} to {own_number(row['max'])}"
+        case _:
+            times = (f"{name} {format_duration(row[f'{name}_ms'] / MS_PER_S)}" for name in ("p50", "p95", "p99", "max"))
+            return f"{', '.join(times)} ({format_count(row['count'])} observed)"
 
 
 def _generator(test: PlainResult) -> str:

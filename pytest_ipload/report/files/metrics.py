@@ -77,6 +77,11 @@ TTFE = Family(
 GAP = Family("ipload_event_gap_seconds", _HISTOGRAM, "From one event of a stream to the next.", "seconds")
 STEP = Family("ipload_step_duration_seconds", _HISTOGRAM, "Duration of the successful runs of steps.", "seconds")
 FAILED_STEPS = Family("ipload_failed_steps", _COUNTER, "Runs of steps that failed.")
+CHECKS = Family("ipload_checks", _COUNTER, "Results of the test's own checks.")
+FAILED_CHECKS = Family("ipload_failed_checks", _COUNTER, "Results of the test's own checks that failed.")
+OWN_COUNT = Family("ipload_metric_count", _COUNTER, "The test's own counts.")
+OWN_GAUGE = Family("ipload_metric_gauge", _GAUGE, "The test's own gauges: the last value.")
+OBSERVED = Family("ipload_metric_seconds", _HISTOGRAM, "Times that the test observed itself.", "seconds")
 USERS = Family("ipload_users", _GAUGE, "Users that were started.")
 START_TIME = Family("ipload_start_time_seconds", _GAUGE, "Start of the load, Unix seconds.", "seconds")
 DURATION = Family(
@@ -175,12 +180,30 @@ def of_test(test: Mapping[str, Any], labels: Labels) -> Iterator[tuple[Family, S
         of_step = {**labels, "step": step["name"]}
         yield from _distribution(STEP, of_step, step["latency"])
         yield FAILED_STEPS, FAILED_STEPS.sample(of_step, step["failed"])
+    yield from _own(test, labels)
     for family, key in _OF_TEST.items():
         if key in test:
             yield family, family.sample(labels, test[key])
     yield START_TIME, START_TIME.sample(labels, datetime.fromisoformat(test["started_at"]).timestamp())
     yield from _thresholds(test["thresholds"], labels)
     yield from _generator(test["generator"], labels)
+
+
+def _own(test: Mapping[str, Any], labels: Labels) -> Iterator[tuple[Family, Sample]]:
+    """The test's own checks and metrics."""
+    for check in test.get("checks", ()):
+        of_check = {**labels, "check": check["name"]}
+        yield CHECKS, CHECKS.sample(of_check, check["passed"] + check["failed"])
+        yield FAILED_CHECKS, FAILED_CHECKS.sample(of_check, check["failed"])
+    for metric in test.get("metrics", ()):
+        of_metric = {**labels, "metric": metric["name"]}
+        match metric["kind"]:
+            case "count":
+                yield OWN_COUNT, OWN_COUNT.sample(of_metric, metric["count"])
+            case "gauge":
+                yield OWN_GAUGE, OWN_GAUGE.sample(of_metric, metric["last"])
+            case _:
+                yield from _distribution(OBSERVED, of_metric, metric)
 
 
 _OF_TEST = {

@@ -9,6 +9,8 @@ from pytest_ipload.base.text import counted
 from pytest_ipload.base.units import format_duration, format_percent, format_setting
 from pytest_ipload.report.html.cells import ABSENT, clock, count, in_unit, milliseconds, rate, setting, share
 from pytest_ipload.report.html.points import LATENCIES, RESPONSE_TIMES, Points
+from pytest_ipload.report.terminal.tables import own_number
+from pytest_ipload.stats.own_summary import TIME
 from pytest_ipload.stats.summary import PlainResult
 
 Row = Mapping[str, Any]
@@ -139,6 +141,36 @@ def step_table(result: PlainResult) -> Table:
         for row in rows[:MOST_ROWS]
     ]
     return Table("Steps", ["step", "runs", "failed", *_TIMES], cells, note=_left_out(rows, "step"))
+
+
+def check_table(result: PlainResult) -> Table:
+    """The test's own checks by name."""
+    rows = result.get("checks", ())
+    cells = [[row["name"], count(row["passed"]), count(row["failed"]), share(row["rate"])] for row in rows[:MOST_ROWS]]
+    return Table("Checks", ["check", "passed", "failed", "rate"], cells, note=_left_out(rows, "check"))
+
+
+def metric_table(result: PlainResult) -> Table:
+    """The test's own counts and gauges by name."""
+    rows = [row for row in result.get("metrics", ()) if row["kind"] != TIME]
+    cells = [
+        [
+            row["name"],
+            row["kind"],
+            *(own_number(row[key]) if key in row else ABSENT for key in ("count", "last", "min", "max")),
+            f"{rate(row['rate'])}/s" if "rate" in row else ABSENT,
+        ]
+        for row in rows[:MOST_ROWS]
+    ]
+    headers = ["metric", "kind", "sum", "last", "min", "max", "rate"]
+    return Table("Counts and gauges", headers, cells, frozenset({"kind"}), note=_left_out(rows, "metric"))
+
+
+def observed_table(result: PlainResult) -> Table:
+    """The times that the test observed, by name."""
+    rows = [row for row in result.get("metrics", ()) if row["kind"] == TIME]
+    cells = [[row["name"], count(row["count"]), *_times(row, _TIMES)] for row in rows[:MOST_ROWS]]
+    return Table("Observed times", ["metric", "count", *_TIMES], cells, note=_left_out(rows, "metric"))
 
 
 def source_table(result: PlainResult) -> Table:

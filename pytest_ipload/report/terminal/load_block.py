@@ -12,7 +12,9 @@ from pytest_ipload.base.text import counted, first_line, printable, shorten, wit
 from pytest_ipload.base.units import MS_PER_S, format_count, format_duration, format_percent
 from pytest_ipload.report.terminal.sparkline import sparkline
 from pytest_ipload.report.terminal.tables import (
+    check_table,
     event_table,
+    metric_table,
     request_table,
     round_table,
     shard_table,
@@ -96,6 +98,8 @@ def block(
     lines += request_table(result, verbosity, width)
     lines += event_table(result, verbosity, width)
     lines += step_table(result, verbosity, width)
+    lines += check_table(result, verbosity, width)
+    lines += metric_table(result, verbosity, width)
     lines += _timeline(result, verbosity, width, encoding)
     lines += [_threshold_line(threshold) for threshold in result["thresholds"]]
     lines += _baseline_lines(result)

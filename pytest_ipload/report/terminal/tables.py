@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from pytest_ipload.base.text import counted, printable, shorten
 from pytest_ipload.base.units import MS_PER_S, format_count, format_duration, format_number, format_percent
+from pytest_ipload.stats.own_summary import TIME
 from pytest_ipload.stats.summary import PlainResult
 
 _MAX_ROWS = 20
@@ -61,6 +62,44 @@ def step_table(result: PlainResult, verbosity: int, width: int) -> list[str]:
         for step in result["steps"]
     ]
     return _apart(_timed_table(["step", "count", "errors"], timed, verbosity, width))
+
+
+def check_table(result: PlainResult, verbosity: int, width: int) -> list[str]:
+    """The test's own checks; those that failed come first where not all are shown."""
+    rows = result.get("checks", ())
+    if len(rows) > _MAX_ROWS and verbosity <= 0:
+        rows = sorted(rows, key=lambda row: -row["failed"])[:_MAX_ROWS]
+    cells = [
+        [row["name"], format_count(row["passed"]), format_count(row["failed"]), format_percent(row["rate"])]
+        for row in rows
+    ]
+    return _apart(_table(["check", "passed", "failed", "rate"], cells, verbosity, width))
+
+
+def metric_table(result: PlainResult, verbosity: int, width: int) -> list[str]:
+    """The test's own counts and gauges, and below them the times that it observed."""
+    rows = result.get("metrics", ())
+    shown = None if verbosity > 0 else _MAX_ROWS
+    cells = [
+        [
+            row["name"],
+            *(own_number(row[key]) if key in row else "" for key in ("count", "last", "min", "max")),
+            f"{format_number(row['rate'])}/s" if "rate" in row else "",
+        ]
+        for row in [row for row in rows if row["kind"] != TIME][:shown]
+    ]
+    timed = [
+        ([row["name"], format_count(row["count"])], row) for row in [row for row in rows if row["kind"] == TIME][:shown]
+    ]
+    return [
+        *_apart(_table(["metric", "count", "last", "min", "max", "rate"], cells, verbosity, width)),
+        *_apart(_timed_table(["observed time", "count"], timed, verbosity, width)),
+    ]
+
+
+def own_number(value: float) -> str:
+    """A number that a test gave itself: whole ones in full, others with six digits."""
+    return format_count(int(value)) if value == int(value) else f"{value:.6g}"
 
 
 def source_table(result: PlainResult, verbosity: int, width: int) -> list[str]:

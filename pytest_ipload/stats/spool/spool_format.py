@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pytest_ipload.stats.recorder import Chunk
-from pytest_ipload.stats.sample import Sample
+from pytest_ipload.stats.sample import OK, Sample
 
 _HEAD = struct.Struct("=cII")
 _KEY, _TIMES, _LATE_TIMES = b"K", b"T", b"L"
@@ -47,6 +47,11 @@ class Batch(NamedTuple):
     latenesses: array[int] | None
     """None if all were on time."""
 
+    @property
+    def numbers(self) -> array[float]:
+        """Of a count or gauge, what was given at the times of ``starts``."""
+        return array("d", self.latencies.tobytes())
+
 
 class SpoolWriter:
     """Writes one load's samples. Not for two threads at a time."""
@@ -61,6 +66,11 @@ class SpoolWriter:
         """Write the samples of a chunk."""
         for key, times in chunk.times.items():
             self._write(_TIMES, self._number((*key, "")), memoryview(times).cast("B"))
+        for (kind, name), (moments, numbers) in chunk.values.items():
+            # The bits of a number take the place of a latency.
+            columns = array("q", bytes(16 * len(moments)))
+            columns[::2], columns[1::2] = moments, array("q", numbers.tobytes())
+            self._write(_TIMES, self._number((kind, name, None, 0, OK, "")), memoryview(columns).cast("B"))
         late: dict[tuple[object, ...], array[int]] = {}
         for sample in chunk.samples:
             key_of = _key(sample)

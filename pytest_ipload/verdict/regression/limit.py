@@ -6,13 +6,13 @@ Grammar::
     change    = percent [ "," floor ] | floor
     metric    = [ "raw." | "ttfe." | "gap." ] statistic [ "{" selector "}" ] | share | rate
     statistic = "p" number | "p(" number ")" | "median" | "mean" | "min" | "max"       floor: a duration, 50ms
-    share     = "error_rate" | "request_error_rate" [ "{" label "}" ]                  floor: percentage points, 1%
+    share     = "error_rate" | ( "request_error_rate" | "check_rate" ) [ "{" label "}" ]    floor: percentage points, 1%
     rate      = "rps" [ "{" label "}" ] | "iterations_per_second"                      floor: a rate, 5/s
-    selector  = label | "step:" label
+    selector  = label | "step:" label | "metric:" label
 
 The metrics are those of thresholds (``expression``), as far as results keep them. A value is a regression if it is
-worse than the baseline by more than ``percent`` of it, and by more than the floor. A rate is worse if it is lower, any
-other value if it is higher. A share with a floor only is written ``error_rate:0%,1%``.
+worse than the baseline by more than ``percent`` of it, and by more than the floor. A rate is worse if it is lower, that
+of checks too, any other value if it is higher. A share with a floor only is written ``error_rate:0%,1%``.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from pytest_ipload.verdict.threshold.expression import STREAM_FAMILIES, Metric
 
 _NEGLIGIBLE = 1e-9
 """An excess over the allowed change of less than this share of it is a rounding error."""
-_LOWER_IS_WORSE = frozenset({"rps", "iterations_per_second"})
+_LOWER_IS_WORSE = frozenset({"rps", "iterations_per_second", "check_rate"})
 _METRICS_HELP = (
     "metrics that can be compared are times of requests and steps (p95 or any percentile, median, mean, min, max, with "
-    "or without raw. in front) and of events (ttfe.p95, gap.p99), error_rate, request_error_rate, rps and "
-    "iterations_per_second"
+    "or without raw. in front), of events (ttfe.p95, gap.p99) and observed ones (p95{metric:age}), error_rate, "
+    "request_error_rate, check_rate, rps and iterations_per_second"
 )
 
 
@@ -121,13 +121,13 @@ def _check_metric(metric: Metric) -> None:
     if (
         metric.family not in (None, "raw", *STREAM_FAMILIES)
         or metric.unit == "count"
-        or metric.statistic == "ip_pool_usage"
+        or metric.statistic in ("ip_pool_usage", "rate")
     ):
         raise ValueError(f"{metric.text!r} cannot be compared; {_METRICS_HELP}")
-    if metric.selector is not None and metric.selector.kind not in ("name", "step"):
+    if metric.selector is not None and metric.selector.kind not in ("name", "step", "metric"):
         raise ValueError(
-            f"{{{metric.selector}}} cannot be compared: values are saved by request name and by step, "
-            "as in p95{GET /cart} or p95{step:checkout}"
+            f"{{{metric.selector}}} cannot be compared: values are saved by request name, by step and by "
+            "observed metric, as in p95{GET /cart}, p95{step:checkout} or p95{metric:age}"
         )
 
 

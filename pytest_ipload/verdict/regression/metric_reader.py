@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from pytest_ipload.base.units import NS_PER_MS
 from pytest_ipload.stats.histogram import Histogram
+from pytest_ipload.stats.own_summary import TIME
 from pytest_ipload.stats.series_table import MAX_NAMES, OTHER_NAMES, matches
 from pytest_ipload.stats.summary import PlainResult
-from pytest_ipload.verdict.threshold.expression import STREAM_FAMILIES, Metric, Selector
+from pytest_ipload.verdict.threshold.expression import STREAM_FAMILIES, Metric
+from pytest_ipload.verdict.threshold.selector import Selector
 
 
 def value_of(metric: Metric, result: PlainResult) -> float | None:
@@ -22,6 +24,8 @@ def value_of(metric: Metric, result: PlainResult) -> float | None:
         return None
     if metric.unit == "duration":
         return _time(metric, _distributions(metric, result))
+    if metric.statistic == "check_rate":
+        return _check_rate(metric, result)
     if metric.selector is None:
         value = result.get(metric.statistic)
         return None if value is None or not _is_measured(metric, result) else float(value)
@@ -45,7 +49,11 @@ def _distributions(metric: Metric, result: PlainResult) -> list[PlainResult]:
         rows = [result] if metric.selector is None else _rows(metric, result)
         found = [row[metric.family] for row in rows if metric.family in row]
     elif metric.selector is not None:
-        found = [] if planned else [row["latency"] for row in _rows(metric, result)]
+        rows = _rows(metric, result)
+        if metric.selector.kind == "metric":
+            found = list(rows)
+        else:
+            found = [] if planned else [row["latency"] for row in rows]
     else:
         found = [result["response_time" if planned else "latency"]]
     return [each for each in found if each["count"]]
@@ -66,8 +74,19 @@ def _rows(metric: Metric, result: PlainResult) -> list[PlainResult]:
 
 
 def _rows_of_kind(selector: Selector, result: PlainResult) -> Sequence[PlainResult]:
+    if selector.kind == "metric":
+        return [row for row in result.get("metrics", ()) if row["kind"] == TIME]
     rows: Sequence[PlainResult] = result["steps" if selector.kind == "step" else "by_name"]
     return rows
+
+
+def _check_rate(metric: Metric, result: PlainResult) -> float | None:
+    """The share of checks that held."""
+    pattern = "*" if metric.selector is None else metric.selector.pattern
+    rows = [row for row in result.get("checks", ()) if matches(pattern, row["name"])]
+    total: int = sum(row["passed"] + row["failed"] for row in rows)
+    passed: int = sum(row["passed"] for row in rows)
+    return passed / total if total else None
 
 
 def _time(metric: Metric, distributions: Sequence[PlainResult]) -> float | None:

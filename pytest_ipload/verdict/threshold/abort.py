@@ -21,8 +21,10 @@ _HAND_OVER = 3.0
 collect for a second, do not hand over before pauses of up to a second, and are polled each second."""
 
 # How a value can change during a load: only upwards, only downwards, or both ways.
-_GROWING = frozenset({"requests", "iterations", "errors", "dropped_iterations", "ip_pool_usage", "max"})
-_FALLING = frozenset({"min"})
+_GROWING = frozenset(
+    {"requests", "iterations", "errors", "dropped_iterations", "ip_pool_usage", "max", "count", "gauge.max"}
+)
+_FALLING = frozenset({"min", "gauge.min"})
 _SHARES = frozenset({"error_rate", "request_error_rate"})
 _BELOW, _ABOVE = ("<", "<="), (">", ">=")
 _UNKNOWN = Plan()
@@ -69,6 +71,9 @@ def _is_hopeless(config: ThresholdConfig, measured: Measurements, scope: Scope, 
         least = scope.set_ups.failed / scope.set_ups.planned if scope.set_ups.planned else 0.0
         return threshold.operator in _BELOW and not threshold.holds(least)
     never_again = threshold.statistic in _SHARES and threshold.operator in ("==", "<=") and threshold.limit == 0
+    if threshold.statistic == "check_rate" and threshold.operator in ("==", ">=") and threshold.limit == 1:
+        share = measure(threshold, measured, scope)
+        return share.value is not None and share.value < 1  # a check that failed stays failed
     if not (never_again or threshold.statistic in _GROWING or threshold.statistic in _FALLING):
         return cannot_hold(config, measured, scope, plan, settled(measured, scope).seconds)
     value = measure(threshold, measured, scope)

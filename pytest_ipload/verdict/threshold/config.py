@@ -9,7 +9,7 @@ from typing import Any
 from pytest_ipload.base.errors import SettingError
 from pytest_ipload.base.units import NS_PER_S, format_setting
 from pytest_ipload.settings.parsing import as_bool, as_confidence, as_positive_seconds, as_seconds, one_of
-from pytest_ipload.verdict.threshold.expression import Threshold
+from pytest_ipload.verdict.threshold.expression import VALUES, Threshold
 
 FAIL, WARN = "fail", "warn"
 SHORTEST_WINDOW = 0.1
@@ -17,8 +17,10 @@ SHORTEST_WINDOW = 0.1
 
 _IMPLIED = Threshold.parse("error_rate == 0%")
 _SPEAKS_OF_ERRORS = frozenset({"error_rate", "request_error_rate", "errors"})
-_SHARES_WITH_INTERVAL = frozenset({"error_rate", "request_error_rate"})
-_OF_THE_WHOLE_LOAD = frozenset({"dropped_iterations", "ip_pool_usage", "set_up_error_rate"})
+_IMPLIED_CHECKS = Threshold.parse("check_rate == 100%")
+_SHARES_WITH_INTERVAL = frozenset({"error_rate", "request_error_rate", "check_rate"})
+_OF_THE_WHOLE_LOAD = frozenset({"dropped_iterations", "ip_pool_usage", "set_up_error_rate", *VALUES})
+_CHANGING_BOTH_WAYS = frozenset({"rate", "gauge"})
 
 KEYS: Mapping[str, Callable[[Any], Any]] = {
     "abort_on_fail": as_bool,
@@ -63,12 +65,17 @@ class ThresholdConfig:
             )
         if self.window is not None and statistic in _OF_THE_WHOLE_LOAD:
             raise SettingError(f"threshold {text!r}: {statistic} is counted over the whole load and takes no window")
+        if self.abort_on_fail and statistic in _CHANGING_BOTH_WAYS:
+            raise SettingError(
+                f"threshold {text!r}: abort_on_fail does not apply to {statistic}: it may still change until the load "
+                "ends; use it with check_rate, count, gauge.max or gauge.min, or remove it"
+            )
         if self.confidence is None:
             return
         if self.threshold.quantile is None and statistic not in _SHARES_WITH_INTERVAL:
             raise SettingError(
-                f"threshold {text!r}: confidence only applies to percentiles, error_rate and request_error_rate: "
-                f"there is no interval for {self.threshold.metric}"
+                f"threshold {text!r}: confidence only applies to percentiles, error_rate, request_error_rate and "
+                f"check_rate: there is no interval for {self.threshold.metric}"
             )
         if self.threshold.operator in ("==", "!="):
             raise SettingError(
@@ -110,6 +117,17 @@ def with_implied(thresholds: Sequence[ThresholdConfig]) -> list[ThresholdConfig]
     """The thresholds, and ``error_rate == 0%`` unless one of them already covers errors."""
     speaks = any(config.severity == FAIL and config.threshold.statistic in _SPEAKS_OF_ERRORS for config in thresholds)
     return [*thresholds] if speaks else [*thresholds, ThresholdConfig(_IMPLIED, is_implied=True)]
+
+
+def implied_for_checks(thresholds: Sequence[ThresholdConfig]) -> list[ThresholdConfig]:
+    """``check_rate == 100%``, unless one of the thresholds already covers checks. It counts if there are checks."""
+    speaks = any(config.severity == FAIL and config.threshold.statistic == "check_rate" for config in thresholds)
+    return [] if speaks else [ThresholdConfig(_IMPLIED_CHECKS, is_implied=True)]
+
+
+def is_judged(config: ThresholdConfig, has_checks: bool) -> bool:
+    """Whether the threshold applies to a load: an implied one on checks does if it ``has_checks``."""
+    return has_checks or not (config.is_implied and config.threshold.statistic == "check_rate")
 
 
 def tolerates_set_up_errors(thresholds: Sequence[ThresholdConfig]) -> bool:

@@ -12,6 +12,7 @@ from pytest_ipload.verdict.threshold.expression import Threshold
 from pytest_ipload.verdict.threshold.finding import Evaluation, Outcome, find, find_in_windows, is_undecidable
 from pytest_ipload.verdict.threshold.measure import Measured, Scope
 from pytest_ipload.verdict.threshold.wording import (
+    failed_checks,
     no_samples,
     no_window,
     not_kept_apart,
@@ -87,7 +88,8 @@ def _message(
     config: ThresholdConfig, finding: Evaluation, measured: Measurements, strict: bool, place: str = "", tally: str = ""
 ) -> str:
     if finding.is_enough:
-        return what_was_found(config, finding, strict, place, tally)
+        names = failed_checks(config.threshold, measured) if config.threshold.statistic == "check_rate" else ""
+        return what_was_found(config, finding, strict, place, tally) + names
     return no_samples(config.threshold, measured, place, tally)
 
 

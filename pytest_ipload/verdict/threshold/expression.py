@@ -3,26 +3,28 @@
 Grammar::
 
     expression = metric [ "{" selector "}" ] operator value
-    metric     = [ family "." ] statistic | share | count | rate
+    metric     = [ family "." ] statistic | share | count | rate | own
     family     = "raw" | "iteration" | "connect" | "tls" | "ttfb" | "ttfe" | "gap" | "failed"
     statistic  = "p" number | "p(" number ")" | "median" | "mean" | "min" | "max"      value: a duration, 200ms
     share      = "error_rate" | "request_error_rate" | "set_up_error_rate"             value: a percentage, 1%
                | "ip_pool_usage"
     count      = "requests" | "iterations" | "errors" | "dropped_iterations"           value: a number, 1000
     rate       = "rps" | "iterations_per_second"                                       value: a number or a rate, 50/s
-    selector   = label | "name:" label | "step:" label | "source:" address | "status:" code
+    own        = "check_rate" [ "{" label "}" ] | "count" "{" label "}"                value: as of a share, a count
+               | "rate" "{" label "}" | ( "gauge" | "gauge.min" | "gauge.max" ) "{" label "}"     a rate, any number
+    selector   = label | "name:" label | "step:" label | "metric:" label | "source:" address | "status:" code
     operator   = "<=" | ">=" | "==" | "!=" | "<" | ">"
 
 A label is any text, up to the last ``}`` of the expression: ``p95{GET /items/{id}} < 1s``; ``*`` in it stands for
-any text. ``name:`` is for request names that begin like another selector. Blanks between the parts do not matter.
-``errors`` counts failed iterations, as ``error_rate`` is their share. ``set_up_error_rate`` is the share of users whose
-set-up failed.
+any text. ``name:`` is for request names that begin like another selector. Own metrics are those of the test: its
+checks (``check_rate`` is the share that held), counts, gauges, and observed times: ``p95{metric:age} < 10s``. Blanks
+between the parts do not matter. ``errors`` counts failed iterations, as ``error_rate`` is their share.
+``set_up_error_rate`` is the share of users whose set-up failed.
 """
 
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import math
 import operator
 import re
@@ -33,6 +35,8 @@ from types import MappingProxyType
 from pytest_ipload.base import units
 from pytest_ipload.base.errors import SettingError
 from pytest_ipload.base.masking import masked
+from pytest_ipload.stats.sample import COUNT, GAUGE
+from pytest_ipload.verdict.threshold.selector import Selector, parse_label, parse_selector
 
 FAMILIES = ("raw", "iteration", "connect", "tls", "ttfb", "ttfe", "gap", "failed")
 STREAM_FAMILIES = ("ttfe", "gap")
@@ -46,8 +50,14 @@ _UNITS: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(("error_rate", "request_error_rate", "set_up_error_rate", "ip_pool_usage"), "fraction"),
         **dict.fromkeys(("requests", "iterations", "errors", "dropped_iterations"), "count"),
         **dict.fromkeys(("rps", "iterations_per_second"), "rate"),
+        "check_rate": "fraction",
+        **dict.fromkeys(("count", "gauge", "gauge.min", "gauge.max"), "count"),
+        "rate": "rate",
     }
 )
+VALUES = MappingProxyType({"count": COUNT, "rate": COUNT, "gauge": GAUGE, "gauge.min": GAUGE, "gauge.max": GAUGE})
+"""Metrics of numbers that the test gives itself, and the kind of those."""
+OWN = ("check_rate", *VALUES)
 _COUNTED_BY_REQUEST = ("requests", "request_error_rate", "rps")
 _METRICS = ("p95", *(name for name in _UNITS if name != "percentile"))
 _DURATION_METRICS = ("p95", *_STATISTICS)
@@ -63,7 +73,6 @@ _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
 )
 _SIGNS = {"≤": "<=", "≥": ">=", "≠": "!=", "＜": "<", "＞": ">"}
 """Other ways to write an operator, and how it is written here."""
-_SELECTOR_KINDS = ("name", "step", "source", "status")
 _PERCENTILE = re.compile(r"p([0-9]+(?:\.[0-9]+)?|\.[0-9]+)|p\(([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\)")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+")
 _OPEN_PLACEHOLDER = re.compile(r"/[^/{}]*\{[\w:-]+\Z")
@@ -72,21 +81,6 @@ _LARGEST = 1e12
 """Of a limit: 30 000 years. Far above it a number of milliseconds is infinite."""
 _DECIMALS = 12
 """The number of decimals of a limit: ``9ms`` is 0.009 and not the 0.009000000000000001 of 9 * 0.001."""
-
-
-@dataclass(frozen=True)
-class Selector:
-    """Which samples a threshold is about."""
-
-    kind: str
-    """One of ``_SELECTOR_KINDS``; ``name`` is for requests."""
-    pattern: str
-    """A label with ``*`` wildcards, an address in its normal form, or a status code."""
-
-    def __str__(self) -> str:
-        if self.kind == "name" and self.pattern.partition(":")[0] not in _SELECTOR_KINDS:
-            return self.pattern
-        return f"{self.kind}:{self.pattern}"
 
 
 @dataclass(frozen=True)
@@ -117,11 +111,12 @@ class Metric:
     @classmethod
     def _of(cls, name: str, selector_text: str | None) -> Metric:
         family, statistic, quantile = _parse_metric(name)
-        selector = (
-            None if selector_text is None else _parse_selector(masked(selector_text))
-        )  # as the names of requests are
-        if selector is not None:
+        selector = None
+        if selector_text is not None:  # masked, as the names of requests are
+            selector = (parse_label if statistic in OWN else parse_selector)(masked(selector_text))
             _check_selector(family, statistic, selector)
+        elif statistic in VALUES:
+            raise ValueError(f"{statistic} needs the name of a metric, as in {statistic}{{sold}}")
         return cls(family, statistic, quantile, selector)
 
     @property
@@ -229,7 +224,12 @@ class Threshold:
     @property
     def is_response_time(self) -> bool:
         """Whether it applies to response times, where iterations have planned starts; else to latencies."""
-        return self.unit == "duration" and self.family is None
+        return self.unit == "duration" and self.family is None and not self.is_observed
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether it is about times that the test observed itself."""
+        return self.selector is not None and self.selector.kind == "metric"
 
     def holds(self, measured: float) -> bool:
         """Whether the measured value, in the unit of the limit, is within the limit. NaN never is."""
@@ -299,25 +299,15 @@ def _parse_percentile(number: str) -> float:
     return quantile
 
 
-def _parse_selector(text: str) -> Selector:
-    kind, colon, pattern = text.strip().partition(":")
-    if not colon or kind not in _SELECTOR_KINDS:
-        kind, pattern = "name", text
-    pattern = pattern.strip()
-    if not pattern:
-        raise ValueError(f"the selector {{{text}}} is empty; {_SELECTORS_HELP}")
-    if kind == "source":
-        try:
-            pattern = str(ipaddress.ip_address(pattern))
-        except ValueError:
-            raise ValueError(f"{pattern!r} in the selector is not a valid IP address, as in source:10.0.0.5") from None
-    if kind == "status" and not re.fullmatch("[1-9][0-9][0-9]", pattern):
-        raise ValueError(f"{pattern!r} in the selector is not a valid status code: give three digits, as in status:503")
-    return Selector(kind, pattern)
-
-
 def _check_selector(family: str | None, statistic: str, selector: Selector) -> None:
     """Refuse a selector that the metric cannot be split by."""
+    if statistic in OWN:
+        return
+    if selector.kind == "metric" and (family is not None or _UNITS[statistic] != "duration"):
+        raise ValueError(
+            f"{family or statistic} is not measured for observed times; got {{{selector}}}; they have p95 (or any "
+            f"percentile), {', '.join(_STATISTICS)}, as in p95{{{selector}}}"
+        )
     if statistic == "error_rate":
         raise ValueError(
             "error_rate is the share of failed iterations and takes no selector; "
@@ -337,8 +327,10 @@ def _check_selector(family: str | None, statistic: str, selector: Selector) -> N
 
 
 def _parse_limit(statistic: str, value: str, metric: str) -> float:
-    if value.startswith("-"):
+    sign = -1 if value.startswith("-") else 1
+    if sign < 0 and VALUES.get(statistic) != GAUGE:
         raise ValueError(f"the limit {value!r} is negative")
+    value = value.removeprefix("-").lstrip()
     try:
         match _UNITS[statistic]:
             case "duration":
@@ -357,9 +349,9 @@ def _parse_limit(statistic: str, value: str, metric: str) -> float:
         raise ValueError(f"the limit of {metric} is not valid: {error}") from None
     if not limit <= _LARGEST:
         raise ValueError(f"the limit {value[:20]}... is too large")
-    if statistic in ("error_rate", "request_error_rate", "set_up_error_rate") and limit > 1:
+    if statistic in ("error_rate", "request_error_rate", "set_up_error_rate", "check_rate") and limit > 1:
         raise ValueError(f"the limit {value!r} of {statistic} is above 100%, the maximum")
-    return round(limit, _DECIMALS)
+    return sign * round(limit, _DECIMALS)
 
 
 def _did_you_mean(metric: str) -> str:
@@ -372,4 +364,3 @@ _METRICS_HELP = (
     f"metrics are p95 (or any percentile), {', '.join(_METRICS[1:])}; "
     f"times may have one of {', '.join(f'{family}.' for family in FAMILIES)} in front"
 )
-_SELECTORS_HELP = "write a request name, step:NAME, source:ADDRESS or status:CODE"

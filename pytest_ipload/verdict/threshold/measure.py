@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_ipload.base.units import NS_PER_S
@@ -12,10 +12,10 @@ from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.stats.batch_means import SHORTEST_S, effective_samples
 from pytest_ipload.stats.confidence import quantile_ranks, share_interval
 from pytest_ipload.stats.hdr_bins import bin_of_ns
-from pytest_ipload.stats.sample import FAILED, ITERATION, REQUEST
+from pytest_ipload.stats.sample import CHECK, FAILED, ITERATION, REQUEST
 from pytest_ipload.stats.series_table import SeriesTable
 from pytest_ipload.stats.summary import per_second
-from pytest_ipload.verdict.threshold.expression import Threshold
+from pytest_ipload.verdict.threshold.expression import VALUES, Threshold
 from pytest_ipload.verdict.threshold.selection import noun_of, selection_of, times_of
 from pytest_ipload.verdict.threshold.selection import where as where_of
 
@@ -72,7 +72,13 @@ def measure(threshold: Threshold, table: SeriesTable, scope: Scope, confidence: 
     """The threshold's value, and the interval of a percentile or (with ``confidence``) error rate."""
     if threshold.unit == "duration":
         return _duration(threshold, table, scope, confidence or USUAL_CONFIDENCE)
+    if threshold.statistic in VALUES:
+        return _of_own_values(threshold, table, scope)
     where = where_of(threshold)
+    if threshold.statistic == "check_rate":
+        effective = None if confidence is None else effective_of(threshold, table, scope, confidence)
+        failed = table.count(CHECK, outcome=FAILED, **where)
+        return _held(_error_share(failed, table.count(CHECK, **where), "checks", confidence, effective))
     requests = table.count(REQUEST, **where)
     # That no reply has a certain status is a result: the share is one of all requests.
     looked_at = table.count(REQUEST) if "status" in where else requests
@@ -112,8 +118,11 @@ def measure(threshold: Threshold, table: SeriesTable, scope: Scope, confidence: 
 def is_hidden(threshold: Threshold, table: SeriesTable) -> bool:
     """Whether the selector may match samples whose names were not kept separately, as there were too many names."""
     selector = threshold.selector
-    if selector is None or selector.kind not in ("name", "step"):
+    if selector is None or selector.kind not in ("name", "step", "metric"):
         return False
+    if (kind := VALUES.get(threshold.statistic)) is not None:
+        values = table.own_values()
+        return values is not None and values.hides(kind, selector.pattern)
     selection = selection_of(threshold, table.planned)
     return table.hides(REQUEST if selection is None else selection.kind, selector.pattern)
 
@@ -125,6 +134,31 @@ def _error_share(part: int, whole: int, noun: str, confidence: float | None, eff
         return Measured(part / whole, whole, noun, part=part)
     interval = share_interval(part, whole, confidence, effective)
     return Measured(part / whole, whole, noun, interval, part, assumes_independence=effective is None)
+
+
+def _held(failed: Measured) -> Measured:
+    """The share of checks that held, from the share of those that failed."""
+    low, high = (None if end is None else 1 - end for end in failed.interval)
+    return replace(failed, value=None if failed.value is None else 1 - failed.value, interval=(high, low))
+
+
+def _of_own_values(threshold: Threshold, table: SeriesTable, scope: Scope) -> Measured:
+    """The value of a count or gauge of the test's own."""
+    values, selector = table.own_values(), threshold.selector
+    assert values is not None  # windows, which have none, are refused
+    assert selector is not None
+    statistic = threshold.statistic
+    whole = values.whole(VALUES[statistic], selector.pattern)
+    if not whole.calls:
+        return Measured(0.0 if statistic == "count" else None, 0, "calls")
+    found = {
+        "count": whole.total,
+        "rate": per_second(whole.in_time, scope.seconds),
+        "gauge": whole.last,
+        "gauge.min": whole.low,
+        "gauge.max": whole.high,
+    }
+    return Measured(found[statistic], whole.calls, "calls")
 
 
 def _duration(threshold: Threshold, table: SeriesTable, scope: Scope, confidence: float) -> Measured:

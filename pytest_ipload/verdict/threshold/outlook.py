@@ -148,7 +148,12 @@ def _counted(
     chosen = {"name": selection.name, "source_address": selection.source_address, "status": selection.status}
     samples = measured.count(selection.kind, **chosen)
     failed = measured.count(selection.kind, outcome=FAILED, **chosen)
-    return (failed if threshold.operator in _BELOW else samples - failed), samples
+    return (failed if _is_hurt_by_failures(threshold) else samples - failed), samples
+
+
+def _is_hurt_by_failures(threshold: Threshold) -> bool:
+    """Whether failed samples are those beyond the limit of a share: the rate of checks is that of those that held."""
+    return (threshold.operator in _BELOW) != (threshold.statistic == "check_rate")
 
 
 def _bad_by_time(threshold: Threshold, cells: Cells) -> list[Span]:
@@ -157,7 +162,7 @@ def _bad_by_time(threshold: Threshold, cells: Cells) -> list[Span]:
     if threshold.unit == "duration":
         index = _last_good_bin(threshold) if is_upper else _last_bad_bin(threshold)
     else:
-        index = 0
+        index, is_upper = 0, _is_hurt_by_failures(threshold)
     return [(part if is_upper else whole - part, whole) for part, whole in cells.above(index)]
 
 

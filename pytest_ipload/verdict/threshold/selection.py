@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pytest_ipload.stats.histogram import Histogram
-from pytest_ipload.stats.sample import FAILED, FIRST_EVENT, GAP, ITERATION, OK, REQUEST, STEP
+from pytest_ipload.stats.sample import CHECK, FAILED, FIRST_EVENT, GAP, ITERATION, OBSERVED, OK, REQUEST, STEP
 from pytest_ipload.stats.series_table import SeriesTable
 from pytest_ipload.stats.spans import Selection, Time
 from pytest_ipload.verdict.threshold.config import ThresholdConfig
@@ -17,10 +17,18 @@ _COUNTED = {
     "request_error_rate": REQUEST,
     "rps": REQUEST,
     "iterations_per_second": ITERATION,
+    "check_rate": CHECK,
 }
 _COUNTED_OR_TALLIED = {**_COUNTED, "errors": ITERATION, "iterations": ITERATION, "requests": REQUEST}
 _PHASES: dict[str, Time] = {"connect": "connect", "tls": "tls", "ttfb": "first_byte"}
-_NOUNS = {REQUEST: "requests", STEP: "steps", ITERATION: "iterations", FIRST_EVENT: "streams", GAP: "gaps"}
+_NOUNS = {
+    REQUEST: "requests",
+    STEP: "steps",
+    ITERATION: "iterations",
+    FIRST_EVENT: "streams",
+    GAP: "gaps",
+    OBSERVED: "observations",
+}
 _WITH_A_BOUND = frozenset({*_COUNTED, "mean"})
 """Statistics, besides percentiles, that have to be kept by time span for a threshold that may abort the load."""
 
@@ -47,6 +55,8 @@ def selection_of(threshold: Threshold, planned: bool) -> Selection | None:
             kind = ITERATION
         case "raw":
             time = "latency"
+        case None if threshold.is_observed:
+            kind, time = OBSERVED, "latency"
     return Selection(kind, time, **where(threshold), outcome=outcome)
 
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from pytest_ipload.base.text import printable
 from pytest_ipload.base.units import NS_PER_S, format_count, format_duration, format_percent, format_setting
 from pytest_ipload.stats.confidence import minimum_samples, samples_to_close
-from pytest_ipload.stats.sample import REQUEST, STEP
-from pytest_ipload.stats.series_table import MAX_NAMES, OTHER_NAMES, SeriesTable
+from pytest_ipload.stats.sample import CHECK, FAILED, OBSERVED, REQUEST, STEP
+from pytest_ipload.stats.series_table import MAX_NAMES, OTHER_NAMES, SeriesTable, matches
 from pytest_ipload.verdict.threshold.config import ThresholdConfig
-from pytest_ipload.verdict.threshold.expression import Threshold
+from pytest_ipload.verdict.threshold.expression import OWN, VALUES, Threshold
 from pytest_ipload.verdict.threshold.finding import Evaluation, Outcome, WindowEvaluations
 from pytest_ipload.verdict.threshold.measure import USUAL_CONFIDENCE, Interval, Measured
 
+_SEEN = {
+    "name": (REQUEST, "request names"),
+    "step": (STEP, "steps"),
+    "metric": (OBSERVED, "observed metrics"),
+    "check_rate": (CHECK, "checks"),
+    **{statistic: (kind, f"{kind}s") for statistic, kind in VALUES.items()},
+}
+"""The kind of what a selector chooses from, and its name; by metric, else by the kind of selector."""
+_MOST_CHECKS = 5
 _NEGLIGIBLE = 1e-9  # a nanosecond: a smaller difference is a rounding error
 
 
@@ -27,15 +37,34 @@ def what_was_found(config: ThresholdConfig, finding: Evaluation, strict: bool, p
     return f"{text} ({noted})" if noted else text
 
 
+def failed_checks(threshold: Threshold, table: SeriesTable) -> str:
+    """``; 'paid' failed 3 of 200 times``: the checks that failed, the most frequent first."""
+    selector = threshold.selector
+    found = []
+    for name in table.names(CHECK):
+        if selector is None or matches(selector.pattern, name):
+            failed = table.count(CHECK, exact_name=name, outcome=FAILED)
+            found.append((failed, table.count(CHECK, exact_name=name), name))
+    found = sorted((each for each in found if each[0]), key=lambda each: -each[0])
+    shown = [
+        f"{printable(repr(name))} failed {format_count(failed)} of {_counted(total, 'times')}"
+        for failed, total, name in found[:_MOST_CHECKS]
+    ]
+    more = [f"{_counted(len(found) - _MOST_CHECKS, 'more checks')} failed"] if len(found) > _MOST_CHECKS else []
+    return "".join(f"; {each}" for each in [*shown, *more])
+
+
 def no_samples(threshold: Threshold, table: SeriesTable, place: str, tally: str) -> str:
     """For a threshold without samples; lists the names there were."""
     noted = f" ({tally})" if tally else ""
     text = f"{threshold.metric}: no samples{place}, limit {threshold.limit_text}{noted}"
-    selector = threshold.selector
-    if selector is None or selector.kind not in ("name", "step"):
+    selector, values = threshold.selector, table.own_values()
+    if selector is None or selector.kind not in ("name", "step", "metric"):
         return text
-    kind, noun = (STEP, "steps") if selector.kind == "step" else (REQUEST, "request names")
+    kind, noun = _SEEN.get(threshold.statistic if threshold.statistic in OWN else selector.kind, (REQUEST, ""))
     names = table.names(kind)
+    if threshold.statistic in VALUES:
+        names = [] if values is None else [name for name, _ in values.each(kind)]
     shown = ", ".join(repr(name) for name in names[:10]) + (", ..." if len(names) > 10 else "")
     return f"{text}; {noun} seen: {shown or 'none'}"
 

@@ -52,7 +52,7 @@ class TestImplied:
          "dropped_iterations is counted over the whole load and takes no window"),
         ("ip_pool_usage > 1%", {"window": 10.0}, "ip_pool_usage is counted over the whole load and takes no window"),
         ("mean < 1s", {"confidence": 0.9},
-         "confidence only applies to percentiles, error_rate and request_error_rate: there is no interval for mean"),
+         "confidence only applies to percentiles, error_rate, request_error_rate and check_rate: there is no"),
         ("iteration.max < 1s", {"confidence": 0.9}, "there is no interval for iteration.max"),
         ("rps > 5", {"confidence": 0.9}, "there is no interval for rps"),
         ("errors < 5", {"confidence": 0.9}, "there is no interval for errors"),

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_ipload.base.errors import SettingError
-from pytest_ipload.verdict.threshold.expression import _UNITS, FAMILIES, Metric, Selector, Threshold
+from pytest_ipload.verdict.threshold.expression import _UNITS, FAMILIES, Metric, Threshold
+from pytest_ipload.verdict.threshold.selector import Selector
 
 
 @pytest.mark.parametrize(
