@@ -164,7 +164,7 @@ def _durations(batch: Batch) -> Sequence[int]:
 def _phases(batch: Batch) -> Iterator[tuple[str, Sequence[bool], Values]]:
     """The times that a request is made of, as far as they are known, and of which samples they are.
 
-    A kept connection was there at once. Only a request of HTTP that left from one is known to have had it: other
+    A kept connection needed no time to open. Only a request of HTTP that left from one is known to have had it: other
     calls may have opened any number of connections.
     """
     key, opening = batch.key, batch.opening

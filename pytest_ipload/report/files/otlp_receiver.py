@@ -124,7 +124,7 @@ def _can_be_sent(name: str, value: str) -> bool:
 
 
 def _check(body: bytes) -> None:
-    """Raise NotPushed if the receiver took only a part. A body that is no message of OTLP is that of another tool."""
+    """Raise NotPushed if the receiver took only a part. Any other body is ignored."""
     response = ExportMetricsServiceResponse()
     with suppress(DecodeError):
         response.ParseFromString(body)
