@@ -180,7 +180,9 @@ class Live:
     def pytest_runtest_logreport(self, report: Any) -> None:
         """The results of a test replace its live numbers."""
         results = getattr(report, REPORT_KEY, None)
-        for each in self._metrics if results else ():
+        if not results:
+            return
+        for each in self._metrics:
             each.finish(report.nodeid, getattr(report, "worker_id", ""), results)
 
     @pytest.hookimpl(tryfirst=True, optionalhook=True)

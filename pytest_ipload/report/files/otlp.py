@@ -108,7 +108,7 @@ class Pusher(SessionMetrics):
         return True
 
     def _told(self) -> list[Metric]:
-        """All there is to tell. Where users have stopped, a 0 says so: the gauge would keep its last value otherwise."""
+        """All there is to tell. Where users have stopped, a 0 says so: the gauge would keep its last value."""
         told = self.families()
         now = [sample.labels for family, samples in told if family == USERS_AT_WORK for sample in samples]
         gone = [labels for labels in self._at_work if labels not in now]

@@ -41,8 +41,8 @@ def families() -> dict[Family, set[str]]:
     session = SessionMetrics()
     session.show("test_a.py::test_live", live_numbers(by_name={"GET /": NameNumbers(latency=histogram(1))}))
     health = GeneratorHealth.of([fired("late-starts", "3 of 50")], cpu_share=0.5, timer_lag_p99_ms=0.25)
-    samples = [request(), iteration(), step("buy")]
-    result = load_result(samples, thresholds=[judged("p95 < 1s", samples)], generator=health).as_dict()
+    measured = [request(), iteration(), step("buy")]
+    result = load_result(measured, thresholds=[judged("p95 < 1s", measured)], generator=health).as_dict()
     session.finish("test_a.py::test_done", "", [result])
     found: defaultdict[Family, set[str]] = defaultdict(set)
     for family, samples in session.families():

@@ -14,6 +14,7 @@ from support.otlp import OtlpReceiver, metrics_of, points_of, texts
 from pytest_ipload.report.files import otlp
 from pytest_ipload.report.files.metrics import BUCKETS_S
 from pytest_ipload.report.files.otlp import Pusher
+from pytest_ipload.report.files.otlp_messages import MessageMaker
 from pytest_ipload.report.files.otlp_receiver import NotPushed, Receiver
 from pytest_ipload.stats.live import NameNumbers
 
@@ -185,7 +186,7 @@ def test_headers_come_from_the_environment_and_a_user_from_the_url() -> None:
     with OtlpReceiver() as server:
         url = server.url.replace("//", "//joe:pw@")
         made = Receiver(f"{url}/otlp/é", variables)
-        made.push(otlp.MessageMaker({}, {}, 0).request([], 0), timeout_s=20)
+        made.push(MessageMaker({}, {}, 0).request([], 0), timeout_s=20)
         [(path, headers)] = server.heads
     assert path == "/otlp/%C3%A9"
     assert (headers["api-key"], headers["x-scope-orgid"]) == ("k=1", "b")
@@ -210,7 +211,7 @@ def test_a_header_that_cannot_be_sent_is_refused_without_its_value(given: str, f
 def test_a_host_with_odd_characters_is_a_reason_and_no_crash() -> None:
     made = Receiver("http://a\x00b:4318", {})
     with pytest.raises(NotPushed):
-        made.push(otlp.MessageMaker({}, {}, 0).request([], 0), timeout_s=1)
+        made.push(MessageMaker({}, {}, 0).request([], 0), timeout_s=1)
 
 
 def test_any_name_can_be_pushed() -> None:
