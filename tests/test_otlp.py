@@ -11,6 +11,7 @@ import pytest
 from support.otlp import OtlpReceiver, texts, values_of
 
 from pytest_ipload.distributed.protocol.time_limits import TIMING_VARIABLE
+from pytest_ipload.report.files import otlp
 from pytest_ipload.report.files.metrics import bucket_counts
 from pytest_ipload.stats.histogram import Histogram
 
@@ -101,7 +102,10 @@ def test_a_segment_says_which_one_it_is(pytester: pytest.Pytester) -> None:
         assert receiver.last["ipload_iterations", labels(test, segment="1/2")] == 4
 
 
-def test_a_receiver_that_is_down_is_a_warning_and_no_more(pytester: pytest.Pytester) -> None:
+def test_a_receiver_that_is_down_is_a_warning_and_no_more(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(otlp, "_PAUSES_S", (0, 0))
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     pytester.makepyfile(test_it=TESTS)
@@ -117,7 +121,7 @@ def test_a_receiver_that_is_down_is_a_warning_and_no_more(pytester: pytest.Pytes
     result.stdout.no_fnmatch_line("*s3cret*")
 
 
-def test_a_test_that_replaces_requests_and_freezes_time_does_not_touch_it(pytester: pytest.Pytester) -> None:
+def test_a_load_with_a_pool_mocks_and_frozen_time_does_not_touch_it(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         test_it="""
         import freezegun, pytest, responses
@@ -128,7 +132,7 @@ def test_a_test_that_replaces_requests_and_freezes_time_does_not_touch_it(pytest
                 yield
                 assert len(mock.calls) == 0
 
-        @pytest.mark.ipload(users=2, iterations=20, think_time="20ms")
+        @pytest.mark.ipload(users=2, iterations=20, think_time="20ms", pool="127.0.5.1-127.0.5.2")
         def test_load(ipload_user):
             pass
         """
@@ -145,6 +149,7 @@ def test_a_test_that_replaces_requests_and_freezes_time_does_not_touch_it(pytest
             for point in metric.gauge.data_points
         ]
         assert len(receiver.pushes) > 1
+        assert receiver.peers == {"127.0.0.1"}
         assert min(points) > 1_700_000_000 * 10**9
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,8 +26,14 @@ class OtlpReceiver(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, answer: Answer = lambda number: 200, rejected: int = 0) -> None:
+    def __init__(
+        self, answer: Answer = lambda number: 200, rejected: int = 0, tls: ssl.SSLContext | None = None
+    ) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self._scheme = "http" if tls is None else "https"
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
+        self.peers: set[str] = set()
         self.answer = answer
         self.rejected = rejected
         self.heads: list[tuple[str, Mapping[str, str]]] = []
@@ -35,12 +42,15 @@ class OtlpReceiver(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
+        return f"{self._scheme}://127.0.0.1:{self.server_port}"
 
     @property
     def last(self) -> dict[tuple[str, Labels], Any]:
         """The values of the last push."""
         return values_of(self.pushes[-1])
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away is part of the tests."""
 
     def __enter__(self) -> OtlpReceiver:
         self._thread.start()
@@ -61,6 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         assert self.headers["Content-Type"] == "application/x-protobuf"
         server = self.server
+        server.peers.add(self.client_address[0])
         status = server.answer(len(server.heads))
         server.heads.append((self.path, dict(self.headers)))
         if status == 200:

@@ -34,7 +34,10 @@ _TRY_AGAIN = frozenset({429, 502, 503, 504})
 _LONGEST_REPLY = 65536
 _SAFE = "!$%&'()*+,/:;=?@[]~"
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~\w-]+", re.ASCII)
-_Connection = HTTPConnection  # what a recorder of HTTP puts in its place later is not used
+_Connection, _TlsConnection = (
+    HTTPConnection,
+    HTTPSConnection,
+)  # what a recorder of HTTP puts in its place later is not used
 
 
 class NotPushed(Exception):
@@ -58,7 +61,7 @@ class Receiver:
     def __init__(self, url: str, environ: Mapping[str, str] = os.environ) -> None:
         """``url`` has a host; without a path, it gets that of OTLP. Raises ValueError for what cannot be sent."""
         parts = urlsplit(url)
-        self._is_secure = parts.scheme == "https"
+        self._tls = _tls(environ) if parts.scheme == "https" else None
         self._host, self._port = parts.hostname or "", parts.port
         path = _PATH if parts.path in ("", "/") else parts.path
         self._target = quote(f"{path}?{parts.query}" if parts.query else path, safe=_SAFE)
@@ -70,7 +73,6 @@ class Receiver:
             self._headers["authorization"] = f"Basic {b64encode(user.encode()).decode()}"
         for variable in HEADERS_VARIABLES:
             self._headers |= _headers(variable, environ.get(variable, ""))
-        self._authorities = next((found for each in CERTIFICATE_VARIABLES if (found := environ.get(each))), None)
         self._connection: HTTPConnection | None = None
 
     def push(self, message: ExportMetricsServiceRequest, timeout_s: float) -> None:
@@ -92,10 +94,9 @@ class Receiver:
         _check(body)
 
     def _connect(self, timeout_s: float) -> HTTPConnection:
-        if not self._is_secure:
+        if self._tls is None:
             return _Connection(self._host, self._port, timeout=timeout_s)
-        context = ssl.create_default_context(cafile=self._authorities)
-        return HTTPSConnection(self._host, self._port, timeout=timeout_s, context=context)
+        return _TlsConnection(self._host, self._port, timeout=timeout_s, context=self._tls)
 
     def abort(self) -> None:
         """End what is being sent, or received. For any thread."""
@@ -106,6 +107,17 @@ class Receiver:
             connection.sock.shutdown(socket.SHUT_RDWR)
         with suppress(OSError):
             connection.close()
+
+
+def _tls(environ: Mapping[str, str]) -> ssl.SSLContext:
+    """The system's certificate authorities, or that of a variable. Raises ValueError if it cannot be read."""
+    for variable in CERTIFICATE_VARIABLES:
+        if path := environ.get(variable):
+            try:
+                return ssl.create_default_context(cafile=path)
+            except OSError as error:  # an SSLError is one, too
+                raise ValueError(f"{variable}: {path!r} cannot be read as certificates: {error.strerror}") from None
+    return ssl.create_default_context()
 
 
 def _headers(variable: str, text: str) -> dict[str, str]:

@@ -4,10 +4,12 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_CUMULATIVE
+from support.certificates import Certificates
 from support.live import histogram, live_numbers
 from support.otlp import OtlpReceiver, metrics_of, points_of, texts
 
@@ -21,6 +23,12 @@ from pytest_ipload.stats.live import NameNumbers
 TEST = "test_shop.py::test_checkout"
 CART = NameNumbers(failed_requests=2, latency=histogram(3, 7))
 NUMBERS = live_numbers(by_name={"GET /cart": CART}, iterations=4, failed_iterations=1)
+
+
+@pytest.fixture
+def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The attempts of the last push follow each other at once."""
+    monkeypatch.setattr(otlp, "_PAUSES_S", (0, 0, 0))
 
 
 @contextmanager
@@ -111,6 +119,7 @@ def test_a_load_that_has_results_has_no_users_at_work_any_more() -> None:
         assert receiver.last["ipload_verdict", labels(ipload_verdict="error")] == 1
 
 
+@pytest.mark.usefixtures("without_pauses")
 def test_only_the_last_push_is_repeated_and_an_earlier_failure_is_told() -> None:
     with OtlpReceiver(lambda number: (503, 503, 200)[number]) as receiver:
         with pushing(receiver.url) as pusher:
@@ -123,6 +132,7 @@ def test_only_the_last_push_is_repeated_and_an_earlier_failure_is_told() -> None
     )
 
 
+@pytest.mark.usefixtures("without_pauses")
 @pytest.mark.parametrize(("status", "attempts"), [(401, 1), (301, 1), (503, 3)])
 def test_what_a_receiver_refuses_for_good_is_not_sent_again(status: int, attempts: int) -> None:
     with OtlpReceiver(lambda number: status) as receiver:
@@ -140,8 +150,8 @@ def test_values_that_were_rejected_are_told() -> None:
     assert pusher.problem.endswith(": 7 values were rejected: too many series")
 
 
-def test_one_that_is_down_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(otlp, "_PAUSES_S", (0, 0.01))
+@pytest.mark.usefixtures("without_pauses")
+def test_one_that_is_down_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with pushing(f"http://joe:s3cret@127.0.0.1:{port}/otlp?token=s3cret") as pusher:
@@ -206,6 +216,20 @@ def test_a_header_that_cannot_be_sent_is_refused_without_its_value(given: str, f
     with pytest.raises(ValueError, match=f"OTEL_EXPORTER_OTLP_HEADERS: {fault}") as refused:
         Receiver("http://127.0.0.1:1", {"OTEL_EXPORTER_OTLP_HEADERS": given})
     assert "s3c" not in str(refused.value)
+
+
+def test_a_receiver_may_have_a_certificate_of_a_private_authority(tmp_path: Path) -> None:
+    certificates = Certificates(tmp_path)
+    message = MessageMaker({}, {}, 0).request([], 0)
+    with OtlpReceiver(tls=certificates.server_context()) as server:
+        Receiver(server.url, {"OTEL_EXPORTER_OTLP_CERTIFICATE": certificates.ca}).push(message, timeout_s=20)
+        assert len(server.pushes) == 1
+        with pytest.raises(NotPushed, match="SSLCertVerificationError: "):
+            Receiver(server.url, {"OTEL_EXPORTER_OTLP_CERTIFICATE": certificates.other_ca}).push(message, 20)
+    (tmp_path / "x.pem").write_text("x")
+    for path in ("x.pem", "missing.pem"):
+        with pytest.raises(ValueError, match=f"OTEL_EXPORTER_OTLP_CERTIFICATE: '{tmp_path / path}' cannot be read"):
+            Receiver("https://127.0.0.1", {"OTEL_EXPORTER_OTLP_CERTIFICATE": str(tmp_path / path)})
 
 
 def test_a_host_with_odd_characters_is_a_reason_and_no_crash() -> None:
