@@ -75,15 +75,20 @@ class SpoolWriter:
         """Write the samples of a chunk."""
         for key, times in chunk.times.items():
             self._write(_TIMES, self._number((*key, "")), memoryview(times).cast("B"))
-        others: dict[tuple[bytes, tuple[object, ...]], array[int]] = {}
+        late: dict[tuple[object, ...], array[int]] = {}
+        opened: dict[tuple[object, ...], array[int]] = {}
         for sample in chunk.samples:
-            kind = _OPENED_TIMES if sample.connections else _LATE_TIMES
-            times_of = others.setdefault((kind, _key(sample)), array("q"))
+            key_of, connections = _key(sample), sample.connections
+            some = opened if connections else late
+            times_of = some.get(key_of)
+            if times_of is None:
+                times_of = some[key_of] = array("q")
             times_of.extend((sample.started_ns, sample.latency_ns, sample.lateness_ns))
-            if sample.connections:
+            if connections:
                 times_of.extend(_opening(sample))
-        for (kind, key_of), times_of in others.items():
-            self._write(kind, self._number(key_of), memoryview(times_of).cast("B"))
+        for kind, some in ((_OPENED_TIMES, opened), (_LATE_TIMES, late)):
+            for key_of, times_of in some.items():
+                self._write(kind, self._number(key_of), memoryview(times_of).cast("B"))
 
     def close(self) -> None:
         """Nothing more will come."""
