@@ -22,6 +22,8 @@ _LAST_PUSH_S = 4.0
 _PAUSES_S = (0.0, 0.3, 0.6)
 """Before each of its attempts."""
 _SHORTEST_S = 0.2
+_PAUSE_S = 0.0002
+"""Time for the users, after as long a time of work for this thread: Python runs one thread at a time."""
 
 
 class Pusher(SessionMetrics):
@@ -97,7 +99,7 @@ class Pusher(SessionMetrics):
         if changes == self._seen:
             return True
         try:
-            self._receiver.push(self._messages.request(self._told(), real_time.time_ns()), timeout_s)
+            self._receiver.push(self._messages.request(self._told(), real_time.time_ns(), self._pause), timeout_s)
         except Exception as error:  # one that is not expected is a bug here, and must not end the thread either
             failure = error if isinstance(error, NotPushed) else NotPushed(repr(error), may_pass=False)
             self._failed += 1
@@ -107,9 +109,14 @@ class Pusher(SessionMetrics):
         self._seen, self._is_missing_the_end = changes, False
         return True
 
+    def _pause(self) -> None:
+        """Let the users run; at the end of the session there are none."""
+        if not self._is_last.is_set():
+            real_time.sleep(_PAUSE_S)
+
     def _told(self) -> list[Metric]:
         """All there is to tell. Where users have stopped, a 0 says so: the gauge would keep its last value."""
-        told = self.families()
+        told = self.families(self._pause)
         now = [sample.labels for family, samples in told if family == USERS_AT_WORK for sample in samples]
         gone = [labels for labels in self._at_work if labels not in now]
         self._at_work = [*now, *gone]

@@ -8,7 +8,7 @@ names that it has for the same metrics elsewhere (``_total``, ``_bucket``).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
@@ -43,9 +43,13 @@ class MessageMaker:
         self._resource = resource
         self._labels = labels
         self._began_ns = began_ns
+        self._pause: Callable[[], object] | None = None
 
-    def request(self, told: Iterable[Told], now_ns: int) -> ExportMetricsServiceRequest:
-        """All metrics, those of each load with a resource of their own."""
+    def request(
+        self, told: Iterable[Told], now_ns: int, pause: Callable[[], object] | None = None
+    ) -> ExportMetricsServiceRequest:
+        """All metrics, those of each load with a resource of their own. ``pause`` is called after each histogram."""
+        self._pause = pause
         by_owner: dict[tuple[str, ...], dict[Family, list[Sample]]] = {}
         for family, samples in told:
             for sample in samples:
@@ -112,6 +116,8 @@ class MessageMaker:
                     bucket_counts=[more - fewer for fewer, more in zip([0, *up_to], up_to, strict=False)],
                 )
                 up_to = []
+                if self._pause is not None:
+                    self._pause()
 
     def _attributes(self, labels: Labels) -> list[KeyValue]:
         return _attributes({**labels, **self._labels})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from threading import Lock
@@ -13,6 +13,8 @@ from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.report.files import metrics
 from pytest_ipload.stats.live import LiveNumbers
 
+_SAMPLES_BEFORE_A_PAUSE = 20
+"""About those of one request name."""
 _Told = tuple[metrics.Family, metrics.Sample]
 
 
@@ -80,8 +82,8 @@ class SessionMetrics:
         for (nodeid, worker), found in results.items():
             self.finish(nodeid, worker, found)
 
-    def families(self) -> list[metrics.Metric]:
-        """All there is to tell now."""
+    def families(self, pause: Callable[[], object] | None = None) -> list[metrics.Metric]:
+        """All there is to tell now. ``pause`` is called now and then: with many names, this takes a while."""
         with self._lock:
             finished = list(chain.from_iterable(self._finished.values()))
             live = [
@@ -90,8 +92,11 @@ class SessionMetrics:
                 for number, numbers in enumerate(loads, start=self._runs_of(nodeid) + 1)
             ]
         found: dict[metrics.Family, list[metrics.Sample]] = {}
-        for family, sample in chain(finished, chain.from_iterable(_of_live(*each) for each in live)):
+        told = chain(finished, chain.from_iterable(_of_live(*each) for each in live))
+        for number, (family, sample) in enumerate(told):
             found.setdefault(family, []).append(sample)
+            if pause is not None and number % _SAMPLES_BEFORE_A_PAUSE == 0:
+                pause()
         return [*self._build, *(metrics.Metric(family, samples) for family, samples in found.items())]
 
     def _runs_of(self, nodeid: str) -> int:
