@@ -119,7 +119,7 @@ def lines_part(options: argparse.Namespace, cores: Cores, folder: Path) -> str:
         "file_mib": "the file, MiB",
     }
     rows = [[text, spread([each[name] for each in found])] for name, text in meaning.items()]
-    how = f"### When it is over\n\n{options.requests} requests, each in an iteration of its own: five lines each."
+    how = f"### When it is over\n\n{options.requests} requests, each in an iteration of its own: eight lines each."
     return "\n\n".join([how, markdown(("", ""), rows)])
 
 

@@ -34,3 +34,5 @@ monotonic: Callable[[], float] = _time.monotonic
 """As ``time.monotonic``."""
 time: Callable[[], float] = _time.time
 """As ``time.time``."""
+sleep: Callable[[float], None] = _time.sleep
+"""As ``time.sleep``."""

@@ -62,6 +62,8 @@ class SessionSettings(NamedTuple):  # not a dataclass: every pytest run makes it
     """How the numbers of a load are shown while it runs: ``auto``, ``log`` or ``off``."""
     prometheus: tuple[str, int] | None = None
     """The loopback address and the port at which they are served."""
+    otlp: str | None = None
+    """The URL of the receiver that metrics are pushed to."""
     baselines: BaselineSettings = BaselineSettings()
     profile_name: str | None = None
     """The profile that the command line chooses."""

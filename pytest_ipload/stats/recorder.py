@@ -82,7 +82,7 @@ class Recorder:
         """Take a sample; hand over the chunk if it is full or its first sample ended over a second before this one."""
         # fmt: off
         (kind, name, started_ns, latency_ns, outcome, status, source_address,
-         redirects, connections, _, _, _, _, _, lateness_ns, retries) = sample
+         redirects, connections, _, _, _, _, _, _, lateness_ns, retries) = sample
         # fmt: on
         if outcome == OK and not (connections or redirects or lateness_ns or retries):
             self.tally((kind, name, source_address, status, outcome), started_ns, latency_ns)

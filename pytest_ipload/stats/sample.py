@@ -51,6 +51,8 @@ class Sample(NamedTuple):
     tls_ns: int | None = None
     first_byte_ns: int | None = None
     """From the request's start to the first byte of the reply's head."""
+    opening_ns: tuple[int, int] | None = None
+    """Connecting and TLS of all these connections, in sum; None where that of one of them is unknown."""
     problem: Problem | None = None
     fault: str | None = None
     """The name of the generator's fault (``ports-exhausted`` ...), with the outcome ``fault``."""
@@ -76,7 +78,7 @@ def timed_sample(
     """A ``Sample`` of these fields, the others being what they are by default: in two thirds of the time."""
     fields = (
         kind, name, started_ns, latency_ns, outcome, status, source_address,
-        0, 0, None, None, None, None, None, lateness_ns, 0,
+        0, 0, None, None, None, None, None, None, lateness_ns, 0,
     )  # fmt: skip
     return _new(Sample, fields)
 

@@ -18,7 +18,7 @@ from pytest_ipload.settings.parsing import as_label
 from pytest_ipload.settings.url_names import UrlNames
 from pytest_ipload.stats.fault_text import message_of
 from pytest_ipload.stats.sample import FAILED, FAULT, OK, REQUEST, Problem, Sample
-from pytest_ipload.transport.connect.binding import Hop
+from pytest_ipload.transport.connect.binding import Hop, opening_of
 from pytest_ipload.transport.connect.connection import is_interim
 
 ExpectedItem = int | str | type[Exception]
@@ -171,6 +171,7 @@ class Call:
             connect_ns=opened.connect_ns,
             tls_ns=opened.tls_ns,
             first_byte_ns=opened.first_byte_ns,
+            opening_ns=opening_of(hops) if opened is not _NOT_OPENED else None,
             problem=problem,
             fault=fault,
         )

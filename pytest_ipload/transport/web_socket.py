@@ -280,6 +280,7 @@ class WebSocket:
                 source_address=self.source_address or session.source_address,
                 connections=connections,
                 connect_ns=self._connect_ns if connections else None,
+                opening_ns=None if self._is_tls or self._connect_ns is None else (self._connect_ns, 0),
                 problem=problem,
                 fault=fault,
             )

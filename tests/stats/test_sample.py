@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 
 from pytest_ipload.stats.sample import FAILED, OK, REQUEST, Problem, Sample, timed_sample, with_lateness
 
-SAMPLE = Sample(REQUEST, "GET /", 1, 2, FAILED, 503, "127.0.0.2", 3, 4, 5, 6, 7, Problem("a", "b", "c"), "d", 8, 9)
+SAMPLE = Sample(
+    REQUEST, "GET /", 1, 2, FAILED, 503, "127.0.0.2", 3, 4, 5, 6, 7, (5, 6), Problem("a", "b", "c"), "d", 8, 9
+)
 
 
 @given(st.integers(), st.integers(), st.sampled_from([OK, FAILED]), st.integers(0, 599), st.integers())

@@ -51,6 +51,7 @@ def test_a_tunnel_leaves_from_the_source_address_too(
     assert proxy.requests == [f"CONNECT 127.0.0.1:{tls_server.port}"]
     assert samples[0].connections == 1
     assert samples[0].tls_ns is None  # not to be told from the proxy's part
+    assert samples[0].opening_ns is None
 
 
 def test_a_tunnel_verifies_the_target(

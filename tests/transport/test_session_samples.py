@@ -196,6 +196,7 @@ def test_the_times_of_a_connection_are_those_of_the_call_that_opened_it(
     assert 0 < opened.connect_ns < opened.first_byte_ns <= opened.latency_ns
     assert (reused.connections, reused.connect_ns, reused.tls_ns, reused.first_byte_ns) == (0, None, None, None)
     assert opened.tls_ns is None
+    assert (opened.opening_ns, reused.opening_ns) == ((opened.connect_ns, 0), None)
 
 
 def test_the_tls_handshake_is_timed_apart(
@@ -207,6 +208,16 @@ def test_the_tls_handshake_is_timed_apart(
     assert sample.tls_ns is not None
     assert sample.first_byte_ns is not None
     assert 0 < sample.connect_ns + sample.tls_ns < sample.first_byte_ns <= sample.latency_ns
+    assert sample.opening_ns == (sample.connect_ns, sample.tls_ns)
+
+
+def test_what_a_failed_handshake_took_is_unknown(
+    make_session: MakeSession, tls_server: RecordingServer, certificates: Certificates, samples: list[Sample]
+) -> None:
+    with pytest.raises(requests.exceptions.SSLError):
+        make_session().get(tls_server.url(), verify=certificates.other_ca)
+    assert samples[0].connections == 1
+    assert samples[0].opening_ns is None
 
 
 def test_each_connection_of_a_call_is_counted(
@@ -214,7 +225,11 @@ def test_each_connection_of_a_call_is_counted(
 ) -> None:
     with RecordingServer() as other:
         make_session().get(server.url(f"/redirect-to?url={other.url('/hello')}"))
-    assert (samples[0].connections, samples[0].redirects) == (2, 1)
+    (sample,) = samples
+    assert (sample.connections, sample.redirects) == (2, 1)
+    assert sample.opening_ns is not None
+    assert sample.connect_ns is not None  # that of the last one
+    assert sample.connect_ns < sample.opening_ns[0] < sample.latency_ns
 
 
 def test_with_an_adapter_of_the_users_own_the_whole_call_is_timed(

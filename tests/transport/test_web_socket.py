@@ -107,6 +107,7 @@ def test_handshake_and_message_pairs_are_samples(
     assert found == [("WS /chat", OK, 101, 1), ("WS /chat message", OK, 0, 0), ("ask", OK, 0, 0)]
     assert {sample.source_address for sample in samples} == {"127.0.0.9"}
     assert 0 < (samples[0].connect_ns or 0) <= samples[0].latency_ns
+    assert samples[0].opening_ns == (samples[0].connect_ns, 0)
 
 
 def test_a_template_names_a_websocket_too(make_session: MakeSession, echo: EchoServer, samples: list[Sample]) -> None:

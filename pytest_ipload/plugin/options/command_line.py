@@ -111,6 +111,11 @@ def _add_switches(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
         help="Serve live numbers to Prometheus at this port (0 is any free one) of 127.0.0.1 or "
         "another loopback address",
     )
+    group.addoption(
+        "--ipload-otlp",
+        metavar="URL",
+        help="Push metrics to this OTLP receiver (HTTP, protobuf) every 10 s and at the end; needs the extra 'otel'",
+    )
     pin = "The CPU that this process is pinned to during a load: auto, off or the CPU's number. Default: auto"
     group.addoption("--ipload-pin", metavar="CPU", help=pin)
     parser.addini("ipload_pin", pin, type=_WHOLE_OR_TEXT, default=None)
@@ -216,6 +221,7 @@ def session_settings(config: pytest.Config) -> SessionSettings:
         concurrent=bool(config.getoption("ipload_concurrent")),
         progress=config.getoption("ipload_progress") or AUTO,
         prometheus=_option(config, "prometheus", as_loopback_endpoint),
+        otlp=_option(config, "otlp", as_url),
         strict=bool(config.getoption("ipload_strict") or _ini_value(config, "ipload_strict")),
         baselines=read_settings(config),
         profile_name=profile_name,

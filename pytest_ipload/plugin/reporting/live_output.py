@@ -1,4 +1,4 @@
-"""Shows loads while they run: in the terminal, in a log, or over HTTP.
+"""Shows loads while they run: in the terminal, in a log, or over HTTP, to Prometheus or a receiver of OTLP.
 
 Every run of pytest imports this module, so slow modules are imported when there is a load to show.
 """
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from pytest_ipload.plugin.reporting.otlp_output import pusher_of
 from pytest_ipload.plugin.reporting.reporter import REPORT_KEY
 from pytest_ipload.plugin.session_state import state_of
 from pytest_ipload.settings.session_settings import LOG, OFF
@@ -18,6 +19,7 @@ from pytest_ipload.settings.session_settings import LOG, OFF
 if TYPE_CHECKING:
     from pytest_ipload.plugin.reporting.screen import Screen
     from pytest_ipload.report.files.prometheus import Exporter
+    from pytest_ipload.report.files.session_metrics import SessionMetrics
     from pytest_ipload.stats.live import LiveNumbers
 
 LOG_EVERY_S = pytest.StashKey[float]()
@@ -133,13 +135,15 @@ class Live:
     """Registered as a plugin in the process that reports; the ``stats.live.LiveListener`` of its loads."""
 
     def __init__(self, config: pytest.Config) -> None:
-        """Raises UsageError if the requested port cannot be used."""
+        """Raises UsageError if the requested port cannot be used, or a library is missing."""
         self._config = config
         self._settings = state_of(config).settings
         self._screen: Screen | None = None
         self._exporter = _exporter(self._settings.prometheus)
-        self.wants_names = self._exporter is not None
-        self._viewers: list[Viewer] = [] if self._exporter is None else [self._exporter]
+        pusher = pusher_of(config)
+        self._metrics: list[SessionMetrics] = [each for each in (self._exporter, pusher) if each is not None]
+        self.wants_names = bool(self._metrics)
+        self._viewers: list[Viewer] = [*self._metrics]
         self._lock = threading.Lock()
         """Under pytest-xdist, numbers are shown in another thread than the one in which pytest writes."""
 
@@ -193,8 +197,10 @@ class Live:
     def pytest_runtest_logreport(self, report: Any) -> None:
         """The results of a test replace its live numbers."""
         results = getattr(report, REPORT_KEY, None)
-        if self._exporter is not None and results:
-            self._exporter.finish(report.nodeid, getattr(report, "worker_id", ""), results)
+        if not results:
+            return
+        for each in self._metrics:
+            each.finish(report.nodeid, getattr(report, "worker_id", ""), results)
 
     @pytest.hookimpl(tryfirst=True, optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
@@ -248,5 +254,6 @@ def _exporter(endpoint: tuple[str, int] | None) -> Exporter | None:
 def listen(config: pytest.Config) -> None:
     """Have the session's loads shown, as its settings say."""
     settings = state_of(config).settings
-    if (settings.progress != OFF or settings.prometheus is not None) and not config.option.collectonly:
+    is_wanted = settings.progress != OFF or settings.prometheus is not None or settings.otlp is not None
+    if is_wanted and not config.option.collectonly:
         config.pluginmanager.register(Live(config), "ipload-live")

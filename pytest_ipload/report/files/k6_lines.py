@@ -20,13 +20,18 @@ from pytest_ipload.base.units import NS_PER_MS, NS_PER_S
 from pytest_ipload.report.files.k6_own_metrics import OWN_KINDS, own_points
 from pytest_ipload.stats.sample import FAULT, FIRST_EVENT, GAP, ITERATION, LATENESS, OK, REQUEST, SETUP, STEP
 from pytest_ipload.stats.spool.session_spools import SpoolFacts
-from pytest_ipload.stats.spool.spool_format import Batch, SpoolKey
+from pytest_ipload.stats.spool.spool_format import UNKNOWN, Batch, Opening, SpoolKey
 
 METRICS: Mapping[str, tuple[str, str]] = {
     # Its type and what it contains.
     "http_reqs": ("counter", "default"),
     "http_req_duration": ("trend", "time"),
     "http_req_failed": ("rate", "default"),
+    "http_req_blocked": ("trend", "time"),
+    "http_req_connecting": ("trend", "time"),
+    "http_req_tls_handshaking": ("trend", "time"),
+    "http_req_waiting": ("trend", "time"),
+    "http_req_receiving": ("trend", "time"),
     "iterations": ("counter", "default"),
     "iteration_duration": ("trend", "time"),
     "group_duration": ("trend", "time"),
@@ -108,6 +113,8 @@ class K6Lines:
         text = _json(tags)
         for metric, values in _metrics(facts, batch):
             yield from self._points(metric, text, times, values)
+        for metric, known, phases in _phases(batch):
+            yield from self._points(metric, text, list(compress(times, known)), phases)
 
     def _points(self, metric: str, tags: str, times: Sequence[str], values: Values) -> Iterator[str]:
         """The points of one metric with the same tags. Runs for all samples: what they share is formatted once."""
@@ -145,7 +152,7 @@ def _metrics(facts: SpoolFacts, batch: Batch) -> Iterator[tuple[str, Values]]:
         yield "ipload_faults", "1"
     elif kind in (REQUEST, SETUP):
         yield "http_reqs", "1"
-        yield "http_req_duration", _milliseconds(batch.latencies)
+        yield "http_req_duration", _milliseconds(_durations(batch))
         yield "http_req_failed", "0" if outcome == OK else "1"
         if facts.is_planned and kind == REQUEST:
             late = batch.latenesses or [0] * len(batch.latencies)
@@ -160,6 +167,43 @@ def _metrics(facts: SpoolFacts, batch: Batch) -> Iterator[tuple[str, Values]]:
         yield f"ipload_{kind}", _milliseconds(batch.latencies)
     else:
         yield "group_duration", _milliseconds(batch.latencies)
+
+
+def _durations(batch: Batch) -> Sequence[int]:
+    """As k6 has them: without connecting and TLS, where these are known."""
+    if batch.opening is None:
+        return batch.latencies
+    opening = zip(batch.opening.connecting, batch.opening.handshaking, strict=True)
+    spent = [connecting + handshaking if connecting != UNKNOWN else 0 for connecting, handshaking in opening]
+    return [latency - before for latency, before in zip(batch.latencies, spent, strict=True)]
+
+
+def _phases(batch: Batch) -> Iterator[tuple[str, Sequence[bool], Values]]:
+    """The times that a request is made of, as far as they are known, and of which samples they are.
+
+    A kept connection needed no time to open. Only a request of HTTP that left from one is known to have had it: other
+    calls may have opened any number of connections.
+    """
+    key, opening = batch.key, batch.opening
+    if key.kind not in (REQUEST, SETUP) or key.outcome == FAULT:
+        return
+    if opening is None:
+        if key.status and key.source_address is not None:
+            for metric in ("http_req_blocked", "http_req_connecting", "http_req_tls_handshaking"):
+                yield metric, [True] * len(batch.starts), "0"
+        return
+    known = [connecting != UNKNOWN for connecting in opening.connecting]
+    if any(known):
+        connecting, handshaking = (list(compress(each, known)) for each in opening[:2])
+        yield "http_req_blocked", known, _milliseconds(list(map(add, connecting, handshaking)))
+        yield "http_req_connecting", known, _milliseconds(connecting)
+        yield "http_req_tls_handshaking", known, _milliseconds(handshaking)
+    whole = [is_known and first != UNKNOWN for is_known, first in zip(known, opening.first_bytes, strict=True)]
+    if any(whole):
+        columns = (*opening, batch.latencies)
+        rows = list(zip(*(compress(column, whole) for column in columns), strict=True))
+        yield "http_req_waiting", whole, _milliseconds([first - before - tls for before, tls, first, _ in rows])
+        yield "http_req_receiving", whole, _milliseconds([latency - first for *_, first, latency in rows])
 
 
 def _tags(key: SpoolKey) -> dict[str, str]:
@@ -213,10 +257,15 @@ def _moment(moment: datetime) -> str:
 
 def _some(batch: Batch, chosen: Sequence[bool]) -> Batch:
     """The chosen ones of a batch's samples."""
-    late = batch.latenesses
+
+    def some(column: array[int]) -> array[int]:
+        return array("q", compress(column, chosen))
+
+    late, opening = batch.latenesses, batch.opening
     return Batch(
         batch.key,
-        array("q", compress(batch.starts, chosen)),
-        array("q", compress(batch.latencies, chosen)),
-        None if late is None else array("q", compress(late, chosen)),
+        some(batch.starts),
+        some(batch.latencies),
+        None if late is None else some(late),
+        None if opening is None else Opening(*map(some, opening)),
     )

@@ -23,8 +23,9 @@ BUCKETS_S = (
 )
 """Upper bounds of the buckets of all histograms, in seconds; one without a bound follows."""
 
-_GAUGE, _COUNTER, _HISTOGRAM, _STATES, _INFO = "gauge", "counter", "histogram", "stateset", "info"
-_SUFFIXES = {_COUNTER: "_total", _INFO: "_info"}
+COUNTER, HISTOGRAM, INFO = "counter", "histogram", "info"
+_GAUGE, _STATES = "gauge", "stateset"
+_SUFFIXES = {COUNTER: "_total", INFO: "_info"}
 
 Labels = Mapping[str, str]
 
@@ -57,31 +58,34 @@ class Metric(NamedTuple):
     samples: Sequence[Sample]
 
 
-BUILD = Family("ipload_build", _INFO, "The version of pytest-ipload, and its environment.")
+BUILD = Family("ipload_build", INFO, "The version of pytest-ipload, and its environment.")
 VERDICT = Family("ipload_verdict", _STATES, "The verdict on the load test.")
 TEST_ERRORS = Family("ipload_test_errors", _GAUGE, "What pytest reported against the test besides the verdict.")
-REQUESTS = Family("ipload_requests", _COUNTER, "Requests of iterations, without the warm-up.")
-FAILED_REQUESTS = Family("ipload_failed_requests", _COUNTER, "Failed requests of iterations, without the warm-up.")
-ITERATIONS = Family("ipload_iterations", _COUNTER, "Completed iterations, without the warm-up.")
-FAILED_ITERATIONS = Family("ipload_failed_iterations", _COUNTER, "Failed iterations, without the warm-up.")
+REQUESTS = Family("ipload_requests", COUNTER, "Requests of iterations, without the warm-up.")
+FAILED_REQUESTS = Family("ipload_failed_requests", COUNTER, "Failed requests of iterations, without the warm-up.")
+ITERATIONS = Family("ipload_iterations", COUNTER, "Completed iterations, without the warm-up.")
+FAILED_ITERATIONS = Family("ipload_failed_iterations", COUNTER, "Failed iterations, without the warm-up.")
 DROPPED_ITERATIONS = Family(
-    "ipload_dropped_iterations", _COUNTER, "Planned iterations of the open model that never started."
+    "ipload_dropped_iterations", COUNTER, "Planned iterations of the open model that never started."
 )
-LATENCY = Family("ipload_latency_seconds", _HISTOGRAM, "Latency of the successful requests.", "seconds")
+LATENCY = Family("ipload_latency_seconds", HISTOGRAM, "Latency of the successful requests.", "seconds")
 RESPONSE_TIME = Family(
-    "ipload_response_time_seconds", _HISTOGRAM, "Latency plus lateness caused by the target.", "seconds"
+    "ipload_response_time_seconds", HISTOGRAM, "Latency plus lateness caused by the target.", "seconds"
 )
 TTFE = Family(
-    "ipload_time_to_first_event_seconds", _HISTOGRAM, "From a request's start to its stream's first event.", "seconds"
+    "ipload_time_to_first_event_seconds", HISTOGRAM, "From a request's start to its stream's first event.", "seconds"
 )
-GAP = Family("ipload_event_gap_seconds", _HISTOGRAM, "From one event of a stream to the next.", "seconds")
-STEP = Family("ipload_step_duration_seconds", _HISTOGRAM, "Duration of the successful runs of steps.", "seconds")
-FAILED_STEPS = Family("ipload_failed_steps", _COUNTER, "Runs of steps that failed.")
-CHECKS = Family("ipload_checks", _COUNTER, "Results of the test's own checks.")
-FAILED_CHECKS = Family("ipload_failed_checks", _COUNTER, "Results of the test's own checks that failed.")
-OWN_COUNT = Family("ipload_metric_count", _COUNTER, "The test's own counts.")
+GAP = Family("ipload_event_gap_seconds", HISTOGRAM, "From one event of a stream to the next.", "seconds")
+STEP = Family("ipload_step_duration_seconds", HISTOGRAM, "Duration of the successful runs of steps.", "seconds")
+FAILED_STEPS = Family("ipload_failed_steps", COUNTER, "Runs of steps that failed.")
+USERS_AT_WORK = Family(
+    "ipload_users_at_work", _GAUGE, "Users currently running iterations, until the load test has results."
+)
+CHECKS = Family("ipload_checks", COUNTER, "Results of the test's own checks.")
+FAILED_CHECKS = Family("ipload_failed_checks", COUNTER, "Results of the test's own checks that failed.")
+OWN_COUNT = Family("ipload_metric_count", COUNTER, "The test's own counts.")
 OWN_GAUGE = Family("ipload_metric_gauge", _GAUGE, "The test's own gauges: the last value.")
-OBSERVED = Family("ipload_metric_seconds", _HISTOGRAM, "Times that the test observed itself.", "seconds")
+OBSERVED = Family("ipload_metric_seconds", HISTOGRAM, "Times that the test observed itself.", "seconds")
 USERS = Family("ipload_users", _GAUGE, "Users that were started.")
 START_TIME = Family("ipload_start_time_seconds", _GAUGE, "Start of the load, Unix seconds.", "seconds")
 DURATION = Family(
@@ -101,7 +105,7 @@ CPU_SHARE = Family("ipload_generator_cpu_cores", _GAUGE, "Processor cores used b
 TIMER_LAG = Family(
     "ipload_generator_timer_lag_p99_seconds", _GAUGE, "Timer lag of the generator, 99th percentile.", "seconds"
 )
-FAULTS = Family("ipload_generator_faults", _COUNTER, "Errors on the generator's side, by name.")
+FAULTS = Family("ipload_generator_faults", COUNTER, "Errors on the generator's side, by name.")
 
 
 def bucket_counts(histogram: Histogram) -> list[int]:

@@ -2,7 +2,8 @@
 
 A spool is a file of blocks, each with a head of kind, number of its key and length. The first block of a key says what
 it is, as JSON; all others are numbers as they are in memory, so that an ordinary sample takes 16 bytes and hardly any
-time. The blocks of few keys are told apart at a time, so neither side needs more memory for a longer load.
+time. One that opened a connection takes 48, as it has the times of that, too. The blocks of few keys are told apart at
+a time, so neither side needs more memory for a longer load.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from pytest_ipload.stats.recorder import Chunk
 from pytest_ipload.stats.sample import OK, Sample
 
 _HEAD = struct.Struct("=cII")
-_KEY, _TIMES, _LATE_TIMES = b"K", b"T", b"L"
-_WIDTHS = {_TIMES: 2, _LATE_TIMES: 3}
+_KEY, _TIMES, _LATE_TIMES, _OPENED_TIMES = b"K", b"T", b"L", b"O"
+_WIDTHS = {_TIMES: 2, _LATE_TIMES: 3, _OPENED_TIMES: 6}
+UNKNOWN = -1
+"""In the place of a time that was not measured."""
 _MOST_KEYS = 4096
 """Maximum number of keys with a number; then numbering starts over."""
 _BATCH = 1024
@@ -38,6 +41,15 @@ class SpoolKey(NamedTuple):
     """Of a failed one, the type of its problem; of a fault, its name."""
 
 
+class Opening(NamedTuple):
+    """Of samples that opened connections: columns of nanoseconds, or ``UNKNOWN``."""
+
+    connecting: array[int]
+    handshaking: array[int]
+    first_bytes: array[int]
+    """To the first byte of the reply; unknown for a request that was more than one exchange on one connection."""
+
+
 class Batch(NamedTuple):
     """Samples of one key: columns of nanoseconds."""
 
@@ -46,6 +58,8 @@ class Batch(NamedTuple):
     latencies: array[int]
     latenesses: array[int] | None
     """None if all were on time."""
+    opening: Opening | None = None
+    """None if they opened no connections."""
 
     @property
     def numbers(self) -> array[float]:
@@ -72,14 +86,19 @@ class SpoolWriter:
             columns[::2], columns[1::2] = moments, array("q", numbers.tobytes())
             self._write(_TIMES, self._number((kind, name, None, 0, OK, "")), memoryview(columns).cast("B"))
         late: dict[tuple[object, ...], array[int]] = {}
+        opened: dict[tuple[object, ...], array[int]] = {}
         for sample in chunk.samples:
-            key_of = _key(sample)
-            times_of = late.get(key_of)
+            key_of, connections = _key(sample), sample.connections
+            some = opened if connections else late
+            times_of = some.get(key_of)
             if times_of is None:
-                times_of = late[key_of] = array("q")
+                times_of = some[key_of] = array("q")
             times_of.extend((sample.started_ns, sample.latency_ns, sample.lateness_ns))
-        for key_of, times_of in late.items():
-            self._write(_LATE_TIMES, self._number(key_of), memoryview(times_of).cast("B"))
+            if connections:
+                times_of.extend(_opening(sample))
+        for kind, some in ((_OPENED_TIMES, opened), (_LATE_TIMES, late)):
+            for key_of, times_of in some.items():
+                self._write(kind, self._number(key_of), memoryview(times_of).cast("B"))
 
     def close(self) -> None:
         """Nothing more will come."""
@@ -102,6 +121,12 @@ class SpoolWriter:
 def _key(sample: Sample) -> tuple[object, ...]:
     detail = sample.fault or (sample.problem.type if sample.problem is not None else "")
     return sample.kind, sample.name, sample.source_address, sample.status, sample.outcome, detail
+
+
+def _opening(sample: Sample) -> tuple[int, int, int]:
+    is_one_exchange = sample.connections == 1 and not (sample.redirects or sample.retries)
+    first_byte_ns = sample.first_byte_ns if is_one_exchange else None
+    return *(sample.opening_ns or (UNKNOWN, UNKNOWN)), UNKNOWN if first_byte_ns is None else first_byte_ns
 
 
 def read_spool(path: Path) -> Iterator[Batch]:
@@ -143,5 +168,8 @@ def _blocks(path: Path) -> Iterator[tuple[bytes, int, bytes]]:
 def _batches(keys: dict[int, SpoolKey], waiting: dict[tuple[int, int], array[int]]) -> Iterator[Batch]:
     """What was read so far, and none of it twice."""
     for (number, width), times in waiting.items():
-        yield Batch(keys[number], times[::width], times[1::width], times[2::width] if width == 3 else None)
+        starts, latencies, *more = (times[column::width] for column in range(width))
+        yield Batch(
+            keys[number], starts, latencies, more[0] if more else None, Opening(*more[1:]) if more[1:] else None
+        )
     waiting.clear()

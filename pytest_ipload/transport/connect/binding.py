@@ -8,7 +8,7 @@ import ipaddress
 import socket
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -36,6 +36,7 @@ class Hop:
         "fault",
         "fault_text",
         "first_byte_ns",
+        "is_tls",
         "retries",
         "source_address",
         "started_ns",
@@ -50,6 +51,8 @@ class Hop:
         """From looking up the name to the end of TCP's handshake."""
         self.tls_ns: int | None = None
         """Of TLS's handshake; absent behind a proxy, where it cannot be separated from the proxy's own work."""
+        self.is_tls = False
+        """Whether the last connection opened for it begins with a TLS handshake, or has one inside a proxy's tunnel."""
         self.first_byte_ns: int | None = None
         """From the start to the first byte of the reply; only where the connection was opened for this exchange."""
         self.source_address: str | None = None
@@ -67,6 +70,19 @@ class Fallback:
     hop: Hop
     response: Response | None = None
     conn: Any = None
+
+
+def opening_of(hops: Iterable[Hop]) -> tuple[int, int] | None:
+    """Connecting and TLS of all connections opened in these hops; None if that of one of them is unknown."""
+    connecting = handshaking = 0
+    for hop in hops:
+        if not hop.connections:
+            continue
+        if hop.connections > 1 or hop.connect_ns is None or (hop.is_tls and hop.tls_ns is None):
+            return None
+        connecting += hop.connect_ns
+        handshaking += hop.tls_ns or 0
+    return connecting, handshaking
 
 
 class ThreadState(threading.local):

@@ -197,6 +197,8 @@ class SourceHTTPSConnection(SourceHTTPConnection, HTTPSConnection):
 
     def _new_conn(self) -> socket.socket:
         sock = super()._new_conn()
+        if (hop := self.binding.thread.hop) is not None:
+            hop.is_tls = True
         # TLS takes the socket's descriptor over before its handshake and shows the new socket only afterwards. A
         # second descriptor for the time between lets interrupt() reach it. Without one the handshake's timeout helps.
         with contextlib.suppress(OSError):

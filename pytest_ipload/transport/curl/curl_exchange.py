@@ -60,6 +60,7 @@ def measure(transfer: Transfer, hop: Hop, error: BaseException | None = None) ->
     if transfer.http != HTTP_3 or opener.sent:  # a datagram socket alone does not count
         hop.connections = opener.opened
     connected, handshaken = transfer.seconds("CONNECT_TIME"), transfer.seconds("APPCONNECT_TIME")
+    hop.is_tls = transfer.request is None or transfer.request.origin.startswith("https:")
     hop.connect_ns = round(connected * NS_PER_S)
     if handshaken:
         hop.tls_ns = round(max(0.0, handshaken - connected) * NS_PER_S)

@@ -10,8 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -19,11 +19,14 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
+from support.certificates import Certificates
+from support.http_server import RecordingServer
 from support.whole_run import HEADER
 
 from pytest_ipload.stats.spool.spool_format import SpoolWriter
 
 OPTIONS = ("-p", "no:hypothesispytest", "--ipload-json=out.json", "--ipload-jsonl=out.jsonl")
+LATENCY = ("http_req_duration", "http_req_connecting", "http_req_tls_handshaking")
 EVERYTHING = """
     @pytest.fixture
     def shopper(ipload_user):
@@ -102,6 +105,14 @@ class Points:
             if name == metric and has.get("phase") == phase and tags.items() <= has.items()
         ]
 
+    def latencies(self, **tags: str) -> list[float]:
+        """Of the judged requests: all points of a request have the same time and tags."""
+        found: defaultdict[tuple[str, str], float] = defaultdict(float)
+        for name, value, has, time_ in self.points:
+            if name in LATENCY and "phase" not in has and tags.items() <= has.items():
+                found[time_, json.dumps(has)] += value
+        return list(found.values())
+
     def counts(self) -> Counter[str]:
         """How many points there are of each metric."""
         return Counter(metric for metric, *_ in self.points)
@@ -126,8 +137,7 @@ def check_against(test: dict[str, Any], points: Points) -> None:
         assert sum(points.values("http_reqs", **of, name=row["name"])) == row["requests"]
     for row in test["steps"]:
         assert len(points.values("group_duration", **of, group=f"::{row['name']}")) == row["count"]
-    successes = points.values("http_req_duration", **of, expected_response="true")
-    check_distribution(successes, test["latency"])
+    check_distribution(points.latencies(**of, expected_response="true"), test["latency"])
     if "response_time" in test:
         check_distribution(points.values("ipload_response_time", **of, expected_response="true"), test["response_time"])
 
@@ -461,3 +471,41 @@ class TestWriting:
         result.assert_outcomes(passed=1)
         complaint = "the samples of test_it.py::test_load could not be stored: *No space left on device"
         result.stdout.fnmatch_lines([f"--ipload-jsonl: gw1: {complaint}"])
+
+
+def test_connecting_and_tls_are_apart_from_the_duration(
+    pytester: pytest.Pytester, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each user opens one connection, whose handshake takes 100 ms, and keeps it."""
+    certificates = Certificates(tmp_path_factory.mktemp("certificates"))
+    with RecordingServer(tls=certificates.server_context()) as server:
+        monkeypatch.setattr(server, "finish_request", delayed(server.finish_request, 0.1))
+        run(
+            pytester,
+            f"""
+            @pytest.mark.ipload(users=2, iterations=3)
+            def test_load(ipload_session):
+                ipload_session.get({server.url("/hello")!r}, verify={certificates.ca!r})
+            """,
+        ).assert_outcomes(passed=1)
+    (test,) = reported()
+    points = Points()
+    durations = points.values("http_req_duration")
+    handshakes = points.values("http_req_tls_handshaking")
+    assert sorted(handshakes)[:4] == [0] * 4
+    assert min(sorted(handshakes)[4:]) > 90
+    assert (len(durations), len(points.values("http_req_waiting"))) == (6, 2)
+    check_distribution(points.latencies(), test["latency"])
+    whole = sum(points.latencies())
+    assert sum(points.values("http_req_blocked")) == pytest.approx(whole - sum(durations), abs=1e-3)
+    assert sum(points.values("http_req_waiting") + points.values("http_req_receiving")) <= sum(durations)
+
+
+def delayed(function: Callable[..., Any], seconds: float) -> Callable[..., Any]:
+    """The function, later."""
+
+    def later(*args: Any) -> Any:
+        time.sleep(seconds)
+        return function(*args)
+
+    return later

@@ -14,7 +14,7 @@ from support.samples import MS, ORIGIN, SECOND, request
 from pytest_ipload.report.files.k6_lines import METRICS, K6Lines
 from pytest_ipload.stats.sample import FAILED, FAULT, ITERATION, LATENESS, OK, REQUEST, SETUP, STEP
 from pytest_ipload.stats.spool.session_spools import SpoolFacts
-from pytest_ipload.stats.spool.spool_format import Batch, SpoolKey
+from pytest_ipload.stats.spool.spool_format import UNKNOWN, Batch, Opening, SpoolKey
 
 NEW_YEAR = 1_767_225_600 * SECOND
 """2026-01-01 in nanoseconds since 1970."""
@@ -71,7 +71,84 @@ def test_a_line_is_as_k6_writes_it() -> None:
         + declared("http_req_failed", "rate")
         + line("http_req_failed", first, "0")
         + line("http_req_failed", second, "0")
+        + "".join(
+            declared(metric, "trend", "time") + line(metric, first, "0") + line(metric, second, "0")
+            for metric in ("http_req_blocked", "http_req_connecting", "http_req_tls_handshaking")
+        )
     )
+
+
+def opened(
+    key: SpoolKey, *rows: tuple[float, float, float, float, float], late: Sequence[float] | None = None
+) -> Batch:
+    """Samples that opened connections, by their starts, latencies, connecting, TLS and first byte, in milliseconds."""
+    made = batch(key, *((at_ms, latency_ms) for at_ms, latency_ms, *_ in rows), late=late or [0] * len(rows))
+    columns = zip(*(row[2:] for row in rows), strict=True)
+    times = [array("q", [UNKNOWN if each < 0 else round(each * MS) for each in column]) for column in columns]
+    return made._replace(opening=Opening(*times))
+
+
+GET = SpoolKey(REQUEST, "GET /", "10.0.0.5", 200, OK)
+UNCERTAIN = -1
+
+
+def values(found: Sequence[tuple[str, Any, dict[str, str]]]) -> dict[str, list[Any]]:
+    """By metric, without those that every request has."""
+    by_metric: dict[str, list[Any]] = {}
+    for metric, value, _ in found:
+        by_metric.setdefault(metric.removeprefix("http_req_"), []).append(value)
+    return {metric: each for metric, each in by_metric.items() if metric not in ("http_reqs", "failed")}
+
+
+def test_a_duration_is_without_connecting_and_tls_as_in_k6() -> None:
+    found = values(points(opened(GET, (0, 100, 20, 30, 70), (5, 50, 10, 0, 45))))
+    assert found == {
+        "duration": [50, 40],
+        "blocked": [50, 10],
+        "connecting": [20, 10],
+        "tls_handshaking": [30, 0],
+        "waiting": [20, 35],
+        "receiving": [30, 5],
+    }
+    parts = zip(found["duration"], found["connecting"], found["tls_handshaking"], strict=True)
+    assert [sum(each) for each in parts] == [100, 50]  # the latencies
+    assert [sum(each) for each in zip(found["waiting"], found["receiving"], strict=True)] == found["duration"]
+
+
+def test_times_that_were_not_measured_are_absent() -> None:
+    rows = [(0, 100, UNCERTAIN, UNCERTAIN, 70), (5, 50, 10, 5, UNCERTAIN), (6, 8, 1, 2, 4)]
+    assert values(points(opened(GET, *rows))) == {
+        "duration": [100, 35, 5],
+        "blocked": [15, 3],
+        "connecting": [10, 1],
+        "tls_handshaking": [5, 2],
+        "waiting": [1],
+        "receiving": [4],
+    }
+    lines = parsed(K6Lines().of_batch(FACTS, opened(GET, *rows)))
+    assert [data["time"] for metric, data in lines if metric == "http_req_waiting"] == [
+        "2026-01-01T00:00:00.014000000Z"
+    ]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        SpoolKey(REQUEST, "PING", "10.0.0.5", 0, OK),  # another protocol, which may have connected
+        GET._replace(source_address=None),  # an adapter of the user's own
+        GET._replace(status=0, outcome=FAILED, detail="ReadTimeout"),
+        SpoolKey(STEP, "buy", "10.0.0.5", 0, OK),
+    ],
+)
+def test_only_a_reply_over_a_kept_connection_is_known_to_have_taken_no_time_to_connect(key: SpoolKey) -> None:
+    assert set(values(points(batch(key, (0, 10))))) <= {"duration", "group_duration"}
+
+
+def test_a_connection_that_was_opened_in_the_warm_up_says_so() -> None:
+    facts = FACTS._replace(judged_from_ns=ORIGIN + 100 * MS)
+    found = points(opened(GET, (0, 100, 20, 30, 70), (200, 50, 10, 0, 45), late=(1, 2)), facts=facts)
+    connecting = [(value, tags.get("phase")) for metric, value, tags in found if metric == "http_req_connecting"]
+    assert connecting == [(20, "warmup"), (10, None)]
 
 
 SCENARIO = {"scenario": "test_a.py::test_a"}
@@ -173,7 +250,8 @@ def test_a_metric_is_declared_once_in_a_file_before_its_first_point() -> None:
 
 def test_every_metric_is_one_of_k6_or_says_that_it_is_ours() -> None:
     k6 = {"http_reqs", "http_req_duration", "http_req_failed", "iterations", "iteration_duration", "group_duration"}
-    k6 |= {"vus", "dropped_iterations"}
+    k6 |= {"vus", "dropped_iterations", "http_req_waiting", "http_req_receiving"}
+    k6 |= {"http_req_blocked", "http_req_connecting", "http_req_tls_handshaking"}
     assert {metric for metric in METRICS if not metric.startswith("ipload_")} == k6
     assert {kind for kind, _ in METRICS.values()} == {"counter", "gauge", "rate", "trend"}
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pytest_ipload.stats.recorder import Chunk, Key, Recorder
 from pytest_ipload.stats.sample import FAILED, FAULT, OK, REQUEST, STEP, Problem, Sample
 from pytest_ipload.stats.spool import spool_format
-from pytest_ipload.stats.spool.spool_format import SpoolKey, SpoolWriter, read_spool
+from pytest_ipload.stats.spool.spool_format import UNKNOWN, Opening, SpoolKey, SpoolWriter, read_spool
 
 ORDINARY: Key = (REQUEST, "GET /", "127.0.0.1", 200, OK)
 Row = tuple[int, int, int]
@@ -31,9 +31,33 @@ def written(path: Path, chunks: Iterable[Chunk]) -> Path:
 def rows(path: Path) -> dict[SpoolKey, list[Row]]:
     """Start, latency and lateness of all samples."""
     found: defaultdict[SpoolKey, list[Row]] = defaultdict(list)
-    for key, starts, latencies, latenesses in read_spool(path):
+    for key, starts, latencies, latenesses, _ in read_spool(path):
         found[key] += zip(starts, latencies, latenesses or [0] * len(starts), strict=True)
     return dict(found)
+
+
+def openings(path: Path) -> list[Opening | None]:
+    """Of all batches."""
+    return [batch.opening and Opening(*map(list, batch.opening)) for batch in read_spool(path)]  # type: ignore[arg-type]
+
+
+def test_what_opened_a_connection_has_the_times_of_that(tmp_path: Path) -> None:
+    known = Sample(REQUEST, "GET /", 1, 90, connections=1, opening_ns=(20, 30), first_byte_ns=70)
+    chunk = Chunk(
+        [
+            known,
+            known._replace(redirects=1),
+            known._replace(connections=2),
+            known._replace(retries=1),
+            known._replace(opening_ns=None, first_byte_ns=None),
+            Sample(REQUEST, "GET /", 1, 90, lateness_ns=1),
+        ],
+        {},
+    )
+    assert openings(written(tmp_path / "a.spool", [chunk])) == [
+        Opening([20] * 4 + [UNKNOWN], [30] * 4 + [UNKNOWN], [70] + [UNKNOWN] * 4),  # type: ignore[arg-type]
+        None,
+    ]
 
 
 def test_ordinary_samples_and_others(tmp_path: Path) -> None:
@@ -77,6 +101,9 @@ SAMPLES = st.builds(
     st.sampled_from([OK, FAILED]),
     st.sampled_from([0, 200]),
     st.sampled_from([None, "::1"]),
+    connections=st.integers(0, 2),
+    first_byte_ns=st.one_of(st.none(), TIMES),
+    opening_ns=st.one_of(st.none(), st.tuples(TIMES, TIMES)),
     problem=st.none(),
     fault=st.none(),
     lateness_ns=st.integers(0, 3),

@@ -348,6 +348,7 @@ class TestTimeouts:
         assert new.first_byte_ns is not None
         assert 0 < new.connect_ns < new.connect_ns + new.tls_ns < new.first_byte_ns <= new.latency_ns
         assert (kept.connect_ns, kept.tls_ns, kept.first_byte_ns, kept.connections) == (None, None, None, 0)
+        assert (new.opening_ns, kept.opening_ns) == ((new.connect_ns, new.tls_ns), None)
 
 
 class TestInterruption:
