@@ -15,7 +15,13 @@ import pytest
 from pytest_ipload.distributed.protocol.slots import FAILED_USERS_KEY, SLOT_KEY, Slots, slot_of
 from pytest_ipload.plugin import workers
 from pytest_ipload.plugin.fixtures.definitions import note_definition
-from pytest_ipload.plugin.fixtures.fixtures import ipload_iteration, ipload_pool, ipload_session, ipload_user
+from pytest_ipload.plugin.fixtures.fixtures import (
+    ipload_iteration,
+    ipload_pool,
+    ipload_session,
+    ipload_target,
+    ipload_user,
+)
 from pytest_ipload.plugin.fixtures.per_user_names import may_be_per_user
 from pytest_ipload.plugin.items import markers
 from pytest_ipload.plugin.options import baseline_options as baselines
@@ -30,7 +36,7 @@ if TYPE_CHECKING:
 
     from pytest_ipload.plugin.run.load_test import LoadTest
 
-__all__ = ["ipload", "ipload_iteration", "ipload_pool", "ipload_session", "ipload_user"]
+__all__ = ["ipload", "ipload_iteration", "ipload_pool", "ipload_session", "ipload_target", "ipload_user"]
 
 _RANKS = pytest.StashKey[Slots]()
 """Counted over all xdist workers."""

@@ -10,6 +10,7 @@ from pytest_ipload.base.units import NS_PER_MS, NS_PER_S
 from pytest_ipload.load.generator.checks import Outcome, ResponseLimit, examine_whole
 from pytest_ipload.stats.sample import LATENESS
 from pytest_ipload.stats.summary import Frame, latency_stats, summarise
+from pytest_ipload.stats.target_summary import JudgedTarget, judged_targets
 from pytest_ipload.verdict.decide import decide
 from pytest_ipload.verdict.health_rule import in_spite_of, invalid_reasons
 from pytest_ipload.verdict.result import ERROR, GeneratorHealth, LoadResult, UnusedAddresses
@@ -19,6 +20,8 @@ from pytest_ipload.verdict.threshold.evaluate import ThresholdResult, evaluate
 from pytest_ipload.verdict.threshold.measure import Scope
 
 _MOST_LISTED = 3
+_LATE_READING_S = 0.25
+"""How late the last reading of the judged time may be, on a busy machine."""
 _NEAREST_QUANTILE = {"max": 0.99}
 
 
@@ -27,7 +30,9 @@ def conclude(part: ShardResult) -> LoadResult:
     frame = _frame(part)
     lasted_s = frame.duration_s - frame.warmup_s
     scope = scope_of(part, frame.judged_s(part.measured))
-    scope = replace(scope, planned_seconds=min(lasted_s, scope.planned_seconds or lasted_s))
+    scope = replace(
+        scope, planned_seconds=min(lasted_s, scope.planned_seconds or lasted_s), targets=_targets(part, frame)
+    )
     thresholds = [evaluate(config, part.measured, scope, strict=part.strict) for config in part.thresholds]
     if part.abort is not None:
         thresholds[part.abort.number] = part.abort.final(thresholds[part.abort.number])
@@ -52,8 +57,15 @@ def conclude(part: ShardResult) -> LoadResult:
         unused_addresses=UnusedAddresses(part.unused_count, part.unused_first) if part.unused_count else None,
         generator=_health(part, checks, [check.name for check in found if check.name in suppressed], frame.duration_s),
         shards=part.shards if len(part.shards) > 1 else None,
+        targets=[target.stats() for target in scope.targets] or None,
         **summarise(part.measured, frame),
     )
+
+
+def _targets(part: ShardResult, frame: Frame) -> list[JudgedTarget]:
+    """The targets' own numbers over the judged time."""
+    until_s = frame.warmup_s + frame.judged_s(part.measured)
+    return judged_targets(part.target_readings, frame.warmup_s, min(until_s, frame.duration_s) + _LATE_READING_S)
 
 
 def scope_of(part: ShardResult, judged_s: float) -> Scope:
@@ -83,6 +95,7 @@ def _frame(part: ShardResult) -> Frame:
         dropped_iterations=part.dropped_iterations,
         http=part.profile.http,
         foreign_names=frozenset(part.foreign_names),
+        targets=part.target_readings,
     )
 
 
@@ -97,7 +110,11 @@ def _of_the_whole(part: ShardResult, thresholds: list[ThresholdResult]) -> list[
             users_started=part.users,
             planned_iterations=part.planned_iterations,
             dropped_iterations=part.dropped_iterations,
-            uncertain=[(each.expression, each.samples) for each in thresholds if each.uncertain and not is_functional],
+            uncertain=[
+                (each.expression, each.samples)
+                for config, each in zip(part.thresholds, thresholds, strict=True)
+                if each.uncertain and config.threshold.quantile is not None and not is_functional
+            ],
             is_functional=is_functional,
             is_cut_short=bool(part.broken_off or part.error) or part.abort is not None,
             judges_dropped=any(

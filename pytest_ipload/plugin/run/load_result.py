@@ -13,6 +13,7 @@ from pytest_ipload.load.failure_log import FailureGroup
 from pytest_ipload.load.generator.checks import CheckInput, examine
 from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_users import LoadUsers
+from pytest_ipload.plugin.run.target_sampling import TargetSampling
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
@@ -36,6 +37,7 @@ class LoadResults:
         users: LoadUsers,
         executor: Executor,
         shard: Shard,
+        sampling: TargetSampling,
     ) -> None:
         """``shard`` is this process's side of the load: as one of several, or alone."""
         self._state = state
@@ -43,6 +45,7 @@ class LoadResults:
         self._users = users
         self._executor = executor
         self._shard = shard
+        self._sampling = sampling
         self._abort_watch = AbortWatch(request.thresholds, Plan.of(request.profile))
         self._snapshots = SnapshotTaker(request.thresholds, request.profile.planned)
         self.start_at_ns: int | None = None
@@ -94,6 +97,7 @@ class LoadResults:
             clock=None if self._users.meter is None else self._users.meter.offset,
             targets=[[f"{address}:{port}" for address, port in self._users.targets.all()]] if is_whole else [],
             foreign_names=list(self._users.fast_path_log.foreign()),
+            target_readings=self._sampling.readings() if is_whole else [],
         )
 
     def conclude(self, traceback: Traceback | None) -> Conclusion:

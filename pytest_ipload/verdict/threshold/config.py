@@ -9,6 +9,7 @@ from pytest_ipload.base.errors import SettingError
 from pytest_ipload.base.units import NS_PER_S, format_setting
 from pytest_ipload.settings.parsing import as_confidence, as_seconds, one_of
 from pytest_ipload.verdict.threshold.expression import Threshold
+from pytest_ipload.verdict.threshold.target_metric import GROWTH
 
 FAIL, WARN = "fail", "warn"
 SHORTEST_WINDOW = 0.1
@@ -51,11 +52,19 @@ class ThresholdConfig:
                 f"threshold {text!r}: window={format_setting(self.window)} is too short; "
                 f"the shortest window is {format_setting(SHORTEST_WINDOW)}"
             )
+        if self.threshold.measured.is_of_target and (self.window is not None or self.abort_on_fail):
+            raise SettingError(
+                f"threshold {text!r}: a target's own numbers are judged at the end, over the whole load: remove "
+                f"{'abort_on_fail' if self.window is None else 'window'}"
+            )
         if self.window is not None and statistic in _OF_THE_WHOLE_LOAD:
             raise SettingError(f"threshold {text!r}: {statistic} is counted over the whole load and takes no window")
         if self.confidence is None:
             return
-        if self.threshold.quantile is None and statistic not in _SHARES_WITH_INTERVAL:
+        has_interval = statistic == GROWTH
+        if not self.threshold.measured.is_of_target:
+            has_interval = self.threshold.quantile is not None or statistic in _SHARES_WITH_INTERVAL
+        if not has_interval:
             raise SettingError(
                 f"threshold {text!r}: confidence only applies to percentiles, error_rate and request_error_rate: "
                 f"there is no interval for {self.threshold.metric}"

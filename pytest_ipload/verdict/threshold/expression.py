@@ -13,6 +13,8 @@ Grammar::
     selector   = label | "name:" label | "step:" label | "source:" address | "status:" code
     operator   = "<=" | ">=" | "==" | "!=" | "<" | ">"
 
+Metrics of targets (``target.cpu.mean{api} < 80%``) have a grammar of their own: see ``target_metric``.
+
 A label is any text, up to the last ``}`` of the expression: ``p95{GET /items/{id}} < 1s``; ``*`` in it stands for
 any text. ``name:`` is for request names that begin like another selector. Blanks between the parts do not matter.
 ``errors`` counts failed iterations, as ``error_rate`` is their share. ``set_up_error_rate`` is the share of users whose
@@ -33,6 +35,7 @@ from types import MappingProxyType
 from pytest_ipload.base import units
 from pytest_ipload.base.errors import SettingError
 from pytest_ipload.base.masking import masked
+from pytest_ipload.verdict.threshold import target_metric
 
 FAMILIES = ("raw", "iteration", "connect", "tls", "ttfb", "ttfe", "gap", "failed")
 STREAM_FAMILIES = ("ttfe", "gap")
@@ -66,7 +69,7 @@ _SIGNS = {"≤": "<=", "≥": ">=", "≠": "!=", "＜": "<", "＞": ">"}
 _SELECTOR_KINDS = ("name", "step", "source", "status")
 _PERCENTILE = re.compile(r"p([0-9]+(?:\.[0-9]+)?|\.[0-9]+)|p\(([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\)")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+")
-_BLANK_BEFORE_UNIT = re.compile(r"(?<=[0-9])\s+(?=[a-z%/])|(?<=/)\s+")
+_BLANK_BEFORE_UNIT = re.compile(r"(?<=[0-9])\s+(?=[a-zA-Z%/])|(?<=/)\s+")
 _LARGEST = 1e12
 """Of a limit: 30 000 years. Far above it a number of milliseconds is infinite."""
 _DECIMALS = 12
@@ -93,7 +96,7 @@ class Metric:
     """What is measured: the part of an expression that is left of its operator."""
 
     family: str | None
-    """One of ``FAMILIES``; None for the plain metric."""
+    """One of ``FAMILIES``, or a target's, such as ``target.cpu``; None for the plain metric."""
     statistic: str
     """``percentile``, or the name of the statistic, share, count or rate."""
     quantile: float | None
@@ -139,8 +142,15 @@ class Metric:
 
     @property
     def unit(self) -> str:
-        """The unit of its values: ``duration`` (seconds), ``fraction``, ``count`` or ``rate`` (per second)."""
+        """The unit of its values: ``duration`` (s), ``fraction``, ``count``, ``rate`` (per s), or a target's."""
+        if self.is_of_target:
+            return target_metric.unit(self.family or "", self.statistic)
         return _UNITS[self.statistic]
+
+    @property
+    def is_of_target(self) -> bool:
+        """Whether it is one of the target's own numbers."""
+        return self.family is not None and target_metric.is_target_metric(self.family)
 
     def format(self, measured: float) -> str:
         """A value as shown to users: ``243 ms``, ``1.5 %``, ``4 812``, ``50/s``."""
@@ -151,6 +161,8 @@ class Metric:
                 return units.format_percent(measured)
             case "count":
                 return units.format_number(measured)
+            case unit if self.is_of_target:
+                return target_metric.format_value(unit, measured)
             case _:
                 return f"{units.format_number(measured)}/s"
 
@@ -181,7 +193,7 @@ class Threshold:
     def _parse(cls, text: str) -> Threshold:
         name, selector_text, comparison, value = _split(text)
         metric = Metric._of(name, selector_text)
-        limit = _parse_limit(metric.statistic, value, metric.text)
+        limit = _parse_limit(metric, value)
         normal = f"{metric.text} {comparison} {value}"
         return cls(normal, metric, comparison, limit)
 
@@ -269,12 +281,13 @@ def _split(text: str) -> tuple[str, str | None, str, str]:
 
 def _parse_metric(metric: str) -> tuple[str | None, str, float | None]:
     """Family, statistic and quantile."""
+    if target_metric.is_target_metric(metric):
+        return target_metric.parse(metric, _percentile_of)
     family, dot, rest = metric.partition(".")
     if not dot or family not in FAMILIES:
         family, rest = "", metric
-    percentile = _PERCENTILE.fullmatch(rest)
-    if percentile is not None:
-        return family or None, "percentile", _parse_percentile(percentile[1] or percentile[2])
+    if (quantile := _percentile_of(rest)) is not None:
+        return family or None, "percentile", quantile
     if rest not in _METRICS:
         raise ValueError(f"{metric!r} is not a metric{_did_you_mean(metric)}; {_METRICS_HELP}")
     if family and _UNITS[rest] != "duration":
@@ -282,6 +295,12 @@ def _parse_metric(metric: str) -> tuple[str | None, str, float | None]:
             f"{family!r} only applies to times ({', '.join(_DURATION_METRICS)}), not to {rest!r}; write {rest!r}"
         )
     return family or None, rest, 0.5 if rest == "median" else None
+
+
+def _percentile_of(text: str) -> float | None:
+    """The quantile of ``p95``; None for anything else."""
+    percentile = _PERCENTILE.fullmatch(text)
+    return None if percentile is None else _parse_percentile(percentile[1] or percentile[2])
 
 
 def _parse_percentile(number: str) -> float:
@@ -312,6 +331,9 @@ def _parse_selector(text: str) -> Selector:
 
 def _check_selector(family: str | None, statistic: str, selector: Selector) -> None:
     """Refuse a selector that the metric cannot be split by."""
+    if family is not None and target_metric.is_target_metric(family):
+        target_metric.check_selector(family, selector.kind, str(selector))
+        return
     if statistic == "error_rate":
         raise ValueError(
             "error_rate is the share of failed iterations and takes no selector; "
@@ -330,11 +352,14 @@ def _check_selector(family: str | None, statistic: str, selector: Selector) -> N
         )
 
 
-def _parse_limit(statistic: str, value: str, metric: str) -> float:
+def _parse_limit(metric: Metric, value: str) -> float:
+    statistic = metric.statistic
     if value.startswith("-"):
         raise ValueError(f"the limit {value!r} is negative")
     try:
-        match _UNITS[statistic]:
+        match metric.unit:
+            case unit if metric.is_of_target:
+                limit = target_metric.parse_limit(unit, value)
             case "duration":
                 limit = units.parse_duration(value)
             case "fraction":
@@ -348,7 +373,7 @@ def _parse_limit(statistic: str, value: str, metric: str) -> float:
             case _:
                 raise ValueError(f"{value!r} is not a plain number, as in 1000")
     except ValueError as error:
-        raise ValueError(f"the limit of {metric} is not valid: {error}") from None
+        raise ValueError(f"the limit of {metric.text} is not valid: {error}") from None
     if not limit <= _LARGEST:
         raise ValueError(f"the limit {value[:20]}... is too large")
     if statistic in ("error_rate", "request_error_rate", "set_up_error_rate") and limit > 1:
@@ -364,6 +389,7 @@ def _did_you_mean(metric: str) -> str:
 
 _METRICS_HELP = (
     f"metrics are p95 (or any percentile), {', '.join(_METRICS[1:])}; "
-    f"times may have one of {', '.join(f'{family}.' for family in FAMILIES)} in front"
+    f"times may have one of {', '.join(f'{family}.' for family in FAMILIES)} in front; "
+    "a target's own numbers are target.cpu.mean and the like"
 )
 _SELECTORS_HELP = "write a request name, step:NAME, source:ADDRESS or status:CODE"
