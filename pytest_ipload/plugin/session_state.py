@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from pytest_ipload.baselines.compare import Baselines
     from pytest_ipload.distributed.whole_loads import WorkerLoads
     from pytest_ipload.load.partition import Partition
-    from pytest_ipload.plugin.targets import Targets
     from pytest_ipload.stats.live import LiveListener
     from pytest_ipload.stats.spool.session_spools import Spools
     from pytest_ipload.transport.connect.tls import TlsContexts
@@ -51,7 +50,6 @@ class SessionState:
         self.templates: dict[Any, Any] = {}
         """Templates of requests, shared by all users of the session."""
         self._baselines: Baselines | None = None
-        self._targets: Targets | None = None
 
     @property
     def segment(self) -> Partition | None:
@@ -107,15 +105,6 @@ class SessionState:
 
         cpus = usable_cpus()
         return len(range(number % cpus, count, cpus))
-
-    @property
-    def targets(self) -> Targets:
-        """The targets whose own numbers loads measure."""
-        if self._targets is None:
-            from pytest_ipload.plugin.targets import Targets
-
-            self._targets = Targets(self)
-        return self._targets
 
     @property
     def heads(self) -> ReplyHeads:

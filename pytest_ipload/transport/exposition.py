@@ -12,7 +12,8 @@ CPU_SECONDS, START_TIME = "process_cpu_seconds_total", "process_start_time_secon
 GAUGES = {"process_resident_memory_bytes": RSS, "process_threads": THREADS, "process_open_fds": FILES}
 """The standard metrics of a process, by their name there, and what they are called here."""
 STANDARD = (CPU_SECONDS, *GAUGES, START_TIME)
-_SAMPLE = re.compile(rf"({'|'.join(STANDARD)})(?:\{{[^\n]*\}})?[ \t]+([^\s#]+)[^\n]*")
+_LABELS = r'\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\}'
+_SAMPLE = re.compile(rf"({'|'.join(STANDARD)})(?:{_LABELS})?[ \t]+([^\s#]+)[^\n]*")
 
 
 def process_metrics(text: str) -> Mapping[str, float]:

@@ -38,7 +38,10 @@ class ExpositionReader:
         status, body = self._endpoint.get(self._path)
         if status != _OK:
             raise EndpointError(f"{self._endpoint.url} replied with status {status}")
-        found = process_metrics(body.decode("utf-8", "replace"))
+        try:
+            found = process_metrics(body.decode("utf-8", "replace"))
+        except ValueError as error:
+            raise EndpointError(f"the reply of {self._endpoint.url} is not valid: {error}") from None
         if not set(found) - {START_TIME}:
             raise EndpointError(
                 f"the reply of {self._endpoint.url} has none of the standard metrics of a process "

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.parts import PROFILE, full_fields, part_of
 from support.samples import MS, ORIGIN, iteration, measurements, request
+from support.targets import target_readings
 
 from pytest_ipload.base.health_catalogue import fired
 from pytest_ipload.load.set_up import SetUps
@@ -48,6 +49,7 @@ def full_part() -> ShardResult:
         thresholds=[ThresholdConfig(Threshold.parse("p95{GET /} < 1ms"), abort_on_fail=True, window=0.5)],
         failures=[failure(3)],
         broken_off="the load was broken off",
+        target_readings=[target_readings(notes=["process 7 has ended"])],
         abort=Abort(0, 1.5, result),
         shards=[ShardStats(0, "gw0", "host", 2, 40, 40, 0, 0.3, 0.5, 1)],
         **full_fields("10s:5/s,5s:0/s"),

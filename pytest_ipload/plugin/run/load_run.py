@@ -60,7 +60,9 @@ class Load:
             tolerates_set_up_errors=tolerates_set_up_errors(thresholds),
             holds_users=request.holds_users,
         )
-        self._sampling = TargetSampling(state, profile, is_first=shard.share.index == 0)
+        self._sampling = TargetSampling(
+            request.item.config, profile, is_first=shard.share.index == 0, is_off=state.settings.disabled
+        )
         self.results = LoadResults(state, request, users, self.executor, shard, self._sampling)
         # The executor's calls that others answer; see ``UserFactory``.
         self.make_user, self.make_scenario = users.make_user, users.make_scenario

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from pytest_ipload.base import real_time
 from pytest_ipload.base.environment import host_name
 from pytest_ipload.load.schedule import rates_end
 from pytest_ipload.load.target.target_sampler import TargetSampler
-from pytest_ipload.plugin.session_state import SessionState
-from pytest_ipload.plugin.targets import Target
+from pytest_ipload.plugin.fixtures.targets import Target, targets_of
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.stats.target_readings import PROCESS, TargetReadings
 
@@ -23,11 +24,12 @@ class TargetSampling:
     target.
     """
 
-    def __init__(self, state: SessionState, profile: LoadProfile, *, is_first: bool) -> None:
-        self._targets = state.targets
+    def __init__(self, config: pytest.Config, profile: LoadProfile, *, is_first: bool, is_off: bool) -> None:
+        """``is_first`` is for the first of several workers; with ``is_off`` nothing is measured."""
+        self._targets = targets_of(config)
         self._profile = profile
         self._is_first = is_first
-        self._is_off = state.settings.disabled
+        self._is_off = is_off
         self._samplers: list[tuple[Target, TargetSampler]] = []
 
     @contextmanager

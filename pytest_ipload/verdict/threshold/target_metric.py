@@ -21,6 +21,8 @@ from pytest_ipload.stats.target_readings import BYTES, PERCENT, is_metric_name, 
 PREFIX = "target"
 GROWTH = "growth"
 STATISTICS = ("mean", "max", "min", "last", GROWTH, "median")
+COMPARABLE = ("mean", "max", "min", "last")
+"""Those that results keep as numbers that are never negative."""
 PER_HOUR = "/h"
 UNITS = tuple(unit + per for unit in (PERCENT, BYTES, "number") for per in ("", PER_HOUR))
 """Of values in reports."""
