@@ -1,9 +1,12 @@
 """The slope of values over time, with an interval, robust against outliers. Pure.
 
-The Theil-Sen estimator: the median of the slopes of all pairs of points. Its interval is that of P. K. Sen (Journal of
-the American Statistical Association 63, 1968): between two of these slopes, by the exact distribution of Kendall's tau.
-Readings close in time are alike, which would make it far too narrow, so its points are the medians of ten equal spans
-of time.
+The Theil-Sen estimator: the median of the slopes of all pairs of points. Readings close in time are alike, so its
+points are the medians of ten equal spans of time. Its interval covers those of two kinds of noise:
+
+- noise that comes and goes: the interval of P. K. Sen (Journal of the American Statistical Association 63, 1968),
+  between two of these slopes, by the exact distribution of Kendall's tau;
+- noise that stays, such as memory that is taken in steps and kept: Student's interval for the mean of the increments
+  from one span to the next.
 """
 
 from __future__ import annotations
@@ -11,9 +14,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import combinations
-from statistics import fmean, median
+from itertools import combinations, pairwise
+from statistics import fmean, median, stdev
 from typing import NamedTuple
+
+from pytest_ipload.stats.student_t import student_t_quantile
 
 SPANS = 10
 """The number of spans of time whose medians are compared."""
@@ -38,7 +43,15 @@ def slope_of(times: Sequence[float], values: Sequence[float], confidence: float 
     left_out = _ranks_left_out(len(points), confidence)
     if left_out is None:
         return Slope(median(slopes), None, None)
-    return Slope(median(slopes), slopes[left_out], slopes[-1 - left_out])
+    low, high = _of_increments(points, confidence)
+    return Slope(median(slopes), min(slopes[left_out], low), max(slopes[-1 - left_out], high))
+
+
+def _of_increments(points: Sequence[tuple[float, float]], confidence: float) -> tuple[float, float]:
+    """Student's interval for the mean slope from one point to the next."""
+    slopes = [(later[1] - one[1]) / (later[0] - one[0]) for one, later in pairwise(points)]
+    reach = student_t_quantile((1 + confidence) / 2, len(slopes) - 1) * stdev(slopes) / math.sqrt(len(slopes))
+    return fmean(slopes) - reach, fmean(slopes) + reach
 
 
 def _medians(times: Sequence[float], values: Sequence[float]) -> list[tuple[float, float]]:

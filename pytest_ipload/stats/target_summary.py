@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from pytest_ipload.stats.confidence import nearest_rank
 from pytest_ipload.stats.slope import Slope, slope_of
-from pytest_ipload.stats.target_readings import Point, TargetReadings, labels_of, mean_of, rounded, unit_of
+from pytest_ipload.stats.target_readings import PERCENT, Point, TargetReadings, labels_of, mean_of, rounded, unit_of
 
 S_PER_H = 3600
+_EARLY_S = 0.25
+"""How long before the judged time a level may have been read that it begins with."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class JudgedMetric:
     """The readings of one metric in the judged time; at least one."""
 
     points: Sequence[Point]
+    start: Sequence[Point] = ()
+    """The last reading before the judged time, from which a level grows; empty for rates."""
 
     @property
     def samples(self) -> int:
@@ -86,9 +90,15 @@ class JudgedMetric:
         values = sorted(point.mean for point in self.points)
         return values[nearest_rank(len(values), quantile) - 1]
 
+    @property
+    def levels(self) -> Sequence[Point]:
+        """The readings that growth is computed from."""
+        return [*self.start, *self.points]
+
     def growth(self, confidence: float = 0.95) -> Slope | None:
         """The slope per hour; None for fewer than two readings."""
-        slope = slope_of([point.end_s for point in self.points], [point.mean for point in self.points], confidence)
+        points = self.levels
+        slope = slope_of([point.end_s for point in points], [point.mean for point in points], confidence)
         if slope is None:
             return None
         low, high = (None if end is None else end * S_PER_H for end in (slope.low, slope.high))
@@ -135,10 +145,17 @@ def judged_targets(targets: Sequence[TargetReadings], from_s: float, until_s: fl
             label,
             target,
             {
-                name: JudgedMetric(judged)
+                name: JudgedMetric(judged, _start(name, points, from_s))
                 for name, points in target.metrics.items()
                 if (judged := [point for point in points if from_s <= point.middle_s <= until_s])
             },
         )
         for label, target in zip(labels_of(targets), targets, strict=True)
     ]
+
+
+def _start(metric: str, points: Sequence[Point], from_s: float) -> list[Point]:
+    """What the level was when the judged time began, if it was read then."""
+    before = [point for point in points if point.middle_s < from_s]
+    is_level = unit_of(metric) != PERCENT
+    return before[-1:] if is_level and before and before[-1].end_s >= from_s - _EARLY_S else []

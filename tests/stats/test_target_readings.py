@@ -101,6 +101,13 @@ class TestSummary:
         stats = metric.stats("bytes")
         assert stats.growth_per_hour == stats.growth_low == stats.growth_high == 3.6e9
 
+    def test_a_level_grows_from_what_it_was_when_the_judged_time_began(self) -> None:
+        metrics = {"cpu": [9.0, 1, 2], "rss": [5.0, 6, 8]}
+        [target] = judged_targets([target_readings(metrics=metrics)], 1.0, 4.0)
+        found = {name: len(metric.levels) for name, metric in target.metrics.items()}
+        assert found == {"cpu": 2, "rss": 3}
+        assert target.stats().metrics["rss"].samples == 2
+
     def test_of_a_short_load_the_growth_has_no_interval(self) -> None:
         stats = JudgedMetric(points([1.0, 2, 3])).stats("bytes")
         assert stats.growth_per_hour == 3600

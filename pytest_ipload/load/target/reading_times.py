@@ -9,6 +9,8 @@ PERIOD_S = 1.0
 """Between two readings."""
 SHORTEST_S = 0.2
 """A shorter time says little about the use of the processor: its counters go up in steps of 10 ms."""
+LEAST_S = 0.05
+"""In a load that short there is nothing better; in a shorter one the use of the processor is not measured."""
 
 
 class ReadingTimes:

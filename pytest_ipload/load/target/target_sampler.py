@@ -9,7 +9,7 @@ from typing import Protocol
 
 from pytest_ipload.base.errors import TargetLost
 from pytest_ipload.base.units import NS_PER_S, format_duration
-from pytest_ipload.load.target.reading_times import SHORTEST_S, ReadingTimes
+from pytest_ipload.load.target.reading_times import LEAST_S, SHORTEST_S, ReadingTimes
 from pytest_ipload.stats.target_readings import CPU, STANDARD, Point, PointLog
 
 _LAST_READING_S = 1.0
@@ -67,7 +67,7 @@ class ReadingLog:
             return
         self._cpu_used_s += cpu_s
         width_s = at_s - self._cpu_from_s
-        if width_s >= SHORTEST_S or (is_last and width_s > 0):
+        if width_s >= (LEAST_S if is_last else SHORTEST_S):
             self._log(CPU).add(self._cpu_from_s, at_s, 100 * self._cpu_used_s / width_s)
             self._cpu_from_s, self._cpu_used_s = at_s, 0.0
 

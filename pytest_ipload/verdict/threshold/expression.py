@@ -69,7 +69,7 @@ _SIGNS = {"≤": "<=", "≥": ">=", "≠": "!=", "＜": "<", "＞": ">"}
 _SELECTOR_KINDS = ("name", "step", "source", "status")
 _PERCENTILE = re.compile(r"p([0-9]+(?:\.[0-9]+)?|\.[0-9]+)|p\(([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\)")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+")
-_BLANK_BEFORE_UNIT = re.compile(r"(?<=[0-9])\s+(?=[a-zA-Z%/])|(?<=/)\s+")
+_BLANK_BEFORE_UNIT = re.compile(r"(?<=[0-9])\s+(?=[a-zA-Z%/])|(?<=/)\s+|(?<=[B%])\s+(?=/)")
 _LARGEST = 1e12
 """Of a limit: 30 000 years. Far above it a number of milliseconds is infinite."""
 _DECIMALS = 12

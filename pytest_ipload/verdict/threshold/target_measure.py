@@ -60,12 +60,13 @@ def _value(threshold: Threshold, label: str, metric: JudgedMetric, confidence: f
 
 
 def _growth(label: str, metric: JudgedMetric, confidence: float) -> TargetValue:
-    slope = metric.growth(confidence)
+    slope, levels = metric.growth(confidence), metric.levels
+    samples = sum(point.readings for point in levels)
     if slope is None:
-        return TargetValue(label, None, metric.samples)
-    is_short = metric.points[-1].end_s - metric.points[0].end_s < SHORTEST_S
+        return TargetValue(label, None, samples)
+    is_short = levels[-1].end_s - levels[0].end_s < SHORTEST_S
     remark = "" if slope.low is not None else f"uncertain: the load is too short, growth needs {FEWEST} readings"
-    return TargetValue(label, slope.value, metric.samples, (slope.low, slope.high), remark, is_short)
+    return TargetValue(label, slope.value, samples, (slope.low, slope.high), remark, is_short)
 
 
 def what_there_is(threshold: Threshold, targets: Sequence[JudgedTarget]) -> str:

@@ -56,6 +56,12 @@ class TestLog:
         log.add(0.1, {"rss": 2}, 0.05, is_last=True)
         assert log.metrics["cpu"][0].mean == pytest.approx(50)
 
+    def test_of_a_few_milliseconds_the_use_of_the_processor_is_unknown(self) -> None:
+        log = ReadingLog(0.0)  # one step of the counter would be 500 %
+        log.add(0.0, {"rss": 1}, 0.0)
+        log.add(0.002, {"rss": 2}, 0.01, is_last=True)
+        assert list(log.metrics) == ["rss"]
+
     def test_a_last_reading_just_after_another_says_nothing_new(self) -> None:
         log = ReadingLog(0.0)
         for at_s, is_last in ((0.0, False), (1.0, False), (1.01, True)):

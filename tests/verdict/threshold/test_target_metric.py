@@ -1,4 +1,4 @@
-"""Thresholds on the targets' own numbers: their grammar, their values, and what they do with a flaw of the generator."""
+"""Thresholds on the targets' own numbers: grammar, values, and what a flaw of the generator means for them."""
 
 from __future__ import annotations
 
