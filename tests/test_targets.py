@@ -198,7 +198,7 @@ def test_an_endpoint_is_read_and_one_that_goes_down_costs_readings_only(pytester
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        ("'api', pid=2 ** 22 + 1", "there is no process 4194305 for 'api'; give the number of one that runs on this"),
+        ("'api', pid=2 ** 22 + 1", "process 4194305 of 'api' does not exist; give the number of one that runs on this"),
         ("'api', pid='7'", "pid='7' is not the number of a process"),
         ("'api', pid=True", "pid=True is not the number of a process"),
         ("'api'", "'api' has neither pid nor prometheus; give one of them, as in"),
@@ -209,7 +209,7 @@ def test_an_endpoint_is_read_and_one_that_goes_down_costs_readings_only(pytester
         ("'api', prometheus=5", "prometheus=5 is not a URL"),
         ("'api', prometheus='http://example.org/metrics'", "'example.org' is not in ipload_allowed_hosts"),
         ("'api', prometheus='http://127.0.0.1:9/'", "'api' cannot be read: http://127.0.0.1:9/: "),
-        ("'api', prometheus='http://127.0.0.1:9/', queries={}", "queries={} are no queries by name"),
+        ("'api', prometheus='http://127.0.0.1:9/', queries={}", "queries={} is not a mapping of names to queries"),
         ("'api', prometheus='http://127.0.0.1:9/', queries={'a b': 'c'}", "'a b' is not a name for a metric"),
         ("'api', prometheus='http://127.0.0.1:9/', queries={'a': ' '}", "the query 'a' is ' '; give PromQL"),
     ],

@@ -20,6 +20,8 @@ PERCENT, BYTES, NUMBER = UNITS = ("%", "bytes", "number")
 MOST_POINTS = 4000
 """When a load needs more, neighbours are joined: memory does not grow with its length."""
 MOST_TARGETS = 1000
+LARGEST = 1e15
+"""Of a value, apart from its sign: a petabyte. The sums of larger ones may not be numbers any more."""
 LONGEST_NAME = 100
 _METRIC = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 
@@ -150,7 +152,7 @@ class TargetReadings:
 
 def _is_possible(point: Point) -> bool:
     return (
-        all(math.isfinite(value) for value in point)
+        all(math.isfinite(value) and abs(value) <= LARGEST for value in point)
         and point.begin_s <= point.end_s <= 1e7
         and point.begin_s >= -1e7
         and point.readings >= 1

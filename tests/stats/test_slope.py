@@ -32,7 +32,8 @@ def test_too_few_moments_have_a_slope_but_no_interval() -> None:
     # Five points, all in ascending order: by chance in one of 120 cases. The increments 2, 2, 2 and 4 have the mean 2.5
     # and the standard deviation 1; Student's t of three degrees of freedom is 3.182.
     found = slope_of([0, 1, 2, 3, 4], [0, 2, 4, 6, 10])
-    assert found == (2, pytest.approx(2.5 - 3.182 / 2, abs=1e-3), pytest.approx(2.5 + 3.182 / 2, abs=1e-3))
+    assert found is not None
+    assert list(found) == [2, pytest.approx(2.5 - 3.182 / 2, abs=1e-3), pytest.approx(2.5 + 3.182 / 2, abs=1e-3)]
 
 
 @pytest.mark.parametrize(("points", "left_out"), [(4, None), (5, 0), (6, 1), (8, 5), (10, 11)])

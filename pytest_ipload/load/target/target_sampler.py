@@ -10,7 +10,7 @@ from typing import Protocol
 from pytest_ipload.base.errors import TargetLost
 from pytest_ipload.base.units import NS_PER_S, format_duration
 from pytest_ipload.load.target.reading_times import LEAST_S, SHORTEST_S, ReadingTimes
-from pytest_ipload.stats.target_readings import CPU, STANDARD, Point, PointLog
+from pytest_ipload.stats.target_readings import CPU, LARGEST, STANDARD, Point, PointLog
 
 _LAST_READING_S = 1.0
 """How long the end of a load may wait for a reading that is on its way."""
@@ -58,7 +58,8 @@ class ReadingLog:
         self._tried += 1
         begin_s = at_s if self._last_s is None else self._last_s
         for metric, value in gauges.items():
-            self._log(metric).add(begin_s, at_s, value)
+            if abs(value) <= LARGEST:
+                self._log(metric).add(begin_s, at_s, value)
         self._last_s = at_s
         if cpu_s is None:
             return
@@ -68,7 +69,8 @@ class ReadingLog:
         self._cpu_used_s += cpu_s
         width_s = at_s - self._cpu_from_s
         if width_s >= (LEAST_S if is_last else SHORTEST_S):
-            self._log(CPU).add(self._cpu_from_s, at_s, 100 * self._cpu_used_s / width_s)
+            if (percent := 100 * self._cpu_used_s / width_s) <= LARGEST:
+                self._log(CPU).add(self._cpu_from_s, at_s, percent)
             self._cpu_from_s, self._cpu_used_s = at_s, 0.0
 
     def failed(self, why: str) -> None:
@@ -129,9 +131,11 @@ class TargetSampler:
         except RuntimeError:
             self.log.failed("this process could not start another thread")
 
-    def stop(self) -> None:
-        """The load is over: the last reading is to be taken."""
+    def stop(self, *, hurry: bool = False) -> None:
+        """The load is over: the last reading is to be taken; in a ``hurry``, one on its way is not waited for."""
         self._stop.set()
+        if hurry:
+            self._reader.interrupt()
 
     def end(self) -> None:
         """Wait for the last reading, but not for long."""

@@ -45,11 +45,13 @@ class TargetSampling:
             for target in wanted
         ]
         with self._targets.in_use():
+            is_through = False
             try:
                 yield
+                is_through = True
             finally:
                 for _, sampler in self._samplers:
-                    sampler.stop()
+                    sampler.stop(hurry=not is_through)
                 for _, sampler in self._samplers:
                     sampler.end()
 
