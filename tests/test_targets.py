@@ -105,12 +105,18 @@ def test_processor_time_and_growth_of_a_process_are_what_it_used(
 def test_workers_that_share_a_load_have_each_target_once(
     pytester: pytest.Pytester, busy: subprocess.Popen[str]
 ) -> None:
-    pytester.makeconftest("import pytest\n" + CONFTEST.format(given=f"pid={busy.pid}"))
-    run = team_run(pytester, load("duration=1.3", "target.cpu.max{api} < 190%", "target.cpu.mean < 190%"), "-n2")
+    with metrics_server() as server:
+        server.reply = lambda path: (200, PROCESS.format(cpu=1, rss=1e7, started=1))
+        also = f"    ipload_target('own', prometheus={server.url!r})\n"
+        pytester.makeconftest("import pytest\n" + CONFTEST.format(given=f"pid={busy.pid}") + also)
+        run = team_run(pytester, load("duration=1.3", "target.cpu.max{api} < 190%", "target.cpu.mean < 190%"), "-n2")
     run.expect(0, passed=1)
     test = run.tests["test_load"]
-    [target] = test["targets"]
+    target, own = test["targets"]
     assert len(test["shards"]) == 2
+    assert own["metrics"]["rss"]["max"] == 1e7
+    # Each worker reads it once in its set-up, and the first one at 0, 1 and 1.3 s, and when the load is over.
+    assert 5 <= len(server.requests) <= 6
     assert 1 <= target["metrics"]["cpu"]["samples"] <= 2
     assert target["metrics"]["threads"]["max"] == 1
 

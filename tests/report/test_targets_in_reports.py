@@ -105,7 +105,8 @@ class TestPage:
 
 
 def test_openmetrics_has_them_in_base_units() -> None:
-    families = {each.name: each for each in text_string_to_metric_families(text_of(metrics_of(report_of([result()]))))}
+    text = text_of(metrics_of(report_of([result()])))
+    families = {each.name: each for each in text_string_to_metric_families(text)}  # type: ignore[no-untyped-call]
     cpu = {each.labels["statistic"]: each.value for each in families["ipload_target_cpu_cores"].samples}
     assert cpu == {"mean": 0.73, "max": 1, "min": 0.5, "last": 0.7}
     assert families["ipload_target_cpu_cores"].samples[0].labels["place"] == "pid 7 on host"

@@ -262,3 +262,16 @@ def test_the_generators_lateness_is_that_of_all_parts() -> None:
 
 def test_of_a_load_that_is_over_at_once_nothing_is_said_of_the_processor() -> None:
     assert (cpu_share(5_000_000, 9_999_999), cpu_share(5_000_000, 10_000_000)) == (None, 0.5)
+
+
+def test_targets_that_several_processes_read_come_once() -> None:
+    short, long, other = (
+        target_readings(metrics={"cpu": [1.0]}),
+        target_readings(metrics={"cpu": [2.0, 3.0]}),
+        target_readings(host="elsewhere"),
+    )
+    whole = merge(part_of(SAMPLES, target_readings=readings) for readings in ([short], [long], [other]))
+    assert whole.target_readings == [long, other]
+    labels = conclude(whole).timeline[0].targets
+    assert labels is not None
+    assert set(labels) == {"api (pid 7 on host)", "api (pid 7 on elsewhere)"}

@@ -115,6 +115,7 @@ class TargetSampler:
         self._times = ReadingTimes(borders_s)
         self._origin_ns = 0
         self._stop = threading.Event()
+        self._is_hurried = False
         self._thread = threading.Thread(target=self._sample, name=f"ipload-target-{name}", daemon=True)
         self.log = ReadingLog(borders_s[0])
 
@@ -132,7 +133,8 @@ class TargetSampler:
             self.log.failed("this process could not start another thread")
 
     def stop(self, *, hurry: bool = False) -> None:
-        """The load is over: the last reading is to be taken; in a ``hurry``, one on its way is not waited for."""
+        """The load is over: the last reading is to be taken, but in a ``hurry`` there is none."""
+        self._is_hurried = hurry
         self._stop.set()
         if hurry:
             self._reader.interrupt()
@@ -153,7 +155,8 @@ class TargetSampler:
             self._read()
             while not self._stop.wait(self._times.after(self._now_s()) - self._now_s()):
                 self._read()
-            self._read(is_last=True)
+            if not self._is_hurried:
+                self._read(is_last=True)
 
     def _read(self, *, is_last: bool = False) -> None:
         try:

@@ -158,6 +158,16 @@ class TestSampler:
         sampler.end()
         assert reader.is_interrupted.is_set()
 
+    def test_in_a_hurry_there_is_no_last_reading(self) -> None:
+        reader = Reader(1.0)
+        reader.hangs_from = 1
+        sampler = TargetSampler("api", reader, [0.0], real_time.perf_counter_ns)
+        sampler.begin(real_time.perf_counter_ns())
+        assert reader.read_once.wait(30)
+        sampler.stop(hurry=True)
+        sampler.end()
+        assert reader.calls == 1
+
     def test_a_system_without_threads_left_has_no_readings_but_its_load(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(self: threading.Thread) -> None:
             raise RuntimeError("can't start new thread")
