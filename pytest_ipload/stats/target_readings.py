@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
@@ -17,8 +17,10 @@ PROCESS, PROMETHEUS = KINDS = ("process", "prometheus")
 CPU, RSS, THREADS, FILES = STANDARD = ("cpu", "rss", "threads", "files")
 """The metrics of a process: processor time, resident memory, threads and open files."""
 PERCENT, BYTES, NUMBER = UNITS = ("%", "bytes", "number")
-MOST_POINTS = 4000
-"""When a load needs more, neighbours are joined: memory does not grow with its length."""
+MOST_POINTS = 4096
+"""When a load needs more, neighbours are joined: memory does not grow with its length. Somewhat more than the timeline
+has, which so is never finer."""
+_LONGEST_STEP_S = 1 << 40
 MOST_TARGETS = 1000
 LARGEST = 1e15
 """Of a value, apart from its sign: a petabyte. The sums of larger ones may not be numbers any more."""
@@ -77,33 +79,40 @@ def mean_of(points: Sequence[Point]) -> float:
 
 
 class PointLog:
-    """Takes the readings of one metric. When there are many, those of the judged time are joined among themselves."""
+    """Takes the readings of one metric.
+
+    When there are too many, those of the same two seconds become one, later of four, and so on, as the timeline's steps
+    do. Those before the judged time and those in it stay apart.
+    """
 
     def __init__(self, judged_from_s: float = 0.0, most: int = MOST_POINTS) -> None:
         self._judged_from_s = judged_from_s
         self._most = most
+        self._step_s = 1
         self.points: list[Point] = []
 
     def add(self, begin_s: float, end_s: float, value: float) -> None:
         """A value that stands for the time from ``begin_s`` to ``end_s``."""
-        if len(self.points) >= self._most:
-            self.points = list(self._joined())
-        self.points.append(Point(begin_s, end_s, 1, value, value, value))
+        self.points = self._with(self.points, Point(begin_s, end_s, 1, value, value, value))
+        while len(self.points) > self._most and self._step_s < _LONGEST_STEP_S:
+            self._step_s *= 2
+            joined: list[Point] = []
+            for point in self.points:
+                joined = self._with(joined, point)
+            self.points = joined
 
-    def _joined(self) -> Iterator[Point]:
-        """Neighbours in pairs."""
-        held: Point | None = None
-        for point in self.points:
-            if held is None:
-                held = point
-            elif self._is_judged(held) != self._is_judged(point):
-                yield held
-                held = point
-            else:
-                yield held.joined(point)
-                held = None
-        if held is not None:
-            yield held
+    def _with(self, points: list[Point], point: Point) -> list[Point]:
+        """The points and another one, as one with the last if they are of the same step."""
+        if self._step_s > 1 and points and self._is_one_step(points[-1], point):
+            points[-1] = points[-1].joined(point)
+        else:
+            points.append(point)
+        return points
+
+    def _is_one_step(self, one: Point, later: Point) -> bool:
+        return math.floor(one.begin_s / self._step_s) == math.floor(later.middle_s / self._step_s) and (
+            self._is_judged(one) == self._is_judged(later)
+        )
 
     def _is_judged(self, point: Point) -> bool:
         return point.middle_s >= self._judged_from_s

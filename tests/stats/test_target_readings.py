@@ -26,7 +26,7 @@ class TestPoints:
         log = PointLog(border_s, most)
         for second, value in enumerate(values):
             log.add(second, second + 1, value)
-        assert len(log.points) <= most + 1
+        assert len(log.points) <= most
         assert sum(point.readings for point in log.points) == len(values)
         assert max(point.high for point in log.points) == max(values)
         assert min(point.low for point in log.points) == min(values)
@@ -35,11 +35,14 @@ class TestPoints:
             found = sum(point.readings for point in log.points if (point.middle_s >= border_s) is side)
             assert found == sum((second + 0.5 >= border_s) is side for second in range(len(values)))
 
-    def test_a_log_of_a_long_load_does_not_grow(self) -> None:
+    def test_a_log_of_a_long_load_does_not_grow_and_all_its_points_are_equally_wide(self) -> None:
         log = PointLog()
         for second in range(20_000):
-            log.add(second, second + 1, second)
-        assert len(log.points) <= 4000
+            log.add(second + 0.001, second + 1.001, second)
+        assert 2000 < len(log.points) <= 4096
+        widths = {round(point.width_s) for point in log.points[1:-1]}
+        assert widths == {8}
+        assert log.points[-1].high == 19_999
 
 
 class TestMerge:
