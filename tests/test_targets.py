@@ -101,6 +101,17 @@ def test_processor_time_and_growth_of_a_process_are_what_it_used(
     run.expect_lines("FAIL  target.rss.growth{api} *B/h, limit < 5.00 MB/h (* readings, 95 % CI *)")
 
 
+def test_a_maximum_beyond_its_limit_aborts_the_load(pytester: pytest.Pytester, busy: subprocess.Popen[str]) -> None:
+    source = """
+    @pytest.mark.ipload(users=2, duration=60)
+    @pytest.mark.ipload_threshold("target.rss.max{api} < 1MB", abort_on_fail=True, delay="100ms")
+    def test_load(api, ipload_user):
+        threading.Event().wait(0.02)
+    """
+    run = whole_run(pytester, source, conftest=CONFTEST.format(given=f"pid={busy.pid}"), failed=1)
+    run.expect_lines("FAIL  aborted after *: target.rss.max{api} * MB, limit < 1.00 MB (* reading*)")
+
+
 @pytest.mark.usefixtures("xdist")
 def test_workers_that_share_a_load_have_each_target_once(
     pytester: pytest.Pytester, busy: subprocess.Popen[str]

@@ -90,10 +90,15 @@ class PointLog:
         self._most = most
         self._step_s = 1
         self.points: list[Point] = []
+        self.judged: Point | None = None
+        """All of the judged time as one."""
 
     def add(self, begin_s: float, end_s: float, value: float) -> None:
         """A value that stands for the time from ``begin_s`` to ``end_s``."""
-        self.points = self._with(self.points, Point(begin_s, end_s, 1, value, value, value))
+        point = Point(begin_s, end_s, 1, value, value, value)
+        if self._is_judged(point):
+            self.judged = point if self.judged is None else self.judged.joined(point)
+        self.points = self._with(self.points, point)
         while len(self.points) > self._most and self._step_s < _LONGEST_STEP_S:
             self._step_s *= 2
             joined: list[Point] = []

@@ -10,7 +10,7 @@ from pytest_ipload.base.units import NS_PER_MS, NS_PER_S
 from pytest_ipload.load.generator.checks import Outcome, ResponseLimit, examine_whole
 from pytest_ipload.stats.sample import LATENESS
 from pytest_ipload.stats.summary import Frame, latency_stats, summarise
-from pytest_ipload.stats.target_summary import JudgedTarget, judged_targets
+from pytest_ipload.stats.target_summary import judged_targets
 from pytest_ipload.verdict.decide import decide
 from pytest_ipload.verdict.health_rule import in_spite_of, invalid_reasons
 from pytest_ipload.verdict.result import ERROR, GeneratorHealth, LoadResult, UnusedAddresses
@@ -30,9 +30,7 @@ def conclude(part: ShardResult) -> LoadResult:
     frame = _frame(part)
     lasted_s = frame.duration_s - frame.warmup_s
     scope = scope_of(part, frame.judged_s(part.measured))
-    scope = replace(
-        scope, planned_seconds=min(lasted_s, scope.planned_seconds or lasted_s), targets=_targets(part, frame)
-    )
+    scope = replace(scope, planned_seconds=min(lasted_s, scope.planned_seconds or lasted_s))
     thresholds = [evaluate(config, part.measured, scope, strict=part.strict) for config in part.thresholds]
     if part.abort is not None:
         thresholds[part.abort.number] = part.abort.final(thresholds[part.abort.number])
@@ -62,12 +60,6 @@ def conclude(part: ShardResult) -> LoadResult:
     )
 
 
-def _targets(part: ShardResult, frame: Frame) -> list[JudgedTarget]:
-    """The targets' own numbers over the judged time."""
-    until_s = frame.warmup_s + frame.judged_s(part.measured)
-    return judged_targets(part.target_readings, frame.warmup_s, min(until_s, frame.duration_s) + _LATE_READING_S)
-
-
 def scope_of(part: ShardResult, judged_s: float) -> Scope:
     """What rates and shares are counted over, when ``judged_s`` seconds of the load are judged."""
     return Scope.of(
@@ -78,6 +70,9 @@ def scope_of(part: ShardResult, judged_s: float) -> Scope:
         planned_iterations=part.planned_iterations,
         dropped=part.dropped_iterations,
         set_ups=part.set_ups,
+        targets=judged_targets(
+            part.target_readings, part.profile.warmup, part.profile.warmup + judged_s + _LATE_READING_S
+        ),
     )
 
 

@@ -99,6 +99,11 @@ class ReadingLog:
         names = [*(name for name in STANDARD if name in logs), *(name for name in logs if name not in STANDARD)]
         return {name: list(logs[name].points) for name in names}
 
+    @property
+    def judged(self) -> dict[str, list[Point]]:
+        """The readings of the judged time so far, those of each metric as one: for a look during the load."""
+        return {name: [log.judged] for name, log in self._logs.items() if log.judged is not None}
+
     def _log(self, metric: str) -> PointLog:
         if metric not in self._logs:
             self._logs = {**self._logs, metric: PointLog(self._judged_from_s)}

@@ -17,6 +17,8 @@ from pytest_ipload.plugin.run.target_sampling import TargetSampling
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
+from pytest_ipload.stats.target_readings import TargetReadings
+from pytest_ipload.stats.target_summary import judged_targets
 from pytest_ipload.verdict.conclusion import Conclusion
 from pytest_ipload.verdict.result import FailureSummary, FirstFailure, Traceback
 from pytest_ipload.verdict.shard_group import Shard
@@ -97,8 +99,14 @@ class LoadResults:
             clock=None if self._users.meter is None else self._users.meter.offset,
             targets=[[f"{address}:{port}" for address, port in self._users.targets.all()]] if is_whole else [],
             foreign_names=list(self._users.fast_path_log.foreign()),
-            target_readings=self._sampling.readings() if is_whole else [],
+            target_readings=self._target_readings(is_whole),
         )
+
+    def _target_readings(self, is_whole: bool) -> list[TargetReadings]:
+        """The targets' own numbers, during the load only if a threshold needs them."""
+        watched = self._abort_watch.watched.values()
+        is_needed = is_whole or any(config.threshold.measured.is_of_target for config in watched)
+        return self._sampling.readings(is_whole=is_whole) if is_needed else []
 
     def conclude(self, traceback: Traceback | None) -> Conclusion:
         """Hand in the shard result; returns the verdict on the load. Raises LoadAborted."""
@@ -119,6 +127,7 @@ class LoadResults:
             pool_size=leases.addresses_total,
             addresses_used=len(leases.used),
             set_ups=self._executor.set_ups,
+            targets=judged_targets(self._target_readings(is_whole=False), profile.warmup, elapsed_s),
         )
         return watch.look(measured, scope, elapsed_s)
 

@@ -60,8 +60,8 @@ class TargetSampling:
         for _, sampler in self._samplers:
             sampler.begin(origin_ns)
 
-    def readings(self) -> list[TargetReadings]:
-        """What was read so far."""
+    def readings(self, *, is_whole: bool = True) -> list[TargetReadings]:
+        """What was read so far; unless ``is_whole``, the extremes of the judged time are enough."""
         return [
             TargetReadings(
                 name=target.name,
@@ -70,7 +70,7 @@ class TargetSampling:
                 pid=target.pid,
                 url=target.url,
                 notes=sampler.notes,
-                metrics=sampler.log.metrics,
+                metrics=sampler.log.metrics if is_whole else sampler.log.judged,
             )
             for target, sampler in self._samplers
         ]

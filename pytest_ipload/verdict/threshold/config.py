@@ -52,11 +52,8 @@ class ThresholdConfig:
                 f"threshold {text!r}: window={format_setting(self.window)} is too short; "
                 f"the shortest window is {format_setting(SHORTEST_WINDOW)}"
             )
-        if self.threshold.measured.is_of_target and (self.window is not None or self.abort_on_fail):
-            raise SettingError(
-                f"threshold {text!r}: a target's own numbers are judged at the end, over the whole load: remove "
-                f"{'abort_on_fail' if self.window is None else 'window'}"
-            )
+        if self.threshold.measured.is_of_target:
+            self._check_target()
         if self.window is not None and statistic in _OF_THE_WHOLE_LOAD:
             raise SettingError(f"threshold {text!r}: {statistic} is counted over the whole load and takes no window")
         if self.confidence is None:
@@ -86,6 +83,19 @@ class ThresholdConfig:
                 as_confidence(self.confidence)
         except ValueError as error:
             raise SettingError(f"threshold {self.threshold.text!r}: {error}") from None
+
+    def _check_target(self) -> None:
+        """Refuse what is not judged of a target."""
+        if self.window is not None:
+            raise SettingError(
+                f"threshold {self.threshold.text!r}: a target's own numbers are judged over the whole load: "
+                "remove window"
+            )
+        if self.abort_on_fail and self.threshold.statistic not in ("max", "min"):
+            raise SettingError(
+                f"threshold {self.threshold.text!r}: the {self.threshold.statistic_text} of a target is known at the "
+                "end, and only max and min can abort a load: remove abort_on_fail"
+            )
 
     @property
     def window_ns(self) -> int | None:

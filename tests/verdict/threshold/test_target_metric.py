@@ -6,18 +6,21 @@ from typing import Any
 
 import pytest
 from support.parts import part_of
-from support.samples import iteration, request
+from support.samples import iteration, measurements, request
 from support.targets import CPU, RSS, target_readings
 
 from pytest_ipload.base.errors import SettingError
 from pytest_ipload.base.health_catalogue import fired
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.stats.target_readings import TargetReadings
+from pytest_ipload.stats.target_summary import judged_targets
 from pytest_ipload.verdict.conclude import conclude
 from pytest_ipload.verdict.result import LoadResult
+from pytest_ipload.verdict.threshold.abort import abort_reason
 from pytest_ipload.verdict.threshold.config import ThresholdConfig
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
 from pytest_ipload.verdict.threshold.expression import Threshold
+from pytest_ipload.verdict.threshold.measure import Scope
 
 SAMPLES = [request("GET /", 10), iteration(12)]
 
@@ -76,7 +79,7 @@ def test_anything_else_is_refused(text: str, says: str) -> None:
     ("text", "settings", "says"),
     [
         ("target.cpu.max < 80%", {"window": 5.0}, "over the whole load: remove window"),
-        ("target.cpu.max < 80%", {"abort_on_fail": True}, "over the whole load: remove abort_on_fail"),
+        ("target.cpu.mean < 80%", {"abort_on_fail": True}, "only max and min can abort a load: remove abort_on_fail"),
         ("target.cpu.max < 80%", {"confidence": 0.9}, "there is no interval for target.cpu.max"),
         ("target.cpu.p95 < 80%", {"confidence": 0.9}, "there is no interval for target.cpu.p95"),
     ],
@@ -157,6 +160,17 @@ def test_of_several_targets_the_worst_counts_and_is_named() -> None:
     assert judged("target.cpu.max > 20%", targets).measured == 10
     assert judged("target.cpu.max{api} < 80%", targets).passed
     assert not judged("target.cpu.max < 99%", [*targets, target_readings("web", {})]).passed
+
+
+@pytest.mark.parametrize(
+    ("expression", "is_aborted"),
+    [("target.cpu.max < 90%", True), ("target.cpu.max < 101%", False), ("target.cpu.min > 60%", True),
+     ("target.cpu.max > 101%", False), ("target.rss.max{b*} < 1MB", False)],
+)  # fmt: skip
+def test_an_extreme_that_is_beyond_its_limit_aborts_the_load(expression: str, is_aborted: bool) -> None:
+    config = ThresholdConfig(Threshold.parse(expression), abort_on_fail=True)
+    scope = Scope(seconds=10.0, targets=judged_targets([target_readings()], 0.0, 10.0))
+    assert (abort_reason(config, measurements(SAMPLES), scope) is not None) is is_aborted
 
 
 @pytest.mark.parametrize(
