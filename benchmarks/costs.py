@@ -66,6 +66,9 @@ class IdleCrew:
         """No body raises."""
         return False
 
+    def began(self, origin_ns: int) -> None:
+        """Nothing else begins with it."""
+
     def each_second(self, measured: Measurements, elapsed_s: float) -> None:
         """Nobody looks on."""
 

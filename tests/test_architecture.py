@@ -26,7 +26,7 @@ STOREYS = (
     ("transport.allowed_hosts", "transport.foreign_hooks", "transport.generator_errors", "transport.message"),
     ("transport.connect", "transport.response", "transport.adapter", "transport.overrides", "transport.fast_path"),
     ("transport.curl", "transport"),
-    ("load.partition", "load.schedule", "load.user_time", "load.generator", "load.test_data", "load"),
+    ("load.partition", "load.schedule", "load.user_time", "load.generator", "load.test_data", "load.target", "load"),
     ("verdict.threshold", "verdict.regression", "verdict"),
     ("scenario_files",),
     ("baselines",),

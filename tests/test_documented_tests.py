@@ -10,15 +10,20 @@ from typing import Any
 import pytest
 from support.admin_site import running_admin_site
 from support.demo import running_stream_server, running_target
+from support.metrics_server import metrics_server
 from support.programs import Served
 from support.samples import MS, iteration, measurements, request, step
+from support.targets import target_readings
 from test_docs import normalised
 
 from pytest_ipload.load.set_up import SetUps
+from pytest_ipload.load.target.proc_tree import has_proc
 from pytest_ipload.plugin.items import markers
 from pytest_ipload.settings.table import BY_KEY
 from pytest_ipload.stats.sample import FAILED, FIRST_EVENT, GAP
-from pytest_ipload.verdict.threshold import config, expression
+from pytest_ipload.stats.target_readings import STANDARD
+from pytest_ipload.stats.target_summary import judged_targets
+from pytest_ipload.verdict.threshold import config, expression, target_metric
 from pytest_ipload.verdict.threshold.config import ThresholdConfig
 from pytest_ipload.verdict.threshold.evaluate import evaluate
 from pytest_ipload.verdict.threshold.expression import Threshold
@@ -51,6 +56,28 @@ def test_the_tests_of_the_page_on_streams_pass(pytester: pytest.Pytester) -> Non
     pytester.makepyfile("\n\n".join(["import pytest", *python_blocks("streams.md")]))
     with running_stream_server() as url:
         result = pytester.runpytest(f"--ipload-base-url={url}", "-W", "error")
+    result.assert_outcomes(passed=3)
+
+
+@pytest.mark.skipif(not has_proc(), reason="needs /proc")
+def test_the_tests_of_the_page_on_targets_pass(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("\n\n".join(["import pytest", *python_blocks("target.md")]))
+    with running_target() as target, metrics_server() as server:
+        server.reply = lambda path: (200, '{"status": "success", "data": {"resultType": "scalar", "result": [1, "3"]}}')
+        pytester.makeconftest(
+            f"""
+            import pytest
+
+            @pytest.fixture(scope="session")
+            def shop_pid():
+                return {target.pid}
+
+            @pytest.fixture(scope="session")
+            def prometheus_url():
+                return {server.url!r}
+            """
+        )
+        result = pytester.runpytest(f"--ipload-base-url={target.url}", "-W", "error")
     result.assert_outcomes(passed=3)
 
 
@@ -169,7 +196,17 @@ def test_the_examples_of_the_grammar_hold_of_a_load_that_has_everything() -> Non
         request("chat", latency, **fast)._replace(kind=kind) for kind, latency in ((FIRST_EVENT, 300), (GAP, 20))
     ]
     samples += [*[step("checkout", 25)] * 19, step("checkout", 40, outcome=FAILED)]
-    scope = Scope(10.0, pool_size=2, addresses_used=2, dropped=0, planned_iterations=20, set_ups=SetUps(10, 10, 1))
+    metrics = {"cpu": [60.0] * 10, "rss": [4e8] * 10, "threads": [8.0] * 10, "files": [30.0] * 10, "queue": [9.0] * 10}
+    targets = judged_targets([target_readings("api", metrics)], 0.0, 10.0)
+    scope = Scope(
+        10.0,
+        pool_size=2,
+        addresses_used=2,
+        dropped=0,
+        planned_iterations=20,
+        set_ups=SetUps(10, 10, 1),
+        targets=targets,
+    )
     for text in examples_of("thresholds.md"):
         result = evaluate(ThresholdConfig(Threshold.parse(text)), measurements(samples), scope)
         assert result.passed, result.message
@@ -177,7 +214,11 @@ def test_the_examples_of_the_grammar_hold_of_a_load_that_has_everything() -> Non
 
 
 def test_there_is_an_example_of_everything_in_the_grammar() -> None:
-    parsed = [Threshold.parse(text) for text in examples_of("thresholds.md")]
+    all_of_them = [Threshold.parse(text) for text in examples_of("thresholds.md")]
+    parsed = [each for each in all_of_them if not each.measured.is_of_target]
+    of_targets = [each for each in all_of_them if each.measured.is_of_target]
+    assert {each.statistic for each in of_targets} == {*target_metric.STATISTICS, "percentile"}
+    assert {each.family for each in of_targets} == {f"target.{name}" for name in (*STANDARD, "queue")}
     assert {each.family for each in parsed} == {None, *expression.FAMILIES}
     assert {each.statistic for each in parsed} == set(expression._UNITS)
     assert {each.operator for each in parsed} == set(expression._COMPARISONS)

@@ -16,6 +16,7 @@
     ├── LateSkip                   a user's set-up skipped when the load had begun already
     ├── SetUpTimeout               (also TimeoutError) a user's set-up took too long and was interrupted
     ├── TearDownTimeout            (also TimeoutError) a user's teardown could not be ended in time
+    ├── TargetLost                 what a load reads of its target ended: the process, or its endpoint
     ├── GeneratorLimitError        this process may not open enough files or start enough threads
     └── those of ``transport.generator_errors``, which are errors of requests or urllib3 too
 
@@ -118,6 +119,10 @@ class TargetNotAllowed(_ConfigurationError):
 
     ``at_run_time`` is true if it was the target that redirected an allowed request there.
     """
+
+
+class TargetLost(IploadError):
+    """A target's own numbers cannot be read any more; the text says why. It ends the readings, never the load."""
 
 
 class GeneratorLimitError(IploadError):

@@ -6,6 +6,7 @@ Grammar of the texts::
     span       = duration [ "-" duration ]                        ("100ms-300ms")
     rate       = number "/" ( "s" | "m" | "h" )
     percent    = number "%"
+    size       = number ( "B" | "kB" | "MB" | "GB" | "TB" | "KiB" | "MiB" | "GiB" | "TiB" )
 
 The parts of a duration come from large to small (``1m30s``). Text without a unit is refused: it is unclear
 whether ``5`` means seconds or milliseconds. All functions raise ``ValueError`` with what is allowed.
@@ -27,6 +28,9 @@ _NUMBER = r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
 _PART = rf"{_NUMBER}(us|ms|s|m|h)"
 _RATE = rf"{_NUMBER}\s*/\s*(s|m|h)"
 _PERCENT = rf"{_NUMBER}\s*%"
+_SIZE = rf"{_NUMBER}\s*([kKMGT]?i?B)"
+_SIZES = {"B": 1, **{f"{letter}B": 1000**power for power, letter in enumerate("kMGT", 1)}, "KB": 1000}
+_SIZES |= {f"{letter}iB": 1024**power for power, letter in enumerate("KMGT", 1)}
 _DURATION_HELP = "a duration has a number and a unit, as in 500us, 20ms, 1.5s, 2m, 1h or 1m30s"
 
 
@@ -69,6 +73,25 @@ def parse_percent(text: str) -> float:
     if match is None:
         raise ValueError(f"{text!r} is not a percentage; write it as in 1% or 0.5%")
     return float(Decimal(match[1]) / 100)
+
+
+def parse_size(text: str) -> float:
+    """Bytes of a size such as ``500MB`` (a million bytes each) or ``512MiB`` (1024 * 1024)."""
+    match = re.fullmatch(_SIZE, text.strip())
+    if match is None or match[2] not in _SIZES:
+        raise ValueError(f"{text!r} is not a size; a size has a number and a unit, as in 64kB, 500MB, 512MiB or 2GB")
+    return float(Decimal(match[1]) * _SIZES[match[2]])
+
+
+def format_size(size: float) -> str:
+    """A number of bytes for people, in powers of 1000: ``812 kB``, ``48.3 MB``."""
+    if size < 0:
+        return "-" + format_size(-size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 999.5:
+            return f"{size:.0f} B" if unit == "B" else f"{_short(size)} {unit}"
+        size /= 1000
+    return f"{_short(size)} TB"
 
 
 def format_duration(seconds: float) -> str:

@@ -18,6 +18,7 @@ from pytest_ipload.stats.histogram import Histogram, plain_int, plain_list, show
 from pytest_ipload.stats.own_summary import TIME
 from pytest_ipload.verdict.codec import decode, encode
 from pytest_ipload.verdict.threshold.expression import STREAM_FAMILIES
+from pytest_ipload.verdict.threshold.target_metric import COMPARABLE
 
 SCHEMA = 1
 _KIND = "saved run of pytest-ipload"
@@ -86,7 +87,15 @@ def of_result(result: Mapping[str, Any], load: int) -> Test:
         "metrics",
     )
     saved = {name: result[name] for name in kept if name in result}
+    if "targets" in result:
+        saved["targets"] = [_of_target(target) for target in result["targets"]]
     return {**saved, "load": load, "profile": comparability.of_result(result)}
+
+
+def _of_target(target: Mapping[str, Any]) -> Test:
+    """What is saved of a target: its name and the statistics that can be compared."""
+    metrics = {name: {key: stats[key] for key in COMPARABLE} for name, stats in target["metrics"].items()}
+    return {"name": target["name"], "metrics": metrics}
 
 
 def is_too_small(result: Mapping[str, Any]) -> bool:
@@ -108,6 +117,8 @@ def _test(value: object, where: str) -> Test:
     checked["by_name"] = _rows(test, "by_name", ("requests", "failed_requests"), ("rps",), where)
     checked["steps"] = _rows(test, "steps", ("count", "failed"), (), where)
     checked.update(_own(test, where))
+    if "targets" in test:
+        checked["targets"] = _targets(test, where)
     return checked
 
 
@@ -139,6 +150,19 @@ def _rows(test: Test, key: str, counts: Sequence[str], numbers: Sequence[str], w
         checked.update((name, _number(row.get(name), f"{here}.{name}")) for name in numbers)
         checked.update(_optional(row, STREAM_FAMILIES, here))
         rows.append({**checked, "latency": _distribution(row.get("latency"), f"{here}.latency")})
+    return rows
+
+
+def _targets(test: Test, where: str) -> list[Test]:
+    rows: list[Test] = []
+    for place, value in enumerate(plain_list(test["targets"], f"{where}.targets")):
+        here = f"{where}.targets[{place}]"
+        row = _object(value, here)
+        metrics = {
+            name: {key: _real(_object(stats, here).get(key), f"{here}.{name}.{key}") for key in COMPARABLE}
+            for name, stats in _object(row.get("metrics"), f"{here}.metrics").items()
+        }
+        rows.append({"name": _text(row.get("name"), f"{here}.name"), "metrics": metrics})
     return rows
 
 
@@ -175,4 +199,10 @@ def _text(value: object, where: str) -> str:
 def _number(value: object, where: str) -> float:
     if type(value) not in (int, float) or not 0 <= value < math.inf:  # type: ignore[operator]
         raise ValueError(f"{where}: expected a number from 0 on, got {shown(value)}")
+    return float(value)  # type: ignore[arg-type]
+
+
+def _real(value: object, where: str) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value):  # type: ignore[arg-type]
+        raise ValueError(f"{where}: expected a number, got {shown(value)}")
     return float(value)  # type: ignore[arg-type]

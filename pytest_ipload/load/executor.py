@@ -271,8 +271,7 @@ class Executor:
                 self._changed.wait(min(_TICK, early_ns / NS_PER_S))
 
     def _open_gate(self) -> None:
-        origin = self._clock()
-        self.record.origin_ns = self._deadlines.origin_ns = origin
+        origin = self.record.origin_ns = self._deadlines.origin_ns = self._clock()
         judged_from = origin + round(self._profile.warmup * NS_PER_S)
         planned_end = rates_end(self._profile)
         self._collector.begin(
@@ -287,6 +286,7 @@ class Executor:
             cores=usable_cpus() if self.record.pinned_cpu is None else 1 / self._workers_on_cpu,
         )
         self._watcher.start()
+        self._factory.began(origin)
         self._users.contexts.begin()
         self._users.gate.set()
 

@@ -57,6 +57,9 @@ class UserFactory(Protocol):
         iteration of the load has completed yet.
         """
 
+    def began(self, origin_ns: int) -> None:
+        """The load begins now, at ``origin_ns`` of the executor's clock; called in the executor's thread."""
+
     def each_second(self, measured: Measurements, elapsed_s: float) -> None:
         """What was measured in ``elapsed_s`` since the start of the load; called in the executor's thread.
 

@@ -21,6 +21,7 @@ from pytest_ipload.plugin.fixtures.fixtures import (
     ipload_iteration,
     ipload_pool,
     ipload_session,
+    ipload_target,
     ipload_user,
 )
 from pytest_ipload.plugin.fixtures.per_user_names import may_be_per_user
@@ -37,7 +38,16 @@ if TYPE_CHECKING:
 
     from _pytest.fixtures import SubRequest  # the type of the hook's request, which pytest does not export
 
-__all__ = ["ipload", "ipload_body", "ipload_iteration", "ipload_pool", "ipload_session", "ipload_user"]
+
+__all__ = [
+    "ipload",
+    "ipload_body",
+    "ipload_iteration",
+    "ipload_pool",
+    "ipload_session",
+    "ipload_target",
+    "ipload_user",
+]
 
 _RANKS = pytest.StashKey[Slots]()
 """Counted over all xdist workers."""

@@ -17,6 +17,7 @@ from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.own_summary import CheckStats, MetricStats, checks_of, metrics_of
 from pytest_ipload.stats.sample import FAILED, FIRST_EVENT, GAP, ITERATION, OK, REQUEST, SETUP, STEP
 from pytest_ipload.stats.series import Second
+from pytest_ipload.stats.target_readings import TargetReadings, by_second
 
 __all__ = [
     "Frame",
@@ -97,6 +98,8 @@ class TimelinePoint:
     response_p99_ms: float | None = None
     histogram: str | None = None
     """Latencies of the successful ones: HdrHistogram V2, compressed, base64; in microseconds."""
+    targets: Mapping[str, Mapping[str, float]] | None = None
+    """The targets' own numbers, by name of the target and of the metric; None without any."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +162,7 @@ class Frame:
     """The version of HTTP of all requests, but for those of the next names."""
     foreign_names: frozenset[str] = frozenset()
     """Names of requests in unknown versions."""
+    targets: Sequence[TargetReadings] = ()
 
     def http_of(self, name: str) -> str | None:
         """The version of HTTP of the requests of a name; None if it is unknown."""
@@ -297,12 +301,19 @@ def _timeline(measured: Measurements, frame: Frame) -> list[TimelinePoint]:
     """All steps up to the last one with a request; those in which none ended are what a stalled target looks like."""
     timeline = measured.timeline
     step_s, steps = timeline.step_s, timeline.steps()
-    users = _users_by_step(frame.lifetimes, frame.origin_ns, step_s * NS_PER_S, timeline.end // step_s)
+    targets = by_second(frame.targets, step_s)
+    # A target that no request comes back from still has numbers of its own.
+    last = min(max(targets, default=-1), int(frame.duration_s) // step_s)
+    length = max(timeline.end // step_s, last + 1 if last * step_s < frame.duration_s else last)
+    users = _users_by_step(frame.lifetimes, frame.origin_ns, step_s * NS_PER_S, length)
     nothing = Second(planned=measured.planned)
-    return [_point(number * step_s, most, steps.get(number) or nothing) for number, most in enumerate(users)]
+    return [
+        _point(number * step_s, most, steps.get(number) or nothing, targets.get(number))
+        for number, most in enumerate(users)
+    ]
 
 
-def _point(t_s: int, users: int, second: Second) -> TimelinePoint:
+def _point(t_s: int, users: int, second: Second, targets: Mapping[str, Mapping[str, float]] | None) -> TimelinePoint:
     latency, response = second.peek()
     return TimelinePoint(
         t_s=t_s,
@@ -311,6 +322,7 @@ def _point(t_s: int, users: int, second: Second) -> TimelinePoint:
         failed_requests=second.failed_requests,
         max_ms=ms_of(latency.max_ns),
         histogram=latency.encode() if latency.count else None,
+        targets=targets,
         **{f"p{q}_ms": ms_of(latency.quantile(q / 100)) for q in _POINTS},
         **{f"response_p{q}_ms": ms_of(response.quantile(q / 100)) for q in _POINTS if response is not None},
     )

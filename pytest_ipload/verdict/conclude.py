@@ -10,6 +10,7 @@ from pytest_ipload.base.units import NS_PER_MS, NS_PER_S
 from pytest_ipload.load.generator.checks import Outcome, ResponseLimit, examine_whole
 from pytest_ipload.stats.sample import CHECK, LATENESS
 from pytest_ipload.stats.summary import Frame, latency_stats, summarise
+from pytest_ipload.stats.target_summary import judged_targets
 from pytest_ipload.verdict.decide import decide
 from pytest_ipload.verdict.health_rule import in_spite_of, invalid_reasons
 from pytest_ipload.verdict.result import ERROR, GeneratorHealth, LoadResult, UnusedAddresses
@@ -19,6 +20,8 @@ from pytest_ipload.verdict.threshold.evaluate import ThresholdResult, evaluate
 from pytest_ipload.verdict.threshold.measure import Scope
 
 _MOST_LISTED = 3
+_LATE_READING_S = 0.25
+"""How late the last reading of the judged time may be, on a busy machine."""
 _NEAREST_QUANTILE = {"max": 0.99}
 
 
@@ -55,6 +58,7 @@ def conclude(part: ShardResult) -> LoadResult:
         unused_addresses=UnusedAddresses(part.unused_count, part.unused_first) if part.unused_count else None,
         generator=_health(part, checks, [check.name for check in found if check.name in suppressed], frame.duration_s),
         shards=part.shards if len(part.shards) > 1 else None,
+        targets=[target.stats() for target in scope.targets] or None,
         **summarise(part.measured, frame),
     )
 
@@ -69,6 +73,9 @@ def scope_of(part: ShardResult, judged_s: float) -> Scope:
         planned_iterations=part.planned_iterations,
         dropped=part.dropped_iterations,
         set_ups=part.set_ups,
+        targets=judged_targets(
+            part.target_readings, part.profile.warmup, part.profile.warmup + judged_s + _LATE_READING_S
+        ),
     )
 
 
@@ -86,6 +93,7 @@ def _frame(part: ShardResult) -> Frame:
         dropped_iterations=part.dropped_iterations,
         http=part.profile.http,
         foreign_names=frozenset(part.foreign_names),
+        targets=part.target_readings,
     )
 
 
@@ -100,7 +108,11 @@ def _of_the_whole(part: ShardResult, thresholds: list[ThresholdResult]) -> list[
             users_started=part.users,
             planned_iterations=part.planned_iterations,
             dropped_iterations=part.dropped_iterations,
-            uncertain=[(each.expression, each.samples) for each in thresholds if each.uncertain and not is_functional],
+            uncertain=[
+                (each.expression, each.samples)
+                for config, each in zip(part.thresholds, thresholds, strict=True)
+                if each.uncertain and config.threshold.quantile is not None and not is_functional
+            ],
             is_functional=is_functional,
             is_cut_short=bool(part.broken_off or part.error) or part.abort is not None,
             judges_dropped=any(

@@ -113,6 +113,8 @@ def _is_broken_in_spite_of(flaws: Sequence[HealthCheck], judged: Judged) -> bool
 
 def _moved_by(flaws: Sequence[HealthCheck], judged: Judged) -> set[str]:
     threshold = judged[0].threshold
+    if threshold.measured.is_of_target:  # whatever the flaw, the target had less to do, or as much as planned
+        return {DOWN} if any(flaw.name != OF_GAPS for flaw in flaws) else set()
     moves = "".join(
         MOVES.get(flaw.name, _NEVER_SENT).get(threshold.statistic, "")
         for flaw in flaws

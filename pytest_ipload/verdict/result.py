@@ -9,6 +9,7 @@ from typing import Any
 from pytest_ipload.base.health_catalogue import REMARK, HealthCheck
 from pytest_ipload.base.masking import masked_values
 from pytest_ipload.stats.summary import LatencyStats, Summary, plain
+from pytest_ipload.stats.target_summary import TargetStats
 from pytest_ipload.verdict.regression.comparison import ComparedWith, Comparison, failed_of
 from pytest_ipload.verdict.threshold.config import FAIL
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
@@ -185,6 +186,8 @@ class LoadResult(Summary):
     unused_addresses: UnusedAddresses | None = None
     """None without a pool, or where all addresses were used."""
     generator: GeneratorHealth
+    targets: Sequence[TargetStats] | None = None
+    """The targets' own numbers over the judged time; None where no target was given."""
     shards: Sequence[ShardStats] | None = None
     """The processes that shared the load; None where it was one."""
     rounds: Sequence[RoundStats] | None = None

@@ -17,6 +17,7 @@ from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import FAILED, ITERATION, REQUEST
+from pytest_ipload.stats.target_readings import TargetReadings, merged
 from pytest_ipload.verdict.codec import decode, encode
 from pytest_ipload.verdict.origin import ClockOffset, Origin
 from pytest_ipload.verdict.plausibility import check_values
@@ -87,6 +88,8 @@ class ShardResult:
     """The targets on loopback addresses that each of its processes connected to."""
     foreign_names: list[str] = field(default_factory=list)
     """Names of requests that adapters of the user's own sent, in whatever version of HTTP."""
+    target_readings: list[TargetReadings] = field(default_factory=list)
+    """The targets' own numbers; each target once."""
     clock: ClockOffset | None = None
     """Of a segment: the offset of the clock that ``started_at`` was read from."""
     origin: Origin | None = None
@@ -192,6 +195,7 @@ def merge_into(one: ShardResult, other: ShardResult) -> ShardResult:
         error=one.error or other.error,
         targets=[*one.targets, *other.targets],
         foreign_names=[*dict.fromkeys((*one.foreign_names, *other.foreign_names))],
+        target_readings=merged(one.target_readings, other.target_readings),
         clock=one.clock or other.clock,
         origin=None,
         shards=sorted([*one.shards, *other.shards], key=lambda shard: shard.index),

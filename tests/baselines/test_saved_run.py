@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.results import load_result
 from support.samples import MS, iteration, request, step
 from support.saved_runs import NODEID, result, saved_run, saved_test
+from support.targets import target_readings
 
 from pytest_ipload.base.commit import Commit
 from pytest_ipload.baselines.saved_run import SCHEMA, SavedRun, is_too_small, of_result
@@ -171,3 +173,22 @@ def test_one_iteration_is_too_small() -> None:
     assert is_too_small(result(samples=[request(), iteration()]))
     assert is_too_small(result(samples=[]))
     assert not is_too_small(result(samples=[iteration()] * 2))
+
+
+class TestTargets:
+    def run(self, **metrics: Any) -> SavedRun:
+        found = load_result([request("GET /")] * 9, nodeid=NODEID, targets=[target_readings(metrics=metrics)])
+        return saved_run(of_result(found.as_dict(), 0))
+
+    def test_the_statistics_that_can_be_compared_are_kept(self) -> None:
+        read = SavedRun.from_text(self.run(cpu=[10.0, 30]).to_text())
+        [test] = read.tests.values()
+        assert test["targets"] == [{"name": "api", "metrics": {"cpu": {"mean": 20, "max": 30, "min": 10, "last": 30}}}]
+        assert value_of(Metric.parse("target.cpu.max{a*}"), test) == 30
+        assert value_of(Metric.parse("target.rss.max{api}"), test) is None
+
+    @pytest.mark.parametrize("value", ["null", '"7"', "NaN", "true", "[]"])
+    def test_a_file_with_anything_else_is_refused(self, value: str) -> None:
+        text = self.run(cpu=[10.0, 30]).to_text().replace('"mean": 20', f'"mean": {value}')
+        with pytest.raises(ValueError, match=r"targets\[0\]\.cpu\.mean: expected a number|not valid JSON"):
+            SavedRun.from_text(text)

@@ -470,6 +470,9 @@ DEEP = """
         def ends_load(self, *_):
             return False
 
+        def began(self, *_):
+            pass
+
         def each_second(self, *_):
             pass
 

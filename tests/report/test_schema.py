@@ -15,6 +15,7 @@ from jsonschema import ValidationError
 from support.readers import validator
 from support.results import failure, judged, load_result
 from support.samples import MS, iteration, request, step
+from support.targets import target_readings
 
 from pytest_ipload.base.health_catalogue import fired
 from pytest_ipload.cli.main import main
@@ -23,6 +24,8 @@ from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.settings.parsing import Stages
 from pytest_ipload.stats.sample import FAILED, SETUP
 from pytest_ipload.stats.summary import LatencyStats, RequestStats, SourceStats, StepStats, TimelinePoint
+from pytest_ipload.stats.target_readings import TargetReadings
+from pytest_ipload.stats.target_summary import MetricStats, TargetStats
 from pytest_ipload.verdict.decide import with_comparisons
 from pytest_ipload.verdict.regression.comparison import ComparedWith, Comparison
 from pytest_ipload.verdict.regression.limit import CompareLimit
@@ -57,6 +60,8 @@ PARTS = {
     "first_failure": FirstFailure,
     "traceback": Traceback,
     "second": TimelinePoint,
+    "target": TargetStats,
+    "target_metric": MetricStats,
     "generator": GeneratorHealth,
     "check": FiredCheck,
     "shard": ShardStats,
@@ -103,6 +108,7 @@ def full_result() -> dict[str, Any]:
         thresholds=[judged("p95 < 1s", samples), judged("error_rate < 1%", samples), judged("p50{x} < 1s", samples)],
         failures=[failure()],
         unused=UnusedAddresses(1, ["127.0.0.3"]),
+        targets=[target_readings(notes=["x"]), TargetReadings("db", "prometheus", "host", url="http://db")],
         generator=GeneratorHealth.of([fired("late-starts", "x")], ["few-ports"], cpu_share=0.5, faults={"x": 1}),
     )
     comparisons = [judge_history(limit, 20, [10]), judge_rounds(limit, [1] * 4, [2] * 4), without_samples(limit, [1])]
@@ -186,6 +192,9 @@ def test_objects_have_no_other_fields_but_where_names_are_anybodys() -> None:
         "Versions by the name of the package",
         "All that was measured",
         "Where each setting came from",
+        "The targets' own numbers by name of the target and of the metric",
+        "Values by name of the metric",
+        "By name: cpu",
         "Errors on the generator's side by name",
     ]
 

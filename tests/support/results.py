@@ -9,6 +9,8 @@ from support.samples import ORIGIN, SECOND, measurements
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.stats.sample import Sample
 from pytest_ipload.stats.summary import Frame, summarise
+from pytest_ipload.stats.target_readings import TargetReadings
+from pytest_ipload.stats.target_summary import judged_targets
 from pytest_ipload.verdict.result import FailureSummary, FirstFailure, GeneratorHealth, LoadResult, UnusedAddresses
 from pytest_ipload.verdict.threshold.config import FAIL, ThresholdConfig
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult, evaluate
@@ -43,11 +45,12 @@ def load_result(
     thresholds: Sequence[ThresholdResult] = (),
     failures: Sequence[FailureSummary] = (),
     unused: UnusedAddresses | None = None,
+    targets: Sequence[TargetReadings] = (),
     generator: GeneratorHealth = HEALTHY,
 ) -> LoadResult:
     """A result with the numbers that the samples give."""
     ended = ORIGIN + round(seconds * SECOND)
-    frame = Frame(ORIGIN, ended, warmup_s, 1, users_by_source or {}, [(ORIGIN, ended)])
+    frame = Frame(ORIGIN, ended, warmup_s, 1, users_by_source or {}, [(ORIGIN, ended)], targets=targets)
     measured = measurements(samples, warmup_ms=round(warmup_s * 1000), planned=planned)
     return LoadResult(
         nodeid=nodeid,
@@ -58,6 +61,7 @@ def load_result(
         thresholds=thresholds,
         failures=failures,
         unused_addresses=unused,
+        targets=[target.stats() for target in judged_targets(targets, warmup_s, seconds)] or None,
         generator=generator,
         **summarise(measured, frame),
     )

@@ -103,6 +103,9 @@ class ScriptedCrew:
         self.is_stopping = True
         self.free.set()
 
+    def began(self, origin_ns: int) -> None:
+        """Nothing else begins with it."""
+
     def each_second(self, measured: Measurements, elapsed_s: float) -> None:
         self.seen.append((elapsed_s, measured.count(ITERATION)))
 

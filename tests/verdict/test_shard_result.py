@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.parts import PROFILE, full_fields, part_of
 from support.samples import MS, ORIGIN, iteration, measurements, request
+from support.targets import target_readings
 
 from pytest_ipload.base.health_catalogue import fired
 from pytest_ipload.load.set_up import SetUps
@@ -48,6 +49,7 @@ def full_part() -> ShardResult:
         thresholds=[ThresholdConfig(Threshold.parse("p95{GET /} < 1ms"), abort_on_fail=True, window=0.5)],
         failures=[failure(3)],
         broken_off="the load was broken off",
+        target_readings=[target_readings(notes=["process 7 has ended"])],
         abort=Abort(0, 1.5, result),
         shards=[ShardStats(0, "gw0", "host", 2, 40, 40, 0, 0.3, 0.5, 1)],
         **full_fields("10s:5/s,5s:0/s"),
@@ -260,3 +262,16 @@ def test_the_generators_lateness_is_that_of_all_parts() -> None:
 
 def test_of_a_load_that_is_over_at_once_nothing_is_said_of_the_processor() -> None:
     assert (cpu_share(5_000_000, 9_999_999), cpu_share(5_000_000, 10_000_000)) == (None, 0.5)
+
+
+def test_targets_that_several_processes_read_come_once() -> None:
+    short, long, other = (
+        target_readings(metrics={"cpu": [1.0]}),
+        target_readings(metrics={"cpu": [2.0, 3.0]}),
+        target_readings(host="elsewhere"),
+    )
+    whole = merge(part_of(SAMPLES, target_readings=readings) for readings in ([short], [long], [other]))
+    assert whole.target_readings == [long, other]
+    labels = conclude(whole).timeline[0].targets
+    assert labels is not None
+    assert set(labels) == {"api (pid 7 on host)", "api (pid 7 on elsewhere)"}

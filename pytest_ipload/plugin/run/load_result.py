@@ -13,9 +13,12 @@ from pytest_ipload.load.failure_log import FailureGroup
 from pytest_ipload.load.generator.checks import CheckInput, examine
 from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_users import LoadUsers
+from pytest_ipload.plugin.run.target_sampling import TargetSampling
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
+from pytest_ipload.stats.target_readings import TargetReadings
+from pytest_ipload.stats.target_summary import judged_targets
 from pytest_ipload.verdict.result import FailureSummary, FirstFailure, Traceback
 from pytest_ipload.verdict.shard_group import Shard
 from pytest_ipload.verdict.shard_result import ShardResult
@@ -35,6 +38,7 @@ class LoadResults:
         users: LoadUsers,
         executor: Executor,
         shard: Shard,
+        sampling: TargetSampling,
     ) -> None:
         """``shard`` is this process's side of the load: as one of several, or alone."""
         self._state = state
@@ -42,6 +46,7 @@ class LoadResults:
         self._users = users
         self._executor = executor
         self._shard = shard
+        self._sampling = sampling
         self._abort_watch = AbortWatch(request.thresholds, Plan.of(request.profile))
         self._snapshots = SnapshotTaker(request.thresholds, request.profile.planned)
         self.start_at_ns: int | None = None
@@ -94,7 +99,14 @@ class LoadResults:
             clock=None if self._users.meter is None else self._users.meter.offset,
             targets=[[f"{address}:{port}" for address, port in self._users.targets.all()]] if is_whole else [],
             foreign_names=list(self._users.fast_path_log.foreign()),
+            target_readings=self._target_readings(is_whole),
         )
+
+    def _target_readings(self, is_whole: bool) -> list[TargetReadings]:
+        """The targets' own numbers, during the load only if a threshold needs them."""
+        watched = self._abort_watch.watched.values()
+        is_needed = is_whole or any(config.threshold.measured.is_of_target for config in watched)
+        return self._sampling.readings(is_whole=is_whole) if is_needed else []
 
     def abort_reason(self, measured: Measurements, elapsed_s: float) -> str | None:
         """The result of the first threshold with ``abort_on_fail`` that can no longer hold."""
@@ -111,6 +123,7 @@ class LoadResults:
             pool_size=leases.addresses_total,
             addresses_used=len(leases.used),
             set_ups=self._executor.set_ups,
+            targets=judged_targets(self._target_readings(is_whole=False), profile.warmup, elapsed_s),
         )
         return watch.look(measured, scope, elapsed_s)
 

@@ -18,6 +18,7 @@ from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_result import LoadResults
 from pytest_ipload.plugin.run.load_users import LoadUsers
 from pytest_ipload.plugin.run.sample_hook import SampleSink, open_sample_sink
+from pytest_ipload.plugin.run.target_sampling import TargetSampling
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.stats.collector import Pieces
 from pytest_ipload.stats.live_reporter import LiveReporter
@@ -61,11 +62,14 @@ class Load:
             holds_users=request.holds_users,
             surroundings=Surroundings() if request.group is None else request.group.surroundings,
         )
-        self.results = LoadResults(state, request, users, self.executor, shard)
+        self._sampling = TargetSampling(
+            request.item.config, profile, is_first=shard.share.index == 0, is_off=state.settings.disabled
+        )
+        self.results = LoadResults(state, request, users, self.executor, shard, self._sampling)
         # The executor's calls that others answer; see ``UserFactory``.
         self.make_user, self.make_scenario = users.make_user, users.make_scenario
         self.admit, self.admit_if_free = users.leases.admit, users.leases.admit_if_free
-        self.user_left = users.leases.give_back
+        self.user_left, self.began = users.leases.give_back, self._sampling.begin
         self.setting_up, self.abort_reason = self._showing.setting_up, self.results.abort_reason
 
     def set_up(self) -> None:
@@ -98,7 +102,7 @@ class Load:
             self._users.rate_limit.begin_at(start_at_ns)
         tap = self.tap = open_sample_sink(self._request.item)
         try:
-            with self._ended_with_session() if group is None else nullcontext():
+            with self._ended_with_session() if group is None else nullcontext(), self._sampling.during_load():
                 self.executor.run(start_at_ns)
         finally:
             self.tap = None

@@ -16,6 +16,7 @@ from pytest_ipload.base.text import counted, first_line, printable, whose_failur
 from pytest_ipload.base.units import MS_PER_S, format_count, format_duration, format_percent
 from pytest_ipload.report.terminal.load_block import IMPLIED, TEST_ERRORS
 from pytest_ipload.report.terminal.tables import own_number
+from pytest_ipload.report.terminal.target_lines import target_lines
 from pytest_ipload.stats.summary import PlainResult
 from pytest_ipload.verdict.result import is_measured
 
@@ -163,9 +164,8 @@ def _times(latency: Mapping[str, Any]) -> list[str]:
 
 def _details(test: PlainResult) -> str:
     """The details of a test besides its numbers; empty if there are none."""
-    parts = (
-        (_thresholds, _objections, _failures, _own, _comparisons, _baseline, _generator) if is_measured(test) else ()
-    )
+    every = (_thresholds, _objections, _failures, _own, _comparisons, _baseline, _targets, _generator)
+    parts = every if is_measured(test) else ()
     text = _joined([_reason(test), _test_errors(test), *(part(test) for part in parts)])
     if not text:
         return ""
@@ -237,6 +237,11 @@ def _metric(row: PlainResult) -> str:
         case _:
             times = (f"{name} {format_duration(row[f'{name}_ms'] / MS_PER_S)}" for name in ("p50", "p95", "p99", "max"))
             return f"{', '.join(times)} ({format_count(row['count'])} observed)"
+
+
+def _targets(test: PlainResult) -> str:
+    """The targets' own numbers."""
+    return _listed("Targets", [f"- {code(line.strip())}" for line in target_lines(test)])
 
 
 def _generator(test: PlainResult) -> str:

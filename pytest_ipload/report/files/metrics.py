@@ -105,6 +105,10 @@ CPU_SHARE = Family("ipload_generator_cpu_cores", _GAUGE, "Processor cores used b
 TIMER_LAG = Family(
     "ipload_generator_timer_lag_p99_seconds", _GAUGE, "Timer lag of the generator, 99th percentile.", "seconds"
 )
+TARGET_CPU = Family("ipload_target_cpu_cores", _GAUGE, "Processor cores used by a target.", "cores")
+TARGET_MEMORY = Family("ipload_target_resident_memory_bytes", _GAUGE, "Resident memory of a target.", "bytes")
+TARGET_VALUE = Family("ipload_target_value", _GAUGE, "Other numbers of a target, such as its threads and open files.")
+TARGET_GROWTH = Family("ipload_target_growth_per_hour", _GAUGE, "Growth of a target's metric, as a robust slope.")
 FAULTS = Family("ipload_generator_faults", COUNTER, "Errors on the generator's side, by name.")
 
 
@@ -189,6 +193,7 @@ def of_test(test: Mapping[str, Any], labels: Labels) -> Iterator[tuple[Family, S
         if key in test:
             yield family, family.sample(labels, test[key])
     yield START_TIME, START_TIME.sample(labels, datetime.fromisoformat(test["started_at"]).timestamp())
+    yield from _targets(test.get("targets", ()), labels)
     yield from _thresholds(test["thresholds"], labels)
     yield from _generator(test["generator"], labels)
 
@@ -229,6 +234,24 @@ def _distribution(family: Family, labels: Labels, latency: Mapping[str, Any]) ->
     total_s = round(latency["mean_ms"] * count / MS_PER_S, 9) if count else 0.0
     for sample in histogram_samples(family, labels, histogram, total_s):
         yield family, sample
+
+
+def _targets(targets: Iterable[Mapping[str, Any]], labels: Labels) -> Iterator[tuple[Family, Sample]]:
+    """Statistics of each target's metrics; a target is named by its name and place."""
+    for target in targets:
+        place = target.get("url") or f"pid {target['pid']} on {target['host']}"
+        of_target = {**labels, "target": target["name"], "place": place}
+        for metric, stats in target["metrics"].items():
+            family, scale = _TARGET_FAMILIES.get(metric, (TARGET_VALUE, 1))
+            own = of_target if family is not TARGET_VALUE else {**of_target, "metric": metric}
+            for statistic in ("mean", "max", "min", "last"):
+                yield family, family.sample({**own, "statistic": statistic}, stats[statistic] / scale)
+            if "growth_per_hour" in stats:
+                growth = stats["growth_per_hour"] / scale
+                yield TARGET_GROWTH, TARGET_GROWTH.sample({**of_target, "metric": metric}, growth)
+
+
+_TARGET_FAMILIES = {"cpu": (TARGET_CPU, 100), "rss": (TARGET_MEMORY, 1)}
 
 
 def _thresholds(thresholds: Iterable[Mapping[str, Any]], labels: Labels) -> Iterator[tuple[Family, Sample]]:

@@ -12,6 +12,8 @@ from pytest_ipload.base.units import (
     format_percent,
     format_setting,
 )
+from pytest_ipload.verdict.threshold.target_metric import UNITS as TARGET_UNITS
+from pytest_ipload.verdict.threshold.target_metric import format_value
 
 ABSENT = "–"
 
@@ -37,13 +39,15 @@ def rate(per_second: float | None) -> str:
 
 
 def in_unit(value: float | None, unit: str | None) -> str:
-    """A number in one of the units of the JSON report: ``ms``, ``fraction``, ``1/s`` or ``count``."""
+    """A number in one of the units of the JSON report: ``ms``, ``fraction``, ``1/s``, ``count`` or those of targets."""
     if value is None:
         return ABSENT
     if unit == "ms":
         return milliseconds(value)
     if unit == "fraction":
         return share(value)
+    if unit in TARGET_UNITS:
+        return format_value(unit, value)
     if unit == "1/s":
         return f"{rate(value)}/s"
     return format_count(int(value)) if value == int(value) else f"{value:g}"

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import cycle
 from typing import Any, NamedTuple
 
 from pytest_ipload.base.text import counted
 from pytest_ipload.base.units import MS_PER_S, format_count, format_duration
 from pytest_ipload.report.html.curve import Curve, curve_of, ticks
 from pytest_ipload.report.html.points import LATENCIES, RESPONSE_TIMES, Points
+from pytest_ipload.report.html.target_parts import TargetLines, target_lines_of
 from pytest_ipload.stats.summary import PlainResult
 
 Line = dict[str, Any]
@@ -25,6 +27,7 @@ _PERCENTILES_IN_WORDS = ("p50", "p95", "p99", "p99.9", "max")
 _HOUR_S = 3600
 _OF_DOTS = ("name", "meta", "x0", "dx", "yaxis")
 _COLOURS_OF_LOADS = ("p95", "response_time", "p99", "p50", "max", "users")
+_COLOURS_OF_TARGETS = ("p95", "response_time", "p50", "p99", "failed", "max")
 _DASHES = {"p50": "solid", "p95": "solid", "p99": "dash", "max": "dot"}
 
 
@@ -45,6 +48,7 @@ def charts_of(result: PlainResult, points: Points) -> list[Chart]:
         charts = [
             _percentiles_chart("Latency of successful requests", result, points, LATENCIES),
             _percentiles_chart("Response time of successful requests", result, points, RESPONSE_TIMES),
+            *(_target_chart(result, points, lines) for lines in target_lines_of(result, points)),
             _requests_chart(result, points),
             _failures_chart(result, points),
         ]
@@ -128,6 +132,17 @@ def together_chart(members: Sequence[tuple[str, PlainResult, Points]]) -> Chart 
     return Chart(
         "Requests per second of the loads that ran together", "; ".join(spans), {"data": lines, "layout": layout}
     )
+
+
+def _target_chart(result: PlainResult, points: Points, of: TargetLines) -> Chart:
+    """A metric of the targets."""
+    lines: list[Line] = []
+    for colour, (target, values) in zip(cycle(_COLOURS_OF_TARGETS), of.by_target.items(), strict=False):
+        line = _line(target, colour, values, points, hovertemplate=f"%{{y:.4~r}} {of.unit}")
+        lines += [line, *_lone_points(line)]
+    layout = _over_time(result, points)
+    layout["yaxis"] = _axis_of_counts(of.unit, [value for line in lines for value in line["y"]])
+    return Chart(of.title, f"{_length(points)}: {'; '.join(of.spans)}", {"data": lines, "layout": layout})
 
 
 def _distribution_chart(result: PlainResult) -> Chart | None:

@@ -337,7 +337,8 @@ def _remarks(threshold: Row) -> str:
     if "window_s" in threshold:
         remarks.append(f"the worst window of {format_setting(threshold['window_s'])}")
     if threshold["uncertain"]:
-        remarks.append("too few samples for this percentile")
+        is_growth = threshold["unit"].endswith("/h")
+        remarks.append("the load is too short" if is_growth else "too few samples for this percentile")
     if threshold.get("ci_assumes_independence"):
         remarks.append("the interval assumes independent samples")
     if threshold["severity"] == "warn":

@@ -13,6 +13,7 @@ from pytest_ipload.report.html.cells import count, milliseconds, rate, share
 from pytest_ipload.report.html.charts import Chart, charts_of, together_chart
 from pytest_ipload.report.html.html_tables import Table
 from pytest_ipload.report.html.points import points_of
+from pytest_ipload.report.html.target_parts import target_table
 from pytest_ipload.report.terminal.load_block import test_error_lines, whole_steps
 from pytest_ipload.stats.summary import PlainResult
 from pytest_ipload.verdict.result import is_measured
@@ -152,6 +153,7 @@ def _section(number: int, result: PlainResult, most_points: int) -> Section:
         html_tables.metric_table(result),
         html_tables.observed_table(result),
         html_tables.source_table(result),
+        target_table(result),
         html_tables.request_table(result, "setup"),
         html_tables.shard_table(result),
         html_tables.round_table(result),

@@ -21,6 +21,7 @@ from pytest_ipload.report.terminal.tables import (
     source_table,
     step_table,
 )
+from pytest_ipload.report.terminal.target_lines import target_lines
 from pytest_ipload.stats.summary import PlainResult
 from pytest_ipload.verdict.result import is_measured
 
@@ -101,6 +102,7 @@ def block(
     lines += check_table(result, verbosity, width)
     lines += metric_table(result, verbosity, width)
     lines += _timeline(result, verbosity, width, encoding)
+    lines += target_lines(result)
     lines += [_threshold_line(threshold) for threshold in result["thresholds"]]
     lines += _baseline_lines(result)
     lines += [f"FAIL  {printable(objection)}" for objection in result.get("objections", ())]

@@ -4,10 +4,11 @@ Grammar::
 
     limit     = metric ":" change
     change    = percent [ "," floor ] | floor
-    metric    = [ "raw." | "ttfe." | "gap." ] statistic [ "{" selector "}" ] | share | rate
+    metric    = [ "raw." | "ttfe." | "gap." ] statistic [ "{" selector "}" ] | share | rate | target
     statistic = "p" number | "p(" number ")" | "median" | "mean" | "min" | "max"       floor: a duration, 50ms
     share     = "error_rate" | ( "request_error_rate" | "check_rate" ) [ "{" label "}" ]    floor: percentage points, 1%
     rate      = "rps" [ "{" label "}" ] | "iterations_per_second"                      floor: a rate, 5/s
+    target    = "target." name "." ( "mean" | "max" | "min" | "last" ) [ "{" label "}" ]     floor: as its limits, 50MB
     selector  = label | "step:" label | "metric:" label
 
 The metrics are those of thresholds (``expression``), as far as results keep them. A value is a regression if it is
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 
 from pytest_ipload.base import units
 from pytest_ipload.base.errors import SettingError
+from pytest_ipload.verdict.threshold import target_metric
 from pytest_ipload.verdict.threshold.expression import STREAM_FAMILIES, Metric
 
 _NEGLIGIBLE = 1e-9
@@ -29,7 +31,8 @@ _LOWER_IS_WORSE = frozenset({"rps", "iterations_per_second", "check_rate"})
 _METRICS_HELP = (
     "metrics that can be compared are times of requests and steps (p95 or any percentile, median, mean, min, max, with "
     "or without raw. in front), of events (ttfe.p95, gap.p99) and observed ones (p95{metric:age}), error_rate, "
-    "request_error_rate, check_rate, rps and iterations_per_second"
+    "request_error_rate, check_rate, rps, iterations_per_second, and mean, max, min and last of a target "
+    "(target.cpu.mean)"
 )
 
 
@@ -76,7 +79,7 @@ class CompareLimit:
 
     @property
     def unit(self) -> str:
-        """The unit of its values in reports: ``ms``, ``fraction`` or ``1/s``."""
+        """The unit of its values in reports: ``ms``, ``fraction``, ``1/s`` or that of a target."""
         return report_unit(self.metric)
 
     @property
@@ -118,6 +121,10 @@ def format_reported(metric: Metric, value: float) -> str:
 
 def _check_metric(metric: Metric) -> None:
     """Refuse metrics that results do not keep."""
+    if metric.is_of_target:
+        if metric.statistic not in target_metric.COMPARABLE:
+            raise ValueError(f"{metric.text!r} cannot be compared; {_METRICS_HELP}")
+        return
     if (
         metric.family not in (None, "raw", *STREAM_FAMILIES)
         or metric.unit == "count"
@@ -138,6 +145,8 @@ def _parse_floor(metric: Metric, text: str) -> float:
                 value = round(units.parse_duration(text) * units.MS_PER_S, 9)
             case "fraction":
                 value = units.parse_percent(text)
+            case unit if metric.is_of_target:
+                value = target_metric.parse_limit(unit, text)
             case _:
                 value = units.parse_rate(text)
     except ValueError as error:

@@ -11,15 +11,18 @@ from pytest_ipload.stats.series_table import MAX_NAMES, OTHER_NAMES, matches
 from pytest_ipload.stats.summary import PlainResult
 from pytest_ipload.verdict.threshold.expression import STREAM_FAMILIES, Metric
 from pytest_ipload.verdict.threshold.selector import Selector
+from pytest_ipload.verdict.threshold.target_metric import metric_of
 
 
 def value_of(metric: Metric, result: PlainResult) -> float | None:
-    """The value in the unit of reports (ms, fraction, 1/s); None if the result does not have it.
+    """The value in the unit of reports (ms, fraction, 1/s, a target's); None if the result does not have it.
 
     Percentiles come from the histogram, by nearest rank, so any percentile can be read. Where iterations had planned
     starts, times are response times, which are not kept by name or step: there only ``raw.`` metrics are.
     ``ValueError`` for an invalid histogram. Also None if the selector may match names that were not kept separately.
     """
+    if metric.is_of_target:
+        return _of_targets(metric, result)
     if is_hidden(metric, result):
         return None
     if metric.unit == "duration":
@@ -35,6 +38,17 @@ def value_of(metric: Metric, result: PlainResult) -> float | None:
     requests: int = sum(row["requests"] for row in rows)
     failed: int = sum(row["failed_requests"] for row in rows)
     return failed / requests if requests else None
+
+
+def _of_targets(metric: Metric, result: PlainResult) -> float | None:
+    """Of several targets that the selector matches, the highest value."""
+    name, pattern = metric_of(metric.family or ""), metric.selector.pattern if metric.selector else "*"
+    values = [
+        float(target["metrics"][name][metric.statistic])
+        for target in result.get("targets", ())
+        if matches(pattern, target["name"]) and name in target["metrics"]
+    ]
+    return max(values, default=None)
 
 
 def _is_measured(metric: Metric, result: PlainResult) -> bool:
@@ -61,7 +75,7 @@ def _distributions(metric: Metric, result: PlainResult) -> list[PlainResult]:
 
 def is_hidden(metric: Metric, result: PlainResult) -> bool:
     """Whether samples that the selector matches may be counted under the other names, as there were too many names."""
-    if metric.selector is None or not (pattern := metric.selector.pattern).strip("*"):
+    if metric.is_of_target or metric.selector is None or not (pattern := metric.selector.pattern).strip("*"):
         return False
     names = [row["name"] for row in _rows_of_kind(metric.selector, result)]
     return len(names) > MAX_NAMES and OTHER_NAMES in names and ("*" in pattern or pattern not in names)

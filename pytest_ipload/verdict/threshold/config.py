@@ -10,6 +10,7 @@ from pytest_ipload.base.errors import SettingError
 from pytest_ipload.base.units import NS_PER_S, format_setting
 from pytest_ipload.settings.parsing import as_bool, as_confidence, as_positive_seconds, as_seconds, one_of
 from pytest_ipload.verdict.threshold.expression import VALUES, Threshold
+from pytest_ipload.verdict.threshold.target_metric import GROWTH
 
 FAIL, WARN = "fail", "warn"
 SHORTEST_WINDOW = 0.1
@@ -63,6 +64,8 @@ class ThresholdConfig:
                 f"threshold {text!r}: window={format_setting(self.window)} is too short; "
                 f"the shortest window is {format_setting(SHORTEST_WINDOW)}"
             )
+        if self.threshold.measured.is_of_target:
+            self._check_target()
         if self.window is not None and statistic in _OF_THE_WHOLE_LOAD:
             raise SettingError(f"threshold {text!r}: {statistic} is counted over the whole load and takes no window")
         if self.abort_on_fail and statistic in _CHANGING_BOTH_WAYS:
@@ -72,7 +75,10 @@ class ThresholdConfig:
             )
         if self.confidence is None:
             return
-        if self.threshold.quantile is None and statistic not in _SHARES_WITH_INTERVAL:
+        has_interval = statistic == GROWTH
+        if not self.threshold.measured.is_of_target:
+            has_interval = self.threshold.quantile is not None or statistic in _SHARES_WITH_INTERVAL
+        if not has_interval:
             raise SettingError(
                 f"threshold {text!r}: confidence only applies to percentiles, error_rate, request_error_rate and "
                 f"check_rate: there is no interval for {self.threshold.metric}"
@@ -94,6 +100,19 @@ class ThresholdConfig:
                 as_confidence(self.confidence)
         except ValueError as error:
             raise SettingError(f"threshold {self.threshold.text!r}: {error}") from None
+
+    def _check_target(self) -> None:
+        """Refuse what is not judged of a target."""
+        if self.window is not None:
+            raise SettingError(
+                f"threshold {self.threshold.text!r}: a target's own numbers are judged over the whole load: "
+                "remove window"
+            )
+        if self.abort_on_fail and self.threshold.statistic not in ("max", "min"):
+            raise SettingError(
+                f"threshold {self.threshold.text!r}: the {self.threshold.statistic_text} of a target is known at the "
+                "end, and only max and min can abort a load: remove abort_on_fail"
+            )
 
     @property
     def window_ns(self) -> int | None:

@@ -11,8 +11,10 @@ from pytest_ipload.verdict.threshold.config import FAIL, WARN, ThresholdConfig
 from pytest_ipload.verdict.threshold.expression import Threshold
 from pytest_ipload.verdict.threshold.finding import Evaluation, Outcome, find, find_in_windows, is_undecidable
 from pytest_ipload.verdict.threshold.measure import Measured, Scope
+from pytest_ipload.verdict.threshold.target_metric import UNITS as TARGET_UNITS
 from pytest_ipload.verdict.threshold.wording import (
     failed_checks,
+    no_readings,
     no_samples,
     no_window,
     not_kept_apart,
@@ -21,7 +23,7 @@ from pytest_ipload.verdict.threshold.wording import (
     windows_tally,
 )
 
-_UNITS = frozenset({"ms", "1/s", "fraction", "count"})
+_UNITS = frozenset({"ms", "1/s", "fraction", "count", *TARGET_UNITS})
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class ThresholdResult:
     ci_low: float | None
     ci_high: float | None
     uncertain: bool
-    """Too few samples for a reliable value of this percentile."""
+    """Too few samples for a reliable value of this percentile, or this growth."""
     message: str
     undecided: bool = False
     """The limit lies within the interval of the given confidence; that passes, unless the session is strict."""
@@ -74,22 +76,30 @@ def evaluate(config: ThresholdConfig, measured: Measurements, scope: Scope, *, s
         return replace(_result(config, nothing, not_kept_apart(config.threshold, measured), strict), undecidable=True)
     if config.window is None:
         finding = find(config, measured, scope)
-        return _result(config, finding, _message(config, finding, measured, strict), strict)
+        return _result(config, finding, _message(config, finding, measured, scope, strict), strict)
     found = find_in_windows(config, measured, scope)
     if found is None:
         nothing = Evaluation(Measured(None, 0, ""), Outcome.FAILS, is_enough=False)
         return _result(config, nothing, no_window(config, scope.seconds), strict)
     warmup_ns = measured.judged_from_ns - measured.origin_ns
     place, tally = window_place(config, found.number, warmup_ns), windows_tally(found)
-    return _result(config, found.worst, _message(config, found.worst, measured, strict, place, tally), strict)
+    return _result(config, found.worst, _message(config, found.worst, measured, scope, strict, place, tally), strict)
 
 
 def _message(
-    config: ThresholdConfig, finding: Evaluation, measured: Measurements, strict: bool, place: str = "", tally: str = ""
+    config: ThresholdConfig,
+    finding: Evaluation,
+    measured: Measurements,
+    scope: Scope,
+    strict: bool,
+    place: str = "",
+    tally: str = "",
 ) -> str:
     if finding.is_enough:
         names = failed_checks(config.threshold, measured) if config.threshold.statistic == "check_rate" else ""
         return what_was_found(config, finding, strict, place, tally) + names
+    if config.threshold.measured.is_of_target:
+        return no_readings(config.threshold, scope.targets)
     return no_samples(config.threshold, measured, place, tally)
 
 
@@ -107,7 +117,8 @@ def _result(config: ThresholdConfig, finding: Evaluation, message: str, strict: 
         samples=value.samples,
         ci_low=low,
         ci_high=high,
-        uncertain=threshold.quantile is not None and 0 < value.samples < minimum_samples(threshold.quantile),
+        uncertain=bool(value.remark)
+        or (threshold.quantile is not None and 0 < value.samples < minimum_samples(threshold.quantile)),
         message=message,
         undecided=undecided,
         window_s=config.window,

@@ -15,6 +15,8 @@ Grammar::
     selector   = label | "name:" label | "step:" label | "metric:" label | "source:" address | "status:" code
     operator   = "<=" | ">=" | "==" | "!=" | "<" | ">"
 
+Metrics of targets (``target.cpu.mean{api} < 80%``) have a grammar of their own: see ``target_metric``.
+
 A label is any text, up to the last ``}`` of the expression: ``p95{GET /items/{id}} < 1s``; ``*`` in it stands for
 any text. ``name:`` is for request names that begin like another selector. Own metrics are those of the test: its
 checks (``check_rate`` is the share that held), counts, gauges, and observed times: ``p95{metric:age} < 10s``. Blanks
@@ -36,6 +38,7 @@ from pytest_ipload.base import units
 from pytest_ipload.base.errors import SettingError
 from pytest_ipload.base.masking import masked
 from pytest_ipload.stats.sample import COUNT, GAUGE
+from pytest_ipload.verdict.threshold import target_metric
 from pytest_ipload.verdict.threshold.selector import Selector, parse_label, parse_selector
 
 FAMILIES = ("raw", "iteration", "connect", "tls", "ttfb", "ttfe", "gap", "failed")
@@ -76,7 +79,7 @@ _SIGNS = {"≤": "<=", "≥": ">=", "≠": "!=", "＜": "<", "＞": ">"}
 _PERCENTILE = re.compile(r"p([0-9]+(?:\.[0-9]+)?|\.[0-9]+)|p\(([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\)")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+")
 _OPEN_PLACEHOLDER = re.compile(r"/[^/{}]*\{[\w:-]+\Z")
-_BLANK_BEFORE_UNIT = re.compile(r"(?<=[0-9])\s+(?=[a-z%/])|(?<=/)\s+")
+_BLANK_BEFORE_UNIT = re.compile(r"(?<=[0-9])\s+(?=[a-zA-Z%/])|(?<=/)\s+|(?<=[B%])\s+(?=/)")
 _LARGEST = 1e12
 """Of a limit: 30 000 years. Far above it a number of milliseconds is infinite."""
 _DECIMALS = 12
@@ -88,7 +91,7 @@ class Metric:
     """What is measured: the part of an expression that is left of its operator."""
 
     family: str | None
-    """One of ``FAMILIES``; None for the plain metric."""
+    """One of ``FAMILIES``, or a target's, such as ``target.cpu``; None for the plain metric."""
     statistic: str
     """``percentile``, or the name of the statistic, share, count or rate."""
     quantile: float | None
@@ -135,8 +138,15 @@ class Metric:
 
     @property
     def unit(self) -> str:
-        """The unit of its values: ``duration`` (seconds), ``fraction``, ``count`` or ``rate`` (per second)."""
+        """The unit of its values: ``duration`` (s), ``fraction``, ``count``, ``rate`` (per s), or a target's."""
+        if self.is_of_target:
+            return target_metric.unit(self.family or "", self.statistic)
         return _UNITS[self.statistic]
+
+    @property
+    def is_of_target(self) -> bool:
+        """Whether it is one of the target's own numbers."""
+        return self.family is not None and target_metric.is_target_metric(self.family)
 
     def format(self, measured: float) -> str:
         """A value as shown to users: ``243 ms``, ``1.5 %``, ``4 812``, ``50/s``."""
@@ -147,6 +157,8 @@ class Metric:
                 return units.format_percent(measured)
             case "count":
                 return units.format_number(measured)
+            case unit if self.is_of_target:
+                return target_metric.format_value(unit, measured)
             case _:
                 return f"{units.format_number(measured)}/s"
 
@@ -177,7 +189,7 @@ class Threshold:
     def _parse(cls, text: str) -> Threshold:
         name, selector_text, comparison, value = _split(text)
         metric = Metric._of(name, selector_text)
-        limit = _parse_limit(metric.statistic, value, metric.text)
+        limit = _parse_limit(metric, value)
         normal = f"{metric.text} {comparison} {value}"
         return cls(normal, metric, comparison, limit)
 
@@ -275,12 +287,13 @@ def _is_cut_off(selector: str) -> bool:
 
 def _parse_metric(metric: str) -> tuple[str | None, str, float | None]:
     """Family, statistic and quantile."""
+    if target_metric.is_target_metric(metric):
+        return target_metric.parse(metric, _percentile_of)
     family, dot, rest = metric.partition(".")
     if not dot or family not in FAMILIES:
         family, rest = "", metric
-    percentile = _PERCENTILE.fullmatch(rest)
-    if percentile is not None:
-        return family or None, "percentile", _parse_percentile(percentile[1] or percentile[2])
+    if (quantile := _percentile_of(rest)) is not None:
+        return family or None, "percentile", quantile
     if rest not in _METRICS:
         raise ValueError(f"{metric!r} is not a metric{_did_you_mean(metric)}; {_METRICS_HELP}")
     if family and _UNITS[rest] != "duration":
@@ -288,6 +301,12 @@ def _parse_metric(metric: str) -> tuple[str | None, str, float | None]:
             f"{family!r} only applies to times ({', '.join(_DURATION_METRICS)}), not to {rest!r}; write {rest!r}"
         )
     return family or None, rest, 0.5 if rest == "median" else None
+
+
+def _percentile_of(text: str) -> float | None:
+    """The quantile of ``p95``; None for anything else."""
+    percentile = _PERCENTILE.fullmatch(text)
+    return None if percentile is None else _parse_percentile(percentile[1] or percentile[2])
 
 
 def _parse_percentile(number: str) -> float:
@@ -301,6 +320,9 @@ def _parse_percentile(number: str) -> float:
 
 def _check_selector(family: str | None, statistic: str, selector: Selector) -> None:
     """Refuse a selector that the metric cannot be split by."""
+    if family is not None and target_metric.is_target_metric(family):
+        target_metric.check_selector(family, selector.kind, str(selector))
+        return
     if statistic in OWN:
         return
     if selector.kind == "metric" and (family is not None or _UNITS[statistic] != "duration"):
@@ -326,13 +348,16 @@ def _check_selector(family: str | None, statistic: str, selector: Selector) -> N
         )
 
 
-def _parse_limit(statistic: str, value: str, metric: str) -> float:
+def _parse_limit(metric: Metric, value: str) -> float:
+    statistic = metric.statistic
     sign = -1 if value.startswith("-") else 1
     if sign < 0 and VALUES.get(statistic) != GAUGE:
         raise ValueError(f"the limit {value!r} is negative")
     value = value.removeprefix("-").lstrip()
     try:
-        match _UNITS[statistic]:
+        match metric.unit:
+            case unit if metric.is_of_target:
+                limit = target_metric.parse_limit(unit, value)
             case "duration":
                 limit = units.parse_duration(value)
             case "fraction":
@@ -346,7 +371,7 @@ def _parse_limit(statistic: str, value: str, metric: str) -> float:
             case _:
                 raise ValueError(f"{value!r} is not a plain number, as in 1000")
     except ValueError as error:
-        raise ValueError(f"the limit of {metric} is not valid: {error}") from None
+        raise ValueError(f"the limit of {metric.text} is not valid: {error}") from None
     if not limit <= _LARGEST:
         raise ValueError(f"the limit {value[:20]}... is too large")
     if statistic in ("error_rate", "request_error_rate", "set_up_error_rate", "check_rate") and limit > 1:
@@ -362,5 +387,6 @@ def _did_you_mean(metric: str) -> str:
 
 _METRICS_HELP = (
     f"metrics are p95 (or any percentile), {', '.join(_METRICS[1:])}; "
-    f"times may have one of {', '.join(f'{family}.' for family in FAMILIES)} in front"
+    f"times may have one of {', '.join(f'{family}.' for family in FAMILIES)} in front; "
+    "a target's own numbers are target.cpu.mean and the like"
 )

@@ -13,6 +13,7 @@ from pytest_ipload.stats.series_table import SeriesTable
 from pytest_ipload.verdict.threshold.config import ThresholdConfig
 from pytest_ipload.verdict.threshold.expression import Threshold
 from pytest_ipload.verdict.threshold.measure import Interval, Measured, Scope, is_hidden, measure
+from pytest_ipload.verdict.threshold.target_metric import GROWTH
 
 
 class Outcome(Enum):
@@ -53,7 +54,7 @@ def find(config: ThresholdConfig, table: SeriesTable, scope: Scope) -> Evaluatio
     value = measure(threshold, table, scope, config.confidence)
     if value.value is None or not value.is_enough(threshold):
         return Evaluation(value, Outcome.FAILS, is_enough=False)
-    if config.confidence is not None:
+    if config.confidence is not None or threshold.statistic == GROWTH:  # a slope means little without its interval
         return Evaluation(value, outcome_of(threshold, value.interval), is_enough=True)
     return Evaluation(value, Outcome.HOLDS if threshold.holds(value.value) else Outcome.FAILS, is_enough=True)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,9 +15,11 @@ from pytest_ipload.stats.hdr_bins import bin_of_ns
 from pytest_ipload.stats.sample import CHECK, FAILED, ITERATION, REQUEST
 from pytest_ipload.stats.series_table import SeriesTable
 from pytest_ipload.stats.summary import per_second
+from pytest_ipload.stats.target_summary import JudgedTarget
 from pytest_ipload.verdict.threshold.expression import VALUES, Threshold
 from pytest_ipload.verdict.threshold.selection import noun_of, selection_of, times_of
 from pytest_ipload.verdict.threshold.selection import where as where_of
+from pytest_ipload.verdict.threshold.target_measure import values_of
 
 USUAL_CONFIDENCE = 0.95
 """Of the intervals of percentiles without a confidence setting."""
@@ -40,6 +42,8 @@ class Scope:
     """Planned iterations that were never started; None where iterations have no arrival plan."""
     planned_iterations: int | None = None
     set_ups: SetUps = field(default_factory=SetUps)
+    targets: Sequence[JudgedTarget] = ()
+    """The load's targets, with what was read of them in the judged time."""
 
     @classmethod
     def of(cls, profile: LoadProfile, judged_s: float, **counted: Any) -> Scope:
@@ -61,6 +65,10 @@ class Measured:
     """What those samples did."""
     assumes_independence: bool = False
     """Whether the interval assumes it: the load is too short to estimate the correlation of samples."""
+    place: str = ""
+    """Of which target it is, where there are several."""
+    remark: str = ""
+    """Why it is uncertain."""
 
     def is_enough(self, threshold: Threshold) -> bool:
         """Whether there is something to judge: samples, or none where the threshold is about their number."""
@@ -70,6 +78,8 @@ class Measured:
 
 def measure(threshold: Threshold, table: SeriesTable, scope: Scope, confidence: float | None = None) -> Measured:
     """The threshold's value, and the interval of a percentile or (with ``confidence``) error rate."""
+    if threshold.measured.is_of_target:
+        return _of_target(threshold, scope, confidence or USUAL_CONFIDENCE)
     if threshold.unit == "duration":
         return _duration(threshold, table, scope, confidence or USUAL_CONFIDENCE)
     if threshold.statistic in VALUES:
@@ -113,6 +123,25 @@ def measure(threshold: Threshold, table: SeriesTable, scope: Scope, confidence: 
             return Measured(used / size if size else None, size, "addresses", part=used, verb="in use")
         case other:
             raise ValueError(f"{other} is not measured")
+
+
+def _of_target(threshold: Threshold, scope: Scope, confidence: float) -> Measured:
+    """The value of the selected target; of several, the one that is farthest beyond the limit, or nearest to it."""
+    found = values_of(threshold, scope.targets, confidence)
+    measured = [each for each in found if each.value is not None]
+    if not found or len(measured) < len(found):
+        return Measured(None, 0, "readings")
+    is_lower_limit = threshold.operator in (">", ">=")
+    worst = (min if is_lower_limit else max)(measured, key=lambda each: each.value or 0.0)
+    return Measured(
+        worst.value,
+        worst.samples,
+        "readings",
+        worst.interval,
+        assumes_independence=worst.assumes_independence,
+        place=f" of {worst.label!r}" if len(found) > 1 else "",
+        remark=worst.remark,
+    )
 
 
 def is_hidden(threshold: Threshold, table: SeriesTable) -> bool:

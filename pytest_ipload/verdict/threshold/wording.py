@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pytest_ipload.base.text import printable
 from pytest_ipload.base.units import NS_PER_S, format_count, format_duration, format_percent, format_setting
 from pytest_ipload.stats.confidence import minimum_samples, samples_to_close
 from pytest_ipload.stats.sample import CHECK, FAILED, OBSERVED, REQUEST, STEP
 from pytest_ipload.stats.series_table import MAX_NAMES, OTHER_NAMES, SeriesTable, matches
+from pytest_ipload.stats.target_summary import JudgedTarget
 from pytest_ipload.verdict.threshold.config import ThresholdConfig
 from pytest_ipload.verdict.threshold.expression import OWN, VALUES, Threshold
 from pytest_ipload.verdict.threshold.finding import Evaluation, Outcome, WindowEvaluations
 from pytest_ipload.verdict.threshold.measure import USUAL_CONFIDENCE, Interval, Measured
+from pytest_ipload.verdict.threshold.target_measure import what_there_is
 
 _SEEN = {
     "name": (REQUEST, "request names"),
@@ -33,7 +37,9 @@ def what_was_found(config: ThresholdConfig, finding: Evaluation, strict: bool, p
     number = 0.0 if value.value is None else value.value
     undecided = _undecided(config, value, strict) if finding.outcome is Outcome.UNDECIDED else ""
     noted = "; ".join(filter(None, [", ".join(_notes(config, value)), tally]))
-    text = f"{threshold.metric} {_shown(threshold, number)}{place}, limit {threshold.limit_text}{undecided}"
+    text = (
+        f"{threshold.metric} {_shown(threshold, number)}{value.place}{place}, limit {threshold.limit_text}{undecided}"
+    )
     return f"{text} ({noted})" if noted else text
 
 
@@ -67,6 +73,11 @@ def no_samples(threshold: Threshold, table: SeriesTable, place: str, tally: str)
         names = [] if values is None else [name for name, _ in values.each(kind)]
     shown = ", ".join(repr(name) for name in names[:10]) + (", ..." if len(names) > 10 else "")
     return f"{text}; {noun} seen: {shown or 'none'}"
+
+
+def no_readings(threshold: Threshold, targets: Sequence[JudgedTarget]) -> str:
+    """For a threshold on a target of which nothing was read."""
+    return f"{threshold.metric}: no samples, limit {threshold.limit_text}; {what_there_is(threshold, targets)}"
 
 
 def not_kept_apart(threshold: Threshold, table: SeriesTable) -> str:
@@ -130,6 +141,8 @@ def _notes(config: ThresholdConfig, value: Measured) -> list[str]:
         notes.append(_counted(value.samples, value.noun))
     if threshold.quantile is not None and value.samples < (minimum := minimum_samples(threshold.quantile)):
         notes.append(f"uncertain: {threshold.statistic_text} needs {format_count(minimum)}")
+    if value.remark:
+        notes.append(value.remark)
     if (interval := _interval(threshold, value.interval)) is not None:
         assumed = f" assuming independent {value.noun}" if value.assumes_independence else ""
         notes.append(f"{format_percent(config.confidence or USUAL_CONFIDENCE)} CI {interval}{assumed}")
@@ -154,7 +167,7 @@ def _interval(threshold: Threshold, ends: Interval) -> str | None:
     low_text, high_text = threshold.format(low), threshold.format(high)
     if low_text.rsplit(" ", 1)[-1] == high_text.rsplit(" ", 1)[-1] and " " in low_text:
         low_text = low_text.rsplit(" ", 1)[0]
-    return f"{low_text}-{high_text}"
+    return f"{low_text}{' to ' if low < 0 else '-'}{high_text}"
 
 
 def _counted(number: int, noun: str) -> str:

@@ -79,6 +79,9 @@ def test_each_form_is_read(
         ("p95{status:200}:10%", "{status:200} cannot be compared"),
         ("tls.p95:10%", "'tls.p95' cannot be compared; metrics that can be compared are"),
         ("failed.p95:10%", "'failed.p95' cannot be compared"),
+        ("target.rss.growth{api}:10%", "'target.rss.growth{api}' cannot be compared"),
+        ("target.cpu.p95:10%", "'target.cpu.p95' cannot be compared"),
+        ("target.rss.max:10%,5%", "change for target.rss.max is not valid: '5%' is not a size"),
         ("requests:10%", "'requests' cannot be compared"),
         ("ip_pool_usage:10%", "'ip_pool_usage' cannot be compared"),
     ],
@@ -93,7 +96,7 @@ def test_the_examples_of_the_documentation_are_limits() -> None:
     page = (Path(__file__).parents[3] / "docs" / "baselines.md").read_text(encoding="utf-8")
     examples = re.findall(r"^\| `([^`]*:[^`]*)` \|", page, re.MULTILINE)
     assert [CompareLimit.parse(text).text for text in examples] == examples
-    assert {CompareLimit.parse(text).unit for text in examples} == {"ms", "fraction", "1/s"}
+    assert {CompareLimit.parse(text).unit for text in examples} == {"ms", "fraction", "1/s", "%"}
 
 
 @given(st.text())
