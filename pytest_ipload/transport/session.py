@@ -392,10 +392,6 @@ class LoadSession(StreamingSession):
         self, url: str | bytes, params: Any, name: str | None, expect: Expected, kwargs: dict[str, Any]
     ) -> LoadResponse:
         """The ``get`` of requests, which calls ``request``; or its replacement."""
-        if params is not None:
-            kwargs["params"] = params  # by its name, which a wrapper may take only
-        if name is not None:
-            kwargs["name"] = name
-        if expect is not None:
-            kwargs["expect"] = expect
+        given = {"params": params, "name": name, "expect": expect}  # by their names, which a wrapper may take only
+        kwargs.update((key, value) for key, value in given.items() if value is not None)
         return super().get(url, **kwargs)  # type: ignore[return-value]  # of ``request``

@@ -37,7 +37,7 @@ def conclude(part: ShardResult) -> LoadResult:
     if part.abort is not None:
         thresholds[part.abort.number] = part.abort.final(thresholds[part.abort.number])
     judged = list(zip(configs, thresholds, strict=True))
-    found = by_gravity([*part.checks, *_different_targets(part), *_of_the_whole(part, thresholds)])
+    found = by_gravity([*part.checks, *_different_targets(part), *_of_the_whole(part, judged)])
     suppressed = set(part.profile.suppress_health_check)
     checks = [check for check in found if check.name not in suppressed]
     invalid = [*([part.broken_off] if part.broken_off else []), *invalid_reasons(checks, judged)]
@@ -97,7 +97,7 @@ def _frame(part: ShardResult) -> Frame:
     )
 
 
-def _of_the_whole(part: ShardResult, thresholds: list[ThresholdResult]) -> list[HealthCheck]:
+def _of_the_whole(part: ShardResult, judged: list[tuple[ThresholdConfig, ThresholdResult]]) -> list[HealthCheck]:
     """The health checks that need the whole load."""
     is_functional = part.profile.is_functional  # a single iteration: how certain a percentile is does not matter
     return examine_whole(
@@ -110,7 +110,7 @@ def _of_the_whole(part: ShardResult, thresholds: list[ThresholdResult]) -> list[
             dropped_iterations=part.dropped_iterations,
             uncertain=[
                 (each.expression, each.samples)
-                for config, each in zip(part.thresholds, thresholds, strict=True)
+                for config, each in judged
                 if each.uncertain and config.threshold.quantile is not None and not is_functional
             ],
             is_functional=is_functional,

@@ -96,9 +96,9 @@ class SpoolWriter:
             times_of.extend((sample.started_ns, sample.latency_ns, sample.lateness_ns))
             if connections:
                 times_of.extend(_opening(sample))
-        for kind, some in ((_OPENED_TIMES, opened), (_LATE_TIMES, late)):
+        for record, some in ((_OPENED_TIMES, opened), (_LATE_TIMES, late)):
             for key_of, times_of in some.items():
-                self._write(kind, self._number(key_of), memoryview(times_of).cast("B"))
+                self._write(record, self._number(key_of), memoryview(times_of).cast("B"))
 
     def close(self) -> None:
         """Nothing more will come."""

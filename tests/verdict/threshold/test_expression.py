@@ -116,7 +116,7 @@ def test_what_is_counted_by_request_takes_a_selector(metric: str, selector: str)
         ("p95} < 1s", "'} < 1s' found where"),
         ("p95{GET / < 1s", "no closing '}'"),
         ("p95 <", "no limit after the operator '<'"),
-        ("p95{} < 1s", "the selector {} is empty; write a request name, step:NAME, source:ADDRESS or status:CODE"),
+        ("p95{} < 1s", "the selector {} is empty; write a request name, step:NAME, metric:NAME, source:"),
         ("p95{step: } < 1s", "is empty"),
         ("P95 < 1s", "'P95' is not a metric (did you mean 'p95'?)"),
         ("ERROR_RATE < 1%", "did you mean 'error_rate'?"),
