@@ -62,6 +62,8 @@ class SessionSettings(NamedTuple):  # not a dataclass: every pytest run makes it
     prometheus: tuple[str, int] | None = None
     """The loopback address and the port at which they are served."""
     baselines: BaselineSettings = BaselineSettings()
+    explain: tuple[int, ...] | None = None
+    """The processes whose stacks are sampled; empty for those that serve the target, None for no sampling."""
 
     @property
     def need_preflight(self) -> bool:

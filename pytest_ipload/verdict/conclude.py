@@ -11,6 +11,7 @@ from pytest_ipload.load.generator.checks import Outcome, ResponseLimit, examine_
 from pytest_ipload.stats.sample import LATENESS
 from pytest_ipload.stats.summary import Frame, latency_stats, summarise
 from pytest_ipload.verdict.decide import decide
+from pytest_ipload.verdict.explanation import explain_seconds
 from pytest_ipload.verdict.health_rule import in_spite_of, invalid_reasons
 from pytest_ipload.verdict.result import ERROR, GeneratorHealth, LoadResult, UnusedAddresses
 from pytest_ipload.verdict.shard_result import ShardResult, cpu_share
@@ -52,6 +53,7 @@ def conclude(part: ShardResult) -> LoadResult:
         unused_addresses=UnusedAddresses(part.unused_count, part.unused_first) if part.unused_count else None,
         generator=_health(part, checks, [check.name for check in found if check.name in suppressed], frame.duration_s),
         shards=part.shards if len(part.shards) > 1 else None,
+        explain=None if part.stacks is None else explain_seconds(part.stacks, judged, part.measured),
         **summarise(part.measured, frame),
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 from pytest_ipload.base.health_catalogue import REMARK, HealthCheck
 from pytest_ipload.base.masking import masked_values
 from pytest_ipload.stats.summary import LatencyStats, Summary, plain
+from pytest_ipload.verdict.explanation import Explanation
 from pytest_ipload.verdict.regression.comparison import ComparedWith, Comparison, failed_of
 from pytest_ipload.verdict.threshold.config import FAIL
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
@@ -189,6 +190,8 @@ class LoadResult(Summary):
     """All rounds, where the load was run in several: the other numbers are those of one of them."""
     comparisons: Sequence[Comparison] | None = None
     """With a baseline; None where none was requested."""
+    explain: Explanation | None = None
+    """What the stacks of the target say about a failure; None where they were not sampled."""
     baseline: ComparedWith | None = None
     """The saved runs that it was compared with; None where no comparison was requested."""
 

@@ -17,6 +17,7 @@ from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import FAILED, ITERATION, REQUEST
+from pytest_ipload.stats.stacks import StackSamples, merged_stacks
 from pytest_ipload.verdict.codec import decode, encode
 from pytest_ipload.verdict.origin import ClockOffset, Origin
 from pytest_ipload.verdict.plausibility import check_values
@@ -85,6 +86,8 @@ class ShardResult:
     """The targets on loopback addresses that each of its processes connected to."""
     foreign_names: list[str] = field(default_factory=list)
     """Names of requests that adapters of the user's own sent, in whatever version of HTTP."""
+    stacks: StackSamples | None = None
+    """The stacks of the target; None where they were not to be sampled here."""
     clock: ClockOffset | None = None
     """Of a segment: the offset of the clock that ``started_at`` was read from."""
     origin: Origin | None = None
@@ -190,6 +193,7 @@ def merge_into(one: ShardResult, other: ShardResult) -> ShardResult:
         error=one.error or other.error,
         targets=[*one.targets, *other.targets],
         foreign_names=[*dict.fromkeys((*one.foreign_names, *other.foreign_names))],
+        stacks=merged_stacks(one.stacks, other.stacks),
         clock=one.clock or other.clock,
         origin=None,
         shards=sorted([*one.shards, *other.shards], key=lambda shard: shard.index),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_ipload.plugin.options.baseline_options import read_settings
+from pytest_ipload.plugin.options.explain_option import read_explain
 from pytest_ipload.settings.parsing import (
     as_count,
     as_loopback_endpoint,
@@ -184,6 +185,7 @@ def session_settings(config: pytest.Config) -> SessionSettings:
         prometheus=_option(config, "prometheus", as_loopback_endpoint),
         strict=bool(config.getoption("ipload_strict") or _ini_value(config, "ipload_strict")),
         baselines=read_settings(config),
+        explain=read_explain(config),
     )
     _check_segment(config)
     return settings

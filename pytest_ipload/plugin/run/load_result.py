@@ -13,6 +13,7 @@ from pytest_ipload.load.failure_log import FailureGroup
 from pytest_ipload.load.generator.checks import CheckInput, examine
 from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_users import LoadUsers
+from pytest_ipload.plugin.run.stack_sampling import StackSampling
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
@@ -36,8 +37,10 @@ class LoadResults:
         users: LoadUsers,
         executor: Executor,
         shard: Shard,
+        sampling: StackSampling,
     ) -> None:
         """``shard`` is this process's side of the load: as one of several, or alone."""
+        self._sampling = sampling
         self._state = state
         self._request = request
         self._users = users
@@ -93,6 +96,7 @@ class LoadResults:
             round=self._request.round_note,
             clock=None if self._users.meter is None else self._users.meter.offset,
             targets=[[f"{address}:{port}" for address, port in self._users.targets.all()]] if is_whole else [],
+            stacks=self._sampling.samples,
             foreign_names=list(self._users.fast_path_log.foreign()),
         )
 

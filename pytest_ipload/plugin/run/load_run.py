@@ -17,6 +17,7 @@ from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_result import LoadResults
 from pytest_ipload.plugin.run.load_users import LoadUsers
 from pytest_ipload.plugin.run.sample_hook import SampleSink, open_sample_sink
+from pytest_ipload.plugin.run.stack_sampling import StackSampling, with_second_windows
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.stats.collector import Pieces
 from pytest_ipload.stats.live_reporter import LiveReporter
@@ -51,15 +52,21 @@ class Load:
             cpu=state.cpu,
             workers_on_cpu=state.workers_on_cpu,
             share=request.share,
-            pieces=Pieces(
-                window_lengths(thresholds),
-                window_selections(thresholds, profile.planned),
-                selections(thresholds, profile.planned),
+            pieces=with_second_windows(
+                Pieces(
+                    window_lengths(thresholds),
+                    window_selections(thresholds, profile.planned),
+                    selections(thresholds, profile.planned),
+                ),
+                state.settings,
+                thresholds,
+                profile.planned,
             ),
             tolerates_set_up_errors=tolerates_set_up_errors(thresholds),
             holds_users=request.holds_users,
         )
-        self.results = LoadResults(state, request, users, self.executor, shard)
+        self._sampling = StackSampling(state, request, users.targets, is_first=shard.share.index == 0)
+        self.results = LoadResults(state, request, users, self.executor, shard, self._sampling)
         # The executor's calls that others answer; see ``UserFactory``.
         self.make_user, self.make_scenario = users.make_user, users.make_scenario
         self.admit, self.admit_if_free = users.leases.admit, users.leases.admit_if_free
@@ -88,7 +95,7 @@ class Load:
             self._users.rate_limit.begin_at(start_at_ns)
         tap = self.tap = open_sample_sink(self._request.item)
         try:
-            with self._ended_with_session():
+            with self._ended_with_session(), self._sampling.during(self.executor):
                 self.executor.run(start_at_ns)
         finally:
             self.tap = None
