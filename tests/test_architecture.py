@@ -23,6 +23,7 @@ STOREYS = (
     ("settings",),
     ("addresses.host", "addresses"),
     ("stats", "stats.spool"),
+    ("explain",),
     ("transport.allowed_hosts", "transport.foreign_hooks", "transport.generator_errors", "transport.message"),
     ("transport.connect", "transport.response", "transport.adapter", "transport.overrides", "transport.fast_path"),
     ("transport.curl", "transport"),
@@ -37,9 +38,17 @@ STOREYS = (
 )
 FLOORS = list(chain.from_iterable(STOREYS))
 FLOOR_OF = {name: floor for floor, name in enumerate(FLOORS)}
-STRANGERS = (("transport", "load"), ("addresses", "stats"), ("baselines", "distributed"), ("plugin", "cli"))
+STRANGERS = (
+    ("transport", "load"),
+    ("addresses", "stats"),
+    ("explain", "transport"),
+    ("explain", "load"),
+    ("explain", "verdict"),
+    ("baselines", "distributed"),
+    ("plugin", "cli"),
+)
 """Rooms that know nothing of each other."""
-PURE = ("base", "settings", "addresses", "stats", "load", "verdict")
+PURE = ("base", "settings", "addresses", "stats", "explain", "load", "verdict")
 """Rooms that load neither pytest nor an HTTP client."""
 LONGEST_MODULE, LONGEST_FUNCTION = 400, 60
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_ipload.base.text import counted, shorten
 from pytest_ipload.base.units import NS_PER_S, format_count, format_percent
@@ -54,6 +54,8 @@ class ExplainedLine:
     """The function of a library that the line was in most often."""
     source: str | None = None
     """The text of the line, where its file could be read."""
+    message: str = ""
+    """The complete line, for people."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +86,7 @@ class Explanation:
     @property
     def texts(self) -> list[str]:
         """The result for people: the note, and each line."""
-        return [*([self.note] if self.note else []), *map(line_text, self.lines)]
+        return [*([self.note] if self.note else []), *(line.message for line in self.lines)]
 
 
 def line_text(line: ExplainedLine) -> str:
@@ -270,7 +272,7 @@ def _line(
     file, line = lines.most_common(1)[0][0]
     there = Counter({place: count for place, count in inside.items() if (place.file, place.line) == (file, line)})
     source = stacks.sources.get(f"{file}:{line}")
-    return ExplainedLine(
+    found = ExplainedLine(
         file=file,
         line=line or None,
         function=growth.part[1],
@@ -284,6 +286,7 @@ def _line(
         library=_most_frequent(there, "library"),
         source=None if source is None else shorten(source, _LONGEST_SOURCE),
     )
+    return replace(found, message=line_text(found))
 
 
 def _most_frequent(found: Counter[Place], name: str) -> str | None:

@@ -61,6 +61,7 @@ class Section(NamedTuple):
     facts: Sequence[Fact]
     thresholds: Table
     comparison: Table
+    explain: Table
     charts: Sequence[Chart]
     point_note: str
     times: Table
@@ -76,6 +77,12 @@ class Section(NamedTuple):
         """Why some or all comparisons are missing."""
         notes: Sequence[str] = self.result.get("baseline", {}).get("notes", ())
         return notes
+
+    @property
+    def explain_note(self) -> str:
+        """What the stacks of the target say, in one line; empty if there is nothing to say."""
+        note: str = self.result.get("explain", {}).get("note", "")
+        return note
 
     @property
     def is_measured(self) -> bool:
@@ -139,6 +146,7 @@ def _section(number: int, result: PlainResult, most_points: int) -> Section:
         facts=list(_facts(result)),
         thresholds=html_tables.threshold_table(result),
         comparison=html_tables.comparison_table(result),
+        explain=html_tables.explain_table(result),
         charts=charts_of(result, points),
         point_note=points.note,
         times=html_tables.distribution_table(result),
@@ -172,6 +180,7 @@ def _unmeasured(number: int, result: PlainResult) -> Section:
         facts=(),
         thresholds=none,
         comparison=none,
+        explain=none,
         charts=(),
         point_note="",
         times=none,
