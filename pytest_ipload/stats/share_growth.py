@@ -19,6 +19,9 @@ LEAST_GROWTH = 0.05
 """Of the whole. A smaller difference explains nothing, however certain it is."""
 LEAST_SAMPLES = 30
 """In each group: fewer say nothing."""
+_MOST_OVERLAP = 0.6
+"""Of the second group with itself when shifted: a larger one is nearly the same group."""
+_FEWEST_SHIFTS = 6
 _MOST_PARTS = 30
 _MOST_ORDERS = 1000
 _RESAMPLES = 500
@@ -53,21 +56,36 @@ def grown(before: Sequence[Observation[Part]], after: Sequence[Observation[Part]
     together: the largest difference of any part counts. So the probability of a false alarm does not grow with the
     number of parts.
     """
-    before, after = _joined(before), _joined(after)
-    totals = [sum(map(_total, group)) for group in (before, after)]
-    if min(totals) < LEAST_SAMPLES or not can_decide(len(before), len(after)):
+    return _grown([*((False, each) for each in before), *((True, each) for each in after)], seed, in_order=False)
+
+
+def grown_in_time(observations: Sequence[tuple[bool, Observation[Part]]], seed: int = 0) -> list[Growth[Part]]:
+    """The same for observations in the order of time; those with True are the second group.
+
+    What was counted is often alike for a while, whatever the reason. So the difference must also be larger than between
+    the same groups shifted in time, as far as these are others.
+    """
+    return _grown(observations, seed, in_order=True)
+
+
+def _grown(marked: Sequence[tuple[bool, Observation[Part]]], seed: int, *, in_order: bool) -> list[Growth[Part]]:
+    marked = _joined(marked)
+    groups = [[each for is_after, each in marked if is_after is wanted] for wanted in (False, True)]
+    totals = [sum(map(_total, group)) for group in groups]
+    if min(totals) < LEAST_SAMPLES or not can_decide(len(groups[0]), len(groups[1])):
         return []
-    parts = _largest([*before, *after])
-    rows = [(_total(each), [each.get(part, 0) for part in parts]) for each in (*before, *after)]
-    found = _differences(rows, range(len(before)))
+    parts = _largest([each for _, each in marked])
+    rows = [(_total(each), [each.get(part, 0) for part in parts]) for _, each in marked]
+    labels = [is_after for is_after, _ in marked]
+    found = _differences(rows, labels)
     generator = random.Random(seed)
-    bound = _bound(rows, len(before), generator)
+    bound = max(_bound(rows, labels, generator), _bound_of_shifts(rows, labels) if in_order else 0.0, LEAST_GROWTH)
     named = []
     for number, part in enumerate(parts):
-        if found[number] < max(LEAST_GROWTH, bound) or found[number] <= bound:
+        if found[number] <= bound:
             continue
-        low, high = _interval(rows, len(before), number, generator)
-        counts = [sum(each.get(part, 0) for each in group) for group in (before, after)]
+        low, high = _interval(rows, labels, number, generator)
+        counts = [sum(each.get(part, 0) for each in group) for group in groups]
         if low > 0:
             named.append(Growth(part, counts[0] / totals[0], counts[1] / totals[1], low, high, counts[0], counts[1]))
     return sorted(named, key=lambda each: each.share_before - each.share_after)
@@ -81,18 +99,20 @@ def _total(observation: Observation[Part]) -> int:
     return sum(observation.values())
 
 
-def _joined(group: Sequence[Observation[Part]]) -> list[Observation[Part]]:
+def _joined(marked: Sequence[tuple[bool, Observation[Part]]]) -> list[tuple[bool, Observation[Part]]]:
     """The observations, neighbours together where there are very many; those without samples say nothing."""
-    some = [each for each in group if any(each.values())]
-    size = -(-len(some) // _MOST_OBSERVATIONS) or 1
-    joined: list[Observation[Part]] = []
-    for start in range(0, len(some), size):
-        together: dict[Part, int] = {}
-        for each in some[start : start + size]:
-            for part, count in each.items():
-                together[part] = together.get(part, 0) + count
-        joined.append(together)
-    return joined
+    some = [(is_after, each) for is_after, each in marked if any(each.values())]
+    size = -(-len(some) // _MOST_OBSERVATIONS)
+    joined: list[tuple[bool, dict[Part, int]]] = []
+    room = 0
+    for is_after, each in some:
+        if room == 0 or joined[-1][0] is not is_after:
+            joined.append((is_after, {}))
+            room = size
+        room -= 1
+        for part, count in each.items():
+            joined[-1][1][part] = joined[-1][1].get(part, 0) + count
+    return [*joined]
 
 
 def _largest(observations: Sequence[Observation[Part]]) -> list[Part]:
@@ -104,16 +124,14 @@ def _largest(observations: Sequence[Observation[Part]]) -> list[Part]:
     return sorted(sums, key=lambda part: (-sums[part], str(part)))[:_MOST_PARTS]
 
 
-def _differences(rows: Sequence[_Row], before: Sequence[int]) -> list[float]:
-    """By how much each part's share is larger in the observations that are not ``before``."""
-    inside = set(before)
+def _differences(rows: Sequence[_Row], labels: Sequence[bool]) -> list[float]:
+    """By how much each part's share is larger in the second group."""
     width = len(rows[0][1])
     sums = ([0] * width, [0] * width)
     totals = [0, 0]
-    for number, (total, counts) in enumerate(rows):
-        side = 0 if number in inside else 1
-        totals[side] += total
-        into = sums[side]
+    for (total, counts), is_after in zip(rows, labels, strict=True):
+        totals[is_after] += total
+        into = sums[is_after]
         for place, count in enumerate(counts):
             if count:
                 into[place] += count
@@ -121,22 +139,40 @@ def _differences(rows: Sequence[_Row], before: Sequence[int]) -> list[float]:
     return [after / second - prior / first for prior, after in zip(*sums, strict=True)]
 
 
-def _bound(rows: Sequence[_Row], size: int, generator: random.Random) -> float:
-    """The largest difference of any part that chance explains."""
-    numbers = range(len(rows))
-    if comb(len(rows), size) <= _MOST_ORDERS:
-        largest = [max(_differences(rows, chosen)) for chosen in combinations(numbers, size)]
-        largest.remove(max(_differences(rows, range(size))))  # what was observed is one of them
-    else:
-        largest = [max(_differences(rows, generator.sample(numbers, size))) for _ in range(_MOST_ORDERS)]
-    largest.sort()
-    allowed = int(_SIGNIFICANCE * (len(largest) + 1)) - 1
-    return largest[len(largest) - 1 - max(0, allowed)]
+def _bound(rows: Sequence[_Row], labels: Sequence[bool], generator: random.Random) -> float:
+    """The largest difference of any part that chance explains, if observations are independent of each other."""
+    count, size = len(rows), sum(labels)
+    is_few = comb(count, size) <= _MOST_ORDERS
+    chosen = (
+        combinations(range(count), size)
+        if is_few
+        else (generator.sample(range(count), size) for _ in range(_MOST_ORDERS))
+    )
+    largest = sorted(max(_differences(rows, [number in each for number in range(count)])) for each in map(set, chosen))
+    if is_few:
+        largest.remove(max(_differences(rows, labels)))  # what was observed is one of them
+    return largest[-max(1, int(_SIGNIFICANCE * (len(largest) + 1)))]
 
 
-def _interval(rows: Sequence[_Row], size: int, part: int, generator: random.Random) -> tuple[float, float]:
+def _bound_of_shifts(rows: Sequence[_Row], labels: Sequence[bool]) -> float:
+    """The same if observations are alike for a while; 0 where there are too few other times to compare with."""
+    size = sum(labels)
+    found: list[float] = []
+    for shift in range(1, len(labels)):
+        moved = [*labels[shift:], *labels[:shift]]
+        if sum(one and other for one, other in zip(labels, moved, strict=True)) <= _MOST_OVERLAP * size:
+            found.append(max(_differences(rows, moved)))
+    if len(found) < _FEWEST_SHIFTS:
+        return 0.0
+    return max(found)
+
+
+def _interval(rows: Sequence[_Row], labels: Sequence[bool], part: int, generator: random.Random) -> tuple[float, float]:
     """Of the difference of one part's shares: by resampling the observations of each group."""
-    groups = [[(counts[part], total) for total, counts in group] for group in (rows[:size], rows[size:])]
+    groups = [
+        [(counts[part], total) for (total, counts), is_after in zip(rows, labels, strict=True) if is_after is wanted]
+        for wanted in (False, True)
+    ]
     found = []
     for _ in range(_RESAMPLES):
         shares = []

@@ -11,7 +11,7 @@ from pytest_ipload.base.text import counted, shorten
 from pytest_ipload.base.units import NS_PER_S, format_count, format_percent
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
-from pytest_ipload.stats.share_growth import LEAST_SAMPLES, Growth, can_decide, grown
+from pytest_ipload.stats.share_growth import LEAST_SAMPLES, Growth, can_decide, grown, grown_in_time
 from pytest_ipload.stats.stacks import Place, StackSamples
 from pytest_ipload.verdict.threshold.config import FAIL, ThresholdConfig
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
@@ -126,7 +126,8 @@ def explain_seconds(
     known |= {"metric": failed.text, "slow": len(after), "good": len(before)}
     if not can_decide(len(before), len(after)):
         return _shares(stacks, after or sampled, known)
-    found = grown(*([_by_function(each) for each in side.values()] for side in (before, after)), seed=seed)
+    in_order = sorted(sampled.items())
+    found = grown_in_time([(second in slow, _grouped(each, _function_of)) for second, each in in_order], seed)
     many = [_total(side.values()) for side in (before, after)]
     if min(many) < LEAST_SAMPLES:
         note = f"too few samples of code at work ({format_count(many[1])} in slow seconds, {many[0]} in others)"
@@ -231,10 +232,6 @@ def _function_of(place: Place) -> Function:
 
 def _version_key(place: Place) -> Function:
     return place.file.replace("\\", "/").rpartition("/")[2], place.function
-
-
-def _by_function(found: Mapping[Place, int]) -> Counter[Function]:
-    return _grouped(found, _function_of)
 
 
 def _grouped(found: Mapping[Place, int], key: Callable[[Place], Function]) -> Counter[Function]:

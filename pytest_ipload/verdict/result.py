@@ -204,6 +204,10 @@ class LoadResult(Summary):
         reason = "; ".join(filter(None, [self.reason, *objections]))
         return replace(self, verdict=FAILED, reason=reason, objections=objections)
 
+    def with_explanation(self, explain: Explanation) -> LoadResult:
+        """The result with what the stacks of the target say."""
+        return replace(self, explain=explain)
+
     @property
     def fails_by_comparison(self) -> bool:
         """Whether only comparisons with a baseline fail it."""

@@ -104,7 +104,7 @@ def _explained(result: LoadResult, current: Sequence[Round], base: Sequence[Roun
     regressed = next((each.metric for each in failed_of(result.comparisons) if each.unit == "ms"), None)
     if regressed is None or not all(sides):
         return result
-    return replace(result, explain=explain_versions(sides[0], sides[1], regressed))
+    return result.with_explanation(explain_versions(sides[0], sides[1], regressed))
 
 
 def _compare(

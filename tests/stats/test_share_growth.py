@@ -1,0 +1,69 @@
+"""Which parts have grown, and that noise names none: seeded simulations of the shares of functions by second."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+
+from pytest_ipload.stats.share_growth import can_decide, grown
+
+FUNCTIONS = ["render", "load_cart", "price_of", "log", "auth", "db"]
+USUAL = [30, 25, 5, 10, 20, 10]
+
+
+def second(generator: random.Random, weights: list[float], samples: int = 60) -> Counter[str]:
+    """The samples of one second: its own mixture, around the usual one, as seconds differ by more than chance."""
+    mixture = [weight * generator.lognormvariate(0, 0.3) for weight in weights]
+    return Counter(generator.choices(FUNCTIONS, mixture, k=generator.randint(samples // 2, samples)))
+
+
+def named(seed: int, slow: list[float], seconds: tuple[int, int] = (8, 6)) -> list[str]:
+    generator = random.Random(seed)
+    good, bad = (
+        [second(generator, weights) for _ in range(number)]
+        for weights, number in zip((USUAL, slow), seconds, strict=True)
+    )
+    return [each.part for each in grown(good, bad, seed)]
+
+
+def test_an_unchanged_service_names_nothing() -> None:
+    assert sum(bool(named(seed, USUAL)) for seed in range(40)) <= 2
+
+
+@pytest.mark.parametrize("seconds", [(8, 6), (2, 12), (12, 2), (5, 5)])
+def test_a_slow_function_is_named_first(seconds: tuple[int, int]) -> None:
+    found = [named(seed, [30, 25, 90, 10, 20, 10], seconds) for seed in range(12)]
+    assert sum(each[:1] == ["price_of"] for each in found) >= 11
+
+
+def test_rounds_of_two_versions_can_differ_beyond_noise_from_five_on() -> None:
+    assert can_decide(5, 5)
+    assert can_decide(4, 4)
+    assert not can_decide(3, 3)
+    assert not can_decide(0, 20)
+
+
+def test_shares_and_interval() -> None:
+    [found] = grown([Counter(a=90, b=10)] * 6, [Counter(a=50, b=50)] * 6)
+    assert found[:5] == ("b", 0.1, 0.5, pytest.approx(0.4), pytest.approx(0.4))
+    assert (found.samples_before, found.samples_after) == (60, 300)
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        ([Counter(a=1)] * 8, [Counter(b=1)] * 8),  # too few samples
+        ([Counter(a=900, b=100)] * 8, [Counter(a=890, b=110)] * 8),  # certain, and too little to explain anything
+        ([Counter(a=90)] * 3, [Counter(b=90)] * 3),  # too few seconds
+        ([], []),
+    ],
+)
+def test_nothing_is_named_without_enough_to_say_so(good: list[Counter[str]], bad: list[Counter[str]]) -> None:
+    assert grown(good, bad) == []
+
+
+def test_a_long_load_is_judged_by_joined_seconds() -> None:
+    good, bad = [Counter(a=9, b=1)] * 2000, [Counter(a=5, b=5)] * 2000
+    assert [each.part for each in grown(good, bad)] == ["b"]
