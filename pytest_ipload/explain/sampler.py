@@ -20,6 +20,8 @@ from pytest_ipload.explain.py_spy import Slice
 from pytest_ipload.stats.stacks import Place, StackSamples, packed, place_of, relative, stacks_of
 
 _LOOK_S = 0.05
+_LAST_S = 0.5
+"""How long the samples of the last second may take to be written."""
 _LEAD_S = 0.1
 """A slice is started this much before its second: py-spy first has to find the interpreter in the target's memory."""
 _MOST_FAILURES = 3
@@ -74,13 +76,19 @@ class Sampler:
         """Begin, in a thread of its own."""
         self._thread.start()
 
-    def close(self) -> StackSamples:
-        """End at once; no process is left. Returns the samples of all complete seconds."""
+    def close(self, *, hurry: bool = False) -> StackSamples:
+        """End; no process is left. Returns the samples of all complete seconds.
+
+        py-spy gets a moment to write those of the last second, unless in a ``hurry``.
+        """
         self._over.set()
         if self._thread.is_alive():
             self._thread.join()
+        if not hurry:
+            self._finish_last()
         for each in self._running:
             each.kill()
+        self._running = []
         shutil.rmtree(self._folder, ignore_errors=True)
         if self._seconds:
             self._problem = ""
@@ -94,6 +102,14 @@ class Sampler:
             waiting=self._waiting,
             problem=printable(masked(f"not explained: {problem}")) if problem else "",
         )
+
+    def _finish_last(self) -> None:
+        began, now = self._judged_from_ns(), real_time.perf_counter_ns()
+        until = real_time.monotonic() + _LAST_S
+        last = (now - began) / NS_PER_S - 1 + _LAST_S
+        while any(each.second <= last for each in self._running) and real_time.monotonic() < until:
+            threading.Event().wait(_LOOK_S)
+            self._collect()
 
     def _run(self) -> None:
         with suppress(OSError, AttributeError):  # not every system has it; a container may forbid it

@@ -46,10 +46,12 @@ class StackSampling:
             return
         sampler = self._sampler(executor)
         sampler.start()
+        is_through = False
         try:
             yield
+            is_through = True
         finally:
-            self.samples = sampler.close()
+            self.samples = sampler.close(hurry=not is_through)
 
     def _sampler(self, executor: Executor) -> Sampler:
         from pytest_ipload.explain.py_spy import find_program
