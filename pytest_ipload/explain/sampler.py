@@ -192,7 +192,7 @@ class Sampler:
         wanted: dict[str, list[int]] = {}
         for (file, line), _ in total.most_common(_MOST_SOURCES):
             wanted.setdefault(file, []).append(line)
-        texts = {}
+        texts: dict[str, str] = {}
         for file, lines in wanted.items():
             content = _lines_of(self._paths[file])
             texts |= {f"{file}:{line}": masked(content[line - 1].strip()) for line in lines if line <= len(content)}

@@ -19,9 +19,12 @@ LEAST_GROWTH = 0.05
 """Of the whole. A smaller difference explains nothing, however certain it is."""
 LEAST_SAMPLES = 30
 """In each group: fewer say nothing."""
-_MOST_OVERLAP = 0.6
-"""Of the second group with itself when shifted: a larger one is nearly the same group."""
-_FEWEST_SHIFTS = 6
+_MOST_ALIKE = 0.6
+"""Groups that are shifted in time are others if their correlation with the real ones is at most this, or this negative:
+
+then the real growth of a part, or what the other parts lose by it, is not found in them again.
+"""
+_FEWEST_SHIFTS = 4
 _MOST_PARTS = 30
 _MOST_ORDERS = 1000
 _RESAMPLES = 500
@@ -156,15 +159,19 @@ def _bound(rows: Sequence[_Row], labels: Sequence[bool], generator: random.Rando
 
 def _bound_of_shifts(rows: Sequence[_Row], labels: Sequence[bool]) -> float:
     """The same if observations are alike for a while; 0 where there are too few other times to compare with."""
-    size = sum(labels)
-    found: list[float] = []
+    found = []
     for shift in range(1, len(labels)):
         moved = [*labels[shift:], *labels[:shift]]
-        if sum(one and other for one, other in zip(labels, moved, strict=True)) <= _MOST_OVERLAP * size:
+        if abs(_correlation(labels, moved)) <= _MOST_ALIKE:
             found.append(max(_differences(rows, moved)))
-    if len(found) < _FEWEST_SHIFTS:
-        return 0.0
-    return max(found)
+    return max(found) if len(found) >= _FEWEST_SHIFTS else 0.0
+
+
+def _correlation(one: Sequence[bool], other: Sequence[bool]) -> float:
+    """Of two ways to mark as many observations."""
+    share = sum(one) / len(one)
+    both = sum(first and second for first, second in zip(one, other, strict=True)) / len(one)
+    return (both - share**2) / (share - share**2)
 
 
 def _interval(rows: Sequence[_Row], labels: Sequence[bool], part: int, generator: random.Random) -> tuple[float, float]:

@@ -16,7 +16,7 @@ _THREAD_STARTS = frozenset({"threading", "concurrent"})
 """Modules of the standard library whose frames begin a thread."""
 _WAITING = re.compile(
     r"(?:accept|acquire|get|join|poll|read|readinto|readline|recv|recv_into|recvfrom|select|wait|sigwait|control"
-    r"|_wait_for_tstate_lock|_recv_bytes|_recv|_worker)\Z"
+    r"|_wait_for_tstate_lock|_recv_bytes|_recv|_worker|sleep|run|run_until_complete)\Z"
 )
 """Functions in which a thread of a server waits for work, without their class."""
 MOST_PLACES = 500

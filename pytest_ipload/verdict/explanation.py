@@ -118,12 +118,12 @@ def explain_seconds(
     failed = next((config.threshold for config, result in thresholds if _is_explained(config, result)), None)
     known = _facts(stacks)
     if failed is None:
-        return Explanation(kind=NONE, note="", **known)
+        return known
     slow = slow_seconds(failed, measured)
     sampled = dict(stacks.by_second())
     after = {second: found for second, found in sampled.items() if second in slow}
     before = {second: found for second, found in sampled.items() if second not in slow}
-    known |= {"metric": failed.text, "slow": len(after), "good": len(before)}
+    known = replace(known, kind=SECONDS, metric=failed.text, slow=len(after), good=len(before))
     if not can_decide(len(before), len(after)):
         return _shares(stacks, after or sampled, known)
     in_order = sorted(sampled.items())
@@ -131,14 +131,10 @@ def explain_seconds(
     many = [_total(side.values()) for side in (before, after)]
     if min(many) < LEAST_SAMPLES:
         note = f"too few samples of code at work ({format_count(many[1])} in slow seconds, {many[0]} in others)"
-        return Explanation(kind=SECONDS, note=note, **known)
+        return replace(known, note=note)
     where = f"{counted(len(after), 'slow second')} against {counted(len(before), 'other')}"
-    if not found:
-        return Explanation(
-            kind=SECONDS, note=f"no function's share of the time differs by more than noise: {where}", **known
-        )
     lines = [_line(each, after.values(), stacks, _function_of) for each in found[:_MOST_LINES]]
-    return Explanation(kind=SECONDS, note=f"share of the time in {where}:", lines=lines, **known)
+    return replace(known, note=_note_of(lines, where), lines=lines)
 
 
 def explain_versions(
@@ -150,23 +146,26 @@ def explain_versions(
     whole = current[0] if current else StackSamples()
     for each in everything[1:]:
         whole = whole.merged(each)
-    known = _facts(whole) | {"metric": metric, "slow": len(current), "good": len(base)}
+    known = replace(_facts(whole), metric=metric, slow=len(current), good=len(base))
     if problem is not None:
-        return Explanation(kind=NONE, note=problem, **known)
+        return replace(known, note=problem)
+    known = replace(known, kind=VERSIONS)
     sides = [[_sum(found for _, found in each.by_second()) for each in side] for side in (base, current)]
     where = f"{counted(len(current), 'round')} of this version against {len(base)} of the other"
     if min(map(_total, sides), default=0) < LEAST_SAMPLES:
-        return Explanation(kind=VERSIONS, note=f"too few samples of code at work: {where}", **known)
+        return replace(known, note=f"too few samples of code at work: {where}")
     if not can_decide(len(base), len(current)):
-        return Explanation(kind=VERSIONS, note=f"too few rounds to tell a change from noise: {where}", **known)
+        return replace(known, note=f"too few rounds to tell a change from noise: {where}")
     counts = [[_grouped(each, _version_key) for each in side] for side in sides]
     found = grown(counts[0], counts[1], seed=seed)
-    if not found:
-        return Explanation(
-            kind=VERSIONS, note=f"no function's share of the time differs by more than noise: {where}", **known
-        )
     lines = [_line(each, sides[1], whole, _version_key) for each in found[:_MOST_LINES]]
-    return Explanation(kind=VERSIONS, note=f"share of the time in {where}:", lines=lines, **known)
+    return replace(known, note=_note_of(lines, where), lines=lines)
+
+
+def _note_of(lines: Sequence[ExplainedLine], where: str) -> str:
+    if lines:
+        return f"share of the time in {where}:"
+    return f"no function's share of the time differs by more than noise: {where}"
 
 
 def slow_seconds(threshold: Threshold, measured: Measurements) -> set[int]:
@@ -199,31 +198,32 @@ def _value(threshold: Threshold, times: Histogram) -> float | None:
     return {"mean": times.mean_ns, "min": times.min_ns, "max": times.max_ns}.get(threshold.statistic)
 
 
-def _facts(stacks: StackSamples) -> dict[str, object]:
-    return {
-        "samples": sum(count for _, pairs in stacks.counts for _, count in pairs),
-        "waiting": stacks.waiting,
-        "failed_reads": stacks.failed_reads,
-        "pids": stacks.pids,
-        "cpu_share": stacks.cpu_share,
-    }
+def _facts(stacks: StackSamples) -> Explanation:
+    """What was sampled; there is nothing to say about it yet."""
+    return Explanation(
+        kind=NONE,
+        note="",
+        samples=sum(count for _, pairs in stacks.counts for _, count in pairs),
+        waiting=stacks.waiting,
+        failed_reads=stacks.failed_reads,
+        pids=stacks.pids,
+        cpu_share=stacks.cpu_share,
+    )
 
 
-def _shares(
-    stacks: StackSamples, sampled: Mapping[int, Mapping[Place, int]], known: Mapping[str, object]
-) -> Explanation:
+def _shares(stacks: StackSamples, sampled: Mapping[int, Mapping[Place, int]], known: Explanation) -> Explanation:
     """The functions with the largest shares: there are not enough good seconds, or slow ones, to compare with."""
     whole = _grouped(_sum(sampled.values()), _function_of)
     total = sum(whole.values())
     if total < LEAST_SAMPLES:
-        return Explanation(kind=SHARE, note=f"only {counted(total, 'sample')} of code at work", **known)
+        return replace(known, kind=SHARE, note=f"only {counted(total, 'sample')} of code at work")
     lines = []
     for function, count in whole.most_common(3):
         if count / total >= _LEAST_SHARE:
             growth = Growth(function, 0.0, count / total, 0.0, 0.0, 0, count)
             lines.append(_line(growth, sampled.values(), stacks, _function_of, is_share=True))
     note = "largest shares of the time in requests (too few other seconds to compare the slow ones with):"
-    return Explanation(kind=SHARE, note=note, lines=lines, **known)
+    return replace(known, kind=SHARE, note=note, lines=lines)
 
 
 def _function_of(place: Place) -> Function:

@@ -55,6 +55,8 @@ def test_a_stack_is_at_the_deepest_line_of_the_projects_own_code() -> None:
         [*THREAD, *SERVER, *RECEIVING],  # a kept connection
         [*SCRIPT, Frame("serve_forever", f"{LIB}/socketserver.py", 230), Frame("select", f"{LIB}/selectors.py", 415)],
         [*THREAD, Frame("_worker", f"{LIB}/concurrent/futures/thread.py", 81)],
+        [*SCRIPT, Frame("Arbiter.sleep", f"{SITE}/gunicorn/arbiter.py", 400)],
+        [*SCRIPT, Frame("Runner.run", f"{LIB}/asyncio/runners.py", 118)],  # uvloop, which is no Python code
         [*THREAD, Frame("consume", "/srv/jobs.py", 5), Frame("Queue.get", f"{LIB}/queue.py", 171)],
     ],
 )
