@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from support.samples import ORIGIN, SECOND, measurements
 
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.stats.sample import Sample
 from pytest_ipload.stats.summary import Frame, summarise
+from pytest_ipload.verdict.explanation import ExplainedLine, Explanation, line_text
 from pytest_ipload.verdict.result import FailureSummary, FirstFailure, GeneratorHealth, LoadResult, UnusedAddresses
 from pytest_ipload.verdict.threshold.config import FAIL, ThresholdConfig
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult, evaluate
@@ -61,3 +63,16 @@ def load_result(
         generator=generator,
         **summarise(measured, frame),
     )
+
+
+def explained(kind: str = "seconds") -> Explanation:
+    """What the stacks of a target said."""
+    growth = (
+        {} if kind == "share" else {"share_before": 0.05, "samples_before": 7, "growth_low": 0.6, "growth_high": 0.7}
+    )
+    line = ExplainedLine(
+        "shop/cart.py", 30, "price_of", 0.75, 90, **growth, source="time.sleep(1)", called_by="app.py:3 f"
+    )
+    library = ExplainedLine("werkzeug", None, "", 0.2, 24, **growth)
+    lines = [replace(each, message=line_text(each)) for each in (line, library)]
+    return Explanation(kind=kind, note="share of the time in 3 slow seconds:", lines=lines, samples=120)

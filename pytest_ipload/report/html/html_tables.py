@@ -109,7 +109,8 @@ def explain_table(result: PlainResult) -> Table:
                 *(_text(line.get(key)) for key in ("source", "called_by", "library")),
             ]
         )
-    headers = ["line", after, *columns, f"samples, {after}", "source", "called by", "in library"]
+    samples = f"samples, {after}" if is_compared else "samples"
+    headers = ["line", after, *columns, samples, "source", "called by", "in library"]
     return Table("Where the target's time went", headers, rows, frozenset({"source", "called by", "in library"}))
 
 
