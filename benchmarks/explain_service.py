@@ -51,10 +51,10 @@ def price_of(kind: str) -> None:
     if kind == "cpu":
         count_price(6)
     elif kind == "sleep":
-        time.sleep(0.03)
+        time.sleep(0.08)
     else:
         with LOCK:
-            time.sleep(0.006)
+            time.sleep(0.012)
 
 
 def is_slow_now(when: str, seed: int) -> bool:

@@ -81,5 +81,5 @@ def test_a_service_that_changes_while_it_runs_is_not_slow_because_of_that() -> N
     """The share of ``b`` rises all the time, and the slow seconds are among the later ones."""
     seconds = [(number in {14, 15, 16, 17}, Counter(a=100 - 4 * number, b=4 * number)) for number in range(20)]
     assert grown_in_time(seconds) == []
-    in_disorder = [[each for is_slow, each in seconds if is_slow is wanted] for wanted in (False, True)]
-    assert [each.part for each in grown(*in_disorder)] == ["b"]
+    good, bad = ([each for is_slow, each in seconds if is_slow is wanted] for wanted in (False, True))
+    assert [each.part for each in grown(good, bad)] == ["b"]

@@ -67,12 +67,9 @@ def load_result(
 
 def explained(kind: str = "seconds") -> Explanation:
     """What the stacks of a target said."""
-    growth = (
-        {} if kind == "share" else {"share_before": 0.05, "samples_before": 7, "growth_low": 0.6, "growth_high": 0.7}
-    )
-    line = ExplainedLine(
-        "shop/cart.py", 30, "price_of", 0.75, 90, **growth, source="time.sleep(1)", called_by="app.py:3 f"
-    )
-    library = ExplainedLine("werkzeug", None, "", 0.2, 24, **growth)
-    lines = [replace(each, message=line_text(each)) for each in (line, library)]
+    line = ExplainedLine("shop/cart.py", 30, "price_of", 0.75, 90, source="time.sleep(1)", called_by="app.py:3 f")
+    found = [line, ExplainedLine("werkzeug", None, "", 0.2, 24)]
+    if kind != "share":
+        found = [replace(each, share_before=0.05, samples_before=7, growth_low=0.6, growth_high=0.7) for each in found]
+    lines = [replace(each, message=line_text(each)) for each in found]
     return Explanation(kind=kind, note="share of the time in 3 slow seconds:", lines=lines, samples=120)
