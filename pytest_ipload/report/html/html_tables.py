@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from pytest_ipload.base.text import counted
@@ -21,6 +22,8 @@ _TIMES = ("p50", "p95", "p99", "max")
 _STATISTICS = ("min", "mean", "p50", "p90", "p95", "p99", "p99.9", "max")
 _OUTCOMES = {"fail": "failed", "warn": "warning"}
 _USUAL_CONFIDENCE = 0.95
+_ENDS_OF_PARTS = "/ ?&"
+_SHORTEST_START = 16
 _SIDES = {"seconds": ("slow seconds", "other seconds"), "versions": ("this version", "other version")}
 """What an explanation compares."""
 
@@ -33,6 +36,30 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[str]]
     texts: frozenset[str] = frozenset()
     note: str = ""
+
+    @property
+    def starts(self) -> list[int]:
+        """How much of each row's name is a long start that the row shares with another one; 0 for none.
+
+        A narrow page cuts long names: what tells them apart has to be seen all the same.
+        """
+        return shared_starts([row[0] for row in self.rows])
+
+
+def shared_starts(names: Sequence[str]) -> list[int]:
+    """For each name the length of the longest start, up to a slash or a blank, that another name has too.
+
+    0 where that is shorter than a line of a narrow page.
+    """
+    order = sorted(range(len(names)), key=lambda number: names[number])
+    found = [0] * len(names)
+    for one, other in pairwise(order):
+        pairs = enumerate(zip(names[one], names[other], strict=False))
+        same = next((number for number, (mine, its) in pairs if mine != its), 0)
+        length = 1 + max(names[one].rfind(sign, 0, same) for sign in _ENDS_OF_PARTS)
+        if _SHORTEST_START <= length < min(len(names[one]), len(names[other])):
+            found[one], found[other] = max(found[one], length), max(found[other], length)
+    return found
 
 
 def index_table(results: Sequence[PlainResult]) -> Table:

@@ -118,7 +118,7 @@ def sections_of(results: Sequence[PlainResult]) -> list[Section]:
 
 
 def by_gravity(sections: Sequence[Section]) -> list[Section]:
-    """The sections in the order of the index: failures first, each verdict in the order in which the tests ran."""
+    """The sections in the order of the page: failures first, each verdict in the order in which the tests ran."""
     return sorted(sections, key=lambda section: (_ORDER.index(section.verdict.kind), not section.errors))
 
 

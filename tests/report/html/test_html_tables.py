@@ -188,3 +188,17 @@ def test_where_the_targets_time_went() -> None:
     alone = html_tables.explain_table(load_result([]).with_explanation(explained("share")).as_dict())
     assert [*row(alone)] == ["line", "share", "samples", "source", "called by", "in library"]
     assert html_tables.explain_table(load_result([]).as_dict()).rows == []
+
+
+@pytest.mark.parametrize(
+    ("names", "starts"),
+    [
+        (["GET /api/v2/customers/orders", "GET /api/v2/customers/invoices", "POST /login"], [22, 22, 0]),
+        (["GET /api/v2/customers/", "GET /api/v2/customers/orders"], [0, 0]),  # nothing would be left of the first
+        (["GET /cart", "GET /carts"], [0, 0]),
+        (["GET /api/v2/customers/a?sort=up", "GET /api/v2/customers/a?sort=down"], [24, 24]),
+        ([], []),
+    ],
+)
+def test_the_long_start_that_names_share(names: list[str], starts: list[int]) -> None:
+    assert html_tables.shared_starts(names) == starts
