@@ -136,9 +136,9 @@ class Sampler:
         if second >= self._looked_at + _LOOK_AGAIN_S or not self._pids:
             try:
                 self._pids, self._looked_at = self._find_pids(), second
-            except TargetNotFound as error:
+            except Exception as error:  # nothing that goes wrong here may end the load
                 self._pids = []
-                self._fail(str(error))
+                self._fail(str(error) if isinstance(error, TargetNotFound) else f"{type(error).__name__}: {error}")
                 return
         for pid in self._pids:
             if self._failed[pid] >= _MOST_FAILURES:

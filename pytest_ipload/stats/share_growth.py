@@ -26,7 +26,9 @@ then the real growth of a part, or what the other parts lose by it, is not found
 """
 _FEWEST_SHIFTS = 4
 _MOST_PARTS = 30
-_MOST_ORDERS = 1000
+_FEWEST_ORDERS, _MOST_ORDERS = 200, 1000
+_MOST_STEPS = 120_000
+"""Observations that are looked at for the orders together, and for the shifts: a long load has thousands of seconds."""
 _RESAMPLES = 500
 _MOST_OBSERVATIONS = 120
 """More are joined with their neighbours: half a minute of computing would not be more certain."""
@@ -146,10 +148,9 @@ def _bound(rows: Sequence[_Row], labels: Sequence[bool], generator: random.Rando
     """The largest difference of any part that chance explains, if observations are independent of each other."""
     count, size = len(rows), sum(labels)
     is_few = comb(count, size) <= _MOST_ORDERS
+    orders = min(_MOST_ORDERS, max(_FEWEST_ORDERS, _MOST_STEPS // count))
     chosen = (
-        combinations(range(count), size)
-        if is_few
-        else (generator.sample(range(count), size) for _ in range(_MOST_ORDERS))
+        combinations(range(count), size) if is_few else (generator.sample(range(count), size) for _ in range(orders))
     )
     largest = sorted(max(_differences(rows, [number in each for number in range(count)])) for each in map(set, chosen))
     if is_few:
@@ -160,7 +161,7 @@ def _bound(rows: Sequence[_Row], labels: Sequence[bool], generator: random.Rando
 def _bound_of_shifts(rows: Sequence[_Row], labels: Sequence[bool]) -> float:
     """The same if observations are alike for a while; 0 where there are too few other times to compare with."""
     found = []
-    for shift in range(1, len(labels)):
+    for shift in range(1, len(labels), -(-(len(labels) ** 2) // _MOST_STEPS)):
         moved = [*labels[shift:], *labels[:shift]]
         if abs(_correlation(labels, moved)) <= _MOST_ALIKE:
             found.append(max(_differences(rows, moved)))

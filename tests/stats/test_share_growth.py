@@ -65,6 +65,11 @@ def test_nothing_is_named_without_enough_to_say_so(good: list[Counter[str]], bad
     assert grown(good, bad) == []
 
 
+def test_an_hour_of_seconds_that_are_slow_now_and_then() -> None:
+    seconds = [(number % 7 in (2, 3), Counter(a=9, b=4 if number % 7 in (2, 3) else 1)) for number in range(3600)]
+    assert [each.part for each in grown_in_time(seconds)] == ["b"]
+
+
 def test_a_long_load_is_judged_by_joined_seconds() -> None:
     good, bad = [Counter(a=9, b=1)] * 2000, [Counter(a=5, b=5)] * 2000
     assert [each.part for each in grown(good, bad)] == ["b"]
