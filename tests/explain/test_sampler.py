@@ -24,7 +24,13 @@ print('Samples: 7 Errors: 2')
 """
 
 
-def sampled(program: str, until: Callable[[], object], pids: Callable[[], list[int]] = lambda: [4242]) -> StackSamples:
+def sampled(
+    program: str,
+    until: Callable[[], object],
+    pids: Callable[[], list[int]] = lambda: [4242],
+    *,
+    hurry: bool = False,
+) -> StackSamples:
     """What a sampler has when the condition holds."""
     began = time.perf_counter_ns()
     running = Sampler(program, pids, lambda: began)
@@ -35,7 +41,7 @@ def sampled(program: str, until: Callable[[], object], pids: Callable[[], list[i
             assert time.monotonic() < deadline
             time.sleep(0.02)
     finally:
-        samples = running.close()
+        samples = running.close(hurry=hurry)
     assert running._running == []
     return samples
 
@@ -61,6 +67,16 @@ def test_one_that_hangs_is_killed_and_nothing_is_left(tmp_path: Path, monkeypatc
     for each in pid.read_text().split():
         with pytest.raises(ProcessLookupError):
             os.kill(int(each), 0)
+
+
+@pytest.mark.parametrize("hurry", [True, False])
+def test_the_end_of_a_load_ends_what_still_runs(tmp_path: Path, hurry: bool) -> None:
+    pid = tmp_path / "pid"
+    program = stand_in(tmp_path, f"open({str(pid)!r}, 'a').write(f'{{os.getpid()}}\\n')\ntime.sleep(100)")
+    samples = sampled(program, lambda: pid.exists() and pid.read_text().endswith("\n"), hurry=hurry)
+    assert samples.problem == "not explained: the load was over before the first second was sampled"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text().split()[0]), 0)
 
 
 def test_a_target_that_cannot_be_found_is_looked_for_a_few_times_only(monkeypatch: pytest.MonkeyPatch) -> None:
