@@ -3,8 +3,8 @@
 Each run loads a small service (``explain_service.py``) with 6 users. *seconds*: ``price_of`` is slow for three seconds
 of six, and a threshold is red, whose limit is twice the p90 that was measured just before without the slow place.
 *versions*: it is slow in the new version, and not in the old one. *unchanged*: it is never slow, and the limit of a red
-threshold is just below the median p95 of the seconds of a load before. *cost*: requests per second of the unchanged service
-without and with the sampler, by turns. Prints Markdown; a run takes 18 s, one of two versions 30 s.
+threshold is just below the median p95 of the seconds of a load before. *cost*: requests per second of the unchanged
+service without and with the sampler, by turns. Prints Markdown; a run takes 18 s, one of two versions 30 s.
 """
 
 from __future__ import annotations
