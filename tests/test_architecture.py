@@ -23,6 +23,7 @@ STOREYS = (
     ("settings",),
     ("addresses.host", "addresses"),
     ("stats", "stats.spool"),
+    ("explain",),
     ("transport.allowed_hosts", "transport.foreign_hooks", "transport.generator_errors", "transport.message"),
     ("transport.connect", "transport.response_failure", "transport.response", "transport.adapter"),
     ("transport.overrides", "transport.fast_path"),
@@ -44,12 +45,15 @@ STRANGERS = (
     ("transport", "load"),
     ("transport", "scenario_files"),
     ("addresses", "stats"),
+    ("explain", "transport"),
+    ("explain", "load"),
+    ("explain", "verdict"),
     ("baselines", "distributed"),
     ("plugin", "cli"),
     ("plugin", "importers"),
 )
 """Rooms that know nothing of each other."""
-PURE = ("scenario_files", "base", "settings", "addresses", "stats", "load", "verdict", "importers")
+PURE = ("scenario_files", "base", "settings", "addresses", "stats", "explain", "load", "verdict", "importers")
 """Rooms that load neither pytest nor an HTTP client."""
 LONGEST_MODULE, LONGEST_FUNCTION = 400, 60
 

@@ -37,6 +37,7 @@ import baseline_noise
 import baselines
 import distribution
 import exact_server
+import explain
 import footprint
 import intervals
 import machine
@@ -875,3 +876,27 @@ def test_the_cost_of_a_part_is_the_least_of_several_times() -> None:
     cost = part_cost.cost_of(part_cost.part_of(2, 5), 5, lambda: next(readings) * 1_000_000)
     assert (cost.send_ms, cost.read_ms, cost.merge_ms, cost.snapshot_ms) == (3, 3, 0, 3)
     assert cost.bytes > 1000
+
+
+class TestExplain:
+    """How often ``--ipload-explain`` names what was made slow."""
+
+    def test_only_red_loads_with_a_comparison_count(self) -> None:
+        slow = {"kind": "seconds", "lines": [{"function": "price_of"}, {"function": "render"}]}
+        results = [
+            {"verdict": "failed", "explain": slow},
+            {"verdict": "failed", "explain": {"kind": "seconds", "lines": []}},
+            {"verdict": "failed", "explain": {"kind": "share", "lines": [{"function": "price_of"}]}},
+            {"verdict": "passed", "explain": slow},
+        ]
+        found = [explain.named(result) for result in results]
+        assert found == [["price_of", "render"], [], None, None]
+        assert explain.tally(found) == "1 of 2 | 1 of 2"
+
+    def test_a_service_answers(self, tmp_path: Path) -> None:
+        cores = machine.Cores(server=min(os.sched_getaffinity(0)), client=min(os.sched_getaffinity(0)))
+        with explain.service(cores, tmp_path, "stdlib", "sleep", "never", 1) as url:
+            connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
+            connection.request("GET", "/cart")
+            assert connection.getresponse().read() == b"ok"
+            connection.close()

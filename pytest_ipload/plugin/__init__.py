@@ -27,6 +27,7 @@ from pytest_ipload.plugin.fixtures.fixtures import (
 from pytest_ipload.plugin.fixtures.per_user_names import may_be_per_user
 from pytest_ipload.plugin.items import markers
 from pytest_ipload.plugin.options import baseline_options as baselines
+from pytest_ipload.plugin.options import explain_option
 from pytest_ipload.plugin.options.command_line import add_options, session_settings
 from pytest_ipload.plugin.reporting.reporter import REPORT_KEY, Reporter
 from pytest_ipload.plugin.run.ipload_fixture import ipload
@@ -62,6 +63,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add_options(parser)
     registry.add_options(parser)
     baselines.add_options(parser)
+    explain_option.add_option(parser)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:

@@ -41,6 +41,8 @@ class SessionState:
         """The test that may run loads and whose phase is running, or ran last."""
         self.shared_tests: Collection[str] = ()
         """In xdist's controller: the node ids of the load tests that workers share."""
+        self.target_pids: list[int] = []
+        """The processes of local targets that fixtures name; where there are none, the target's port says which."""
         self.spools: Spools | None = None
         """Where loads leave their samples; None if no report needs them."""
         self.audience: LiveListener | None = None

@@ -71,6 +71,8 @@ class SessionSettings(NamedTuple):  # not a dataclass: every pytest run makes it
     """The settings in it."""
     names: tuple[str, ...] = ()
     """Templates of URLs that name requests, checked."""
+    explain: tuple[int, ...] | None = None
+    """The processes whose stacks are sampled; empty for those that serve the target, None for no sampling."""
 
     @property
     def need_preflight(self) -> bool:

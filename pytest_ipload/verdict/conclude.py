@@ -12,6 +12,7 @@ from pytest_ipload.stats.sample import CHECK, LATENESS
 from pytest_ipload.stats.summary import Frame, latency_stats, summarise
 from pytest_ipload.stats.target_summary import judged_targets
 from pytest_ipload.verdict.decide import decide
+from pytest_ipload.verdict.explanation import explain_seconds
 from pytest_ipload.verdict.health_rule import in_spite_of, invalid_reasons
 from pytest_ipload.verdict.result import ERROR, GeneratorHealth, LoadResult, UnusedAddresses
 from pytest_ipload.verdict.shard_result import ShardResult, cpu_share
@@ -59,6 +60,7 @@ def conclude(part: ShardResult) -> LoadResult:
         generator=_health(part, checks, [check.name for check in found if check.name in suppressed], frame.duration_s),
         shards=part.shards if len(part.shards) > 1 else None,
         targets=[target.stats() for target in scope.targets] or None,
+        explain=None if part.stacks is None else explain_seconds(part.stacks, judged, part.measured),
         **summarise(part.measured, frame),
     )
 

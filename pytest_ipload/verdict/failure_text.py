@@ -8,6 +8,9 @@ from pytest_ipload.base.text import counted, printable, printable_lines, whose_f
 from pytest_ipload.base.units import format_count
 from pytest_ipload.verdict.result import ERROR, FAILED, INVALID, FailureSummary, LoadResult, failures_of
 
+_MOST_EXPLAINED = 3
+"""Lines of the target's code."""
+
 
 def failure_message(result: LoadResult) -> str:
     """The measured value first: pytest's short summary shows the beginning.
@@ -23,6 +26,7 @@ def failure_message(result: LoadResult) -> str:
     lines += result.objections or ()
     if lines and len(result.failures) == 1 and 0 < result.failed_iterations == result.iterations:
         lines[0] += f": {_group_text(result.failures[0])}"
+    lines += _explanation(result)
     if result.failures:
         set_ups = sum(failure.count for failure in result.failures if failure.users)
         what = [counted(result.failed_iterations, "iteration")] if result.failed_iterations or not set_ups else []
@@ -32,6 +36,14 @@ def failure_message(result: LoadResult) -> str:
     if (traceback := result.traceback) is not None:
         lines += ["", f"the first {printable(traceback.type)}:", traceback.text.expandtabs()]
     return printable_lines(masked("\n".join(lines)))
+
+
+def _explanation(result: LoadResult) -> list[str]:
+    """What the stacks of the target say, with the lines that say most."""
+    if result.explain is None or not result.explain.note:
+        return []
+    note, *found = result.explain.texts
+    return [f"  target: {note}", *(f"    {text}" for text in found[:_MOST_EXPLAINED])]
 
 
 def _group_line(failure: FailureSummary) -> str:

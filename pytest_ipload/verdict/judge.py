@@ -71,7 +71,7 @@ class Judge:
         if part.round is None:
             return Conclusion.of(self.result(part), self._of_segment(part))
         result = conclude(part)
-        combined = self._with_earlier_rounds(part.round, result, part.strict)
+        combined = self._with_earlier_rounds(part.round, result, part)
         if combined is None:
             return Conclusion(result.verdict, is_final=False)
         return Conclusion.of(self._settled(combined))
@@ -98,7 +98,7 @@ class Judge:
             return None
         return Conclusion.of(replace(combine(rounds, self._limits), verdict=ERROR, reason=reason))
 
-    def _with_earlier_rounds(self, note: RoundNote, result: LoadResult, strict: bool) -> LoadResult | None:
+    def _with_earlier_rounds(self, note: RoundNote, result: LoadResult, part: ShardResult) -> LoadResult | None:
         """The result of all rounds; None if another round follows."""
         from pytest_ipload.verdict.rounds import Round, combine
 
@@ -106,10 +106,10 @@ class Judge:
             self._rounds[result.nodeid] = []
         # A worker that judges a round on its own, because the load was aborted, has not judged any rounds before.
         rounds = self._rounds.setdefault(result.nodeid, [])
-        rounds.append(Round(note, result))
+        rounds.append(Round(note, result, part.stacks))
         if not note.is_last and not rounds[-1].is_unusable:
             return None
-        return combine(self._rounds.pop(result.nodeid), self._limits, strict=strict)
+        return combine(self._rounds.pop(result.nodeid), self._limits, strict=part.strict)
 
     def _of_segment(self, part: ShardResult) -> dict[str, Any]:
         """What is added to a segment's result: all that is needed to merge it with others."""

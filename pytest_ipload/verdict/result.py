@@ -10,6 +10,7 @@ from pytest_ipload.base.health_catalogue import REMARK, HealthCheck
 from pytest_ipload.base.masking import masked_values
 from pytest_ipload.stats.summary import LatencyStats, Summary, plain
 from pytest_ipload.stats.target_summary import TargetStats
+from pytest_ipload.verdict.explanation import Explanation
 from pytest_ipload.verdict.regression.comparison import ComparedWith, Comparison, failed_of
 from pytest_ipload.verdict.threshold.config import FAIL
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
@@ -194,6 +195,8 @@ class LoadResult(Summary):
     """All rounds, where the load was run in several: the other numbers are those of one of them."""
     comparisons: Sequence[Comparison] | None = None
     """With a baseline; None where none was requested."""
+    explain: Explanation | None = None
+    """What the stacks of the target say about a failure; None where they were not sampled."""
     baseline: ComparedWith | None = None
     """The saved runs that it was compared with; None where no comparison was requested."""
 
@@ -205,6 +208,10 @@ class LoadResult(Summary):
             return replace(self, objections=objections)
         reason = "; ".join(filter(None, [self.reason, *objections]))
         return replace(self, verdict=FAILED, reason=reason, objections=objections)
+
+    def with_explanation(self, explain: Explanation) -> LoadResult:
+        """The result with what the stacks of the target say."""
+        return replace(self, explain=explain)
 
     @property
     def fails_by_comparison(self) -> bool:

@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
+from pytest_ipload.stats.stacks import StackSamples
 from pytest_ipload.stats.summary import plain
 from pytest_ipload.verdict.decide import saturation_of, with_comparisons
-from pytest_ipload.verdict.regression.comparison import Comparison
+from pytest_ipload.verdict.explanation import explain_versions
+from pytest_ipload.verdict.regression.comparison import Comparison, failed_of
 from pytest_ipload.verdict.regression.limit import CompareLimit
 from pytest_ipload.verdict.regression.metric_reader import value_of
 from pytest_ipload.verdict.regression.rules import describe, judge_rounds, without_samples
@@ -49,6 +51,7 @@ class Round:
 
     note: RoundNote
     result: LoadResult
+    stacks: StackSamples | None = None
 
     @property
     def is_unusable(self) -> bool:
@@ -90,8 +93,18 @@ def combine(rounds: Sequence[Round], limits: Sequence[CompareLimit], *, strict: 
         result = replace(result, verdict=ERROR if unusable.result.verdict == ERROR else INVALID, reason=reason)
     if current and base and result.verdict not in (INVALID, ERROR):
         saturated = list(dict.fromkeys(note for each in rounds for note in saturation_of(each.result)))
-        return with_comparisons(result, _compare(current, base, limits, strict), saturated=saturated)
+        result = with_comparisons(result, _compare(current, base, limits, strict), saturated=saturated)
+        return _explained(result, current, base)
     return result
+
+
+def _explained(result: LoadResult, current: Sequence[Round], base: Sequence[Round]) -> LoadResult:
+    """With the functions that grew from the base to the current target, if a time has regressed."""
+    sides = [[each.stacks for each in side if each.stacks is not None] for side in (current, base)]
+    regressed = next((each.metric for each in failed_of(result.comparisons) if each.unit == "ms"), None)
+    if regressed is None or not all(sides):
+        return result
+    return result.with_explanation(explain_versions(sides[0], sides[1], regressed))
 
 
 def _compare(

@@ -17,6 +17,7 @@ from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import FAILED, ITERATION, REQUEST
+from pytest_ipload.stats.stacks import StackSamples, merged_stacks
 from pytest_ipload.stats.target_readings import TargetReadings, merged
 from pytest_ipload.verdict.codec import decode, encode
 from pytest_ipload.verdict.origin import ClockOffset, Origin
@@ -90,6 +91,8 @@ class ShardResult:
     """Names of requests that adapters of the user's own sent, in whatever version of HTTP."""
     target_readings: list[TargetReadings] = field(default_factory=list)
     """The targets' own numbers; each target once."""
+    stacks: StackSamples | None = None
+    """The stacks of the target; None where they were not to be sampled here."""
     clock: ClockOffset | None = None
     """Of a segment: the offset of the clock that ``started_at`` was read from."""
     origin: Origin | None = None
@@ -196,6 +199,7 @@ def merge_into(one: ShardResult, other: ShardResult) -> ShardResult:
         targets=[*one.targets, *other.targets],
         foreign_names=[*dict.fromkeys((*one.foreign_names, *other.foreign_names))],
         target_readings=merged(one.target_readings, other.target_readings),
+        stacks=merged_stacks(one.stacks, other.stacks),
         clock=one.clock or other.clock,
         origin=None,
         shards=sorted([*one.shards, *other.shards], key=lambda shard: shard.index),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -27,6 +27,7 @@ from pytest_ipload.stats.summary import LatencyStats, RequestStats, SourceStats,
 from pytest_ipload.stats.target_readings import TargetReadings
 from pytest_ipload.stats.target_summary import MetricStats, TargetStats
 from pytest_ipload.verdict.decide import with_comparisons
+from pytest_ipload.verdict.explanation import ExplainedLine, Explanation
 from pytest_ipload.verdict.regression.comparison import ComparedWith, Comparison
 from pytest_ipload.verdict.regression.limit import CompareLimit
 from pytest_ipload.verdict.regression.rules import judge_history, judge_rounds, without_samples
@@ -67,6 +68,8 @@ PARTS = {
     "shard": ShardStats,
     "round": RoundStats,
     "comparison": Comparison,
+    "explain": Explanation,
+    "explained_line": ExplainedLine,
     "baseline": ComparedWith,
 }
 OF_SEGMENTS = {"segment", "part"}
@@ -113,7 +116,9 @@ def full_result() -> dict[str, Any]:
     )
     comparisons = [judge_history(limit, 20, [10]), judge_rounds(limit, [1] * 4, [2] * 4), without_samples(limit, [1])]
     compared = with_comparisons(result, comparisons, ComparedWith(1, ["0001_main.json"], ["x"]))
-    return compared.with_objections(["too dear"]).as_dict()
+    line = ExplainedLine("a.py", 3, "f", 0.5, 90, 0.1, 9, 0.3, 0.5, "a.py:9 g", "json: loads", "x = 1", "a.py:3 f")
+    explained = replace(compared, explain=Explanation(kind="seconds", note="x:", lines=[line], metric="p95", slow=3))
+    return explained.with_objections(["too dear"]).as_dict()
 
 
 def test_a_full_report_is_as_the_schema_says() -> None:

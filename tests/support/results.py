@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from support.samples import ORIGIN, SECOND, measurements
 
@@ -11,6 +12,7 @@ from pytest_ipload.stats.sample import Sample
 from pytest_ipload.stats.summary import Frame, summarise
 from pytest_ipload.stats.target_readings import TargetReadings
 from pytest_ipload.stats.target_summary import judged_targets
+from pytest_ipload.verdict.explanation import ExplainedLine, Explanation, line_text
 from pytest_ipload.verdict.result import FailureSummary, FirstFailure, GeneratorHealth, LoadResult, UnusedAddresses
 from pytest_ipload.verdict.threshold.config import FAIL, ThresholdConfig
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult, evaluate
@@ -65,3 +67,13 @@ def load_result(
         generator=generator,
         **summarise(measured, frame),
     )
+
+
+def explained(kind: str = "seconds") -> Explanation:
+    """What the stacks of a target said."""
+    line = ExplainedLine("shop/cart.py", 30, "price_of", 0.75, 90, source="time.sleep(1)", called_by="app.py:3 f")
+    found = [line, ExplainedLine("werkzeug", None, "", 0.2, 24)]
+    if kind != "share":
+        found = [replace(each, share_before=0.05, samples_before=7, growth_low=0.6, growth_high=0.7) for each in found]
+    lines = [replace(each, message=line_text(each)) for each in found]
+    return Explanation(kind=kind, note="share of the time in 3 slow seconds:", lines=lines, samples=120)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from support.samples import request
 
 from pytest_ipload.base.health_catalogue import fired
 from pytest_ipload.stats.sample import FAILED
+from pytest_ipload.stats.stacks import Place, packed
 from pytest_ipload.verdict.regression.limit import CompareLimit
 from pytest_ipload.verdict.result import GeneratorHealth, LoadResult
 from pytest_ipload.verdict.rounds import BASE, CURRENT, Round, RoundNote, combine, plan_rounds
@@ -153,3 +155,18 @@ def test_a_round_with_a_saturated_generator_proves_no_regression() -> None:
     assert result.verdict == "invalid"
     assert result.reason.startswith("generator-saturated: ")
     assert "p95 30.0 ms, 50 % above" in result.reason
+
+
+def with_stacks(each: Round, slow: int) -> Round:
+    place = Place("cart.py", 3, "price_of", "", "")
+    return replace(each, stacks=packed({0: Counter({place: slow, place._replace(function="render"): 50})}))
+
+
+def test_a_regression_names_the_functions_that_grew() -> None:
+    base = [with_stacks(each, 2) for each in rounds(*[20] * 5, role=BASE)]
+    current = [with_stacks(each, 60) for each in rounds(*[30] * 5)]
+    explain = combine([*base, *current], [CompareLimit.parse("p95:10%")]).explain
+    assert explain is not None
+    assert (explain.kind, explain.metric) == ("versions", "p95")
+    assert [line.function for line in explain.lines] == ["price_of"]
+    assert combine([*base, *current], [CompareLimit.parse("p95:60%")]).explain is None

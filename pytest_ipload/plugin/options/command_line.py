@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_ipload.plugin.options.baseline_options import read_settings
+from pytest_ipload.plugin.options.explain_option import read_explain
 from pytest_ipload.settings.parsing import (
     as_count,
     as_loopback_endpoint,
@@ -227,6 +228,7 @@ def session_settings(config: pytest.Config) -> SessionSettings:
         profile_name=profile_name,
         profile=profile,
         names=_names(config),
+        explain=read_explain(config),
     )
     _check_segment(config)
     return settings

@@ -13,6 +13,7 @@ from pytest_ipload.load.failure_log import FailureGroup
 from pytest_ipload.load.generator.checks import CheckInput, examine
 from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_users import LoadUsers
+from pytest_ipload.plugin.run.stack_sampling import StackSampling
 from pytest_ipload.plugin.run.target_sampling import TargetSampling
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.stats.histogram import Histogram
@@ -39,8 +40,10 @@ class LoadResults:
         executor: Executor,
         shard: Shard,
         sampling: TargetSampling,
+        stacks: StackSampling,
     ) -> None:
         """``shard`` is this process's side of the load: as one of several, or alone."""
+        self._stacks = stacks
         self._state = state
         self._request = request
         self._users = users
@@ -98,6 +101,7 @@ class LoadResults:
             together=None if self._request.group is None else self._request.group.name,
             clock=None if self._users.meter is None else self._users.meter.offset,
             targets=[[f"{address}:{port}" for address, port in self._users.targets.all()]] if is_whole else [],
+            stacks=self._stacks.samples,
             foreign_names=list(self._users.fast_path_log.foreign()),
             target_readings=self._target_readings(is_whole),
         )

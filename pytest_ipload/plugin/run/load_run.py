@@ -18,6 +18,7 @@ from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_result import LoadResults
 from pytest_ipload.plugin.run.load_users import LoadUsers
 from pytest_ipload.plugin.run.sample_hook import SampleSink, open_sample_sink
+from pytest_ipload.plugin.run.stack_sampling import StackSampling, with_second_windows
 from pytest_ipload.plugin.run.target_sampling import TargetSampling
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.stats.collector import Pieces
@@ -53,10 +54,15 @@ class Load:
             cpu=own.cpu,
             workers_on_cpu=own.workers_on_cpu,
             share=request.share,
-            pieces=Pieces(
-                window_lengths(thresholds),
-                window_selections(thresholds, profile.planned),
-                selections(thresholds, profile.planned),
+            pieces=with_second_windows(
+                Pieces(
+                    window_lengths(thresholds),
+                    window_selections(thresholds, profile.planned),
+                    selections(thresholds, profile.planned),
+                ),
+                state.settings,
+                thresholds,
+                profile.planned,
             ),
             tolerates_set_up_errors=tolerates_set_up_errors(thresholds),
             holds_users=request.holds_users,
@@ -65,7 +71,8 @@ class Load:
         self._sampling = TargetSampling(
             request.item.config, profile, is_first=shard.share.index == 0, is_off=state.settings.disabled
         )
-        self.results = LoadResults(state, request, users, self.executor, shard, self._sampling)
+        self._stacks = StackSampling(state, request, users.targets, is_first=shard.share.index == 0)
+        self.results = LoadResults(state, request, users, self.executor, shard, self._sampling, self._stacks)
         # The executor's calls that others answer; see ``UserFactory``.
         self.make_user, self.make_scenario = users.make_user, users.make_scenario
         self.admit, self.admit_if_free = users.leases.admit, users.leases.admit_if_free
@@ -102,7 +109,8 @@ class Load:
             self._users.rate_limit.begin_at(start_at_ns)
         tap = self.tap = open_sample_sink(self._request.item)
         try:
-            with self._ended_with_session() if group is None else nullcontext(), self._sampling.during_load():
+            ended = self._ended_with_session() if group is None else nullcontext()
+            with ended, self._sampling.during_load(), self._stacks.during(self.executor):
                 self.executor.run(start_at_ns)
         finally:
             self.tap = None

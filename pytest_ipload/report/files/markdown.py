@@ -164,7 +164,7 @@ def _times(latency: Mapping[str, Any]) -> list[str]:
 
 def _details(test: PlainResult) -> str:
     """The details of a test besides its numbers; empty if there are none."""
-    every = (_thresholds, _objections, _failures, _own, _comparisons, _baseline, _targets, _generator)
+    every = (_thresholds, _explanation, _objections, _failures, _own, _comparisons, _baseline, _targets, _generator)
     parts = every if is_measured(test) else ()
     text = _joined([_reason(test), _test_errors(test), *(part(test) for part in parts)])
     if not text:
@@ -196,6 +196,15 @@ def _thresholds(test: PlainResult) -> str:
         elif threshold["undecided"]:
             lines.append(f"- undecided: {code(threshold['message'])}")
     return _listed("Thresholds", lines)
+
+
+def _explanation(test: PlainResult) -> str:
+    """What the stacks of the target say about a failure, in one line."""
+    explain = test.get("explain", {})
+    if not explain.get("note"):
+        return ""
+    first = explain["lines"][0]["message"] if explain["lines"] else ""
+    return f"Target: {code(' '.join(filter(None, [explain['note'], first])))}"
 
 
 def _objections(test: PlainResult) -> str:

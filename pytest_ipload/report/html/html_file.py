@@ -38,8 +38,7 @@ def write(path: Path, report: Mapping[str, Any]) -> None:
     own = _script(_source(templates, "report.js"))
     page = templates.get_template("page.html").generate(
         title=headline(sections),
-        sections=sections,
-        listed=listed,
+        sections=listed,
         index=index_table([section.result for section in listed]),
         environment=environment_table(report["environment"]),
         style=_source(templates, "report.css"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from pytest_ipload.base.text import counted
@@ -23,6 +24,10 @@ _TIMES = ("p50", "p95", "p99", "max")
 _STATISTICS = ("min", "mean", "p50", "p90", "p95", "p99", "p99.9", "max")
 _OUTCOMES = {"fail": "failed", "warn": "warning"}
 _USUAL_CONFIDENCE = 0.95
+_ENDS_OF_PARTS = "/ ?&"
+_SHORTEST_START = 16
+_SIDES = {"seconds": ("slow seconds", "other seconds"), "versions": ("this version", "other version")}
+"""What an explanation compares."""
 
 
 class Table(NamedTuple):
@@ -33,6 +38,30 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[str]]
     texts: frozenset[str] = frozenset()
     note: str = ""
+
+    @property
+    def starts(self) -> list[int]:
+        """How much of each row's name is a long start that the row shares with another one; 0 for none.
+
+        A narrow page cuts long names: what tells them apart has to be seen all the same.
+        """
+        return shared_starts([row[0] for row in self.rows])
+
+
+def shared_starts(names: Sequence[str]) -> list[int]:
+    """For each name the length of the longest start, up to a slash or a blank, that another name has too.
+
+    0 where that is shorter than a line of a narrow page.
+    """
+    order = sorted(range(len(names)), key=lambda number: names[number])
+    found = [0] * len(names)
+    for one, other in pairwise(order):
+        pairs = enumerate(zip(names[one], names[other], strict=False))
+        same = next((number for number, (mine, its) in pairs if mine != its), 0)
+        length = 1 + max(names[one].rfind(sign, 0, same) for sign in _ENDS_OF_PARTS)
+        if _SHORTEST_START <= length < min(len(names[one]), len(names[other])):
+            found[one], found[other] = max(found[one], length), max(found[other], length)
+    return found
 
 
 def index_table(results: Sequence[PlainResult]) -> Table:
@@ -84,6 +113,34 @@ def comparison_table(result: PlainResult) -> Table:
         for row in result.get("comparisons", ())
     ]
     return Table("Comparison with a baseline", headers, rows, frozenset({"outcome", "method", "in words"}))
+
+
+def explain_table(result: PlainResult) -> Table:
+    """The lines of the target's code that explain a failure."""
+    explain = result.get("explain", {})
+    after, before = _SIDES.get(explain.get("kind", ""), ("share", ABSENT))
+    is_compared = explain.get("kind") in _SIDES
+    columns = [before, "growth", f"samples, {before}"] if is_compared else []
+    rows = []
+    for line in explain.get("lines", ()):
+        place = f"{line['file']}:{line['line']}" if "line" in line else line["file"]
+        growth = [
+            share(line.get("share_before")),
+            f"{100 * line.get('growth_low', 0):+.0f} to {100 * line.get('growth_high', 0):+.0f} points",
+            count(line.get("samples_before")),
+        ]
+        rows.append(
+            [
+                f"{place} {line['function']}".rstrip(),
+                share(line["share"]),
+                *(growth if is_compared else []),
+                count(line["samples"]),
+                *(_text(line.get(key)) for key in ("source", "called_by", "library")),
+            ]
+        )
+    samples = f"samples, {after}" if is_compared else "samples"
+    headers = ["line", after, *columns, samples, "source", "called by", "in library"]
+    return Table("Where the target's time went", headers, rows, frozenset({"source", "called by", "in library"}))
 
 
 def distribution_table(result: PlainResult) -> Table:

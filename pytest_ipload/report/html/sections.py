@@ -62,6 +62,7 @@ class Section(NamedTuple):
     facts: Sequence[Fact]
     thresholds: Table
     comparison: Table
+    explain: Table
     charts: Sequence[Chart]
     point_note: str
     times: Table
@@ -77,6 +78,12 @@ class Section(NamedTuple):
         """Why some or all comparisons are missing."""
         notes: Sequence[str] = self.result.get("baseline", {}).get("notes", ())
         return notes
+
+    @property
+    def explain_note(self) -> str:
+        """What the stacks of the target say, in one line; empty if there is nothing to say."""
+        note: str = self.result.get("explain", {}).get("note", "")
+        return note
 
     @property
     def is_measured(self) -> bool:
@@ -136,7 +143,7 @@ def _with_others(section: Section, sections: Sequence[Section]) -> Section:
 
 
 def by_gravity(sections: Sequence[Section]) -> list[Section]:
-    """The sections in the order of the index: failures first, each verdict in the order in which the tests ran."""
+    """The sections in the order of the page: failures first, each verdict in the order in which the tests ran."""
     return sorted(sections, key=lambda section: (_ORDER.index(section.verdict.kind), not section.errors))
 
 
@@ -168,6 +175,7 @@ def _section(number: int, result: PlainResult, most_points: int) -> Section:
         facts=list(_facts(result)),
         thresholds=html_tables.threshold_table(result),
         comparison=html_tables.comparison_table(result),
+        explain=html_tables.explain_table(result),
         charts=charts_of(result, points),
         point_note=points.note,
         times=html_tables.distribution_table(result),
@@ -201,6 +209,7 @@ def _unmeasured(number: int, result: PlainResult) -> Section:
         facts=(),
         thresholds=none,
         comparison=none,
+        explain=none,
         charts=(),
         point_note="",
         times=none,

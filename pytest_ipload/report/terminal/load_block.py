@@ -105,6 +105,7 @@ def block(
     lines += target_lines(result)
     lines += [_threshold_line(threshold) for threshold in result["thresholds"]]
     lines += _baseline_lines(result)
+    lines += _explanation_lines(result, verbosity)
     lines += [f"FAIL  {printable(objection)}" for objection in result.get("objections", ())]
     lines += _failure_lines(result, verbosity)
     for table in (round_table, source_table, shard_table):
@@ -206,6 +207,15 @@ def _baseline_lines(result: PlainResult) -> list[str]:
         runs = counted(max(each["runs"] for each in shown), "saved run" if "baseline" in result else "round")
         lines.append(f"baseline: {changes} (median of {runs})")
     return [*lines, *(f"baseline: {printable(note)}" for note in result.get("baseline", {}).get("notes", ()))]
+
+
+def _explanation_lines(result: PlainResult, verbosity: int) -> list[str]:
+    """What the stacks of the target say about a failure."""
+    explain = result.get("explain", {})
+    if not explain.get("note"):
+        return []
+    found = explain["lines"] if verbosity > 0 else explain["lines"][:_MAX_FAILURES]
+    return [f"target: {printable(explain['note'])}", *(f"  {printable(line['message'])}" for line in found)]
 
 
 def _is_shown(comparison: PlainResult) -> bool:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from support.readers import Summary, read_summary
-from support.results import failure, judged, load_result
+from support.results import explained, failure, judged, load_result
 from support.samples import MS, iteration, measurements, request
 
 from pytest_ipload.base.health_catalogue import fired
@@ -43,6 +43,12 @@ def failed_result(nodeid: str = "a.py::bad", **more: Any) -> dict[str, Any]:
 def summary_of(tmp_path: Path, *results: dict[str, Any]) -> Summary:
     write(tmp_path / "new" / "out.md", report(*results))
     return read_summary(tmp_path / "new" / "out.md")
+
+
+def test_what_the_stacks_of_the_target_say_is_one_line() -> None:
+    result = load_result(FAILED_ONES, verdict="failed").with_explanation(explained("share"))
+    [line] = [line for line in markdown_of(report(result.as_dict())).splitlines() if line.startswith("Target: ")]
+    assert line.startswith("Target: `share of the time in 3 slow seconds: shop/cart.py:30 price_of 75 % (90 samples)")
 
 
 class TestText:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from support.pages import full_result, with_optional
-from support.results import load_result
+from support.results import explained, load_result
 from support.samples import request
 
 from pytest_ipload.report.html import html_tables
@@ -169,3 +169,36 @@ def test_the_index_has_the_main_numbers() -> None:
     table = html_tables.index_table([full_result(), load_result([]).as_dict()])
     assert row(table)["requests"] == "871"
     assert [row(table, 1)[key] for key in ("requests", "error rate", "p95")] == ["0", "–", "–"]
+
+
+def test_where_the_targets_time_went() -> None:
+    table = html_tables.explain_table(load_result([]).with_explanation(explained()).as_dict())
+    assert row(table) == {
+        "line": "shop/cart.py:30 price_of",
+        "slow seconds": "75 %",
+        "other seconds": "5 %",
+        "growth": "+60 to +70 points",
+        "samples, other seconds": "7",
+        "samples, slow seconds": "90",
+        "source": "time.sleep(1)",
+        "called by": "app.py:3 f",
+        "in library": "–",
+    }
+    assert row(table, 1)["line"] == "werkzeug"
+    alone = html_tables.explain_table(load_result([]).with_explanation(explained("share")).as_dict())
+    assert [*row(alone)] == ["line", "share", "samples", "source", "called by", "in library"]
+    assert html_tables.explain_table(load_result([]).as_dict()).rows == []
+
+
+@pytest.mark.parametrize(
+    ("names", "starts"),
+    [
+        (["GET /api/v2/customers/orders", "GET /api/v2/customers/invoices", "POST /login"], [22, 22, 0]),
+        (["GET /api/v2/customers/", "GET /api/v2/customers/orders"], [0, 0]),  # nothing would be left of the first
+        (["GET /cart", "GET /carts"], [0, 0]),
+        (["GET /api/v2/customers/a?sort=up", "GET /api/v2/customers/a?sort=down"], [24, 24]),
+        ([], []),
+    ],
+)
+def test_the_long_start_that_names_share(names: list[str], starts: list[int]) -> None:
+    assert html_tables.shared_starts(names) == starts

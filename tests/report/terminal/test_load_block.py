@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.results import failure, judged, load_result
+from support.results import explained, failure, judged, load_result
 from support.samples import MS, iteration, request, step
 
 from pytest_ipload.base.health_catalogue import fired
@@ -428,3 +428,17 @@ class TestBaseline:
     def test_of_another_target_there_are_rounds(self) -> None:
         comparisons = [describe(Metric.parse("p50"), 10, [20])]
         assert "baseline: p50 -50 % (median of 1 round)" in lines(replace(load_result([]), comparisons=comparisons))
+
+
+def test_what_the_stacks_of_the_target_say() -> None:
+    found = explained()
+    result = load_result(SAMPLES).with_explanation(replace(found, lines=[*found.lines] * 3))
+    shown = [
+        "target: share of the time in 3 slow seconds:",
+        "  shop/cart.py:30 price_of 75 %, before 5 % (+60 to +70 points, 90 and 7 samples), called by app.py:3 f: "
+        "time.sleep(1)",
+        "  in werkzeug, outside the project's code 20 %, before 5 % (+60 to +70 points, 24 and 7 samples)",
+    ]
+    assert [line for line in lines(result) if "target:" in line or "samples)" in line] == [*shown, shown[1]]
+    assert sum("samples)" in line for line in lines(result, verbosity=1)) == 6
+    assert not any("target" in line for line in lines(load_result(SAMPLES).with_explanation(replace(found, note=""))))

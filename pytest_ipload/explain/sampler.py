@@ -1,0 +1,207 @@
+"""Samples the stacks of a load's target, second by second of the load's own clock, in a thread of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from pathlib import Path
+
+from pytest_ipload.base import real_time
+from pytest_ipload.base.masking import masked
+from pytest_ipload.base.text import printable
+from pytest_ipload.base.units import NS_PER_S
+from pytest_ipload.explain.local_target import TargetNotFound, working_folder
+from pytest_ipload.explain.py_spy import Slice
+from pytest_ipload.stats.stacks import Place, StackSamples, packed, place_of, relative, stacks_of
+
+_LOOK_S = 0.05
+_LAST_S = 0.5
+"""How long the samples of the last second may take to be written."""
+_LEAD_S = 0.1
+"""A slice is started this much before its second: py-spy first has to find the interpreter in the target's memory."""
+_MOST_FAILURES = 3
+"""Seconds without any result, one after the other, after which sampling is given up."""
+_LOOK_AGAIN_S = 10
+"""How often the processes are looked for again: a server may start and end workers."""
+_LARGEST_SHARE = 0.1
+"""Of a processor core: where sampling takes more, only some of the seconds are sampled."""
+_LARGEST_SOURCE = 2_000_000
+_MOST_SOURCES = 200
+
+
+class Sampler:
+    """Takes samples from the start of the judged part of a load until it is closed."""
+
+    def __init__(
+        self,
+        program: str,
+        find_pids: Callable[[], list[int]],
+        judged_from_ns: Callable[[], int],
+        cpus: Collection[int] = (),
+        root: str = "",
+    ) -> None:
+        """``program`` is py-spy. ``find_pids`` gives the processes, or raises TargetNotFound.
+
+        ``judged_from_ns`` is when the judged part begins, 0 as long as that is not known. ``cpus`` are those that the
+        sampler may use: not the one that the load is pinned to. ``root`` is pytest's root directory.
+        """
+        self._program = program
+        self._find_pids = find_pids
+        self._judged_from_ns = judged_from_ns
+        self._cpus = cpus
+        self._root = root
+        self._over = threading.Event()
+        self._running: list[Slice] = []
+        self._seconds: dict[int, Counter[Place]] = {}
+        self._paths: dict[str, str] = {}
+        """Of the files of places: where they are."""
+        self._folders: dict[int, str] = {}
+        self._pids: list[int] = []
+        self._looked_at = -_LOOK_AGAIN_S
+        self._failed: Counter[int] = Counter()
+        """How often each process could not be read."""
+        self._problem = ""
+        self._cpu_s = 0.0
+        self._sampled_s = 0
+        self._waiting = self._failed_reads = self._failures = 0
+        self._folder = Path(tempfile.mkdtemp(prefix="ipload-explain-"))
+        self._thread = threading.Thread(target=self._run, name="ipload-explain", daemon=True)
+
+    def start(self) -> None:
+        """Begin, in a thread of its own."""
+        self._thread.start()
+
+    def close(self, *, hurry: bool = False) -> StackSamples:
+        """End; no process is left. Returns the samples of all complete seconds.
+
+        py-spy gets a moment to write those of the last second, unless in a ``hurry``.
+        """
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        if not hurry:
+            self._finish_last()
+        for each in self._running:
+            each.kill()
+        self._running = []
+        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._seconds:
+            self._problem = ""
+        problem = "" if self._seconds else self._problem or "the load was over before the first second was sampled"
+        return packed(
+            self._seconds,
+            sources=self._sources(),
+            pids=sorted(self._folders),
+            cpu_share=round(self._cpu_s / self._sampled_s, 3) if self._sampled_s else None,
+            failed_reads=self._failed_reads,
+            waiting=self._waiting,
+            problem=printable(masked(f"not explained: {problem}")) if problem else "",
+        )
+
+    def _finish_last(self) -> None:
+        began, now = self._judged_from_ns(), real_time.perf_counter_ns()
+        until = real_time.monotonic() + _LAST_S
+        last = (now - began) / NS_PER_S - 1 + _LAST_S
+        while any(each.second <= last for each in self._running) and real_time.monotonic() < until:
+            threading.Event().wait(_LOOK_S)
+            self._collect()
+
+    def _run(self) -> None:
+        with suppress(OSError, AttributeError):  # not every system has it; a container may forbid it
+            if self._cpus:
+                os.sched_setaffinity(0, self._cpus)
+        second = 0
+        while not self._over.wait(_LOOK_S):
+            self._collect()
+            began = self._judged_from_ns()
+            if not began or self._failures >= _MOST_FAILURES:
+                continue
+            now = (real_time.perf_counter_ns() - began) / NS_PER_S + _LEAD_S
+            if now >= second:
+                second = max(second, int(now))
+                self._start(second)
+                second += self._stride()
+
+    def _stride(self) -> int:
+        """Every second, or one of several where sampling is expensive."""
+        share = self._cpu_s / self._sampled_s if self._sampled_s else 0.0
+        return max(1, -(-round(share * 100) // round(_LARGEST_SHARE * 100)))
+
+    def _start(self, second: int) -> None:
+        if second >= self._looked_at + _LOOK_AGAIN_S or not self._pids:
+            try:
+                self._pids, self._looked_at = self._find_pids(), second
+            except Exception as error:  # nothing that goes wrong here may end the load
+                self._pids = []
+                self._fail(str(error) if isinstance(error, TargetNotFound) else f"{type(error).__name__}: {error}")
+                return
+        for pid in self._pids:
+            if self._failed[pid] >= _MOST_FAILURES:
+                continue  # one of several that does not run Python
+            self._folders.setdefault(pid, working_folder(pid))
+            each = Slice(self._program, pid, second, self._folder)
+            each.start()
+            self._running.append(each)
+        self._sampled_s += 1
+
+    def _collect(self) -> None:
+        """Take what has ended."""
+        over = [each for each in self._running if each.is_over()]
+        self._running = [each for each in self._running if each not in over]
+        for each in over:
+            text = each.take()
+            self._cpu_s += each.cpu_s
+            self._failed_reads += each.failed_reads
+            if each.problem:
+                self._failed[each.pid] += 1
+                self._fail(each.problem)
+            else:
+                self._failures = 0
+                self._count(each.second, self._folders.get(each.pid, ""), text)
+
+    def _fail(self, problem: str) -> None:
+        self._problem = problem
+        self._failures += 1
+
+    def _count(self, second: int, folder: str, text: str) -> None:
+        found = self._seconds.setdefault(second, Counter())
+        folders = [folder, self._root]
+        for frames, count in stacks_of(text):
+            place = place_of(frames, folders)
+            if place is None:
+                self._waiting += count
+            else:
+                found[place] += count
+                if place.line and place.file not in self._paths:
+                    self._paths[place.file] = next(
+                        (frame.file for frame in frames if relative(frame.file, folders) == place.file), place.file
+                    )
+
+    def _sources(self) -> dict[str, str]:
+        """The text of the lines in which samples were most often."""
+        total: Counter[tuple[str, int]] = Counter()
+        for found in self._seconds.values():
+            for place, count in found.items():
+                if place.line:
+                    total[place.file, place.line] += count
+        wanted: dict[str, list[int]] = {}
+        for (file, line), _ in total.most_common(_MOST_SOURCES):
+            wanted.setdefault(file, []).append(line)
+        texts: dict[str, str] = {}
+        for file, lines in wanted.items():
+            content = _lines_of(self._paths[file])
+            texts |= {f"{file}:{line}": masked(content[line - 1].strip()) for line in lines if line <= len(content)}
+        return {place: printable(text) for place, text in texts.items() if text}
+
+
+def _lines_of(path: str) -> list[str]:
+    """The lines of a source file; none where it cannot be read."""
+    with suppress(OSError):
+        if os.path.isfile(path) and os.path.getsize(path) <= _LARGEST_SOURCE:
+            return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    return []
