@@ -82,7 +82,7 @@ def test_the_last_push_has_the_totals_of_the_json_report(
     # It was pushed while it ran, too, by one process, and no number was in two of them.
     long = next(test for test in tests if test["nodeid"].endswith("test_load"))
     at_work = [values_of(push).get(("ipload_users_at_work", labels(long))) for push in pushes]
-    assert 3 in at_work[:-1]
+    assert any(at_work[:-1])
     assert at_work[-1] == 0
     instances = {
         texts(each.resource.attributes)["service.instance.id"] for push in pushes for each in push.resource_metrics

