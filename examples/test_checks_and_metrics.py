@@ -21,4 +21,4 @@ def test_what_is_in_the_carts(ipload_session: LoadSession, ipload_user: VirtualU
         reply.fail("not a cart")  # the request has failed, and the iteration too
     ipload_user.check("has orders", "orders" in cart)  # only a threshold on checks sees it
     ipload_user.count("carts")
-    ipload_user.gauge("orders", len(cart["orders"]))
+    ipload_user.gauge("orders", cart["orders"])
