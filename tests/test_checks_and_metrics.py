@@ -142,7 +142,7 @@ def test_set_up_and_warm_up_are_not_counted(pytester: pytest.Pytester) -> None:
         yield ipload_user
         ipload_user.check("gone", False)
 
-    @pytest.mark.ipload(warmup="300ms", duration="100ms")
+    @pytest.mark.ipload(warmup="300ms", duration="400ms")
     @pytest.mark.ipload_threshold("gauge.min{number} > 0", "p50{metric:age} == 5s", "check_rate == 100%")
     def test_it(shopper):
         shopper.gauge("number", shopper.iteration)

@@ -113,7 +113,7 @@ def _test(value: object, where: str) -> Test:
 
 def _own(test: Test, where: str) -> Test:
     """The test's own checks, and the times that it observed; its counts and gauges are not compared."""
-    found: Test = {}
+    found: dict[str, Any] = {}
     for key in ("checks", "metrics"):
         rows = []
         for place, value in enumerate(plain_list(test.get(key, []), f"{where}.{key}")):

@@ -130,7 +130,8 @@ class OwnValues:
                 raise ValueError(f"own values: expected kind, name and seven numbers, got {shown(row)}")
             kind, name, calls, *numbers, last_ns = content
             key = _plain_kind(kind), name
-            value = OwnValue(plain_int(calls, "own values calls", low=1), *map(_plain_number, numbers))
+            total, in_time, low, high, last = map(_plain_number, numbers)
+            value = OwnValue(plain_int(calls, "own values calls", low=1), total, in_time, low, high, last)
             value.last_ns = plain_int(last_ns, "own values last_ns", low=None)
             if key in found._values or len(found._names(kind)) > MAX_NAMES:
                 raise ValueError(f"own values: {key} comes twice, or there are too many names")
