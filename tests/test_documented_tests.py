@@ -83,7 +83,15 @@ def test_the_tests_of_the_page_on_targets_pass(pytester: pytest.Pytester) -> Non
 
 @pytest.mark.parametrize(
     "document",
-    ["async.md", "load-models.md", "health-checks.md", "thresholds.md", "source-addresses.md", "together.md"],
+    [
+        "async.md",
+        "checks-and-metrics.md",
+        "load-models.md",
+        "health-checks.md",
+        "thresholds.md",
+        "source-addresses.md",
+        "together.md",
+    ],
 )
 def test_the_tests_of_a_document_pass(pytester: pytest.Pytester, document: str) -> None:
     module = "\n\n".join(["import pytest", *python_blocks(document)])

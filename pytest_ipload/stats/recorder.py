@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Mapping
 from contextlib import suppress
 from types import MappingProxyType
@@ -165,9 +166,7 @@ class Recorder:
         kept_times = {}
         for key, times in self._times.items():
             if key[0] == REQUEST and times[-2] >= since_ns:
-                place = len(times) - 2
-                while place >= 2 and times[place - 2] >= since_ns and len(times) - place < 2 * KEPT_REQUESTS:
-                    place -= 2
+                place = 2 * max(bisect_left(times[::2], since_ns), len(times) // 2 - KEPT_REQUESTS)
                 kept_times[key] = times[place:]
                 del times[place:]
         samples = self._samples

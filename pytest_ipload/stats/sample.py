@@ -13,6 +13,7 @@ FIRST_EVENT = "ttfe"  # of a stream: from the start of its request to the first 
 GAP = "gap"  # of a stream: from one event to the next
 CHECK = "check"  # of the test's own; it takes no time, and fails alone
 OBSERVED = "metric"  # a time that the test observed: a sample that ended when it was reported
+KINDS = (REQUEST, STEP, SETUP, ITERATION, LATENESS, FIRST_EVENT, GAP, CHECK, OBSERVED)
 COUNT = "count"  # numbers of the test's own, kept apart from samples: what is added up
 GAUGE = "gauge"  # and what goes up and down
 

@@ -6,9 +6,8 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from pytest_ipload.stats.histogram import Histogram, plain_dict, plain_int, plain_list, shown
-from pytest_ipload.stats.sample import FAILED, FIRST_EVENT, GAP, ITERATION, LATENESS, OK, REQUEST, SETUP, STEP, Sample
+from pytest_ipload.stats.sample import FAILED, KINDS, OK, Sample
 
-_KINDS = (REQUEST, STEP, SETUP, ITERATION, LATENESS, FIRST_EVENT, GAP)
 _OUTCOMES = (OK, FAILED)
 _COUNTS = ("redirects", "connections", "retries", "after_end")
 _OPTIONAL = ("response", "connect", "tls", "first_byte")
@@ -34,7 +33,7 @@ class SeriesKey(NamedTuple):
             raise ValueError(f"series key: expected {', '.join(cls._fields)}, got {len(parts)} parts")
         key = cls(*parts)
         plain_int(key.status, "series key status")
-        if key.kind not in _KINDS or key.outcome not in _OUTCOMES or type(key.name) is not str:
+        if key.kind not in KINDS or key.outcome not in _OUTCOMES or type(key.name) is not str:
             raise ValueError(f"series key: unknown kind or outcome, or no name, in {shown(parts)}")
         if key.source_address is not None and type(key.source_address) is not str:
             raise ValueError(f"series key: the source address is not a string in {shown(parts)}")

@@ -27,7 +27,7 @@ from pytest_ipload.transport.message.stream_parsers import (
     format_of,
     parser_of,
 )
-from pytest_ipload.transport.response_failure import begin_stream, end_stream
+from pytest_ipload.transport.response import begin_stream, end_stream
 
 if TYPE_CHECKING:
     from pytest_ipload.transport.response import LoadResponse

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import zlib
 from collections.abc import Callable
 from datetime import timedelta
@@ -11,17 +12,24 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 from requests import PreparedRequest, Response
 from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
 
+from pytest_ipload.base.code_location import place_of_frame
+from pytest_ipload.base.errors import IploadError, SettingError
+from pytest_ipload.base.masking import masked
 from pytest_ipload.stats.fault_text import note_url
-from pytest_ipload.transport.connect.binding import Hop
+from pytest_ipload.stats.sample import FAILED, OK, Problem, Sample
+from pytest_ipload.transport.connect.binding import Binding, Hop
 from pytest_ipload.transport.message.replay import replayed_response
 from pytest_ipload.transport.message.reply_head import Head
 from pytest_ipload.transport.message.templates import NO_BODY, Body
-from pytest_ipload.transport.response_failure import fail_response
 
 if TYPE_CHECKING:
     from pytest_ipload.transport.fast_path.fast_path import PreparedCall
 
 _Value = TypeVar("_Value")
+_FAILED_TYPE = "ResponseFailed"
+"""The type of the failure of a response that its test has failed, in reports."""
+_RECORDED, _STREAMING, _FAILURE = "_recorded", "_streaming", "_failure"
+"""Attributes of a response: where it was recorded and with which times; whether it will be; and what failed it."""
 _VERSIONS: dict[int | None, str] = {10: "1.0", 11: "1.1", 20: "2", 30: "3"}
 
 
@@ -111,7 +119,7 @@ class LoadResponse(Response):
         that is not a text, and IploadError where it is too late, or outside of a load.
         """
         __tracebackhide__ = True
-        fail_response(self, why)
+        _fail(self, why)
 
     @_Lazy
     def headers(self) -> Any:
@@ -216,3 +224,50 @@ class LoadResponse(Response):
         if self._body_error is not None:
             raise self._body_error
         return super().iter_content(chunk_size, decode_unicode)
+
+
+def note_recorded(response: Response, binding: Binding, sample: Sample) -> Sample:
+    """The sample of a response that did not come by the fast path; the response remembers it."""
+    vars(response)[_RECORDED] = binding, sample.started_ns, sample.latency_ns
+    return sample
+
+
+def begin_stream(response: Response) -> None:
+    """The response is recorded later, when its stream has ended."""
+    vars(response)[_STREAMING] = True
+
+
+def end_stream(response: Response, binding: Binding, sample: Sample | None) -> Sample | None:
+    """The sample of a stream that has ended, failed if the response was."""
+    vars(response)[_STREAMING] = False
+    if sample is None:
+        return None
+    problem = vars(response).get(_FAILURE)
+    if problem is not None and sample.outcome == OK:
+        sample = sample._replace(outcome=FAILED, problem=problem)
+    return note_recorded(response, binding, sample)
+
+
+def _fail(response: LoadResponse, why: object) -> None:
+    """See ``LoadResponse.fail``."""
+    if not isinstance(why, str) or not why.strip():
+        raise SettingError(f"response.fail({why!r:.80}): say why, as a text that is not empty")
+    state = vars(response)
+    if _FAILURE in state:
+        return
+    problem = Problem(_FAILED_TYPE, masked(why), place_of_frame(sys._getframe(1)))
+    if not state.get(_STREAMING):
+        binding, started_ns, latency_ns = state.get(_RECORDED) or _of_fast_path(response)
+        if binding is None or binding.fail_request is None:
+            raise IploadError(
+                f"response.fail({why!r:.200}): the response is not one of the user's session in a load test "
+                "(ipload_session); use an assertion"
+            )
+        binding.fail_request(started_ns, latency_ns, problem)
+    state[_FAILURE] = problem
+
+
+def _of_fast_path(response: LoadResponse) -> tuple[Binding | None, int, int]:
+    outgoing = vars(response).get("outgoing")
+    binding = None if outgoing is None else outgoing.adapter.binding
+    return binding, response.started_ns, response.latency_ns

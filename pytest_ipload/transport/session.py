@@ -33,8 +33,7 @@ from pytest_ipload.transport.message.reply_head import ReplyHeads
 from pytest_ipload.transport.message.templates import Template
 from pytest_ipload.transport.overrides import Adapters
 from pytest_ipload.transport.path_log import FastPathLog
-from pytest_ipload.transport.response import LoadResponse
-from pytest_ipload.transport.response_failure import note_recorded
+from pytest_ipload.transport.response import LoadResponse, note_recorded
 from pytest_ipload.transport.streaming_session import StreamingSession
 
 # What a call hands on to requests where it was given: a patch of ``requests.Session.request`` may know no others.

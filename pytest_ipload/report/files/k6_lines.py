@@ -37,7 +37,6 @@ METRICS: Mapping[str, tuple[str, str]] = {
     "group_duration": ("trend", "time"),
     "vus": ("gauge", "default"),
     "dropped_iterations": ("counter", "default"),
-    "checks": ("rate", "default"),
     "ipload_response_time": ("trend", "time"),
     "ipload_generator_lateness": ("trend", "time"),
     "ipload_ttfe": ("trend", "time"),
@@ -99,7 +98,7 @@ class K6Lines:
         """The lines of a test's own check or metric."""
         scenario = {"scenario": facts.nodeid, **_round(facts.round)}
         for own in own_points(batch, facts.judged_from_ns, METRICS):
-            if own.declaration is not None and own.metric not in self._declared:
+            if own.metric not in self._declared:
                 self._declared.add(own.metric)
                 yield _declared(own.metric, *own.declaration)
             times = _moments(facts, own.moments_ns)

@@ -16,8 +16,9 @@ _KINDS = {COUNT: ("counter", "default"), GAUGE: ("gauge", "default"), OBSERVED: 
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_]")
 _LONGEST = 128
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,127}")
-_OURS = ("ipload_", "http_req", "grpc_", "ws_", "browser_", "data_", "vus", "iteration")
+_OURS = ("ipload_", "checks", "group_duration", "http_req", "grpc_", "ws_", "browser_", "data_", "vus", "iteration")
 """Beginnings of metrics that k6 and we have."""
+_CHECKS = "checks"
 _PREFIX = "ipload_metric_"
 
 
@@ -25,8 +26,8 @@ class OwnPoints(NamedTuple):
     """Points of one metric with the same tags."""
 
     metric: str
-    declaration: tuple[str, str] | None
-    """Its type and what it contains; None for a metric of k6's."""
+    declaration: tuple[str, str]
+    """Its type and what it contains."""
     tags: dict[str, str]
     moments_ns: Sequence[int]
     values: list[str]
@@ -54,14 +55,14 @@ def own_points(batch: Batch, judged_from_ns: int, reserved: Container[str]) -> I
             yield OwnPoints(metric, declaration, {**tags, **phase}, some, [values[place] for place in chosen])
 
 
-def _identity(kind: str, name: str, reserved: Container[str]) -> tuple[str, tuple[str, str] | None, dict[str, str]]:
+def _identity(kind: str, name: str, reserved: Container[str]) -> tuple[str, tuple[str, str], dict[str, str]]:
     """The metric, its declaration and its tags.
 
     A name that k6 would not accept, or has itself, is spelt so that it does, with a prefix; the tag ``metric`` has it
     as it was given.
     """
     if kind == CHECK:
-        return "checks", None, {"check": name}
+        return _CHECKS, ("rate", "default"), {"check": name}
     if _NAME.fullmatch(name) and name not in reserved and not name.startswith(_OURS):
         return name, _KINDS[kind], {}
     return f"{_PREFIX}{_NOT_IN_A_NAME.sub('_', name)}"[:_LONGEST], _KINDS[kind], {"metric": name}

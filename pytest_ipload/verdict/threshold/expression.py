@@ -53,16 +53,24 @@ _UNITS: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(("error_rate", "request_error_rate", "set_up_error_rate", "ip_pool_usage"), "fraction"),
         **dict.fromkeys(("requests", "iterations", "errors", "dropped_iterations"), "count"),
         **dict.fromkeys(("rps", "iterations_per_second"), "rate"),
+    }
+)
+_OWN_UNITS: Mapping[str, str] = MappingProxyType(
+    {
         "check_rate": "fraction",
         **dict.fromkeys(("count", "gauge", "gauge.min", "gauge.max"), "count"),
         "rate": "rate",
     }
 )
-VALUES = MappingProxyType({"count": COUNT, "rate": COUNT, "gauge": GAUGE, "gauge.min": GAUGE, "gauge.max": GAUGE})
+"""Of what the test checks and counts itself."""
+_UNIT_OF: Mapping[str, str] = MappingProxyType({**_UNITS, **_OWN_UNITS})
+VALUES: Mapping[str, str] = MappingProxyType(
+    {"count": COUNT, "rate": COUNT, "gauge": GAUGE, "gauge.min": GAUGE, "gauge.max": GAUGE}
+)
 """Metrics of numbers that the test gives itself, and the kind of those."""
-OWN = ("check_rate", *VALUES)
+OWN = frozenset(_OWN_UNITS)
 _COUNTED_BY_REQUEST = ("requests", "request_error_rate", "rps")
-_METRICS = ("p95", *(name for name in _UNITS if name != "percentile"))
+_METRICS = ("p95", *(name for name in _UNIT_OF if name != "percentile"))
 _DURATION_METRICS = ("p95", *_STATISTICS)
 _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
     {  # the longer ones first: "<=" is not "<" and a limit of "=..."
@@ -141,7 +149,7 @@ class Metric:
         """The unit of its values: ``duration`` (s), ``fraction``, ``count``, ``rate`` (per s), or a target's."""
         if self.is_of_target:
             return target_metric.unit(self.family or "", self.statistic)
-        return _UNITS[self.statistic]
+        return _UNIT_OF[self.statistic]
 
     @property
     def is_of_target(self) -> bool:
@@ -296,7 +304,7 @@ def _parse_metric(metric: str) -> tuple[str | None, str, float | None]:
         return family or None, "percentile", quantile
     if rest not in _METRICS:
         raise ValueError(f"{metric!r} is not a metric{_did_you_mean(metric)}; {_METRICS_HELP}")
-    if family and _UNITS[rest] != "duration":
+    if family and _UNIT_OF[rest] != "duration":
         raise ValueError(
             f"{family!r} only applies to times ({', '.join(_DURATION_METRICS)}), not to {rest!r}; write {rest!r}"
         )
@@ -325,7 +333,7 @@ def _check_selector(family: str | None, statistic: str, selector: Selector) -> N
         return
     if statistic in OWN:
         return
-    if selector.kind == "metric" and (family is not None or _UNITS[statistic] != "duration"):
+    if selector.kind == "metric" and (family is not None or _UNIT_OF[statistic] != "duration"):
         raise ValueError(
             f"{family or statistic} is not measured for observed times; got {{{selector}}}; they have p95 (or any "
             f"percentile), {', '.join(_STATISTICS)}, as in p95{{{selector}}}"
@@ -335,7 +343,7 @@ def _check_selector(family: str | None, statistic: str, selector: Selector) -> N
             "error_rate is the share of failed iterations and takes no selector; "
             f"write request_error_rate{{{selector}}}"
         )
-    if family == "iteration" or (_UNITS[statistic] != "duration" and statistic not in _COUNTED_BY_REQUEST):
+    if family == "iteration" or (_UNIT_OF[statistic] != "duration" and statistic not in _COUNTED_BY_REQUEST):
         name = "a time of iterations" if family == "iteration" else statistic
         raise ValueError(
             f"{name} takes no selector; got {{{selector}}}; selectors apply to times of requests and steps "
