@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 from requests import PreparedRequest, Response
 from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
 
+from pytest_ipload.base.traceparent import HEADER, trace_id_of
 from pytest_ipload.stats.fault_text import note_url
 from pytest_ipload.transport.connect.binding import Hop
 from pytest_ipload.transport.message.replay import replayed_response
@@ -76,6 +77,8 @@ class LoadResponse(Response):
     """What the request was made from, on the fast path."""
     cookies_then: RequestsCookieJar | None = None
     """Of the fast path: the reply's cookies, if they depend on the time at which it came. Shared: a copy is shown."""
+    traceparent: str | None = None
+    """Of the fast path: the header that its request was given."""
     _content_consumed = True
     _next: PreparedRequest | None = None
     _body_error: Exception | None = None
@@ -102,6 +105,12 @@ class LoadResponse(Response):
     def http_version(self, value: str | None) -> None:  # of a copy that went through a file
         self._raw_version = next((number for number, name in _VERSIONS.items() if name == value), None)
 
+    @property
+    def trace_id(self) -> str | None:
+        """The trace that the request's ``traceparent`` named (``--ipload-trace``): 32 hexadecimal digits."""
+        value = None if self.request is None else self.request.headers.get(HEADER)
+        return None if value is None else trace_id_of(str(value))
+
     @_Lazy
     def headers(self) -> Any:
         """As in requests."""
@@ -125,7 +134,10 @@ class LoadResponse(Response):
     @_Lazy
     def request(self) -> PreparedRequest:
         """As in requests."""
-        return self.outgoing.request(self.body_sent or NO_BODY)
+        request = self.outgoing.request(self.body_sent or NO_BODY)
+        if self.traceparent is not None:
+            request.headers[HEADER] = self.traceparent
+        return request
 
     @_Lazy
     def url(self) -> str:

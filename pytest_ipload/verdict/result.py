@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_ipload.base.health_catalogue import REMARK, HealthCheck
 from pytest_ipload.base.masking import masked_values
+from pytest_ipload.stats.evidence.evidence import Evidence
 from pytest_ipload.stats.summary import LatencyStats, Summary, plain
 from pytest_ipload.verdict.regression.comparison import ComparedWith, Comparison, failed_of
 from pytest_ipload.verdict.threshold.config import FAIL
@@ -25,6 +26,8 @@ class FirstFailure:
     iteration: int | None
     """None for a failure in the user's set-up."""
     source_address: str | None
+    trace_id: str | None = None
+    """The trace of the iteration, with ``--ipload-trace``."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +183,8 @@ class LoadResult(Summary):
     objections: Sequence[str] | None = None
     """Reasons of plugins to fail it; None if they gave none."""
     failures: Sequence[FailureSummary]
+    evidence: Sequence[Evidence] | None = None
+    """The slowest and the first failed requests of each name; None if none are kept."""
     traceback: Traceback | None = None
     """None without failures, and where a failure has no traceback, such as a reply with an error status."""
     unused_addresses: UnusedAddresses | None = None

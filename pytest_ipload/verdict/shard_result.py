@@ -14,6 +14,8 @@ from pytest_ipload.load.failure_log import MAX_USERS
 from pytest_ipload.load.set_up import SetUps
 from pytest_ipload.load.user_time import UserTime
 from pytest_ipload.settings.load_profile import LoadProfile
+from pytest_ipload.stats.evidence.evidence import Evidence
+from pytest_ipload.stats.evidence.keeper import merged
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import FAILED, ITERATION, REQUEST
@@ -87,6 +89,9 @@ class ShardResult:
     """The targets on loopback addresses that each of its processes connected to."""
     foreign_names: list[str] = field(default_factory=list)
     """Names of requests that adapters of the user's own sent, in whatever version of HTTP."""
+    evidence: list[Evidence] = field(default_factory=list)
+    evidence_most: int = 0
+    """How many requests of each name and kind are kept."""
     clock: ClockOffset | None = None
     """Of a segment: the offset of the clock that ``started_at`` was read from."""
     origin: Origin | None = None
@@ -192,6 +197,8 @@ def merge_into(one: ShardResult, other: ShardResult) -> ShardResult:
         error=one.error or other.error,
         targets=[*one.targets, *other.targets],
         foreign_names=[*dict.fromkeys((*one.foreign_names, *other.foreign_names))],
+        evidence=merged([*one.evidence, *other.evidence], max(one.evidence_most, other.evidence_most)),
+        evidence_most=max(one.evidence_most, other.evidence_most),
         clock=one.clock or other.clock,
         origin=None,
         shards=sorted([*one.shards, *other.shards], key=lambda shard: shard.index),

@@ -57,13 +57,14 @@ class LoadResults:
         record, measured, vitals = self._executor.record, self._executor.measurements, self._executor.vitals
         origin, used = record.origin_ns or record.ended_ns, self._users.leases.used
         unused_count = self._users.pool.size - sum(address in self._users.pool for address in used) if is_whole else 0
+        began = real_time.time() - (real_time.perf_counter_ns() - origin) / NS_PER_S
         unused = (address for address in self._users.pool if address not in used) if unused_count else iter(())
         return ShardResult(
             nodeid=self._request.item.nodeid,
             profile=self._request.profile.masked(),
             thresholds=list(self._request.thresholds),
             strict=self._state.settings.strict,
-            started_at=real_time.time() - (real_time.perf_counter_ns() - origin) / NS_PER_S,
+            started_at=began,
             late=0 if self.start_at_ns is None else max(0, origin - self.start_at_ns),
             measured=measured,
             ended=max(0, record.ended_ns - origin),
@@ -91,6 +92,8 @@ class LoadResults:
             abort=self._abort_watch.abort,
             round=self._request.round_note,
             together=None if self._request.group is None else self._request.group.name,
+            evidence=self._users.evidence.collected(origin, began) if is_whole else [],
+            evidence_most=self._users.evidence.most,
             clock=None if self._users.meter is None else self._users.meter.offset,
             targets=[[f"{address}:{port}" for address, port in self._users.targets.all()]] if is_whole else [],
             foreign_names=list(self._users.fast_path_log.foreign()),
@@ -134,5 +137,5 @@ class LoadResults:
 
 
 def _failure(group: FailureGroup) -> FailureSummary:
-    first = FirstFailure(group.user, group.iteration, group.source_address)
+    first = FirstFailure(group.user, group.iteration, group.source_address, group.trace_id)
     return FailureSummary(group.type, group.message, group.location, group.count, first, group.users or None)

@@ -61,6 +61,7 @@ class Load:
             holds_users=request.holds_users,
             surroundings=Surroundings() if request.group is None else request.group.surroundings,
         )
+        users.evidence.judged_from_ns = lambda: self.executor.measurements.judged_from_ns
         self.results = LoadResults(state, request, users, self.executor, shard)
         # The executor's calls that others answer; see ``UserFactory``.
         self.make_user, self.make_scenario = users.make_user, users.make_scenario

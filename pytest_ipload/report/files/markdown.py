@@ -14,6 +14,7 @@ from typing import Any
 
 from pytest_ipload.base.text import counted, first_line, printable, whose_failure
 from pytest_ipload.base.units import MS_PER_S, format_count, format_duration, format_percent
+from pytest_ipload.report.evidence_lines import is_red, notes_of, telling, title_of
 from pytest_ipload.report.terminal.load_block import IMPLIED, TEST_ERRORS
 from pytest_ipload.stats.summary import PlainResult
 from pytest_ipload.verdict.result import is_measured
@@ -162,7 +163,11 @@ def _times(latency: Mapping[str, Any]) -> list[str]:
 
 def _details(test: PlainResult) -> str:
     """The details of a test besides its numbers; empty if there are none."""
-    parts = (_thresholds, _objections, _failures, _comparisons, _baseline, _generator) if is_measured(test) else ()
+    parts = (
+        (_thresholds, _objections, _failures, _evidence, _comparisons, _baseline, _generator)
+        if is_measured(test)
+        else ()
+    )
     text = _joined([_reason(test), _test_errors(test), *(part(test) for part in parts)])
     if not text:
         return ""
@@ -212,6 +217,17 @@ def _failures(test: PlainResult) -> str:
             f"{whose_failure(first['user'], first.get('iteration'), source, group.get('users'))}"
         )
     return _listed("Failed iterations", lines)
+
+
+def _evidence(test: PlainResult) -> str:
+    """One request of a red test, in a line; all of it is in the JSON and HTML reports."""
+    evidence = telling(test) if is_red(test) else None
+    if evidence is None:
+        return ""
+    what = "; ".join(
+        [title_of(evidence), *(note for note in notes_of(evidence) if note.startswith(("error", "trace")))]
+    )
+    return f"One request (more in the HTML and JSON reports): {code(what)}"
 
 
 def _generator(test: PlainResult) -> str:

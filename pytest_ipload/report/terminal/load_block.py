@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_ipload.base.health_catalogue import HEALTH_CHECKS
 from pytest_ipload.base.text import counted, first_line, printable, shorten, with_message
 from pytest_ipload.base.units import MS_PER_S, format_count, format_duration, format_percent
+from pytest_ipload.report.evidence_lines import evidence_lines, is_red, telling
 from pytest_ipload.report.terminal.sparkline import sparkline
 from pytest_ipload.report.terminal.tables import (
     event_table,
@@ -101,6 +102,7 @@ def block(
     lines += _baseline_lines(result)
     lines += [f"FAIL  {printable(objection)}" for objection in result.get("objections", ())]
     lines += _failure_lines(result, verbosity)
+    lines += _evidence_lines(result)
     for table in (round_table, source_table, shard_table):
         lines += table(result, verbosity, width)
     ends = (_sources_line(result), _unused_line(result), _setup_line(result), _generator_line(result, verbosity))
@@ -230,6 +232,12 @@ def _failure_lines(result: PlainResult, verbosity: int) -> list[str]:
         lines.append(line if verbosity > 0 else shorten(line, _LONGEST_FAILURE))
     hidden = len(groups) - len(shown)
     return [*lines, f"({counted(hidden, 'more kind')} of failures; -v shows all)"] if hidden else lines
+
+
+def _evidence_lines(result: PlainResult) -> list[str]:
+    """One request with its reply, of a red test."""
+    evidence = telling(result) if is_red(result) else None
+    return [] if evidence is None else evidence_lines(evidence)
 
 
 def _sources_line(result: PlainResult) -> str:
