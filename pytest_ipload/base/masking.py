@@ -64,8 +64,8 @@ class _Added:
 def hide_names(names: Iterable[str]) -> Callable[[], None]:
     """Mask the values of these headers, parameters and fields too, in this process; case does not matter.
 
-    Returns what takes them back. Texts are masked in all rooms, in places that know nothing of a session, so these names
-    are the process's and not, as other settings, the session's.
+    Returns what takes them back. Texts are masked in places that know nothing of a session, so these names are the
+    process's and not, as other settings, the session's.
     """
     before, _Added.names = _Added.names, _Added.names | {name.lower() for name in names}
 

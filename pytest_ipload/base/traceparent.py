@@ -14,6 +14,12 @@ HEADER = "traceparent"
 _TRACE_ID = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}\b")
 
 
+class Traceparent(str):
+    """A header's value that a ``Tracer`` made: its user's own is a plain text."""
+
+    __slots__ = ()
+
+
 class Tracer:
     """The ids of one user's requests: one trace for each iteration, a span for each request.
 
@@ -27,7 +33,7 @@ class Tracer:
         self._draw = random.Random(os.urandom(32)).getrandbits
         self._of: int | None = None
         self._trace_id = ""
-        self.last = ""
+        self.last = Traceparent()
         """The value of the last header."""
 
     @property
@@ -38,9 +44,9 @@ class Tracer:
             self._of, self._trace_id = moment, f"{self._draw(128) or 1:032x}"
         return self._trace_id
 
-    def header(self) -> str:
+    def header(self) -> Traceparent:
         """The value of the header for the next request."""
-        self.last = f"00-{self.trace_id}-{self._draw(64) or 1:016x}-01"
+        self.last = Traceparent(f"00-{self.trace_id}-{self._draw(64) or 1:016x}-01")
         return self.last
 
     def of_iteration(self, number: int | None) -> str | None:

@@ -8,7 +8,7 @@ from typing import cast
 
 from requests import PreparedRequest, Response
 
-from pytest_ipload.base.traceparent import HEADER, Tracer
+from pytest_ipload.base.traceparent import HEADER, Traceparent, Tracer
 from pytest_ipload.stats.evidence.evidence import Exchange
 from pytest_ipload.stats.evidence.keeper import UserEvidence
 from pytest_ipload.stats.sample import Sample
@@ -60,7 +60,7 @@ class RecordingSession(BoundSession):
     def _trace(self, request: PreparedRequest) -> None:
         """Give a request its ``traceparent``, unless its user has; one that a redirect leads to gets a new one."""
         tracer = self.tracer
-        if tracer is None or request.headers.get(HEADER, tracer.last) != tracer.last:
+        if tracer is None or not isinstance(request.headers.get(HEADER, tracer.last), Traceparent):
             return
         is_sent = self.binding.thread.fall_back is not None and tracer.last  # by the fast path, with this header
         request.headers[HEADER] = tracer.last if is_sent else tracer.header()
