@@ -153,6 +153,33 @@ def test_the_warm_up_is_not_in_it_and_failed_set_ups_are(pytester: pytest.Pytest
     assert all(each["t_s"] >= 0.1 for each in evidence_of() if "iteration" in each)
 
 
+@pytest.mark.parametrize("options", [[], ["-n2"]], ids=["one", "xdist"])
+@pytest.mark.usefixtures("xdist")
+def test_a_set_up_that_fails_shows_its_request(pytester: pytest.Pytester, target: str, options: list[str]) -> None:
+    run = whole_run(
+        pytester,
+        """
+        @pytest.fixture
+        def logged_in(ipload_session):
+            ipload_session.post("/status/401", data={"password": "letmein1"}).raise_for_status()
+
+        @pytest.mark.ipload(users=2, iterations=1)
+        def test_load(logged_in):
+            pass
+        """,
+        f"--ipload-base-url={target}",
+        "--ipload-json=json.out",
+        "--ipload-html=html.out",
+        *options,
+        errors=1,
+    )
+    each = evidence_of()[0]
+    assert (each["status"], each["request"]["body"], each["reply"]["body"]) == (401, "password=***", "status 401")
+    assert "iteration" not in each
+    run.expect_lines("failed: POST /status/401, 401, *, outside of iterations, *", "  > POST /status/401 HTTP/1.1")
+    assert Path("html.out").read_text(encoding="utf-8").count('<details class="paper evidence" open>') == 1
+
+
 def test_there_is_an_error_without_a_reply(pytester: pytest.Pytester) -> None:
     run = whole_run(
         pytester,

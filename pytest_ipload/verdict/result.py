@@ -235,6 +235,8 @@ class UnmeasuredResult:
     """The settings; None where the settings were the error, or were not resolved yet."""
     together: str | None = None
     """The name of the group of load tests that it should have run together with."""
+    evidence: Sequence[Evidence] | None = None
+    """The first failed requests of its users' set-ups; None if there are none."""
 
     def as_dict(self) -> dict[str, Any]:
         """The result as plain values, without the fields that are not known."""

@@ -14,6 +14,7 @@ from pytest_ipload.load.generator.checks import CheckInput, examine
 from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_users import LoadUsers
 from pytest_ipload.plugin.session_state import SessionState
+from pytest_ipload.stats.evidence.evidence import Evidence
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.verdict.result import FailureSummary, FirstFailure, Traceback
@@ -92,12 +93,18 @@ class LoadResults:
             abort=self._abort_watch.abort,
             round=self._request.round_note,
             together=None if self._request.group is None else self._request.group.name,
-            evidence=self._users.evidence.collected(origin, began) if is_whole else [],
+            evidence=self.evidence(origin, began) if is_whole else [],
             evidence_most=self._users.evidence.most,
             clock=None if self._users.meter is None else self._users.meter.offset,
             targets=[[f"{address}:{port}" for address, port in self._users.targets.all()]] if is_whole else [],
             foreign_names=list(self._users.fast_path_log.foreign()),
         )
+
+    def evidence(self, origin_ns: int | None = None, began: float = 0.0) -> list[Evidence]:
+        """The slowest and the first failed requests; of a load that has not begun, as if it began now."""
+        if origin_ns is None:
+            origin_ns, began = real_time.perf_counter_ns(), real_time.time()
+        return self._users.evidence.collected(origin_ns, began)
 
     def abort_reason(self, measured: Measurements, elapsed_s: float) -> str | None:
         """The result of the first threshold with ``abort_on_fail`` that can no longer hold."""

@@ -92,7 +92,7 @@ def block(
     """
     lines = [*reason_lines(result), *test_error_lines(result)]
     if not is_measured(result):
-        return lines
+        return [*lines, *_evidence_lines(result)]
     lines.insert(0, _headline(result))
     lines += request_table(result, verbosity, width)
     lines += event_table(result, verbosity, width)

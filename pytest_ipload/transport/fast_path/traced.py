@@ -23,7 +23,7 @@ class TracedCall(PreparedCall):
     tracer: Tracer
 
     @property
-    def head(self) -> bytes:  # type: ignore[override]  # a slot of the class that it inherits from
+    def head(self) -> bytes:
         """The bytes to send for a request without a body."""
         return self._traced(self._plain, NO_BODY)
 
