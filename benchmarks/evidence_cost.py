@@ -1,8 +1,9 @@
 """What evidence and traces cost a request: instructions of the session alone, counted by valgrind.
 
-``python benchmarks/evidence_cost.py`` sends GET requests to a server of its own and prints Markdown. Counts, unlike
-times, are nearly the same on a busy machine. What a load needs to start, and its first requests, which are all among the
-slowest so far, are left out: the count is the difference between a long and a short run.
+``python benchmarks/evidence_cost.py`` sends GET requests to a server of its own and prints Markdown. Counts vary less
+than times do on a busy machine. What a load needs to start, and its first requests, which are all among the slowest so
+far, are left out: the count is the difference between a long and a short run. So is garbage collection, which comes
+in large steps.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from table import markdown
 WAYS = ("off", "evidence", "evidence and traces")
 _REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
 _CHILD = """
+import gc
 import sys
 from pytest_ipload import LoadSession
 from pytest_ipload.base.traceparent import Tracer
@@ -40,6 +42,9 @@ if "evidence" in way:
     evidence.user, session.record, session.evidence = User(), evidence.record, evidence
 if "traces" in way:
     session.tracer = Tracer(lambda: 0)
+gc.collect()
+gc.freeze()
+gc.disable()
 for _ in range(requests):
     session.get("/")
 """

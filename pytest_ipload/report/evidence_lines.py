@@ -67,12 +67,12 @@ def notes_of(evidence: Mapping[str, Any]) -> list[str]:
     return [printable(note) for note in notes]
 
 
-def message_lines(message: Mapping[str, Any]) -> list[str]:
-    """A request or a reply: first line, header, empty line, body."""
-    lines = [message["line"], *message["headers"]]
+def message_lines(message: Mapping[str, Any], *, is_brief: bool = False) -> list[str]:
+    """A request or a reply: first line, header, empty line, body; if it ``is_brief``, without the header."""
+    lines = [message["line"], *([] if is_brief else message["headers"])]
     body, length = message.get("body"), message.get("body_bytes")
     if body:
-        lines += ["", *printable_lines(body.replace("\r\n", "\n").expandtabs()).split("\n")]
+        lines += ["", *printable_lines(body.replace("\r\n", "\n").expandtabs().rstrip("\n")).split("\n")]
     if length and body and length > BODY_BYTES and not body.startswith("("):
         lines.append(f"({counted(length, 'byte')} in all)")
     elif body is None:
@@ -80,12 +80,12 @@ def message_lines(message: Mapping[str, Any]) -> list[str]:
     return [printable(line) for line in lines]
 
 
-def evidence_lines(evidence: Mapping[str, Any], most: int = _MOST_LINES) -> list[str]:
-    """All of it, at most ``most`` lines of each message."""
+def evidence_lines(evidence: Mapping[str, Any], most: int = _MOST_LINES, *, is_brief: bool = False) -> list[str]:
+    """All of it, at most ``most`` lines of each message; if it ``is_brief``, without headers."""
     lines = [title_of(evidence), *(f"  {note}" for note in notes_of(evidence))]
     for sign, part in ((">", "request"), ("<", "reply")):
         if part in evidence:
-            shown = message_lines(evidence[part])
+            shown = message_lines(evidence[part], is_brief=is_brief)
             left = len(shown) - most
             lines += [f"  {sign} {line}".rstrip() for line in shown[:most]]
             lines += [f"  {sign} ... {counted(left, 'more line')}"] if left > 0 else []

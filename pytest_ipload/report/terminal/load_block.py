@@ -33,6 +33,8 @@ IMPLIED = " (implied)"
 """Marks a threshold that the user did not give."""
 _MAX_FAILURES = 3
 _LONGEST_FAILURE = 500
+_MOST_LINES = 20
+"""Of a request, and of a reply."""
 _NARROWEST_TEXT = 40
 _NARROWEST_BARS = 20
 _FEWEST_SECONDS = 3
@@ -92,7 +94,7 @@ def block(
     """
     lines = [*reason_lines(result), *test_error_lines(result)]
     if not is_measured(result):
-        return [*lines, *_evidence_lines(result)]
+        return [*lines, *_evidence_lines(result, verbosity)]
     lines.insert(0, _headline(result))
     lines += request_table(result, verbosity, width)
     lines += event_table(result, verbosity, width)
@@ -102,7 +104,7 @@ def block(
     lines += _baseline_lines(result)
     lines += [f"FAIL  {printable(objection)}" for objection in result.get("objections", ())]
     lines += _failure_lines(result, verbosity)
-    lines += _evidence_lines(result)
+    lines += _evidence_lines(result, verbosity)
     for table in (round_table, source_table, shard_table):
         lines += table(result, verbosity, width)
     ends = (_sources_line(result), _unused_line(result), _setup_line(result), _generator_line(result, verbosity))
@@ -234,10 +236,10 @@ def _failure_lines(result: PlainResult, verbosity: int) -> list[str]:
     return [*lines, f"({counted(hidden, 'more kind')} of failures; -v shows all)"] if hidden else lines
 
 
-def _evidence_lines(result: PlainResult) -> list[str]:
-    """One request with its reply, of a red test."""
+def _evidence_lines(result: PlainResult, verbosity: int) -> list[str]:
+    """One request with its reply, of a red test; the headers with ``-v``."""
     evidence = telling(result) if is_red(result) else None
-    return [] if evidence is None else evidence_lines(evidence)
+    return [] if evidence is None else evidence_lines(evidence, _MOST_LINES, is_brief=verbosity <= 0)
 
 
 def _sources_line(result: PlainResult) -> str:
