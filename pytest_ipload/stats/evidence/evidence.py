@@ -11,8 +11,8 @@ BODY_BYTES = 2048
 """How much of a body is shown."""
 HEAD_BYTES = 8192
 """How much of a head is kept."""
-KEPT_BYTES = 4 * BODY_BYTES
-"""How much of a body is kept: it may have to be decoded."""
+KEPT_BYTES = BODY_BYTES + 4
+"""How much of a body is kept: a whole character more than is shown, which tells that it is cut."""
 
 Headers = Sequence[tuple[str, str]]
 
