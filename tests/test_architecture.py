@@ -22,7 +22,7 @@ STOREYS = (
     ("base",),
     ("settings",),
     ("addresses.host", "addresses"),
-    ("stats", "stats.spool"),
+    ("stats", "stats.evidence", "stats.spool"),
     ("explain",),
     ("transport.allowed_hosts", "transport.foreign_hooks", "transport.generator_errors", "transport.message"),
     ("transport.connect", "transport.response_failure", "transport.response", "transport.adapter"),

@@ -43,7 +43,7 @@ def normalised(output: str) -> list[str]:
         text = re.sub(r"\d+(?:[.,]\d+)*", "0", line)
         text = re.sub(r"0 (?:us|ms|s)\b", "0 T", text)
         lines.append(re.sub(r"[-=_ .]{2,}", " ", text).strip())
-    varying = ("platform", "cachedir", "rootdir", "plugins", "configfile")
+    varying = ("platform", "cachedir", "rootdir", "plugins", "configfile", "connect ")
     return [line for line in lines if line and not line.startswith(varying)]
 
 

@@ -7,7 +7,7 @@ named like a secret. The text around it stays. A secret without such a context i
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 HIDDEN = "***"
@@ -55,6 +55,26 @@ _COLLECTIONS = re.compile(r"(?i)(?:cookies?|auth|proxy_auth)\Z")
 _IN_URLS = re.compile(r"(?i)(?:auth|key|sig|sid|session|otp|hmac)\Z")
 
 
+class _Added:
+    """Names that the running session adds to these."""
+
+    names: frozenset[str] = frozenset()
+
+
+def hide_names(names: Iterable[str]) -> Callable[[], None]:
+    """Mask the values of these headers, parameters and fields too, in this process; case does not matter.
+
+    Returns what takes them back. Texts are masked in places that know nothing of a session, so these names are the
+    process's and not, as other settings, the session's.
+    """
+    before, _Added.names = _Added.names, _Added.names | {name.lower() for name in names}
+
+    def take_back() -> None:
+        _Added.names = before
+
+    return take_back
+
+
 def masked(text: str) -> str:
     """The text with ``***`` in the place of each secret. Masking it again changes nothing."""
     if not _CLUE.search(text):
@@ -92,8 +112,18 @@ def names_secret(name: str, *, in_url: bool = False) -> bool:
     return _is_secret(name) or (in_url and _IN_URLS.match(name) is not None)
 
 
+def secret_values(text: str) -> Iterator[str]:
+    """The values that ``masked`` hides by their names, and the passwords of URLs."""
+    if _CLUE.search(text):
+        yield from (found["password"] or found["user"] for found in _USERINFO.finditer(text))
+        for found in _NAMED.finditer(text):
+            if (span := _value_span(text, found)) is not None:
+                yield text[span[0] : span[1]]
+
+
 def _is_secret(name: str) -> bool:
-    return _NAMES.search(name) is not None or _HEADERS.match(name) is not None
+    is_added = bool(_Added.names) and name.lower() in _Added.names
+    return is_added or _NAMES.search(name) is not None or _HEADERS.match(name) is not None
 
 
 def _without_values(text: str) -> str:
@@ -111,7 +141,7 @@ def _value_span(text: str, found: re.Match[str]) -> tuple[int, int] | None:
     """Where the value is that belongs to a name, if it is a secret."""
     name, start = found["name"], found.end()
     before = text[found.start() - 1] if found.start() else ""
-    is_header = _HEADERS.match(name) is not None
+    is_header = _HEADERS.match(name) is not None or name.lower() in _Added.names
     is_parameter = found["sign"] == "=" and not found["quote"] and found["space"] == "" and before in tuple("?&;")
     if not (_is_secret(name) or _COLLECTIONS.match(name) or (is_parameter and _IN_URLS.match(name))):
         return None

@@ -28,6 +28,8 @@ class FailureGroup:
     iteration: int | None
     """None for a failure in the user's set-up."""
     source_address: str | None
+    trace_id: str | None = None
+    """Of the first one's iteration, with ``--ipload-trace``."""
     exception: BaseException | None = field(default=None, repr=False)
     """The first one's exception with its traceback; None where a request failed and the body did not raise."""
     count: int = 1
@@ -42,20 +44,26 @@ class FailureLog:
         self._lock = threading.Lock()
         self._groups: dict[tuple[str, str], FailureGroup] = {}
 
-    def add_problem(self, problem: Problem, user: int, iteration: int, source_address: str | None) -> None:
+    def add_problem(
+        self, problem: Problem, user: int, iteration: int, source_address: str | None, trace_id: str | None = None
+    ) -> None:
         """A request failed and the body went on."""
-        self._add(problem.type, problem.location, lambda: problem.message, user, iteration, source_address, None)
+        whose = user, iteration, source_address, trace_id
+        self._add(problem.type, problem.location, lambda: problem.message, whose, None)
 
-    def add_exception(self, error: BaseException, user: int, iteration: int, source_address: str | None) -> None:
+    def add_exception(
+        self, error: BaseException, user: int, iteration: int, source_address: str | None, trace_id: str | None = None
+    ) -> None:
         """The body raised."""
         location = place_of_traceback(error.__traceback__)
-        self._add(type(error).__name__, location, lambda: message_of(error), user, iteration, source_address, error)
+        whose = user, iteration, source_address, trace_id
+        self._add(type(error).__name__, location, lambda: message_of(error), whose, error)
 
     def add_set_up(self, error: BaseException, user: int, source_address: str | None) -> None:
         """A user's set-up failed, and the user was left out."""
         location = place_of_traceback(error.__traceback__)
         kind = f"{type(error).__name__} in set-up"
-        self._add(kind, location, lambda: message_of(error), user, None, source_address, error)
+        self._add(kind, location, lambda: message_of(error), (user, None, source_address, None), error)
 
     def groups(self) -> list[FailureGroup]:
         """The groups, the most frequent first."""
@@ -67,11 +75,10 @@ class FailureLog:
         kind: str,
         location: str,
         message: Callable[[], str],
-        user: int,
-        iteration: int | None,
-        source_address: str | None,
+        whose: tuple[int, int | None, str | None, str | None],
         exception: BaseException | None,
     ) -> None:
+        user, iteration, _, _ = whose
         with self._lock:
             group = self._groups.get((kind, location))
             if group is None and len(self._groups) >= MAX_GROUPS:
@@ -79,7 +86,7 @@ class FailureLog:
                 group = self._groups.get((kind, location))
             if group is None:
                 group = self._groups[kind, location] = FailureGroup(
-                    kind, message(), location, user, iteration, source_address, exception, count=0
+                    kind, message(), location, *whose, exception=exception, count=0
                 )
             group.count += 1
             if iteration is None and len(group.users) < MAX_USERS:

@@ -233,9 +233,9 @@ class UserRun:
         self, user: VirtualUser, number: int, error: BaseException | None, problem: Problem | None
     ) -> None:
         if error is not None:
-            self._failures.add_exception(error, user.index, number, user.source_address)
+            self._failures.add_exception(error, user.index, number, user.source_address, user.trace_of(number))
         elif problem is not None:
-            self._failures.add_problem(problem, user.index, number, user.source_address)
+            self._failures.add_problem(problem, user.index, number, user.source_address, user.trace_of(number))
 
     def _interruption(self, error: BaseException | None) -> BaseException:
         """However the interruption showed itself (often as a lost connection), it is reported as what it was."""

@@ -16,6 +16,7 @@ from pytest_ipload.load.interruption import IterationInterrupted
 from pytest_ipload.load.iteration_log import IterationLog
 from pytest_ipload.load.pauses import Pauses
 from pytest_ipload.load.timed_block import TimedBlock
+from pytest_ipload.load.traced_user import TracedUser
 from pytest_ipload.load.user_connections import ConnectingUser
 from pytest_ipload.load.user_coroutines import UserCoroutines
 from pytest_ipload.load.user_metrics import MeasuringUser, UserMetrics
@@ -53,7 +54,7 @@ class Iteration:
     user: VirtualUser = field(repr=False)
 
 
-class VirtualUser(ConnectingUser, MeasuringUser):
+class VirtualUser(ConnectingUser, MeasuringUser, TracedUser):
     """One virtual user of a load, living on one thread.
 
     ``index`` counts from 0 over the whole load and stays the same when a load is divided. ``state`` is a dict for the
@@ -214,11 +215,6 @@ class VirtualUser(ConnectingUser, MeasuringUser):
 
             self._actions = UserActions(self)
         return self._actions.run(action, name, inputs)
-
-    @property
-    def failed_requests(self) -> int:
-        """Requests of the running iteration that have failed so far."""
-        return self._log.failed
 
     def wait_for_turn(self) -> None:
         """Wait for the turn of a request under the load's ``max_rate``."""

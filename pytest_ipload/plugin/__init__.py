@@ -81,7 +81,15 @@ def pytest_configure(config: pytest.Config) -> None:
     pools = Pools(config.rootpath, settings, slot_of(config))
     config.stash[STATE] = SessionState(settings, pools)
     config.stash[_RANKS], config.stash[_SLOTS] = Slots(), Slots()
+    if settings.masks:
+        from pytest_ipload.base.masking import hide_names
+
+        config.add_cleanup(hide_names(settings.masks))
     workers.set_up_team(config)
+    if settings.debug:
+        from pytest_ipload.plugin.reporting.debug_output import show_requests
+
+        show_requests(config)
     if settings.need_preflight and not hasattr(config, "workerinput"):
         from pytest_ipload.plugin.preflight import check_session
 

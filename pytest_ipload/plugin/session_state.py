@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_ipload.load.partition import Partition
     from pytest_ipload.plugin.run.load_test import LoadTest
     from pytest_ipload.settings.url_names import UrlNames
+    from pytest_ipload.stats.evidence.evidence import Evidence
     from pytest_ipload.stats.live import LiveListener
     from pytest_ipload.stats.spool.session_spools import Spools
     from pytest_ipload.transport.connect.tls import TlsContexts
@@ -47,6 +48,8 @@ class SessionState:
         """Where loads leave their samples; None if no report needs them."""
         self.audience: LiveListener | None = None
         """The listener for live numbers of this process's loads, or in the controller of its workers' loads."""
+        self.show_request: Callable[[Evidence], None] | None = None
+        """Shows each request of a user, with ``--ipload-debug``; None without it."""
         self.whole_loads: WorkerLoads | None = None
         """In a worker of xdist: the loads that it runs whole."""
         self._tls: TlsContexts | None = None

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 STRICT, SKIP, OFF = POOL_CHECKS = ("strict", "skip", "off")
 AUTO = "auto"
 LOG = "log"
+EVIDENCE = 3
+"""How many requests of each name and kind are kept by default."""
 
 
 class BaselineSettings(NamedTuple):
@@ -69,6 +71,14 @@ class SessionSettings(NamedTuple):  # not a dataclass: every pytest run makes it
     """The profile that the command line chooses."""
     profile: Mapping[str, Any] = MappingProxyType({})
     """The settings in it."""
+    masks: tuple[str, ...] = ()
+    """Names of headers, parameters and fields that are secrets, besides the usual ones."""
+    evidence: int = EVIDENCE
+    """How many of the slowest and of the failed requests of each name are kept."""
+    debug: bool = False
+    """Print the requests and replies of a functional run."""
+    trace: bool = False
+    """Give each request of a user a ``traceparent``."""
     names: tuple[str, ...] = ()
     """Templates of URLs that name requests, checked."""
     explain: tuple[int, ...] | None = None

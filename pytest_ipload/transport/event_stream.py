@@ -292,5 +292,4 @@ class EventStream(Iterator[Event]):
         of_request = error is None or isinstance(error, Exception) or self._session.binding.ended
         sample = self._call.whole(self.response, error, ended_ns or perf_counter_ns()) if of_request else None
         sample = end_stream(self.response, self._session.binding, sample)
-        if sample is not None and self._session.record is not None:
-            self._session.record(sample)
+        self._session.hand_on(sample, self._call, self.response, error)

@@ -15,6 +15,7 @@ from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
 from pytest_ipload.base.code_location import place_of_frame
 from pytest_ipload.base.errors import IploadError, SettingError
 from pytest_ipload.base.masking import masked
+from pytest_ipload.base.traceparent import HEADER, trace_id_of
 from pytest_ipload.stats.fault_text import note_url
 from pytest_ipload.stats.sample import FAILED, OK, Problem, Sample
 from pytest_ipload.transport.connect.binding import Binding, Hop
@@ -85,6 +86,8 @@ class LoadResponse(Response):
     """What the request was made from, on the fast path."""
     cookies_then: RequestsCookieJar | None = None
     """Of the fast path: the reply's cookies, if they depend on the time at which it came. Shared: a copy is shown."""
+    traceparent: str | None = None
+    """Of the fast path: the header that its request was given."""
     _content_consumed = True
     _next: PreparedRequest | None = None
     _body_error: Exception | None = None
@@ -121,6 +124,12 @@ class LoadResponse(Response):
         __tracebackhide__ = True
         _fail(self, why)
 
+    @property
+    def trace_id(self) -> str | None:
+        """The trace that the request's ``traceparent`` named (``--ipload-trace``): 32 hexadecimal digits."""
+        value = None if self.request is None else self.request.headers.get(HEADER)
+        return None if value is None else trace_id_of(str(value))
+
     @_Lazy
     def headers(self) -> Any:
         """As in requests."""
@@ -144,7 +153,10 @@ class LoadResponse(Response):
     @_Lazy
     def request(self) -> PreparedRequest:
         """As in requests."""
-        return self.outgoing.request(self.body_sent or NO_BODY)
+        request = self.outgoing.request(self.body_sent or NO_BODY)
+        if self.traceparent is not None:
+            request.headers[HEADER] = self.traceparent
+        return request
 
     @_Lazy
     def url(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable, Sequence
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import requests
 from requests import PreparedRequest, Request, Response
@@ -25,8 +25,9 @@ from pytest_ipload.transport.connect.binding import Binding, Hop
 from pytest_ipload.transport.connect.tls import TlsContexts
 from pytest_ipload.transport.custom_adapters import held_to_allowed_hosts
 from pytest_ipload.transport.fast_path.cookies import SessionCookies
-from pytest_ipload.transport.fast_path.fast_path import Details, FastPath, hop_of
+from pytest_ipload.transport.fast_path.fast_path import Details, FastPath
 from pytest_ipload.transport.fast_path.session_headers import SessionHeaders
+from pytest_ipload.transport.fast_path.traced import TracedFastPath
 from pytest_ipload.transport.foreign_hooks import Watch
 from pytest_ipload.transport.http_version import HTTP_1_1, adapter_for
 from pytest_ipload.transport.message.reply_head import ReplyHeads
@@ -133,6 +134,7 @@ class LoadSession(StreamingSession):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self.record = self.tally = self.before_call = self.fast_path_log = None
+        self.evidence = self.tracer = None
         self.heads, self.templates = ReplyHeads(), {}
         self._current = CurrentCall()
 
@@ -240,8 +242,10 @@ class LoadSession(StreamingSession):
 
     def _record(self, reply: LoadResponse, name: str | None, expectation: Expectation) -> None:
         """Record a reply of the fast path."""
-        label, status = name or reply.outgoing.label, reply.status_code
+        label, status, evidence = name or reply.outgoing.label, reply.status_code, self.evidence
         if reply.hop is None and (status in expectation.statuses or expectation.is_met_by(reply)):
+            if evidence is not None and reply.latency_ns > evidence.floors[label]:
+                self._keep(evidence, label, reply)
             if self.tally is not None:
                 key = (REQUEST, label, reply.source_address, status, OK)
                 self.tally(key, reply.started_ns, reply.latency_ns)
@@ -250,22 +254,10 @@ class LoadSession(StreamingSession):
                     timed_sample(REQUEST, label, reply.started_ns, reply.latency_ns, OK, status, reply.source_address)
                 )
         elif self.record is not None:
-            call = Call(label, expectation, self.names)
-            call.begin(reply.request)
-            call.hops.append(hop_of(reply))
-            self.record(cast(Sample, call.sample(reply)))  # a call with a hop has one
-
-    def _record_interrupted(self, fast_path: FastPath, name: str | None, error: BaseException) -> None:
-        """Record a request of the fast path that was interrupted at the end of the load: it has failed."""
-        outgoing, hop = fast_path.interrupted, self.binding.thread.interrupted
-        fast_path.interrupted = self.binding.thread.interrupted = None
-        if self.record is not None and self.binding.ended and outgoing is not None and hop is not None:
-            call = Call(name or outgoing.label, USUAL)
-            call.hops.append(hop)
-            self.record(cast(Sample, call.sample(None, error)))  # a call with a hop has one
+            self._record_unusual(reply, Call(label, expectation, self.names))
 
     def _open_fast_path(self) -> FastPath:
-        fast_path = FastPath(self)
+        fast_path = FastPath(self) if self.tracer is None else TracedFastPath(self)
         super().__setattr__("_fast_path", fast_path)
         return fast_path
 
@@ -288,6 +280,8 @@ class LoadSession(StreamingSession):
         call = self._current.call
         is_redirected = call is not None and call.redirects > 0
         adapter = self.get_adapter(request.url or "") if isinstance(request, PreparedRequest) else None
+        if self.tracer is not None and isinstance(request, PreparedRequest):
+            self._trace(request)
         try:
             if adapter is None or isinstance(adapter, SourceAdapter):
                 return LoadResponse.of(super().send(request, **kwargs))
@@ -329,14 +323,16 @@ class LoadSession(StreamingSession):
         except BaseException as error:
             # Of those not derived from Exception, only an interruption of the user is a sample of the request.
             is_of_request = isinstance(error, Exception) or self.binding.ended
-            if is_of_request and record is not None and (sample := call.sample(None, error)) is not None:
-                record(sample)
+            if is_of_request and record is not None:
+                self.hand_on(call.sample(None, error), call, None, error)
             raise
         finally:
             current.call, thread.hops = outer_call, outer_hops
             thread.drop_hand_over()
-        if record is not None and (sample := call.sample(response)) is not None:
-            record(note_recorded(response, self.binding, sample))
+        if record is not None:
+            if (sample := call.sample(response)) is not None:
+                note_recorded(response, self.binding, sample)
+            self.hand_on(sample, call, response)
         return LoadResponse.of(response)
 
     def resolve_redirects(

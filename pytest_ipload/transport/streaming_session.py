@@ -9,9 +9,10 @@ from urllib3 import Timeout
 
 from pytest_ipload.settings.url_names import UrlNames
 from pytest_ipload.stats.recorder import Key
-from pytest_ipload.transport.bound_session import DEFAULT, BoundSession
+from pytest_ipload.transport.bound_session import DEFAULT
 from pytest_ipload.transport.call import CurrentCall, Expectation, Expected, label_of
 from pytest_ipload.transport.event_stream import EventStream, StreamCall
+from pytest_ipload.transport.recording_session import RecordingSession
 from pytest_ipload.transport.stream_log import StreamLog
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_ipload.transport.web_socket import WebSocket
 
 
-class StreamingSession(BoundSession):
+class StreamingSession(RecordingSession):
     """A session with streams."""
 
     tally_event: Callable[[Key, int, int], None] | None = None

@@ -19,6 +19,7 @@ from pytest_ipload.base.code_location import place_of_frame
 from pytest_ipload.base.errors import SettingError, TargetNotAllowed
 from pytest_ipload.base.masking import masked
 from pytest_ipload.base.real_time import perf_counter_ns
+from pytest_ipload.base.traceparent import HEADER
 from pytest_ipload.settings.parsing import did_you_mean
 from pytest_ipload.stats.fault_text import message_of, own_fault
 from pytest_ipload.stats.sample import FAILED, FAULT, OK, REQUEST, Problem, Sample
@@ -165,6 +166,8 @@ class WebSocket:
         cookies = get_cookie_header(session.cookies, requests.Request("GET", url).prepare())
         if cookies:
             merged["Cookie"] = cookies
+        if session.tracer is not None and HEADER not in map(str.lower, merged):
+            merged[HEADER] = session.tracer.header()
         given = {key.lower() for key in self._headers or ()}
         kept = {key: value for key, value in merged.items() if key.lower() not in given}
         return [*kept.items(), *(self._headers or {}).items()]

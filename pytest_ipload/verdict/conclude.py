@@ -55,6 +55,7 @@ def conclude(part: ShardResult) -> LoadResult:
         set_up_error_rate=part.set_ups.failed / part.set_ups.tried if part.set_ups.tried else None,
         thresholds=thresholds,
         failures=part.failures,
+        evidence=part.evidence or None,
         traceback=part.traceback,
         unused_addresses=UnusedAddresses(part.unused_count, part.unused_first) if part.unused_count else None,
         generator=_health(part, checks, [check.name for check in found if check.name in suppressed], frame.duration_s),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from pytest_ipload.stats.evidence.evidence import Evidence
 from pytest_ipload.verdict.failure_text import failure_message
 from pytest_ipload.verdict.result import ERROR, LoadResult, UnmeasuredResult
 from pytest_ipload.verdict.result_properties import properties_of
@@ -49,9 +50,12 @@ class Conclusion:
         profile: Mapping[str, Any] | None = None,
         segment: str | None = None,
         together: str | None = None,
+        evidence: Sequence[Evidence] = (),
     ) -> Conclusion:
-        """For a load test that measured nothing, and why."""
-        result = UnmeasuredResult(nodeid=nodeid, reason=reason, profile=profile, together=together).as_dict()
+        """For a load test that measured nothing, and why; ``evidence`` is of its users' set-ups."""
+        result = UnmeasuredResult(
+            nodeid=nodeid, reason=reason, profile=profile, together=together, evidence=evidence or None
+        ).as_dict()
         if segment is not None:
             result["segment"] = segment
         return cls(ERROR, reason, properties={"ipload_verdict": ERROR}, results=[result])

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.settings.parsing import as_count, as_rate, as_seconds, as_stages, is_moment
+from pytest_ipload.stats.evidence.evidence import FAILED_REQUEST, SLOW
+from pytest_ipload.stats.evidence.keeper import MOST_CHARACTERS, MOST_KEPT
 from pytest_ipload.stats.histogram import plain_int
 
 if TYPE_CHECKING:
@@ -62,8 +64,19 @@ def check_values(part: ShardResult) -> None:
             plain_int(user, "users")
     for shard in part.shards:
         _check_natural(shard, ("index", "users", "iterations", "requests", "failed_requests", "pinned_cpu"))
+    _check_natural(part, ("evidence_most",))
+    _check_evidence(part)
     if part.round is not None:
         _check_natural(part.round, ("number", "count"))
+
+
+def _check_evidence(part: ShardResult) -> None:
+    if len(part.evidence) > MOST_KEPT or sum(each.size for each in part.evidence) > 2 * MOST_CHARACTERS:
+        raise ValueError(f"evidence: more than {MOST_KEPT} requests, or {2 * MOST_CHARACTERS} characters")
+    for each in part.evidence:
+        _check_natural(each, ("user", "iteration", "status", "redirects"))
+        if each.kind not in (SLOW, FAILED_REQUEST):
+            raise ValueError(f"evidence: {each.kind!r:.40} is not valid; expected {SLOW!r} or {FAILED_REQUEST!r}")
 
 
 def check_extent(part: ShardResult) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_ipload.base.health_catalogue import REMARK, HealthCheck
 from pytest_ipload.base.masking import masked_values
+from pytest_ipload.stats.evidence.evidence import Evidence
 from pytest_ipload.stats.summary import LatencyStats, Summary, plain
 from pytest_ipload.stats.target_summary import TargetStats
 from pytest_ipload.verdict.explanation import Explanation
@@ -27,6 +28,8 @@ class FirstFailure:
     iteration: int | None
     """None for a failure in the user's set-up."""
     source_address: str | None
+    trace_id: str | None = None
+    """The trace of the iteration, with ``--ipload-trace``."""
 
 
 @dataclass(frozen=True)
@@ -182,6 +185,8 @@ class LoadResult(Summary):
     objections: Sequence[str] | None = None
     """Reasons of plugins to fail it; None if they gave none."""
     failures: Sequence[FailureSummary]
+    evidence: Sequence[Evidence] | None = None
+    """The slowest and the first failed requests of each name; None if none are kept."""
     traceback: Traceback | None = None
     """None without failures, and where a failure has no traceback, such as a reply with an error status."""
     unused_addresses: UnusedAddresses | None = None
@@ -240,6 +245,8 @@ class UnmeasuredResult:
     """The settings; None where the settings were the error, or were not resolved yet."""
     together: str | None = None
     """The name of the group of load tests that it should have run together with."""
+    evidence: Sequence[Evidence] | None = None
+    """The first failed requests of its users' set-ups; None if there are none."""
 
     def as_dict(self) -> dict[str, Any]:
         """The result as plain values, without the fields that are not known."""

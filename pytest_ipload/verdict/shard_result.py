@@ -14,11 +14,14 @@ from pytest_ipload.load.failure_log import MAX_USERS
 from pytest_ipload.load.set_up import SetUps
 from pytest_ipload.load.user_time import UserTime
 from pytest_ipload.settings.load_profile import LoadProfile
+from pytest_ipload.stats.evidence.evidence import Evidence
+from pytest_ipload.stats.evidence.keeper import merged as merged_evidence
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import FAILED, ITERATION, REQUEST
 from pytest_ipload.stats.stacks import StackSamples, merged_stacks
-from pytest_ipload.stats.target_readings import TargetReadings, merged
+from pytest_ipload.stats.target_readings import TargetReadings
+from pytest_ipload.stats.target_readings import merged as merged_readings
 from pytest_ipload.verdict.codec import decode, encode
 from pytest_ipload.verdict.origin import ClockOffset, Origin
 from pytest_ipload.verdict.plausibility import check_values
@@ -93,6 +96,9 @@ class ShardResult:
     """The targets' own numbers; each target once."""
     stacks: StackSamples | None = None
     """The stacks of the target; None where they were not to be sampled here."""
+    evidence: list[Evidence] = field(default_factory=list)
+    evidence_most: int = 0
+    """How many requests of each name and kind are kept."""
     clock: ClockOffset | None = None
     """Of a segment: the offset of the clock that ``started_at`` was read from."""
     origin: Origin | None = None
@@ -198,8 +204,10 @@ def merge_into(one: ShardResult, other: ShardResult) -> ShardResult:
         error=one.error or other.error,
         targets=[*one.targets, *other.targets],
         foreign_names=[*dict.fromkeys((*one.foreign_names, *other.foreign_names))],
-        target_readings=merged(one.target_readings, other.target_readings),
+        target_readings=merged_readings(one.target_readings, other.target_readings),
         stacks=merged_stacks(one.stacks, other.stacks),
+        evidence=merged_evidence([*one.evidence, *other.evidence], max(one.evidence_most, other.evidence_most)),
+        evidence_most=max(one.evidence_most, other.evidence_most),
         clock=one.clock or other.clock,
         origin=None,
         shards=sorted([*one.shards, *other.shards], key=lambda shard: shard.index),

@@ -22,6 +22,7 @@ from pytest_ipload.cli.main import main
 from pytest_ipload.report.files.json_file import SCHEMA, report_of, schema_path
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.settings.parsing import Stages
+from pytest_ipload.stats.evidence.evidence import Evidence, MessageText
 from pytest_ipload.stats.sample import FAILED, SETUP
 from pytest_ipload.stats.summary import LatencyStats, RequestStats, SourceStats, StepStats, TimelinePoint
 from pytest_ipload.stats.target_readings import TargetReadings
@@ -59,6 +60,8 @@ PARTS = {
     "threshold": ThresholdResult,
     "failure": FailureSummary,
     "first_failure": FirstFailure,
+    "evidence": Evidence,
+    "message": MessageText,
     "traceback": Traceback,
     "second": TimelinePoint,
     "target": TargetStats,

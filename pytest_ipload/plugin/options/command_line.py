@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_ipload.plugin.options.baseline_options import read_settings
+from pytest_ipload.plugin.options.evidence_options import INI_KEYS, add_evidence_options, read_evidence_settings
 from pytest_ipload.plugin.options.explain_option import read_explain
 from pytest_ipload.settings.parsing import (
     as_count,
@@ -33,6 +34,7 @@ _OTHER_INI_KEYS = (
     "ipload_pin",
     "ipload_strict",
     "ipload_environment",
+    *INI_KEYS,
 )
 _INI_TYPES: Mapping[Parser, Any] = {as_count: _WHOLE_OR_TEXT, as_check_names: "linelist"}
 
@@ -53,6 +55,7 @@ def add_options(parser: pytest.Parser) -> None:
     _add_environment(parser, group)
     _add_divisions(group)
     _add_flags(parser, group)
+    add_evidence_options(parser, group)
 
 
 def _add_lists(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
@@ -209,7 +212,7 @@ def session_settings(config: pytest.Config) -> SessionSettings:
         ini,
         thresholds=_all_given(config, "ipload_thresholds", "--ipload-threshold", _threshold),
         allowed_hosts=_all_given(config, "ipload_allowed_hosts", "--ipload-allow-host", _host),
-        disabled=bool(config.getoption("ipload_disable")),
+        disabled=bool(config.getoption("ipload_disable") or config.getoption("ipload_debug")),
         pool_check=config.getoption("ipload_pool_check") or STRICT,
         named_pools=tuple(_ini_value(config, "ipload_pools")),
         pin=_given_pin(config),
@@ -228,6 +231,7 @@ def session_settings(config: pytest.Config) -> SessionSettings:
         profile_name=profile_name,
         profile=profile,
         names=_names(config),
+        **read_evidence_settings(config, _ini_value),
         explain=read_explain(config),
     )
     _check_segment(config)
@@ -280,7 +284,12 @@ def _check_segment(config: pytest.Config) -> None:
         raise pytest.UsageError(
             "--ipload-segment: a segment is a part of one load; remove --ipload-rounds and --ipload-against"
         )
-    if not (config.getoption("ipload_json") or config.getoption("collectonly") or config.getoption("ipload_disable")):
+    if not (
+        config.getoption("ipload_json")
+        or config.getoption("collectonly")
+        or config.getoption("ipload_disable")
+        or config.getoption("ipload_debug")
+    ):
         raise pytest.UsageError(
             "--ipload-segment: a segment judges nothing, so without a file its result would be lost; give one with "
             "--ipload-json and have 'python -m pytest_ipload merge' judge the files of all segments"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 REPORT_KEY = "ipload"
 """The attribute of a test's report that carries its results: plain values, which xdist can send."""
+
+
+_JUNIT_OUTPUT = "Captured stdout"
+"""How the title of a section begins that JUnit has in system-out."""
 
 
 class Reporter:
@@ -46,7 +51,8 @@ class Reporter:
         """Keep the results that came with the report of a test."""
         self._keep_results(report)
         was_failed = report.failed
-        yield
+        with _with_evidence(report, state_of(self._config).results.get(self._test_of(report), ())):
+            yield
         if report.when == "call" and hasattr(report, REPORT_KEY):
             failed_subtest = self._failed_subtests.pop(report.nodeid, None)
             if report.failed and not was_failed:  # failed by pytest because of its subtests
@@ -198,3 +204,26 @@ class Reporter:
         share = state.share
         segment = None if state.settings.segment is None else {"index": share.index, "count": share.count}
         self._files.write(report_of(state.all_results(), segment))
+
+
+@contextmanager
+def _with_evidence(report: Any, results: Sequence[dict[str, Any]]) -> Iterator[None]:
+    """One request of a red test as a section of its reports, while files are written from them, such as JUnit's.
+
+    JUnit has it in system-out, with ``junit_logging``. The terminal shows it in the block of the load test.
+    """
+    if not results:
+        yield
+        return
+    from pytest_ipload.report.evidence_lines import evidence_lines, is_red, telling
+
+    found = [evidence for result in results if is_red(result) and (evidence := telling(result)) is not None]
+    if not found:
+        yield
+        return
+    section = (f"{_JUNIT_OUTPUT} of ipload", "\n".join(evidence_lines(found[0])) + "\n")
+    report.sections.append(section)
+    try:
+        yield
+    finally:
+        report.sections.remove(section)

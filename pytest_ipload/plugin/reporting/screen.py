@@ -65,6 +65,17 @@ class Screen:
             return False
         return True
 
+    def write_all(self, text: str) -> None:
+        """Write a text of any length, and wait until all of it was taken."""
+        with suppress(OSError, ValueError):  # the terminal was closed
+            if self._fd is None:
+                self._stream.write(text)
+                self._stream.flush()
+                return
+            data = text.encode(self._stream.encoding or "utf-8", "backslashreplace")
+            while data:
+                data = data[os.write(self._fd, data) :]
+
     def close(self) -> None:
         """Close the copy."""
         if self._fd is not None:

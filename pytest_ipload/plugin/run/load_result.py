@@ -16,6 +16,7 @@ from pytest_ipload.plugin.run.load_users import LoadUsers
 from pytest_ipload.plugin.run.stack_sampling import StackSampling
 from pytest_ipload.plugin.run.target_sampling import TargetSampling
 from pytest_ipload.plugin.session_state import SessionState
+from pytest_ipload.stats.evidence.evidence import Evidence
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.target_readings import TargetReadings
@@ -65,13 +66,14 @@ class LoadResults:
         record, measured, vitals = self._executor.record, self._executor.measurements, self._executor.vitals
         origin, used = record.origin_ns or record.ended_ns, self._users.leases.used
         unused_count = self._users.pool.size - sum(address in self._users.pool for address in used) if is_whole else 0
+        began = real_time.time() - (real_time.perf_counter_ns() - origin) / NS_PER_S
         unused = (address for address in self._users.pool if address not in used) if unused_count else iter(())
         return ShardResult(
             nodeid=self._request.item.nodeid,
             profile=self._request.profile.masked(),
             thresholds=list(self._request.thresholds),
             strict=self._state.settings.strict,
-            started_at=real_time.time() - (real_time.perf_counter_ns() - origin) / NS_PER_S,
+            started_at=began,
             late=0 if self.start_at_ns is None else max(0, origin - self.start_at_ns),
             measured=measured,
             ended=max(0, record.ended_ns - origin),
@@ -99,6 +101,8 @@ class LoadResults:
             abort=self._abort_watch.abort,
             round=self._request.round_note,
             together=None if self._request.group is None else self._request.group.name,
+            evidence=self.evidence(origin, began) if is_whole else [],
+            evidence_most=self._users.evidence.most,
             clock=None if self._users.meter is None else self._users.meter.offset,
             targets=[[f"{address}:{port}" for address, port in self._users.targets.all()]] if is_whole else [],
             stacks=self._stacks.samples,
@@ -111,6 +115,12 @@ class LoadResults:
         watched = self._abort_watch.watched.values()
         is_needed = is_whole or any(config.threshold.measured.is_of_target for config in watched)
         return self._sampling.readings(is_whole=is_whole) if is_needed else []
+
+    def evidence(self, origin_ns: int | None = None, began: float = 0.0) -> list[Evidence]:
+        """The slowest and the first failed requests; of a load that has not begun, as if it began now."""
+        if origin_ns is None:
+            origin_ns, began = real_time.perf_counter_ns(), real_time.time()
+        return self._users.evidence.collected(origin_ns, began)
 
     def abort_reason(self, measured: Measurements, elapsed_s: float) -> str | None:
         """The result of the first threshold with ``abort_on_fail`` that can no longer hold."""
@@ -151,5 +161,5 @@ class LoadResults:
 
 
 def _failure(group: FailureGroup) -> FailureSummary:
-    first = FirstFailure(group.user, group.iteration, group.source_address)
+    first = FirstFailure(group.user, group.iteration, group.source_address, group.trace_id)
     return FailureSummary(group.type, group.message, group.location, group.count, first, group.users or None)

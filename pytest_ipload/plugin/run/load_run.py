@@ -68,6 +68,7 @@ class Load:
             holds_users=request.holds_users,
             surroundings=Surroundings() if request.group is None else request.group.surroundings,
         )
+        users.evidence.judged_from_ns = lambda: self.executor.measurements.judged_from_ns
         self._sampling = TargetSampling(
             request.item.config, profile, is_first=shard.share.index == 0, is_off=state.settings.disabled
         )

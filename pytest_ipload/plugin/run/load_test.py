@@ -296,7 +296,8 @@ class LoadTest:
         profile = self._profile if self._load is None else self._load.profile
         together = None if self._group is None else self._group.name
         segment = self._state.settings.segment
-        return Conclusion.of_error(self._item.nodeid, reason, profile.as_dict(), segment, together)
+        evidence = () if self._load is None else self._load.results.evidence()
+        return Conclusion.of_error(self._item.nodeid, reason, profile.as_dict(), segment, together, evidence)
 
     def _keep(self, conclusion: Conclusion) -> None:
         if not conclusion.is_final:

@@ -19,6 +19,7 @@ from pytest_ipload.load.user_metrics import MetricNames, UserMetrics
 from pytest_ipload.load.user_thread import Scenario
 from pytest_ipload.plugin.hook_calls import user_hooks
 from pytest_ipload.plugin.options.capacity import Capacity, refuse_impossible
+from pytest_ipload.plugin.run.load_evidence import LoadEvidence
 from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.settings.session_settings import OFF
@@ -66,6 +67,7 @@ class LoadUsers:
         self.fast_path_log = FastPathLog()
         self.stream_log = StreamLog()
         self.opened = OpenedConnections()
+        self.evidence = LoadEvidence(state)
         self._guard = AllowedHosts(state.settings.allowed_hosts, profile.base_url)
         self.leases = self._open_leases(request.share)
         self.rate_limit = None if profile.max_rate is None else RateLimit(profile.max_rate, share=request.share)
@@ -80,11 +82,12 @@ class LoadUsers:
         """A user without a lease."""
         from pytest_ipload.transport.connect.user_sockets import UserSockets
 
-        return VirtualUser(
+        evidence = self.evidence.recorder(recorder.record)
+        user = VirtualUser(
             index,
             seed=self._profile.seed,
             source_addresses=(),
-            record=recorder.record,
+            record=recorder.record if evidence is None else evidence.record,
             tally=recorder.tally,
             make_session=self._make_session,
             before_measure=None if self.rate_limit is None else self.rate_limit.wait,
@@ -94,6 +97,7 @@ class LoadUsers:
             metrics=UserMetrics(self._metric_names, recorder),
             sockets=UserSockets(self._guard, self.opened, self.targets, in_force=self._profile.bind_sockets == "all"),
         )
+        return self.evidence.attach(user, evidence)
 
     def make_scenario(self, user: VirtualUser) -> Scenario:
         """What the user does."""
@@ -142,6 +146,7 @@ class LoadUsers:
             fast_path_log=self.fast_path_log,
         )
         session.tally_event, session.stream_log = user.tally_event, self.stream_log
+        session.evidence, session.tracer = user.evidence, user.tracer
         session.binding.targets = self.targets
         session.binding.opened = self.opened
         session.binding.fail_request = user.fail_request

@@ -14,6 +14,7 @@ from typing import Any
 
 from pytest_ipload.base.text import counted, first_line, printable, whose_failure
 from pytest_ipload.base.units import MS_PER_S, format_count, format_duration, format_percent
+from pytest_ipload.report.evidence_lines import is_red, notes_of, telling, title_of
 from pytest_ipload.report.terminal.load_block import IMPLIED, TEST_ERRORS
 from pytest_ipload.report.terminal.tables import own_number
 from pytest_ipload.report.terminal.target_lines import target_lines
@@ -164,7 +165,8 @@ def _times(latency: Mapping[str, Any]) -> list[str]:
 
 def _details(test: PlainResult) -> str:
     """The details of a test besides its numbers; empty if there are none."""
-    every = (_thresholds, _explanation, _objections, _failures, _own, _comparisons, _baseline, _targets, _generator)
+    results = (_thresholds, _explanation, _objections, _failures, _evidence, _own)
+    every = (*results, _comparisons, _baseline, _targets, _generator)
     parts = every if is_measured(test) else ()
     text = _joined([_reason(test), _test_errors(test), *(part(test) for part in parts)])
     if not text:
@@ -251,6 +253,17 @@ def _metric(row: PlainResult) -> str:
 def _targets(test: PlainResult) -> str:
     """The targets' own numbers."""
     return _listed("Targets", [f"- {code(line.strip())}" for line in target_lines(test)])
+
+
+def _evidence(test: PlainResult) -> str:
+    """One request of a red test, in a line; all of it is in the JSON and HTML reports."""
+    evidence = telling(test) if is_red(test) else None
+    if evidence is None:
+        return ""
+    what = "; ".join(
+        [title_of(evidence), *(note for note in notes_of(evidence) if note.startswith(("error", "trace")))]
+    )
+    return f"One request (more in the HTML and JSON reports): {code(what)}"
 
 
 def _generator(test: PlainResult) -> str:

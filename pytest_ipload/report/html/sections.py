@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from pytest_ipload.base.text import counted
 from pytest_ipload.base.units import format_duration
-from pytest_ipload.report.html import html_tables
+from pytest_ipload.report.html import evidence_section, html_tables
 from pytest_ipload.report.html.cells import count, milliseconds, rate, share
 from pytest_ipload.report.html.charts import Chart, charts_of, together_chart
 from pytest_ipload.report.html.html_tables import Table
@@ -109,6 +109,11 @@ class Section(NamedTuple):
     def errors(self) -> Sequence[str]:
         """What pytest reported besides the verdict."""
         return test_error_lines(self.result)
+
+    @property
+    def evidence(self) -> Sequence[evidence_section.EvidenceBlock]:
+        """Single requests with their replies."""
+        return evidence_section.blocks_of(self.result)
 
     @property
     def traceback(self) -> Sequence[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_ipload.base.health_catalogue import HEALTH_CHECKS
 from pytest_ipload.base.text import counted, first_line, printable, shorten, with_message
 from pytest_ipload.base.units import MS_PER_S, format_count, format_duration, format_percent
+from pytest_ipload.report.evidence_lines import evidence_lines, is_red, telling
 from pytest_ipload.report.terminal.sparkline import sparkline
 from pytest_ipload.report.terminal.tables import (
     check_table,
@@ -35,6 +36,8 @@ IMPLIED = " (implied)"
 """Marks a threshold that the user did not give."""
 _MAX_FAILURES = 3
 _LONGEST_FAILURE = 500
+_MOST_LINES = 20
+"""Of a request, and of a reply."""
 _NARROWEST_TEXT = 40
 _NARROWEST_BARS = 20
 _FEWEST_SECONDS = 3
@@ -94,7 +97,7 @@ def block(
     """
     lines = [*reason_lines(result), *test_error_lines(result)]
     if not is_measured(result):
-        return lines
+        return [*lines, *_evidence_lines(result, verbosity)]
     lines.insert(0, _headline(result))
     lines += request_table(result, verbosity, width)
     lines += event_table(result, verbosity, width)
@@ -108,6 +111,7 @@ def block(
     lines += _explanation_lines(result, verbosity)
     lines += [f"FAIL  {printable(objection)}" for objection in result.get("objections", ())]
     lines += _failure_lines(result, verbosity)
+    lines += _evidence_lines(result, verbosity)
     for table in (round_table, source_table, shard_table):
         lines += table(result, verbosity, width)
     ends = (_sources_line(result), _unused_line(result), _setup_line(result), _generator_line(result, verbosity))
@@ -246,6 +250,12 @@ def _failure_lines(result: PlainResult, verbosity: int) -> list[str]:
         lines.append(line if verbosity > 0 else shorten(line, _LONGEST_FAILURE))
     hidden = len(groups) - len(shown)
     return [*lines, f"({counted(hidden, 'more kind')} of failures; -v shows all)"] if hidden else lines
+
+
+def _evidence_lines(result: PlainResult, verbosity: int) -> list[str]:
+    """One request with its reply, of a red test; the headers with ``-v``."""
+    evidence = telling(result) if is_red(result) else None
+    return [] if evidence is None else evidence_lines(evidence, _MOST_LINES, is_brief=verbosity <= 0)
 
 
 def _sources_line(result: PlainResult) -> str:

@@ -113,6 +113,8 @@ class FastPath:
     ``is_direct`` says that a call may come here without passing the ``get`` of requests and the session's ``request``.
     """
 
+    call_class = PreparedCall
+
     def __init__(self, session: LoadSession) -> None:
         self._binding = session.binding
         self._heads = session.heads
@@ -278,7 +280,7 @@ class FastPath:
             adapter = session.get_adapter(target.url)
             if not isinstance(adapter, SourceAdapter):
                 return None
-            outgoing = PreparedCall(template, method, target, *line, adapter, session.names)
+            outgoing = self.call_class(template, method, target, *line, adapter, session.names)
         except Exception:  # requests finds the same error, and reports it in its way
             return None
         _remember(self._outgoing, key, outgoing)
