@@ -636,8 +636,7 @@ class TestMistakesInMarkers:
             ),
             (
                 "ipload_threshold('rps > 5', confidence=0.95)",
-                "marker ipload_threshold: threshold 'rps > 5': confidence only applies to percentiles, error_rate and "
-                "*",
+                "marker ipload_threshold: threshold 'rps > 5': confidence only applies to percentiles, error_rate, *",
             ),
             (
                 "ipload_threshold('p95 == 5s', confidence=0.95)",

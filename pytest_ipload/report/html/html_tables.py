@@ -17,17 +17,15 @@ from pytest_ipload.stats.summary import PlainResult
 Row = Mapping[str, Any]
 
 MOST_ROWS = 500
+"""The maximum number of rows: a load may use tens of thousands of source addresses."""
 _FEWEST_WHOLE = 100
 """Numbers per second from here on are shown without a fraction."""
-"""The maximum number of rows: a load may use tens of thousands of source addresses."""
 _TIMES = ("p50", "p95", "p99", "max")
 _STATISTICS = ("min", "mean", "p50", "p90", "p95", "p99", "p99.9", "max")
 _OUTCOMES = {"fail": "failed", "warn": "warning"}
 _USUAL_CONFIDENCE = 0.95
 _ENDS_OF_PARTS = "/ ?&"
 _SHORTEST_START = 16
-_SIDES = {"seconds": ("slow seconds", "other seconds"), "versions": ("this version", "other version")}
-"""What an explanation compares."""
 
 
 class Table(NamedTuple):
@@ -113,34 +111,6 @@ def comparison_table(result: PlainResult) -> Table:
         for row in result.get("comparisons", ())
     ]
     return Table("Comparison with a baseline", headers, rows, frozenset({"outcome", "method", "in words"}))
-
-
-def explain_table(result: PlainResult) -> Table:
-    """The lines of the target's code that explain a failure."""
-    explain = result.get("explain", {})
-    after, before = _SIDES.get(explain.get("kind", ""), ("share", ABSENT))
-    is_compared = explain.get("kind") in _SIDES
-    columns = [before, "growth", f"samples, {before}"] if is_compared else []
-    rows = []
-    for line in explain.get("lines", ()):
-        place = f"{line['file']}:{line['line']}" if "line" in line else line["file"]
-        growth = [
-            share(line.get("share_before")),
-            f"{100 * line.get('growth_low', 0):+.0f} to {100 * line.get('growth_high', 0):+.0f} points",
-            count(line.get("samples_before")),
-        ]
-        rows.append(
-            [
-                f"{place} {line['function']}".rstrip(),
-                share(line["share"]),
-                *(growth if is_compared else []),
-                count(line["samples"]),
-                *(_text(line.get(key)) for key in ("source", "called_by", "library")),
-            ]
-        )
-    samples = f"samples, {after}" if is_compared else "samples"
-    headers = ["line", after, *columns, samples, "source", "called by", "in library"]
-    return Table("Where the target's time went", headers, rows, frozenset({"source", "called by", "in library"}))
 
 
 def distribution_table(result: PlainResult) -> Table:

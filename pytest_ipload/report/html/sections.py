@@ -11,6 +11,7 @@ from pytest_ipload.base.units import format_duration
 from pytest_ipload.report.html import evidence_section, html_tables
 from pytest_ipload.report.html.cells import count, milliseconds, rate, share
 from pytest_ipload.report.html.charts import Chart, charts_of, together_chart
+from pytest_ipload.report.html.explanation_table import explanation_table
 from pytest_ipload.report.html.html_tables import Table
 from pytest_ipload.report.html.points import points_of
 from pytest_ipload.report.html.target_parts import target_table
@@ -180,7 +181,7 @@ def _section(number: int, result: PlainResult, most_points: int) -> Section:
         facts=list(_facts(result)),
         thresholds=html_tables.threshold_table(result),
         comparison=html_tables.comparison_table(result),
-        explain=html_tables.explain_table(result),
+        explain=explanation_table(result),
         charts=charts_of(result, points),
         point_note=points.note,
         times=html_tables.distribution_table(result),

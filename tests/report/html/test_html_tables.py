@@ -8,6 +8,7 @@ from support.results import explained, load_result
 from support.samples import request
 
 from pytest_ipload.report.html import html_tables
+from pytest_ipload.report.html.explanation_table import explanation_table
 from pytest_ipload.report.html.html_tables import MOST_ROWS, Table
 from pytest_ipload.report.html.points import points_of
 
@@ -172,7 +173,7 @@ def test_the_index_has_the_main_numbers() -> None:
 
 
 def test_where_the_targets_time_went() -> None:
-    table = html_tables.explain_table(load_result([]).with_explanation(explained()).as_dict())
+    table = explanation_table(load_result([]).with_explanation(explained()).as_dict())
     assert row(table) == {
         "line": "shop/cart.py:30 price_of",
         "slow seconds": "75 %",
@@ -185,9 +186,9 @@ def test_where_the_targets_time_went() -> None:
         "in library": "–",
     }
     assert row(table, 1)["line"] == "werkzeug"
-    alone = html_tables.explain_table(load_result([]).with_explanation(explained("share")).as_dict())
+    alone = explanation_table(load_result([]).with_explanation(explained("share")).as_dict())
     assert [*row(alone)] == ["line", "share", "samples", "source", "called by", "in library"]
-    assert html_tables.explain_table(load_result([]).as_dict()).rows == []
+    assert explanation_table(load_result([]).as_dict()).rows == []
 
 
 @pytest.mark.parametrize(
