@@ -121,6 +121,7 @@ class LoadSession(StreamingSession):
         self.timeout = timeout
         self.record = record
         self.tally = tally
+        self.evidence = self.tracer = None  # of its own: read for each request, and found faster than the class's
         self.before_call = before_call
         guard = None if allowed_hosts is None else AllowedHosts(allowed_hosts, self.base_url)
         self._current = CurrentCall()

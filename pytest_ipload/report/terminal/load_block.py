@@ -255,7 +255,10 @@ def _failure_lines(result: PlainResult, verbosity: int) -> list[str]:
 def _evidence_lines(result: PlainResult, verbosity: int) -> list[str]:
     """One request with its reply, of a red test; the headers with ``-v``."""
     evidence = telling(result) if is_red(result) else None
-    return [] if evidence is None else evidence_lines(evidence, _MOST_LINES, is_brief=verbosity <= 0)
+    if evidence is None:
+        return []
+    lines = evidence_lines(evidence, _MOST_LINES, is_brief=verbosity <= 0)
+    return lines if verbosity > 0 else [shorten(line, _LONGEST_FAILURE) for line in lines]
 
 
 def _sources_line(result: PlainResult) -> str:
