@@ -16,7 +16,9 @@ from test_documented_tests import examples_of
 from pytest_ipload.base.errors import IploadError, SettingError
 from pytest_ipload.cli.main import main
 from pytest_ipload.transport.session import LoadSession
-from pytest_ipload.verdict.threshold.expression import Threshold
+from pytest_ipload.verdict.regression.limit import CompareLimit
+from pytest_ipload.verdict.regression.metric_reader import value_of
+from pytest_ipload.verdict.threshold.expression import Metric, Threshold
 
 BUSY = """
     @pytest.mark.ipload(users=4, iterations=5)
@@ -275,3 +277,17 @@ def test_a_response_outside_of_an_iteration_cannot_be_failed(demo_url: str) -> N
                 reply.fail("odd")
             with pytest.raises(SettingError, match="say why, as a text that is not empty"):
                 reply.fail("")
+
+
+def test_a_check_rate_and_an_observed_time_can_be_compared_with_saved_runs() -> None:
+    row = {"name": "age", "kind": "time", "count": 1, "min_ms": 5.0, "mean_ms": 5.0, "max_ms": 5.0}
+    checks = [{"name": "a", "passed": 3, "failed": 1, "rate": 0.75}, {"name": "b", "passed": 4, "failed": 0, "rate": 1}]
+    result = {"checks": checks, "metrics": [{"name": "sold", "kind": "count", "count": 3, "rate": 1.0}, row]}
+    assert value_of(Metric.parse("check_rate{a}"), result) == 0.75
+    assert value_of(Metric.parse("check_rate"), result) == 7 / 8
+    assert value_of(Metric.parse("check_rate{c}"), result) is None
+    assert value_of(Metric.parse("max{metric:a*}"), result) == 5
+    assert CompareLimit.parse("check_rate{a}:1%").lower_is_worse
+    for text in ("rate{sold}:10%", "count{sold}:10%", "gauge{queue}:10%"):
+        with pytest.raises(SettingError, match="cannot be compared"):
+            CompareLimit.parse(text)
