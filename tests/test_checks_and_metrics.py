@@ -271,8 +271,8 @@ def test_a_stream_is_failed_before_and_after_its_end(pytester: pytest.Pytester) 
 
 def test_a_response_outside_of_an_iteration_cannot_be_failed(demo_url: str) -> None:
     with LoadSession(base_url=demo_url) as session:
-        for options in ({}, {"stream": True}):
-            reply = session.get("/", **options)
+        for stream in (False, True):
+            reply = session.get("/", stream=stream)
             with pytest.raises(IploadError, match="not one of the user's session in a load test"):
                 reply.fail("odd")
             with pytest.raises(SettingError, match="say why, as a text that is not empty"):
