@@ -8,11 +8,17 @@ from typing import Any
 
 import pytest
 from support.readers import read_openmetrics, validator
+from support.replies import LAST, chunk, head
+from support.scripted_server import ScriptedServer
 from support.whole_run import whole_run
 from test_documented_tests import examples_of
 
+from pytest_ipload.base.errors import IploadError, SettingError
 from pytest_ipload.cli.main import main
-from pytest_ipload.verdict.threshold.expression import Threshold
+from pytest_ipload.transport.session import LoadSession
+from pytest_ipload.verdict.regression.limit import CompareLimit
+from pytest_ipload.verdict.regression.metric_reader import value_of
+from pytest_ipload.verdict.threshold.expression import Metric, Threshold
 
 BUSY = """
     @pytest.mark.ipload(users=4, iterations=5)
@@ -240,3 +246,48 @@ def test_the_examples_of_the_page_are_thresholds() -> None:
     parsed = [Threshold.parse(text) for text in examples_of("checks-and-metrics.md")]
     assert {each.statistic for each in parsed} >= {"check_rate", "count", "rate", "gauge", "gauge.min", "gauge.max"}
     assert [Threshold.parse(each.text) for each in parsed] == parsed
+
+
+def test_a_stream_is_failed_before_and_after_its_end(pytester: pytest.Pytester) -> None:
+    stream = (head("Content-Type: text/event-stream", "Transfer-Encoding: chunked"), chunk(b"data: 1\n\n") + LAST)
+    source = """
+    @pytest.mark.ipload(iterations=3)
+    @pytest.mark.ipload_threshold("request_error_rate{chat} < 70%", "request_error_rate{chat} > 60%")
+    def test_chat(ipload_session, ipload_user):
+        with ipload_session.events("GET", "/chat", name="chat") as events:
+            if ipload_user.iteration == 0:
+                events.response.fail("no token")
+            assert [event.data for event in events] == ["1"]
+        if ipload_user.iteration == 1:
+            events.response.fail("one token")
+            events.response.fail("one token")
+    """
+    with ScriptedServer([stream] * 3) as server:
+        run = whole_run(pytester, source, f"--ipload-base-url={server.url('')}", "--ipload-json=out.json", passed=1)
+    failures = [(each["type"], each["message"], each["count"]) for each in result_of(pytester.path)["failures"]]
+    assert failures == [("ResponseFailed", "no token", 1), ("ResponseFailed", "one token", 1)]
+    run.expect_lines("ok    request_error_rate{chat}*2 of 3 requests failed*")
+
+
+def test_a_response_outside_of_an_iteration_cannot_be_failed(demo_url: str) -> None:
+    with LoadSession(base_url=demo_url) as session:
+        for stream in (False, True):
+            reply = session.get("/", stream=stream)
+            with pytest.raises(IploadError, match="not one of the user's session in a load test"):
+                reply.fail("odd")
+            with pytest.raises(SettingError, match="say why, as a text that is not empty"):
+                reply.fail("")
+
+
+def test_a_check_rate_and_an_observed_time_can_be_compared_with_saved_runs() -> None:
+    row = {"name": "age", "kind": "time", "count": 1, "min_ms": 5.0, "mean_ms": 5.0, "max_ms": 5.0}
+    checks = [{"name": "a", "passed": 3, "failed": 1, "rate": 0.75}, {"name": "b", "passed": 4, "failed": 0, "rate": 1}]
+    result = {"checks": checks, "metrics": [{"name": "sold", "kind": "count", "count": 3, "rate": 1.0}, row]}
+    assert value_of(Metric.parse("check_rate{a}"), result) == 0.75
+    assert value_of(Metric.parse("check_rate"), result) == 7 / 8
+    assert value_of(Metric.parse("check_rate{c}"), result) is None
+    assert value_of(Metric.parse("max{metric:a*}"), result) == 5
+    assert CompareLimit.parse("check_rate{a}:1%").lower_is_worse
+    for text in ("rate{sold}:10%", "count{sold}:10%", "gauge{queue}:10%"):
+        with pytest.raises(SettingError, match="cannot be compared"):
+            CompareLimit.parse(text)

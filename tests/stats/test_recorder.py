@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from pytest_ipload.stats.recorder import CHUNK_SAMPLES, Chunk, Recorder
-from pytest_ipload.stats.sample import FAILED, FAULT, LATENESS, OK, REQUEST, Problem, Sample
+from pytest_ipload.stats.recorder import CHUNK_SAMPLES, KEPT_NS, KEPT_REQUESTS, Chunk, Recorder
+from pytest_ipload.stats.sample import FAILED, FAULT, ITERATION, LATENESS, OK, REQUEST, Problem, Sample
 
 SECOND = 1_000_000_000
 
@@ -177,3 +177,45 @@ def test_lateness_goes_with_the_sample_of_its_iteration() -> None:
     recorder.flush()
     [chunk] = recorder.drain()
     assert chunk.all_samples() == [ORDINARY, Sample(LATENESS, "", 9 * SECOND, 7)]
+
+
+def test_requests_of_the_running_iteration_can_be_taken_back_after_others_were_handed_over() -> None:
+    recorder = Recorder(keeps_requests=True)
+    iteration = ORDINARY._replace(kind=ITERATION, name="")
+    for second in range(3):
+        recorder.record(ORDINARY._replace(started_ns=second * SECOND))
+        recorder.record(iteration._replace(started_ns=second * SECOND, latency_ns=20))
+    opened = ORDINARY._replace(started_ns=3 * SECOND, connections=1, connect_ns=1)
+    for sample in (opened, ORDINARY._replace(started_ns=4 * SECOND), ORDINARY._replace(started_ns=5 * SECOND)):
+        recorder.record(sample)
+    handed_over = [each.started_ns for chunk in recorder.drain() for each in chunk.all_samples()]
+    assert max(handed_over) == 2 * SECOND
+    assert recorder.take_back(2 * SECOND, 10) is None
+    assert recorder.take_back(3 * SECOND, 10) == opened
+    assert recorder.take_back(4 * SECOND, 10) == ORDINARY._replace(started_ns=4 * SECOND)
+    assert recorder.take_back(4 * SECOND, 10) is None
+    recorder.flush()
+    assert [each.started_ns for chunk in recorder.drain() for each in chunk.all_samples()] == [5 * SECOND]
+
+
+def test_a_long_iteration_keeps_few_requests_and_not_for_long() -> None:
+    recorder = Recorder(keeps_requests=True)
+    for number in range(10 * KEPT_REQUESTS):
+        recorder.record(ORDINARY._replace(started_ns=number))
+    handed_over = sum(len(chunk.all_samples()) for chunk in recorder.drain())
+    assert handed_over >= 8 * KEPT_REQUESTS
+    recorder.record(ORDINARY._replace(started_ns=KEPT_NS + 10 * KEPT_REQUESTS + SECOND))
+    assert handed_over + sum(len(chunk.all_samples()) for chunk in recorder.drain()) == 10 * KEPT_REQUESTS
+
+
+def test_numbers_of_the_tests_own_change_hands_with_the_samples() -> None:
+    recorder = Recorder()
+    recorder.note_value(("count", "sold"), 5, 2.5)
+    recorder.note_value(("count", "sold"), 6, 1)
+    assert recorder.drain() == []
+    recorder.note_value(("gauge", "queue"), 7 + SECOND, -1)
+    [chunk] = recorder.drain()
+    assert {key: (list(times), list(numbers)) for key, (times, numbers) in chunk.values.items()} == {
+        ("count", "sold"): ([5, 6], [2.5, 1]),
+        ("gauge", "queue"): ([7 + SECOND], [-1]),
+    }

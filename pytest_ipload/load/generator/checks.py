@@ -10,7 +10,7 @@ from pytest_ipload.base.health_catalogue import HealthCheck, fired, fired_by_mes
 from pytest_ipload.base.units import NS_PER_S, format_count, format_duration, format_number, format_percent
 from pytest_ipload.load.generator.saturation import USED_BY_OTHERS, saturation_signs
 from pytest_ipload.load.user_time import UserTime
-from pytest_ipload.stats.sample import ITERATION, LATENESS, OK, REQUEST, STEP
+from pytest_ipload.stats.sample import CHECK, ITERATION, LATENESS, OBSERVED, OK, REQUEST, STEP
 
 if TYPE_CHECKING:
     from pytest_ipload.load.generator.monitor import GeneratorReadings
@@ -193,7 +193,7 @@ def _nothing(outcome: Outcome) -> Iterator[HealthCheck]:
     """Requests that bypass the session leave no trace, such as those of a client that all users share."""
     measured = outcome.measured
     completed = measured.count(ITERATION, outcome=OK)
-    is_timed = measured.count(REQUEST) or measured.count(STEP) or measured.faults
+    is_timed = any(map(measured.count, (REQUEST, STEP, CHECK, OBSERVED))) or measured.values or measured.faults
     if completed and not (is_timed or outcome.is_functional):
         yield fired("nothing-measured", f"{format_count(completed)} iterations completed but no request was measured")
 

@@ -133,8 +133,8 @@ def _check_metric(metric: Metric) -> None:
         raise ValueError(f"{metric.text!r} cannot be compared; {_METRICS_HELP}")
     if metric.selector is not None and metric.selector.kind not in ("name", "step", "metric"):
         raise ValueError(
-            f"{{{metric.selector}}} cannot be compared: values are saved by request name, by step and by "
-            "observed metric, as in p95{GET /cart}, p95{step:checkout} or p95{metric:age}"
+            f"{{{metric.selector}}} cannot be compared: values are saved by request name and by step, and "
+            "by observed metric, as in p95{GET /cart}, p95{step:checkout} or p95{metric:age}"
         )
 
 

@@ -77,7 +77,9 @@ def is_hidden(metric: Metric, result: PlainResult) -> bool:
     """Whether samples that the selector matches may be counted under the other names, as there were too many names."""
     if metric.is_of_target or metric.selector is None or not (pattern := metric.selector.pattern).strip("*"):
         return False
-    names = [row["name"] for row in _rows_of_kind(metric.selector, result)]
+    is_check = metric.statistic == "check_rate"
+    rows = result.get("checks", ()) if is_check else _rows_of_kind(metric.selector, result)
+    names = [row["name"] for row in rows]
     return len(names) > MAX_NAMES and OTHER_NAMES in names and ("*" in pattern or pattern not in names)
 
 

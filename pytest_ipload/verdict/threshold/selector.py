@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 _KINDS = ("name", "step", "metric", "source", "status")
-_SELECTORS_HELP = "write a request name, step:NAME, metric:NAME, source:ADDRESS or status:CODE"
+_SELECTORS_HELP = "write a request name, step:NAME, source:ADDRESS or status:CODE, or metric:NAME for times observed"
 
 
 @dataclass(frozen=True)
