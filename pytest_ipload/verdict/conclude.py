@@ -14,7 +14,7 @@ from pytest_ipload.verdict.decide import decide
 from pytest_ipload.verdict.health_rule import in_spite_of, invalid_reasons
 from pytest_ipload.verdict.result import ERROR, GeneratorHealth, LoadResult, UnusedAddresses
 from pytest_ipload.verdict.shard_result import ShardResult, cpu_share
-from pytest_ipload.verdict.threshold.config import FAIL, ThresholdConfig
+from pytest_ipload.verdict.threshold.config import FAIL, OF_ITERATIONS, ThresholdConfig
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult, evaluate
 from pytest_ipload.verdict.threshold.measure import Scope
 
@@ -105,6 +105,7 @@ def _of_the_whole(part: ShardResult, thresholds: list[ThresholdResult]) -> list[
                 config.severity == FAIL and config.threshold.statistic == "dropped_iterations"
                 for config in part.thresholds
             ),
+            judges_failed=any(config.threshold.statistic in OF_ITERATIONS for config in part.thresholds),
             response_limits=_response_limits(part.thresholds),
         )
     )
