@@ -64,6 +64,8 @@ _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
 _SIGNS = {"≤": "<=", "≥": ">=", "≠": "!=", "＜": "<", "＞": ">"}
 """Other ways to write an operator, and how it is written here."""
 _SELECTOR_KINDS = ("name", "step", "source", "status")
+_OTHER_WORDS = {"avg": "mean", "average": "mean", "med": "median"}
+"""Words of other tools for a statistic, and the word here."""
 _PERCENTILE = re.compile(r"p([0-9]+(?:\.[0-9]+)?|\.[0-9]+)|p\(([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\)")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+")
 _OPEN_PLACEHOLDER = re.compile(r"/[^/{}]*\{[\w:-]+\Z")
@@ -319,10 +321,13 @@ def _parse_selector(text: str) -> Selector:
 def _check_selector(family: str | None, statistic: str, selector: Selector) -> None:
     """Refuse a selector that the metric cannot be split by."""
     if statistic == "error_rate":
-        raise ValueError(
-            "error_rate is the share of failed iterations and takes no selector; "
-            f"write request_error_rate{{{selector}}}"
-        )
+        instead = f"write request_error_rate{{{selector}}}"
+        if selector.kind == "step":
+            instead = (
+                f"a step has times only, as in p95{{{selector}}}; to judge the errors in it, name its requests (name=) "
+                "and write request_error_rate{NAME}"
+            )
+        raise ValueError(f"error_rate is the share of failed iterations and takes no selector; {instead}")
     if family == "iteration" or (_UNITS[statistic] != "duration" and statistic not in _COUNTED_BY_REQUEST):
         name = "a time of iterations" if family == "iteration" else statistic
         raise ValueError(
@@ -363,6 +368,9 @@ def _parse_limit(statistic: str, value: str, metric: str) -> float:
 
 
 def _did_you_mean(metric: str) -> str:
+    family, dot, statistic = metric.lower().rpartition(".")
+    if (usual := _OTHER_WORDS.get(statistic)) is not None:
+        return f" (did you mean {family + dot + usual!r}?)"
     known = [*_METRICS, *(f"{family}.{name}" for family in FAMILIES for name in _DURATION_METRICS)]
     close = difflib.get_close_matches(metric[:40].lower(), known, n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pytest_ipload.base.units import NS_PER_S, format_count, format_duration, format_percent, format_setting
 from pytest_ipload.stats.confidence import minimum_samples, samples_to_close
-from pytest_ipload.stats.sample import REQUEST, STEP
+from pytest_ipload.stats.sample import OK, REQUEST, STEP
 from pytest_ipload.stats.series_table import MAX_NAMES, OTHER_NAMES, SeriesTable
 from pytest_ipload.verdict.threshold.config import ThresholdConfig
 from pytest_ipload.verdict.threshold.expression import Threshold
 from pytest_ipload.verdict.threshold.finding import Evaluation, Outcome, WindowEvaluations
 from pytest_ipload.verdict.threshold.measure import USUAL_CONFIDENCE, Interval, Measured
+from pytest_ipload.verdict.threshold.selection import selection_of, where
 
 _NEGLIGIBLE = 1e-9  # a nanosecond: a smaller difference is a rounding error
 
@@ -28,16 +29,33 @@ def what_was_found(config: ThresholdConfig, finding: Evaluation, strict: bool, p
 
 
 def no_samples(threshold: Threshold, table: SeriesTable, place: str, tally: str) -> str:
-    """For a threshold without samples; lists the names there were."""
+    """For a threshold without samples; says how many failed, or lists the names there were."""
     noted = f" ({tally})" if tally else ""
-    text = f"{threshold.metric}: no samples{place}, limit {threshold.limit_text}{noted}"
+    failed = _only_failed(threshold, table)
+    what = f"no successful samples{place}, {format_count(failed)} failed" if failed else f"no samples{place}"
+    text = f"{threshold.metric}: {what}, limit {threshold.limit_text}{noted}"
     selector = threshold.selector
-    if selector is None or selector.kind not in ("name", "step"):
+    if failed or selector is None or selector.kind not in ("name", "step"):
         return text
+    if selector.pattern in table.names(STEP) and selector.kind == "name" and _is_time_of_steps(threshold):
+        return f"{text}; there is a step of this name: write {{step:{selector.pattern}}}"
     kind, noun = (STEP, "steps") if selector.kind == "step" else (REQUEST, "request names")
     names = table.names(kind)
     shown = ", ".join(repr(name) for name in names[:10]) + (", ..." if len(names) > 10 else "")
     return f"{text}; {noun} seen: {shown or 'none'}"
+
+
+def _only_failed(threshold: Threshold, table: SeriesTable) -> int:
+    """How many of the selected samples failed, if it is about the times of successful ones and there are none."""
+    selection = selection_of(threshold, planned=False)
+    if threshold.unit != "duration" or selection is None or selection.outcome != OK:
+        return 0
+    chosen = where(threshold)
+    return 0 if table.count(selection.kind, outcome=OK, **chosen) else table.count(selection.kind, **chosen)
+
+
+def _is_time_of_steps(threshold: Threshold) -> bool:
+    return threshold.unit == "duration" and threshold.family in (None, "raw", "failed")
 
 
 def not_kept_apart(threshold: Threshold, table: SeriesTable) -> str:

@@ -317,7 +317,6 @@ class TestSamples:
         assert check.what == "judged on too few samples: 'p95 < 20ms' on 50, 'p99 < 1s' on 1 200"
         assert (check.name, check.severity) == ("too-few-samples", "remark")
 
-
     @pytest.mark.parametrize(("failed", "is_judged", "fires"), [(2, False, True), (0, False, False), (2, True, False)])
     def test_failed_iterations_that_nothing_judges(self, failed: int, is_judged: bool, fires: bool) -> None:
         samples = [iteration(outcome=FAILED)] * failed + [iteration(), request()]

@@ -121,6 +121,8 @@ def test_what_is_counted_by_request_takes_a_selector(metric: str, selector: str)
         ("ERROR_RATE < 1%", "did you mean 'error_rate'?"),
         ("p95. < 1s", "did you mean 'p95'?"),
         ("meen < 1s", "did you mean 'mean'?"),
+        ("avg < 1s", "did you mean 'mean'?"),
+        ("iteration.med < 1s", "did you mean 'iteration.median'?"),
         ("eror_rate < 1%", "did you mean 'error_rate'?"),
         ("iterations_per_sec > 1", "did you mean 'iterations_per_second'?"),
         ("itration.p95 < 1s", "did you mean 'iteration.p95'?"),
@@ -168,6 +170,11 @@ def test_what_is_counted_by_request_takes_a_selector(metric: str, selector: str)
         ("p95{status:50} < 1s", "is not a valid status code"),
         ("p95{status:٥٠٣} < 1s", "is not a valid status code"),
         ("error_rate{GET /} < 1%", "takes no selector; write request_error_rate{GET /}"),
+        (
+            "error_rate{step:a} < 1%",
+            "takes no selector; a step has times only, as in p95{step:a}; to judge the errors in it, name its requests "
+            "(name=) and write request_error_rate{NAME}",
+        ),
         ("iteration.p95{GET /} < 1s", "a time of iterations takes no selector"),
         ("iteration.p95{step:a} < 1s", "a time of iterations takes no selector"),
         ("iterations{GET /} > 1", "iterations takes no selector; got {GET /}"),
