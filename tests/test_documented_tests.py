@@ -78,7 +78,7 @@ def test_the_files_of_the_first_load_test_do_what_the_page_says(
             if kind == "file":
                 path = pytester.path / what
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(content.replace("http://127.0.0.1:8000", url), encoding="utf-8")
+                path.write_text(re.sub(r"http://127\.0\.0\.1:800[01]", url, content), encoding="utf-8")
                 continue
             command, *shown = content.splitlines()
             result = pytester.runpytest(*shlex.split(command.removeprefix("$ pytest ")))

@@ -29,7 +29,7 @@ _SCHEMELESS = re.compile(r"(?<=['\"])([^\s'\"/:@]+):[^\s'\"/@]+@(?=[\w\[])")
 # In source code: what an f-string fills in, if no literal is in it but a key; and the head of a call or subscript.
 _FIELD = r"\{[A-Za-z_][\w.]*(?:(?:\(\)|\[['\"]\w{1,60}['\"]\])[\w.]*)*\}"
 _ONLY_FIELD = re.compile(rf"(?i)(?:(?:bearer|basic|digest|token) )?{_FIELD}")
-_CALLED = re.compile(r"[A-Za-z_]+(?:\.[A-Za-z_]+)*(?=\(\)|\[\]|[(\[](?:['\"]|\*\*\*))")
+_CALLED = re.compile(r"[A-Za-z_]+(?:\.[A-Za-z_]+)*(?=(?:\(\)|\[\])(?!\w)|[(\[](?:['\"]|\*\*\*))")
 _PROSE = re.compile(r"[A-Za-z]+ [a-z]")
 _BEARER = re.compile(
     rf"(?i)(?:(?<=['\"])(?!(?<=f['\"])\w+ {_FIELD}['\"])(bearer|basic|digest|token) [^'\"\n]+"

@@ -63,6 +63,7 @@ HELD = [
     ("f'Bearer {token}§'", "f'Bearer ***'"),
     ("'Bearer {§}'", "'Bearer ***'"),
     ("'/token': '§'", "'/token': '***'"),
+    ("login(password=S3cr§()x)", "login(password=***)"),
     ("'/token': 5555", "'/token': ***"),
     (
         "[Cookie(version=0, name='sid', value='§', port=None)]",
