@@ -1200,7 +1200,9 @@ class TestBadFixtures:
             errors=1,
         )
         run.expect_lines(
-            f"ScopeMismatch: You tried to access the function scoped fixture {name} with a {scope} scoped *"
+            f"*a fixture of the scope {scope} cannot ask for {name}: that is a user's own, *" * (name != "shopper")
+            + "*",
+            f"ScopeMismatch: You tried to access the function scoped fixture {name} with a {scope} scoped *",
         )
 
     def test_a_fixture_that_does_not_yield_is_an_error(self, pytester: pytest.Pytester) -> None:

@@ -236,3 +236,14 @@ def test_a_load_of_which_nothing_was_measured_says_so(pytester: pytest.Pytester)
     assert [check["name"] for check in test["generator"]["checks"]] == ["nothing-measured"]
     assert test["generator"]["healthy"]
     result.stdout.fnmatch_lines(["*nothing-measured: 6 iterations completed but no request was measured*"])
+
+
+@pytest.mark.parametrize("threshold", ["request_error_rate{GET /} < 1%", "request_error_rate < 1%"])
+def test_a_load_that_passes_although_iterations_failed_says_so(pytester: pytest.Pytester, threshold: str) -> None:
+    marks = f"@pytest.mark.ipload(users=2, iterations=3)\n        @pytest.mark.ipload_threshold({threshold!r})"
+    result, test = run(
+        pytester, marks, "with ipload_user.measure('GET /'):\n                pass\n            assert 0"
+    )
+    result.assert_outcomes(passed=1)
+    assert [check["name"] for check in test["generator"]["checks"]] == ["failures-not-judged"]
+    result.stdout.fnmatch_lines(["*failures-not-judged: 6 of 6 iterations failed, and no threshold judges that.*"])

@@ -171,6 +171,13 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
         "Send the requests through ipload_session (give your own client the session, as in "
         "client.session = ipload_session in a fixture), or time calls of other protocols with ipload_user.measure()",
     ),
+    "failures-not-judged": Kind(
+        REMARK,
+        "iterations failed, and no threshold judges that",
+        "Thresholds on requests do not see iterations that fail by an exception or an assertion: the test may pass "
+        "although all of them failed",
+        "Add error_rate < 1%, or the share that may fail",
+    ),
     "target-in-process": Kind(
         REMARK,
         "the target runs in the process that generates the load",

@@ -26,7 +26,15 @@ _USERINFO = re.compile(
     r"|[^/?#\s'\"<>]*?[^/?#\s'\"<>\d.](?=[^/?#\s'\"<>.]*\.\.\.)[^/?#\s'\"<>]*)@?)"  # cut off by pytest
 )
 _SCHEMELESS = re.compile(r"(?<=['\"])([^\s'\"/:@]+):[^\s'\"/@]+@(?=[\w\[])")
-_BEARER = re.compile(r"(?i)(?:(?<=['\"])(bearer|basic|digest|token) [^'\"\n]+|\b(bearer) [\w.~+/=-]{16,})")
+# In source code: what an f-string fills in, if no literal is in it but a key; and the head of a call or subscript.
+_FIELD = r"\{[A-Za-z_][\w.]*(?:(?:\(\)|\[['\"]\w{1,60}['\"]\])[\w.]*)*\}"
+_ONLY_FIELD = re.compile(rf"(?i)(?:(?:bearer|basic|digest|token) )?{_FIELD}")
+_CALLED = re.compile(r"[A-Za-z_]+(?:\.[A-Za-z_]+)*(?=(?:\(\)|\[\])(?!\w)|[(\[](?:['\"]|\*\*\*))")
+_PROSE = re.compile(r"[A-Za-z]+ [a-z]")
+_BEARER = re.compile(
+    rf"(?i)(?:(?<=['\"])(?!(?<=f['\"])\w+ {_FIELD}['\"])(bearer|basic|digest|token) [^'\"\n]+"
+    r"|\b(bearer) [\w.~+/=-]{16,})"
+)
 _COOKIE = re.compile(r"(<Cookie [^=\s<>]{1,200}=)[^\s<>]+|(\bname='[^'\n]{0,200}', value=)'[^'\n]*'")
 _PAIR = re.compile(r"(\([bu]?(['\"])([\w.-]{1,100})\2, ?[bu]?(['\"]))((?:(?!\4)(?:\\[^\n]|[^\\\n]))*)(?=\4\))")
 
@@ -149,12 +157,18 @@ def _value_span(text: str, found: re.Match[str]) -> tuple[int, int] | None:
     if is_parameter:
         return _span((_PATH_PARAMETER if before == ";" else _PARAMETER).match(text, found.end("sign")))
     if (quoted := _IN_QUOTES.match(text, start)) is not None:
-        return quoted.end(1), quoted.end()
+        is_filled_in = "f" in quoted[0][:2].lower() and _ONLY_FIELD.fullmatch(text, quoted.end(1), quoted.end())
+        return None if is_filled_in else (quoted.end(1), quoted.end())
     if opening and opening in "[({" and (brackets := _IN_BRACKETS.match(text, start)) is not None:
         return brackets.start() + 1, brackets.end()
     if found["sign"] == ":" and not found["quote"]:
         return _span(_HEADER.match(text, start)) if is_header else None
     if found["space"] or not _is_secret(name):
+        return None
+    if (called := _CALLED.match(text, start)) is not None:  # the literals in it are masked
+        arguments = _IN_BRACKETS.match(text, called.end())
+        return None if arguments is None else _not_empty(arguments.start() + 1, arguments.end())
+    if found["quote"] and before == "/" and _PROSE.match(text, start):  # not a key: Invalid URL '/token': it is ...
         return None
     value = (_PLAIN if found["quote"] else _PARAMETER).match(text, start)
     is_code = value is not None and value[0].lower().endswith((*_NO_SECRETS - {""}, name.lower()))
@@ -162,4 +176,8 @@ def _value_span(text: str, found: re.Match[str]) -> tuple[int, int] | None:
 
 
 def _span(found: re.Match[str] | None) -> tuple[int, int] | None:
-    return None if found is None or found.start() == found.end() else found.span()
+    return None if found is None else _not_empty(*found.span())
+
+
+def _not_empty(start: int, end: int) -> tuple[int, int] | None:
+    return (start, end) if end > start else None

@@ -24,7 +24,7 @@ from pytest_ipload.plugin.fixtures.fixtures import (
     ipload_target,
     ipload_user,
 )
-from pytest_ipload.plugin.fixtures.per_user_names import may_be_per_user
+from pytest_ipload.plugin.fixtures.per_user_names import may_be_per_user, wider_scope
 from pytest_ipload.plugin.items import markers
 from pytest_ipload.plugin.options import baseline_options as baselines
 from pytest_ipload.plugin.options import explain_option
@@ -207,6 +207,10 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
         except pytest.FixtureLookupError as error:
             text = None if test is None else test.bodies.unknown_fixture(error)
             if text is None:
+                raise
+            raise pytest.fail.Exception(text, pytrace=False) from None
+        except pytest.fail.Exception as error:
+            if (text := wider_scope(str(error.msg))) is None:
                 raise
             raise pytest.fail.Exception(text, pytrace=False) from None
         only_fixtures = item.config.getoption("setupplan", False) or item.config.getoption("setuponly", False)

@@ -98,6 +98,11 @@ def parse_key(key: str, value: Any) -> Any:
     """A marker's key and value, checked. Raises ``ValueError`` naming the key and what is allowed."""
     setting = BY_KEY.get(key)
     if setting is None:
+        if key in ("threshold", "thresholds"):
+            raise ValueError(
+                f"unknown key {key!r}; thresholds have a marker of their own, "
+                "as in @pytest.mark.ipload_threshold('p95 < 200ms')"
+            )
         raise ValueError(f"unknown key {key!r}{did_you_mean(key, BY_KEY)}; known: {', '.join(BY_KEY)}")
     try:
         return setting.parse(value)

@@ -23,8 +23,11 @@ def check_base_url(base_url: str | None) -> None:
         raise SettingError(f"base URL {base_url!r} is not complete; write it as in 'http://localhost:8000'")
 
 
-def resolved(url: Any, base_url: str | None) -> str:
-    """The URL, resolved against the base URL if it is relative. Raises BaseUrlMissing if there is none."""
+def resolved(url: Any, base_url: str | None, *, is_of_user: bool = True) -> str:
+    """The URL, resolved against the base URL if it is relative. Raises BaseUrlMissing if there is none.
+
+    A session that is not ``is_of_user`` was made by hand, and no setting of the load gives it a base URL.
+    """
     text = (url.decode() if isinstance(url, bytes) else str(url)).lstrip()
     if _ABSOLUTE.match(text):
         return text
@@ -32,8 +35,9 @@ def resolved(url: Any, base_url: str | None) -> str:
         # Of the slashes between the two just one is left; a path may begin with more, as an object's key does.
         return f"{base_url.rstrip('/')}/{text.removeprefix('/')}"
     if ":" not in text:  # what has a colon and no host, requests explains itself
+        how = "set base_url or --ipload-base-url" if is_of_user else "make the session with LoadSession(base_url=...)"
         raise BaseUrlMissing(
             f"Invalid URL {text!r}: it is relative, and there is no base URL to resolve it against; "
-            "set base_url or --ipload-base-url, or give the whole URL as in 'http://localhost:8000/'"
+            f"{how}, or give the whole URL as in 'http://localhost:8000/'"
         )
     return text

@@ -175,7 +175,7 @@ class LoadSession(StreamingSession):
 
     def absolute_url(self, url: Any) -> str:
         """The URL, resolved against the base URL if it is relative. Raises BaseUrlMissing if there is none."""
-        return resolved(url, self.base_url)
+        return resolved(url, self.base_url, is_of_user=self.tally is not None)
 
     def request(
         self,

@@ -16,7 +16,7 @@ from pytest_ipload.verdict.explanation import explain_seconds
 from pytest_ipload.verdict.health_rule import in_spite_of, invalid_reasons
 from pytest_ipload.verdict.result import ERROR, GeneratorHealth, LoadResult, UnusedAddresses
 from pytest_ipload.verdict.shard_result import ShardResult, cpu_share
-from pytest_ipload.verdict.threshold.config import FAIL, ThresholdConfig, is_judged
+from pytest_ipload.verdict.threshold.config import FAIL, OF_ITERATIONS, ThresholdConfig, is_judged
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult, evaluate
 from pytest_ipload.verdict.threshold.measure import Scope
 
@@ -122,6 +122,7 @@ def _of_the_whole(part: ShardResult, judged: list[tuple[ThresholdConfig, Thresho
                 config.severity == FAIL and config.threshold.statistic == "dropped_iterations"
                 for config in part.thresholds
             ),
+            judges_failed=any(config.threshold.statistic in OF_ITERATIONS for config in part.thresholds),
             response_limits=_response_limits(part.thresholds),
         )
     )

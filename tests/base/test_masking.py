@@ -56,6 +56,15 @@ HELD = [
     ("{'password': 5555, 'b': 1}", "{'password': ***, 'b': 1}"),
     ('{"access_token":"§","n":1}', '{"access_token":"***","n":1}'),
     ('"{\\"password\\": \\"§\\"}"', '"{\\"password\\": \\"***\\"}"'),
+    ('"password": os.environ.get("PW", "§")}', '"password": os.environ.get(***)}'),
+    ("{'token': Token('§'), 'b': 1}", "{'token': Token(***), 'b': 1}"),
+    ("password=os.environ['§'], b=1", "password=os.environ[***], b=1"),
+    ("headers = {'Authorization': f'Bearer §{token}'}", "headers = {'Authorization': f'***'}"),
+    ("f'Bearer {token}§'", "f'Bearer ***'"),
+    ("'Bearer {§}'", "'Bearer ***'"),
+    ("'/token': '§'", "'/token': '***'"),
+    ("login(password=S3cr§()x)", "login(password=***)"),
+    ("'/token': 5555", "'/token': ***"),
     (
         "[Cookie(version=0, name='sid', value='§', port=None)]",
         "[Cookie(version=0, name='sid', value='***', port=None)]",
@@ -67,6 +76,9 @@ KEPT = [
     "http://shop:80...", "client.get(url, token=token)", "login(password=None)", "assert token == 'abc'",
     "max_tokens: 3", "def f(token: str) -> None: ...", "p95{GET /a?b=c} < 200ms", "error_rate == 0%", "a: b; c = d",
     "sort(key=len)", "tests/test_token.py::test_secret: AssertionError",
+    "Invalid URL '/token': it is relative", "Invalid URL '/oauth/token': no host given",
+    "headers[\"Authorization\"] = f\"Bearer {reply.json()['access_token']}\"", "f'Bearer {token}'",
+    "{'Authorization': f'Bearer {token}'}", '"password": getpass()', "token=reply.json()['access_token']",
     "GET /password answered 500 Internal Server Error",
 ]  # fmt: skip
 

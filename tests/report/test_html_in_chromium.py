@@ -59,6 +59,22 @@ def test_seconds_without_a_value_are_gaps(page: Browser) -> None:
     assert page.run(f"return {LINES_OF_P95}.length") == 2
 
 
+def test_each_of_the_loads_that_ran_together_is_drawn_at_its_time(browser: Browser, tmp_path: Path) -> None:
+    seconds = [{"t_s": t_s, "users": 1, "requests": 20, "failed_requests": 0} for t_s in range(3)]
+    shared = {**full_result(), "together": "shop", "timeline": seconds}
+    starts = {"one": "2026-01-01T10:00:00+00:00", "two": "2026-01-01T10:00:01+00:00"}
+    results = [{**shared, "nodeid": f"test_a.py::test_{name}", "started_at": at} for name, at in starts.items()]
+    write(tmp_path / "out.html", page_report(*results))
+    browser.open(tmp_path / "out.html")
+    browser.run("document.querySelector('.charts').scrollIntoView()")
+    chart = "[...document.querySelectorAll('.chart')].find(each => each._fullData?.[1]?.name === 'test_two')"
+    browser.wait_for(chart)
+    assert browser.run(f"return {chart}.calcdata.map(line => line.map(point => point.x))") == [
+        [500, 1500, 2500],
+        [1500, 2500, 3500],
+    ]
+
+
 def test_hostile_texts_do_nothing(browser: Browser, tmp_path: Path) -> None:
     results = [with_optional(full_result(text, text, text), text) for text in HOSTILE]
     write(tmp_path / "out.html", page_report(*results))

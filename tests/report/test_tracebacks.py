@@ -61,7 +61,8 @@ def test_the_first_line_says_what_and_where_and_few_follow(
     assert functional[0] == f"connection refused by {closed_port}, at test_it.py:15"
     body = shown(lines, "test_body")
     assert body[0] == (
-        f"p95: no samples, limit < 1.00 s: ConnectionError at test_it.py:12: connection refused by {closed_port}"
+        f"p95: no successful samples, 10 failed, limit < 1.00 s: "
+        f"ConnectionError at test_it.py:12: connection refused by {closed_port}"
     )
     assert f"  10 x ConnectionError at test_it.py:12: connection refused by {closed_port} " in "\n".join(body)
     for each in (set_up, functional, body):
@@ -100,7 +101,8 @@ def test_the_summary_the_reports_and_every_line_of_failures_say_the_same(
 def test_in_one_line_a_verdict_is_placed_in_the_test(pytester: pytest.Pytester, closed_port: str) -> None:
     run = whole_run(pytester, TESTS, f"--ipload-base-url=http://{closed_port}", "--tb=line", conftest=CONFTEST)
     run.expect_lines(
-        f"*test_it.py:9: ThresholdFailed: p95: no samples, limit < 1.00 s: * connection refused by {closed_port}",
+        f"*test_it.py:9: ThresholdFailed: p95: no successful samples, 10 failed, limit < 1.00 s: * "
+        f"connection refused by {closed_port}",
         f"*test_it.py:15: connection refused by {closed_port}, at test_it.py:15",
     )
 

@@ -568,6 +568,11 @@ class TestMistakesInMarkers:
                 "ipload(usres=5)",
                 "marker ipload: unknown key 'usres' (did you mean 'users'?); known: users, iterations,*",
             ),
+            (
+                "ipload(threshold='p95 < 5s')",
+                "marker ipload: unknown key 'threshold'; thresholds have a marker of their own, as in "
+                "@pytest.mark.ipload_threshold('p95 < 200ms')",
+            ),
             ("ipload(users=0)", "marker ipload: users: 0 is too small; give a whole number of 1 or more"),
             ("ipload(users='many')", "marker ipload: users: 'many' is not a whole number"),
             ("ipload(duration='30')", "marker ipload: duration: '30' is not a duration; *20ms*"),

@@ -30,7 +30,8 @@ class AdminSite(BaseHTTPRequestHandler):
             has_token = self.headers.get("Authorization", "").startswith("Bearer token-of-")
             self.reply(200 if has_token else 401, json.dumps({"id": int(match[1])}))
         elif name := self.sessions.get(self.cookie("sessionid")):
-            self.reply(200, f"users: {name}")
+            title = "Change user" if self.path.endswith("/change/") else "users"
+            self.reply(200, f"{title}: {name}")
         else:
             self.reply(302, "", location="/admin/login/")
 

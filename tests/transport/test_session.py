@@ -100,8 +100,10 @@ def test_an_absolute_url_does_not_care_for_the_base_url(make_session: MakeSessio
 def test_a_relative_url_without_a_base_url_says_what_to_set(
     make_session: MakeSession, samples: list[Sample], url: str
 ) -> None:
-    with pytest.raises(requests.exceptions.MissingSchema, match="set base_url or --ipload-base-url"):
+    with pytest.raises(requests.exceptions.MissingSchema, match=r"make the session with LoadSession\(base_url="):
         make_session().get(url)
+    with pytest.raises(requests.exceptions.MissingSchema, match="set base_url or --ipload-base-url"):
+        make_session(tally=lambda *_: None).get(url)
     assert samples == []
 
 

@@ -10,7 +10,7 @@ from pytest_ipload.base.health_catalogue import HealthCheck, fired, fired_by_mes
 from pytest_ipload.base.units import NS_PER_S, format_count, format_duration, format_number, format_percent
 from pytest_ipload.load.generator.saturation import USED_BY_OTHERS, saturation_signs
 from pytest_ipload.load.user_time import UserTime
-from pytest_ipload.stats.sample import CHECK, ITERATION, LATENESS, OBSERVED, OK, REQUEST, STEP
+from pytest_ipload.stats.sample import CHECK, FAILED, ITERATION, LATENESS, OBSERVED, OK, REQUEST, STEP
 
 if TYPE_CHECKING:
     from pytest_ipload.load.generator.monitor import GeneratorReadings
@@ -80,6 +80,8 @@ class Outcome:
     """Whether the body ran once, as in any other test."""
     judges_dropped: bool = False
     """Whether a threshold judges the dropped iterations."""
+    judges_failed: bool = True
+    """Whether a threshold judges how many iterations failed."""
     response_limits: Sequence[ResponseLimit] = ()
 
 
@@ -100,7 +102,7 @@ def examine(check_input: CheckInput) -> list[HealthCheck]:
 def examine_whole(outcome: Outcome) -> list[HealthCheck]:
     """The checks that only the whole load can answer."""
     found = [*_shortfall(outcome), *_missing_users(outcome), *_late_users(outcome), *_faults(outcome.measured)]
-    found += [*_lateness(outcome), *_names(outcome.measured), *_nothing(outcome)]
+    found += [*_lateness(outcome), *_names(outcome.measured), *_nothing(outcome), *_unjudged(outcome)]
     if outcome.uncertain:
         listed = ", ".join(f"'{expression}' on {format_count(count)}" for expression, count in outcome.uncertain)
         found.append(fired("too-few-samples", f"judged on too few samples: {listed}"))
@@ -196,6 +198,14 @@ def _nothing(outcome: Outcome) -> Iterator[HealthCheck]:
     is_timed = any(map(measured.count, (REQUEST, STEP, CHECK, OBSERVED))) or measured.values or measured.faults
     if completed and not (is_timed or outcome.is_functional):
         yield fired("nothing-measured", f"{format_count(completed)} iterations completed but no request was measured")
+
+
+def _unjudged(outcome: Outcome) -> Iterator[HealthCheck]:
+    """A threshold on some of the requests, or on requests alone, leaves room for iterations that all fail."""
+    failed, iterations = outcome.measured.count(ITERATION, outcome=FAILED), outcome.measured.count(ITERATION)
+    if failed and not outcome.judges_failed:
+        numbers = f"{format_count(failed)} of {format_count(iterations)} iterations failed"
+        yield fired("failures-not-judged", f"{numbers}, and no threshold judges that")
 
 
 def _remarks(check_input: CheckInput) -> Iterator[HealthCheck]:

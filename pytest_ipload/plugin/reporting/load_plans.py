@@ -13,7 +13,7 @@ from pytest_ipload.base.text import counted
 from pytest_ipload.base.units import format_setting, format_span
 from pytest_ipload.plugin.fixtures.body_mix import mix_of
 from pytest_ipload.plugin.items.marker_settings import profile_of_test
-from pytest_ipload.plugin.items.markers import is_load_test
+from pytest_ipload.plugin.items.markers import is_load_test, together_name
 from pytest_ipload.plugin.items.thresholds import given_thresholds
 from pytest_ipload.plugin.options.capacity import Capacity
 from pytest_ipload.plugin.session_state import SessionState, state_of
@@ -44,6 +44,8 @@ def plan_of(item: pytest.Item, state: SessionState) -> str:
     if profile.pool is not None:
         source = _origin(profile, "pool", counted(pool.size, "source address"))
     parts = [*_height(profile), *_times(profile), source]
+    if (group := together_name(item)) is not None:
+        parts.append(f"together: {group}")
     if profile.base_url is not None:
         parts.append(_origin(profile, "base_url", profile.base_url))
     if mix is not None:
@@ -81,7 +83,7 @@ def _times(profile: LoadProfile) -> list[str]:
         parts.append(_origin(profile, "duration", f"duration {format_setting(profile.duration)}"))
     parts += [
         _origin(profile, key, f"{key} {format_setting(getattr(profile, key))}")
-        for key in ("ramp_up", "ramp_down", "warmup")
+        for key in ("ramp_up", "ramp_down", "warmup", "start_after")
         if getattr(profile, key)
     ]
     parts += [

@@ -17,7 +17,9 @@ SHORTEST_WINDOW = 0.1
 """Seconds. Shorter windows are mostly empty, and an hour has too many of them."""
 
 _IMPLIED = Threshold.parse("error_rate == 0%")
-_SPEAKS_OF_ERRORS = frozenset({"error_rate", "request_error_rate", "errors"})
+OF_ITERATIONS = frozenset({"error_rate", "errors"})
+"""The metrics that see each iteration that fails."""
+_SPEAKS_OF_ERRORS = OF_ITERATIONS | {"request_error_rate"}
 _IMPLIED_CHECKS = Threshold.parse("check_rate == 100%")
 _SHARES_WITH_INTERVAL = frozenset({"error_rate", "request_error_rate", "check_rate"})
 _OF_THE_WHOLE_LOAD = frozenset({"dropped_iterations", "ip_pool_usage", "set_up_error_rate", *VALUES})

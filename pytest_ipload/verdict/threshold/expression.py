@@ -39,7 +39,7 @@ from pytest_ipload.base.errors import SettingError
 from pytest_ipload.base.masking import masked
 from pytest_ipload.stats.sample import COUNT, GAUGE
 from pytest_ipload.verdict.threshold import target_metric
-from pytest_ipload.verdict.threshold.selector import Selector, parse_label, parse_selector
+from pytest_ipload.verdict.threshold.selector import Selector, is_cut_off, parse_label, parse_selector
 
 FAMILIES = ("raw", "iteration", "connect", "tls", "ttfb", "ttfe", "gap", "failed")
 STREAM_FAMILIES = ("ttfe", "gap")
@@ -84,9 +84,10 @@ _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
 )
 _SIGNS = {"≤": "<=", "≥": ">=", "≠": "!=", "＜": "<", "＞": ">"}
 """Other ways to write an operator, and how it is written here."""
+_OTHER_WORDS = {"avg": "mean", "average": "mean", "med": "median"}
+"""Words of other tools for a statistic, and the word here."""
 _PERCENTILE = re.compile(r"p([0-9]+(?:\.[0-9]+)?|\.[0-9]+)|p\(([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\)")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+")
-_OPEN_PLACEHOLDER = re.compile(r"/[^/{}]*\{[\w:-]+\Z")
 _BLANK_BEFORE_UNIT = re.compile(r"(?<=[0-9])\s+(?=[a-zA-Z%/])|(?<=/)\s+|(?<=[B%])\s+(?=/)")
 _LARGEST = 1e12
 """Of a limit: 30 000 years. Far above it a number of milliseconds is infinite."""
@@ -111,7 +112,7 @@ class Metric:
         """Read a metric such as ``raw.p95{GET /cart}``. ``ValueError`` says what is wrong and what is allowed."""
         name, brace, rest = text.partition("{")
         selector, closing, behind = rest.rpartition("}")
-        if brace and (not closing or _is_cut_off(selector)):
+        if brace and (not closing or is_cut_off(selector)):
             raise ValueError("the selector has no closing '}'")
         if behind.strip():
             raise ValueError(f"unexpected {behind.strip()!r} after the selector")
@@ -270,7 +271,7 @@ def _split(text: str) -> tuple[str, str | None, str, str]:
         raise ValueError(f"no metric at the start; {_METRICS_HELP}")
     if rest.startswith("{"):
         selector, closing, rest = rest[1:].rpartition("}")
-        if not closing or _is_cut_off(selector):
+        if not closing or is_cut_off(selector):
             raise ValueError("the selector has no closing '}'")
         rest = rest.lstrip()
     for comparison in _COMPARISONS:
@@ -286,11 +287,6 @@ def _split(text: str) -> tuple[str, str | None, str, str]:
     if not value:
         raise ValueError(f"no limit after the operator {comparison!r}, as in 'p95 < 200ms'")
     return metric, selector, comparison, value
-
-
-def _is_cut_off(selector: str) -> bool:
-    """Whether its last brace closed a placeholder of a URL template: ``{GET /items/{id} < 1s``."""
-    return selector.count("{") > selector.count("}") and _OPEN_PLACEHOLDER.search(selector) is not None
 
 
 def _parse_metric(metric: str) -> tuple[str | None, str, float | None]:
@@ -339,10 +335,10 @@ def _check_selector(family: str | None, statistic: str, selector: Selector) -> N
             f"percentile), {', '.join(_STATISTICS)}, as in p95{{{selector}}}"
         )
     if statistic == "error_rate":
-        raise ValueError(
-            "error_rate is the share of failed iterations and takes no selector; "
-            f"write request_error_rate{{{selector}}}"
-        )
+        instead = f"write request_error_rate{{{selector}}}"
+        if selector.kind == "step":
+            instead = f"a step has times only, as in p95{{{selector}}}; name its requests (name=) to judge their errors"
+        raise ValueError(f"error_rate is the share of failed iterations and takes no selector; {instead}")
     if family == "iteration" or (_UNIT_OF[statistic] != "duration" and statistic not in _COUNTED_BY_REQUEST):
         name = "a time of iterations" if family == "iteration" else statistic
         raise ValueError(
@@ -388,6 +384,9 @@ def _parse_limit(metric: Metric, value: str) -> float:
 
 
 def _did_you_mean(metric: str) -> str:
+    family, dot, statistic = metric.lower().rpartition(".")
+    if (usual := _OTHER_WORDS.get(statistic)) is not None:
+        return f" (did you mean {family + dot + usual!r}?)"
     known = [*_METRICS, *(f"{family}.{name}" for family in FAMILIES for name in _DURATION_METRICS)]
     close = difflib.get_close_matches(metric[:40].lower(), known, n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""

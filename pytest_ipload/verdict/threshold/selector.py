@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 _KINDS = ("name", "step", "metric", "source", "status")
+_OPEN_PLACEHOLDER = re.compile(r"/[^/{}]*\{[\w:-]+\Z")
 _SELECTORS_HELP = "write a request name, step:NAME, source:ADDRESS or status:CODE, or metric:NAME for times observed"
 
 
@@ -49,3 +50,8 @@ def parse_label(text: str) -> Selector:
     if not pattern:
         raise ValueError(f"the selector {{{text}}} is empty; write the name of a check or metric")
     return Selector("name", pattern)
+
+
+def is_cut_off(selector: str) -> bool:
+    """Whether its last brace closed a placeholder of a URL template: ``{GET /items/{id} < 1s``."""
+    return selector.count("{") > selector.count("}") and _OPEN_PLACEHOLDER.search(selector) is not None

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from pytest_ipload.base.text import printable
 from pytest_ipload.base.units import NS_PER_S, format_count, format_duration, format_percent, format_setting
 from pytest_ipload.stats.confidence import minimum_samples, samples_to_close
-from pytest_ipload.stats.sample import CHECK, FAILED, OBSERVED, REQUEST, STEP
+from pytest_ipload.stats.sample import CHECK, FAILED, OBSERVED, OK, REQUEST, STEP
 from pytest_ipload.stats.series_table import MAX_NAMES, OTHER_NAMES, SeriesTable, matches
 from pytest_ipload.stats.target_summary import JudgedTarget
 from pytest_ipload.verdict.threshold.config import ThresholdConfig
 from pytest_ipload.verdict.threshold.expression import OWN, VALUES, Threshold
 from pytest_ipload.verdict.threshold.finding import Evaluation, Outcome, WindowEvaluations
 from pytest_ipload.verdict.threshold.measure import USUAL_CONFIDENCE, Interval, Measured
+from pytest_ipload.verdict.threshold.selection import selection_of, where
 from pytest_ipload.verdict.threshold.target_measure import what_there_is
 
 _SEEN = {
@@ -61,12 +62,16 @@ def failed_checks(threshold: Threshold, table: SeriesTable) -> str:
 
 
 def no_samples(threshold: Threshold, table: SeriesTable, place: str, tally: str) -> str:
-    """For a threshold without samples; lists the names there were."""
+    """For a threshold without samples; says how many failed, or lists the names there were."""
     noted = f" ({tally})" if tally else ""
-    text = f"{threshold.metric}: no samples{place}, limit {threshold.limit_text}{noted}"
+    failed = _only_failed(threshold, table)
+    what = f"no successful samples{place}, {format_count(failed)} failed" if failed else f"no samples{place}"
+    text = f"{threshold.metric}: {what}, limit {threshold.limit_text}{noted}"
     selector, values = threshold.selector, table.own_values()
-    if selector is None or selector.kind not in ("name", "step", "metric"):
+    if failed or selector is None or selector.kind not in ("name", "step", "metric"):
         return text
+    if selector.pattern in table.names(STEP) and selector.kind == "name" and _is_time_of_steps(threshold):
+        return f"{text}; there is a step of this name: write {{step:{selector.pattern}}}"
     kind, noun = _SEEN.get(threshold.statistic if threshold.statistic in OWN else selector.kind, (REQUEST, ""))
     names = table.names(kind)
     if threshold.statistic in VALUES:
@@ -78,6 +83,19 @@ def no_samples(threshold: Threshold, table: SeriesTable, place: str, tally: str)
 def no_readings(threshold: Threshold, targets: Sequence[JudgedTarget]) -> str:
     """For a threshold on a target of which nothing was read."""
     return f"{threshold.metric}: no samples, limit {threshold.limit_text}; {what_there_is(threshold, targets)}"
+
+
+def _only_failed(threshold: Threshold, table: SeriesTable) -> int:
+    """How many of the selected samples failed, if it is about the times of successful ones and there are none."""
+    selection = selection_of(threshold, planned=False)
+    if threshold.unit != "duration" or selection is None or selection.outcome != OK:
+        return 0
+    chosen = where(threshold)
+    return 0 if table.count(selection.kind, outcome=OK, **chosen) else table.count(selection.kind, **chosen)
+
+
+def _is_time_of_steps(threshold: Threshold) -> bool:
+    return threshold.unit == "duration" and threshold.family in (None, "raw", "failed")
 
 
 def not_kept_apart(threshold: Threshold, table: SeriesTable) -> str:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from support.samples import MS, ORIGIN, SECOND, measurements, request
+from support.samples import MS, ORIGIN, SECOND, iteration, measurements, request
 
 from pytest_ipload.base.health_catalogue import (
     HEALTH_CHECKS,
@@ -18,7 +18,7 @@ from pytest_ipload.load.generator.checks import CheckInput, Outcome, ResponseLim
 from pytest_ipload.load.generator.monitor import GeneratorReadings
 from pytest_ipload.load.load_record import LoadRecord
 from pytest_ipload.load.user_time import LATE_START_S
-from pytest_ipload.stats.sample import FAULT, LATENESS, Problem, Sample
+from pytest_ipload.stats.sample import FAILED, FAULT, LATENESS, Problem, Sample
 from pytest_ipload.stats.series_table import MAX_NAMES
 
 
@@ -316,6 +316,15 @@ class TestSamples:
         check = only(whole(uncertain=[("p95 < 20ms", 50), ("p99 < 1s", 1200)]))
         assert check.what == "judged on too few samples: 'p95 < 20ms' on 50, 'p99 < 1s' on 1 200"
         assert (check.name, check.severity) == ("too-few-samples", "remark")
+
+    @pytest.mark.parametrize(("failed", "is_judged", "fires"), [(2, False, True), (0, False, False), (2, True, False)])
+    def test_failed_iterations_that_nothing_judges(self, failed: int, is_judged: bool, fires: bool) -> None:
+        samples = [iteration(outcome=FAILED)] * failed + [iteration(), request()]
+        found = examine_whole(whole(*samples, judges_failed=is_judged))
+        seen = f"2 of {failed + 1} iterations failed, and no threshold judges that"
+        assert [(check.name, check.what, check.severity) for check in found] == [
+            ("failures-not-judged", seen, "remark")
+        ] * fires
 
 
 class TestRemarks:

@@ -113,3 +113,16 @@ def test_deselected_load_tests_have_none(pytester: pytest.Pytester) -> None:
 @pytest.mark.usefixtures("xdist")
 def test_under_xdist_the_plans_are_printed_once(pytester: pytest.Pytester) -> None:
     assert set(plans(collect(pytester, "-v", "-n2"))) == {"test_long", "TestShared::test_method", "test_once"}
+
+
+def test_the_group_of_a_load_and_its_start_in_it(pytester: pytest.Pytester) -> None:
+    module = """
+        import pytest
+
+        @pytest.mark.ipload_together("shop")
+        @pytest.mark.ipload(users=3, duration="1s", start_after="300ms")
+        def test_buy(ipload_session):
+            raise AssertionError("it must not run")
+    """
+    plan = plans(collect(pytester, "-v", module=module))["test_buy"]
+    assert "start_after 300ms (marker), source address chosen by the system, together: shop" in plan

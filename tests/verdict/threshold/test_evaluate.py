@@ -160,6 +160,8 @@ def test_with_a_plan_the_response_time_is_judged_and_raw_is_the_latency(metric: 
         ("p95{GET /crat} < 1s", "p95{GET /crat}: no samples, limit < 1.00 s; request names seen: 'GET /cart', 'POST "
          "/orders'"),
         ("max{step:pay} < 1s", "max{step:pay}: no samples, limit < 1.00 s; steps seen: 'checkout', 'browse'"),
+        ("p95{checkout} < 1s", "p95{checkout}: no samples, limit < 1.00 s; there is a step of this name: write "
+         "{step:checkout}"),
         ("requests{GET /crat} < 5", "requests{GET /crat}: no samples, limit < 5; request names seen: 'GET /cart', "
          "'POST /orders'"),
         ("p95{source:10.0.0.1} < 1s", "p95{source:10.0.0.1}: no samples, limit < 1.00 s"),
@@ -171,6 +173,15 @@ def test_with_a_plan_the_response_time_is_judged_and_raw_is_the_latency(metric: 
 def test_over_no_samples_a_threshold_fails_and_says_what_there_was(expression: str, message: str) -> None:
     result = judge(expression)
     assert (result.passed, result.measured, result.samples, result.message) == (False, None, 0, message)
+
+
+@pytest.mark.parametrize("metric", ["p95{GET /}", "p95", "max{status:503}", "ttfb.p95"])
+def test_over_failed_samples_alone_it_says_how_many_failed(metric: str) -> None:
+    result = judge(f"{metric} < 1s", [request("GET /", outcome=FAILED, status=503)] * 3)
+    assert (result.passed, result.message) == (
+        False,
+        f"{metric}: no successful samples, 3 failed, limit < 1.00 s",
+    )
 
 
 @pytest.mark.parametrize(

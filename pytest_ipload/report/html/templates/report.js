@@ -37,6 +37,8 @@
       line.line = { width: 1.5, ...line.line, color: colour(line.meta) };
       line.marker = { size: 6, color: colour(line.meta) };
       if (line.fill) line.fillcolor = colour(`${line.meta}-fill`);
+      // To plotly, a number of four digits is a year there: 1500 would be the year, not a second and a half.
+      if (layout.xaxis.type === "date") line.x0 = new Date(line.x0).toISOString();
     }
     for (const mark of layout.shapes ?? []) {
       mark.fillcolor = colour("shade");
