@@ -247,6 +247,8 @@ class Scenario:
     about: str = ""
     new_visitor: bool = False
     """Whether each iteration begins without cookies."""
+    open_places: tuple[str, ...] = ()
+    """What the reader has to put in, as comments."""
 
 
 @dataclass
