@@ -33,8 +33,11 @@ def add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--force", action="store_true", help="replace OUT if it exists")
     parser.add_argument(
-        "--as", dest="form", choices=[each.name for each in WRITERS], help="what to write; default: by OUT's suffix, else python"
-    )
+        "--as",
+        dest="form",
+        choices=[each.name for each in WRITERS],
+        help="what to write; default: by OUT's suffix, else python",
+    )  # fmt: skip
     parser.add_argument(
         "--from", dest="format", choices=[each.name for each in IMPORTERS], help="the format, if it is not recognised"
     )
