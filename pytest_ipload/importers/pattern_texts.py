@@ -20,7 +20,7 @@ class _NotKnown(Exception):
 
 
 def text_for(pattern: str, least: int = 0) -> str | None:
-    """A text that is meant to match, with at least so many characters where repetitions allow it; the caller checks."""
+    """A text that is meant to match, with ``least`` characters or more if repetitions allow it; the caller checks."""
     for more in (0, least):
         maker = _Maker(pattern, more)
         try:

@@ -79,6 +79,11 @@ def write_python(recording: Recording, options: ImportOptions) -> str:
     return _Module(recording, options).text()
 
 
+def notes_on(recording: Recording) -> list[str]:
+    """What the reader has to know of the module."""
+    return ["files to send are read from the folder that pytest is started in"] if recording.reads_files() else []
+
+
 class _Module:
     def __init__(self, recording: Recording, options: ImportOptions) -> None:
         self._recording = recording

@@ -268,6 +268,13 @@ class Recording:
         for scenario in self.scenarios:
             yield from scenario.steps
 
+    def reads_files(self) -> bool:
+        """Whether a body has the content of a file of the disk."""
+        bodies = [step.body for step in self.steps()]
+        parts = [part for body in bodies if isinstance(body, MultipartBody) for part in body.parts]
+        raw = [body for body in bodies if isinstance(body, RawBody)]
+        return any(isinstance(each.content, File) for each in [*parts, *raw])
+
 
 @dataclass(frozen=True)
 class ImportOptions:

@@ -61,6 +61,8 @@ def notes_on(recording: Recording) -> list[str]:
     notes = []
     if find_spec("yaml") is None:
         notes.append("to run a scenario file, PyYAML is needed: pip install 'pytest-ipload[yaml]'")
+    if recording.reads_files():
+        notes.append("files to send are read from the folder of the scenario file, else from pytest's rootdir")
     if any(scenario.new_visitor for scenario in recording.scenarios):
         notes.append("in a scenario file, a user keeps its cookies from one iteration to the next")
     if any(not step.follow and step.method != "HEAD" for step in recording.steps()):

@@ -70,6 +70,21 @@ def test_a_scenario_file_needs_pyyaml(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert "PyYAML is needed: pip install 'pytest-ipload[yaml]'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ("python", "files to send are read from the folder that pytest is started in"),
+        ("yaml", "files to send are read from the folder of the scenario file, else from pytest's rootdir"),
+    ],
+)
+def test_where_files_are_read_from_is_said(
+    form: str, said: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "curl.txt").write_text("curl http://shop.test/ -F file=@photo.png", encoding="utf-8")
+    assert main(["import", "curl.txt", "--as", form]) == PASSED
+    assert said in capsys.readouterr().err.splitlines()
+
+
 def test_command_lines_come_from_a_pipe() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest_ipload", "import", "-", "--name", "my shop"],
