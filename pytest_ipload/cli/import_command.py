@@ -87,7 +87,7 @@ def _form(given: str | None, output: Path | None) -> str:
     form = given or _BY_SUFFIX.get(suffix, "python")
     if _BY_SUFFIX.get(suffix, form) != form:
         raise ImportProblem(f"--as {form} does not fit -o {output}: leave out --as, or give {_COLLECTED[form]}")
-    if form == "yaml" and output and not output.name.endswith(".ipload.yaml"):
+    if output and suffix in _BY_SUFFIX and form == "yaml" and not output.name.endswith(".ipload.yaml"):
         raise ImportProblem(f"-o {output}: the name of a scenario file has to end in .ipload.yaml")
     return form
 

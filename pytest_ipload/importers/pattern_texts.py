@@ -144,6 +144,8 @@ class _Maker:
             escaped = self._escape()
             if isinstance(escaped, list):
                 return escaped
+            if not escaped:  # a backspace
+                raise _NotKnown
             low = escaped
         ahead = self._pattern[self.at : self.at + 2]
         if len(ahead) < 2 or ahead[0] != "-" or ahead[1] in "]\\":

@@ -271,9 +271,9 @@ class Recording:
     def reads_files(self) -> bool:
         """Whether a body has the content of a file of the disk."""
         bodies = [step.body for step in self.steps()]
-        parts = [part for body in bodies if isinstance(body, MultipartBody) for part in body.parts]
-        raw = [body for body in bodies if isinstance(body, RawBody)]
-        return any(isinstance(each.content, File) for each in [*parts, *raw])
+        contents = [part.content for body in bodies if isinstance(body, MultipartBody) for part in body.parts]
+        contents += [body.content for body in bodies if isinstance(body, RawBody)]
+        return any(isinstance(each, File) for each in contents)
 
 
 @dataclass(frozen=True)
