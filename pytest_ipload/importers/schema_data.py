@@ -164,9 +164,10 @@ def samples_for(pattern: str, least: int = 0) -> Iterator[str]:
             compiled = re.compile(pattern)
     except (re.error, OverflowError, RecursionError):
         return
-    yield from (sample for sample in (*_SAMPLES, *_FORMATS.values(), *same) if compiled.search(sample))
-    # Where a repetition is in a repeated group, only a short text is tried, for the same reason.
-    most = 12 if re.search(r"[*+?|,].*\)[*+{]", pattern) else _LONGEST
+    # Where a repetition is in a repeated group, only short texts are tried, for the same reason.
+    most = 20 if re.search(r"[*+?|,].*\)[*+{]", pattern) else _LONGEST
+    samples = (*_SAMPLES, *_FORMATS.values(), *same)
+    yield from (sample for sample in samples if len(sample) <= most and compiled.search(sample))
     made = text_for(pattern, least)
     if made is not None and len(made) <= most and compiled.search(made):
         yield made
