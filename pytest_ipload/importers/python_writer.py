@@ -168,7 +168,7 @@ class _Function:
             yield f'    """{_plain(self._scenario.about)}"""'
         if self._scenario.new_visitor:
             yield "    ipload_session.cookies.clear()  # each iteration is a new visitor"
-        yield from (f"    # {_plain(each)}" for each in self._scenario.open_places)
+        yield from (f"    # {_printable(each)}" for each in self._scenario.open_places)
         for step in self._scenario.steps:
             if step.pause_s:
                 yield f"    ipload_user.pause({step.pause_s})" if think_times else f"    # {step.pause_s} s later"
@@ -319,7 +319,11 @@ def _source(capture: Capture) -> Expression:
     return "response.url" if capture.kind == ADDRESS else "response.text"
 
 
+def _printable(text: str) -> str:
+    """A text that can stand in a comment."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
 def _plain(text: str) -> str:
     """A text that can stand in a docstring."""
-    printable = "".join(char if char.isprintable() else "?" for char in text)
-    return printable.replace("\\", "/").replace('"', "'")
+    return _printable(text).replace("\\", "/").replace('"', "'")

@@ -196,12 +196,12 @@ def test_a_pattern_that_cannot_be_met_is_said_at_once(pattern: str) -> None:
 
 @pytest.mark.parametrize("form", ["python", "yaml"])
 def test_a_place_without_a_valid_text_has_a_comment(form: str) -> None:
-    schema = {"properties": {"code": {"type": "string", "pattern": "^(?=x)y$"}}}
+    schema = {"properties": {"code": {"type": "string", "pattern": r"^(?=x)\d$"}}}
     body = {"content": {"application/json": {"schema": schema}}}
     recording, written = imported(operation("post", requestBody=body), form)
     [note] = recording.notes
     assert f"    # {note}\n" in written
-    assert "no text for the pattern '^(?=x)y$' was found; put one in" in note
+    assert "no text for the pattern '^(?=x)\\\\d$' was found; put one in" in note
 
 
 def test_secrets_in_bodies_are_variables() -> None:
