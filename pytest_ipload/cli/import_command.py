@@ -14,6 +14,7 @@ from pytest_ipload.importers.recording import ImportOptions, ImportProblem, Reco
 
 _COLLECTED = {"python": "test_*.py", "yaml": "*.ipload.yaml"}
 """Names of files that pytest collects, by what is in them."""
+_BY_SUFFIX = {".py": "python", ".yaml": "yaml", ".yml": "yaml"}
 
 
 def add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -32,8 +33,11 @@ def add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--force", action="store_true", help="replace OUT if it exists")
     parser.add_argument(
-        "--as", dest="form", choices=[each.name for each in WRITERS], default="python", help="what to write"
-    )
+        "--as",
+        dest="form",
+        choices=[each.name for each in WRITERS],
+        help="what to write; default: by OUT's suffix, else python",
+    )  # fmt: skip
     parser.add_argument(
         "--from", dest="format", choices=[each.name for each in IMPORTERS], help="the format, if it is not recognised"
     )
@@ -56,7 +60,8 @@ def add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def import_file(options: argparse.Namespace) -> tuple[str, list[str]]:
     """Import the file: the load test, and lines about it. Raises ImportProblem and OSError."""
-    [writer] = [each for each in WRITERS if each.name == options.form]
+    form = _form(options.form, options.output)
+    [writer] = [each for each in WRITERS if each.name == form]
     source = "the standard input" if options.file == "-" else Path(options.file).name
     try:
         text, lines = _imported(options, writer, source)
@@ -74,6 +79,17 @@ def import_file(options: argparse.Namespace) -> tuple[str, list[str]]:
     if not fnmatch(options.output.name, _COLLECTED[writer.name]):
         lines.append(f"pytest collects {_COLLECTED[writer.name]} by itself; name this file on its command line")
     return "", lines
+
+
+def _form(given: str | None, output: Path | None) -> str:
+    """What to write, by ``--as`` and the file's name. Raises ImportProblem if these contradict each other."""
+    suffix = output.suffix.lower() if output else ""
+    form = given or _BY_SUFFIX.get(suffix, "python")
+    if _BY_SUFFIX.get(suffix, form) != form:
+        raise ImportProblem(f"--as {form} does not fit -o {output}: leave out --as, or give {_COLLECTED[form]}")
+    if output and suffix in _BY_SUFFIX and form == "yaml" and not output.name.endswith(".ipload.yaml"):
+        raise ImportProblem(f"-o {output}: the name of a scenario file has to end in .ipload.yaml")
+    return form
 
 
 def _imported(options: argparse.Namespace, writer: Writer, source: str) -> tuple[str, list[str]]:

@@ -73,8 +73,6 @@ def read_curl(text: str, options: ImportOptions) -> CurlExchanges:
         for request in _requests(words, command.line):
             notes.update((note, None) for note in _notes(request, command.line))
             steps += [(_step(request, url, command.line, options, notes), url) for url in request.urls]
-            if any(isinstance(each, File) for each in _contents(steps[-1][0].body)):
-                notes[f"line {command.line}: the load test reads the file from the folder that it is started in"] = None
     if not steps:
         raise ImportProblem("no curl command with a URL was found")
     base = steps[0][0].origin
@@ -83,12 +81,6 @@ def read_curl(text: str, options: ImportOptions) -> CurlExchanges:
         own = Step(**{**vars(step), "origin": "" if step.origin == base else step.origin})
         exchanges.append(Exchange(own, url))
     return CurlExchanges(base, exchanges, list(notes))
-
-
-def _contents(body: Body) -> list[object]:
-    if isinstance(body, MultipartBody):
-        return [part.content for part in body.parts]
-    return [body.content] if isinstance(body, RawBody) else []
 
 
 def _without_prompt(command: Command) -> list[str]:

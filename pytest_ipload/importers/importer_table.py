@@ -11,6 +11,7 @@ from pytest_ipload.importers.har import is_har, read_har
 from pytest_ipload.importers.load_plan import recording_of
 from pytest_ipload.importers.openapi import read_openapi
 from pytest_ipload.importers.openapi_document import is_openapi
+from pytest_ipload.importers.python_writer import notes_on as notes_on_python
 from pytest_ipload.importers.python_writer import write_python
 from pytest_ipload.importers.recording import Capture, ImportOptions, ImportProblem, Recording
 from pytest_ipload.importers.yaml_writer import can_capture, notes_on, write_yaml
@@ -60,7 +61,7 @@ IMPORTERS = (
     Importer("curl", "curl command lines", is_curl, _curl),
 )
 WRITERS = (
-    Writer("python", write_python, lambda capture: True),
+    Writer("python", write_python, lambda capture: True, notes=notes_on_python),
     Writer("yaml", write_yaml, can_capture, basic_auth=False, notes=notes_on),
 )
 

@@ -98,6 +98,7 @@ class _Operations:
     def _scenario(
         self, path: str, method: str, item: Mapping[str, Any], operation: Mapping[str, Any], place: str
     ) -> Scenario:
+        self.data.unmet.clear()
         parameters = {}
         for where, holder in ((place.rpartition("/")[0], item), (place, operation)):
             for each in self._document.objects(holder.get("parameters"), f"{where}/parameters"):
@@ -135,7 +136,12 @@ class _Operations:
             expect=self._statuses(operation, place),
             label=f"{method.upper()} {path}",
         )
-        return Scenario(_name(operation, method, path), (step,), about=_about(operation, method, path))
+        return Scenario(
+            _name(operation, method, path),
+            (self.security.without_secrets(step),),
+            about=_about(operation, method, path),
+            open_places=tuple(self.data.unmet),
+        )
 
     def _parameter(self, parameter: Mapping[str, Any], kind: str, name: str, place: str) -> Any:
         """The value of a parameter, NOTHING if it can be left out: those are sent only if the document has a value."""

@@ -58,6 +58,16 @@ _FIND_ONE_OF = '''def find_one_of(index: int, pattern: str, text: str) -> str:
     assert index < len(found), f"only {len(found)} in the reply match {pattern}"
     return str(found[index])
 '''
+_CHECK = '''
+
+@pytest.fixture(scope="module", autouse=True)
+def environment_variables() -> None:
+    """Fail before the load if an environment variable is missing."""
+    NAMES
+    missing = [name for name in needed if name not in os.environ]
+    if missing:
+        pytest.fail(f"set the environment variable {', '.join(missing)}", pytrace=False)
+'''
 _QUOTED = '''def quoted(value: object) -> str:
     """Return a value as a segment of a URL."""
     return quote(str(value), safe="")
@@ -67,6 +77,11 @@ _QUOTED = '''def quoted(value: object) -> str:
 def write_python(recording: Recording, options: ImportOptions) -> str:
     """The module."""
     return _Module(recording, options).text()
+
+
+def notes_on(recording: Recording) -> list[str]:
+    """What the reader has to know of the module."""
+    return ["files to send are read from the folder that pytest is started in"] if recording.reads_files() else []
 
 
 class _Module:
@@ -87,7 +102,8 @@ class _Module:
         parts = ((_FIND, uses_find), (_FIND_ONE_OF, uses_index), (_QUOTED, uses_quoted))
         helpers = "".join(f"\n\n{part}" for part, used in parts if used)
         imports = self._imports(code, find=uses_find or uses_index, quoted=uses_quoted)
-        return f"{self._docstring()}\n{imports}\n{self._constants()}{helpers}{code}"
+        constants = self._constants()
+        return f"{self._docstring()}\n{imports}{constants and chr(10)}{constants}{self._check()}{helpers}{code}"
 
     def _imports(self, code: str, *, find: bool, quoted: bool) -> str:
         standard = [
@@ -99,7 +115,7 @@ class _Module:
         names = [name for name, used in (("quote", quoted), ("unquote", "unquote(" in code)) if used]
         lines = [line for line, used in standard if used]
         lines += [f"from urllib.parse import {', '.join(names)}"] if names else []
-        third = ["import pytest"] if self._recording.base_url else []
+        third = ["import pytest"] if self._recording.base_url or self._recording.variables else []
         user = ", VirtualUser" if "ipload_user" in code else ""
         third += [f"from pytest_ipload import LoadSession{user}"]
         blocks = ["\n".join(lines), "\n".join(third)]
@@ -119,8 +135,15 @@ class _Module:
 
     def _constants(self) -> str:
         lines = [f"BASE_URL = {string(self._recording.base_url)}"] if self._recording.base_url else []
-        lines += [f"{name} = os.environ[{string(name)}]" for name in self._recording.variables]
+        lines += [f'{name} = os.environ.get({string(name)}, "")' for name in self._recording.variables]
         return "".join(f"{line}\n" for line in lines)
+
+    def _check(self) -> str:
+        """A fixture, so that a missing variable is an error of these tests and not of the whole collection."""
+        if not self._recording.variables:
+            return ""
+        names = Group("[", tuple(map(string, self._recording.variables)), "]")
+        return _CHECK.replace("NAMES", written(names, 4, "needed = "))
 
     @property
     def marker(self) -> list[str]:
@@ -145,6 +168,7 @@ class _Function:
             yield f'    """{_plain(self._scenario.about)}"""'
         if self._scenario.new_visitor:
             yield "    ipload_session.cookies.clear()  # each iteration is a new visitor"
+        yield from (f"    # {_printable(each)}" for each in self._scenario.open_places)
         for step in self._scenario.steps:
             if step.pause_s:
                 yield f"    ipload_user.pause({step.pause_s})" if think_times else f"    # {step.pause_s} s later"
@@ -295,7 +319,11 @@ def _source(capture: Capture) -> Expression:
     return "response.url" if capture.kind == ADDRESS else "response.text"
 
 
+def _printable(text: str) -> str:
+    """A text that can stand in a comment."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
 def _plain(text: str) -> str:
     """A text that can stand in a docstring."""
-    printable = "".join(char if char.isprintable() else "?" for char in text)
-    return printable.replace("\\", "/").replace('"', "'")
+    return _printable(text).replace("\\", "/").replace('"', "'")

@@ -247,6 +247,8 @@ class Scenario:
     about: str = ""
     new_visitor: bool = False
     """Whether each iteration begins without cookies."""
+    open_places: tuple[str, ...] = ()
+    """What the reader has to put in, as comments."""
 
 
 @dataclass
@@ -265,6 +267,13 @@ class Recording:
         """The requests of all scenarios."""
         for scenario in self.scenarios:
             yield from scenario.steps
+
+    def reads_files(self) -> bool:
+        """Whether a body has the content of a file of the disk."""
+        bodies = [step.body for step in self.steps()]
+        contents = [part.content for body in bodies if isinstance(body, MultipartBody) for part in body.parts]
+        contents += [body.content for body in bodies if isinstance(body, RawBody)]
+        return any(isinstance(each, File) for each in contents)
 
 
 @dataclass(frozen=True)

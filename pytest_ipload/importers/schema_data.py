@@ -9,11 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_ipload.importers.openapi_document import Document, escaped_key
+from pytest_ipload.importers.pattern_texts import text_for
 from pytest_ipload.importers.recording import ImportProblem
 from pytest_ipload.importers.untrusted_json import kind_of
 
 _DEEPEST = 12
 _MOST_VALUES = 5_000
+_LONGEST = 300
 _FORMATS = {
     "date": "2026-01-31", "date-time": "2026-01-31T12:00:00Z", "time": "12:00:00Z", "duration": "P1D",
     "email": "user@example.com", "idn-email": "user@example.com", "hostname": "example.com",
@@ -37,6 +39,8 @@ class SchemaData:
         self._document = document
         self._left = _MOST_VALUES
         self.notes: dict[str, None] = {}
+        self.unmet: dict[str, None] = {}
+        """The notes since the last time that this was emptied."""
 
     def value(self, schema: Any, place: str) -> Any:
         """A value for a request. Raises ImportProblem for a schema that is not usable."""
@@ -139,15 +143,16 @@ class SchemaData:
         return text if most is None else text[: max(0, int(most))]
 
     def _for_pattern(self, pattern: str, least: int, most: float | None, place: str) -> str:
-        for sample in samples_for(pattern):
+        for sample in samples_for(pattern, least):
             if least <= len(sample) <= (math.inf if most is None else most):
                 return sample
-        self.notes[f"{place}: no text for the pattern {pattern[:60]!r} was found; put one in"] = None
+        note = f"{place}: no text for the pattern {pattern[:60]!r} was found; put one in"
+        self.notes[note] = self.unmet[note] = None
         return "text"
 
 
-def samples_for(pattern: str) -> Iterator[str]:
-    """Those of a number of usual texts that match a pattern."""
+def samples_for(pattern: str, least: int = 0) -> Iterator[str]:
+    """Those of a number of usual texts that match a pattern, then one that is made for it."""
     if len(pattern) > 200:
         return
     # A repeated group may take time that doubles with each character of a text that is all the same.
@@ -159,7 +164,13 @@ def samples_for(pattern: str) -> Iterator[str]:
             compiled = re.compile(pattern)
     except (re.error, OverflowError, RecursionError):
         return
-    yield from (sample for sample in (*_SAMPLES, *_FORMATS.values(), *same) if compiled.search(sample))
+    # Where a repetition is in a repeated group, only short texts are tried, for the same reason.
+    most = 20 if re.search(r"[*+?|,].*\)[*+{]", pattern) else _LONGEST
+    samples = (*_SAMPLES, *_FORMATS.values(), *same)
+    yield from (sample for sample in samples if len(sample) <= most and compiled.search(sample))
+    made = text_for(pattern, least)
+    if made is not None and len(made) <= most and compiled.search(made):
+        yield made
 
 
 def given_value(schema: Mapping[str, Any]) -> Any:

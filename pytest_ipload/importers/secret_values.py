@@ -129,7 +129,7 @@ class SecretValues:
                 return Text((self.reference(value, "token", "token in the path", QUOTED),))
             return Text(tuple(self._within(place, literal)))
         if self._is_secret(place, literal):
-            return Text((self.reference(literal, place.key, f"{_KINDS[place.kind]} {place.key}"),))
+            return Text((self.reference(literal, place.key, f"{KINDS[place.kind]} {place.key}"),))
         return Text(tuple(self._within(place, literal)))
 
     def _in_credentials(self, place: Place, text: Text) -> Text:
@@ -143,12 +143,12 @@ class SecretValues:
         return Text((*([literal[: -len(value)]] if found else []), self.reference(value, key, what)))
 
     def _in_number(self, place: Place, number: int) -> JsonValue:
-        if not _is_secret_name(place):
+        if not is_secret_name(place):
             return number
-        return Text((self.reference(str(number), place.key, f"{_KINDS['json']} {place.key}", NUMBER),))
+        return Text((self.reference(str(number), place.key, f"{KINDS['json']} {place.key}", NUMBER),))
 
     def _is_secret(self, place: Place, literal: str) -> bool:
-        if _is_secret_name(place):
+        if is_secret_name(place):
             return True
         return is_token(literal) and place.kind != "raw" and (place.kind == "query" or not _IDS.search(place.key))
 
@@ -163,7 +163,7 @@ class SecretValues:
                 if start > done:
                     yield literal[done:start]
                 yield self.reference(
-                    literal[start:end], key or place.key, f"secret in {_KINDS[place.kind]} {place.key}".rstrip()
+                    literal[start:end], key or place.key, f"secret in {KINDS[place.kind]} {place.key}".rstrip()
                 )
                 done = end
         if done < len(literal):
@@ -200,10 +200,11 @@ class SecretValues:
         return [piece for piece in pieces if piece != ""]
 
 
-_KINDS = {
+KINDS = {
     "path": "segment", "query": "parameter", "header": "header", "form": "form field", "json": "JSON field",
     "raw": "the body",
 }  # fmt: skip
+"""What a place is called."""
 
 
 def _by_word(secrets: Iterable[str]) -> dict[str, list[str]]:
@@ -214,7 +215,8 @@ def _by_word(secrets: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def _is_secret_name(place: Place) -> bool:
+def is_secret_name(place: Place) -> bool:
+    """Whether a value is a secret by the name that it has."""
     if place.kind == "raw" or not place.key:
         return False
     last = re.split(r"[\[\].]", place.key.rstrip("]"))[-1] or place.key
@@ -237,7 +239,7 @@ def _user_and_password(value: str) -> tuple[str, str] | None:
 def _spans(text: str) -> Iterator[tuple[int, int, str]]:
     """Where secrets are in a text that is not taken apart, and what each one is called."""
     for found in _ELEMENT.finditer(text):
-        if _is_secret_name(Place("form", found[1])):
+        if is_secret_name(Place("form", found[1])):
             yield (*found.span(2), found[1])
     hidden = masked(text)
     if hidden == text:

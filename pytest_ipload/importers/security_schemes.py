@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_ipload.importers.openapi_document import Document, escaped_key
-from pytest_ipload.importers.recording import ImportOptions, Reference, Text
+from pytest_ipload.importers.recording import NUMBER, ImportOptions, Place, Reference, Step, Text
+from pytest_ipload.importers.recording import Json as JsonValue
+from pytest_ipload.importers.secret_values import KINDS, is_secret_name
 from pytest_ipload.importers.tokens import identifier
 
 
@@ -51,6 +53,32 @@ class SecuritySchemes:
             self._add(str(name), scheme, found)
         return found
 
+    def without_secrets(self, step: Step) -> Step:
+        """The request with variables for the fields of its body that are secrets by their names."""
+        keys = []
+
+        def note(place: Place, text: Text) -> Text:
+            keys.append(place.key.lower())
+            return text
+
+        step.changed(note)
+        is_login = "password" in keys and "username" in keys
+
+        def is_given(place: Place) -> bool:
+            is_user = is_login and place.key.lower() == "username"
+            return place.kind in ("form", "json") and (is_user or is_secret_name(place))
+
+        def variable(place: Place) -> Reference:
+            return self._variable(place.key, f"{KINDS[place.kind]} {place.key} of {step.label}")
+
+        return step.changed(
+            lambda place, text: Text((variable(place),)) if text.literal and is_given(place) else text,
+            lambda place, number: self._number(variable(place)) if is_given(place) else number,
+        )
+
+    def _number(self, reference: Reference) -> JsonValue:
+        return Text((replace(reference, form=NUMBER),))
+
     def _add(self, name: str, scheme: Mapping[str, Any], found: Credentials) -> None:
         kind, http = str(scheme.get("type")), str(scheme.get("scheme", "")).lower()
         if kind == "apiKey":
@@ -80,5 +108,5 @@ class SecuritySchemes:
     def _variable(self, name: str, what: str) -> Reference:
         key = re.sub("(?i)^x-", "", name)
         variable = f"{self._prefix}_{identifier(key, 'secret').upper().strip('_')}"
-        self.variables[variable] = what
+        self.variables.setdefault(variable, what)
         return Reference(variable, secret=True)

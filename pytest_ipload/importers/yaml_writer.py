@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from importlib.util import find_spec
 from urllib.parse import urlencode
 
 from pytest_ipload.importers.path_names import default_label, label_of
@@ -58,6 +59,10 @@ def write_yaml(recording: Recording, options: ImportOptions) -> str:
 def notes_on(recording: Recording) -> list[str]:
     """What is not the same in a scenario file."""
     notes = []
+    if find_spec("yaml") is None:
+        notes.append("to run a scenario file, PyYAML is needed: pip install 'pytest-ipload[yaml]'")
+    if recording.reads_files():
+        notes.append("files to send are read from the folder of the scenario file, else from pytest's rootdir")
     if any(scenario.new_visitor for scenario in recording.scenarios):
         notes.append("in a scenario file, a user keeps its cookies from one iteration to the next")
     if any(not step.follow and step.method != "HEAD" for step in recording.steps()):
@@ -89,7 +94,7 @@ def _problem(what: str) -> ImportProblem:
 
 
 def _scenario(scenario: Scenario, options: ImportOptions) -> dict[str, object]:
-    steps: list[object] = []
+    steps: list[object] = [Comment(_plain(each)) for each in scenario.open_places]
     for step in scenario.steps:
         if step.pause_s:
             pause = f"{step.pause_s:g}s"

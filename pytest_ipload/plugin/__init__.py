@@ -153,10 +153,13 @@ def pytest_collection_modifyitems_completed(items: list[pytest.Item]) -> None:
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Collect scenario files."""
-    if not file_path.name.endswith((".ipload.yaml", ".ipload.yml")):
+    is_named = file_path.suffix in (".yaml", ".yml") and parent.session.isinitpath(file_path)
+    if not is_named and not file_path.name.endswith((".ipload.yaml", ".ipload.yml")):
         return None
-    from pytest_ipload.plugin.scenarios.scenario_module import ScenarioModule
+    from pytest_ipload.plugin.scenarios.scenario_module import ScenarioModule, looks_like_scenarios
 
+    if not file_path.name.endswith((".ipload.yaml", ".ipload.yml")) and not looks_like_scenarios(file_path):
+        return None
     return ScenarioModule.from_parent(parent, path=file_path)
 
 

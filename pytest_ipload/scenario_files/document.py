@@ -82,8 +82,11 @@ def _hint(text: str, line: int, error: yaml.MarkedYAMLError) -> str:
     around = "\n".join(lines[max(0, line - 2) : line])
     if "'\\t'" in str(error.problem) or re.search(r"^ *\t", around, re.MULTILINE):
         return "; indent with spaces, not with tabs"
-    if re.search(r"[\[{].*(?:\$\{|\w\[)", around):
-        return "; inside of {...} and [...], put texts with brackets, such as ${...}, in quotes"
+    if re.search(r"[\[{].*(?:\$\{|\w[\[{])", around):
+        return (
+            "; inside of {...} and [...], put texts with brackets in quotes, as in '${name}', 'body.items[0].id' and "
+            "'p95{GET /} < 1s'"
+        )
     if "mapping values" in str(error.problem):
         return "; put a text that has ': ' in it in quotes"
     return ""

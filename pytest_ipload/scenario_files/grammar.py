@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pytest_ipload.load.test_data.data_feeds import ORDERS, SEQUENTIAL
+from pytest_ipload.scenario_files.key_hints import key_hint
 from pytest_ipload.scenario_files.nodes import Node, Place
 from pytest_ipload.scenario_files.reply_shapes import Captures, ConditionShape, Expect
 from pytest_ipload.scenario_files.setting_shapes import (
@@ -35,7 +36,6 @@ from pytest_ipload.scenario_files.shapes import (
     TextWithValues,
 )
 from pytest_ipload.scenario_files.values import Template
-from pytest_ipload.settings.parsing import did_you_mean
 
 METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
 PER_USER, PER_ITERATION = "user", "iteration"
@@ -58,7 +58,9 @@ class StepShape:
         kinds = [key for key in entries if key in STEPS and key != "if"] or [key for key in entries if key == "if"]
         if not kinds:
             place = next((place for place, _ in entries.values()), node.place)
-            hint = next((h for key in entries if (h := did_you_mean(key, STEPS))), "")
+            hint = next((h for key in entries if (h := key_hint(key, STEPS))), "")
+            if not hint and any(key_hint(key, ("expect",)) for key in entries):
+                hint = " ('expect' is a key of a request)"
             raise place.fault(f"a step needs one of these keys{hint}: {', '.join(STEPS)}")
         if len(kinds) > 1:
             place = entries[kinds[1]].place

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,6 +61,8 @@ class Scenario:
     together_place: Place | None = None
     problems: Sequence[str] = ()
     """Why the test cannot be set up."""
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """Where each setting of the load comes from."""
 
 
 class _Sources:
@@ -138,10 +140,15 @@ def read_scenarios(path: Path, shown: str, environment: str | None) -> list[Scen
         common["base_url"] = sources.resolved(base_url)
     if "timeout" in defaults:
         common["timeout"] = sources.resolved(defaults["timeout"])
+    origins = {} if base_url is None else {"base_url": str(base_url.place)}
+    if "base_url" in chosen:
+        origins["base_url"] = f"environment {environment}"
     scenarios = []
     for name, each in fields["scenarios"].items():
         place = root.mapping("")["scenarios"].node.mapping("")[name].place
-        scenarios.append(_scenario(name, place, path, each, defaults, chosen, common, sources))
+        scenario = _scenario(name, place, path, each, defaults, chosen, common, sources)
+        own = {key: str(given.place) for key, given in {**defaults.get("load", {}), **each.get("load", {})}.items()}
+        scenarios.append(replace(scenario, origins={**origins, **own}))
     return scenarios
 
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from pytest_ipload.base.errors import IploadError
+from pytest_ipload.scenario_files.key_hints import key_hint
 from pytest_ipload.scenario_files.nodes import Node, Place
 from pytest_ipload.scenario_files.scope import Scope
 from pytest_ipload.scenario_files.values import getter_of, template, tree
-from pytest_ipload.settings.parsing import did_you_mean
 
 Schema = dict[str, Any]
 
@@ -194,7 +194,7 @@ class Record:
         for key, (place, _) in entries.items():
             if key not in self.keys:
                 raise place.fault(
-                    f"unknown key {key!r:.80}{did_you_mean(key, self.keys)} in {what}; allowed: {', '.join(self.keys)}"
+                    f"unknown key {key!r:.80}{key_hint(key, self.keys)} in {what}; allowed: {', '.join(self.keys)}"
                 )
         for key, (place, value) in entries.items():
             fields.places[key] = place

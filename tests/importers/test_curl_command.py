@@ -146,11 +146,6 @@ def test_what_looks_like_windows_in_quotes_is_not() -> None:
     ]
 
 
-def test_files_that_are_read_later_are_said() -> None:
-    found = read_curl("curl http://a.test/ -F f=@a.png\ncurl http://a.test/ -d @b", ImportOptions("it"))
-    assert [note.partition(":")[0] for note in found.notes] == ["line 1", "line 2"]
-
-
 def test_without_location_redirects_are_not_followed() -> None:
     _, module = imported("curl -I http://a.test/x\ncurl -IL http://a.test/y")
     assert 'head("/x")' in module

@@ -49,7 +49,6 @@ def test_a_file_is_replaced_only_if_that_is_said(folder: Path, capsys: pytest.Ca
     ("options", "collected"),
     [
         (["-o", "shop.py"], "test_*.py"),
-        (["-o", "shop.yaml", "--as", "yaml"], "*.ipload.yaml"),
         (["-o", "test_a.py"], ""),
     ],
 )
@@ -58,6 +57,32 @@ def test_a_name_that_pytest_does_not_collect_is_said(
 ) -> None:
     assert main(["import", "shop.har", *options]) == PASSED
     assert f"pytest collects {collected}" in capsys.readouterr().err if collected else "collects" not in options
+
+
+def test_the_suffix_says_what_is_written(folder: Path) -> None:
+    assert main(["import", "shop.har", "-o", "shop.ipload.yaml"]) == PASSED
+    assert "scenarios:" in (folder / "shop.ipload.yaml").read_text(encoding="utf-8")
+
+
+def test_a_scenario_file_needs_pyyaml(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("pytest_ipload.importers.yaml_writer.find_spec", lambda name: None)
+    assert main(["import", "shop.har", "--as", "yaml"]) == PASSED
+    assert "PyYAML is needed: pip install 'pytest-ipload[yaml]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ("python", "files to send are read from the folder that pytest is started in"),
+        ("yaml", "files to send are read from the folder of the scenario file, else from pytest's rootdir"),
+    ],
+)
+def test_where_files_are_read_from_is_said(
+    form: str, said: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "curl.txt").write_text("curl http://shop.test/ -F file=@photo.png", encoding="utf-8")
+    assert main(["import", "curl.txt", "--as", form]) == PASSED
+    assert said in capsys.readouterr().err.splitlines()
 
 
 def test_command_lines_come_from_a_pipe() -> None:
@@ -108,6 +133,9 @@ def test_a_format_that_is_not_known_is_described(
         (["shop.har", "--from", "openapi"], "shop.har: #/openapi: '' was given; versions 3.0 and 3.1 are supported"),
         (["shop.har", "--base-url", "shop.test"], "shop.har: --base-url: it has to be complete and without a query"),
         (["shop.har", "--base-url", "http://joe:pw@shop.test"], "shop.har: --base-url: leave out user and password"),
+        (["shop.har", "-o", "shop.yaml"], "-o shop.yaml: the name of a scenario file has to end in .ipload.yaml"),
+        (["shop.har", "-o", "a.ipload.yaml", "--as", "python"], "--as python does not fit -o a.ipload.yaml: leave out"),
+        (["shop.har", "-o", "test_a.py", "--as", "yaml"], "--as yaml does not fit -o test_a.py: leave out --as"),
         (["shop.har", "-o", "nowhere/test_it.py"], "No such file or directory: 'nowhere/test_it.py'"),
     ],
 )

@@ -155,6 +155,9 @@ SCHEMAS: list[Any] = [
     {"type": "string", "pattern": r"^\d{12}$"},
     {"type": "string", "pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"},
     {"type": "string", "pattern": "^[A-Z||[]$"},
+    {"type": "string", "pattern": r"^SKU-\d{4}-[A-Z]{2}$"},
+    {"type": "string", "pattern": "^(?:red|green)_[^a-z]+[.]x?$", "minLength": 12},
+    {"type": "string", "pattern": r"^\+49 \(0\)[1-9][0-9]{2,5}/\w{3,}$"},
     {"type": "integer", "minimum": 10, "multipleOf": 7},
     {"type": "integer", "exclusiveMinimum": 4, "maximum": 5},
     {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 0.5},
@@ -182,11 +185,40 @@ def test_data_is_what_the_schema_allows(schema: Any) -> None:
     assert made.notes == {}
 
 
-@pytest.mark.parametrize("pattern", ["^(a|aa)+#$", "^(a+)+#$", "^(a*)*#$", "[", "(?", "a{99999999999}", "x" * 1000])
+@pytest.mark.parametrize(
+    "pattern", ["^(a|aa)+(?=#)b$", "^(a+)+(?!b)#^$", "^(a*)*#^$", r"^[\b-z]#$", "[", "(?", "a{99999999999}", "x" * 1000]
+)
 def test_a_pattern_that_cannot_be_met_is_said_at_once(pattern: str) -> None:
     made = SchemaData(Document({}))
     assert made.value({"type": "string", "pattern": pattern}, "#/x") == "text"
     assert list(made.notes) == [f"#/x: no text for the pattern {pattern[:60]!r} was found; put one in"]
+
+
+@pytest.mark.parametrize("form", ["python", "yaml"])
+def test_a_place_without_a_valid_text_has_a_comment(form: str) -> None:
+    schema = {"properties": {"code": {"type": "string", "pattern": r"^(?=x)\d$"}}}
+    body = {"content": {"application/json": {"schema": schema}}}
+    recording, written = imported(operation("post", requestBody=body), form)
+    [note] = recording.notes
+    assert f"    # {note}\n" in written
+    assert "no text for the pattern '^(?=x)\\\\d$' was found; put one in" in note
+
+
+def test_secrets_in_bodies_are_variables() -> None:
+    properties = {key: {"type": "string"} for key in ("username", "password", "client_secret", "scope")}
+    form = {"content": {"application/x-www-form-urlencoded": {"schema": {"properties": properties}}}}
+    pin = {"content": {"application/json": {"example": {"pin": 1234, "username": "joe", "token": "t"}}}}
+    recording, module = imported(
+        document({"/token": {"post": {"requestBody": form}}, "/pin": {"post": {"requestBody": pin}}})
+    )
+    assert recording.variables == {
+        "SHOP_USERNAME": "form field username of POST /token",
+        "SHOP_PASSWORD": "form field password of POST /token",
+        "SHOP_CLIENT_SECRET": "form field client_secret of POST /token",
+        "SHOP_PIN": "JSON field pin of POST /pin",
+        "SHOP_TOKEN": "JSON field token of POST /pin",
+    }
+    assert 'json={"pin": int(SHOP_PIN), "username": "joe", "token": SHOP_TOKEN}' in module
 
 
 def test_recursive_schemas_end() -> None:
@@ -292,6 +324,7 @@ def test_without_a_host_the_note_says_where_to_give_it() -> None:
     ]
     assert "BASE_URL" not in module
     assert "import pytest\n" not in module
+    assert "import LoadSession\n\n\ndef" in module
     assert imported(text, base_url="http://localhost:8000/v1")[0].base_url == "http://localhost:8000/v1"
 
 

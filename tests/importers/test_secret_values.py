@@ -65,7 +65,7 @@ def test_a_secret_becomes_a_variable(place: str, form: str) -> None:
     assert base64.b64encode(f"joe:{secret}".encode()).decode() not in said
     if "cookie" not in place:
         [name] = recording.variables
-        assert (f'os.environ["{name}"]' if form == "python" else f"${{env.{name}}}") in written
+        assert (f'os.environ.get("{name}", "")' if form == "python" else f"${{env.{name}}}") in written
         assert name.startswith("SHOP_")
 
 
@@ -137,4 +137,4 @@ def test_the_command_shows_names_only(tmp_path: Path, capsys: pytest.CaptureFixt
     written = (tmp_path / "test_it.py").read_text(encoding="utf-8")
     assert names
     for name in names:
-        assert f'{name} = os.environ["{name}"]' in written
+        assert f'{name} = os.environ.get("{name}", "")' in written

@@ -10,6 +10,10 @@ import pytest
 from pytest_ipload.plugin.fixtures.per_user import multiplied_by
 
 SET_UP_PROBLEM = "ipload_set_up_problem"
+FIXTURE_PLACES = "ipload_fixture_places"
+"""Attribute of a scenario's function: where its file names the fixtures."""
+SETTING_PLACES = "ipload_setting_places"
+"""Attribute of a scenario's function: where each setting of its marker comes from."""
 """An attribute of functions made from files: why they cannot be set up."""
 
 

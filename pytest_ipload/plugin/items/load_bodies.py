@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
@@ -20,6 +21,7 @@ from pytest_ipload.plugin.fixtures.per_user import UserFixtures, refuse_unusable
 from pytest_ipload.plugin.fixtures.per_user_names import MIX_MARKER
 from pytest_ipload.plugin.fixtures.placeholders import PerUser
 from pytest_ipload.plugin.items.bare_calls import bare_calls, times_itself, warning_checks
+from pytest_ipload.plugin.items.item_kind import FIXTURE_PLACES
 from pytest_ipload.plugin.items.shared_values import refuse_other_loops, unsafe_values
 from pytest_ipload.settings.load_profile import LoadProfile
 
@@ -85,10 +87,14 @@ class LoadBodies:
 
     def unknown_fixture(self, error: pytest.FixtureLookupError) -> str | None:
         """What to say in place of what pytest says of a fixture that does not exist; None if no body asks for it."""
+        listing = re.sub(r"_ipload_steps_\d+, ", "", getattr(error.formatrepr(), "errorstring", ""))
+        place = getattr(self._item.obj, FIXTURE_PLACES, {}).get(error.argname)
+        if place is not None:
+            return f"{place}: fixtures: {listing.strip()}"
         asking = [body.place for body in self._mixed if error.argname in body.asks_for]
         if not asking or error.argname in inspect.signature(self._item.function).parameters:
             return None
         return (
             f"marker {MIX_MARKER}: {', '.join(asking)} asks for {error.argname!r}, which is neither a fixture nor a "
-            f"parameter of the test\n{getattr(error.formatrepr(), 'errorstring', '')}"
+            f"parameter of the test\n{listing}"
         )

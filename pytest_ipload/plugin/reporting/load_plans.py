@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,11 +13,13 @@ from pytest_ipload.base.masking import masked
 from pytest_ipload.base.text import counted
 from pytest_ipload.base.units import format_setting, format_span
 from pytest_ipload.plugin.fixtures.body_mix import mix_of
+from pytest_ipload.plugin.items.item_kind import SETTING_PLACES
 from pytest_ipload.plugin.items.marker_settings import profile_of_test
 from pytest_ipload.plugin.items.markers import is_load_test, together_name
 from pytest_ipload.plugin.items.thresholds import given_thresholds
 from pytest_ipload.plugin.options.capacity import Capacity
 from pytest_ipload.plugin.session_state import SessionState, state_of
+from pytest_ipload.settings.combination import MARKER
 from pytest_ipload.settings.load_profile import LoadProfile
 
 
@@ -34,7 +37,7 @@ def print_plans(session: pytest.Session) -> None:
 def plan_of(item: pytest.Item, state: SessionState) -> str:
     """One line: users, time, addresses, thresholds, each with its origin; or what is wrong."""
     try:
-        profile = profile_of_test(item, state)
+        profile = _with_places(profile_of_test(item, state), item)
         thresholds = given_thresholds(item, state)
         pool = state.pools.get(profile.pool)
         mix = mix_of(item) if isinstance(item, pytest.Function) else None
@@ -57,6 +60,13 @@ def plan_of(item: pytest.Item, state: SessionState) -> str:
     if (shortage := needs.shortage()) is not None:
         parts.append(f"too few local ports for one target: {shortage}")
     return masked(", ".join(parts))
+
+
+def _with_places(profile: LoadProfile, item: pytest.Item) -> LoadProfile:
+    """The profile with the places in the scenario file as origins of what its marker gives."""
+    places = getattr(getattr(item, "obj", None), SETTING_PLACES, {})
+    origins = {key: places.get(key, origin) if origin == MARKER else origin for key, origin in profile.origins.items()}
+    return replace(profile, origins=origins) if places else profile
 
 
 def _height(profile: LoadProfile) -> list[str]:

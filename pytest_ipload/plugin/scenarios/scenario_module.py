@@ -7,6 +7,7 @@ items like others: selected by ``-k``, parametrised by plugins, marked, shared b
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -15,8 +16,9 @@ from typing import Any
 import pytest
 
 from pytest_ipload.base.errors import ScenarioFileError
-from pytest_ipload.plugin.items.item_kind import SET_UP_PROBLEM
+from pytest_ipload.plugin.items.item_kind import FIXTURE_PLACES, SET_UP_PROBLEM, SETTING_PLACES
 from pytest_ipload.plugin.items.markers import MARKERS
+from pytest_ipload.scenario_files.document import LARGEST
 from pytest_ipload.scenario_files.located import located_body
 from pytest_ipload.scenario_files.scenarios import SUFFIX, Scenario, read_scenarios
 from pytest_ipload.scenario_files.script import Script
@@ -27,13 +29,25 @@ _SPECIAL = frozenset({"setUpModule", "tearDownModule"})
 _SPECIAL_BEGINNINGS = ("__", "pytest", "setup_", "teardown_", "_ipload")
 
 
+def looks_like_scenarios(path: Path) -> bool:
+    """Whether a file has the key that all scenario files have."""
+    try:
+        with path.open("rb") as file:
+            return re.search(rb"(?m)^scenarios[ ]*:", file.read(LARGEST)) is not None
+    except OSError:
+        return False
+
+
 class ScenarioModule(pytest.Module):
     """The scenarios of one file."""
 
     def collect(self) -> Any:
         """The scenarios as test functions. Raises CollectError with the place of what is wrong in the file."""
         if not self.path.name.endswith(SUFFIX):
-            raise self.CollectError(f"{_shown(self.path, self.config)}: scenario files are named *{SUFFIX}; rename it")
+            name = self.path.name.removesuffix(self.path.suffix).removesuffix(".ipload") + SUFFIX
+            raise self.CollectError(
+                f"{_shown(self.path, self.config)}: scenario files are named *{SUFFIX}; rename it to {name}"
+            )
         try:
             self.obj = _module_of(self.path, self.config)
         except ScenarioFileError as error:
@@ -125,6 +139,8 @@ def _marked(scenario: Scenario, body: Callable[..., None]) -> Callable[..., None
         marks.append(together_mark(scenario, MARKERS))
     for mark in marks:
         body = mark(body)
+    vars(body)[FIXTURE_PLACES] = scenario.fixtures
+    vars(body)[SETTING_PLACES] = scenario.origins
     if scenario.problems:
         vars(body)[SET_UP_PROBLEM] = "\n".join(scenario.problems)
     return body

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -13,6 +14,7 @@ import pytest
 from support.shop_server import ShopServer, running_shop
 
 from pytest_ipload.base.errors import ScenarioFileError
+from pytest_ipload.cli.main import main
 from pytest_ipload.plugin.scenarios import scenario_module
 from pytest_ipload.scenario_files.scenarios import read_scenarios
 
@@ -483,7 +485,42 @@ def test_a_file_that_is_named_almost_right_is_not_passed_over(pytester: pytest.P
     Path("other.yaml").write_text("not ours: [")
     result = pytester.runpytest(*OPTIONS)
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["shop.ipload.yml: scenario files are named [*].ipload.yaml; rename it"])
+    result.stdout.fnmatch_lines(
+        ["shop.ipload.yml: scenario files are named [*].ipload.yaml; rename it to shop.ipload.yaml"]
+    )
+
+
+def test_a_scenario_file_with_another_name_is_refused_if_it_is_given(pytester: pytest.Pytester) -> None:
+    Path("shop.yaml").write_text("scenarios: {}")
+    Path("other.yaml").write_text("a: b")
+    assert pytester.runpytest(*OPTIONS).ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    result = pytester.runpytest(*OPTIONS, "shop.yaml")
+    result.stdout.fnmatch_lines(["shop.yaml: scenario files are named [*].ipload.yaml; rename it to shop.ipload.yaml"])
+    assert "rename" not in pytester.runpytest(*OPTIONS, "other.yaml").stdout.str()
+
+
+def test_a_missing_fixture_is_shown_where_the_file_names_it(pytester: pytest.Pytester, shop: ShopServer) -> None:
+    result = run(pytester, shop, one("fixtures: [shoper]\nsteps: [get: /]"), errors=1)
+    result.stdout.fnmatch_lines(["shop.ipload.yaml:3:*: fixtures: fixture 'shoper' not found", "*available fixtures:*"])
+    assert "_ipload_steps" not in result.stdout.str()
+
+
+def test_plans_say_where_in_the_file_values_come_from(pytester: pytest.Pytester) -> None:
+    environments = "base_url: http://127.0.0.1:1\nenvironments: {staging: {base_url: 'http://127.0.0.1:2'}}"
+    Path("shop.ipload.yaml").write_text(one("load: {users: 3}\nsteps: [get: /]", environments))
+    plan = pytester.runpytest(*OPTIONS, "--collect-only", "-v").stdout.str()
+    assert re.search(r"3 users \(shop\.ipload\.yaml:\d+:\d+\), .*127\.0\.0\.1:1 \(shop\.ipload\.yaml:\d+:\d+\)", plan)
+    plan = pytester.runpytest(*OPTIONS, "--collect-only", "-v", "--ipload-environment=staging").stdout.str()
+    assert "http://127.0.0.1:2 (environment staging)" in plan
+
+
+def test_a_variable_that_an_imported_module_needs_fails_its_set_up(pytester: pytest.Pytester) -> None:
+    Path("curl.txt").write_text("curl http://127.0.0.1:9/ -d password=x")
+    assert main(["import", "curl.txt", "-o", "test_it.py"]) == 0
+    pytester.makepyfile(test_other="def test_other(): pass")
+    result = pytester.runpytest(*OPTIONS)
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*set the environment variable CURL_PASSWORD*"])
 
 
 def test_components_and_missing_variables_are_errors_of_the_set_up(pytester: pytest.Pytester, shop: ShopServer) -> None:
