@@ -287,6 +287,33 @@ class TestOutcomes:
         assert "test_it.py::test_late ended before its time" in run.tests["test_other"]["reason"]
         assert checks(run.tests["test_short"]) == []
 
+    @pytest.mark.parametrize(("limit", "verdict"), [("p95 < 10s", "invalid"), ("p95 < 1us", "failed")])
+    def test_one_whose_iterations_all_fail_makes_a_pass_invalid(
+        self, pytester: pytest.Pytester, limit: str, verdict: str
+    ) -> None:
+        more = """
+            @together
+            @pytest.mark.ipload(users=2, duration="100ms", think_time="5ms")
+            def test_background(ipload_user):
+                pytest.fail("boo")
+
+            @together
+            @pytest.mark.ipload(users=1, duration="100ms", start_after="1500ms", think_time="5ms")
+            def test_later(ipload_user):
+                visit(ipload_user, "LATER")
+        """
+        run = shop(pytester, marks=f"@pytest.mark.ipload_threshold({limit!r})", more=more)
+        run.expect(1, passed=2, failed=3)
+        assert verdicts(run) == {
+            "test_browse": "invalid",
+            "test_buy": verdict,
+            "test_background": "failed",
+            "test_later": "passed",
+        }
+        assert checks(run.tests["test_buy"])[0] == "partner-failed"
+        assert "all iterations of test_it.py::test_background failed" in run.tests["test_buy"]["reason"]
+        assert checks(run.tests["test_background"]) == checks(run.tests["test_later"]) == []
+
     def test_abort_on_fail_after_the_others_have_ended(self, pytester: pytest.Pytester) -> None:
         more = """
             @together
@@ -482,6 +509,28 @@ class TestRefusals:
         run = team_run(pytester, "@pytest.mark.ipload_together('a')\ndef test_it(): pass")
         run.expect(1, errors=1)
         assert "the marker ipload_together needs a load test" in run.tests["test_it"]["reason"]
+
+    def test_an_ordinary_test_ignores_the_marker_of_its_class_or_module(self, pytester: pytest.Pytester) -> None:
+        source = """
+            pytestmark = pytest.mark.ipload_together("a")
+
+            def test_of_module():
+                pass
+
+            @pytest.mark.ipload_together("b")
+            class TestShop:
+                def test_of_class(self):
+                    pass
+
+                def test_load(self, ipload_user):
+                    pass
+
+                def test_load_too(self, ipload_user):
+                    pass
+        """
+        run = team_run(pytester, source)
+        run.expect(0, passed=4)
+        assert [test["together"] for test in run.tests.values()] == ["b", "b"]
 
     def test_start_after_without_the_marker(self, pytester: pytest.Pytester) -> None:
         source = """

@@ -52,6 +52,12 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
         "From then on the target got less load than planned",
         "The result of the other load says why it ended",
     ),
+    "partner-failed": Kind(
+        INVALID,
+        "all iterations of a load that runs together with this one failed",
+        "The target may have got less load than planned, or none of the other load's",
+        "The result of the other load says why they failed; if they are meant to fail, suppress this check",
+    ),
     "ports-exhausted": Kind(
         INVALID,
         "no local port was left for a connection",
