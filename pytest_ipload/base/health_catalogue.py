@@ -177,6 +177,12 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
         "Send the requests through ipload_session (give your own client the session, as in "
         "client.session = ipload_session in a fixture), or time calls of other protocols with ipload_user.measure()",
     ),
+    "no-step-run": Kind(
+        REMARK,
+        "the iterations of a scenario file ran no request, action or component",
+        "The target had nothing to do, so the result says nothing about it",
+        "See which 'if' or 'repeat' of the scenario left its steps out",
+    ),
     "target-in-process": Kind(
         REMARK,
         "the target runs in the process that generates the load",

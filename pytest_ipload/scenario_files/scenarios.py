@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from pytest_ipload.scenario_files.document import read_document
 from pytest_ipload.scenario_files.expectations import NOTHING_EXPECTED, Expectation
 from pytest_ipload.scenario_files.grammar import Step, shape_of_file
 from pytest_ipload.scenario_files.nodes import Place
+from pytest_ipload.scenario_files.process_environment import ENVIRONMENT
 from pytest_ipload.scenario_files.scope import Scope
 from pytest_ipload.scenario_files.setting_shapes import GivenThreshold
 from pytest_ipload.scenario_files.shapes import Fields, Static
@@ -95,7 +95,7 @@ class _Sources:
 def settings_scope(values: Mapping[str, Any]) -> Scope:
     """A scope without a user, for settings."""
     return Scope(
-        _NO_USER, None, dict(values) if not isinstance(values, dict) else values, os.environ, in_iteration=False
+        _NO_USER, None, dict(values) if not isinstance(values, dict) else values, ENVIRONMENT, in_iteration=False
     )
 
 

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from pytest_ipload.base.errors import ScenarioFileError
-from pytest_ipload.plugin.items.item_kind import SET_UP_PROBLEM
+from pytest_ipload.plugin.items.item_kind import RUNS_STEPS, SET_UP_PROBLEM
 from pytest_ipload.plugin.items.markers import MARKERS
 from pytest_ipload.scenario_files.located import located_body
 from pytest_ipload.scenario_files.scenarios import SUFFIX, Scenario, read_scenarios
-from pytest_ipload.scenario_files.script import Script
+from pytest_ipload.scenario_files.script import Script, unknown_actions
 
 _TOGETHER = "ipload_together"
 _SPECIAL = frozenset({"setUpModule", "tearDownModule"})
@@ -125,8 +125,8 @@ def _marked(scenario: Scenario, body: Callable[..., None]) -> Callable[..., None
         marks.append(together_mark(scenario, MARKERS))
     for mark in marks:
         body = mark(body)
-    if scenario.problems:
-        vars(body)[SET_UP_PROBLEM] = "\n".join(scenario.problems)
+    vars(body)[RUNS_STEPS] = True
+    vars(body)[SET_UP_PROBLEM] = lambda: "\n".join([*scenario.problems, *unknown_actions(scenario)]) or None
     return body
 
 
