@@ -9,6 +9,7 @@ import sys
 import time
 from textwrap import dedent
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from support.plugins import without_others
@@ -131,8 +132,6 @@ class TestOneClock:
 
     def test_the_time_of_a_test_is_that_of_its_own_load(self, pytester: pytest.Pytester) -> None:
         shop(pytester, "--durations=0", "-vv").expect(0, passed=3)
-        from xml.etree import ElementTree
-
         root = ElementTree.parse(pytester.path / "out.xml").getroot()
         seconds = {case.get("name"): float(case.get("time", "0")) for case in root.iter("testcase")}
         assert seconds["test_browse"] >= 0.3
@@ -176,6 +175,30 @@ class TestOneClock:
         run.expect(0, passed=5)
         assert set(verdicts(run).values()) == {"passed"}
         assert {test["together"] for test in run.tests.values()} == {"shop"}
+
+    def test_what_all_of_them_print_is_captured_for_the_last(self, pytester: pytest.Pytester) -> None:
+        more = """
+            @together
+            @pytest.mark.ipload(users=1, iterations=1)
+            def test_speaks(ipload_user):
+                print("FIRST SPEAKS")
+                assert False
+
+            @together
+            @pytest.mark.ipload(users=1, iterations=1)
+            def test_speaks_last(ipload_user):
+                print("LAST SPEAKS")
+                assert False
+        """
+        shop(pytester, "-o", "junit_logging=all", more=more)
+        root = ElementTree.parse(pytester.path / "out.xml").getroot()
+        outputs = {
+            case.get("name"): "".join(case.itertext())
+            for case in root.iter("testcase")
+            if "SPEAKS\n" in "".join(case.itertext())
+        }
+        assert list(outputs) == ["test_speaks_last"]
+        assert {"FIRST SPEAKS", "LAST SPEAKS"} <= set(outputs["test_speaks_last"].splitlines())
 
 
 class TestSelection:
