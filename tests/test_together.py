@@ -9,6 +9,7 @@ import sys
 import time
 from textwrap import dedent
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from support.plugins import without_others
@@ -131,8 +132,6 @@ class TestOneClock:
 
     def test_the_time_of_a_test_is_that_of_its_own_load(self, pytester: pytest.Pytester) -> None:
         shop(pytester, "--durations=0", "-vv").expect(0, passed=3)
-        from xml.etree import ElementTree
-
         root = ElementTree.parse(pytester.path / "out.xml").getroot()
         seconds = {case.get("name"): float(case.get("time", "0")) for case in root.iter("testcase")}
         assert seconds["test_browse"] >= 0.3
@@ -176,6 +175,30 @@ class TestOneClock:
         run.expect(0, passed=5)
         assert set(verdicts(run).values()) == {"passed"}
         assert {test["together"] for test in run.tests.values()} == {"shop"}
+
+    def test_what_all_of_them_print_is_captured_for_the_last(self, pytester: pytest.Pytester) -> None:
+        more = """
+            @together
+            @pytest.mark.ipload(users=1, iterations=1)
+            def test_speaks(ipload_user):
+                print("FIRST SPEAKS")
+                assert False
+
+            @together
+            @pytest.mark.ipload(users=1, iterations=1)
+            def test_speaks_last(ipload_user):
+                print("LAST SPEAKS")
+                assert False
+        """
+        shop(pytester, "-o", "junit_logging=all", more=more)
+        root = ElementTree.parse(pytester.path / "out.xml").getroot()
+        outputs = {
+            case.get("name"): "".join(case.itertext())
+            for case in root.iter("testcase")
+            if "SPEAKS\n" in "".join(case.itertext())
+        }
+        assert list(outputs) == ["test_speaks_last"]
+        assert {"FIRST SPEAKS", "LAST SPEAKS"} <= set(outputs["test_speaks_last"].splitlines())
 
 
 class TestSelection:
@@ -286,6 +309,33 @@ class TestOutcomes:
         assert checks(run.tests["test_other"])[0] == "partner-ended"
         assert "test_it.py::test_late ended before its time" in run.tests["test_other"]["reason"]
         assert checks(run.tests["test_short"]) == []
+
+    @pytest.mark.parametrize(("limit", "verdict"), [("p95 < 10s", "invalid"), ("p95 < 1us", "failed")])
+    def test_one_whose_iterations_all_fail_makes_a_pass_invalid(
+        self, pytester: pytest.Pytester, limit: str, verdict: str
+    ) -> None:
+        more = """
+            @together
+            @pytest.mark.ipload(users=2, duration="100ms", think_time="5ms")
+            def test_background(ipload_user):
+                pytest.fail("boo")
+
+            @together
+            @pytest.mark.ipload(users=1, duration="100ms", start_after="1500ms", think_time="5ms")
+            def test_later(ipload_user):
+                visit(ipload_user, "LATER")
+        """
+        run = shop(pytester, marks=f"@pytest.mark.ipload_threshold({limit!r})", more=more)
+        run.expect(1, passed=2, failed=3)
+        assert verdicts(run) == {
+            "test_browse": "invalid",
+            "test_buy": verdict,
+            "test_background": "failed",
+            "test_later": "passed",
+        }
+        assert checks(run.tests["test_buy"])[0] == "partner-failed"
+        assert "all iterations of test_it.py::test_background failed" in run.tests["test_buy"]["reason"]
+        assert checks(run.tests["test_background"]) == checks(run.tests["test_later"]) == []
 
     def test_abort_on_fail_after_the_others_have_ended(self, pytester: pytest.Pytester) -> None:
         more = """
@@ -482,6 +532,28 @@ class TestRefusals:
         run = team_run(pytester, "@pytest.mark.ipload_together('a')\ndef test_it(): pass")
         run.expect(1, errors=1)
         assert "the marker ipload_together needs a load test" in run.tests["test_it"]["reason"]
+
+    def test_an_ordinary_test_ignores_the_marker_of_its_class_or_module(self, pytester: pytest.Pytester) -> None:
+        source = """
+            pytestmark = pytest.mark.ipload_together("a")
+
+            def test_of_module():
+                pass
+
+            @pytest.mark.ipload_together("b")
+            class TestShop:
+                def test_of_class(self):
+                    pass
+
+                def test_load(self, ipload_user):
+                    pass
+
+                def test_load_too(self, ipload_user):
+                    pass
+        """
+        run = team_run(pytester, source)
+        run.expect(0, passed=4)
+        assert [test["together"] for test in run.tests.values()] == ["b", "b"]
 
     def test_start_after_without_the_marker(self, pytester: pytest.Pytester) -> None:
         source = """

@@ -52,6 +52,12 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
         "From then on the target got less load than planned",
         "The result of the other load says why it ended",
     ),
+    "partner-failed": Kind(
+        INVALID,
+        "all iterations of a load that runs together with this one failed",
+        "The target may have got less load than planned, or none of the other load's",
+        "The result of the other load says why they failed; if they are meant to fail, suppress this check",
+    ),
     "ports-exhausted": Kind(
         INVALID,
         "no local port was left for a connection",
@@ -177,6 +183,12 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
         "Thresholds on requests do not see iterations that fail by an exception or an assertion: the test may pass "
         "although all of them failed",
         "Add error_rate < 1%, or the share that may fail",
+    ),
+    "no-step-run": Kind(
+        REMARK,
+        "the iterations of a scenario file ran no request, action or component",
+        "The target had nothing to do, so the result says nothing about it",
+        "See which 'if' or 'repeat' of the scenario left its steps out",
     ),
     "target-in-process": Kind(
         REMARK,

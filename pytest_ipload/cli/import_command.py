@@ -11,6 +11,7 @@ from pytest_ipload.base.text import counted, printable
 from pytest_ipload.base.untrusted_files import read_bytes
 from pytest_ipload.importers.importer_table import IMPORTERS, MOST_BYTES, WRITERS, Writer, importer_of
 from pytest_ipload.importers.recording import ImportOptions, ImportProblem, Recording
+from pytest_ipload.importers.secret_places import place_of_secret
 
 _COLLECTED = {"python": "test_*.py", "yaml": "*.ipload.yaml"}
 """Names of files that pytest collects, by what is in them."""
@@ -109,10 +110,12 @@ def _imported(options: argparse.Namespace, writer: Writer, source: str) -> tuple
     written = writer.write(recording, given)
     recording.notes += writer.notes(recording)
     lines = _summary(options, recording)
-    if any(secret in written or any(secret in line for line in lines) for secret in secrets):
+    left = [secret for secret in secrets if secret in written or any(secret in line for line in lines)]
+    if left:
         raise ImportProblem(
-            "a secret of the recording would be in the load test, in a place where it was not recognised; nothing is "
-            "written. Please report this, without the recording"
+            "a secret of the recording would be in the load test, in a place where it was not recognised: "
+            f"{place_of_secret(recording, left)}; nothing is written. Take it out of the recording there, or replace "
+            "it. Please report this, without the recording"
         )
     return written, lines
 

@@ -100,13 +100,9 @@ def _checked(action: object, where: str) -> Action:
 
 def _made(name: str) -> object:
     """A new action from an entry point, which is a class or a function without required arguments."""
-    points = _entry_points(tuple(sys.path)).get(name, ())
-    if not points:
-        known = _entry_points(tuple(sys.path))
-        listed = f"known: {', '.join(sorted(known))}" if known else "no installed package offers one"
-        raise SettingError(
-            f"act(): unknown action {name!r}{did_you_mean(name, known)}; {listed} (entry points in the group {GROUP})"
-        )
+    if (problem := unknown_action(name)) is not None:
+        raise SettingError(f"act(): {problem}")
+    points = _entry_points(tuple(sys.path))[name]
     if len({point.value for point in points}) > 1:
         raise SettingError(
             f"act(): several packages offer an action {name!r}: {', '.join(point.value for point in points)}; "
@@ -117,6 +113,15 @@ def _made(name: str) -> object:
         return make()
     except Exception as error:
         raise SettingError(f"action {name!r} ({points[0].value}) cannot be made: {in_words(error)}") from error
+
+
+def unknown_action(name: str) -> str | None:
+    """Why there is no action of this name; None if an installed package offers it."""
+    known = _entry_points(tuple(sys.path))
+    if name in known:
+        return None
+    listed = f"known: {', '.join(sorted(known))}" if known else "no installed package offers one"
+    return f"unknown action {name!r}{did_you_mean(name, known)}; {listed} (entry points in the group {GROUP})"
 
 
 @functools.lru_cache(maxsize=1)

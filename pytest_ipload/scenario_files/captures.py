@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from pytest_ipload.base.errors import ScenarioFailed
+from pytest_ipload.base.process_environment import ENVIRONMENT
 from pytest_ipload.scenario_files.expectations import USUAL
 from pytest_ipload.scenario_files.json_paths import parse_path
 from pytest_ipload.scenario_files.replies import Response, beginning, header_of, in_body, status_of
@@ -74,5 +75,6 @@ def capture(captures: tuple[Capture, ...], response: Response, scope: Scope, nam
         try:
             scope.values[each.name] = each.find(response, scope)
         except LookupError as error:
+            why = ENVIRONMENT.hide(str(error))
             status = "" if response.status_code in USUAL else f" (the reply was {status_of(response)})"
-            raise ScenarioFailed(f"{name}: capture {each.name} from {each.source:.100}: {error}{status}") from None
+            raise ScenarioFailed(f"{name}: capture {each.name} from {each.source:.100}: {why}{status}") from None

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from pytest_ipload.base.errors import ScenarioFailed
+from pytest_ipload.base.process_environment import ENVIRONMENT
 from pytest_ipload.scenario_files.nodes import Place
 from pytest_ipload.scenario_files.scope import Scope
 from pytest_ipload.scenario_files.values import Getter, Template, getter_of, template
@@ -222,6 +223,6 @@ def _number(value: Any) -> float | int | None:
 
 def _shown(value: Any) -> str:
     try:
-        return f"{json.dumps(value, ensure_ascii=False):.60}"
+        return f"{ENVIRONMENT.hide(json.dumps(value, ensure_ascii=False)):.60}"
     except (TypeError, ValueError):
         return f"an object of type {type(value).__name__}"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from pytest_ipload.base.errors import ScenarioFailed
+from pytest_ipload.base.process_environment import ENVIRONMENT
 from pytest_ipload.scenario_files.conditions import is_equal
 from pytest_ipload.scenario_files.json_paths import JsonPath
 from pytest_ipload.scenario_files.replies import (
@@ -20,7 +21,7 @@ from pytest_ipload.scenario_files.replies import (
     status_of,
 )
 from pytest_ipload.scenario_files.scope import Scope
-from pytest_ipload.scenario_files.values import Getter, Template, as_text, getter_of, templates_in
+from pytest_ipload.scenario_files.values import Getter, Template, as_text, as_written, getter_of, templates_in
 
 USUAL = range(200, 400)
 
@@ -45,13 +46,7 @@ class Pattern:
 
     def __str__(self) -> str:
         """As it is written: the values in it may be secrets."""
-        source = self.source
-        text = (
-            source
-            if isinstance(source, str)
-            else "".join(part if isinstance(part, str) else f"${{{part.text}}}" for part in source.parts)
-        )
-        return f"regex:{text:.200}"
+        return f"regex:{self.source!s:.200}"
 
     @property
     def templates(self) -> Sequence[Template]:
@@ -83,14 +78,14 @@ class Allowed:
                 return True
         return False
 
-    def shown(self, scope: Scope, name: str) -> str:
-        """What is allowed, in words."""
+    def shown(self, name: str) -> str:
+        """What is allowed, as it is written: the values may be secrets."""
         texts = []
         for each in self.alternatives:
-            if isinstance(each, Pattern):
+            if isinstance(each, Pattern) or (isinstance(each, Template) and each.is_reference):
                 texts.append(str(each))
             else:
-                texts.append(shown_value(getter_of(each)(scope), name))
+                texts.append(shown_value(as_written(each), name))
         return " or ".join(texts)
 
 
@@ -130,17 +125,17 @@ class Expectation(NamedTuple):
             try:
                 value = header_of(response, header)
             except LookupError as error:
-                raise _failed(name, f"header.{header}", allowed, scope, header, str(error)) from None
+                raise _failed(name, f"header.{header}", allowed, header, str(error)) from None
             if not _has_text(allowed, value, scope):
-                raise _failed(name, f"header.{header}", allowed, scope, header, f"got {shown_value(value, header)}")
+                raise _failed(name, f"header.{header}", allowed, header, f"got {shown_value(value, header)}")
         for path, allowed in self.body:
             try:
                 value = in_body(response, path)
             except LookupError as error:
-                raise _failed(name, body_name(path), allowed, scope, last_name(path), str(error)) from None
+                raise _failed(name, body_name(path), allowed, last_name(path), str(error)) from None
             if not allowed.has(value, scope):
                 key = last_name(path)
-                raise _failed(name, body_name(path), allowed, scope, key, f"got {shown_value(value, key)}")
+                raise _failed(name, body_name(path), allowed, key, f"got {shown_value(value, key)}")
         if self.matches is not None and self.matches.of(scope).search(response.text) is None:
             raise ScenarioFailed(f"{name}: matches: {self.matches} is not found in the body {beginning(response.text)}")
 
@@ -186,5 +181,5 @@ def _has_text(allowed: Allowed, value: str, scope: Scope) -> bool:
     )
 
 
-def _failed(name: str, what: str, allowed: Allowed, scope: Scope, key: str, got: str) -> ScenarioFailed:
-    return ScenarioFailed(f"{name}: {what}: expected {allowed.shown(scope, key)}, {got}")
+def _failed(name: str, what: str, allowed: Allowed, key: str, got: str) -> ScenarioFailed:
+    return ScenarioFailed(f"{name}: {what}: expected {allowed.shown(key)}, {ENVIRONMENT.hide(got)}")

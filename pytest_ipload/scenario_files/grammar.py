@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -37,6 +38,7 @@ from pytest_ipload.scenario_files.shapes import (
 )
 from pytest_ipload.scenario_files.values import Template
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
 PER_USER, PER_ITERATION = "user", "iteration"
 
@@ -71,7 +73,9 @@ class StepShape:
         return Step(kind, fields, fields.places[kind])
 
     def _check(self, kind: str, fields: Fields) -> None:
-        """What one key says of another."""
+        """What one key says of another, and what a URL cannot have."""
+        if kind in METHODS and (found := _CONTROL.search(str(fields[kind]))) is not None:
+            raise fields.places[kind].fault(f"{kind}: a URL cannot have the character {found[0]!r} in it; write %XX")
         if "json" in fields and fields["json"] is None:
             raise fields.places["json"].fault("'json' is empty; write the body, such as {}; for null: data: 'null'")
         if "data" in fields and not isinstance(fields["data"], (dict, str, Template)):

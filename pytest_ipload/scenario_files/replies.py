@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from pytest_ipload.base.masking import HIDDEN, masked
+from pytest_ipload.base.process_environment import ENVIRONMENT
 from pytest_ipload.base.text import printable
 from pytest_ipload.scenario_files.json_paths import JsonPath, find, written
 
@@ -52,12 +53,12 @@ def header_of(response: Response, name: str) -> str:
 
 def status_of(response: Response) -> str:
     """The status in words: ``404 Not Found``."""
-    return f"{response.status_code} {response.reason or ''}".rstrip()
+    return f"{response.status_code} {ENVIRONMENT.hide(response.reason or '')}".rstrip()
 
 
 def beginning(text: str) -> str:
     """The beginning of a body, as it may be shown."""
-    shown = printable(masked(text[:_LONGEST_LOOKED_AT]))
+    shown = _without_secrets(text)
     return f"'{shown}'" if len(shown) <= _LONGEST_SHOWN else f"'{shown[:_LONGEST_SHOWN]}'..."
 
 
@@ -69,8 +70,12 @@ def shown_value(value: Any, name: str = "") -> str:
         text = f"an object of type {type(value).__name__}"
     if name and HIDDEN in masked(f"{name}='{name}-value'"):
         return HIDDEN
-    text = printable(masked(text[:_LONGEST_LOOKED_AT]))
+    text = _without_secrets(text)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
+def _without_secrets(text: str) -> str:
+    return printable(masked(ENVIRONMENT.hide(text[: 2 * _LONGEST_LOOKED_AT])[:_LONGEST_LOOKED_AT]))
 
 
 def last_name(path: JsonPath) -> str:

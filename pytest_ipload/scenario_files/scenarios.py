@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pytest_ipload.base.errors import ScenarioFailed
+from pytest_ipload.base.process_environment import ENVIRONMENT
 from pytest_ipload.scenario_files import components
 from pytest_ipload.scenario_files.document import read_document
 from pytest_ipload.scenario_files.expectations import NOTHING_EXPECTED, Expectation
@@ -97,7 +97,7 @@ class _Sources:
 def settings_scope(values: Mapping[str, Any]) -> Scope:
     """A scope without a user, for settings."""
     return Scope(
-        _NO_USER, None, dict(values) if not isinstance(values, dict) else values, os.environ, in_iteration=False
+        _NO_USER, None, dict(values) if not isinstance(values, dict) else values, ENVIRONMENT, in_iteration=False
     )
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ipload.base.errors import ScenarioFailed, SettingError
+from pytest_ipload.base.process_environment import ENVIRONMENT
 from pytest_ipload.base.units import format_span
+from pytest_ipload.load.actions import unknown_action
 from pytest_ipload.scenario_files import components
 from pytest_ipload.scenario_files.grammar import METHODS, Step
 from pytest_ipload.scenario_files.known_values import belongs_to_user, check_values, templates_of
@@ -17,7 +19,7 @@ from pytest_ipload.scenario_files.requests_of_steps import request_step
 from pytest_ipload.scenario_files.scenarios import Scenario, check_setting, settings_scope
 from pytest_ipload.scenario_files.scope import Scope, User
 from pytest_ipload.scenario_files.shapes import Static
-from pytest_ipload.scenario_files.step_walk import all_steps
+from pytest_ipload.scenario_files.step_walk import all_steps, can_do_something
 from pytest_ipload.scenario_files.values import as_text, compiled, getter_of, templates_in
 
 _NOT_INPUTS = ("action", "name")
@@ -37,6 +39,10 @@ class Script:
         self._set_up = self._compiled(scenario.set_up)
         self._steps = self._compiled(scenario.steps, think=scenario.think)
         self._tear_down = self._compiled(scenario.tear_down)
+        if not can_do_something(scenario.steps):
+            raise scenario.steps[0].place.fault(
+                "no step of the scenario can send a request or run an action; an iteration needs at least one that can"
+            )
         self._row_of_user = belongs_to_user(scenario)
         self._environment = self._variables_of_environment()
         self.set_up_fixtures = self._fixtures_in([*scenario.set_up, *scenario.tear_down])
@@ -75,7 +81,7 @@ class Script:
                     f"{place}: the environment variable {name} is not set; set it, or give a default: "
                     f"${{env.{name}:-default}}"
                 )
-        scope = Scope(user, session, {**self._scenario.variables, **fixtures}, os.environ, in_iteration=False)
+        scope = Scope(user, session, {**self._scenario.variables, **fixtures}, ENVIRONMENT, in_iteration=False)
         if self._row_of_user:
             self._draw_row(scope)
         for name, get in self._headers.items():
@@ -197,6 +203,16 @@ class Script:
         return lambda scope: _keep(scope, components.run(scope.user, path, get_inputs(scope)))
 
 
+def unknown_actions(scenario: Scenario) -> list[str]:
+    """Where actions are named that no installed package offers."""
+    named = (
+        (step.place, step.fields["action"])
+        for step in all_steps([*scenario.set_up, *scenario.steps, *scenario.tear_down])
+        if step.kind == "action" and isinstance(step.fields["action"], str)
+    )
+    return [f"{place}: {problem}" for place, name in named if (problem := unknown_action(name)) is not None]
+
+
 def _if(test: Callable[[Scope], bool], then: Sequence[Run], otherwise: Sequence[Run]) -> Run:
     def choose(scope: Scope) -> None:
         for run in then if test(scope) else otherwise:
@@ -214,5 +230,5 @@ def _keep(scope: Scope, outputs: Mapping[str, Any] | None) -> None:
 def _times(value: Any) -> int:
     text = str(value).strip()
     if isinstance(value, bool) or not text.isdecimal() or len(text) > 9:
-        raise ScenarioFailed(f"repeat: {value!r:.60} is not a whole number of 0 or more")
+        raise ScenarioFailed(f"repeat: {ENVIRONMENT.hide(repr(value)):.60} is not a whole number of 0 or more")
     return int(text)

@@ -165,19 +165,21 @@ class OneOf:
 
 
 class Times:
-    """A whole number from 0 on, or a value."""
+    """A whole number from 1 on, or a value, which may be 0 too."""
 
     def read(self, node: Node, what: str) -> int | Template:
         """The number or the template."""
         value = tree(node)
-        is_number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        is_number = isinstance(value, int) and not isinstance(value, bool) and value >= 1
         if not is_number and not isinstance(value, Template):
-            raise node.fault(f"{what} must be a whole number of 0 or more, not {node.kind}")
+            raise node.fault(
+                f"{what} must be a whole number of 1 or more (0 only as a value of ${{...}}), not {node.kind}"
+            )
         return value  # type: ignore[no-any-return]
 
     def schema(self) -> Schema:
         """A number, or a text with values."""
-        return {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"\$\{"}]}
+        return {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"\$\{"}]}
 
 
 class FilePath:

@@ -122,6 +122,15 @@ class Template:
         pieces = [part.getter() if isinstance(part, Reference) else part for part in self.parts]
         return lambda scope: "".join([each if isinstance(each, str) else as_text(each(scope)) for each in pieces])
 
+    def __str__(self) -> str:
+        """As it is written, without defaults: the values may be secrets."""
+        return "".join(part if isinstance(part, str) else f"${{{part.text}}}" for part in self.parts)
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether there is nothing but one reference."""
+        return len(self.parts) == 1
+
     def shown(self) -> str:
         """The text as a name: ``GET /items/{id}``."""
         return "".join(part if isinstance(part, str) else f"{{{part.text}}}" for part in self.parts)
@@ -166,6 +175,8 @@ def reference(text: str, place: Place) -> Reference:
     if match is None:
         raise place.fault(f"${{{text:.80}}} is not a valid value; {_HELP}")
     name, default = match["name"], match["default"]
+    if default is not None and "${" in default:
+        raise place.fault(f"${{{text:.80}}}: a default is a plain text, without values in it; {_HELP}")
     try:
         path = parse_path(match["path"].removeprefix("."))
     except ValueError as error:
@@ -186,6 +197,15 @@ def tree(node: Node) -> Any:
     if isinstance(node.value, list):
         return [tree(each) for each in node.value]
     return template(node.value, node.place) if isinstance(node.value, str) else node.value
+
+
+def as_written(value: Any) -> Any:
+    """A tree with the texts of its templates."""
+    if isinstance(value, dict):
+        return {key: as_written(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [as_written(each) for each in value]
+    return str(value) if isinstance(value, Template) else value
 
 
 def templates_in(value: Any) -> Iterator[Template]:

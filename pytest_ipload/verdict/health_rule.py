@@ -55,6 +55,7 @@ MOVES: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "users-not-reached": _LESS_LOAD,
         "different-targets": _LESS_LOAD,
         "partner-ended": _LESS_LOAD,
+        "partner-failed": _LESS_LOAD,
         "generator-saturated": _SLOWED,
         OF_GAPS: _JOINED,
     }

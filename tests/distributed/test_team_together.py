@@ -145,6 +145,23 @@ class TestOutcomes:
         }
         assert run.tests["test_browse"]["reason"].count("test_it.py::test_late ended before its time") == 1
 
+    def test_one_whose_iterations_all_fail_makes_a_pass_invalid(self, pytester: pytest.Pytester) -> None:
+        more = """
+            @together
+            @pytest.mark.ipload(users=2, duration="200ms", think_time="5ms")
+            def test_background(ipload_user):
+                pytest.fail("boo")
+        """
+        run = shop(pytester, more=more)
+        assert run.result.ret == 1
+        assert verdicts(run) == {
+            "test_browse": "invalid",
+            "test_buy": "invalid",
+            "test_background": "failed",
+            "test_alone": "passed",
+        }
+        assert run.tests["test_buy"]["reason"].count("all iterations of test_it.py::test_background failed") == 1
+
     @pytest.mark.parametrize("how", ["pytest.skip('closed')", "raise ValueError('broken')"])
     def test_a_set_up_that_fails_or_skips_on_one_worker(self, pytester: pytest.Pytester, how: str) -> None:
         more = f"""

@@ -13,6 +13,8 @@ from support.hars import entry, har
 
 from pytest_ipload.cli.main import PASSED, UNUSABLE, main
 from pytest_ipload.importers import importer_table
+from pytest_ipload.importers.recording import Capture, JsonBody, RawBody, Recording, Scenario, Step, Text
+from pytest_ipload.importers.secret_places import place_of_secret
 
 CURL = "curl http://shop.test/orders/17 -d a=1"
 
@@ -179,3 +181,45 @@ def test_each_row_of_the_tables_is_an_option(capsys: pytest.CaptureFixture[str])
     shown = " ".join(capsys.readouterr().out.split())
     for names in (importer_table.IMPORTERS, importer_table.WRITERS):
         assert f"{{{','.join(each.name for each in names)}}}" in shown
+
+
+TOKEN = "Zk3v9QxTw7LmP2sYb8Rc"
+
+
+@pytest.mark.parametrize(
+    ("second", "place"),
+    [
+        (f"""-H 'Content-Type: application/json' -d '{{"a": {{"{TOKEN}": 1}}}}'""", "the name of a JSON field"),
+        (f"-H 'X-{TOKEN}: 1'", "the name of a header"),
+    ],
+)
+def test_a_secret_that_was_not_recognised_is_said_with_its_place(
+    folder: Path, capsys: pytest.CaptureFixture[str], second: str, place: str
+) -> None:
+    commands = (
+        f"curl -H 'Authorization: Bearer {TOKEN}' http://shop.test/\ncurl -X POST {second} http://shop.test/items/17"
+    )
+    (folder / "shop.sh").write_text(commands, encoding="utf-8")
+    assert main(["import", "shop.sh", "-o", "test_it.py"]) == UNUSABLE
+    said = capsys.readouterr().err
+    assert f"was not recognised: request 2 (POST /items/{{id}}), {place}; nothing is written" in said
+    assert TOKEN not in said
+    assert not (folder / "test_it.py").exists()
+
+
+@pytest.mark.parametrize(
+    ("step", "place"),
+    [
+        (Step("GET", "", (Text.of("a"), Text.of(TOKEN))), "GET /a/{id}), its path"),
+        (Step("GET", "", (), headers=(("X-A", Text.of(f"a{TOKEN}")),)), "the header X-A"),
+        (Step("GET", "", (), query=(("q", Text.of(TOKEN)),)), "the parameter q"),
+        (Step("POST", "", (), body=JsonBody({"a": [{"b": Text.of(TOKEN)}]})), "the JSON field b"),
+        (Step("POST", "", (), body=RawBody(Text.of(TOKEN))), "its body"),
+        (Step("GET", "", (), captures=(Capture("a", "json", key=TOKEN),)), "a capture"),
+    ],
+)
+def test_the_place_of_a_secret_is_said_without_it(step: Step, place: str) -> None:
+    said = place_of_secret(Recording("x", "", [Scenario("a", (Step("GET", "", ()), step))]), [TOKEN])
+    assert said.startswith("request 2 (")
+    assert place in said
+    assert TOKEN not in said

@@ -161,7 +161,23 @@ MALFORMED = [
         "think of a row", with_steps("- think: ${user.index}s"), 4, 16, "settings are read before there are users"
     ),
     Malformed("nothing to repeat", with_steps("- repeat: 3"), 4, 9, "the steps to repeat are given nowhere"),
-    Malformed("how often", with_steps("- repeat: -1\n  steps: [get: /]"), 4, 17, "repeat must be a whole number of 0"),
+    Malformed("how often", with_steps("- repeat: -1\n  steps: [get: /]"), 4, 17, "repeat must be a whole number of 1"),
+    Malformed("never", with_steps("- repeat: 0\n  steps: [get: /]"), 4, 17, "1 or more (0 only as a value of ${...})"),
+    Malformed(
+        "nothing but think", with_steps("- think: 1s"), 4, 9, "no step of the scenario can send a request or run"
+    ),
+    Malformed("never true", with_steps("- if: 1 > 2\n  steps: [get: /]"), 4, 9, "no step of the scenario can"),
+    Malformed(
+        "never else",
+        with_steps("- if: true\n  steps: [think: 1s]\n  else: [get: /]"),
+        4,
+        9,
+        "no step of the scenario can",
+    ),
+    Malformed(
+        "value in a default", with_steps("- get: '/${env.X:-${y}}'"), 4, 14, "a default is a plain text, without values"
+    ),
+    Malformed("NUL in a URL", with_steps('- get: "/a\\0"'), 4, 9, "a URL cannot have the character '\\x00' in it"),
     Malformed("component that is not there", with_steps("- component: x.wasm"), 4, 20, "there is no file"),
     Malformed(
         "input of an action", with_steps("- action: ping\n  with: {name: x}"), 5, 9, "cannot have an input 'name'"

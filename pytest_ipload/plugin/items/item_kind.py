@@ -10,11 +10,13 @@ import pytest
 from pytest_ipload.plugin.fixtures.per_user import multiplied_by
 
 SET_UP_PROBLEM = "ipload_set_up_problem"
+"""An attribute of functions made from files: a function that says why they cannot be set up, or None."""
 FIXTURE_PLACES = "ipload_fixture_places"
-"""Attribute of a scenario's function: where its file names the fixtures."""
+"""An attribute of a scenario's function: where its file names the fixtures."""
 SETTING_PLACES = "ipload_setting_places"
-"""Attribute of a scenario's function: where each setting of its marker comes from."""
-"""An attribute of functions made from files: why they cannot be set up."""
+"""An attribute of a scenario's function: where each setting of its marker comes from."""
+RUNS_STEPS = "ipload_runs_steps"
+"""An attribute of functions made from files: whatever they do is measured."""
 
 
 def kind_problem(item: pytest.Item) -> str | None:
@@ -25,7 +27,7 @@ def kind_problem(item: pytest.Item) -> str | None:
         return (
             "unittest.TestCase methods cannot be load tests; write a plain test function or a method of a plain class"
         )
-    if problem := _async_problem(item) or getattr(item.obj, SET_UP_PROBLEM, None):
+    if problem := _async_problem(item) or getattr(item.obj, SET_UP_PROBLEM, lambda: None)():
         return str(problem)
     if _globals_of(item.obj) == "schemathesis.pytest.lazy":
         return (

@@ -117,6 +117,8 @@ def _together_problem(item: pytest.Item) -> str | None:
     if mark is None:
         return None
     if not is_load_test(item):
+        if not _is_own(item, mark):
+            return None
         return (
             f"the marker {TOGETHER_MARKER} needs a load test: mark the test with @pytest.mark.ipload too, or use a "
             "per-user fixture such as ipload_session"
@@ -125,6 +127,11 @@ def _together_problem(item: pytest.Item) -> str | None:
         given = ", ".join([*map(repr, mark.args), *(f"{key}={value!r}" for key, value in mark.kwargs.items())])
         return f"{TOGETHER_MARKER} takes one name, a text, as in {TOGETHER_MARKER}('shop'); got ({given:.100})"
     return None
+
+
+def _is_own(item: pytest.Item, mark: pytest.Mark) -> bool:
+    """Whether the test itself has the marker, not its class or module."""
+    return any(each == mark for node, each in item.iter_markers_with_node(TOGETHER_MARKER) if node is item)
 
 
 def _is_mistyped(name: str, config: pytest.Config) -> bool:

@@ -16,6 +16,7 @@ from pytest_ipload.base.health_catalogue import HealthCheck, fired
 from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.load.generator.surroundings import SharedSurroundings
 from pytest_ipload.plugin.session_state import SessionState
+from pytest_ipload.stats.sample import FAILED, ITERATION, OK
 
 if TYPE_CHECKING:
     from pytest_ipload.addresses.pool import IpPool
@@ -239,6 +240,11 @@ class LoadGroup:
             ended = [each.nodeid for each in self._members.values() if _left_alone(own, each)]
             if ended:
                 found.append(fired("partner-ended", f"{', '.join(ended)} ended before its time"))
+            failed = [each for each in self._members.values() if each.nodeid not in ended and _only_failed(own, each)]
+            if failed:
+                found.append(
+                    fired("partner-failed", f"all iterations of {', '.join(each.nodeid for each in failed)} failed")
+                )
         if self.skipped:
             found.append(fired("partner-skipped", f"{', '.join(self.skipped)} was skipped"))
         return found
@@ -266,3 +272,11 @@ def _left_alone(own: _Member, other: _Member) -> bool:
     if other is own or not other.ended_early:
         return False
     return other.load.executor.record.stopped_ns < own.planned_end_ns
+
+
+def _only_failed(own: _Member, other: _Member) -> bool:
+    """Whether another load ran beside this one, and not one of its iterations succeeded."""
+    record, measured = other.load.executor.record, other.load.executor.measurements
+    if other is own or record.origin_ns > own.planned_end_ns or record.ended_ns < own.load.executor.record.origin_ns:
+        return False
+    return measured.count(ITERATION, outcome=FAILED) > 0 and measured.count(ITERATION, outcome=OK) == 0

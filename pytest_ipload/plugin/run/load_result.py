@@ -6,11 +6,12 @@ from itertools import islice
 
 from pytest_ipload.addresses.host.own_listeners import ports_served_here
 from pytest_ipload.base import real_time
-from pytest_ipload.base.health_catalogue import fired_by_message
-from pytest_ipload.base.units import NS_PER_S
+from pytest_ipload.base.health_catalogue import HealthCheck, fired, fired_by_message
+from pytest_ipload.base.units import NS_PER_S, format_count
 from pytest_ipload.load.executor import Executor
 from pytest_ipload.load.failure_log import FailureGroup
 from pytest_ipload.load.generator.checks import CheckInput, examine
+from pytest_ipload.plugin.items.item_kind import RUNS_STEPS
 from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_users import LoadUsers
 from pytest_ipload.plugin.run.stack_sampling import StackSampling
@@ -19,6 +20,7 @@ from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.stats.evidence.evidence import Evidence
 from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
+from pytest_ipload.stats.sample import FAILED, ITERATION, REQUEST
 from pytest_ipload.stats.target_readings import TargetReadings
 from pytest_ipload.stats.target_summary import judged_targets
 from pytest_ipload.verdict.result import FailureSummary, FirstFailure, Traceback
@@ -150,7 +152,7 @@ class LoadResults:
         return CheckInput(
             record=self._executor.record,
             vitals=self._executor.vitals,
-            foreseen=[*self._request.foreseen, *few_ports, *others],
+            foreseen=[*self._request.foreseen, *few_ports, *others, *self._without_steps()],
             left_fast_path=self._users.fast_path_log.calls(),
             gaps=self._users.stream_log.gaps,
             joined_gaps=self._users.stream_log.joined,
@@ -158,6 +160,15 @@ class LoadResults:
             own_ports=ports_served_here(self._users.targets.all()),
             workers_on_cpu=(group or self._state).workers_on_cpu,
         )
+
+    def _without_steps(self) -> list[HealthCheck]:
+        """Whether all steps of a scenario were left out."""
+        measured = self._executor.measurements
+        iterations = measured.count(ITERATION)
+        has_run = measured.count(REQUEST) or measured.faults or measured.count(ITERATION, outcome=FAILED)
+        if has_run or not iterations or not getattr(getattr(self._request.item, "obj", None), RUNS_STEPS, False):
+            return []
+        return [fired("no-step-run", f"no step was run in {format_count(iterations)} iterations")]
 
 
 def _failure(group: FailureGroup) -> FailureSummary:

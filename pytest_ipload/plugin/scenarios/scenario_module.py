@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 from pytest_ipload.base.errors import ScenarioFileError
-from pytest_ipload.plugin.items.item_kind import FIXTURE_PLACES, SET_UP_PROBLEM, SETTING_PLACES
+from pytest_ipload.plugin.items.item_kind import FIXTURE_PLACES, RUNS_STEPS, SET_UP_PROBLEM, SETTING_PLACES
 from pytest_ipload.plugin.items.markers import MARKERS
 from pytest_ipload.scenario_files.document import LARGEST
 from pytest_ipload.scenario_files.located import located_body
 from pytest_ipload.scenario_files.scenarios import SUFFIX, Scenario, read_scenarios
-from pytest_ipload.scenario_files.script import Script
+from pytest_ipload.scenario_files.script import Script, unknown_actions
 
 _TOGETHER = "ipload_together"
 _SPECIAL = frozenset({"setUpModule", "tearDownModule"})
@@ -141,8 +141,8 @@ def _marked(scenario: Scenario, body: Callable[..., None]) -> Callable[..., None
         body = mark(body)
     vars(body)[FIXTURE_PLACES] = scenario.fixtures
     vars(body)[SETTING_PLACES] = scenario.origins
-    if scenario.problems:
-        vars(body)[SET_UP_PROBLEM] = "\n".join(scenario.problems)
+    vars(body)[RUNS_STEPS] = True
+    vars(body)[SET_UP_PROBLEM] = lambda: "\n".join([*scenario.problems, *unknown_actions(scenario)]) or None
     return body
 
 

@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from urllib.parse import unquote_plus
 
 from pytest_ipload.base.masking import HIDDEN, masked, names_secret, secret_values
+from pytest_ipload.base.process_environment import ENVIRONMENT
 from pytest_ipload.base.traceparent import HEADER, trace_id_of
 from pytest_ipload.base.units import NS_PER_MS, NS_PER_S
 from pytest_ipload.stats.evidence.evidence import BODY_BYTES, Evidence, Exchange, Message, MessageText
@@ -32,7 +33,11 @@ def evidence_of(kind: str, kept: Kept, origin_ns: int, origin_unix: float) -> Ev
     """A kept request as it is reported. The load began at ``origin_ns``, in Unix seconds at ``origin_unix``."""
     sample, exchange = kept.sample, kept.exchange or Exchange(None, None)
     t_s = (sample.started_ns - origin_ns) / NS_PER_S
-    hide = _hiding(exchange)
+    of_exchange = _hiding(exchange)
+
+    def hide(text: str) -> str:
+        return ENVIRONMENT.hide(of_exchange(text))
+
     problem = sample.problem
     return Evidence(
         name=sample.name,

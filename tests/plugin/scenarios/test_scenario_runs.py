@@ -548,3 +548,57 @@ def test_secrets_are_masked(pytester: pytest.Pytester, shop: ShopServer) -> None
     """)
     result = run(pytester, shop, text, failed=1)
     assert "abcdef123" not in result.stdout.str() + Path("out.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("expect", "message"),
+    [
+        ('{status: 201, body: "${env.TOK}"}', 'body: expected ${env.TOK}, got {"order": "***"}'),
+        ('{status: 201, body.order: "a ${env.TOK}"}', 'body.order: expected "a ${env.TOK}", got "***"'),
+        ('{status: 201, body: {order: ["${env.TOK}"]}}', 'expected {"order": ["${env.TOK}"]}, got {"order": "***"}'),
+        ('{status: 201, header.Location: "${env.TOK}"}', 'expected ${env.TOK}, got "/orders/***"'),
+        ("{status: 201, matches: 'x${env.TOK}'}", 'regex:x${env.TOK} is not found in the body \'{"order": "***"}\''),
+    ],
+)
+@pytest.mark.parametrize("in_set_up", [False, True])
+def test_values_of_the_environment_are_in_no_output(
+    pytester: pytest.Pytester,
+    shop: ShopServer,
+    monkeypatch: pytest.MonkeyPatch,
+    expect: str,
+    message: str,
+    in_set_up: bool,
+) -> None:
+    monkeypatch.setenv("TOK", "A-1")
+    step = f"""
+      - post: /orders
+        headers: {{Authorization: "Bearer ${{env.TOK}}"}}
+        expect: {expect}"""
+    steps = f"set_up:{step}\nsteps: [get: /items]" if in_set_up else f"steps:{step}"
+    text = one(f"load: {{iterations: 2}}\n{dedent(steps)}")
+    result = run(pytester, shop, text, "-vv", "--junit-xml=out.xml", **{"errors" if in_set_up else "failed": 1})
+    outputs = [result.stdout.str(), Path("out.json").read_text(), Path("out.xml").read_text()]
+    assert [output for output in outputs if "A-1" in output] == []
+    assert message in result.stdout.str().replace("\n", " ")
+    assert "${env.TOK}" in outputs[1]
+    assert "${env.TOK}" in outputs[2]
+
+
+@pytest.mark.parametrize("iterations", [1, 3])
+@pytest.mark.parametrize("step", ["if: ${user.index} > 9", 'repeat: "${env.NONE:-0}"'])
+def test_iterations_in_which_no_step_is_run_get_a_remark(
+    pytester: pytest.Pytester, shop: ShopServer, iterations: int, step: str
+) -> None:
+    text = f"load: {{iterations: {iterations}}}\nsteps:\n  - {step}\n    steps: [get: /items]"
+    run(pytester, shop, one(text), passed=1)
+    notes = " ".join(results()["shop.ipload.yaml::one"]["generator"]["notes"])
+    assert f"no step was run in {iterations} iteration" in notes
+    run(pytester, shop, one("steps: [get: /items]"), passed=1)
+    assert "no step was run" not in Path("out.json").read_text()
+
+
+def test_an_unknown_action_is_an_error_of_the_set_up(pytester: pytest.Pytester, shop: ShopServer) -> None:
+    result = run(pytester, shop, one("load: {users: 2}\nsteps:\n  - get: /items\n  - action: nope"), errors=1)
+    result.stdout.fnmatch_lines(["shop.ipload.yaml:6:9: unknown action 'nope'; *"])
+    assert results()["shop.ipload.yaml::one"]["verdict"] == "error"
+    assert shop.seen == []

@@ -74,7 +74,7 @@ def test_each_form_is_read(
         ("error_rate{GET /}:10%", "error_rate is the share of failed iterations and takes no selector"),
         (
             "p95{source:10.0.0.1}:10%",
-            "{source:10.0.0.1} cannot be compared: values are saved by request name and by step, and by observed metric",
+            "{source:10.0.0.1} cannot be compared: values are saved by request name and by step, and by observed ",
         ),
         ("p95{status:200}:10%", "{status:200} cannot be compared"),
         ("tls.p95:10%", "'tls.p95' cannot be compared; metrics that can be compared are"),
