@@ -232,8 +232,9 @@ def test_a_wait_ends_with_the_session_and_with_an_exception(how: str) -> None:
         if how == "the session ends":
             second.end.say(("break_off", {"reason": "the session ended"}))
         else:
+            until(lambda: bool(second.worker._changed._waiters))  # type: ignore[attr-defined]  # of the condition
+            raise_in(waiting, TimeoutError)  # once: a second one could reach the condition's own clean-up
             while waiting.is_alive():
-                raise_in(waiting, TimeoutError)
                 with second.worker._changed:
                     second.worker._changed.notify_all()
                 waiting.join(0.01)
