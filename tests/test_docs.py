@@ -204,5 +204,5 @@ def test_ci_runs_the_commands_of_the_readme() -> None:
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "readme_command tests" in script
     assert "readme_command examples" in script
-    assert "pytest -n 2" in block_after("command: tests")
+    assert "pytest -n 3" in block_after("command: tests")
     assert "pytest examples --ipload-users=50" in block_after("command: examples")
