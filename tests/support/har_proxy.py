@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import base64
 import http.client
-import threading
 import time
 from datetime import datetime, timezone
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlsplit
 
+from support.running_server import RunningServer
 
-class HarProxy(ThreadingHTTPServer):
+
+class HarProxy(RunningServer):
     """A context manager for plain HTTP; ``har()`` is the recording."""
 
     daemon_threads = False
@@ -22,7 +22,6 @@ class HarProxy(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.entries: list[dict[str, Any]] = []
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.01,), name="har-proxy")
 
     @property
     def address(self) -> str:
@@ -32,17 +31,6 @@ class HarProxy(ThreadingHTTPServer):
         """HAR 1.2."""
         creator = {"name": "har-proxy", "version": "1"}
         return {"log": {"version": "1.2", "creator": creator, "pages": [], "entries": list(self.entries)}}
-
-    def __enter__(self) -> HarProxy:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.shutdown()
-        self._thread.join()
-        self.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):

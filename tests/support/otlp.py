@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import ssl
-import threading
 from collections.abc import Callable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
@@ -15,13 +13,14 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import HistogramDataPoint, Metric, NumberDataPoint
+from support.running_server import RunningServer
 
 Labels = frozenset[tuple[str, str]]
 Answer = Callable[[int], int]
 """The status for the push of this number, from 0."""
 
 
-class OtlpReceiver(ThreadingHTTPServer):
+class OtlpReceiver(RunningServer):
     """A context manager. ``pushes`` are the requests that it accepted, ``heads`` the path and header of all."""
 
     daemon_threads = True
@@ -38,7 +37,6 @@ class OtlpReceiver(ThreadingHTTPServer):
         self.rejected = rejected
         self.heads: list[tuple[str, Mapping[str, str]]] = []
         self.pushes: list[ExportMetricsServiceRequest] = []
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.01,), name="otlp-receiver")
 
     @property
     def url(self) -> str:
@@ -51,17 +49,6 @@ class OtlpReceiver(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away is part of the tests."""
-
-    def __enter__(self) -> OtlpReceiver:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.shutdown()
-        self._thread.join()
-        self.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -8,15 +8,17 @@ import secrets
 import threading
 from dataclasses import dataclass, field
 from html import escape
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from http.server import BaseHTTPRequestHandler
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
+
+from support.running_server import RunningServer
 
 PASSWORD = "correct-horse-42"
 PAGE = (
     '<!doctype html><title>Shop</title><link rel="stylesheet" href="/style.css"><link rel="icon" href="/favicon.ico">'
 )
+
 ORDER_SCRIPT = """
 <script src="/app.js"></script><meta name="csrf-token" content="{csrf}"><button id="order">order</button>
 <script>
@@ -59,7 +61,7 @@ class Session:
     nonce: str = ""
 
 
-class Shop(ThreadingHTTPServer):
+class Shop(RunningServer):
     """A context manager; ``visits`` are all requests."""
 
     daemon_threads = False
@@ -72,7 +74,6 @@ class Shop(ThreadingHTTPServer):
         self.sessions: dict[str, Session] = {}
         self.lock = threading.Lock()
         self.next_order = 7000
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.01,), name="shop")
 
     def server_bind(self) -> None:
         self.socket.bind(self.server_address)
@@ -81,17 +82,6 @@ class Shop(ThreadingHTTPServer):
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
-
-    def __enter__(self) -> Shop:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.shutdown()
-        self._thread.join()
-        self.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):
