@@ -191,7 +191,7 @@ class UserRun:
         try:
             try:
                 user_thread.expose()
-                user.begin_iteration(number, lateness)
+                user.begin_iteration(number, lateness, started)
                 scenario.iterate(Iteration(number, user))
             except BaseException as raised:  # pytest's outcomes are not derived from Exception
                 error = raised

@@ -272,15 +272,18 @@ class VirtualUser(ConnectingUser, MeasuringUser, TracedUser):
         """
         return self._log.held_ns
 
-    def begin_iteration(self, number: int, lateness_ns: int) -> None:
-        """The executor starts an iteration that the target made ``lateness_ns`` late against its plan."""
+    def begin_iteration(self, number: int, lateness_ns: int, started_ns: int = 0) -> None:
+        """The executor starts an iteration that the target made ``lateness_ns`` late against its plan.
+
+        Requests that start before ``started_ns`` belong to earlier ones.
+        """
         self.iteration = number
         log = self._log  # the same one in each iteration: to make a new one costs more than to clear it
         log.held_ns = log.paused_ns = 0
         if self.before_iteration is not None:
             self.wait_for(partial(self.before_iteration, self))
         log.running, log.lateness_ns, log.problem, log.has_fault, log.failed = True, lateness_ns, None, False, 0
-        log.began_ns = real_time.perf_counter_ns()
+        log.began_ns = started_ns
 
     def wait_for(self, turn: Callable[[], object]) -> None:
         """Wait for something of the load's own, such as a turn under its ``max_rate``: see ``held_ns``."""
