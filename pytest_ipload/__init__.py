@@ -5,10 +5,16 @@ The public names are imported on first use: a test suite without load tests does
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
     from pytest_ipload.addresses.pool import IpPool
     from pytest_ipload.load.actions import Action
     from pytest_ipload.load.user import Iteration, VirtualUser
@@ -68,6 +74,23 @@ _HOMES = {
     "as_stages": "pytest_ipload.settings.parsing",
 }
 
+
+class _NotRewritten:
+    """Finds the modules of this package before pytest's import hook does.
+
+    pytest rewrites the assertions in all modules of an installed plugin, and this one has none to explain. In a session
+    without load tests that is most of what the plugin costs: each module is compiled again in each session where
+    ``PYTHONDONTWRITEBYTECODE`` is set, and looked for twice where it is not.
+    """
+
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """As Python's own finder does; nothing for other packages."""
+        return PathFinder.find_spec(name, path, target) if name.startswith("pytest_ipload.") else None
+
+
+if _NotRewritten not in sys.meta_path:
+    sys.meta_path.insert(0, _NotRewritten)
 
 if not TYPE_CHECKING:  # a type checker would take any name for one of ours
 

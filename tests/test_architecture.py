@@ -186,3 +186,19 @@ def test_the_plugin_alone_imports_nothing_that_takes_time() -> None:
     assert not heavy & set(loaded)
     late = {"plugin.run.load_run", "plugin.run.load_test", "load.executor", "verdict.result"}
     assert not {f"pytest_ipload.{name}" for name in late} & set(loaded)
+
+
+def test_pytest_does_not_rewrite_the_modules_of_the_plugin(tmp_path: Path) -> None:
+    # It does so with all modules of a plugin that is installed from a wheel, in each session anew where no bytecode may
+    # be written.
+    (tmp_path / "early.py").write_text("import pytest; pytest.register_assert_rewrite('pytest_ipload')")
+    (tmp_path / "test_modules.py").write_text(
+        "import sys\n"
+        "def test_modules(ipload_user):\n"
+        "    names = [name for name in sys.modules if name.startswith('pytest_ipload.')]\n"
+        "    loaders = {type(sys.modules[name].__spec__.loader).__name__ for name in names}\n"
+        "    assert len(names) > 50 and loaders == {'SourceFileLoader'}\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-pearly", "-pno:cacheprovider", "test_modules.py"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout

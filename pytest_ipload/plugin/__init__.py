@@ -195,7 +195,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
     """Check the markers, let pytest set up the item, then set up the users."""
-    if not markers.may_run_loads(item):
+    if not markers.look_for_loads(item):
         return (yield)
     if LOAD_TEST in item.stash:  # of an earlier run
         del item.stash[LOAD_TEST]

@@ -24,6 +24,7 @@ MARKERS: Mapping[str, str] = {
 }
 
 _IS_IN_MIX = pytest.StashKey[bool]()
+_MAY_RUN_LOADS = pytest.StashKey[bool]()
 _CLOSE = 0.8
 """How similar to one of ours a name has to be to count as a typo, from 0 to 1: ``iplaod`` is 0.83."""
 
@@ -37,14 +38,20 @@ def is_load_test(item: pytest.Item) -> bool:
 
 def concerns_us(item: pytest.Item) -> bool:
     """Whether the item is a load test, or has a marker that was meant to make it one."""
-    return is_load_test(item) or any(
-        mark.name.startswith(MARKER) or _is_mistyped(mark.name, item.config) for mark in item.iter_markers()
-    )
+    if not PER_USER_ROOTS.isdisjoint(getattr(item, "fixturenames", ())):
+        return True
+    return any(mark.name.startswith(MARKER) or _is_mistyped(mark.name, item.config) for mark in item.iter_markers())
+
+
+def look_for_loads(item: pytest.Item) -> bool:
+    """Whether the item has results to report: it is a load test, is meant to be one, or starts loads itself."""
+    item.stash[_MAY_RUN_LOADS] = "ipload" in getattr(item, "fixturenames", ()) or concerns_us(item)
+    return item.stash[_MAY_RUN_LOADS]
 
 
 def may_run_loads(item: pytest.Item) -> bool:
-    """Whether the item has results to report: it is a load test, is meant to be one, or starts loads itself."""
-    return "ipload" in getattr(item, "fixturenames", ()) or concerns_us(item)
+    """What ``look_for_loads`` found at the beginning of the item's run: each phase of every test asks for it."""
+    return item.stash[_MAY_RUN_LOADS] if _MAY_RUN_LOADS in item.stash else look_for_loads(item)
 
 
 def marker_problem(item: pytest.Item) -> str | None:

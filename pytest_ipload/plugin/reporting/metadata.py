@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from pytest_ipload import __version__
-from pytest_ipload.base.masking import masked
 from pytest_ipload.base.units import format_setting
 from pytest_ipload.settings.table import SETTINGS, Setting
 
@@ -23,12 +22,18 @@ def load_metadata(config: pytest.Config) -> dict[str, str]:
         given["--ipload-profile"] = profile
     thresholds = config.getoption("ipload_threshold")
     if thresholds:
-        given["--ipload-threshold"] = masked(", ".join(thresholds))
+        given["--ipload-threshold"] = _masked(", ".join(thresholds))
     return {"version": __version__, **given} if given else {}
+
+
+def _masked(text: str) -> str:
+    from pytest_ipload.base.masking import masked  # its patterns take milliseconds to build: not in every pytest run
+
+    return masked(text)
 
 
 def _text(setting: Setting, value: Any) -> str:
     """The value as it is written on the command line."""
     if setting.metavar == "T":
         return format_setting(value)
-    return f"{value:g}/s" if setting.metavar == "RATE" else masked(str(value))
+    return f"{value:g}/s" if setting.metavar == "RATE" else _masked(str(value))

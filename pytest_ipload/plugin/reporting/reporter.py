@@ -50,8 +50,11 @@ class Reporter:
     def pytest_runtest_logreport(self, report: Any) -> Generator[None, None, None]:
         """Keep the results that came with the report of a test."""
         self._keep_results(report)
+        results = state_of(self._config).results.get(self._test_of(report))
+        if results is None:
+            return (yield)
         was_failed = report.failed
-        with _with_evidence(report, state_of(self._config).results.get(self._test_of(report), ())):
+        with _with_evidence(report, results):
             yield
         if report.when == "call" and hasattr(report, REPORT_KEY):
             failed_subtest = self._failed_subtests.pop(report.nodeid, None)
