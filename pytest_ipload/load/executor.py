@@ -93,7 +93,7 @@ class Executor:
         self._clock = clock
         self._cpu, self._workers_on_cpu, self._surroundings = cpu, workers_on_cpu, surroundings
         self._end = end_of(slots)
-        self._unpin = ExitStack()
+        self._undo = ExitStack()
         self._requests = StopRequests()
         self._last_tick = 0
         self.is_through = False  # whether the load ran to its end
@@ -157,13 +157,14 @@ class Executor:
         Raises UserSetUpError from the first user's exception, after all others were torn down; GeneratorLimitError
         when the system has no thread left; KeyboardInterrupt when another thread requests an urgent stop.
         """
-        self.record.pin_problem = self._unpin.enter_context(self._surroundings.pinned(self._cpu))
+        self.record.pin_problem = self._undo.enter_context(self._surroundings.pinned(self._cpu))
         self.record.pinned_cpu = self._cpu if self.record.pin_problem is None else None
         SetUpPhase(self._factory, self._users, self._starter, self._enforcer, self._requests, self._clock).run()
         if self.record.shortage is not None:
             self.close()
             raise GeneratorLimitError(self.record.shortage)
         self._raise_setup_error()
+        self._undo.enter_context(self._surroundings.frozen())  # takes a while: not just before the start
 
     def run(self, start_at_ns: int | None = None) -> None:
         """Run the load until the last user left. It begins at ``start_at_ns`` of the clock, or at once.
@@ -171,18 +172,17 @@ class Executor:
         Raises UserSetUpError if a user that comes later could not be set up, what a body raised to end the load, and
         whatever is raised in the calling thread meanwhile (KeyboardInterrupt); the measurements are still available.
         """
-        with self._surroundings.frozen():
+        try:
+            self._wait_until(start_at_ns)
+            self._open_gate()
+            while self._starter.pending or not self._is_empty():
+                self._turn()
+            self.is_through = True
+        finally:
             try:
-                self._wait_until(start_at_ns)
-                self._open_gate()
-                while self._starter.pending or not self._is_empty():
-                    self._turn()
-                self.is_through = True
+                self.close(hurry=not self.is_through, hold=self.is_through)
             finally:
-                try:
-                    self.close(hurry=not self.is_through, hold=self.is_through)
-                finally:
-                    self._watcher.end()
+                self._watcher.end()
         if self._run_of_users.ended_by is not None:
             raise self._run_of_users.ended_by
         self._raise_setup_error()
@@ -241,7 +241,7 @@ class Executor:
             if interrupt is not None:
                 raise interrupt
         finally:
-            self._unpin.close()
+            self._undo.close()
 
     @property
     def measurements(self) -> Measurements:

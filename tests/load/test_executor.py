@@ -278,6 +278,15 @@ class TestGarbage:
         run(Script(body=lambda iteration: frozen.append(gc.get_freeze_count())))
         assert min(*frozen, gc.get_freeze_count()) > 0
 
+    def test_nothing_is_collected_between_the_order_to_start_and_the_start(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        executor = make(Script(), users=2, iterations=1)
+        executor.set_up()
+        collections = calls_of(gc, "collect", monkeypatch)
+        executor.run()
+        assert collections == []
+
     def test_what_exists_is_frozen_during_the_load_only(self) -> None:
         frozen: list[int] = []
         gc.unfreeze()

@@ -39,8 +39,10 @@ BreakOff = Callable[[str, list[bytes], str], list[dict[str, Any]]]
 Unfinished = Callable[[str, str], Conclusion | None]
 """The earlier rounds' results of a load test that ended in an error, for this reason; None without any."""
 
-_LEAD_NS = 250_000_000
+_LEAST_LEAD_NS, _MOST_LEAD_NS = 60_000_000, 250_000_000
 """From the order to start until the start: it has to reach every worker before."""
+_LEAD_ROUND_TRIPS = 20
+"""The lead as a multiple of a worker's slowest answer, between these two."""
 _LOOK_NS = 1_000_000_000
 
 
@@ -225,9 +227,11 @@ class SharedLoad:
         if not clock.is_known:
             self.send(worker.name, ("ping", {"number": clock.ask(now_ns)}))
         elif all(each.is_known for each in self._clocks.values()):
+            slowest_ns = max(each.slowest_ns for each in self._clocks.values())
+            lead_ns = min(max(_LEAD_ROUND_TRIPS * slowest_ns, _LEAST_LEAD_NS), _MOST_LEAD_NS)
             for test in self.together:
                 if test.state is State.SYNC:
-                    test._start(now_ns + _LEAD_NS, self._clocks)
+                    test._start(now_ns + lead_ns, self._clocks)
 
     def _start(self, common_ns: int, clocks: Mapping[str, ClockOffset]) -> None:
         self.state = State.RUN

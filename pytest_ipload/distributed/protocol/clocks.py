@@ -39,3 +39,8 @@ class ClockOffset:
     def offset_ns(self) -> int:
         """What to add to one's own time to get the other's; 0 before the first answer."""
         return min(self._answers)[1] if self._answers else 0
+
+    @property
+    def slowest_ns(self) -> int:
+        """The longest time that an answer took; 0 before the first."""
+        return max((took_ns for took_ns, _ in self._answers), default=0)

@@ -89,11 +89,11 @@ class Team:
                 at_ns = self.now - delay_ns // 2 + OFFSETS[name]
                 self.say(name, "pong", number=fields["number"], at_ns=at_ns)
 
-    def start(self, nodeid: str = A, names: Sequence[str] = ("gw0", "gw1")) -> None:
+    def start(self, nodeid: str = A, names: Sequence[str] = ("gw0", "gw1"), answer_ns: int = 1000) -> None:
         """All come to the test, are ready, and load."""
         self.all_say("entered", names, nodeid=nodeid)
         self.all_say("ready", names, nodeid=nodeid)
-        self.answer_pings()
+        self.answer_pings(answer_ns)
 
     def take(self, kind: str) -> list[tuple[str, dict[str, Any]]]:
         """The messages of a kind that were sent since the last call for it, and to whom."""
@@ -162,14 +162,15 @@ def test_the_normal_way() -> None:
     assert (team.state, team.coordinator.tests_to_report()) == (State.CLOSED, [team.test])
 
 
-def test_all_start_at_the_same_moment_of_their_own_clocks() -> None:
+@pytest.mark.parametrize(("answer_ms", "lead_ms"), [(0.5, 60), (5, 100), (40, 250)])
+def test_all_start_at_the_same_moment_of_their_own_clocks(answer_ms: float, lead_ms: int) -> None:
+    """The order to start has to be there before: the slower the answers, the earlier it is sent."""
     team = Team(4)
     names = ["gw0", "gw1", "gw2", "gw3"]
-    team.start(names=names)
+    team.start(names=names, answer_ns=round(answer_ms * 1e6))
     starts = dict(team.take("start"))
-    assert {name: starts[name]["at_ns"] - OFFSETS[name] - team.now for name in names} == dict.fromkeys(
-        names, SECOND // 4
-    )
+    leads = {name: starts[name]["at_ns"] - OFFSETS[name] - team.now for name in names}
+    assert leads == dict.fromkeys(names, lead_ms * 1_000_000)
 
 
 def test_the_quickest_answer_counts() -> None:
@@ -436,7 +437,7 @@ def test_once_a_second_the_new_snapshots_are_looked_at() -> None:
     team.say("gw0", "progress", nodeid=A, snapshot={"n": 4})
     team.pass_time(1, alive=["gw0", "gw1"])
     assert [snapshots for snapshots, _ in team.looked[1:]] == [[[{"n": 3}, {"n": 4}], [{"n": 2}]]]
-    assert [round(seconds, 3) for _, seconds in team.looked] == [1.05, 2.05]
+    assert [round(seconds, 3) for _, seconds in team.looked] == [1.04, 2.04]
     team.all_say("progress", nodeid=A, snapshot={"n": 5})
     team.stop_reason = "it cannot hold"
     team.pass_time(1, alive=["gw0", "gw1"])
@@ -470,7 +471,7 @@ def test_live_numbers_are_those_of_all_members_as_long_as_the_load_runs() -> Non
     assert team.coordinator.live() == {}  # nobody knows of the other one's users
     team.say("gw1", "live", nodeid=A, numbers=live_numbers(users=3, elapsed_s=1.9).to_plain())
     found = team.coordinator.live()[A]
-    assert (found.users, round(found.elapsed_s, 3)) == (7, 1.75)
+    assert (found.users, round(found.elapsed_s, 3)) == (7, 1.94)
     assert found.requests == 2 * live_numbers().requests
     team.all_say("part", nodeid=A, part={})
     assert team.coordinator.live() == {}
@@ -871,7 +872,7 @@ class TestTogether:
         assert team.take("ping") == []
         team.all_say("ready", nodeid=B)
         team.answer_pings()
-        began = team.now + SECOND // 4
+        began = team.now + 60_000_000
         assert {(name, fields["nodeid"]): fields["at_ns"] - OFFSETS[name] for name, fields in team.take("start")} == {
             ("gw0", A): began,
             ("gw1", A): began,
