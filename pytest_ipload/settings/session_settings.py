@@ -1,6 +1,7 @@
-"""What command line and ini say for the whole session. Loaded by every pytest run."""
+"""What command line and ini say for the whole session.
 
-from __future__ import annotations
+Loaded by every pytest run: annotations are not postponed, because ``NamedTuple`` would compile each of them.
+"""
 
 from collections.abc import Mapping
 from types import MappingProxyType

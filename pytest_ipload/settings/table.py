@@ -1,6 +1,7 @@
-"""The table of all settings of a load: the source of the options, the ini keys, the marker's keys and their errors."""
+"""The table of all settings of a load: the source of the options, the ini keys, the marker's keys and their errors.
 
-from __future__ import annotations
+Loaded by every pytest run: annotations are not postponed, because ``NamedTuple`` would compile each of them.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple

@@ -51,7 +51,8 @@ def look_for_loads(item: pytest.Item) -> bool:
 
 def may_run_loads(item: pytest.Item) -> bool:
     """What ``look_for_loads`` found at the beginning of the item's run: each phase of every test asks for it."""
-    return item.stash[_MAY_RUN_LOADS] if _MAY_RUN_LOADS in item.stash else look_for_loads(item)
+    found = item.stash.get(_MAY_RUN_LOADS, None)
+    return look_for_loads(item) if found is None else found
 
 
 def marker_problem(item: pytest.Item) -> str | None:

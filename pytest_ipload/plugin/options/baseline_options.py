@@ -12,7 +12,7 @@ from pytest_ipload.settings.session_settings import BaselineSettings
 
 def add_options(parser: pytest.Parser) -> None:
     """Register them."""
-    group = parser.getgroup("ipload", "load tests (pytest-ipload)")
+    group = parser.getgroup("ipload-baselines", "baselines of load tests (pytest-ipload)")
     group.addoption("--ipload-save", metavar="NAME", help="Save the results of this run in .ipload, under this name")
     group.addoption(
         "--ipload-autosave",

@@ -41,6 +41,7 @@ _INI_TYPES: Mapping[Parser, Any] = {as_count: _WHOLE_OR_TEXT, as_check_names: "l
 
 def add_options(parser: pytest.Parser) -> None:
     """Register all options and ini keys."""
+    # Several groups: with each option that pytest adds to a group, it looks at all that are there.
     group = parser.getgroup("ipload", "load tests (pytest-ipload)")
     for setting in SETTINGS:
         if setting.option:
@@ -49,6 +50,7 @@ def add_options(parser: pytest.Parser) -> None:
             )
         if setting.ini:
             parser.addini(setting.dest, setting.help, type=_INI_TYPES.get(setting.parse, "string"), default=None)
+    group = parser.getgroup("ipload-session", "sessions with load tests (pytest-ipload)")
     _add_lists(parser, group)
     _add_profiles(parser, group)
     _add_switches(parser, group)

@@ -12,7 +12,7 @@ FLAG = "--ipload-explain"
 
 def add_option(parser: pytest.Parser) -> None:
     """Register it."""
-    parser.getgroup("ipload", "load tests (pytest-ipload)").addoption(
+    parser.getgroup("ipload-reports", "reports of load tests (pytest-ipload)").addoption(
         FLAG,
         metavar="PID[,PID]",
         nargs="?",

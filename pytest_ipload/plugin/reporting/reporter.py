@@ -32,6 +32,7 @@ class Reporter:
     def __init__(self, config: pytest.Config) -> None:
         """Raises UsageError for a report that cannot be written."""
         self._config = config
+        self._state = state_of(config)
         self._files = ReportFiles.of(config)
         self._saving: Saving | None = None
         """None where nothing was saved."""
@@ -49,8 +50,10 @@ class Reporter:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logreport(self, report: Any) -> Generator[None, None, None]:
         """Keep the results that came with the report of a test."""
+        if self._is_of_no_concern(report):
+            return (yield)
         self._keep_results(report)
-        results = state_of(self._config).results.get(self._test_of(report))
+        results = self._state.results.get(self._test_of(report))
         if results is None:
             return (yield)
         was_failed = report.failed
@@ -63,6 +66,12 @@ class Reporter:
             elif not report.failed and failed_subtest is not None:  # pytest-subtests does not fail the test itself
                 self._note_error(self._test_of(report), failed_subtest)
 
+    def _is_of_no_concern(self, report: Any) -> bool:
+        """Whether it is a passed phase of an ordinary test, in a session that had no load test so far."""
+        return report.outcome == "passed" and not (
+            self._state.results or self._failed_subtests or self._reruns or REPORT_KEY in vars(report)
+        )
+
     def _keep_results(self, report: Any) -> None:
         if report.when == "teardown" and report.nodeid in self._reruns:
             # junitxml takes the properties from here, and would add those of the run that did not count.
@@ -71,7 +80,7 @@ class Reporter:
         if report.outcome == "rerun":
             self._reruns.add(report.nodeid)
         test = self._test_of(report)
-        results = state_of(self._config).results
+        results = self._state.results
         if report.when == "setup":  # it starts again: an earlier run does not count
             results.pop(test, None)
             self._failed_subtests.pop(report.nodeid, None)
@@ -89,7 +98,7 @@ class Reporter:
 
     def _of_lost(self, report: Any) -> Results | None:
         """The result of a load test shared by xdist's workers, none of which could report it."""
-        state = state_of(self._config)
+        state = self._state
         is_known = report.nodeid in state.shared_tests and report.failed and report.when != "teardown"
         if not is_known or any(nodeid == report.nodeid for nodeid, _ in state.results):
             return None
@@ -101,7 +110,7 @@ class Reporter:
 
     def _note_error(self, test: tuple[str, str], report: Any) -> None:
         """A test whose load passed may fail nevertheless, in its own assertions or its teardown."""
-        results = state_of(self._config).results
+        results = self._state.results
         nodeid, _ = test
         if not any(other == nodeid for other, _ in results):
             if report.when == "call":
@@ -133,7 +142,7 @@ class Reporter:
         """Print a block for each load; with ``-q`` only those of tests that failed."""
         verbosity = self._config.get_verbosity()
         shown = []
-        for test, results in state_of(self._config).results.items():
+        for test, results in self._state.results.items():
             outcome = self._outcomes.get(test, "failed")  # an aborted one has no report
             if verbosity >= 0 or outcome == "failed":
                 shown += [(result, outcome == "xfailed") for result in results]
@@ -164,7 +173,7 @@ class Reporter:
 
     def _of_baselines(self) -> list[str]:
         """Saved runs that could not be read, and tests that were to be compared with some and were not."""
-        state = state_of(self._config)
+        state = self._state
         if not state.results:
             return []
         from pytest_ipload.plugin.reporting.saving import unjudged
@@ -191,7 +200,7 @@ class Reporter:
             fail_session(session)
 
     def _save(self) -> None:
-        state = state_of(self._config)
+        state = self._state
         if state.settings.baselines.saves:
             from pytest_ipload.plugin.reporting.saving import Saving
 
@@ -203,7 +212,7 @@ class Reporter:
             return
         from pytest_ipload.report.files.json_file import report_of
 
-        state = state_of(self._config)
+        state = self._state
         share = state.share
         segment = None if state.settings.segment is None else {"index": share.index, "count": share.count}
         self._files.write(report_of(state.all_results(), segment))

@@ -74,7 +74,7 @@ REPORT_FILES = (
 
 def add_options(parser: pytest.Parser) -> None:
     """Register the option of each kind of file."""
-    group = parser.getgroup("ipload", "load tests (pytest-ipload)")
+    group = parser.getgroup("ipload-reports", "reports of load tests (pytest-ipload)")
     for kind in REPORT_FILES:
         group.addoption(kind.flag, metavar=kind.metavar, help=kind.help)
     # Written from samples, not from results: see ``jsonl_output``.
