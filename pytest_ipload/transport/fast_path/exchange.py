@@ -46,34 +46,39 @@ def exchange(
     if not isinstance(idle, IdleConnections):  # closed, one that blocks, or of another version of HTTP
         response: LoadResponse | None = pool.exchange(binding, heads, method, data, timeouts)
         return response
+    take = idle.take  # a function that is an attribute is found twice as fast by its own look-up, here and below
     try:
-        conn = idle.take()
+        conn = take()
     except IndexError:
         conn = None
     started, wall_started = perf_counter_ns(), time_ns()
     try:
         wire = None if conn is None else conn.wire
+        unread = None if wire is None else wire.unread
         # What waits on a kept connection (an unsolicited response, the server's end of it) came before this request.
-        if conn is None or wire is None or wire.unread():
+        if conn is None or wire is None or unread is None or unread():
             return _Exchange(pool, binding, heads, method, data, timeouts, started, wall_started).begin(conn)
         is_sent = False
         try:
             if wire.timeout != timeouts[1]:
                 wire.set_timeout(timeouts[1])
-            wire.send(data)
+            send = wire.send
+            send(data)
             is_sent = True
             received = wire.receive()
         except OSError as error:
             careful = _Exchange(pool, binding, heads, method, data, timeouts, started, wall_started)
             return careful.fail(conn, b"", error, is_kept=True, in_send=not is_sent)
         end = received.find(b"\r\n\r\n")
-        head = heads[received[:end]] if end > 0 else None
+        # A subclass of dict looks up the slow way, by its __getitem__: needed only for a head that is not known yet.
+        head = heads.get(received[:end]) or heads[received[:end]] if end > 0 else None
         if head is None or len(received) - end - 4 != (head.length if method != "HEAD" else 0):
             careful = _Exchange(pool, binding, heads, method, data, timeouts, started, wall_started)
             return careful.read(conn, wire, received, is_kept=True)
         response = _reply(conn, head, received, received[end + 4 :], started, wall_started, wire.stamp)
         if head.keeps_open:
-            idle.give(conn)
+            give = idle.give
+            give(conn)
         else:
             conn.close()
             pool.give(conn)
@@ -111,14 +116,14 @@ def _reply(
     if stamp is not None:
         # A thread reads its reply only when it has its turn; the kernel's time of arrival is free of that. But the wall
         # clock may have been set meanwhile. Then it does not agree on what elapsed, and the stamp is worth nothing.
-        # Where they differ by no more than two clocks do, the one that makes the latency longer counts: it is never
-        # too short.
-        seconds, nanoseconds = _read_stamp(stamp)
-        arrival = seconds * NS_PER_S + nanoseconds
-        arrived, counted_back = arrival - wall_started, latency - (wall_ended - arrival)
-        if -CLOCKS_DIFFER_NS < arrived - counted_back < CLOCKS_DIFFER_NS:
-            if counted_back > arrived:
-                arrived = counted_back
+        # Where they differ by no more than two clocks do, the time of arrival is counted from the start or back from
+        # the end, whichever makes the latency longer: it is never too short.
+        gained = wall_ended - wall_started - latency
+        if -CLOCKS_DIFFER_NS < gained < CLOCKS_DIFFER_NS:
+            seconds, nanoseconds = _read_stamp(stamp)
+            arrived = seconds * NS_PER_S + nanoseconds - wall_started
+            if gained < 0:
+                arrived -= gained
             if 0 < arrived < latency:
                 latency = arrived
     response = LoadResponse.__new__(LoadResponse)

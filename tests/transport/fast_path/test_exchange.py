@@ -617,7 +617,8 @@ def test_whatever_ends_an_exchange_closes_its_connection(
             if is_warm:
                 opened[0].wire.send = stop
         elif where == "heads":
-            patch.setattr(ReplyHeads, "__getitem__", stop, raising=False)
+            for look_up in ("get", "__getitem__"):
+                patch.setattr(ReplyHeads, look_up, stop, raising=False)
         else:
             receive = kind.receive
             counts = iter([receive, stop] if where == "body" else [stop])
