@@ -17,9 +17,10 @@ from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.transport.connect.binding import Binding, Fallback, Hop
 from pytest_ipload.transport.connect.connection import IdleConnections, Pool, SourceHTTPConnection
 from pytest_ipload.transport.connect.socket_io import TIMESPEC, FastSocket
+from pytest_ipload.transport.fast_path.prepared_call import PreparedCall
 from pytest_ipload.transport.fast_path.reply_reader import ReplyReader, UnusualReply
 from pytest_ipload.transport.message.replay import ReplaySocket
-from pytest_ipload.transport.message.reply_head import Head, ReplyHeads
+from pytest_ipload.transport.message.reply_head import REMEMBERED_LENGTH, Head, ReplyHeads
 from pytest_ipload.transport.response import LoadResponse
 
 Timeouts = tuple[float | None, float | None]
@@ -35,16 +36,16 @@ _GONE = (ConnectionError, ssl.SSLEOFError, UnusualReply)
 
 
 def exchange(
-    pool: Pool, binding: Binding, heads: ReplyHeads, method: str, data: bytes, timeouts: Timeouts
+    outgoing: PreparedCall, pool: Pool, binding: Binding, heads: ReplyHeads, data: bytes, timeouts: Timeouts
 ) -> LoadResponse | None:
-    """Send ``data`` and read the reply.
+    """Send ``data``, the bytes of ``outgoing``, and read the reply.
 
     None if requests and urllib3 have to go on: then ``binding.thread.fall_back`` is what they go on with.
     """
     # The ordinary case is written out here, as it runs for each request of a load. All else is in _Exchange.
     idle = pool.pool
     if not isinstance(idle, IdleConnections):  # closed, one that blocks, or of another version of HTTP
-        response: LoadResponse | None = pool.exchange(binding, heads, method, data, timeouts)
+        response: LoadResponse | None = pool.exchange(binding, heads, outgoing.method, data, timeouts)
         return response
     take = idle.take  # a function that is an attribute is found twice as fast by its own look-up, here and below
     try:
@@ -57,7 +58,7 @@ def exchange(
         unread = None if wire is None else wire.unread
         # What waits on a kept connection (an unsolicited response, the server's end of it) came before this request.
         if conn is None or wire is None or unread is None or unread():
-            return _Exchange(pool, binding, heads, method, data, timeouts, started, wall_started).begin(conn)
+            return _Exchange(outgoing, pool, binding, heads, data, timeouts, started, wall_started).begin(conn)
         is_sent = False
         try:
             if wire.timeout != timeouts[1]:
@@ -67,15 +68,19 @@ def exchange(
             is_sent = True
             received = wire.receive()
         except OSError as error:
-            careful = _Exchange(pool, binding, heads, method, data, timeouts, started, wall_started)
+            careful = _Exchange(outgoing, pool, binding, heads, data, timeouts, started, wall_started)
             return careful.fail(conn, b"", error, is_kept=True, in_send=not is_sent)
-        end = received.find(b"\r\n\r\n")
-        # A subclass of dict looks up the slow way, by its __getitem__: needed only for a head that is not known yet.
-        head = heads.get(received[:end]) or heads[received[:end]] if end > 0 else None
-        if head is None or len(received) - end - 4 != (head.length if method != "HEAD" else 0):
-            careful = _Exchange(pool, binding, heads, method, data, timeouts, started, wall_started)
+        head = outgoing.last_reply_head
+        start = len(head.raw)
+        if received[:start] != head.raw:
+            start = received.find(b"\r\n\r\n") + 4
+            head = heads[received[: start - 4]] if start > 4 else None
+            if head is not None and start <= REMEMBERED_LENGTH:
+                outgoing.last_reply_head = head
+        if head is None or len(received) - start != (0 if outgoing.is_head else head.length):
+            careful = _Exchange(outgoing, pool, binding, heads, data, timeouts, started, wall_started)
             return careful.read(conn, wire, received, is_kept=True)
-        response = _reply(conn, head, received, received[end + 4 :], started, wall_started, wire.stamp)
+        response = _reply(conn, head, received, received[start:], started, wall_started, wire.stamp)
         if head.keeps_open:
             give = idle.give
             give(conn)
@@ -143,10 +148,10 @@ class _Exchange:
 
     def __init__(
         self,
+        outgoing: PreparedCall,
         pool: Pool,
         binding: Binding,
         heads: ReplyHeads,
-        method: str,
         data: bytes,
         timeouts: Timeouts,
         started: int,
@@ -155,7 +160,7 @@ class _Exchange:
         self._pool = pool
         self._binding = binding
         self._heads = heads
-        self._method = method
+        self._method = outgoing.method
         self._data = data
         self._timeouts = timeouts
         self._started = started
