@@ -14,7 +14,6 @@ from http.cookiejar import Cookie
 from logging import DEBUG
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from requests import PreparedRequest
 from requests.sessions import merge_setting
 from requests.structures import CaseInsensitiveDict
 
