@@ -25,6 +25,10 @@ class IterationLog:
     paused_ns: int = 0
     """Not a part of the iteration's time."""
 
+    def forget_failures(self) -> None:
+        """A new iteration begins."""
+        self.problem, self.has_fault, self.failed = None, False, 0
+
     def note_late_read(self, ended_ns: int) -> None:
         """A request ended then, and its thread has the reply now."""
         self.held_ns += real_time.perf_counter_ns() - ended_ns

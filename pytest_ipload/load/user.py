@@ -140,6 +140,7 @@ class VirtualUser(ConnectingUser, MeasuringUser, TracedUser):
         """The leased addresses, at most one per family; empty where the operating system chooses."""
         self.source_address = self.source_addresses[0] if sources else None
         """The leased source address; None where the operating system chooses."""
+        self._iteration_key: Key = (ITERATION, "", self.source_address, 0, OK)
 
     def feed(self, source: Source, order: str = "sequential") -> Rows:
         """This user's rows of test data: an iterator, and the same one each time for the same source and order.
@@ -250,7 +251,8 @@ class VirtualUser(ConnectingUser, MeasuringUser, TracedUser):
         if log.running and not log.lateness_ns:
             if self.notes_held:
                 log.note_late_read(started_ns + latency_ns)
-            self._tally(key, started_ns, latency_ns)
+            tally = self._tally
+            tally(key, started_ns, latency_ns)
         else:
             kind, name, source_address, status, outcome = key
             self.record(timed_sample(kind, name, started_ns, latency_ns, outcome, status, source_address))
@@ -282,7 +284,10 @@ class VirtualUser(ConnectingUser, MeasuringUser, TracedUser):
         log.held_ns = log.paused_ns = 0
         if self.before_iteration is not None:
             self.wait_for(partial(self.before_iteration, self))
-        log.running, log.lateness_ns, log.problem, log.has_fault, log.failed = True, lateness_ns, None, False, 0
+        if log.failed:
+            log.forget_failures()
+        log.running = True
+        log.lateness_ns = lateness_ns
         log.began_ns = started_ns
 
     def wait_for(self, turn: Callable[[], object]) -> None:
@@ -300,6 +305,11 @@ class VirtualUser(ConnectingUser, MeasuringUser, TracedUser):
         The iteration fails if its body raised (``error``) or if one of its requests failed.
         """
         log = self._log
+        if error is None and log.problem is None and not log.lateness_ns and not log.paused_ns:
+            log.running = False
+            tally = self._tally  # found faster than as a method
+            tally(self._iteration_key, started_ns, ended_ns - started_ns)
+            return None
         if error is not None:
             self._record_fault(error, started_ns)
         problem, lateness_ns = log.problem, log.lateness_ns
@@ -311,7 +321,7 @@ class VirtualUser(ConnectingUser, MeasuringUser, TracedUser):
         if log.paused_ns:
             latency_ns, log.paused_ns = max(0, latency_ns - log.paused_ns), 0
         if outcome == OK and not lateness_ns:
-            self._tally((ITERATION, "", source, 0, OK), started_ns, latency_ns)
+            self._tally(self._iteration_key, started_ns, latency_ns)
         else:
             self._record(timed_sample(ITERATION, "", started_ns, latency_ns, outcome, 0, source, lateness_ns))
         return problem

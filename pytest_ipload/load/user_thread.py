@@ -86,7 +86,8 @@ class UserThread:
     setup_error: BaseException | None = None
     teardown_error: BaseException | None = None
     abandoned: bool = False
-    _exposed: bool = False
+    is_exposed: bool = False
+    """Whether its own code runs, which may be interrupted: see ``expose`` and ``cover``."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def start(self, live: Callable[[UserThread], None]) -> None:
@@ -109,7 +110,7 @@ class UserThread:
         """
         with self._lock:
             self.interrupted_ns = now_ns
-            self.is_cancelled = self._exposed and self.user.coroutines.cancel(patience_s)
+            self.is_cancelled = self.is_exposed and self.user.coroutines.cancel(patience_s)
         if not self.is_cancelled:
             self.insist()
 
@@ -122,31 +123,31 @@ class UserThread:
             if self.interrupted_ns is None:
                 return  # the coroutine has ended, and the user is in its teardown now
             self.is_cancelled = False
-            if self._exposed:
+            if self.is_exposed:
                 self._raise_in_thread(IterationInterrupted)
         self.user.interrupt()
 
     @property
     def in_body(self) -> bool:
         """Whether an iteration runs."""
-        return self._exposed and self.phase is Phase.ITERATIONS
+        return self.is_exposed and self.phase is Phase.ITERATIONS
 
     def expose(self) -> None:
         """Called in the user's thread before its own code runs, which may be interrupted."""
-        self._exposed = True
+        self.is_exposed = True
 
     def cover(self) -> None:
         """Called in the user's thread after its own code: ours, which follows, must not be interrupted.
 
         An interruption that was raised and did not arrive yet arrives here.
         """
-        # This runs in each iteration, so it takes no lock as long as there is no interruption. Both threads write an
-        # attribute of this object, then read the other's: here ``_exposed``, then ``interrupted_ns``, in ``interrupt``
-        # the other way round. Python lets one write to an object happen after the other (by the GIL, or by the
-        # object's own lock), so whoever comes second sees what the first one wrote: either nothing is raised, or it
-        # is noticed here.
+        # An iteration sets ``is_exposed`` itself and calls this only if there is an interruption: there is no lock as
+        # long as there is none. Both threads write an attribute of this object, then read the other's: here
+        # ``is_exposed``, then ``interrupted_ns``, in ``interrupt`` the other way round. Python lets one write to an
+        # object happen after the other (by the GIL, or by the object's own lock), so whoever comes second sees what
+        # the first one wrote: either nothing is raised, or it is noticed here.
         try:
-            self._exposed = False
+            self.is_exposed = False
             if self.interrupted_ns is not None:
                 with self._lock:  # by now it has been raised, if it is raised at all
                     pass
@@ -154,7 +155,7 @@ class UserThread:
                 for _ in range(_LINES_TO_ARRIVE):
                     pass
         except IterationInterrupted:
-            self._exposed = False
+            self.is_exposed = False
 
     def tear_down(self, now_ns: int) -> None:
         """Called in the user's thread: undo its set-up. What that raises is kept as ``teardown_error``."""
@@ -215,7 +216,7 @@ class UserThread:
         ``at_any_rate`` is for a user that should have come back long ago.
         """
         with self._lock:  # in ``cover`` an interrupted user takes it too, and knows afterwards that it was abandoned
-            if self.is_over or self.interrupted_ns is None or not (self._exposed or at_any_rate):
+            if self.is_over or self.interrupted_ns is None or not (self.is_exposed or at_any_rate):
                 return False
             self.abandoned = True
             return True

@@ -114,7 +114,7 @@ class Measurements(SeriesTable):
                 self._add(chunk.samples)
                 continue
             times = chunk.times[key]
-            starts, latencies = times[::2].tolist(), times[1::2].tolist()
+            starts, latencies = list(times[::2]), list(times[1::2])
             if min(starts) < self.judged_from_ns:
                 self._add_each(chunk.ordinary(key))
             else:

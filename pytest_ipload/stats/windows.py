@@ -46,7 +46,7 @@ class Windows:
         for recorded, times in chunk.times.items():
             kept = None if recorded[0] in _UNJUDGED else self._kept(recorded)
             if kept is not None:
-                self._add_alike(kept, times[::2].tolist(), times[1::2].tolist())
+                self._add_alike(kept, list(times[::2]), list(times[1::2]))
         for sample in chunk.samples:
             if self._is_judged(sample) and sample.kind not in _UNJUDGED and sample.outcome != FAULT:
                 key = self._kept(SAMPLE_KEY(sample))

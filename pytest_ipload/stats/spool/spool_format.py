@@ -79,7 +79,7 @@ class SpoolWriter:
     def add(self, chunk: Chunk) -> None:
         """Write the samples of a chunk."""
         for key, times in chunk.times.items():
-            self._write(_TIMES, self._number((*key, "")), memoryview(times).cast("B"))
+            self._write(_TIMES, self._number((*key, "")), memoryview(array("q", times)).cast("B"))
         for (kind, name), (moments, numbers) in chunk.values.items():
             # The bits of a number take the place of a latency.
             columns = array("q", bytes(16 * len(moments)))

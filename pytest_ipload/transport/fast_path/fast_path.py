@@ -14,17 +14,15 @@ from http.cookiejar import Cookie
 from logging import DEBUG
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from requests import PreparedRequest
 from requests.sessions import merge_setting
 from requests.structures import CaseInsensitiveDict
 
-from pytest_ipload.base.masking import masked
-from pytest_ipload.settings.url_names import UrlNames
 from pytest_ipload.transport.adapter import POOLS, SourceAdapter
 from pytest_ipload.transport.connect.binding import Fallback, Hop
 from pytest_ipload.transport.connect.connection import Pool
 from pytest_ipload.transport.fast_path.cookies import CookieLine, CookieLines, SessionCookies, SetCookieMemo
 from pytest_ipload.transport.fast_path.exchange import Timeouts, exchange
+from pytest_ipload.transport.fast_path.prepared_call import PreparedCall
 from pytest_ipload.transport.fast_path.session_headers import Changes, SessionHeaders
 from pytest_ipload.transport.foreign_hooks import DEBUG_LOG, IS_CACHED, Seen, debug_answer, debug_is_logged, hooks_in
 from pytest_ipload.transport.message.templates import NO_BODY, Body, Target, Template, encode_body, encode_form
@@ -53,57 +51,6 @@ class Details(NamedTuple):
 
 
 _NO_DETAILS = Details(None, None, None, None, None)
-
-
-class PreparedCall:
-    """A request that is ready to be sent, but for its body; it holds until headers, cookies or settings change."""
-
-    __slots__ = (
-        "_template",
-        "adapter",
-        "cookies",
-        "head",
-        "label",
-        "method",
-        "pool",
-        "source",
-        "target",
-        "valid_until",
-        "where",
-    )
-
-    def __init__(
-        self,
-        template: Template,
-        method: str,
-        target: Target,
-        cookies: str | None,
-        valid_until: float,
-        adapter: SourceAdapter,
-        names: UrlNames | None = None,
-    ) -> None:
-        self._template = template
-        self.method = method
-        self.target = target
-        label = None if names is None else names.name(method, target.origin, target.path)
-        self.label = label or masked(f"{method} {target.path}")
-        self.where = template.where(target)
-        self.cookies = cookies
-        self.valid_until = valid_until
-        """By ``time.time``: then a cookie expires."""
-        self.adapter = adapter
-        self.head = template.head(target, cookies)
-        self.pool: Pool | None = None
-        self.source: str | None = None
-        """The pool of connections, and the source address that it is for."""
-
-    def request(self, body: Body) -> PreparedRequest:
-        """As requests would have prepared it."""
-        return self._template.request(self.target, self.cookies, body)
-
-    def data(self, body: Body) -> bytes:
-        """The bytes to send."""
-        return self._template.with_body(self.head, body)
 
 
 class FastPath:
@@ -208,7 +155,7 @@ class FastPath:
             return None
         data = outgoing.head if body is None else outgoing.data(body)
         try:
-            response = exchange(pool, self._binding, self._heads, outgoing.method, data, timeouts)
+            response = exchange(outgoing, pool, self._binding, self._heads, data, timeouts)
         except BaseException:
             self.interrupted = outgoing
             raise

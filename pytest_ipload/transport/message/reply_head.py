@@ -32,7 +32,9 @@ _DIGITS = re.compile(r"[0-9]{1,18}")
 _BODILESS = (204, 304)
 _REDIRECTS = (301, 302, 303, 307, 308)
 _SINGLE = ("content-length", "transfer-encoding", "content-encoding", "connection")
-_REMEMBERED_HEADS, _REMEMBERED_LENGTH = 512, 2048
+_REMEMBERED_HEADS = 512
+REMEMBERED_LENGTH = 2048
+"""Longer heads are not kept."""
 
 
 class Head:
@@ -47,6 +49,7 @@ class Head:
         "items",
         "keeps_open",
         "length",
+        "raw",
         "reason",
         "set_cookies",
         "status",
@@ -71,6 +74,8 @@ class Head:
         self.content_encoding = fields.get("content-encoding", "").lower()
         self.set_cookies = tuple(value for name, (_, value) in zip(lower, items, strict=True) if name == "set-cookie")
         self.is_redirect = status in _REDIRECTS and "location" in fields
+        self.raw = b""
+        """The bytes that it was read from, with the empty line behind them; of HTTP/1.1 only."""
         self.is_special = bool(self.is_redirect or self.set_cookies or self.content_encoding)
         """Whether there is more to do with the reply than to hand it on."""
         self._encoding: str | bool | None = False
@@ -116,9 +121,11 @@ def parse_head(head: bytes) -> Head | None:
         return None
     items = tuple((name, value.lstrip(" \t")) for name, _, value in (line.partition(":") for line in lines))
     try:
-        return Head(int(status), (reason or b"").decode("ascii").rstrip(" "), items)
+        parsed = Head(int(status), (reason or b"").decode("ascii").rstrip(" "), items)
     except ValueError:
         return None
+    parsed.raw = head + b"\r\n\r\n"
+    return parsed
 
 
 class ReplyHeads(dict[bytes, "Head | None"]):
@@ -135,7 +142,7 @@ class ReplyHeads(dict[bytes, "Head | None"]):
 
     def remember(self, head: bytes, parsed: Head) -> None:
         """Keep a head that was parsed, unless it is very long."""
-        if len(head) <= _REMEMBERED_LENGTH:
+        if len(head) <= REMEMBERED_LENGTH:
             if len(self) >= _REMEMBERED_HEADS:
                 self.clear()
             self[head] = parsed

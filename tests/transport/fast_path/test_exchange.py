@@ -593,7 +593,9 @@ def test_whatever_ends_an_exchange_closes_its_connection(
 ) -> None:
     """A socket that is left open would be reported as a ResourceWarning, which is an error here."""
     partial = (head("Content-Length: 5") + b"he", Do.STALL)
-    server, session = serve(*[OK] * is_warm, partial if where == "body" else OK), make_session()
+    unknown = (head("Content-Length: 2", "X-Unknown: 1") + b"ok",)
+    last = {"body": partial, "heads": unknown}.get(where, OK)
+    server, session = serve(*[OK] * is_warm, last), make_session()
     if is_warm:
         session.get(server.url())
         opened: list[Any] = [connection_of(session, server)]

@@ -1,0 +1,71 @@
+"""A request of the fast path that is ready to be sent."""
+
+from __future__ import annotations
+
+from requests import PreparedRequest
+
+from pytest_ipload.base.masking import masked
+from pytest_ipload.settings.url_names import UrlNames
+from pytest_ipload.transport.adapter import SourceAdapter
+from pytest_ipload.transport.connect.connection import Pool
+from pytest_ipload.transport.message.reply_head import Head
+from pytest_ipload.transport.message.templates import Body, Target, Template
+
+_NO_REPLY = Head(200, "", (("Content-Length", "0"),))
+_NO_REPLY.raw = b"\0"  # no reply begins so
+
+
+class PreparedCall:
+    """A request that is ready to be sent, but for its body; it holds until headers, cookies or settings change."""
+
+    __slots__ = (
+        "_template",
+        "adapter",
+        "cookies",
+        "head",
+        "is_head",
+        "label",
+        "last_reply_head",
+        "method",
+        "pool",
+        "source",
+        "target",
+        "valid_until",
+        "where",
+    )
+
+    def __init__(
+        self,
+        template: Template,
+        method: str,
+        target: Target,
+        cookies: str | None,
+        valid_until: float,
+        adapter: SourceAdapter,
+        names: UrlNames | None = None,
+    ) -> None:
+        self._template = template
+        self.method = method
+        self.is_head = method == "HEAD"
+        self.target = target
+        label = None if names is None else names.name(method, target.origin, target.path)
+        self.label = label or masked(f"{method} {target.path}")
+        self.where = template.where(target)
+        self.cookies = cookies
+        self.valid_until = valid_until
+        """By ``time.time``: then a cookie expires."""
+        self.adapter = adapter
+        self.head = template.head(target, cookies)
+        self.pool: Pool | None = None
+        self.source: str | None = None
+        """The pool of connections, and the source address that it is for."""
+        self.last_reply_head = _NO_REPLY
+        """The head of its last reply: the next one is likely to have the same, until the date in it changes."""
+
+    def request(self, body: Body) -> PreparedRequest:
+        """As requests would have prepared it."""
+        return self._template.request(self.target, self.cookies, body)
+
+    def data(self, body: Body) -> bytes:
+        """The bytes to send."""
+        return self._template.with_body(self.head, body)
