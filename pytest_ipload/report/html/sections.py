@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from pytest_ipload.base.text import counted
 from pytest_ipload.base.units import format_duration
-from pytest_ipload.report.html import evidence_section, html_tables
+from pytest_ipload.report.evidence_lines import is_red
+from pytest_ipload.report.html import cause, evidence_section, html_tables
 from pytest_ipload.report.html.cells import count, milliseconds, rate, share
 from pytest_ipload.report.html.charts import Chart, charts_of, together_chart
 from pytest_ipload.report.html.explanation_table import explanation_table
@@ -85,6 +86,26 @@ class Section(NamedTuple):
         """What the stacks of the target say, in one line; empty if there is nothing to say."""
         note: str = self.result.get("explain", {}).get("note", "")
         return note
+
+    @property
+    def is_red(self) -> bool:
+        """Whether the test did not pass: what failed then comes before what was measured."""
+        return is_red(self.result) and self.verdict.kind != "segment"
+
+    @property
+    def reasons(self) -> Sequence[str]:
+        """The parts of the reason, and which requests it is about."""
+        return cause.reasons_of(self.result)
+
+    @property
+    def names_beyond(self) -> Sequence[str]:
+        """Which requests are beyond the limit of a latency threshold."""
+        return cause.names_beyond(self.result)
+
+    @property
+    def is_about_errors(self) -> bool:
+        """Whether failed iterations say more about the reason than slow ones."""
+        return cause.is_about_errors(self.result)
 
     @property
     def is_measured(self) -> bool:
