@@ -29,6 +29,15 @@ def telling(result: PlainResult) -> Mapping[str, Any] | None:
     return max(found, key=lambda each: float(each["latency_ms"]), default=None)
 
 
+def request_before(failure: Mapping[str, Any], result: PlainResult) -> str:
+    """The error of the request that had failed before the first iteration of a group raised, if it was kept."""
+    whose = failure["first"]["user"], failure["first"].get("iteration")
+    kept = [each for each in result.get("evidence", ()) if each["kind"] == FAILED_REQUEST]
+    failed = [each for each in kept if (each["user"], each.get("iteration")) == whose]
+    error = str(min(failed, key=lambda each: each["t_s"]).get("error", "")) if failed else ""
+    return "" if error.startswith(failure["type"]) else error
+
+
 def title_of(evidence: Mapping[str, Any]) -> str:
     """``failed: POST /cart, 503, 31 ms, user 3, iteration 7, 2.4 s into the load``."""
     kind = f"{evidence['kind']}: " if "kind" in evidence else ""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from pytest_ipload.base.text import counted
 from pytest_ipload.base.units import format_duration, format_percent, format_setting
+from pytest_ipload.report.evidence_lines import request_before
 from pytest_ipload.report.html.cells import ABSENT, clock, count, in_unit, milliseconds, rate, setting, share
 from pytest_ipload.report.html.points import LATENCIES, RESPONSE_TIMES, Points
 from pytest_ipload.report.terminal.tables import own_number
@@ -229,7 +230,7 @@ def failure_table(result: PlainResult) -> Table:
             row["type"],
             count(row["count"]),
             row["location"] or ABSENT,
-            row["message"],
+            ", after ".join(filter(None, [row["message"], request_before(row, result)])),
             count(row["first"]["user"]),
             count(row["first"]["iteration"]) if "iteration" in row["first"] else "set-up",
             row["first"].get("source_address", ABSENT),
