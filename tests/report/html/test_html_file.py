@@ -125,7 +125,7 @@ class TestContent:
     def test_the_charts_are_in_the_page_as_json(self, page: Page) -> None:
         found = page(full_result())
         plots = [json.loads(script.text) for script in found.all("script", type="application/json")]
-        assert len(plots) == len(found.all("figure")) == 5
+        assert len(plots) == len(found.all("div", class_="chart")) == 5
         assert all({"data", "layout"} == set(plot) for plot in plots)
         assert [line["name"] for line in plots[0]["data"]] == ["p50", "p95", "p99", "max"]
         assert plots[0]["data"][1]["y"][5:7] == [None, None]
@@ -137,7 +137,7 @@ class TestContent:
 
     def test_a_load_without_requests_has_a_section(self, page: Page) -> None:
         found = page(load_result([]).as_dict())
-        assert found.all("figure") == []
+        assert found.all("div", class_="chart") == []
         assert captions(found.one("section")) == ["Times of successful requests", "Settings"]
 
     def test_a_segment_is_no_verdict(self, page: Page) -> None:
