@@ -112,9 +112,14 @@ class Section(NamedTuple):
         return test_error_lines(self.result)
 
     @property
+    def telling(self) -> Sequence[evidence_section.EvidenceBlock]:
+        """Of a red test, the request that says most about why it is red; it comes unfolded, next to the verdict."""
+        return [block for block in evidence_section.blocks_of(self.result) if block.is_open]
+
+    @property
     def evidence(self) -> Sequence[evidence_section.EvidenceBlock]:
-        """Single requests with their replies."""
-        return evidence_section.blocks_of(self.result)
+        """All other single requests with their replies."""
+        return [block for block in evidence_section.blocks_of(self.result) if not block.is_open]
 
     @property
     def traceback(self) -> Sequence[str]:
