@@ -7,6 +7,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -83,6 +84,9 @@ def check_reports(output: str) -> None:
     assert output.count("> POST /status/500 HTTP/1.1") == 1
     html, summary = (Path(f"{kind}.out").read_text(encoding="utf-8") for kind in ("html", "summary"))
     assert html.count('<details class="paper evidence" open>') == 1
+    order = ["A request that shows it", '<details class="paper evidence" open>', "<h3>Charts</h3>", "<h3>Measured</h3>",
+             "<h3>Requests in full</h3>", '<details class="paper evidence">']  # fmt: skip
+    assert [html.index(each) for each in order] == sorted(html.index(each) for each in order)
     assert html.count("POST /status/500 HTTP/1.1") == 3
     assert "One request (more in the HTML and JSON reports): `failed: POST /status/500, 500" in summary
     texts = [each.text or "" for each in ElementTree.parse("junit.out").iter("system-out")]
@@ -229,6 +233,30 @@ def test_debug_prints_each_request_of_one_iteration(pytester: pytest.Pytester, t
     assert len(re.findall(r"^  > GET /hello\?token=\*\*\* HTTP/1\.1$", output, re.MULTILINE)) == 1
     run.expect_lines("GET /hello, 200, *", "  > Authorization: ?*?*?*", "  < HTTP/1.1 200 OK", "  < hello", "other, *")
     assert SECRET not in output.replace(f"X-Customer: {SECRET}", "").replace(f'"iban": "{SECRET}"', "")
+
+
+def test_debug_prints_the_requests_of_a_scenario_file(pytester: pytest.Pytester, target: str) -> None:
+    scenario = f"""
+        scenarios:
+          log in:
+            load: {{users: 5, duration: 1m}}
+            set_up:
+              - post: /hello
+                headers: {{Authorization: Bearer {SECRET}}}
+            steps:
+              - get: /hello/1?token={SECRET}
+              - step: pay
+                steps:
+                  - get: /status/500
+    """
+    (pytester.path / "shop.ipload.yaml").write_text(dedent(scenario))
+    result = pytester.runpytest(f"--ipload-base-url={target}", "--ipload-debug", "-W", "error")
+    result.assert_outcomes(failed=1)
+    output = result.stdout.str()
+    sent = re.findall(r"^  > (\S+ \S+) HTTP/1\.1$", output.partition("= load tests =")[0], re.MULTILINE)
+    assert sent == ["POST /hello", "GET /hello/1?token=***", "GET /status/500"]
+    result.stdout.fnmatch_lines(["POST /hello, *", "  > Authorization: ?*?*?*", "  < HTTP/1.1 500 *"])
+    assert SECRET not in output
 
 
 @pytest.mark.usefixtures("xdist")

@@ -30,12 +30,6 @@ def reasons_of(result: PlainResult) -> list[str]:
     return [part for part in parts if part]
 
 
-def is_about_errors(result: PlainResult) -> bool:
-    """Whether what failed first is not a time, so that failed iterations say more than slow ones."""
-    units = [each["unit"] for each in result.get("thresholds", ()) if _has_failed(each)]
-    return not units or units[0] != "ms"
-
-
 def names_beyond(result: PlainResult) -> list[str]:
     """For each latency threshold of all requests that failed: which request names are beyond its limit."""
     rows = result.get("by_name", ())

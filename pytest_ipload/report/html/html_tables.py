@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from pytest_ipload.base.text import counted
 from pytest_ipload.base.units import format_duration, format_percent, format_setting
-from pytest_ipload.report.evidence_lines import request_before
 from pytest_ipload.report.html.cells import ABSENT, clock, count, in_unit, milliseconds, rate, setting, share
 from pytest_ipload.report.html.points import LATENCIES, RESPONSE_TIMES, Points
+from pytest_ipload.report.telling import request_before
 from pytest_ipload.report.terminal.tables import own_number
 from pytest_ipload.stats.own_summary import TIME
 from pytest_ipload.stats.summary import PlainResult

@@ -7,8 +7,7 @@ from support.pages import full_result, with_optional
 from support.results import judged, load_result
 from support.samples import request
 
-from pytest_ipload.report.html.cause import is_about_errors, names_beyond, reasons_of
-from pytest_ipload.stats.sample import FAILED
+from pytest_ipload.report.html.cause import names_beyond, reasons_of
 from pytest_ipload.stats.summary import PlainResult
 
 
@@ -55,10 +54,3 @@ def test_the_request_names_beyond_a_limit_are_named(expression: str, shown: list
 
 def test_what_is_not_known_by_name_is_not_told_by_name() -> None:
     assert names_beyond(result_of("p95 < 20ms", response_time={})) == []
-
-
-def test_what_failed_first_decides_what_is_told_first() -> None:
-    failed = [request("GET /", outcome=FAILED), request("GET /", 50)]
-    both = [judged(each, failed) for each in ("request_error_rate < 1%", "p95 < 1ms")]
-    assert is_about_errors(load_result(failed, thresholds=both).as_dict())
-    assert not is_about_errors(load_result(failed, thresholds=both[::-1]).as_dict())
