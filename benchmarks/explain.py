@@ -151,7 +151,7 @@ def parser() -> argparse.ArgumentParser:
         "--server", choices=("flask", "fastapi", "stdlib"), default="flask", help="(default: %(default)s)"
     )
     made.add_argument("--seed", type=count, default=1, metavar="N", help="of the first run (default: %(default)s)")
-    made.add_argument("--seconds", type=count, default=10, metavar="N", help="of a load (default: %(default)s)")
+    made.add_argument("--seconds", type=count, default=9, metavar="N", help="of a load (default: %(default)s)")
     made.add_argument("--kinds", type=names(KINDS), default=KINDS, help=f"of slow functions: {','.join(KINDS)}")
     made.add_argument("--only", type=names(PARTS), default=PARTS, help=f"these parts: {','.join(PARTS)}")
     return made

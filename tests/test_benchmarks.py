@@ -38,6 +38,7 @@ import baselines
 import distribution
 import exact_server
 import explain
+import explain_power
 import footprint
 import intervals
 import machine
@@ -894,6 +895,12 @@ class TestExplain:
         found = [explain.named(result) for result in results]
         assert found == [["price_of", "render"], [], [], None, None]
         assert explain.tally(found) == "1 of 5 | 1 of 5 | 2"
+
+    @pytest.mark.parametrize("pattern", list(explain_power.PATTERNS)[:2])
+    def test_a_function_that_is_slow_in_a_simulation_is_named_first(self, pattern: str) -> None:
+        found = [explain_power.named(pattern, 20, 0.3, seed) for seed in range(4)]
+        assert [each[:1] for each in found] == [["slow"]] * 4
+        assert sum(bool(explain_power.named(pattern, 20, 0.0, seed)) for seed in range(4)) <= 1
 
     def test_a_service_answers(self, tmp_path: Path) -> None:
         cores = machine.Cores(server=min(os.sched_getaffinity(0)), client=min(os.sched_getaffinity(0)))

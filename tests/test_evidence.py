@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -284,7 +285,8 @@ TRACED = """
 def test_each_request_has_a_span_and_each_iteration_a_trace(pytester: pytest.Pytester, options: list[str]) -> None:
     with RecordingServer() as server:
         url = f"--ipload-base-url=http://127.0.0.1:{server.port}"
-        whole_run(pytester, TRACED, url, "--ipload-trace", "--ipload-json=json.out", *options, failed=1)
+        reports = "--ipload-json=json.out", "--ipload-jsonl=jsonl.out"
+        whole_run(pytester, TRACED, url, "--ipload-trace", *reports, *options, failed=1)
         sent = [(hit.target, hit.headers["traceparent"]) for hit in server.hits]
     own = [value for path, value in sent if path == "/hello/own"]
     assert set(own) == {f"00-{'ab' * 16}-{'cd' * 8}-00"}
@@ -295,6 +297,16 @@ def test_each_request_has_a_span_and_each_iteration_a_trace(pytester: pytest.Pyt
     [test] = json.loads(Path("json.out").read_text())["tests"]
     assert {each["trace_id"] for each in test["evidence"]} <= {*traces, "ab" * 16}
     assert test["failures"][0]["first"]["trace_id"] in traces
+    points = [line for line in map(json.loads, Path("jsonl.out").read_text().splitlines()) if line["type"] == "Point"]
+    of_lines = Counter(
+        (line["metric"], line["data"].get("metadata", {}).get("trace_id"))
+        for line in points
+        if line["metric"] in ("http_reqs", "iterations", "vus")
+    )
+    assert of_lines.pop(("vus", None)) > 0
+    assert of_lines == {
+        (name, trace): count for trace in traces for name, count in (("http_reqs", 6), ("iterations", 1))
+    }
 
 
 def test_without_the_option_there_is_no_trace(pytester: pytest.Pytester) -> None:
@@ -307,6 +319,8 @@ def test_without_the_option_there_is_no_trace(pytester: pytest.Pytester) -> None
                 assert ipload_session.get("/hello").trace_id is None
             """,
             f"--ipload-base-url=http://127.0.0.1:{server.port}",
+            "--ipload-jsonl=jsonl.out",
             passed=1,
         )
+        assert "metadata" not in Path("jsonl.out").read_text()
         assert [hit.headers.get("traceparent") for hit in server.hits] == [None]

@@ -108,7 +108,7 @@ class Load:
         self.results.start_at_ns = start_at_ns
         if self._users.rate_limit is not None and start_at_ns is not None:
             self._users.rate_limit.begin_at(start_at_ns)
-        tap = self.tap = open_sample_sink(self._request.item)
+        tap = self.tap = open_sample_sink(self._request.item, self._users.evidence.sample_traces)
         try:
             ended = self._ended_with_session() if group is None else nullcontext()
             with ended, self._sampling.during_load(), self._stacks.during(self.executor):
