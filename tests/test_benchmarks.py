@@ -38,6 +38,7 @@ import baselines
 import distribution
 import exact_server
 import explain
+import explain_power
 import footprint
 import intervals
 import machine
@@ -881,17 +882,25 @@ def test_the_cost_of_a_part_is_the_least_of_several_times() -> None:
 class TestExplain:
     """How often ``--ipload-explain`` names what was made slow."""
 
-    def test_only_red_loads_with_a_comparison_count(self) -> None:
-        slow = {"kind": "seconds", "lines": [{"function": "price_of"}, {"function": "render"}]}
+    def test_a_load_that_had_nothing_to_compare_is_counted_as_one(self) -> None:
+        lines = [{"function": "price_of", "share_before": 0.1}, {"function": "render", "share_before": 0.2}]
+        compared = {"kind": "seconds", "slow": 3.0, "lines": lines}
         results = [
-            {"verdict": "failed", "explain": slow},
-            {"verdict": "failed", "explain": {"kind": "seconds", "lines": []}},
+            {"verdict": "failed", "explain": compared},
+            {"verdict": "failed", "explain": {**compared, "lines": []}},
+            {"verdict": "failed", "explain": {"kind": "share", "slow": 3.0, "lines": [{"function": "price_of"}]}},
             {"verdict": "failed", "explain": {"kind": "share", "lines": [{"function": "price_of"}]}},
-            {"verdict": "passed", "explain": slow},
+            {"verdict": "passed", "explain": compared},
         ]
         found = [explain.named(result) for result in results]
-        assert found == [["price_of", "render"], [], None, None]
-        assert explain.tally(found) == "1 of 2 | 1 of 2"
+        assert found == [["price_of", "render"], [], [], None, None]
+        assert explain.tally(found) == "1 of 5 | 1 of 5 | 2"
+
+    @pytest.mark.parametrize("pattern", list(explain_power.PATTERNS)[:2])
+    def test_a_function_that_is_slow_in_a_simulation_is_named_first(self, pattern: str) -> None:
+        found = [explain_power.named(pattern, 20, 0.3, seed) for seed in range(4)]
+        assert [each[:1] for each in found] == [["slow"]] * 4
+        assert sum(bool(explain_power.named(pattern, 20, 0.0, seed)) for seed in range(4)) <= 1
 
     def test_a_service_answers(self, tmp_path: Path) -> None:
         cores = machine.Cores(server=min(os.sched_getaffinity(0)), client=min(os.sched_getaffinity(0)))

@@ -199,6 +199,10 @@ def test_a_failed_response_is_a_failed_request(
     assert failures["second page"] == ("ResponseFailed", "test_it.py:17", 2)
     [late] = set(failures) - {"odd page", "second page"}
     assert "does not belong to the running iteration" in late
+    shown = [each for each in test["evidence"] if (each["name"], each["kind"]) == ("second", "failed")]
+    assert [(each["status"], each["error"]) for each in shown] == [(200, "ResponseFailed: second page")] * 2
+    assert all("routes" in each["reply"]["body"] for each in shown)
+    assert [each["iteration"] for each in test["evidence"] if each["name"] == "second"].count(2) == 2  # not slow too
     lines = map(json.loads, (pytester.path / "out.jsonl").read_text(encoding="utf-8").splitlines())
     failed = [
         line["data"]["value"] for line in lines if line["metric"] == "http_req_failed" and "value" in line["data"]

@@ -123,8 +123,8 @@ def test_the_files_of_the_first_load_test_do_what_the_page_says(
             assert [line for line in wanted if line in lines] == wanted
             outputs += 1
         assert outputs == 2
-        pytester.runpytest("tests/load", "--ipload-duration=300ms").assert_outcomes(passed=6)
-        pytester.runpytest("tests/load", "--ipload-disable").assert_outcomes(passed=6)
+        pytester.runpytest("tests/load", "--ipload-duration=300ms").assert_outcomes(passed=5)
+        pytester.runpytest("tests/load", "--ipload-disable").assert_outcomes(passed=5)
 
 
 @pytest.mark.parametrize("document", ["from-locust.md", "from-k6.md"])

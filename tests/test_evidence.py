@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -83,6 +85,9 @@ def check_reports(output: str) -> None:
     assert output.count("> POST /status/500 HTTP/1.1") == 1
     html, summary = (Path(f"{kind}.out").read_text(encoding="utf-8") for kind in ("html", "summary"))
     assert html.count('<details class="paper evidence" open>') == 1
+    order = ["A request that shows it", '<details class="paper evidence" open>', "<h3>Charts</h3>", "<h3>Measured</h3>",
+             "<h3>Requests in full</h3>", '<details class="paper evidence">']  # fmt: skip
+    assert [html.index(each) for each in order] == sorted(html.index(each) for each in order)
     assert html.count("POST /status/500 HTTP/1.1") == 3
     assert "One request (more in the HTML and JSON reports): `failed: POST /status/500, 500" in summary
     texts = [each.text or "" for each in ElementTree.parse("junit.out").iter("system-out")]
@@ -231,6 +236,30 @@ def test_debug_prints_each_request_of_one_iteration(pytester: pytest.Pytester, t
     assert SECRET not in output.replace(f"X-Customer: {SECRET}", "").replace(f'"iban": "{SECRET}"', "")
 
 
+def test_debug_prints_the_requests_of_a_scenario_file(pytester: pytest.Pytester, target: str) -> None:
+    scenario = f"""
+        scenarios:
+          log in:
+            load: {{users: 5, duration: 1m}}
+            set_up:
+              - post: /hello
+                headers: {{Authorization: Bearer {SECRET}}}
+            steps:
+              - get: /hello/1?token={SECRET}
+              - step: pay
+                steps:
+                  - get: /status/500
+    """
+    (pytester.path / "shop.ipload.yaml").write_text(dedent(scenario))
+    result = pytester.runpytest(f"--ipload-base-url={target}", "--ipload-debug", "-W", "error")
+    result.assert_outcomes(failed=1)
+    output = result.stdout.str()
+    sent = re.findall(r"^  > (\S+ \S+) HTTP/1\.1$", output.partition("= load tests =")[0], re.MULTILINE)
+    assert sent == ["POST /hello", "GET /hello/1?token=***", "GET /status/500"]
+    result.stdout.fnmatch_lines(["POST /hello, *", "  > Authorization: ?*?*?*", "  < HTTP/1.1 500 *"])
+    assert SECRET not in output
+
+
 @pytest.mark.usefixtures("xdist")
 def test_debug_is_refused_with_workers(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest("--ipload-debug", "-n2")
@@ -256,7 +285,8 @@ TRACED = """
 def test_each_request_has_a_span_and_each_iteration_a_trace(pytester: pytest.Pytester, options: list[str]) -> None:
     with RecordingServer() as server:
         url = f"--ipload-base-url=http://127.0.0.1:{server.port}"
-        whole_run(pytester, TRACED, url, "--ipload-trace", "--ipload-json=json.out", *options, failed=1)
+        reports = "--ipload-json=json.out", "--ipload-jsonl=jsonl.out"
+        whole_run(pytester, TRACED, url, "--ipload-trace", *reports, *options, failed=1)
         sent = [(hit.target, hit.headers["traceparent"]) for hit in server.hits]
     own = [value for path, value in sent if path == "/hello/own"]
     assert set(own) == {f"00-{'ab' * 16}-{'cd' * 8}-00"}
@@ -267,6 +297,16 @@ def test_each_request_has_a_span_and_each_iteration_a_trace(pytester: pytest.Pyt
     [test] = json.loads(Path("json.out").read_text())["tests"]
     assert {each["trace_id"] for each in test["evidence"]} <= {*traces, "ab" * 16}
     assert test["failures"][0]["first"]["trace_id"] in traces
+    points = [line for line in map(json.loads, Path("jsonl.out").read_text().splitlines()) if line["type"] == "Point"]
+    of_lines = Counter(
+        (line["metric"], line["data"].get("metadata", {}).get("trace_id"))
+        for line in points
+        if line["metric"] in ("http_reqs", "iterations", "vus")
+    )
+    assert of_lines.pop(("vus", None)) > 0
+    assert of_lines == {
+        (name, trace): count for trace in traces for name, count in (("http_reqs", 6), ("iterations", 1))
+    }
 
 
 def test_without_the_option_there_is_no_trace(pytester: pytest.Pytester) -> None:
@@ -279,6 +319,8 @@ def test_without_the_option_there_is_no_trace(pytester: pytest.Pytester) -> None
                 assert ipload_session.get("/hello").trace_id is None
             """,
             f"--ipload-base-url=http://127.0.0.1:{server.port}",
+            "--ipload-jsonl=jsonl.out",
             passed=1,
         )
+        assert "metadata" not in Path("jsonl.out").read_text()
         assert [hit.headers.get("traceparent") for hit in server.hits] == [None]

@@ -242,8 +242,11 @@ def test_what_cannot_be_measured_is_an_error_in_the_set_up(pytester: pytest.Pyte
     @pytest.mark.ipload
     def test_load(api, ipload_user):
         pass
+
+    def test_ordinary(ipload_target):
+        ipload_target({call})
     """
-    run = whole_run(pytester, source, errors=1)
+    run = whole_run(pytester, source, errors=1, failed=1)
     assert f"ipload_target: {says}" in run.result.stdout.str() or says in run.result.stdout.str()
     assert "fixtures/targets.py" not in run.result.stdout.str()
 

@@ -36,3 +36,5 @@ time: Callable[[], float] = _time.time
 """As ``time.time``."""
 sleep: Callable[[float], None] = _time.sleep
 """As ``time.sleep``."""
+thread_time: Callable[[], float] = _time.thread_time
+"""As ``time.thread_time``."""

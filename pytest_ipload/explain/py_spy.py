@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -16,8 +17,12 @@ from pytest_ipload.base.text import first_line
 
 RATE = 25
 """Samples of each thread in a second."""
+_DURATION_S = 3
+"""After which a slice ends by itself, if this process should be gone: py-spy knows whole seconds only."""
 _LONGEST_S = 6.0
-"""A slice lasts a second; what has not ended after this long hangs."""
+"""What has not ended after this long hangs."""
+CAN_STOP = os.name == "posix"
+"""Whether py-spy can be interrupted and then writes what it has; where not, a slice lasts a second, more or less."""
 _DENIED = ("permission denied", "operation not permitted", "eperm", "task_for_pid")
 _NOT_PYTHON = ("failed to find python version", "not a python process", "failed to find interpreter")
 
@@ -32,7 +37,9 @@ def find_program() -> str | None:
 
 @dataclass
 class Slice:
-    """A second of samples of one process, while py-spy takes them and writes them to a file.
+    """Half a second of samples of one process, while py-spy takes them and writes them to a file.
+
+    py-spy samples at random times, so what it calls a second may last half of one: it is stopped by the clock.
 
     The target is not stopped for a sample (``--nonblocking``): a stack that changes while it is read is left out, and a
     sampler that is killed leaves no process stopped behind.
@@ -40,8 +47,8 @@ class Slice:
 
     program: str
     pid: int
-    second: int
-    """Which second of the load."""
+    window: int
+    """Which half-second of the load."""
     folder: Path
     _process: subprocess.Popen[bytes] | None = None
     _began: float = field(default_factory=real_time.monotonic)
@@ -49,10 +56,15 @@ class Slice:
     problem: str = ""
     """Why there is no result; empty if there is."""
     failed_reads: int = 0
+    is_stopped: bool = False
+    """Whether it was to end and write what it has."""
+    was_late: bool = False
+    """Whether it had not begun to sample by then. That is not a problem of the target."""
 
     def start(self) -> None:
         """Start it; a problem is kept in ``problem``."""
-        command = [self.program, "record", "--pid", str(self.pid), "--duration", "1", "--rate", str(RATE)]
+        duration = str(_DURATION_S if CAN_STOP else 1)
+        command = [self.program, "record", "--pid", str(self.pid), "--duration", duration, "--rate", str(RATE)]
         command += ["--idle", "--nonblocking", "--full-filenames", "--format", "raw", "--output", str(self._output)]
         environment = {name: value for name, value in os.environ.items() if name != "RUST_LOG"}
         try:
@@ -62,6 +74,14 @@ class Slice:
                 )
         except OSError as error:
             self.problem = f"py-spy cannot be started: {error.strerror or error}"
+
+    def stop(self) -> None:
+        """Let it write what it has; to be called once its time is over."""
+        process = self._process
+        if CAN_STOP and not self.is_stopped and process is not None and process.returncode is None:
+            self.is_stopped = True
+            with suppress(OSError):
+                os.kill(process.pid, signal.SIGINT)
 
     def is_over(self) -> bool:
         """Whether it has ended; one that hangs is killed."""
@@ -93,7 +113,9 @@ class Slice:
         for path in (self._output, self._log):
             with suppress(OSError):
                 path.unlink()
-        if self._process is not None and self._process.returncode != 0:
+        code = None if self._process is None else self._process.returncode
+        self.was_late = self.is_stopped and code == -signal.SIGINT
+        if code and not self.was_late:
             self.problem = self.problem or explained(log, self.pid)
         words = log.split()
         if "Errors:" in words[:-1]:
@@ -120,11 +142,11 @@ class Slice:
 
     @property
     def _output(self) -> Path:
-        return self.folder / f"{self.second}-{self.pid}.raw"
+        return self.folder / f"{self.window}-{self.pid}.raw"
 
     @property
     def _log(self) -> Path:
-        return self.folder / f"{self.second}-{self.pid}.log"
+        return self.folder / f"{self.window}-{self.pid}.log"
 
 
 def explained(log: str, pid: int) -> str:

@@ -1,4 +1,4 @@
-"""Samples the stacks of a load's target, second by second of the load's own clock, in a thread of its own."""
+"""Samples the stacks of a load's target, by half-seconds of the load's own clock, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -16,22 +16,27 @@ from pytest_ipload.base.masking import masked
 from pytest_ipload.base.text import printable
 from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.explain.local_target import TargetNotFound, working_folder
-from pytest_ipload.explain.py_spy import Slice
-from pytest_ipload.stats.stacks import Place, StackSamples, packed, place_of, relative, stacks_of
+from pytest_ipload.explain.py_spy import CAN_STOP, Slice
+from pytest_ipload.stats.stacks import WINDOW_NS, Place, StackSamples, packed, place_of, relative, stacks_of
 
 _LOOK_S = 0.05
 _LAST_S = 0.5
-"""How long the samples of the last second may take to be written."""
-_LEAD_S = 0.1
-"""A slice is started this much before its second: py-spy first has to find the interpreter in the target's memory."""
-_MOST_FAILURES = 3
-"""Seconds without any result, one after the other, after which sampling is given up."""
-_LOOK_AGAIN_S = 10
+"""How long the samples of the last half-second may take to be written."""
+_LEAD_S, _LONGEST_LEAD_S = 0.05, 2.0
+"""A slice is started this much before its time: py-spy first has to find the interpreter in the target's memory.
+
+If it has not begun when it is to end, the next ones are started twice as early.
+"""
+_SHORTEST_STRIDE = 1 if CAN_STOP else 2
+_MOST_FAILURES = 6
+"""Slices without any result, one after the other, after which sampling is given up."""
+_LOOK_AGAIN_WINDOWS = 20
 """How often the processes are looked for again: a server may start and end workers."""
 _LARGEST_SHARE = 0.1
-"""Of a processor core: where sampling takes more, only some of the seconds are sampled."""
+"""Of a processor core: where sampling takes more, only some of the half-seconds are sampled."""
 _LARGEST_SOURCE = 2_000_000
 _MOST_SOURCES = 200
+_WINDOW_S = WINDOW_NS / NS_PER_S
 
 
 class Sampler:
@@ -57,17 +62,19 @@ class Sampler:
         self._root = root
         self._over = threading.Event()
         self._running: list[Slice] = []
-        self._seconds: dict[int, Counter[Place]] = {}
+        self._windows: dict[int, Counter[Place]] = {}
         self._paths: dict[str, str] = {}
         """Of the files of places: where they are."""
         self._folders: dict[int, str] = {}
         self._pids: list[int] = []
-        self._looked_at = -_LOOK_AGAIN_S
+        self._looked_at = -_LOOK_AGAIN_WINDOWS
+        self._lead_s = _LEAD_S
         self._failed: Counter[int] = Counter()
         """How often each process could not be read."""
         self._problem = ""
-        self._cpu_s = 0.0
-        self._sampled_s = 0
+        self._cpu_s = self._own_cpu_s = 0.0
+        self._sampled = 0
+        """The number of half-seconds that were."""
         self._waiting = self._failed_reads = self._failures = 0
         self._folder = Path(tempfile.mkdtemp(prefix="ipload-explain-"))
         self._thread = threading.Thread(target=self._run, name="ipload-explain", daemon=True)
@@ -77,9 +84,9 @@ class Sampler:
         self._thread.start()
 
     def close(self, *, hurry: bool = False) -> StackSamples:
-        """End; no process is left. Returns the samples of all complete seconds.
+        """End; no process is left. Returns the samples of all half-seconds.
 
-        py-spy gets a moment to write those of the last second, unless in a ``hurry``.
+        py-spy gets a moment to write those of the last one, unless in a ``hurry``.
         """
         self._over.set()
         if self._thread.is_alive():
@@ -90,52 +97,65 @@ class Sampler:
             each.kill()
         self._running = []
         shutil.rmtree(self._folder, ignore_errors=True)
-        if self._seconds:
+        if self._windows:
             self._problem = ""
-        problem = "" if self._seconds else self._problem or "the load was over before the first second was sampled"
+        problem = "" if self._windows else self._problem or "the load was over before the first half-second was sampled"
         return packed(
-            self._seconds,
+            self._windows,
             sources=self._sources(),
             pids=sorted(self._folders),
-            cpu_share=round(self._cpu_s / self._sampled_s, 3) if self._sampled_s else None,
+            cpu_share=round(self._cpu_share, 3) if self._sampled else None,
             failed_reads=self._failed_reads,
             waiting=self._waiting,
             problem=printable(masked(f"not explained: {problem}")) if problem else "",
         )
 
     def _finish_last(self) -> None:
-        began, now = self._judged_from_ns(), real_time.perf_counter_ns()
         until = real_time.monotonic() + _LAST_S
-        last = (now - began) / NS_PER_S - 1 + _LAST_S
-        while any(each.second <= last for each in self._running) and real_time.monotonic() < until:
-            threading.Event().wait(_LOOK_S)
+        self._stop_all()
+        while self._running and real_time.monotonic() < until:
+            threading.Event().wait(_LOOK_S / 5)
             self._collect()
 
     def _run(self) -> None:
         with suppress(OSError, AttributeError):  # not every system has it; a container may forbid it
             if self._cpus:
                 os.sched_setaffinity(0, self._cpus)
-        second = 0
-        while not self._over.wait(_LOOK_S):
-            self._collect()
+        window, wait_s = 0, _LOOK_S
+        while not self._over.wait(wait_s):
             began = self._judged_from_ns()
-            if not began or self._failures >= _MOST_FAILURES:
+            if not began:
                 continue
-            now = (real_time.perf_counter_ns() - began) / NS_PER_S + _LEAD_S
-            if now >= second:
-                second = max(second, int(now))
-                self._start(second)
-                second += self._stride()
+            now = (real_time.perf_counter_ns() - began) / NS_PER_S
+            if now >= window * _WINDOW_S - self._lead_s and self._failures < _MOST_FAILURES:
+                window = max(window, int((now + self._lead_s) / _WINDOW_S))
+                self._start(window)
+                window += self._stride()
+            self._stop_all(before=int(now / _WINDOW_S))
+            self._collect()
+            self._own_cpu_s = real_time.thread_time()
+            now = (real_time.perf_counter_ns() - began) / NS_PER_S
+            wait_s = max(0.001, min(_LOOK_S, _WINDOW_S - now % _WINDOW_S, window * _WINDOW_S - self._lead_s - now))
 
     def _stride(self) -> int:
-        """Every second, or one of several where sampling is expensive."""
-        share = self._cpu_s / self._sampled_s if self._sampled_s else 0.0
-        return max(1, -(-round(share * 100) // round(_LARGEST_SHARE * 100)))
+        """Every half-second, or one of several where sampling is expensive."""
+        return max(_SHORTEST_STRIDE, -(-round(self._cpu_share * 100) // round(_LARGEST_SHARE * 100)))
 
-    def _start(self, second: int) -> None:
-        if second >= self._looked_at + _LOOK_AGAIN_S or not self._pids:
+    @property
+    def _cpu_share(self) -> float:
+        """Of a processor core, while a half-second is sampled: that of py-spy and of this thread."""
+        return (self._cpu_s + self._own_cpu_s) / (self._sampled * _WINDOW_S) if self._sampled else 0.0
+
+    def _stop_all(self, before: int | None = None) -> None:
+        """End the slices of half-seconds that are over."""
+        for each in self._running:
+            if before is None or each.window < before:
+                each.stop()
+
+    def _start(self, window: int) -> None:
+        if window >= self._looked_at + _LOOK_AGAIN_WINDOWS or not self._pids:
             try:
-                self._pids, self._looked_at = self._find_pids(), second
+                self._pids, self._looked_at = self._find_pids(), window
             except Exception as error:  # nothing that goes wrong here may end the load
                 self._pids = []
                 self._fail(str(error) if isinstance(error, TargetNotFound) else f"{type(error).__name__}: {error}")
@@ -144,10 +164,10 @@ class Sampler:
             if self._failed[pid] >= _MOST_FAILURES:
                 continue  # one of several that does not run Python
             self._folders.setdefault(pid, working_folder(pid))
-            each = Slice(self._program, pid, second, self._folder)
+            each = Slice(self._program, pid, window, self._folder)
             each.start()
             self._running.append(each)
-        self._sampled_s += 1
+        self._sampled += 1
 
     def _collect(self) -> None:
         """Take what has ended."""
@@ -160,16 +180,19 @@ class Sampler:
             if each.problem:
                 self._failed[each.pid] += 1
                 self._fail(each.problem)
-            else:
+            elif each.was_late and not self._over.is_set():
+                self._lead_s = min(2 * self._lead_s, _LONGEST_LEAD_S)
+                self._problem = f"py-spy takes too long to begin with process {each.pid}"
+            elif not each.was_late:
                 self._failures = 0
-                self._count(each.second, self._folders.get(each.pid, ""), text)
+                self._count(each.window, self._folders.get(each.pid, ""), text)
 
     def _fail(self, problem: str) -> None:
         self._problem = problem
         self._failures += 1
 
-    def _count(self, second: int, folder: str, text: str) -> None:
-        found = self._seconds.setdefault(second, Counter())
+    def _count(self, window: int, folder: str, text: str) -> None:
+        found = self._windows.setdefault(window, Counter())
         folders = [folder, self._root]
         for frames, count in stacks_of(text):
             place = place_of(frames, folders)
@@ -185,7 +208,7 @@ class Sampler:
     def _sources(self) -> dict[str, str]:
         """The text of the lines in which samples were most often."""
         total: Counter[tuple[str, int]] = Counter()
-        for found in self._seconds.values():
+        for found in self._windows.values():
             for place, count in found.items():
                 if place.line:
                     total[place.file, place.line] += count

@@ -36,8 +36,8 @@ class TracedUser:
         """The trace of the running iteration, 32 hexadecimal digits; None without ``--ipload-trace``."""
         return None if self.tracer is None else self.tracer.trace_id
 
-    def trace_of(self, number: int) -> str | None:
-        """The trace of this iteration, if it is the last one and made a request."""
+    def trace_of(self, number: int | None) -> str | None:
+        """The trace of this iteration, if it is the last one and made a request; of set-up or teardown for None."""
         return None if self.tracer is None else self.tracer.of_iteration(number)
 
     def moment(self) -> int | None:

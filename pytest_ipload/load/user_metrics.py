@@ -11,6 +11,7 @@ from pytest_ipload.base.errors import IploadError, SettingError
 from pytest_ipload.base.units import NS_PER_S, format_setting
 from pytest_ipload.load.iteration_log import IterationLog
 from pytest_ipload.settings.parsing import as_label
+from pytest_ipload.stats.evidence.keeper import MakeExchange, UserEvidence
 from pytest_ipload.stats.recorder import KEPT_NS, KEPT_REQUESTS, Key, Recorder
 from pytest_ipload.stats.sample import CHECK, COUNT, FAILED, GAUGE, OBSERVED, OK, Problem, Sample, timed_sample
 from pytest_ipload.stats.series_table import MAX_NAMES
@@ -79,6 +80,7 @@ class MeasuringUser:
     Outside of iterations (in set-up and teardown) nothing is counted, as nothing there is judged.
     """
 
+    evidence: UserEvidence | None
     _log: IterationLog
     _metrics: UserMetrics
     _record: Callable[[Sample], None]
@@ -146,10 +148,11 @@ class MeasuringUser:
             latency_ns = round(value * NS_PER_S)
             self._tally((OBSERVED, label, None, 0, OK), real_time.perf_counter_ns() - latency_ns, latency_ns)
 
-    def fail_request(self, started_ns: int, latency_ns: int, problem: Problem) -> None:
+    def fail_request(self, started_ns: int, latency_ns: int, problem: Problem, make: MakeExchange) -> None:
         """Make a request of the running iteration that has been recorded as a success a failed one.
 
-        Raises IploadError if it is of another iteration, or was handed over already.
+        ``make`` makes the exchange for the evidence. Raises IploadError if the request is of another iteration, or
+        was handed over already.
         """
         log, recorder = self._log, self._metrics.recorder
         what = f"response.fail({problem.message!r:.200})"
@@ -170,6 +173,8 @@ class MeasuringUser:
             return
         failed = sample._replace(outcome=FAILED, problem=problem)
         log.note(failed)
+        if self.evidence is not None:
+            self.evidence.fail(failed, make)
         self._record(failed)
 
 

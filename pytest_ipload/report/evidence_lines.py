@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pytest_ipload.base.text import counted, printable, printable_lines
 from pytest_ipload.base.units import MS_PER_S, format_duration
-from pytest_ipload.stats.evidence.evidence import BODY_BYTES, FAILED_REQUEST
-from pytest_ipload.stats.summary import PlainResult
+from pytest_ipload.stats.evidence.evidence import BODY_BYTES
 
 _PHASES = (("connect_ms", "connect"), ("tls_ms", "TLS"), ("first_byte_ms", "first byte"))
 _MOST_LINES = 40
 """Of one message in a terminal."""
-
-
-def is_red(result: PlainResult) -> bool:
-    """Whether the test did not pass."""
-    return result["verdict"] != "passed" or bool(result.get("test_errors"))
-
-
-def telling(result: PlainResult) -> Mapping[str, Any] | None:
-    """The evidence that says most about a red test: its first failed request, else its slowest one."""
-    found: Sequence[Mapping[str, Any]] = result.get("evidence", ())
-    failed = [each for each in found if each["kind"] == FAILED_REQUEST]
-    if failed:
-        return min(failed, key=lambda each: ("iteration" not in each, each["t_s"]))
-    return max(found, key=lambda each: float(each["latency_ms"]), default=None)
 
 
 def title_of(evidence: Mapping[str, Any]) -> str:

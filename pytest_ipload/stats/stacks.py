@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
+from pytest_ipload.base.units import NS_PER_S
+
 _FRAME = re.compile(r"(?P<function>.+) \((?P<file>.+):(?P<line>\d+)\)\Z")
 _PACKAGES = re.compile(r".*[/\\](?:site|dist)-packages[/\\]")
 _STANDARD_LIBRARY = re.compile(r"(?i).*[/\\](?:lib(?:64)?[/\\]python\d[\w.]*|python[\d.]+[/\\]lib)[/\\]")
@@ -19,6 +21,8 @@ _WAITING = re.compile(
     r"|_wait_for_tstate_lock|_recv_bytes|_recv|_worker|sleep|run|run_until_complete)\Z"
 )
 """Functions in which a thread of a server waits for work, without their class."""
+WINDOW_NS = NS_PER_S // 2
+"""Samples are counted by windows of this length, and requests are slow or not by the same windows."""
 MOST_PLACES = 500
 """Places of one load; the samples of others count as time elsewhere."""
 
@@ -50,11 +54,11 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class StackSamples:
-    """The stacks of a load's target. Immutable once made; seconds count from the start of the judged part."""
+    """The stacks of a load's target. Immutable once made; windows count from the start of the judged part."""
 
     places: list[Place] = field(default_factory=list)
     counts: list[tuple[int, list[tuple[int, int]]]] = field(default_factory=list)
-    """For each sampled second: its number, and pairs of a place's number and how many samples were there."""
+    """For each sampled window: its number, and pairs of a place's number and how many samples were there."""
     sources: dict[str, str] = field(default_factory=dict)
     """The text of lines, by ``file:line``."""
     pids: list[int] = field(default_factory=list)
@@ -73,28 +77,28 @@ class StackSamples:
             if any(not 0 <= number < len(self.places) or count < 0 for number, count in pairs):
                 raise ValueError("stack samples: a place that does not exist, or a negative count")
 
-    def by_second(self) -> Iterator[tuple[int, Counter[Place]]]:
-        """The samples of each second."""
-        for second, pairs in self.counts:
+    def by_window(self) -> Iterator[tuple[int, Counter[Place]]]:
+        """The samples of each window."""
+        for window, pairs in self.counts:
             found: Counter[Place] = Counter()
             for number, count in pairs:
                 found[self.places[number]] += count
-            yield second, found
+            yield window, found
 
     def merged(self, other: StackSamples) -> StackSamples:
         """With those of another part of the same load, from another host or process."""
-        seconds: dict[int, Counter[Place]] = {}
-        for second, found in (*self.by_second(), *other.by_second()):
-            seconds[second] = seconds.get(second, Counter()) + found
+        windows: dict[int, Counter[Place]] = {}
+        for window, found in (*self.by_window(), *other.by_window()):
+            windows[window] = windows.get(window, Counter()) + found
         shares = [each.cpu_share for each in (self, other) if each.cpu_share is not None]
         return packed(
-            seconds,
+            windows,
             sources={**self.sources, **other.sources},
             pids=[*dict.fromkeys((*self.pids, *other.pids))],
             cpu_share=sum(shares) if shares else None,
             failed_reads=self.failed_reads + other.failed_reads,
             waiting=self.waiting + other.waiting,
-            problem="" if seconds else self.problem or other.problem,
+            problem="" if windows else self.problem or other.problem,
         )
 
 
@@ -103,21 +107,21 @@ def merged_stacks(one: StackSamples | None, other: StackSamples | None) -> Stack
     return one.merged(other) if one is not None and other is not None else one or other
 
 
-def packed(seconds: dict[int, Counter[Place]], **others: object) -> StackSamples:
-    """From the samples of each second; ``others`` are the other fields."""
+def packed(windows: dict[int, Counter[Place]], **others: object) -> StackSamples:
+    """From the samples of each window; ``others`` are the other fields."""
     total: Counter[Place] = Counter()
-    for found in seconds.values():
+    for found in windows.values():
         total.update(found)
     numbers = {place: number for number, (place, _) in enumerate(total.most_common(MOST_PLACES))}
     rest = Place("elsewhere", 0, "", "", "")
     if len(total) > len(numbers):
         numbers.setdefault(rest, len(numbers))
     counts = []
-    for second in sorted(seconds):
+    for window in sorted(windows):
         pairs: Counter[int] = Counter()
-        for place, count in seconds[second].items():
+        for place, count in windows[window].items():
             pairs[numbers.get(place, numbers.get(rest, 0))] += count
-        counts.append((second, sorted(pairs.items())))
+        counts.append((window, sorted(pairs.items())))
     return StackSamples(places=list(numbers), counts=counts, **others)  # type: ignore[arg-type]  # checked by callers
 
 

@@ -84,9 +84,10 @@ def _refusal(check: Check, response: Response) -> tuple[str, str] | None:
     except Exception as error:
         return type(error).__name__, message_of(error)
     name = getattr(check, "__name__", type(check).__name__)
-    return "UnexpectedResponse", f"{response.status_code}: not what {name}() expects"
+    return _UNEXPECTED, f"answered {response.status_code}, not what {name}() expects"
 
 
+_UNEXPECTED = "UnexpectedResponse"
 _ALLOWED = (
     "a status as in 404, a class of statuses as in '4xx', an exception type, a list of these, or a function of the "
     "response"
@@ -188,7 +189,10 @@ class Call:
             return OK, None
         if self.expectation.check is not None:
             refusal = self.expectation.refusal(response)
-            return (OK, None) if refusal is None else (FAILED, Problem(*refusal, _place()))
+            if refusal is None:
+                return OK, None
+            kind, text = refusal
+            return FAILED, Problem(kind, f"{self._label()} {text}" if kind == _UNEXPECTED else text, _place())
         status = f"{response.status_code} {response.reason or ''}".rstrip()
         if is_interim(response.status_code):
             status += ": an interim response, not the final one"

@@ -7,6 +7,7 @@ import sys
 import zlib
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
 from requests import PreparedRequest, Response
@@ -16,8 +17,10 @@ from pytest_ipload.base.code_location import place_of_frame
 from pytest_ipload.base.errors import IploadError, SettingError
 from pytest_ipload.base.masking import masked
 from pytest_ipload.base.traceparent import HEADER, trace_id_of
+from pytest_ipload.stats.evidence.evidence import Exchange
 from pytest_ipload.stats.fault_text import note_url
 from pytest_ipload.stats.sample import FAILED, OK, Problem, Sample
+from pytest_ipload.transport.captured import captured
 from pytest_ipload.transport.connect.binding import Binding, Hop
 from pytest_ipload.transport.message.replay import replayed_response
 from pytest_ipload.transport.message.reply_head import Head
@@ -275,8 +278,13 @@ def _fail(response: LoadResponse, why: object) -> None:
                 f"response.fail({why!r:.200}): the response is not one of the user's session in a load test "
                 "(ipload_session); use an assertion"
             )
-        binding.fail_request(started_ns, latency_ns, problem)
+        binding.fail_request(started_ns, latency_ns, problem, partial(_exchange_of, response))
     state[_FAILURE] = problem
+
+
+def _exchange_of(response: LoadResponse) -> Exchange:
+    first = response.history[0] if response.history else response
+    return captured(response.request, response, first.request)
 
 
 def _of_fast_path(response: LoadResponse) -> tuple[Binding | None, int, int]:

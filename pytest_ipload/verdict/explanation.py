@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_ipload.base.text import counted, shorten
 from pytest_ipload.base.units import NS_PER_S, format_count, format_percent
-from pytest_ipload.stats.histogram import Histogram
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.share_growth import LEAST_SAMPLES, Growth, can_decide, grown, grown_in_time
-from pytest_ipload.stats.stacks import Place, StackSamples
+from pytest_ipload.stats.stacks import WINDOW_NS, Place, StackSamples
+from pytest_ipload.verdict.slow_windows import SlowWindows, slow_windows
 from pytest_ipload.verdict.threshold.config import FAIL, ThresholdConfig
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
 from pytest_ipload.verdict.threshold.expression import Threshold
-from pytest_ipload.verdict.threshold.selection import selection_of, times_of
 
-WINDOW_NS = NS_PER_S
-"""The length of the windows in which a load is slow or not: what one slice of stack samples covers."""
 SECONDS, VERSIONS, SHARE, NONE = "seconds", "versions", "share", "none"
 _MOST_LINES = 10
 _LEAST_SHARE = 0.1
@@ -74,10 +70,10 @@ class Explanation:
     waiting: int = 0
     """Stacks of threads that waited for work."""
     failed_reads: int = 0
-    slow: int | None = None
-    """The number of slow seconds, or of rounds of the current version."""
-    good: int | None = None
-    """The number of other seconds, or of rounds of the base version."""
+    slow: float | None = None
+    """The slow seconds, in halves, or the number of rounds of the current version."""
+    good: float | None = None
+    """The other seconds, or the number of rounds of the base version."""
     pids: Sequence[int] = ()
     """The processes that were sampled."""
     cpu_share: float | None = None
@@ -112,29 +108,47 @@ def explain_seconds(
     measured: Measurements,
     seed: int = 0,
 ) -> Explanation:
-    """What grew in the seconds in which a failed threshold's latency was above its limit, of all judged seconds."""
+    """What grew in the half-seconds in which a failed threshold's latency was long, of all judged ones."""
     if stacks.problem and not stacks.counts:
         return Explanation(kind=NONE, note=stacks.problem, pids=stacks.pids)
     failed = next((config.threshold for config, result in thresholds if _is_explained(config, result)), None)
     known = _facts(stacks)
     if failed is None:
         return known
-    slow = slow_seconds(failed, measured)
-    sampled = dict(stacks.by_second())
-    after = {second: found for second, found in sampled.items() if second in slow}
-    before = {second: found for second, found in sampled.items() if second not in slow}
-    known = replace(known, kind=SECONDS, metric=failed.text, slow=len(after), good=len(before))
+    windows = slow_windows(failed, measured)
+    everything = dict(stacks.by_window())
+    after, before = (
+        {number: found for number, found in everything.items() if number in some}
+        for some in (windows.slow, windows.good)
+    )
+    known = replace(known, kind=SECONDS, metric=failed.text)
     if not can_decide(len(before), len(after)):
-        return _shares(stacks, after or sampled, known)
-    in_order = sorted(sampled.items())
-    found = grown_in_time([(second in slow, _grouped(each, _function_of)) for second, each in in_order], seed)
+        return _shares(stacks, after or everything, known, "too few other seconds to compare the slow ones with")
+    known = replace(known, slow=_seconds(len(after)), good=_seconds(len(before)))
+    in_order = [(number in after, _grouped(everything[number], _function_of)) for number in sorted({*after, *before})]
+    found = grown_in_time(in_order, seed)
+    if not found and not can_decide(max(0, len(in_order) - windows.above_limit), windows.above_limit):
+        return _shares(
+            stacks, everything, known, f"they differ by no more than noise: {_where(known, failed, windows)}"
+        )
     many = [_total(side.values()) for side in (before, after)]
     if min(many) < LEAST_SAMPLES:
         note = f"too few samples of code at work ({format_count(many[1])} in slow seconds, {many[0]} in others)"
         return replace(known, note=note)
-    where = f"{counted(len(after), 'slow second')} against {counted(len(before), 'other')}"
     lines = [_line(each, after.values(), stacks, _function_of) for each in found[:_MOST_LINES]]
-    return replace(known, note=_note_of(lines, where), lines=lines)
+    return replace(known, note=_note_of(lines, _where(known, failed, windows)), lines=lines)
+
+
+def _seconds(windows: int) -> float:
+    return windows * WINDOW_NS / NS_PER_S
+
+
+def _where(known: Explanation, failed: Threshold, windows: SlowWindows) -> str:
+    """What was compared, for people."""
+    cut = windows.cut_ns
+    above = "" if cut is None else f" ({failed.metric} above {failed.format(cut / NS_PER_S)})"
+    slow, good = known.slow or 0, known.good or 0
+    return f"{slow:g} slow second{'' if slow == 1 else 's'}{above} against {good:g} other{'' if good == 1 else 's'}"
 
 
 def explain_versions(
@@ -150,7 +164,7 @@ def explain_versions(
     if problem is not None:
         return replace(known, note=problem)
     known = replace(known, kind=VERSIONS)
-    sides = [[_sum(found for _, found in each.by_second()) for each in side] for side in (base, current)]
+    sides = [[_sum(found for _, found in each.by_window()) for each in side] for side in (base, current)]
     where = f"{counted(len(current), 'round')} of this version against {len(base)} of the other"
     if min(map(_total, sides), default=0) < LEAST_SAMPLES:
         return replace(known, note=f"too few samples of code at work: {where}")
@@ -168,34 +182,9 @@ def _note_of(lines: Sequence[ExplainedLine], where: str) -> str:
     return f"no function's share of the time differs by more than noise: {where}"
 
 
-def slow_seconds(threshold: Threshold, measured: Measurements) -> set[int]:
-    """The judged seconds in which the threshold's time is above its limit.
-
-    A request is in the second in which it ended: those before it belong to it too, as far as it is that long.
-    """
-    selection = selection_of(threshold, measured.planned)
-    windows = measured.windows.get(WINDOW_NS)
-    if selection is None or windows is None:
-        return set()
-    slow: set[int] = set()
-    last = max((measured.timeline.end * NS_PER_S) // WINDOW_NS, 0) + 1
-    for number, table in windows.full(windows.judged_from_ns + last * WINDOW_NS):
-        value_ns = _value(threshold, times_of(table, selection))
-        if value_ns is not None and not threshold.holds(value_ns / NS_PER_S):
-            began = number + 0.5 - value_ns / NS_PER_S
-            slow.update(range(max(0, math.floor(began)), number + 1))
-    return slow
-
-
 def _is_explained(config: ThresholdConfig, result: ThresholdResult) -> bool:
     is_upper = config.threshold.unit == "duration" and config.threshold.operator in ("<", "<=")
     return is_upper and config.severity == FAIL and not result.passed and result.measured is not None
-
-
-def _value(threshold: Threshold, times: Histogram) -> float | None:
-    if threshold.quantile is not None:
-        return times.quantile(threshold.quantile)
-    return {"mean": times.mean_ns, "min": times.min_ns, "max": times.max_ns}.get(threshold.statistic)
 
 
 def _facts(stacks: StackSamples) -> Explanation:
@@ -211,8 +200,10 @@ def _facts(stacks: StackSamples) -> Explanation:
     )
 
 
-def _shares(stacks: StackSamples, sampled: Mapping[int, Mapping[Place, int]], known: Explanation) -> Explanation:
-    """The functions with the largest shares: there are not enough good seconds, or slow ones, to compare with."""
+def _shares(
+    stacks: StackSamples, sampled: Mapping[int, Mapping[Place, int]], known: Explanation, why: str
+) -> Explanation:
+    """The functions with the largest shares: nothing to compare them with, or no difference."""
     whole = _grouped(_sum(sampled.values()), _function_of)
     total = sum(whole.values())
     if total < LEAST_SAMPLES:
@@ -222,7 +213,7 @@ def _shares(stacks: StackSamples, sampled: Mapping[int, Mapping[Place, int]], kn
         if count / total >= _LEAST_SHARE:
             growth = Growth(function, 0.0, count / total, 0.0, 0.0, 0, count)
             lines.append(_line(growth, sampled.values(), stacks, _function_of, is_share=True))
-    note = "largest shares of the time in requests (too few other seconds to compare the slow ones with):"
+    note = f"largest shares of the time in requests ({why}):"
     return replace(known, kind=SHARE, note=note, lines=lines)
 
 

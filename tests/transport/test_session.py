@@ -200,7 +200,11 @@ def test_the_outcome_follows_the_expectation_and_nothing_is_raised(
     ("check", "status", "problem"),
     [
         (lambda response: response.status_code == 404, 404, None),
-        (lambda response: False, 200, ("UnexpectedResponse", "200: not what <lambda>() expects")),
+        (
+            lambda response: False,
+            200,
+            ("UnexpectedResponse", "GET /status/200 answered 200, not what <lambda>() expects"),
+        ),
         (lambda response: response.json()["x"], 200, ("JSONDecodeError", "Expecting value")),
     ],
 )

@@ -227,7 +227,8 @@ def _with_evidence(report: Any, results: Sequence[dict[str, Any]]) -> Iterator[N
     if not results:
         yield
         return
-    from pytest_ipload.report.evidence_lines import evidence_lines, is_red, telling
+    from pytest_ipload.report.evidence_lines import evidence_lines
+    from pytest_ipload.report.telling import is_red, telling
 
     found = [evidence for result in results if is_red(result) and (evidence := telling(result)) is not None]
     if not found:

@@ -8,11 +8,14 @@ from pytest_ipload.base import real_time
 from pytest_ipload.base.traceparent import Tracer
 from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.load.user import VirtualUser
+from pytest_ipload.plugin.run.user_traces import UserTraces
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.stats.evidence.evidence import FAILED_REQUEST, SLOW, Evidence
 from pytest_ipload.stats.evidence.keeper import EvidenceKeeper, Floors, Kept, MakeExchange, UserEvidence, merged
 from pytest_ipload.stats.evidence.rendering import evidence_of
+from pytest_ipload.stats.recorder import Key
 from pytest_ipload.stats.sample import OK, Sample
+from pytest_ipload.stats.spool.sample_traces import SampleTraces
 
 Show = Callable[[Evidence], None]
 
@@ -45,12 +48,18 @@ class LoadEvidence:
         self._keeper = EvidenceKeeper(self.most, lambda: self.judged_from_ns()) if self.most else None
         self._show = state.show_request
         self._traces = settings.trace
+        self.sample_traces = SampleTraces() if settings.trace and state.spools is not None else None
+        """Of samples that become lines; None where none do, or there are no traces."""
 
     def recorder(self, record: Callable[[Sample], None]) -> UserEvidence | None:
         """What takes a user's samples on their way to ``record``; None if nothing needs them."""
         if self._show is not None:
             return DebugEvidence(self._keeper, record, self._show)
         return None if self._keeper is None else UserEvidence(self._keeper, record)
+
+    def traces_of(self, record: Callable[[Sample], None], tally: Callable[[Key, int, int], None]) -> UserTraces | None:
+        """What takes a user's samples first, to note their traces; None if nothing needs these."""
+        return None if self.sample_traces is None else UserTraces(self.sample_traces, record, tally)
 
     def attach(self, user: VirtualUser, recorder: UserEvidence | None) -> VirtualUser:
         """A user with its evidence and its traces."""

@@ -18,7 +18,7 @@ from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_result import LoadResults
 from pytest_ipload.plugin.run.load_users import LoadUsers
 from pytest_ipload.plugin.run.sample_hook import SampleSink, open_sample_sink
-from pytest_ipload.plugin.run.stack_sampling import StackSampling, with_second_windows
+from pytest_ipload.plugin.run.stack_sampling import StackSampling, with_stack_windows
 from pytest_ipload.plugin.run.target_sampling import TargetSampling
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.stats.collector import Pieces
@@ -54,7 +54,7 @@ class Load:
             cpu=own.cpu,
             workers_on_cpu=own.workers_on_cpu,
             share=request.share,
-            pieces=with_second_windows(
+            pieces=with_stack_windows(
                 Pieces(
                     window_lengths(thresholds),
                     window_selections(thresholds, profile.planned),
@@ -108,7 +108,7 @@ class Load:
         self.results.start_at_ns = start_at_ns
         if self._users.rate_limit is not None and start_at_ns is not None:
             self._users.rate_limit.begin_at(start_at_ns)
-        tap = self.tap = open_sample_sink(self._request.item)
+        tap = self.tap = open_sample_sink(self._request.item, self._users.evidence.sample_traces)
         try:
             ended = self._ended_with_session() if group is None else nullcontext()
             with ended, self._sampling.during_load(), self._stacks.during(self.executor):

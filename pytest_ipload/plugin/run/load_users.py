@@ -83,12 +83,16 @@ class LoadUsers:
         from pytest_ipload.transport.connect.user_sockets import UserSockets
 
         evidence = self.evidence.recorder(recorder.record)
+        record, tally = recorder.record if evidence is None else evidence.record, recorder.tally
+        traces = self.evidence.traces_of(record, tally)
+        if traces is not None:
+            record, tally = traces.record, traces.tally
         user = VirtualUser(
             index,
             seed=self._profile.seed,
             source_addresses=(),
-            record=recorder.record if evidence is None else evidence.record,
-            tally=recorder.tally,
+            record=record,
+            tally=tally,
             make_session=self._make_session,
             before_measure=None if self.rate_limit is None else self.rate_limit.wait,
             before_async_measure=None if self.rate_limit is None else self.rate_limit.wait_async,
@@ -97,6 +101,8 @@ class LoadUsers:
             metrics=UserMetrics(self._metric_names, recorder),
             sockets=UserSockets(self._guard, self.opened, self.targets, in_force=self._profile.bind_sockets == "all"),
         )
+        if traces is not None:
+            traces.user = user
         return self.evidence.attach(user, evidence)
 
     def make_scenario(self, user: VirtualUser) -> Scenario:

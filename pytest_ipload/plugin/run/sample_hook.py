@@ -11,6 +11,7 @@ from pytest_ipload.base import real_time
 from pytest_ipload.plugin.session_state import state_of
 from pytest_ipload.stats.recorder import Chunk
 from pytest_ipload.stats.sample import LATENESS
+from pytest_ipload.stats.spool.sample_traces import SampleTraces
 from pytest_ipload.stats.spool.session_spools import Spool, SpoolFacts
 
 if TYPE_CHECKING:
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
     from pytest_ipload.verdict.rounds import RoundNote
 
 
-def open_sample_sink(item: pytest.Item) -> SampleSink | None:
+def open_sample_sink(item: pytest.Item, traces: SampleTraces | None = None) -> SampleSink | None:
     """The consumer of samples for a load of this item; None if there is none."""
     spools, hook = state_of(item.config).spools, item.ihook.pytest_ipload_sample
-    spool = None if spools is None else spools.open(item.nodeid)
+    spool = None if spools is None else spools.open(item.nodeid, traces)
     wanted = bool(hook.get_hookimpls())
     return SampleSink(item, spool, hook if wanted else None) if wanted or spool is not None else None
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from pytest_ipload.load.generator.affinity import allowed_cpus
 from pytest_ipload.settings.session_settings import SessionSettings
 from pytest_ipload.stats.collector import Pieces
-from pytest_ipload.stats.stacks import StackSamples
-from pytest_ipload.verdict.explanation import WINDOW_NS
+from pytest_ipload.stats.stacks import WINDOW_NS, StackSamples
 from pytest_ipload.verdict.threshold.config import ThresholdConfig
 from pytest_ipload.verdict.threshold.selection import selection_of
 
@@ -77,16 +76,16 @@ class StackSampling:
         return serving(ports)
 
 
-def with_second_windows(
+def with_stack_windows(
     pieces: Pieces, settings: SessionSettings, thresholds: Sequence[ThresholdConfig], planned: bool
 ) -> Pieces:
-    """With the times by second, where stacks are sampled: they tell which seconds were slow."""
+    """With the times by half-second, where stacks are sampled: they tell which ones were slow."""
     if settings.explain is None:
         return pieces
     found = (selection_of(config.threshold, planned) for config in thresholds if config.threshold.unit == "duration")
-    by_second = [*pieces.window_selections.get(WINDOW_NS, ()), *(each for each in found if each is not None)]
+    by_window = [*pieces.window_selections.get(WINDOW_NS, ()), *(each for each in found if each is not None)]
     return replace(
         pieces,
         window_lengths_ns=sorted({*pieces.window_lengths_ns, WINDOW_NS}),
-        window_selections={**pieces.window_selections, WINDOW_NS: by_second},
+        window_selections={**pieces.window_selections, WINDOW_NS: by_window},
     )

@@ -102,14 +102,15 @@ class K6Lines:
                 self._declared.add(own.metric)
                 yield _declared(own.metric, *own.declaration)
             times = _moments(facts, own.moments_ns)
-            yield from self._points(own.metric, _json({**own.tags, **scenario}), times, own.values)
+            tags = _json({**own.tags, **scenario}) + _metadata(batch.key)
+            yield from self._points(own.metric, tags, times, own.values)
 
     def _of_phase(self, facts: SpoolFacts, batch: Batch, phase: Mapping[str, str]) -> Iterator[str]:
         times = _times(facts, batch)
         tags = {**_tags(batch.key), **phase, "scenario": facts.nodeid, **_round(facts.round)}
         if batch.key.source_address is not None:
             tags["source_address"] = batch.key.source_address
-        text = _json(tags)
+        text = _json(tags) + _metadata(batch.key)
         for metric, values in _metrics(facts, batch):
             yield from self._points(metric, text, times, values)
         for metric, known, phases in _phases(batch):
@@ -222,6 +223,11 @@ def _tags(key: SpoolKey) -> dict[str, str]:
         return {**tags, "fault": key.detail}
     tags["expected_response"] = "true" if key.outcome == OK else "false"
     return {**tags, "error": key.detail} if key.detail else tags
+
+
+def _metadata(key: SpoolKey) -> str:
+    """What k6 has beside the tags of a sample, for values that differ between all of them."""
+    return f',"metadata":{_json({"trace_id": key.trace_id})}' if key.trace_id else ""
 
 
 def _round(which: Sequence[Any] | None) -> dict[str, str]:

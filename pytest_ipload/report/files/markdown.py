@@ -14,7 +14,8 @@ from typing import Any
 
 from pytest_ipload.base.text import counted, first_line, printable, whose_failure
 from pytest_ipload.base.units import MS_PER_S, format_count, format_duration, format_percent
-from pytest_ipload.report.evidence_lines import is_red, notes_of, telling, title_of
+from pytest_ipload.report.evidence_lines import notes_of, title_of
+from pytest_ipload.report.telling import is_red, telling
 from pytest_ipload.report.terminal.load_block import IMPLIED, TEST_ERRORS
 from pytest_ipload.report.terminal.tables import own_number
 from pytest_ipload.report.terminal.target_lines import target_lines

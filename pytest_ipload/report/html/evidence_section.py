@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pytest_ipload.report.evidence_lines import is_red, message_lines, notes_of, telling, title_of
+from pytest_ipload.report.evidence_lines import message_lines, notes_of, title_of
+from pytest_ipload.report.telling import is_red, telling
 
 
 class MessageBlock(NamedTuple):

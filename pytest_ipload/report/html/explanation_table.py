@@ -8,31 +8,27 @@ from pytest_ipload.stats.summary import PlainResult
 
 _SIDES = {"seconds": ("slow seconds", "other seconds"), "versions": ("this version", "other version")}
 """What an explanation compares."""
+_KEYS = {"code": "source", "called by": "called_by", "in library": "library"}
 
 
 def explanation_table(result: PlainResult) -> Table:
-    """The lines of the target's code that explain a failure."""
+    """The lines of the target's code that explain a failure: where, what stands there, and its share of the time."""
     explain = result.get("explain", {})
-    after, before = _SIDES.get(explain.get("kind", ""), ("share", ABSENT))
-    is_compared = explain.get("kind") in _SIDES
-    columns = [before, "growth", f"samples, {before}"] if is_compared else []
+    lines = explain.get("lines", ())
+    sides = _SIDES.get(explain.get("kind", ""))
+    texts = ["code", "called by", *(["in library"] if any(line.get("library") for line in lines) else [])]
     rows = []
-    for line in explain.get("lines", ()):
+    for line in lines:
         place = f"{line['file']}:{line['line']}" if "line" in line else line["file"]
-        growth = [
-            share(line.get("share_before")),
-            f"{100 * line.get('growth_low', 0):+.0f} to {100 * line.get('growth_high', 0):+.0f} points",
-            count(line.get("samples_before")),
-        ]
-        rows.append(
-            [
-                f"{place} {line['function']}".rstrip(),
-                share(line["share"]),
-                *(growth if is_compared else []),
-                count(line["samples"]),
-                *(str(line.get(key) or ABSENT) for key in ("source", "called_by", "library")),
+        numbers = [share(line["share"]), count(line["samples"])]
+        if sides:
+            numbers = [
+                numbers[0],
+                share(line.get("share_before")),
+                f"{100 * line.get('growth_low', 0):+.0f} to {100 * line.get('growth_high', 0):+.0f} points",
+                f"{numbers[1]} and {count(line.get('samples_before'))}",
             ]
-        )
-    samples = f"samples, {after}" if is_compared else "samples"
-    headers = ["line", after, *columns, samples, "source", "called by", "in library"]
-    return Table("Where the target's time went", headers, rows, frozenset({"source", "called by", "in library"}))
+        named = [str(line.get(_KEYS[text]) or ABSENT) for text in texts]
+        rows.append([f"{place} {line['function']}".rstrip(), *named, *numbers])
+    headers = ["line", *texts, *([*sides, "growth"] if sides else ["share"]), "samples"]
+    return Table("Where the target's time went", headers, rows, frozenset(texts))

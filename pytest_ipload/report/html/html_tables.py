@@ -10,6 +10,7 @@ from pytest_ipload.base.text import counted
 from pytest_ipload.base.units import format_duration, format_percent, format_setting
 from pytest_ipload.report.html.cells import ABSENT, clock, count, in_unit, milliseconds, rate, setting, share
 from pytest_ipload.report.html.points import LATENCIES, RESPONSE_TIMES, Points
+from pytest_ipload.report.telling import request_before
 from pytest_ipload.report.terminal.tables import own_number
 from pytest_ipload.stats.own_summary import TIME
 from pytest_ipload.stats.summary import PlainResult
@@ -23,6 +24,7 @@ _FEWEST_WHOLE = 100
 _TIMES = ("p50", "p95", "p99", "max")
 _STATISTICS = ("min", "mean", "p50", "p90", "p95", "p99", "p99.9", "max")
 _OUTCOMES = {"fail": "failed", "warn": "warning"}
+_WORST_FIRST = ("failed", "warning", "undecided", "ok")
 _USUAL_CONFIDENCE = 0.95
 _ENDS_OF_PARTS = "/ ?&"
 _SHORTEST_START = 16
@@ -81,7 +83,7 @@ def index_table(results: Sequence[PlainResult]) -> Table:
 
 
 def threshold_table(result: PlainResult) -> Table:
-    """The thresholds, and whether they held."""
+    """The thresholds, and whether they held: those that failed first."""
     headers = ["threshold", "outcome", "measured", "limit", "confidence interval", "samples", "remarks"]
     rows = [
         [
@@ -93,7 +95,7 @@ def threshold_table(result: PlainResult) -> Table:
             count(threshold["samples"]),
             _remarks(threshold),
         ]
-        for threshold in result["thresholds"]
+        for threshold in sorted(result["thresholds"], key=_gravity)
     ]
     return Table("Thresholds", headers, rows, frozenset({"outcome", "remarks"}))
 
@@ -228,7 +230,7 @@ def failure_table(result: PlainResult) -> Table:
             row["type"],
             count(row["count"]),
             row["location"] or ABSENT,
-            row["message"],
+            ", after ".join(filter(None, [row["message"], request_before(row, result)])),
             count(row["first"]["user"]),
             count(row["first"]["iteration"]) if "iteration" in row["first"] else "set-up",
             row["first"].get("source_address", ABSENT),
@@ -323,6 +325,11 @@ def _whole(value: float | None) -> str:
 
 def _times(distribution: Mapping[str, Any], statistics: Iterable[str]) -> list[str]:
     return [milliseconds(distribution.get(f"{name.replace('.', '_')}_ms")) for name in statistics]
+
+
+def _gravity(threshold: Row) -> int:
+    """The rank of a threshold's outcome in its table."""
+    return _WORST_FIRST.index(_outcome(threshold).partition(",")[0])
 
 
 def _outcome(threshold: Row) -> str:

@@ -8,14 +8,16 @@ from typing import Any, NamedTuple
 
 from pytest_ipload.base.text import counted
 from pytest_ipload.base.units import format_duration
-from pytest_ipload.report.html import evidence_section, html_tables
+from pytest_ipload.report.html import cause, evidence_section, html_tables
 from pytest_ipload.report.html.cells import count, milliseconds, rate, share
 from pytest_ipload.report.html.charts import Chart, charts_of, together_chart
 from pytest_ipload.report.html.explanation_table import explanation_table
 from pytest_ipload.report.html.html_tables import Table
 from pytest_ipload.report.html.points import points_of
 from pytest_ipload.report.html.target_parts import target_table
+from pytest_ipload.report.telling import first_failed, is_about, is_red, telling
 from pytest_ipload.report.terminal.load_block import test_error_lines, whole_steps
+from pytest_ipload.stats.evidence.evidence import FAILED_REQUEST
 from pytest_ipload.stats.summary import PlainResult
 from pytest_ipload.verdict.result import is_measured
 
@@ -87,6 +89,26 @@ class Section(NamedTuple):
         return note
 
     @property
+    def is_red(self) -> bool:
+        """Whether the test did not pass: what failed then comes before what was measured."""
+        return is_red(self.result) and self.verdict.kind != "segment"
+
+    @property
+    def reasons(self) -> Sequence[str]:
+        """The parts of the reason, and which requests it is about."""
+        return cause.reasons_of(self.result)
+
+    @property
+    def names_beyond(self) -> Sequence[str]:
+        """Which requests are beyond the limit of a latency threshold."""
+        return cause.names_beyond(self.result)
+
+    @property
+    def is_about_errors(self) -> bool:
+        """Whether what failed first is not a time, so that failed iterations say more than slow ones."""
+        return (first_failed(self.result) or {}).get("unit") != "ms"
+
+    @property
     def is_measured(self) -> bool:
         """Whether there are numbers."""
         return is_measured(self.result)
@@ -112,9 +134,21 @@ class Section(NamedTuple):
         return test_error_lines(self.result)
 
     @property
+    def telling(self) -> Sequence[evidence_section.EvidenceBlock]:
+        """Of a red test, the request that says most about why it is red; it comes unfolded, next to the verdict."""
+        return [block for block in evidence_section.blocks_of(self.result) if block.is_open]
+
+    @property
+    def telling_title(self) -> str:
+        """What that request is: the slowest one may have nothing to do with what failed, such as a check."""
+        found = telling(self.result) or {}
+        shows_it = found.get("kind") == FAILED_REQUEST or is_about(self.result, found)
+        return "A request that shows it" if shows_it else "The slowest request"
+
+    @property
     def evidence(self) -> Sequence[evidence_section.EvidenceBlock]:
-        """Single requests with their replies."""
-        return evidence_section.blocks_of(self.result)
+        """All other single requests with their replies."""
+        return [block for block in evidence_section.blocks_of(self.result) if not block.is_open]
 
     @property
     def traceback(self) -> Sequence[str]:

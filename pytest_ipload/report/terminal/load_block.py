@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from pytest_ipload.base.health_catalogue import HEALTH_CHECKS
 from pytest_ipload.base.text import counted, first_line, printable, shorten, with_message
 from pytest_ipload.base.units import MS_PER_S, format_count, format_duration, format_percent
-from pytest_ipload.report.evidence_lines import evidence_lines, is_red, telling
+from pytest_ipload.report.evidence_lines import evidence_lines
+from pytest_ipload.report.telling import is_red, telling
 from pytest_ipload.report.terminal.sparkline import sparkline
 from pytest_ipload.report.terminal.tables import (
     check_table,

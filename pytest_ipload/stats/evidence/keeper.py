@@ -66,6 +66,7 @@ class EvidenceKeeper:
         self._slow: dict[str, list[tuple[int, int, Kept]]] = {}
         self._failed: dict[tuple[str, str], list[Kept]] = {}
         self._numbers = count()
+        self._withdrawn: set[tuple[str, int, int]] = set()
 
     def is_judged(self, sample: Sample) -> bool:
         """Whether the request is not one of the warm-up."""
@@ -100,12 +101,21 @@ class EvidenceKeeper:
         if len(known) < self.most and (sample.kind == SETUP or self.is_judged(sample)):
             known.append(_kept(sample, user, make))
 
+    def withdraw(self, sample: Sample, user: Whose) -> None:
+        """A request that was offered as a success is none."""
+        if sample.latency_ns >= self.floors[sample.name]:
+            self._withdrawn.add((sample.name, sample.started_ns, user.index))
+
     def kept(self) -> Iterator[tuple[str, Kept]]:
         """What is kept, with its kind: of each name the failed ones first, then the slowest, the worst first."""
         for failed in list(self._failed.values()):
             yield from ((FAILED_REQUEST, each) for each in failed[: self.most])
         for heap in list(self._slow.values()):
-            yield from ((SLOW, each) for *_, each in sorted(heap, key=_by_latency)[: self.most])
+            slowest = (each for *_, each in sorted(heap, key=_by_latency)[: self.most])
+            yield from ((SLOW, each) for each in slowest if not self._is_withdrawn(each))
+
+    def _is_withdrawn(self, kept: Kept) -> bool:
+        return (kept.sample.name, kept.sample.started_ns, kept.user) in self._withdrawn
 
 
 def _kept(sample: Sample, user: Whose, make: MakeExchange | None) -> Kept:
@@ -135,6 +145,12 @@ class UserEvidence:
         """A success on a kept connection, which is only tallied, may be one of the slowest."""
         kind = REQUEST if self.user.is_iterating else SETUP
         self._offer(timed_sample(kind, name, started_ns, latency_ns, OK, status, source), make)
+
+    def fail(self, sample: Sample, make: MakeExchange) -> None:
+        """A sample that was taken as a success has failed after all, and is about to be recorded as such."""
+        if self._keeper is not None:
+            self._keeper.withdraw(sample, self.user)
+        self.exchange = sample.started_ns, make
 
     def record(self, sample: Sample) -> None:
         """Take a sample, and hand it on."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pytest_ipload.stats.recorder import Chunk
+from pytest_ipload.stats.spool.sample_traces import SampleTraces
 from pytest_ipload.stats.spool.spool_format import SpoolWriter
 
 
@@ -75,8 +76,8 @@ class Spools:
         self._paths: dict[str, list[Path]] = {}
         self._opened = 0
 
-    def open(self, nodeid: str) -> Spool | None:
-        """A spool for a load of a test; None if there can be none."""
+    def open(self, nodeid: str, traces: SampleTraces | None = None) -> Spool | None:
+        """A spool for a load of a test, with the traces of its samples; None if there can be none."""
         self._opened += 1
         path = self.folder / f"{self._process}-{self._opened:06}.spool"
 
@@ -84,7 +85,7 @@ class Spools:
             self.problems.append(f"the samples of {nodeid} could not be stored: {error}")
 
         try:
-            writer = SpoolWriter(path)
+            writer = SpoolWriter(path, traces)
         except OSError as error:
             give_up(error)
             return None

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from pytest_ipload.stats.recorder import Chunk
 from pytest_ipload.stats.sample import OK, Sample
+from pytest_ipload.stats.spool.sample_traces import SampleTraces
 
 _HEAD = struct.Struct("=cII")
 _KEY, _TIMES, _LATE_TIMES, _OPENED_TIMES = b"K", b"T", b"L", b"O"
@@ -39,6 +40,8 @@ class SpoolKey(NamedTuple):
     outcome: str
     detail: str = ""
     """Of a failed one, the type of its problem; of a fault, its name."""
+    trace_id: str = ""
+    """Of the iteration, where traces are written; empty for none."""
 
 
 class Opening(NamedTuple):
@@ -70,25 +73,28 @@ class Batch(NamedTuple):
 class SpoolWriter:
     """Writes one load's samples. Not for two threads at a time."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises OSError, as do the other methods."""
+    def __init__(self, path: Path, traces: SampleTraces | None = None) -> None:
+        """``traces`` are those of the samples. Raises OSError, as do the other methods."""
         self.path = path
+        self._traces = traces
         self._file = path.open("wb")
         self._numbers: dict[tuple[object, ...], int] = {}
 
     def add(self, chunk: Chunk) -> None:
         """Write the samples of a chunk."""
         for key, times in chunk.times.items():
-            self._write(_TIMES, self._number((*key, "")), memoryview(array("q", times)).cast("B"))
+            for trace_id, some in [("", times)] if self._traces is None else self._traces.split(times):
+                self._write(_TIMES, self._number((*key, "", trace_id)), memoryview(array("q", some)).cast("B"))
         for (kind, name), (moments, numbers) in chunk.values.items():
             # The bits of a number take the place of a latency.
             columns = array("q", bytes(16 * len(moments)))
             columns[::2], columns[1::2] = moments, array("q", numbers.tobytes())
-            self._write(_TIMES, self._number((kind, name, None, 0, OK, "")), memoryview(columns).cast("B"))
+            self._write(_TIMES, self._number((kind, name, None, 0, OK)), memoryview(columns).cast("B"))
         late: dict[tuple[object, ...], array[int]] = {}
         opened: dict[tuple[object, ...], array[int]] = {}
         for sample in chunk.samples:
-            key_of, connections = _key(sample), sample.connections
+            trace_id = "" if self._traces is None else self._traces.take(sample.started_ns, sample.latency_ns)
+            key_of, connections = (*_key(sample), trace_id), sample.connections
             some = opened if connections else late
             times_of = some.get(key_of)
             if times_of is None:

@@ -17,6 +17,7 @@ from requests import Response
 from pytest_ipload.addresses.host.own_listeners import Targets
 from pytest_ipload.addresses.source_address import SourceAddress
 from pytest_ipload.base.errors import SettingError, TargetNotAllowed
+from pytest_ipload.stats.evidence.evidence import Exchange
 from pytest_ipload.stats.sample import Problem
 from pytest_ipload.transport.allowed_hosts import AllowedHosts
 from pytest_ipload.transport.connect.socket_patch import here
@@ -174,8 +175,8 @@ class Binding:
         """Where the targets are recorded, if they are needed."""
         self.opened: OpenedConnections | None = None
         """Where connections are counted that are not opened for a request; None outside of loads."""
-        self.fail_request: Callable[[int, int, Problem], None] | None = None
-        """Makes a recorded request of these times a failed one; None outside of loads."""
+        self.fail_request: Callable[[int, int, Problem, Callable[[], Exchange]], None] | None = None
+        """Makes a recorded request of these times a failed one, with what was exchanged; None outside of loads."""
         self._groups: dict[str, Mapping[int, str]] = {}
         self._lock = threading.Lock()
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()

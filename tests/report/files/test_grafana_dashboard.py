@@ -43,7 +43,12 @@ def families() -> dict[Family, set[str]]:
     health = GeneratorHealth.of([fired("late-starts", "3 of 50")], cpu_share=0.5, timer_lag_p99_ms=0.25)
     measured = [request(), iteration(), step("buy")]
     result = load_result(measured, thresholds=[judged("p95 < 1s", measured)], generator=health).as_dict()
-    session.finish("test_a.py::test_done", "", [result])
+    times = {"count": 1, **result["latency"]}
+    result["checks"] = [{"name": "paid", "passed": 3, "failed": 1, "rate": 0.75}]
+    result["metrics"] = [{"name": "sold", "kind": "count", "count": 3}, {"name": "age", "kind": "time", **times}]
+    statistics = {"mean": 0.5, "max": 1.0, "min": 0.1, "last": 0.5}
+    target = {"name": "shop", "pid": 1, "host": "here", "metrics": {"cpu": statistics, "rss": statistics}}
+    session.finish("test_a.py::test_done", "", [{**result, "targets": [target]}])
     found: defaultdict[Family, set[str]] = defaultdict(set)
     for family, samples in session.families():
         for sample in samples:
@@ -75,6 +80,8 @@ def test_it_shows_what_a_load_is_judged_by() -> None:
     for part in ("histogram_quantile(0.5,", "histogram_quantile(0.95,", "histogram_quantile(0.99,"):
         assert part in text
     for metric in ("requests_total", "failed_requests_total", "users_at_work", "generator_healthy"):
+        assert f"ipload_{metric}" in text
+    for metric in ("checks_total", "metric_count_total", "metric_seconds_bucket", "target_cpu_cores"):
         assert f"ipload_{metric}" in text
 
 

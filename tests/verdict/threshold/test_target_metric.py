@@ -18,7 +18,7 @@ from pytest_ipload.verdict.conclude import conclude
 from pytest_ipload.verdict.result import LoadResult
 from pytest_ipload.verdict.threshold.abort import abort_reason
 from pytest_ipload.verdict.threshold.config import ThresholdConfig
-from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
+from pytest_ipload.verdict.threshold.evaluate import ThresholdResult, evaluate
 from pytest_ipload.verdict.threshold.expression import Threshold
 from pytest_ipload.verdict.threshold.measure import Scope
 
@@ -180,6 +180,17 @@ def test_an_extreme_that_is_beyond_its_limit_aborts_the_load(expression: str, is
 def test_a_growth_is_decided_by_its_interval(values: list[float], undecided: bool, uncertain: bool) -> None:
     result = judged("target.rss.growth{api} < 5MB/h", [target_readings(metrics={"rss": values})])
     assert (result.passed, result.undecided, result.uncertain) == (True, undecided, uncertain)
+
+
+@pytest.mark.parametrize("values", [[1e8, 1e8], [1e8, 2e8, 3e8, 4e8]], ids=["within-the-limit", "beyond-it"])
+def test_a_growth_of_fewer_than_five_readings_says_so_and_is_red_in_a_strict_session(values: list[float]) -> None:
+    config = ThresholdConfig(Threshold.parse("target.rss.growth{api} < 5MB/h"))
+    scope = Scope(seconds=10.0, targets=judged_targets([target_readings(metrics={"rss": values})], 0.0, 10.0))
+    usual, strict = (evaluate(config, measurements(SAMPLES), scope, strict=is_strict) for is_strict in (False, True))
+    assert (usual.passed, usual.undecided, strict.passed, strict.undecided) == (True, True, False, True)
+    why = f"{len(values)} readings, uncertain: the load is too short, growth needs 5 readings"
+    assert usual.message.endswith(f": undecided ({why})")
+    assert strict.message.endswith(f": undecided, a failure in a strict session ({why})")
 
 
 @pytest.mark.parametrize(
