@@ -33,12 +33,17 @@ class Environment(Mapping[str, str]):
         """How many there are."""
         return len(os.environ)
 
-    def hide(self, text: str) -> str:
-        """The text with ``***`` in the place of each value that was read, also as JSON and URLs write it."""
+    @property
+    def forms(self) -> list[str]:
+        """Each value that was read, also as JSON and URLs write it; the longest first."""
         values = {value for value in tuple(self._read.values()) if value.strip()}
         forms = {form for value in values for form in (value, json.dumps(value)[1:-1], quote(value), quote(value, ""))}
         forms |= {json.dumps(value, ensure_ascii=False)[1:-1] for value in values}
-        for form in sorted(forms, key=len, reverse=True):
+        return sorted(forms, key=len, reverse=True)
+
+    def hide(self, text: str) -> str:
+        """The text with ``***`` in the place of each value that was read."""
+        for form in self.forms:
             if len(form) >= _SHORT:
                 text = text.replace(form, HIDDEN)
             else:
