@@ -214,6 +214,27 @@ def test_an_endpoint_is_read_and_one_that_goes_down_costs_readings_only(pytester
     assert "'api': measured is cpu, rss, files; 1 of" in test["thresholds"][1]["message"]
 
 
+@pytest.mark.parametrize(("limit", "verdict"), [("< 500MB", "invalid"), ("< 1MB", "failed")], ids=["kept", "broken"])
+def test_a_target_that_was_hardly_read_gives_no_good_verdict(
+    pytester: pytest.Pytester, limit: str, verdict: str
+) -> None:
+    def reply(path: str) -> tuple[int, str]:
+        if len(server.requests) > 2:  # those of the set-up and of the start
+            return 503, ""
+        return 200, PROCESS.format(cpu=0.2, rss=1e7, started=1)
+
+    source = load("duration=1.2", f"target.rss.max{{api}} {limit}")
+    with metrics_server() as server:
+        server.reply = reply
+        conftest = CONFTEST.format(given=f"prometheus={server.url!r}")
+        whole_run(pytester, source, "--ipload-json=out.json", conftest=conftest, failed=1)
+    test = report(pytester)
+    assert test["verdict"] == verdict
+    if verdict == "invalid":
+        assert "(1 reading): cannot be judged, as 'api' was not read for" in test["reason"]
+        assert test["thresholds"][0]["undecidable"]
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [
