@@ -249,6 +249,8 @@ def test_a_target_that_was_hardly_read_gives_no_good_verdict(
         ("'api', prometheus=5", "prometheus=5 is not a URL"),
         ("'api', prometheus='http://example.org/metrics'", "'example.org' is not in ipload_allowed_hosts"),
         ("'api', prometheus='http://127.0.0.1:9/'", "'api' cannot be read: http://127.0.0.1:9/: "),
+        ("'api', prometheus='http://127.0.0.1:9/\\nX: y'", "is not a URL of http or https"),
+        ("'api', prometheus='http://127.0.0.1:9/', queries={'a': '\\ud800'}", "has characters that cannot be sent"),
         ("'api', prometheus='http://127.0.0.1:9/', queries={}", "queries={} is not a mapping of names to queries"),
         ("'api', prometheus='http://127.0.0.1:9/', queries={'a b': 'c'}", "'a b' is not a name for a metric"),
         ("'api', prometheus='http://127.0.0.1:9/', queries={'a': ' '}", "the query 'a' is ' '; give PromQL"),
@@ -267,6 +269,12 @@ def test_what_cannot_be_measured_is_an_error_in_the_set_up(pytester: pytest.Pyte
     run = whole_run(pytester, source, errors=1)
     assert f"ipload_target: {says}" in run.result.stdout.str() or says in run.result.stdout.str()
     assert "fixtures/targets.py" not in run.result.stdout.str()
+
+
+def test_in_an_ordinary_test_it_is_the_error_of_its_line(pytester: pytest.Pytester) -> None:
+    run = whole_run(pytester, "def test_it(ipload_target):\n    ipload_target('api', prometheus='ftp://x')", failed=1)
+    run.expect_lines(">   *ipload_target('api', prometheus='ftp://x')", "E   *is not a URL of http or https*")
+    assert "pytest_ipload/" not in run.result.stdout.str()
 
 
 def test_a_target_that_is_given_during_a_load_is_too_late(pytester: pytest.Pytester) -> None:
