@@ -63,7 +63,13 @@ _ELEMENT = re.compile(  # of XML
     r"(?P<lead><(?:[\w.-]{1,50}:)?(?P<name>[\w.-]{1,100})(?:\s[^<>]{0,200})?>)"
     r"(?P<value>(?:<!\[CDATA\[)?[^<]+(?=</)|(?:<!\[CDATA\[)?[^<\s][^<]*\Z)"
 )
-_IN_CONTEXT = (_ENCODED, _PART, _ELEMENT)
+_NAME_OF_INPUT = r"\bname=\\?['\"]?(?P<name>[\w.\[\]-]{1,100})"
+_VALUE_OF_INPUT = r"\b(?:value|content)=\\?['\"])(?P<value>[^'\"<>\\]+)"
+_INPUT = re.compile(rf"(?i)(?P<lead><(?:input|meta)\s[^<>]{{0,300}}?{_NAME_OF_INPUT}[^<>]{{0,300}}?{_VALUE_OF_INPUT}")
+_INPUT_BACKWARDS = re.compile(
+    rf"(?i)(?P<lead><(?:input|meta)\s[^<>]{{0,300}}?{_VALUE_OF_INPUT}(?=[^<>]{{0,300}}?{_NAME_OF_INPUT})"
+)
+_IN_CONTEXT = (_ENCODED, _PART, _ELEMENT, _INPUT, _INPUT_BACKWARDS)
 """Each has the name of a value and the value."""
 _LAST_KEY = re.compile(r"([\w.-]+)\]*\Z")
 _QUOTED = r"[bBfFrRuU]{0,2}(\\{0,4}['\"])(?:(?!\1)(?:\\[^\n]|[^\\\n]))*"

@@ -90,6 +90,10 @@ HELD = [
     # XML
     ("<s:Password type='x'>§</s:Password><n>x</n>", "<s:Password type='x'>***</s:Password><n>x</n>"),
     ("<token><![CDATA[§]]></token>", "<token>***</token>"),
+    # HTML
+    ('<input type="hidden" name="csrf_token" value="§"/>', '<input type="hidden" name="csrf_token" value="***"/>'),
+    ("<input value='§' id='x' name='user[password]'>", "<input value='***' id='x' name='user[password]'>"),
+    ('<meta name="csrf-token" content="§">', '<meta name="csrf-token" content="***">'),
     # JSON with several levels or lines
     (
         '{"credentials": [{"type": "password", "value": "§"}], "n": 1}',
@@ -109,7 +113,8 @@ KEPT = [
     "headers[\"Authorization\"] = f\"Bearer {reply.json()['access_token']}\"", "f'Bearer {token}'",
     "{'Authorization': f'Bearer {token}'}", '"password": getpass()', "token=reply.json()['access_token']",
     "GET /password answered 500 Internal Server Error", "assert <Token> == 3", "/a?user[name]=x&user%5Bage%5D=3",
-    "<name>token</name>", 'form-data; name="n"\r\n\r\npassword\r\n--b', "/a?to=%2Fb%3Fpage%3D2%26x%3D3%40y",
+    "<name>token</name>", '<input name="n" value="x"><input name="token">',
+    'form-data; name="n"\r\n\r\npassword\r\n--b', "/a?to=%2Fb%3Fpage%3D2%26x%3D3%40y",
     "http%3A%2F%2Fshop%3A80%2Fa%40b", "Idempotency-Key: abc", "id-token is not valid",
 ]  # fmt: skip
 
@@ -180,7 +185,8 @@ def test_so_does_one_with_pieces_of_secrets(pieces: list[str]) -> None:
         "a", "//a:", "//a:b", "//", "?token=", "token",
         "token=a", "'token': '", "'", '"', "\\", "a" * 99 + "=", " ", "(",
         "{", "auth = (", "Cookie: ", "Bearer ", "<Cookie a", "name='", "('a', '", ";a", ",", ")", "token=)", "//a:b...",
-        "@", "a:b@", "'a:", "&a=b", ".", "-", "token=a,", "'Bearer ", "<token>", "<a ", '"token": [', "[token]=", "%5D",
+        "@", "a:b@", "'a:", "&a=b", ".", "-", "token=a,", "'Bearer ", "<token>", "<a ", "<input ",
+        "<input name=token ", "<input value='a' ", '"token": [', "[token]=", "%5D",
         "%3Ftoken%3D", "%2F%2F", "%25", 'form-data; name="token"\n\n', 'form-data; name="a"', "\n", "\\n",
     ],
 )  # fmt: skip
