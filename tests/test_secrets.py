@@ -74,6 +74,16 @@ TESTS = """
             json={"token": secret()},
         )
 
+    @pytest.mark.ipload(users=2, iterations=1)
+    def test_forms(ipload_session):
+        ipload_session.post("/status/500", data={"user[password]": secret()}, name="nested")
+        ipload_session.post("/status/500", files={"password": (None, secret())}, name="parts")
+        ipload_session.post("/status/500", json={"credentials": [{"value": secret()}]}, name="deep")
+        ipload_session.post("/status/500", data="<Password>" + secret() + "</Password>", name="xml")
+        ipload_session.get("/status/500?user%5Bpassword%5D=" + secret())
+        url = "http://joe:" + secret() + "@127.0.0.1/?token=" + secret()
+        ipload_session.get("/status/500", params={"to": url}, name="to").raise_for_status()
+
     @pytest.mark.ipload(users=2, iterations=2)
     def test_set_up(broken):
         pass

@@ -214,6 +214,27 @@ def test_an_endpoint_is_read_and_one_that_goes_down_costs_readings_only(pytester
     assert "'api': measured is cpu, rss, files; 1 of" in test["thresholds"][1]["message"]
 
 
+@pytest.mark.parametrize(("limit", "verdict"), [("< 500MB", "invalid"), ("< 1MB", "failed")], ids=["kept", "broken"])
+def test_a_target_that_was_hardly_read_gives_no_good_verdict(
+    pytester: pytest.Pytester, limit: str, verdict: str
+) -> None:
+    def reply(path: str) -> tuple[int, str]:
+        if len(server.requests) > 2:  # those of the set-up and of the start
+            return 503, ""
+        return 200, PROCESS.format(cpu=0.2, rss=1e7, started=1)
+
+    source = load("duration=1.2", f"target.rss.max{{api}} {limit}")
+    with metrics_server() as server:
+        server.reply = reply
+        conftest = CONFTEST.format(given=f"prometheus={server.url!r}")
+        whole_run(pytester, source, "--ipload-json=out.json", conftest=conftest, failed=1)
+    test = report(pytester)
+    assert test["verdict"] == verdict
+    if verdict == "invalid":
+        assert "(1 reading): cannot be judged, as 'api' was not read for" in test["reason"]
+        assert test["thresholds"][0]["undecidable"]
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [
@@ -228,6 +249,8 @@ def test_an_endpoint_is_read_and_one_that_goes_down_costs_readings_only(pytester
         ("'api', prometheus=5", "prometheus=5 is not a URL"),
         ("'api', prometheus='http://example.org/metrics'", "'example.org' is not in ipload_allowed_hosts"),
         ("'api', prometheus='http://127.0.0.1:9/'", "'api' cannot be read: http://127.0.0.1:9/: "),
+        ("'api', prometheus='http://127.0.0.1:9/\\nX: y'", "is not a URL of http or https"),
+        ("'api', prometheus='http://127.0.0.1:9/', queries={'a': '\\ud800'}", "has characters that cannot be sent"),
         ("'api', prometheus='http://127.0.0.1:9/', queries={}", "queries={} is not a mapping of names to queries"),
         ("'api', prometheus='http://127.0.0.1:9/', queries={'a b': 'c'}", "'a b' is not a name for a metric"),
         ("'api', prometheus='http://127.0.0.1:9/', queries={'a': ' '}", "the query 'a' is ' '; give PromQL"),
@@ -249,6 +272,12 @@ def test_what_cannot_be_measured_is_an_error_in_the_set_up(pytester: pytest.Pyte
     run = whole_run(pytester, source, errors=1, failed=1)
     assert f"ipload_target: {says}" in run.result.stdout.str() or says in run.result.stdout.str()
     assert "fixtures/targets.py" not in run.result.stdout.str()
+
+
+def test_in_an_ordinary_test_it_is_the_error_of_its_line(pytester: pytest.Pytester) -> None:
+    run = whole_run(pytester, "def test_it(ipload_target):\n    ipload_target('api', prometheus='ftp://x')", failed=1)
+    run.expect_lines(">   *ipload_target('api', prometheus='ftp://x')", "E   *is not a URL of http or https*")
+    assert "pytest_ipload/" not in run.result.stdout.str()
 
 
 def test_a_target_that_is_given_during_a_load_is_too_late(pytester: pytest.Pytester) -> None:

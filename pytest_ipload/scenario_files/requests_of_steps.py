@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ipload.base.errors import ScenarioFailed
+from pytest_ipload.base.process_environment import ENVIRONMENT
 from pytest_ipload.scenario_files.captures import capture
 from pytest_ipload.scenario_files.expectations import NOTHING_EXPECTED, Expectation
 from pytest_ipload.scenario_files.grammar import Step
@@ -48,7 +49,7 @@ def request_step(step: Step, folder: Path, expect: Expectation, headers: Mapping
     if isinstance(name, str):
         constants["name"] = name
     else:
-        changing.append(("name", name.getter()))
+        changing.append(("name", _named(name.getter())))
     get_url = getter_of(fields[method])
     checks_all = statuses is None
     shown = name if isinstance(name, str) else name.shown()
@@ -69,6 +70,11 @@ def request_step(step: Step, folder: Path, expect: Expectation, headers: Mapping
             capture(captures, response, scope, shown)
 
     return send
+
+
+def _named(get: Getter) -> Getter:
+    """The name of a request, without a secret of the environment: reports show it."""
+    return lambda scope: ENVIRONMENT.hide_secrets(as_text(get(scope)))
 
 
 def _keywords(fields: Fields, folder: Path, headers: Mapping[str, Any], resolve: Resolve) -> dict[str, Any]:

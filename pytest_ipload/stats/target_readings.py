@@ -137,11 +137,19 @@ class TargetReadings:
     notes: list[str] = field(default_factory=list)
     """What limits the readings, such as when and why they ended."""
     metrics: dict[str, list[Point]] = field(default_factory=dict)
+    answered: int = 0
+    """Readings of the judged time that succeeded."""
+    failed: int = 0
+    """Readings of the judged time that failed."""
+    ended_s: float | None = None
+    """When there was nothing left to read, in seconds since the start of the load; None if there always was."""
 
     def __post_init__(self) -> None:
         """ValueError for what no load has: it may come from a file."""
         if self.kind not in KINDS:
             raise ValueError(f"{self.kind!r} is not a kind of target; the kinds are {', '.join(KINDS)}")
+        if self.answered < 0 or self.failed < 0:
+            raise ValueError(f"target {self.name!r}: a number of readings cannot be negative")
         for name, points in self.metrics.items():
             if not is_metric_name(name) or len(points) > MOST_POINTS:
                 raise ValueError(f"target {self.name!r}: the metric {name[:LONGEST_NAME]!r} is not valid")
@@ -157,6 +165,13 @@ class TargetReadings:
     def place(self) -> str:
         """The endpoint, or the number of the process and its machine."""
         return self.url or f"pid {self.pid} on {self.host}"
+
+    def missing(self, from_s: float, until_s: float) -> float:
+        """The share of this time for which it could not be read, from 0 to 1."""
+        end_s = until_s if self.ended_s is None else min(max(from_s, self.ended_s), until_s)
+        read = (end_s - from_s) / (until_s - from_s) if until_s > from_s else 1.0
+        tried = self.answered + self.failed
+        return 1 - read * (self.answered / tried if tried else 1.0)
 
     @property
     def readings(self) -> int:

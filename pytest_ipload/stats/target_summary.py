@@ -123,6 +123,8 @@ class JudgedTarget:
     label: str
     readings: TargetReadings
     metrics: dict[str, JudgedMetric]
+    missing: float = 0.0
+    """The share of the judged time for which it could not be read, from 0 to 1."""
 
     def stats(self) -> TargetStats:
         """As it is reported."""
@@ -149,6 +151,7 @@ def judged_targets(targets: Sequence[TargetReadings], from_s: float, until_s: fl
                 for name, points in target.metrics.items()
                 if (judged := [point for point in points if from_s <= point.middle_s <= until_s])
             },
+            target.missing(from_s, until_s),
         )
         for label, target in zip(labels_of(targets), targets, strict=True)
     ]

@@ -38,6 +38,8 @@ class MetricsEndpoint:
         try:
             parts = urlsplit(url)
             self._port = parts.port or _PORTS[parts.scheme]
+            if not url.isprintable() or " " in url:
+                raise ValueError
         except (KeyError, ValueError):
             raise SettingError(
                 f"ipload_target: prometheus={self.url!r} is not a URL of http or https; write it as in "

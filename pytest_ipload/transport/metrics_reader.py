@@ -111,7 +111,7 @@ class QueryReader:
             value = _single(reply["data"])
         except EndpointError:
             raise
-        except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
             why = error if isinstance(error, ManyValuesError) else f"not a reply of Prometheus (status {status})"
             raise EndpointError(f"{what}: {why}") from None
         return value if value is not None and math.isfinite(value) else None

@@ -70,6 +70,39 @@ HELD = [
         "[Cookie(version=0, name='sid', value='***', port=None)]",
     ),
     ("<Cookie sid=§ for localhost/>", "<Cookie sid=*** for localhost/>"),
+    # keys in brackets, as forms of PHP and Rails have them
+    ("/a?user[password]=§&x=1", "/a?user[password]=***&x=1"),
+    ("&user%5Bpwd%5D=§&user%5Bname%5D=x", "&user%5Bpwd%5D=***&user%5Bname%5D=x"),
+    ("headers[\"X-Api-Key\"] = '§'", "headers[\"X-Api-Key\"] = '***'"),
+    # URLs in parameters
+    ("/a?to=%2Fb%3Faccess_token%3D§%26page%3D2&x=1", "/a?to=%2Fb%3Faccess_token%3D***%26page%3D2&x=1"),
+    ("/a?to=b%2523id_token%253D§", "/a?to=b%2523id_token%253D***"),
+    ("/a?to=http%3A%2F%2Fjoe%3A§%40shop%2F", "/a?to=http%3A%2F%2Fjoe%3A***%40shop%2F"),
+    # forms of several parts
+    (
+        'form-data; name="password"\r\n\r\n§\r\nX\r\n--b\r\nform-data; name="n"\r\n\r\nx\r\n--b--',
+        'form-data; name="password"\r\n\r\n***\r\n--b\r\nform-data; name="n"\r\n\r\nx\r\n--b--',
+    ),
+    (
+        'b\'form-data; name="api_key"; filename="a"\\r\\nContent-Type: x/y\\r\\n\\r\\n§\\r\\n--b\'',
+        'b\'form-data; name="api_key"; filename="a"\\r\\nContent-Type: x/y\\r\\n\\r\\n***\\r\\n--b\'',
+    ),
+    # XML
+    ("<s:Password type='x'>§</s:Password><n>x</n>", "<s:Password type='x'>***</s:Password><n>x</n>"),
+    ("<token><![CDATA[§]]></token>", "<token>***</token>"),
+    # HTML
+    ('<input type="hidden" name="csrf_token" value="§"/>', '<input type="hidden" name="csrf_token" value="***"/>'),
+    ("<input value='§' id='x' name='user[password]'>", "<input value='***' id='x' name='user[password]'>"),
+    ('<meta name="csrf-token" content="§">', '<meta name="csrf-token" content="***">'),
+    # JSON with several levels or lines
+    (
+        '{"credentials": [{"type": "password", "value": "§"}], "n": 1}',
+        '{"credentials": [***], "n": 1}',
+    ),
+    ('{"token": {\n  "value": "§]"\n},\n"n": 1}', '{"token": {***},\n"n": 1}'),
+    ('{"token"\n:\n"§"}', '{"token"\n:\n"***"}'),
+    # headers without a prefix
+    ("Api-Key: §\nPrivate-Token: §\nnext", "Api-Key: ***\nPrivate-Token: ***\nnext"),
 ]
 KEPT = [
     "", "plain", "/a?monkey=abc", "http://shop:80/a@b", "http://[::1]:80/a@b", "10:30@noon", "joe@shop.example",
@@ -79,7 +112,10 @@ KEPT = [
     "Invalid URL '/token': it is relative", "Invalid URL '/oauth/token': no host given",
     "headers[\"Authorization\"] = f\"Bearer {reply.json()['access_token']}\"", "f'Bearer {token}'",
     "{'Authorization': f'Bearer {token}'}", '"password": getpass()', "token=reply.json()['access_token']",
-    "GET /password answered 500 Internal Server Error",
+    "GET /password answered 500 Internal Server Error", "assert <Token> == 3", "/a?user[name]=x&user%5Bage%5D=3",
+    "<name>token</name>", '<input name="n" value="x"><input name="token">',
+    'form-data; name="n"\r\n\r\npassword\r\n--b', "/a?to=%2Fb%3Fpage%3D2%26x%3D3%40y",
+    "http%3A%2F%2Fshop%3A80%2Fa%40b", "Idempotency-Key: abc", "id-token is not valid",
 ]  # fmt: skip
 
 
@@ -149,7 +185,9 @@ def test_so_does_one_with_pieces_of_secrets(pieces: list[str]) -> None:
         "a", "//a:", "//a:b", "//", "?token=", "token",
         "token=a", "'token': '", "'", '"', "\\", "a" * 99 + "=", " ", "(",
         "{", "auth = (", "Cookie: ", "Bearer ", "<Cookie a", "name='", "('a', '", ";a", ",", ")", "token=)", "//a:b...",
-        "@", "a:b@", "'a:", "&a=b", ".", "-", "token=a,", "'Bearer ",
+        "@", "a:b@", "'a:", "&a=b", ".", "-", "token=a,", "'Bearer ", "<token>", "<a ", "<input ",
+        "<input name=token ", "<input value='a' ", '"token": [', "[token]=", "%5D",
+        "%3Ftoken%3D", "%2F%2F", "%25", 'form-data; name="token"\n\n', 'form-data; name="a"', "\n", "\\n",
     ],
 )  # fmt: skip
 def test_the_time_grows_with_the_length_only(piece: str) -> None:

@@ -30,6 +30,14 @@ def test_however_they_are_written(monkeypatch: pytest.MonkeyPatch, form: object)
     assert environment.hide(form(secret)).strip('"') == "***"
 
 
+def test_of_secrets_only_where_other_values_may_be_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IPLOAD_PASSWORD", "s3cr3t")
+    monkeypatch.setenv("IPLOAD_REGION", "north")
+    environment = Environment()
+    assert environment["IPLOAD_PASSWORD"] + environment["IPLOAD_REGION"]
+    assert environment.hide_secrets("log in s3cr3t north") == "log in *** north"
+
+
 def test_short_ones_where_they_are_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IPLOAD_READ", "7")
     environment = Environment()

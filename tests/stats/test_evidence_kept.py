@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import gzip
+import html
+import json
 import random
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 from support.samples import MS, request
@@ -13,7 +16,7 @@ from support.samples import MS, request
 from pytest_ipload.base.masking import hide_names, masked
 from pytest_ipload.base.traceparent import Tracer, trace_id_of
 from pytest_ipload.stats.evidence import keeper as keepers
-from pytest_ipload.stats.evidence.evidence import BODY_BYTES, Evidence, Exchange, Message
+from pytest_ipload.stats.evidence.evidence import BODY_BYTES, KEPT_BYTES, Evidence, Exchange, Message
 from pytest_ipload.stats.evidence.keeper import MOST_CHARACTERS, EvidenceKeeper, Kept, UserEvidence, merged
 from pytest_ipload.stats.evidence.rendering import evidence_of
 from pytest_ipload.stats.sample import FAILED, FAULT, SETUP, Sample
@@ -124,6 +127,11 @@ def body_of(body: bytes, content_type: str = "", **headers: str) -> str | None:
         ("ä".encode()[:1], "text/plain", ""),  # cut in the middle of a character
         (b"\xff\xfe\x00", "text/plain; charset=nonsense", "\ufffd\ufffd\x00"),
         (b"\xff\xfe\x00", "image/png", "(3 bytes of image/png)"),
+        (b"abc", "text/plain; charset=zlib", "abc"),
+        (b"abc", "text/plain; charset=bz2", "abc"),
+        (b"abc", "text/plain; charset=rot13", "abc"),
+        (b"\\q", "text/plain; charset=unicode_escape", "\\q"),
+        (b"abc", "text/plain; charset=undefined", "abc"),
         (b"\x00\x01", "", "(2 bytes)"),
         (b'{"password": "abcdef", "deep": {"access_token": ["abcdef"]}}', "application/json",
          '{"password": "***", "deep": {"access_token": [***]}}'),
@@ -155,6 +163,55 @@ def test_secrets_are_masked_wherever_they_come_again() -> None:
     found = shown(sent, came)
     assert "letmein" not in str(found)
     assert credentials not in str(found)
+
+
+SPECIAL = 'a+b/"c"\\d<&>'
+FORMS = [
+    SPECIAL,
+    quote(SPECIAL),
+    quote(SPECIAL, ""),
+    quote_plus(SPECIAL),
+    json.dumps(SPECIAL)[1:-1],
+    html.escape(SPECIAL),
+]
+
+
+@pytest.mark.parametrize("found_in", ["header", "JSON", "query"])
+def test_secrets_are_masked_as_url_and_json_and_html_write_them(found_in: str) -> None:
+    sent = {
+        "header": Message("GET / HTTP/1.1", [("X-Api-Key", SPECIAL)], b"", 0),
+        "JSON": Message("POST / HTTP/1.1", [], json.dumps({"token": SPECIAL}).encode(), 30),
+        "query": Message(f"GET /?token={quote(SPECIAL, '')} HTTP/1.1", [], b"", 0),
+    }[found_in]
+    text = "\n".join(FORMS)
+    found = shown(sent, Message("HTTP/1.1 200 OK", [("X-Again", FORMS[2])], text.encode(), len(text))).reply
+    assert found is not None
+    assert (found.body, list(found.headers)) == ("\n".join(["***"] * len(FORMS)), ["X-Again: ***"])
+
+
+@pytest.mark.parametrize("kept", [5, 12, 15])
+def test_a_secret_that_is_cut_off_leaves_no_piece(kept: int) -> None:
+    sent = Message("GET / HTTP/1.1", [("X-Api-Key", "letmein-123456789")], b"", 0)
+    begun = b"x" * (KEPT_BYTES - kept) + b"letmein-123456789"[:kept]
+    found = shown(sent, Message("HTTP/1.1 200 OK", [], begun, 5000)).reply
+    assert found is not None
+    assert "letm" not in (found.body or "")
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "expected"),
+    [
+        (b"user%5Bpassword%5D=abc&user%5Bname%5D=x", "application/x-www-form-urlencoded",
+         "user%5Bpassword%5D=***&user%5Bname%5D=x"),
+        (b'--b\r\nContent-Disposition: form-data; name="password"\r\n\r\nabc\r\n--b--', "multipart/form-data",
+         '--b\r\nContent-Disposition: form-data; name="password"\r\n\r\n***\r\n--b--'),
+        (b'{"credentials": [{"value": "abc"}], "n": 1}', "application/json", '{"credentials": [***], "n": 1}'),
+        (b"<a><Password>abc</Password></a>", "text/xml", "<a><Password>***</Password></a>"),
+        (b"<a><Password>ab", "text/xml", "<a><Password>***"),
+    ],
+)  # fmt: skip
+def test_forms_and_documents_are_masked_by_their_names(body: bytes, content_type: str, expected: str) -> None:
+    assert body_of(body, content_type) == expected
 
 
 def test_a_trace_is_read_from_what_was_sent() -> None:

@@ -79,6 +79,22 @@ def test_what_no_load_has_is_refused(change: dict[str, Any]) -> None:
         TargetReadings(**{"name": "api", "kind": "process", "host": "host", **change})
 
 
+@pytest.mark.parametrize(
+    ("change", "missing"),
+    [
+        ({}, 0.0),
+        ({"answered": 1, "failed": 3}, 0.75),
+        ({"ended_s": 2.5}, 0.75),
+        ({"ended_s": 1.0}, 1.0),
+        ({"ended_s": 9.0}, 0.0),
+        ({"answered": 1, "failed": 1, "ended_s": 3.0}, 0.75),
+    ],
+)
+def test_for_how_much_of_the_judged_time_there_are_no_readings(change: dict[str, Any], missing: float) -> None:
+    target = TargetReadings("api", "process", "host", **change)
+    assert target.missing(2.0, 4.0) == pytest.approx(missing)
+
+
 def test_a_second_of_the_timeline_has_the_values_that_stand_for_it() -> None:
     targets = [target_readings(metrics={"cpu": [1.0, 2, 3]}), target_readings("db", {"rss": [10.0, 20]})]
     assert by_second(targets, 1) == {

@@ -122,6 +122,8 @@ class TestQueries:
             (reply({"resultType": "matrix", "result": []}), 200, "gives a matrix"),
             (json.dumps({"status": "error", "error": "parse error"}), 400, "'queue' at .* failed: parse error"),
             ("<html>", 200, "not a reply of Prometheus"),
+            ("[" * 100_000, 200, "not a reply of Prometheus"),
+            (vector("1").replace('"1"', "1" * 400), 200, "not a reply of Prometheus"),
             ("[]", 404, "not a reply of Prometheus|failed"),
             (reply({"resultType": "vector", "result": [{}]}), 200, "not a reply of Prometheus"),
         ],

@@ -47,6 +47,10 @@ class ReadingLog:
         self._tried = self._failed = 0
         self._failure = ""
         self._ending: str | None = None
+        self.answered = self.failures = 0
+        """Readings of the judged time that succeeded, and that failed."""
+        self.ended_s: float | None = None
+        """When there was nothing left to read."""
 
     def add(self, at_s: float, gauges: Mapping[str, float], cpu_s: float | None, *, is_last: bool = False) -> None:
         """A reading. The use of the processor over a very short time waits for the next one.
@@ -56,6 +60,7 @@ class ReadingLog:
         if is_last and self._tried > 1 and self._last_s is not None and at_s - self._last_s < SHORTEST_S:
             return
         self._tried += 1
+        self.answered += at_s >= self._judged_from_s
         begin_s = at_s if self._last_s is None else self._last_s
         for metric, value in gauges.items():
             if abs(value) <= LARGEST:
@@ -73,14 +78,16 @@ class ReadingLog:
                 self._log(CPU).add(self._cpu_from_s, at_s, percent)
             self._cpu_from_s, self._cpu_used_s = at_s, 0.0
 
-    def failed(self, why: str) -> None:
+    def failed(self, at_s: float, why: str) -> None:
         """A reading failed; there will be others."""
         self._tried += 1
+        self.failures += at_s >= self._judged_from_s
         self._failed += 1
         self._failure = why
 
     def ended(self, at_s: float, why: str) -> None:
         """There will be no more readings."""
+        self.ended_s = at_s
         if self._last_s is None:
             self._ending = f"{why} before the load: nothing was measured"
         else:
@@ -135,7 +142,7 @@ class TargetSampler:
         try:
             self._thread.start()
         except RuntimeError:
-            self.log.failed("this process could not start another thread")
+            self.log.failed(self._now_s(), "this process could not start another thread")
 
     def stop(self, *, hurry: bool = False) -> None:
         """The load is over: the last reading is to be taken, but in a ``hurry`` there is none."""
@@ -170,7 +177,7 @@ class TargetSampler:
             self.log.ended(self._now_s(), str(error))
             raise
         except Exception as error:  # whatever it is: the load goes on, and there is another second
-            self.log.failed(str(error) or type(error).__name__)
+            self.log.failed(self._now_s(), str(error) or type(error).__name__)
         else:
             self.log.add(self._now_s(), gauges, cpu_s, is_last=is_last)
 

@@ -71,6 +71,9 @@ class TargetSampling:
                 url=target.url,
                 notes=sampler.notes,
                 metrics=sampler.log.metrics if is_whole else sampler.log.judged,
+                answered=sampler.log.answered,
+                failed=sampler.log.failures,
+                ended_s=sampler.log.ended_s,
             )
             for target, sampler in self._samplers
         ]

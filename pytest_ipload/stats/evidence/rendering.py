@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import codecs
+import html
+import json
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime, timezone
-from urllib.parse import unquote_plus
+from urllib.parse import quote, quote_plus, unquote_plus
 
 from pytest_ipload.base.masking import HIDDEN, masked, names_secret, secret_values
 from pytest_ipload.base.process_environment import ENVIRONMENT
@@ -22,6 +24,8 @@ from pytest_ipload.stats.evidence.keeper import Kept
 _SHORTEST_SECRET = 6
 """A shorter value is masked only where its name stands: elsewhere it may be an ordinary word."""
 _MOST_SECRETS = 200
+_SHORTEST_PIECE = 4
+"""Of a secret that is cut off at the end of what is kept of a body."""
 _LONGEST_LINE = 2048
 _CHARSET = re.compile(r"charset=[\"']?([\w.:-]+)", re.IGNORECASE)
 _TEXT_TYPE = re.compile(r"text/|[\w.+/-]*(json|xml|javascript|graphql|yaml|csv|x-www-form-urlencoded)", re.IGNORECASE)
@@ -33,11 +37,7 @@ def evidence_of(kind: str, kept: Kept, origin_ns: int, origin_unix: float) -> Ev
     """A kept request as it is reported. The load began at ``origin_ns``, in Unix seconds at ``origin_unix``."""
     sample, exchange = kept.sample, kept.exchange or Exchange(None, None)
     t_s = (sample.started_ns - origin_ns) / NS_PER_S
-    of_exchange = _hiding(exchange)
-
-    def hide(text: str) -> str:
-        return ENVIRONMENT.hide(of_exchange(text))
-
+    hide = _Hiding(exchange)
     problem = sample.problem
     return Evidence(
         name=sample.name,
@@ -78,17 +78,17 @@ def _cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[:longest]}..."
 
 
-def _text_of(message: Message, hide: Callable[[str], str]) -> MessageText:
-    body = None if message.body is None else _body_text(message)
+def _text_of(message: Message, hide: _Hiding) -> MessageText:
+    body = None if message.body is None else _body_text(message, hide)
     return MessageText(
         _line(message.line, hide),
         [_line(f"{name}: {HIDDEN if names_secret(name) else value}", hide) for name, value in message.headers],
-        None if body is None else hide(body),
+        body,
         message.length,
     )
 
 
-def _body_text(message: Message) -> str:
+def _body_text(message: Message, hide: _Hiding) -> str:
     """The beginning of a body as text without secrets; of a binary one, its length and type."""
     assert message.body is not None
     named = {name.lower(): value for name, value in message.headers}
@@ -96,12 +96,14 @@ def _body_text(message: Message) -> str:
     text = _decoded(_inflated(message.body, named.get("content-encoding", "")), content_type)
     if text is None:
         kind = f" of {masked(content_type)}" if content_type else ""
-        return f"({len(message.body) if message.length is None else message.length} bytes{kind})"
+        return hide(f"({len(message.body) if message.length is None else message.length} bytes{kind})")
     if "x-www-form-urlencoded" in content_type:
         text = masked(f"&{text}")[1:]  # so that the first field is a parameter like the others
     else:
         text = masked(text)
-    return _cut(text, BODY_BYTES)
+    text = hide(text)
+    is_cut = message.length is None or message.length > len(message.body)
+    return _cut(hide.cut_off(text) if is_cut else text, BODY_BYTES)
 
 
 def _inflated(body: bytes, coding: str) -> bytes:
@@ -117,31 +119,65 @@ def _decoded(body: bytes, content_type: str) -> str | None:
     named = _CHARSET.search(content_type)
     is_text = _TEXT_TYPE.match(content_type) is not None
     try:
-        decoder = codecs.getincrementaldecoder(named[1] if named else "utf-8")("replace" if is_text else "strict")
-        text = str(decoder.decode(body))
-    except (LookupError, ValueError, TypeError, AssertionError):  # a charset that does not exist, or is none of text
+        decoder = codecs.getincrementaldecoder(_charset(named[1]) if named else "utf-8")
+        text = decoder("replace" if is_text else "strict").decode(body)
+    except (LookupError, ValueError, TypeError, AssertionError):  # a charset that does not exist, or fails
         if not is_text:
             return None
         text = body.decode("utf-8", "replace")
     return None if _UNPRINTABLE.search(text) and not is_text else text
 
 
-def _hiding(exchange: Exchange) -> Callable[[str], str]:
-    """Hides the secrets of this exchange wherever else they stand in it, as in a reply that repeats the request."""
-    found: dict[str, None] = {}
-    for message in (exchange.request, exchange.reply):
-        for value in () if message is None else _secrets_of(message):
-            for form in (value, unquote_plus(value)):
-                if len(form) >= _SHORTEST_SECRET and HIDDEN not in form:
-                    found[form] = None
-    secrets = sorted(list(found)[:_MOST_SECRETS], key=len, reverse=True)
+def _charset(name: str) -> str:
+    """A charset of text. LookupError for what Python knows besides: to unpack with zlib, or to undo escapes."""
+    _ = b" ".decode(name, "ignore")
+    if "escape" in codecs.lookup(name).name:
+        raise LookupError(name)
+    return name
 
-    def hide(text: str) -> str:
-        for secret in secrets:
+
+class _Hiding:
+    """Hides the secrets of an exchange wherever else they stand in it, as in a reply that repeats the request."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        found: dict[str, None] = {}
+        for message in (exchange.request, exchange.reply):
+            for value in () if message is None else _secrets_of(message):
+                if len(value) >= _SHORTEST_SECRET and HIDDEN not in value:
+                    found[value] = None
+        forms = {form for value in list(found)[:_MOST_SECRETS] for form in _forms_of(value)}
+        self._secrets = sorted((form for form in forms if len(form) >= _SHORTEST_SECRET), key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        """The text without them, and without what scenario files have read of the environment."""
+        for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
+        return ENVIRONMENT.hide(text)
+
+    def cut_off(self, text: str) -> str:
+        """A text that ends somewhere, without the beginning of one of them at its end."""
+        for secret in (*self._secrets, *ENVIRONMENT.forms):
+            for length in range(min(len(secret) - 1, len(text)), _SHORTEST_PIECE - 1, -1):
+                if text.endswith(secret[:length]):
+                    return text[:-length] + HIDDEN
         return text
 
-    return hide
+
+def _forms_of(secret: str) -> Iterator[str]:
+    """A secret as it was found, and as URLs, JSON and HTML write it."""
+    for plain in (secret, unquote_plus(secret), _without_escapes(secret)):
+        yield plain
+        yield from (quote(plain, errors="replace"), quote(plain, "", errors="replace"))
+        yield from (quote_plus(plain, errors="replace"), html.escape(plain))
+        yield from (json.dumps(plain)[1:-1], json.dumps(plain, ensure_ascii=False)[1:-1])
+
+
+def _without_escapes(text: str) -> str:
+    """A text of JSON as it is meant."""
+    with suppress(ValueError):
+        if "\\" in text and isinstance(meant := json.loads(f'"{text}"'), str):
+            return meant
+    return text
 
 
 def _secrets_of(message: Message) -> list[str]:

@@ -11,6 +11,7 @@ from pytest_ipload.verdict.threshold.config import FAIL, WARN, ThresholdConfig
 from pytest_ipload.verdict.threshold.expression import Threshold
 from pytest_ipload.verdict.threshold.finding import Evaluation, Outcome, find, find_in_windows, is_undecidable
 from pytest_ipload.verdict.threshold.measure import Measured, Scope
+from pytest_ipload.verdict.threshold.target_measure import largely_unread
 from pytest_ipload.verdict.threshold.target_metric import UNITS as TARGET_UNITS
 from pytest_ipload.verdict.threshold.wording import (
     failed_checks,
@@ -18,6 +19,7 @@ from pytest_ipload.verdict.threshold.wording import (
     no_samples,
     no_window,
     not_kept_apart,
+    too_few_readings,
     what_was_found,
     window_place,
     windows_tally,
@@ -45,7 +47,8 @@ class ThresholdResult:
     undecided: bool = False
     """The limit lies within the interval of the given confidence; that passes, unless the session is strict."""
     undecidable: bool = False
-    """The names that it selects were not kept separately: it cannot be judged, and the measurement is invalid."""
+    """Names that it selects were not kept separately, or its target was hardly read: it cannot be judged, and the
+    measurement is invalid."""
     aborted: bool = False
     """It aborted the load."""
     window_s: float | None = None
@@ -69,13 +72,15 @@ def evaluate(config: ThresholdConfig, measured: Measurements, scope: Scope, *, s
     """Judge one threshold, in each window if it has one. Without samples, or without a full window, it fails.
 
     An undecided one passes, unless ``strict``. One whose names were not kept separately does not hold, and is
-    undecidable.
+    undecidable; so is one that would hold for a target that could hardly be read.
     """
     if is_undecidable(config, measured, scope):
         nothing = Evaluation(Measured(None, 0, ""), Outcome.FAILS, is_enough=False)
         return replace(_result(config, nothing, not_kept_apart(config.threshold, measured), strict), undecidable=True)
     if config.window is None:
         finding = find(config, measured, scope)
+        if finding.outcome is not Outcome.FAILS and config.threshold.measured.is_of_target:
+            return _of_readings(config, finding, scope, strict)
         return _result(config, finding, _message(config, finding, measured, scope, strict), strict)
     found = find_in_windows(config, measured, scope)
     if found is None:
@@ -84,6 +89,15 @@ def evaluate(config: ThresholdConfig, measured: Measurements, scope: Scope, *, s
     warmup_ns = measured.judged_from_ns - measured.origin_ns
     place, tally = window_place(config, found.number, warmup_ns), windows_tally(found)
     return _result(config, found.worst, _message(config, found.worst, measured, scope, strict, place, tally), strict)
+
+
+def _of_readings(config: ThresholdConfig, finding: Evaluation, scope: Scope, strict: bool) -> ThresholdResult:
+    """Of a threshold that does not fail for what was read of its targets."""
+    result = _result(config, finding, what_was_found(config, finding, strict, "", ""), strict)
+    unread = largely_unread(config.threshold, scope.targets)
+    if not unread:
+        return result
+    return replace(result, passed=False, undecidable=True, message=too_few_readings(result.message, unread))
 
 
 def _message(

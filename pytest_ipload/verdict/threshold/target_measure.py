@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pytest_ipload.base.units import format_percent
 from pytest_ipload.stats.batch_means import SHORTEST_S
 from pytest_ipload.stats.series_table import matches
 from pytest_ipload.stats.slope import FEWEST
@@ -13,6 +14,8 @@ from pytest_ipload.verdict.threshold.expression import Threshold
 from pytest_ipload.verdict.threshold.target_metric import GROWTH, metric_of
 
 _MOST_LISTED = 10
+_MOST_MISSING = 0.5
+"""The share of the judged time without readings from which on those that there are say too little."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,11 @@ def _growth(label: str, metric: JudgedMetric, confidence: float) -> TargetValue:
     return TargetValue(label, slope.value, samples, (slope.low, slope.high), remark, is_short)
 
 
+def largely_unread(threshold: Threshold, targets: Sequence[JudgedTarget]) -> list[JudgedTarget]:
+    """The targets of the threshold that could not be read for most of the judged time."""
+    return [target for target in selected(threshold, targets) if target.missing > _MOST_MISSING]
+
+
 def what_there_is(threshold: Threshold, targets: Sequence[JudgedTarget]) -> str:
     """Why there are no readings for a threshold: what was measured instead, and what went wrong."""
     if not targets:
@@ -84,6 +92,15 @@ def what_there_is(threshold: Threshold, targets: Sequence[JudgedTarget]) -> str:
         )
         or "fewer than two readings"
     )
+
+
+def what_is_missing(targets: Sequence[JudgedTarget]) -> str:
+    """For how much of the judged time the targets could not be read, and why."""
+    found = []
+    for each in targets[:_MOST_LISTED]:
+        share = format_percent(each.missing)
+        found += [f"{each.label!r} was not read for {share} of the judged time", *each.readings.notes]
+    return "; ".join(found)
 
 
 def _of_target(target: JudgedTarget) -> str:

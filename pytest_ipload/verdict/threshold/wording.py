@@ -15,7 +15,7 @@ from pytest_ipload.verdict.threshold.expression import OWN, VALUES, Threshold
 from pytest_ipload.verdict.threshold.finding import Evaluation, Outcome, WindowEvaluations
 from pytest_ipload.verdict.threshold.measure import USUAL_CONFIDENCE, Interval, Measured
 from pytest_ipload.verdict.threshold.selection import selection_of, where
-from pytest_ipload.verdict.threshold.target_measure import what_there_is
+from pytest_ipload.verdict.threshold.target_measure import what_is_missing, what_there_is
 
 _SEEN = {
     "name": (REQUEST, "request names"),
@@ -83,6 +83,11 @@ def no_samples(threshold: Threshold, table: SeriesTable, place: str, tally: str)
 def no_readings(threshold: Threshold, targets: Sequence[JudgedTarget]) -> str:
     """For a threshold on a target of which nothing was read."""
     return f"{threshold.metric}: no samples, limit {threshold.limit_text}; {what_there_is(threshold, targets)}"
+
+
+def too_few_readings(message: str, targets: Sequence[JudgedTarget]) -> str:
+    """For a threshold that does not fail for what was read of targets, which could not be read most of the time."""
+    return f"{message}: cannot be judged, as {what_is_missing(targets)}"
 
 
 def _only_failed(threshold: Threshold, table: SeriesTable) -> int:

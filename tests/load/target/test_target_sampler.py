@@ -71,14 +71,22 @@ class TestLog:
     def test_readings_that_failed_are_counted_with_the_last_reason(self) -> None:
         log = ReadingLog(0.0)
         log.add(0.0, {"rss": 1}, None)
-        log.failed("timed out")
-        log.failed("refused")
+        log.failed(1.0, "timed out")
+        log.failed(2.0, "refused")
         log.ended(2.5, "it has ended")
         assert log.notes == [
             "2 of 3 readings failed, the last one with: refused",
             "it has ended 2.50 s after the start of the load: not measured from then on",
         ]
         assert "cpu" not in log.metrics
+        assert (log.answered, log.failures, log.ended_s) == (1, 2, 2.5)
+
+    def test_what_is_read_in_the_warm_up_is_not_counted(self) -> None:
+        log = ReadingLog(2.0)
+        log.add(0.0, {"rss": 1}, None)
+        log.failed(1.0, "refused")
+        log.add(2.0, {"rss": 1}, None)
+        assert (log.answered, log.failures) == (1, 0)
 
     def test_a_target_that_had_ended_before_the_load_is_said_to(self) -> None:
         log = ReadingLog(0.0)

@@ -584,6 +584,17 @@ def test_values_of_the_environment_are_in_no_output(
     assert "${env.TOK}" in outputs[2]
 
 
+def test_a_secret_of_the_environment_is_not_in_a_name(
+    pytester: pytest.Pytester, shop: ShopServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP_TOKEN", "abc-secret-1")
+    monkeypatch.setenv("SHOP_REGION", "north")
+    text = one("steps: [{get: /items, name: 'items of ${env.SHOP_TOKEN} in ${env.SHOP_REGION}'}]")
+    result = run(pytester, shop, text, passed=1)
+    assert "items of *** in north" in result.stdout.str()
+    assert "abc-secret-1" not in Path("out.json").read_text()
+
+
 @pytest.mark.parametrize("iterations", [1, 3])
 @pytest.mark.parametrize("step", ["if: ${user.index} > 9", 'repeat: "${env.NONE:-0}"'])
 def test_iterations_in_which_no_step_is_run_get_a_remark(
