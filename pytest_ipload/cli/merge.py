@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 from xml.etree import ElementTree
@@ -25,7 +25,7 @@ _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 class Merged:
     """Whole loads and their reports."""
 
-    def __init__(self, loads: Sequence[ShardResult | UnmeasuredResult]) -> None:
+    def __init__(self, loads: Iterable[ShardResult | UnmeasuredResult]) -> None:
         self.results: Mapping[str, LoadResult | UnmeasuredResult] = {
             load.nodeid: conclude(load) if isinstance(load, ShardResult) else load for load in loads
         }

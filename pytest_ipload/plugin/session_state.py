@@ -62,9 +62,12 @@ class SessionState:
     @property
     def segment(self) -> Partition | None:
         """The segment of each load that this session runs; None where it runs the whole of each."""
-        from pytest_ipload.load.partition import parse_segment
+        if self.settings.segment is None:
+            return None
+        from pytest_ipload.load.partition import Partition, parse_segment
 
-        return None if self.settings.segment is None else parse_segment(self.settings.segment)
+        share = parse_segment(self.settings.segment)
+        return Partition(share.index, share.count, self.settings.weights)
 
     @property
     def share(self) -> Partition:

@@ -179,10 +179,12 @@ class LoadTest:
     def _share_of(self, profile: LoadProfile) -> Partition:
         """The partition of this process. Raises SettingError if there are fewer users than partitions."""
         share, users = self._state.share, profile.most_users
-        if users < share.count:
+        if users < share.least_total:
+            weights = ",".join(map(str, share.weights))
             raise SettingError(
                 f"--ipload-segment={self._state.settings.segment}: {counted(users, 'user')} cannot be divided into "
-                f"{share.count} segments; give at least as many users as segments"
+                f"{share.count} segments{f' with the weights {weights}' if weights else ''}; give at least "
+                f"{share.least_total if weights else 'as many users as segments'}"
             )
         return share.divided(self._shard.share)
 
