@@ -42,7 +42,7 @@ def add_merge(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "files",
         metavar="FILE",
         nargs="+",
-        help="the JSON file of a segment, a folder of such files, or a URL; '{segment}' in a URL stands for all numbers",
+        help="the JSON file of a segment, a folder of such files, or a URL; '{segment}' in it stands for all numbers",
     )
     parser.add_argument("--junit", metavar="PATH", type=Path, help="write the verdicts as JUnit XML")
     for kind in REPORT_FILES:

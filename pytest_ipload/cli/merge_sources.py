@@ -55,7 +55,7 @@ def read_source(source: Source) -> Segment | None:
     except WholeReport as error:
         if not source.may_be_whole:
             raise
-        print(f"left out: {printable(str(error))}", file=sys.stderr)
+        sys.stderr.write(f"left out: {printable(str(error))}\n")
     return None
 
 

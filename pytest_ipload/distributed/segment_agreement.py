@@ -15,6 +15,8 @@ FARTHEST_STARTS = 0.1
 """As a share of the load's length: segments whose loads began farther apart than this were not one load."""
 _LEAST_APART_S = 0.5
 """Clocks of machines differ by some milliseconds, and short loads are short."""
+_WIDEST_S = 2.0
+"""An offset that is known less precisely is not known. By a ``Date``, it is known to a second and a reply."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,9 @@ def clock_checks(there: Sequence[Known]) -> list[HealthCheck]:
     unsure = [
         f"{known.index}/{known.count}"
         for known in there
-        if known.clock is None and known.origin is not None and known.origin.is_synchronised is False
+        if (known.clock is None or known.clock.high_s - known.clock.low_s > _WIDEST_S)
+        and known.origin is not None
+        and known.origin.is_synchronised is False
     ]
     return [fired("clock-not-synchronised", f"of segment {', '.join(unsure)}")] if unsure and len(there) > 1 else []
 

@@ -145,8 +145,7 @@ class Fold:
             "shares": [[count, list(weights)] for count, weights in self._shares],
             "paths": self.paths,
             "loads": [
-                [nodeid, encode(load.there), [list(each) for each in load.errors], load.together, load.problems]
-                + [None if load.whole is None else load.whole.to_plain()]
+                [nodeid, encode(load.there), encode(load.errors), load.together, load.problems, encode(load.whole)]
                 for nodeid, load in self._loads.items()
             ],
         }

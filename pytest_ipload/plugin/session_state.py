@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pytest_ipload.distributed.whole_loads import WorkerLoads
     from pytest_ipload.load.partition import Partition
     from pytest_ipload.plugin.run.load_test import LoadTest
+    from pytest_ipload.plugin.run.segment_meetings import SegmentMeetings
     from pytest_ipload.settings.url_names import UrlNames
     from pytest_ipload.stats.evidence.evidence import Evidence
     from pytest_ipload.stats.live import LiveListener
@@ -52,6 +53,8 @@ class SessionState:
         """Shows each request of a user, with ``--ipload-debug``; None without it."""
         self.whole_loads: WorkerLoads | None = None
         """In a worker of xdist: the loads that it runs whole."""
+        self.meetings: SegmentMeetings | None = None
+        """Where the session's segment meets the others; None without a store."""
         self._tls: TlsContexts | None = None
         self._heads: ReplyHeads | None = None
         self._names: UrlNames | None = None

@@ -20,9 +20,7 @@ _COUNTED = frozenset(
 )
 
 
-def without_missing(
-    checks: Iterable[HealthCheck], config: ThresholdConfig, result: ThresholdResult
-) -> ThresholdResult:
+def without_missing(checks: Iterable[HealthCheck], config: ThresholdConfig, result: ThresholdResult) -> ThresholdResult:
     """The result, *undecidable* where missing segments may change it."""
     threshold = config.threshold
     is_counted = threshold.statistic in _COUNTED and not threshold.measured.is_of_target

@@ -137,7 +137,8 @@ def as_shard(part: ShardResult, index: int, name: str) -> ShardResult:
     skew_ms, pinned = round(part.late / NS_PER_MS, 3), part.pinned_cpu
     share = cpu_share(part.cpu_ns, part.ended)
     clock = part.clock
-    known = () if clock is None else ([round(each * MS_PER_S, 1) for each in (clock.low_s, clock.high_s)], clock.reference)
+    ends_ms = None if clock is None else [round(each * MS_PER_S, 1) for each in (clock.low_s, clock.high_s)]
+    known = ends_ms, None if clock is None else clock.reference
     numbers = part.users, iterations, requests, failed, skew_ms, share, pinned
     return replace(part, shards=[ShardStats(index, name, host_name(), *numbers, *known)])
 

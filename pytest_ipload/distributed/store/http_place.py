@@ -24,6 +24,7 @@ PAUSES_S = (0.2, 0.5, 1.0, 2.0, 4.0)
 """Before each further attempt."""
 _TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 _TIMEOUT = urllib3.Timeout(connect=10, read=30)
+_QUICK_TIMEOUT = urllib3.Timeout(connect=2, read=2)
 _SUCCESSES = range(200, 300)
 _NOT_FOUND = (404, 410)
 _DENIED = (401, 403)
@@ -33,24 +34,33 @@ _HEADER = re.compile(r"[!#$%&'*+.^_`|~\w-]+", re.ASCII)
 class HttpPlace:
     """A URL; the names of objects are added to its path. Safe to use from several threads."""
 
+    is_consistent = True
+
     def __init__(
         self,
         url: str,
         clock: Callable[[], float] = real_time.time,
         environ: Mapping[str, str] = os.environ,
         sleep: Callable[[float], object] = time.sleep,
+        *,
+        is_quick: bool = False,
     ) -> None:
-        """``sleep`` waits between attempts. Raises StoreError for headers that cannot be sent."""
+        """``sleep`` waits between attempts; a quick place makes only one.
+
+        Raises StoreError for headers that cannot be sent.
+        """
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]
         self._url = parts._replace(netloc=host, fragment="").geturl()
         self.shown = masked(printable(url))
-        self._headers = {"user-agent": "pytest-ipload", "accept-encoding": "identity", **_headers(environ)}
+        self._headers = {"user-agent": "pytest-ipload", "accept-encoding": "identity"}
+        self._headers |= {"cache-control": "no-cache", **_headers(environ)}
         if parts.username is not None:
             user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             self._headers["authorization"] = f"Basic {b64encode(user.encode()).decode()}"
         self._pool = urllib3.PoolManager(retries=False)
         self._clock, self._sleep = clock, sleep
+        self._pauses_s, self._timeout = ((), _QUICK_TIMEOUT) if is_quick else (PAUSES_S, _TIMEOUT)
 
     def get(self, name: str = "") -> Answer:
         """The object, complete. Raises StoreError."""
@@ -62,7 +72,7 @@ class HttpPlace:
 
     def _ask(self, method: str, name: str, body: bytes | None) -> Answer:
         """One request, in several attempts if need be; the times are those of the last one."""
-        for pause_s in (*PAUSES_S, None):
+        for pause_s in (*self._pauses_s, None):
             asked = self._clock()
             try:
                 status, content = self._attempt(method, name, body)
@@ -92,7 +102,7 @@ class HttpPlace:
             joined(self._url, name),
             body=body,
             headers=headers,
-            timeout=_TIMEOUT,
+            timeout=self._timeout,
             redirect=False,
             preload_content=False,
         )
@@ -109,8 +119,8 @@ class HttpPlace:
 def _advice(status: int) -> str:
     if status in _DENIED:
         return (
-            f": not allowed; credentials belong into the URL, its query or the variable {HEADERS_VARIABLE} (a store that "
-            "answers like this for objects that do not exist has to allow listing, too)"
+            f": not allowed; credentials belong into the URL or the variable {HEADERS_VARIABLE} (a store that answers "
+            "like this for objects that do not exist has to allow listing, too)"
         )
     if 300 <= status < 400:
         return ": redirects are not followed; give the final URL"

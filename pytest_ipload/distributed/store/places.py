@@ -38,6 +38,8 @@ class Place(Protocol):
 
     shown: str
     """Without secrets."""
+    is_consistent: bool
+    """Whether an object that has been written is there at once for all machines."""
 
     def get(self, name: str) -> Answer:
         """The object. Raises StoreError if that is not known."""
@@ -60,12 +62,15 @@ def check_place(text: str) -> str:
     return text
 
 
-def open_place(text: str, clock: Callable[[], float]) -> Place:
-    """The place itself; nothing is read or written yet."""
+def open_place(text: str, clock: Callable[[], float], *, is_quick: bool = False) -> Place:
+    """The place itself; nothing is read or written yet. A quick one gives up at the first failure.
+
+    Raises StoreError for a URL that cannot be used.
+    """
     if is_url(text):
         from pytest_ipload.distributed.store.http_place import HttpPlace
 
-        return HttpPlace(text, clock)
+        return HttpPlace(text, clock, is_quick=is_quick)
     return FolderPlace(Path(text), clock)
 
 
@@ -81,6 +86,8 @@ def joined(place: str, name: str) -> str:
 
 class FolderPlace:
     """A folder, such as a volume that is mounted on all machines."""
+
+    is_consistent = False  # NFS caches that a file is not there
 
     def __init__(self, folder: Path, clock: Callable[[], float]) -> None:
         self._folder = folder

@@ -60,6 +60,7 @@ def read_segment_settings(config: pytest.Config) -> dict[str, Any]:
     if segment is not None:
         config.option.ipload_segment = segment  # workers on other hosts do not have the variables
         _check_segment(config, segment, weights)
+        _name_files(config, segment.partition("/")[0], store)
     return {
         "segment": segment,
         "weights": weights,
@@ -102,6 +103,18 @@ def _check_segment(config: pytest.Config, segment: str, weights: tuple[int, ...]
             "--ipload-segment: a segment judges nothing, so without a file its result would be lost; give one with "
             "--ipload-json and have 'python -m pytest_ipload merge' judge the files of all segments"
         )
+
+
+def _name_files(config: pytest.Config, number: str, store: str | None) -> None:
+    """Put the number into the names of files; the results go into the store, where no file is given for them."""
+    for name in ("json", "html", "summary", "hlog", "openmetrics", "jsonl"):
+        if (given := getattr(config.option, f"ipload_{name}")) is not None:
+            setattr(config.option, f"ipload_{name}", given.replace("{segment}", number))
+    is_functional = config.getoption("ipload_disable") or config.getoption("ipload_debug")
+    if store is not None and config.option.ipload_json is None and not is_functional:
+        from pytest_ipload.distributed.store.places import joined
+
+        config.option.ipload_json = joined(store, f"segment-{number}.json")
 
 
 def _value(config: pytest.Config, name: str, parse: Callable[[str], Any]) -> Any:
