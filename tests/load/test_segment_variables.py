@@ -49,7 +49,7 @@ def test_the_variables_of_each_system(variables: dict[str, str], index: int, cou
         ({"SLURM_ARRAY_TASK_ID": "16", **SLURM}, "a job array of Slurm counts from 10 to 20 in steps of 5"),
         (
             {"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_COUNT": "3", "SLURM_ARRAY_TASK_MAX": "7"},
-            "a job array of Slurm of 3 tasks from 0 to 7 has gaps; number them evenly, as in 0-2",
+            "a job array of Slurm of 3 tasks from 0 to 7 has gaps; number them as in 0-2",
         ),
         ({"JOB_COMPLETION_INDEX": "x", "JOB_COMPLETIONS": "4"}, "JOB_COMPLETION_INDEX='x' is not a whole number"),
         (

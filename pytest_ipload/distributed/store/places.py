@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol
 from urllib.parse import quote, urlsplit
@@ -108,7 +110,7 @@ class FolderPlace:
     def put(self, name: str, content: bytes) -> Answer:
         """Write the file, with the folders above it; it appears with all its content. Raises StoreError."""
         path = self._folder / name
-        other = path.with_name(f".{path.name}.{os.getpid()}")
+        other = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # process ids are alike in containers
         asked = self._clock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -118,6 +120,7 @@ class FolderPlace:
                 os.fsync(file.fileno())
             other.replace(path)
         except OSError as error:
-            other.unlink(missing_ok=True)
+            with suppress(OSError):
+                other.unlink()
             raise StoreError(f"{path}: cannot be written: {error.strerror}") from None
         return Answer(None, asked, self._clock())
