@@ -75,8 +75,7 @@ def _read(system: _System, environ: Mapping[str, str]) -> Partition:
         step = max(1, _number(_SLURM_STEP, environ)) if _SLURM_STEP in environ else step
         if _SLURM_LAST in environ and (last := _number(_SLURM_LAST, environ)) != first + (count - 1) * step:
             raise ValueError(
-                f"{system.name} of {count} tasks from {first} to {last} has gaps; number them as in "
-                f"0-{count - 1}"
+                f"{system.name} of {count} tasks from {first} to {last} has gaps; number them as in 0-{count - 1}"
             )
     place, rest = divmod(index - first, step)
     if rest or not 0 <= place < count:
