@@ -15,7 +15,7 @@ from pytest_ipload.cli.merge import Merged
 from pytest_ipload.cli.merge_sources import folded, read_source, sources_of
 from pytest_ipload.distributed.segment_fold import Least
 from pytest_ipload.distributed.segments import UnusableFile, is_usable_alone
-from pytest_ipload.distributed.store.places import is_url
+from pytest_ipload.distributed.store.place import is_url
 from pytest_ipload.report.files.registry import REPORT_FILES, ReportFiles
 
 _MOST_JOBS = 64

@@ -12,7 +12,7 @@ from pytest_ipload.base.masking import masked
 from pytest_ipload.base.text import printable
 from pytest_ipload.distributed.segment_fold import Fold
 from pytest_ipload.distributed.segments import MissingFile, Segment, UnusableFile, WholeReport, read_segment
-from pytest_ipload.distributed.store.places import SEGMENT, is_url
+from pytest_ipload.distributed.store.place import SEGMENT, is_url
 
 _MOST_SOUGHT = 1000
 """How many of the first segments behind a URL may be missing."""

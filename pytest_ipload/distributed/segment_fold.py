@@ -34,7 +34,7 @@ class Least(NamedTuple):
         return cls(text.strip(), number, bool(percent))
 
     def is_reached(self, there: int, count: int) -> bool:
-        """Whether so many of all segments are enough."""
+        """Whether that number of all segments is enough."""
         return there * 100 >= self.number * count if self.is_percentage else there >= self.number
 
 
@@ -103,7 +103,7 @@ class Fold:
     def loads(self, least: Least | None = None) -> Iterator[ShardResult | UnmeasuredResult]:
         """The whole loads, one for each test. A missing, duplicate or mismatched segment makes a load invalid.
 
-        Of missing ones, at ``least`` so many have to be there. Where the test ended in an error in one segment, so did
+        ``least`` says how many have to be there, if not all. Where the test ended in an error in one segment, so did
         the whole.
         """
         for nodeid, load in self._loads.items():

@@ -12,7 +12,8 @@ from pytest_ipload.base import real_time
 from pytest_ipload.base.masking import masked
 from pytest_ipload.base.untrusted_files import CONTENT_ERRORS, read_object, refuse_constant
 from pytest_ipload.distributed.store.digest import check_digest
-from pytest_ipload.distributed.store.places import StoreError, open_place
+from pytest_ipload.distributed.store.place import StoreError
+from pytest_ipload.distributed.store.places import open_place
 from pytest_ipload.load.partition import Partition
 from pytest_ipload.verdict.codec import decode
 from pytest_ipload.verdict.conclude import conclude

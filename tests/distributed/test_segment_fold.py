@@ -1,4 +1,4 @@
-"""Files of segments, folded into whole loads: from folders and URLs, with some of them missing, in several processes."""
+"""Files of segments, folded into whole loads: of folders and URLs, with some missing, in several processes."""
 
 from __future__ import annotations
 

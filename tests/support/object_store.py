@@ -52,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
 
-    def do_PUT(self) -> None:  # noqa: N802
+    def do_PUT(self) -> None:
         content = self.rfile.read(int(self.headers["Content-Length"]))
         if self._is_refused():
             return
@@ -62,7 +62,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.objects[self.path.partition("?")[0]] = content
         self._answer(201)
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         if self._is_refused():
             return
         content = self.server.objects.get(self.path.partition("?")[0])

@@ -15,7 +15,7 @@ import urllib3
 from pytest_ipload.base import real_time
 from pytest_ipload.base.masking import masked
 from pytest_ipload.base.text import printable
-from pytest_ipload.distributed.store.places import Answer, StoreError, joined
+from pytest_ipload.distributed.store.place import Answer, StoreError, joined
 
 HEADERS_VARIABLE = "PYTEST_IPLOAD_STORE_HEADERS"
 """Headers of each request, such as an authorization: ``name=value,name=value``, percent-encoded."""

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from pytest_ipload.base.text import printable
 from pytest_ipload.base.units import format_duration
-from pytest_ipload.distributed.store.places import Answer, Place, StoreError
+from pytest_ipload.distributed.store.place import Answer, Place, StoreError
 from pytest_ipload.verdict.origin import LEADER, ClockOffset
 
 POLL_VARIABLE = "PYTEST_IPLOAD_STORE_POLL"

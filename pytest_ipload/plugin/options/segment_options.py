@@ -112,7 +112,7 @@ def _name_files(config: pytest.Config, number: str, store: str | None) -> None:
             setattr(config.option, f"ipload_{name}", given.replace("{segment}", number))
     is_functional = config.getoption("ipload_disable") or config.getoption("ipload_debug")
     if store is not None and config.option.ipload_json is None and not is_functional:
-        from pytest_ipload.distributed.store.places import joined
+        from pytest_ipload.distributed.store.place import joined
 
         config.option.ipload_json = joined(store, f"segment-{number}.json")
 
@@ -145,6 +145,6 @@ def _weights(text: str) -> tuple[int, ...]:
 
 
 def _store(text: str) -> str:
-    from pytest_ipload.distributed.store.places import check_place
+    from pytest_ipload.distributed.store.place import check_place
 
     return check_place(text)

@@ -14,7 +14,8 @@ from pytest_ipload.base.errors import GeneratorLimitError, SettingError
 from pytest_ipload.base.text import counted
 from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.distributed.store.meeting import ALL_LOADS, Meeting, NoMeeting, Participant, Stop, put_stop
-from pytest_ipload.distributed.store.places import StoreError, open_place
+from pytest_ipload.distributed.store.place import StoreError
+from pytest_ipload.distributed.store.places import open_place
 from pytest_ipload.load.partition import Partition
 from pytest_ipload.plugin.items.groups import number_of
 from pytest_ipload.plugin.items.markers import is_load_test

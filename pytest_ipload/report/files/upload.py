@@ -9,7 +9,8 @@ from typing import Any
 
 from pytest_ipload.base import real_time
 from pytest_ipload.distributed.store.digest import with_digest
-from pytest_ipload.distributed.store.places import StoreError, open_place
+from pytest_ipload.distributed.store.place import StoreError
+from pytest_ipload.distributed.store.places import open_place
 
 
 class Upload:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from pytest_ipload.distributed.store.meeting import ALL_LOADS, Meeting, NoMeeting, Participant, Stop, put_stop
-from pytest_ipload.distributed.store.places import Answer, StoreError
+from pytest_ipload.distributed.store.place import Answer, StoreError
 
 
 class World:
@@ -89,8 +89,8 @@ class Machine:
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
-    yield World()
+def world() -> World:
+    return World()
 
 
 @pytest.mark.parametrize("is_consistent", [True, False], ids=["consistent", "cached"])

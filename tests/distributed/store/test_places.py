@@ -11,7 +11,8 @@ from support.object_store import ObjectStore, object_store
 
 from pytest_ipload.distributed.store.digest import check_digest, with_digest
 from pytest_ipload.distributed.store.http_place import PAUSES_S, HttpPlace
-from pytest_ipload.distributed.store.places import StoreError, check_place, joined, open_place
+from pytest_ipload.distributed.store.place import StoreError, check_place, joined
+from pytest_ipload.distributed.store.places import open_place
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def test_it_is_tried_again_a_few_times(store: ObjectStore) -> None:
     there.put("", b"content")
     assert (store.objects["/x"], naps) == (b"content", list(PAUSES_S[:2]))
     store.statuses[:] = [500] * 100
-    with pytest.raises(StoreError, match="PUT http://.*/x: HTTP 500$"):
+    with pytest.raises(StoreError, match=r"PUT http://.*/x: HTTP 500$"):
         there.put("", b"")
     assert naps[2:] == list(PAUSES_S)
     assert len(store.statuses) == 100 - len(PAUSES_S) - 1
@@ -82,7 +83,7 @@ def test_a_reply_that_ends_early_is_not_taken_for_the_object(store: ObjectStore)
     store.truncates = 1
     assert there.get("").content == b"content" * 1000
     store.truncates = len(PAUSES_S) + 1
-    with pytest.raises(StoreError, match="GET http://.*/x: .*IncompleteRead"):
+    with pytest.raises(StoreError, match=r"GET http://.*/x: .*IncompleteRead"):
         there.get("")
     assert naps == [PAUSES_S[0], *PAUSES_S]
 
