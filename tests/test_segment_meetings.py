@@ -55,6 +55,7 @@ def test_it_begins_with_the_others_and_leaves_its_result_in_the_store(pytester: 
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["ipload json report: */store/segment-1.json"])
     report = read("store/segment-1.json")
+    assert len(report["sha256"]) == 64
     part = report["tests"][0]["part"]
     assert report["segment"] == {"index": 1, "count": 2}
     assert part["started_at"] >= read("store/load-0/start.json")["at"]

@@ -1,6 +1,6 @@
 """``python -m pytest_ipload``: ``merge`` makes one verdict of the JSON files of segments, ``schema`` describes them.
 
-``import`` makes a load test of a recording, a command line or a document.
+``import`` makes a load test of a recording, a command line or a document, ``start-at`` prints a common start.
 """
 
 from __future__ import annotations
@@ -65,6 +65,22 @@ def _unusable(*problems: str) -> int:
     return UNUSABLE
 
 
+def start_at(options: argparse.Namespace) -> int:
+    """Print the moment that is some time from now."""
+    from datetime import datetime, timezone
+
+    from pytest_ipload.base import real_time
+    from pytest_ipload.settings.parsing import as_seconds
+
+    try:
+        seconds = as_seconds(options.after)
+    except ValueError as error:
+        return _unusable(f"start-at: {error}")
+    moment = datetime.fromtimestamp(real_time.time() + seconds, timezone.utc).replace(tzinfo=None)
+    sys.stdout.write(moment.isoformat(timespec="milliseconds") + "Z\n")
+    return PASSED
+
+
 def schema(options: argparse.Namespace) -> int:
     """Print the JSON Schema of reports, or of scenario files."""
     if options.what == SCENARIO:
@@ -109,6 +125,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pytest_ipload", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_merge(commands).set_defaults(command=merge)
+    starting = commands.add_parser(
+        "start-at",
+        allow_abbrev=False,
+        help="print a moment for --ipload-start-at, which all segments are given",
+        description="Print the moment that is this long from now, in UTC, for --ipload-start-at.",
+    )
+    starting.add_argument("after", metavar="T", help="how long from now, as in 90s")
+    starting.set_defaults(command=start_at)
     add_import(commands).set_defaults(command=import_)
     printing = commands.add_parser(
         "schema",

@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 
+from pytest_ipload.base import real_time
 from pytest_ipload.base.masking import masked
 from pytest_ipload.cli.merge import Merged
-from pytest_ipload.cli.merge_sources import folded, read_source, sources_of
+from pytest_ipload.cli.merge_sources import Awaited, folded, read_source, sources_of
 from pytest_ipload.distributed.segment_fold import Least
 from pytest_ipload.distributed.segments import UnusableFile, is_usable_alone
 from pytest_ipload.distributed.store.place import is_url
 from pytest_ipload.report.files.registry import REPORT_FILES, ReportFiles
+from pytest_ipload.settings.parsing import as_seconds
 
 _MOST_JOBS = 64
 
@@ -56,6 +58,12 @@ def add_merge(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument(
         "--jobs", metavar="N", type=_parsed(_jobs), default=1, help="the number of processes that read; default: 1"
     )
+    parser.add_argument(
+        "--wait",
+        metavar="T",
+        type=_parsed(as_seconds),
+        help="wait up to this long until all segments are there, as in 10m; then merge those that are",
+    )
     return parser
 
 
@@ -63,6 +71,8 @@ def merge_files(options: argparse.Namespace) -> bool:
     """Merge, report, and say whether all loads passed. Raises NotMerged, and whatever a file's values come to."""
     try:
         files = ReportFiles(vars(options), prefix="--")
+        if options.wait is not None:
+            Awaited(options.files).wait(options.wait, real_time.monotonic, real_time.sleep)
         sources = sources_of(options.files)
         if options.jobs > 1:
             from pytest_ipload.cli.merge_jobs import fold_in_jobs

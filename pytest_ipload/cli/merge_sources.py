@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from pytest_ipload.distributed.segment_fold import Fold
 from pytest_ipload.distributed.segments import MissingFile, Segment, UnusableFile, WholeReport, read_segment
 from pytest_ipload.distributed.store.place import SEGMENT, is_url
 
+_LOOK_S = 1.0
 _MOST_SOUGHT = 1000
 """How many of the first segments behind a URL may be missing."""
 
@@ -43,6 +44,46 @@ def sources_of(given: Iterable[str]) -> Iterator[Source]:
             yield from _in_folder(path)
         else:
             yield Source(text)
+
+
+class Awaited:
+    """Files that other machines are still to write."""
+
+    def __init__(self, given: Sequence[str]) -> None:
+        self._left = list(given)
+        self._counts: dict[str, int] = {}
+        """How many segments there should be, by what has been read of them."""
+
+    def wait(self, seconds: float, clock: Callable[[], float], nap: Callable[[float], object]) -> None:
+        """Wait until all segments are there, but no longer than this."""
+        until = clock() + seconds
+        while self._are_missing() and (left_s := until - clock()) > 0:
+            nap(min(_LOOK_S, left_s))
+
+    def _are_missing(self) -> bool:
+        self._left = [text for text in self._left if not self._is_complete(text)]
+        return bool(self._left)
+
+    def _is_complete(self, text: str) -> bool:
+        if is_url(text):
+            first = self._count(text.replace(SEGMENT, "0"))
+            numbers = range(first or 0) if SEGMENT in text else ()
+            return first is not None and all(self._count(text.replace(SEGMENT, str(each))) for each in numbers)
+        path = Path(text)
+        if not path.is_dir():
+            return path.exists()
+        files = list(path.glob("*.json"))
+        count = next((found for file in files if (found := self._count(str(file)))), None)
+        return count is not None and len(files) >= count
+
+    def _count(self, text: str) -> int | None:
+        """How many segments a file says that there are; None if it is not there, or not to be used yet."""
+        if text not in self._counts:
+            try:
+                self._counts[text] = read_segment(Source(text).place).share.count
+            except UnusableFile:
+                return None
+        return self._counts[text]
 
 
 def read_source(source: Source) -> Segment | None:

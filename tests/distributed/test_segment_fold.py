@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from support.parts import part_of
 from support.samples import iteration, request
 
 from pytest_ipload.cli.main import FAILED, PASSED, UNUSABLE, main
+from pytest_ipload.cli.merge_sources import Awaited
 from pytest_ipload.distributed.segment_fold import Least
 from pytest_ipload.distributed.store.digest import with_digest
+from pytest_ipload.settings.parsing import as_moment
 from pytest_ipload.verdict.origin import LEADER, ClockOffset
 from pytest_ipload.verdict.shard_result import as_shard
 
@@ -142,3 +145,40 @@ def test_how_clocks_differ_is_said(tmp_path: Path, capsys: pytest.CaptureFixture
     folder_of(tmp_path, [1], 2, clock=clocks[1], started_at=1.7e9)
     code, out, _ = merged(tmp_path, capsys=capsys)
     assert (code, "the segments did not run together: their loads began 1h00m00s apart" in out) == (FAILED, True)
+
+
+def test_it_waits_for_segments_that_are_still_to_come(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with object_store() as store:
+        given = [str(tmp_path), store.url("/segment-{segment}.json"), str(tmp_path / "more" / "last.json")]
+        now, naps = 0.0, 0
+
+        def nap(seconds: float) -> None:
+            nonlocal now, naps
+            now, naps = now + seconds, naps + 1
+            {
+                1: lambda: folder_of(tmp_path, [1], 2),
+                2: lambda: (tmp_path / "segment-0.json").write_text("{"),  # it is still being written
+                3: lambda: folder_of(tmp_path, [0], 2),
+                4: lambda: store.objects.update({"/segment-0.json": content(0, 2)}),
+                5: lambda: store.objects.update({"/segment-1.json": content(1, 2)}),
+                6: lambda: folder_of(tmp_path / "more", []).mkdir(),
+                7: lambda: (tmp_path / "more" / "last.json").touch(),
+            }.get(naps, int)()
+
+        Awaited(given).wait(60.0, lambda: now, nap)
+        assert naps == 7
+        Awaited([str(tmp_path / "none")]).wait(2.5, lambda: now, nap)
+        assert (naps, now) == (10, 9.5)
+    code, out, _ = merged(folder_of(tmp_path / "more", [0], 2), "--wait", "0s", capsys=capsys)
+    assert code == UNUSABLE  # 'last.json' is empty
+    (tmp_path / "more" / "last.json").unlink()
+    code, out, _ = merged(tmp_path / "more", "--wait", "0s", capsys=capsys)
+    assert (code, "missing: segment 1/2" in out) == (FAILED, True)
+
+
+def test_a_common_start_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["start-at", "1h"]) == PASSED
+    moment = as_moment(capsys.readouterr().out.strip())
+    assert 3590 < moment - time.time() <= 3600
+    assert main(["start-at", "soon"]) == UNUSABLE
+    assert capsys.readouterr().err.startswith("error: start-at: 'soon' is not a duration")

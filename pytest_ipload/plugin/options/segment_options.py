@@ -112,9 +112,10 @@ def _name_files(config: pytest.Config, number: str, store: str | None) -> None:
             setattr(config.option, f"ipload_{name}", given.replace("{segment}", number))
     is_functional = config.getoption("ipload_disable") or config.getoption("ipload_debug")
     if store is not None and config.option.ipload_json is None and not is_functional:
-        from pytest_ipload.distributed.store.place import joined
+        from pytest_ipload.distributed.store.place import is_url, joined
 
-        config.option.ipload_json = joined(store, f"segment-{number}.json")
+        place = joined(store, f"segment-{number}.json")
+        config.option.ipload_json = place if is_url(place) else f"file://{place}"
 
 
 def _value(config: pytest.Config, name: str, parse: Callable[[str], Any]) -> Any:
@@ -145,6 +146,7 @@ def _weights(text: str) -> tuple[int, ...]:
 
 
 def _store(text: str) -> str:
-    from pytest_ipload.distributed.store.place import check_place
+    from pytest_ipload.distributed.store.place import check_place, is_url
 
-    return check_place(text)
+    place = check_place(text)
+    return place if is_url(place) else os.path.abspath(place)

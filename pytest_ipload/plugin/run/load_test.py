@@ -238,7 +238,7 @@ class LoadTest:
         stop = load.executor.ask_to_stop if self._group is None else self._group.stop_all
         record = load.executor.record  # of a group, one load may be aborted alone
         aborted = (lambda: record.aborted) if self._group is None else (lambda: None)
-        with self._state.meetings.running(self._item, self._shard.share, stop, aborted) as start_at_ns:
+        with self._state.meetings.running(self._item, self._shard, stop, aborted) as start_at_ns:
             self._run_from(load, start_at_ns)
 
     def _run_from(self, load: Load, start_at_ns: int | None) -> None:

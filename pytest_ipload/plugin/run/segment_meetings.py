@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -23,6 +25,7 @@ from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.report.error_results import reported_reason
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.verdict.origin import ClockOffset
+from pytest_ipload.verdict.shard_group import LoadAborted, Shard
 
 _LOOK_S = 1.0
 
@@ -60,19 +63,20 @@ class SegmentMeetings:
 
     @contextmanager
     def running(
-        self, item: pytest.Item, inner: Partition, stop: Callable[[str], object], aborted: Callable[[], str | None]
+        self, item: pytest.Item, shard: Shard, stop: Callable[[str], object], aborted: Callable[[], str | None]
     ) -> Iterator[int]:
         """Agree on the start of a load, and stop it by ``stop`` when another segment does.
 
-        ``inner`` is this process's share of the segment. What ``aborted`` returns at the end, a threshold that aborted
-        the load, stops the other segments. Yields the start. Raises GeneratorLimitError if they could not agree.
+        ``shard`` is this process's side of the segment. What ``aborted`` returns at the end, a threshold that aborted
+        the load, stops the other segments. Yields the start. Raises GeneratorLimitError if they could not agree, and
+        LoadAborted if the session ends meanwhile.
         """
         number = number_of(item)
         if number in self._met:  # a group has one start
             yield self._met[number].start_at_ns
             return
-        who = Participant(self._share.index, self._share.count, inner.index, inner.count)
-        pace = {"clock": real_time.time, "nap": real_time.sleep, "wait_s": self._wait_s}
+        who = Participant(self._share.index, self._share.count, shard.share.index, shard.share.count)
+        pace: dict[str, Any] = {"clock": real_time.time, "nap": partial(_nap, shard), "wait_s": self._wait_s}
         try:
             start = Meeting(self._place, number, who, **pace).agree()
         except NoMeeting as error:
@@ -107,6 +111,12 @@ class SegmentMeetings:
     def _stop(self, prefix: str, reason: str) -> None:
         with suppress(StoreError):  # the session's own result says why it failed
             put_stop(self._quick, prefix, self._share.index, reason)
+
+
+def _nap(shard: Shard, seconds: float) -> None:
+    real_time.sleep(seconds)
+    if shard.stop_reason is not None:  # by the controller of this segment's workers
+        raise LoadAborted(shard.stop_reason)
 
 
 def _watch(meeting: Meeting, met: Met, stop: Callable[[str], object], over: threading.Event) -> None:

@@ -188,11 +188,10 @@ class ReportFiles:
 
     def _ask_url(self, kind: ReportFile, flag: str, given: str) -> None:
         from pytest_ipload.report.files.upload import Upload
-        from pytest_ipload.settings.parsing import as_url
 
         writer = _writer_of(kind, flag, "write")
         try:
-            upload = Upload(as_url(given), writer, has_digest=kind.name == "json")
+            upload = Upload(given, writer, has_digest=kind.name == "json")
         except ValueError as error:
             raise pytest.UsageError(f"{flag}: {error}") from None
         self._asked.append((kind, upload.shown, upload.write))

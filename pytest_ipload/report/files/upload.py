@@ -1,4 +1,4 @@
-"""Report files that are written to a URL, by PUT."""
+"""Report files that are written to a URL, by PUT, or whole or not at all into a folder that is a store."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from typing import Any
 
 from pytest_ipload.base import real_time
 from pytest_ipload.distributed.store.digest import with_digest
-from pytest_ipload.distributed.store.place import StoreError
+from pytest_ipload.distributed.store.place import StoreError, joined
 from pytest_ipload.distributed.store.places import open_place
+from pytest_ipload.settings.parsing import as_url
+
+IN_FOLDER = "file://"
+"""Before the path of a file that other machines read: it appears with all its content."""
 
 
 class Upload:
@@ -18,13 +22,17 @@ class Upload:
 
     def __init__(self, url: str, writer: Callable[[Path, Any], None], *, has_digest: bool) -> None:
         """``writer`` writes the file. A JSON object may have a digest. Raises ValueError if the URL cannot be used."""
-        try:
-            self._place = open_place(url, real_time.time)
-        except StoreError as error:
-            raise ValueError(str(error)) from None
+        if url.startswith(IN_FOLDER):
+            path = Path(url.removeprefix(IN_FOLDER))
+            self._place, self._name = open_place(str(path.parent), real_time.time), path.name
+        else:
+            try:
+                self._place, self._name = open_place(as_url(url), real_time.time), ""
+            except StoreError as error:
+                raise ValueError(str(error)) from None
         self._writer = writer
         self._has_digest = has_digest
-        self.shown = self._place.shown
+        self.shown = joined(self._place.shown, self._name)
         """The URL without secrets."""
 
     def write(self, _: Path, report: Any) -> None:
@@ -34,6 +42,6 @@ class Upload:
             self._writer(path, report)
             content = path.read_bytes()
         try:
-            self._place.put("", with_digest(content) if self._has_digest else content)
+            self._place.put(self._name, with_digest(content) if self._has_digest else content)
         except StoreError as error:
             raise OSError(str(error)) from None
