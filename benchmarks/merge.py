@@ -16,14 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from part_cost import part_of
+
 from pytest_ipload.report.files.json_file import report_of, write
 from pytest_ipload.verdict.conclude import conclude
 from pytest_ipload.verdict.shard_result import as_shard
-
-if __package__:
-    from benchmarks.part_cost import part_of
-else:
-    from part_cost import part_of
 
 _MANY = 64
 _SECONDS = 10
