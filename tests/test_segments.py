@@ -44,15 +44,19 @@ def lead_s(pytester: pytest.Pytester) -> float:
 def run_segments(
     pytester: pytest.Pytester, server: RecordingServer, markers: str, count: int = 2, *, apart_s: float = 0.0
 ) -> list[Path]:
-    """Run all segments at the same time, each in a process of its own; the paths of their reports."""
+    """Run all segments at the same time, each in a process of its own; the paths of their reports.
+
+    They meet in a folder, unless they are to begin ``apart_s`` after each other.
+    """
     pytester.makepyfile(test_it="".join(line[4:] for line in MODULE.format(markers=markers).splitlines(keepends=True)))
-    start_at = time.time() + lead_s(pytester)
+    if apart_s:
+        start_at = time.time() + lead_s(pytester)
     running, paths = [], []
     for index in range(count):
         paths.append(pytester.path / f"segment{index}.json")
         options = [
             f"--ipload-segment={index}/{count}",
-            f"--ipload-start-at={start_at + index * apart_s}",
+            f"--ipload-start-at={start_at + index * apart_s}" if apart_s else "--ipload-store=store",
             f"--ipload-json={paths[-1]}",
             f"--ipload-base-url={server.url('')}",
         ]

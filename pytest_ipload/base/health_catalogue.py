@@ -196,6 +196,13 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
         "It shares the interpreter with the load: latencies include time spent on the load",
         "Run the server in a separate process",
     ),
+    "segments-missing": Kind(
+        UNHEALTHY,
+        "segments are missing, and 'merge --min-segments' allows that",
+        "The target got less load than planned. Nothing is scaled up: thresholds on counts and rates are judged only "
+        "where the missing segments could not change them, and make the load invalid otherwise",
+        "See why these segments left no result",
+    ),
     "clock-not-synchronised": Kind(
         REMARK,
         "a segment's clock is not synchronised, and the target's clock is unknown",

@@ -1,6 +1,6 @@
 """``python -m pytest_ipload``: ``merge`` makes one verdict of the JSON files of segments, ``schema`` describes them.
 
-``import`` makes a load test of a recording, a command line or a document.
+``import`` makes a load test of a recording, a command line or a document, ``start-at`` prints a common start.
 """
 
 from __future__ import annotations
@@ -9,11 +9,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pytest_ipload.distributed.segments import Segment
-    from pytest_ipload.report.files.registry import ReportFiles
 
 _PACKAGE = Path(__file__).parents[1]
 PASSED, FAILED, UNUSABLE = 0, 1, 2
@@ -30,53 +25,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def merge(options: argparse.Namespace) -> int:
     """Merge the files of segments."""
-    import pytest
-
     from pytest_ipload.base.untrusted_files import CONTENT_ERRORS
-    from pytest_ipload.distributed.segments import UnusableFile, read_segment
-    from pytest_ipload.report.files.registry import ReportFiles
+    from pytest_ipload.cli.merge_command import NotMerged, merge_files
 
     try:
-        files = ReportFiles(vars(options), prefix="--")
-        segments = [read_segment(path) for path in options.files]
-        if not any(segment.parts for segment in segments):
-            raise UnusableFile("the files contain no load tests")
-    except (UnusableFile, pytest.UsageError) as error:
-        return _unusable(str(error))
-    try:
-        return _report(segments, files, options.junit)
-    except OSError as error:
-        return _unusable(str(error))
+        return PASSED if merge_files(options) else FAILED
+    except NotMerged as error:
+        return _unusable(*error.problems)
     except CONTENT_ERRORS as error:
-        return _unusable(_not_foreseen(segments, error))
+        return _unusable(_not_foreseen(options, error))
 
 
-def _report(segments: Sequence[Segment], files: ReportFiles, junit: Path | None) -> int:
-    """Judge the whole loads and write all reports; returns the exit code."""
-    from pytest_ipload.cli.merge import Merged
-    from pytest_ipload.distributed.segments import merge_segments
-
-    merged = Merged(merge_segments(segments))
-    if junit is not None:
-        merged.write_junit(junit)
-    files.write(merged.report())
-    if files.problems:
-        return _unusable(*files.problems)
-    merged.print(sys.stdout)
-    return PASSED if merged.passed else FAILED
-
-
-def _not_foreseen(segments: Sequence[Segment], error: Exception) -> str:
+def _not_foreseen(options: argparse.Namespace, error: Exception) -> str:
     """What a value that no check has refused came to: which file has it, and where it was stumbled over.
 
     A fault of this package ends the same way, so the place and the request to report it are in the text.
     """
+    from pytest_ipload.cli.merge_command import guilty_files
 
-    from pytest_ipload.distributed.segments import is_usable_alone
-
-    guilty = [segment.path for segment in segments if not is_usable_alone(segment)]
     return (
-        f"{', '.join(guilty or [segment.path for segment in segments])}: its values cannot be judged: "
+        f"{', '.join(guilty_files(options))}: its values cannot be judged: "
         f"{type(error).__name__}: {error} ({_place(error)}). If pytest-ipload wrote it and "
         "the file is unmodified, this is a bug: please report it, with the file"
     )
@@ -95,6 +63,22 @@ def _unusable(*problems: str) -> int:
 
     sys.stderr.writelines(f"error: {printable(problem)}\n" for problem in problems)
     return UNUSABLE
+
+
+def start_at(options: argparse.Namespace) -> int:
+    """Print the moment that is some time from now."""
+    from datetime import datetime, timezone
+
+    from pytest_ipload.base import real_time
+    from pytest_ipload.settings.parsing import as_seconds
+
+    try:
+        seconds = as_seconds(options.after)
+    except ValueError as error:
+        return _unusable(f"start-at: {error}")
+    moment = datetime.fromtimestamp(real_time.time() + seconds, timezone.utc).replace(tzinfo=None)
+    sys.stdout.write(moment.isoformat(timespec="milliseconds") + "Z\n")
+    return PASSED
 
 
 def schema(options: argparse.Namespace) -> int:
@@ -136,22 +120,19 @@ def import_(options: argparse.Namespace) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     from pytest_ipload.cli.import_command import add_import
-    from pytest_ipload.report.files.registry import REPORT_FILES
+    from pytest_ipload.cli.merge_command import add_merge
 
     parser = argparse.ArgumentParser(prog="python -m pytest_ipload", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    merging = commands.add_parser(
-        "merge",
+    add_merge(commands).set_defaults(command=merge)
+    starting = commands.add_parser(
+        "start-at",
         allow_abbrev=False,
-        help="merge the JSON files of segments and judge each load as a whole",
-        description="Merge the files that --ipload-segment and --ipload-json wrote, and judge each load as a whole. "
-        "Exit code 0: all passed; 1: one failed or is invalid, or a segment is missing; 2: a file cannot be used.",
+        help="print a moment for --ipload-start-at, which all segments are given",
+        description="Print the moment that is this long from now, in UTC, for --ipload-start-at.",
     )
-    merging.add_argument("files", metavar="FILE", nargs="+", type=Path, help="the JSON file of a segment")
-    merging.add_argument("--junit", metavar="PATH", type=Path, help="write the verdicts as JUnit XML")
-    for kind in REPORT_FILES:
-        merging.add_argument(f"--{kind.name}", metavar=kind.metavar, help=f"{kind.help}, as {kind.flag} does")
-    merging.set_defaults(command=merge)
+    starting.add_argument("after", metavar="T", help="how long from now, as in 90s")
+    starting.set_defaults(command=start_at)
     add_import(commands).set_defaults(command=import_)
     printing = commands.add_parser(
         "schema",

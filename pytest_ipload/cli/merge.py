@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 from xml.etree import ElementTree
 
 from pytest_ipload.base.text import counted, printable
+from pytest_ipload.base.units import MS_PER_S, format_duration
 from pytest_ipload.report.files.json_file import report_of
 from pytest_ipload.report.terminal.load_block import block
 from pytest_ipload.verdict.conclude import conclude
@@ -25,7 +26,7 @@ _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 class Merged:
     """Whole loads and their reports."""
 
-    def __init__(self, loads: Sequence[ShardResult | UnmeasuredResult]) -> None:
+    def __init__(self, loads: Iterable[ShardResult | UnmeasuredResult]) -> None:
         self.results: Mapping[str, LoadResult | UnmeasuredResult] = {
             load.nodeid: conclude(load) if isinstance(load, ShardResult) else load for load in loads
         }
@@ -40,7 +41,7 @@ class Merged:
         width = shutil.get_terminal_size().columns
         for nodeid, result in self.results.items():
             print(f"{printable(nodeid)}  {result.verdict.upper()}", file=stream)
-            print(*block(result.as_dict(), 0, width), sep="\n", file=stream)
+            print(*block(result.as_dict(), 0, width), *clock_lines(result), sep="\n", file=stream)
             print(file=stream)
         passed, failed, errors = self._counts()
         more = f", {counted(errors, 'error')}" if errors else ""
@@ -90,6 +91,29 @@ class Merged:
             failure = ElementTree.SubElement(case, kind, {"message": _in_xml(message.splitlines()[0])})
             failure.text = _in_xml(message)
         return case
+
+
+def clock_lines(result: LoadResult | UnmeasuredResult) -> list[str]:
+    """How the clocks of the segments' machines differ from a common one, as far as that is known."""
+    shards = (isinstance(result, LoadResult) and result.shards) or ()
+    known = [(shard, shard.clock_offset_ms) for shard in shards if shard.clock_offset_ms is not None]
+    if not known:
+        return []
+    reference = f"{known[0][0].clock_reference}'s"
+    # An interval that includes 0 says nothing but how precisely the clock is known.
+    off = [
+        f"{shard.name} is {_span([abs(end) / MS_PER_S for end in ends])} "
+        f"{'ahead of' if ends[0] > 0 else 'behind'} {reference}"
+        for shard, ends in known
+        if ends[0] > 0 or ends[1] < 0
+    ]
+    widest_s = max(abs(end) for _, ends in known for end in ends) / MS_PER_S
+    return [f"clocks: {'; '.join(off) or f'within {format_duration(widest_s)} of {reference}'}"]
+
+
+def _span(ends_s: Sequence[float]) -> str:
+    low, high = format_duration(min(ends_s)), format_duration(max(ends_s))
+    return low if low == high else f"{low} to {high}"
 
 
 def _in_xml(text: str) -> str:

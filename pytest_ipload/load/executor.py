@@ -13,7 +13,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from itertools import islice
 
 from pytest_ipload.base import real_time
 from pytest_ipload.base.errors import GeneratorLimitError
@@ -120,7 +119,7 @@ class Executor:
         """The iterations of this partition in the open model."""
         if not self._profile.is_open:
             return None
-        due = islice(arrival_times(self._profile), self._share.index, None, self._share.count)
+        due = self._share.of(arrival_times(self._profile))
         return ArrivalQueue(due, self._profile.ends_at, lambda: self._starter.wake_for_growth())
 
     def _make_run(self) -> UserRun:

@@ -44,9 +44,9 @@ class RateLimit:
         share: Partition = WHOLE,
     ) -> None:
         """``per_second`` is that of the whole load, of which this is one ``share``."""
-        self._gap_ns = NS_PER_S * share.count / per_second
-        self._phase_ns = NS_PER_S * share.index / per_second
-        self._is_alone = share.count == 1
+        self._gap_ns = NS_PER_S / (share.fraction * per_second)
+        self._phase_ns = NS_PER_S * share.number(0) / per_second
+        self._is_alone = share.fraction == 1
         self._clock = clock
         self._sleep = sleep
         self._lock = threading.Lock()

@@ -67,8 +67,8 @@ def user_slots(profile: LoadProfile) -> list[UserSlot]:
 def slots_of(profile: LoadProfile, share: Partition) -> list[UserSlot]:
     """The slots of the users of one share of the load. In the open model each has at least one to begin with."""
     slots = list(share.of(user_slots(profile)))
-    if profile.is_open and not slots and share.index < profile.most_users:
-        slots.append(UserSlot(share.index, 0.0, 0.0, profile.ends_at))
+    if profile.is_open and not slots and share.size_of(profile.most_users):
+        slots.append(UserSlot(share.number(0), 0.0, 0.0, profile.ends_at))
     return slots
 
 

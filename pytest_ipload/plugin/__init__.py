@@ -94,6 +94,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_ipload.plugin.preflight import check_session
 
         check_session(config.stash[STATE], loads_elsewhere=workers.loads_elsewhere(config))
+    if settings.store is not None:
+        from pytest_ipload.plugin.run import segment_meetings
+
+        segment_meetings.register(config, config.stash[STATE])
     if settings.start_at is not None and not hasattr(config, "workerinput"):
         from pytest_ipload.plugin.preflight import check_start
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pytest_ipload.distributed.whole_loads import WorkerLoads
     from pytest_ipload.load.partition import Partition
     from pytest_ipload.plugin.run.load_test import LoadTest
+    from pytest_ipload.plugin.run.segment_meetings import SegmentMeetings
     from pytest_ipload.settings.url_names import UrlNames
     from pytest_ipload.stats.evidence.evidence import Evidence
     from pytest_ipload.stats.live import LiveListener
@@ -52,6 +53,8 @@ class SessionState:
         """Shows each request of a user, with ``--ipload-debug``; None without it."""
         self.whole_loads: WorkerLoads | None = None
         """In a worker of xdist: the loads that it runs whole."""
+        self.meetings: SegmentMeetings | None = None
+        """Where the session's segment meets the others; None without a store."""
         self._tls: TlsContexts | None = None
         self._heads: ReplyHeads | None = None
         self._names: UrlNames | None = None
@@ -62,9 +65,12 @@ class SessionState:
     @property
     def segment(self) -> Partition | None:
         """The segment of each load that this session runs; None where it runs the whole of each."""
-        from pytest_ipload.load.partition import parse_segment
+        if self.settings.segment is None:
+            return None
+        from pytest_ipload.load.partition import Partition, parse_segment
 
-        return None if self.settings.segment is None else parse_segment(self.settings.segment)
+        share = parse_segment(self.settings.segment)
+        return Partition(share.index, share.count, self.settings.weights)
 
     @property
     def share(self) -> Partition:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 STRICT, SKIP, OFF = POOL_CHECKS = ("strict", "skip", "off")
 AUTO = "auto"
 LOG = "log"
+STORE_WAIT_S = 300.0
 EVIDENCE = 3
 """How many requests of each name and kind are kept by default."""
 
@@ -47,6 +48,12 @@ class SessionSettings(NamedTuple):  # not a dataclass: every pytest run makes it
     """The CPU for loads, ``auto`` or ``off``."""
     segment: str | None = None
     """``i/n``, checked."""
+    weights: tuple[int, ...] = ()
+    """How large the segments are compared with each other; empty where they are equal."""
+    store: str | None = None
+    """The URL or the folder in which segments meet."""
+    store_wait: float = STORE_WAIT_S
+    """Seconds for which a segment waits for the others before a load."""
     start_at: float | None = None
     """Unix seconds before which no load begins."""
     start_every: float | None = None

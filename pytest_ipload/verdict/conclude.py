@@ -15,6 +15,7 @@ from pytest_ipload.verdict.decide import decide
 from pytest_ipload.verdict.explanation import explain_seconds
 from pytest_ipload.verdict.health_rule import in_spite_of, invalid_reasons
 from pytest_ipload.verdict.metric_kinds import mixed_kinds
+from pytest_ipload.verdict.missing_segments import without_missing
 from pytest_ipload.verdict.result import ERROR, GeneratorHealth, LoadResult, UnusedAddresses
 from pytest_ipload.verdict.shard_result import ShardResult, cpu_share
 from pytest_ipload.verdict.threshold.config import FAIL, OF_ITERATIONS, ThresholdConfig, is_judged
@@ -42,6 +43,8 @@ def conclude(part: ShardResult) -> LoadResult:
     found = by_gravity([*part.checks, *_different_targets(part), *_of_the_whole(part, judged)])
     suppressed = set(part.profile.suppress_health_check)
     checks = [check for check in found if check.name not in suppressed]
+    thresholds = [without_missing(part.checks, *each) for each in judged]
+    judged = list(zip(configs, thresholds, strict=True))
     broken_off = [part.broken_off] if part.broken_off else []
     invalid = [*broken_off, *mixed_kinds(part.measured), *invalid_reasons(checks, judged)]
     in_spite = in_spite_of(checks, judged)

@@ -19,17 +19,30 @@ _STA_UNSYNC = 0x0040
 """In include/uapi/linux/timex.h."""
 
 
+TARGET, LEADER = "target", "segment 0"
+"""Whose clock machines' clocks are compared with: by the ``Date`` of its replies, or in the store."""
+
+
 @dataclass(frozen=True)
 class ClockOffset:
-    """By how many seconds this machine's clock is ahead of the target's: between these two."""
+    """By how many seconds this machine's clock is ahead of a common one: between these two."""
 
     low_s: float
     high_s: float
+    reference: str = TARGET
+    """Whose clock the common one is."""
 
     def __post_init__(self) -> None:
         """ValueError for an invalid interval: it may come from a file."""
         if not self.low_s <= self.high_s:
             raise ValueError("the lower end of a clock's offset is above its upper one")
+        if self.reference not in (TARGET, LEADER):
+            raise ValueError(f"{self.reference!r:.40} is not a common clock; expected {TARGET!r} or {LEADER!r}")
+
+    @property
+    def nearest_s(self) -> float:
+        """The smallest offset that is possible: machines' clocks usually agree better than it is measured."""
+        return min(max(0.0, self.low_s), self.high_s)
 
 
 @dataclass(frozen=True)

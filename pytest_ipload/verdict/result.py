@@ -115,6 +115,10 @@ class ShardStats:
     """How much later than agreed its load began."""
     cpu_share: float | None
     pinned_cpu: int | None
+    clock_offset_ms: list[float] | None = None
+    """By how many milliseconds the clock of its machine is ahead, at least and at most; None where it is unknown."""
+    clock_reference: str | None = None
+    """Of which clock."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_ipload.base.environment import host_name
 from pytest_ipload.base.health_catalogue import HealthCheck
-from pytest_ipload.base.units import NS_PER_MS
+from pytest_ipload.base.units import MS_PER_S, NS_PER_MS
 from pytest_ipload.load.failure_log import MAX_USERS
 from pytest_ipload.load.set_up import SetUps
 from pytest_ipload.load.user_time import UserTime
@@ -136,10 +136,11 @@ def as_shard(part: ShardResult, index: int, name: str) -> ShardResult:
     failed = part.measured.count(REQUEST, outcome=FAILED)
     skew_ms, pinned = round(part.late / NS_PER_MS, 3), part.pinned_cpu
     share = cpu_share(part.cpu_ns, part.ended)
-    return replace(
-        part,
-        shards=[ShardStats(index, name, host_name(), part.users, iterations, requests, failed, skew_ms, share, pinned)],
-    )
+    clock = part.clock
+    ends_ms = None if clock is None else [round(each * MS_PER_S, 1) for each in (clock.low_s, clock.high_s)]
+    known = ends_ms, None if clock is None else clock.reference
+    numbers = part.users, iterations, requests, failed, skew_ms, share, pinned
+    return replace(part, shards=[ShardStats(index, name, host_name(), *numbers, *known)])
 
 
 def cpu_share(cpu_ns: int, lasted_ns: int) -> float | None:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from support.parts import part_of
 from support.samples import request
 
-from pytest_ipload.distributed.segments import Segment, merge_segments
+from pytest_ipload.distributed.segment_fold import Fold
+from pytest_ipload.distributed.segments import Segment
 from pytest_ipload.load.partition import Partition
 from pytest_ipload.verdict.conclude import conclude
 from pytest_ipload.verdict.origin import ClockOffset, OffsetMeter, Origin, is_synchronised
@@ -93,11 +94,11 @@ def test_the_system_says_whether_its_clock_is_kept_right() -> None:
 
 def whole(*parts: ShardResult) -> ShardResult:
     """The parts as the segments of one load."""
-    segments = [
-        Segment(f"segment-{index}.json", Partition(index, len(parts)), {part.nodeid: part}, {})
-        for index, part in enumerate(parts)
-    ]
-    [merged] = merge_segments(segments)
+    fold = Fold()
+    for index, part in enumerate(parts):
+        own = replace(part, measured=part.measured.copy())  # the fold merges into the first one
+        fold.add(Segment(f"segment-{index}.json", Partition(index, len(parts)), {part.nodeid: own}, {}))
+    [merged] = fold.loads()
     assert isinstance(merged, ShardResult)
     return merged
 
@@ -180,6 +181,6 @@ def test_all_of_it_is_in_the_file() -> None:
     again = ShardResult.from_plain(part.to_plain())
     assert (again.clock, again.origin, again.targets) == (part.clock, part.origin, part.targets)
     plain = part.to_plain()
-    plain["clock"] = {"low_s": 1.0, "high_s": 0.5}
+    plain["clock"] = {"low_s": 1.0, "high_s": 0.5, "reference": "target"}
     with pytest.raises(ValueError, match=r"part\.clock: the lower end of a clock's offset is above its upper one"):
         ShardResult.from_plain(plain)

@@ -11,11 +11,10 @@ import pytest
 from pytest_ipload.plugin.options.baseline_options import read_settings
 from pytest_ipload.plugin.options.evidence_options import INI_KEYS, add_evidence_options, read_evidence_settings
 from pytest_ipload.plugin.options.explain_option import read_explain
+from pytest_ipload.plugin.options.segment_options import add_segment_options, read_segment_settings
 from pytest_ipload.settings.parsing import (
     as_count,
     as_loopback_endpoint,
-    as_moment,
-    as_seconds,
     as_url,
     did_you_mean,
     listed,
@@ -151,21 +150,7 @@ def _add_divisions(group: pytest.OptionGroup) -> None:
         metavar="URL",
         help="Another base URL to compare with: its rounds and those of the current one alternate",
     )
-    group.addoption(
-        "--ipload-segment",
-        metavar="I/N",
-        help="Run only part I (from 0) of N of each load; 'python -m pytest_ipload merge' judges their JSON files",
-    )
-    group.addoption(
-        "--ipload-start-at",
-        metavar="TIME",
-        help="No load begins before this time: Unix seconds, or as in 2026-01-31T12:00:00Z",
-    )
-    group.addoption(
-        "--ipload-start-every",
-        metavar="T",
-        help="With --ipload-start-at: interval between the starts of successive loads",
-    )
+    add_segment_options(group)
 
 
 def _add_flags(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
@@ -209,7 +194,7 @@ def session_settings(config: pytest.Config) -> SessionSettings:
     if config.getoption("ipload_only") and config.getoption("ipload_skip"):
         raise pytest.UsageError("--ipload-only and --ipload-skip together select nothing; give one of them")
     profile_name, profile = _profile(config)
-    settings = SessionSettings(
+    return SessionSettings(
         command_line,
         ini,
         thresholds=_all_given(config, "ipload_thresholds", "--ipload-threshold", _threshold),
@@ -218,9 +203,7 @@ def session_settings(config: pytest.Config) -> SessionSettings:
         pool_check=config.getoption("ipload_pool_check") or STRICT,
         named_pools=tuple(_ini_value(config, "ipload_pools")),
         pin=_given_pin(config),
-        segment=_option(config, "segment", _segment),
-        start_at=_option(config, "start_at", as_moment),
-        start_every=_option(config, "start_every", as_seconds),
+        **read_segment_settings(config),
         shards=_option(config, "shards", as_count),
         rounds=_option(config, "rounds", as_count),
         against=_option(config, "against", as_url),
@@ -236,8 +219,6 @@ def session_settings(config: pytest.Config) -> SessionSettings:
         **read_evidence_settings(config, _ini_value),
         explain=read_explain(config),
     )
-    _check_segment(config)
-    return settings
 
 
 def _names(config: pytest.Config) -> tuple[str, ...]:
@@ -277,38 +258,10 @@ def _check_ini_keys(config: pytest.Config) -> None:
                 raise pytest.UsageError(f"unknown ini key {key!r}{hint}; known: {listed(known)}") from None
 
 
-def _check_segment(config: pytest.Config) -> None:
-    if config.getoption("ipload_start_every") and not config.getoption("ipload_start_at"):
-        raise pytest.UsageError("--ipload-start-every: give the start of the first load, too (--ipload-start-at)")
-    if not config.getoption("ipload_segment"):
-        return
-    if config.getoption("ipload_rounds") or config.getoption("ipload_against"):
-        raise pytest.UsageError(
-            "--ipload-segment: a segment is a part of one load; remove --ipload-rounds and --ipload-against"
-        )
-    if not (
-        config.getoption("ipload_json")
-        or config.getoption("collectonly")
-        or config.getoption("ipload_disable")
-        or config.getoption("ipload_debug")
-    ):
-        raise pytest.UsageError(
-            "--ipload-segment: a segment judges nothing, so without a file its result would be lost; give one with "
-            "--ipload-json and have 'python -m pytest_ipload merge' judge the files of all segments"
-        )
-
-
 def _option(config: pytest.Config, name: str, parse: Parser) -> Any:
     """The value of an option without an ini key, checked; None where it is not given."""
     given = config.getoption(f"ipload_{name}")
     return None if given is None else _checked(parse, given, f"--ipload-{name.replace('_', '-')}")
-
-
-def _segment(text: str) -> str:
-    from pytest_ipload.load.partition import parse_segment
-
-    parse_segment(text)
-    return text
 
 
 def _given_pin(config: pytest.Config) -> int | str:

@@ -214,7 +214,8 @@ class Reporter:
 
         state = self._state
         share = state.share
-        segment = None if state.settings.segment is None else {"index": share.index, "count": share.count}
+        weights = {"weights": list(share.weights)} if share.weights else {}
+        segment = None if state.settings.segment is None else {"index": share.index, "count": share.count, **weights}
         self._files.write(report_of(state.all_results(), segment))
 
 

@@ -170,7 +170,7 @@ class LoadGroup:
         loads = self._state.whole_loads
         try:
             if loads is not None and is_alone:
-                with loads.going_on(self._stop_all):
+                with loads.going_on(self.stop_all):
                     self._start_and_wait(start_at_ns)
             else:
                 self._start_and_wait(start_at_ns)
@@ -223,9 +223,10 @@ class LoadGroup:
             for member in self._members.values():
                 if not member.is_over or _ends_session(error):
                     member.error = member.error or error
-        self._stop_all(f"interrupted by {type(error).__name__}", hurry=True)
+        self.stop_all(f"interrupted by {type(error).__name__}", hurry=True)
 
-    def _stop_all(self, reason: str, *, hurry: bool) -> None:
+    def stop_all(self, reason: str, *, hurry: bool = False) -> None:
+        """End the loads that still run. For any thread."""
         for member in self._members.values():
             if not member.is_over:
                 member.load.executor.ask_to_stop(reason, hurry=hurry)

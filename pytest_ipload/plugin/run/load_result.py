@@ -68,6 +68,7 @@ class LoadResults:
         record, measured, vitals = self._executor.record, self._executor.measurements, self._executor.vitals
         origin, used = record.origin_ns or record.ended_ns, self._users.leases.used
         unused_count = self._users.pool.size - sum(address in self._users.pool for address in used) if is_whole else 0
+        met = self._state.meetings and self._state.meetings.of(self._request.item)
         began = real_time.time() - (real_time.perf_counter_ns() - origin) / NS_PER_S
         unused = (address for address in self._users.pool if address not in used) if unused_count else iter(())
         return ShardResult(
@@ -99,13 +100,13 @@ class LoadResults:
             pinned_cpu=record.pinned_cpu,
             failures=[_failure(group) for group in self._executor.failures.groups()] if is_whole else [],
             traceback=traceback,
-            broken_off=broken_off,
+            broken_off=broken_off or (None if met is None else met.broken_off),
             abort=self._abort_watch.abort,
             round=self._request.round_note,
             together=None if self._request.group is None else self._request.group.name,
             evidence=self.evidence(origin, began) if is_whole else [],
             evidence_most=self._users.evidence.most,
-            clock=None if self._users.meter is None else self._users.meter.offset,
+            clock=self._users.meter and self._users.meter.offset if met is None else met.clock,
             targets=[[f"{address}:{port}" for address, port in self._users.targets.all()]] if is_whole else [],
             stacks=self._stacks.samples,
             foreign_names=list(self._users.fast_path_log.foreign()),

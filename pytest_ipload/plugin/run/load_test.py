@@ -16,7 +16,6 @@ from pytest_ipload.base.units import format_setting
 from pytest_ipload.distributed.worker.membership import SHARD
 from pytest_ipload.load.executor import UserSetUpError
 from pytest_ipload.load.interruption import IterationInterrupted
-from pytest_ipload.load.partition import Partition
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.plugin.fixtures.async_body import note_body
 from pytest_ipload.plugin.fixtures.hypothesis_body import answer_fixture_check
@@ -34,6 +33,7 @@ from pytest_ipload.plugin.run.load_group import LOAD_GROUP
 from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_run import Load
 from pytest_ipload.plugin.run.load_runner import base_url_fixture
+from pytest_ipload.plugin.run.segment_meetings import segment_share
 from pytest_ipload.plugin.session_state import SessionState, keep_result
 from pytest_ipload.report.error_results import reason_of
 from pytest_ipload.report.exception_text import described
@@ -153,7 +153,7 @@ class LoadTest:
                 self.bodies.scenarios(profile, lock),
                 folders=(self._item.path.parent, self._item.config.rootpath),
                 foreseen=list(self.bodies.foreseen(profile, asked)),
-                share=self._share_of(profile),
+                share=segment_share(self._state, profile, self._shard.share),
                 round_note=round_note,
                 holds_users=round_note is None and sees_report(profile, asked),
                 is_async=is_async,
@@ -175,16 +175,6 @@ class LoadTest:
         if round_note.role == CURRENT:
             return profile
         return replace(profile, base_url=against, origins={**profile.origins, "base_url": "--ipload-against"})
-
-    def _share_of(self, profile: LoadProfile) -> Partition:
-        """The partition of this process. Raises SettingError if there are fewer users than partitions."""
-        share, users = self._state.share, profile.most_users
-        if users < share.count:
-            raise SettingError(
-                f"--ipload-segment={self._state.settings.segment}: {counted(users, 'user')} cannot be divided into "
-                f"{share.count} segments; give at least as many users as segments"
-            )
-        return share.divided(self._shard.share)
 
     def run(self) -> None:
         """Run the load, in all its rounds; raises what ended it, including a user's set-up error."""
@@ -242,7 +232,16 @@ class LoadTest:
         self._shard.hand_in(self._part(self._started_load()))
 
     def _run_now_or_with_others(self, load: Load) -> None:
-        start_at_ns = None if self._earlier else self._state.start_at_ns(number_of(self._item))
+        if self._state.meetings is None:
+            self._run_from(load, None if self._earlier else self._state.start_at_ns(number_of(self._item)))
+            return
+        stop = load.executor.ask_to_stop if self._group is None else self._group.stop_all
+        record = load.executor.record  # of a group, one load may be aborted alone
+        aborted = (lambda: record.aborted) if self._group is None else (lambda: None)
+        with self._state.meetings.running(self._item, self._shard, stop, aborted) as start_at_ns:
+            self._run_from(load, start_at_ns)
+
+    def _run_from(self, load: Load, start_at_ns: int | None) -> None:
         if self._group is None:
             load.run(start_at_ns)
         else:

@@ -116,8 +116,8 @@ class LoadUsers:
 
         def turn_of(user: int) -> int:
             """The user's index among those of this process, or of all processes that share the addresses."""
-            turn = user // share.count
-            return turn * count + number if self.shares_pool and share.count > 1 else turn
+            turn = share.size_of(user)
+            return turn * count + number if self.shares_pool and share.fraction < 1 else turn
 
         fallback = (
             None if profile.fallback_pool is None else self._state.pools.usable(profile.fallback_pool, self._pool_share)

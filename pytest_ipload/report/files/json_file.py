@@ -17,7 +17,7 @@ def schema_path() -> Path:
     return Path(__file__).parents[1] / "schema" / f"ipload-report-{SCHEMA}.schema.json"
 
 
-def report_of(results: Sequence[dict[str, Any]], segment: dict[str, int] | None = None) -> dict[str, Any]:
+def report_of(results: Sequence[dict[str, Any]], segment: dict[str, Any] | None = None) -> dict[str, Any]:
     """The whole report, as plain values. ``segment`` is the index and the count of the segment that the session ran."""
     report: dict[str, Any] = {"schema": SCHEMA, "environment": environment()}
     if segment is not None:

@@ -131,6 +131,13 @@ def fail_session(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+def _writer_of(kind: ReportFile, flag: str, function: str) -> Writer:
+    try:
+        return kind.writer(function)
+    except ImportError as error:
+        raise pytest.UsageError(f"{flag}: {error}") from None
+
+
 class ReportFiles:
     """The report files requested for the session."""
 
@@ -143,9 +150,10 @@ class ReportFiles:
         """Files that could not be written, and why."""
         self.remarks: list[str] = []
         """Files that were not to be written, and why."""
-        self.written: list[tuple[ReportFile, Path]] = []
+        self.written: list[tuple[ReportFile, Path | str]] = []
         self._prefix = prefix
-        self._asked: list[tuple[ReportFile, Path, Writer]] = []
+        self._asked: list[tuple[ReportFile, Path | str, Writer]] = []
+        """The kinds with their paths; of those that are sent to a URL, with the URL without secrets."""
         for kind in REPORT_FILES:
             path = given.get(kind.name)
             if path == AUTO and kind.variable is not None:
@@ -167,30 +175,41 @@ class ReportFiles:
 
     def _ask(self, kind: ReportFile, given: str, function: str) -> None:
         flag = f"{self._prefix}{kind.name}"
+        if "://" in given:
+            self._ask_url(kind, flag, given)
+            return
         path = path_of_file(flag, given)
         for other, taken, _ in self._asked:
             if os.path.realpath(taken) == os.path.realpath(path):
                 raise pytest.UsageError(
                     f"{flag} and {self._prefix}{other.name}: both are {given}; give each a file of its own"
                 )
+        self._asked.append((kind, path, _writer_of(kind, flag, function)))
+
+    def _ask_url(self, kind: ReportFile, flag: str, given: str) -> None:
+        from pytest_ipload.report.files.upload import Upload
+
+        writer = _writer_of(kind, flag, "write")
         try:
-            self._asked.append((kind, path, kind.writer(function)))
-        except ImportError as error:
+            upload = Upload(given, writer, has_digest=kind.name == "json")
+        except ValueError as error:
             raise pytest.UsageError(f"{flag}: {error}") from None
+        self._asked.append((kind, upload.shown, upload.write))
 
     def write(self, report: Report) -> None:
         """Write all of them; one that cannot be written, for whatever reason, does not affect the others."""
         for kind, path, write in self._asked:
             try:
-                write(path, report)
+                write(Path(path), report)
             except Exception as error:
                 self.problems.append(f"{self._prefix}{kind.name}: not written: {why_not_written(error)}")
             else:
                 self.written.append((kind, path))
 
     def path_of(self, name: str) -> Path | None:
-        """The path of the file of this kind; None if it was not requested."""
-        return next((path for kind, path, _ in self._asked if kind.name == name), None)
+        """The path of the file of this kind; None if it was not requested, or goes to a URL."""
+        found = (path for kind, path, _ in self._asked if kind.name == name)
+        return next((path for path in found if isinstance(path, Path)), None)
 
     def __bool__(self) -> bool:
         return bool(self._asked)
