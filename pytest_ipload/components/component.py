@@ -48,7 +48,7 @@ class Component:
         user.prepare(self)
         return UserComponent(self, user)
 
-    def __call__(self, user: VirtualUser, **inputs: Any) -> dict[str, Any]:
+    def __call__(self, user: VirtualUser, /, **inputs: Any) -> dict[str, Any]:
         """Run it once; returns its outputs by name. Raises ComponentError; SettingError for inputs of other types."""
         user.prepare(self)
         return self.do(user, **inputs)

@@ -37,29 +37,23 @@ class ComponentStore:
         self,
         path: Any,
         folders: Sequence[Path] = (),
-        *,
-        memory: Any = None,
-        time: Any = None,
-        fuel: Any = None,
-        sockets: Any = None,
-        reply_bytes: Any = None,
-        requests: Any = None,
+        limits: Mapping[str, Any] | None = None,
         rows: Any = None,
     ) -> Component:
         """The component of a file, with these limits; the same one for the same arguments.
 
         A relative path leads from the first of the folders that has the file. Raises SettingError.
         """
-        limits = limits_of(memory, time, fuel, sockets, reply_bytes, requests)
+        kept = limits_of(limits or {})
         file, sources = _found(path, folders), _rows(rows)
         with self._lock:
             check_wasmtime(file.name)
             from pytest_ipload.components.component import Component
 
-            linked = self._link(file, fuel=limits.fuel is not None)
-            key = (id(linked), limits, *((name, _identity(source), order) for name, (source, order) in sources.items()))
+            linked = self._link(file, fuel=kept.fuel is not None)
+            key = (id(linked), kept, *((name, _identity(source), order) for name, (source, order) in sources.items()))
             if key not in self._components:
-                self._components[key] = Component(linked, file, limits, sources)
+                self._components[key] = Component(linked, file, kept, sources)
             return self._components[key]
 
     def close(self) -> None:

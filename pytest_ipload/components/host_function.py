@@ -105,3 +105,8 @@ class HostFunction:
     """See ``Signature.shape``."""
     run: Callable[..., Any]
     """Called with the caller and the values that it gives."""
+
+
+def is_end_of_load(error: BaseException) -> bool:
+    """Whether the user's session was interrupted. By its name: nothing of requests is imported here."""
+    return any(kind.__name__ == "LoadEnded" for kind in type(error).__mro__)

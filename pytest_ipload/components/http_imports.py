@@ -11,7 +11,7 @@ from pytest_ipload.base.errors import (
     ComponentRequestsExceeded,
     TargetNotAllowed,
 )
-from pytest_ipload.components.host_function import FAILURE, Caller, HostFunction
+from pytest_ipload.components.host_function import FAILURE, Caller, HostFunction, is_end_of_load
 from pytest_ipload.components.limits import shown_size
 from pytest_ipload.stats.fault_text import message_of, own_fault
 
@@ -70,7 +70,7 @@ def _answered(caller: Caller, method: str, url: str, given: dict[str, Any]) -> t
     except TargetNotAllowed as error:
         raise ComponentRefused(f"{caller.what()}: {error}") from error
     except OSError as error:  # those of requests are all of this kind
-        if caller.stopped.is_set() or own_fault(error) or not _is_of_requests(error):
+        if caller.stopped.is_set() or own_fault(error) or is_end_of_load(error):
             raise
         return False, _failure(error)
     return True, _response(caller, reply)
@@ -93,12 +93,6 @@ def _joined(headers: Sequence[Header]) -> dict[str, str]:
     for name, value in headers:
         joined[name] = f"{joined[name]}, {value}" if name in joined else value
     return joined
-
-
-def _is_of_requests(error: BaseException) -> bool:
-    return any(kind.__module__.partition(".")[0] == "requests" for kind in type(error).__mro__) and not any(
-        kind.__name__ == "LoadEnded" for kind in type(error).__mro__
-    )
 
 
 def _failure(error: BaseException) -> tuple[str, str]:

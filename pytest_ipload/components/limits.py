@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,24 +34,47 @@ class ComponentLimits:
     requests: int = 1000
 
 
-def limits_of(
-    memory: Any = None,
-    time: Any = None,
-    fuel: Any = None,
-    sockets: Any = None,
-    reply_bytes: Any = None,
-    requests: Any = None,
-) -> ComponentLimits:
-    """The limits that were given; None is the default. Raises SettingError."""
-    given = {
-        "memory": memory if memory is None else _size("memory", memory, PAGE, _MOST_MEMORY),
-        "time": time if time is None else _seconds(time),
-        "fuel": fuel if fuel is None else _count("fuel", fuel, 1, 2**63 - 1),
-        "sockets": sockets if sockets is None else _count("sockets", sockets, 0, _MOST),
-        "reply_bytes": reply_bytes if reply_bytes is None else _size("reply_bytes", reply_bytes, 0, _MOST_MEMORY),
-        "requests": requests if requests is None else _count("requests", requests, 0, _MOST),
-    }
-    return ComponentLimits(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+def as_memory(value: Any) -> int:
+    """A limit of memory. Raises ValueError."""
+    return _size(value, PAGE, _MOST_MEMORY)
+
+
+def as_reply_bytes(value: Any) -> int:
+    """A limit of the bytes of a reply. Raises ValueError."""
+    return _size(value, 0, _MOST_MEMORY)
+
+
+def as_fuel(value: Any) -> int:
+    """A limit of fuel. Raises ValueError."""
+    return _count(value, 1, 2**63 - 1)
+
+
+def as_number(value: Any) -> int:
+    """A limit of sockets or requests. Raises ValueError."""
+    return _count(value, 0, _MOST)
+
+
+PARSERS: Mapping[str, Callable[[Any], Any]] = {
+    "memory": as_memory,
+    "time": as_positive_seconds,
+    "fuel": as_fuel,
+    "sockets": as_number,
+    "reply_bytes": as_reply_bytes,
+    "requests": as_number,
+}
+"""By the names of the limits."""
+
+
+def limits_of(given: Mapping[str, Any]) -> ComponentLimits:
+    """The limits that were given by their names; None is the default. Raises SettingError."""
+    parsed: dict[str, Any] = {}
+    for name, value in given.items():
+        try:
+            if value is not None:
+                parsed[name] = PARSERS[name](value)
+        except ValueError as error:
+            raise SettingError(f"ipload_component: {name}: {error}") from None
+    return ComponentLimits(**parsed)
 
 
 def shown_size(size: int) -> str:
@@ -66,31 +90,21 @@ def shown_time(seconds: float) -> str:
     return format_setting(seconds)
 
 
-def _size(name: str, value: Any, least: int, most: int) -> int:
-    try:
-        if isinstance(value, str):
-            size = parse_size(value)
-        elif isinstance(value, int) and not isinstance(value, bool):
-            size = value
-        else:
-            raise ValueError(f"{value!r:.100} is not a size; give a number of bytes, or a text such as '64MiB'")
-    except ValueError as error:
-        raise SettingError(f"ipload_component: {name}: {error}") from None
+def _size(value: Any, least: int, most: int) -> int:
+    if isinstance(value, str):
+        size = parse_size(value)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        size = value
+    else:
+        raise ValueError(f"{value!r:.100} is not a size; give a number of bytes, or a text such as '64MiB'")
     if not least <= size <= most:
-        raise SettingError(
-            f"ipload_component: {name}={value!r:.100}: give a size from {shown_size(least)} to {shown_size(most)}"
-        )
+        raise ValueError(f"{value!r:.100}: give a size from {shown_size(least)} to {shown_size(most)}")
     return int(size)
 
 
-def _seconds(value: Any) -> float:
-    try:
-        return as_positive_seconds(value)
-    except ValueError as error:
-        raise SettingError(f"ipload_component: time: {error}") from None
-
-
-def _count(name: str, value: Any, least: int, most: int) -> int:
+def _count(value: Any, least: int, most: int) -> int:
+    if isinstance(value, str) and value.strip().isdecimal() and len(value) < 20:
+        value = int(value)
     if type(value) is not int or not least <= value <= most:
-        raise SettingError(f"ipload_component: {name}={value!r:.100}: give a whole number from {least} to {most}")
+        raise ValueError(f"{value!r:.100}: give a whole number from {least} to {most}")
     return value

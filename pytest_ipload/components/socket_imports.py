@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from pytest_ipload.base.errors import ComponentRefused, ComponentReplyExceeded, TargetNotAllowed
-from pytest_ipload.components.host_function import FAILURE, Caller, HostFunction
+from pytest_ipload.components.host_function import FAILURE, Caller, HostFunction, is_end_of_load
 from pytest_ipload.components.limits import shown_size
 from pytest_ipload.stats.fault_text import message_of, own_fault
 
@@ -15,80 +16,71 @@ _SECONDS = 30.0
 _FAMILIES = {"ipv4": 4, "ipv6": 6}
 
 
-class _Guarded:
-    """A block that calls a socket: what a component may handle becomes a failure, and all else ends its call."""
-
-    failure: tuple[bool, Any] | None = None
-
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
-
-    def __enter__(self) -> _Guarded:
-        return self
-
-    def __exit__(self, kind: Any, error: BaseException | None, traceback: object) -> bool:
-        if isinstance(error, TargetNotAllowed):
-            raise ComponentRefused(f"{self._caller.what()}: {error}") from error
-        if not isinstance(error, OSError) or self._caller.stopped.is_set() or own_fault(error):
-            return False
-        if any(each.__name__ == "LoadEnded" for each in type(error).__mro__):
-            return False
+def _guarded(caller: Caller, run: Callable[[], Any]) -> tuple[bool, Any]:
+    """Call a socket: what a component may handle becomes a failure, and all else ends its call."""
+    try:
+        return True, run()
+    except TargetNotAllowed as error:
+        raise ComponentRefused(f"{caller.what()}: {error}") from error
+    except OSError as error:
+        if caller.stopped.is_set() or own_fault(error) or is_end_of_load(error):
+            raise
         what = "timeout" if isinstance(error, TimeoutError) else "connection"
-        self.failure = False, (what, message_of(error) or type(error).__name__)
-        return True
+        return False, (what, message_of(error) or type(error).__name__)
 
 
 def _connect(caller: Caller, host: str, port: int, timeout_ms: int | None) -> tuple[bool, Any]:
     caller.resources.check_sockets()
-    with _Guarded(caller) as guarded:
-        sock = caller.user.create_connection((host, port), _seconds(timeout_ms))
-        return True, caller.resources.add_socket(sock)
-    return guarded.failure
+
+    def connect() -> int:
+        return caller.resources.add_socket(caller.user.create_connection((host, port), _seconds(timeout_ms)))
+
+    return _guarded(caller, connect)
 
 
 def _send(caller: Caller, stream: int, data: bytes, timeout_ms: int | None) -> tuple[bool, Any]:
     sock: socket.socket = caller.resources.get(stream)
-    with _Guarded(caller) as guarded:
-        sock.settimeout(_seconds(timeout_ms))
-        sock.sendall(data)
-        return True, None
-    return guarded.failure
+    sock.settimeout(_seconds(timeout_ms))
+    return _guarded(caller, lambda: sock.sendall(data))
 
 
 def _receive(caller: Caller, stream: int, most: int, timeout_ms: int | None) -> tuple[bool, Any]:
     sock: socket.socket = caller.resources.get(stream)
     _check_size(caller, most)
-    with _Guarded(caller) as guarded:
-        sock.settimeout(_seconds(timeout_ms))
-        return True, sock.recv(most) if most else b""
-    return guarded.failure
+    sock.settimeout(_seconds(timeout_ms))
+    return _guarded(caller, lambda: sock.recv(most) if most else b"")
 
 
 def _open(caller: Caller, family: str | None) -> tuple[bool, Any]:
     caller.resources.check_sockets()
-    with _Guarded(caller) as guarded:
-        sock = caller.user.create_datagram_socket(None if family is None else _FAMILIES[family])
-        return True, caller.resources.add_socket(sock)
-    return guarded.failure
+
+    def make() -> int:
+        number = None if family is None else _FAMILIES[family]
+        return caller.resources.add_socket(caller.user.create_datagram_socket(number))
+
+    return _guarded(caller, make)
 
 
 def _send_to(caller: Caller, udp: int, host: str, port: int, data: bytes) -> tuple[bool, Any]:
     sock: socket.socket = caller.resources.get(udp)
-    with _Guarded(caller) as guarded:
-        sock.settimeout(_SECONDS)
+    sock.settimeout(_SECONDS)
+
+    def send() -> None:
         sock.sendto(data, (host, port))
-        return True, None
-    return guarded.failure
+
+    return _guarded(caller, send)
 
 
 def _receive_from(caller: Caller, udp: int, most: int, timeout_ms: int | None) -> tuple[bool, Any]:
     sock: socket.socket = caller.resources.get(udp)
     _check_size(caller, most)
-    with _Guarded(caller) as guarded:
-        sock.settimeout(_seconds(timeout_ms))
+    sock.settimeout(_seconds(timeout_ms))
+
+    def receive() -> tuple[bytes, tuple[str, int]]:
         data, peer = sock.recvfrom(most)
-        return True, (data, tuple(peer[:2]))
-    return guarded.failure
+        return data, (str(peer[0]), int(peer[1]))
+
+    return _guarded(caller, receive)
 
 
 def _local_address(caller: Caller, number: int) -> tuple[str, int]:

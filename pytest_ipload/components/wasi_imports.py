@@ -189,4 +189,4 @@ FUNCTIONS: Mapping[str, Mapping[str, HostFunction]] = {
     "wasi:filesystem/preopens": {"get-directories": HostFunction("() -> list<tuple<own<descriptor>, string>>", _empty)},
     "wasi:filesystem/types": {},
 }  # fmt: skip
-"""By interface. A function that is not here ends the call. Those of files have nothing to be called with: none is open."""
+"""By interface. A function that is not here ends the call; those of files have nothing to be called with."""

@@ -53,7 +53,7 @@ class UserActions:
     def run(self, action: Action | str, name: str | None, inputs: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """See ``VirtualUser.act``."""
         found = self.prepare(action)
-        label = name or (action if isinstance(action, str) else getattr(found, "ipload_label", type(found).__name__))
+        label: str = name or (action if isinstance(action, str) else _label_of(found))
         with self._user.measure(label):
             outputs = found.do(self._user, **inputs)
             if outputs is not None and not isinstance(outputs, Mapping):
@@ -88,6 +88,11 @@ class UserActions:
                 self._named[action] = _checked(_made(action), f"action {action!r}")
             return self._named[action]
         return _checked(action, "act()")
+
+
+def _label_of(action: Action) -> str:
+    """A component is known by its file, any other object by its class."""
+    return str(getattr(action, "ipload_label", type(action).__name__))
 
 
 def _checked(action: object, where: str) -> Action:

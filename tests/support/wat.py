@@ -1,7 +1,7 @@
 """Components in WebAssembly's text form, with the canonical ABI written by hand: no toolchain is needed.
 
-A guest has a memory with an allocator, the functions of the host that it names, and the bodies of its exports. Texts are
-at fixed addresses. ``RESULT`` is where the host's functions put what does not fit into a register.
+A guest has a memory with an allocator, the functions of the host that it names, and the bodies of its exports. Texts
+are at fixed addresses. ``RESULT`` is where the host's functions put what does not fit into a register.
 """
 
 from __future__ import annotations
@@ -107,7 +107,12 @@ HOST = {
     "row": ("user", "row", '(param "name" string) (result (option (list $named)))', "iii"),
     "pause": ("user", "pause", '(param "span" string)', "ii"),
     "log": ("user", "log", '(param "message" string)', "ii"),
-    "finish": ("metrics", "[method]span.finish", '(param "self" (borrow $span)) (param "problem" (option string))', "iiii"),
+    "finish": (
+        "metrics",
+        "[method]span.finish",
+        '(param "self" (borrow $span)) (param "problem" (option string))',
+        "iiii",
+    ),
     "measure": ("metrics", "measure", '(param "name" string) (result (own $span))', "ii:i"),
     "step": ("metrics", "step", '(param "name" string) (result (own $span))', "ii:i"),
     "check": ("metrics", "check", '(param "name" string) (param "holds" bool)', "iii"),
@@ -135,7 +140,14 @@ class Guest:
         return f"(i32.const {at}) (i32.const {len(data)})"
 
     def wat(
-        self, iterate: str = "", *, set_up: str = "", tear_down: str = "", pages: int = 2, more: str = "", imports: str = ""
+        self,
+        iterate: str = "",
+        *,
+        set_up: str = "",
+        tear_down: str = "",
+        pages: int = 2,
+        more: str = "",
+        imports: str = "",
     ) -> str:
         """The component: its exports run these instructions, and return a success unless these return something else.
 
@@ -178,7 +190,9 @@ class Guest:
 
 def _import(interface: str, names: list[str]) -> str:
     functions = (f'(export "{HOST[name][1]}" (func {HOST[name][2]}))' for name in names)
-    return f'(import "pytest-ipload:load/{interface}" (instance ${interface} {_TYPES[interface]} {" ".join(functions)}))'
+    return (
+        f'(import "pytest-ipload:load/{interface}" (instance ${interface} {_TYPES[interface]} {" ".join(functions)}))'
+    )
 
 
 def _lowered(name: str) -> str:
@@ -239,9 +253,10 @@ _EXPORTS = """
 (func (export "set-up") (type $ended) (canon lift (core func $main "set-up") (memory $memory) (realloc $realloc)))
 (func (export "iterate") (type $iterate)
   (canon lift (core func $main "iterate") (memory $memory) (realloc $realloc) (post-return $reset)))
-(func (export "tear-down") (type $ended) (canon lift (core func $main "tear-down") (memory $memory) (realloc $realloc)))"""
+(func (export "tear-down") (type $ended)
+  (canon lift (core func $main "tear-down") (memory $memory) (realloc $realloc)))"""
 
 
-def wat(iterate: str = "", **parts: str) -> str:
+def wat(iterate: str = "", *, set_up: str = "", tear_down: str = "", pages: int = 2, imports: str = "") -> str:
     """A component without texts; see ``Guest.wat``."""
-    return Guest().wat(iterate, **parts)  # type: ignore[arg-type]
+    return Guest().wat(iterate, set_up=set_up, tear_down=tear_down, pages=pages, imports=imports)
