@@ -19,6 +19,7 @@ from pytest_ipload.base.errors import (
     ComponentMemoryExceeded,
     ComponentTimeExceeded,
     ComponentTrapped,
+    RendezvousEnded,
 )
 from pytest_ipload.base.text import printable
 from pytest_ipload.base.units import NS_PER_S, format_count
@@ -222,10 +223,10 @@ class Guest:
 
     def _reason(self, message: str | None) -> BaseException:
         """Why a call has ended."""
-        if self._error is not None and not isinstance(self._error, IterationInterrupted):
+        if self.stopped.is_set() and not isinstance(self._error, RendezvousEnded):
+            return IterationInterrupted()  # whatever it looked like, such as a lost connection
+        if self._error is not None:
             return self._error
-        if self.stopped.is_set() or self._error is not None:
-            return IterationInterrupted()
         text = message or ""
         if self.limits.fuel is not None and "all fuel consumed" in text:
             return ComponentFuelExceeded(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_ipload.base.errors import (
+    ComponentFailed,
     ComponentRefused,
     ComponentReplyExceeded,
     ComponentRequestsExceeded,
@@ -72,6 +73,8 @@ def _answered(caller: Caller, method: str, url: str, given: dict[str, Any]) -> t
     except OSError as error:  # those of requests are all of this kind
         if caller.stopped.is_set() or own_fault(error) or is_end_of_load(error):
             raise
+        if isinstance(error, ValueError):  # of a URL or a header that cannot be sent: there was no request
+            raise ComponentFailed(f"{caller.what()}: {message_of(error)}") from error
         return False, _failure(error)
     return True, _response(caller, reply)
 
