@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -65,8 +66,8 @@ def _check(data: bytes, name: str, *, is_text: bool) -> None:
 
 def _compile(engine: ComponentEngine, data: bytes, name: str, *, is_text: bool) -> bytes:
     """Compile it in a process of its own, which Ctrl-C ends, and which may crash. Raises SettingError."""
-    arguments = [str(Path(wasmtime.__file__).parents[1]), *(str(int(x)) for x in (engine.fuel, is_text))]
-    command = [sys.executable, "-I", "-S", compile_process.__file__, *arguments, str(int(engine.limits_memory))]
+    folder, settings = str(Path(wasmtime.__file__).parents[1]), json.dumps(engine.settings)
+    command = [sys.executable, "-I", "-S", compile_process.__file__, folder, settings, str(int(is_text))]
     with tempfile.TemporaryFile() as given:
         given.write(data)
         given.seek(0)
@@ -99,9 +100,8 @@ def _output(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
 
 
 def _file_name(engine: ComponentEngine, data: bytes) -> str:
-    kind = "fuel" if engine.fuel else "plain"
-    memory = "own-memory" if engine.limits_memory else "memory"
-    return f"{hashlib.sha256(data).hexdigest()}-{version('wasmtime')}-{kind}-{memory}.code"
+    settings = hashlib.sha256(json.dumps(engine.settings).encode()).hexdigest()
+    return f"{hashlib.sha256(data).hexdigest()}-{version('wasmtime')}-{settings[:8]}.code"
 
 
 def _read(engine: ComponentEngine, file: Path) -> wasm.Component | None:

@@ -1,27 +1,25 @@
 """Compiles a component, in a process of its own: a script that needs nothing but wasmtime.
 
 A compiler that is fed hostile bytes may take all memory, for ever, or crash. It does so here. And Ctrl-C ends it.
-``python compile_process.py FOLDER_OF_WASMTIME FUEL IS_TEXT MAKES_MEMORY`` reads the component and writes its code.
+``python compile_process.py FOLDER_OF_WASMTIME SETTINGS IS_TEXT`` reads the component and writes its code.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 
 
 def main() -> int:
     """0: the code is written; 1: the text on standard error says what is wrong with the component."""
-    folder, fuel, is_text, makes_memory = sys.argv[1:5]
+    folder, settings, is_text = sys.argv[1:4]
     sys.path.append(folder)
     import wasmtime
     from wasmtime import component
 
     config = wasmtime.Config()
-    config.epoch_interruption = True
-    config.consume_fuel = fuel == "1"
-    config.wasm_threads = config.shared_memory = config.wasm_memory64 = config.wasm_gc = False
-    if makes_memory == "1":
-        config.memory_init_cow = False
+    for name, value in json.loads(settings).items():
+        setattr(config, name, value)
     data = sys.stdin.buffer.read()
     try:
         if is_text == "1":

@@ -58,6 +58,8 @@ class ComponentStore:
 
     def close(self) -> None:
         """The session is over."""
+        for linked in self._linked.values():
+            linked.close()
         for engine in self._engines.values():
             engine.close()
 

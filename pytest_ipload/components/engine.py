@@ -37,32 +37,40 @@ class Current(threading.local):
     call: Any = None
 
 
-def configuration(*, fuel: bool, memories: LinearMemories | None) -> wasmtime.Config:
-    """How components are compiled and run. What is off is memory that could not be limited, or is not needed."""
-    config = wasmtime.Config()
-    config.epoch_interruption = True
-    config.consume_fuel = fuel
-    config.wasm_threads = False
-    config.shared_memory = False
-    config.wasm_memory64 = False
-    config.wasm_gc = False
-    if memories is not None:
-        memories.serve(config)
-    elif LinearMemories.can_be_made():
-        config.memory_init_cow = False  # as it will be run
-    return config
+def settings_of(*, fuel: bool) -> dict[str, bool]:
+    """How components are compiled and run, as attributes of ``wasmtime.Config``.
+
+    Without signals: a handler that another library installs later, as ``faulthandler`` does, would make each trap of a
+    component the end of the process. What is off else is memory that could not be limited.
+    """
+    return {
+        "epoch_interruption": True,
+        "consume_fuel": fuel,
+        "signals_based_traps": False,
+        "wasm_threads": False,
+        "shared_memory": False,
+        "wasm_memory64": False,
+        "wasm_gc": False,
+        # Where memory is made here, wasmtime cannot map a file into it.
+        "memory_init_cow": not LinearMemories.can_be_made(),
+    }
 
 
 class ComponentEngine:
     """An engine; its clock ticks as long as there are instances."""
 
     def __init__(self, *, fuel: bool) -> None:
-        self.fuel = fuel
         self.current = Current()
         self._memories = LinearMemories(lambda: self.current.call) if LinearMemories.can_be_made() else None
         self.limits_memory = self._memories is not None
         """Whether memory is asked for here; else wasmtime limits it."""
-        self.engine = wasmtime.Engine(configuration(fuel=fuel, memories=self._memories))
+        self.settings = settings_of(fuel=fuel)
+        config = wasmtime.Config()
+        for name, value in self.settings.items():
+            setattr(config, name, value)
+        if self._memories is not None:
+            self._memories.serve(config)
+        self.engine = wasmtime.Engine(config)
         self._on_epoch = _ON_EPOCH(self._look)
         self._lock = threading.Lock()
         self._instances = 0

@@ -61,7 +61,6 @@ class LinearMemories:
 
     def serve(self, config: Config) -> None:
         """Let the engine of this configuration have its memories from here."""
-        config.memory_init_cow = False  # wasmtime can do that with its own memories only
         ffi.wasmtime_config_host_memory_creator_set(config.ptr(), ctypes.byref(self._creator))
 
     def _new(self, _: Any, kind: Any, minimum: int, maximum: int, reserved: int, guard: int, memory: Any) -> int:

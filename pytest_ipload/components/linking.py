@@ -11,7 +11,7 @@ from wasmtime import _ffi as ffi
 from wasmtime import component as wasm
 
 from pytest_ipload.base.errors import ComponentTrapped
-from pytest_ipload.components.engine import ComponentEngine
+from pytest_ipload.components.engine import ComponentEngine, Current
 from pytest_ipload.components.linear_memory import error_pointer
 from pytest_ipload.components.value_types import Signature
 from pytest_ipload.components.world import Import, check
@@ -46,9 +46,14 @@ class LinkedComponent:
         """A new instance. Raises WasmtimeError."""
         return self._linker.instantiate(store, self._component)
 
+    def close(self) -> None:
+        """There will be no new instances."""
+        self._linker.close()
+        self._component.close()
+
     def _define(self, instance: wasm.LinkerInstance, item: Import) -> None:
         if item.resource is not None:
-            instance.add_resource(item.name, wasm.ResourceType.host(item.resource), self._drop)
+            instance.add_resource(item.name, wasm.ResourceType.host(item.resource), _dropper(self.engine.current))
             return
         callback = ffi.wasmtime_component_func_callback_t(self._callback(item))
         self._callbacks.append(callback)
@@ -87,14 +92,19 @@ class LinkedComponent:
 
         return callback
 
-    def _drop(self, context: Any, number: int) -> None:
-        """A component has dropped a handle."""
-        call = self.engine.current.call
+
+def _dropper(current: Current) -> Callable[[Any, int], None]:
+    """What wasmtime calls when a component drops a handle. wasmtime keeps it: it must not lead to the linker."""
+
+    def drop(context: Any, number: int) -> None:
+        call = current.call
         if call is not None:
             try:
                 call.resources.drop(number)
             except BaseException as error:
                 call.fail(error)
+
+    return drop
 
 
 def _ended(call: Any, error: BaseException) -> int:

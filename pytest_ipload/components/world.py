@@ -30,9 +30,8 @@ EXPORTS = {SET_UP: _ENDED, ITERATE: f"(list<{NAMED_VALUE}>) -> result<list<{NAME
 _WASI = re.compile(r"(wasi:[a-z-]+/[a-z-]+)@0\.2\.[0-9]+")
 _MOST_NAMED = 20
 _HINTS = {
-    "wasi:sockets/": "componentize-py has --stub-wasi, jco --disable http",
+    "wasi:sockets/": "componentize-py has --stub-wasi",
     "wasi:http/": "jco componentize has --disable http",
-    "wasi:filesystem/": "componentize-py has --stub-wasi",
 }
 
 

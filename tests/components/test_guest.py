@@ -81,7 +81,8 @@ def test_an_output_that_is_not_json_fails_the_run(play: Play) -> None:
 def test_an_error_that_is_returned_fails_the_run_and_the_instance_stays(load: Load, user: VirtualUser) -> None:
     guest = Guest()
     fail = f"(return (call $fail {guest.text('no' + chr(9) + 'stock')}))"
-    body = f"(global.set $n (i32.add (global.get $n) (i32.const 1))) (if (i32.eq (global.get $n) (i32.const 1)) (then {fail}))"
+    counted = "(global.set $n (i32.add (global.get $n) (i32.const 1)))"
+    body = f"{counted} (if (i32.eq (global.get $n) (i32.const 1)) (then {fail}))"
     component = load(guest.wat(body, more="(global $n (mut i32) (i32.const 0))"))
     with pytest.raises(ComponentFailed, match=r"^component guest\.wat: iterate: no\\tstock$"):
         component(user)
@@ -219,7 +220,7 @@ def test_an_interruption_ends_the_call_at_once(
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    with pytest.raises(BaseException) as caught:  # noqa: PT011  # each way has its own
+    with pytest.raises(BaseException) as caught:  # each way has its own
         component(user)
     thread.join()
     assert is_ended == [True]

@@ -157,7 +157,8 @@ def test_a_datagram_leaves_from_the_lease(play: Play, capsys: pytest.CaptureFixt
     with PeerServer(datagrams=True) as peer:
         body = (
             f"(call $host.udp_open (i32.const 1) (i32.const 0) {AT}) (local.set $a {loaded(4)})"
-            f"(call $host.udp_send_to (local.get $a) {guest.text('127.0.0.1')} {number(peer.port)} {guest.text('x')} {AT})"
+            f"(call $host.udp_send_to (local.get $a) {guest.text('127.0.0.1')} {number(peer.port)} "
+            f"{guest.text('x')} {AT})"
             f"(call $host.udp_receive_from (local.get $a) {number(100)} {NOTHING} {AT}) {log(4, 8)} {log(12, 16)}"
             f"(call $host.udp_local_address (local.get $a) {AT}) {log(0, 4)} (call $drop.udp-socket (local.get $a))"
         )
