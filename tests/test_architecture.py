@@ -29,6 +29,7 @@ STOREYS = (
     ("transport.connect", "transport.response", "transport.adapter", "transport.overrides", "transport.fast_path"),
     ("transport.curl", "transport"),
     ("load.partition", "load.schedule", "load.user_time", "load.generator", "load.test_data", "load.target", "load"),
+    ("components",),
     ("verdict.threshold", "verdict.regression", "verdict"),
     ("scenario_files",),
     ("baselines",),
@@ -59,7 +60,18 @@ STRANGERS = (
     ("plugin", "importers"),
 )
 """Rooms that know nothing of each other."""
-PURE = ("scenario_files", "base", "settings", "addresses", "stats", "explain", "load", "verdict", "importers")
+PURE = (
+    "components",
+    "scenario_files",
+    "base",
+    "settings",
+    "addresses",
+    "stats",
+    "explain",
+    "load",
+    "verdict",
+    "importers",
+)
 """Rooms that load neither pytest nor an HTTP client."""
 LONGEST_MODULE, LONGEST_FUNCTION = 400, 60
 

@@ -16,6 +16,11 @@
     ├── LateSkip                   a user's set-up skipped when the load had begun already
     ├── SetUpTimeout               (also TimeoutError) a user's set-up took too long and was interrupted
     ├── TearDownTimeout            (also TimeoutError) a user's teardown could not be ended in time
+    ├── ComponentError             a call of a WebAssembly component has failed; the text names the component
+    │   ├── ComponentFailed        it returned an error
+    │   ├── ComponentTrapped       it did something that WebAssembly does not allow, or gave up
+    │   ├── ComponentRefused       it wanted to reach a host that is not allowed
+    │   └── ComponentLimitExceeded of memory, time, fuel, requests, bytes of a reply or sockets: one class for each
     ├── TargetLost                 what a load reads of its target ended: the process, or its endpoint
     ├── GeneratorLimitError        this process may not open enough files or start enough threads
     └── those of ``transport.generator_errors``, which are errors of requests or urllib3 too
@@ -119,6 +124,50 @@ class TargetNotAllowed(_ConfigurationError):
 
     ``at_run_time`` is true if it was the target that redirected an allowed request there.
     """
+
+
+class ComponentError(IploadError):
+    """A call of a WebAssembly component has failed. The text names the component and what it was called for."""
+
+
+class ComponentFailed(ComponentError):
+    """A component returned an error; the text has its message."""
+
+
+class ComponentTrapped(ComponentError):
+    """A component ended by a trap: it did something that WebAssembly does not allow, or gave up."""
+
+
+class ComponentRefused(ComponentError):
+    """A component wanted to send something to a host that is not allowed. Nothing was sent."""
+
+
+class ComponentLimitExceeded(ComponentError):
+    """A component exceeded one of its limits; the text has the limit and its value."""
+
+
+class ComponentMemoryExceeded(ComponentLimitExceeded):
+    """A component wanted more memory than its limit ``memory``."""
+
+
+class ComponentTimeExceeded(ComponentLimitExceeded):
+    """A call of a component computed for longer than its limit ``time``."""
+
+
+class ComponentFuelExceeded(ComponentLimitExceeded):
+    """A call of a component executed more instructions than its limit ``fuel``."""
+
+
+class ComponentRequestsExceeded(ComponentLimitExceeded):
+    """A call of a component sent more requests than its limit ``requests``."""
+
+
+class ComponentReplyExceeded(ComponentLimitExceeded):
+    """A component was sent more bytes in one reply than its limit ``reply_bytes``."""
+
+
+class ComponentSocketsExceeded(ComponentLimitExceeded):
+    """A component wanted to open more sockets at once than its limit ``sockets``."""
 
 
 class TargetLost(IploadError):

@@ -1,6 +1,7 @@
 """``python -m pytest_ipload``: ``merge`` makes one verdict of the JSON files of segments, ``schema`` describes them.
 
-``import`` makes a load test of a recording, a command line or a document, ``start-at`` prints a common start.
+``import`` makes a load test of a recording, a command line or a document, ``start-at`` prints a common start, and ``wit``
+what components implement.
 """
 
 from __future__ import annotations
@@ -96,6 +97,14 @@ def schema(options: argparse.Namespace) -> int:
     return PASSED
 
 
+def wit(options: argparse.Namespace) -> int:
+    """Print the WIT file of components."""
+    from pytest_ipload.components.wit_file import wit_path
+
+    sys.stdout.write(wit_path().read_text(encoding="utf-8"))
+    return PASSED
+
+
 def import_(options: argparse.Namespace) -> int:
     """Make a load test of a recording, a command line or a document."""
     from pytest_ipload.base.untrusted_files import CONTENT_ERRORS
@@ -145,6 +154,14 @@ def _parser() -> argparse.ArgumentParser:
         "what", nargs="?", choices=(REPORT, SCENARIO), default=REPORT, help=f"what is described. Default: {REPORT}"
     )
     printing.set_defaults(command=schema)
+    world = commands.add_parser(
+        "wit",
+        allow_abbrev=False,
+        help="print the WIT file of components: what they export and may import",
+        description="Print the WIT file (package pytest-ipload:load, world scenario) that WebAssembly components are "
+        "built with.",
+    )
+    world.set_defaults(command=wit)
     return parser
 
 

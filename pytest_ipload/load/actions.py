@@ -52,11 +52,8 @@ class UserActions:
 
     def run(self, action: Action | str, name: str | None, inputs: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """See ``VirtualUser.act``."""
-        found = self._of(action)
-        label = name or (action if isinstance(action, str) else type(found).__name__)
-        if id(found) not in self._ready:
-            found.init(self._user)
-            self._ready[id(found)] = found
+        found = self.prepare(action)
+        label: str = name or (action if isinstance(action, str) else _label_of(found))
         with self._user.measure(label):
             outputs = found.do(self._user, **inputs)
             if outputs is not None and not isinstance(outputs, Mapping):
@@ -64,6 +61,14 @@ class UserActions:
                     f"action {label!r}: do() returned {outputs!r:.100}; return a mapping of outputs by name, or None"
                 )
         return outputs
+
+    def prepare(self, action: Action | str) -> Action:
+        """See ``VirtualUser.prepare``."""
+        found = self._of(action)
+        if id(found) not in self._ready:
+            found.init(self._user)
+            self._ready[id(found)] = found
+        return found
 
     def release(self) -> None:
         """Release all of them, the last first; then raises the first exception that one of them has raised."""
@@ -83,6 +88,11 @@ class UserActions:
                 self._named[action] = _checked(_made(action), f"action {action!r}")
             return self._named[action]
         return _checked(action, "act()")
+
+
+def _label_of(action: Action) -> str:
+    """A component is known by its file, any other object by its class."""
+    return str(getattr(action, "ipload_label", type(action).__name__))
 
 
 def _checked(action: object, where: str) -> Action:

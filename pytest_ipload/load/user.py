@@ -14,6 +14,7 @@ from pytest_ipload.base import real_time
 from pytest_ipload.base.errors import IploadError, RendezvousEnded
 from pytest_ipload.load.interruption import IterationInterrupted
 from pytest_ipload.load.iteration_log import IterationLog
+from pytest_ipload.load.native_calls import NativeCalls
 from pytest_ipload.load.pauses import Pauses
 from pytest_ipload.load.timed_block import TimedBlock
 from pytest_ipload.load.traced_user import TracedUser
@@ -98,6 +99,7 @@ class VirtualUser(ConnectingUser, MeasuringUser, TracedUser):
         self._log = IterationLog()
         self._metrics = metrics or UserMetrics(None, None)
         self._pauses = Pauses(self._log)
+        self.native_calls = NativeCalls()
         self._lease(tuple(map(SourceAddress.parse, source_addresses)))
         self.before_iteration: Callable[[VirtualUser], None] | None = None
         """Called before each iteration, in the user's thread; changes its lease where leases last an iteration."""
@@ -211,11 +213,21 @@ class VirtualUser(ConnectingUser, MeasuringUser, TracedUser):
         initialised before its first run, and released when the user leaves. An exception makes it a failed sample, and
         propagates. Raises SettingError for an unknown name, which names the known ones.
         """
+        return self._own_actions().run(action, name, inputs)
+
+    def prepare(self, action: Action | str) -> None:
+        """Initialise an action now, if it is not: in a fixture, which makes it a part of the user's set-up.
+
+        Raises SettingError for an unknown name, and what the action raises.
+        """
+        self._own_actions().prepare(action)
+
+    def _own_actions(self) -> UserActions:
         if self._actions is None:
             from pytest_ipload.load.actions import UserActions
 
             self._actions = UserActions(self)
-        return self._actions.run(action, name, inputs)
+        return self._actions
 
     def wait_for_turn(self) -> None:
         """Wait for the turn of a request under the load's ``max_rate``."""
@@ -357,6 +369,7 @@ class VirtualUser(ConnectingUser, MeasuringUser, TracedUser):
     def resume(self) -> None:
         """Let the session send requests again: what was interrupted is over, and the teardown begins."""
         self._pauses.resume()
+        self.native_calls.resume()
         if self._session is not None:
             self._session.resume()
         if self._sockets is not None:

@@ -123,7 +123,7 @@ class UserThread:
             if self.interrupted_ns is None:
                 return  # the coroutine has ended, and the user is in its teardown now
             self.is_cancelled = False
-            if self.is_exposed:
+            if self.is_exposed and not self.user.native_calls.interrupt():
                 self._raise_in_thread(IterationInterrupted)
         self.user.interrupt()
 

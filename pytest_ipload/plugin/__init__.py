@@ -18,6 +18,7 @@ from pytest_ipload.plugin import workers
 from pytest_ipload.plugin.fixtures.definitions import note_definition
 from pytest_ipload.plugin.fixtures.fixtures import (
     ipload_body,
+    ipload_component,
     ipload_iteration,
     ipload_pool,
     ipload_session,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ipload",
     "ipload_body",
+    "ipload_component",
     "ipload_iteration",
     "ipload_pool",
     "ipload_session",

@@ -1,27 +1,47 @@
-"""Components of scenarios: programs in files of their own, which a runner runs in the place of a step.
-
-The runner is an extra that does not exist yet. Whoever builds it makes ``problem`` return None where it is installed,
-and ``run`` run the component.
-"""
+"""Components of scenarios: WebAssembly programs in files of their own, which run in the place of a step."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from pytest_ipload.base.errors import SettingError
+from pytest_ipload.components.component_store import INSTALL
 from pytest_ipload.scenario_files.scope import User
+
+Load = Callable[[Path, Mapping[str, Any]], Any]
+"""Loads the component of a file, with limits by their names. Raises SettingError."""
 
 
 def problem(path: Path) -> str | None:
     """Why this component cannot be run here; None if it can. It becomes an error in the set-up of the test."""
-    return (
-        f"component {path.name}: components need an extra (pytest-ipload[wasm]) that this version does not have yet; "
-        "use an action in its place"
-    )
+    if find_spec("wasmtime") is None:
+        return f"component {path.name}: components need wasmtime; install it with: {INSTALL}"
+    return None
 
 
-def run(user: User, path: Path, inputs: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Run a component with its inputs, for a user; returns its outputs by name. Raises SettingError."""
-    raise SettingError(str(problem(path)))
+class StepComponent:
+    """The component of a step. Users are set up with it, and run it."""
+
+    def __init__(self, path: Path, limits: Mapping[str, Any], name: str | None, load: Load | None) -> None:
+        self._path = path
+        self._limits = limits
+        self._name = name or path.stem
+        self._load = load
+        self._component: Any = None
+
+    def prepare(self, user: User) -> None:
+        """Make the user's instance, and set it up. Raises SettingError and ComponentError."""
+        if self._component is None:
+            if self._load is None:
+                raise SettingError(f"component {self._path.name}: components run in load tests only")
+            self._component = self._load(self._path, self._limits)
+        user.prepare(self._component)
+
+    def run(self, user: User, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Run it with its inputs, as a step that is timed; returns its outputs by name. Raises ComponentError."""
+        with user.step(self._name):
+            outputs: Mapping[str, Any] = self._component(user, **inputs)
+            return outputs

@@ -12,6 +12,7 @@ from pytest_ipload.scenario_files.nodes import Node, Place
 from pytest_ipload.scenario_files.reply_shapes import Captures, ConditionShape, Expect
 from pytest_ipload.scenario_files.setting_shapes import (
     DURATION,
+    LIMITS,
     SPAN,
     URL,
     FilePath,
@@ -209,6 +210,7 @@ STEPS: Mapping[str, Keys] = {
     "component": {
         "component": Key(FilePath(), "The file of a component", required=True),
         "with": _INPUTS,
+        "limits": Key(Record(LIMITS), "What each user's instance may use"),
         "name": Key(Text(), "Its name in results. Default: that of the file"),
         "if": _IF,
     },

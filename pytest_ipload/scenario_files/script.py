@@ -29,10 +29,14 @@ _NOT_INPUTS = ("action", "name")
 class Script:
     """What the users of one scenario do. It has no state: the scope of a user has it."""
 
-    def __init__(self, scenario: Scenario, folders: Sequence[Path]) -> None:
+    def __init__(
+        self, scenario: Scenario, folders: Sequence[Path], load_component: components.Load | None = None
+    ) -> None:
         """``folders`` is where the paths of data files lead. Raises ScenarioFileError for what cannot work."""
         check_values(scenario, folders)
         self._scenario = scenario
+        self._load_component = load_component
+        self._components: list[components.StepComponent] = []
         headers = {name: compiled(value) for name, value in scenario.headers.items()}
         self._late_headers = {name: scenario.headers[name] for name, get in headers.items() if self._is_late(name)}
         self._headers = {name: getter_of(value) for name, value in scenario.headers.items() if not self._is_late(name)}
@@ -89,6 +93,8 @@ class Script:
                 session.headers.pop(name, None)
             else:
                 session.headers[name] = as_text(value)
+        for component in self._components:
+            component.prepare(user)
         for run in self._set_up:
             run(scope)
         return scope
@@ -198,9 +204,13 @@ class Script:
         return lambda scope: _keep(scope, scope.user.act(get_action(scope), label, **get_inputs(scope)))
 
     def _component_step(self, step: Step, think: Any) -> Run:
-        path = self._scenario.file.parent / str(self._resolved(step.fields["component"]))
-        get_inputs = getter_of(step.fields.get("with", {}))
-        return lambda scope: _keep(scope, components.run(scope.user, path, get_inputs(scope)))
+        fields = step.fields
+        path = self._scenario.file.parent / str(self._resolved(fields["component"]))
+        limits = {name: self._resolved(static) for name, static in fields.get("limits", {}).items()}
+        component = components.StepComponent(path, limits, fields.get("name"), self._load_component)
+        self._components.append(component)
+        get_inputs = getter_of(fields.get("with", {}))
+        return lambda scope: _keep(scope, component.run(scope.user, get_inputs(scope)))
 
 
 def unknown_actions(scenario: Scenario) -> list[str]:

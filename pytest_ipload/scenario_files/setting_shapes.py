@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from pytest_ipload.components.limits import PARSERS
 from pytest_ipload.scenario_files.nodes import Node, Place
 from pytest_ipload.scenario_files.reply_shapes import check_name
-from pytest_ipload.scenario_files.shapes import Schema, Setting, Static
+from pytest_ipload.scenario_files.shapes import Key, Keys, Schema, Setting, Static
 from pytest_ipload.scenario_files.values import Template, template, tree
 from pytest_ipload.settings.parsing import (
     as_positive_seconds,
@@ -49,6 +50,16 @@ def with_unit(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
 DURATION = Setting(with_unit(as_positive_seconds), _WITH_UNIT)
 SPAN = Setting(with_unit(as_span), _WITH_UNIT)
 URL = Setting(as_url, {"type": "string"})
+_SIZE: Schema = {"type": ["string", "integer"]}
+LIMITS: Keys = {
+    "memory": Key(Setting(PARSERS["memory"], _SIZE), "Memory, as in 64MiB"),
+    "time": Key(DURATION, "Time of computing in one run, as in 1s"),
+    "fuel": Key(Setting(PARSERS["fuel"], _SIZE), "Instructions in one run"),
+    "sockets": Key(Setting(PARSERS["sockets"], _SIZE), "Open sockets"),
+    "reply_bytes": Key(Setting(PARSERS["reply_bytes"], _SIZE), "Bytes of one reply, as in 4MiB"),
+    "requests": Key(Setting(PARSERS["requests"], _SIZE), "Requests in one run"),
+}
+"""Of components."""
 
 
 class Loads:

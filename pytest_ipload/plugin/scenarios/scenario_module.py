@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from pytest_ipload.base.errors import ScenarioFileError
+from pytest_ipload.plugin.fixtures.loaded_components import components_of
 from pytest_ipload.plugin.items.item_kind import FIXTURE_PLACES, RUNS_STEPS, SET_UP_PROBLEM, SETTING_PLACES
 from pytest_ipload.plugin.items.markers import MARKERS
 from pytest_ipload.scenario_files.document import LARGEST
@@ -69,9 +70,13 @@ def _module_of(path: Path, config: pytest.Config) -> ModuleType:
     module = ModuleType(path.name.partition(".")[0])
     module.__file__ = str(path)
     folders = (path.parent, config.rootpath)
+
+    def load_component(file: Path, limits: Mapping[str, Any]) -> Any:
+        return components_of(config).component(file, limits=limits)
+
     for number, scenario in enumerate(read_scenarios(path, shown, environment_of(config))):
         _check_name(scenario)
-        script = Script(scenario, folders)
+        script = Script(scenario, folders, load_component)
         fixture = f"_ipload_steps_{number}"
         setattr(module, fixture, pytest.fixture(name=fixture)(_user_steps(scenario, script)))
         setattr(module, scenario.name, _marked(scenario, _body(scenario, script, fixture)))

@@ -1,0 +1,112 @@
+"""The interface ``http``: requests of the user's session."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pytest_ipload.base.errors import (
+    ComponentFailed,
+    ComponentRefused,
+    ComponentReplyExceeded,
+    ComponentRequestsExceeded,
+    TargetNotAllowed,
+)
+from pytest_ipload.components.host_function import FAILURE, Caller, HostFunction, is_end_of_load
+from pytest_ipload.components.limits import shown_size
+from pytest_ipload.stats.fault_text import message_of, own_fault
+
+if TYPE_CHECKING:
+    from pytest_ipload.transport.response import LoadResponse
+
+_HEADERS = "list<tuple<string, string>>"
+_OPTIONS = "record{name: option<string>, expect: list<string>, timeout-ms: option<u32>, redirects: bool}"
+_RESPONSE = (
+    f"record{{status: u16, url: string, headers: {_HEADERS}, body: list<u8>, source-address: option<string>, "
+    "elapsed-us: u64}"
+)
+_RESULT = f"result<{_RESPONSE}, {FAILURE}>"
+_KINDS = (("Timeout", "timeout"), ("SSLError", "tls"), ("ConnectionError", "connection"))
+"""Classes of requests and what they are to a component; the first that fits."""
+
+Header = tuple[str, str]
+Options = tuple[str | None, list[str], int | None, bool]
+
+
+def _send(
+    caller: Caller, method: str, url: str, headers: Sequence[Header], body: bytes | None, options: Options | None
+) -> tuple[bool, Any]:
+    given: dict[str, Any] = {}
+    if headers:
+        given["headers"] = _joined(headers)
+    if body is not None:
+        given["data"] = body
+    if options is not None:
+        name, expect, timeout_ms, redirects = options
+        given["allow_redirects"] = redirects
+        if name is not None:
+            given["name"] = name
+        if expect:
+            given["expect"] = [int(each) if each.isdecimal() else each for each in expect]
+        if timeout_ms is not None:
+            given["timeout"] = timeout_ms / 1000
+    return _answered(caller, method, url, given)
+
+
+def _get(caller: Caller, url: str) -> tuple[bool, Any]:
+    return _answered(caller, "GET", url, {})
+
+
+def _answered(caller: Caller, method: str, url: str, given: dict[str, Any]) -> tuple[bool, Any]:
+    limit = caller.limits.requests
+    if caller.requests >= limit:
+        raise ComponentRequestsExceeded(
+            f"{caller.what()}: it has sent {caller.requests} requests and wants to send another one; its limit is "
+            f"requests={limit}"
+        )
+    caller.requests += 1
+    session = caller.user.session
+    try:
+        reply = session.get(url) if method == "GET" and not given else session.request(method, url, **given)
+    except TargetNotAllowed as error:
+        raise ComponentRefused(f"{caller.what()}: {error}") from error
+    except OSError as error:  # those of requests are all of this kind
+        if caller.stopped.is_set() or own_fault(error) or is_end_of_load(error):
+            raise
+        if isinstance(error, ValueError):  # of a URL or a header that cannot be sent: there was no request
+            raise ComponentFailed(f"{caller.what()}: {message_of(error)}") from error
+        return False, _failure(error)
+    return True, _response(caller, reply)
+
+
+def _response(caller: Caller, reply: LoadResponse) -> Any:
+    body = reply.content or b""
+    if len(body) > caller.limits.reply_bytes:
+        raise ComponentReplyExceeded(
+            f"{caller.what()}: a reply has {len(body)} bytes; its limit is reply_bytes="
+            f"{shown_size(caller.limits.reply_bytes)}"
+        )
+    microseconds = round(reply.elapsed.total_seconds() * 1e6)
+    return reply.status_code, reply.url, list(reply.headers.items()), body, reply.source_address, microseconds
+
+
+def _joined(headers: Sequence[Header]) -> dict[str, str]:
+    """Several headers of one name are one, as HTTP has it."""
+    joined: dict[str, str] = {}
+    for name, value in headers:
+        joined[name] = f"{joined[name]}, {value}" if name in joined else value
+    return joined
+
+
+def _failure(error: BaseException) -> tuple[str, str]:
+    names = [kind.__name__ for kind in type(error).__mro__]
+    return next((kind for name, kind in _KINDS if name in names), "other"), message_of(error)
+
+
+FUNCTIONS = {
+    "send": HostFunction(
+        f"(string, string, {_HEADERS}, option<list<u8>>, option<{_OPTIONS}>) -> {_RESULT}",
+        _send,
+    ),
+    "get": HostFunction(f"(string) -> {_RESULT}", _get),
+}
