@@ -9,10 +9,11 @@ from importlib import import_module
 import pytest
 
 from pytest_ipload.base.errors import LateSkip, is_configuration_error
-from pytest_ipload.load.executor import Executor, UserSetUpError
+from pytest_ipload.load.executor import Executor
 from pytest_ipload.load.failure_log import FailureGroup
 from pytest_ipload.load.generator.surroundings import Surroundings
 from pytest_ipload.load.schedule import slots_of
+from pytest_ipload.load.set_up_phase import UserSetUpError
 from pytest_ipload.plugin.items.outcomes import SKIPS
 from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_result import LoadResults

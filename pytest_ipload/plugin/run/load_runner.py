@@ -13,8 +13,8 @@ import pytest
 from pytest_ipload.base.errors import SettingError, is_configuration_error
 from pytest_ipload.base.health_catalogue import HealthCheck, fired
 from pytest_ipload.base.units import format_duration
-from pytest_ipload.load.executor import UserSetUpError
 from pytest_ipload.load.scenario import Body, is_coroutine_function, scenario_of
+from pytest_ipload.load.set_up_phase import UserSetUpError
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.load.user_thread import Scenario
 from pytest_ipload.plugin.fixtures.per_user import multiplied_by

@@ -14,9 +14,9 @@ from pytest_ipload.base.errors import GeneratorLimitError, IploadError, SettingE
 from pytest_ipload.base.text import counted
 from pytest_ipload.base.units import format_setting
 from pytest_ipload.distributed.worker.membership import SHARD
-from pytest_ipload.load.executor import UserSetUpError
 from pytest_ipload.load.interruption import IterationInterrupted
 from pytest_ipload.load.partition import Partition
+from pytest_ipload.load.set_up_phase import UserSetUpError
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.plugin.fixtures.async_body import note_body
 from pytest_ipload.plugin.fixtures.hypothesis_body import answer_fixture_check
