@@ -16,8 +16,9 @@ from pytest_ipload.verdict.regression.comparison import ComparedWith, Comparison
 from pytest_ipload.verdict.threshold.config import FAIL
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
 
-PASSED, FAILED, INVALID, ERROR = VERDICTS = ("passed", "failed", "invalid", "error")
-"""From the best to the worst. *error*: the load test did not finish, so nothing was judged."""
+PASSED, UNDECIDED, FAILED, INVALID, ERROR = VERDICTS = ("passed", "undecided", "failed", "invalid", "error")
+"""From the best to the worst. *undecided*: a promise that lies within the interval of a capacity. *error*: the load
+test did not finish, so nothing was judged."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ class LoadResult(Summary):
 
     nodeid: str
     verdict: str
-    """``passed``, ``failed``, ``invalid`` or ``error``."""
+    """``passed``, ``undecided``, ``failed``, ``invalid`` or ``error``."""
     reason: str
     """Why it is not ``passed``; empty if it is."""
     together: str | None = None
@@ -196,6 +197,8 @@ class LoadResult(Summary):
     """The targets' own numbers over the judged time; None where no target was given."""
     shards: Sequence[ShardStats] | None = None
     """The processes that shared the load; None where it was one."""
+    capacity: Mapping[str, Any] | None = None
+    """What a capacity search found; the other numbers are those of one of its rounds. None without a search."""
     rounds: Sequence[RoundStats] | None = None
     """All rounds, where the load was run in several: the other numbers are those of one of them."""
     comparisons: Sequence[Comparison] | None = None

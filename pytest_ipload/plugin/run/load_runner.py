@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -22,7 +22,7 @@ from pytest_ipload.plugin.hook_calls import review_of
 from pytest_ipload.plugin.items.marker_settings import profile_of
 from pytest_ipload.plugin.items.outcomes import SKIPS
 from pytest_ipload.plugin.items.thresholds import judged_by, session_thresholds
-from pytest_ipload.plugin.run.load_request import LoadRequest
+from pytest_ipload.plugin.run.load_request import LoadRequest, MakeScenario
 from pytest_ipload.plugin.run.load_run import Load
 from pytest_ipload.plugin.session_state import keep_result, kept_results, state_of
 from pytest_ipload.report.error_results import reason_of
@@ -31,6 +31,9 @@ from pytest_ipload.verdict.conclusion import Conclusion
 from pytest_ipload.verdict.judge import Judge
 from pytest_ipload.verdict.result import LoadResult
 from pytest_ipload.verdict.shard_group import SingleProcess
+
+if TYPE_CHECKING:
+    from pytest_ipload.capacity.capacity_result import CapacityResult
 
 _LONG_WAIT_S = 1.0
 """A shorter wait for other loads is not worth a remark."""
@@ -56,6 +59,23 @@ class LoadRunner:
         load = self._load_of(body, settings, waited)
         with self._alone(waited):
             return self._run(load)
+
+    def capacity(self, body: Body | Mapping[Body, int], *expressions: str, **settings: Any) -> CapacityResult:
+        """Find the highest arrival rate, or with ``by="users"`` the most users, at which the expressions hold.
+
+        The keywords are those of the markers ``ipload_capacity`` and ``ipload``. The test asserts on the result, as in
+        ``assert result.low >= 300``. Raises what ``run`` raises.
+        """
+        from pytest_ipload.capacity.search_plan import KEYS
+        from pytest_ipload.plugin.run.capacity_runner import CapacityRunner
+
+        if state_of(self._request.config).settings.disabled:
+            self.run(body, **{key: value for key, value in settings.items() if key not in KEYS})
+            pytest.skip("--ipload-disable: the body of ipload.capacity ran once, and nothing was searched")
+        waited: list[HealthCheck] = []
+        runner = CapacityRunner(self._request, body, expressions, settings, waited)
+        with self._alone(waited):
+            return runner.run()
 
     @contextmanager
     def _alone(self, waited: list[HealthCheck]) -> Iterator[None]:
@@ -101,33 +121,15 @@ class LoadRunner:
 
         To ``foreseen`` may be added until the load begins.
         """
-        try:
-            scenario = scenario_of(body)
-        except ValueError as error:
-            raise SettingError(f"ipload.run: {error}") from None
-        state = state_of(self._request.config)
-        if state.settings.segment is not None:
-            raise SettingError(
-                "ipload.run: a load that a test starts and judges itself cannot be divided into segments; mark the "
-                "test with @pytest.mark.ipload, or leave it out of this run"
-            )
-        item = self._request.node
-        if problem := multiplied_by(item.obj):
-            raise SettingError(f"ipload.run: {problem}")
-        is_given = state.settings.value("base_url") is not None or "base_url" in settings
-        base_url = None if is_given else base_url_fixture(self._request)
-        profile = profile_of(item, state, [(settings, ())], base_url, "ipload.run")
+        state, item = state_of(self._request.config), self._request.node
+        make_scenario, is_async = scenario_for(self._request, body, "ipload.run")
+        profile = profile_of(
+            item, state, [(settings, ())], base_url_of_load(self._request, settings), place="ipload.run"
+        )
         if profile.start_after is not None:
             raise SettingError("ipload.run: start_after is for load tests with the marker ipload_together")
         thresholds = judged_by(session_thresholds(state), profile, state)
         folders = (self._request.path.parent, self._request.config.rootpath)
-        is_async = any(map(is_coroutine_function, body if isinstance(body, Mapping) else [body]))
-
-        def make_scenario(user: VirtualUser) -> Scenario:
-            if is_async:
-                user.coroutines.open_loop()  # else its first iteration would
-            return scenario
-
         request = LoadRequest(item, profile, thresholds, make_scenario, folders, foreseen, is_async=is_async)
         return Load(state, request, SingleProcess(self._judge().judge, state.pools.slot, state.audience))
 
@@ -161,6 +163,40 @@ class LoadRunner:
         result = self._judge().result(part)
         keep_result(item, Conclusion.of(result))
         return result
+
+
+def scenario_for(
+    request: pytest.FixtureRequest, body: Body | Mapping[Body, int], place: str
+) -> tuple[MakeScenario, bool]:
+    """What the users of a load do that a test starts itself, and whether each has an event loop. Raises SettingError.
+
+    ``place`` is what the test calls.
+    """
+    try:
+        scenario = scenario_of(body)
+    except ValueError as error:
+        raise SettingError(f"{place}: {error}") from None
+    if state_of(request.config).settings.segment is not None:
+        raise SettingError(
+            f"{place}: a load that a test starts and judges itself cannot be divided into segments; mark the "
+            "test with @pytest.mark.ipload, or leave it out of this run"
+        )
+    if problem := multiplied_by(request.node.obj):
+        raise SettingError(f"{place}: {problem}")
+    is_async = any(map(is_coroutine_function, body if isinstance(body, Mapping) else [body]))
+
+    def make_scenario(user: VirtualUser) -> Scenario:
+        if is_async:
+            user.coroutines.open_loop()  # else its first iteration would
+        return scenario
+
+    return make_scenario, is_async
+
+
+def base_url_of_load(request: pytest.FixtureRequest, settings: Mapping[str, Any]) -> str | None:
+    """The value of the fixture ``base_url``, where no setting gives another."""
+    is_given = state_of(request.config).settings.value("base_url") is not None or "base_url" in settings
+    return None if is_given else base_url_fixture(request)
 
 
 def base_url_fixture(request: pytest.FixtureRequest) -> str | None:
