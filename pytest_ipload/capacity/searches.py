@@ -12,7 +12,7 @@ from pytest_ipload.capacity.capacity_result import GENERATOR, INVALID, UNDECIDED
 from pytest_ipload.capacity.round_judge import outcome_of
 from pytest_ipload.capacity.search import CapacitySearch
 from pytest_ipload.capacity.search_plan import CapacityPlan
-from pytest_ipload.capacity.search_round import GENERATOR_LIMITED, HOLDS, USERS, Rest
+from pytest_ipload.capacity.search_round import CONFIRMING, GENERATOR_LIMITED, HOLDS, USERS, Rest
 from pytest_ipload.capacity.search_turn import SearchTurn, look_s
 from pytest_ipload.verdict.conclude import conclude
 from pytest_ipload.verdict.conclusion import Conclusion
@@ -182,7 +182,7 @@ def first_turn(plan: CapacityPlan, against: bool) -> SearchTurn:
 
 
 def _representative(side: _Side, found: CapacityResult) -> LoadResult | None:
-    """The result of the round that shows the target at its capacity: the last at the highest level that held.
+    """The result of the round that shows the target at its capacity: the confirming one, or the highest that held.
 
     Where the generator was the limit it is the one that says so.
     """
@@ -190,13 +190,12 @@ def _representative(side: _Side, found: CapacityResult) -> LoadResult | None:
     if found.limited_by == GENERATOR:
         limited = [result for each, result in rounds if each.outcome.state == GENERATOR_LIMITED]
         return limited[-1] if limited else side.shown
-    most = found.low if found.low is not None else 0.0
     held = [
-        (each.request.level, number, result)
+        (each.request.kind == CONFIRMING, each.request.level, number, result)
         for number, (each, result) in enumerate(rounds)
-        if each.outcome.state == HOLDS and each.request.level <= most * 1.000001
+        if each.outcome.state == HOLDS
     ]
-    return max(held)[2] if held else (side.results[-1] if side.results else side.shown)
+    return max(held, key=lambda each: each[:3])[3] if held else (side.results[-1] if side.results else side.shown)
 
 
 def _not_back(rest: Rest, side: _Side) -> str:
