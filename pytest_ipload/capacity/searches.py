@@ -205,7 +205,7 @@ def _not_back(rest: Rest, side: _Side) -> str:
 
 
 def _so_far(reason: str, found: LoadResult) -> str:
-    """Why a search ended, and what is known."""
+    """Why a search ended, and what is known: that says why it ended, too, where it was stopped by that."""
     capacity = found.capacity or {}
     known = str(capacity.get("reason", ""))
-    return f"{reason}; {known}" if known and known != reason else reason
+    return known if reason in known else f"{reason}; {known}"

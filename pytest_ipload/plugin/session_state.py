@@ -147,7 +147,9 @@ class SessionState:
             from pytest_ipload.baselines.store import Store
 
             store, strict = Store(self.pools.base), self.settings.strict
-            self._baselines = Baselines.read(store, settings.compare, settings.limits, strict=strict)
+            self._baselines = Baselines.read(
+                store, settings.compare, settings.limits, strict=strict, capacity_limits=self.capacity_limits
+            )
         return self._baselines
 
     @property

@@ -50,7 +50,7 @@ def plan_of(item: pytest.Item, state: SessionState) -> str:
     if search is None:
         parts = [*_height(profile), *_times(profile), source]
     else:
-        most = _origin(profile, "max_users", f"at most {counted(profile.most_users, 'user')}")
+        most = f"at most {counted(profile.most_users, 'user')}"
         parts = [search.describe(), *search.remarks(), most, source]
     if (group := together_name(item)) is not None:
         parts.append(f"together: {group}")
