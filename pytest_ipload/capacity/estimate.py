@@ -22,16 +22,13 @@ from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate
 
-from pytest_ipload.capacity.search_round import FAILS, HOLDS, State
-
 NOISES = (0.01, 0.02, 0.04, 0.08, 0.16)
-"""Standard deviations of the logarithm of the capacity from round to round, about as fractions of it."""
+"""Standard deviations of the logarithm of the capacity that a round sees, from round to round; about as fractions of
+it. What a round of that length cannot know is part of it."""
 _WEIGHTS = (1.0, 1.0, 1.0, 0.7, 0.2)
 """How likely each noise is at first."""
 LAPSES = 0.02
 """The share of rounds that say nothing about the target, whatever they say: a neighbour's, a hiccup."""
-UNDECIDED_WIDTH = 0.06
-"""About how far from the capacity of its time an undecided round may be, on top of the noise."""
 _FURTHEST = 40.0
 _PER_DEVIATION = math.sqrt(3) / math.pi
 """The scale of a logistic distribution by its standard deviation."""
@@ -47,11 +44,11 @@ class CapacityEstimate:
         self._size = max(2, math.ceil((math.log(highest) - self._origin) / step) + 1)
         self._weights = [[weight] * self._size for weight in _WEIGHTS]
 
-    def add(self, level: float, state: State) -> None:
-        """A round at this level *holds*, *fails* or is *undecided*: it is near the capacity of its time."""
+    def add(self, level: float, is_within: bool) -> None:
+        """A round at this level was within the limits, or not."""
         offset = self._offset(level)
         for number, noise in enumerate(NOISES):
-            likely = _likelihoods(state, noise, self._step, self._size)[self._size - offset : 2 * self._size - offset]
+            likely = self._likely(is_within, noise, offset)
             self._weights[number] = [weight * by for weight, by in zip(self._weights[number], likely, strict=True)]
         total = math.fsum(map(math.fsum, self._weights))
         self._weights = [[weight / total for weight in weights] for weights in self._weights]
@@ -72,28 +69,23 @@ class CapacityEstimate:
         """The probability that a round at this level holds."""
         offset, expected = self._offset(level), 0.0
         for weights, noise in zip(self._weights, NOISES, strict=True):
-            likely = _likelihoods(HOLDS, noise, self._step, self._size)[self._size - offset : 2 * self._size - offset]
+            likely = self._likely(True, noise, offset)
             expected += sum(weight * by for weight, by in zip(weights, likely, strict=True))
         return expected / sum(map(sum, self._weights))
 
     def _offset(self, level: float) -> int:
         return min(max(round((math.log(level) - self._origin) / self._step), 0), self._size)
 
-
-@lru_cache(maxsize=128)
-def _likelihoods(state: State, noise: float, step: float, size: int) -> Sequence[float]:
-    """How likely a state is, by how far the capacity is above the level: from ``-size`` to ``size`` steps."""
-    if state == HOLDS:
-        scale = noise * _PER_DEVIATION
-        return tuple(_holds(number * step / scale) for number in range(-size, size + 1))
-    if state == FAILS:
-        return tuple(1 - likely for likely in _likelihoods(HOLDS, noise, step, size))
-    scale = math.hypot(noise, UNDECIDED_WIDTH) * _PER_DEVIATION
-    halves = (_holds(number * step / scale) for number in range(-size, size + 1))
-    return tuple(math.sqrt(likely * (1 - likely)) for likely in halves)  # as if half of it held, and half failed
+    def _likely(self, is_within: bool, noise: float, offset: int) -> Sequence[float]:
+        """How likely it is that a round is within the limits, or not, for each capacity."""
+        return _likelihoods(is_within, noise, self._step, self._size)[self._size - offset : 2 * self._size - offset]
 
 
-def _holds(distance: float) -> float:
-    """The logistic function, with lapses."""
-    bounded = min(max(distance, -_FURTHEST), _FURTHEST)
-    return LAPSES / 2 + (1 - LAPSES) / (1 + math.exp(-bounded))
+@lru_cache(maxsize=64)
+def _likelihoods(is_within: bool, noise: float, step: float, size: int) -> Sequence[float]:
+    """The same by how far the capacity is above the level: from ``-size`` to ``size`` steps."""
+    if not is_within:
+        return tuple(1 - likely for likely in _likelihoods(True, noise, step, size))
+    scale = noise * _PER_DEVIATION
+    distances = (min(max(number * step / scale, -_FURTHEST), _FURTHEST) for number in range(-size, size + 1))
+    return tuple(LAPSES / 2 + (1 - LAPSES) / (1 + math.exp(-distance)) for distance in distances)

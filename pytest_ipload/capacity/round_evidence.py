@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pytest_ipload.capacity.estimate import CapacityEstimate
 from pytest_ipload.capacity.search_plan import CONFIDENCE, CapacityPlan
-from pytest_ipload.capacity.search_round import FAILS, GENERATOR_LIMITED, HOLDS, UNDECIDED, CapacityRound, State
+from pytest_ipload.capacity.search_round import GENERATOR_LIMITED, CapacityRound
 
 HALVINGS = 10
 """How far a search goes down when its start fails: to a thousandth of it."""
@@ -38,46 +38,48 @@ class RoundEvidence:
     def add(self, done: CapacityRound) -> None:
         """One more round. One that the generator limited says nothing about the target."""
         level, state = done.request.level, done.outcome.state
-        if state == GENERATOR_LIMITED:
-            if self._rounds and self._rounds[-1].outcome.state == state and self._rounds[-1].request.level == level:
-                self.ceiling = level if self.ceiling is None else min(level, self.ceiling)
-        else:
-            self._estimate.add(level, state)
+        before = self._rounds[-1] if self._rounds else None
         self._rounds.append(done)
+        self._note(done)
+        if state == GENERATOR_LIMITED and before and (before.outcome.state, before.request.level) == (state, level):
+            self.ceiling = level if self.ceiling is None else min(level, self.ceiling)
 
     def leave_out(self, is_doubtful: Callable[[CapacityRound], bool]) -> None:
         """Some rounds do not count any more."""
         self._rounds = [each for each in self._rounds if not is_doubtful(each)]
         self._estimate = self._empty()
         for each in self._rounds:
-            if each.outcome.state != GENERATOR_LIMITED:
-                self._estimate.add(each.request.level, each.outcome.state)
+            self._note(each)
 
-    def levels(self, *states: State) -> list[float]:
-        """Of the rounds that ended so, in ascending order."""
-        return sorted(each.request.level for each in self._rounds if each.outcome.state in states)
+    def _note(self, done: CapacityRound) -> None:
+        if done.is_within is not None:
+            self._estimate.add(done.request.level, done.is_within)
 
-    @property
-    def highest_hold(self) -> float | None:
-        """The highest level at which a round held; None if none did."""
-        return max(self.levels(HOLDS), default=None)
+    def levels(self, is_within: bool) -> list[float]:
+        """Of the rounds within the limits, or of those beyond them, in ascending order."""
+        return sorted(each.request.level for each in self._rounds if each.is_within is is_within)
 
     @property
-    def lowest_fail(self) -> float | None:
-        """The lowest level at which a round failed; None if none did."""
-        return min(self.levels(FAILS), default=None)
+    def highest_within(self) -> float | None:
+        """The highest level at which a round was within the limits; None if none was."""
+        return max(self.levels(True), default=None)
+
+    @property
+    def lowest_beyond(self) -> float | None:
+        """The lowest level at which a round was beyond a limit; None if none was."""
+        return min(self.levels(False), default=None)
 
     @property
     def is_bounded(self) -> bool:
-        """Whether there is something on both sides of the capacity: near an undecided round it is on both."""
-        return bool(self.levels(UNDECIDED)) or bool(self.levels(HOLDS) and self.levels(FAILS))
+        """Whether there is something on both sides of the capacity."""
+        return bool(self.levels(True) and self.levels(False))
 
     @property
     def is_beyond_generator(self) -> bool:
         """Whether the generator is the limit: as far as it goes, the target has none."""
         if self.ceiling is None:
             return False
-        return not self.levels(FAILS, UNDECIDED) or self.interval().middle >= self.ceiling
+        return not self.levels(False) or self.interval().middle >= self.ceiling
 
     def interval(self) -> Interval:
         """The capacity, with its interval."""
@@ -88,15 +90,12 @@ class RoundEvidence:
         return self._estimate.quantiles(share)[0]
 
     def fails_at(self, level: float) -> float:
-        """How likely a round at this level does not hold."""
+        """How likely a round at this level is beyond the limits."""
         return 1 - self._estimate.holds_at(level)
 
     def limiting(self, near: float) -> str | None:
-        """The expression that most rounds failed by which were not far above this level; None if none failed."""
-        failed = [each for each in self._rounds if each.outcome.state == FAILS] or [
-            each for each in self._rounds if each.outcome.state == UNDECIDED
-        ]
-        named = [each for each in failed if each.outcome.threshold is not None]
+        """The expression that most of the rounds near this level were beyond; None if none was."""
+        named = [each for each in self._rounds if each.is_within is False and each.outcome.threshold is not None]
         closest = sorted(named, key=lambda each: abs(each.request.level / near - 1))[:3]
         return _most_frequent([each.outcome.threshold for each in closest if each.outcome.threshold])
 

@@ -113,11 +113,10 @@ class CapacitySearch:
 
         Then what short rounds show is not what the target can keep up, and they do not count where they held.
         """
-        if outcome.state == HOLDS:
+        if self.rounds[-1].is_within:
             self._confirmed = request.level
         elif outcome.state != GENERATOR_LIMITED:
             self._to_refine = max(self._to_refine, 0) + AFTER_FAILED
-        if outcome.state == FAILS:
             self._chance *= expected
         if self._chance < BY_CHANCE and self._doubted_from is None:
             self._doubted_from, self._length = len(self.rounds), CONFIRMING_LENGTH
@@ -125,7 +124,7 @@ class CapacitySearch:
             self._evidence.leave_out(self._is_doubtful)
 
     def _is_doubtful(self, done: CapacityRound) -> bool:
-        return done.request.kind != CONFIRMING and done.outcome.state in (HOLDS, UNDECIDED)
+        return done.request.kind != CONFIRMING and done.outcome.state != FAILS
 
     def _choose(self) -> RoundRequest | None:
         """The next step of the search, whatever its cost; None at its end."""
@@ -140,7 +139,7 @@ class CapacitySearch:
             return self._below_generator(evidence.ceiling)
         if evidence.is_bounded:
             return self._refine()
-        highest, lowest = evidence.highest_hold, evidence.lowest_fail
+        highest, lowest = evidence.highest_within, evidence.lowest_beyond
         if highest is not None:
             return self._upwards(highest)
         return None if lowest is None else self._downwards(lowest)
@@ -148,7 +147,8 @@ class CapacitySearch:
     def _again(self) -> RoundRequest | None:
         """The last round once more, if it did not say enough: longer, or where the generator may only have stumbled."""
         request, outcome = self.rounds[-1].request, self.rounds[-1].outcome
-        if outcome.state == UNDECIDED and self._length == 1 and request.kind in (DOUBLING, BISECTION):
+        goes_on = request.kind == DOUBLING and self.rounds[-1].is_within  # higher rates will tell
+        if outcome.state == UNDECIDED and self._length == 1 and request.kind in (DOUBLING, BISECTION) and not goes_on:
             return self._request(LONGER, request.level, LONGER_LENGTH)
         if outcome.state != GENERATOR_LIMITED:
             return None
@@ -177,16 +177,16 @@ class CapacitySearch:
     def _below_generator(self, ceiling: float) -> RoundRequest | None:
         """The target may have a limit between what held and the generator's."""
         tried = {each.request.level for each in self.rounds if each.outcome.state == GENERATOR_LIMITED}
-        highest = self._evidence.highest_hold
+        highest = self._evidence.highest_within
         if highest is None or len(tried) >= GENERATOR_TRIES or ceiling <= highest * (1 + 2 * self.plan.precision):
             return None
-        held_below = sum(level > ceiling / 2 for level in self._evidence.levels(HOLDS))
+        held_below = sum(level > ceiling / 2 for level in self._evidence.levels(True))
         if held_below > GENERATOR_TRIES:
             return None
         return self._request(BISECTION, self.plan.rounded(math.sqrt(highest * ceiling)), self._length)
 
     def _refine(self) -> RoundRequest | None:
-        """Bisection at the middle of the interval; when it is narrow at its sides, which shows how large the noise is."""
+        """Bisection in the middle of the interval; on its sides when it is narrow, which shows how large noise is."""
         low, middle, high = self._evidence.interval()
         is_last = len(self.rounds) >= self.plan.max_rounds - 1
         if self._to_refine <= 0 or is_last or self.plan.is_precise(low, high):

@@ -78,6 +78,9 @@ class RoundOutcome:
 
     state: State
     """``generator-limited``: the round says nothing about the target, because the generator did not do its part."""
+    within: bool | None = None
+    """Whether all measured values are within their limits, be that certain or not: of an undecided round, the side of
+    the limits that it is on. None: as the state says, and not known of an undecided round."""
     threshold: str | None = None
     """The expression that decided: that failed, or was undecided; None if all held."""
     reason: str = ""
@@ -99,6 +102,13 @@ class CapacityRound:
 
     request: RoundRequest
     outcome: RoundOutcome
+
+    @property
+    def is_within(self) -> bool | None:
+        """Whether the capacity at its time was above its level, as far as it shows; None if it says nothing."""
+        if self.outcome.state in (HOLDS, FAILS):
+            return self.outcome.state == HOLDS
+        return self.outcome.within if self.outcome.state == UNDECIDED else None
 
     def as_dict(self) -> dict[str, Any]:
         """Its plain values for reports; what was not measured is absent."""

@@ -20,7 +20,6 @@ from pytest_ipload.capacity.capacity_result import (
 from pytest_ipload.capacity.round_evidence import RoundEvidence
 from pytest_ipload.capacity.search_plan import CapacityPlan
 from pytest_ipload.capacity.search_round import GENERATOR_LIMITED, CapacityRound
-from pytest_ipload.capacity.search_round import UNDECIDED as UNDECIDED_ROUND
 
 
 class Capacity(NamedTuple):
@@ -62,19 +61,18 @@ def conclude_search(
 
 def _capacity(plan: CapacityPlan, evidence: RoundEvidence, confirmed: float | None) -> Capacity:
     """The rate and its interval, as far as the rounds bound it."""
-    highest, lowest = evidence.highest_hold, evidence.lowest_fail
-    is_limited = lowest is not None or bool(evidence.levels(UNDECIDED_ROUND))
-    if highest is None and not is_limited:
+    highest, lowest = evidence.highest_within, evidence.lowest_beyond
+    if highest is None and lowest is None:
         return Capacity(None, None, None, None if evidence.ceiling is None else GENERATOR)
     low, middle, high = evidence.interval()
-    if highest is None and not evidence.levels(UNDECIDED_ROUND) and lowest is not None:
+    if highest is None and lowest is not None:
         return Capacity(None, None, plan.rounded_down(max(high, lowest)), THRESHOLD)
     held = plan.rounded_down(min(level for level in (low, highest, confirmed, plan.up_to) if level is not None))
     if evidence.is_beyond_generator:
         return Capacity(None, held, None, GENERATOR)
-    if middle >= plan.up_to or (highest is not None and highest >= plan.up_to and not is_limited):
+    if middle >= plan.up_to or (highest is not None and highest >= plan.up_to and lowest is None):
         return Capacity(plan.up_to, held, None, UP_TO)
-    if not is_limited:
+    if lowest is None:
         return Capacity(None, held, None, None)
     rate = plan.rounded_down(middle)
     return Capacity(rate, min(held, rate), max(rate, plan.rounded_up(high)), THRESHOLD)
