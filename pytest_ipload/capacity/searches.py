@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from pytest_ipload.base.units import format_duration
 from pytest_ipload.capacity.capacity_change import CapacityLimit, judge_versions
-from pytest_ipload.capacity.capacity_result import GENERATOR, INVALID, UNDECIDED, CapacityResult
+from pytest_ipload.capacity.capacity_result import GENERATOR, INVALID, PASSED, UNDECIDED, CapacityResult
 from pytest_ipload.capacity.round_judge import outcome_of
 from pytest_ipload.capacity.search import CapacitySearch
 from pytest_ipload.capacity.search_plan import CapacityPlan
@@ -114,24 +114,17 @@ class Searches:
             following = progress.next_turn()
             if following is not None:
                 return Conclusion(result.verdict, is_final=False, following=following.to_text())
-            return Conclusion.of(self._final(self._running.pop(part.nodeid), strict=part.strict))
-        side = progress.side(turn.role)
-        side.shown = result
-        for each in progress.sides:
-            each.search.stop(ended_by)
-        found = self._final(self._running.pop(part.nodeid), strict=part.strict, shown=result)
-        verdict = ERROR if part.error else INVALID
-        return Conclusion.of(replace(found, verdict=verdict, reason=_so_far(ended_by, found)))
+        else:
+            progress.side(turn.role).shown = result
+        end = None if ended_by is None else (ERROR if part.error else INVALID, ended_by)
+        return Conclusion.of(self._final(self._running.pop(part.nodeid), strict=part.strict, end=end))
 
     def unfinished(self, nodeid: str, reason: str) -> Conclusion | None:
         """What is known of a search that ended between two loads; None if there was none."""
         progress = self._running.pop(nodeid, None)
         if progress is None or all(side.shown is None for side in progress.sides):
             return None
-        for side in progress.sides:
-            side.search.stop(reason)
-        found = self._final(progress, strict=False)
-        return Conclusion.of(replace(found, verdict=ERROR, reason=_so_far(reason, found)))
+        return Conclusion.of(self._final(progress, strict=False, end=(ERROR, reason)))
 
     def _begin(self, turn: SearchTurn) -> _Progress:
         roles = roles_of(turn.against)
@@ -140,23 +133,31 @@ class Searches:
             side.search.next_round()
         return _Progress(sides, turn)
 
-    def _final(self, progress: _Progress, *, strict: bool, shown: LoadResult | None = None) -> LoadResult:
-        """The result of the test: that of the round at its capacity, with the search."""
+    def _final(self, progress: _Progress, *, strict: bool, end: tuple[str, str] | None) -> LoadResult:
+        """The result of the test: that of the round at its capacity, with the search.
+
+        ``end`` is the verdict on a search that was ended early, and by what.
+        """
+        if end is not None:
+            for each in progress.sides:
+                each.search.stop(end[1])
         side, plan = progress.side(CURRENT), progress.turn.plan
         found = self.found = side.search.result()
-        chosen = shown or _representative(side, found) or next(each.shown for each in progress.sides if each.shown)
-        verdict = FAILED if strict and found.verdict == UNDECIDED else found.verdict
+        shown = _representative(side, found)
+        number, chosen = shown or (None, next(each.shown for each in reversed(progress.sides) if each.shown))
         height = {"users": round(plan.up_to)} if plan.by == USERS else {"arrival_rate": plan.up_to}
         times = {"duration_s": plan.settle_s + plan.step_s, "warmup_s": plan.settle_s}
+        verdict, reason = end or (FAILED if strict and found.verdict == UNDECIDED else found.verdict, found.reason)
+        more = {"round": number, "remarks": plan.remarks()}
         result = replace(
             chosen,
             verdict=verdict,
-            reason="" if verdict == "passed" else found.reason,
+            reason="" if verdict == PASSED else reason if reason in found.reason else f"{reason}; {found.reason}",
             profile={**chosen.profile, **height, **times},
             aborted_s=None,
-            capacity=found.as_dict(),
+            capacity={**found.as_dict(), **{key: value for key, value in more.items() if value}},
         )
-        if progress.turn.against:
+        if progress.turn.against and end is None:
             result = self._compared(result, found, progress.side(BASE), strict=strict)
         return self._settle(result)
 
@@ -181,31 +182,23 @@ def first_turn(plan: CapacityPlan, against: bool) -> SearchTurn:
     return SearchTurn(0, plan, against, roles_of(against)[0], request)
 
 
-def _representative(side: _Side, found: CapacityResult) -> LoadResult | None:
-    """The result of the round that shows the target at its capacity: the confirming one, or the highest that held.
+def _representative(side: _Side, found: CapacityResult) -> tuple[int, LoadResult] | None:
+    """The round that shows the target at its capacity, and its result: the confirming one, or the highest that held.
 
-    Where the generator was the limit it is the one that says so.
+    Where the generator was the limit it is the one that says so; where none held, the last one.
     """
     rounds = list(zip(side.search.rounds, side.results, strict=True))
     if found.limited_by == GENERATOR:
-        limited = [result for each, result in rounds if each.outcome.state == GENERATOR_LIMITED]
-        return limited[-1] if limited else side.shown
-    held = [
-        (each.request.kind == CONFIRMING, each.request.level, number, result)
-        for number, (each, result) in enumerate(rounds)
-        if each.outcome.state == HOLDS
-    ]
-    return max(held, key=lambda each: each[:3])[3] if held else (side.results[-1] if side.results else side.shown)
+        rounds = [each for each in rounds if each[0].outcome.state == GENERATOR_LIMITED] or rounds
+    elif held := [each for each in rounds if each[0].outcome.state == HOLDS]:
+        rounds = sorted(held, key=lambda each: (each[0].request.kind == CONFIRMING, each[0].request.level))
+    if not rounds:
+        return None
+    done, result = rounds[-1]
+    return done.request.number, result
 
 
 def _not_back(rest: Rest, side: _Side) -> str:
     latency = "" if rest.latency_ms is None else f": its median latency is still above {rest.latency_ms:.3g} ms"
     after = f" after round {len(side.search.rounds)}" if side.search.rounds else ""
     return f"the target did not recover within {format_duration(side.rested_s)}{after}{latency}"
-
-
-def _so_far(reason: str, found: LoadResult) -> str:
-    """Why a search ended, and what is known: that says why it ended, too, where it was stopped by that."""
-    capacity = found.capacity or {}
-    known = str(capacity.get("reason", ""))
-    return known if reason in known else f"{reason}; {known}"

@@ -224,7 +224,9 @@ class LoadResult(Summary):
     @property
     def fails_by_comparison(self) -> bool:
         """Whether only comparisons with a baseline fail it."""
-        return bool(failed_of(self.comparisons)) and not (failures_of(self.thresholds) or self.objections)
+        is_promise_broken = self.capacity is not None and self.capacity.get("verdict") == FAILED
+        is_by_others = failures_of(self.thresholds) or self.objections or is_promise_broken
+        return bool(failed_of(self.comparisons)) and not is_by_others
 
     def as_dict(self) -> dict[str, Any]:
         """The result as plain values, without the fields that were not measured."""

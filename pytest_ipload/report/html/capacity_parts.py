@@ -20,7 +20,7 @@ def capacity_tables(result: PlainResult) -> list[Table]:
             list(HEADERS),
             list(round_rows(search.capacity)),
             frozenset({"outcome"}),
-            "All other numbers of this test are those of the round at its capacity",
+            _which_is_shown(search.capacity),
         )
         for search in searches_of(result)
     ]
@@ -60,6 +60,12 @@ def _plot(search: Search) -> tuple[str, str, dict[str, Any]]:
         }
     words = f"{search.title + ': ' if search.title else ''}{capacity['reason']}"
     return (f"{title}, {search.title}" if search.title else title), words, {"data": lines, "layout": layout}
+
+
+def _which_is_shown(capacity: Mapping[str, Any]) -> str:
+    number = capacity.get("round")
+    shown = [f"All other numbers of this test are those of round {number}"] if number else []
+    return "; ".join([*shown, *capacity.get("remarks", ())])
 
 
 def _is_measured(rounds: Sequence[Mapping[str, Any]], key: str) -> bool:

@@ -39,7 +39,8 @@ def capacity_lines(result: PlainResult, verbosity: int) -> list[str]:
         title = f"{search.title}: " if search.title else ""
         lines += [f"{title}{printable(search.capacity['reason'])}", *_table(search.capacity, verbosity)]
         lines += [f"note: {printable(note)}" for note in search.capacity.get("remarks", ())]
-    return [*lines, "", "at this capacity:"] if lines and result["requests"] else lines
+    shown = result.get("capacity", {}).get("round")
+    return [*lines, "", f"round {shown}:"] if shown and result["requests"] else lines
 
 
 def is_explained(result: PlainResult) -> bool:
