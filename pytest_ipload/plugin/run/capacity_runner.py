@@ -26,7 +26,7 @@ from pytest_ipload.plugin.items.thresholds import judged_by, session_thresholds
 from pytest_ipload.plugin.run.capacity_test import profile_in
 from pytest_ipload.plugin.run.load_request import LoadPlace, LoadRequest
 from pytest_ipload.plugin.run.load_run import Load
-from pytest_ipload.plugin.run.load_runner import base_url_of_load, scenario_for
+from pytest_ipload.plugin.run.own_loads import base_url_of_load, scenario_for
 from pytest_ipload.plugin.session_state import keep_result, kept_results, state_of
 from pytest_ipload.report.error_results import reason_of
 from pytest_ipload.report.tracebacks import first_traceback

@@ -34,7 +34,7 @@ from pytest_ipload.plugin.run.judges import judge_of
 from pytest_ipload.plugin.run.load_group import LOAD_GROUP
 from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_run import Load
-from pytest_ipload.plugin.run.load_runner import base_url_fixture
+from pytest_ipload.plugin.run.own_loads import base_url_fixture
 from pytest_ipload.plugin.session_state import SessionState, keep_result
 from pytest_ipload.report.error_results import reason_of
 from pytest_ipload.report.exception_text import described
