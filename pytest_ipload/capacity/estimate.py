@@ -19,8 +19,9 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, reduce
 from itertools import accumulate
+from operator import add, mul
 
 NOISES = (0.01, 0.02, 0.04, 0.08, 0.16)
 """Standard deviations of the logarithm of the capacity that a round sees, from round to round; about as fractions of
@@ -43,20 +44,19 @@ class CapacityEstimate:
         self._step = step
         self._size = max(2, math.ceil((math.log(highest) - self._origin) / step) + 1)
         self._weights = [[weight] * self._size for weight in _WEIGHTS]
+        """For each noise, those of the capacities. They do not add up to 1, and are large enough after 100 rounds."""
+        self._sums: list[float] | None = None
 
     def add(self, level: float, is_within: bool) -> None:
         """A round at this level was within the limits, or not."""
-        offset = self._offset(level)
-        for number, noise in enumerate(NOISES):
-            likely = self._likely(is_within, noise, offset)
-            self._weights[number] = [weight * by for weight, by in zip(self._weights[number], likely, strict=True)]
-        total = math.fsum(map(math.fsum, self._weights))
-        self._weights = [[weight / total for weight in weights] for weights in self._weights]
+        self._weights = self._weighted(level, is_within)
+        self._sums = None
 
     def quantiles(self, *shares: float) -> list[float]:
         """The levels below which the capacity lies with these probabilities."""
-        sums = list(accumulate(map(sum, zip(*self._weights, strict=True))))
-        found = []
+        if self._sums is None:
+            self._sums = list(accumulate(reduce(lambda one, other: map(add, one, other), self._weights)))
+        sums, found = self._sums, []
         for share in shares:
             target = share * sums[-1]
             index = min(bisect_left(sums, target), self._size - 1)
@@ -65,25 +65,26 @@ class CapacityEstimate:
             found.append(math.exp(self._origin + self._step * (index - 0.5 + inside)))
         return found
 
-    def holds_at(self, level: float) -> float:
-        """The probability that a round at this level holds."""
-        offset, expected = self._offset(level), 0.0
-        for weights, noise in zip(self._weights, NOISES, strict=True):
-            likely = self._likely(True, noise, offset)
-            expected += sum(weight * by for weight, by in zip(weights, likely, strict=True))
-        return expected / sum(map(sum, self._weights))
+    def within_at(self, level: float) -> float:
+        """The probability that a round at this level is within the limits."""
+        return math.fsum(map(sum, self._weighted(level, True))) / math.fsum(map(sum, self._weights))
 
-    def _offset(self, level: float) -> int:
-        return min(max(round((math.log(level) - self._origin) / self._step), 0), self._size)
-
-    def _likely(self, is_within: bool, noise: float, offset: int) -> Sequence[float]:
-        """How likely it is that a round is within the limits, or not, for each capacity."""
-        return _likelihoods(is_within, noise, self._step, self._size)[self._size - offset : 2 * self._size - offset]
+    def _weighted(self, level: float, is_within: bool) -> list[list[float]]:
+        """The weights after such a round."""
+        offset = min(max(round((math.log(level) - self._origin) / self._step), 0), self._size)
+        first, last = self._size - offset, 2 * self._size - offset
+        return [
+            list(map(mul, weights, _likelihoods(is_within, noise, self._step, self._size)[first:last]))
+            for weights, noise in zip(self._weights, NOISES, strict=True)
+        ]
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=4 * len(NOISES))
 def _likelihoods(is_within: bool, noise: float, step: float, size: int) -> Sequence[float]:
-    """The same by how far the capacity is above the level: from ``-size`` to ``size`` steps."""
+    """How likely a round is within the limits, or not, by how far the capacity is above its level.
+
+    From ``-size`` to ``size`` steps.
+    """
     if not is_within:
         return tuple(1 - likely for likely in _likelihoods(True, noise, step, size))
     scale = noise * _PER_DEVIATION

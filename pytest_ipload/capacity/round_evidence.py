@@ -91,7 +91,7 @@ class RoundEvidence:
 
     def fails_at(self, level: float) -> float:
         """How likely a round at this level is beyond the limits."""
-        return 1 - self._estimate.holds_at(level)
+        return 1 - self._estimate.within_at(level)
 
     def limiting(self, near: float) -> str | None:
         """The expression that most of the rounds near this level were beyond; None if none was."""

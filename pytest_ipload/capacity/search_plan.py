@@ -32,13 +32,14 @@ _SHORTEST_STEP_S = 0.2
 _SETTLE_SHARE = 0.3
 _USUAL_PRECISION, _USUAL_REFINING = 0.05, 8
 _PRECISIONS = 0.005, 0.5
-_MOST_REFINING = 60
+_FEWEST_REFINING, _MOST_REFINING = 6, 60
 _FEWEST_ROUNDS, _LARGEST_LEVEL = 3, 1e6
 _DEFAULT_START: Mapping[str, float] = {RATE: 10.0, USERS: 1.0}
 _RANGE: Mapping[str, float] = {RATE: 1024.0, USERS: 64.0}
 """How many times its start a search goes up to without ``up_to``."""
 _RESERVE = 1.5
 """Of the time: for rests, for iterations that end late, and for a target that takes its time."""
+_ROUNDING = 1e-6
 _GROWS_WITH_LOAD = frozenset({"requests", "iterations", "rps", "iterations_per_second", "count", "rate"})
 _NOT_OF_TARGET = frozenset({"ip_pool_usage", "set_up_error_rate"})
 _SHARES = frozenset({"error_rate", "request_error_rate"})
@@ -172,15 +173,15 @@ class CapacityPlan:
         """The same, but never above the level, except for the first user."""
         if self.is_by_users:
             return min(self.up_to, max(1.0, float(math.floor(level))))
-        digit = 10.0 ** (math.floor(math.log10(level)) - 3)
-        return min(self.up_to, float(f"{math.floor(level / digit) * digit:.4g}"))
+        digit = _last_digit(level)
+        return min(self.up_to, float(f"{math.floor(level / digit + _ROUNDING) * digit:.4g}"))
 
     def rounded_up(self, level: float) -> float:
         """An upper end as it is written; of users, the last whole number below it."""
         if self.is_by_users:
             return float(math.floor(level))
-        digit = 10.0 ** (math.floor(math.log10(level)) - 3)
-        return float(f"{math.ceil(level / digit) * digit:.4g}")
+        digit = _last_digit(level)
+        return float(f"{math.ceil(level / digit - _ROUNDING) * digit:.4g}")
 
     def is_precise(self, low: float, high: float) -> bool:
         """Whether an interval is narrow enough; users cannot be halved."""
@@ -269,9 +270,14 @@ class CapacityPlan:
         return 2 + max(0, math.floor(math.log2(self.up_to / self.start)))
 
 
+def _last_digit(level: float) -> float:
+    """The size of the fourth digit."""
+    return 10.0 ** (math.floor(math.log10(level)) - 3)
+
+
 def _refining(precision: float) -> int:
     """By binary evidence, the error falls with the square root of the number of rounds."""
-    return min(_MOST_REFINING, max(4, round(_USUAL_REFINING * (_USUAL_PRECISION / precision) ** 1.5)))
+    return min(_MOST_REFINING, max(_FEWEST_REFINING, round(_USUAL_REFINING * (_USUAL_PRECISION / precision) ** 1.5)))
 
 
 def _expression(given: Any) -> str:

@@ -66,7 +66,7 @@ def _capacity(plan: CapacityPlan, evidence: RoundEvidence, confirmed: float | No
         return Capacity(None, None, None, None if evidence.ceiling is None else GENERATOR)
     low, middle, high = evidence.interval()
     if highest is None and lowest is not None:
-        return Capacity(None, None, plan.rounded_down(max(high, lowest)), THRESHOLD)
+        return Capacity(None, None, lowest - 1 if plan.is_by_users else lowest, THRESHOLD)
     held = plan.rounded_down(min(level for level in (low, highest, confirmed, plan.up_to) if level is not None))
     if evidence.is_beyond_generator:
         return Capacity(None, held, None, GENERATOR)
