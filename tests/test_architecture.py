@@ -53,7 +53,18 @@ STRANGERS = (
     ("plugin", "importers"),
 )
 """Rooms that know nothing of each other."""
-PURE = ("scenario_files", "capacity", "base", "settings", "addresses", "stats", "explain", "load", "verdict", "importers")
+PURE = (
+    "scenario_files",
+    "capacity",
+    "base",
+    "settings",
+    "addresses",
+    "stats",
+    "explain",
+    "load",
+    "verdict",
+    "importers",
+)
 """Rooms that load neither pytest nor an HTTP client."""
 LONGEST_MODULE, LONGEST_FUNCTION = 400, 60
 

@@ -195,7 +195,9 @@ def test_the_capacity_is_compared_with_those_of_saved_runs(pytester: pytest.Pyte
     fast_search.capacity = 200.0
     search(pytester, "--ipload-save=before")
     fast_search.capacity = 100.0
-    run, test = search(pytester, "--ipload-compare-fail=capacity:10%", "--ipload-compare-fail=p95:10%", "--ipload-strict")
+    run, test = search(
+        pytester, "--ipload-compare-fail=capacity:10%", "--ipload-compare-fail=p95:10%", "--ipload-strict"
+    )
     run.result.assert_outcomes(failed=1)
     [comparison] = test["comparisons"]  # one saved run is too few for more than a doubt
     assert (comparison["metric"], comparison["undecided"]) == ("capacity", True)

@@ -27,7 +27,6 @@ _SPARE = 2.0
 """Times the users that are busy if each iteration takes as long as it may: else too few users would look like a slow
 target, and the generator would be the limit."""
 _USUAL_LATENCY_S = 1.0
-_SHORTEST_STOP_S = 1.0
 
 
 def capacity_plan(item: pytest.Item, state: SessionState, given: Given) -> CapacityPlan | None:
@@ -79,8 +78,6 @@ def search_settings(plan: CapacityPlan, given: Iterable[Mapping[str, Any]]) -> d
     """The settings of the search's highest round, as those of a marker. ``given`` are the test's own."""
     own = {key for kwargs in given for key in kwargs}
     found: dict[str, Any] = {"duration": plan.settle_s + plan.step_s, "warmup": plan.settle_s}
-    if "graceful_stop" not in own:
-        found["graceful_stop"] = max(_SHORTEST_STOP_S, plan.step_s)
     if plan.by == USERS:
         return {**found, "users": round(plan.up_to)}
     found["arrival_rate"] = plan.up_to
