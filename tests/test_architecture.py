@@ -31,6 +31,7 @@ STOREYS = (
     ("load.partition", "load.schedule", "load.user_time", "load.generator", "load.test_data", "load.target", "load"),
     ("components",),
     ("verdict.threshold", "verdict.regression", "verdict"),
+    ("capacity",),
     ("scenario_files",),
     ("baselines",),
     (
@@ -63,6 +64,7 @@ STRANGERS = (
 PURE = (
     "components",
     "scenario_files",
+    "capacity",
     "base",
     "settings",
     "addresses",

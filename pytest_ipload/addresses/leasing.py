@@ -158,6 +158,11 @@ class LeaseManager:
             for waiter in (waiter for line in self._waiting.values() for waiter in line):
                 waiter.served.notify()
 
+    def reopen(self) -> None:
+        """Go on after ``close``: another round of the load begins."""
+        with self._lock:
+            self._closed = False
+
     def _grant(self, desk: _Desk, user: int, rotation: bool, *, shared: bool = False) -> Lease:
         lease, position = desk.take(user, rotation, exclusive=self.policy.exclusive and not shared)
         self._held[id(lease)] = lease, desk, position

@@ -15,6 +15,8 @@ from pytest_ipload.base.machine import Machine
 from pytest_ipload.baselines.comparability import Profile, differences, of_result
 from pytest_ipload.baselines.saved_run import SavedRun, Test, is_too_small
 from pytest_ipload.baselines.store import Store, UnusableRun
+from pytest_ipload.capacity.capacity_change import CapacityLimit, judge_saved
+from pytest_ipload.capacity.capacity_result import UNDECIDED, CapacityResult
 from pytest_ipload.stats.summary import PlainResult
 from pytest_ipload.verdict.regression.comparison import Compared, ComparedWith, Comparison
 from pytest_ipload.verdict.regression.limit import CompareLimit
@@ -54,12 +56,14 @@ class Baselines:
         unusable: Sequence[str] = (),
         *,
         strict: bool = False,
+        capacity_limits: Sequence[CapacityLimit] = (),
     ) -> None:
         """``runs`` come with the names of their files; ``machine`` is the one that the results come from.
 
-        In a ``strict`` session an undecided comparison fails.
+        In a ``strict`` session an undecided comparison fails. Searches have ``capacity_limits`` instead of limits.
         """
         self._runs = runs
+        self._capacity_limits = capacity_limits
         self._limits = limits
         self._machine = machine
         self._strict = strict
@@ -67,7 +71,15 @@ class Baselines:
         """What is wrong with the files that were left out."""
 
     @classmethod
-    def read(cls, store: Store, reference: str, limits: Sequence[str], *, strict: bool = False) -> Baselines:
+    def read(
+        cls,
+        store: Store,
+        reference: str,
+        limits: Sequence[str],
+        *,
+        strict: bool = False,
+        capacity_limits: Sequence[CapacityLimit] = (),
+    ) -> Baselines:
         """The saved runs that the reference names (see ``Store.find``).
 
         SettingError if there are none, or if none of the named files can be read.
@@ -80,7 +92,8 @@ class Baselines:
                 unusable.append(str(error))
         if reference and not runs:
             raise SettingError("; ".join(unusable))
-        return cls(runs, [CompareLimit.parse(limit) for limit in limits], store.machine, unusable, strict=strict)
+        parsed = [CompareLimit.parse(limit) for limit in limits]
+        return cls(runs, parsed, store.machine, unusable, strict=strict, capacity_limits=capacity_limits)
 
     def compare(self, result: PlainResult, load: int = 0) -> Compared:
         """Compare a result in plain values with the comparable runs of the same test, and judge it by the limits.
@@ -91,6 +104,9 @@ class Baselines:
             return Compared([], ComparedWith(0, [], ["nothing is compared: a single iteration is not a measurement"]))
         runs, notes = self._comparable(result, load)
         newest = runs[:MOST_RUNS]
+        if "capacity" in result:
+            compared_with = ComparedWith(len(newest), [run.file for run in newest], [*notes, *self._not_of_searches()])
+            return Compared(self._capacities(result, newest), compared_with)
         comparisons = [*_described(result, [run.test for run in newest])] if runs else []
         for limit in self._limits if runs else ():
             judged = self._judged(limit, result, runs)
@@ -98,6 +114,21 @@ class Baselines:
             if not judged:
                 notes.append(_no_value(limit.metric, result))
         return Compared(comparisons, ComparedWith(len(newest), [run.file for run in newest], notes))
+
+    def _capacities(self, result: PlainResult, runs: Sequence[_Comparable]) -> list[Comparison]:
+        """The capacity beside those of the saved runs."""
+        saved = [_capacity(run.test) for run in runs if "capacity" in run.test]
+        limits: Sequence[CapacityLimit | None] = self._capacity_limits or [None]
+        judged = [judge_saved(limit, _capacity(result), saved, strict=self._strict) for limit in limits if saved]
+        return [each for each in judged if each is not None]
+
+    def _not_of_searches(self) -> list[str]:
+        """Limits that say nothing about a search."""
+        return [
+            f"{limit.metric.text}: not compared, as the rounds of a capacity search have other loads in each run; "
+            "write capacity:10%"
+            for limit in self._limits
+        ]
 
     def _judged(self, limit: CompareLimit, result: PlainResult, runs: Sequence[_Comparable]) -> list[Comparison]:
         """Against the newest runs, and against the oldest if the result is worse than they are.
@@ -170,6 +201,21 @@ def _no_value(metric: Metric, result: PlainResult) -> str:
     if "response_time" in result and metric.unit == "duration" and metric.selector is not None and not metric.family:
         text += f"; where iterations have planned starts, write raw.{metric.text}"
     return text
+
+
+def _capacity(test: PlainResult) -> CapacityResult:
+    """What a search found, as far as comparisons need it."""
+    found = test["capacity"]
+    return CapacityResult(
+        by=found["by"],
+        rate=found.get("rate"),
+        low=found.get("low"),
+        high=found.get("high"),
+        limited_by=None,
+        threshold=None,
+        verdict=UNDECIDED,
+        reason="",
+    )
 
 
 def _runs(count: int) -> str:

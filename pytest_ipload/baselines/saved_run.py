@@ -25,6 +25,7 @@ _KIND = "saved run of pytest-ipload"
 _NUMBERS = ("duration_s", "error_rate", "request_error_rate", "rps", "iterations_per_second")
 _COUNTS = ("users", "iterations", "failed_iterations", "requests", "failed_requests")
 _OF_TIMES = ("min_ms", "mean_ms", "max_ms")
+_OF_CAPACITY = ("by", "rate", "low", "high")
 _SHARES = frozenset({"error_rate", "request_error_rate"})
 
 Test = Mapping[str, Any]
@@ -89,6 +90,8 @@ def of_result(result: Mapping[str, Any], load: int) -> Test:
     saved = {name: result[name] for name in kept if name in result}
     if "targets" in result:
         saved["targets"] = [_of_target(target) for target in result["targets"]]
+    if "capacity" in result:
+        saved["capacity"] = {key: result["capacity"][key] for key in _OF_CAPACITY if key in result["capacity"]}
     return {**saved, "load": load, "profile": comparability.of_result(result)}
 
 
@@ -119,6 +122,8 @@ def _test(value: object, where: str) -> Test:
     checked.update(_own(test, where))
     if "targets" in test:
         checked["targets"] = _targets(test, where)
+    if "capacity" in test:
+        checked["capacity"] = _capacity(test["capacity"], f"{where}.capacity")
     return checked
 
 
@@ -164,6 +169,14 @@ def _targets(test: Test, where: str) -> list[Test]:
         }
         rows.append({"name": _text(row.get("name"), f"{here}.name"), "metrics": metrics})
     return rows
+
+
+def _capacity(value: object, where: str) -> Test:
+    """What a capacity search found; its numbers are absent where they are unknown."""
+    given = _object(value, where)
+    by, *numbers = _OF_CAPACITY
+    found = {key: _number(given[key], f"{where}.{key}") for key in numbers if key in given}
+    return {by: _text(given.get(by), f"{where}.{by}"), **found}
 
 
 def _optional(row: Test, names: Sequence[str], where: str) -> Test:

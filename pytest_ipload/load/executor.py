@@ -30,9 +30,8 @@ from pytest_ipload.load.load_record import LoadRecord
 from pytest_ipload.load.partition import WHOLE, Partition
 from pytest_ipload.load.schedule import UserSlot, arrival_times, end_of, rates_end
 from pytest_ipload.load.set_up import SetUpLimit, SetUps
-from pytest_ipload.load.set_up_phase import SetUpPhase
+from pytest_ipload.load.set_up_phase import SetUpPhase, UserSetUpError
 from pytest_ipload.load.stop_requests import StopRequests
-from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.load.user_factory import UserFactory
 from pytest_ipload.load.user_lifecycle import UserLifecycle
 from pytest_ipload.load.user_starter import UserStarter
@@ -46,18 +45,6 @@ _TICK = 1.0
 _LOOK_FOR_ARRIVALS = 0.005
 """Seconds between two checks for due iterations, while all users are busy and more may be started."""
 _WHOLE_ONLY = Pieces()
-
-
-class UserSetUpError(Exception):
-    """A user's set-up failed; the cause is the user's own exception."""
-
-    def __init__(self, user: VirtualUser, failed: int, *, is_late: bool) -> None:
-        super().__init__(f"set-up of user {user.index} failed")
-        self.user = user
-        self.failed = failed
-        """How many users failed in their set-up until the load was stopped."""
-        self.is_late = is_late
-        """Whether the load had begun already."""
 
 
 class Executor:
@@ -77,13 +64,15 @@ class Executor:
         tolerates_set_up_errors: bool = False,
         holds_users: bool = False,
         surroundings: Surroundings = Surroundings(),  # noqa: B008  # it has no state
+        after: Executor | None = None,
     ) -> None:
         """``slots`` are those of the users of this ``share`` of the load; ``pieces`` is what is measured apart.
 
         ``cpu`` is where the load runs, from the users' set-up to the last one's teardown; None is anywhere. Together
         with this one, ``workers_on_cpu`` processes load from there. If set-up errors are tolerated, a user whose set-up
         fails is left out and counted; else it ends the load. If it ``holds_users``, ``run`` returns before they are
-        torn down, unless something ends it before its time; ``close`` tears them down.
+        torn down, unless something ends it before its time; ``close`` tears them down. It goes on with the users that
+        the executor ``after`` which it runs still holds: that was an earlier round of the same load.
         """
         self._profile = profile
         self._slots = slots
@@ -91,7 +80,7 @@ class Executor:
         self._factory = factory
         self._clock = clock
         self._cpu, self._workers_on_cpu, self._surroundings = cpu, workers_on_cpu, surroundings
-        self._end = end_of(slots)
+        self._end, self._after = end_of(slots), after
         self._undo = ExitStack()
         self._requests = StopRequests()
         self._last_tick = 0
@@ -158,6 +147,9 @@ class Executor:
         """
         self.record.pin_problem = self._undo.enter_context(self._surroundings.pinned(self._cpu))
         self.record.pinned_cpu = self._cpu if self.record.pin_problem is None else None
+        if self._after is not None:
+            self._after.hand_over(self._starter)
+            self._after = None
         SetUpPhase(self._factory, self._users, self._starter, self._enforcer, self._requests, self._clock).run()
         if self.record.shortage is not None:
             self.close()
@@ -241,6 +233,11 @@ class Executor:
                 raise interrupt
         finally:
             self._undo.close()
+
+    def hand_over(self, starter: UserStarter) -> None:
+        """Let the starter of another round have the users that it holds."""
+        starter.take_over(self._users.hand_over(self._user_threads))
+        self._users.let_go()
 
     @property
     def measurements(self) -> Measurements:

@@ -107,7 +107,7 @@ class UserRun:
 
     def _run_arrivals(self, user_thread: UserThread, scenario: Scenario, arrivals: ArrivalQueue) -> None:
         """Run iterations that are due by the clock, as long as there are any to take."""
-        for number in count():
+        for number in count(user_thread.first_number):
             due = arrivals.take(self._elapsed())
             if due is None:
                 with arrivals.waiting():  # the load lasts as long as planned, unless all its iterations were made
@@ -139,7 +139,7 @@ class UserRun:
         pacer = Pacer(due, profile.pacing, profile.think_time)
         planned: float | None = due if profile.planned else None
         shift = 0
-        for number in self._numbers():
+        for number in self._numbers(user_thread):
             if not self._wait_until(due, slot.stop) or not self._quota.take():
                 return
             if planned is None:
@@ -159,15 +159,15 @@ class UserRun:
         take = None if self._profile.total_iterations is None else self._quota.take
         is_stopped, run_once = self._stop.is_set, self._run_once
         now = self._clock()
-        for number in self._numbers():
+        for number in self._numbers(user_thread):
             if is_stopped() or (stop_ns is not None and now >= stop_ns) or (take is not None and not take()):
                 return
             now = run_once(user_thread, scenario, number, now, 0)
 
-    def _numbers(self) -> Iterable[int]:
+    def _numbers(self, user_thread: UserThread) -> Iterable[int]:
         """The numbers of a user's iterations."""
-        limit = self._profile.iterations_per_user
-        return count() if limit is None else range(limit)
+        limit, first = self._profile.iterations_per_user, user_thread.first_number
+        return count(first) if limit is None else range(first, first + limit)
 
     def _run_planned(
         self, user_thread: UserThread, scenario: Scenario, number: int, planned_ns: int, ready_ns: int

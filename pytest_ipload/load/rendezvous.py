@@ -98,6 +98,12 @@ class RendezvousPoints:
             self._is_over = True
             self._dismiss(None)
 
+    def reopen(self) -> None:
+        """Another round of the load begins."""
+        with self._lock:
+            self._is_over = False
+            self._interrupted.clear()
+
     def _checked(self, name: str, n: int, timeout: float | str) -> float:
         """The timeout in seconds."""
         try:

@@ -10,12 +10,25 @@ from pytest_ipload.load.deadline_enforcer import LOOK_S, DeadlineEnforcer
 from pytest_ipload.load.schedule import UserSlot
 from pytest_ipload.load.set_up import SetUpPace
 from pytest_ipload.load.stop_requests import StopRequests
+from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.load.user_factory import UserFactory
 from pytest_ipload.load.user_lifecycle import UserLifecycle
 from pytest_ipload.load.user_starter import UserStarter
 
 _SHOW = 1.0
 """Seconds between two reports of how many users are set up."""
+
+
+class UserSetUpError(Exception):
+    """A user's set-up failed; the cause is the user's own exception."""
+
+    def __init__(self, user: VirtualUser, failed: int, *, is_late: bool) -> None:
+        super().__init__(f"set-up of user {user.index} failed")
+        self.user = user
+        self.failed = failed
+        """How many users failed in their set-up until the load was stopped."""
+        self.is_late = is_late
+        """Whether the load had begun already."""
 
 
 class SetUpPhase:

@@ -62,6 +62,10 @@ class UserLeases:
         """The load is over: no more leases are given, and waiting users stop waiting."""
         self._manager.close()
 
+    def reopen(self) -> None:
+        """Another round of the load begins."""
+        self._manager.reopen()
+
     @property
     def used(self) -> Mapping[str, LeaseStats]:
         """The addresses that were leased in this load."""

@@ -11,6 +11,7 @@ from pytest_ipload.load.failure_log import FailureLog
 from pytest_ipload.load.interruption import IterationInterrupted
 from pytest_ipload.load.iterations import UserRun
 from pytest_ipload.load.load_record import LoadRecord
+from pytest_ipload.load.schedule import UserSlot
 from pytest_ipload.load.user_contexts import UserContexts
 from pytest_ipload.load.user_factory import UserFactory
 from pytest_ipload.load.user_thread import Phase, Scenario, UserThread
@@ -71,13 +72,17 @@ class UserLifecycle:
         return not self._factory.ends_load(error, 0, not is_late)
 
     def live(self, user_thread: UserThread) -> None:
-        """A user's whole lifecycle, in its own thread."""
+        """A user's whole lifecycle, in its own thread: one round of the load, or several."""
+        users: UserLifecycle | None = self
         with user_thread.user.in_own_thread():
-            self._live(user_thread)
+            while users is not None:
+                users = users._live_in_round(user_thread)
 
-    def _live(self, user_thread: UserThread) -> None:
+    def _live_in_round(self, user_thread: UserThread) -> UserLifecycle | None:
+        """The user's part in this round; returns the round that it goes on in, None once it is torn down."""
+        following: UserLifecycle | None = None
         try:
-            scenario = self._set_up_user(user_thread)
+            scenario = self._ready_scenario(user_thread)
             if scenario is not None and self._wait_at_gate(user_thread) and self._begin(user_thread):
                 self._run.iterate(user_thread, scenario)
         except IterationInterrupted:
@@ -86,8 +91,17 @@ class UserLifecycle:
             user_thread.is_lost = True  # it is a fault of ours, or of the interpreter, which threading reports
             raise
         finally:
-            self._hold(user_thread)
-            self._tear_down_user(user_thread)
+            following = self._hold(user_thread)
+            if following is None:
+                self._tear_down_user(user_thread)
+        return following
+
+    def _ready_scenario(self, user_thread: UserThread) -> Scenario | None:
+        """The user's scenario, set up now or in an earlier round; None if that failed, or if there is nothing to do."""
+        if user_thread.ready_ns is None:
+            return self._set_up_user(user_thread)
+        user_thread.user.resume()  # it may have been interrupted at the end of the last round
+        return None if user_thread.is_idle else user_thread.scenario
 
     def _set_up_user(self, user_thread: UserThread) -> Scenario | None:
         """The user's scenario, set up; None if that failed."""
@@ -222,22 +236,38 @@ class UserLifecycle:
             self.held = 0
             self._may_leave.set()
 
-    def _hold(self, user_thread: UserThread) -> None:
-        """Hold a user that has finished its iterations until it is released."""
-        if not self._holds_users or user_thread.began_ns is None or user_thread.is_lost:
-            return
+    def take_over(self, user_thread: UserThread, slot: UserSlot, *, is_idle: bool) -> None:
+        """A user that an earlier round holds goes on in this one, once it is released there."""
+        with self.changed:
+            user_thread.go_on(slot, self, is_idle=is_idle)
+            self.settled += 1
+
+    def hand_over(self, user_threads: list[UserThread]) -> list[UserThread]:
+        """Take the held users out of the list, for another round to go on with; ``let_go`` releases them."""
+        with self.changed:
+            held = [each for each in user_threads if each.phase is Phase.HELD]
+            user_threads[:] = [each for each in user_threads if each.phase is not Phase.HELD]
+            self.held -= len(held)
+        return held
+
+    def _hold(self, user_thread: UserThread) -> UserLifecycle | None:
+        """Hold a user that has finished its iterations until it is released; returns the round that it goes on in."""
+        if not self._holds_users or user_thread.ready_ns is None or user_thread.is_lost:
+            return None
         ended = self._clock()
         user_thread.recorder.flush()
         with self.changed:
             if user_thread.abandoned or self._may_leave.is_set():
-                return
-            user_thread.ended_ns = ended
-            self._record.ended_ns = max(self._record.ended_ns, ended)
-            self._record.lifetimes.append((user_thread.began_ns, ended))
-            user_thread.phase = Phase.HELD
+                return None
+            if user_thread.began_ns is not None:
+                user_thread.ended_ns = ended
+                self._record.ended_ns = max(self._record.ended_ns, ended)
+                self._record.lifetimes.append((user_thread.began_ns, ended))
+            user_thread.following, user_thread.phase = None, Phase.HELD
             self.held += 1
             self._wake()
         self._may_leave.wait()
+        return user_thread.following
 
     def _tear_down_user(self, user_thread: UserThread) -> None:
         is_counted = user_thread.phase is Phase.HELD

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import count as naturals
+from itertools import islice
 
 from pytest_ipload.load.arrivals import ArrivalQueue
 from pytest_ipload.load.generator.resource_limits import users_stack
@@ -47,6 +49,20 @@ class UserStarter:
         """Of the users that were started."""
         self.is_dry = False
         """Whether all users are busy; guarded by ``users.changed``."""
+
+    def take_over(self, held: Iterable[UserThread]) -> None:
+        """Go on with users of an earlier round, in place of new ones. Those that the plan has no slot for are idle,
+        or, in the open model, there from the start.
+        """
+        slots = {slot.index: slot for slot in self.pending}
+        is_open = self._arrivals is not None
+        for user_thread in held:
+            index = user_thread.slot.index
+            slot = slots.pop(index, None)
+            spare = UserSlot(index, 0.0, 0.0, self._end)
+            self._users.take_over(user_thread, slot or spare, is_idle=slot is None and not is_open)
+            self.user_threads.append(user_thread)
+        self.pending = deque(slot for slot in self.pending if slot.index in slots)
 
     def take_first(self) -> deque[UserSlot]:
         """Remove and return the pending slots of the users that are set up before the load begins."""
@@ -118,9 +134,15 @@ class UserStarter:
             return True
         elapsed, there = self._users.elapsed(), len(self.user_threads)
         wanted = self._arrivals.users_wanted(elapsed, self._most_users - there, there - self._users.settled)
-        numbers = map(self._share.number, range(there, there + wanted))
-        self.pending.extend(UserSlot(number, elapsed, elapsed, self._end) for number in numbers)
+        self.pending.extend(UserSlot(number, elapsed, elapsed, self._end) for number in self._free_numbers(wanted))
         return self.start_due(elapsed)
+
+    def _free_numbers(self, count: int) -> Iterable[int]:
+        """The next numbers for users that start now."""
+        if not count:
+            return ()
+        taken = {user_thread.slot.index for user_thread in self.user_threads}
+        return islice((number for number in map(self._share.number, naturals()) if number not in taken), count)
 
     def wake_for_growth(self) -> None:
         """Called in the thread of the last free user."""

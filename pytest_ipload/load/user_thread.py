@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pytest_ipload.base.code_location import place_of_frame
 from pytest_ipload.base.errors import IploadError, SetUpTimeout, TearDownTimeout
@@ -18,6 +18,9 @@ from pytest_ipload.load.schedule import UserSlot
 from pytest_ipload.load.user import Iteration, VirtualUser
 from pytest_ipload.load.user_contexts import own_context
 from pytest_ipload.stats.recorder import Recorder
+
+if TYPE_CHECKING:
+    from pytest_ipload.load.user_lifecycle import UserLifecycle
 
 
 class Scenario(Protocol):
@@ -76,6 +79,12 @@ class UserThread:
     """When the iterations ended."""
     is_lost: bool = False
     """Whether something that is not an iteration's failure ended the thread."""
+    is_idle: bool = False
+    """Whether the running round has no iterations for it."""
+    first_number: int = 0
+    """The number of its first iteration in the running round."""
+    following: UserLifecycle | None = None
+    """Of a user that is held: the round in which it goes on; None for its teardown."""
     left_ns: int | None = None
     teardown_since_ns: int | None = None
     interrupted_ns: int | None = None
@@ -89,6 +98,16 @@ class UserThread:
     is_exposed: bool = False
     """Whether its own code runs, which may be interrupted: see ``expose`` and ``cover``."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def go_on(self, slot: UserSlot, following: UserLifecycle, *, is_idle: bool) -> None:
+        """Called in the executor's thread while the user is held: it takes part in another round of the load."""
+        if self.iteration_since_ns is not None:
+            self.first_number = self.user.iteration + 1
+        with self._lock:
+            self.slot, self.is_idle, self.phase, self.is_behind = slot, is_idle, Phase.READY, True
+            self.began_ns = self.iteration_since_ns = self.ended_ns = self.interrupted_ns = None
+            self.is_cancelled = False
+            self.following = following
 
     def start(self, live: Callable[[UserThread], None]) -> None:
         """Start the thread. Raises RuntimeError when the system has no thread left."""

@@ -206,7 +206,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
     if LOAD_TEST in item.stash:  # of an earlier run
         del item.stash[LOAD_TEST]
     with _phase(item, "setup"):
-        from pytest_ipload.plugin.run.load_test import prepare
+        from pytest_ipload.plugin.run.prepare import prepare
 
         test = prepare(item, state_of(item.config))
         if test is not None:

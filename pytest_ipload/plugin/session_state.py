@@ -14,6 +14,7 @@ from pytest_ipload.settings.session_settings import OFF, SKIP, SessionSettings
 if TYPE_CHECKING:
     from pytest_ipload.addresses.pool import IpPool
     from pytest_ipload.baselines.compare import Baselines
+    from pytest_ipload.capacity.capacity_change import CapacityLimit
     from pytest_ipload.distributed.whole_loads import WorkerLoads
     from pytest_ipload.load.partition import Partition
     from pytest_ipload.plugin.run.load_test import LoadTest
@@ -152,7 +153,9 @@ class SessionState:
             from pytest_ipload.baselines.store import Store
 
             store, strict = Store(self.pools.base), self.settings.strict
-            self._baselines = Baselines.read(store, settings.compare, settings.limits, strict=strict)
+            self._baselines = Baselines.read(
+                store, settings.compare, settings.limits, strict=strict, capacity_limits=self.capacity_limits
+            )
         return self._baselines
 
     @property
@@ -166,6 +169,13 @@ class SessionState:
         from pytest_ipload.verdict.regression.limit import CompareLimit
 
         return [CompareLimit.parse(text) for text in self.settings.baselines.limits]
+
+    @property
+    def capacity_limits(self) -> list[CapacityLimit]:
+        """Limits for changes of a capacity."""
+        from pytest_ipload.capacity.capacity_change import CapacityLimit
+
+        return [CapacityLimit.parse(text) for text in self.settings.baselines.capacity_limits]
 
     def all_results(self) -> Results:
         """All results, in the order in which they came."""

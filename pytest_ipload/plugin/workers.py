@@ -123,10 +123,10 @@ def _make_controller(config: pytest.Config) -> Controller:
     from pytest_ipload.distributed.controller.coordinator import Judges
     from pytest_ipload.plugin.hook_calls import review_of
     from pytest_ipload.plugin.reporting.reporter import REPORT_KEY
-    from pytest_ipload.verdict.judge import Judge
+    from pytest_ipload.plugin.run.judges import judge_of
 
     state = state_of(config)
-    judge = Judge(state.segment, state.compare_limits, state.compare, review_of(config))
+    judge = judge_of(state, review_of(config))
     judges = Judges(judge.look, judge.conclude, judge.break_off, judge.unfinished)
 
     def keep(nodeid: str, results: list[dict[str, Any]]) -> None:

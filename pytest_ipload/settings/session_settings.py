@@ -26,6 +26,8 @@ class BaselineSettings(NamedTuple):
     """Which saved runs to compare with: a name, a number or a path, or the empty text for all; None for none."""
     limits: tuple[str, ...] = ()
     """Changes beyond which a test fails: from the saved runs, or from the rounds of another target."""
+    capacity_limits: tuple[str, ...] = ()
+    """The same for the results of capacity searches."""
 
     @property
     def saves(self) -> bool:

@@ -12,7 +12,7 @@ from pytest_ipload.verdict.failure_text import failure_message
 from pytest_ipload.verdict.result import ERROR, LoadResult, UnmeasuredResult
 from pytest_ipload.verdict.result_properties import properties_of
 
-_FIELDS = ("verdict", "message", "by_comparison", "properties", "is_final")
+_FIELDS = ("verdict", "message", "by_comparison", "properties", "is_final", "following")
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Conclusion:
     """For the reports; empty for a worker, whose controller has them."""
     is_final: bool = True
     """False if another round follows and will bring the verdict."""
+    following: str | None = None
+    """Which one that is, in a capacity search."""
 
     @classmethod
     def of(cls, result: LoadResult, more: Mapping[str, Any] = MappingProxyType({})) -> Conclusion:

@@ -20,9 +20,10 @@ def failure_message(result: LoadResult) -> str:
 
     Where all iterations failed in the same way, the first line says how: it explains everything else.
     """
-    lines = [result.reason] if result.verdict in (INVALID, ERROR) else []
-    failed = failures_of(result.thresholds, result.comparisons)
-    lines += [message for message in failed if result.verdict not in (INVALID, ERROR) or message not in result.reason]
+    says_why = result.verdict in (INVALID, ERROR) or result.capacity is not None
+    lines = [result.reason] if says_why and result.reason else []
+    failed = failures_of([] if result.capacity is not None else result.thresholds, result.comparisons)
+    lines += [message for message in failed if not says_why or message not in result.reason]
     if result.verdict == FAILED:
         checks = zip(result.generator.checks, result.generator.notes, strict=True)
         lines += [f"although {note}" for check, note in checks if check.severity == FLATTERING]

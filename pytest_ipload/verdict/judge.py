@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_ipload.load.partition import Partition
     from pytest_ipload.verdict.conclusion import Conclusion
     from pytest_ipload.verdict.decide import Review
@@ -19,6 +21,16 @@ if TYPE_CHECKING:
     from pytest_ipload.verdict.snapshots import TeamWatch
 
 
+class SearchJudge(Protocol):
+    """Judges capacity searches."""
+
+    def judge(self, part: ShardResult) -> Conclusion:
+        """The verdict on a search after one of its loads; not final if another one follows."""
+
+    def unfinished(self, nodeid: str, reason: str) -> Conclusion | None:
+        """What is known of a search that ended between two loads; None if there was none."""
+
+
 class Judge:
     """Judges loads by the measurements of their processes."""
 
@@ -28,11 +40,13 @@ class Judge:
         limits: Sequence[CompareLimit] = (),
         compare: Compare | None = None,
         review: Review | None = None,
+        open_searches: Callable[[Callable[[LoadResult], LoadResult]], SearchJudge] | None = None,
     ) -> None:
         """``segment`` is the part of each load that these processes run, if they do not run all of it.
 
         The ``limits`` compare rounds of the current target with those of a base target; ``compare`` compares with saved
-        runs. ``review`` gives plugins' reasons to fail a result.
+        runs. ``review`` gives plugins' reasons to fail a result. ``open_searches`` makes the judge of capacity searches
+        when it is needed; what it is given does the last two.
         """
         self._segment = segment
         self._limits = limits
@@ -41,6 +55,8 @@ class Judge:
         self._rounds: dict[str, list[Round]] = {}
         """Of the load tests in progress."""
         self._watches: dict[str, TeamWatch] = {}
+        self._open_searches = open_searches
+        self._searches: SearchJudge | None = None
 
     def look(self, nodeid: str, snapshots: Sequence[Sequence[bytes]], elapsed_s: float) -> str | None:
         """The result of the first threshold with ``abort_on_fail`` that can no longer hold."""
@@ -68,6 +84,9 @@ class Judge:
         from pytest_ipload.verdict.conclude import conclude
         from pytest_ipload.verdict.conclusion import Conclusion
 
+        if part.search is not None and self._open_searches is not None:
+            self._searches = self._searches or self._open_searches(self._settled)
+            return self._searches.judge(part)
         if part.round is None:
             return Conclusion.of(self.result(part), self._of_segment(part))
         result = conclude(part)
@@ -93,9 +112,10 @@ class Judge:
         from pytest_ipload.verdict.result import ERROR
         from pytest_ipload.verdict.rounds import combine
 
+        found = None if self._searches is None else self._searches.unfinished(nodeid, reason)
         rounds = self._rounds.pop(nodeid, [])
-        if not rounds:
-            return None
+        if found is not None or not rounds:
+            return found
         return Conclusion.of(replace(combine(rounds, self._limits), verdict=ERROR, reason=reason))
 
     def _with_earlier_rounds(self, note: RoundNote, result: LoadResult, part: ShardResult) -> LoadResult | None:

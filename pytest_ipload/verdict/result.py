@@ -16,8 +16,9 @@ from pytest_ipload.verdict.regression.comparison import ComparedWith, Comparison
 from pytest_ipload.verdict.threshold.config import FAIL
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
 
-PASSED, FAILED, INVALID, ERROR = VERDICTS = ("passed", "failed", "invalid", "error")
-"""From the best to the worst. *error*: the load test did not finish, so nothing was judged."""
+PASSED, UNDECIDED, FAILED, INVALID, ERROR = VERDICTS = ("passed", "undecided", "failed", "invalid", "error")
+"""From the best to the worst. *undecided*: a promise that lies within the interval of a capacity. *error*: the load
+test did not finish, so nothing was judged."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ class LoadResult(Summary):
 
     nodeid: str
     verdict: str
-    """``passed``, ``failed``, ``invalid`` or ``error``."""
+    """``passed``, ``undecided``, ``failed``, ``invalid`` or ``error``."""
     reason: str
     """Why it is not ``passed``; empty if it is."""
     together: str | None = None
@@ -200,6 +201,8 @@ class LoadResult(Summary):
     """The targets' own numbers over the judged time; None where no target was given."""
     shards: Sequence[ShardStats] | None = None
     """The processes that shared the load; None where it was one."""
+    capacity: Mapping[str, Any] | None = None
+    """What a capacity search found; the other numbers are those of one of its rounds. None without a search."""
     rounds: Sequence[RoundStats] | None = None
     """All rounds, where the load was run in several: the other numbers are those of one of them."""
     comparisons: Sequence[Comparison] | None = None
@@ -225,7 +228,9 @@ class LoadResult(Summary):
     @property
     def fails_by_comparison(self) -> bool:
         """Whether only comparisons with a baseline fail it."""
-        return bool(failed_of(self.comparisons)) and not (failures_of(self.thresholds) or self.objections)
+        is_promise_broken = self.capacity is not None and self.capacity.get("verdict") == FAILED
+        is_by_others = failures_of(self.thresholds) or self.objections or is_promise_broken
+        return bool(failed_of(self.comparisons)) and not is_by_others
 
     def as_dict(self) -> dict[str, Any]:
         """The result as plain values, without the fields that were not measured."""

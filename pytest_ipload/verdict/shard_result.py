@@ -81,6 +81,8 @@ class ShardResult:
     """How long users that failed to start would have been active."""
     round: RoundNote | None = None
     """Which of several rounds it belongs to; None where there is one load."""
+    search: str | None = None
+    """Which load of a capacity search it belongs to, as text; None where there is none."""
     together: str | None = None
     """The name of the group of loads that it ran together with; None where it ran alone."""
     error: str | None = None
@@ -173,7 +175,7 @@ def merge_into(one: ShardResult, other: ShardResult) -> ShardResult:
 
     ``ValueError``, and then nothing has changed, if they do not belong to the same load.
     """
-    for name in ("nodeid", "profile", "thresholds", "strict", "round", "together"):
+    for name in ("nodeid", "profile", "thresholds", "strict", "round", "search", "together"):
         if (first := getattr(one, name)) != (second := getattr(other, name)):
             raise ValueError(f"the shard results of {one.nodeid} differ in their {_difference(name, first, second)}")
     one.measured.merge(other.measured)

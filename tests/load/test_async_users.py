@@ -14,8 +14,9 @@ from support.scripted_load import Script, make
 
 from pytest_ipload.base.errors import SetUpTimeout, TearDownTimeout
 from pytest_ipload.load import deadlines, user_loop
-from pytest_ipload.load.executor import Executor, UserSetUpError
+from pytest_ipload.load.executor import Executor
 from pytest_ipload.load.interruption import IterationInterrupted
+from pytest_ipload.load.set_up_phase import UserSetUpError
 from pytest_ipload.load.user import Iteration, VirtualUser
 from pytest_ipload.stats.sample import FAILED, ITERATION, REQUEST
 

@@ -12,8 +12,9 @@ from support.scripted_load import Script, make, run
 
 from pytest_ipload.base.errors import SetUpTimeout, TearDownTimeout
 from pytest_ipload.load import deadlines as patience_module
-from pytest_ipload.load.executor import Executor, UserSetUpError
+from pytest_ipload.load.executor import Executor
 from pytest_ipload.load.interruption import IterationInterrupted
+from pytest_ipload.load.set_up_phase import UserSetUpError
 from pytest_ipload.load.user import Iteration, VirtualUser
 from pytest_ipload.load.user_thread import UserThread
 from pytest_ipload.stats.sample import FAILED, ITERATION

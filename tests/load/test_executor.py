@@ -17,8 +17,9 @@ from support.scripted_load import Script, ScriptedCrew, make, run
 
 from pytest_ipload.load import deadlines as patience_module
 from pytest_ipload.load import executor as executor_module
-from pytest_ipload.load.executor import Executor, UserSetUpError
+from pytest_ipload.load.executor import Executor
 from pytest_ipload.load.generator.monitor import LOOK_NS, GeneratorReadings
+from pytest_ipload.load.set_up_phase import UserSetUpError
 from pytest_ipload.load.user import Iteration, VirtualUser
 from pytest_ipload.settings.parsing import as_stages
 from pytest_ipload.stats.measurements import Measurements

@@ -10,9 +10,10 @@ import pytest
 from support.scripted_load import Script, ScriptedCrew, ScriptedLife, make, run
 
 from pytest_ipload.load import set_up as set_up_module
-from pytest_ipload.load.executor import Executor, UserSetUpError
+from pytest_ipload.load.executor import Executor
 from pytest_ipload.load.schedule import user_slots
 from pytest_ipload.load.set_up import SetUps
+from pytest_ipload.load.set_up_phase import UserSetUpError
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.stats.sample import ITERATION

@@ -11,7 +11,7 @@ import pytest
 from support.scripted_load import Script, ScriptedCrew, make, run
 
 from pytest_ipload.base.errors import GeneratorLimitError
-from pytest_ipload.load.executor import UserSetUpError
+from pytest_ipload.load.set_up_phase import UserSetUpError
 from pytest_ipload.load.user import Iteration, VirtualUser
 from pytest_ipload.load.user_thread import UserThread
 from pytest_ipload.settings.parsing import as_stages

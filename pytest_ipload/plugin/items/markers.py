@@ -13,6 +13,7 @@ from pytest_ipload.settings.parsing import did_you_mean
 from pytest_ipload.settings.table import SETTINGS
 
 MARKER, THRESHOLD_MARKER, TOGETHER_MARKER = "ipload", "ipload_threshold", "ipload_together"
+CAPACITY_MARKER = "ipload_capacity"
 MARKERS: Mapping[str, str] = {
     MARKER: "ipload(users=1, duration=None, ...): run the test's body as a load test; the keys: "
     + ", ".join(setting.key for setting in SETTINGS),
@@ -20,6 +21,9 @@ MARKERS: Mapping[str, str] = {
     "confidence=None): limits, as in 'p95 < 200ms'",
     MIX_MARKER: "ipload_mix(browse=3, buy=1): each iteration runs one of these functions of the test's module, or "
     f"methods of its class, as often as its weight says; the test takes the fixture {BODY_FIXTURE} and calls it",
+    CAPACITY_MARKER: "ipload_capacity(*expressions, at_least=None, start='10/s', up_to=None, step='10s', "
+    "precision='5%', by='rate', settle=None, max_rounds=None, max_time=None): find the highest rate, or the most "
+    "users, at which these limits hold",
     TOGETHER_MARKER: "ipload_together(name): load tests with the same name start as one load, on one clock",
 }
 
@@ -30,8 +34,8 @@ _CLOSE = 0.8
 
 
 def is_load_test(item: pytest.Item) -> bool:
-    """Whether the item has the marker ``ipload`` or uses a per-user fixture."""
-    if item.get_closest_marker(MARKER) is not None:
+    """Whether the item has the marker ``ipload`` or ``ipload_capacity``, or uses a per-user fixture."""
+    if item.get_closest_marker(MARKER) is not None or item.get_closest_marker(CAPACITY_MARKER) is not None:
         return True
     return not PER_USER_ROOTS.isdisjoint(getattr(item, "fixturenames", ()))
 

@@ -5,6 +5,8 @@ Imported by every pytest run: slow modules are imported where they are needed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from pytest_ipload.settings.session_settings import BaselineSettings
@@ -53,23 +55,27 @@ def read_settings(config: pytest.Config) -> BaselineSettings:
             "--ipload-compare and --ipload-against contradict each other: a run is compared with saved ones, or with "
             "another target; remove one of them"
         )
-    limits = _limits(given["compare_fail"] or ())
-    implied = "" if limits and against is None else None
+    limits, of_capacity = _limits(given["compare_fail"] or ())
+    implied = "" if (limits or of_capacity) and against is None else None
     return BaselineSettings(
         save=_name(given["save"]),
         autosave=bool(given["autosave"]),
         compare=implied if given["compare"] is None else given["compare"],
         limits=limits,
+        capacity_limits=of_capacity,
     )
 
 
-def _limits(texts: list[str] | tuple[str, ...]) -> tuple[str, ...]:
+def _limits(texts: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Those of ordinary values, and those of the capacity."""
     if not texts:
-        return ()
+        return (), ()
+    from pytest_ipload.capacity.capacity_change import CapacityLimit, is_capacity_limit
     from pytest_ipload.verdict.regression.limit import CompareLimit
 
     try:
-        return tuple(CompareLimit.parse(text).text for text in texts)
+        ordinary = tuple(CompareLimit.parse(text).text for text in texts if not is_capacity_limit(text))
+        return ordinary, tuple(CapacityLimit.parse(text).text for text in texts if is_capacity_limit(text))
     except ValueError as error:
         raise pytest.UsageError(f"--ipload-compare-fail: {error}") from None
 

@@ -14,7 +14,7 @@ from pytest_ipload.base.text import counted
 from pytest_ipload.base.units import format_setting, format_span
 from pytest_ipload.plugin.fixtures.body_mix import mix_of
 from pytest_ipload.plugin.items.item_kind import SETTING_PLACES
-from pytest_ipload.plugin.items.marker_settings import profile_of_test
+from pytest_ipload.plugin.items.marker_settings import capacity_plan_of, profile_of_test
 from pytest_ipload.plugin.items.markers import is_load_test, together_name
 from pytest_ipload.plugin.items.thresholds import given_thresholds
 from pytest_ipload.plugin.options.capacity import Capacity
@@ -38,7 +38,7 @@ def plan_of(item: pytest.Item, state: SessionState) -> str:
     """One line: users, time, addresses, thresholds, each with its origin; or what is wrong."""
     try:
         profile = _with_places(profile_of_test(item, state), item)
-        thresholds = given_thresholds(item, state)
+        thresholds, search = given_thresholds(item, state), capacity_plan_of(item, state)
         pool = state.pools.get(profile.pool)
         mix = mix_of(item) if isinstance(item, pytest.Function) else None
     except IploadError as error:
@@ -46,7 +46,12 @@ def plan_of(item: pytest.Item, state: SessionState) -> str:
     source = "source address chosen by the system"
     if profile.pool is not None:
         source = _origin(profile, "pool", counted(pool.size, "source address"))
-    parts = [*_height(profile), *_times(profile), source]
+    parts = [source]
+    if search is None:
+        parts = [*_height(profile), *_times(profile), source]
+    else:
+        most = f"at most {counted(profile.most_users, 'user')}"
+        parts = [search.describe(), *search.remarks(), most, source]
     if (group := together_name(item)) is not None:
         parts.append(f"together: {group}")
     if profile.base_url is not None:

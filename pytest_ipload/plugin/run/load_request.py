@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_ipload.base.health_catalogue import HealthCheck
+from pytest_ipload.load.generator.surroundings import Surroundings
 from pytest_ipload.load.partition import WHOLE, Partition
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.load.user_thread import Scenario
@@ -17,7 +19,27 @@ from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.verdict.rounds import RoundNote
 from pytest_ipload.verdict.threshold.config import ThresholdConfig
 
+if TYPE_CHECKING:
+    from pytest_ipload.plugin.run.load_run import Load
+    from pytest_ipload.plugin.session_state import SessionState
+
 MakeScenario = Callable[[VirtualUser], Scenario]
+
+
+@dataclass(frozen=True)
+class LoadPlace:
+    """What loads use of this process and its host."""
+
+    cpu: int | None
+    """The CPU that they are kept on; None for anywhere."""
+    workers_on_cpu: int
+    """How many processes load from there."""
+    surroundings: Surroundings
+
+    @classmethod
+    def of(cls, state: SessionState, surroundings: Surroundings) -> LoadPlace:
+        """As the session says. Only before the process is kept on a CPU: then it sees no other."""
+        return cls(state.cpu, state.workers_on_cpu, surroundings)
 
 
 @dataclass(frozen=True)
@@ -42,8 +64,16 @@ class LoadRequest:
     """Whether each user has an event loop."""
     group: LoadGroup | None = None
     """The loads that it runs together with."""
+    search: str | None = None
+    """Which load of a capacity search it is, as text."""
+    after: Load | None = None
+    """An earlier load with the same users, which it goes on with."""
+    widest: LoadProfile | None = None
+    """The profile of the highest of several loads with the same users; None if this is the only one."""
+    place: LoadPlace | None = None
+    """Where several loads run one after the other; None for one that the load makes for itself."""
 
     @property
     def had_rounds(self) -> bool:
         """Whether earlier rounds of the same load were run."""
-        return self.round_note is not None and self.round_note.number > 0
+        return self.after is not None or (self.round_note is not None and self.round_note.number > 0)

@@ -103,6 +103,7 @@ class LoadResults:
             broken_off=broken_off or (None if met is None else met.broken_off),
             abort=self._abort_watch.abort,
             round=self._request.round_note,
+            search=self._request.search,
             together=None if self._request.group is None else self._request.group.name,
             evidence=self.evidence(origin, began) if is_whole else [],
             evidence_most=self._users.evidence.most,
@@ -159,7 +160,7 @@ class LoadResults:
             joined_gaps=self._users.stream_log.joined,
             unbound_adapters=self._users.fast_path_log.unbound(),
             own_ports=ports_served_here(self._users.targets.all()),
-            workers_on_cpu=(group or self._state).workers_on_cpu,
+            workers_on_cpu=(group or self._request.place or self._state).workers_on_cpu,
         )
 
     def _without_steps(self) -> list[HealthCheck]:

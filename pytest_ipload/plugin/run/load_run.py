@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 
 import pytest
 
 from pytest_ipload.base.errors import LateSkip, is_configuration_error
-from pytest_ipload.load.executor import Executor, UserSetUpError
+from pytest_ipload.load.executor import Executor
 from pytest_ipload.load.failure_log import FailureGroup
 from pytest_ipload.load.generator.surroundings import Surroundings
 from pytest_ipload.load.schedule import slots_of
+from pytest_ipload.load.set_up_phase import UserSetUpError
 from pytest_ipload.plugin.items.outcomes import SKIPS
-from pytest_ipload.plugin.run.load_request import LoadRequest
+from pytest_ipload.plugin.run.load_request import LoadPlace, LoadRequest
 from pytest_ipload.plugin.run.load_result import LoadResults
 from pytest_ipload.plugin.run.load_users import LoadUsers
 from pytest_ipload.plugin.run.sample_hook import SampleSink, open_sample_sink
@@ -43,11 +45,17 @@ class Load:
         self.tap: SampleSink | None = None
         self._shard = shard
         self._whole_loads = state.whole_loads
-        users = self._users = LoadUsers(state, request, shard.pool_share)
-        note, own = request.round_note, request.group or state
+        after = request.after
+        if after is None:
+            of_all = replace(request, profile=request.widest or profile)
+            self._users = LoadUsers(state, of_all, shard.pool_share)
+        else:
+            self._users = after._users
+        users = self._users
+        note, own = request.round_note, request.group or request.place or LoadPlace.of(state, Surroundings())
         round_ = None if note is None else (note.number + 1, note.count)
         self._showing = LiveReporter(request.item.nodeid, profile, shard.audience, round_)
-        self.executor = Executor(
+        self.executor: Executor = Executor(
             profile,
             slots_of(profile, request.share),
             self,
@@ -66,7 +74,8 @@ class Load:
             ),
             tolerates_set_up_errors=tolerates_set_up_errors(thresholds),
             holds_users=request.holds_users,
-            surroundings=Surroundings() if request.group is None else request.group.surroundings,
+            surroundings=own.surroundings,
+            after=None if after is None else after.executor,
         )
         users.evidence.judged_from_ns = lambda: self.executor.measurements.judged_from_ns
         self._sampling = TargetSampling(
@@ -82,6 +91,7 @@ class Load:
 
     def set_up(self) -> None:
         """Set up the users; see ``Executor.set_up``."""
+        self._users.reopen()
         import_module("pytest_ipload.transport.session")  # slow to import: not at the expense of the first user
         self._shard.on_stop = self.executor.ask_to_stop
         self._shard.on_break_off = partial(self.executor.ask_to_stop, hurry=True)

@@ -6,24 +6,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_ipload.base.errors import SettingError, is_configuration_error
 from pytest_ipload.base.health_catalogue import HealthCheck, fired
 from pytest_ipload.base.units import format_duration
-from pytest_ipload.load.executor import UserSetUpError
-from pytest_ipload.load.scenario import Body, is_coroutine_function, scenario_of
-from pytest_ipload.load.user import VirtualUser
-from pytest_ipload.load.user_thread import Scenario
-from pytest_ipload.plugin.fixtures.per_user import multiplied_by
+from pytest_ipload.load.scenario import Body
+from pytest_ipload.load.set_up_phase import UserSetUpError
 from pytest_ipload.plugin.hook_calls import review_of
 from pytest_ipload.plugin.items.marker_settings import profile_of
 from pytest_ipload.plugin.items.outcomes import SKIPS
 from pytest_ipload.plugin.items.thresholds import judged_by, session_thresholds
 from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_run import Load
+from pytest_ipload.plugin.run.own_loads import base_url_of_load, scenario_for
 from pytest_ipload.plugin.session_state import keep_result, kept_results, state_of
 from pytest_ipload.report.error_results import reason_of
 from pytest_ipload.report.tracebacks import first_traceback
@@ -31,6 +29,9 @@ from pytest_ipload.verdict.conclusion import Conclusion
 from pytest_ipload.verdict.judge import Judge
 from pytest_ipload.verdict.result import LoadResult
 from pytest_ipload.verdict.shard_group import SingleProcess
+
+if TYPE_CHECKING:
+    from pytest_ipload.capacity.capacity_result import CapacityResult
 
 _LONG_WAIT_S = 1.0
 """A shorter wait for other loads is not worth a remark."""
@@ -56,6 +57,23 @@ class LoadRunner:
         load = self._load_of(body, settings, waited)
         with self._alone(waited):
             return self._run(load)
+
+    def capacity(self, body: Body | Mapping[Body, int], *expressions: str, **settings: Any) -> CapacityResult:
+        """Find the highest arrival rate, or with ``by="users"`` the most users, at which the expressions hold.
+
+        The keywords are those of the markers ``ipload_capacity`` and ``ipload``. The test asserts on the result, as in
+        ``assert result.low >= 300``. Raises what ``run`` raises.
+        """
+        from pytest_ipload.capacity.search_plan import KEYS
+        from pytest_ipload.plugin.run.capacity_runner import CapacityRunner
+
+        if state_of(self._request.config).settings.disabled:
+            self.run(body, **{key: value for key, value in settings.items() if key not in KEYS})
+            pytest.skip("--ipload-disable: the body of ipload.capacity ran once, and nothing was searched")
+        waited: list[HealthCheck] = []
+        runner = CapacityRunner(self._request, body, expressions, settings, waited)
+        with self._alone(waited):
+            return runner.run()
 
     @contextmanager
     def _alone(self, waited: list[HealthCheck]) -> Iterator[None]:
@@ -101,33 +119,15 @@ class LoadRunner:
 
         To ``foreseen`` may be added until the load begins.
         """
-        try:
-            scenario = scenario_of(body)
-        except ValueError as error:
-            raise SettingError(f"ipload.run: {error}") from None
-        state = state_of(self._request.config)
-        if state.settings.segment is not None:
-            raise SettingError(
-                "ipload.run: a load that a test starts and judges itself cannot be divided into segments; mark the "
-                "test with @pytest.mark.ipload, or leave it out of this run"
-            )
-        item = self._request.node
-        if problem := multiplied_by(item.obj):
-            raise SettingError(f"ipload.run: {problem}")
-        is_given = state.settings.value("base_url") is not None or "base_url" in settings
-        base_url = None if is_given else base_url_fixture(self._request)
-        profile = profile_of(item, state, [(settings, ())], base_url, "ipload.run")
+        state, item = state_of(self._request.config), self._request.node
+        make_scenario, is_async = scenario_for(self._request, body, "ipload.run")
+        profile = profile_of(
+            item, state, [(settings, ())], base_url_of_load(self._request, settings), place="ipload.run"
+        )
         if profile.start_after is not None:
             raise SettingError("ipload.run: start_after is for load tests with the marker ipload_together")
         thresholds = judged_by(session_thresholds(state), profile, state)
         folders = (self._request.path.parent, self._request.config.rootpath)
-        is_async = any(map(is_coroutine_function, body if isinstance(body, Mapping) else [body]))
-
-        def make_scenario(user: VirtualUser) -> Scenario:
-            if is_async:
-                user.coroutines.open_loop()  # else its first iteration would
-            return scenario
-
         request = LoadRequest(item, profile, thresholds, make_scenario, folders, foreseen, is_async=is_async)
         return Load(state, request, SingleProcess(self._judge().judge, state.pools.slot, state.audience))
 
@@ -161,14 +161,3 @@ class LoadRunner:
         result = self._judge().result(part)
         keep_result(item, Conclusion.of(result))
         return result
-
-
-def base_url_fixture(request: pytest.FixtureRequest) -> str | None:
-    """The value of a fixture named ``base_url`` (pytest-base-url's, or the project's own); None without one."""
-    try:
-        value = request.getfixturevalue("base_url")
-    except pytest.FixtureLookupError as error:
-        if error.argname != "base_url":  # there is one, and a fixture that it uses is missing
-            raise
-        return None
-    return str(value) if value else None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -14,8 +15,8 @@ from pytest_ipload.base.errors import GeneratorLimitError, IploadError, SettingE
 from pytest_ipload.base.text import counted
 from pytest_ipload.base.units import format_setting
 from pytest_ipload.distributed.worker.membership import SHARD
-from pytest_ipload.load.executor import UserSetUpError
 from pytest_ipload.load.interruption import IterationInterrupted
+from pytest_ipload.load.set_up_phase import UserSetUpError
 from pytest_ipload.load.user import VirtualUser
 from pytest_ipload.plugin.fixtures.async_body import note_body
 from pytest_ipload.plugin.fixtures.hypothesis_body import answer_fixture_check
@@ -23,16 +24,16 @@ from pytest_ipload.plugin.fixtures.per_user import sees_report
 from pytest_ipload.plugin.fixtures.per_user_names import mark_as_load_test
 from pytest_ipload.plugin.hook_calls import review_of
 from pytest_ipload.plugin.items.groups import number_of
-from pytest_ipload.plugin.items.item_kind import kind_problem
 from pytest_ipload.plugin.items.load_bodies import LoadBodies
 from pytest_ipload.plugin.items.marker_settings import profile_of_test
-from pytest_ipload.plugin.items.markers import is_load_test, marker_problem, together_name
+from pytest_ipload.plugin.items.markers import together_name
 from pytest_ipload.plugin.items.outcomes import ComparisonFailed, MeasurementInvalid, ThresholdFailed
 from pytest_ipload.plugin.items.thresholds import load_thresholds
+from pytest_ipload.plugin.run.judges import judge_of
 from pytest_ipload.plugin.run.load_group import LOAD_GROUP
 from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_run import Load
-from pytest_ipload.plugin.run.load_runner import base_url_fixture
+from pytest_ipload.plugin.run.own_loads import base_url_fixture
 from pytest_ipload.plugin.run.segment_meetings import segment_share
 from pytest_ipload.plugin.session_state import SessionState, keep_result
 from pytest_ipload.report.error_results import reason_of
@@ -41,11 +42,11 @@ from pytest_ipload.report.tracebacks import first_traceback, headline, traceback
 from pytest_ipload.settings.combination import DEFAULT, HOOK
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.verdict.conclusion import Conclusion
-from pytest_ipload.verdict.judge import Judge
 from pytest_ipload.verdict.result import ERROR, FAILED, INVALID
 from pytest_ipload.verdict.rounds import CURRENT, DEFAULT_ROUNDS, RoundNote, plan_rounds
 from pytest_ipload.verdict.shard_group import LoadAborted, Shard, SingleProcess
 from pytest_ipload.verdict.shard_result import ShardResult
+from pytest_ipload.verdict.threshold.config import ThresholdConfig
 
 
 class LoadTest:
@@ -56,8 +57,8 @@ class LoadTest:
         self._item = item
         self._state = state
         self._load: Load | None = None
-        self._rounds = _rounds_of(state)
-        """None outside of a shared load, and where there are no rounds."""
+        self._rounds: Sequence[Any] = _rounds_of(state)
+        """The first round, and all others that are known."""
         self._earlier: list[Load] = []
         """Those of earlier rounds."""
         self._base_url: str | None = None
@@ -76,15 +77,18 @@ class LoadTest:
         self._group = item.stash.get(LOAD_GROUP, None)
         self._profile = profile_of_test(item, state)
         self._check_group()
-        self._thresholds = load_thresholds(item, self._profile, state)
+        self._thresholds = self._judged_thresholds()
         self.bodies = LoadBodies(item)
         mark_as_load_test(item)
         note_body(item)
         shard = item.stash.get(SHARD, None)
         # Of a shared load the controller judges; a worker only judges an aborted load, and asks no plugin about that.
         review = None if shard else review_of(item.config)
-        self._judge = Judge(state.segment, state.compare_limits, state.compare, review)
+        self._judge = judge_of(state, review)
         self._shard: Shard = shard or SingleProcess(self._judge.judge, state.pools.slot, state.audience)
+
+    def _judged_thresholds(self) -> list[ThresholdConfig]:
+        return load_thresholds(self._item, self._profile, self._state)
 
     def _check_group(self) -> None:
         """Raise SettingError if the loads of its group are not run, or for a setting that needs one."""
@@ -115,7 +119,7 @@ class LoadTest:
         except UserSetUpError as error:
             own_exception = self._set_up_exception(error)
         except GeneratorLimitError as error:
-            raise _refusal(error) from None
+            raise refusal(error) from None
         except KeyboardInterrupt:
             self._session_ends = True
             raise
@@ -135,9 +139,9 @@ class LoadTest:
         if errors and not self._session_ends:
             raise self._own_exception("teardown", *errors[0], len(errors))
         if (stuck := executor.record.abandoned[stuck_before:]) and not self._session_ends:
-            raise _refusal("; ".join(stuck))
+            raise refusal("; ".join(stuck))
 
-    def _prepared_load(self, round_note: RoundNote | None) -> Load:
+    def _prepared_load(self, round_note: Any) -> Load:
         """The load, after all checks that can be made before it starts."""
         lock = threading.Lock() if self._group is None else self._group.attention(self._item)
         try:
@@ -154,16 +158,19 @@ class LoadTest:
                 folders=(self._item.path.parent, self._item.config.rootpath),
                 foreseen=list(self.bodies.foreseen(profile, asked)),
                 share=segment_share(self._state, profile, self._shard.share),
-                round_note=round_note,
                 holds_users=round_note is None and sees_report(profile, asked),
                 is_async=is_async,
                 group=self._group,
             )
-            return Load(self._state, request, self._shard)
+            return Load(self._state, self._request_in(round_note, request), self._shard)
         except IploadError as error:
-            raise _refusal(error) from None
+            raise refusal(error) from None
 
-    def _profile_of(self, round_note: RoundNote | None) -> LoadProfile:
+    def _request_in(self, round_note: Any, request: LoadRequest) -> LoadRequest:
+        """The request as one of this round."""
+        return replace(request, round_note=round_note)
+
+    def _profile_of(self, round_note: Any) -> LoadProfile:
         profile, against = self._profile, self._state.settings.against
         if against is None or round_note is None:
             return profile
@@ -181,25 +188,30 @@ class LoadTest:
         __tracebackhide__ = True
         if self._group is not None and self._group.refusal is not None:
             self.ended_in_error = True
-            raise _refusal(self._group.refusal)
-        for round_note in self._rounds:
-            if round_note is not None and round_note.number > 0:
+            raise refusal(self._group.refusal)
+        for round_note in self._all_rounds():
+            is_first = round_note is None or round_note.number == 0
+            if not is_first:
                 self._earlier.append(self._started_load())
                 self._load = self._prepared_load(round_note)
             try:
-                if self._earlier:
+                if not is_first:
                     self._started_load().set_up()
                 self._run_once(self._started_load())
             except UserSetUpError as error:
                 self.ended_in_error = True
                 own_exception = self._set_up_exception(error)
             except GeneratorLimitError as error:
-                raise _refusal(error) from None
+                raise refusal(error) from None
             else:
                 if self._conclusion is not None:
                     return
                 continue
             raise own_exception  # raised here so that its own causes are not replaced
+
+    def _all_rounds(self) -> Iterator[Any]:
+        """The rounds in their order, one after the other was run."""
+        yield from self._rounds
 
     def _run_once(self, load: Load) -> None:
         __tracebackhide__ = True
@@ -217,7 +229,7 @@ class LoadTest:
             if self._session_ends:
                 raise
             if isinstance(error, IploadError) and not _passed_user_code(error):
-                raise _refusal(error) from None
+                raise refusal(error) from None
             raise error.with_traceback(user_traceback(error.__traceback__))  # noqa: B904  # it is the same exception
         try:
             self._keep(self._shard.conclude(self._part(load)))
@@ -346,7 +358,7 @@ class LoadTest:
             when, "ipload", f"{phase} of user {user.index} failed (source address: {source}){more}\n"
         )
         if isinstance(error, IploadError) and not _passed_user_code(error):
-            return _refusal(error)  # such as no lease for the user: the text is complete
+            return refusal(error)  # such as no lease for the user: the text is complete
         traceback = user_traceback(error.__traceback__)
         if isinstance(error, pytest.skip.Exception):
             # As pytest does for a skip in a fixture: the report names the test. There is no public API for that.
@@ -376,21 +388,6 @@ def _passed_user_code(error: BaseException) -> bool:
     return traceback is not None and is_user_code(traceback.tb_frame.f_code.co_filename)
 
 
-def _refusal(why: object) -> BaseException:
+def refusal(why: object) -> BaseException:
     """A failure as pytest raises it, with the text alone: its place in this package does not help users."""
     return pytest.fail.Exception(str(why), pytrace=False)
-
-
-def prepare(item: pytest.Item, state: SessionState) -> LoadTest | None:
-    """Make the item a load test, or leave it alone. Fails the item's set-up when something forbids it."""
-    problem = marker_problem(item)
-    if problem is None and is_load_test(item):
-        problem = kind_problem(item)
-        if problem is None and isinstance(item, pytest.Function):
-            try:
-                return LoadTest(item, state)
-            except IploadError as error:
-                raise _refusal(error) from None
-    if problem is not None:
-        raise _refusal(problem)
-    return None

@@ -78,6 +78,11 @@ class LoadUsers:
         self._metric_names = MetricNames()
         self.meetings = RendezvousPoints(profile.most_users, state.settings.disabled, request.share)
 
+    def reopen(self) -> None:
+        """Another round begins: users may wait for addresses, and for each other, again."""
+        self.leases.reopen()
+        self.meetings.reopen()
+
     def make_user(self, index: int, recorder: Recorder) -> VirtualUser:
         """A user without a lease."""
         from pytest_ipload.transport.connect.user_sockets import UserSockets

@@ -16,6 +16,7 @@ from pytest_ipload.base.text import counted, first_line, printable, whose_failur
 from pytest_ipload.base.units import MS_PER_S, format_count, format_duration, format_percent
 from pytest_ipload.report.evidence_lines import notes_of, title_of
 from pytest_ipload.report.telling import is_red, telling
+from pytest_ipload.report.terminal.capacity_lines import HEADERS, is_explained, round_rows, searches_of
 from pytest_ipload.report.terminal.load_block import IMPLIED, TEST_ERRORS
 from pytest_ipload.report.terminal.tables import own_number
 from pytest_ipload.report.terminal.target_lines import target_lines
@@ -30,7 +31,7 @@ _LONGEST_NAME = 200
 _LONGEST_TEXT = 1000
 _MOST_LINES = 20
 """Thresholds and kinds of failures that are shown for one test."""
-_VERDICTS = ("error", "failed", "invalid", "passed")
+_VERDICTS = ("error", "failed", "invalid", "undecided", "passed")
 _FENCES = re.compile("`+")
 
 
@@ -166,7 +167,7 @@ def _times(latency: Mapping[str, Any]) -> list[str]:
 
 def _details(test: PlainResult) -> str:
     """The details of a test besides its numbers; empty if there are none."""
-    results = (_thresholds, _explanation, _objections, _failures, _evidence, _own)
+    results = (_capacity, _thresholds, _explanation, _objections, _failures, _evidence, _own)
     every = (*results, _comparisons, _baseline, _targets, _generator)
     parts = every if is_measured(test) else ()
     text = _joined([_reason(test), _test_errors(test), *(part(test) for part in parts)])
@@ -179,7 +180,20 @@ def _details(test: PlainResult) -> str:
 
 def _reason(test: PlainResult) -> str:
     verdict = test["verdict"]
-    return f"{verdict.capitalize()}: {code(first_line(test['reason']))}" if verdict in ("invalid", "error") else ""
+    is_unexplained = verdict in ("invalid", "error") and not is_explained(test)
+    return f"{verdict.capitalize()}: {code(first_line(test['reason']))}" if is_unexplained else ""
+
+
+def _capacity(test: PlainResult) -> str:
+    """What a capacity search found, and its rounds."""
+    parts = []
+    for search in searches_of(test):
+        title = f"Capacity, {search.title}" if search.title else "Capacity"
+        parts += [
+            f"{title}: {code(search.capacity['reason'])}",
+            _tabulated(HEADERS, list(round_rows(search.capacity)), left=1) if search.capacity["rounds"] else "",
+        ]
+    return _joined(parts)
 
 
 def _test_errors(test: PlainResult) -> str:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from pytest_ipload.base.units import MS_PER_S, US_PER_S
 from pytest_ipload.stats.hdr_bins import bin_edges_us
 from pytest_ipload.stats.histogram import Histogram
-from pytest_ipload.verdict.result import VERDICTS, is_measured
+from pytest_ipload.verdict.result import UNDECIDED, VERDICTS, is_measured
 
 BUCKETS_S = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
@@ -167,7 +167,7 @@ def _build(environment: Mapping[str, Any]) -> Labels:
 
 def of_test(test: Mapping[str, Any], labels: Labels) -> Iterator[tuple[Family, Sample]]:
     """All numbers in the result of one load."""
-    for verdict in VERDICTS:
+    for verdict in (each for each in VERDICTS if each != UNDECIDED or test["verdict"] == UNDECIDED):
         yield VERDICT, VERDICT.sample({**labels, VERDICT.name: verdict}, int(test["verdict"] == verdict))
     errors = Counter(each["phase"] for each in test.get("test_errors", ()))
     for phase, count in errors.items():

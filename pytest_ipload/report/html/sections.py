@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from pytest_ipload.base.text import counted
 from pytest_ipload.base.units import format_duration
 from pytest_ipload.report.html import cause, evidence_section, html_tables
+from pytest_ipload.report.html.capacity_parts import capacity_plots, capacity_tables
 from pytest_ipload.report.html.cells import count, milliseconds, rate, share
 from pytest_ipload.report.html.charts import Chart, charts_of, together_chart
 from pytest_ipload.report.html.explanation_table import explanation_table
@@ -31,9 +32,18 @@ ALL_POINTS = 18_000
 MOST_TABLE_ROWS = 120
 """For the table with the numbers of the charts."""
 
-_VERDICTS = {"passed": ("✓", "Passed"), "failed": ("✕", "Failed"), "invalid": ("!", "Invalid"), "error": ("✕", "Error")}
-_ORDER = ("error", "failed", "invalid", "segment", "passed")
+_VERDICTS = {
+    "passed": ("✓", "Passed"),
+    "undecided": ("?", "Undecided"),
+    "failed": ("✕", "Failed"),
+    "invalid": ("!", "Invalid"),
+    "error": ("✕", "Error"),
+}
+_ORDER = ("error", "failed", "invalid", "undecided", "segment", "passed")
 """The order in which verdicts are listed: the most important first."""
+
+
+_COUNTED = ("error", "failed", "invalid", "undecided", "passed")
 
 
 class Verdict(NamedTuple):
@@ -193,6 +203,7 @@ def _section(number: int, result: PlainResult, most_points: int) -> Section:
     step_s = result.get("timeline_step_s", 1)
     points = points_of(_with_whole_rates(result), most_points, step_s)
     parts = [
+        *capacity_tables(result),
         html_tables.request_table(result),
         html_tables.event_table(result),
         html_tables.step_table(result),
@@ -216,7 +227,7 @@ def _section(number: int, result: PlainResult, most_points: int) -> Section:
         thresholds=html_tables.threshold_table(result),
         comparison=html_tables.comparison_table(result),
         explain=explanation_table(result),
-        charts=charts_of(result, points),
+        charts=[*(Chart(*each) for each in capacity_plots(result)), *charts_of(result, points)],
         point_note=points.note,
         times=html_tables.distribution_table(result),
         tables=[table for table in parts if table.rows],
@@ -264,7 +275,7 @@ def _unmeasured(number: int, result: PlainResult) -> Section:
 def headline(sections: Sequence[Section]) -> str:
     """``3 load tests: 1 failed, 2 passed``."""
     words = [section.verdict.kind for section in sections]
-    kinds = [f"{words.count(kind)} {kind}" for kind in ("error", "failed", "invalid", "passed") if kind in words]
+    kinds = [f"{words.count(kind)} {kind}" for kind in _COUNTED if kind in words]
     if words.count("error") > 1:
         kinds[0] = counted(words.count("error"), "error")
     if "segment" in words:

@@ -12,6 +12,7 @@ from pytest_ipload.base.text import counted, first_line, printable, shorten, wit
 from pytest_ipload.base.units import MS_PER_S, format_count, format_duration, format_percent
 from pytest_ipload.report.evidence_lines import evidence_lines
 from pytest_ipload.report.telling import is_red, telling
+from pytest_ipload.report.terminal.capacity_lines import capacity_lines, is_explained
 from pytest_ipload.report.terminal.sparkline import sparkline
 from pytest_ipload.report.terminal.tables import (
     check_table,
@@ -43,7 +44,7 @@ _NARROWEST_TEXT = 40
 _NARROWEST_BARS = 20
 _FEWEST_SECONDS = 3
 """The number of seconds from which on a timeline is shown."""
-_COLOURS = {"passed": "green", "failed": "red", "invalid": "yellow", "error": "red"}
+_COLOURS = {"passed": "green", "undecided": "yellow", "failed": "red", "invalid": "yellow", "error": "red"}
 _WORD_COLOURS = {"ok  ": "green", "FAIL": "red", "REGR": "red", "warn": "yellow", "??  ": "yellow"}
 _BAD = ("failed: ", "invalid: ", "error: ", *TEST_ERRORS.values())
 _TIMELINE = (("rps", "requests", ""), ("p95", "p95_ms", "ms"), ("errors", "failed_requests", ""))
@@ -100,6 +101,7 @@ def block(
     if not is_measured(result):
         return [*lines, *_evidence_lines(result, verbosity)]
     lines.insert(0, _headline(result))
+    lines += capacity_lines(result, verbosity)
     lines += request_table(result, verbosity, width)
     lines += event_table(result, verbosity, width)
     lines += step_table(result, verbosity, width)
@@ -124,7 +126,8 @@ def reason_lines(result: PlainResult) -> list[str]:
     verdict, reason = result["verdict"], result["reason"]
     if verdict == "error":
         reason = first_line(reason)  # pytest has shown the rest
-    return [f"{verdict}: {printable(reason)}"] if verdict in ("invalid", "error") else []
+    is_unexplained = verdict in ("invalid", "error") and not is_explained(result)
+    return [f"{verdict}: {printable(reason)}"] if is_unexplained else []
 
 
 def test_error_lines(result: PlainResult) -> list[str]:
