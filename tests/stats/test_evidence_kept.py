@@ -127,6 +127,11 @@ def body_of(body: bytes, content_type: str = "", **headers: str) -> str | None:
         ("ä".encode()[:1], "text/plain", ""),  # cut in the middle of a character
         (b"\xff\xfe\x00", "text/plain; charset=nonsense", "\ufffd\ufffd\x00"),
         (b"\xff\xfe\x00", "image/png", "(3 bytes of image/png)"),
+        (b"abc", "text/plain; charset=zlib", "abc"),
+        (b"abc", "image/png; charset=zlib", "(3 bytes of image/png; charset=zlib)"),
+        (b"abc", "image/png; charset=bz2", "(3 bytes of image/png; charset=bz2)"),
+        (b"\\q", "text/plain; charset=unicode_escape", "\\q"),
+        (b"abc", "text/plain; charset=undefined", "abc"),
         (b"\x00\x01", "", "(2 bytes)"),
         (b'{"password": "abcdef", "deep": {"access_token": ["abcdef"]}}', "application/json",
          '{"password": "***", "deep": {"access_token": [***]}}'),

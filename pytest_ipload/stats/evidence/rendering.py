@@ -119,13 +119,21 @@ def _decoded(body: bytes, content_type: str) -> str | None:
     named = _CHARSET.search(content_type)
     is_text = _TEXT_TYPE.match(content_type) is not None
     try:
-        decoder = codecs.getincrementaldecoder(named[1] if named else "utf-8")("replace" if is_text else "strict")
-        text = str(decoder.decode(body))
-    except (LookupError, ValueError, TypeError, AssertionError):  # a charset that does not exist, or is none of text
+        decoder = codecs.getincrementaldecoder(_charset(named[1]) if named else "utf-8")
+        text = decoder("replace" if is_text else "strict").decode(body)
+    except (LookupError, ValueError, TypeError, AssertionError):  # a charset that does not exist, or fails
         if not is_text:
             return None
         text = body.decode("utf-8", "replace")
     return None if _UNPRINTABLE.search(text) and not is_text else text
+
+
+def _charset(name: str) -> str:
+    """A charset of text. LookupError for what Python knows besides: to unpack with zlib, or to undo escapes."""
+    _ = b" ".decode(name, "ignore")
+    if "escape" in codecs.lookup(name).name:
+        raise LookupError(name)
+    return name
 
 
 class _Hiding:
