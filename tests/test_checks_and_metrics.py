@@ -292,3 +292,19 @@ def test_a_check_rate_and_an_observed_time_can_be_compared_with_saved_runs() -> 
     for text in ("rate{sold}:10%", "count{sold}:10%", "gauge{queue}:10%"):
         with pytest.raises(SettingError, match="cannot be compared"):
             CompareLimit.parse(text)
+
+
+def test_too_many_names_of_counts_say_so(pytester: pytest.Pytester) -> None:
+    source = """
+    @pytest.mark.ipload
+    @pytest.mark.ipload_threshold("count{n1002} == 0")
+    def test_load(ipload_user):
+        for number in range(1003):
+            ipload_user.count(f"n{number}")
+    """
+    run = whole_run(pytester, source, failed=1)
+    run.expect_lines(
+        "invalid: count{n1002}: cannot be judged, limit == 0; there are more than 1 000 names, 3 calls are counted as "
+        "'(other names)', * Use names without ids or other changing parts*",
+        "  too-many-names: 3 samples are counted as '(other names)'*",
+    )
