@@ -308,3 +308,17 @@ def test_too_many_names_of_counts_say_so(pytester: pytest.Pytester) -> None:
         "'(other names)', * Use names without ids or other changing parts*",
         "  too-many-names: 3 samples are counted as '(other names)'*",
     )
+
+
+def test_a_metric_that_processes_use_as_two_kinds_makes_the_result_invalid(pytester: pytest.Pytester) -> None:
+    source = """
+    @pytest.mark.ipload(users=2, iterations=2)
+    def test_load(ipload_user):
+        ipload_user.count("n") if ipload_user.index else ipload_user.gauge("n", 1)
+    """
+    for number in (0, 1):
+        whole_run(pytester, source, f"--ipload-segment={number}/2", f"--ipload-json={number}.json")
+    assert main(["merge", "0.json", "1.json", "--json", "all.json"]) == 1
+    [test] = json.loads(Path("all.json").read_text())["tests"]
+    assert test["verdict"] == "invalid"
+    assert "metric 'n' is used with count() and gauge() by different processes" in test["reason"]

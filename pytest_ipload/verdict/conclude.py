@@ -8,7 +8,8 @@ from datetime import datetime, timezone
 from pytest_ipload.base.health_catalogue import HealthCheck, by_gravity, fired
 from pytest_ipload.base.units import NS_PER_MS, NS_PER_S
 from pytest_ipload.load.generator.checks import Outcome, ResponseLimit, examine_whole
-from pytest_ipload.stats.sample import CHECK, LATENESS
+from pytest_ipload.stats.sample import CHECK, COUNT, GAUGE, LATENESS, OBSERVED
+from pytest_ipload.stats.series_table import OTHER_NAMES
 from pytest_ipload.stats.summary import Frame, latency_stats, summarise
 from pytest_ipload.stats.target_summary import judged_targets
 from pytest_ipload.verdict.decide import decide
@@ -41,7 +42,8 @@ def conclude(part: ShardResult) -> LoadResult:
     found = by_gravity([*part.checks, *_different_targets(part), *_of_the_whole(part, judged)])
     suppressed = set(part.profile.suppress_health_check)
     checks = [check for check in found if check.name not in suppressed]
-    invalid = [*([part.broken_off] if part.broken_off else []), *invalid_reasons(checks, judged)]
+    broken_off = [part.broken_off] if part.broken_off else []
+    invalid = [*broken_off, *_of_two_kinds(part), *invalid_reasons(checks, judged)]
     in_spite = in_spite_of(checks, judged)
     verdict, reason = (ERROR, part.error) if part.error else decide(thresholds, invalid, in_spite)
     return LoadResult(
@@ -126,6 +128,22 @@ def _of_the_whole(part: ShardResult, judged: list[tuple[ThresholdConfig, Thresho
             response_limits=_response_limits(part.thresholds),
         )
     )
+
+
+def _of_two_kinds(part: ShardResult) -> list[str]:
+    """Metrics that one process has used as one kind, and another process as another; in one process it is an error."""
+    kinds: dict[str, set[str]] = {}
+    for kind in (COUNT, GAUGE):
+        for name, _ in part.measured.values.each(kind):
+            kinds.setdefault(name, set()).add(kind)
+    for name in part.measured.names(OBSERVED):
+        kinds.setdefault(name, set()).add("observe")
+    return [
+        f"metric {name!r} is used with {'() and '.join(sorted(found))}() by different processes; a metric has one "
+        "kind: give the two different names"
+        for name, found in kinds.items()
+        if len(found) > 1 and name != OTHER_NAMES
+    ][:1]
 
 
 def _different_targets(part: ShardResult) -> list[HealthCheck]:
