@@ -296,3 +296,33 @@ def test_a_check_rate_and_an_observed_time_can_be_compared_with_saved_runs() -> 
     for text in ("rate{sold}:10%", "count{sold}:10%", "gauge{queue}:10%"):
         with pytest.raises(SettingError, match="cannot be compared"):
             CompareLimit.parse(text)
+
+
+def test_too_many_names_of_counts_say_so(pytester: pytest.Pytester) -> None:
+    source = """
+    @pytest.mark.ipload
+    @pytest.mark.ipload_threshold("count{n1002} == 0")
+    def test_load(ipload_user):
+        for number in range(1003):
+            ipload_user.count(f"n{number}")
+    """
+    run = whole_run(pytester, source, failed=1)
+    run.expect_lines(
+        "invalid: count{n1002}: cannot be judged, limit == 0; there are more than 1 000 names, 3 calls are counted as "
+        "'(other names)', * Use names without ids or other changing parts*",
+        "  too-many-names: 3 samples are counted as '(other names)'*",
+    )
+
+
+def test_a_metric_that_processes_use_as_two_kinds_makes_the_result_invalid(pytester: pytest.Pytester) -> None:
+    source = """
+    @pytest.mark.ipload(users=2, iterations=2)
+    def test_load(ipload_user):
+        ipload_user.count("n") if ipload_user.index else ipload_user.gauge("n", 1)
+    """
+    for number in (0, 1):
+        whole_run(pytester, source, f"--ipload-segment={number}/2", f"--ipload-json={number}.json")
+    assert main(["merge", "0.json", "1.json", "--json", "all.json"]) == 1
+    [test] = json.loads(Path("all.json").read_text())["tests"]
+    assert test["verdict"] == "invalid"
+    assert "metric 'n' is used with count() and with gauge(), in different workers or segments" in test["reason"]

@@ -129,9 +129,10 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
     ),
     "too-many-names": Kind(
         UNHEALTHY,
-        "more request names than are kept separately",
+        "more names of requests, checks or metrics than are kept separately",
         "Thresholds and rows for individual names do not include these samples",
-        "If a path contains an id, give its requests one name: by the ini key ipload_names (/items/{id}), or by name=",
+        "If a path contains an id, give its requests one name: by the ini key ipload_names (/items/{id}), or by name=. "
+        "Give checks and metrics names without ids",
     ),
     "bare-calls": Kind(
         UNHEALTHY,

@@ -76,7 +76,7 @@ _QUOTED = r"[bBfFrRuU]{0,2}(\\{0,4}['\"])(?:(?!\1)(?:\\[^\n]|[^\\\n]))*"
 _IN_QUOTES = re.compile(_QUOTED)
 _STRING = r"'(?:\\[^\n]|[^'\\\n])*'?|\"(?:\\[^\n]|[^\"\\\n])*\"?"
 _PIECE = re.compile(rf"{_STRING}|[^\[\](){{}}'\"\n]+|[\s\S]")
-_PARAMETER = re.compile(r"(?:[^&#\s'\"<>;,)\]}]|[;,)\]}](?![;,)\]}]*(?:[\s'\"&#]|\Z|[\w.-]{1,100}=)))*")
+_PARAMETER = re.compile(r"\*{3}(?=:\s)|(?:[^&#\s'\"<>;,)\]}]|[;,)\]}](?![;,)\]}]*(?:[\s'\"&#]|\Z|[\w.-]{1,100}=)))*")
 _PATH_PARAMETER = re.compile(_PARAMETER.pattern.replace("[^&", "[^?&"))
 _HEADER = re.compile(r"(?:=\"[^\"\n]*\"|[^'\"\r\n\\]|\\(?![rn]))+")
 _PLAIN = re.compile(r"[\w.+/=-]+")

@@ -1,7 +1,7 @@
 """``python -m pytest_ipload``: ``merge`` makes one verdict of the JSON files of segments, ``schema`` describes them.
 
-``import`` makes a load test of a recording, a command line or a document, ``start-at`` prints a common start, and ``wit``
-what components implement.
+``import`` makes a load test of a recording, a command line or a document, ``start-at`` prints a common start, and
+``wit`` what components implement.
 """
 
 from __future__ import annotations

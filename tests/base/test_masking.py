@@ -113,7 +113,8 @@ KEPT = [
     "headers[\"Authorization\"] = f\"Bearer {reply.json()['access_token']}\"", "f'Bearer {token}'",
     "{'Authorization': f'Bearer {token}'}", '"password": getpass()', "token=reply.json()['access_token']",
     "GET /password answered 500 Internal Server Error", "assert <Token> == 3", "/a?user[name]=x&user%5Bage%5D=3",
-    "<name>token</name>", '<input name="n" value="x"><input name="token">',
+    "http://shop/?token=***: connection refused", "<name>token</name>",
+    '<input name="n" value="x"><input name="token">',
     'form-data; name="n"\r\n\r\npassword\r\n--b', "/a?to=%2Fb%3Fpage%3D2%26x%3D3%40y",
     "http%3A%2F%2Fshop%3A80%2Fa%40b", "Idempotency-Key: abc", "id-token is not valid",
 ]  # fmt: skip

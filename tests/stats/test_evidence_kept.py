@@ -130,6 +130,8 @@ def body_of(body: bytes, content_type: str = "", **headers: str) -> str | None:
         (b"abc", "text/plain; charset=zlib", "abc"),
         (b"abc", "text/plain; charset=bz2", "abc"),
         (b"abc", "text/plain; charset=rot13", "abc"),
+        (b"abc", "image/png; charset=zlib", "(3 bytes of image/png; charset=zlib)"),
+        (b"abc", "image/png; charset=bz2", "(3 bytes of image/png; charset=bz2)"),
         (b"\\q", "text/plain; charset=unicode_escape", "\\q"),
         (b"abc", "text/plain; charset=undefined", "abc"),
         (b"\x00\x01", "", "(2 bytes)"),

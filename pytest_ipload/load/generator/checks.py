@@ -186,9 +186,9 @@ def _listed(lines: Sequence[str], users: Sequence[int]) -> list[str]:
 
 
 def _names(measured: Measurements) -> Iterator[HealthCheck]:
-    if measured.names_dropped:
-        samples = f"{format_count(measured.names_dropped)} samples"
-        yield fired("too-many-names", f"{samples} are counted as '(other names)'")
+    dropped = measured.names_dropped + sum(measured.values.names_dropped.values())
+    if dropped:
+        yield fired("too-many-names", f"{format_count(dropped)} samples are counted as '(other names)'")
 
 
 def _nothing(outcome: Outcome) -> Iterator[HealthCheck]:

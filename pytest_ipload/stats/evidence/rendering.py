@@ -29,6 +29,8 @@ _SHORTEST_PIECE = 4
 _LONGEST_LINE = 2048
 _CHARSET = re.compile(r"charset=[\"']?([\w.:-]+)", re.IGNORECASE)
 _TEXT_TYPE = re.compile(r"text/|[\w.+/-]*(json|xml|javascript|graphql|yaml|csv|x-www-form-urlencoded)", re.IGNORECASE)
+_ALIKE = re.compile(r"[A-Za-z0-9_.~-]*")
+"""A text that is written alike everywhere."""
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f]")
 _COOKIE = re.compile(r"(?i)(set-)?cookie2?\Z")
 
@@ -165,6 +167,9 @@ class _Hiding:
 
 def _forms_of(secret: str) -> Iterator[str]:
     """A secret as it was found, and as URLs, JSON and HTML write it."""
+    if _ALIKE.fullmatch(secret):
+        yield secret
+        return
     for plain in (secret, unquote_plus(secret), _without_escapes(secret)):
         yield plain
         yield from (quote(plain, errors="replace"), quote(plain, "", errors="replace"))

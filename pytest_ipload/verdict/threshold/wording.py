@@ -105,12 +105,21 @@ def _is_time_of_steps(threshold: Threshold) -> bool:
 
 def not_kept_apart(threshold: Threshold, table: SeriesTable) -> str:
     """For a threshold whose samples may be counted under the other names, and what to do."""
-    return (
-        f"{threshold.metric}: cannot be judged, limit {threshold.limit_text}; there are more than "
-        f"{format_count(MAX_NAMES)} names, {format_count(table.names_dropped)} samples are counted as "
-        f"'{OTHER_NAMES}', and the threshold may concern some of them. "
+    what, calls = "samples", table.names_dropped
+    advice = (
         "Give requests whose path contains an id one name, by the ini key ipload_names (/items/{id}) or as in "
         "name='GET /items/ID', or judge all of them, without a selector"
+    )
+    is_own = threshold.statistic in OWN or (threshold.selector is not None and threshold.selector.kind == "metric")
+    if is_own:
+        advice = "Use names without ids or other changing parts, or judge all of them, as in {*}"
+    values = table.own_values()
+    if threshold.statistic in VALUES and values is not None:
+        what, calls = "calls", values.names_dropped.get(VALUES[threshold.statistic], 0)
+    return (
+        f"{threshold.metric}: cannot be judged, limit {threshold.limit_text}; there are more than "
+        f"{format_count(MAX_NAMES)} names, {format_count(calls)} {what} are counted as "
+        f"'{OTHER_NAMES}', and the threshold may concern some of them. {advice}"
     )
 
 
