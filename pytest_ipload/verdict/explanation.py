@@ -12,6 +12,7 @@ from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.share_growth import LEAST_SAMPLES, Growth, can_decide, grown, grown_in_time
 from pytest_ipload.stats.stacks import WINDOW_NS, Place, StackSamples
 from pytest_ipload.verdict.slow_windows import SlowWindows, slow_windows
+from pytest_ipload.verdict.starved_target import starvation
 from pytest_ipload.verdict.threshold.config import FAIL, ThresholdConfig
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
 from pytest_ipload.verdict.threshold.expression import Threshold
@@ -131,6 +132,8 @@ def explain_seconds(
         return _shares(
             stacks, everything, known, f"they differ by no more than noise: {_where(known, failed, windows)}"
         )
+    if found and (why := starvation(stacks, windows)):
+        return replace(known, note=f"no line explains {_where(known, failed, windows)}: {why}")
     many = [_total(side.values()) for side in (before, after)]
     if min(many) < LEAST_SAMPLES:
         note = f"too few samples of code at work ({format_count(many[1])} in slow seconds, {many[0]} in others)"

@@ -153,4 +153,6 @@ def test_py_spy_reads_a_target_without_stopping_it(tmp_path: Path) -> None:
         os.kill(pid, signal.SIGCONT)
     assert samples.problem == ""
     assert samples.waiting > 0  # the only thread waits for connections
+    assert all(0 <= used <= 4 and 0 <= waited <= 1 for _, used, waited in samples.processor)
+    assert len(samples.processor) >= 2
     assert tracers <= {"0", "S", "R"}
