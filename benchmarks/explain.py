@@ -67,7 +67,7 @@ def named(result: Mapping[str, Any]) -> list[str] | None:
 
 
 def between_ms(cores: Cores, folder: Path, url: str) -> float:
-    """A limit between the p90 of the quick seconds and of the slow ones, from a load that has both."""
+    """A limit between the p95 of the quick seconds and of the slow ones, from a load that has both."""
     timeline = load(cores, folder, url, "--ipload-duration=6s")["timeline"]
     logs = sorted(math.log(second["p95_ms"]) for second in timeline if second.get("p95_ms"))
     half = len(logs) // 2
@@ -79,7 +79,7 @@ def slow_seconds(
 ) -> Iterator[list[str] | None]:
     """What is named where ``price_of`` is slow in some seconds."""
     with service(cores, folder, server, kind, "sometimes", 0) as url:
-        limit = f"--ipload-threshold=p90 < {between_ms(cores, folder, url):.3f}ms"
+        limit = f"--ipload-threshold=p95 < {between_ms(cores, folder, url):.3f}ms"
     for seed in seeds:
         with service(cores, folder, server, kind, "sometimes", seed) as url:
             yield named(load(cores, folder, url, f"--ipload-duration={seconds}s", limit, "--ipload-explain"))

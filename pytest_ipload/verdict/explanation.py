@@ -124,7 +124,8 @@ def explain_seconds(
     )
     known = replace(known, kind=SECONDS, metric=failed.text)
     if not can_decide(len(before), len(after)):
-        return _shares(stacks, after or everything, known, "too few other seconds to compare the slow ones with")
+        slow = after if after and windows.cut_ns is None else everything
+        return _shares(stacks, slow, known, "too few other seconds to compare the slow ones with")
     known = replace(known, slow=_seconds(len(after)), good=_seconds(len(before)))
     in_order = [(number in after, _grouped(everything[number], _function_of)) for number in sorted({*after, *before})]
     found = grown_in_time(in_order, seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -22,8 +22,8 @@ _FEWEST_VALUES = 4
 class SlowWindows:
     """Windows by their number. Those in which no request of the threshold was in flight are in neither."""
 
-    slow: frozenset[int] = frozenset()
-    good: frozenset[int] = frozenset()
+    slow: Set[int] = frozenset()
+    good: Set[int] = frozenset()
     cut_ns: float | None = None
     """What the time of slow windows is above, where that is more than the threshold's limit."""
     above_limit: int = 0
