@@ -78,8 +78,8 @@ def slow_seconds(
 ) -> Iterator[list[str] | None]:
     """What is named where ``price_of`` is slow in some seconds.
 
-    The limit comes from the load before, as the machine may be slower at another time. A load that kept it says nothing,
-    and is repeated once.
+    The limit comes from the load before, as the machine may be slower at another time. A load that kept it says
+    nothing, and is repeated once.
     """
     with service(cores, folder, server, kind, "sometimes", 0) as url:
         limit_ms = between_ms(load(cores, folder, url, "--ipload-duration=6s"))
