@@ -132,7 +132,7 @@ class Sampler:
             began = self._judged_from_ns()
             if not began:
                 continue
-            now = (real_time.perf_counter_ns() - began) / NS_PER_S
+            now = _since(began)
             if now >= window * _WINDOW_S - self._lead_s and self._failures < _MOST_FAILURES:
                 window = max(window, int((now + self._lead_s) / _WINDOW_S))
                 self._start(window)
@@ -142,8 +142,13 @@ class Sampler:
             if self._began:
                 list(self._began.values())[-1][2].append(runnable(self._pids))
             self._own_cpu_s = real_time.thread_time()
-            now = (real_time.perf_counter_ns() - began) / NS_PER_S
-            wait_s = max(0.001, min(_LOOK_S, _WINDOW_S - now % _WINDOW_S, window * _WINDOW_S - self._lead_s - now))
+            wait_s = self._until_next(window, _since(began))
+
+    def _until_next(self, window: int, now: float) -> float:
+        """How long there is nothing to do: at the end of a half-second its slices are ended, before one it is begun."""
+        if self._failures >= _MOST_FAILURES:
+            return _LOOK_S
+        return max(0.001, min(_LOOK_S, _WINDOW_S - now % _WINDOW_S, window * _WINDOW_S - self._lead_s - now))
 
     def _stride(self) -> int:
         """Every half-second, or one of several where sampling is expensive."""
@@ -243,3 +248,8 @@ def _lines_of(path: str) -> list[str]:
         if os.path.isfile(path) and os.path.getsize(path) <= _LARGEST_SOURCE:
             return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
     return []
+
+
+def _since(began_ns: int) -> float:
+    """Seconds since a moment of the load's clock."""
+    return (real_time.perf_counter_ns() - began_ns) / NS_PER_S
