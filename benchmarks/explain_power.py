@@ -1,7 +1,7 @@
 """``--ipload-explain``, simulated: how often a slow function is named by its strength, and how often one that is not.
 
 Pure and seeded, so the same on each machine. Stacks of six busy threads, counted by half-seconds: each has a mixture of
-18 functions of its own, which drifts (AR(1) with 0.5, a standard deviation of 30 % of each function's share), and
+17 functions of its own, which drifts (AR(1) with 0.5, a standard deviation of 30 % of each function's share), and
 threads stay where they are for three samples. In the slow half-seconds one function, of 1 % as a rule, takes the given
 share of the time from all others; those at the edges of an episode are slow in part. Prints Markdown; takes 3 minutes.
 """

@@ -16,6 +16,7 @@ from pytest_ipload.base.masking import masked
 from pytest_ipload.base.text import printable
 from pytest_ipload.base.units import NS_PER_S
 from pytest_ipload.explain.local_target import TargetNotFound, working_folder
+from pytest_ipload.explain.processor_time import runnable, used_s
 from pytest_ipload.explain.py_spy import CAN_STOP, Slice
 from pytest_ipload.stats.stacks import WINDOW_NS, Place, StackSamples, packed, place_of, relative, stacks_of
 
@@ -63,6 +64,10 @@ class Sampler:
         self._over = threading.Event()
         self._running: list[Slice] = []
         self._windows: dict[int, Counter[Place]] = {}
+        self._began: dict[int, tuple[int, float, list[int]]] = {}
+        """Of half-seconds that are being sampled: since when, the target's processor time then, and how many of its
+        threads wanted a processor, at several moments."""
+        self._processor: list[tuple[int, float, float]] = []
         self._paths: dict[str, str] = {}
         """Of the files of places: where they are."""
         self._folders: dict[int, str] = {}
@@ -107,6 +112,7 @@ class Sampler:
             cpu_share=round(self._cpu_share, 3) if self._sampled else None,
             failed_reads=self._failed_reads,
             waiting=self._waiting,
+            processor=self._processor,
             problem=printable(masked(f"not explained: {problem}")) if problem else "",
         )
 
@@ -126,16 +132,23 @@ class Sampler:
             began = self._judged_from_ns()
             if not began:
                 continue
-            now = (real_time.perf_counter_ns() - began) / NS_PER_S
+            now = _since(began)
             if now >= window * _WINDOW_S - self._lead_s and self._failures < _MOST_FAILURES:
                 window = max(window, int((now + self._lead_s) / _WINDOW_S))
                 self._start(window)
                 window += self._stride()
             self._stop_all(before=int(now / _WINDOW_S))
             self._collect()
+            if self._began:
+                list(self._began.values())[-1][2].append(runnable(self._pids))
             self._own_cpu_s = real_time.thread_time()
-            now = (real_time.perf_counter_ns() - began) / NS_PER_S
-            wait_s = max(0.001, min(_LOOK_S, _WINDOW_S - now % _WINDOW_S, window * _WINDOW_S - self._lead_s - now))
+            wait_s = self._until_next(window, _since(began))
+
+    def _until_next(self, window: int, now: float) -> float:
+        """How long there is nothing to do: at the end of a half-second its slices are ended, before one it is begun."""
+        if self._failures >= _MOST_FAILURES:
+            return _LOOK_S
+        return max(0.001, min(_LOOK_S, _WINDOW_S - now % _WINDOW_S, window * _WINDOW_S - self._lead_s - now))
 
     def _stride(self) -> int:
         """Every half-second, or one of several where sampling is expensive."""
@@ -151,6 +164,12 @@ class Sampler:
         for each in self._running:
             if before is None or each.window < before:
                 each.stop()
+        for window in [window for window in self._began if before is None or window < before]:
+            began_ns, used_before_s, counts = self._began.pop(window)
+            used = (used_s(self._pids) - used_before_s) / ((real_time.perf_counter_ns() - began_ns) / NS_PER_S)
+            if used_before_s and counts:
+                waited = max(0.0, sum(counts) / len(counts) - used)
+                self._processor.append((window, round(max(0.0, used), 3), round(waited, 3)))
 
     def _start(self, window: int) -> None:
         if window >= self._looked_at + _LOOK_AGAIN_WINDOWS or not self._pids:
@@ -167,6 +186,7 @@ class Sampler:
             each = Slice(self._program, pid, window, self._folder)
             each.start()
             self._running.append(each)
+        self._began[window] = real_time.perf_counter_ns(), used_s(self._pids), []
         self._sampled += 1
 
     def _collect(self) -> None:
@@ -228,3 +248,8 @@ def _lines_of(path: str) -> list[str]:
         if os.path.isfile(path) and os.path.getsize(path) <= _LARGEST_SOURCE:
             return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
     return []
+
+
+def _since(began_ns: int) -> float:
+    """Seconds since a moment of the load's clock."""
+    return (real_time.perf_counter_ns() - began_ns) / NS_PER_S

@@ -68,6 +68,11 @@ class StackSamples:
     """Stacks that changed while they were read, and count nowhere."""
     waiting: int = 0
     """Samples of threads that waited for work, and count nowhere else."""
+    processor: list[tuple[int, float, float]] = field(default_factory=list)
+    """For each sampled window: its number, and how many processor cores the target's threads used and waited for.
+
+    Empty where the system does not tell.
+    """
     problem: str = ""
     """Why there are no samples, or none from some moment on; empty if there are."""
 
@@ -90,6 +95,10 @@ class StackSamples:
         windows: dict[int, Counter[Place]] = {}
         for window, found in (*self.by_window(), *other.by_window()):
             windows[window] = windows.get(window, Counter()) + found
+        processor: dict[int, tuple[float, float]] = {}
+        for window, used, waited in (*self.processor, *other.processor):
+            before = processor.get(window, (0.0, 0.0))
+            processor[window] = before[0] + used, before[1] + waited
         shares = [each.cpu_share for each in (self, other) if each.cpu_share is not None]
         return packed(
             windows,
@@ -98,6 +107,7 @@ class StackSamples:
             cpu_share=sum(shares) if shares else None,
             failed_reads=self.failed_reads + other.failed_reads,
             waiting=self.waiting + other.waiting,
+            processor=[(window, *times) for window, times in sorted(processor.items())],
             problem="" if windows else self.problem or other.problem,
         )
 

@@ -12,6 +12,7 @@ from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.share_growth import LEAST_SAMPLES, Growth, can_decide, grown, grown_in_time
 from pytest_ipload.stats.stacks import WINDOW_NS, Place, StackSamples
 from pytest_ipload.verdict.slow_windows import SlowWindows, slow_windows
+from pytest_ipload.verdict.starved_target import starvation
 from pytest_ipload.verdict.threshold.config import FAIL, ThresholdConfig
 from pytest_ipload.verdict.threshold.evaluate import ThresholdResult
 from pytest_ipload.verdict.threshold.expression import Threshold
@@ -123,7 +124,8 @@ def explain_seconds(
     )
     known = replace(known, kind=SECONDS, metric=failed.text)
     if not can_decide(len(before), len(after)):
-        return _shares(stacks, after or everything, known, "too few other seconds to compare the slow ones with")
+        slow = after if after and windows.cut_ns is None else everything
+        return _shares(stacks, slow, known, "too few other seconds to compare the slow ones with")
     known = replace(known, slow=_seconds(len(after)), good=_seconds(len(before)))
     in_order = [(number in after, _grouped(everything[number], _function_of)) for number in sorted({*after, *before})]
     found = grown_in_time(in_order, seed)
@@ -131,6 +133,8 @@ def explain_seconds(
         return _shares(
             stacks, everything, known, f"they differ by no more than noise: {_where(known, failed, windows)}"
         )
+    if found and (why := starvation(stacks, windows)):
+        return replace(known, note=f"no line explains {_where(known, failed, windows)}: {why}")
     many = [_total(side.values()) for side in (before, after)]
     if min(many) < LEAST_SAMPLES:
         note = f"too few samples of code at work ({format_count(many[1])} in slow seconds, {many[0]} in others)"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from pytest_ipload.base.units import NS_PER_S
@@ -22,12 +22,14 @@ _FEWEST_VALUES = 4
 class SlowWindows:
     """Windows by their number. Those in which no request of the threshold was in flight are in neither."""
 
-    slow: frozenset[int] = frozenset()
-    good: frozenset[int] = frozenset()
+    slow: Set[int] = frozenset()
+    good: Set[int] = frozenset()
     cut_ns: float | None = None
     """What the time of slow windows is above, where that is more than the threshold's limit."""
     above_limit: int = 0
     """How many of all these are above the limit."""
+    requests: Mapping[int, int] = field(default_factory=dict)
+    """How many requests of the threshold ended in each."""
 
 
 def slow_windows(threshold: Threshold, measured: Measurements) -> SlowWindows:
@@ -37,7 +39,8 @@ def slow_windows(threshold: Threshold, measured: Measurements) -> SlowWindows:
     lower than what parts these, only those of the upper group are slow: else a limit among the usual times would make
     slow windows of ordinary ones, and one below them would leave nothing to compare with.
     """
-    values = _values(threshold, measured)
+    found = _values(threshold, measured)
+    values = {number: value_ns for number, (value_ns, _) in found.items()}
     cut_ns = parting(list(values.values()))
     if cut_ns is None or cut_ns <= threshold.limit * NS_PER_S:
         cut_ns = None
@@ -50,7 +53,8 @@ def slow_windows(threshold: Threshold, measured: Measurements) -> SlowWindows:
         if is_above:
             above.update(windows)
         (slow if is_above and (cut_ns is None or value_ns > cut_ns) else good).update(windows)
-    return SlowWindows(frozenset(slow), frozenset(good - slow), cut_ns, len(above))
+    requests = {number: count for number, (_, count) in found.items()}
+    return SlowWindows(frozenset(slow), frozenset(good - slow), cut_ns, len(above), requests)
 
 
 def parting(values: Sequence[float]) -> float | None:
@@ -71,8 +75,8 @@ def parting(values: Sequence[float]) -> float | None:
     return None if cut is None else math.exp(cut)
 
 
-def _values(threshold: Threshold, measured: Measurements) -> dict[int, float]:
-    """The threshold's time in nanoseconds in each window in which a request ended."""
+def _values(threshold: Threshold, measured: Measurements) -> dict[int, tuple[float, int]]:
+    """The threshold's time in nanoseconds in each window in which a request ended, and how many did."""
     selection = selection_of(threshold, measured.planned)
     windows = measured.windows.get(WINDOW_NS)
     if selection is None or windows is None:
@@ -80,9 +84,10 @@ def _values(threshold: Threshold, measured: Measurements) -> dict[int, float]:
     last = (max(measured.timeline.end, 0) + 1) * NS_PER_S
     found = {}
     for number, table in windows.full(windows.judged_from_ns + last):
-        value_ns = _value(threshold, times_of(table, selection))
+        times = times_of(table, selection)
+        value_ns = _value(threshold, times)
         if value_ns is not None:
-            found[number] = value_ns
+            found[number] = value_ns, times.count
     return found
 
 

@@ -128,6 +128,16 @@ def test_a_target_that_cannot_be_found_is_looked_for_a_few_times_only(monkeypatc
     assert list(samples.by_window()) == []
 
 
+def test_one_that_has_been_given_up_does_not_keep_a_processor_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    sampler_of_nothing = Sampler("py-spy", list, lambda: 1)
+    assert sampler_of_nothing._until_next(3, 1.5) == 0.001  # it is late
+    assert sampler_of_nothing._until_next(4, 1.6) == pytest.approx(0.05)
+    assert sampler_of_nothing._until_next(4, 1.93) == pytest.approx(0.02)
+    monkeypatch.setattr(sampler_of_nothing, "_failures", sampler._MOST_FAILURES)
+    assert sampler_of_nothing._until_next(3, 1.5) == sampler._LOOK_S
+    sampler_of_nothing.close(hurry=True)
+
+
 def test_a_program_that_cannot_be_started_is_a_problem_and_no_error(tmp_path: Path) -> None:
     missing = str(tmp_path / "missing")
     found: list[int] = []
@@ -153,4 +163,6 @@ def test_py_spy_reads_a_target_without_stopping_it(tmp_path: Path) -> None:
         os.kill(pid, signal.SIGCONT)
     assert samples.problem == ""
     assert samples.waiting > 0  # the only thread waits for connections
+    assert all(0 <= used <= 4 and 0 <= waited <= 1 for _, used, waited in samples.processor)
+    assert len(samples.processor) >= 2
     assert tracers <= {"0", "S", "R"}

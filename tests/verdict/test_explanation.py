@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from support.results import load_result
@@ -84,6 +85,14 @@ def test_without_good_seconds_it_says_which_lines_have_the_largest_shares_and_no
     assert [line.function for line in found.lines] == ["price_of", "render"]
     assert found.lines[0].growth_low is None
     assert found.lines[0].message.startswith("shop/cart.py:30 price_of 75 % (600 samples)")
+
+
+def test_a_target_that_others_took_the_processor_from_is_not_blamed() -> None:
+    slow, measured = {2, 3, 6}, load({2, 3, 6})
+    processor = [(window, 0.1, 3.0 if window // 2 in slow else 0.0) for window in range(20)]
+    found = explain_seconds(replace(stacks(slow), processor=processor), judged("p95 < 200ms", measured), measured)
+    assert (found.kind, list(found.lines)) == ("seconds", [])
+    assert found.note.startswith("no line explains 3 slow seconds against 7 others: threads waited for a processor")
 
 
 def test_noise_names_nothing_and_says_so() -> None:

@@ -83,8 +83,8 @@ class SpoolWriter:
     def add(self, chunk: Chunk) -> None:
         """Write the samples of a chunk."""
         for key, times in chunk.times.items():
-            for trace_id, some in [("", times)] if self._traces is None else self._traces.split(times):
-                self._write(_TIMES, self._number((*key, "", trace_id)), memoryview(some).cast("B"))
+            for trace_id, its_times in [("", times)] if self._traces is None else self._traces.split(times):
+                self._write(_TIMES, self._number((*key, "", trace_id)), memoryview(its_times).cast("B"))
         for (kind, name), (moments, numbers) in chunk.values.items():
             # The bits of a number take the place of a latency.
             columns = array("q", bytes(16 * len(moments)))
