@@ -158,6 +158,16 @@ def test_charts_are_as_wide_as_the_page(page: Browser) -> None:
     page.command("Emulation.clearDeviceMetricsOverride")
 
 
+def test_a_narrow_page_shows_what_failed_without_scrolling_sideways(page: Browser) -> None:
+    fits = "[...document.querySelectorAll('.scroll:has(> .stacked)')].map(each => each.scrollWidth <= each.clientWidth)"
+    page.command("Emulation.setDeviceMetricsOverride", width=400, height=900, deviceScaleFactor=1, mobile=False)
+    page.wait_for("innerWidth === 400")
+    assert set(page.run(f"return {fits}")) == {True}
+    label = "getComputedStyle(document.querySelector('.stacked td[data-label=limit]'), '::before').content"
+    assert "limit" in page.run(f"return {label}")
+    page.command("Emulation.clearDeviceMetricsOverride")
+
+
 def test_the_keyboard_reaches_what_it_needs_and_no_more(page: Browser) -> None:
     page.press(Keys.TAB)
     assert page.run("return document.activeElement.className") == "skip"
