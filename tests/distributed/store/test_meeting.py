@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -36,9 +37,9 @@ class World:
             self._waiting.remove(until)
             self.now = max(self.now, until)
 
-    def run(self, *tasks: Callable[[], object]) -> list[object]:
+    def run(self, *tasks: Callable[[], object]) -> list[Any]:
         """What the tasks return or raise, run at once."""
-        results: list[object] = [None] * len(tasks)
+        results: list[Any] = [None] * len(tasks)
 
         def run(number: int) -> None:
             try:
@@ -102,7 +103,7 @@ def test_all_begin_at_one_moment_whatever_their_clocks_say(world: World, is_cons
     true_starts = []
     for start, seconds in zip(starts, ahead, strict=True):
         assert not isinstance(start, Exception)
-        at, clock = start  # type: ignore[misc]
+        at, clock = start
         assert clock.low_s <= seconds <= clock.high_s
         assert clock.reference == "segment 0"
         true_starts.append(at - seconds)
@@ -113,7 +114,7 @@ def test_all_begin_at_one_moment_whatever_their_clocks_say(world: World, is_cons
 
 def test_clocks_that_may_agree_are_taken_to_agree(world: World) -> None:
     starts = world.run(*(world.machine(0.0).meeting(segment, 2).agree for segment in range(2)))
-    assert starts[0].at == starts[1].at  # type: ignore[attr-defined]
+    assert starts[0].at == starts[1].at
 
 
 def test_those_that_are_not_ready_in_time_are_named(world: World) -> None:
