@@ -95,6 +95,14 @@ def test_others_are_told_of_a_failure(pytester: pytest.Pytester) -> None:
     assert read("store/segment-1.json")["tests"][0]["verdict"] == "error"
 
 
+def test_others_are_told_of_an_interruption(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(load("iterations=3").replace("pass", "pytest.exit('enough')"))
+    others_are_ready(Path("store/load-0"))
+    assert pytester.runpytest("--ipload-segment=1/2", "--ipload-store=store").ret == pytest.ExitCode.INTERRUPTED
+    assert read("store/load-0/stop.json") == {"segment": 1, "reason": "interrupted by Exit", "is_planned": False}
+    assert read("store/session/stop.json")["reason"] == "its session ended (exit code 2)"
+
+
 def test_others_are_told_of_a_threshold_that_aborted_the_load(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """

@@ -89,6 +89,9 @@ class SegmentMeetings:
         watch.start()
         try:
             yield at_ns
+        except (KeyboardInterrupt, pytest.exit.Exception) as error:  # there will be no report
+            self._stop(f"load-{number}/", f"interrupted by {type(error).__name__}")
+            raise
         finally:
             over.set()
             watch.join()
