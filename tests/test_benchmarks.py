@@ -42,6 +42,7 @@ import explain_power
 import footprint
 import intervals
 import machine
+import merge
 import nginx as nginx_module
 import options
 import part_cost
@@ -877,6 +878,13 @@ def test_the_cost_of_a_part_is_the_least_of_several_times() -> None:
     cost = part_cost.cost_of(part_cost.part_of(2, 5), 5, lambda: next(readings) * 1_000_000)
     assert (cost.send_ms, cost.read_ms, cost.merge_ms, cost.snapshot_ms) == (3, 3, 0, 3)
     assert cost.bytes > 1000
+
+
+def test_what_merging_costs_is_measured(tmp_path: Path) -> None:
+    paths = merge.make_files(tmp_path, files=2, names=8, seconds=1, per_second=200)
+    assert [path.name for path in paths] == ["segment-0.json", "segment-1.json"]
+    cost = merge.merge_cost(tmp_path)
+    assert (cost.code, cost.peak_mb > 10, cost.cpu_s > 0) == (0, True, True)
 
 
 class TestExplain:

@@ -56,7 +56,8 @@ def named(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "object", "additionalProperties": schema, "minProperties": 1}
 
 
-TEXT, WHOLE, ANY = {"type": "string"}, {"type": "integer", "minimum": 0}, {}
+TEXT, WHOLE = {"type": "string"}, {"type": "integer", "minimum": 0}
+ANY: dict[str, Any] = {}
 TEXTS = items(TEXT)
 QUANTITIES = closed("cpu memory", cpu={"pattern": r"^\d+$"}, memory={"pattern": r"^\d+[MG]i$"})
 CONTAINER = closed(
@@ -271,7 +272,7 @@ def test_the_commands_of_the_recipes_are_understood(
         if words[:1] == ["pytest"]:
             with monkeypatch.context() as patch:
                 for known in SYSTEMS:
-                    patch.delenv(known.index, raising=False)
+                    patch.delenv(known.number, raising=False)
                 for name, value in variables.items():
                     given = {"${{ strategy.job-index }}": "0", "${{ strategy.job-total }}": "4"}.get(value, value)
                     patch.setenv(name, given)

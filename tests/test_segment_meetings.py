@@ -36,12 +36,13 @@ def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pytest_ipload.plugin.run.segment_meetings._LOOK_S", 0.02)
 
 
-def others_are_ready(folder: Path) -> None:
+def others_are_ready(folder: Path, test: str = "test_a.py::test_it") -> None:
     """What segment 0 writes when all are ready."""
     folder.mkdir(parents=True)
     now = time.time()
     (folder / "go.json").write_text("{}")
-    (folder / "start.json").write_text(json.dumps({"at": now + 0.1, "go": [now, now + 60]}))
+    start = {"test": test, "at": now + 0.1, "go": [now, now + 60]}
+    (folder / "start.json").write_text(json.dumps(start))
 
 
 def read(path: str) -> Any:
@@ -49,11 +50,16 @@ def read(path: str) -> Any:
 
 
 def test_it_begins_with_the_others_and_leaves_its_result_in_the_store(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(load("iterations=3"))
+    pytester.makepyfile(test_a=load("iterations=3"))
     others_are_ready(Path("store/load-0"))
     result = pytester.runpytest("--ipload-segment=1/2", "--ipload-store=store")
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["ipload json report: */store/segment-1.json"])
+    result.stdout.fnmatch_lines(
+        [
+            "ipload: segment 1/2 meets the others in */store, and waits up to 5m00s for them before each load",
+            "ipload json report: */store/segment-1.json",
+        ]
+    )
     report = read("store/segment-1.json")
     assert len(report["sha256"]) == 64
     part = report["tests"][0]["part"]
@@ -61,7 +67,7 @@ def test_it_begins_with_the_others_and_leaves_its_result_in_the_store(pytester: 
     assert part["started_at"] >= read("store/load-0/start.json")["at"]
     assert part["clock"]["reference"] == "segment 0"
     assert part["clock"]["low_s"] <= 0 <= part["clock"]["high_s"]
-    assert read("store/load-0/ready-1.0.json") == {"workers": 1}
+    assert read("store/load-0/ready-1.0.json")["workers"] == 1
     assert read("store/session/stop.json")["reason"] == "its session ended (exit code 0)"
     again = pytester.runpytest("--ipload-segment=1/2", "--ipload-store=store")
     again.assert_outcomes(failed=1)
@@ -75,7 +81,7 @@ def test_it_stops_when_another_one_does(
     others_are_ready(Path("store/load-0"))
     stop = json.dumps({"segment": 0, "reason": "p95 is too high", "is_planned": is_planned})
     body = f"if ipload_iteration.number == 5: __import__('pathlib').Path('store/load-0/stop.json').write_text({stop!r})"
-    pytester.makepyfile(load("duration='60s', pacing='10ms'").replace("pass", body))
+    pytester.makepyfile(test_a=load("duration='60s', pacing='10ms'").replace("pass", body))
     began = time.monotonic()
     pytester.runpytest("--ipload-segment=1/2", "--ipload-store=store").assert_outcomes(passed=1)
     assert time.monotonic() - began < 50
@@ -87,7 +93,7 @@ def test_it_stops_when_another_one_does(
 
 
 def test_others_are_told_of_a_failure(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(load("iterations=3", "broken"))
+    pytester.makepyfile(test_a=load("iterations=3", "broken"))
     pytester.runpytest("--ipload-segment=1/2", "--ipload-store=store").assert_outcomes(errors=1)
     stop = read("store/load-0/stop.json")
     assert (stop["segment"], stop["is_planned"]) == (1, False)
@@ -95,9 +101,17 @@ def test_others_are_told_of_a_failure(pytester: pytest.Pytester) -> None:
     assert read("store/segment-1.json")["tests"][0]["verdict"] == "error"
 
 
+def test_others_are_told_of_an_interruption(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_a=load("iterations=3").replace("pass", "pytest.exit('enough')"))
+    others_are_ready(Path("store/load-0"))
+    assert pytester.runpytest("--ipload-segment=1/2", "--ipload-store=store").ret == pytest.ExitCode.INTERRUPTED
+    assert read("store/load-0/stop.json") == {"segment": 1, "reason": "interrupted by Exit", "is_planned": False}
+    assert read("store/session/stop.json")["reason"] == "its session ended (exit code 2)"
+
+
 def test_others_are_told_of_a_threshold_that_aborted_the_load(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
-        """
+        test_a="""
         import pytest
 
         @pytest.mark.ipload(users=2, duration="60s", pacing="10ms")
@@ -113,7 +127,7 @@ def test_others_are_told_of_a_threshold_that_aborted_the_load(pytester: pytest.P
 
 
 def test_the_missing_ones_are_named_in_time(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(load("iterations=3"))
+    pytester.makepyfile(test_a=load("iterations=3"))
     with object_store() as store:
         url = store.url("/run", user="joe:s3cret")
         result = pytester.runpytest("--ipload-segment=0/2", f"--ipload-store={url}", "--ipload-store-wait=50ms")
@@ -162,7 +176,7 @@ def test_a_segment_reads_its_number_and_names_its_files(
 ) -> None:
     monkeypatch.setenv("CI_NODE_INDEX", "2")
     monkeypatch.setenv("CI_NODE_TOTAL", "2")
-    pytester.makepyfile(load("iterations=3").replace("users=2", "users=5"))
+    pytester.makepyfile(test_a=load("iterations=3").replace("users=2", "users=5"))
     options = ("--ipload-segment=auto", "--ipload-weights=3,2", "--ipload-json=results/part-{segment}.json")
     pytester.runpytest(*options).assert_outcomes(passed=1)
     report = read("results/part-1.json")

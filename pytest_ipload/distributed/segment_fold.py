@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from pytest_ipload.base.health_catalogue import fired
+from pytest_ipload.base.health_catalogue import HealthCheck, fired
 from pytest_ipload.base.text import counted
 from pytest_ipload.distributed.segment_agreement import Known, agreement_problems, clock_checks
 from pytest_ipload.distributed.segments import Segment
@@ -120,7 +120,8 @@ class Fold:
 
     def _judged(self, load: _Load, whole: ShardResult, least: Least | None) -> ShardResult:
         """The load with what is wrong with its segments, if anything is."""
-        problems, missing = self._numbers(load), []
+        problems = self._numbers()
+        missing: list[HealthCheck] = []
         if not problems:
             [(count, _)] = self._shares
             problems, missing = _missing(load, count, least)
@@ -129,7 +130,7 @@ class Fold:
         reasons = [*([whole.broken_off] if whole.broken_off else []), *problems]
         return replace(whole, checks=[*whole.checks, *checks], broken_off="; ".join(reasons) or None)
 
-    def _numbers(self, load: _Load) -> list[str]:
+    def _numbers(self) -> list[str]:
         """What is wrong with the numbers of the files."""
         counts = sorted({count for count, _ in self._shares})
         if len(counts) > 1:
@@ -167,7 +168,7 @@ class Fold:
         return fold
 
 
-def _missing(load: _Load, count: int, least: Least | None) -> tuple[list[str], list[Any]]:
+def _missing(load: _Load, count: int, least: Least | None) -> tuple[list[str], list[HealthCheck]]:
     """Segments that are missing, as a problem or as a health check, and those that are there twice."""
     seen = [known.index for known in load.there]
     problems, checks = [], []

@@ -16,7 +16,7 @@ class _System(NamedTuple):
     """A system that starts several jobs alike, and tells each of them its number."""
 
     name: str
-    index: str
+    number: str
     """The variable with the number of the job."""
     total: str
     """The variable with the number of jobs."""
@@ -50,15 +50,15 @@ _SLURM_FIRST, _SLURM_LAST, _SLURM_STEP = "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TA
 
 def segment_of(environ: Mapping[str, str]) -> Partition:
     """The segment that these variables name. ``ValueError`` if none do, or if they contradict each other."""
-    found = {system: _read(system, environ) for system in SYSTEMS if system.index in environ}
+    found = {system: _read(system, environ) for system in SYSTEMS if system.number in environ}
     if not found:
-        known = ", ".join(f"{system.index} and {system.total}" for system in SYSTEMS)
+        known = ", ".join(f"{system.number} and {system.total}" for system in SYSTEMS)
         raise ValueError(
             f"none of the variables is set that name a segment ({known}); set them, or give the segment, as in 0/4"
         )
     if len(set(found.values())) > 1:
         listed = " and ".join(
-            f"{system.index} of {system.name} says {share.index}/{share.count}" for system, share in found.items()
+            f"{system.number} of {system.name} says {share.index}/{share.count}" for system, share in found.items()
         )
         raise ValueError(f"{listed}; unset one of them, or give the segment, as in 0/4")
     return next(iter(found.values()))
@@ -67,10 +67,10 @@ def segment_of(environ: Mapping[str, str]) -> Partition:
 def _read(system: _System, environ: Mapping[str, str]) -> Partition:
     if not environ.get(system.total):
         advice = f": {system.advice}" if system.advice else ""
-        raise ValueError(f"{system.index} of {system.name} is set, but {system.total} is not{advice}")
-    index, count = _number(system.index, environ), _number(system.total, environ)
+        raise ValueError(f"{system.number} of {system.name} is set, but {system.total} is not{advice}")
+    index, count = _number(system.number, environ), _number(system.total, environ)
     first, step = system.first, 1
-    if system.index == _SLURM:
+    if system.number == _SLURM:
         first = _number(_SLURM_FIRST, environ) if _SLURM_FIRST in environ else first
         step = max(1, _number(_SLURM_STEP, environ)) if _SLURM_STEP in environ else step
         if _SLURM_LAST in environ and (last := _number(_SLURM_LAST, environ)) != first + (count - 1) * step:
@@ -82,7 +82,7 @@ def _read(system: _System, environ: Mapping[str, str]) -> Partition:
         last = first + (count - 1) * step
         steps = f" in steps of {step}" if step > 1 else ""
         raise ValueError(
-            f"{system.index}={index} and {system.total}={count} contradict each other: {system.name} counts from "
+            f"{system.number}={index} and {system.total}={count} contradict each other: {system.name} counts from "
             f"{first} to {last}{steps}"
         )
     return Partition(place, count)

@@ -122,7 +122,10 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Say why xdist's workers do not share load tests, if they cannot, and when the loads begin."""
     lines = [workers.header(config)]
-    start_at = state_of(config).settings.start_at
+    state = state_of(config)
+    if state.meetings is not None:
+        lines.append(state.meetings.header)
+    start_at = state.settings.start_at
     if start_at is not None:
         from pytest_ipload.plugin.preflight import start_header
 

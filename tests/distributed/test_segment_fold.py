@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -151,19 +151,22 @@ def test_it_waits_for_segments_that_are_still_to_come(tmp_path: Path, capsys: py
     with object_store() as store:
         given = [str(tmp_path), store.url("/segment-{segment}.json"), str(tmp_path / "more" / "last.json")]
         now, naps = 0.0, 0
+        arrivals: dict[int, Callable[[], object]] = {
+            1: lambda: folder_of(tmp_path, [1], 2),
+            2: lambda: (tmp_path / "segment-0.json").write_text("{"),  # it is still being written
+            3: lambda: folder_of(tmp_path, [0], 2),
+            4: lambda: store.objects.update({"/segment-0.json": content(0, 2)}),
+            5: lambda: store.objects.update({"/segment-1.json": content(1, 2)}),
+            6: (tmp_path / "more").mkdir,
+            7: (tmp_path / "more" / "last.json").touch,
+        }
 
         def nap(seconds: float) -> None:
             nonlocal now, naps
             now, naps = now + seconds, naps + 1
-            {
-                1: lambda: folder_of(tmp_path, [1], 2),
-                2: lambda: (tmp_path / "segment-0.json").write_text("{"),  # it is still being written
-                3: lambda: folder_of(tmp_path, [0], 2),
-                4: lambda: store.objects.update({"/segment-0.json": content(0, 2)}),
-                5: lambda: store.objects.update({"/segment-1.json": content(1, 2)}),
-                6: lambda: folder_of(tmp_path / "more", []).mkdir(),
-                7: lambda: (tmp_path / "more" / "last.json").touch(),
-            }.get(naps, int)()
+            arrive = arrivals.get(naps)
+            if arrive is not None:
+                arrive()
 
         Awaited(given).wait(60.0, lambda: now, nap)
         assert naps == 7

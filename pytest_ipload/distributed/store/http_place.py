@@ -7,7 +7,7 @@ import os
 import re
 import time
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import unquote, urlsplit
 
 import urllib3
@@ -60,7 +60,8 @@ class HttpPlace:
             self._headers["authorization"] = f"Basic {b64encode(user.encode()).decode()}"
         self._pool = urllib3.PoolManager(retries=False)
         self._clock, self._sleep = clock, sleep
-        self._pauses_s, self._timeout = ((), _QUICK_TIMEOUT) if is_quick else (PAUSES_S, _TIMEOUT)
+        self._pauses_s: Sequence[float] = () if is_quick else PAUSES_S
+        self._timeout = _QUICK_TIMEOUT if is_quick else _TIMEOUT
 
     def get(self, name: str = "") -> Answer:
         """The object, complete. Raises StoreError."""

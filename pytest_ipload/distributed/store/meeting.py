@@ -81,19 +81,20 @@ class Meeting:
         number: int,
         who: Participant,
         *,
+        test: str,
         clock: Callable[[], float],
         nap: Callable[[float], object],
         wait_s: float,
     ) -> None:
-        """``number`` is that of the load in each session; ``nap`` waits between two looks."""
+        """``number`` is that of the load in each session, of this ``test``; ``nap`` waits between two looks."""
         self._place, self._who = place, who
-        self._folder = f"load-{number}"
+        self._folder, self._test = f"load-{number}", test
         self._clock, self._nap, self._wait_s = clock, nap, wait_s
-        self._there: dict[str, bytes] = {}
-        """What has been read of those that are ready."""
+        self._there: dict[str, int] = {}
+        """How many workers their segments have, of those that are ready."""
 
     def agree(self) -> Start:
-        """Wait until all are ready, and return the common start. Raises NoMeeting, and has the others stop then."""
+        """Wait until all are ready, and return the common start. Raises NoMeeting."""
         try:
             return self._lead() if self._who.leads else self._follow()
         except StoreError as error:
@@ -118,7 +119,7 @@ class Meeting:
                 raise NoMeeting(self._too_late(missing))
         go = self._put(_GO, {})
         at = self._clock() + _LEAD_POLLS * self._poll_s(self._clock() - self._began)
-        self._put(_START, {"at": at, "go": [go.asked, go.answered]})
+        self._put(_START, {"test": self._test, "at": at, "go": [go.asked, go.answered]})
         return Start(at, ClockOffset(0.0, 0.0, LEADER))
 
     def _follow(self) -> Start:
@@ -136,6 +137,7 @@ class Meeting:
         try:
             plain = json.loads(start.content or b"")
             at, (asked, answered) = float(plain["at"]), map(float, plain["go"])
+            self._check_test(0, plain["test"])
             clock = ClockOffset(before - answered, go.answered - asked, LEADER)
         except (ValueError, TypeError, KeyError) as error:
             raise NoMeeting(f"--ipload-store: {self._name(_START)} is damaged: {error}") from None
@@ -150,7 +152,14 @@ class Meeting:
                 f"--ipload-store: {self._place.shown} has {self._name(name)} already, from another run or an earlier "
                 "attempt of this segment; give each run a place of its own, and do not restart segments"
             )
-        return self._put(name, {"workers": self._who.workers})
+        return self._put(name, {"test": self._test, "workers": self._who.workers})
+
+    def _check_test(self, segment: int, test: object) -> None:
+        if test != self._test:
+            raise NoMeeting(
+                f"segment {segment} is at {printable(str(test))[:200]}, and this one at {self._test}: all segments "
+                "have to select the same load tests and run them in the same order"
+            )
 
     def _looks(self) -> Iterator[bool]:
         """Naps, until the time is over. Raises NoMeeting if another segment has stopped the load."""
@@ -176,14 +185,20 @@ class Meeting:
             if first is None:
                 found.append(f"segment {segment}/{self._who.segments}")
                 continue
-            late = [worker for worker in range(1, _workers(first)) if self._ready(segment, worker) is None]
+            late = [worker for worker in range(1, first) if self._ready(segment, worker) is None]
             found += [f"worker {worker} of segment {segment}/{self._who.segments}" for worker in late]
         return found
 
-    def _ready(self, segment: int, worker: int) -> bytes | None:
+    def _ready(self, segment: int, worker: int) -> int | None:
+        """How many workers a segment has; None if this one is not ready."""
         name = _ready(segment, worker)
         if name not in self._there and (content := self._get(name).content) is not None:
-            self._there[name] = content
+            try:
+                plain = json.loads(content)
+                self._there[name] = int(plain["workers"])
+                self._check_test(segment, plain["test"])
+            except (ValueError, TypeError, KeyError) as error:
+                raise StoreError(f"{self._name(name)} is damaged: {error}") from None
         return self._there.get(name)
 
     def _too_late(self, missing: list[str]) -> str:
@@ -225,10 +240,3 @@ def _read_stop(place: Place, prefix: str) -> Stop | None:
 
 def _ready(segment: int, worker: int) -> str:
     return f"ready-{segment}.{worker}.json"
-
-
-def _workers(content: bytes) -> int:
-    try:
-        return int(json.loads(content)["workers"])
-    except (ValueError, TypeError, KeyError):
-        raise StoreError("an object ready-*.json is damaged") from None

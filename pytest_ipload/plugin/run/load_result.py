@@ -23,6 +23,7 @@ from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import FAILED, ITERATION, REQUEST
 from pytest_ipload.stats.target_readings import TargetReadings
 from pytest_ipload.stats.target_summary import judged_targets
+from pytest_ipload.verdict.origin import ClockOffset
 from pytest_ipload.verdict.result import FailureSummary, FirstFailure, Traceback
 from pytest_ipload.verdict.shard_group import Shard
 from pytest_ipload.verdict.shard_result import ShardResult
@@ -68,7 +69,7 @@ class LoadResults:
         record, measured, vitals = self._executor.record, self._executor.measurements, self._executor.vitals
         origin, used = record.origin_ns or record.ended_ns, self._users.leases.used
         unused_count = self._users.pool.size - sum(address in self._users.pool for address in used) if is_whole else 0
-        met = self._state.meetings and self._state.meetings.of(self._request.item)
+        met = None if self._state.meetings is None else self._state.meetings.of(self._request.item)
         began = real_time.time() - (real_time.perf_counter_ns() - origin) / NS_PER_S
         unused = (address for address in self._users.pool if address not in used) if unused_count else iter(())
         return ShardResult(
@@ -107,12 +108,15 @@ class LoadResults:
             together=None if self._request.group is None else self._request.group.name,
             evidence=self.evidence(origin, began) if is_whole else [],
             evidence_most=self._users.evidence.most,
-            clock=self._users.meter and self._users.meter.offset if met is None else met.clock,
+            clock=self._clock() if met is None else met.clock,
             targets=[[f"{address}:{port}" for address, port in self._users.targets.all()]] if is_whole else [],
             stacks=self._stacks.samples,
             foreign_names=list(self._users.fast_path_log.foreign()),
             target_readings=self._target_readings(is_whole),
         )
+
+    def _clock(self) -> ClockOffset | None:
+        return None if self._users.meter is None else self._users.meter.offset
 
     def _target_readings(self, is_whole: bool) -> list[TargetReadings]:
         """The targets' own numbers, during the load only if a threshold needs them."""

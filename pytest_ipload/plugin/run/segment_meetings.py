@@ -14,7 +14,7 @@ import pytest
 from pytest_ipload.base import real_time
 from pytest_ipload.base.errors import GeneratorLimitError, SettingError
 from pytest_ipload.base.text import counted
-from pytest_ipload.base.units import NS_PER_S
+from pytest_ipload.base.units import NS_PER_S, format_duration
 from pytest_ipload.distributed.store.meeting import ALL_LOADS, Meeting, NoMeeting, Participant, Stop, put_stop
 from pytest_ipload.distributed.store.place import StoreError
 from pytest_ipload.distributed.store.places import open_place
@@ -57,6 +57,14 @@ class SegmentMeetings:
         self._quick = open_place(place, real_time.time, is_quick=True)
         self._met: dict[int, Met] = {}
 
+    @property
+    def header(self) -> str:
+        """For pytest's header."""
+        return (
+            f"ipload: segment {self._share.index}/{self._share.count} meets the others in {self._place.shown}, and "
+            f"waits up to {format_duration(self._wait_s)} for them before each load"
+        )
+
     def of(self, item: pytest.Item) -> Met | None:
         """The meeting before this test's load; None if there was none."""
         return self._met.get(number_of(item)) if self._met else None
@@ -76,7 +84,12 @@ class SegmentMeetings:
             yield self._met[number].start_at_ns
             return
         who = Participant(self._share.index, self._share.count, shard.share.index, shard.share.count)
-        pace: dict[str, Any] = {"clock": real_time.time, "nap": partial(_nap, shard), "wait_s": self._wait_s}
+        pace: dict[str, Any] = {
+            "test": item.nodeid,
+            "clock": real_time.time,
+            "nap": partial(_nap, shard),
+            "wait_s": self._wait_s,
+        }
         try:
             start = Meeting(self._place, number, who, **pace).agree()
         except NoMeeting as error:
@@ -89,6 +102,9 @@ class SegmentMeetings:
         watch.start()
         try:
             yield at_ns
+        except (KeyboardInterrupt, pytest.exit.Exception) as error:  # there will be no report
+            self._stop(f"load-{number}/", f"interrupted by {type(error).__name__}")
+            raise
         finally:
             over.set()
             watch.join()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -36,9 +37,9 @@ class World:
             self._waiting.remove(until)
             self.now = max(self.now, until)
 
-    def run(self, *tasks: Callable[[], object]) -> list[object]:
+    def run(self, *tasks: Callable[[], object]) -> list[Any]:
         """What the tasks return or raise, run at once."""
-        results: list[object] = [None] * len(tasks)
+        results: list[Any] = [None] * len(tasks)
 
         def run(number: int) -> None:
             try:
@@ -83,9 +84,11 @@ class Machine:
         self.world.pass_time(0.0031)
         return Answer(None, asked, self.clock())
 
-    def meeting(self, segment: int, segments: int, worker: int = 0, workers: int = 1, number: int = 0) -> Meeting:
+    def meeting(
+        self, segment: int, segments: int, worker: int = 0, workers: int = 1, number: int = 0, test: str = "a.py::a"
+    ) -> Meeting:
         who = Participant(segment, segments, worker, workers)
-        return Meeting(self, number, who, clock=self.clock, nap=self.world.pass_time, wait_s=20.0)
+        return Meeting(self, number, who, test=test, clock=self.clock, nap=self.world.pass_time, wait_s=20.0)
 
 
 @pytest.fixture
@@ -102,7 +105,7 @@ def test_all_begin_at_one_moment_whatever_their_clocks_say(world: World, is_cons
     true_starts = []
     for start, seconds in zip(starts, ahead, strict=True):
         assert not isinstance(start, Exception)
-        at, clock = start  # type: ignore[misc]
+        at, clock = start
         assert clock.low_s <= seconds <= clock.high_s
         assert clock.reference == "segment 0"
         true_starts.append(at - seconds)
@@ -113,7 +116,7 @@ def test_all_begin_at_one_moment_whatever_their_clocks_say(world: World, is_cons
 
 def test_clocks_that_may_agree_are_taken_to_agree(world: World) -> None:
     starts = world.run(*(world.machine(0.0).meeting(segment, 2).agree for segment in range(2)))
-    assert starts[0].at == starts[1].at  # type: ignore[attr-defined]
+    assert starts[0].at == starts[1].at
 
 
 def test_those_that_are_not_ready_in_time_are_named(world: World) -> None:
@@ -133,6 +136,17 @@ def test_a_segment_that_fails_ends_the_waiting(world: World) -> None:
     world.run(lambda: put_stop(world.machine(0.0), ALL_LOADS, 1, "its session ended"))
     [error] = world.run(world.machine(0.0).meeting(0, 2, number=7).agree)
     assert "stopped the load before its start: its session ended" in str(error)
+
+
+def test_segments_that_run_other_tests_do_not_meet(world: World) -> None:
+    meetings = (world.machine(0.0).meeting(0, 2), world.machine(0.0).meeting(1, 2, test="a.py::b"))
+    leader, other = world.run(*(meeting.agree for meeting in meetings))
+    assert str(leader).startswith("segment 1 is at a.py::b, and this one at a.py::a: all segments have to select the")
+    assert str(other).startswith("segment 0 is at a.py::a, and this one at a.py::b: all segments")
+    world.objects["load-0/start.json"] = b'{"at": 1, "go": [1, 1], "test": "a.py::c"}'
+    world.objects["load-0/go.json"] = b"{}"
+    [other] = world.run(world.machine(0.0).meeting(1, 3, 1, 2).agree)
+    assert str(other).startswith("segment 0 is at a.py::c, and this one at a.py::a: all")
 
 
 def test_the_first_stop_counts(world: World) -> None:
@@ -155,7 +169,7 @@ def test_a_place_of_an_earlier_run_is_refused(world: World) -> None:
     )
 
 
-@pytest.mark.parametrize("content", ["", "[]", json.dumps({"at": "x", "go": [1, 2]}), json.dumps({"at": 1, "go": [1]})])
+@pytest.mark.parametrize("content", ["", "[]", json.dumps({"at": 1, "go": [1, 2]}), json.dumps({"at": 1, "go": [1]})])
 def test_what_is_damaged_is_named(world: World, content: str) -> None:
     world.objects |= {"load-0/go.json": b"{}", "load-0/start.json": content.encode()}
     [error] = world.run(world.machine(0.0).meeting(1, 2).agree)
