@@ -81,7 +81,13 @@ class LinkedComponent:
             call = current.call
             call.leave()
             try:
-                value = run(call, *[read(args[i], context) for i, read in reads])
+                values = [read(args[i], context) for i, read in reads]
+                natives = call.user.native_calls
+                end = natives.open()  # the host's functions are Python, which an exception of another thread ends
+                try:
+                    value = run(call, *values)
+                finally:
+                    natives.close(end)
                 if result is not None:
                     result.write(value, results[0], context)
             except BaseException as error:
