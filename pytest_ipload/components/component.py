@@ -10,7 +10,7 @@ from pytest_ipload.base.errors import ComponentFailed
 from pytest_ipload.components.guest import Guest
 from pytest_ipload.components.limits import ComponentLimits
 from pytest_ipload.components.linking import LinkedComponent
-from pytest_ipload.components.value_types import named_values, of_value
+from pytest_ipload.components.wit_types import named_values, of_value
 from pytest_ipload.components.world import ITERATE, SET_UP, TEAR_DOWN
 
 if TYPE_CHECKING:

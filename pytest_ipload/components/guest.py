@@ -26,7 +26,7 @@ from pytest_ipload.base.units import NS_PER_S, format_count
 from pytest_ipload.components.host_function import ResourceTable
 from pytest_ipload.components.limits import ComponentLimits, shown_size, shown_time
 from pytest_ipload.components.linking import LinkedComponent
-from pytest_ipload.components.values import Val
+from pytest_ipload.components.wit_values import Val
 from pytest_ipload.components.world import EXPORTS
 from pytest_ipload.load.interruption import IterationInterrupted
 

@@ -11,9 +11,9 @@ from wasmtime import _ffi as ffi
 from wasmtime import component as wasm
 
 from pytest_ipload.base.errors import ComponentTrapped
-from pytest_ipload.components.engine import ComponentEngine, Current
+from pytest_ipload.components.component_engine import ComponentEngine, Current
 from pytest_ipload.components.linear_memory import error_pointer
-from pytest_ipload.components.value_types import Signature
+from pytest_ipload.components.wit_types import Signature
 from pytest_ipload.components.world import Import, check
 
 _FINALIZER = ctypes.CFUNCTYPE(None, ctypes.c_void_p)

@@ -8,7 +8,7 @@ from typing import Any
 from pytest_ipload.base.errors import ComponentFailed, FeedExhausted, SettingError
 from pytest_ipload.base.text import printable
 from pytest_ipload.components.host_function import NAMED_VALUE, Caller, HostFunction
-from pytest_ipload.components.value_types import named_values
+from pytest_ipload.components.wit_types import named_values
 from pytest_ipload.load.timed_block import TimedBlock
 from pytest_ipload.settings.parsing import listed
 

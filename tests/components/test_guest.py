@@ -100,7 +100,7 @@ def test_an_error_of_the_set_up_is_one_of_the_user(load: Load, user: VirtualUser
 
 
 GROW = "(drop (memory.grow (i32.const 16000)))"
-CALLS = {
+CALLS: dict[str, tuple[str, dict[str, Any], type[ComponentError], str]] = {
     "trap": (wat("unreachable"), {}, ComponentTrapped, r"iterate: wasm `unreachable` instruction executed \(in "),
     "stack": (Guest().wat("(call $f)", more="(func $f (call $f))"), {}, ComponentTrapped, r"call stack exhausted"),
     "memory": (wat(f"{GROW} unreachable"), {"memory": "32MiB"}, ComponentMemoryExceeded,
@@ -197,7 +197,7 @@ def test_an_interruption_ends_the_call_at_once(
 ) -> None:
     guest = Guest()
     nothing, result = "(i32.const 0)", f"(i32.const {RESULT})"
-    text = {
+    ways: dict[str, Callable[[], str]] = {
         "loop": lambda: "",
         "reply": lambda: f"(call $host.get {guest.text('/silent')} {result})",
         "socket": lambda: (
@@ -205,7 +205,8 @@ def test_an_interruption_ends_the_call_at_once(
             f"(call $host.tcp_receive (i32.load (i32.const {RESULT + 4})) (i32.const 9) {nothing} {nothing} {result})"
         ),
         "pause": lambda: f"(call $host.pause {guest.text('1h')})",
-    }[what]()
+    }
+    text = ways[what]()
     component = load(guest.wat(f"{text} {FOR_EVER}"), time="1h")
     user.prepare(component)
 
