@@ -18,7 +18,7 @@ from wasmtime import component as wasm
 from pytest_ipload.base.errors import SettingError
 from pytest_ipload.base.text import printable
 from pytest_ipload.components import compile_process
-from pytest_ipload.components.engine import ComponentEngine
+from pytest_ipload.components.component_engine import ComponentEngine
 
 _MAGIC = b"pytest-ipload component code 1\n"
 _MOST_FILES = 16

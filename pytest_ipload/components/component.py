@@ -10,7 +10,7 @@ from pytest_ipload.base.errors import ComponentFailed
 from pytest_ipload.components.guest import Guest
 from pytest_ipload.components.limits import ComponentLimits
 from pytest_ipload.components.linking import LinkedComponent
-from pytest_ipload.components.value_types import named_values, of_value
+from pytest_ipload.components.wit_types import named_values, of_value
 from pytest_ipload.components.world import ITERATE, SET_UP, TEAR_DOWN
 
 if TYPE_CHECKING:
@@ -57,7 +57,9 @@ class Component:
 
     def init(self, user: VirtualUser, /) -> None:
         """Make the instance of a user, and set it up. Raises ComponentError."""
-        guest = Guest(self._linked, self.limits, user, self._rows)
+        earlier = self._guests.get(id(user))
+        printed = 0 if earlier is None else earlier.printed
+        guest = Guest(self._linked, self.limits, user, self._rows, printed)
         try:
             guest.call(SET_UP)
         except BaseException:
@@ -75,7 +77,7 @@ class Component:
         for name, value in guest.call(ITERATE, given):
             try:
                 outputs[name] = of_value(value)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ComponentFailed(f"{guest.what()}: its output {name!r:.80} is not JSON: {error}") from None
         return outputs
 

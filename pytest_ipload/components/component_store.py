@@ -13,7 +13,7 @@ from pytest_ipload.components.limits import limits_of
 
 if TYPE_CHECKING:
     from pytest_ipload.components.component import Component
-    from pytest_ipload.components.engine import ComponentEngine
+    from pytest_ipload.components.component_engine import ComponentEngine
     from pytest_ipload.components.linking import LinkedComponent
 
 INSTALL = "pip install 'pytest-ipload[wasm]'"
@@ -65,7 +65,7 @@ class ComponentStore:
 
     def _link(self, file: Path, *, fuel: bool) -> LinkedComponent:
         from pytest_ipload.components.code_cache import compiled
-        from pytest_ipload.components.engine import ComponentEngine
+        from pytest_ipload.components.component_engine import ComponentEngine
         from pytest_ipload.components.linking import LinkedComponent
 
         try:

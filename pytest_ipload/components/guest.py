@@ -26,7 +26,7 @@ from pytest_ipload.base.units import NS_PER_S, format_count
 from pytest_ipload.components.host_function import ResourceTable
 from pytest_ipload.components.limits import ComponentLimits, shown_size, shown_time
 from pytest_ipload.components.linking import LinkedComponent
-from pytest_ipload.components.values import Val
+from pytest_ipload.components.wit_values import Val
 from pytest_ipload.components.world import EXPORTS
 from pytest_ipload.load.interruption import IterationInterrupted
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _INSTANTIATION = "its start"
 _FRAME = re.compile(r"\n\s+0: .*?!(.+)")
 _LONGEST = 200
+_LONGEST_ERROR = 2000
 _BYTES_PER_TABLE_ELEMENT = 16
 _MOST_INSTANCES = 1000
 
@@ -52,13 +53,15 @@ class Guest:
         limits: ComponentLimits,
         user: VirtualUser,
         rows: Mapping[str, tuple[Any, str]],
+        printed: int = 0,
     ) -> None:
-        """Make it. Raises ComponentError, and IterationInterrupted."""
+        """Make it; ``printed`` is what an earlier one has printed. Raises ComponentError, and IterationInterrupted."""
         self.user = user
         self.limits = limits
         self.rows = rows
         self.resources = ResourceTable(limits.sockets, self.what)
-        self.requests = self.printed = 0
+        self.requests = 0
+        self.printed = printed
         self.spans: dict[int, Any] = {}
         self.stopped = threading.Event()
         self.is_over = False
@@ -108,7 +111,7 @@ class Guest:
             for i in range(len(values)):
                 ffi.wasmtime_component_val_delete(byref(arguments[i]))
         if not is_ok:
-            raise ComponentFailed(f"{self.what()}: {printable(value)}")
+            raise ComponentFailed(f"{self.what()}: {printable(value[:_LONGEST_ERROR])}")
         return value
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ FAILURE = "record{kind: enum{timeout, connection, tls, other}, message: string}"
 NAMED_VALUE = "tuple<string, variant{nothing, boolean(bool), integer(s64), number(f64), text(string), json(string)}>"
 """The shape of ``types.named-value``."""
 _MOST_RESOURCES = 10_000
+_LONGEST_LABEL = 200
 
 
 class Closable(Protocol):
@@ -107,6 +108,6 @@ class HostFunction:
     """Called with the caller and the values that it gives."""
 
 
-def is_end_of_load(error: BaseException) -> bool:
-    """Whether the user's session was interrupted. By its name: nothing of requests is imported here."""
-    return any(kind.__name__ == "LoadEnded" for kind in type(error).__mro__)
+def label(name: str) -> str:
+    """A name in results; one that is far too long is cut."""
+    return name if len(name) <= _LONGEST_LABEL else f"{name[:_LONGEST_LABEL]}..."

@@ -10,9 +10,10 @@ from pytest_ipload.base.errors import (
     ComponentRefused,
     ComponentReplyExceeded,
     ComponentRequestsExceeded,
+    IploadError,
     TargetNotAllowed,
 )
-from pytest_ipload.components.host_function import FAILURE, Caller, HostFunction, is_end_of_load
+from pytest_ipload.components.host_function import FAILURE, Caller, HostFunction, label
 from pytest_ipload.components.limits import shown_size
 from pytest_ipload.stats.fault_text import message_of, own_fault
 
@@ -45,7 +46,7 @@ def _send(
         name, expect, timeout_ms, redirects = options
         given["allow_redirects"] = redirects
         if name is not None:
-            given["name"] = name
+            given["name"] = label(name)
         if expect:
             given["expect"] = [int(each) if each.isdecimal() else each for each in expect]
         if timeout_ms is not None:
@@ -70,10 +71,12 @@ def _answered(caller: Caller, method: str, url: str, given: dict[str, Any]) -> t
         reply = session.get(url) if method == "GET" and not given else session.request(method, url, **given)
     except TargetNotAllowed as error:
         raise ComponentRefused(f"{caller.what()}: {error}") from error
-    except OSError as error:  # those of requests are all of this kind
-        if caller.stopped.is_set() or own_fault(error) or is_end_of_load(error):
+    except IploadError:  # of the test, or of the end of the load
+        raise
+    except (OSError, ValueError) as error:  # those of requests are of the first kind
+        if caller.stopped.is_set() or own_fault(error):
             raise
-        if isinstance(error, ValueError):  # of a URL or a header that cannot be sent: there was no request
+        if isinstance(error, ValueError):  # of a method, URL or header that cannot be sent: there was no request
             raise ComponentFailed(f"{caller.what()}: {message_of(error)}") from error
         return False, _failure(error)
     return True, _response(caller, reply)

@@ -11,9 +11,9 @@ from wasmtime import _ffi as ffi
 from wasmtime import component as wasm
 
 from pytest_ipload.base.errors import ComponentTrapped
-from pytest_ipload.components.engine import ComponentEngine, Current
+from pytest_ipload.components.component_engine import ComponentEngine, Current
 from pytest_ipload.components.linear_memory import error_pointer
-from pytest_ipload.components.value_types import Signature
+from pytest_ipload.components.wit_types import Signature
 from pytest_ipload.components.world import Import, check
 
 _FINALIZER = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
@@ -81,7 +81,13 @@ class LinkedComponent:
             call = current.call
             call.leave()
             try:
-                value = run(call, *[read(args[i], context) for i, read in reads])
+                values = [read(args[i], context) for i, read in reads]
+                natives = call.user.native_calls
+                end = natives.open()  # the host's functions are Python, which an exception of another thread ends
+                try:
+                    value = run(call, *values)
+                finally:
+                    natives.close(end)
                 if result is not None:
                     result.write(value, results[0], context)
             except BaseException as error:

@@ -6,8 +6,8 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from pytest_ipload.base.errors import ComponentRefused, ComponentReplyExceeded, TargetNotAllowed
-from pytest_ipload.components.host_function import FAILURE, Caller, HostFunction, is_end_of_load
+from pytest_ipload.base.errors import ComponentRefused, ComponentReplyExceeded, IploadError, TargetNotAllowed
+from pytest_ipload.components.host_function import FAILURE, Caller, HostFunction
 from pytest_ipload.components.limits import shown_size
 from pytest_ipload.stats.fault_text import message_of, own_fault
 
@@ -22,8 +22,10 @@ def _guarded(caller: Caller, run: Callable[[], Any]) -> tuple[bool, Any]:
         return True, run()
     except TargetNotAllowed as error:
         raise ComponentRefused(f"{caller.what()}: {error}") from error
+    except IploadError:
+        raise
     except OSError as error:
-        if caller.stopped.is_set() or own_fault(error) or is_end_of_load(error):
+        if caller.stopped.is_set() or own_fault(error):
             raise
         what = "timeout" if isinstance(error, TimeoutError) else "connection"
         return False, (what, message_of(error) or type(error).__name__)

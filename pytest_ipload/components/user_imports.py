@@ -7,13 +7,13 @@ from typing import Any
 
 from pytest_ipload.base.errors import ComponentFailed, FeedExhausted, SettingError
 from pytest_ipload.base.text import printable
-from pytest_ipload.components.host_function import NAMED_VALUE, Caller, HostFunction
-from pytest_ipload.components.value_types import named_values
+from pytest_ipload.components.host_function import NAMED_VALUE, Caller, HostFunction, label
+from pytest_ipload.components.wit_types import named_values
 from pytest_ipload.load.timed_block import TimedBlock
 from pytest_ipload.settings.parsing import listed
 
 _MOST_PRINTED = 1_000_000
-"""Characters that an instance may print."""
+"""Characters that a component may print for each user."""
 
 
 def _row(caller: Caller, name: str) -> Any:
@@ -82,10 +82,10 @@ USER = {
 }
 METRICS = {
     "[method]span.finish": HostFunction("(borrow<span>, option<string>)", _finish),
-    "measure": HostFunction("(string) -> own<span>", lambda caller, name: _span(caller, caller.user.measure(name))),
-    "step": HostFunction("(string) -> own<span>", lambda caller, name: _span(caller, caller.user.step(name))),
-    "check": HostFunction("(string, bool)", lambda caller, name, holds: caller.user.check(name, holds)),
-    "count": HostFunction("(string, f64)", lambda caller, name, n: caller.user.count(name, n)),
-    "gauge": HostFunction("(string, f64)", lambda caller, name, value: caller.user.gauge(name, value)),
-    "observe": HostFunction("(string, f64)", lambda caller, name, seconds: caller.user.observe(name, seconds)),
+    "measure": HostFunction("(string) -> own<span>", lambda c, name: _span(c, c.user.measure(label(name)))),
+    "step": HostFunction("(string) -> own<span>", lambda c, name: _span(c, c.user.step(label(name)))),
+    "check": HostFunction("(string, bool)", lambda c, name, holds: c.user.check(label(name), holds)),
+    "count": HostFunction("(string, f64)", lambda c, name, n: c.user.count(label(name), n)),
+    "gauge": HostFunction("(string, f64)", lambda c, name, value: c.user.gauge(label(name), value)),
+    "observe": HostFunction("(string, f64)", lambda c, name, seconds: c.user.observe(label(name), seconds)),
 }

@@ -22,6 +22,8 @@ _COUNTED = f"result<u64, {_STREAM_ERROR}>"
 _DATETIME = "record{seconds: u64, nanoseconds: u32}"
 _CLOSED = False, ("closed", None)
 _MOST_AT_ONCE = 65536
+_LOOK_S = 0.05
+"""Seconds between two moments at which an interruption of the user arrives."""
 _LONGEST_LINE = 10_000
 _NS_PER_S = 1_000_000_000
 
@@ -57,7 +59,7 @@ def _wait(caller: Caller, pollables: Sequence[_Pollable]) -> None:
     """Wait until one of them is ready, or the call has to end."""
     due_ns = min((each.due_ns for each in pollables), default=0)
     while not caller.stopped.is_set() and (left_ns := due_ns - time.monotonic_ns()) > 0:
-        caller.stopped.wait(min(left_ns / _NS_PER_S, 3600.0))
+        caller.stopped.wait(min(left_ns / _NS_PER_S, _LOOK_S))
 
 
 def _poll(caller: Caller, numbers: Sequence[int]) -> list[int]:

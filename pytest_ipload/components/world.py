@@ -14,7 +14,7 @@ from pytest_ipload.base.errors import SettingError
 from pytest_ipload.base.text import printable
 from pytest_ipload.components import http_imports, socket_imports, user_imports, wasi_imports
 from pytest_ipload.components.host_function import NAMED_VALUE, HostFunction
-from pytest_ipload.components.value_types import Resources, Signature, Unsupported, signature_of
+from pytest_ipload.components.wit_types import Resources, Signature, Unsupported, signature_of
 
 PACKAGE = "pytest-ipload:load"
 WORLD: Mapping[str, Mapping[str, HostFunction]] = {

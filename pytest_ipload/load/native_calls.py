@@ -10,6 +10,7 @@ from pytest_ipload.load.interruption import IterationInterrupted
 
 _LINES_TO_ARRIVE = 100
 """See ``user_thread``: an exception that another thread raised arrives at the next turn of a loop."""
+End = Callable[[], None]
 
 
 class NativeCalls:
@@ -23,35 +24,50 @@ class NativeCalls:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._end: Callable[[], None] | None = None
+        self._end: End | None = None
         self._is_raised = False
 
     @contextmanager
-    def ended_by(self, end: Callable[[], None]) -> Iterator[None]:
+    def ended_by(self, end: End) -> Iterator[None]:
         """While this is entered, an interruption of the user calls ``end``, in its place and from another thread.
 
         The caller raises IterationInterrupted then, when the call has ended. Raised here, if it comes before.
         """
-        with self._lock:
-            self._end = None if self._is_raised else end
-        if self._end is None:
-            for _ in range(_LINES_TO_ARRIVE):
-                pass
+        self.close(end)
+        if self._is_raised:
+            self.open()
             raise IterationInterrupted
         try:
             yield
         finally:
-            with self._lock:
-                self._end = None
+            self.open()
 
-    def interrupt(self) -> bool:
-        """End the call that is being made. False without one: then the caller raises an exception in the thread."""
+    def open(self) -> End | None:
+        """In a function that was called back: from now on, an interruption is an exception again.
+
+        Returns what ``close`` takes.
+        """
+        with self._lock:
+            end, self._end = self._end, None
+        return end
+
+    def close(self, end: End | None) -> None:
+        """The function returns to the native code. An exception that was raised arrives here, if it has not yet."""
+        with self._lock:
+            self._end = end
+            is_raised = self._is_raised
+        if is_raised:
+            for _ in range(_LINES_TO_ARRIVE):
+                pass
+
+    def interrupt(self, raise_in_thread: Callable[[], None]) -> None:
+        """End the call that is being made; without one, raise an exception in the thread."""
         with self._lock:
             if self._end is None:
                 self._is_raised = True
-                return False
-            self._end()
-            return True
+                raise_in_thread()
+            else:
+                self._end()
 
     def resume(self) -> None:
         """There may be calls again: in the teardown."""

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_ipload.base.code_location import place_of_frame
@@ -142,8 +143,8 @@ class UserThread:
             if self.interrupted_ns is None:
                 return  # the coroutine has ended, and the user is in its teardown now
             self.is_cancelled = False
-            if self.is_exposed and not self.user.native_calls.interrupt():
-                self._raise_in_thread(IterationInterrupted)
+            if self.is_exposed:
+                self.user.native_calls.interrupt(partial(self._raise_in_thread, IterationInterrupted))
         self.user.interrupt()
 
     @property

@@ -13,8 +13,8 @@ from wasmtime import component as wasm
 from wasmtime import wat2wasm
 
 from pytest_ipload.components.component import Component
+from pytest_ipload.components.component_engine import ComponentEngine
 from pytest_ipload.components.component_store import ComponentStore
-from pytest_ipload.components.engine import ComponentEngine
 from pytest_ipload.components.limits import limits_of
 from pytest_ipload.components.linking import LinkedComponent
 from pytest_ipload.load.test_data.data_feeds import DataFeeds

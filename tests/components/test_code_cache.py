@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from support.wat import wat
 
 from pytest_ipload.base.errors import SettingError
-from pytest_ipload.components import code_cache
+from pytest_ipload.components import code_cache, compile_process
 from pytest_ipload.components.code_cache import compiled
+from pytest_ipload.components.component_engine import ComponentEngine
 from pytest_ipload.components.component_store import ComponentStore
-from pytest_ipload.components.engine import ComponentEngine
 from pytest_ipload.components.linking import LinkedComponent
 
 TEXT = wat()
@@ -38,7 +38,7 @@ def compilations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         commands.append(command[3])
         return popen(command, **options)  # type: ignore[call-overload]
 
-    monkeypatch.setattr(code_cache.subprocess, "Popen", note)
+    monkeypatch.setattr(subprocess, "Popen", note)
     return commands
 
 
@@ -107,7 +107,7 @@ def test_a_compiler_that_crashes_is_an_error(
 ) -> None:
     script = tmp_path / "crash.py"
     script.write_text("import os, sys; sys.stderr.write('panicked\\n'); sys.stderr.flush(); os.abort()")
-    monkeypatch.setattr(code_cache.compile_process, "__file__", str(script))
+    monkeypatch.setattr(compile_process, "__file__", str(script))
     with pytest.raises(SettingError, match=r"^component a\.wasm: the compiler ended with status -6: panicked"):
         compiled(engine, BINARY, "a.wasm", None)
 
@@ -117,7 +117,7 @@ def test_the_compiler_ends_with_who_waits_for_it(
 ) -> None:
     script = tmp_path / "hang.py"
     script.write_text("import time; time.sleep(60)")
-    monkeypatch.setattr(code_cache.compile_process, "__file__", str(script))
+    monkeypatch.setattr(compile_process, "__file__", str(script))
     started: list[subprocess.Popen[bytes]] = []
 
     def interrupted(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:

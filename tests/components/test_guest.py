@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 import time
 from collections.abc import Callable
@@ -99,7 +100,7 @@ def test_an_error_of_the_set_up_is_one_of_the_user(load: Load, user: VirtualUser
 
 
 GROW = "(drop (memory.grow (i32.const 16000)))"
-CALLS = {
+CALLS: dict[str, tuple[str, dict[str, Any], type[ComponentError], str]] = {
     "trap": (wat("unreachable"), {}, ComponentTrapped, r"iterate: wasm `unreachable` instruction executed \(in "),
     "stack": (Guest().wat("(call $f)", more="(func $f (call $f))"), {}, ComponentTrapped, r"call stack exhausted"),
     "memory": (wat(f"{GROW} unreachable"), {"memory": "32MiB"}, ComponentMemoryExceeded,
@@ -196,7 +197,7 @@ def test_an_interruption_ends_the_call_at_once(
 ) -> None:
     guest = Guest()
     nothing, result = "(i32.const 0)", f"(i32.const {RESULT})"
-    text = {
+    ways: dict[str, Callable[[], str]] = {
         "loop": lambda: "",
         "reply": lambda: f"(call $host.get {guest.text('/silent')} {result})",
         "socket": lambda: (
@@ -204,35 +205,41 @@ def test_an_interruption_ends_the_call_at_once(
             f"(call $host.tcp_receive (i32.load (i32.const {RESULT + 4})) (i32.const 9) {nothing} {nothing} {result})"
         ),
         "pause": lambda: f"(call $host.pause {guest.text('1h')})",
-    }[what]()
+    }
+    text = ways[what]()
     component = load(guest.wat(f"{text} {FOR_EVER}"), time="1h")
     user.prepare(component)
-    calls = user.native_calls
-    is_ended: list[bool] = []
 
-    def interrupt() -> None:  # as ``UserThread.insist`` does
-        for _ in range(1000):
-            if calls._end is not None:
-                break
-            time.sleep(0.005)
-        is_ended.append(calls.interrupt())
+    def interrupt() -> None:  # as ``UserThread.insist`` does, at any time
+        time.sleep(0.05)
+        user.native_calls.interrupt(raise_here)
         user.interrupt()
 
     thread = threading.Thread(target=interrupt)
+    raise_here = raiser(threading.get_ident())
     thread.start()
     with pytest.raises(BaseException) as caught:  # each way has its own
         component(user)
     thread.join()
-    assert is_ended == [True]
-    assert caught.type is (RendezvousEnded if what == "pause" else IterationInterrupted)
+    assert caught.type in ((RendezvousEnded, IterationInterrupted) if what == "pause" else (IterationInterrupted,))
     user.resume()
     user.release_actions()
+
+
+def raiser(thread: int) -> Callable[[], None]:
+    """What raises an interruption in a thread."""
+    kind = ctypes.py_object(IterationInterrupted)
+
+    def raise_in_thread() -> None:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), kind)
+
+    return raise_in_thread
 
 
 def test_an_interruption_before_the_call_keeps_it_from_being_made(load: Load, user: VirtualUser) -> None:
     component = load(ENDLESS)
     user.prepare(component)
-    assert not user.native_calls.interrupt()
+    user.native_calls.interrupt(lambda: None)
     with pytest.raises(IterationInterrupted):
         component(user)
     user.resume()

@@ -116,11 +116,17 @@ def test_a_request_without_a_reply_is_a_failure(
     assert [each.outcome for each in samples if each.kind == REQUEST] == [FAILED]
 
 
-@pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "http://[::1/"])
-def test_a_url_that_cannot_be_requested_ends_the_call(url: str, play: Play) -> None:
+@pytest.mark.parametrize(
+    ("method", "url"),
+    [("GET", "ftp://127.0.0.1/"), ("GET", "http://[::1/"), ("GET / HTTP/1.1\r\nX: y\r\n", "/")],
+    ids=["scheme", "address", "method"],
+)
+def test_what_cannot_be_requested_ends_the_call(method: str, url: str, play: Play, server: RecordingServer) -> None:
     guest = Guest()
-    with pytest.raises(ComponentFailed, match=r"^component guest.wat: iterate: .*(127.0.0.1|::1)"):
-        play(guest.wat(f"(call $host.get {guest.text(url)} {AT})"))
+    request = f"(call $request {guest.text(method)} {guest.text(url)} {guest.text('')})"
+    with pytest.raises(ComponentFailed, match=r"^component guest.wat: iterate: .*(127.0.0.1|::1|non-token)"):
+        play(guest.wat(f"(call $host.send {request} {AT})"))
+    assert server.hits == []
 
 
 def test_a_tcp_stream_leaves_from_the_lease(

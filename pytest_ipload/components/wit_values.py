@@ -19,6 +19,8 @@ from wasmtime import _ffi as ffi
 Val = ffi.wasmtime_component_val_t
 SIZE = ctypes.sizeof(Val)
 _OFFSET = Val.of.offset
+_AT_ONCE = 2048
+"""Bytes that are written at once: as values they fit into the processor's cache."""
 _U8 = ffi.WASMTIME_COMPONENT_U8.value
 
 
@@ -80,10 +82,7 @@ class Octets:
         items, size = ffi.wasmtime_component_vallist_t(), len(value)
         ffi.wasmtime_component_vallist_new_uninit(byref(items), size)
         if size:
-            address = ctypes.cast(items.data, ctypes.c_void_p).value
-            view = memoryview((ctypes.c_uint8 * (size * SIZE)).from_address(address)).cast("B")  # type: ignore[arg-type]
-            view[::SIZE] = bytes((_U8,)) * size
-            view[_OFFSET::SIZE] = value
+            _copy(value, ctypes.cast(items.data, ctypes.c_void_p).value or 0)
         val.of.list = items
         val.kind = ffi.WASMTIME_COMPONENT_LIST.value
 
@@ -277,6 +276,18 @@ class Handle:
             raise ValueError(f"no {self.resource} can be made")
         val.of.resource = handle
         val.kind = ffi.WASMTIME_COMPONENT_RESOURCE.value
+
+
+def _copy(value: bytes, address: int) -> None:
+    """Write bytes as values, one after the other."""
+    size = min(len(value), _AT_ONCE)
+    buffer = bytearray(size * SIZE)
+    buffer[::SIZE] = bytes((_U8,)) * size
+    source = ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+    for begin in range(0, len(value), size):
+        part = value[begin : begin + size]
+        buffer[_OFFSET : len(part) * SIZE : SIZE] = part
+        ctypes.memmove(address + begin * SIZE, source, len(part) * SIZE)
 
 
 def _boxed(kind: ValueType | None, value: Any, context: Any) -> Any:

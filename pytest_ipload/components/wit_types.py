@@ -10,7 +10,7 @@ from wasmtime import _ffi as ffi
 from wasmtime import component as wasm
 
 from pytest_ipload.base.errors import SettingError
-from pytest_ipload.components.values import (
+from pytest_ipload.components.wit_values import (
     EnumOf,
     Handle,
     ListOf,
