@@ -29,6 +29,7 @@ STOREYS = (
     ("transport.curl", "transport"),
     ("load.partition", "load.schedule", "load.user_time", "load.generator", "load.test_data", "load.target", "load"),
     ("verdict.threshold", "verdict.regression", "verdict"),
+    ("capacity",),
     ("scenario_files",),
     ("baselines",),
     ("distributed.xdist_private", "distributed.protocol", "distributed.controller", "distributed.worker"),
@@ -47,12 +48,14 @@ STRANGERS = (
     ("explain", "transport"),
     ("explain", "load"),
     ("explain", "verdict"),
+    ("capacity", "transport"),
+    ("capacity", "scenario_files"),
     ("baselines", "distributed"),
     ("plugin", "cli"),
     ("plugin", "importers"),
 )
 """Rooms that know nothing of each other."""
-PURE = ("scenario_files", "base", "settings", "addresses", "stats", "explain", "load", "verdict", "importers")
+PURE = ("scenario_files", "base", "settings", "addresses", "stats", "explain", "load", "verdict", "capacity", "importers")
 """Rooms that load neither pytest nor an HTTP client."""
 LONGEST_MODULE, LONGEST_FUNCTION = 400, 60
 
