@@ -110,8 +110,8 @@ def judge_versions(
 ) -> Comparison | None:
     """Judge the capacity against that of the base version (``--ipload-against``); None if they cannot be compared.
 
-    It is a regression if the whole interval of the difference is beyond the limit, undecided if a part of it is; neither
-    if the search ended at ``up_to``. Undecided passes, unless ``strict``.
+    It is a regression if the whole interval of the difference is beyond the limit, undecided if a part of it is, and
+    neither if the search ended at ``up_to``. Undecided passes, unless ``strict``.
     """
     value, found = _value(current), difference(current, base)
     if value is None or base.rate is None:

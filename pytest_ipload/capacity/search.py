@@ -33,6 +33,8 @@ AFTER_FAILED = 2
 """Rounds that are added to a search each time its confirming round does not hold."""
 GENERATOR_TRIES = 3
 """How often a search that the generator limits looks for a limit of the target below that."""
+ROUNDS_AT_THE_END = 3
+"""How many have to be within the limits at ``up_to``, the confirming one included."""
 BY_CHANCE = 0.05
 """Confirming rounds whose failures are less likely than that, by the rounds before, contradict these."""
 _SIDES = (0.25, 0.75)
@@ -159,10 +161,11 @@ class CapacitySearch:
         return replace(request, number=len(self.rounds) + 1, rest=self._rest())
 
     def _upwards(self, highest: float) -> RoundRequest | None:
-        """Twice as high; where that ends, a longer round decides."""
-        if highest < self.plan.up_to:
-            return self._request(DOUBLING, min(2 * highest, self.plan.up_to))
-        return self._confirm(self.plan.up_to)
+        """Twice as high; where that ends, once more and then longer: a single round may hold by chance."""
+        up_to = self.plan.up_to
+        if highest < up_to or self._evidence.levels(True).count(up_to) < ROUNDS_AT_THE_END - 1:
+            return self._request(DOUBLING, min(2 * highest, up_to), self._length)
+        return self._confirm(up_to)
 
     def _downwards(self, lowest: float) -> RoundRequest | None:
         """Half as high; where a long round failed that was to hold, in small steps that grow."""

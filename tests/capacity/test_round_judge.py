@@ -47,9 +47,7 @@ def judged(taken: Sequence[Sample], verdict: str = "passed", reason: str = "") -
         (45, 50, FAILS, False, "error_rate < 1%"),
     ],
 )
-def test_the_worst_expression_decides(
-    slow: int, failed: int, state: str, within: bool, threshold: str | None
-) -> None:
+def test_the_worst_expression_decides(slow: int, failed: int, state: str, within: bool, threshold: str | None) -> None:
     outcome = outcome_of(judged(samples(slow, failed=failed)))
     assert (outcome.state, outcome.within, outcome.threshold) == (state, within, threshold)
     assert (outcome.reason == "") == (state == HOLDS)

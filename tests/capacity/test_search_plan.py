@@ -50,7 +50,10 @@ def test_what_is_not_given_follows_from_the_rest(keys: dict[str, Any], start: fl
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"at_leest": "3/s"}, "unknown key 'at_leest' (did you mean 'at_least'?); known: at_least, start, up_to, step, "),
+        (
+            {"at_leest": "3/s"},
+            "unknown key 'at_leest' (did you mean 'at_least'?); known: at_least, start, up_to, step, ",
+        ),
         ({"at_least": "300"}, "at_least '300' is not a rate; a rate is a number per unit of time, as in 100/s or 30/m"),
         ({"start": "0/s"}, "start '0/s' is out of range"),
         ({"step": "10"}, "step '10' is not a duration"),
@@ -85,7 +88,10 @@ def test_a_key_that_is_wrong_is_named(keys: dict[str, Any], message: str) -> Non
 @pytest.mark.parametrize(
     ("expression", "message"),
     [
-        ("p95 > 200ms", "it fails at low loads and holds at high ones; write a limit that is exceeded when the load is"),
+        (
+            "p95 > 200ms",
+            "it fails at low loads and holds at high ones; write a limit that is exceeded when the load is",
+        ),
         ("error_rate >= 1%", "it fails at low loads and holds at high ones"),
         ("rps > 300", "rps grows with the load, so it cannot limit the capacity; give the rate that has to be reached"),
         ("ip_pool_usage < 50%", "ip_pool_usage says nothing about the target; give a time or an error rate"),
