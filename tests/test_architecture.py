@@ -55,7 +55,18 @@ STRANGERS = (
     ("plugin", "importers"),
 )
 """Rooms that know nothing of each other."""
-PURE = ("scenario_files", "base", "settings", "addresses", "stats", "explain", "load", "verdict", "capacity", "importers")
+PURE = (
+    "scenario_files",
+    "base",
+    "settings",
+    "addresses",
+    "stats",
+    "explain",
+    "load",
+    "verdict",
+    "capacity",
+    "importers",
+)
 """Rooms that load neither pytest nor an HTTP client."""
 LONGEST_MODULE, LONGEST_FUNCTION = 400, 60
 

@@ -70,8 +70,8 @@ def test_the_promise_below_inside_and_above_the_interval(at_least: float | None,
             limited_above(120),
             {"at_least": "60/s"},
             "capacity unknown: the generator was the limit at 130/s (too busy); the expressions held up to 119/s, "
-            "which is the promise: to test no more than that, set up_to='118.9/s'; to find the capacity, give the generator "
-            "more",
+            "which is the promise: to test no more than that, set up_to='118.9/s'; to find the capacity, give the "
+            "generator more",
         ),
     ],
 )
