@@ -256,11 +256,9 @@ class CapacityPlan:
 
     def _config(self, threshold: Threshold) -> ThresholdConfig:
         delay = self.settle_s + self.step_s / 4
-        for settings in (
-            {"confidence": CONFIDENCE, "abort_on_fail": True, "delay": delay},
-            {"confidence": CONFIDENCE},
-            {"abort_on_fail": True, "delay": delay},
-        ):
+        confident: dict[str, Any] = {"confidence": CONFIDENCE}
+        ended_early: dict[str, Any] = {"abort_on_fail": True, "delay": delay}
+        for settings in ({**confident, **ended_early}, confident, ended_early):
             try:
                 return ThresholdConfig(threshold, **settings)
             except SettingError:
@@ -281,7 +279,9 @@ def _last_digit(level: float) -> float:
 
 def _refining(precision: float) -> int:
     """By binary evidence, the error falls with the square root of the number of rounds."""
-    return min(_MOST_REFINING, max(_FEWEST_REFINING, round(_USUAL_REFINING * (_USUAL_PRECISION / precision) ** 1.5)))
+    return min(
+        _MOST_REFINING, max(_FEWEST_REFINING, round(_USUAL_REFINING * math.pow(_USUAL_PRECISION / precision, 1.5)))
+    )
 
 
 def _expression(given: Any) -> str:
@@ -323,7 +323,7 @@ def _parsed(given: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _levels(values: Mapping[str, Any], by: str, most: float | None) -> dict[str, float | None]:
+def _levels(values: Mapping[str, Any], by: str, most: float | None) -> dict[str, Any]:
     """The promise, the start and the end of the search, which have to be in order."""
     at_least, start, up_to = (values.get(key) for key in _LEVELS)
     if start is None:
