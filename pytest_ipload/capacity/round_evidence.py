@@ -71,8 +71,14 @@ class RoundEvidence:
 
     @property
     def is_bounded(self) -> bool:
-        """Whether there is something on both sides of the capacity."""
-        return bool(self.levels(True) and self.levels(False))
+        """Whether there is something on both sides of the capacity: a level that did not hold, above all that did.
+
+        Of rounds at the same level, most have to be beyond the limits.
+        """
+        within, beyond = self.levels(True), self.levels(False)
+        if not within or not beyond or beyond[-1] < within[-1]:
+            return False
+        return beyond[-1] > within[-1] or beyond.count(within[-1]) > within.count(within[-1])
 
     @property
     def is_beyond_generator(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -150,7 +150,8 @@ class CapacityPlan:
 
         ``error_rate == 0%`` is among them, unless an expression covers errors, as in any load test.
         """
-        return with_implied([self._config(Threshold.parse(text)) for text in self.expressions])
+        given = [ThresholdConfig(Threshold.parse(text)) for text in self.expressions]
+        return [self._config(each) for each in with_implied(given)]
 
     def measured_s(self, level: float, length: float = 1.0) -> float:
         """How long the judged part of a round at this level lasts: ``length`` steps, more where samples are scarce.
@@ -201,13 +202,9 @@ class CapacityPlan:
         return min(self.max_rounds, doublings + self.refining + 1)
 
     def planned_s(self) -> float:
-        """About how long that takes: some rounds are longer, as they were undecided, or confirm."""
-        usual = self.settle_s + self.step_s
-        return (
-            self.planned_rounds() * usual
-            + (LONGER_LENGTH - 1) * self.refining / 2 * self.step_s
-            + self.step_s * CONFIRMING_LENGTH
-        )
+        """About how long that takes: most rounds near the capacity are longer, and so is the confirming one."""
+        usual = self.planned_rounds() * (self.settle_s + self.step_s)
+        return usual + ((LONGER_LENGTH - 1) * self.refining + CONFIRMING_LENGTH - 1) * self.step_s
 
     def longest(self) -> float:
         """The upper bound on the seconds that the search takes, rests included: no round starts that may exceed it."""
@@ -254,16 +251,16 @@ class CapacityPlan:
         """A level as a key of the marker: ``'412.3/s'`` or ``40``."""
         return f"{level:g}" if self.is_by_users else f"'{level:g}/s'"
 
-    def _config(self, threshold: Threshold) -> ThresholdConfig:
+    def _config(self, plain: ThresholdConfig) -> ThresholdConfig:
         delay = self.settle_s + self.step_s / 4
         confident: dict[str, Any] = {"confidence": CONFIDENCE}
         ended_early: dict[str, Any] = {"abort_on_fail": True, "delay": delay}
         for settings in ({**confident, **ended_early}, confident, ended_early):
             try:
-                return ThresholdConfig(threshold, **settings)
+                return replace(plain, **settings)
             except SettingError:
                 continue
-        return ThresholdConfig(threshold)
+        return plain
 
     def _needed_samples(self) -> float:
         return max(map(_needed_samples, map(Threshold.parse, self.expressions)))

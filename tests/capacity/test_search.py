@@ -80,6 +80,19 @@ class TestTheWay:
 
         assert run_search(plan(), answer).levels[:5] == [50, 100, 200, 400, 800]
 
+    def test_a_longer_round_that_holds_lets_the_doubling_go_on(self) -> None:
+        def answer(request: RoundRequest) -> RoundOutcome:
+            return outcome(UNDECIDED, within=False) if request.number == 2 else holds_up_to(412)(request)
+
+        searched = run_search(plan(), answer)
+        assert list(zip(searched.kinds, searched.levels, strict=True))[:5] == [
+            (DOUBLING, 50),
+            (DOUBLING, 100),
+            (LONGER, 100),
+            (DOUBLING, 200),
+            (DOUBLING, 400),
+        ]
+
     def test_a_single_mishap_does_not_lead_it_astray(self) -> None:
         """A round at 100/s fails, although the target can serve 412/s."""
 
