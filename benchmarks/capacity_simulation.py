@@ -217,6 +217,20 @@ def _high(values: Sequence[float]) -> float:
 HEADERS = ("target", "in the interval", "error: median / p95", "interval", "rounds: median / p95", "time", "confirmed")
 
 
+PROMISES = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3)
+"""As shares of the true capacity."""
+
+
+def kept(results: Sequence[tuple[float, CapacityResult]], name: str) -> tuple[str, ...]:
+    """A row on promises: how often one so far from the capacity passes, and fails."""
+    cells = []
+    for promise in PROMISES:
+        passed = sum(each.confirmed and (each.low or 0.0) >= promise * truth for truth, each in results)
+        failed = sum(each.high is not None and each.high < promise * truth for truth, each in results)
+        cells.append(f"{passed / len(results):.0%} / {failed / len(results):.0%}".replace("%", " %"))
+    return name, *cells
+
+
 CHANGES = (0.0, 0.05, 0.1, 0.2, 0.3)
 """By how much the capacity of the current version is lower."""
 LIMIT = CapacityLimit.parse("capacity:10%")
@@ -273,6 +287,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     found = run_all(options.searches, options.seed, options.noise)
     first = markdown(HEADERS, [Found.of(results).row(name) for name, results in found.items()])
+    promises = "Share of them in which a promise (`at_least`) is passed / failed, by its share of the true capacity."
+    promised = markdown(
+        ("target", *(f"{promise:.0%}".replace("%", " %") for promise in PROMISES)),
+        [kept(results, name) for name, results in found.items()],
+    )
     changes = [f"{-change:.0%}".replace("%", " %") if change else "no change" for change in CHANGES]
     headers = ("target", "in the interval of the change", *changes)
     pairs = (
@@ -280,7 +299,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"share that is a regression / undecided with `--ipload-compare-fail {LIMIT.text}`, by the true change."
     )
     second = markdown(headers, [compared(results, name) for name, results in found.items()])
-    print(block("capacity", [text, first, pairs, second]))
+    print(block("capacity", [text, first, promises, promised, pairs, second]))
 
 
 if __name__ == "__main__":

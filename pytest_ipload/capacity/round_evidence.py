@@ -85,7 +85,8 @@ class RoundEvidence:
         """Whether the generator is the limit: as far as it goes, the target has none."""
         if self.ceiling is None:
             return False
-        return not self.levels(False) or self.interval().middle >= self.ceiling
+        is_open = not self.is_bounded and (bool(self.levels(True)) or not self.levels(False))
+        return is_open or self.interval().middle >= self.ceiling
 
     def interval(self) -> Interval:
         """The capacity, with its interval."""

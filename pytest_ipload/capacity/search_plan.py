@@ -228,9 +228,7 @@ class CapacityPlan:
     def remarks(self) -> list[str]:
         """What makes the result less sure than it could be, and what to do."""
         found = []
-        slow = [
-            each for each in map(Threshold.parse, self.expressions) if each.is_response_time or each.family == "raw"
-        ]
+        slow = [each for each in map(Threshold.parse, self.expressions) if each.unit == "duration"]
         needed_s = max((each.limit for each in slow), default=0.0) / self.precision
         if needed_s > self.measured_s(self.up_to):
             found.append(
