@@ -133,7 +133,7 @@ class CapacityPlan:
         by = values.get("by", RATE)
         levels = _levels(values, by, max_rate if by == RATE else None)
         precision, step_s = values.get("precision", _USUAL_PRECISION), values.get("step", 10.0)
-        return cls(
+        plan = cls(
             expressions=texts,
             by=by,
             **levels,
@@ -143,6 +143,13 @@ class CapacityPlan:
             max_rounds=values.get("max_rounds", MOST_ROUNDS + 2 * (_refining(precision) - _USUAL_REFINING)),
             max_time_s=values.get("max_time"),
         )
+        shortest_s = plan.settle_s + plan.measured_s(plan.start)
+        if shortest_s > plan.longest():
+            raise SettingError(
+                f"max_time={format_setting(plan.longest())} is too short: the first round takes "
+                f"{format_setting(shortest_s)}, and a search about {format_duration(plan.planned_s())}"
+            )
+        return plan
 
     @property
     def judged(self) -> list[ThresholdConfig]:
@@ -197,8 +204,7 @@ class CapacityPlan:
 
     def planned_rounds(self) -> int:
         """About how many rounds the search will take: that many for the promised capacity, or one in the middle."""
-        expected = math.sqrt(self.start * self.up_to) if self.at_least is None else self.at_least
-        doublings = 1 + math.ceil(abs(math.log2(expected / self.start)))
+        doublings = 1 + math.ceil(abs(math.log2(self._expected() / self.start)))
         return min(self.max_rounds, doublings + self.refining + 1)
 
     def planned_s(self) -> float:
@@ -211,8 +217,8 @@ class CapacityPlan:
         if self.max_time_s is not None:
             return self.max_time_s
         doublings = sum(self.measured_s(self.start * 2**number) for number in range(self._doublings()))
-        others = max(0, self.max_rounds - self._doublings()) * LONGER_LENGTH * self.step_s
-        confirming = 2 * CONFIRMING_LENGTH * self.step_s
+        others = max(0, self.max_rounds - self._doublings()) * self.measured_s(self._expected(), LONGER_LENGTH)
+        confirming = 2 * self.measured_s(self._expected(), CONFIRMING_LENGTH)
         return math.ceil((doublings + others + confirming + self.max_rounds * self.settle_s) * _RESERVE)
 
     def describe(self) -> str:
@@ -259,6 +265,10 @@ class CapacityPlan:
             except SettingError:
                 continue
         return plain
+
+    def _expected(self) -> float:
+        """Where the capacity may be: at the promise, or in the middle."""
+        return math.sqrt(self.start * self.up_to) if self.at_least is None else self.at_least
 
     def _needed_samples(self) -> float:
         return max(map(_needed_samples, map(Threshold.parse, self.expressions)))

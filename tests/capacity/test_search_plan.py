@@ -67,6 +67,7 @@ def test_what_is_not_given_follows_from_the_rest(keys: dict[str, Any], start: fl
         ({"by": "users", "start": "50/s"}, "start '50/s' is not a whole number"),
         ({"max_rounds": 2}, "max_rounds 2 is too few; a search takes at least 3 rounds, and usually 14"),
         ({"max_time": 0}, "max_time 0 must be greater than 0"),
+        ({"max_time": "10s"}, "max_time=10s is too short: the first round takes 23s, and a search "),
         (
             {"at_least": "300/s", "up_to": "200/s"},
             "at_least=300/s is above up_to, 200/s: no round may be there; lower at_least, or raise up_to",
