@@ -253,7 +253,7 @@ class CapacityPlan:
 
     def as_setting(self, level: float) -> str:
         """A level as a key of the marker: ``'412.3/s'`` or ``40``."""
-        return f"{level:g}" if self.is_by_users else f"'{level:g}/s'"
+        return f"{level:.10g}" if self.is_by_users else f"'{level:.10g}/s'"
 
     def _config(self, plain: ThresholdConfig) -> ThresholdConfig:
         delay = self.settle_s + self.step_s / 4
@@ -342,7 +342,7 @@ def _levels(values: Mapping[str, Any], by: str, most: float | None) -> dict[str,
         if level is not None and level > highest:
             unit = "" if by == USERS else "/s"
             raise SettingError(
-                f"{key}={level:g}{unit} is above {limit}, {highest:g}{unit}: no round may be there; lower {key}, or "
+                f"{key}={level:.10g}{unit} is above {limit}, {highest:.10g}{unit}: no round may be there; lower {key}, or "
                 f"raise {limit}"
             )
     return {"at_least": at_least, "start": start, "up_to": highest}

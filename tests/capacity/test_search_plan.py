@@ -163,3 +163,4 @@ def test_levels_are_written_with_four_digits() -> None:
     assert [users.rounded(level) for level in (0.2, 7.6, 99)] == [1, 8, 64]
     assert [users.rounded_down(level) for level in (0.2, 7.6)] == [1, 7]
     assert [rates.format(412.3), users.format(1), users.format(40)] == ["412/s", "1 user", "40 users"]
+    assert [rates.as_setting(1e6), rates.as_setting(412.3), users.as_setting(40)] == ["'1000000/s'", "'412.3/s'", "40"]
