@@ -56,6 +56,8 @@ STRANGERS = (
     ("explain", "transport"),
     ("explain", "load"),
     ("explain", "verdict"),
+    ("capacity", "transport"),
+    ("capacity", "scenario_files"),
     ("baselines", "distributed"),
     ("plugin", "cli"),
     ("plugin", "importers"),

@@ -19,14 +19,14 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
-from functools import lru_cache, reduce
+from functools import lru_cache
 from itertools import accumulate
 from operator import add, mul
 
 NOISES = (0.01, 0.02, 0.04, 0.08, 0.16)
 """Standard deviations of the logarithm of the capacity that a round sees, from round to round; about as fractions of
 it. What a round of that length cannot know is part of it."""
-_WEIGHTS = (1.0, 1.0, 1.0, 0.7, 0.2)
+_WEIGHTS = (0.4, 0.6, 1.0, 1.0, 0.4)
 """How likely each noise is at first."""
 LAPSES = 0.02
 """The share of rounds that say nothing about the target, whatever they say: a neighbour's, a hiccup."""
@@ -55,7 +55,10 @@ class CapacityEstimate:
     def quantiles(self, *shares: float) -> list[float]:
         """The levels below which the capacity lies with these probabilities."""
         if self._sums is None:
-            self._sums = list(accumulate(reduce(lambda one, other: map(add, one, other), self._weights)))
+            total = self._weights[0]
+            for weights in self._weights[1:]:
+                total = list(map(add, total, weights))
+            self._sums = list(accumulate(total))
         sums, found = self._sums, []
         for share in shares:
             target = share * sums[-1]
