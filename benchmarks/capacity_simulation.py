@@ -233,7 +233,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--searches", type=count, default=300, metavar="N", help="of each target (default: 300)")
-    made.add_argument("--only", default="", help=argparse.SUPPRESS)
     made.add_argument("--seed", type=int, default=1, metavar="N", help="of the simulation (default: 1)")
     made.add_argument(
         "--noise", type=float, default=NOISE, metavar="SD", help="of the capacity between rounds (default: %(default)g)"

@@ -48,6 +48,8 @@ STRANGERS = (
     ("explain", "transport"),
     ("explain", "load"),
     ("explain", "verdict"),
+    ("capacity", "transport"),
+    ("capacity", "scenario_files"),
     ("baselines", "distributed"),
     ("plugin", "cli"),
     ("plugin", "importers"),
@@ -55,7 +57,6 @@ STRANGERS = (
 """Rooms that know nothing of each other."""
 PURE = (
     "scenario_files",
-    "capacity",
     "base",
     "settings",
     "addresses",
@@ -63,6 +64,7 @@ PURE = (
     "explain",
     "load",
     "verdict",
+    "capacity",
     "importers",
 )
 """Rooms that load neither pytest nor an HTTP client."""

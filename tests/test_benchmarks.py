@@ -35,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))  # the scripts
 import accuracy
 import baseline_noise
 import baselines
+import capacity_simulation
 import distribution
 import exact_server
 import explain
@@ -109,6 +110,26 @@ def rows(markdown: str) -> list[list[str]]:
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown.splitlines() if line[:1] == "|"]
     heads = [index for index, row in enumerate(cells) if row[0] == "---"]
     return [row for index, row in enumerate(cells) if index not in heads and index + 1 not in heads]
+
+
+# -- the simulation of capacity searches ------------------------------------------------------------------------
+
+
+def test_the_simulated_queues_have_the_capacity_that_theory_says() -> None:
+    target = capacity_simulation.TARGETS["M/M/1"]
+    times = sorted(takes for _, takes, _ in target.serve(random.Random(1), 0.5, 60_000, 1.0))
+    assert times[len(times) * 95 // 100] == pytest.approx(math.log(20) / (1 - 0.5), rel=0.05)
+    assert math.log(20) / (1 - target.used) == pytest.approx(target.limit_s(1.0))
+
+
+def test_a_simulated_search_is_judged_by_the_code_for_real_loads(capsys: pytest.CaptureFixture[str]) -> None:
+    truth, result = capacity_simulation.search(random.Random(1), capacity_simulation.TARGETS["cliff"], 0.0)
+    assert result.rate == pytest.approx(truth, rel=0.1)
+    assert result.threshold in ("error_rate < 1%", "p95 < 100.000000ms")
+    found = capacity_simulation.Found.of([(truth, result), (2 * truth, result)])
+    assert found.held == 1
+    row = found.row("cliff")
+    assert (row[:2], len(row)) == (("cliff", "50.0 %"), len(capacity_simulation.HEADERS))
 
 
 # -- the command lines and the page -----------------------------------------------------------------------------

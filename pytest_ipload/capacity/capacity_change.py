@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from pytest_ipload.base import units
 from pytest_ipload.base.errors import SettingError
-from pytest_ipload.capacity.capacity_result import GENERATOR, CapacityResult
+from pytest_ipload.capacity.capacity_result import GENERATOR, UP_TO, CapacityResult
 from pytest_ipload.capacity.search_round import RATE, USERS
 from pytest_ipload.verdict.regression.comparison import Comparison
 from pytest_ipload.verdict.regression.limit import CompareLimit
@@ -110,8 +110,8 @@ def judge_versions(
 ) -> Comparison | None:
     """Judge the capacity against that of the base version (``--ipload-against``); None if they cannot be compared.
 
-    It is a regression if the whole interval of the difference is beyond the limit, undecided if a part of it is.
-    Undecided passes, unless ``strict``.
+    It is a regression if the whole interval of the difference is beyond the limit, undecided if a part of it is, and
+    neither if the search ended at ``up_to``. Undecided passes, unless ``strict``.
     """
     value, found = _value(current), difference(current, base)
     if value is None or base.rate is None:
@@ -123,7 +123,8 @@ def judge_versions(
         return replace(shown, message=_message(shown, notes))
     compared, worst = limit.of(current.by), _ends(found, value, base)
     tolerance = compared.tolerance(base.rate)
-    is_beyond = [compared.is_beyond(each * base.rate, tolerance) for each in worst]
+    reached_end = current.limited_by == UP_TO  # which is as far as a difference matters
+    is_beyond = [not reached_end and compared.is_beyond(each * base.rate, tolerance) for each in worst]
     regressed, undecided = all(is_beyond), any(is_beyond) and not all(is_beyond)
     warning = f"undecided{', a failure in a strict session' if strict else ''}: the limit is within the interval"
     return replace(

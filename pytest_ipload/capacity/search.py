@@ -33,6 +33,8 @@ AFTER_FAILED = 2
 """Rounds that are added to a search each time its confirming round does not hold."""
 GENERATOR_TRIES = 3
 """How often a search that the generator limits looks for a limit of the target below that."""
+ROUNDS_AT_THE_END = 3
+"""How many have to be within the limits at ``up_to``, the confirming one included."""
 BY_CHANCE = 0.05
 """Confirming rounds whose failures are less likely than that, by the rounds before, contradict these."""
 _SIDES = (0.25, 0.75)
@@ -54,14 +56,18 @@ class CapacitySearch:
     """
 
     def __init__(self, plan: CapacityPlan, clock: Callable[[], float] | None = None) -> None:
-        """``clock`` gives seconds; without one, each round counts as long as it was planned, without its rest."""
+        """``clock`` gives seconds; without one, each round counts as long as it was planned, without its rest.
+
+        What counts is the time from the request for a round to its outcome: searches of two versions may alternate.
+        """
         self.plan = plan
         self.rounds: list[CapacityRound] = []
         """Those that were recorded."""
         self._evidence = RoundEvidence(plan)
-        self._clock = clock or self._planned_time
-        self._began: float | None = None
+        self._clock = clock
+        self._spent_s = 0.0
         self._next: RoundRequest | None = None
+        self._next_since = 0.0
         self._stopped: str | None = None
         self._confirmed: float | None = None
         self._length = 1.0
@@ -75,10 +81,9 @@ class CapacitySearch:
 
     def next_round(self) -> RoundRequest | None:
         """The round that comes next; the same one until its outcome is recorded. None when the search is over."""
-        if self._began is None:
-            self._began = self._clock()
         if self._next is None and self._stopped is None:
             self._next = self._affordable(self._choose())
+            self._next_since = self._clock() if self._clock else 0.0
         return self._next
 
     def record(self, outcome: RoundOutcome) -> None:
@@ -86,6 +91,7 @@ class CapacitySearch:
         request, self._next = self._next, None
         if request is None:
             raise ValueError("there is no round to record: ask for one with next_round() first")
+        self._spent_s += self._clock() - self._next_since if self._clock else request.duration_s
         expected = self._evidence.fails_at(request.level)
         self.rounds.append(CapacityRound(request, outcome))
         self._evidence.add(self.rounds[-1])
@@ -104,9 +110,6 @@ class CapacitySearch:
     def result(self) -> CapacityResult:
         """The capacity by the rounds so far."""
         return conclude_search(self.plan, self._evidence, self.rounds, self._confirmed, self._stopped)
-
-    def _planned_time(self) -> float:
-        return sum(each.request.duration_s for each in self.rounds)
 
     def _note_confirming(self, request: RoundRequest, outcome: RoundOutcome, expected: float) -> None:
         """A confirming round that fails is evidence like any other; several that were to hold are a contradiction.
@@ -158,10 +161,11 @@ class CapacitySearch:
         return replace(request, number=len(self.rounds) + 1, rest=self._rest())
 
     def _upwards(self, highest: float) -> RoundRequest | None:
-        """Twice as high; where that ends, a longer round decides."""
-        if highest < self.plan.up_to:
-            return self._request(DOUBLING, min(2 * highest, self.plan.up_to))
-        return self._confirm(self.plan.up_to)
+        """Twice as high; where that ends, once more and then longer: a single round may hold by chance."""
+        up_to = self.plan.up_to
+        if highest < up_to or self._evidence.levels(True).count(up_to) < ROUNDS_AT_THE_END - 1:
+            return self._request(DOUBLING, min(2 * highest, up_to), self._length)
+        return self._confirm(up_to)
 
     def _downwards(self, lowest: float) -> RoundRequest | None:
         """Half as high; where a long round failed that was to hold, in small steps that grow."""
@@ -244,5 +248,4 @@ class CapacitySearch:
     def _fits(self, request: RoundRequest, after_s: float = 0.0) -> bool:
         """Whether it ends in time, with its rest, and something of ``after_s`` seconds after it."""
         rest_s = 0.0 if request.rest is None else request.rest.longest_s
-        elapsed_s = self._clock() - (self._began or 0.0)
-        return elapsed_s + rest_s + request.duration_s + after_s <= self.plan.longest()
+        return self._spent_s + rest_s + request.duration_s + after_s <= self.plan.longest()

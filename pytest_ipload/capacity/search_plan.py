@@ -246,9 +246,13 @@ class CapacityPlan:
 
     def format(self, level: float) -> str:
         """A level for people: ``412/s`` or ``40 users``."""
-        if self.by == USERS:
+        if self.is_by_users:
             return f"{format_number(round(level))} user{'' if round(level) == 1 else 's'}"
         return f"{format_number(level)}/s"
+
+    def as_setting(self, level: float) -> str:
+        """A level as a key of the marker: ``'412.3/s'`` or ``40``."""
+        return f"{level:g}" if self.is_by_users else f"'{level:g}/s'"
 
     def _config(self, threshold: Threshold) -> ThresholdConfig:
         delay = self.settle_s + self.step_s / 4

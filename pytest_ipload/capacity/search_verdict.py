@@ -106,7 +106,7 @@ def _reason(
     if threshold is not None:
         notes.insert(1, f"limited by {threshold}")
     elif found.limited_by == UP_TO:
-        notes.insert(1, f"not tried above up_to={plan.format(plan.up_to)}")
+        notes.insert(1, f"not tried above up_to={plan.as_setting(plan.up_to)}")
     if stopped is not None:
         notes.append(f"stopped: {stopped}")
     elif not is_confirmed and found.rate is not None:
@@ -116,8 +116,8 @@ def _reason(
 
 def _measured(plan: CapacityPlan, found: Capacity) -> str:
     if found.rate is not None:
-        at_least = "at least " if found.limited_by == UP_TO else ""
-        return f"capacity {at_least}{plan.format(found.rate)}"
+        or_more = " or more" if found.limited_by == UP_TO else ""
+        return f"capacity {plan.format(found.rate)}{or_more}"
     if found.low is not None:
         return f"capacity unknown, above {plan.format(found.low)}"
     if found.high is not None:
@@ -145,7 +145,7 @@ def _of_generator(plan: CapacityPlan, found: Capacity, rounds: Sequence[Capacity
     text += f"; the expressions held up to {plan.format(found.low)}"
     if plan.at_least is not None and found.low >= plan.at_least:
         text += (
-            f", which is the promise: to test no more than that, set up_to={plan.format(found.low)!r}; to find the "
+            f", which is the promise: to test no more than that, set up_to={plan.as_setting(found.low)}; to find the "
             "capacity, give the generator more"
         )
     return text
