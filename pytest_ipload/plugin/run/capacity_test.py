@@ -15,6 +15,7 @@ from pytest_ipload.capacity.search_turn import SearchTurn
 from pytest_ipload.capacity.searches import first_turn
 from pytest_ipload.load.generator.surroundings import SharedSurroundings
 from pytest_ipload.plugin.items.thresholds import given_thresholds, judged_by
+from pytest_ipload.plugin.run.load_group import LoadGroup
 from pytest_ipload.plugin.run.load_request import LoadPlace, LoadRequest
 from pytest_ipload.plugin.run.load_run import Load
 from pytest_ipload.plugin.run.load_test import LoadTest
@@ -73,8 +74,28 @@ class CapacityTest(LoadTest):
     def run(self) -> None:
         """Run the search; raises what ended it."""
         __tracebackhide__ = True
-        self._surroundings.freeze()
+        if self._group is None:
+            self._surroundings.freeze()
         super().run()
+
+    def _join(self, group: LoadGroup, load: Load) -> None:
+        group.add(self._item.nodeid, load, self._hand_in, lambda start_at_ns: self._run_beside(group, start_at_ns))
+
+    def _run_beside(self, group: LoadGroup, start_at_ns: int | None) -> None:
+        """Run all rounds while other loads run, in a thread of the group; raises what ended them."""
+        load = self._started_load()
+        load.run(start_at_ns)
+        while True:
+            group.go_on(self._item.nodeid, load)
+            self._keep(self._shard.conclude(self._part(load)))
+            if self._conclusion is not None:
+                break
+            self._earlier.append(load)
+            load = self._load = self._prepared_load(self._turn)
+            group.go_on(self._item.nodeid, load)
+            load.set_up()
+            load.run()
+        group.end_with_search(self._item.nodeid)
 
     def _tear_down(self) -> None:
         __tracebackhide__ = True
