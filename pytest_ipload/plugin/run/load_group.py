@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
@@ -25,8 +25,15 @@ if TYPE_CHECKING:
     from pytest_ipload.plugin.run.parked_items import ParkedItems
     from pytest_ipload.settings.load_profile import LoadProfile
 
-RunSearch = Callable[[int | None], object]
-"""Runs a capacity search, whose first load begins at this reading of the clock."""
+
+class Search(NamedTuple):
+    """A capacity search that runs together with other loads."""
+
+    run: Callable[[int | None], object]
+    """Runs all its rounds; the first one begins at this reading of the clock."""
+    give_up: Callable[[str], object]
+    """Ends its waiting for a verdict, for this reason."""
+
 
 LOAD_GROUP: pytest.StashKey[LoadGroup] = pytest.StashKey()
 """In ``item.stash``: the group that a load test runs in; absent where it runs alone."""
@@ -47,8 +54,8 @@ class _Member:
     """Sends what this process measured to those that share the load."""
     context: Context
     """That of pytest when its users were set up."""
-    search: RunSearch | None = None
-    """Runs all rounds of its capacity search; None for an ordinary load."""
+    search: Search | None = None
+    """Its capacity search; None for an ordinary load."""
     is_over: bool = False
     error: BaseException | None = None
     """What ended it."""
@@ -119,7 +126,7 @@ class LoadGroup:
         for member in self._members.values():
             member.load.is_not_run()
 
-    def add(self, nodeid: str, load: Load, hand_in: Callable[[], object], search: RunSearch | None = None) -> None:
+    def add(self, nodeid: str, load: Load, hand_in: Callable[[], object], search: Search | None = None) -> None:
         """The users of a load are set up. ``hand_in`` sends its shard result; a ``search`` does so itself."""
         self._members[nodeid] = _Member(nodeid, load, hand_in, copy_context(), search)
 
@@ -232,7 +239,8 @@ class LoadGroup:
         """Run one load, in a thread of its own."""
         error: BaseException | None = None
         try:
-            (member.search or member.load.run)(start_at_ns)
+            run = member.load.run if member.search is None else member.search.run
+            run(start_at_ns)
         except BaseException as raised:
             error = raised
         with self._changed:
@@ -248,7 +256,11 @@ class LoadGroup:
             for member in self._members.values():
                 if not member.is_over or _ends_session(error):
                     member.error = member.error or error
-        self._stop_all(f"interrupted by {type(error).__name__}", hurry=True)
+        reason = f"interrupted by {type(error).__name__}"
+        self._stop_all(reason, hurry=True)
+        for member in self._members.values():
+            if member.search is not None and not member.is_over:
+                member.search.give_up(reason)
 
     def _stop_all(self, reason: str, *, hurry: bool) -> None:
         for member in self._members.values():
