@@ -14,13 +14,14 @@ import statistics
 import sys
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
 
 from options import count
 from table import block, markdown
 
+from pytest_ipload.capacity.capacity_change import CapacityLimit, difference, judge_versions
 from pytest_ipload.capacity.capacity_result import CapacityResult
 from pytest_ipload.capacity.round_judge import is_within, state_of
 from pytest_ipload.capacity.search import CapacitySearch
@@ -216,17 +217,58 @@ def _high(values: Sequence[float]) -> float:
 HEADERS = ("target", "in the interval", "error: median / p95", "interval", "rounds: median / p95", "time", "confirmed")
 
 
-def table(searches: int, seed: int, noise: float) -> str:
-    """One row a kind of target."""
-    rows = []
+PROMISES = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3)
+"""As shares of the true capacity."""
+
+
+def kept(results: Sequence[tuple[float, CapacityResult]], name: str) -> tuple[str, ...]:
+    """A row on promises: how often one so far from the capacity passes, and fails."""
+    cells = []
+    for promise in PROMISES:
+        passed = sum(each.confirmed and (each.low or 0.0) >= promise * truth for truth, each in results)
+        failed = sum(each.high is not None and each.high < promise * truth for truth, each in results)
+        cells.append(f"{passed / len(results):.0%} / {failed / len(results):.0%}".replace("%", " %"))
+    return name, *cells
+
+
+CHANGES = (0.0, 0.05, 0.1, 0.2, 0.3)
+"""By how much the capacity of the current version is lower."""
+LIMIT = CapacityLimit.parse("capacity:10%")
+
+
+def scaled(truth: float, result: CapacityResult, capacity: float) -> CapacityResult:
+    """The result if the true capacity had been another one: nothing depends on how large it is."""
+
+    def to(level: float | None) -> float | None:
+        return None if level is None else level * capacity / truth
+
+    return replace(result, rate=to(result.rate), low=to(result.low), high=to(result.high))
+
+
+def compared(results: Sequence[tuple[float, CapacityResult]], name: str) -> tuple[str, ...]:
+    """A row on two versions: of pairs of searches, as if they were of a base version, and of a current one."""
+    cells, held, pairs = [], 0, list(zip(results[::2], results[1::2], strict=False))
+    for change in CHANGES:
+        judged = [judge_versions(LIMIT, scaled(*one, 100 * (1 - change)), scaled(*other, 100)) for one, other in pairs]
+        regressed = sum(each is not None and each.regressed for each in judged)
+        undecided = sum(each is not None and each.undecided for each in judged)
+        cells.append(f"{regressed / len(pairs):.0%} / {undecided / len(pairs):.0%}".replace("%", " %"))
+    for one, other in pairs:
+        found = difference(scaled(*one, 100), scaled(*other, 100))
+        held += found is not None and found.low <= 0 <= found.high
+    return name, f"{held / len(pairs):.0%}".replace("%", " %"), *cells
+
+
+def run_all(searches: int, seed: int, noise: float) -> dict[str, list[tuple[float, CapacityResult]]]:
+    """The searches of each kind of target, with the true capacities."""
+    found: dict[str, list[tuple[float, CapacityResult]]] = {}
     for name, target in TARGETS.items():
-        rng, results = random.Random(f"{seed} {name} {noise}"), []
+        rng, results = random.Random(f"{seed} {name} {noise}"), found.setdefault(name, [])
         for number in range(searches):
             results.append(search(rng, target, noise))
             if number % 25 == 24:
                 print(f"{name}: {number + 1}", file=sys.stderr)
-        rows.append(Found.of(results).row(name))
-    return markdown(HEADERS, rows)
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -243,7 +285,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"by {options.noise:.0%} from round to round; `step=10s`, `precision=5%`, started at a quarter to a sixteenth "
         "of the capacity."
     )
-    print(block("capacity", [text, table(options.searches, options.seed, options.noise)]))
+    found = run_all(options.searches, options.seed, options.noise)
+    first = markdown(HEADERS, [Found.of(results).row(name) for name, results in found.items()])
+    promises = "Share of them in which a promise (`at_least`) is passed / failed, by its share of the true capacity."
+    promised = markdown(
+        ("target", *(f"{promise:.0%}".replace("%", " %") for promise in PROMISES)),
+        [kept(results, name) for name, results in found.items()],
+    )
+    changes = [f"{-change:.0%}".replace("%", " %") if change else "no change" for change in CHANGES]
+    headers = ("target", "in the interval of the change", *changes)
+    pairs = (
+        f"Of {options.searches // 2} pairs of such searches: share in which the true change lies in its interval; and "
+        f"share that is a regression / undecided with `--ipload-compare-fail {LIMIT.text}`, by the true change."
+    )
+    second = markdown(headers, [compared(results, name) for name, results in found.items()])
+    print(block("capacity", [text, first, promises, promised, pairs, second]))
 
 
 if __name__ == "__main__":

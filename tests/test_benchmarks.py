@@ -130,6 +130,10 @@ def test_a_simulated_search_is_judged_by_the_code_for_real_loads(capsys: pytest.
     assert found.held == 1
     row = found.row("cliff")
     assert (row[:2], len(row)) == (("cliff", "50.0 %"), len(capacity_simulation.HEADERS))
+    row = capacity_simulation.kept([(truth, result)], "cliff")
+    assert (row[:2], row[-1]) == (("cliff", "100 % / 0 %"), "0 % / 100 %")
+    row = capacity_simulation.compared([(truth, result), (truth, result)], "cliff")
+    assert (row[:3], row[-1]) == (("cliff", "100 %", "0 % / 0 %"), "100 % / 0 %")
 
 
 # -- the command lines and the page -----------------------------------------------------------------------------

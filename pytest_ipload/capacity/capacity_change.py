@@ -110,30 +110,31 @@ def judge_versions(
 ) -> Comparison | None:
     """Judge the capacity against that of the base version (``--ipload-against``); None if they cannot be compared.
 
-    It is a regression if the whole interval of the difference is beyond the limit, undecided if a part of it is, and
-    neither if the search ended at ``up_to``. Undecided passes, unless ``strict``.
+    By the rule for rounds of two versions (``judge_rounds``): it is a regression if it is lower by more than the limit,
+    and the interval of the difference says that it is lower. If only the former is so, it is undecided, which passes
+    unless ``strict``. A search that ended at ``up_to`` is neither.
     """
     value, found = _value(current), difference(current, base)
     if value is None or base.rate is None:
         return None
     metric = _metric(current.by)
-    shown = replace(describe(metric, value, [base.rate]), method="interval of the ratio of both capacities")
-    notes = ["no round held"] if found is None else [_interval(found)]
+    shown = replace(describe(metric, value, [base.rate]), method="limit against the change, and its interval")
+    notes = ["no round held" if found is None else _interval(found)]
     if limit is None:
         return replace(shown, message=_message(shown, notes))
-    compared, worst = limit.of(current.by), _ends(found, value, base)
+    compared = limit.of(current.by)
     tolerance = compared.tolerance(base.rate)
-    reached_end = current.limited_by == UP_TO  # which is as far as a difference matters
-    is_beyond = [not reached_end and compared.is_beyond(each * base.rate, tolerance) for each in worst]
-    regressed, undecided = all(is_beyond), any(is_beyond) and not all(is_beyond)
-    warning = f"undecided{', a failure in a strict session' if strict else ''}: the limit is within the interval"
+    is_beyond = current.limited_by != UP_TO and compared.is_beyond(value - base.rate, tolerance)
+    is_lower = found.high < 0 if found is not None else value < (base.low or 0)
+    undecided = is_beyond and not is_lower
+    warning = f"undecided{', a failure in a strict session' if strict else ''}: the difference may be noise"
     return replace(
         shown,
         limit=limit.text,
         tolerance=tolerance,
-        regressed=regressed,
+        regressed=is_beyond and is_lower,
         undecided=undecided,
-        passed=not (regressed or (undecided and strict)),
+        passed=not is_beyond or (undecided and not strict),
         warning=warning if undecided else None,
         message=_message(shown, [compared.limit_text, *notes, *([warning] if undecided else [])]),
     )
@@ -168,13 +169,6 @@ def _value(result: CapacityResult) -> float | None:
 def _upper(result: CapacityResult) -> float:
     """How far the upper end is above the rate."""
     return math.inf if result.high is None or not result.rate else math.log(result.high / result.rate)
-
-
-def _ends(found: CapacityDifference | None, value: float, base: CapacityResult) -> tuple[float, float]:
-    """The interval of the change; where no round held, from no capacity at all to the least that was tried."""
-    if found is not None:
-        return found.low, found.high
-    return -1.0, value / (base.low or value) - 1
 
 
 def _interval(found: CapacityDifference) -> str:

@@ -11,8 +11,10 @@ from pytest_ipload.capacity.search_round import CapacityRound
 LimitedBy = Literal["threshold", "generator", "up_to"]
 Verdict = Literal["passed", "failed", "undecided", "invalid"]
 
-THRESHOLD, GENERATOR, UP_TO = LIMITED_BY = ("threshold", "generator", "up_to")
-PASSED, FAILED, UNDECIDED, INVALID = VERDICTS = ("passed", "failed", "undecided", "invalid")
+LIMITED_BY: tuple[LimitedBy, ...] = ("threshold", "generator", "up_to")
+VERDICTS: tuple[Verdict, ...] = ("passed", "failed", "undecided", "invalid")
+THRESHOLD, GENERATOR, UP_TO = LIMITED_BY
+PASSED, FAILED, UNDECIDED, INVALID = VERDICTS
 
 
 @dataclass(frozen=True, kw_only=True)

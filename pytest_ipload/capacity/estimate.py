@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
-from functools import lru_cache, reduce
+from functools import lru_cache
 from itertools import accumulate
 from operator import add, mul
 
@@ -55,7 +55,10 @@ class CapacityEstimate:
     def quantiles(self, *shares: float) -> list[float]:
         """The levels below which the capacity lies with these probabilities."""
         if self._sums is None:
-            self._sums = list(accumulate(reduce(lambda one, other: map(add, one, other), self._weights)))
+            total = self._weights[0]
+            for weights in self._weights[1:]:
+                total = list(map(add, total, weights))
+            self._sums = list(accumulate(total))
         sums, found = self._sums, []
         for share in shares:
             target = share * sums[-1]

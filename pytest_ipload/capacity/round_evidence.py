@@ -71,15 +71,22 @@ class RoundEvidence:
 
     @property
     def is_bounded(self) -> bool:
-        """Whether there is something on both sides of the capacity."""
-        return bool(self.levels(True) and self.levels(False))
+        """Whether there is something on both sides of the capacity: a level that did not hold, above all that did.
+
+        Of rounds at the same level, most have to be beyond the limits.
+        """
+        within, beyond = self.levels(True), self.levels(False)
+        if not within or not beyond or beyond[-1] < within[-1]:
+            return False
+        return beyond[-1] > within[-1] or beyond.count(within[-1]) > within.count(within[-1])
 
     @property
     def is_beyond_generator(self) -> bool:
         """Whether the generator is the limit: as far as it goes, the target has none."""
         if self.ceiling is None:
             return False
-        return not self.levels(False) or self.interval().middle >= self.ceiling
+        is_open = not self.is_bounded and (bool(self.levels(True)) or not self.levels(False))
+        return is_open or self.interval().middle >= self.ceiling
 
     def interval(self) -> Interval:
         """The capacity, with its interval."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -133,7 +133,7 @@ class CapacityPlan:
         by = values.get("by", RATE)
         levels = _levels(values, by, max_rate if by == RATE else None)
         precision, step_s = values.get("precision", _USUAL_PRECISION), values.get("step", 10.0)
-        return cls(
+        plan = cls(
             expressions=texts,
             by=by,
             **levels,
@@ -143,6 +143,13 @@ class CapacityPlan:
             max_rounds=values.get("max_rounds", MOST_ROUNDS + 2 * (_refining(precision) - _USUAL_REFINING)),
             max_time_s=values.get("max_time"),
         )
+        shortest_s = plan.settle_s + plan.measured_s(plan.start)
+        if shortest_s > plan.longest():
+            raise SettingError(
+                f"max_time={format_setting(plan.longest())} is too short: the first round takes "
+                f"{format_setting(shortest_s)}, and a search about {format_duration(plan.planned_s())}"
+            )
+        return plan
 
     @property
     def judged(self) -> list[ThresholdConfig]:
@@ -150,7 +157,8 @@ class CapacityPlan:
 
         ``error_rate == 0%`` is among them, unless an expression covers errors, as in any load test.
         """
-        return with_implied([self._config(Threshold.parse(text)) for text in self.expressions])
+        given = [ThresholdConfig(Threshold.parse(text)) for text in self.expressions]
+        return [self._config(each) for each in with_implied(given)]
 
     def measured_s(self, level: float, length: float = 1.0) -> float:
         """How long the judged part of a round at this level lasts: ``length`` steps, more where samples are scarce.
@@ -196,26 +204,21 @@ class CapacityPlan:
 
     def planned_rounds(self) -> int:
         """About how many rounds the search will take: that many for the promised capacity, or one in the middle."""
-        expected = math.sqrt(self.start * self.up_to) if self.at_least is None else self.at_least
-        doublings = 1 + math.ceil(abs(math.log2(expected / self.start)))
+        doublings = 1 + math.ceil(abs(math.log2(self._expected() / self.start)))
         return min(self.max_rounds, doublings + self.refining + 1)
 
     def planned_s(self) -> float:
-        """About how long that takes: some rounds are longer, as they were undecided, or confirm."""
-        usual = self.settle_s + self.step_s
-        return (
-            self.planned_rounds() * usual
-            + (LONGER_LENGTH - 1) * self.refining / 2 * self.step_s
-            + self.step_s * CONFIRMING_LENGTH
-        )
+        """About how long that takes: most rounds near the capacity are longer, and so is the confirming one."""
+        usual = self.planned_rounds() * (self.settle_s + self.step_s)
+        return usual + ((LONGER_LENGTH - 1) * self.refining + CONFIRMING_LENGTH - 1) * self.step_s
 
     def longest(self) -> float:
         """The upper bound on the seconds that the search takes, rests included: no round starts that may exceed it."""
         if self.max_time_s is not None:
             return self.max_time_s
         doublings = sum(self.measured_s(self.start * 2**number) for number in range(self._doublings()))
-        others = max(0, self.max_rounds - self._doublings()) * LONGER_LENGTH * self.step_s
-        confirming = 2 * CONFIRMING_LENGTH * self.step_s
+        others = max(0, self.max_rounds - self._doublings()) * self.measured_s(self._expected(), LONGER_LENGTH)
+        confirming = 2 * self.measured_s(self._expected(), CONFIRMING_LENGTH)
         return math.ceil((doublings + others + confirming + self.max_rounds * self.settle_s) * _RESERVE)
 
     def describe(self) -> str:
@@ -231,9 +234,7 @@ class CapacityPlan:
     def remarks(self) -> list[str]:
         """What makes the result less sure than it could be, and what to do."""
         found = []
-        slow = [
-            each for each in map(Threshold.parse, self.expressions) if each.is_response_time or each.family == "raw"
-        ]
+        slow = [each for each in map(Threshold.parse, self.expressions) if each.unit == "duration"]
         needed_s = max((each.limit for each in slow), default=0.0) / self.precision
         if needed_s > self.measured_s(self.up_to):
             found.append(
@@ -252,20 +253,22 @@ class CapacityPlan:
 
     def as_setting(self, level: float) -> str:
         """A level as a key of the marker: ``'412.3/s'`` or ``40``."""
-        return f"{level:g}" if self.is_by_users else f"'{level:g}/s'"
+        return f"{level:.10g}" if self.is_by_users else f"'{level:.10g}/s'"
 
-    def _config(self, threshold: Threshold) -> ThresholdConfig:
+    def _config(self, plain: ThresholdConfig) -> ThresholdConfig:
         delay = self.settle_s + self.step_s / 4
-        for settings in (
-            {"confidence": CONFIDENCE, "abort_on_fail": True, "delay": delay},
-            {"confidence": CONFIDENCE},
-            {"abort_on_fail": True, "delay": delay},
-        ):
+        confident: dict[str, Any] = {"confidence": CONFIDENCE}
+        ended_early: dict[str, Any] = {"abort_on_fail": True, "delay": delay}
+        for settings in ({**confident, **ended_early}, confident, ended_early):
             try:
-                return ThresholdConfig(threshold, **settings)
+                return replace(plain, **settings)
             except SettingError:
                 continue
-        return ThresholdConfig(threshold)
+        return plain
+
+    def _expected(self) -> float:
+        """Where the capacity may be: at the promise, or in the middle."""
+        return math.sqrt(self.start * self.up_to) if self.at_least is None else self.at_least
 
     def _needed_samples(self) -> float:
         return max(map(_needed_samples, map(Threshold.parse, self.expressions)))
@@ -281,7 +284,9 @@ def _last_digit(level: float) -> float:
 
 def _refining(precision: float) -> int:
     """By binary evidence, the error falls with the square root of the number of rounds."""
-    return min(_MOST_REFINING, max(_FEWEST_REFINING, round(_USUAL_REFINING * (_USUAL_PRECISION / precision) ** 1.5)))
+    return min(
+        _MOST_REFINING, max(_FEWEST_REFINING, round(_USUAL_REFINING * math.pow(_USUAL_PRECISION / precision, 1.5)))
+    )
 
 
 def _expression(given: Any) -> str:
@@ -323,7 +328,7 @@ def _parsed(given: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _levels(values: Mapping[str, Any], by: str, most: float | None) -> dict[str, float | None]:
+def _levels(values: Mapping[str, Any], by: str, most: float | None) -> dict[str, Any]:
     """The promise, the start and the end of the search, which have to be in order."""
     at_least, start, up_to = (values.get(key) for key in _LEVELS)
     if start is None:
@@ -337,7 +342,7 @@ def _levels(values: Mapping[str, Any], by: str, most: float | None) -> dict[str,
         if level is not None and level > highest:
             unit = "" if by == USERS else "/s"
             raise SettingError(
-                f"{key}={level:g}{unit} is above {limit}, {highest:g}{unit}: no round may be there; lower {key}, or "
+                f"{key}={level:.10g}{unit} is above {limit}, {highest:.10g}{unit}: no round may be there; lower {key}, or "
                 f"raise {limit}"
             )
     return {"at_least": at_least, "start": start, "up_to": highest}

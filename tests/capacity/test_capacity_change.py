@@ -53,10 +53,13 @@ def test_the_interval_of_a_difference() -> None:
     ("current", "base", "regressed", "undecided"),
     [
         (capacity(300), capacity(400), True, False),
-        (capacity(350), capacity(400), False, True),
+        (capacity(359), capacity(400), True, False),
+        (capacity(359, 0.12), capacity(400), False, True),
+        (capacity(361), capacity(400), False, False),
+        (capacity(361, 0.3), capacity(400), False, False),
         (capacity(400), capacity(400), False, False),
         (capacity(500), capacity(400), False, False),
-        (capacity(300, 0.3), capacity(400), False, True),
+        (capacity(300, 0.4), capacity(400), False, True),
         (capacity(None), capacity(400), True, False),
         (capacity(2000, limited_by="up_to"), capacity(400), False, False),
         (capacity(400), capacity(2000, limited_by="up_to"), True, False),
@@ -64,7 +67,7 @@ def test_the_interval_of_a_difference() -> None:
         (capacity(30, by="users"), capacity(40, by="users"), True, False),
     ],
 )
-def test_a_version_regressed_if_the_whole_interval_is_beyond_the_limit(
+def test_a_version_regressed_if_it_is_lower_by_more_than_the_limit_and_by_more_than_noise(
     current: CapacityResult, base: CapacityResult, regressed: bool, undecided: bool, strict: bool
 ) -> None:
     comparison = judge_versions(TEN_PERCENT, current, base, strict=strict)

@@ -80,6 +80,19 @@ class TestTheWay:
 
         assert run_search(plan(), answer).levels[:5] == [50, 100, 200, 400, 800]
 
+    def test_a_longer_round_that_holds_lets_the_doubling_go_on(self) -> None:
+        def answer(request: RoundRequest) -> RoundOutcome:
+            return outcome(UNDECIDED, within=False) if request.number == 2 else holds_up_to(412)(request)
+
+        searched = run_search(plan(), answer)
+        assert list(zip(searched.kinds, searched.levels, strict=True))[:5] == [
+            (DOUBLING, 50),
+            (DOUBLING, 100),
+            (LONGER, 100),
+            (DOUBLING, 200),
+            (DOUBLING, 400),
+        ]
+
     def test_a_single_mishap_does_not_lead_it_astray(self) -> None:
         """A round at 100/s fails, although the target can serve 412/s."""
 
@@ -117,9 +130,9 @@ class TestConfirming:
 
         seen: list[str] = []
         searched = run_search(plan(), answer)
-        confirming = [request for request in searched.requests if request.kind == CONFIRMING]
-        assert len(confirming) >= 2
-        assert (confirming[1].number, searched.search.result().confirmed) != (confirming[0].number + 1, False)
+        first, second = (request for request in searched.requests if request.kind == CONFIRMING)
+        assert second.number == first.number + 3
+        assert searched.search.result().confirmed
 
     def test_short_rounds_that_long_ones_contradict_do_not_count(self) -> None:
         """It serves 412/s for a while, and 300/s for long."""
@@ -137,7 +150,9 @@ class TestConfirming:
         def answer(request: RoundRequest) -> RoundOutcome:
             return outcome(FAILS) if request.kind == CONFIRMING else holds_up_to(412)(request)
 
-        result = run_search(plan(at_least=50), answer).search.result()
+        searched = run_search(plan(at_least=50), answer)
+        result = searched.search.result()
+        assert searched.kinds.count(CONFIRMING) == 3
         assert (result.confirmed, result.verdict) == (False, "undecided")
 
 
@@ -178,6 +193,19 @@ class TestLimits:
         result = run_search(plan(), answer).search.result()
         assert (result.limited_by, result.verdict) == ("threshold", "passed")
         assert (result.low or 0) <= 500 <= (result.high or 0)
+
+    def test_what_the_generator_cannot_do_is_not_tried_again(self) -> None:
+        """The target has no limit, but a round has a mishap."""
+
+        def answer(request: RoundRequest) -> RoundOutcome:
+            if request.level > 700:
+                return outcome(GENERATOR_LIMITED)
+            return outcome(FAILS if request.number == 8 else HOLDS)
+
+        searched = run_search(plan(), answer)
+        assert searched.levels[4:6] == [800, 800]
+        assert max(searched.levels[6:]) < 800
+        assert searched.search.result().verdict == "invalid"
 
     def test_a_generator_that_cannot_even_start_has_measured_nothing(self) -> None:
         result = run_search(plan(), lambda request: outcome(GENERATOR_LIMITED)).search.result()
