@@ -13,6 +13,7 @@ from support.fast_search import FastSearch, fast_search
 from support.readers import validator
 from support.whole_run import WholeRun, whole_run
 
+from pytest_ipload.capacity.round_judge import outcome_of as OUTCOME_OF
 from pytest_ipload.capacity.search_round import FAILS, RoundOutcome
 from pytest_ipload.verdict.result import LoadResult
 
@@ -97,7 +98,7 @@ def test_users_live_through_all_rounds_of_a_search(pytester: pytest.Pytester) ->
     source = QUEUE.format(workers=4, seconds=0.001, marker=SHORT)
     run = whole_run(pytester, source, "--ipload-json=out.json", passed=1)
     [test] = json.loads((pytester.path / "out.json").read_text())["tests"]
-    assert len(test["capacity"]["rounds"]) == 3
+    assert len(test["capacity"]["rounds"]) > 2
     assert Counter(run.log.events) == {
         (f"ipload-user-{user}", event): 1 for user in range(4) for event in ("set up", "torn down")
     }
@@ -174,7 +175,8 @@ def test_workers_share_each_round_and_there_is_one_verdict(pytester: pytest.Pyte
     source = QUEUE.replace(", note", "").replace('note("', '("').format(workers=4, seconds=0.001, marker=SHORT)
     run, test = search(pytester, "-n2", source=source)
     run.result.assert_outcomes(passed=1)
-    assert [each["number"] for each in test["capacity"]["rounds"]] == [1, 2, 3]
+    rounds = test["capacity"]["rounds"]
+    assert [each["number"] for each in rounds] == list(range(1, len(rounds) + 1))
     assert [shard["name"] for shard in test["shards"]] == ["gw0", "gw1"]
 
 
@@ -272,3 +274,44 @@ def test_a_functional_run_searches_nothing(pytester: pytest.Pytester) -> None:
     run.result.assert_outcomes(passed=1)
     assert test["iterations"] == 1
     assert "capacity" not in test
+
+
+BESIDE = """
+together = pytest.mark.ipload_together("shop")
+
+@together
+@pytest.mark.ipload(users=1, think_time="1ms", duration={duration!r})
+def test_background(ipload_user):
+    with ipload_user.measure("job"):
+        pass
+
+@together
+@pytest.mark.ipload_capacity("p95 < 100ms", start="50/s", up_to="800/s", step="1s")
+def test_probe(ipload_user):
+    with ipload_user.measure("job"):
+        pass
+"""
+
+
+def beside(pytester: pytest.Pytester, duration: str) -> dict[str, Any]:
+    whole_run(pytester, BESIDE.format(duration=duration), "--ipload-json=out.json")
+    tests = json.loads((pytester.path / "out.json").read_text())["tests"]
+    return {test["nodeid"].partition("::")[2]: test for test in tests}
+
+
+def test_a_load_beside_a_search_ends_when_the_search_does(pytester: pytest.Pytester, fast_search: FastSearch) -> None:
+    tests = beside(pytester, "10m")
+    background, probe = tests["test_background"], tests["test_probe"]
+    assert (background["verdict"], probe["verdict"]) == ("passed", "passed")
+    assert background["duration_s"] < 60
+    assert background["together"] == probe["together"] == "shop"
+    assert probe["capacity"]["low"] <= 150 <= probe["capacity"]["high"]
+
+
+def test_a_load_that_is_shorter_than_the_search_beside_it_makes_it_invalid(
+    pytester: pytest.Pytester, fast_search: FastSearch
+) -> None:
+    fast_search.outcome = OUTCOME_OF
+    probe = beside(pytester, "1ms")["test_probe"]
+    assert probe["verdict"] == "invalid"
+    assert "partner-ended: test_it.py::test_background ended before the capacity search" in probe["reason"]

@@ -50,6 +50,9 @@ class Shard(Protocol):
     def hand_in(self, part: ShardResult) -> None:
         """Hand in what was measured of a load that is being aborted, without waiting for anything."""
 
+    def abort(self, reason: str) -> None:
+        """There will be no verdict: ``conclude`` and ``ready`` wait no longer. For any thread."""
+
     def conclude(self, part: ShardResult, /) -> Conclusion:
         """Hand in the shard result; returns the verdict on all of them. Raises LoadAborted."""
 
@@ -86,3 +89,6 @@ class SingleProcess:
 
     def hand_in(self, part: ShardResult) -> None:
         """Discarded: no other process needs it."""
+
+    def abort(self, reason: str) -> None:
+        """Nothing waits for other processes."""

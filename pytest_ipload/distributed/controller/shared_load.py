@@ -112,6 +112,8 @@ class SharedLoad:
     """From the common start to its own."""
     conclusion: Conclusion | None = None
     is_reported: bool = False
+    is_in_later_round: bool = False
+    """Whether it has begun again: those that run together with it go on meanwhile."""
     is_broken_off: bool = False
     """The session ends during the load: what was measured is kept, but no verdict is waited for."""
     waiting_since_ns: int | None = None
@@ -195,7 +197,8 @@ class SharedLoad:
         names = {each.name for each in self.workers}
         if self.skipped and not self.is_left_out and self.ready | self.skipped >= names:
             self.fail_to_start(f"skipped on {len(self.skipped)} of {len(names)} workers only")
-        waiting = [each for each in self.together if not each.is_left_out]
+        others = [] if self.is_in_later_round else self.together
+        waiting = [each for each in (others or [self]) if not each.is_left_out]
         if not all(each.is_ready for each in waiting) or not waiting:
             return
         for each in waiting:
@@ -213,6 +216,7 @@ class SharedLoad:
 
     def _begin_next_round(self) -> None:
         self.state, self.conclusion, self.stopped, self.waiting_since_ns = State.SET_UP, None, None, None
+        self.is_in_later_round, self.start_after_s = True, 0.0
         for of_last_round in (self.ready, self.parts, self.ended_by, self.snapshots, self.numbers):
             of_last_round.clear()
         if self.vanished:

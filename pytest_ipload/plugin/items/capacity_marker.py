@@ -64,7 +64,7 @@ def _refuse_sessions_that_cannot_search(settings: SessionSettings, place: str) -
 
 
 def _check_given(given: Given, plan: CapacityPlan, place: str) -> None:
-    decided = (*_SHAPE, *(_OF_USERS if plan.by == USERS else _OF_RATES), "start_after")
+    decided = (*_SHAPE, *(_OF_USERS if plan.by == USERS else _OF_RATES))
     for kwargs, _ in given:
         for key in decided:
             if kwargs.get(key) is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,12 +16,14 @@ from pytest_ipload.capacity.search_turn import SearchTurn
 from pytest_ipload.capacity.searches import first_turn
 from pytest_ipload.load.generator.surroundings import SharedSurroundings
 from pytest_ipload.plugin.items.thresholds import given_thresholds, judged_by
+from pytest_ipload.plugin.run.load_group import LoadGroup, Search
 from pytest_ipload.plugin.run.load_request import LoadPlace, LoadRequest
 from pytest_ipload.plugin.run.load_run import Load
 from pytest_ipload.plugin.run.load_test import LoadTest
 from pytest_ipload.plugin.session_state import SessionState
 from pytest_ipload.settings.load_profile import LoadProfile
 from pytest_ipload.verdict.conclusion import Conclusion
+from pytest_ipload.verdict.shard_group import LoadAborted
 from pytest_ipload.verdict.threshold.config import ThresholdConfig
 
 
@@ -33,6 +36,7 @@ class CapacityTest(LoadTest):
         self._last: dict[str, Load] = {}
         """The last load of each version: it has the users."""
         self._surroundings = SharedSurroundings()
+        self._is_broken_off = False
         super().__init__(item, state)
         self._turn = first_turn(plan, state.settings.against is not None)
         self._rounds = [self._turn]
@@ -73,8 +77,50 @@ class CapacityTest(LoadTest):
     def run(self) -> None:
         """Run the search; raises what ended it."""
         __tracebackhide__ = True
-        self._surroundings.freeze()
+        if self._group is None:
+            self._surroundings.freeze()
         super().run()
+
+    def _join(self, group: LoadGroup, load: Load) -> None:
+        search = Search(partial(self._run_beside, group), self._shard.abort)
+        group.add(self._item.nodeid, load, self._hand_in, search)
+
+    def _run_beside(self, group: LoadGroup, start_at_ns: int | None) -> None:
+        """Run all rounds while other loads run, in a thread of the group; raises what ended them."""
+        load = self._started_load()
+        self._shard.on_break_off = self._break_off
+        try:
+            load.run(start_at_ns)
+            while self._conclusion is None:
+                if self._is_broken_off:
+                    self._shard.hand_in(self._part(load))
+                    self._shard.abort("the session ends")
+                    break
+                group.go_on(self._item.nodeid, load)
+                self._keep(self._shard.conclude(self._part(load)))
+                if self._conclusion is None:
+                    load = self._next_beside(group, load)
+                    load.run()
+        except LoadAborted:
+            if not self._is_broken_off:
+                raise
+        group.end_with_search(self._item.nodeid)
+
+    def _next_beside(self, group: LoadGroup, load: Load) -> Load:
+        """The next load, whose users are set up."""
+        self._earlier.append(load)
+        following = self._load = self._prepared_load(self._turn)
+        group.go_on(self._item.nodeid, following)
+        following.set_up()
+        self._shard.on_break_off = self._break_off
+        return following
+
+    def _break_off(self, reason: str) -> None:
+        """The session ends: no round is waited for, since the others of the group hand in after this one."""
+        self._is_broken_off, load = True, self._started_load()
+        load.executor.ask_to_stop(reason, hurry=True)
+        if load.executor.is_through or not load.has_begun:  # else what it measured is handed in first
+            self._shard.abort(reason)
 
     def _tear_down(self) -> None:
         __tracebackhide__ = True

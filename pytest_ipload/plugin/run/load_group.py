@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
@@ -25,12 +25,23 @@ if TYPE_CHECKING:
     from pytest_ipload.plugin.run.parked_items import ParkedItems
     from pytest_ipload.settings.load_profile import LoadProfile
 
+
+class Search(NamedTuple):
+    """A capacity search that runs together with other loads."""
+
+    run: Callable[[int | None], object]
+    """Runs all its rounds; the first one begins at this reading of the clock."""
+    give_up: Callable[[str], object]
+    """Ends its waiting for a verdict, for this reason."""
+
+
 LOAD_GROUP: pytest.StashKey[LoadGroup] = pytest.StashKey()
 """In ``item.stash``: the group that a load test runs in; absent where it runs alone."""
 
 _LEAD_NS = 50_000_000
 """From the moment when all are ready until the start: each thread has to be there before."""
 _LOOK_S = 1.0
+_ROUNDING_NS = 1_000_000
 
 
 @dataclass
@@ -43,6 +54,8 @@ class _Member:
     """Sends what this process measured to those that share the load."""
     context: Context
     """That of pytest when its users were set up."""
+    search: Search | None = None
+    """Its capacity search; None for an ordinary load."""
     is_over: bool = False
     error: BaseException | None = None
     """What ended it."""
@@ -50,7 +63,8 @@ class _Member:
     @property
     def ended_early(self) -> bool:
         """Whether something ended it that was not in its plan."""
-        return self.error is not None or self.load.executor.record.aborted is not None
+        is_aborted = self.search is None and self.load.executor.record.aborted is not None
+        return self.error is not None or is_aborted
 
     @property
     def planned_end_ns(self) -> int:
@@ -97,6 +111,8 @@ class LoadGroup:
         self._needs: list[tuple[LoadProfile, Capacity]] = []
         self._pools: list[tuple[str, LoadProfile, IpPool]] = []
         self._has_run = False
+        self.interrupted_by: BaseException | None = None
+        """What ended all loads that still ran."""
 
     def attention(self, item: pytest.Item) -> Attention:
         """What a user's thread holds while it uses pytest's fixture machinery for this item."""
@@ -110,9 +126,24 @@ class LoadGroup:
         for member in self._members.values():
             member.load.is_not_run()
 
-    def add(self, nodeid: str, load: Load, hand_in: Callable[[], object]) -> None:
-        """The users of a load are set up. ``hand_in`` sends its shard result."""
-        self._members[nodeid] = _Member(nodeid, load, hand_in, copy_context())
+    def add(self, nodeid: str, load: Load, hand_in: Callable[[], object], search: Search | None = None) -> None:
+        """The users of a load are set up. ``hand_in`` sends its shard result; a ``search`` does so itself."""
+        self._members[nodeid] = _Member(nodeid, load, hand_in, copy_context(), search)
+
+    def go_on(self, nodeid: str, load: Load) -> None:
+        """The next load of a search; called in its thread. Raises what ended all loads meanwhile."""
+        with self._changed:
+            self._members[nodeid].load = load
+        if self.interrupted_by is not None:
+            raise self.interrupted_by
+
+    def end_with_search(self, nodeid: str) -> None:
+        """A search is over, and the others are not needed any more, unless one of them is a search; in its thread."""
+        with self._changed:
+            running = [each for each in self._members.values() if not each.is_over and each.nodeid != nodeid]
+        if not any(each.search for each in running):
+            for each in running:
+                each.load.executor.ask_to_stop("the capacity search that ran together with it is over")
 
     def needs_of_all(self, profile: LoadProfile, own: Capacity) -> Capacity:
         """What a load needs from this host, together with those that have been prepared before it."""
@@ -159,7 +190,7 @@ class LoadGroup:
     def _hand_in(self) -> None:
         """Before any verdict is waited for: if the session is interrupted, the controller wants all measurements."""
         for member in self._members.values():
-            if member.error is None and not member.load.is_whole:
+            if member.error is None and not member.load.is_whole and member.search is None:
                 member.hand_in()
 
     def _run_all(self, start_at_ns: int | None) -> None:
@@ -208,7 +239,8 @@ class LoadGroup:
         """Run one load, in a thread of its own."""
         error: BaseException | None = None
         try:
-            member.load.run(start_at_ns)
+            run = member.load.run if member.search is None else member.search.run
+            run(start_at_ns)
         except BaseException as raised:
             error = raised
         with self._changed:
@@ -220,10 +252,15 @@ class LoadGroup:
     def _interrupt(self, error: BaseException) -> None:
         """End the loads that still run, at once: they were ended by this. If the session ends by it, so were all."""
         with self._changed:
+            self.interrupted_by = self.interrupted_by or error
             for member in self._members.values():
                 if not member.is_over or _ends_session(error):
                     member.error = member.error or error
-        self.stop_all(f"interrupted by {type(error).__name__}", hurry=True)
+        reason = f"interrupted by {type(error).__name__}"
+        self.stop_all(reason, hurry=True)
+        for member in self._members.values():
+            if member.search is not None and not member.is_over:
+                member.search.give_up(reason)
 
     def stop_all(self, reason: str, *, hurry: bool = False) -> None:
         """End the loads that still run. For any thread."""
@@ -241,6 +278,10 @@ class LoadGroup:
             ended = [each.nodeid for each in self._members.values() if _left_alone(own, each)]
             if ended:
                 found.append(fired("partner-ended", f"{', '.join(ended)} ended before its time"))
+            over = [each.nodeid for each in self._members.values() if _is_too_short(own, each)]
+            if over:
+                advice = "Give it a duration that is longer than the search takes; it ends when the search does"
+                found.append(fired("partner-ended", f"{', '.join(over)} ended before the capacity search", advice))
             failed = [each for each in self._members.values() if each.nodeid not in ended and _only_failed(own, each)]
             if failed:
                 found.append(
@@ -275,9 +316,21 @@ def _left_alone(own: _Member, other: _Member) -> bool:
     return other.load.executor.record.stopped_ns < own.planned_end_ns
 
 
+def _is_too_short(own: _Member, other: _Member) -> bool:
+    """Whether the plan of another load ended before that of a round of this search, or the load had nothing to do."""
+    if own.search is None or other is own or other.search is not None or other.ended_early:
+        return False
+    record, ends_at = other.load.executor.record, other.load.profile.ends_at
+    if ends_at is not None:
+        return record.origin_ns + round(ends_at * NS_PER_S) < own.planned_end_ns - _ROUNDING_NS
+    return other.is_over and record.stopped_ns < own.planned_end_ns
+
+
 def _only_failed(own: _Member, other: _Member) -> bool:
     """Whether another load ran beside this one, and not one of its iterations succeeded."""
     record, measured = other.load.executor.record, other.load.executor.measurements
+    if other.search is not None:  # its rounds are meant to find out where it fails
+        return False
     if other is own or record.origin_ns > own.planned_end_ns or record.ended_ns < own.load.executor.record.origin_ns:
         return False
     return measured.count(ITERATION, outcome=FAILED) > 0 and measured.count(ITERATION, outcome=OK) == 0

@@ -30,7 +30,7 @@ from pytest_ipload.plugin.items.markers import together_name
 from pytest_ipload.plugin.items.outcomes import ComparisonFailed, MeasurementInvalid, ThresholdFailed
 from pytest_ipload.plugin.items.thresholds import load_thresholds
 from pytest_ipload.plugin.run.judges import judge_of
-from pytest_ipload.plugin.run.load_group import LOAD_GROUP
+from pytest_ipload.plugin.run.load_group import LOAD_GROUP, LoadGroup
 from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.run.load_run import Load
 from pytest_ipload.plugin.run.own_loads import base_url_fixture
@@ -115,7 +115,7 @@ class LoadTest:
         try:
             load.set_up()
             if self._group is not None:
-                self._group.add(self._item.nodeid, load, self._hand_in)
+                self._join(self._group, load)
         except UserSetUpError as error:
             own_exception = self._set_up_exception(error)
         except GeneratorLimitError as error:
@@ -126,6 +126,9 @@ class LoadTest:
         else:
             return
         raise own_exception  # raised here so that its own causes are not replaced
+
+    def _join(self, group: LoadGroup, load: Load) -> None:
+        group.add(self._item.nodeid, load, self._hand_in)
 
     def _tear_down(self) -> None:
         """End what still runs, in the teardown phase; raises the error of the first user whose teardown failed."""
@@ -232,7 +235,8 @@ class LoadTest:
                 raise refusal(error) from None
             raise error.with_traceback(user_traceback(error.__traceback__))  # noqa: B904  # it is the same exception
         try:
-            self._keep(self._shard.conclude(self._part(load)))
+            if self._conclusion is None:
+                self._keep(self._shard.conclude(self._part(load)))
         except LoadAborted as error:
             raise MeasurementInvalid(str(error)) from None
 
