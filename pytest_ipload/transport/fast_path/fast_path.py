@@ -37,7 +37,8 @@ _HAS_QUERY = re.compile(r"[?#]").search
 _FOREVER = float("inf")
 _LONGEST_TIMEOUT = 1e6  # seconds; the system calls take no endless number
 _NOTHING_SEEN: Seen = ((),)
-_Key = tuple[Any, ...]
+_Key = str | bytes | tuple[Any, ...]
+"""Of a request with a certain method: its URL, or more than that."""
 
 
 class Details(NamedTuple):
@@ -72,7 +73,8 @@ class FastPath:
         self._headers_version = self._jar_version = -1
         """The number of changes that what is remembered holds for."""
         self._cookie_values: list[tuple[Cookie, str | None]] = []
-        self._outgoing: dict[_Key, PreparedCall] = {}
+        self._outgoing: dict[str, dict[_Key, PreparedCall]] = {}
+        """By method, then by what else makes the request: to find one takes half as long as by a tuple of all."""
         self._templates: dict[_Key, Template | None] = {}
         self._targets: dict[str, Target] = {}
         self._pools: dict[tuple[str, str | None, SourceAdapter], Pool] = {}
@@ -127,18 +129,20 @@ class FastPath:
         if self._cookie_values:
             self._look_at_cookies()
         body: Body | None = None
-        key: _Key = (method, url)
+        key: _Key = url
         if details is not None:
-            plain = _plain(method, url, details)
+            plain = _plain(url, details)
             if plain is None:
                 return None
             key, url, body = plain
         try:
-            outgoing = self._outgoing.get(key)
+            outgoing = self._outgoing[method][key]
+        except KeyError:
+            outgoing = None
         except TypeError:  # no text
             return None
         if outgoing is None or (outgoing.valid_until != _FOREVER and time.time() >= outgoing.valid_until):
-            outgoing = self._prepare(session, key, url, details or _NO_DETAILS, body or NO_BODY)
+            outgoing = self._prepare(session, method, key, url, details or _NO_DETAILS, body or NO_BODY)
             if outgoing is None:
                 return None
         if outgoing.adapter.is_patched:
@@ -209,11 +213,16 @@ class FastPath:
         self._cookie_values = [(cookie, cookie.value) for cookie in self._jar.by_place.values()]
         self._headers_version, self._jar_version = self._header_changes.count, self._jar_changes.count
 
-    def _prepare(self, session: LoadSession, key: _Key, url: str, details: Details, body: Body) -> PreparedCall | None:
+    def _prepare(
+        self, session: LoadSession, method: str, key: _Key, url: str, details: Details, body: Body
+    ) -> PreparedCall | None:
         """Prepare a request; None if requests has to do it, or to say what is wrong with it."""
-        if type(key[0]) is not str or type(url) not in (str, bytes):
+        if type(method) is not str or type(url) not in (str, bytes):
             return None
-        method = key[0].upper()
+        known = self._outgoing.get(method)
+        if known is None:
+            _remember(self._outgoing, method, known := {})
+        method = method.upper()
         try:
             target = self._target(session, url)
             self._binding.check(target.url)
@@ -230,7 +239,7 @@ class FastPath:
             outgoing = self.call_class(template, method, target, *line, adapter, session.names)
         except Exception:  # requests finds the same error, and reports it in its way
             return None
-        _remember(self._outgoing, key, outgoing)
+        _remember(known, key, outgoing)
         return outgoing
 
     def _target(self, session: LoadSession, url: str) -> Target:
@@ -283,7 +292,7 @@ def _remember(memory: dict[Any, Any], key: Any, value: Any, limit: int = _REMEMB
     memory[key] = value
 
 
-def _plain(method: str, url: Any, details: Details) -> tuple[_Key, str, Body] | None:
+def _plain(url: Any, details: Details) -> tuple[_Key, str, Body] | None:
     """A key for what is to be prepared, the URL with its parameters, and the body; None if they are not plain."""
     params, data, headers, auth, json = details
     if headers is not None and not (type(headers) is dict and all(map(_is_plain_field, headers.items()))):
@@ -301,7 +310,7 @@ def _plain(method: str, url: Any, details: Details) -> tuple[_Key, str, Body] | 
         return None
     if body is None:
         return None
-    return (method, url, body.kind, tuple(headers.items()) if headers else None, auth), url, body
+    return (url, body.kind, tuple(headers.items()) if headers else None, auth), url, body
 
 
 def _is_basic(auth: object) -> bool:
