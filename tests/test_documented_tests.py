@@ -14,7 +14,9 @@ from support.metrics_server import metrics_server
 from support.programs import Served
 from support.samples import MS, iteration, measurements, request, step
 from support.targets import target_readings
+from support.wat import wat
 from test_docs import normalised
+from wasmtime import wat2wasm
 
 from pytest_ipload.load.set_up import SetUps
 from pytest_ipload.load.target.proc_tree import has_proc
@@ -57,6 +59,12 @@ def test_the_tests_of_the_page_on_streams_pass(pytester: pytest.Pytester) -> Non
     with running_stream_server() as url:
         result = pytester.runpytest(f"--ipload-base-url={url}", "-W", "error")
     result.assert_outcomes(passed=3)
+
+
+def test_the_test_of_the_page_on_components_passes(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(python_blocks("components.md")[0])
+    Path("shop.wasm").write_bytes(wat2wasm(wat()))
+    pytester.runpytest("-W", "error").assert_outcomes(passed=1)
 
 
 @pytest.mark.skipif(not has_proc(), reason="needs /proc")

@@ -19,22 +19,21 @@ from pytest_ipload.base.errors import SettingError
 from pytest_ipload.base.text import printable
 from pytest_ipload.components import compile_process
 from pytest_ipload.components.component_engine import ComponentEngine
+from pytest_ipload.components.component_file import check_beginning, is_text
 
 _MAGIC = b"pytest-ipload component code 1\n"
 _MOST_FILES = 16
 _LOOK_S = 0.1
 _LONGEST_ERROR = 400
-_WASM, _COMPONENT_LAYER, _MODULE_LAYER = b"\0asm", b"\x0d\0\x01\0", b"\x01\0\0\0"
 
 
 def compiled(engine: ComponentEngine, data: bytes, name: str, folder: Path | None) -> wasm.Component:
     """The component of these bytes; its code comes from the folder, if it is there. Raises SettingError."""
-    is_text = name.endswith(".wat")
-    _check(data, name, is_text=is_text)
+    check_beginning(data, name)
     file = None if folder is None else folder / _file_name(engine, data)
     if file is not None and (found := _read(engine, file)) is not None:
         return found
-    code = _compile(engine, data, name, is_text=is_text)
+    code = _compile(engine, data, name)
     try:
         component = wasm.Component.deserialize(engine.engine, code)
     except wasmtime.WasmtimeError as error:
@@ -45,29 +44,10 @@ def compiled(engine: ComponentEngine, data: bytes, name: str, folder: Path | Non
     return component
 
 
-def _check(data: bytes, name: str, *, is_text: bool) -> None:
-    """Whether it looks like a component. Raises SettingError."""
-    if is_text and not data.startswith(_WASM):
-        return
-    if not data.startswith(_WASM):
-        raise SettingError(
-            f"component {name}: it is not WebAssembly (it has {len(data)} bytes and does not begin with '\\0asm')"
-        )
-    layer = data[4:8]
-    if layer == _MODULE_LAYER:
-        raise SettingError(
-            f"component {name}: it is a core module, not a component; make it one: wasm-tools component new"
-        )
-    if layer != _COMPONENT_LAYER:
-        raise SettingError(
-            f"component {name}: it is not a component of a version that is known (bytes 4 to 7 are {layer.hex(' ')})"
-        )
-
-
-def _compile(engine: ComponentEngine, data: bytes, name: str, *, is_text: bool) -> bytes:
+def _compile(engine: ComponentEngine, data: bytes, name: str) -> bytes:
     """Compile it in a process of its own, which Ctrl-C ends, and which may crash. Raises SettingError."""
     folder, settings = str(Path(wasmtime.__file__).parents[1]), json.dumps(engine.settings)
-    command = [sys.executable, "-I", "-S", compile_process.__file__, folder, settings, str(int(is_text))]
+    command = [sys.executable, "-I", "-S", compile_process.__file__, folder, settings, str(int(is_text(name, data)))]
     with tempfile.TemporaryFile() as given:
         given.write(data)
         given.seek(0)

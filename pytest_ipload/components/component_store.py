@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_ipload.base.errors import SettingError
 from pytest_ipload.base.untrusted_files import read_bytes
+from pytest_ipload.components.component_file import INSTALL
 from pytest_ipload.components.limits import limits_of
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from pytest_ipload.components.component_engine import ComponentEngine
     from pytest_ipload.components.linking import LinkedComponent
 
-INSTALL = "pip install 'pytest-ipload[wasm]'"
 MOST_BYTES = 256 << 20
 """Of a component's file."""
 _ORDERS = ("sequential", "unique", "random")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from pytest_ipload.base.errors import SettingError
-from pytest_ipload.components.component_store import INSTALL
+from pytest_ipload.components.component_file import problem_of
 from pytest_ipload.scenario_files.scope import User
 
 Load = Callable[[Path, Mapping[str, Any]], Any]
@@ -17,9 +16,7 @@ Load = Callable[[Path, Mapping[str, Any]], Any]
 
 def problem(path: Path) -> str | None:
     """Why this component cannot be run here; None if it can. It becomes an error in the set-up of the test."""
-    if find_spec("wasmtime") is None:
-        return f"component {path.name}: components need wasmtime; install it with: {INSTALL}"
-    return None
+    return problem_of(path)
 
 
 class StepComponent:

@@ -85,7 +85,7 @@ def test_old_code_is_removed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "name", "message"),
     [
-        (b"", "a.wasm", "it is not WebAssembly (it has 0 bytes and does not begin with '\\0asm')"),
+        (b"", "a.wasm", "it is not WebAssembly: it does not begin with '\\0asm'"),
         (b"\0asm\x01\0\0\0", "a.wasm", "it is a core module, not a component; make it one: wasm-tools component new"),
         (b"\0asm\x0e\0\x01\0", "a.wasm", "it is not a component of a version that is known (bytes 4 to 7 are 0e 00 01"),
         (BINARY[:-20], "a.wasm", "it is not valid: "),

@@ -216,3 +216,15 @@ def test_one_that_cannot_be_made_or_is_offered_twice_is_an_error(
     }.items():
         with pytest.raises(SettingError, match=text):
             new_user().act(name)
+
+
+def test_an_action_can_be_initialised_before_it_runs(
+    new_user: Callable[..., VirtualUser], samples: list[Sample]
+) -> None:
+    action, user = Greeting(), new_user()
+    user.prepare(action)
+    user.prepare(action)
+    assert (action.events, samples) == (["init 0"], [])
+    user.act(action)
+    user.release_actions()
+    assert action.events == ["init 0", "do 0", "release 0"]

@@ -526,7 +526,7 @@ def test_a_variable_that_an_imported_module_needs_fails_its_set_up(pytester: pyt
 def test_components_and_missing_variables_are_errors_of_the_set_up(pytester: pytest.Pytester, shop: ShopServer) -> None:
     Path("shop.wasm").touch()
     result = run(pytester, shop, one("steps: [component: shop.wasm]"), errors=1)
-    result.stdout.fnmatch_lines(["shop.ipload.yaml:3:13: component shop.wasm: components need an extra (*"])
+    result.stdout.fnmatch_lines(["shop.ipload.yaml:3:13: component shop.wasm: it is not WebAssembly: *"])
     result = run(pytester, shop, one("load: {users: '${env.NO_USERS}'}\nsteps: [get: '/${env.NO_PATH}']"), errors=1)
     result.stdout.fnmatch_lines(["shop.ipload.yaml:3:19: users: ${env.NO_USERS}: *; set the variable, or write *"])
     result = run(pytester, shop, one("steps: [get: '/${env.NO_PATH}']"), errors=1)
