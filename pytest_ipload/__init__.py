@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from pytest_ipload.addresses.pool import IpPool
+    from pytest_ipload.components.component import Component
     from pytest_ipload.load.actions import Action
     from pytest_ipload.load.user import Iteration, VirtualUser
+    from pytest_ipload.plugin.fixtures.loaded_components import ComponentLoader
     from pytest_ipload.plugin.fixtures.mixed_bodies import LoadBody
     from pytest_ipload.plugin.items.outcomes import (
         ComparisonFailed,
@@ -37,6 +39,8 @@ __version__ = "0.1.0"
 __all__ = [
     "Action",
     "ComparisonFailed",
+    "Component",
+    "ComponentLoader",
     "EventStream",
     "IpPool",
     "Iteration",
@@ -57,6 +61,8 @@ __all__ = [
 _HOMES = {
     "Action": "pytest_ipload.load.actions",
     "ComparisonFailed": "pytest_ipload.plugin.items.outcomes",
+    "Component": "pytest_ipload.components.component",
+    "ComponentLoader": "pytest_ipload.plugin.fixtures.loaded_components",
     "EventStream": "pytest_ipload.transport.event_stream",
     "IpPool": "pytest_ipload.addresses.pool",
     "Iteration": "pytest_ipload.load.user",

@@ -125,6 +125,27 @@ def test_each_way_to_fail_has_its_own_row_and_the_others_go_on(
     assert not [each for each in threading.enumerate() if each.name.startswith("ipload-")]
 
 
+def test_a_component_has_the_rows_of_a_body_in_python(pytester: pytest.Pytester, server: RecordingServer) -> None:
+    guest = Guest()
+    Path("shop.wat").write_text(guest.wat(f"(call $host.get {guest.text('/')} {AT})"))
+    source = f"""{SHOP}
+    @pytest.mark.ipload(users=50, total_iterations=1000)
+    def test_component(shop):
+        shop()
+
+    @pytest.mark.ipload(users=50, total_iterations=1000)
+    def test_python(ipload_session):
+        ipload_session.get("/")
+    """
+    whole_run(pytester, source, f"--ipload-base-url={server.url('')}", "--ipload-json=report.json", passed=2)
+    ours, theirs = json.loads(Path("report.json").read_text())["tests"]
+    for each in (ours, theirs):
+        assert [(row["name"], row["requests"], row["failed_requests"]) for row in each["by_name"]] == [
+            ("GET /", 1000, 0)
+        ]
+        assert each["iterations"] == 1000
+
+
 def test_a_component_is_an_action_in_a_load_that_the_test_starts(
     pytester: pytest.Pytester, server: RecordingServer
 ) -> None:

@@ -14,6 +14,7 @@ from pytest_ipload.components.linear_memory import LinearMemories, MemoryAccount
 TICK_S = 0.02
 """Seconds between two looks at a component that computes."""
 _CONTINUE = 0
+_MAKES_MEMORY = LinearMemories.can_be_made()
 _FINALIZER = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _ON_EPOCH = ctypes.CFUNCTYPE(
     ctypes.c_size_t,
@@ -37,7 +38,7 @@ class Current(threading.local):
     call: Any = None
 
 
-def settings_of(*, fuel: bool) -> dict[str, bool]:
+def settings_of(*, fuel: bool) -> dict[str, int]:
     """How components are compiled and run, as attributes of ``wasmtime.Config``.
 
     Without signals: a handler that another library installs later, as ``faulthandler`` does, would make each trap of a
@@ -51,8 +52,9 @@ def settings_of(*, fuel: bool) -> dict[str, bool]:
         "shared_memory": False,
         "wasm_memory64": False,
         "wasm_gc": False,
-        # Where memory is made here, wasmtime cannot map a file into it.
-        "memory_init_cow": not LinearMemories.can_be_made(),
+        # Where memory is made here, wasmtime cannot map a file into it; and it is no larger than its limit, in place of
+        # 4 GiB that are reserved so that signals can tell where it ends.
+        **({"memory_init_cow": False, "memory_reservation": 0, "memory_guard_size": 0} if _MAKES_MEMORY else {}),
     }
 
 
@@ -61,7 +63,7 @@ class ComponentEngine:
 
     def __init__(self, *, fuel: bool) -> None:
         self.current = Current()
-        self._memories = LinearMemories(lambda: self.current.call) if LinearMemories.can_be_made() else None
+        self._memories = LinearMemories(lambda: self.current.call) if _MAKES_MEMORY else None
         self.limits_memory = self._memories is not None
         """Whether memory is asked for here; else wasmtime limits it."""
         self.settings = settings_of(fuel=fuel)
@@ -123,11 +125,13 @@ class ComponentEngine:
 
     def _look(self, context: Any, _: Any, ticks: Any, action: Any) -> int:
         """Called in the thread of a component that computes, at its next loop or function after a tick."""
+        call: RunningCall | None = self.current.call
         try:
-            call: RunningCall | None = self.current.call
             if call is None or call.must_end():
                 return error_pointer(ffi.wasmtime_error_new(b"interrupted"))
             ticks[0], action[0] = 1, _CONTINUE
             return 0
         except BaseException as error:  # nothing gets through native code
+            if call is not None:
+                call.fail(error)
             return error_pointer(ffi.wasmtime_error_new(f"{type(error).__name__}: {error}".encode()))

@@ -58,6 +58,7 @@ class Guest:
         """Make it; ``printed`` is what an earlier one has printed. Raises ComponentError, and IterationInterrupted."""
         self.user = user
         self.limits = limits
+        self.most_memory = limits.memory
         self.rows = rows
         self.resources = ResourceTable(limits.sockets, self.what)
         self.requests = 0

@@ -25,8 +25,14 @@ _FINALIZER = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 class MemoryAccount(Protocol):
     """Whose memory it is."""
 
+    most_memory: int
+    """Bytes that it may have."""
+
     def take_memory(self, size: int) -> bool:
         """Whether it may have so many bytes more; they count then. Negative: it gives them back."""
+
+    def fail(self, error: BaseException) -> None:
+        """What it runs ends by this."""
 
 
 @dataclass
@@ -64,9 +70,9 @@ class LinearMemories:
         ffi.wasmtime_config_host_memory_creator_set(config.ptr(), ctypes.byref(self._creator))
 
     def _new(self, _: Any, kind: Any, minimum: int, maximum: int, reserved: int, guard: int, memory: Any) -> int:
+        account = self._account()
         try:
-            capacity = reserved or maximum
-            account = self._account()
+            capacity = reserved or max(minimum, min(maximum, account.most_memory))
             if not account.take_memory(minimum):
                 return _error("memory limit")
             protection = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE
@@ -84,6 +90,7 @@ class LinearMemories:
             memory[0].get_memory, memory[0].grow_memory, memory[0].finalizer = self._callbacks[1:]
             return 0
         except BaseException as error:  # nothing gets through native code
+            account.fail(error)
             return _error(f"{type(error).__name__}: {error}")
 
     def _get(self, address: int, size: Any, capacity: Any) -> int:
@@ -92,8 +99,8 @@ class LinearMemories:
         return memory.address
 
     def _grow(self, address: int, size: int) -> int:
+        memory = self._memories[address]
         try:
-            memory = self._memories[address]
             more = size - memory.size
             if not memory.account.take_memory(more):
                 return _error("memory limit")
@@ -103,6 +110,7 @@ class LinearMemories:
             memory.size = size
             return 0
         except BaseException as error:
+            memory.account.fail(error)
             return _error(f"{type(error).__name__}: {error}")
 
     def _open(self, memory: _Memory, size: int) -> bool:

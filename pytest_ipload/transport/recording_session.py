@@ -16,6 +16,7 @@ from pytest_ipload.transport.bound_session import BoundSession
 from pytest_ipload.transport.call import USUAL, Call
 from pytest_ipload.transport.captured import captured
 from pytest_ipload.transport.fast_path.fast_path import FastPath, hop_of
+from pytest_ipload.transport.fast_path.prepared_call import NO_FLOOR, PreparedCall
 from pytest_ipload.transport.response import LoadResponse
 
 
@@ -42,8 +43,16 @@ class RecordingSession(BoundSession):
         call.hops.append(hop_of(reply))
         self.hand_on(call.sample(reply), call, reply)
 
-    def _keep(self, evidence: UserEvidence, label: str, reply: LoadResponse) -> None:
-        """An ordinary reply of the fast path may be one of the slowest."""
+    def _offer(self, outgoing: PreparedCall, label: str, reply: LoadResponse) -> None:
+        """An ordinary reply of the fast path may be one of the slowest of its name.
+
+        What the next one has to exceed is kept with its request. It grows meanwhile, by the requests of other users:
+        to come here too often does no harm.
+        """
+        evidence = self.evidence
+        outgoing.floor_name, outgoing.floor_ns = label, NO_FLOOR if evidence is None else evidence.floors[label]
+        if evidence is None or reply.latency_ns <= outgoing.floor_ns:
+            return
         times = reply.started_ns, reply.latency_ns
         make = partial(_exchange_of_reply, reply)
         evidence.keep(label, *times, reply.status_code, reply.source_address, make)

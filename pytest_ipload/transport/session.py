@@ -243,17 +243,16 @@ class LoadSession(StreamingSession):
 
     def _record(self, reply: LoadResponse, name: str | None, expectation: Expectation) -> None:
         """Record a reply of the fast path."""
-        label, status, evidence = name or reply.outgoing.label, reply.status_code, self.evidence
+        outgoing, status = reply.outgoing, reply.status_code
+        label = name or outgoing.label
         if reply.hop is None and (status in expectation.statuses or expectation.is_met_by(reply)):
-            if evidence is not None and reply.latency_ns > evidence.floors[label]:
-                self._keep(evidence, label, reply)
-            if self.tally is not None:
-                key = (REQUEST, label, reply.source_address, status, OK)
-                self.tally(key, reply.started_ns, reply.latency_ns)
+            source, latency_ns, tally = reply.source_address, reply.latency_ns, self.tally
+            if latency_ns > outgoing.floor_ns or label is not outgoing.floor_name:
+                self._offer(outgoing, label, reply)
+            if tally is not None:
+                tally((REQUEST, label, source, status, OK), reply.started_ns, latency_ns)
             elif self.record is not None:
-                self.record(
-                    timed_sample(REQUEST, label, reply.started_ns, reply.latency_ns, OK, status, reply.source_address)
-                )
+                self.record(timed_sample(REQUEST, label, reply.started_ns, latency_ns, OK, status, source))
         elif self.record is not None:
             self._record_unusual(reply, Call(label, expectation, self.names))
 

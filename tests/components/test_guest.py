@@ -103,6 +103,8 @@ GROW = "(drop (memory.grow (i32.const 16000)))"
 CALLS: dict[str, tuple[str, dict[str, Any], type[ComponentError], str]] = {
     "trap": (wat("unreachable"), {}, ComponentTrapped, r"iterate: wasm `unreachable` instruction executed \(in "),
     "stack": (Guest().wat("(call $f)", more="(func $f (call $f))"), {}, ComponentTrapped, r"call stack exhausted"),
+    "bounds": (wat("(drop (i32.load (i32.const 131069)))"), {}, ComponentTrapped, "out of bounds memory access"),
+    "far away": (wat("(drop (i32.load (i32.const -4)))"), {}, ComponentTrapped, "out of bounds memory access"),
     "memory": (wat(f"{GROW} unreachable"), {"memory": "32MiB"}, ComponentMemoryExceeded,
                r"iterate: it has 128 KiB of memory and wants 1000 MiB more; its limit is memory=32 MiB$"),
     "memory, and on": (wat(f"{GROW} {FOR_EVER}"), {"time": 60}, ComponentMemoryExceeded, "memory=64 MiB$"),

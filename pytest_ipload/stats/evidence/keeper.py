@@ -1,8 +1,8 @@
 """Keeps the slowest and the first failed requests of each name, while the load runs.
 
 All users of a process share one keeper, without locks: an ordinary request costs one comparison with the latency that
-it has to exceed. That one is never too high, as the latencies of a name's heap only grow, and pushing on a heap of
-tuples is one step of the interpreter.
+it has to exceed, or had to exceed when its user asked last. That one is never too high, as the latencies of a name's
+heap only grow, and pushing on a heap of tuples is one step of the interpreter.
 """
 
 from __future__ import annotations

@@ -137,10 +137,8 @@ class FastPath:
             key, url, body = plain
         try:
             outgoing = self._outgoing[method][key]
-        except KeyError:
+        except (KeyError, TypeError):  # not known yet, or no text
             outgoing = None
-        except TypeError:  # no text
-            return None
         if outgoing is None or (outgoing.valid_until != _FOREVER and time.time() >= outgoing.valid_until):
             outgoing = self._prepare(session, method, key, url, details or _NO_DETAILS, body or NO_BODY)
             if outgoing is None:

@@ -11,6 +11,8 @@ from pytest_ipload.transport.connect.connection import Pool
 from pytest_ipload.transport.message.reply_head import Head
 from pytest_ipload.transport.message.templates import Body, Target, Template
 
+NO_FLOOR = 1 << 62
+"""No reply is worth keeping."""
 _NO_REPLY = Head(200, "", (("Content-Length", "0"),))
 _NO_REPLY.raw = b"\0"  # no reply begins so
 
@@ -22,6 +24,8 @@ class PreparedCall:
         "_template",
         "adapter",
         "cookies",
+        "floor_name",
+        "floor_ns",
         "head",
         "is_head",
         "label",
@@ -59,6 +63,9 @@ class PreparedCall:
         self.pool: Pool | None = None
         self.source: str | None = None
         """The pool of connections, and the source address that it is for."""
+        self.floor_name: str | None = None
+        self.floor_ns = NO_FLOOR
+        """The latency that a reply has to exceed to be worth keeping, if its sample has this name."""
         self.last_reply_head = _NO_REPLY
         """The head of its last reply: the next one is likely to have the same, until the date in it changes."""
 
