@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from support.admin_site import running_admin_site
 from support.demo import running_stream_server, running_target
+from support.fast_search import FastSearch, fast_search
 from support.metrics_server import metrics_server
 from support.programs import Served
 from support.samples import MS, iteration, measurements, request, step
@@ -30,6 +31,8 @@ from pytest_ipload.verdict.threshold.config import ThresholdConfig
 from pytest_ipload.verdict.threshold.evaluate import evaluate
 from pytest_ipload.verdict.threshold.expression import Threshold
 from pytest_ipload.verdict.threshold.measure import Scope
+
+__all__ = ["fast_search"]
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -52,6 +55,13 @@ def examples_of(document: str) -> list[str]:
         elif column is not None:
             found += re.findall("`([^`]+)`", cells[column])
     return found
+
+
+def test_the_searches_of_the_page_on_capacity_pass(pytester: pytest.Pytester, fast_search: FastSearch) -> None:
+    fast_search.capacity = 350.0
+    [source] = [block for block in python_blocks("capacity.md") if "import pytest" in block]
+    pytester.makepyfile(source)
+    pytester.runpytest("-W", "error").assert_outcomes(passed=2)
 
 
 def test_the_tests_of_the_page_on_streams_pass(pytester: pytest.Pytester) -> None:
