@@ -21,6 +21,8 @@ _LEAST_OF_LARGEST = 1 / 2
 """Of the largest growth: what grew by less than that is a consequence, as a rule, and distracts from the cause."""
 LEAST_SAMPLES = 30
 """In each group: fewer say nothing."""
+_LEAST_OF_PART = 20
+"""Samples of a part in the second group: with fewer, its share may be a matter of a single slow call."""
 _MOST_ALIKE = 0.4
 """Groups that are shifted in time are others if their correlation with the real ones is at most this, or this negative:
 
@@ -93,7 +95,7 @@ def _grown(marked: Marked[Part], seed: int, *, in_order: bool) -> list[Growth[Pa
         part = parts[number]
         counts = [sum(each.get(part, 0) for each in group) for group in groups]
         shares = [count / total for count, total in zip(counts, totals, strict=True)]
-        if shares[1] - shares[0] > LEAST_GROWTH:
+        if shares[1] - shares[0] > LEAST_GROWTH and counts[1] >= _LEAST_OF_PART:
             low, high = _interval(marked, part, generator)
             if low > 0:
                 named.append(Growth(part, shares[0], shares[1], low, high, counts[0], counts[1]))

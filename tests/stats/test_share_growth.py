@@ -57,6 +57,7 @@ def test_shares_and_interval() -> None:
     ("good", "bad"),
     [
         ([Counter(a=1)] * 8, [Counter(b=1)] * 8),  # too few samples
+        ([Counter(a=30)] * 8, [Counter(a=9, b=2)] * 8),  # too few of what grew
         ([Counter(a=900, b=100)] * 8, [Counter(a=890, b=110)] * 8),  # certain, and too little to explain anything
         ([Counter(a=90)] * 3, [Counter(b=90)] * 3),  # too few seconds
         ([], []),
