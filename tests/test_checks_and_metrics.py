@@ -326,3 +326,24 @@ def test_a_metric_that_processes_use_as_two_kinds_makes_the_result_invalid(pytes
     [test] = json.loads(Path("all.json").read_text())["tests"]
     assert test["verdict"] == "invalid"
     assert "metric 'n' is used with count() and with gauge(), in different workers or segments" in test["reason"]
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "is_judged"),
+    [("'check_rate{basket} == 100%'", False), ("'check_rate{*} > 10%'", True), ("'check_rate{p*} > 10%'", True)],
+)
+def test_a_failed_check_that_no_threshold_is_about_is_told(
+    pytester: pytest.Pytester, thresholds: str, is_judged: bool
+) -> None:
+    source = f"""
+    @pytest.mark.ipload(users=2, iterations=2)
+    @pytest.mark.ipload_threshold({thresholds})
+    def test_load(ipload_user, ipload_iteration):
+        ipload_user.check("basket", True)
+        ipload_user.check("paid", ipload_iteration.number)
+    """
+    whole_run(pytester, source, "--ipload-json=out.json", passed=1)
+    [test] = json.loads(Path("out.json").read_text())["tests"]
+    told = [note for note in test["generator"]["notes"] if note.startswith("checks-not-judged")]
+    unjudged = "checks-not-judged: no threshold is about these checks: 'paid' failed 2 of 4 times. "
+    assert [note.startswith(unjudged) for note in told] == [True] * (not is_judged)

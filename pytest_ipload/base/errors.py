@@ -20,7 +20,13 @@
     │   ├── ComponentFailed        it returned an error
     │   ├── ComponentTrapped       it did something that WebAssembly does not allow, or gave up
     │   ├── ComponentRefused       it wanted to reach a host that is not allowed
-    │   └── ComponentLimitExceeded of memory, time, fuel, requests, bytes of a reply or sockets: one class for each
+    │   └── ComponentLimitExceeded one of its limits
+    │       ├── ComponentMemoryExceeded     memory
+    │       ├── ComponentTimeExceeded       time of a call
+    │       ├── ComponentFuelExceeded       fuel of a call
+    │       ├── ComponentRequestsExceeded   requests of a call
+    │       ├── ComponentReplyExceeded      bytes of a reply
+    │       └── ComponentSocketsExceeded    open sockets
     ├── TargetLost                 what a load reads of its target ended: the process, or its endpoint
     ├── GeneratorLimitError        this process may not open enough files or start enough threads
     └── those of ``transport.generator_errors``, which are errors of requests or urllib3 too

@@ -185,6 +185,12 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
         "although all of them failed",
         "Add error_rate < 1%, or the share that may fail",
     ),
+    "checks-not-judged": Kind(
+        REMARK,
+        "checks failed, and no threshold is about them",
+        "A threshold on some checks replaces the implied one on all: the test may pass although others failed",
+        "Add check_rate == 100%, or the share that has to hold",
+    ),
     "no-step-run": Kind(
         REMARK,
         "the iterations of a scenario file ran no request, action or component",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_ipload.addresses.source_address import SourceAddress
 from pytest_ipload.base import real_time
 from pytest_ipload.base.errors import IploadError, RendezvousEnded
+from pytest_ipload.load.acting_user import ActingUser
 from pytest_ipload.load.interruption import IterationInterrupted
 from pytest_ipload.load.iteration_log import IterationLog
 from pytest_ipload.load.native_calls import NativeCalls
@@ -38,7 +39,6 @@ from pytest_ipload.stats.sample import (
 )
 
 if TYPE_CHECKING:
-    from pytest_ipload.load.actions import Action, UserActions
     from pytest_ipload.load.rendezvous import RendezvousPoints
     from pytest_ipload.load.test_data.data_feeds import DataFeeds, Rows, Source, UserFeeds
     from pytest_ipload.transport.connect.user_sockets import UserSockets
@@ -55,7 +55,7 @@ class Iteration:
     user: VirtualUser = field(repr=False)
 
 
-class VirtualUser(ConnectingUser, MeasuringUser, TracedUser):
+class VirtualUser(ConnectingUser, MeasuringUser, ActingUser, TracedUser):
     """One virtual user of a load, living on one thread.
 
     ``index`` counts from 0 over the whole load and stays the same when a load is divided. ``state`` is a dict for the
@@ -95,7 +95,6 @@ class VirtualUser(ConnectingUser, MeasuringUser, TracedUser):
         self._session: LoadSession | None = None
         self._sockets = sockets
         self.coroutines = UserCoroutines(sockets)
-        self._actions: UserActions | None = None
         self._log = IterationLog()
         self._metrics = metrics or UserMetrics(None, None)
         self._pauses = Pauses(self._log)
@@ -205,29 +204,6 @@ class VirtualUser(ConnectingUser, MeasuringUser, TracedUser):
         An exception makes it a failed sample, and propagates.
         """
         return TimedBlock(self, REQUEST, name)
-
-    def act(self, action: Action | str, name: str | None = None, **inputs: Any) -> Mapping[str, Any] | None:
-        """Run an action (an object, or the name of an entry point) as one request sample, and return its outputs.
-
-        ``name`` is that of the sample; default: the entry point's, or the class's. For each user, an action is
-        initialised before its first run, and released when the user leaves. An exception makes it a failed sample, and
-        propagates. Raises SettingError for an unknown name, which names the known ones.
-        """
-        return self._own_actions().run(action, name, inputs)
-
-    def prepare(self, action: Action | str) -> None:
-        """Initialise an action now, if it is not: in a fixture, which makes it a part of the user's set-up.
-
-        Raises SettingError for an unknown name, and what the action raises.
-        """
-        self._own_actions().prepare(action)
-
-    def _own_actions(self) -> UserActions:
-        if self._actions is None:
-            from pytest_ipload.load.actions import UserActions
-
-            self._actions = UserActions(self)
-        return self._actions
 
     def wait_for_turn(self) -> None:
         """Wait for the turn of a request under the load's ``max_rate``."""
@@ -389,11 +365,6 @@ class VirtualUser(ConnectingUser, MeasuringUser, TracedUser):
     def running_lateness_ns(self) -> int:
         """How late the running iteration began."""
         return self._log.lateness_ns
-
-    def release_actions(self) -> None:
-        """Release the actions, when the user leaves; raises what the first one of them raises."""
-        if self._actions is not None:
-            self._actions.release()
 
     def close(self) -> None:
         """Close the session, when the user leaves."""

@@ -128,6 +128,11 @@ def _of_the_whole(part: ShardResult, judged: list[tuple[ThresholdConfig, Thresho
                 for config in part.thresholds
             ),
             judges_failed=any(config.threshold.statistic in OF_ITERATIONS for config in part.thresholds),
+            judged_checks=[
+                "*" if config.threshold.selector is None else config.threshold.selector.pattern
+                for config, _ in judged
+                if config.severity == FAIL and config.threshold.statistic == "check_rate"
+            ],
             response_limits=_response_limits(part.thresholds),
         )
     )

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_ipload.base.health_catalogue import HealthCheck, fired, fired_by_message
+from pytest_ipload.base.text import printable
 from pytest_ipload.base.units import NS_PER_S, format_count, format_duration, format_number, format_percent
 from pytest_ipload.load.generator.saturation import USED_BY_OTHERS, saturation_signs
 from pytest_ipload.load.user_time import UserTime
 from pytest_ipload.stats.sample import CHECK, FAILED, ITERATION, LATENESS, OBSERVED, OK, REQUEST, STEP
+from pytest_ipload.stats.series_table import matches
 
 if TYPE_CHECKING:
     from pytest_ipload.load.generator.monitor import GeneratorReadings
@@ -82,6 +84,8 @@ class Outcome:
     """Whether a threshold judges the dropped iterations."""
     judges_failed: bool = True
     """Whether a threshold judges how many iterations failed."""
+    judged_checks: Sequence[str] = ("*",)
+    """Patterns of the names of checks that a threshold judges."""
     response_limits: Sequence[ResponseLimit] = ()
 
 
@@ -102,7 +106,8 @@ def examine(check_input: CheckInput) -> list[HealthCheck]:
 def examine_whole(outcome: Outcome) -> list[HealthCheck]:
     """The checks that only the whole load can answer."""
     found = [*_shortfall(outcome), *_missing_users(outcome), *_late_users(outcome), *_faults(outcome.measured)]
-    found += [*_lateness(outcome), *_names(outcome.measured), *_nothing(outcome), *_unjudged(outcome)]
+    found += [*_lateness(outcome), *_names(outcome.measured), *_nothing(outcome)]
+    found += [*_unjudged(outcome), *_unjudged_checks(outcome)]
     if outcome.uncertain:
         listed = ", ".join(f"'{expression}' on {format_count(count)}" for expression, count in outcome.uncertain)
         found.append(fired("too-few-samples", f"judged on too few samples: {listed}"))
@@ -206,6 +211,21 @@ def _unjudged(outcome: Outcome) -> Iterator[HealthCheck]:
     if failed and not outcome.judges_failed:
         numbers = f"{format_count(failed)} of {format_count(iterations)} iterations failed"
         yield fired("failures-not-judged", f"{numbers}, and no threshold judges that")
+
+
+def _unjudged_checks(outcome: Outcome) -> Iterator[HealthCheck]:
+    """A threshold on some of the checks replaces the implied one, which is about all of them."""
+    left = []
+    for name in outcome.measured.names(CHECK):
+        failed = outcome.measured.count(CHECK, exact_name=name, outcome=FAILED)
+        if failed and not any(matches(pattern, name) for pattern in outcome.judged_checks):
+            total = outcome.measured.count(CHECK, exact_name=name)
+            left.append(f"{printable(repr(name))} failed {format_count(failed)} of {format_count(total)} times")
+    if left:
+        more = [f"and {format_count(len(left) - _MOST_LISTED)} more"] if len(left) > _MOST_LISTED else []
+        yield fired(
+            "checks-not-judged", f"no threshold is about these checks: {', '.join([*left[:_MOST_LISTED], *more])}"
+        )
 
 
 def _remarks(check_input: CheckInput) -> Iterator[HealthCheck]:
