@@ -36,8 +36,8 @@ _MOST_STEPS = 120_000
 _RESAMPLES = 500
 _MOST_OBSERVATIONS = 120
 """More are joined with their neighbours: half a minute of computing would not be more certain."""
-_BLOCK = 3
-"""Neighbours that are resampled together, as they are alike."""
+_BLOCK, _FEWEST_BLOCKS = 3, 6
+"""Neighbours that are resampled together, as they are alike; fewer in a group without that many such blocks."""
 
 Observation = Mapping[Part, int]
 Marked = Sequence[tuple[bool, Observation[Part]]]
@@ -233,11 +233,11 @@ def _correlation(one: Sequence[bool], other: Sequence[bool]) -> float:
 
 def _interval(marked: Marked[Part], part: Part, generator: random.Random) -> tuple[float, float]:
     """Of the difference of one part's shares: by resampling each group, a few neighbours together."""
-    blocks = _merged(marked, _BLOCK)
-    groups = [
-        [(each.get(part, 0), _total(each)) for is_after, each in blocks if is_after is wanted]
-        for wanted in (False, True)
-    ]
+    groups = []
+    for wanted in (False, True):
+        many = sum(is_after is wanted for is_after, _ in marked)
+        blocks = _merged(marked, max(1, min(_BLOCK, many // _FEWEST_BLOCKS)))
+        groups.append([(each.get(part, 0), _total(each)) for is_after, each in blocks if is_after is wanted])
     found = []
     for _ in range(_RESAMPLES):
         shares = []

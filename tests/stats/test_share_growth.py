@@ -7,7 +7,15 @@ from collections import Counter
 from collections.abc import Sequence
 
 import pytest
-from support.recorded_stacks import LOCK, SLOW_IN_6_OF_12, SLOW_IN_8_OF_12, UNCHANGED, UNCHANGED_BUT_SLOWER, Recorded
+from support.recorded_stacks import (
+    LOCK,
+    ONE_SLOW_FOR_ANOTHER_REASON,
+    SLOW_IN_6_OF_12,
+    SLOW_IN_8_OF_12,
+    UNCHANGED,
+    UNCHANGED_BUT_SLOWER,
+    Recorded,
+)
 
 from pytest_ipload.stats.share_growth import can_decide, grown, grown_in_time
 
@@ -97,6 +105,7 @@ def test_a_service_that_changes_while_it_runs_is_not_slow_because_of_that() -> N
     [
         pytest.param(SLOW_IN_6_OF_12, "count_price", id="computes"),
         pytest.param(SLOW_IN_8_OF_12, "count_price", id="computes-in-part-of-a-second"),
+        pytest.param(ONE_SLOW_FOR_ANOTHER_REASON, "count_price", id="one-slow-for-another-reason"),
         pytest.param(LOCK, "price_of", id="waits-for-a-lock"),
     ],
 )

@@ -143,3 +143,28 @@ UNCHANGED_BUT_SLOWER = Recorded(
     ],
 )
 """Nothing is slow, and the machine was busier at the end."""
+
+ONE_SLOW_FOR_ANOTHER_REASON = Recorded(
+    ["load_cart", "count_price", "socketserver", "compute", "selectors", "others"],
+    [
+        [1, 19, 0, 3, 0, 0, 0],
+        [0, 42, 0, 2, 1, 5, 0],
+        [0, 32, 0, 10, 3, 0, 0],
+        [0, 44, 0, 14, 0, 4, 2],
+        [0, 39, 0, 14, 3, 7, 1],
+        [0, 23, 0, 0, 3, 0, 0],
+        [1, 27, 66, 23, 9, 2, 0],
+        [1, 17, 16, 9, 7, 0, 1],
+        [1, 17, 14, 9, 2, 0, 0],
+        [1, 14, 27, 9, 6, 0, 0],
+        [1, 7, 14, 0, 4, 0, 0],
+        [1, 15, 29, 13, 7, 0, 0],
+        [0, 26, 2, 14, 3, 0, 1],
+        [0, 17, 0, 5, 0, 0, 0],
+        [0, 16, 0, 7, 2, 0, 1],
+        [0, 35, 0, 14, 2, 1, 3],
+        [0, 29, 0, 6, 2, 0, 1],
+        [0, 4, 0, 3, 0, 0, 0],
+    ],
+)
+"""``count_price`` computes in seven half-seconds, and another one was slow as the machine was busy."""
