@@ -24,7 +24,7 @@ from pytest_ipload.transport.message.reply_head import Head
 from pytest_ipload.transport.message.templates import NO_BODY, Body
 
 if TYPE_CHECKING:
-    from pytest_ipload.transport.fast_path.fast_path import PreparedCall
+    from pytest_ipload.transport.fast_path.prepared_call import PreparedCall
 
 _Value = TypeVar("_Value")
 _FAILED_TYPE = "ResponseFailed"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pytest_ipload.base.traceparent import HEADER, Tracer
-from pytest_ipload.transport.fast_path.fast_path import Details, FastPath, PreparedCall
+from pytest_ipload.transport.fast_path.fast_path import Details, FastPath
+from pytest_ipload.transport.fast_path.prepared_call import PreparedCall
 from pytest_ipload.transport.message.templates import NO_BODY, Body
 from pytest_ipload.transport.response import LoadResponse
 

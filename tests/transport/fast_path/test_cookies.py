@@ -27,7 +27,7 @@ from support.replies import reply
 from pytest_ipload.transport.adapter import SourceAdapter
 from pytest_ipload.transport.fast_path import cookies as cookies_module
 from pytest_ipload.transport.fast_path.cookies import CookieLines, SessionCookies, SetCookieMemo
-from pytest_ipload.transport.fast_path.fast_path import PreparedCall
+from pytest_ipload.transport.fast_path.prepared_call import PreparedCall
 from pytest_ipload.transport.message.replay import replayed_response
 from pytest_ipload.transport.message.reply_head import parse_head
 from pytest_ipload.transport.message.templates import NONE, Target, Template
