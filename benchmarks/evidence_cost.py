@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from table import markdown
@@ -50,12 +51,13 @@ for _ in range(requests):
 """
 
 
-def serve(listener: socket.socket) -> None:
-    """Answer each request on each connection, until the listener is closed."""
+def serve(listener: socket.socket, seen: Callable[[bytes], object] = len) -> None:
+    """Answer each request on each connection, until the listener is closed; ``seen`` is called with each of them."""
 
     def answer(connection: socket.socket) -> None:
         with connection:
-            while connection.recv(65536):
+            while request := connection.recv(65536):
+                seen(request)
                 connection.sendall(_REPLY)
 
     while True:
@@ -66,13 +68,14 @@ def serve(listener: socket.socket) -> None:
         threading.Thread(target=answer, args=(connection,), daemon=True).start()
 
 
-def instructions(way: str, url: str, requests: int) -> int:
-    """Of one process that sends this number of requests. Raises CalledProcessError."""
+def instructions(*arguments: str) -> int:
+    """Of one process of Python with these arguments. Raises CalledProcessError."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         valgrind = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", f"--log-file={log}"]
         subprocess.run(
-            [*valgrind, sys.executable, "-c", _CHILD, way, url, str(requests)],
+            [*valgrind, sys.executable, *arguments],
+            stdout=subprocess.DEVNULL,
             env={**os.environ, "PYTHONHASHSEED": "0"},
             check=True,
             timeout=600,
@@ -104,9 +107,10 @@ def main() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=serve, args=(listener,), daemon=True).start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        counts = {
-            way: (instructions(way, url, requests) - instructions(way, url, short)) / (requests - short) for way in WAYS
-        }
+        counts = {}
+        for way in WAYS:
+            longer, shorter = (instructions("-c", _CHILD, way, url, str(number)) for number in (requests, short))
+            counts[way] = (longer - shorter) / (requests - short)
     print(as_markdown(counts))
 
 

@@ -17,6 +17,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -37,10 +38,13 @@ import baseline_noise
 import baselines
 import capacity_simulation
 import distribution
+import evidence_cost
 import exact_server
 import explain
 import explain_power
 import footprint
+import get_floor
+import get_steps
 import intervals
 import machine
 import merge
@@ -910,6 +914,31 @@ def test_what_merging_costs_is_measured(tmp_path: Path) -> None:
     assert [path.name for path in paths] == ["segment-0.json", "segment-1.json"]
     cost = merge.merge_cost(tmp_path)
     assert (cost.code, cost.peak_mb > 10, cost.cpu_s > 0) == (0, True, True)
+
+
+# -- the steps of a GET -----------------------------------------------------------------------------------------
+
+
+def test_each_step_of_a_get_sends_its_requests() -> None:
+    seen: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=evidence_cost.serve, args=(listener, seen.append), daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        for step in get_floor.STEPS:
+            with get_steps.LOOPS[step](url) as loop:
+                loop(1)
+                loop(2)
+            assert [request[:6] for request in seen] == [b"GET / "] * 3, step
+            seen.clear()
+
+
+def test_the_costs_of_the_steps_of_a_get_are_shown_with_what_each_adds() -> None:
+    table = rows(get_floor.as_markdown({"socket": (4000.0, 7.0), "session": (30500.0, 9.5), "recorder": (None, 9.6)}))
+    assert [row[1:] for row in table] == [
+        ["4.0", "+4.0", "7.0", "+7.0"],
+        ["30.5", "+26.5", "9.5", "+2.5"],
+        ["-", "-", "9.6", "+0.1"],
+    ]
 
 
 class TestExplain:

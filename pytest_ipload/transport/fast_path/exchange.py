@@ -30,6 +30,7 @@ IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
 """Methods that may be sent again when a connection swallowed them (RFC 9110, 9.2.2)."""
 CLOCKS_DIFFER_NS = 1_000_000
 """How much two clocks may differ on the time of one exchange, before the wall clock is taken to have been set."""
+_new = object.__new__
 _read_stamp = TIMESPEC.unpack
 _GONE = (ConnectionError, ssl.SSLEOFError, UnusualReply)
 """What a connection shows that the server has closed. (No reply at all is an unusual one.)"""
@@ -131,7 +132,7 @@ def _reply(
                 arrived -= gained
             if 0 < arrived < latency:
                 latency = arrived
-    response = LoadResponse.__new__(LoadResponse)
+    response = _new(LoadResponse)
     response.status_code = head.status
     response.head = head
     response.received = received
