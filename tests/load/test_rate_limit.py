@@ -155,7 +155,7 @@ class TestShares:
             while clock.ns < began + 10 * SECOND:
                 rate.wait()
                 counts.append(index)
-        assert (counts.count(0), counts.count(1)) == (pytest.approx(150, abs=2), pytest.approx(50, abs=2))
+        assert [counts.count(index) for index in range(2)] == pytest.approx([150, 50], abs=2)
 
     def test_so_they_do_when_one_of_them_was_late(self) -> None:
         clock = Clock()
