@@ -145,6 +145,18 @@ class TestShares:
         gaps = [later - earlier for earlier, later in itertools.pairwise(sorted(goes))]
         assert gaps == pytest.approx([0.1] * 7, abs=1e-6)
 
+    def test_shares_with_weights_have_slots_in_proportion(self) -> None:
+        counts = []
+        for index in range(2):
+            clock = Clock()
+            rate = RateLimit(20, clock, clock.sleep, Partition(index, 2, (3, 1)))
+            rate.begin_at(clock.ns)
+            began = clock.ns
+            while clock.ns < began + 10 * SECOND:
+                rate.wait()
+                counts.append(index)
+        assert [counts.count(index) for index in range(2)] == pytest.approx([150, 50], abs=2)
+
     def test_so_they_do_when_one_of_them_was_late(self) -> None:
         clock = Clock()
         rate = RateLimit(10, clock, clock.sleep, Partition(1, 2))

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -23,6 +22,7 @@ from pytest_ipload.verdict.origin import LEADER, ClockOffset
 POLL_VARIABLE = "PYTEST_IPLOAD_STORE_POLL"
 """Seconds between two looks, if not the usual ones."""
 _POLL_S, _SLOW_POLL_S, _SLOW_AFTER_S = 0.1, 0.5, 30.0
+_LONGEST_POLL_S = 60.0
 _LEAD_POLLS = 10
 """How many looks before the start it is announced."""
 _MOST_LISTED = 20
@@ -170,12 +170,16 @@ class Meeting:
             yield True
 
     def _poll_s(self, waited_s: float) -> float:
-        with suppress(ValueError):
-            return float(os.environ[POLL_VARIABLE]) if POLL_VARIABLE in os.environ else self._usual_poll_s(waited_s)
-        return self._usual_poll_s(waited_s)
-
-    def _usual_poll_s(self, waited_s: float) -> float:
-        return _POLL_S if waited_s < _SLOW_AFTER_S else _SLOW_POLL_S
+        """How long until the next look."""
+        given = os.environ.get(POLL_VARIABLE)
+        if given is None:
+            return _POLL_S if waited_s < _SLOW_AFTER_S else _SLOW_POLL_S
+        try:
+            if 0 < (seconds := float(given)) <= _LONGEST_POLL_S:
+                return seconds
+        except ValueError:
+            pass
+        raise NoMeeting(f"{POLL_VARIABLE}={given!r:.40}: give a number of seconds, at most {_LONGEST_POLL_S:g}")
 
     def _missing(self) -> list[str]:
         """The segments that are not ready, or workers of them."""

@@ -11,7 +11,6 @@ import pytest
 from pytest_ipload.plugin.options.baseline_options import read_settings
 from pytest_ipload.plugin.options.evidence_options import INI_KEYS, add_evidence_options, read_evidence_settings
 from pytest_ipload.plugin.options.explain_option import read_explain
-from pytest_ipload.plugin.options.segment_options import add_segment_options, read_segment_settings
 from pytest_ipload.settings.parsing import (
     as_count,
     as_loopback_endpoint,
@@ -35,6 +34,7 @@ _OTHER_INI_KEYS = (
     "ipload_environment",
     *INI_KEYS,
 )
+_OF_SEGMENTS = ("segment", "weights", "store", "store_wait", "start_at", "start_every")
 _INI_TYPES: Mapping[Parser, Any] = {as_count: _WHOLE_OR_TEXT, as_check_names: "linelist"}
 
 
@@ -55,6 +55,7 @@ def add_options(parser: pytest.Parser) -> None:
     _add_switches(parser, group)
     _add_environment(parser, group)
     _add_divisions(group)
+    _add_segments(group)
     _add_flags(parser, group)
     add_evidence_options(parser, group)
 
@@ -150,7 +151,42 @@ def _add_divisions(group: pytest.OptionGroup) -> None:
         metavar="URL",
         help="Another base URL to compare with: its rounds and those of the current one alternate",
     )
-    add_segment_options(group)
+
+
+def _add_segments(group: pytest.OptionGroup) -> None:
+    """Which part of each load a session runs, and how it meets the other parts."""
+    group.addoption(
+        "--ipload-segment",
+        metavar="I/N|auto",
+        help="Run only part I (from 0) of N of each load; 'python -m pytest_ipload merge' judges their JSON files. "
+        "auto: as the variables of Kubernetes, GitHub, GitLab, CircleCI, Slurm or AWS Batch say",
+    )
+    group.addoption(
+        "--ipload-weights",
+        metavar="W,W,...",
+        help="How large the segments are compared with each other, one whole number for each. Default: equal",
+    )
+    group.addoption(
+        "--ipload-store",
+        metavar="URL|FOLDER",
+        help="Where segments meet, by GET and PUT or in a folder that all of them see: they start together, one that "
+        "fails stops the others, and their JSON files go there",
+    )
+    group.addoption(
+        "--ipload-store-wait",
+        metavar="T",
+        help="How long a segment waits for the others before each load. Default: 5m",
+    )
+    group.addoption(
+        "--ipload-start-at",
+        metavar="TIME",
+        help="No load begins before this time: Unix seconds, or as in 2026-01-31T12:00:00Z",
+    )
+    group.addoption(
+        "--ipload-start-every",
+        metavar="T",
+        help="With --ipload-start-at: interval between the starts of successive loads",
+    )
 
 
 def _add_flags(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
@@ -203,7 +239,7 @@ def session_settings(config: pytest.Config) -> SessionSettings:
         pool_check=config.getoption("ipload_pool_check") or STRICT,
         named_pools=tuple(_ini_value(config, "ipload_pools")),
         pin=_given_pin(config),
-        **read_segment_settings(config),
+        **_segment_settings(config),
         shards=_option(config, "shards", as_count),
         rounds=_option(config, "rounds", as_count),
         against=_option(config, "against", as_url),
@@ -219,6 +255,14 @@ def session_settings(config: pytest.Config) -> SessionSettings:
         **read_evidence_settings(config, _ini_value),
         explain=read_explain(config),
     )
+
+
+def _segment_settings(config: pytest.Config) -> Mapping[str, Any]:
+    if all(config.getoption(f"ipload_{name}") is None for name in _OF_SEGMENTS):
+        return {}
+    from pytest_ipload.plugin.options.segment_options import read_segment_settings
+
+    return read_segment_settings(config)
 
 
 def _names(config: pytest.Config) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """The options of segments: which part of each load a session runs, and how it meets the other parts.
 
-Imported by every pytest run: slow modules are imported where they are needed.
+Imported only where one of them is given; they are registered in ``command_line``.
 """
 
 from __future__ import annotations
@@ -12,42 +12,6 @@ from typing import Any
 import pytest
 
 from pytest_ipload.settings.parsing import as_moment, as_seconds
-
-
-def add_segment_options(group: pytest.OptionGroup) -> None:
-    """Register them."""
-    group.addoption(
-        "--ipload-segment",
-        metavar="I/N|auto",
-        help="Run only part I (from 0) of N of each load; 'python -m pytest_ipload merge' judges their JSON files. "
-        "auto: as the variables of Kubernetes, GitHub, GitLab, CircleCI, Slurm or AWS Batch say",
-    )
-    group.addoption(
-        "--ipload-weights",
-        metavar="W,W,...",
-        help="How large the segments are compared with each other, one whole number for each. Default: equal",
-    )
-    group.addoption(
-        "--ipload-store",
-        metavar="URL|FOLDER",
-        help="Where segments meet, by GET and PUT or in a folder that all of them see: they start together, one that "
-        "fails stops the others, and their JSON files go there",
-    )
-    group.addoption(
-        "--ipload-store-wait",
-        metavar="T",
-        help="How long a segment waits for the others before each load. Default: 5m",
-    )
-    group.addoption(
-        "--ipload-start-at",
-        metavar="TIME",
-        help="No load begins before this time: Unix seconds, or as in 2026-01-31T12:00:00Z",
-    )
-    group.addoption(
-        "--ipload-start-every",
-        metavar="T",
-        help="With --ipload-start-at: interval between the starts of successive loads",
-    )
 
 
 def read_segment_settings(config: pytest.Config) -> dict[str, Any]:

@@ -169,6 +169,15 @@ def test_a_place_of_an_earlier_run_is_refused(world: World) -> None:
     )
 
 
+@pytest.mark.parametrize("given", ["", "0", "-1", "nan", "61", "soon"])
+def test_a_pause_between_looks_that_is_none_is_an_error(
+    world: World, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.setenv("PYTEST_IPLOAD_STORE_POLL", given)
+    [error] = world.run(world.machine(0.0).meeting(0, 2).agree)
+    assert str(error) == f"PYTEST_IPLOAD_STORE_POLL={given!r}: give a number of seconds, at most 60"
+
+
 @pytest.mark.parametrize("content", ["", "[]", json.dumps({"at": 1, "go": [1, 2]}), json.dumps({"at": 1, "go": [1]})])
 def test_what_is_damaged_is_named(world: World, content: str) -> None:
     world.objects |= {"load-0/go.json": b"{}", "load-0/start.json": content.encode()}
