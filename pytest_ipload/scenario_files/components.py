@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_ipload.base.errors import SettingError
 from pytest_ipload.components.component_file import problem_of
+from pytest_ipload.scenario_files.nodes import Place
 from pytest_ipload.scenario_files.scope import User
 
 Load = Callable[[Path, Mapping[str, Any]], Any]
@@ -22,20 +23,35 @@ def problem(path: Path) -> str | None:
 class StepComponent:
     """The component of a step. Users are set up with it, and run it."""
 
-    def __init__(self, path: Path, limits: Mapping[str, Any], name: str | None, load: Load | None) -> None:
+    def __init__(
+        self, path: Path, limits: Mapping[str, Any], name: str | None, place: Place, load: Load | None
+    ) -> None:
         self._path = path
+        self._place = place
         self._limits = limits
         self._name = name or path.stem
         self._load = load
         self._component: Any = None
 
+    def load(self) -> str | None:
+        """Compile and check it, once; returns what is wrong with it, and where it stands in the file."""
+        try:
+            self._component = self._loaded()
+        except SettingError as error:
+            return f"{self._place}: {error}"
+        return None
+
     def prepare(self, user: User) -> None:
         """Make the user's instance, and set it up. Raises SettingError and ComponentError."""
-        if self._component is None:
-            if self._load is None:
-                raise SettingError(f"component {self._path.name}: components run in load tests only")
-            self._component = self._load(self._path, self._limits)
+        self._component = self._loaded()
         user.prepare(self._component)
+
+    def _loaded(self) -> Any:
+        if self._component is not None:
+            return self._component
+        if self._load is None:
+            raise SettingError(f"component {self._path.name}: components run in load tests only")
+        return self._load(self._path, self._limits)
 
     def run(self, user: User, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
         """Run it with its inputs, as a step that is timed; returns its outputs by name. Raises ComponentError."""

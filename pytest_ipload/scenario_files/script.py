@@ -99,6 +99,12 @@ class Script:
             run(scope)
         return scope
 
+    def problems(self) -> list[str]:
+        """What keeps the scenario from being run here, with its place. Components are compiled for it, once."""
+        if (found := [*self._scenario.problems, *unknown_actions(self._scenario)]) or not self._components:
+            return found
+        return [problem for each in self._components if (problem := each.load()) is not None]
+
     def iterate(self, scope: Scope, fixtures: Mapping[str, Any]) -> None:
         """Run one iteration."""
         own = scope.of_iteration()
@@ -207,7 +213,7 @@ class Script:
         fields = step.fields
         path = self._scenario.file.parent / str(self._resolved(fields["component"]))
         limits = {name: self._resolved(static) for name, static in fields.get("limits", {}).items()}
-        component = components.StepComponent(path, limits, fields.get("name"), self._load_component)
+        component = components.StepComponent(path, limits, fields.get("name"), step.place, self._load_component)
         self._components.append(component)
         get_inputs = getter_of(fields.get("with", {}))
         return lambda scope: _keep(scope, component.run(scope.user, get_inputs(scope)))

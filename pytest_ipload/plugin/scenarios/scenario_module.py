@@ -22,7 +22,7 @@ from pytest_ipload.plugin.items.markers import MARKERS
 from pytest_ipload.scenario_files.document import LARGEST
 from pytest_ipload.scenario_files.located import located_body
 from pytest_ipload.scenario_files.scenarios import SUFFIX, Scenario, read_scenarios
-from pytest_ipload.scenario_files.script import Script, unknown_actions
+from pytest_ipload.scenario_files.script import Script
 
 _TOGETHER = "ipload_together"
 _SPECIAL = frozenset({"setUpModule", "tearDownModule"})
@@ -79,7 +79,7 @@ def _module_of(path: Path, config: pytest.Config) -> ModuleType:
         script = Script(scenario, folders, load_component)
         fixture = f"_ipload_steps_{number}"
         setattr(module, fixture, pytest.fixture(name=fixture)(_user_steps(scenario, script)))
-        setattr(module, scenario.name, _marked(scenario, _body(scenario, script, fixture)))
+        setattr(module, scenario.name, _marked(scenario, script, _body(scenario, script, fixture)))
     return module
 
 
@@ -133,7 +133,7 @@ def _with_parameters(function: Callable[..., Any], names: list[str]) -> None:
     vars(function)["__signature__"] = inspect.Signature(parameters)
 
 
-def _marked(scenario: Scenario, body: Callable[..., None]) -> Callable[..., None]:
+def _marked(scenario: Scenario, script: Script, body: Callable[..., None]) -> Callable[..., None]:
     """The function with the markers that the file's keys mean."""
     marks = [pytest.mark.ipload(**scenario.load)]
     plain = [expression for expression, options in scenario.thresholds if not options]
@@ -147,7 +147,7 @@ def _marked(scenario: Scenario, body: Callable[..., None]) -> Callable[..., None
     vars(body)[FIXTURE_PLACES] = scenario.fixtures
     vars(body)[SETTING_PLACES] = scenario.origins
     vars(body)[RUNS_STEPS] = True
-    vars(body)[SET_UP_PROBLEM] = lambda: "\n".join([*scenario.problems, *unknown_actions(scenario)]) or None
+    vars(body)[SET_UP_PROBLEM] = lambda: "\n".join(script.problems()) or None
     return body
 
 
