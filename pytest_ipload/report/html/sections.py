@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pytest_ipload.base.text import counted
 from pytest_ipload.base.units import format_duration
 from pytest_ipload.report.html import evidence_section, html_tables
-from pytest_ipload.report.html.capacity_parts import capacity_plots, capacity_tables
+from pytest_ipload.report.html.capacity_parts import capacity_facts, capacity_plots, capacity_tables
 from pytest_ipload.report.html.cells import count, milliseconds, rate, share
 from pytest_ipload.report.html.charts import Chart, charts_of, together_chart
 from pytest_ipload.report.html.explanation_table import explanation_table
@@ -274,6 +274,7 @@ def _subtitle(result: PlainResult) -> str:
 
 
 def _facts(result: PlainResult) -> Iterator[Fact]:
+    yield from (Fact(*each) for each in capacity_facts(result))
     latency = result["latency"]
     retried = result.get("retried_requests")
     retries = f"{counted(retried, 'time')} sent again on a new connection" if retried else ""
