@@ -17,7 +17,7 @@ _MOST_LINES = 40
 
 def is_red(result: PlainResult) -> bool:
     """Whether the test did not pass."""
-    return result["verdict"] != "passed" or bool(result.get("test_errors"))
+    return result["verdict"] not in ("passed", "undecided") or bool(result.get("test_errors"))
 
 
 def telling(result: PlainResult) -> Mapping[str, Any] | None:

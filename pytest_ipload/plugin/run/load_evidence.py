@@ -46,6 +46,11 @@ class LoadEvidence:
         self._show = state.show_request
         self._traces = settings.trace
 
+    def begin_again(self) -> None:
+        """Another round of the load begins."""
+        if self._keeper is not None:
+            self._keeper.begin_again()
+
     def recorder(self, record: Callable[[Sample], None]) -> UserEvidence | None:
         """What takes a user's samples on their way to ``record``; None if nothing needs them."""
         if self._show is not None:

@@ -246,7 +246,7 @@ def headline(sections: Sequence[Section]) -> str:
         kinds[0] = counted(words.count("error"), "error")
     if "segment" in words:
         kinds.append(f"{counted(words.count('segment'), 'segment')} not judged yet")
-    if red := sum(section.verdict.kind == "passed" and bool(section.errors) for section in sections):
+    if red := sum(section.verdict.kind in ("passed", "undecided") and bool(section.errors) for section in sections):
         kinds.append(f"{counted(red, 'passed load')} in a test that failed")
     return f"{counted(len(words), 'load test')}{': ' if kinds else ''}{', '.join(kinds)}"
 
