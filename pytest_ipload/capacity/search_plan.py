@@ -342,8 +342,8 @@ def _levels(values: Mapping[str, Any], by: str, most: float | None) -> dict[str,
         if level is not None and level > highest:
             unit = "" if by == USERS else "/s"
             raise SettingError(
-                f"{key}={level:.10g}{unit} is above {limit}, {highest:.10g}{unit}: no round may be there; lower {key}, or "
-                f"raise {limit}"
+                f"{key}={level:.10g}{unit} is above {limit}, {highest:.10g}{unit}: no round may be there; lower {key}, "
+                f"or raise {limit}"
             )
     return {"at_least": at_least, "start": start, "up_to": highest}
 
