@@ -90,6 +90,7 @@ def test_a_promise_with_confirmed_rounds_in_every_report(pytester: pytest.Pytest
     assert test["profile"]["arrival_rate"] == 800
     page, summary = ((pytester.path / name).read_text() for name in ("out.html", "out.md"))
     assert "Latency and errors by arrival rate" in page
+    assert page.count(test["capacity"]["reason"].partition(" (")[0]) > 1
     assert "Rounds of the capacity search" in page
     assert f"| {len(rounds)}: " in summary
 

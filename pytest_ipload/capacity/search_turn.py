@@ -42,6 +42,11 @@ class SearchTurn:
         return rest.level if self.is_rest and rest is not None else self.request.level
 
     @property
+    def shown(self) -> tuple[int, int]:
+        """The number of the round, and about how many there will be."""
+        return self.request.number, max(self.request.number, self.plan.planned_rounds())
+
+    @property
     def settle_s(self) -> float:
         """The part of the load that is not judged."""
         return 0.0 if self.is_rest else self.request.settle_s

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_ipload.base.masking import masked
 from pytest_ipload.report.exception_text import LONGEST_REASON, described, shortened, text_of, type_name
-from pytest_ipload.verdict.result import CALL, PASSED
+from pytest_ipload.verdict.result import CALL, PASSED, UNDECIDED
 
 
 def reason_of(error: BaseException, what: str) -> str:
@@ -38,7 +38,7 @@ def add_test_error(results: Sequence[dict[str, Any]], phase: str, reason: str) -
 
     Where the call failed because of a verdict, the verdict says so.
     """
-    if phase == CALL and any(result["verdict"] != PASSED for result in results):
+    if phase == CALL and any(result["verdict"] not in (PASSED, UNDECIDED) for result in results):
         return
     for result in results:
         result.setdefault("test_errors", []).append({"phase": phase, "reason": reason})

@@ -15,7 +15,7 @@ _Evidence = Mapping[str, Any]
 
 def is_red(result: PlainResult) -> bool:
     """Whether the test did not pass."""
-    return result["verdict"] != "passed" or bool(result.get("test_errors"))
+    return result["verdict"] not in ("passed", "undecided") or bool(result.get("test_errors"))
 
 
 def first_failed(result: PlainResult) -> Mapping[str, Any] | None:

@@ -96,9 +96,9 @@ def _is_open(comparison: Mapping[str, Any]) -> bool:
 def _why_not(result: Mapping[str, Any], outcome: str) -> str | None:
     """Why a result is not suitable for comparisons; None if it is."""
     from pytest_ipload.baselines.saved_run import is_too_small
-    from pytest_ipload.verdict.result import PASSED
+    from pytest_ipload.verdict.result import PASSED, UNDECIDED
 
-    if result["verdict"] != PASSED:
+    if result["verdict"] not in (PASSED, UNDECIDED):
         return f"its load is {result['verdict']}"
     if outcome == "failed":
         return "the test failed"

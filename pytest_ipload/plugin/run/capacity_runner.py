@@ -100,6 +100,7 @@ class CapacityRunner:
             profile=profile_in(turn, self._request.profile),
             thresholds=[] if turn.is_rest else self._request.thresholds,
             search=turn.to_text(),
+            shown_round=turn.shown,
             after=after,
         )
         return Load(

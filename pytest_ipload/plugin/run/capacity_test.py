@@ -65,6 +65,7 @@ class CapacityTest(LoadTest):
             thresholds=[] if turn.is_rest else request.thresholds,
             holds_users=True,
             search=turn.to_text(),
+            shown_round=turn.shown,
             after=self._last.get(turn.role),
             place=self._place,
             widest=super()._profile_of(turn),

@@ -51,6 +51,11 @@ class LoadEvidence:
         self.sample_traces = SampleTraces() if settings.trace and state.spools is not None else None
         """Of samples that become lines; None where none do, or there are no traces."""
 
+    def begin_again(self) -> None:
+        """Another round of the load begins."""
+        if self._keeper is not None:
+            self._keeper.begin_again()
+
     def recorder(self, record: Callable[[Sample], None]) -> UserEvidence | None:
         """What takes a user's samples on their way to ``record``; None if nothing needs them."""
         if self._show is not None:

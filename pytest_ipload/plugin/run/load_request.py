@@ -66,6 +66,8 @@ class LoadRequest:
     """The loads that it runs together with."""
     search: str | None = None
     """Which load of a capacity search it is, as text."""
+    shown_round: tuple[int, int] | None = None
+    """The number of its round, from 1, and about how many there will be."""
     after: Load | None = None
     """An earlier load with the same users, which it goes on with."""
     widest: LoadProfile | None = None

@@ -53,7 +53,7 @@ class Load:
             self._users = after._users
         users = self._users
         note, own = request.round_note, request.group or request.place or LoadPlace.of(state, Surroundings())
-        round_ = None if note is None else (note.number + 1, note.count)
+        round_ = request.shown_round if note is None else (note.number + 1, note.count)
         self._showing = LiveReporter(request.item.nodeid, profile, shard.audience, round_)
         self.executor: Executor = Executor(
             profile,

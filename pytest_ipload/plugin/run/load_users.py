@@ -82,6 +82,7 @@ class LoadUsers:
         """Another round begins: users may wait for addresses, and for each other, again."""
         self.leases.reopen()
         self.meetings.reopen()
+        self.evidence.begin_again()
 
     def make_user(self, index: int, recorder: Recorder) -> VirtualUser:
         """A user without a lease."""

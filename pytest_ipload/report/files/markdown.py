@@ -110,7 +110,7 @@ def _heading(tests: Sequence[PlainResult]) -> str:
 
 def _red_all_the_same(tests: Sequence[PlainResult]) -> str:
     """Tests that failed although their load passed: the heading must not suggest that all is well."""
-    passed = (test for test in tests if test["verdict"] == "passed" and not _is_segment(test))
+    passed = (test for test in tests if test["verdict"] in ("passed", "undecided") and not _is_segment(test))
     red = {test["nodeid"] for test in passed if test.get("test_errors")}
     return f", but {counted(len(red), 'test')} failed outside the load" if red else ""
 

@@ -26,6 +26,18 @@ def capacity_tables(result: PlainResult) -> list[Table]:
     ]
 
 
+def capacity_facts(result: PlainResult) -> list[tuple[str, str, str]]:
+    """Name, value and note of each search's result."""
+    return [
+        (
+            f"Capacity{f', {search.title}' if search.title else ''}",
+            level_of(search.capacity, search.capacity.get("rate")) if "rate" in search.capacity else "unknown",
+            search.capacity["reason"],
+        )
+        for search in searches_of(result)
+    ]
+
+
 def capacity_plots(result: PlainResult) -> list[tuple[str, str, dict[str, Any]]]:
     """Title, summary in words, and ``data`` and ``layout`` of plotly.js, of each search with rounds."""
     return [_plot(search) for search in searches_of(result) if search.capacity["rounds"]]

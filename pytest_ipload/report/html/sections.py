@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pytest_ipload.base.text import counted
 from pytest_ipload.base.units import format_duration
 from pytest_ipload.report.html import cause, evidence_section, html_tables
-from pytest_ipload.report.html.capacity_parts import capacity_plots, capacity_tables
+from pytest_ipload.report.html.capacity_parts import capacity_facts, capacity_plots, capacity_tables
 from pytest_ipload.report.html.cells import count, milliseconds, rate, share
 from pytest_ipload.report.html.charts import Chart, charts_of, together_chart
 from pytest_ipload.report.html.explanation_table import explanation_table
@@ -280,7 +280,7 @@ def headline(sections: Sequence[Section]) -> str:
         kinds[0] = counted(words.count("error"), "error")
     if "segment" in words:
         kinds.append(f"{counted(words.count('segment'), 'segment')} not judged yet")
-    if red := sum(section.verdict.kind == "passed" and bool(section.errors) for section in sections):
+    if red := sum(section.verdict.kind in ("passed", "undecided") and bool(section.errors) for section in sections):
         kinds.append(f"{counted(red, 'passed load')} in a test that failed")
     return f"{counted(len(words), 'load test')}{': ' if kinds else ''}{', '.join(kinds)}"
 
@@ -308,6 +308,7 @@ def _subtitle(result: PlainResult) -> str:
 
 
 def _facts(result: PlainResult) -> Iterator[Fact]:
+    yield from (Fact(*each) for each in capacity_facts(result))
     latency = result["latency"]
     retried = result.get("retried_requests")
     retries = f"{counted(retried, 'time')} sent again on a new connection" if retried else ""

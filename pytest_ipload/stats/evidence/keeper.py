@@ -68,6 +68,14 @@ class EvidenceKeeper:
         self._numbers = count()
         self._withdrawn: set[tuple[str, int, int]] = set()
 
+    def begin_again(self) -> None:
+        """Another round of the load begins: keep nothing of the one before but what users did in their set-up."""
+        self.floors.clear()
+        self.floors.of_unknown = Floors.of_unknown
+        self._slow.clear()
+        for key in [key for key in self._failed if key[0] != SETUP]:
+            del self._failed[key]
+
     def is_judged(self, sample: Sample) -> bool:
         """Whether the request is not one of the warm-up."""
         return sample.started_ns >= self._judged_from_ns()
