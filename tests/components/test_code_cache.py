@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -76,10 +77,12 @@ def test_a_folder_that_cannot_be_written_to_is_done_without(engine: ComponentEng
     compiled(engine, BINARY, "a.wasm", tmp_path / "file" / "cache")
 
 
-def test_old_code_is_removed(tmp_path: Path) -> None:
-    for number in range(20):
-        code_cache._write(tmp_path / f"{number}.code", b"")
-    assert len(list(tmp_path.iterdir())) == 16
+def test_code_that_was_not_used_for_long_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(code_cache, "_MOST_KEPT", 300)
+    for number in range(4):
+        code_cache._write(tmp_path / f"{number}.code", b"x" * 50)  # and 63 bytes of its head
+        os.utime(tmp_path / f"{number}.code", (number, number))
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["2.code", "3.code"]
 
 
 @pytest.mark.parametrize(
