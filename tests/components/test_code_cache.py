@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from support.wat import wat
 
 from pytest_ipload.base.errors import SettingError
-from pytest_ipload.components import code_cache, compile_process
+from pytest_ipload.components import code_cache, compile_process, component_file
 from pytest_ipload.components.code_cache import compiled
 from pytest_ipload.components.component_engine import ComponentEngine
+from pytest_ipload.components.component_file import problem_of
 from pytest_ipload.components.component_store import ComponentStore
 from pytest_ipload.components.linking import LinkedComponent
 
@@ -213,3 +214,12 @@ def test_without_wasmtime_the_error_says_how_to_install_it(
     monkeypatch.setitem(sys.modules, "wasmtime.component", None)
     with pytest.raises(SettingError, match=r"^component a\.wat: this needs .*: pip install 'pytest-ipload\[wasm\]'$"):
         store.component(tmp_path / "a.wat")
+
+
+def test_a_scenario_file_knows_what_a_component_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.wasm"
+    assert str(problem_of(path)).startswith(f"component {path}: it cannot be read: ")
+    path.write_bytes(BINARY)
+    assert problem_of(path) is None
+    monkeypatch.setattr(component_file, "find_spec", lambda name: None)
+    assert problem_of(path) == "component a.wasm: components need wasmtime; install it with: " + component_file.INSTALL
