@@ -26,7 +26,7 @@ from operator import add, mul
 NOISES = (0.01, 0.02, 0.04, 0.08, 0.16)
 """Standard deviations of the logarithm of the capacity that a round sees, from round to round; about as fractions of
 it. What a round of that length cannot know is part of it."""
-_WEIGHTS = (0.4, 0.6, 1.0, 1.0, 0.4)
+_WEIGHTS = (0.3, 0.5, 1.0, 1.0, 0.5)
 """How likely each noise is at first."""
 LAPSES = 0.02
 """The share of rounds that say nothing about the target, whatever they say: a neighbour's, a hiccup."""
