@@ -36,6 +36,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))  # the scripts
 import accuracy
 import baseline_noise
 import baselines
+import capacity
 import capacity_simulation
 import distribution
 import evidence_cost
@@ -60,6 +61,7 @@ from growth import Growth, timeline
 from held_users import Held, kib_per_user
 from idle_plugin import Cost, Pair, differences
 from paced import Report, parse_result
+from queueing_server import Queue
 from scenarios import SCENARIOS
 from steady import Instant, Throughput, is_halted, task_seconds
 from throughput import Results
@@ -971,3 +973,21 @@ class TestExplain:
             connection.request("GET", "/cart")
             assert connection.getresponse().read() == b"ok"
             connection.close()
+
+
+def test_the_queueing_server_has_the_capacity_that_it_is_given() -> None:
+    queue = Queue(2, 0.5)
+    assert [queue.ends_at(0.0) for _ in range(4)] == [0.5, 0.5, 1.0, 1.0]
+    assert queue.ends_at(3.0) == 3.5
+    assert capacity.QUEUE.capacity == 200
+
+
+@pytest.mark.parametrize(
+    ("found", "is_right"),
+    [({"rate": 215.0, "verdict": "passed"}, True), ({"rate": 225.0, "verdict": "passed"}, False)],
+    ids=["near", "far"],
+)
+def test_a_capacity_is_right_within_ten_percent(found: dict[str, Any], is_right: bool) -> None:
+    assert capacity.is_right(capacity.QUEUE, found) is is_right
+    assert not capacity.is_right(capacity.BEYOND, found)
+    assert capacity.is_right(capacity.BEYOND, {"verdict": "invalid"})

@@ -30,15 +30,22 @@ class _Side:
     """The search for one version's capacity."""
 
     role: str
-    search: CapacitySearch
+    plan: CapacityPlan
     results: list[LoadResult] = field(default_factory=list)
     """Those of the recorded rounds, in their order."""
+    spent_s: float = 0.0
+    """How long its loads have taken, with all that is between them: the time of the other version does not count."""
     rested_s: float = 0.0
     """How long the target has had a trickle before the next round."""
     is_rested: bool = False
     """Whether it is back."""
     shown: LoadResult | None = None
     """Of the last load, whatever it was."""
+
+    def __post_init__(self) -> None:
+        """The search asks for its first round, which all processes know."""
+        self.search = CapacitySearch(self.plan, clock=lambda: self.spent_s)
+        self.search.next_round()
 
 
 @dataclass
@@ -47,6 +54,8 @@ class _Progress:
 
     sides: list[_Side]
     turn: SearchTurn
+    since_s: float | None = None
+    """When the load of this turn was requested; None for the first one."""
 
     def next_turn(self) -> SearchTurn | None:
         """What comes next; the versions alternate. None when all searches are over."""
@@ -68,10 +77,12 @@ class _Progress:
     def side(self, role: str) -> _Side:
         return next(each for each in self.sides if each.role == role)
 
-    def take(self, result: LoadResult) -> None:
+    def take(self, result: LoadResult, now_s: float) -> None:
         """The result of the load of this turn."""
         side, turn = self.side(self.turn.role), self.turn
         side.shown = result
+        side.spent_s += result.duration_s if self.since_s is None else now_s - self.since_s
+        self.since_s = now_s
         outcome = outcome_of(result)
         if turn.is_rest:
             rest = turn.request.rest
@@ -110,7 +121,7 @@ class Searches:
         result = conclude(replace(part, strict=False))
         ended_by = part.broken_off or part.error
         if ended_by is None:
-            progress.take(result)
+            progress.take(result, self._clock())
             following = progress.next_turn()
             if following is not None:
                 return Conclusion(result.verdict, is_final=False, following=following.to_text())
@@ -128,10 +139,7 @@ class Searches:
 
     def _begin(self, turn: SearchTurn) -> _Progress:
         roles = roles_of(turn.against)
-        sides = [_Side(role, CapacitySearch(turn.plan, clock=self._clock)) for role in roles]
-        for side in sides:
-            side.search.next_round()
-        return _Progress(sides, turn)
+        return _Progress([_Side(role, turn.plan) for role in roles], turn)
 
     def _final(self, progress: _Progress, *, strict: bool, end: tuple[str, str] | None) -> LoadResult:
         """The result of the test: that of the round at its capacity, with the search.
