@@ -39,7 +39,7 @@ _LONGEST = 200
 _LONGEST_ERROR = 2000
 _BYTES_PER_TABLE_ELEMENT = 16
 _MOST_TABLES = 64
-"""Of an instance. wasmtime limits the elements of each table by itself: all of them have as much as ``memory`` at most."""
+"""Of an instance. wasmtime limits each table by itself; so all of them have as much as ``memory`` at most."""
 _FEWEST_ELEMENTS = 1000
 """That each table may have."""
 _MOST_INSTANCES = 1000

@@ -85,7 +85,7 @@ def test_tables_are_limited_too(load: Load, user: VirtualUser) -> None:
     load(tables(60, 500), memory="1MiB").of(user)
     with pytest.raises(ComponentMemoryExceeded, match=r"its start: .*; its limit is memory=1 MiB$"):
         load(tables(1, 5000), memory="1MiB").of(user)
-    with pytest.raises(ComponentTrapped, match="its start: .*table count too high"):
+    with pytest.raises(ComponentTrapped, match=r"its start: .*table count too high"):
         load(tables(65, 1), memory="1MiB").of(user)
     user.release_actions()
 
