@@ -22,7 +22,8 @@ from pytest_ipload.components.component_engine import ComponentEngine
 from pytest_ipload.components.component_file import check_beginning, is_text
 
 _MAGIC = b"pytest-ipload component code 1\n"
-_MOST_FILES = 16
+_MOST_KEPT = 512 << 20
+"""Bytes of all code in the folder; a component with the run-time library of a language has up to 70 MB."""
 _LOOK_S = 0.1
 _LONGEST_ERROR = 400
 
@@ -122,6 +123,10 @@ def _write(file: Path, code: bytes) -> None:
 
 
 def _remove_oldest(folder: Path) -> None:
-    files = sorted(folder.glob("*.code"), key=lambda each: each.stat().st_mtime)
-    for each in files[:-_MOST_FILES]:
-        each.unlink(missing_ok=True)
+    """Keep the code that was used last."""
+    states = [(each.stat(), each) for each in folder.glob("*.code")]
+    kept = 0
+    for state, each in sorted(states, key=lambda found: found[0].st_mtime_ns, reverse=True):
+        kept += state.st_size
+        if kept > _MOST_KEPT:
+            each.unlink(missing_ok=True)

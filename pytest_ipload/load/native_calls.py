@@ -33,11 +33,10 @@ class NativeCalls:
 
         The caller raises IterationInterrupted then, when the call has ended. Raised here, if it comes before.
         """
-        self.close(end)
-        if self._is_raised:
-            self.open()
-            raise IterationInterrupted
         try:
+            self.close(end)
+            if self._is_raised:
+                raise IterationInterrupted
             yield
         finally:
             self.open()

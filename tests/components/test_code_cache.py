@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,10 @@ from hypothesis import strategies as st
 from support.wat import wat
 
 from pytest_ipload.base.errors import SettingError
-from pytest_ipload.components import code_cache, compile_process
+from pytest_ipload.components import code_cache, compile_process, component_file
 from pytest_ipload.components.code_cache import compiled
 from pytest_ipload.components.component_engine import ComponentEngine
+from pytest_ipload.components.component_file import problem_of
 from pytest_ipload.components.component_store import ComponentStore
 from pytest_ipload.components.linking import LinkedComponent
 
@@ -76,10 +78,12 @@ def test_a_folder_that_cannot_be_written_to_is_done_without(engine: ComponentEng
     compiled(engine, BINARY, "a.wasm", tmp_path / "file" / "cache")
 
 
-def test_old_code_is_removed(tmp_path: Path) -> None:
-    for number in range(20):
-        code_cache._write(tmp_path / f"{number}.code", b"")
-    assert len(list(tmp_path.iterdir())) == 16
+def test_code_that_was_not_used_for_long_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(code_cache, "_MOST_KEPT", 300)
+    for number in range(4):
+        code_cache._write(tmp_path / f"{number}.code", b"x" * 50)  # and 63 bytes of its head
+        os.utime(tmp_path / f"{number}.code", (number, number))
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["2.code", "3.code"]
 
 
 @pytest.mark.parametrize(
@@ -210,3 +214,12 @@ def test_without_wasmtime_the_error_says_how_to_install_it(
     monkeypatch.setitem(sys.modules, "wasmtime.component", None)
     with pytest.raises(SettingError, match=r"^component a\.wat: this needs .*: pip install 'pytest-ipload\[wasm\]'$"):
         store.component(tmp_path / "a.wat")
+
+
+def test_a_scenario_file_knows_what_a_component_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.wasm"
+    assert str(problem_of(path)).startswith(f"component {path}: it cannot be read: ")
+    path.write_bytes(BINARY)
+    assert problem_of(path) is None
+    monkeypatch.setattr(component_file, "find_spec", lambda name: None)
+    assert problem_of(path) == "component a.wasm: components need wasmtime; install it with: " + component_file.INSTALL

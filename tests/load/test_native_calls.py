@@ -33,5 +33,9 @@ def test_after_an_interruption_there_are_no_calls_until_the_teardown() -> None:
     with pytest.raises(IterationInterrupted), calls.ended_by(lambda: None):
         raise AssertionError
     calls.resume()
+    events: list[str] = []
+    calls.interrupt(lambda: events.append("raise"))
+    assert events == ["raise"]  # no call is left behind
+    calls.resume()
     with calls.ended_by(lambda: None):
         pass
