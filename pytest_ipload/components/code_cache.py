@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 import subprocess
 import sys
 import tempfile
@@ -88,10 +89,14 @@ def _file_name(engine: ComponentEngine, data: bytes) -> str:
 def _read(engine: ComponentEngine, file: Path) -> wasm.Component | None:
     """The component whose code a file has; None if there is none, or it cannot be used.
 
-    Code that has been changed could do anything. So a file has a checksum, and is not used if it does not fit.
+    Code that has been changed could do anything. So a file has a checksum, and is not used if it does not fit, or if
+    another account can write to it: a cache directory may be shared.
     """
     try:
-        content = file.read_bytes()
+        with file.open("rb") as opened:
+            if not _is_own(os.fstat(opened.fileno())):
+                return None
+            content = opened.read()
     except OSError:
         return None
     begin = len(_MAGIC) + hashlib.sha256().digest_size
@@ -105,6 +110,13 @@ def _read(engine: ComponentEngine, file: Path) -> wasm.Component | None:
     with contextlib.suppress(OSError):
         os.utime(file)  # it is in use
     return component
+
+
+def _is_own(state: os.stat_result) -> bool:
+    """Whether only this account, or root, has written a file; unknown on Windows."""
+    if sys.platform == "win32":
+        return True
+    return state.st_uid in (os.geteuid(), 0) and not state.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def _write(file: Path, code: bytes) -> None:

@@ -38,6 +38,10 @@ _FRAME = re.compile(r"\n\s+0: .*?!(.+)")
 _LONGEST = 200
 _LONGEST_ERROR = 2000
 _BYTES_PER_TABLE_ELEMENT = 16
+_MOST_TABLES = 64
+"""Of an instance. wasmtime limits each table by itself; so all of them have as much as ``memory`` at most."""
+_FEWEST_ELEMENTS = 1000
+"""That each table may have."""
 _MOST_INSTANCES = 1000
 
 
@@ -175,7 +179,8 @@ class Guest:
     def _start(self) -> None:
         limit = self.limits.memory
         memory_size = -1 if self._engine.limits_memory else limit
-        self._store.set_limits(memory_size, limit // _BYTES_PER_TABLE_ELEMENT, _MOST_INSTANCES)
+        elements = max(limit // _BYTES_PER_TABLE_ELEMENT // _MOST_TABLES, _FEWEST_ELEMENTS)
+        self._store.set_limits(memory_size, elements, _MOST_INSTANCES, _MOST_TABLES)
         instances: list[Any] = []
 
         def run() -> str | None:
@@ -236,7 +241,7 @@ class Guest:
             return ComponentFuelExceeded(
                 f"{self.what()}: it has used up its fuel; its limit is fuel={format_count(self.limits.fuel)}"
             )
-        if "exceeds memory limits" in text:
+        if "exceeds memory limits" in text or "exceeds table limits" in text:
             return self._too_large("it needs more memory to start")
         return ComponentTrapped(f"{self.what()}: {_cause(text)}")
 

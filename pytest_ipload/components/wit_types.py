@@ -40,6 +40,8 @@ _SCALARS: Mapping[type, ValueType] = {
     wasm.Char: Scalar("char", ffi.WASMTIME_COMPONENT_CHAR.value, "character"),
     wasm.String: Text(),
 }
+_MOST_PARTS = 1000
+"""Of a signature. A type that names another one twice, and so on, doubles with each level."""
 
 
 class Unsupported(Exception):
@@ -50,6 +52,8 @@ class Resources:
     """The resources that a component imports: their names, and the numbers of their types in the host."""
 
     def __init__(self) -> None:
+        self.parts = 0
+        """Of the signature that is being looked at, so far."""
         self._known: list[tuple[wasm.ResourceType, str]] = []
 
     def add(self, name: str, kind: wasm.ResourceType) -> int:
@@ -85,6 +89,7 @@ class Signature:
 def signature_of(kind: wasm.FuncType, resources: Resources) -> Signature:
     """The types of a function. Raises Unsupported."""
     result = kind.result
+    resources.parts = 0
     return Signature(
         tuple(_type_of(each, resources) for _, each in kind.params),
         None if result is None else _type_of(result, resources),
@@ -92,6 +97,9 @@ def signature_of(kind: wasm.FuncType, resources: Resources) -> Signature:
 
 
 def _type_of(kind: Any, resources: Resources) -> ValueType:
+    resources.parts += 1
+    if resources.parts > _MOST_PARTS:
+        raise Unsupported(f"more than {_MOST_PARTS} parts")
     if (scalar := _SCALARS.get(type(kind))) is not None:
         return scalar
     if isinstance(kind, wasm.ListType):

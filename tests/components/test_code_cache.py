@@ -60,6 +60,23 @@ def test_code_is_kept_and_used_again(engine: ComponentEngine, tmp_path: Path, co
     assert [each.name for each in folder.iterdir()] == [file.name]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such permissions")
+def test_code_that_another_account_can_write_is_compiled_again(
+    engine: ComponentEngine, tmp_path: Path, compilations: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled(engine, BINARY, "a.wasm", tmp_path)
+    [file] = tmp_path.iterdir()
+    file.chmod(0o666)
+    for expected in (2, 2):
+        compiled(engine, BINARY, "a.wasm", tmp_path)
+        assert len(compilations) == expected
+        assert file.stat().st_mode & 0o777 == 0o600
+    owner = file.stat().st_uid
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    compiled(engine, BINARY, "a.wasm", tmp_path)
+    assert len(compilations) == (2 if owner == 0 else 3)
+
+
 def test_code_of_another_engine_is_compiled_again(
     engine: ComponentEngine, tmp_path: Path, compilations: list[str]
 ) -> None:
