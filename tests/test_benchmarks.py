@@ -900,3 +900,9 @@ class TestExplain:
             connection.request("GET", "/cart")
             assert connection.getresponse().read() == b"ok"
             connection.close()
+
+
+def test_the_memory_of_a_load_of_components_is_watched() -> None:
+    shown = run_script("components", "--minutes=0.03")
+    assert re.search(r"^50 users, [1-9][0-9]* iterations, 0 of them failed: passed\.$", shown, re.MULTILINE)
+    assert "| s | MiB resident | threads |" in shown
