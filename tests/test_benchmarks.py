@@ -991,3 +991,9 @@ def test_a_capacity_is_right_within_ten_percent(found: dict[str, Any], is_right:
     assert capacity.is_right(capacity.QUEUE, found) is is_right
     assert not capacity.is_right(capacity.BEYOND, found)
     assert capacity.is_right(capacity.BEYOND, {"verdict": "invalid"})
+
+
+def test_the_memory_of_a_load_of_components_is_watched() -> None:
+    shown = run_script("components", "--minutes=0.03")
+    assert re.search(r"^50 users, [1-9][0-9]* iterations, 0 of them failed: passed\.$", shown, re.MULTILINE)
+    assert "| s | MiB resident | threads |" in shown

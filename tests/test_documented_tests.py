@@ -71,10 +71,11 @@ def test_the_tests_of_the_page_on_streams_pass(pytester: pytest.Pytester) -> Non
     result.assert_outcomes(passed=3)
 
 
-def test_the_test_of_the_page_on_components_passes(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(python_blocks("components.md")[0])
+def test_the_tests_of_the_page_on_components_pass(pytester: pytest.Pytester) -> None:
+    own, shared = python_blocks("components.md")
+    pytester.makepyfile(own, test_shared=shared)
     Path("shop.wasm").write_bytes(wat2wasm(wat()))
-    pytester.runpytest("-W", "error").assert_outcomes(passed=1)
+    pytester.runpytest("-W", "error").assert_outcomes(passed=2)
 
 
 @pytest.mark.skipif(not has_proc(), reason="needs /proc")

@@ -22,7 +22,7 @@ build_python() {
 }
 
 build_javascript() {
-    npm ci --silent --no-audit --no-fund
+    npm ci --no-audit --no-fund
     npx --no-install componentize-js --wit build/wit --world-name scenario --disable http --disable fetch-event \
         --out build/shop-javascript.wasm shop.js
 }
