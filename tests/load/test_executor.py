@@ -82,10 +82,10 @@ def test_samples_of_the_warm_up_are_not_judged() -> None:
     def body(iteration: Iteration) -> None:
         iteration.user.record(Sample(REQUEST, "GET /", executor._clock(), 1000))
         if iteration.number == 0:
-            gate.wait(0.15)  # the next iteration starts after the warm-up of 0.1 s
+            gate.wait(0.6)  # the next iteration starts after the warm-up of 0.4 s
 
     script = Script(body=body)
-    executor = make(script, users=1, iterations=2, warmup=0.1)
+    executor = make(script, users=1, iterations=2, warmup=0.4)
     executor.set_up()
     executor.run()
     measured = executor.measurements
