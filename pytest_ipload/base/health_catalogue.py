@@ -205,7 +205,7 @@ HEALTH_CHECKS: Mapping[str, Kind] = {
     ),
     "segments-missing": Kind(
         UNHEALTHY,
-        "segments are missing, and 'merge --min-segments' allows that",
+        "segments are missing, and `merge --min-segments` allows that",
         "The target got less load than planned. Nothing is scaled up: thresholds on counts and rates are judged only "
         "where the missing segments could not change them, and make the load invalid otherwise",
         "See why these segments left no result",
