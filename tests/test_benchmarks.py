@@ -958,7 +958,7 @@ class TestExplain:
         ]
         found = [explain.named(result) for result in results]
         assert found == [["price_of", "render"], [], [], None, None]
-        assert explain.tally(found) == "1 of 5 | 1 of 5 | 2"
+        assert explain.tally(found) == "1 of 5 | 1 of 5 | 1 of 5 | 2"
 
     @pytest.mark.parametrize("pattern", list(explain_power.PATTERNS)[:2])
     def test_a_function_that_is_slow_in_a_simulation_is_named_first(self, pattern: str) -> None:
