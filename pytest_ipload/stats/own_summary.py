@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pytest_ipload.stats.latency_stats import LatencyStats, latency_stats
 from pytest_ipload.stats.measurements import Measurements
 from pytest_ipload.stats.sample import CHECK, COUNT, FAILED, GAUGE, OBSERVED
+from pytest_ipload.stats.series_table import SeriesTable
 
 TIME = "time"
 """The kind of a metric that was observed, in reports."""
@@ -23,13 +24,22 @@ class CheckStats:
     rate: float
     """The share that held, from 0 to 1."""
 
+    @property
+    def total(self) -> int:
+        """How often it was made."""
+        return self.passed + self.failed
+
 
 @dataclass(frozen=True)
-class CountStats:
-    """What was added up under one name."""
-
+class _Metric:
     name: str
     kind: str
+
+
+@dataclass(frozen=True)
+class CountStats(_Metric):
+    """What was added up under one name."""
+
     count: float
     """The sum."""
     rate: float
@@ -37,33 +47,17 @@ class CountStats:
 
 
 @dataclass(frozen=True)
-class GaugeStats:
+class GaugeStats(_Metric):
     """What went up and down under one name."""
 
-    name: str
-    kind: str
     last: float
     min: float
     max: float
 
 
 @dataclass(frozen=True)
-class TimeStats:
+class TimeStats(LatencyStats, _Metric):
     """The times that were observed under one name."""
-
-    name: str
-    kind: str
-    count: int
-    min_ms: float | None = None
-    mean_ms: float | None = None
-    max_ms: float | None = None
-    p50_ms: float | None = None
-    p90_ms: float | None = None
-    p95_ms: float | None = None
-    p99_ms: float | None = None
-    p99_9_ms: float | None = None
-    histogram: str | None = None
-    """HdrHistogram V2, compressed, base64; in microseconds."""
 
     @classmethod
     def of(cls, name: str, times: LatencyStats) -> TimeStats:
@@ -74,12 +68,12 @@ class TimeStats:
 MetricStats = CountStats | GaugeStats | TimeStats
 
 
-def checks_of(measured: Measurements) -> Sequence[CheckStats] | None:
+def checks_of(table: SeriesTable) -> Sequence[CheckStats] | None:
     """By name, in the order of their first result; None without checks."""
     rows = []
-    for name in measured.names(CHECK):
-        total = measured.count(CHECK, exact_name=name)
-        failed = measured.count(CHECK, exact_name=name, outcome=FAILED)
+    for name in table.names(CHECK):
+        total = table.count(CHECK, exact_name=name)
+        failed = table.count(CHECK, exact_name=name, outcome=FAILED)
         if total:
             rows.append(CheckStats(name, total - failed, failed, (total - failed) / total))
     return rows or None

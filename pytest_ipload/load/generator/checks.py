@@ -11,6 +11,7 @@ from pytest_ipload.base.text import printable
 from pytest_ipload.base.units import NS_PER_S, format_count, format_duration, format_number, format_percent
 from pytest_ipload.load.generator.saturation import USED_BY_OTHERS, saturation_signs
 from pytest_ipload.load.user_time import UserTime
+from pytest_ipload.stats.own_summary import checks_of
 from pytest_ipload.stats.sample import CHECK, FAILED, ITERATION, LATENESS, OBSERVED, OK, REQUEST, STEP
 from pytest_ipload.stats.series_table import matches
 
@@ -215,17 +216,13 @@ def _unjudged(outcome: Outcome) -> Iterator[HealthCheck]:
 
 def _unjudged_checks(outcome: Outcome) -> Iterator[HealthCheck]:
     """A threshold on some of the checks replaces the implied one, which is about all of them."""
-    left = []
-    for name in outcome.measured.names(CHECK):
-        failed = outcome.measured.count(CHECK, exact_name=name, outcome=FAILED)
-        if failed and not any(matches(pattern, name) for pattern in outcome.judged_checks):
-            total = outcome.measured.count(CHECK, exact_name=name)
-            left.append(f"{printable(repr(name))} failed {format_count(failed)} of {format_count(total)} times")
-    if left:
-        more = [f"and {format_count(len(left) - _MOST_LISTED)} more"] if len(left) > _MOST_LISTED else []
-        yield fired(
-            "checks-not-judged", f"no threshold is about these checks: {', '.join([*left[:_MOST_LISTED], *more])}"
-        )
+    lines = [
+        f"{printable(repr(row.name))} failed {format_count(row.failed)} of {format_count(row.total)} times"
+        for row in checks_of(outcome.measured) or ()
+        if row.failed and not any(matches(pattern, row.name) for pattern in outcome.judged_checks)
+    ]
+    if lines:
+        yield fired("checks-not-judged", f"no threshold is about these checks: {', '.join(_listed(lines, ()))}")
 
 
 def _remarks(check_input: CheckInput) -> Iterator[HealthCheck]:

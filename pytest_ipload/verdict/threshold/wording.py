@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pytest_ipload.base.text import printable
 from pytest_ipload.base.units import NS_PER_S, format_count, format_duration, format_percent, format_setting
 from pytest_ipload.stats.confidence import minimum_samples, samples_to_close
-from pytest_ipload.stats.sample import CHECK, FAILED, OBSERVED, OK, REQUEST, STEP
+from pytest_ipload.stats.own_summary import checks_of
+from pytest_ipload.stats.sample import CHECK, OBSERVED, OK, REQUEST, STEP
 from pytest_ipload.stats.series_table import MAX_NAMES, OTHER_NAMES, SeriesTable, matches
 from pytest_ipload.stats.target_summary import JudgedTarget
 from pytest_ipload.verdict.threshold.config import ThresholdConfig
@@ -47,15 +48,11 @@ def what_was_found(config: ThresholdConfig, finding: Evaluation, strict: bool, p
 def failed_checks(threshold: Threshold, table: SeriesTable) -> str:
     """``; 'paid' failed 3 of 200 times``: the checks that failed, the most frequent first."""
     selector = threshold.selector
-    found = []
-    for name in table.names(CHECK):
-        if selector is None or matches(selector.pattern, name):
-            failed = table.count(CHECK, exact_name=name, outcome=FAILED)
-            found.append((failed, table.count(CHECK, exact_name=name), name))
-    found = sorted((each for each in found if each[0]), key=lambda each: -each[0])
+    rows = [row for row in checks_of(table) or () if selector is None or matches(selector.pattern, row.name)]
+    found = sorted((row for row in rows if row.failed), key=lambda row: -row.failed)
     shown = [
-        f"{printable(repr(name))} failed {format_count(failed)} of {_counted(total, 'times')}"
-        for failed, total, name in found[:_MOST_CHECKS]
+        f"{printable(repr(row.name))} failed {format_count(row.failed)} of {_counted(row.total, 'times')}"
+        for row in found[:_MOST_CHECKS]
     ]
     more = [f"{_counted(len(found) - _MOST_CHECKS, 'more checks')} failed"] if len(found) > _MOST_CHECKS else []
     return "".join(f"; {each}" for each in [*shown, *more])

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +28,6 @@ SHOP = """
     def shop(ipload_component, ipload_user):
         return ipload_component("shop.wat", memory="2MiB", time="100ms").of(ipload_user)
 """
-
-
-@pytest.fixture
-def server() -> Iterator[RecordingServer]:
-    with RecordingServer() as running:
-        yield running
-
-
-@pytest.fixture
-def peer() -> Iterator[PeerServer]:
-    with PeerServer() as running:
-        yield running
 
 
 def result() -> Any:
