@@ -262,7 +262,7 @@ def _segment_settings(config: pytest.Config) -> Mapping[str, Any]:
         return {}
     from pytest_ipload.plugin.options.segment_options import read_segment_settings
 
-    return read_segment_settings(config)
+    return read_segment_settings(config, _option)
 
 
 def _names(config: pytest.Config) -> tuple[str, ...]:

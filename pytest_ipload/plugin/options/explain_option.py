@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_ipload.report.files.registry import option_group
+
 FLAG = "--ipload-explain"
 
 
 def add_option(parser: pytest.Parser) -> None:
     """Register it."""
-    parser.getgroup("ipload-reports", "reports of load tests (pytest-ipload)").addoption(
+    option_group(parser).addoption(
         FLAG,
         metavar="PID[,PID]",
         nargs="?",

@@ -13,13 +13,16 @@ import pytest
 
 from pytest_ipload.settings.parsing import as_moment, as_seconds
 
+Option = Callable[[pytest.Config, str, Callable[[str], Any]], Any]
+"""The value of an option of this name, checked by the function; None where it is not given."""
 
-def read_segment_settings(config: pytest.Config) -> dict[str, Any]:
+
+def read_segment_settings(config: pytest.Config, option: Option) -> dict[str, Any]:
     """Read and check them. Raises ``pytest.UsageError``."""
-    segment = _value(config, "segment", _segment)
-    weights: tuple[int, ...] = _value(config, "weights", _weights) or ()
-    store = _value(config, "store", _store)
-    wait_s = _value(config, "store_wait", as_seconds)
+    segment = option(config, "segment", _segment)
+    weights: tuple[int, ...] = option(config, "weights", _weights) or ()
+    store = option(config, "store", _store)
+    wait_s = option(config, "store_wait", as_seconds)
     _check_needs(config, segment)
     if segment is not None:
         config.option.ipload_segment = segment  # workers on other hosts do not have the variables
@@ -30,8 +33,8 @@ def read_segment_settings(config: pytest.Config) -> dict[str, Any]:
         "weights": weights,
         "store": store,
         **({} if wait_s is None else {"store_wait": wait_s}),
-        "start_at": _value(config, "start_at", as_moment),
-        "start_every": _value(config, "start_every", as_seconds),
+        "start_at": option(config, "start_at", as_moment),
+        "start_every": option(config, "start_every", as_seconds),
     }
 
 
@@ -80,19 +83,6 @@ def _name_files(config: pytest.Config, number: str, store: str | None) -> None:
 
         place = joined(store, f"segment-{number}.json")
         config.option.ipload_json = place if is_url(place) else f"file://{place}"
-
-
-def _value(config: pytest.Config, name: str, parse: Callable[[str], Any]) -> Any:
-    """The value of an option, checked; None where it is not given."""
-    given = config.getoption(f"ipload_{name}")
-    if given is None:
-        return None
-    try:
-        return parse(given)
-    except ValueError as error:
-        from pytest_ipload.base.masking import masked
-
-        raise pytest.UsageError(masked(f"--ipload-{name.replace('_', '-')}: {error}")) from None
 
 
 def _segment(text: str) -> str:

@@ -72,9 +72,14 @@ REPORT_FILES = (
 )
 
 
+def option_group(parser: pytest.Parser) -> pytest.OptionGroup:
+    """The options of reports in pytest's help."""
+    return parser.getgroup("ipload-reports", "reports of load tests (pytest-ipload)")
+
+
 def add_options(parser: pytest.Parser) -> None:
     """Register the option of each kind of file."""
-    group = parser.getgroup("ipload-reports", "reports of load tests (pytest-ipload)")
+    group = option_group(parser)
     for kind in REPORT_FILES:
         group.addoption(kind.flag, metavar=kind.metavar, help=kind.help)
     # Written from samples, not from results: see ``jsonl_output``.
