@@ -34,7 +34,7 @@ def test_zz_afterwards(ipload_user):
     read("afterwards")
 """
 QUICKLY = """
-from pytest_ipload.distributed import controller
+from pytest_ipload.distributed.controller import controller
 from pytest_ipload.load import executor
 from pytest_ipload.stats import recorder
 

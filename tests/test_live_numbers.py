@@ -30,7 +30,7 @@ def test_after():
     pass
 """
 QUICKLY = """
-from pytest_ipload.distributed import controller
+from pytest_ipload.distributed.controller import controller
 from pytest_ipload.load import executor
 from pytest_ipload.stats import live, recorder
 
@@ -153,7 +153,7 @@ class TestInATerminal:
 
     @pytest.mark.usefixtures("xdist")
     def test_with_workers_it_is_about_all_of_them(self, tmp_path: Path) -> None:
-        done = run(written(tmp_path, "1200ms"), "-n2")
+        done = run(written(tmp_path, "600ms"), "-n2")
         assert done.code == 0
         assert any(frame[-1].startswith("test_load  4 users") for frame in done.frames)
         for frame in done.frames:

@@ -34,7 +34,7 @@ def test_short(ipload_user):
 """
 QUICKLY = """
 import pytest
-from pytest_ipload.distributed import controller
+from pytest_ipload.distributed.controller import controller
 from pytest_ipload.load import executor
 from pytest_ipload.plugin.reporting.otlp_output import PUSH_EVERY_S
 from pytest_ipload.stats import recorder
