@@ -16,6 +16,7 @@ from pytest_ipload.base.errors import (
 from pytest_ipload.components.host_function import FAILURE, Caller, HostFunction, label
 from pytest_ipload.components.limits import shown_size
 from pytest_ipload.stats.fault_text import message_of, own_fault
+from pytest_ipload.transport.reply_limit import ReplyTooLarge, replies_limited
 
 if TYPE_CHECKING:
     from pytest_ipload.transport.response import LoadResponse
@@ -29,6 +30,8 @@ _RESPONSE = (
 _RESULT = f"result<{_RESPONSE}, {FAILURE}>"
 _KINDS = (("Timeout", "timeout"), ("SSLError", "tls"), ("ConnectionError", "connection"))
 """Classes of requests and what they are to a component; the first that fits."""
+_FREE_HEADERS = 65536
+"""Characters of headers that do not count as bytes of the reply; http.client reads a hundred times as many."""
 
 Header = tuple[str, str]
 Options = tuple[str | None, list[str], int | None, bool]
@@ -68,7 +71,10 @@ def _answered(caller: Caller, method: str, url: str, given: dict[str, Any]) -> t
     caller.requests += 1
     session = caller.user.session
     try:
-        reply = session.get(url) if method == "GET" and not given else session.request(method, url, **given)
+        with replies_limited(session.binding.thread, caller.limits.reply_bytes):
+            reply = session.get(url) if method == "GET" and not given else session.request(method, url, **given)
+    except ReplyTooLarge:
+        raise _too_large(caller, f"more than {caller.limits.reply_bytes}") from None
     except TargetNotAllowed as error:
         raise ComponentRefused(f"{caller.what()}: {error}") from error
     except IploadError:  # of the test, or of the end of the load
@@ -83,14 +89,18 @@ def _answered(caller: Caller, method: str, url: str, given: dict[str, Any]) -> t
 
 
 def _response(caller: Caller, reply: LoadResponse) -> Any:
-    body = reply.content or b""
-    if len(body) > caller.limits.reply_bytes:
-        raise ComponentReplyExceeded(
-            f"{caller.what()}: a reply has {len(body)} bytes; its limit is reply_bytes="
-            f"{shown_size(caller.limits.reply_bytes)}"
-        )
+    body, headers = reply.content or b"", list(reply.headers.items())
+    size = len(body) + max(0, sum(len(name) + len(value) for name, value in headers) - _FREE_HEADERS)
+    if size > caller.limits.reply_bytes:
+        raise _too_large(caller, str(size))
     microseconds = round(reply.elapsed.total_seconds() * 1e6)
-    return reply.status_code, reply.url, list(reply.headers.items()), body, reply.source_address, microseconds
+    return reply.status_code, reply.url, headers, body, reply.source_address, microseconds
+
+
+def _too_large(caller: Caller, size: str) -> ComponentReplyExceeded:
+    return ComponentReplyExceeded(
+        f"{caller.what()}: a reply has {size} bytes; its limit is reply_bytes={shown_size(caller.limits.reply_bytes)}"
+    )
 
 
 def _joined(headers: Sequence[Header]) -> dict[str, str]:

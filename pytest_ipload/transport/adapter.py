@@ -187,7 +187,7 @@ class SourceAdapter(HTTPAdapter):
             response = self._exchange(request, stream, *settings)
             time_to_head = timedelta(microseconds=(perf_counter_ns() - hop.started_ns) / 1000)
         if not stream:
-            response.read_body(time_to_head)
+            response.read_body(time_to_head, self.binding.thread.most_reply)
         return response
 
     def _exchange(self, request: PreparedRequest, *settings: Any) -> LoadResponse:

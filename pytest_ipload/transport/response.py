@@ -25,11 +25,13 @@ from pytest_ipload.transport.connect.binding import Binding, Hop
 from pytest_ipload.transport.message.replay import replayed_response
 from pytest_ipload.transport.message.reply_head import Head
 from pytest_ipload.transport.message.templates import NO_BODY, Body
+from pytest_ipload.transport.reply_limit import ReplyTooLarge, joined
 
 if TYPE_CHECKING:
     from pytest_ipload.transport.fast_path.prepared_call import PreparedCall
 
 _Value = TypeVar("_Value")
+_AT_ONCE = 65536
 _FAILED_TYPE = "ResponseFailed"
 """The type of the failure of a response that its test has failed, in reports."""
 _RECORDED, _STREAMING, _FAILURE = "_recorded", "_streaming", "_failure"
@@ -195,12 +197,15 @@ class LoadResponse(Response):
         raw.retries, raw._pool = outgoing.adapter.max_retries, outgoing.pool  # as urllib3's pool does
         return raw
 
-    def decode(self) -> bool:
-        """Undo gzip, the usual coding of a content, now. False: urllib3 will do it when the content is read."""
+    def decode(self, most: int | None = None) -> bool:
+        """Undo gzip, the usual coding of a content, now. False: urllib3 will do it when the content is read.
+
+        ``most`` is the number of bytes that the content may have.
+        """
         if self.head.content_encoding in ("gzip", "x-gzip"):
             inflater = zlib.decompressobj(16 + zlib.MAX_WBITS)
             with contextlib.suppress(zlib.error):
-                content = inflater.decompress(self._content)
+                content = inflater.decompress(self._content, 0 if most is None else most + 1)
                 if inflater.eof and not inflater.unused_data:  # one whole member, as nearly always
                     self._content = content
                     return True
@@ -224,15 +229,23 @@ class LoadResponse(Response):
         head, self._time_to_head = self._time_to_head, None
         vars(self)["elapsed"] = value if head is None else head
 
-    def read_body(self, time_to_head: timedelta) -> None:
-        """Read the body now. If that fails, the error is raised when the body is accessed, as in requests."""
+    def read_body(self, time_to_head: timedelta, most: int | None = None) -> None:
+        """Read the body now. If that fails, the error is raised when the body is accessed, as in requests.
+
+        So is ReplyTooLarge, for a body of more than ``most`` bytes.
+        """
         self._time_to_head = time_to_head
         try:
-            _ = self.content
+            if most is None or self._content is not False:
+                _ = self.content
+            else:
+                self._content = joined(self.iter_content(_AT_ONCE), most)
         except Exception as error:
             # requests attaches its request only to errors before the head; others stay as they are.
             note_url(error, self.url)
             self._body_error = error
+            if isinstance(error, ReplyTooLarge):
+                self.close()  # what is still to come on its connection is not read
 
     def iter_content(self, chunk_size: int | None = 1, decode_unicode: Any = False) -> Any:
         """As in requests; ``content``, ``text`` and ``json`` come through here as well."""

@@ -96,6 +96,8 @@ class ThreadState(threading.local):
     """The exchange of the fast path in which something was raised from outside, until it is recorded."""
     wants_arrivals = False
     """Whether the call wants to know when each piece of its reply comes."""
+    most_reply: int | None = None
+    """Bytes that the body of a reply may have; see ``reply_limit``."""
 
     def take_connection(self) -> Any:
         """The connection that was handed over, once; None without one."""

@@ -17,6 +17,7 @@ from pytest_ipload.transport.curl.curl_raw import CurlRaw
 from pytest_ipload.transport.curl.curl_request import CurlRequest, TlsFiles
 from pytest_ipload.transport.curl.engine import SilentServer, Timeouts, Transfer
 from pytest_ipload.transport.message.reply_head import ReplyHeads
+from pytest_ipload.transport.reply_limit import Excess, ReplyTooLarge
 from pytest_ipload.transport.response import LoadResponse
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class CurlPool:
             transfer = engine.take()
             transfer.prepare(request, body or None, timeouts)
             transfer.start(engine)
-            self._wait(transfer, timeouts)
+            self._wait(transfer, timeouts, binding.thread.most_reply)
             hop.ended_ns = perf_counter_ns()
             measure(transfer, hop)
             warn_unverified(transfer)
@@ -93,15 +94,18 @@ class CurlPool:
         binding.thread.fall_back = Fallback(hop, conn=handed_over)
         return None
 
-    def _wait(self, transfer: Transfer, timeouts: Timeouts) -> None:
+    def _wait(self, transfer: Transfer, timeouts: Timeouts, most: int | None) -> None:
         target = "" if transfer.request is None else transfer.request.target
+        is_too_much = None if most is None else Excess(transfer.chunks, most)
         try:
-            transfer.wait()
+            transfer.wait(is_too_much or bool)
         except SilentServer:
             error: Any = silent(transfer, timeouts[1], target)
             # As in requests: before the head it is a ReadTimeout, after it another one.
             raise (requests.ConnectionError if head_lines(transfer.lines) else requests.ReadTimeout)(error) from None
         check_head(transfer, target)
+        if most is not None and is_too_much is not None and is_too_much():
+            raise ReplyTooLarge(most)
         if transfer.code:
             raise transfer.opener.raised or requests.exceptions.ChunkedEncodingError(broken_off(transfer))
 

@@ -207,7 +207,7 @@ class _Exchange:
         self, conn: SourceHTTPConnection, wire: FastSocket, received: bytes, *, is_kept: bool
     ) -> LoadResponse | None:
         """Read the reply, whose first bytes may be here already."""
-        reader = ReplyReader(wire, received)
+        reader = ReplyReader(wire, received, self._binding.thread.most_reply)
         try:
             head, body = reader.read(self._heads, is_head=self._method == "HEAD")
         except (UnusualReply, OSError) as error:

@@ -186,7 +186,7 @@ class FastPath:
     def _look_at(self, response: LoadResponse) -> LoadResponse | None:
         """Take cookies, undo a coding; None if requests has to go on."""
         head = response.head
-        is_decoded = not head.content_encoding or response.decode()
+        is_decoded = not head.content_encoding or response.decode(self._binding.thread.most_reply)
         if head.is_redirect or not is_decoded:
             self._binding.thread.fall_back = Fallback(hop_of(response), response=response)
             return None

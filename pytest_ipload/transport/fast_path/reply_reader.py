@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 from pytest_ipload.base.real_time import perf_counter_ns
 from pytest_ipload.transport.connect.socket_io import READ_BYTES, FastSocket
@@ -12,6 +13,9 @@ _LARGEST_READ = 1 << 18
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t -~]*)?")
 _TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\xa0-\xff]*")
 _LONGEST_LINE, _MOST_TRAILERS = 4096, 100
+_UNLIMITED = sys.maxsize
+_LONGEST_FRAMING = 2 * LONGEST_HEAD
+"""Bytes of a reply besides its body: of its head, and of the lines between chunks of a usual size."""
 _STATUS_LINE = b"HTTP/1.1 "
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 
@@ -23,8 +27,10 @@ class UnusualReply(Exception):
 class ReplyReader:
     """Reads one reply from a wire. Whatever ends the reading, ``received`` is all that came."""
 
-    def __init__(self, wire: FastSocket, received: bytes) -> None:
+    def __init__(self, wire: FastSocket, received: bytes, most: int | None = None) -> None:
+        """``most`` is how many bytes the body may have: one that may be larger is left to requests."""
         self.received = bytearray(received)
+        self._most = _UNLIMITED if most is None else most + _LONGEST_FRAMING
         self.first_byte_ns = self.head_ended_ns = 0
         """When the first bytes and the end of the head were read, by ``perf_counter_ns``."""
         self._wire = wire
@@ -105,3 +111,5 @@ class ReplyReader:
         if not data:
             raise UnusualReply
         self.received += data
+        if len(self.received) > self._most:
+            raise UnusualReply
