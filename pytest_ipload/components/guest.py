@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 _INSTANTIATION = "its start"
 _FRAME = re.compile(r"\n\s+0: .*?!(.+)")
+_UNREACHABLE = "wasm `unreachable` instruction executed"
+_MOST_GIVEN = "2.6 MiB of bytes"
+"""wasmtime lets 128 MiB of its own values through; one of them, and so a byte, has 48 bytes."""
 _LONGEST = 200
 _LONGEST_ERROR = 2000
 _BYTES_PER_TABLE_ELEMENT = 16
@@ -243,6 +246,10 @@ class Guest:
             )
         if "exceeds memory limits" in text or "exceeds table limits" in text:
             return self._too_large("it needs more memory to start")
+        if "fuel allocated for hostcalls" in text:
+            return ComponentTrapped(f"{self.what()}: it gives the host too much at once; the limit is {_MOST_GIVEN}")
+        if text.endswith(_UNREACHABLE):
+            text += ": it gave up, as by a panic, or an exception that it did not handle"
         return ComponentTrapped(f"{self.what()}: {_cause(text)}")
 
     def _too_large(self, why: str) -> ComponentMemoryExceeded:

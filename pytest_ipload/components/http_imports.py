@@ -11,11 +11,13 @@ from pytest_ipload.base.errors import (
     ComponentReplyExceeded,
     ComponentRequestsExceeded,
     IploadError,
+    SettingError,
     TargetNotAllowed,
 )
 from pytest_ipload.components.host_function import FAILURE, Caller, HostFunction, label
 from pytest_ipload.components.limits import shown_size
 from pytest_ipload.stats.fault_text import message_of, own_fault
+from pytest_ipload.transport.base_url import BaseUrlMissing
 from pytest_ipload.transport.reply_limit import ReplyTooLarge, replies_limited
 
 if TYPE_CHECKING:
@@ -77,6 +79,10 @@ def _answered(caller: Caller, method: str, url: str, given: dict[str, Any]) -> t
         raise _too_large(caller, f"more than {caller.limits.reply_bytes}") from None
     except TargetNotAllowed as error:
         raise ComponentRefused(f"{caller.what()}: {error}") from error
+    except BaseUrlMissing:
+        raise
+    except SettingError as error:  # of a name or an expectation
+        raise ComponentFailed(f"{caller.what()}: {error}") from None
     except IploadError:  # of the test, or of the end of the load
         raise
     except (OSError, ValueError) as error:  # those of requests are of the first kind

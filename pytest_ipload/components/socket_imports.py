@@ -6,7 +6,13 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from pytest_ipload.base.errors import ComponentRefused, ComponentReplyExceeded, IploadError, TargetNotAllowed
+from pytest_ipload.base.errors import (
+    ComponentFailed,
+    ComponentRefused,
+    ComponentReplyExceeded,
+    IploadError,
+    TargetNotAllowed,
+)
 from pytest_ipload.components.host_function import FAILURE, Caller, HostFunction
 from pytest_ipload.components.limits import shown_size
 from pytest_ipload.stats.fault_text import message_of, own_fault
@@ -64,6 +70,8 @@ def _open(caller: Caller, family: str | None) -> tuple[bool, Any]:
 
 
 def _send_to(caller: Caller, udp: int, host: str, port: int, data: bytes) -> tuple[bool, Any]:
+    if "\0" in host:  # not OSError, as for any other host that cannot be one
+        raise ComponentFailed(f"{caller.what()}: {host!r:.80} is not a host")
     sock: socket.socket = caller.resources.get(udp)
     sock.settimeout(_SECONDS)
 

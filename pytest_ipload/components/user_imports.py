@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pytest_ipload.base.errors import ComponentFailed, FeedExhausted, SettingError
@@ -71,21 +71,33 @@ def _finish(caller: Caller, number: int, problem: str | None) -> None:
     span.finish(None if problem is None else ComponentFailed(problem or f"{caller.what()}: a span has failed"))
 
 
+def _given(run: Callable[..., Any]) -> Callable[..., Any]:
+    """A function whose values are the component's: one that is not allowed fails its call, and not the test."""
+
+    def checked(caller: Caller, *values: Any) -> Any:
+        try:
+            return run(caller, *values)
+        except SettingError as error:
+            raise ComponentFailed(f"{caller.what()}: {error}") from None
+
+    return checked
+
+
 USER = {
     "index": HostFunction("() -> u32", lambda caller: caller.user.index),
     "iteration": HostFunction("() -> u64", lambda caller: caller.user.iteration),
     "source-address": HostFunction("() -> option<string>", lambda caller: caller.user.source_address),
     "random": HostFunction("() -> f64", lambda caller: caller.user.random.random()),
     "row": HostFunction(f"(string) -> option<list<{NAMED_VALUE}>>", _row),
-    "pause": HostFunction("(string)", lambda caller, span: caller.user.pause(span)),
+    "pause": HostFunction("(string)", _given(lambda caller, span: caller.user.pause(span))),
     "log": HostFunction("(string)", print_line),
 }
 METRICS = {
     "[method]span.finish": HostFunction("(borrow<span>, option<string>)", _finish),
-    "measure": HostFunction("(string) -> own<span>", lambda c, name: _span(c, c.user.measure(label(name)))),
-    "step": HostFunction("(string) -> own<span>", lambda c, name: _span(c, c.user.step(label(name)))),
-    "check": HostFunction("(string, bool)", lambda c, name, holds: c.user.check(label(name), holds)),
-    "count": HostFunction("(string, f64)", lambda c, name, n: c.user.count(label(name), n)),
-    "gauge": HostFunction("(string, f64)", lambda c, name, value: c.user.gauge(label(name), value)),
-    "observe": HostFunction("(string, f64)", lambda c, name, seconds: c.user.observe(label(name), seconds)),
+    "measure": HostFunction("(string) -> own<span>", _given(lambda c, name: _span(c, c.user.measure(label(name))))),
+    "step": HostFunction("(string) -> own<span>", _given(lambda c, name: _span(c, c.user.step(label(name))))),
+    "check": HostFunction("(string, bool)", _given(lambda c, name, holds: c.user.check(label(name), holds))),
+    "count": HostFunction("(string, f64)", _given(lambda c, name, n: c.user.count(label(name), n))),
+    "gauge": HostFunction("(string, f64)", _given(lambda c, name, value: c.user.gauge(label(name), value))),
+    "observe": HostFunction("(string, f64)", _given(lambda c, name, seconds: c.user.observe(label(name), seconds))),
 }

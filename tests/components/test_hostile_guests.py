@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 from support.wat import RESULT, Guest, wat
 
-from pytest_ipload.base.errors import ComponentError, ComponentMemoryExceeded, ComponentTrapped, SettingError
+from pytest_ipload.base.errors import (
+    ComponentError,
+    ComponentFailed,
+    ComponentMemoryExceeded,
+    ComponentTrapped,
+    SettingError,
+)
 from pytest_ipload.components.component import Component
 from pytest_ipload.load.user import VirtualUser
 
@@ -96,3 +102,45 @@ def test_a_type_that_doubles_with_each_level_is_refused(load: Load) -> None:
     imports = f'(import "pytest-ipload:load/http" (instance (type $t0 (tuple u8 u8)) {doubled} {function}))'
     with pytest.raises(SettingError, match=r"imports get of .* with other types \(more than 1000 parts\)"):
         load(wat(imports=imports))
+
+
+def named(function: str, value: str) -> str:
+    guest = Guest()
+    return guest.wat(f"(call $host.{function} {guest.text('n')} {value})")
+
+
+def sending_to(host: str) -> str:
+    guest = Guest()
+    to = f"{guest.text(host)} (i32.const 9) {guest.text('x')} {AT}"
+    begin = f"(call $host.udp_open (i32.const 0) (i32.const 0) {AT})"
+    return guest.wat(f"{begin} (call $host.udp_send_to (i32.load (i32.const {RESULT + 4})) {to})")
+
+
+def pausing(span: str) -> str:
+    guest = Guest()
+    return guest.wat(f"(call $host.pause {guest.text(span)})")
+
+
+VALUES = {
+    "count": (named("count", "(f64.const -1)"), "a count only grows"),
+    "gauge": (named("gauge", "(f64.const inf)"), "give a finite number"),
+    "time": (named("observe", "(f64.const -1)"), "give seconds"),
+    "pause": (pausing("soon"), "'soon' is not a duration"),
+    "host": (sending_to("a\0b"), "is not a host"),
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_value_that_is_not_allowed_fails_the_call_and_not_the_test(name: str, play: Play, user: VirtualUser) -> None:
+    user.session.binding.guard = None  # all hosts are allowed
+    text, message = VALUES[name]
+    with pytest.raises(ComponentFailed, match=f"^component guest.wat: iterate: .*{message}"):
+        play(text)
+
+
+def test_what_is_given_to_the_host_at_once_is_limited(play: Play) -> None:
+    guest = Guest()
+    body = "(i32.const 0) (i32.const 3000000)"
+    send = f"(call $host.send (call $request {guest.text('POST')} {guest.text('/')} {body}) {AT})"
+    with pytest.raises(ComponentTrapped, match=r"too much at once; the limit is 2\.6 MiB of bytes$"):
+        play(guest.wat(send, pages=50))

@@ -238,12 +238,6 @@ def test_what_a_component_measures_itself(play: Play, samples: list[Sample]) -> 
     assert [each.latency_ns for each in samples if each.name == "age"] == [500_000_000]
 
 
-def test_a_count_that_shrinks_is_an_error_of_the_test(play: Play) -> None:
-    guest = Guest()
-    with pytest.raises(SettingError, match="a count only grows"):
-        play(guest.wat(f"(call $host.count {guest.text('sold')} (f64.const -1))"))
-
-
 def test_what_is_printed_is_bounded(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
     guest = Guest()
     line = guest.text("x" * 9_999)
