@@ -25,7 +25,7 @@ STOREYS = (
     ("stats", "stats.evidence", "stats.spool"),
     ("explain",),
     ("transport.allowed_hosts", "transport.foreign_hooks", "transport.generator_errors", "transport.message"),
-    ("transport.captured",),
+    ("transport.captured", "transport.reply_limit"),
     ("transport.connect", "transport.response", "transport.adapter", "transport.overrides", "transport.fast_path"),
     ("transport.curl", "transport"),
     ("load.partition", "load.schedule", "load.user_time", "load.generator", "load.test_data", "load.target", "load"),

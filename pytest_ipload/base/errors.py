@@ -176,6 +176,10 @@ class ComponentSocketsExceeded(ComponentLimitExceeded):
     """A component wanted to open more sockets at once than its limit ``sockets``."""
 
 
+class ReplyTooLarge(IploadError):
+    """The body of a reply has more bytes, decoded, than its caller can take; it was not read to its end."""
+
+
 class TargetLost(IploadError):
     """A target's own numbers cannot be read any more; the text says why. It ends the readings, never the load."""
 

@@ -11,6 +11,7 @@ from pytest_ipload.base.errors import SettingError
 from pytest_ipload.base.untrusted_files import read_bytes
 from pytest_ipload.components.component_file import INSTALL
 from pytest_ipload.components.limits import limits_of
+from pytest_ipload.load.awaited_work import awaited_work
 
 if TYPE_CHECKING:
     from pytest_ipload.components.component import Component
@@ -46,7 +47,7 @@ class ComponentStore:
         """
         kept = limits_of(limits or {})
         file, sources = _found(path, folders), _rows(rows)
-        with self._lock:
+        with awaited_work(), self._lock:
             check_wasmtime(file.name)
             from pytest_ipload.components.component import Component
 

@@ -11,14 +11,13 @@ from pytest_ipload.base.errors import (
     ComponentReplyExceeded,
     ComponentRequestsExceeded,
     IploadError,
+    ReplyTooLarge,
     SettingError,
     TargetNotAllowed,
 )
 from pytest_ipload.components.host_function import FAILURE, Caller, HostFunction, label
 from pytest_ipload.components.limits import shown_size
 from pytest_ipload.stats.fault_text import message_of, own_fault
-from pytest_ipload.transport.base_url import BaseUrlMissing
-from pytest_ipload.transport.reply_limit import ReplyTooLarge, replies_limited
 
 if TYPE_CHECKING:
     from pytest_ipload.transport.response import LoadResponse
@@ -73,16 +72,16 @@ def _answered(caller: Caller, method: str, url: str, given: dict[str, Any]) -> t
     caller.requests += 1
     session = caller.user.session
     try:
-        with replies_limited(session.binding.thread, caller.limits.reply_bytes):
+        with session.replies_limited(caller.limits.reply_bytes):
             reply = session.get(url) if method == "GET" and not given else session.request(method, url, **given)
     except ReplyTooLarge:
         raise _too_large(caller, f"more than {caller.limits.reply_bytes}") from None
     except TargetNotAllowed as error:
         raise ComponentRefused(f"{caller.what()}: {error}") from error
-    except BaseUrlMissing:
-        raise
-    except SettingError as error:  # of a name or an expectation
-        raise ComponentFailed(f"{caller.what()}: {error}") from None
+    except SettingError as error:
+        if "MissingSchema" in _names(error):  # there is no base URL: the test is wrong, and not the component
+            raise
+        raise ComponentFailed(f"{caller.what()}: {error}") from None  # of a name or an expectation
     except IploadError:  # of the test, or of the end of the load
         raise
     except (OSError, ValueError) as error:  # those of requests are of the first kind
@@ -118,8 +117,13 @@ def _joined(headers: Sequence[Header]) -> dict[str, str]:
 
 
 def _failure(error: BaseException) -> tuple[str, str]:
-    names = [kind.__name__ for kind in type(error).__mro__]
+    names = _names(error)
     return next((kind for name, kind in _KINDS if name in names), "other"), message_of(error)
+
+
+def _names(error: BaseException) -> list[str]:
+    """The names of its classes: requests is not imported here."""
+    return [kind.__name__ for kind in type(error).__mro__]
 
 
 FUNCTIONS = {

@@ -67,7 +67,8 @@ class Deadlines:
             and user_thread.phase is Phase.SET_UP
             and user_thread.set_up_since_ns is not None
         ):
-            deadlines.append(self.set_up_limit.deadline_ns(user_thread.set_up_since_ns, user_thread.user.stirred_ns))
+            since_ns, user = user_thread.set_up_since_ns, user_thread.user
+            deadlines.append(self.set_up_limit.deadline_ns(since_ns, user.stirred_ns, awaits_work=user.awaits_work))
         return min(deadlines, default=None)
 
     def patience_s(self, user_thread: UserThread) -> float:

@@ -67,7 +67,11 @@ class SetUpLimit:
         """Its timeout and its graceful stop together."""
         return cls(profile.graceful_stop + (_USUAL_TIMEOUT if profile.timeout is None else profile.timeout))
 
-    def deadline_ns(self, since_ns: int, stirred_ns: int | None) -> int:
-        """When a set-up that began at ``since_ns``, and whose last request ended at ``stirred_ns``, has to be over."""
+    def deadline_ns(self, since_ns: int, stirred_ns: int | None, *, awaits_work: bool = False) -> int:
+        """When a set-up that began at ``since_ns``, and whose last request ended at ``stirred_ns``, has to be over.
+
+        With ``awaits_work`` it is not idle.
+        """
         idle_ns = round(self.idle_s * NS_PER_S)
-        return min(max(since_ns, stirred_ns or since_ns) + idle_ns, since_ns + _LONGEST * idle_ns)
+        longest_ns = since_ns + _LONGEST * idle_ns
+        return longest_ns if awaits_work else min(max(since_ns, stirred_ns or since_ns) + idle_ns, longest_ns)

@@ -106,6 +106,8 @@ class VirtualUser(ConnectingUser, MeasuringUser, ActingUser, TracedUser):
         """Whether ``held_ns`` includes late readings of replies: only iterations with planned starts need it."""
         self.stirred_ns: int | None = None
         """When its last request outside of iterations ended; None before the first."""
+        self.awaits_work = False
+        """Whether it waits for work of ours; see ``awaited_work``."""
 
     def __repr__(self) -> str:
         return f"<VirtualUser {self.index} from {self.source_address or 'any address'}>"

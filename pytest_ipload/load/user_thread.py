@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from pytest_ipload.base.code_location import place_of_frame
 from pytest_ipload.base.errors import IploadError, SetUpTimeout, TearDownTimeout
 from pytest_ipload.base.text import counted
+from pytest_ipload.load.awaited_work import OwnThread
 from pytest_ipload.load.interruption import IterationInterrupted
 from pytest_ipload.load.schedule import UserSlot
 from pytest_ipload.load.user import Iteration, VirtualUser
@@ -113,10 +114,12 @@ class UserThread:
     def start(self, live: Callable[[UserThread], None]) -> None:
         """Start the thread. Raises RuntimeError when the system has no thread left."""
         # A daemon: a user who cannot be stopped must not keep the interpreter from ending.
-        self.thread = threading.Thread(
+        thread = OwnThread(
             target=own_context().run, args=(live, self), name=f"ipload-user-{self.slot.index}", daemon=True
         )
-        self.thread.start()
+        thread.user = self.user
+        self.thread = thread
+        thread.start()
 
     @property
     def is_over(self) -> bool:

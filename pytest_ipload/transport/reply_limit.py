@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
-from pytest_ipload.base.errors import IploadError
-from pytest_ipload.transport.connect.binding import ThreadState
+from pytest_ipload.base.errors import ReplyTooLarge
 
 
-class ReplyTooLarge(IploadError):
-    """The body of a reply has more bytes, decoded, than its caller can take."""
+class ThreadState(Protocol):
+    """What a thread that uses a session is doing."""
 
-    def __init__(self, most: int) -> None:
-        super().__init__(f"the reply has more than {most} bytes; the rest of it was not read")
+    most_reply: int | None
+
+
+def too_large(most: int) -> ReplyTooLarge:
+    """The error."""
+    return ReplyTooLarge(f"the reply has more than {most} bytes; the rest of it was not read")
 
 
 @contextmanager
@@ -36,7 +40,7 @@ def joined(parts: Iterable[bytes], most: int) -> bytes:
     for part in parts:
         left -= len(part)
         if left < 0:
-            raise ReplyTooLarge(most)
+            raise too_large(most)
         kept.append(part)
     return b"".join(kept)
 

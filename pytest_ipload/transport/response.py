@@ -14,7 +14,7 @@ from requests import PreparedRequest, Response
 from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
 
 from pytest_ipload.base.code_location import place_of_frame
-from pytest_ipload.base.errors import IploadError, SettingError
+from pytest_ipload.base.errors import IploadError, ReplyTooLarge, SettingError
 from pytest_ipload.base.masking import masked
 from pytest_ipload.base.traceparent import HEADER, trace_id_of
 from pytest_ipload.stats.evidence.evidence import Exchange
@@ -25,7 +25,7 @@ from pytest_ipload.transport.connect.binding import Binding, Hop
 from pytest_ipload.transport.message.replay import replayed_response
 from pytest_ipload.transport.message.reply_head import Head
 from pytest_ipload.transport.message.templates import NO_BODY, Body
-from pytest_ipload.transport.reply_limit import ReplyTooLarge, joined
+from pytest_ipload.transport.reply_limit import joined
 
 if TYPE_CHECKING:
     from pytest_ipload.transport.fast_path.prepared_call import PreparedCall

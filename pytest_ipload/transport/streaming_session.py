@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, cast
 
 from urllib3 import Timeout
@@ -13,6 +14,7 @@ from pytest_ipload.transport.bound_session import DEFAULT
 from pytest_ipload.transport.call import CurrentCall, Expectation, Expected, label_of
 from pytest_ipload.transport.event_stream import EventStream, StreamCall
 from pytest_ipload.transport.recording_session import RecordingSession
+from pytest_ipload.transport.reply_limit import replies_limited
 from pytest_ipload.transport.stream_log import StreamLog
 
 if TYPE_CHECKING:
@@ -31,6 +33,10 @@ class StreamingSession(RecordingSession):
     stream_log: StreamLog | None = None
     """Counts what streams could not measure."""
     _current: CurrentCall
+
+    def replies_limited(self, most: int) -> AbstractContextManager[None]:
+        """While it is entered, a call in this thread raises ReplyTooLarge for a reply of more bytes; see there."""
+        return replies_limited(cast("LoadSession", self).binding.thread, most)
 
     def events(
         self,

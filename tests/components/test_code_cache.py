@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import wasmtime
@@ -20,6 +22,8 @@ from pytest_ipload.components.component_engine import ComponentEngine
 from pytest_ipload.components.component_file import problem_of
 from pytest_ipload.components.component_store import ComponentStore
 from pytest_ipload.components.linking import LinkedComponent
+from pytest_ipload.load.awaited_work import OwnThread
+from pytest_ipload.load.user import VirtualUser
 
 TEXT = wat()
 BINARY = bytes(wasmtime.wat2wasm(TEXT))
@@ -240,3 +244,25 @@ def test_a_scenario_file_knows_what_a_component_lacks(tmp_path: Path, monkeypatc
     assert problem_of(path) is None
     monkeypatch.setattr(component_file, "find_spec", lambda name: None)
     assert problem_of(path) == "component a.wasm: components need wasmtime; install it with: " + component_file.INSTALL
+
+
+def test_users_that_wait_for_the_compiler_are_not_idle(
+    store: ComponentStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states: list[bool] = []
+    compile_ = code_cache._compile
+
+    def noted(*args: Any) -> bytes:
+        thread = threading.current_thread()
+        assert isinstance(thread, OwnThread)
+        states.append(thread.user.awaits_work)
+        return compile_(*args)
+
+    monkeypatch.setattr(code_cache, "_compile", noted)
+    file = tmp_path / "guest.wat"
+    file.write_text(wat())
+    thread = OwnThread(target=store.component, args=(file,))
+    thread.user = VirtualUser(0, seed=0, source_addresses=(), record=lambda sample: None)
+    thread.start()
+    thread.join()
+    assert states == [True]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_ipload.load.awaited_work import OwnThread, awaited_work
 from pytest_ipload.load.set_up import SET_UPS_AT_ONCE, STALLED_S, SetUpLimit, SetUpPace, SetUps
+from pytest_ipload.load.user import VirtualUser
 
 SECOND = 1_000_000_000
 
@@ -54,3 +56,22 @@ def test_set_ups_add_up() -> None:
 def test_set_ups_that_contradict_each_other_are_refused(numbers: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="set-ups"):
         SetUps(*numbers)
+
+
+def test_a_set_up_that_waits_for_work_of_ours_is_not_idle() -> None:
+    limit = SetUpLimit(60.0)
+    assert limit.deadline_ns(100 * SECOND, 110 * SECOND, awaits_work=True) == 700 * SECOND
+    user = VirtualUser(0, seed=0, source_addresses=(), record=lambda sample: None)
+    seen: list[bool] = []
+
+    def work() -> None:
+        with awaited_work():
+            seen.append(user.awaits_work)
+
+    thread = OwnThread(target=work)
+    thread.user = user
+    thread.start()
+    thread.join()
+    assert seen == [True]
+    assert user.stirred_ns is not None  # from now on, it has its usual time
+    assert not user.awaits_work

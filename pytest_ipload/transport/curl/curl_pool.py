@@ -17,7 +17,7 @@ from pytest_ipload.transport.curl.curl_raw import CurlRaw
 from pytest_ipload.transport.curl.curl_request import CurlRequest, TlsFiles
 from pytest_ipload.transport.curl.engine import SilentServer, Timeouts, Transfer
 from pytest_ipload.transport.message.reply_head import ReplyHeads
-from pytest_ipload.transport.reply_limit import Excess, ReplyTooLarge
+from pytest_ipload.transport.reply_limit import Excess, too_large
 from pytest_ipload.transport.response import LoadResponse
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class CurlPool:
             raise (requests.ConnectionError if head_lines(transfer.lines) else requests.ReadTimeout)(error) from None
         check_head(transfer, target)
         if most is not None and is_too_much is not None and is_too_much():
-            raise ReplyTooLarge(most)
+            raise too_large(most)
         if transfer.code:
             raise transfer.opener.raised or requests.exceptions.ChunkedEncodingError(broken_off(transfer))
 
