@@ -1,4 +1,4 @@
-"""Replies that are not read to their end: for callers that can take only so many bytes, such as components."""
+"""Replies that are not read to their end: for callers that can take only a part of them, such as components."""
 
 from __future__ import annotations
 
