@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 THREE = ("pytest-ipload", "requests", "locust-fast")
+K9 = ("k9-async", "k9-sync")
 TWO = ("pytest-ipload", "requests")
 
 
@@ -26,29 +27,36 @@ SCENARIOS = (
     Scenario(
         "get",
         "GET of 66 bytes on kept connections; the body checks the status.",
-        ("pytest-ipload", "requests", "locust-http", "locust-fast", "hey", "wrk"),
+        ("pytest-ipload", "requests", "locust-http", "locust-fast", "k9-plan", *K9, "hey", "wrk"),
     ),
     Scenario(
         "full",
         "The same GET; the body also reads `ok`, a header, `content`, `text` and `elapsed` "
         "(Locust's FastHttpUser has no `elapsed`).",
-        THREE,
+        (*THREE, *K9),
         test="full",
     ),
-    Scenario("post", "POST with `json=` (three fields); the body checks the status.", THREE, "/orders", test="post"),
+    Scenario(
+        "post",
+        "POST with `json=` (three fields); the body checks the status.",
+        (*THREE, "k9-plan", *K9),
+        "/orders",
+        test="post",
+    ),
     Scenario("cookie", "GET; each reply sets the same cookie again.", TWO, "/cookie", test="cookie"),
     Scenario("cookie-changing", "GET; each reply changes the cookie.", TWO, "/cookie-changing", test="cookie_changing"),
     Scenario(
         "https",
-        "GET over TLS on kept connections (Locust's FastHttpUser does not verify certificates, by default).",
-        THREE,
+        "GET over TLS on kept connections (Locust's FastHttpUser and k9-load do not verify certificates here).",
+        (*THREE, "k9-plan", *K9),
         server="https",
         test="https",
     ),
     Scenario(
         "https-connect",
-        "GET over TLS; the server closes each connection after its reply: the price of a new connection.",
-        THREE,
+        "GET over TLS; the server closes each connection after its reply: the price of a new connection. "
+        "k9-load resumes sessions, which is cheaper; like Locust's FastHttpUser, it does not verify certificates here.",
+        (*THREE, "k9-plan", *K9),
         server="https-connect",
         test="https",
     ),

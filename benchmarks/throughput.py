@@ -125,7 +125,7 @@ def run(options: argparse.Namespace, cores: Cores) -> list[Results]:
 def main() -> int:
     """Run the scenarios and print their tables; 1 if a tool failed."""
     options, cores = parse(), prepare()
-    head = describe(cores, ("nginx", "hey", "wrk"))
+    head = describe(cores, ("nginx", "k9", "hey", "wrk"))
     results = run(options, cores)
     how = (
         f"{options.users} users, {rounds_text(options.rounds)} of {options.seconds:g} s: median (smallest-largest). "

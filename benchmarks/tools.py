@@ -130,6 +130,25 @@ def _wrk(task: Task) -> list[str]:
     return [program("wrk") or "wrk", "-t1", f"-c{task.users}", f"-d{math.ceil(task.seconds)}s", task.url]
 
 
+def _k9(file: str) -> Callable[[Task], list[str]]:
+    def command(task: Task) -> list[str]:
+        body = task.scenario.test if task.scenario.test in ("full", "post") else "get"
+        how = ["--quiet", "--no-color", f"--vus={task.users}", f"--duration={task.seconds:g}s"]
+        # It cannot be told to trust an authority, so it does not verify certificates, as FastHttpUser.
+        what = ["--insecure-skip-tls-verify", f"--env=TARGET={task.url}", f"--env=BODY={body}", "--http-version=1.1"]
+        return [program("k9") or "k9", "run", *how, *what, str(BODIES / "k9_load" / file)]
+
+    return command
+
+
+def k9_complaint(output: str) -> str | None:
+    """It warns of failed requests and of exceptions in bodies; its exit code is zero all the same."""
+    match = re.search(r"^(?:WARN|ERROR) .*", output, re.MULTILINE)
+    if match is None and "http_req_failed" not in output:
+        return "printed no summary"
+    return match and match[0]
+
+
 def hey_complaint(output: str) -> str | None:
     """hey lists how often it got which status, and errors."""
     codes = set(re.findall(r"^\s+\[(\d+)\]\s+\d+ responses", output, re.MULTILINE))
@@ -144,6 +163,13 @@ def wrk_complaint(output: str) -> str | None:
     return match[0] if match else None
 
 
+_PIP_K9 = "pip install k9-load"
+
+
+def _has_k9() -> bool:
+    return bool(program("k9"))
+
+
 TOOLS = {
     tool.name: tool
     for tool in (
@@ -151,6 +177,9 @@ TOOLS = {
         Tool("requests", "requests.Session, threads", "pip install requests", lambda: True, _requests),
         Tool("locust-http", "Locust HttpUser", "pip install locust", has_locust, _locust("Http")),
         Tool("locust-fast", "Locust FastHttpUser", "pip install locust", has_locust, _locust("Fast")),
+        Tool("k9-plan", "k9-load, plan without Python", _PIP_K9, _has_k9, _k9("plan.py"), k9_complaint),
+        Tool("k9-async", "k9-load, async bodies", _PIP_K9, _has_k9, _k9("async_script.py"), k9_complaint),
+        Tool("k9-sync", "k9-load, bodies on threads", _PIP_K9, _has_k9, _k9("sync_script.py"), k9_complaint),
         Tool("hey", "hey", "apt-get install hey", lambda: bool(program("hey")), _hey, hey_complaint),
         Tool("wrk", "wrk", "apt-get install wrk", lambda: bool(program("wrk")), _wrk, wrk_complaint),
     )

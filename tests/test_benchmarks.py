@@ -65,7 +65,7 @@ from queueing_server import Queue
 from scenarios import SCENARIOS
 from steady import Instant, Throughput, is_halted, task_seconds
 from throughput import Results
-from tools import TOOLS, Task, hey_complaint, pytest_command, wrk_complaint
+from tools import TOOLS, Task, hey_complaint, k9_complaint, pytest_command, wrk_complaint
 
 from pytest_ipload.verdict.threshold.remaining_load import Plan
 
@@ -385,7 +385,7 @@ def test_the_page_of_stub_status_is_read() -> None:
         nginx_module.parse_status("<html>404</html>")
 
 
-def test_failed_requests_of_hey_and_wrk_are_noticed() -> None:
+def test_failed_requests_of_tools_that_exit_with_zero_are_noticed() -> None:
     fine = "Status code distribution:\n  [200]\t1000 responses\n"
     assert hey_complaint(fine) is None
     assert hey_complaint(fine + "  [503]\t1 responses\n") is not None
@@ -394,6 +394,9 @@ def test_failed_requests_of_hey_and_wrk_are_noticed() -> None:
     assert wrk_complaint("  100 requests in 1s\n") is None
     assert wrk_complaint("  Non-2xx or 3xx responses: 7\n") == "Non-2xx or 3xx responses: 7"
     assert wrk_complaint("  Socket errors: connect 0, read 3, write 0, timeout 0\n") is not None
+    assert k9_complaint("     http_req_failed......: 0.00% ✓ 0\n") is None
+    assert k9_complaint("     http_req_failed......: 0.00% ✓ 0\nERROR script raised 8×: AssertionError\n") is not None
+    assert k9_complaint("") is not None
 
 
 def test_the_exact_server_tells_how_late_it_was() -> None:
