@@ -194,6 +194,17 @@ def test_two_versions_are_compared(pytester: pytest.Pytester, fast_search: FastS
     run.expect_lines("current version: capacity *", "base version: capacity *")
 
 
+def test_a_limit_is_undecided_if_the_base_version_has_no_capacity(
+    pytester: pytest.Pytester, fast_search: FastSearch
+) -> None:
+    fast_search.of_base = 0.0
+    options = ["--ipload-base-url=http://127.0.0.1:1", "--ipload-against=http://127.0.0.1:2"]
+    run, test = search(pytester, *options, "--ipload-compare-fail=capacity:10%")
+    run.result.assert_outcomes(passed=1)
+    assert (test["verdict"], test["capacity"]["verdict"]) == ("undecided", "passed")
+    run.expect_lines("note: capacity: not compared, as that of the base version is unknown")
+
+
 def test_the_capacity_is_compared_with_those_of_saved_runs(pytester: pytest.Pytester, fast_search: FastSearch) -> None:
     fast_search.capacity = 200.0
     search(pytester, "--ipload-save=before")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -57,6 +58,17 @@ def conclude_search(
         stopped=stopped,
         rounds=tuple(rounds),
     )
+
+
+def remarks_on(plan: CapacityPlan, found: CapacityResult) -> list[str]:
+    """What a reader would not expect of the interval."""
+    if found.limited_by != THRESHOLD or not found.low or found.high is None or plan.is_precise(found.low, found.high):
+        return []
+    half, wanted = (f"{share * 100:.2g}" for share in (math.sqrt(found.high / found.low) - 1, plan.precision))
+    return [
+        f"the interval is ±{half} %, wider than precision={wanted}%, as the rounds differ from each other; a longer "
+        "step, or a smaller precision with more rounds, narrows it"
+    ]
 
 
 def _capacity(plan: CapacityPlan, evidence: RoundEvidence, confirmed: float | None) -> Capacity:

@@ -49,7 +49,7 @@ def test_the_promise_below_inside_and_above_the_interval(at_least: float | None,
         (
             lambda request: outcome(FAILS),
             {"at_least": "40/s"},
-            "capacity below 0.0488/s: no round held, at least 40/s promised (limited by p95 < 200ms, 11 rounds)",
+            "capacity below 0.195/s: no round held, at least 40/s promised (limited by p95 < 200ms, 9 rounds)",
         ),
         (
             lambda request: outcome(HOLDS),
