@@ -90,7 +90,9 @@ def test_a_promise_with_confirmed_rounds_in_every_report(pytester: pytest.Pytest
     assert test["profile"]["arrival_rate"] == 800
     page, summary = ((pytester.path / name).read_text() for name in ("out.html", "out.md"))
     assert "Latency and errors by arrival rate" in page
-    assert page.count(test["capacity"]["reason"].partition(" (")[0]) > 1
+    assert "limit 100 ms" in page
+    assert test["capacity"]["reason"].partition(" (")[0] in page
+    assert "95 % CI 14" in page
     assert "Rounds of the capacity search" in page
     assert f"| {len(rounds)}: " in summary
 

@@ -40,7 +40,7 @@ def conclude_search(
     stopped: str | None,
 ) -> CapacityResult:
     """What a search found so far. ``confirmed`` is the level at which a longer round held."""
-    found = _capacity(plan, evidence, confirmed)
+    found = _capacity(plan, evidence, rounds, confirmed)
     near = found.rate or found.high or plan.start
     threshold = evidence.limiting(near) if found.limited_by == THRESHOLD else None
     verdict = _verdict(plan, found, confirmed is not None)
@@ -71,7 +71,15 @@ def remarks_on(plan: CapacityPlan, found: CapacityResult) -> list[str]:
     ]
 
 
-def _capacity(plan: CapacityPlan, evidence: RoundEvidence, confirmed: float | None) -> Capacity:
+def _is_disturbed(rounds: Sequence[CapacityRound], high: float) -> bool:
+    """Whether the generator failed as often as the target, at rates up to the upper end: then it may be behind all."""
+    limited = sum(each.outcome.state == GENERATOR_LIMITED and each.request.level <= high for each in rounds)
+    return 1 < limited >= sum(each.is_within is False for each in rounds)
+
+
+def _capacity(
+    plan: CapacityPlan, evidence: RoundEvidence, rounds: Sequence[CapacityRound], confirmed: float | None
+) -> Capacity:
     """The rate and its interval, as far as the rounds bound it."""
     highest, lowest = evidence.highest_within, evidence.lowest_beyond
     if highest is None and lowest is None:
@@ -86,6 +94,8 @@ def _capacity(plan: CapacityPlan, evidence: RoundEvidence, confirmed: float | No
         return Capacity(plan.up_to, held, None, UP_TO)
     if lowest is None:
         return Capacity(None, held, None, None)
+    if _is_disturbed(rounds, high):
+        return Capacity(None, held, None, GENERATOR)
     rate = plan.rounded_down(middle)
     return Capacity(rate, min(held, rate), max(rate, plan.rounded_up(high)), THRESHOLD)
 

@@ -6,7 +6,7 @@ import pytest
 from support.searches import EXPRESSION, Answers, holds_up_to, outcome, plan, run_search, users_plan
 
 from pytest_ipload.capacity.capacity_result import CapacityResult
-from pytest_ipload.capacity.search_round import FAILS, GENERATOR_LIMITED, HOLDS, RoundOutcome, RoundRequest
+from pytest_ipload.capacity.search_round import CONFIRMING, FAILS, GENERATOR_LIMITED, HOLDS, RoundOutcome, RoundRequest
 
 
 def found(answer: Answers, **keys: Any) -> CapacityResult:
@@ -92,6 +92,22 @@ def test_the_expression_near_the_capacity_is_the_one_that_limits_it() -> None:
         return outcome(FAILS if request.level > 412 else HOLDS)
 
     assert found(answer).threshold == EXPRESSION
+
+
+def test_a_generator_that_fails_as_often_as_the_target_makes_it_invalid() -> None:
+    """Every other round that does not hold is the generator's, and goes well when it is repeated."""
+
+    def answer(request: RoundRequest) -> RoundOutcome:
+        calls.append(request.level)
+        is_first = calls.count(request.level) == 1
+        if request.level > 412:
+            return outcome(FAILS)
+        return outcome(GENERATOR_LIMITED if is_first and request.kind != CONFIRMING else HOLDS)
+
+    calls: list[float] = []
+    result = found(answer)
+    assert (result.rate, result.high, result.limited_by, result.verdict) == (None, None, "generator", "invalid")
+    assert result.low is not None
 
 
 def test_plain_values_have_what_is_known() -> None:
