@@ -256,7 +256,7 @@ class CapacityPlan:
         if self.is_by_users or needed_s <= self.measured_s(self.up_to, is_near=True):
             return []
         return [
-            f"step={format_setting(self.step_s)} is short for a limit of {format_duration(self._longest_limit_s())}: "
+            f"step={format_setting(self.step_s)} is short for a limit of {format_duration(self.longest_limit_s())}: "
             f"at a rate {format_percent(self.precision)} above the capacity, a queue takes {format_duration(needed_s)} "
             "to get there, so the capacity may be overestimated; use a step of "
             f"{format_setting(math.ceil(needed_s / MOST_FOR_SAMPLES))} or more"
@@ -287,7 +287,8 @@ class CapacityPlan:
         """Where the capacity may be: at the promise, or in the middle."""
         return math.sqrt(self.start * self.up_to) if self.at_least is None else self.at_least
 
-    def _longest_limit_s(self) -> float:
+    def longest_limit_s(self) -> float:
+        """The longest time that an expression allows; 0 if none limits a time."""
         slow = [each.limit for each in map(Threshold.parse, self.expressions) if each.unit == "duration"]
         return max(slow, default=0.0)
 
@@ -297,7 +298,7 @@ class CapacityPlan:
         With ``1 + excess`` times as many arrivals as a target can serve, its queue grows by ``excess`` seconds per
         second, from the beginning of the round on.
         """
-        return max(0.0, self._longest_limit_s() / excess - self.settle_s)
+        return max(0.0, self.longest_limit_s() / excess - self.settle_s)
 
     def _needed_samples(self) -> float:
         return max(map(_needed_samples, map(Threshold.parse, self.expressions)))

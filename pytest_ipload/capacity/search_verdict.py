@@ -19,7 +19,7 @@ from pytest_ipload.capacity.capacity_result import (
     Verdict,
 )
 from pytest_ipload.capacity.round_evidence import RoundEvidence
-from pytest_ipload.capacity.search_plan import CapacityPlan
+from pytest_ipload.capacity.search_plan import CONFIRMING_LENGTH, CapacityPlan
 from pytest_ipload.capacity.search_round import GENERATOR_LIMITED, CapacityRound
 
 
@@ -96,6 +96,9 @@ def _capacity(
         return Capacity(None, held, None, None)
     if _is_disturbed(rounds, high):
         return Capacity(None, held, None, GENERATOR)
+    if plan.remarks():  # the round that confirmed it was too short for a queue to show
+        measured_s = plan.settle_s + plan.measured_s(held, CONFIRMING_LENGTH, is_near=True)
+        held = plan.rounded_down(held / (1 + plan.longest_limit_s() / measured_s))
     rate = plan.rounded_down(middle)
     return Capacity(rate, min(held, rate), max(rate, plan.rounded_up(high)), THRESHOLD)
 

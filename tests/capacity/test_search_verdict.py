@@ -110,6 +110,13 @@ def test_a_generator_that_fails_as_often_as_the_target_makes_it_invalid() -> Non
     assert result.low is not None
 
 
+def test_what_a_round_is_too_short_to_show_is_left_off_the_lower_end() -> None:
+    """A queue that grows by 3 % a second takes 93 s to the limit of 2.8 s: all rounds of 93 s hold."""
+    usual, short = found(holds_up_to(412)), run_search(plan("p95 < 2800ms"), holds_up_to(412)).search.result()
+    assert (short.rate, short.high) == (usual.rate, usual.high)
+    assert short.low == pytest.approx((usual.low or 0) / (1 + 2.8 / 93), rel=1e-3)
+
+
 def test_plain_values_have_what_is_known() -> None:
     values = found(holds_up_to(412), at_least="300/s").as_dict()
     assert (values["by"], values["limited_by"], values["verdict"], values["at_least"]) == (
