@@ -219,6 +219,10 @@ def test_the_capacity_is_compared_with_those_of_saved_runs(pytester: pytest.Pyte
     assert (comparison["metric"], comparison["undecided"]) == ("capacity", True)
     assert comparison["baseline"] == pytest.approx(200, rel=0.1)
     run.expect_lines("*p95: not compared, as the rounds of a capacity search have other loads in each run*")
+    other = SEARCH.replace("p95", "p96")
+    run, test = search(pytester, "--ipload-compare", "--ipload-compare-fail=capacity:10%", source=other)
+    assert not test.get("comparisons")
+    run.expect_lines("*capacity: not compared with 1 saved run(s), which searched by other expressions*")
 
 
 def test_a_test_searches_by_itself(pytester: pytest.Pytester, fast_search: FastSearch) -> None:

@@ -53,6 +53,7 @@ def conclude_search(
         threshold=threshold,
         verdict=verdict,
         reason=_reason(plan, found, threshold, rounds, is_confirmed=confirmed is not None, stopped=stopped),
+        expressions=plan.expressions,
         at_least=plan.at_least,
         confirmed=confirmed is not None,
         stopped=stopped,
@@ -61,10 +62,13 @@ def conclude_search(
 
 
 def remarks_on(plan: CapacityPlan, found: CapacityResult) -> list[str]:
-    """What a reader would not expect of the interval."""
-    if found.limited_by != THRESHOLD or not found.low or found.high is None or plan.is_precise(found.low, found.high):
+    """What a reader would not expect of the interval: that it is more than twice as wide as requested."""
+    if found.limited_by != THRESHOLD or not found.low or found.high is None:
         return []
-    half, wanted = (f"{share * 100:.2g}" for share in (math.sqrt(found.high / found.low) - 1, plan.precision))
+    share = math.sqrt(found.high / found.low) - 1
+    if share <= 2 * plan.precision or plan.is_precise(found.low, found.high):
+        return []
+    half, wanted = (f"{each * 100:.2g}" for each in (share, plan.precision))
     return [
         f"the interval is ±{half} %, wider than precision={wanted}%, as the rounds differ from each other; a longer "
         "step, or a smaller precision with more rounds, narrows it"

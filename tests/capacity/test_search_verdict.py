@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from support.searches import EXPRESSION, Answers, holds_up_to, outcome, plan, ru
 
 from pytest_ipload.capacity.capacity_result import CapacityResult
 from pytest_ipload.capacity.search_round import CONFIRMING, FAILS, GENERATOR_LIMITED, HOLDS, RoundOutcome, RoundRequest
+from pytest_ipload.capacity.search_verdict import remarks_on
 
 
 def found(answer: Answers, **keys: Any) -> CapacityResult:
@@ -115,6 +117,13 @@ def test_what_a_round_is_too_short_to_show_is_left_off_the_lower_end() -> None:
     usual, short = found(holds_up_to(412)), run_search(plan("p95 < 2800ms"), holds_up_to(412)).search.result()
     assert (short.rate, short.high) == (usual.rate, usual.high)
     assert short.low == pytest.approx((usual.low or 0) / (1 + 2.8 / 93), rel=1e-3)
+
+
+def test_an_interval_that_is_much_wider_than_requested_is_remarked_on() -> None:
+    its_plan = plan(precision="1%", max_rounds=12)
+    (remark,) = remarks_on(its_plan, run_search(its_plan, holds_up_to(412, 0.2)).search.result())
+    assert re.match(r"the interval is ±\d+ %, wider than precision=1%", remark)
+    assert remarks_on(plan(), found(holds_up_to(412))) == []
 
 
 def test_plain_values_have_what_is_known() -> None:
