@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from pytest_ipload.base.units import format_number
 from pytest_ipload.capacity.capacity_result import (
     FAILED,
     GENERATOR,
@@ -68,7 +69,7 @@ def remarks_on(plan: CapacityPlan, found: CapacityResult) -> list[str]:
     share = math.sqrt(found.high / found.low) - 1
     if share <= 2 * plan.precision or plan.is_precise(found.low, found.high):
         return []
-    half, wanted = (f"{each * 100:.2g}" for each in (share, plan.precision))
+    half, wanted = (f"{format_number(each * 100)}" for each in (share, plan.precision))
     return [
         f"the interval is ±{half} %, wider than precision={wanted}%, as the rounds differ from each other; a longer "
         "step, or a smaller precision with more rounds, narrows it"
