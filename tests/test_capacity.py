@@ -90,7 +90,9 @@ def test_a_promise_with_confirmed_rounds_in_every_report(pytester: pytest.Pytest
     assert test["profile"]["arrival_rate"] == 800
     page, summary = ((pytester.path / name).read_text() for name in ("out.html", "out.md"))
     assert "Latency and errors by arrival rate" in page
-    assert page.count(test["capacity"]["reason"].partition(" (")[0]) > 1
+    assert "limit 100 ms" in page
+    assert test["capacity"]["reason"].partition(" (")[0] in page
+    assert "95 % CI 14" in page
     assert "Rounds of the capacity search" in page
     assert f"| {len(rounds)}: " in summary
 
@@ -194,6 +196,17 @@ def test_two_versions_are_compared(pytester: pytest.Pytester, fast_search: FastS
     run.expect_lines("current version: capacity *", "base version: capacity *")
 
 
+def test_a_limit_is_undecided_if_the_base_version_has_no_capacity(
+    pytester: pytest.Pytester, fast_search: FastSearch
+) -> None:
+    fast_search.of_base = 0.0
+    options = ["--ipload-base-url=http://127.0.0.1:1", "--ipload-against=http://127.0.0.1:2"]
+    run, test = search(pytester, *options, "--ipload-compare-fail=capacity:10%")
+    run.result.assert_outcomes(passed=1)
+    assert (test["verdict"], test["capacity"]["verdict"]) == ("undecided", "passed")
+    run.expect_lines("note: capacity: not compared, as that of the base version is unknown")
+
+
 def test_the_capacity_is_compared_with_those_of_saved_runs(pytester: pytest.Pytester, fast_search: FastSearch) -> None:
     fast_search.capacity = 200.0
     search(pytester, "--ipload-save=before")
@@ -206,6 +219,10 @@ def test_the_capacity_is_compared_with_those_of_saved_runs(pytester: pytest.Pyte
     assert (comparison["metric"], comparison["undecided"]) == ("capacity", True)
     assert comparison["baseline"] == pytest.approx(200, rel=0.1)
     run.expect_lines("*p95: not compared, as the rounds of a capacity search have other loads in each run*")
+    other = SEARCH.replace("p95", "p96")
+    run, test = search(pytester, "--ipload-compare", "--ipload-compare-fail=capacity:10%", source=other)
+    assert not test.get("comparisons")
+    run.expect_lines("*capacity: not compared with 1 saved run(s), which searched by other expressions*")
 
 
 def test_a_test_searches_by_itself(pytester: pytest.Pytester, fast_search: FastSearch) -> None:

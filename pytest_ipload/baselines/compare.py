@@ -105,8 +105,15 @@ class Baselines:
         runs, notes = self._comparable(result, load)
         newest = runs[:MOST_RUNS]
         if "capacity" in result:
-            compared_with = ComparedWith(len(newest), [run.file for run in newest], [*notes, *self._not_of_searches()])
-            return Compared(self._capacities(result, newest), compared_with)
+            searched = [run for run in newest if _expressions(run.test) in (None, _expressions(result))]
+            if left_out := len(newest) - len(searched):
+                notes.append(
+                    f"capacity: not compared with {left_out} saved run(s), which searched by other expressions"
+                )
+            compared_with = ComparedWith(
+                len(searched), [run.file for run in searched], [*notes, *self._not_of_searches()]
+            )
+            return Compared(self._capacities(result, searched), compared_with)
         comparisons = [*_described(result, [run.test for run in newest])] if runs else []
         for limit in self._limits if runs else ():
             judged = self._judged(limit, result, runs)
@@ -201,6 +208,11 @@ def _no_value(metric: Metric, result: PlainResult) -> str:
     if "response_time" in result and metric.unit == "duration" and metric.selector is not None and not metric.family:
         text += f"; where iterations have planned starts, write raw.{metric.text}"
     return text
+
+
+def _expressions(test: PlainResult) -> list[str] | None:
+    """What a test's capacity is by, in any order; None if it has none."""
+    return sorted(test["capacity"]["expressions"]) if "capacity" in test else None
 
 
 def _capacity(test: PlainResult) -> CapacityResult:

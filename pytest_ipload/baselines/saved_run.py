@@ -91,7 +91,9 @@ def of_result(result: Mapping[str, Any], load: int) -> Test:
     if "targets" in result:
         saved["targets"] = [_of_target(target) for target in result["targets"]]
     if "capacity" in result:
-        saved["capacity"] = {key: result["capacity"][key] for key in _OF_CAPACITY if key in result["capacity"]}
+        saved["capacity"] = {
+            key: result["capacity"][key] for key in (*_OF_CAPACITY, "expressions") if key in result["capacity"]
+        }
     return {**saved, "load": load, "profile": comparability.of_result(result)}
 
 
@@ -176,7 +178,8 @@ def _capacity(value: object, where: str) -> Test:
     given = _object(value, where)
     by, *numbers = _OF_CAPACITY
     found = {key: _number(given[key], f"{where}.{key}") for key in numbers if key in given}
-    return {by: _text(given.get(by), f"{where}.{by}"), **found}
+    expressions = [_text(each, f"{where}.expressions") for each in plain_list(given.get("expressions", []), where)]
+    return {by: _text(given.get(by), f"{where}.{by}"), "expressions": expressions, **found}
 
 
 def _optional(row: Test, names: Sequence[str], where: str) -> Test:

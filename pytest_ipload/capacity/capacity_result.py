@@ -38,6 +38,8 @@ class CapacityResult:
     """Against ``at_least``; without it a search passes that found a capacity."""
     reason: str
     """The verdict in a sentence, the measured value first."""
+    expressions: Sequence[str] = ()
+    """What it is the capacity by, in their normal form."""
     at_least: float | None = None
     confirmed: bool = False
     """Whether a longer round at ``low`` held."""
@@ -49,6 +51,7 @@ class CapacityResult:
         """Its plain values for reports; what is not known is absent."""
         values = {
             "by": self.by,
+            "expressions": list(self.expressions) or None,
             "rate": self.rate,
             "low": self.low,
             "high": self.high,

@@ -27,7 +27,7 @@ class RoundEvidence:
     """The rounds that count, and the estimate that follows from them."""
 
     def __init__(self, plan: CapacityPlan) -> None:
-        self.lowest = max(plan.start / 2**HALVINGS, 1.0 if plan.is_by_users else 0.0)
+        self.lowest = max(plan.start / 2**HALVINGS, plan.lowest)
         """The lowest level that is tried."""
         self._plan = plan
         self._rounds: list[CapacityRound] = []
@@ -108,7 +108,8 @@ class RoundEvidence:
 
     def _empty(self) -> CapacityEstimate:
         finest = min(_FINEST, self._plan.precision / _STEPS)
-        return CapacityEstimate(self.lowest, 2 * self._plan.up_to, finest)
+        lowest = self._plan.start / 2**HALVINGS
+        return CapacityEstimate(max(lowest, 1.0) if self._plan.is_by_users else lowest, 2 * self._plan.up_to, finest)
 
 
 def _most_frequent(words: Sequence[str]) -> str | None:

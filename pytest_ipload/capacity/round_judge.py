@@ -44,11 +44,12 @@ def outcome_of(result: LoadResult) -> RoundOutcome:
 def state_of(thresholds: Sequence[ThresholdResult]) -> tuple[State, str | None, str]:
     """What thresholds say together, with the expression that decided and its message.
 
-    One that fails decides; without any, an undecided one does, rather one whose value is beyond its limit.
+    One that fails decides, rather one with a value than one without any successful sample; without any, an undecided
+    one does, rather one whose value is beyond its limit.
     """
     judged = [each for each in thresholds if each.severity == FAIL]
     failed = [each for each in judged if not each.passed and not each.undecided]
-    for each in sorted(failed, key=lambda each: not each.aborted):
+    for each in sorted(failed, key=lambda each: (each.measured is None, not each.aborted)):
         return FAILS, each.expression, each.message
     for each in sorted((each for each in judged if each.undecided), key=_is_within):
         return UNDECIDED, each.expression, each.message

@@ -9,7 +9,13 @@ from dataclasses import replace
 from pytest_ipload.base.units import format_duration
 from pytest_ipload.capacity.capacity_result import CapacityResult
 from pytest_ipload.capacity.round_evidence import RoundEvidence
-from pytest_ipload.capacity.search_plan import CONFIRMING_LENGTH, LONGER_LENGTH, REST_STEPS, CapacityPlan
+from pytest_ipload.capacity.search_plan import (
+    CONFIRMING_LENGTH,
+    FEWEST_ITERATIONS,
+    LONGER_LENGTH,
+    REST_STEPS,
+    CapacityPlan,
+)
 from pytest_ipload.capacity.search_round import (
     BISECTION,
     CONFIRMING,
@@ -145,7 +151,7 @@ class CapacitySearch:
         highest, lowest = evidence.highest_within, evidence.lowest_beyond
         if highest is not None:
             return self._upwards(highest)
-        return None if lowest is None else self._downwards(lowest)
+        return None if lowest is None else self._downwards(min(lowest, evidence.ceiling or lowest))
 
     def _again(self) -> RoundRequest | None:
         """The last round once more, if it did not say enough: longer, or where the generator may only have stumbled."""
@@ -203,7 +209,7 @@ class CapacitySearch:
         if self._evidence.ceiling is not None:
             highest = min(highest, self._evidence.ceiling / (1 + self.plan.precision))
         request = self._request(BISECTION, self.plan.rounded(min(level, highest)), self._length)
-        confirming_s = self.plan.settle_s + self.plan.measured_s(low, CONFIRMING_LENGTH)
+        confirming_s = self.plan.settle_s + self.plan.measured_s(low, CONFIRMING_LENGTH, is_near=True)
         return request if self._fits(request, confirming_s) else self._confirm(low)
 
     def _confirm(self, level: float) -> RoundRequest | None:
@@ -221,7 +227,7 @@ class CapacitySearch:
             by=plan.by,
             level=level,
             settle_s=plan.settle_s,
-            measured_s=plan.measured_s(level, length),
+            measured_s=plan.measured_s(level, length, is_near=kind != DOUBLING),
             rest=self._rest(),
         )
 
@@ -231,9 +237,15 @@ class CapacitySearch:
             return None
         held = [each for each in self.rounds if each.outcome.state == HOLDS]
         medians = [each.outcome.p50_ms for each in held if each.outcome.p50_ms is not None]
-        level = min((each.request.level for each in held), default=self._evidence.lowest)
+        level = min((each.request.level for each in held), default=self._trickle())
         latency_ms = min(medians) * _BACK + _BACK_MS if medians else None
         return Rest(min(level, self.plan.start), latency_ms, REST_STEPS * self.plan.step_s)
+
+    def _trickle(self) -> float:
+        """Where nothing held yet: enough to see within a step whether the target is back, and little beside a round."""
+        if self.plan.is_by_users:
+            return 1.0
+        return max(self.plan.lowest, min(FEWEST_ITERATIONS / self.plan.step_s, self.plan.start / 4))
 
     def _affordable(self, request: RoundRequest | None) -> RoundRequest | None:
         """The round, if there are rounds and time left for it; else the search stops."""

@@ -24,6 +24,8 @@ CONFIRMING_LENGTH = 3.0
 """How many times as long the confirming round is."""
 MOST_FOR_SAMPLES = 3.0
 """How many times as long a round at a low rate may be, to have enough samples."""
+FEWEST_ITERATIONS = 5.0
+"""How many iterations the judged part of a round has at least: fewer say nothing about the target."""
 MOST_ROUNDS = 24
 """Of a search with the usual precision."""
 REST_STEPS = 3.0
@@ -143,6 +145,12 @@ class CapacityPlan:
             max_rounds=values.get("max_rounds", MOST_ROUNDS + 2 * (_refining(precision) - _USUAL_REFINING)),
             max_time_s=values.get("max_time"),
         )
+        if by == RATE and plan.start < plan.lowest:
+            raise SettingError(
+                f"start={plan.start:.10g}/s is too low for step={format_setting(step_s)}: a round, of at most "
+                f"{MOST_FOR_SAMPLES:g} steps, would have fewer than {FEWEST_ITERATIONS:g} iterations; use a step of "
+                f"{format_setting(math.ceil(FEWEST_ITERATIONS / MOST_FOR_SAMPLES / plan.start))} or more"
+            )
         shortest_s = plan.settle_s + plan.measured_s(plan.start)
         if shortest_s > plan.longest():
             raise SettingError(
@@ -160,12 +168,20 @@ class CapacityPlan:
         given = [ThresholdConfig(Threshold.parse(text)) for text in self.expressions]
         return [self._config(each) for each in with_implied(given)]
 
-    def measured_s(self, level: float, length: float = 1.0) -> float:
+    @property
+    def lowest(self) -> float:
+        """The lowest level that may be tried: a round has some iterations there, or at least one user."""
+        return 1.0 if self.is_by_users else FEWEST_ITERATIONS / (MOST_FOR_SAMPLES * self.step_s)
+
+    def measured_s(self, level: float, length: float = 1.0, *, is_near: bool = False) -> float:
         """How long the judged part of a round at this level lasts: ``length`` steps, more where samples are scarce.
 
-        The number of samples in a search for users is not known, so there it is the step alone.
+        Of one near the capacity, ``is_near``, also long enough to show that a queue grows. In a search for users,
+        the number of samples is not known and no queue grows without end, so there it is the step alone.
         """
-        enough_s = self._needed_samples() / level if self.by == RATE else 0.0
+        enough_s = 0.0
+        if self.by == RATE:
+            enough_s = max(self._needed_samples() / level, self._shown_after_s(self.precision / 2) if is_near else 0.0)
         return round(min(max(self.step_s, enough_s), MOST_FOR_SAMPLES * self.step_s) * length, 3)
 
     @property
@@ -210,15 +226,17 @@ class CapacityPlan:
     def planned_s(self) -> float:
         """About how long that takes: most rounds near the capacity are longer, and so is the confirming one."""
         usual = self.planned_rounds() * (self.settle_s + self.step_s)
-        return usual + ((LONGER_LENGTH - 1) * self.refining + CONFIRMING_LENGTH - 1) * self.step_s
+        near = self.refining * (self.measured_s(self.up_to, LONGER_LENGTH, is_near=True) - self.step_s)
+        return usual + near + self.measured_s(self.up_to, CONFIRMING_LENGTH, is_near=True) - self.step_s
 
     def longest(self) -> float:
         """The upper bound on the seconds that the search takes, rests included: no round starts that may exceed it."""
         if self.max_time_s is not None:
             return self.max_time_s
         doublings = sum(self.measured_s(self.start * 2**number) for number in range(self._doublings()))
-        others = max(0, self.max_rounds - self._doublings()) * self.measured_s(self._expected(), LONGER_LENGTH)
-        confirming = 2 * self.measured_s(self._expected(), CONFIRMING_LENGTH)
+        near_s = self.measured_s(self._expected(), is_near=True)
+        others = max(0, self.max_rounds - self._doublings()) * near_s * LONGER_LENGTH
+        confirming = 2 * near_s * CONFIRMING_LENGTH
         return math.ceil((doublings + others + confirming + self.max_rounds * self.settle_s) * _RESERVE)
 
     def describe(self) -> str:
@@ -228,22 +246,21 @@ class CapacityPlan:
         return (
             f"capacity by {', '.join(self.expressions)}: {levels}{promise}; "
             f"about {self.planned_rounds()} rounds in {format_duration(self.planned_s())}, "
-            f"at most {self.max_rounds} in {format_duration(self.longest())}"
+            f"at most {self.max_rounds} in {format_duration(self.longest())}; "
+            f"ends early at ±{format_percent(self.precision)}"
         )
 
     def remarks(self) -> list[str]:
         """What makes the result less sure than it could be, and what to do."""
-        found = []
-        slow = [each for each in map(Threshold.parse, self.expressions) if each.unit == "duration"]
-        needed_s = max((each.limit for each in slow), default=0.0) / self.precision
-        if needed_s > self.measured_s(self.up_to):
-            found.append(
-                f"step={format_setting(self.step_s)} is short for a limit of "
-                f"{format_duration(needed_s * self.precision)}: a rate {format_percent(self.precision)} above the "
-                f"capacity takes {format_duration(needed_s)} to show it, so the capacity may be overestimated; use a "
-                f"step of {format_setting(math.ceil(needed_s))} or more"
-            )
-        return found
+        needed_s = self._shown_after_s(self.precision)
+        if self.is_by_users or needed_s <= self.measured_s(self.up_to, is_near=True):
+            return []
+        return [
+            f"step={format_setting(self.step_s)} is short for a limit of {format_duration(self.longest_limit_s())}: "
+            f"at a rate {format_percent(self.precision)} above the capacity, a queue takes {format_duration(needed_s)} "
+            "to get there, so the capacity may be overestimated; use a step of "
+            f"{format_setting(math.ceil(needed_s / MOST_FOR_SAMPLES))} or more"
+        ]
 
     def format(self, level: float) -> str:
         """A level for people: ``412/s`` or ``40 users``."""
@@ -269,6 +286,19 @@ class CapacityPlan:
     def _expected(self) -> float:
         """Where the capacity may be: at the promise, or in the middle."""
         return math.sqrt(self.start * self.up_to) if self.at_least is None else self.at_least
+
+    def longest_limit_s(self) -> float:
+        """The longest time that an expression allows; 0 if none limits a time."""
+        slow = [each.limit for each in map(Threshold.parse, self.expressions) if each.unit == "duration"]
+        return max(slow, default=0.0)
+
+    def _shown_after_s(self, excess: float) -> float:
+        """How long a rate that is by this share too high is measured until requests wait as long as the limit.
+
+        With ``1 + excess`` times as many arrivals as a target can serve, its queue grows by ``excess`` seconds per
+        second, from the beginning of the round on.
+        """
+        return max(0.0, self.longest_limit_s() / excess - self.settle_s)
 
     def _needed_samples(self) -> float:
         return max(map(_needed_samples, map(Threshold.parse, self.expressions)))
@@ -307,6 +337,16 @@ def _expression(given: Any) -> str:
         raise SettingError(
             f"threshold {text!r}: it fails at low loads and holds at high ones; write a limit that is exceeded when "
             "the load is too high, with < or <="
+        )
+    never = threshold.limit >= 1 if statistic == "check_rate" else threshold.limit <= 0
+    if never and threshold.operator == ("<" if rises else ">"):
+        raise SettingError(
+            f"threshold {text!r}: it can never hold; write {threshold.operator}= to allow the limit itself"
+        )
+    if statistic == "errors" and threshold.limit > 0 and threshold.operator != "==":
+        raise SettingError(
+            f"threshold {text!r}: rounds differ in length, so it would be stricter in longer ones; give a share, as in "
+            "'error_rate < 1%'"
         )
     return text
 

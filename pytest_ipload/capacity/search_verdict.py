@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from pytest_ipload.base.units import format_number
 from pytest_ipload.capacity.capacity_result import (
     FAILED,
     GENERATOR,
@@ -18,7 +20,7 @@ from pytest_ipload.capacity.capacity_result import (
     Verdict,
 )
 from pytest_ipload.capacity.round_evidence import RoundEvidence
-from pytest_ipload.capacity.search_plan import CapacityPlan
+from pytest_ipload.capacity.search_plan import CONFIRMING_LENGTH, CapacityPlan
 from pytest_ipload.capacity.search_round import GENERATOR_LIMITED, CapacityRound
 
 
@@ -39,7 +41,7 @@ def conclude_search(
     stopped: str | None,
 ) -> CapacityResult:
     """What a search found so far. ``confirmed`` is the level at which a longer round held."""
-    found = _capacity(plan, evidence, confirmed)
+    found = _capacity(plan, evidence, rounds, confirmed)
     near = found.rate or found.high or plan.start
     threshold = evidence.limiting(near) if found.limited_by == THRESHOLD else None
     verdict = _verdict(plan, found, confirmed is not None)
@@ -52,6 +54,7 @@ def conclude_search(
         threshold=threshold,
         verdict=verdict,
         reason=_reason(plan, found, threshold, rounds, is_confirmed=confirmed is not None, stopped=stopped),
+        expressions=plan.expressions,
         at_least=plan.at_least,
         confirmed=confirmed is not None,
         stopped=stopped,
@@ -59,7 +62,29 @@ def conclude_search(
     )
 
 
-def _capacity(plan: CapacityPlan, evidence: RoundEvidence, confirmed: float | None) -> Capacity:
+def remarks_on(plan: CapacityPlan, found: CapacityResult) -> list[str]:
+    """What a reader would not expect of the interval: that it is more than twice as wide as requested."""
+    if found.limited_by != THRESHOLD or not found.low or found.high is None:
+        return []
+    share = math.sqrt(found.high / found.low) - 1
+    if share <= 2 * plan.precision or plan.is_precise(found.low, found.high):
+        return []
+    half, wanted = (f"{format_number(each * 100)}" for each in (share, plan.precision))
+    return [
+        f"the interval is ±{half} %, wider than precision={wanted}%, as the rounds differ from each other; a longer "
+        "step, or a smaller precision with more rounds, narrows it"
+    ]
+
+
+def _is_disturbed(rounds: Sequence[CapacityRound], high: float) -> bool:
+    """Whether the generator failed as often as the target, at rates up to the upper end: then it may be behind all."""
+    limited = sum(each.outcome.state == GENERATOR_LIMITED and each.request.level <= high for each in rounds)
+    return 1 < limited >= sum(each.is_within is False for each in rounds)
+
+
+def _capacity(
+    plan: CapacityPlan, evidence: RoundEvidence, rounds: Sequence[CapacityRound], confirmed: float | None
+) -> Capacity:
     """The rate and its interval, as far as the rounds bound it."""
     highest, lowest = evidence.highest_within, evidence.lowest_beyond
     if highest is None and lowest is None:
@@ -74,6 +99,11 @@ def _capacity(plan: CapacityPlan, evidence: RoundEvidence, confirmed: float | No
         return Capacity(plan.up_to, held, None, UP_TO)
     if lowest is None:
         return Capacity(None, held, None, None)
+    if _is_disturbed(rounds, high):
+        return Capacity(None, held, None, GENERATOR)
+    if plan.remarks():  # the round that confirmed it was too short for a queue to show
+        measured_s = plan.settle_s + plan.measured_s(held, CONFIRMING_LENGTH, is_near=True)
+        held = plan.rounded_down(held / (1 + plan.longest_limit_s() / measured_s))
     rate = plan.rounded_down(middle)
     return Capacity(rate, min(held, rate), max(rate, plan.rounded_up(high)), THRESHOLD)
 

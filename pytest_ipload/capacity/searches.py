@@ -12,8 +12,9 @@ from pytest_ipload.capacity.capacity_result import GENERATOR, INVALID, PASSED, U
 from pytest_ipload.capacity.round_judge import outcome_of
 from pytest_ipload.capacity.search import CapacitySearch
 from pytest_ipload.capacity.search_plan import CapacityPlan
-from pytest_ipload.capacity.search_round import CONFIRMING, GENERATOR_LIMITED, HOLDS, USERS, Rest
+from pytest_ipload.capacity.search_round import CONFIRMING, GENERATOR_LIMITED, HOLDS, USERS, CapacityRound, Rest
 from pytest_ipload.capacity.search_turn import SearchTurn, look_s
+from pytest_ipload.capacity.search_verdict import remarks_on
 from pytest_ipload.verdict.conclude import conclude
 from pytest_ipload.verdict.conclusion import Conclusion
 from pytest_ipload.verdict.decide import with_comparisons
@@ -156,7 +157,7 @@ class Searches:
         height = {"users": round(plan.up_to)} if plan.by == USERS else {"arrival_rate": plan.up_to}
         times = {"duration_s": plan.settle_s + plan.step_s, "warmup_s": plan.settle_s}
         verdict, reason = end or (FAILED if strict and found.verdict == UNDECIDED else found.verdict, found.reason)
-        more = {"round": number, "remarks": plan.remarks()}
+        more = {"round": number, "remarks": [*plan.remarks(), *remarks_on(plan, found)]}
         result = replace(
             chosen,
             verdict=verdict,
@@ -175,7 +176,10 @@ class Searches:
         limits: Sequence[CapacityLimit | None] = self._limits or [None]
         judged = [judge_versions(limit, found, other, strict=strict) for limit in limits]
         result = replace(result, capacity={**(result.capacity or {}), "base": other.as_dict()})
-        return with_comparisons(result, [each for each in judged if each is not None])
+        if None in judged:
+            result = _without_comparison(result, found, other, is_limited=bool(self._limits), strict=strict)
+        # a round that the generator limited did not count in the searches, so nothing of it is left to excuse
+        return with_comparisons(result, [each for each in judged if each is not None], saturated=())
 
 
 def roles_of(against: bool) -> list[str]:
@@ -198,7 +202,7 @@ def _representative(side: _Side, found: CapacityResult) -> tuple[int, LoadResult
     rounds = list(zip(side.search.rounds, side.results, strict=True))
     if found.limited_by == GENERATOR:
         rounds = [each for each in rounds if each[0].outcome.state == GENERATOR_LIMITED] or rounds
-    elif held := [each for each in rounds if each[0].outcome.state == HOLDS]:
+    elif held := [each for each in rounds if _is_held(each[0])]:
         rounds = sorted(held, key=lambda each: (each[0].request.kind == CONFIRMING, each[0].request.level))
     if not rounds:
         return None
@@ -206,7 +210,27 @@ def _representative(side: _Side, found: CapacityResult) -> tuple[int, LoadResult
     return done.request.number, result
 
 
+def _without_comparison(
+    result: LoadResult, found: CapacityResult, base: CapacityResult, *, is_limited: bool, strict: bool
+) -> LoadResult:
+    """Says so. A limit that could not be judged is undecided, which passes unless ``strict``."""
+    unknown = [name for name, each in (("current", found), ("base", base)) if each.rate is None]
+    note = f"capacity: not compared, as that of the {' and the '.join(unknown)} version is unknown"
+    capacity = result.capacity or {}
+    result = replace(result, capacity={**capacity, "remarks": [*capacity.get("remarks", ()), note]})
+    if not is_limited or result.verdict != PASSED:
+        return result
+    return replace(result, verdict=FAILED if strict else UNDECIDED, reason=f"undecided: {note}; {found.reason}")
+
+
+def _is_held(done: CapacityRound) -> bool:
+    """Whether a round held; a confirming one confirms if all values are within their limits."""
+    return done.outcome.state == HOLDS or (done.request.kind == CONFIRMING and done.is_within is True)
+
+
 def _not_back(rest: Rest, side: _Side) -> str:
     latency = "" if rest.latency_ms is None else f": its median latency is still above {rest.latency_ms:.3g} ms"
+    if side.shown is not None and side.shown.failed_iterations:
+        latency = f": iterations still fail, even at {side.plan.format(rest.level)}"
     after = f" after round {len(side.search.rounds)}" if side.search.rounds else ""
     return f"the target did not recover within {format_duration(side.rested_s)}{after}{latency}"

@@ -45,6 +45,7 @@ def judged(taken: Sequence[Sample], verdict: str = "passed", reason: str = "") -
         (0, 50, FAILS, False, "error_rate < 1%"),
         (45, 12, UNDECIDED, False, "error_rate < 1%"),
         (45, 50, FAILS, False, "error_rate < 1%"),
+        (0, 1000, FAILS, False, "error_rate < 1%"),
     ],
 )
 def test_the_worst_expression_decides(slow: int, failed: int, state: str, within: bool, threshold: str | None) -> None:

@@ -58,7 +58,7 @@ class TestTheWay:
     def test_it_gives_up_where_nothing_holds(self) -> None:
         searched = run_search(plan(at_least=50), lambda request: outcome(FAILS))
         result = searched.search.result()
-        assert searched.levels[-1] == pytest.approx(50 / 1024, rel=1e-3)
+        assert searched.levels[-1] == pytest.approx(50 / 256, rel=1e-3)  # lower, a round has hardly an iteration
         assert (result.rate, result.low, result.verdict) == (None, None, "failed")
         assert result.high == searched.levels[-1]
 
@@ -250,8 +250,20 @@ class TestLimits:
         assert (result.stopped, result.verdict, result.confirmed) == ("interrupted", "failed", False)
         assert 50 < (result.low or 0) <= (result.rate or 0) <= (result.high or 0) < 200
 
+    def test_below_the_limit_of_the_generator_no_level_is_tried_again_and_again(self) -> None:
+        def answer(request: RoundRequest) -> RoundOutcome:
+            return outcome(FAILS if request.level >= 50 else GENERATOR_LIMITED)
+
+        levels = run_search(plan(), answer).levels
+        assert levels[:5] == [50, 25, 25, 12.5, 12.5]
+        assert all(levels.count(level) <= 2 for level in levels)
+
 
 class TestRest:
+    def test_where_nothing_held_a_trickle_shows_within_a_step_whether_the_target_is_back(self) -> None:
+        rests = [each.rest for each in run_search(plan(), lambda request: outcome(FAILS)).requests[1:]]
+        assert set(rests) == {Rest(0.5, None, 30)}
+
     def test_it_follows_rounds_that_did_not_hold(self) -> None:
         def answer(request: RoundRequest) -> RoundOutcome:
             return outcome(FAILS if request.level > 412 else HOLDS, p50_ms=request.level / 10)

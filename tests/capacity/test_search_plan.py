@@ -23,7 +23,7 @@ def test_the_marker_of_the_documents() -> None:
     )
     assert its_plan.describe() == (
         "capacity by p95 < 200ms, error_rate < 1%: 50/s to 2 000/s, at least 300/s; about 13 rounds in 4m29s, "
-        "at most 24 in 13m33s"
+        "at most 24 in 13m33s; ends early at ±5 %"
     )
 
 
@@ -53,6 +53,10 @@ def test_what_is_not_given_follows_from_the_rest(keys: dict[str, Any], start: fl
         (
             {"at_leest": "3/s"},
             "unknown key 'at_leest' (did you mean 'at_least'?); known: at_least, start, up_to, step, ",
+        ),
+        (
+            {"start": "0.1/s"},
+            "start=0.1/s is too low for step=10s: a round, of at most 3 steps, would have fewer than 5",
         ),
         ({"at_least": "300"}, "at_least '300' is not a rate; a rate is a number per unit of time, as in 100/s or 30/m"),
         ({"start": "0/s"}, "start '0/s' is out of range"),
@@ -93,6 +97,9 @@ def test_a_key_that_is_wrong_is_named(keys: dict[str, Any], message: str) -> Non
             "p95 > 200ms",
             "it fails at low loads and holds at high ones; write a limit that is exceeded when the load is",
         ),
+        ("p95 < 0ms", "threshold 'p95 < 0ms': it can never hold; write <= to allow the limit itself"),
+        ("check_rate > 100%", "it can never hold; write >= to allow"),
+        ("errors < 5", "rounds differ in length, so it would be stricter in longer ones; give a share"),
         ("error_rate >= 1%", "it fails at low loads and holds at high ones"),
         ("rps > 300", "rps grows with the load, so it cannot limit the capacity; give the rate that has to be reached"),
         ("ip_pool_usage < 50%", "ip_pool_usage says nothing about the target; give a time or an error rate"),
@@ -150,9 +157,20 @@ def test_more_precision_takes_more_rounds_and_time() -> None:
 def test_a_step_that_is_short_for_its_limit_is_remarked_on() -> None:
     assert plan("p95 < 200ms").remarks() == []
     (remark,) = plan("p95 < 2s").remarks()
-    assert remark.startswith("step=10s is short for a limit of 2.00 s: a rate 5 % above the capacity takes 40.0 s")
-    assert remark.endswith("use a step of 40s or more")
-    assert plan("p95 < 2s", step="40s").remarks() == []
+    assert remark.startswith(
+        "step=10s is short for a limit of 2.00 s: at a rate 5 % above the capacity, a queue takes 37"
+    )
+    assert remark.endswith("use a step of 13s or more")
+    assert plan("p95 < 2s", step="13s").remarks() == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "seconds"), [({}, 10), ({"step": "2s"}, 6), ({"step": "4s"}, 6.8), ({"precision": "2%"}, 17)]
+)
+def test_a_round_near_the_capacity_is_long_enough_for_a_queue_to_show(keys: dict[str, Any], seconds: float) -> None:
+    assert plan(**keys).measured_s(400, is_near=True) == seconds
+    assert plan(**keys).measured_s(400) == plan(**keys).step_s
+    assert plan(**{**keys, "by": "users", "start": 1, "up_to": 9}).measured_s(9, is_near=True) == plan(**keys).step_s
 
 
 def test_levels_are_written_with_four_digits() -> None:

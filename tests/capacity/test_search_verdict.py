@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from support.searches import EXPRESSION, Answers, holds_up_to, outcome, plan, run_search, users_plan
 
 from pytest_ipload.capacity.capacity_result import CapacityResult
-from pytest_ipload.capacity.search_round import FAILS, GENERATOR_LIMITED, HOLDS, RoundOutcome, RoundRequest
+from pytest_ipload.capacity.search_round import CONFIRMING, FAILS, GENERATOR_LIMITED, HOLDS, RoundOutcome, RoundRequest
+from pytest_ipload.capacity.search_verdict import remarks_on
 
 
 def found(answer: Answers, **keys: Any) -> CapacityResult:
@@ -49,7 +51,7 @@ def test_the_promise_below_inside_and_above_the_interval(at_least: float | None,
         (
             lambda request: outcome(FAILS),
             {"at_least": "40/s"},
-            "capacity below 0.0488/s: no round held, at least 40/s promised (limited by p95 < 200ms, 11 rounds)",
+            "capacity below 0.195/s: no round held, at least 40/s promised (limited by p95 < 200ms, 9 rounds)",
         ),
         (
             lambda request: outcome(HOLDS),
@@ -92,6 +94,36 @@ def test_the_expression_near_the_capacity_is_the_one_that_limits_it() -> None:
         return outcome(FAILS if request.level > 412 else HOLDS)
 
     assert found(answer).threshold == EXPRESSION
+
+
+def test_a_generator_that_fails_as_often_as_the_target_makes_it_invalid() -> None:
+    """Every other round that does not hold is the generator's, and goes well when it is repeated."""
+
+    def answer(request: RoundRequest) -> RoundOutcome:
+        calls.append(request.level)
+        is_first = calls.count(request.level) == 1
+        if request.level > 412:
+            return outcome(FAILS)
+        return outcome(GENERATOR_LIMITED if is_first and request.kind != CONFIRMING else HOLDS)
+
+    calls: list[float] = []
+    result = found(answer)
+    assert (result.rate, result.high, result.limited_by, result.verdict) == (None, None, "generator", "invalid")
+    assert result.low is not None
+
+
+def test_what_a_round_is_too_short_to_show_is_left_off_the_lower_end() -> None:
+    """A queue that grows by 3 % a second takes 93 s to the limit of 2.8 s: all rounds of 93 s hold."""
+    usual, short = found(holds_up_to(412)), run_search(plan("p95 < 2800ms"), holds_up_to(412)).search.result()
+    assert (short.rate, short.high) == (usual.rate, usual.high)
+    assert short.low == pytest.approx((usual.low or 0) / (1 + 2.8 / 93), rel=1e-3)
+
+
+def test_an_interval_that_is_much_wider_than_requested_is_remarked_on() -> None:
+    its_plan = plan(precision="1%", max_rounds=12)
+    (remark,) = remarks_on(its_plan, run_search(its_plan, holds_up_to(412, 0.2)).search.result())
+    assert re.match(r"the interval is ±[\d.]+ %, wider than precision=1%", remark)
+    assert remarks_on(plan(), found(holds_up_to(412))) == []
 
 
 def test_plain_values_have_what_is_known() -> None:

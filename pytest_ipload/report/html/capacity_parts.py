@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pytest_ipload.base.units import MS_PER_S, format_duration
 from pytest_ipload.report.html.html_tables import Table
 from pytest_ipload.report.terminal.capacity_lines import HEADERS, Search, level_of, round_rows, searches_of
 from pytest_ipload.stats.summary import PlainResult
@@ -32,7 +33,7 @@ def capacity_facts(result: PlainResult) -> list[tuple[str, str, str]]:
         (
             f"Capacity{f', {search.title}' if search.title else ''}",
             level_of(search.capacity, search.capacity.get("rate")) if "rate" in search.capacity else "unknown",
-            search.capacity["reason"],
+            _interval(search.capacity),
         )
         for search in searches_of(result)
     ]
@@ -40,19 +41,50 @@ def capacity_facts(result: PlainResult) -> list[tuple[str, str, str]]:
 
 def capacity_plots(result: PlainResult) -> list[tuple[str, str, dict[str, Any]]]:
     """Title, summary in words, and ``data`` and ``layout`` of plotly.js, of each search with rounds."""
-    return [_plot(search) for search in searches_of(result) if search.capacity["rounds"]]
+    return [_plot(search, _limit_ms(result, search)) for search in searches_of(result) if search.capacity["rounds"]]
 
 
-def _plot(search: Search) -> tuple[str, str, dict[str, Any]]:
+def _interval(capacity: Mapping[str, Any]) -> str:
+    """Of the capacity, as far as it has one."""
+    low, high = (capacity.get(key) for key in ("low", "high"))
+    if low is None:
+        return "" if high is None else f"below {level_of(capacity, high)}"
+    if "rate" not in capacity or high is None:
+        return f"above {level_of(capacity, low)}"
+    return f"95 % CI {level_of(capacity, low)} to {level_of(capacity, high)}"
+
+
+def _limit_ms(result: PlainResult, search: Search) -> float | None:
+    """The limit of a time that the search was judged by: rather of the one that limits the capacity."""
+    limits = [each for each in result["thresholds"] if each["unit"] == "ms"]
+    for each in sorted(limits, key=lambda each: each["expression"] != search.capacity.get("threshold")):
+        return float(each["limit"])
+    return None
+
+
+def _plot(search: Search, limit_ms: float | None) -> tuple[str, str, dict[str, Any]]:
     capacity = search.capacity
     by = capacity["by"]
-    rounds = sorted(capacity["rounds"], key=lambda row: (row[by], row["number"]))
+    in_order = sorted(capacity["rounds"], key=lambda row: (row[by], row["number"]))
+    of_target = [row for row in in_order if row["state"] != "generator-limited"]  # others say nothing about the target
+    rounds = of_target or in_order
     title = f"Latency and errors by {'number of users' if by == 'users' else 'arrival rate'}"
     unit = "users" if by == "users" else "iterations/s"
     lines = [_line(name, name, rounds, by, key, dash) for name, key, dash in _LINES if _is_measured(rounds, key)]
     failing = [row for row in rounds if row["state"] == "fails"]
     if _is_measured(failing, "p95_ms"):
-        lines.append({**_line("p95 of failed rounds", "failed", failing, by, "p95_ms", "solid"), "mode": "markers"})
+        lines.append({**_line("failed rounds", "failed", failing, by, "p95_ms", "solid"), "mode": "markers"})
+    if limit_ms is not None and len(rounds) > 1:
+        lines.append(
+            {
+                "name": f"limit {format_duration(limit_ms / MS_PER_S)}",
+                "meta": "failed",
+                "mode": "lines",
+                "line": {"dash": "dash"},
+                "x": [rounds[0][by], rounds[-1][by]],
+                "y": [limit_ms, limit_ms],
+            }
+        )
     layout: dict[str, Any] = {
         "xaxis": {"title": {"text": unit}, "rangemode": "tozero"},
         "yaxis": {"title": {"text": "ms"}, "rangemode": "tozero"},
@@ -102,12 +134,25 @@ def _marks(capacity: Mapping[str, Any], highest: float) -> list[dict[str, Any]]:
     marks = []
     if capacity.get("low") is not None:
         end = capacity.get("high", highest)
-        marks.append({"type": "rect", "x0": capacity["low"], "x1": end, **_label("95 % interval")})
+        marks.append(
+            {"type": "rect", "x0": capacity["low"], "x1": end, **_label("95 % interval", textposition="middle left")}
+        )
+    beside: dict[str, dict[str, Any]] = {  # of each other: both are often near
+        "capacity": {"textposition": "end", "xanchor": "left", "yanchor": "top"},
+        "promise": {"textposition": "start", "xanchor": "right", "yanchor": "bottom"},
+    }
     for key, text in (("rate", "capacity"), ("at_least", "promise")):
         if (level := capacity.get(key)) is not None:
-            marks.append({"type": "line", "x0": level, "x1": level, **_label(f"{text} {level_of(capacity, level)}")})
+            marks.append(
+                {
+                    "type": "line",
+                    "x0": level,
+                    "x1": level,
+                    **_label(f"{text} {level_of(capacity, level)}", textangle=0, **beside[text]),
+                }
+            )
     return marks
 
 
-def _label(text: str) -> dict[str, Any]:
-    return {"yref": "paper", "y0": 0, "y1": 1, "label": {"text": text, "textposition": "top left"}}
+def _label(text: str, **more: Any) -> dict[str, Any]:
+    return {"yref": "paper", "y0": 0, "y1": 1, "label": {"text": text, **more}}
