@@ -1,40 +1,29 @@
-"""The options and ini keys of the session: registered, read and checked. Those of loads: ``settings.table``."""
+"""All options and ini keys, registered. Loaded by every pytest run; ``session_options`` reads them."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
 
-from pytest_ipload.plugin.options.baseline_options import read_settings
-from pytest_ipload.plugin.options.evidence_options import INI_KEYS, add_evidence_options, read_evidence_settings
-from pytest_ipload.plugin.options.explain_option import read_explain
-from pytest_ipload.settings.parsing import (
-    as_count,
-    as_loopback_endpoint,
-    as_url,
-    did_you_mean,
-    listed,
+from pytest_ipload.report.files.registry import REPORT_FILES
+from pytest_ipload.settings.parsing import as_count
+from pytest_ipload.settings.table import (
+    AUTO,
+    EVIDENCE,
+    LOG,
+    OFF,
+    POOL_CHECKS,
+    SETTINGS,
+    Parser,
+    Setting,
+    as_check_names,
 )
-from pytest_ipload.settings.session_settings import AUTO, LOG, OFF, POOL_CHECKS, STRICT, SessionSettings
-from pytest_ipload.settings.table import SETTINGS, Parser, Setting, as_check_names
 
 _WHOLE_OR_TEXT: Any = int | str if pytest.version_tuple >= (9, 2) else "string"
 """The type of ini keys for whole numbers: pytest's own TOML tables (``[tool.pytest]``) contain such numbers."""
-_OTHER_INI_KEYS = (
-    "ipload_thresholds",
-    "ipload_allowed_hosts",
-    "ipload_pools",
-    "ipload_names",
-    "ipload_profiles",
-    "ipload_pin",
-    "ipload_strict",
-    "ipload_environment",
-    *INI_KEYS,
-)
-_OF_SEGMENTS = ("segment", "weights", "store", "store_wait", "start_at", "start_every")
 _INI_TYPES: Mapping[Parser, Any] = {as_count: _WHOLE_OR_TEXT, as_check_names: "linelist"}
 
 
@@ -57,7 +46,9 @@ def add_options(parser: pytest.Parser) -> None:
     _add_divisions(group)
     _add_segments(group)
     _add_flags(parser, group)
-    add_evidence_options(parser, group)
+    _add_evidence(parser, group)
+    _add_reports(parser)
+    _add_baselines(parser)
 
 
 def _add_lists(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
@@ -204,6 +195,72 @@ def _add_flags(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
         group.addoption(flag, action="store_true", default=None, help=text)
 
 
+def _add_evidence(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
+    """What is kept and shown of single requests."""
+    group.addoption(
+        "--ipload-evidence",
+        metavar="N",
+        help="Keep the N slowest and the first N failed requests of each name, with their replies, for the reports; "
+        f"0 keeps none. Default: {EVIDENCE}",
+    )
+    mask = "of a header, parameter or field whose value is masked like a password"
+    group.addoption("--ipload-mask", metavar="NAME", action="append", help=f"Name {mask} (may be given several times)")
+    parser.addini("ipload_mask", f"Names, one per line, {mask}", type="linelist")
+    group.addoption(
+        "--ipload-debug",
+        action="store_true",
+        default=None,
+        help="Print each request and reply of a functional run: 1 user, 1 iteration, no thresholds",
+    )
+    trace = "Give each request of a user the header traceparent (W3C Trace Context): one trace for each iteration"
+    group.addoption("--ipload-trace", action="store_true", default=None, help=trace)
+    parser.addini("ipload_trace", f"{trace}. Default: false", type="bool", default=False)
+
+
+def _add_reports(parser: pytest.Parser) -> None:
+    """What is written, and the stacks of the target."""
+    group = parser.getgroup("ipload-reports", "reports of load tests (pytest-ipload)")
+    for kind in REPORT_FILES:
+        group.addoption(kind.flag, metavar=kind.metavar, help=kind.help)
+    # Written from samples, not from results: see ``jsonl_output``.
+    group.addoption("--ipload-jsonl", metavar="PATH", help="Write each sample as a line of k6's JSON output")
+    group.addoption(
+        "--ipload-explain",
+        metavar="PID[,PID]",
+        nargs="?",
+        const="",
+        help="Sample the stacks of a local Python target during each load, and name the lines that make it slow. "
+        "Without a PID: the processes that listen at the target's port. Write --ipload-explain=PID",
+    )
+
+
+def _add_baselines(parser: pytest.Parser) -> None:
+    """Saved runs, and what to compare with."""
+    group = parser.getgroup("ipload-baselines", "baselines of load tests (pytest-ipload)")
+    group.addoption("--ipload-save", metavar="NAME", help="Save the results of this run in .ipload, under this name")
+    group.addoption(
+        "--ipload-autosave",
+        action="store_true",
+        default=None,
+        help="Save the results of this run in .ipload; its name consists of the commit and the time",
+    )
+    group.addoption(
+        "--ipload-compare",
+        metavar="REF",
+        nargs="?",
+        const="",
+        help="Compare with saved runs: --ipload-compare=REF names them, by name, number, file or folder. Without REF: "
+        "the newest comparable runs on this kind of machine",
+    )
+    group.addoption(
+        "--ipload-compare-fail",
+        metavar="LIMIT",
+        action="append",
+        help="Fail a load test that is worse than what it is compared with by more than this, as in p95:10%% or "
+        "p95:10%%,50ms (may be given several times). Implies --ipload-compare, unless --ipload-against is given",
+    )
+
+
 def _argument(setting: Setting) -> Parser:
     """The setting's parser, with argparse's exception for invalid values."""
 
@@ -216,161 +273,18 @@ def _argument(setting: Setting) -> Parser:
     return parse
 
 
-def session_settings(config: pytest.Config) -> SessionSettings:
-    """Read and check the session's settings. Raises ``pytest.UsageError``."""
-    _check_ini_keys(config)
-    command_line, ini = {}, {}
-    for setting in SETTINGS:
-        value = config.getoption(setting.dest) if setting.option else None
-        if value is not None:
-            command_line[setting.key] = value
-        given = _ini_value(config, setting.dest) if setting.ini else None
-        if given is not None:
-            ini[setting.key] = _checked(setting.parse, given, f"ini key {setting.dest}")
-    if config.getoption("ipload_only") and config.getoption("ipload_skip"):
-        raise pytest.UsageError("--ipload-only and --ipload-skip together select nothing; give one of them")
-    profile_name, profile = _profile(config)
-    return SessionSettings(
-        command_line,
-        ini,
-        thresholds=_all_given(config, "ipload_thresholds", "--ipload-threshold", _threshold),
-        allowed_hosts=_all_given(config, "ipload_allowed_hosts", "--ipload-allow-host", _host),
-        disabled=bool(config.getoption("ipload_disable") or config.getoption("ipload_debug")),
-        pool_check=config.getoption("ipload_pool_check") or STRICT,
-        named_pools=tuple(_ini_value(config, "ipload_pools")),
-        pin=_given_pin(config),
-        shards=_option(config, "shards", as_count),
-        rounds=_option(config, "rounds", as_count),
-        against=_option(config, "against", as_url),
-        concurrent=bool(config.getoption("ipload_concurrent")),
-        progress=config.getoption("ipload_progress") or AUTO,
-        prometheus=_option(config, "prometheus", as_loopback_endpoint),
-        otlp=_option(config, "otlp", as_url),
-        strict=bool(config.getoption("ipload_strict") or _ini_value(config, "ipload_strict")),
-        baselines=read_settings(config),
-        **_segment_settings(config),
-        profile_name=profile_name,
-        profile=profile,
-        names=_names(config),
-        **read_evidence_settings(config, _ini_value),
-        explain=read_explain(config),
-    )
-
-
-def _segment_settings(config: pytest.Config) -> Mapping[str, Any]:
-    if all(config.getoption(f"ipload_{name}") is None for name in _OF_SEGMENTS):
-        return {}
-    from pytest_ipload.plugin.options.segment_options import read_segment_settings
-
-    return read_segment_settings(config, _option)
-
-
-def _names(config: pytest.Config) -> tuple[str, ...]:
-    """The templates of request names, checked."""
-    lines = tuple(filter(None, map(str.strip, _ini_value(config, "ipload_names"))))
-    if lines:
-        from pytest_ipload.settings.url_names import UrlNames
-
-        _checked(UrlNames, lines, "ini key ipload_names")
-    return lines
-
-
-def _profile(config: pytest.Config) -> tuple[str | None, Mapping[str, Any]]:
-    """The name of the profile that the command line chooses, and its settings. All profiles are checked."""
-    name: str | None = config.getoption("ipload_profile")
-    lines = _ini_value(config, "ipload_profiles")
-    if name is None and not lines:
-        return None, {}
-    from pytest_ipload.settings.profiles import chosen, parse_profiles
-
-    profiles = _checked(parse_profiles, lines, "ini key ipload_profiles")
-    return name, {} if name is None else _checked(lambda given: chosen(profiles, given), name, "--ipload-profile")
-
-
-def _check_ini_keys(config: pytest.Config) -> None:
-    """pytest only warns about unregistered keys: a threshold with a typo in its key would be ignored."""
-    given: Any = getattr(config, "_inicfg", None)  # reading the public one makes pytest 9 warn
-    for key in config.inicfg if given is None else given:
-        if not key.startswith("ipload"):
-            continue
-        try:
-            config.getini(key)
-        except (TypeError, ValueError, pytest.UsageError) as error:  # of a value that is wrong, ``_ini_value`` says so
-            if "unknown configuration value" in str(error):
-                known = [*(setting.dest for setting in SETTINGS if setting.ini), *_OTHER_INI_KEYS]
-                hint = did_you_mean(key, known)
-                raise pytest.UsageError(f"unknown ini key {key!r}{hint}; known: {listed(known)}") from None
-
-
-def _option(config: pytest.Config, name: str, parse: Parser) -> Any:
-    """The value of an option without an ini key, checked; None where it is not given."""
-    given = config.getoption(f"ipload_{name}")
-    return None if given is None else _checked(parse, given, f"--ipload-{name.replace('_', '-')}")
-
-
-def _given_pin(config: pytest.Config) -> int | str:
-    for value, place in (
-        (config.getoption("ipload_pin"), "--ipload-pin"),
-        (_ini_value(config, "ipload_pin"), "ini key ipload_pin"),
-    ):
-        if value is not None:
-            pin: int | str = _checked(_pin, value, place)
-            return pin
-    return AUTO
-
-
-def _pin(given: Any) -> int | str:
-    text = str(given).strip()  # pytest's own TOML tables have numbers
-    if text in (AUTO, OFF):
-        return text
-    from pytest_ipload.load.generator.affinity import allowed_cpus
-
-    allowed = sorted(allowed_cpus())
-    if not allowed:
-        raise ValueError(f"{text!r}: this system cannot pin a process to a CPU; give 'auto' or 'off'")
-    cpu = next((cpu for cpu in allowed if str(cpu) == text), None)
-    if cpu is None:
-        known = ", ".join(map(str, allowed))
-        raise ValueError(f"{text!r} is not a CPU available to this process; give 'auto', 'off' or one of {known}")
-    return cpu
-
-
-def _ini_value(config: pytest.Config, key: str) -> Any:
-    """The value of an ini key; an error about its type names the key."""
-    try:
-        return config.getini(key)
-    except (TypeError, ValueError, pytest.UsageError) as error:  # which one depends on pytest's version
-        text = str(error)
-        # For an invalid truth value pytest does not name the key.
-        raise pytest.UsageError(text if key in text else f"ini key {key}: {text}; give true or false") from None
-
-
-def _checked(parse: Parser, given: Any, place: str) -> Any:
-    try:
-        return parse(given)
-    except ValueError as error:
-        from pytest_ipload.base.masking import masked
-
-        raise pytest.UsageError(masked(f"{place}: {error}")) from None
-
-
-def _all_given(config: pytest.Config, key: str, flag: str, parse: Parser) -> tuple[str, ...]:
-    """The values of an ini key and of an option with many values, together."""
-    options = config.getoption(flag.removeprefix("--").replace("-", "_")) or ()
+def is_any_given(config: pytest.Config) -> bool:
+    """Whether the command line or the ini file has any option or key of this plugin, known or not."""
+    options, overrides = vars(config.option), config.getoption("override_ini", None) or ()
     return (
-        *(_checked(parse, text, f"ini key {key}") for text in _ini_value(config, key)),
-        *(_checked(parse, text, flag) for text in options),
+        any(name.startswith("ipload") and value is not None for name, value in options.items())
+        or any(key.startswith("ipload") for key in ini_file_keys(config))
+        or any(text.startswith("ipload") for text in overrides)
     )
 
 
-def _threshold(text: Any) -> str:
-    from pytest_ipload.verdict.threshold.expression import Threshold
-
-    return Threshold.parse(text).text
-
-
-def _host(pattern: str) -> str:
-    from pytest_ipload.transport.allowed_hosts import AllowedHosts
-
-    AllowedHosts([pattern])
-    return pattern
+def ini_file_keys(config: pytest.Config) -> Iterable[str]:
+    """The keys in the ini file."""
+    given: Any = getattr(config, "_inicfg", None)  # reading the public one makes pytest 9 warn
+    keys: Iterable[str] = config.inicfg if given is None else given
+    return keys
