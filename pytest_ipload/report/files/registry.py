@@ -39,6 +39,11 @@ class ReportFile:  # neither a dataclass nor a NamedTuple: every pytest run make
         return f"{PREFIX}{self.name}"
 
     @property
+    def dest(self) -> str:
+        """The option's attribute."""
+        return f"ipload_{self.name}"
+
+    @property
     def metavar(self) -> str:
         """The option's metavar."""
         return "PATH" if self.variable is None else f"PATH|{AUTO}"

@@ -102,7 +102,7 @@ class ReportFiles:
     @classmethod
     def of(cls, config: pytest.Config) -> ReportFiles:
         """The files of pytest's command line. Raises UsageError, see above."""
-        return cls({kind.name: config.getoption(f"ipload_{kind.name}") for kind in REPORT_FILES})
+        return cls({kind.name: config.getoption(kind.dest) for kind in REPORT_FILES})
 
     def _ask_variable(self, kind: ReportFile, variable: str) -> None:
         named = os.environ.get(variable)

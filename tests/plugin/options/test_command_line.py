@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from pytest_ipload.plugin.options import session_options
 from pytest_ipload.settings.load_profile import LoadProfile
-from pytest_ipload.settings.parsing import Stages, did_you_mean
+from pytest_ipload.settings.parsing import did_you_mean
 from pytest_ipload.settings.resolution import marker_settings, parse_key, resolve
 from pytest_ipload.settings.session_settings import SessionSettings
+from pytest_ipload.settings.stages import Stages
 from pytest_ipload.settings.table import BY_KEY, SETTINGS, Setting
 
 DURATIONS = ("duration", "ramp_up", "ramp_down", "warmup", "graceful_stop", "timeout")
