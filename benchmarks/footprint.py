@@ -136,7 +136,7 @@ def idle_part(bench: Bench) -> str:
     """The plugin in a suite without load tests."""
     pairs_wanted = bench.options.pairs
     print(f"idle: {pairs_wanted} pairs", file=sys.stderr)
-    pairs = run_pairs(pairs_wanted, bench.cores.client, bench.folder)
+    pairs = run_pairs(pairs_wanted, bench.cores.client, bench.folder, bench.options.python)
     rows = [
         [
             "without (`-p no:ipload`)",
@@ -146,9 +146,10 @@ def idle_part(bench: Bench) -> str:
         ["with", spread([p.with_plugin.cpu_ms for p in pairs]), spread([p.with_plugin.wall_ms for p in pairs])],
         ["median difference in a pair", *(f"{value:+.1f}" for value in differences(pairs))],
     ]
+    where = "the development install" if bench.options.python is None else "an environment with the wheel"
     how = (
-        f"### A suite without load tests\n\n`pytest` with {TESTS} empty tests, {pairs_wanted} pairs of runs "
-        "in changing order, median (smallest-largest)."
+        f"### A suite without load tests\n\n`pytest` in {where}, with {TESTS} empty tests, {pairs_wanted} pairs of "
+        "runs in changing order, median (smallest-largest)."
     )
     return "\n\n".join([how, markdown(("plugin", "CPU, ms", "by the clock, ms"), rows)])
 
@@ -174,6 +175,11 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     made.add_argument("--minutes", type=amount, default=1, help="length of the load of `growth` (default: %(default)s)")
     made.add_argument("--count", type=count, default=100_000, help="iterations and samples of `costs` (%(default)s)")
     made.add_argument("--pairs", type=count, default=15, help="pairs of runs of `idle` (default: %(default)s)")
+    made.add_argument(
+        "--python",
+        metavar="PATH",
+        help="for `idle`: the interpreter of an environment with the wheel; default: this one",
+    )
     return made.parse_args(words)
 
 

@@ -47,25 +47,30 @@ def differences(pairs: Sequence[Pair]) -> tuple[float, float]:
     )
 
 
-def run_pairs(count: int, core: int, folder: Path) -> list[Pair]:
-    """So many pairs of runs, in changing order; a first pair that fills the caches is not counted."""
+def run_pairs(count: int, core: int, folder: Path, python: str | None = None) -> list[Pair]:
+    """Pairs of runs, in changing order; a first pair that fills the caches is not counted.
+
+    ``python`` is the interpreter of an environment with the plugin, and all plugins of that are there; without it,
+    this one's, with no other plugin.
+    """
     suite = folder / "suite"
     suite.mkdir()
     (suite / "test_suite.py").write_text(_SUITE)
     (suite / "pytest.ini").write_text("[pytest]\n")
+    command = pytest_command("test_suite.py") if python is None else [python, "-m", "pytest", "test_suite.py"]
     pairs = []
     for number in range(count + 1):
         if number % 2:
-            without, with_plugin = _run(core, suite, "-pno:ipload"), _run(core, suite)
+            without, with_plugin = _run(core, suite, *command, "-pno:ipload"), _run(core, suite, *command)
         else:
-            with_plugin, without = _run(core, suite), _run(core, suite, "-pno:ipload")
+            with_plugin, without = _run(core, suite, *command), _run(core, suite, *command, "-pno:ipload")
         pairs.append(Pair(without, with_plugin))
     return pairs[1:]
 
 
-def _run(core: int, suite: Path, *options: str) -> Cost:
+def _run(core: int, suite: Path, *command: str) -> Cost:
     before, began = proc.cpu_of_ended_children(), time.perf_counter()
-    with running("pytest", pytest_command("test_suite.py", "-q", "-pno:cacheprovider", *options), core, suite) as child:
+    with running("pytest", [*command, "-q", "-pno:cacheprovider"], core, suite) as child:
         code = child.wait(_LIMIT_S)
         wall = time.perf_counter() - began
         if code:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
         ThresholdFailed,
     )
     from pytest_ipload.plugin.run.load_runner import LoadRunner
-    from pytest_ipload.settings.parsing import Stages, as_stages
+    from pytest_ipload.settings.parsing import as_stages
+    from pytest_ipload.settings.stages import Stages
     from pytest_ipload.transport.event_stream import EventStream
     from pytest_ipload.transport.session import LoadSession
     from pytest_ipload.transport.web_socket import WebSocket
@@ -72,7 +73,7 @@ _HOMES = {
     "LoadSession": "pytest_ipload.transport.session",
     "LoadTestFailed": "pytest_ipload.plugin.items.outcomes",
     "MeasurementInvalid": "pytest_ipload.plugin.items.outcomes",
-    "Stages": "pytest_ipload.settings.parsing",
+    "Stages": "pytest_ipload.settings.stages",
     "Threshold": "pytest_ipload.verdict.threshold.expression",
     "ThresholdFailed": "pytest_ipload.plugin.items.outcomes",
     "VirtualUser": "pytest_ipload.load.user",

@@ -17,7 +17,8 @@ from pytest_ipload.cli.merge_sources import Awaited, folded, read_source, source
 from pytest_ipload.distributed.segment_fold import Least
 from pytest_ipload.distributed.segments import UnusableFile, is_usable_alone
 from pytest_ipload.distributed.store.place import is_url
-from pytest_ipload.report.files.registry import REPORT_FILES, ReportFiles
+from pytest_ipload.report.files.registry import REPORT_FILES
+from pytest_ipload.report.files.report_files import ReportFiles
 from pytest_ipload.settings.parsing import as_seconds
 
 _MOST_JOBS = 64

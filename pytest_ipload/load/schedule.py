@@ -15,7 +15,7 @@ from random import Random
 
 from pytest_ipload.load.partition import Partition
 from pytest_ipload.settings.load_profile import LoadProfile, Span
-from pytest_ipload.settings.parsing import Stages
+from pytest_ipload.settings.stages import Stages
 
 _STEP = 0.0005
 """Seconds between the first iterations of two users who start at once: a listen queue is emptied faster than that."""

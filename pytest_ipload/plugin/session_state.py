@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ipload.base.units import NS_PER_S
-from pytest_ipload.settings.session_settings import OFF, SKIP, SessionSettings
+from pytest_ipload.settings.table import OFF, SKIP
 
 if TYPE_CHECKING:
     from pytest_ipload.addresses.pool import IpPool
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_ipload.load.partition import Partition
     from pytest_ipload.plugin.run.load_test import LoadTest
     from pytest_ipload.plugin.run.segment_meetings import SegmentMeetings
+    from pytest_ipload.settings.session_settings import SessionSettings
     from pytest_ipload.settings.url_names import UrlNames
     from pytest_ipload.stats.evidence.evidence import Evidence
     from pytest_ipload.stats.live import LiveListener
@@ -261,13 +262,22 @@ class Pools:
 
 
 STATE = pytest.StashKey[SessionState]()
+STARTER = pytest.StashKey[Callable[[pytest.Config], None]]()
+"""Makes the state of a session that has none yet."""
 _RESULTS = pytest.StashKey[Results]()
 LOAD_TEST: pytest.StashKey[LoadTest] = pytest.StashKey()
 """In ``item.stash``, from its set-up on: the item as a load test."""
 
 
+def is_started(config: pytest.Config) -> bool:
+    """Whether the session has a state: without settings, it has none before its first load test is found."""
+    return STATE in config.stash
+
+
 def state_of(config: pytest.Config) -> SessionState:
-    """The session's state."""
+    """The session's state; made when it is first needed."""
+    if STATE not in config.stash:
+        config.stash[STARTER](config)
     return config.stash[STATE]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_ipload.distributed.protocol.slots import QUEUE_KEY, SLOT_KEY, TEAM_KEY, WHOLE_KEY, Slots
 from pytest_ipload.plugin.items import markers
 from pytest_ipload.plugin.session_state import SessionState, state_of
 
@@ -16,10 +17,31 @@ if TYPE_CHECKING:
 _MISSING: pytest.StashKey[list[str]] = pytest.StashKey()
 
 
+class Starts:
+    """xdist's controller starts its workers, and each gets its share of the addresses."""
+
+    def __init__(self) -> None:
+        self._ranks, self._slots = Slots(), Slots()
+        """Counted over all workers, and over those of each host."""
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """xdist starts a worker: assign it its share of the addresses, and the workers that it shares loads with."""
+        from pytest_ipload.distributed.xdist_private import neighbourhood
+
+        name, (host, count) = node.gateway.id, neighbourhood(node)
+        node.workerinput[SLOT_KEY] = [self._slots.take(name, host), count]
+        lead_worker(node, self._ranks.take(name))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        """An xdist worker is gone: its share is free for its replacement."""
+        for slots in (self._ranks, self._slots):
+            slots.free(node.gateway.id)
+
+
 def set_up_team(config: pytest.Config) -> None:
     """In a worker that shares loads: take part. In xdist's controller: find out whether loads can be shared."""
-    from pytest_ipload.distributed.protocol.slots import TEAM_KEY
-
     _take_part_alone(config)
     if TEAM_KEY in getattr(config, "workerinput", {}):
         import pytest_ipload
@@ -31,12 +53,11 @@ def set_up_team(config: pytest.Config) -> None:
         from pytest_ipload.distributed.xdist_private import missing
 
         config.stash[_MISSING] = missing()
+        config.pluginmanager.register(Starts(), "ipload-worker-starts")
 
 
 def _take_part_alone(config: pytest.Config) -> None:
     """In a worker of xdist: have the loads that it runs whole end with the session."""
-    from pytest_ipload.distributed.protocol.slots import QUEUE_KEY, WHOLE_KEY
-
     channel = getattr(config, "workerinput", {}).get(WHOLE_KEY)
     if channel is None:
         return

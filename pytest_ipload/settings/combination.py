@@ -12,7 +12,7 @@ from math import ceil
 from typing import Any
 
 from pytest_ipload.base.errors import SettingError
-from pytest_ipload.settings.parsing import Stages
+from pytest_ipload.settings.stages import Stages
 
 HOOK, COMMAND_LINE, PROFILE, MARKER, INI, DEFAULT = PLACES = (
     "hook",

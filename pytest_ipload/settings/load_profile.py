@@ -9,7 +9,8 @@ from typing import Any
 from pytest_ipload.base.errors import SettingError
 from pytest_ipload.base.masking import masked
 from pytest_ipload.base.units import format_setting
-from pytest_ipload.settings.parsing import Stages, as_positive_seconds, as_seconds, as_span
+from pytest_ipload.settings.parsing import as_positive_seconds, as_seconds, as_span
+from pytest_ipload.settings.stages import Stages
 from pytest_ipload.settings.table import SETTINGS
 
 Span = tuple[float, float]

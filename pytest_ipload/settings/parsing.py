@@ -9,10 +9,13 @@ import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pytest_ipload.base.units import format_setting, parse_duration, parse_rate, parse_span
+
+if TYPE_CHECKING:
+    from pytest_ipload.settings.stages import Stages
 
 _LONGEST_REMEMBERED = 200
 """Characters of a name."""
@@ -92,33 +95,6 @@ def as_rate_or_true(value: Any) -> float | bool:
     return True if value is True else as_rate(value)
 
 
-class Stages(NamedTuple):
-    """Linear ramps of a load, from 0 on: each lasts some seconds and ends at a number of users (or rate per second)."""
-
-    segments: tuple[tuple[float, float], ...]
-    """(seconds, target) of each."""
-    are_rates: bool
-    """Whether the targets are written as rates."""
-
-    @property
-    def peak(self) -> float:
-        """The highest target."""
-        return max(target for _, target in self.segments)
-
-    @property
-    def seconds(self) -> float:
-        """How long they take together."""
-        return sum(seconds for seconds, _ in self.segments)
-
-    def scaled(self, height: float = 1.0, length: float = 1.0) -> Stages:
-        """The same shape with other targets and times: factors of both."""
-        return self._replace(segments=tuple((seconds * length, target * height) for seconds, target in self.segments))
-
-    def __str__(self) -> str:
-        unit = "/s" if self.are_rates else ""
-        return ",".join(f"{format_setting(seconds)}:{target:g}{unit}" for seconds, target in self.segments)
-
-
 def as_stages(value: Any) -> Stages:
     """Segments of a load, as a text or (from Python) as a list of pairs.
 
@@ -140,6 +116,8 @@ def as_stages(value: Any) -> Stages:
         kinds.add(is_rate)
     if len(kinds) != 1:
         raise ValueError(f"{value!r} mixes users and rates, or has no stages; {_STAGES_HELP}")
+    from pytest_ipload.settings.stages import Stages
+
     stages = Stages(tuple(segments), kinds.pop())
     _not_too_long(stages.seconds, value)
     if not stages.peak or not stages.seconds:

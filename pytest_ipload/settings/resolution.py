@@ -26,8 +26,9 @@ from pytest_ipload.settings.combination import (
     origin_in_profile,
 )
 from pytest_ipload.settings.load_profile import LoadProfile
-from pytest_ipload.settings.parsing import Stages, as_seconds, as_span, as_stages, did_you_mean, listed
+from pytest_ipload.settings.parsing import as_seconds, as_span, as_stages, did_you_mean, listed
 from pytest_ipload.settings.session_settings import SessionSettings
+from pytest_ipload.settings.stages import Stages
 from pytest_ipload.settings.table import BY_KEY, KEPT, SETTINGS
 
 Given = Iterable[tuple[Mapping[str, Any], tuple[Any, ...]]]

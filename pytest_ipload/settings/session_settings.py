@@ -7,12 +7,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-STRICT, SKIP, OFF = POOL_CHECKS = ("strict", "skip", "off")
-AUTO = "auto"
-LOG = "log"
+from pytest_ipload.settings.table import AUTO, EVIDENCE, STRICT
+
 STORE_WAIT_S = 300.0
-EVIDENCE = 3
-"""How many requests of each name and kind are kept by default."""
 
 
 class BaselineSettings(NamedTuple):

@@ -1,10 +1,9 @@
-"""The table of all settings of a load: the source of the options, the ini keys, the marker's keys and their errors.
+"""The table of all settings of a load: the source of the options, the ini keys, the marker's keys and their errors."""
 
-Loaded by every pytest run: annotations are not postponed, because ``NamedTuple`` would compile each of them.
-"""
+from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from pytest_ipload.settings.parsing import (
     as_bool,
@@ -28,26 +27,46 @@ from pytest_ipload.settings.parsing import (
 Parser = Callable[[Any], Any]
 
 
+STRICT, SKIP, OFF = POOL_CHECKS = ("strict", "skip", "off")
+AUTO = "auto"
+LOG = "log"
+EVIDENCE = 3
+"""How many requests of each name and kind are kept by default."""
 KEPT = object()
 """With ``--ipload-disable``, the setting stays what it is."""
 
 
-class Setting(NamedTuple):  # not a dataclass: every pytest run makes them, and this costs less
+class Setting:  # neither a dataclass nor a NamedTuple: every pytest run makes it, and this takes a tenth of the time
     """One setting, wherever it can be given. ``key`` is the marker's key and the field of ``LoadProfile``."""
 
-    key: str
-    parse: Parser
-    help: str
-    """For the option and the ini key; it ends with the default, where that is not obvious."""
-    metavar: str = "T"
-    option: bool = False
-    ini: bool = False
-    off: Any = KEPT
-    """The value with ``--ipload-disable``."""
-    is_compared: bool = False
-    """Whether runs are compared with each other only if they have the same value."""
-    adds_up: bool = False
-    """Whether marker and ini are joined instead of the marker replacing the ini key: nothing takes a name away."""
+    __slots__ = ("adds_up", "help", "ini", "is_compared", "key", "metavar", "off", "option", "parse")
+
+    def __init__(
+        self,
+        key: str,
+        parse: Parser,
+        help: str,
+        metavar: str = "T",
+        *,
+        option: bool = False,
+        ini: bool = False,
+        off: Any = KEPT,
+        is_compared: bool = False,
+        adds_up: bool = False,
+    ) -> None:
+        self.key = key
+        self.parse = parse
+        self.help = help
+        """For the option and the ini key; it ends with the default, where that is not obvious."""
+        self.metavar = metavar
+        self.option = option
+        self.ini = ini
+        self.off = off
+        """The value with ``--ipload-disable``."""
+        self.is_compared = is_compared
+        """Whether runs are compared with each other only if they have the same value."""
+        self.adds_up = adds_up
+        """Whether marker and ini are joined instead of the marker replacing the ini key: nothing takes a name away."""
 
     @property
     def flag(self) -> str:

@@ -7,7 +7,7 @@ import pytest
 from support.saved_runs import result
 
 from pytest_ipload.baselines.comparability import differences, of_result, only_counted
-from pytest_ipload.settings.parsing import Stages
+from pytest_ipload.settings.stages import Stages
 
 USUAL: dict[str, Any] = {"duration": 30.0, "iterations": None}
 

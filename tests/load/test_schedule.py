@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from pytest_ipload.load.schedule import Pacer, arrival_times, arrivals_before, draw, rates_end, user_slots
 from pytest_ipload.settings.load_profile import LoadProfile
-from pytest_ipload.settings.parsing import Stages, as_stages
+from pytest_ipload.settings.parsing import as_stages
+from pytest_ipload.settings.stages import Stages
 
 seconds = st.floats(min_value=0, max_value=3600, allow_nan=False)
 

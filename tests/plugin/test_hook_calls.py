@@ -14,7 +14,8 @@ from pytest_ipload.plugin.hook_calls import UserHooks, whose
 from pytest_ipload.plugin.items.marker_settings import profile_of
 from pytest_ipload.plugin.session_state import state_of
 from pytest_ipload.settings.load_profile import LoadProfile
-from pytest_ipload.settings.parsing import Stages, as_stages
+from pytest_ipload.settings.parsing import as_stages
+from pytest_ipload.settings.stages import Stages
 
 WRITTEN = "10s:50,20s:0"
 WAVE = as_stages(WRITTEN)

@@ -21,7 +21,7 @@ from pytest_ipload.base.health_catalogue import fired
 from pytest_ipload.cli.main import main
 from pytest_ipload.report.files.json_file import SCHEMA, report_of, schema_path
 from pytest_ipload.settings.load_profile import LoadProfile
-from pytest_ipload.settings.parsing import Stages
+from pytest_ipload.settings.stages import Stages
 from pytest_ipload.stats.evidence.evidence import Evidence, MessageText
 from pytest_ipload.stats.sample import FAILED, SETUP
 from pytest_ipload.stats.summary import LatencyStats, RequestStats, SourceStats, StepStats, TimelinePoint

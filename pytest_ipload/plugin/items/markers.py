@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from types import FunctionType
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,13 @@ def concerns_us(item: pytest.Item) -> bool:
     """Whether the item is a load test, or has a marker that was meant to make it one."""
     if not PER_USER_ROOTS.isdisjoint(getattr(item, "fixturenames", ())):
         return True
-    return any(mark.name.startswith(MARKER) or _is_mistyped(mark.name, item.config) for mark in item.iter_markers())
+    node: Any = item  # not ``iter_markers``: every item of a suite is looked at, and this takes a fraction of the time
+    while node is not None:
+        for mark in node.own_markers:
+            if mark.name.startswith(MARKER) or _is_mistyped(mark.name, item.config):
+                return True
+        node = node.parent
+    return False
 
 
 def look_for_loads(item: pytest.Item) -> bool:

@@ -1,7 +1,4 @@
-"""The options to save runs and to compare with them.
-
-Imported by every pytest run: slow modules are imported where they are needed.
-"""
+"""The options to save runs and to compare with them, read and checked."""
 
 from __future__ import annotations
 
@@ -10,33 +7,6 @@ from collections.abc import Sequence
 import pytest
 
 from pytest_ipload.settings.session_settings import BaselineSettings
-
-
-def add_options(parser: pytest.Parser) -> None:
-    """Register them."""
-    group = parser.getgroup("ipload-baselines", "baselines of load tests (pytest-ipload)")
-    group.addoption("--ipload-save", metavar="NAME", help="Save the results of this run in .ipload, under this name")
-    group.addoption(
-        "--ipload-autosave",
-        action="store_true",
-        default=None,
-        help="Save the results of this run in .ipload; its name consists of the commit and the time",
-    )
-    group.addoption(
-        "--ipload-compare",
-        metavar="REF",
-        nargs="?",
-        const="",
-        help="Compare with saved runs: --ipload-compare=REF names them, by name, number, file or folder. Without REF: "
-        "the newest comparable runs on this kind of machine",
-    )
-    group.addoption(
-        "--ipload-compare-fail",
-        metavar="LIMIT",
-        action="append",
-        help="Fail a load test that is worse than what it is compared with by more than this, as in p95:10%% or "
-        "p95:10%%,50ms (may be given several times). Implies --ipload-compare, unless --ipload-against is given",
-    )
 
 
 def read_settings(config: pytest.Config) -> BaselineSettings:

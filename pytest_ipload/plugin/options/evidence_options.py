@@ -1,4 +1,4 @@
-"""The options that say what is kept and shown of single requests."""
+"""The options that say what is kept and shown of single requests, read and checked."""
 
 from __future__ import annotations
 
@@ -7,33 +7,10 @@ from typing import Any
 
 import pytest
 
-from pytest_ipload.settings.session_settings import EVIDENCE
+from pytest_ipload.settings.table import EVIDENCE
 
-INI_KEYS = ("ipload_mask", "ipload_trace")
 MOST_EVIDENCE = 100
 _LONGEST_NAME = 100
-
-
-def add_evidence_options(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
-    """Register them."""
-    group.addoption(
-        "--ipload-evidence",
-        metavar="N",
-        help="Keep the N slowest and the first N failed requests of each name, with their replies, for the reports; "
-        f"0 keeps none. Default: {EVIDENCE}",
-    )
-    mask = "of a header, parameter or field whose value is masked like a password"
-    group.addoption("--ipload-mask", metavar="NAME", action="append", help=f"Name {mask} (may be given several times)")
-    parser.addini("ipload_mask", f"Names, one per line, {mask}", type="linelist")
-    group.addoption(
-        "--ipload-debug",
-        action="store_true",
-        default=None,
-        help="Print each request and reply of a functional run: 1 user, 1 iteration, no thresholds",
-    )
-    trace = "Give each request of a user the header traceparent (W3C Trace Context): one trace for each iteration"
-    group.addoption("--ipload-trace", action="store_true", default=None, help=trace)
-    parser.addini("ipload_trace", f"{trace}. Default: false", type="bool", default=False)
 
 
 def read_evidence_settings(config: pytest.Config, ini: Callable[[pytest.Config, str], Any]) -> dict[str, Any]:

@@ -1,27 +1,10 @@
-"""The option to sample the stacks of the target.
-
-Imported by every pytest run: slow modules are imported where they are needed.
-"""
+"""The option to sample the stacks of the target, read and checked."""
 
 from __future__ import annotations
 
 import pytest
 
-from pytest_ipload.report.files.registry import option_group
-
 FLAG = "--ipload-explain"
-
-
-def add_option(parser: pytest.Parser) -> None:
-    """Register it."""
-    option_group(parser).addoption(
-        FLAG,
-        metavar="PID[,PID]",
-        nargs="?",
-        const="",
-        help="Sample the stacks of a local Python target during each load, and name the lines that make it slow. "
-        f"Without a PID: the processes that listen at the target's port. Write {FLAG}=PID",
-    )
 
 
 def read_explain(config: pytest.Config) -> tuple[int, ...] | None:

@@ -21,7 +21,7 @@ from pytest_ipload.base.interrupts import interrupts_deferred
 from pytest_ipload.base.text import printable
 from pytest_ipload.plugin.session_state import Results, state_of
 from pytest_ipload.report.files.k6_lines import K6Lines
-from pytest_ipload.report.files.registry import fail_session, path_of_file, why_not_written
+from pytest_ipload.report.files.report_files import fail_session, path_of_file, why_not_written
 from pytest_ipload.stats.spool.session_spools import Spools
 from pytest_ipload.stats.spool.spool_format import read_spool
 from pytest_ipload.verdict.result import is_measured

@@ -14,7 +14,7 @@ import pytest
 from pytest_ipload.plugin.reporting.otlp_output import pusher_of
 from pytest_ipload.plugin.reporting.reporter import REPORT_KEY
 from pytest_ipload.plugin.session_state import state_of
-from pytest_ipload.settings.session_settings import LOG, OFF
+from pytest_ipload.settings.table import LOG, OFF
 
 if TYPE_CHECKING:
     from pytest_ipload.plugin.reporting.screen import Screen
@@ -150,6 +150,10 @@ class Live:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
         """Output is not captured, and everything so far has been written."""
+        self.open()
+
+    def open(self) -> None:
+        """Find out where live numbers can be shown, when the session has begun."""
         if _may_show(self._config) and (viewer := self._screen_viewer()) is not None:
             self._viewers.append(viewer)
         if self._viewers:
@@ -251,9 +255,12 @@ def _exporter(endpoint: tuple[str, int] | None) -> Exporter | None:
     raise pytest.UsageError(f"--ipload-prometheus: {reason}")
 
 
-def listen(config: pytest.Config) -> None:
-    """Have the session's loads shown, as its settings say."""
+def listen(config: pytest.Config, *, has_begun: bool) -> None:
+    """Have the session's loads shown, as its settings say; it may have begun already."""
     settings = state_of(config).settings
     is_wanted = settings.progress != OFF or settings.prometheus is not None or settings.otlp is not None
     if is_wanted and not config.option.collectonly:
-        config.pluginmanager.register(Live(config), "ipload-live")
+        live = Live(config)
+        config.pluginmanager.register(live, "ipload-live")
+        if has_begun:
+            live.open()

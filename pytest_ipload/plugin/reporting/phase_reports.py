@@ -12,7 +12,7 @@ from pytest_ipload.distributed.protocol.messages import sendable
 from pytest_ipload.distributed.worker.membership import SHARD
 from pytest_ipload.plugin.items.groups import group_of
 from pytest_ipload.plugin.items.outcomes import SKIPS
-from pytest_ipload.plugin.session_state import Results, keep_result, kept_results, state_of, take_results
+from pytest_ipload.plugin.session_state import LOAD_TEST, Results, keep_result, kept_results, state_of, take_results
 from pytest_ipload.report.error_results import add_test_error, reason_of
 from pytest_ipload.report.exception_text import cut_causes, described, type_name
 from pytest_ipload.report.tracebacks import bounded, headline, place_at, put_first
@@ -117,3 +117,11 @@ def _keep_error(item: pytest.Item, error: BaseException, test: LoadTest | None, 
         together = None if group is None else group.name
         conclusion = Conclusion.of_error(item.nodeid, reason_of(error, what), segment=segment, together=together)
         keep_result(item, conclusion)
+
+
+def kept_while_waiting(item: pytest.Item, error: BaseException) -> None:
+    """The session ends while a test waits for those that it runs together with: its results so far are kept."""
+    test = item.stash.get(LOAD_TEST, None)
+    if test is not None:
+        test.interrupted(error)
+    kept_when_interrupted(item, "call", error, test)

@@ -11,7 +11,7 @@ import pytest
 from pytest_ipload.base.interrupts import interrupts_deferred
 from pytest_ipload.base.text import printable
 from pytest_ipload.plugin.session_state import Results, state_of
-from pytest_ipload.report.files.registry import ReportFiles, fail_session, why_not_written
+from pytest_ipload.report.files.report_files import ReportFiles, fail_session, why_not_written
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter  # pytest exports this type from 9.2 on only

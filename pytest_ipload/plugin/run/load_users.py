@@ -22,7 +22,7 @@ from pytest_ipload.plugin.options.capacity import Capacity, refuse_impossible
 from pytest_ipload.plugin.run.load_evidence import LoadEvidence
 from pytest_ipload.plugin.run.load_request import LoadRequest
 from pytest_ipload.plugin.session_state import SessionState
-from pytest_ipload.settings.session_settings import OFF
+from pytest_ipload.settings.table import OFF
 from pytest_ipload.stats.recorder import Recorder
 from pytest_ipload.transport.curl.libcurl import check_http_version
 from pytest_ipload.transport.path_log import FastPathLog

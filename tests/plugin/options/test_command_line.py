@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_ipload.plugin.options import command_line
+from pytest_ipload.plugin.options import session_options
 from pytest_ipload.settings.load_profile import LoadProfile
-from pytest_ipload.settings.parsing import Stages, did_you_mean
+from pytest_ipload.settings.parsing import did_you_mean
 from pytest_ipload.settings.resolution import marker_settings, parse_key, resolve
 from pytest_ipload.settings.session_settings import SessionSettings
+from pytest_ipload.settings.stages import Stages
 from pytest_ipload.settings.table import BY_KEY, SETTINGS, Setting
 
 DURATIONS = ("duration", "ramp_up", "ramp_down", "warmup", "graceful_stop", "timeout")
@@ -342,4 +343,4 @@ def test_an_ini_key_of_the_projects_own_is_not_refused(pytester: pytest.Pytester
 def test_all_our_ini_keys_are_known(pytestconfig: pytest.Config) -> None:
     """The list in the error names every key that the plugin registers."""
     registered = {key for key in vars(pytestconfig)["_parser"]._inidict if key.startswith("ipload_")}
-    assert registered == {*(setting.dest for setting in SETTINGS if setting.ini), *command_line._OTHER_INI_KEYS}
+    assert registered == {*(setting.dest for setting in SETTINGS if setting.ini), *session_options._OTHER_INI_KEYS}

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from pytest_ipload.report.files.json_file import report_of
-from pytest_ipload.report.files.registry import REPORT_FILES, ReportFile, ReportFiles
+from pytest_ipload.report.files.registry import REPORT_FILES, ReportFile
+from pytest_ipload.report.files.report_files import ReportFiles
 
 REPORT = report_of([])
 PATHS = [kind for kind in REPORT_FILES if kind.variable is None]
@@ -201,6 +202,6 @@ def test_for_the_others_auto_is_a_path(kind: ReportFile) -> None:
 
 def test_a_library_that_is_missing_is_said_before_the_load(monkeypatch: pytest.MonkeyPatch) -> None:
     kind = ReportFile("odd", "no_such_module", "")
-    monkeypatch.setattr("pytest_ipload.report.files.registry.REPORT_FILES", (kind,))
+    monkeypatch.setattr("pytest_ipload.report.files.report_files.REPORT_FILES", (kind,))
     with pytest.raises(pytest.UsageError, match="--ipload-odd: No module named"):
         ReportFiles({"odd": "out"})
