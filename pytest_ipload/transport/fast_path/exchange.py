@@ -74,8 +74,12 @@ def exchange(
         head = outgoing.last_reply_head
         start = len(head.raw)
         if received[:start] != head.raw:
-            start = received.find(b"\r\n\r\n") + 4
-            head = heads[received[: start - 4]] if start > 4 else None
+            head = head.with_other_cookies(received)
+            if head is None:
+                start = received.find(b"\r\n\r\n") + 4
+                head = heads[received[: start - 4]] if start > 4 else None
+            else:
+                start = len(head.raw)
             if head is not None and start <= REMEMBERED_LENGTH:
                 outgoing.last_reply_head = head
         if head is None or len(received) - start != (0 if outgoing.is_head else head.length):

@@ -167,9 +167,11 @@ class Template:
 
     def with_body(self, head: bytes, body: Body) -> bytes:
         """The whole request. ``head`` is what ``head`` returned."""
-        if not self._length:
-            return head
-        return b"%b%d%b%b" % (head, len(body.encoded), self._after, body.encoded)
+        return self.sized(head, len(body.encoded)) + body.encoded
+
+    def sized(self, head: bytes, length: int) -> bytes:
+        """The head with the length of the body in it. ``head`` is what ``head`` returned."""
+        return b"%b%d%b" % (head, length, self._after) if self._length else head
 
     def request(self, target: Target, cookies: str | None, body: Body) -> PreparedRequest:
         """The same as requests would have prepared it."""
