@@ -82,8 +82,8 @@ class LoadResponse(Response):
     head_ns: int | None = None
     """The time to the end of the head, if the body came later."""
     head: Head
-    received: bytes
-    """The whole reply as it came."""
+    coded_body: bytes
+    """Of the fast path: the body as it came, where there was too much of it to keep it together with the head."""
     outgoing: PreparedCall
     body_sent: Body | None
     """What the request was made from, on the fast path."""
@@ -132,6 +132,14 @@ class LoadResponse(Response):
         """The trace that the request's ``traceparent`` named (``--ipload-trace``): 32 hexadecimal digits."""
         value = None if self.request is None else self.request.headers.get(HEADER)
         return None if value is None else trace_id_of(str(value))
+
+    @_Lazy
+    def received(self) -> bytes:
+        """Of the fast path: the whole reply as it came; chunks are joined to one, without trailer fields."""
+        head, body = self.head, self.coded_body
+        if head.length is not None:
+            return head.raw + body
+        return b"%b%x\r\n%b\r\n0\r\n\r\n" % (head.raw, len(body), body)
 
     @_Lazy
     def headers(self) -> Any:

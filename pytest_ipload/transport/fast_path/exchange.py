@@ -215,11 +215,15 @@ class _Exchange:
         try:
             head, body = reader.read(self._heads, is_head=self._method == "HEAD")
         except (UnusualReply, OSError) as error:
-            return self.fail(conn, bytes(reader.received), error, is_kept=is_kept)
+            return self.fail(conn, reader.all_received(), error, is_kept=is_kept)
         except BaseException:
             conn.close()
             raise
-        response = _reply(conn, head, bytes(reader.received), body, self._started, self._wall_started, wire.stamp)
+        whole = b"" if reader.is_apart else bytes(reader.received)
+        response = _reply(conn, head, whole, body, self._started, self._wall_started, wire.stamp)
+        if reader.is_apart:
+            del response.received
+            response.coded_body = body
         response.head_ns = reader.head_ended_ns - self._started
         hop = self._hop
         if hop.connections:

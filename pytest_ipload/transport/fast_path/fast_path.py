@@ -109,9 +109,9 @@ class FastPath:
         return self.is_open and session.before_call is None and has_own_request(session)
 
     def call(
-        self, session: LoadSession, method: str, url: Any, timeout: Any, details: Details | None
+        self, session: LoadSession, method: str, url: Any, timeout: Any, details: Details | Body | None
     ) -> LoadResponse | None:
-        """The final reply to a call. ``session`` is the one that this was made for.
+        """The final reply to a call. ``session`` is the one that this was made for; ``details`` may be a body alone.
 
         None if requests has to make the call, or to go on with it: then something was handed over.
         """
@@ -132,7 +132,9 @@ class FastPath:
             self._look_at_cookies()
         body: Body | None = None
         key: _Key = url
-        if details is not None:
+        if type(details) is Body:
+            key, body, details = (url, details.kind), details, None
+        elif details is not None:
             plain = _plain(url, details)
             if plain is None:
                 return None
@@ -334,6 +336,8 @@ def _plain(url: Any, details: Details) -> tuple[_Key, str, Body] | None:
         return None
     if body is None:
         return None
+    if not headers and auth is None:
+        return (url, body.kind), url, body
     return (url, body.kind, tuple(headers.items()) if headers else None, auth), url, body
 
 

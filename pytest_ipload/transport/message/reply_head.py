@@ -30,11 +30,11 @@ _ORDINARY = re.compile(
 )
 _DIGITS = re.compile(r"[0-9]{1,18}")
 # Cookies whose names and values need no thought: no quotes, no spaces.
-_VALUE = rb"[A-Za-z0-9_.~+/%=!*|:-]*"
-_PLAIN_COOKIE = re.compile(r"([A-Za-z0-9_.-]+)=(%s)((?:;.*)?)" % _VALUE.decode(), re.DOTALL)
+_VALUE = "[A-Za-z0-9_.~+/%=!*|:-]*"
+_PLAIN_COOKIE = re.compile(rf"([A-Za-z0-9_.-]+)=({_VALUE})((?:;.*)?)", re.DOTALL)
 _EXPIRES = re.compile(r";\s*(expires|max-age)\s*=", re.IGNORECASE)
-_match_value = re.compile(_VALUE).match
-_SET_COOKIE = re.compile(rb"\r\nset-cookie:[ \t]*[A-Za-z0-9_.-]+=(%b)(?=;|\r\n)" % _VALUE, re.IGNORECASE)
+_match_value = re.compile(_VALUE.encode()).match
+_SET_COOKIE = re.compile(rf"\r\nset-cookie:[ \t]*[A-Za-z0-9_.-]+=({_VALUE})(?=;|\r\n)".encode(), re.IGNORECASE)
 _BODILESS = (204, 304)
 _REDIRECTS = (301, 302, 303, 307, 308)
 _SINGLE = ("content-length", "transfer-encoding", "content-encoding", "connection")
