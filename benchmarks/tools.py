@@ -108,18 +108,24 @@ def _plugin(task: Task) -> list[str]:
 
 
 def _requests(task: Task) -> list[str]:
-    body = task.scenario.test if task.scenario.test in ("full", "post") else "get"
+    body = task.scenario.test if task.scenario.test in ("full", "post", "body", "upload") else "get"
     ca = () if task.scenario.server == "http" else (f"--ca={task.nginx.certificate}",)
     return requests_command(body, task.url, task.users, task.seconds, *ca)
 
 
 def _locust(kind: str) -> Callable[[Task], list[str]]:
     def command(task: Task) -> list[str]:
-        body = task.scenario.test.title() if task.scenario.test in ("full", "post") else "Get"
+        body = {"cookie": "Cookie", "cookie_changing": "CookieChanging"}.get(task.scenario.test)
+        body = body or (task.scenario.test.title() if task.scenario.test in ("full", "post", "body") else "Get")
         # A second more: its time begins when the first user is spawned.
         return locust_command("locust_users.py", f"{body}{kind}User", task.base_url, task.users, task.seconds + 1)
 
     return command
+
+
+def _sockets(task: Task) -> list[str]:
+    body, threads = "upload" if task.scenario.test == "upload" else "get", str(BODIES / "bare_sockets.py")
+    return [sys.executable, threads, body, task.url, f"--users={task.users}", f"--seconds={task.seconds:g}"]
 
 
 def _hey(task: Task) -> list[str]:
@@ -151,6 +157,7 @@ TOOLS = {
         Tool("requests", "requests.Session, threads", "pip install requests", lambda: True, _requests),
         Tool("locust-http", "Locust HttpUser", "pip install locust", has_locust, _locust("Http")),
         Tool("locust-fast", "Locust FastHttpUser", "pip install locust", has_locust, _locust("Fast")),
+        Tool("sockets", "bare sockets, threads", "", lambda: True, _sockets),
         Tool("hey", "hey", "apt-get install hey", lambda: bool(program("hey")), _hey, hey_complaint),
         Tool("wrk", "wrk", "apt-get install wrk", lambda: bool(program("wrk")), _wrk, wrk_complaint),
     )

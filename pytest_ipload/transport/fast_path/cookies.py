@@ -178,7 +178,12 @@ class CookieLines:
         if jar.set_version != self._set_version or self._valid_until != _FOREVER:
             return None
         places = self._places.get(where)
-        return None if places is None else _written(jar, places)
+        if places is None:
+            return None
+        if len(places) == 1:
+            place = places[0]
+            return f"{place[2]}={jar.by_place[place].value}"
+        return _written(jar, places)
 
     def line(self, jar: SessionCookies, template: Template, target: Target) -> CookieLine:
         """The field for a request of this kind to this target."""

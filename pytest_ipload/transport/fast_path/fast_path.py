@@ -212,14 +212,20 @@ class FastPath:
         if self._header_changes.count != self._headers_version:
             self._templates.clear()
             self._outdated.clear()
+            self._outgoing.clear()
         else:
-            for method, known in list(self._outgoing.items()):  # other threads may add to them
-                outdated = self._outdated.setdefault(method, {})
-                for key, outgoing in list(known.items()):
-                    _remember(outdated, key, outgoing)
-        self._outgoing.clear()
+            self._outdate()
         self._cookie_values = [(cookie, cookie.value) for cookie in self._jar.by_place.values()]
         self._headers_version, self._jar_version = self._header_changes.count, self._jar_changes.count
+
+    def _outdate(self) -> None:
+        for method, known in list(self._outgoing.items()):  # other threads may add to them
+            outdated = self._outdated.get(method)
+            if outdated is None or len(outdated) > _REMEMBERED:
+                self._outdated[method] = known.copy()
+            else:
+                outdated.update(known)
+            known.clear()
 
     def _prepare(
         self, session: LoadSession, method: str, key: _Key, url: str, details: Details, body: Body
