@@ -92,7 +92,7 @@ class SessionCookies(RequestsCookieJar):
 
 
 def _differ_in_value_only(one: Cookie, other: Cookie) -> bool:
-    return {**vars(one), "value": None} == {**vars(other), "value": None}
+    return {**vars(one), "value": other.value} == vars(other)
 
 
 def _with_value(prototype: Cookie, value: str) -> Cookie:
