@@ -96,8 +96,9 @@ class DirectSession(StreamingSession):
         self, url: str | bytes, data: Any, json: Any, name: str | None, expect: Expected, kwargs: dict[str, Any]
     ) -> LoadResponse:
         """The ``post`` of requests, which calls ``request``; or its replacement."""
-        kwargs.update((key, value) for key, value in (("name", name), ("expect", expect)) if value is not None)
-        return super().post(url, data, json, **kwargs)  # type: ignore[return-value]  # of ``request``
+        given = {"data": data, "json": json, "name": name, "expect": expect}
+        kwargs.update((key, value) for key, value in given.items() if value is not None)
+        return super().post(url, **kwargs)
 
 
 def _plain_body(data: Any, json: Any) -> Body | None:

@@ -74,14 +74,8 @@ def exchange(
         head = outgoing.last_reply_head
         start = len(head.raw)
         if received[:start] != head.raw:
-            head = head.with_other_cookies(received)
-            if head is None:
-                start = received.find(b"\r\n\r\n") + 4
-                head = heads[received[: start - 4]] if start > 4 else None
-            else:
-                start = len(head.raw)
-            if head is not None and start <= REMEMBERED_LENGTH:
-                outgoing.last_reply_head = head
+            head = _other_head(outgoing, heads, received)
+            start = 0 if head is None else len(head.raw)
         if head is None or len(received) - start != (0 if outgoing.is_head else head.length):
             careful = _Exchange(outgoing, pool, binding, heads, data, timeouts, started, wall_started)
             return careful.read(conn, wire, received, is_kept=True)
@@ -98,6 +92,17 @@ def exchange(
             conn.close()  # what may still arrive on it is unknown
         binding.thread.interrupted = _interrupted(conn, started)
         raise
+
+
+def _other_head(outgoing: PreparedCall, heads: ReplyHeads, received: bytes) -> Head | None:
+    """The head of a reply that does not begin as the last one to this request did; None if it is not ordinary."""
+    head = outgoing.last_reply_head.with_other_cookies(received)
+    if head is None:
+        end = received.find(b"\r\n\r\n")
+        head = heads[received[:end]] if end > 0 else None
+    if head is not None and len(head.raw) <= REMEMBERED_LENGTH:
+        outgoing.last_reply_head = head
+    return head
 
 
 def _interrupted(conn: SourceHTTPConnection | None, started: int) -> Hop:

@@ -25,7 +25,7 @@ from pytest_ipload.transport.fast_path.exchange import Timeouts, exchange
 from pytest_ipload.transport.fast_path.prepared_call import PreparedCall
 from pytest_ipload.transport.fast_path.session_headers import Changes, SessionHeaders
 from pytest_ipload.transport.foreign_hooks import DEBUG_LOG, IS_CACHED, Seen, debug_answer, debug_is_logged, hooks_in
-from pytest_ipload.transport.message.templates import NO_BODY, Body, Target, Template, encode_body, encode_form
+from pytest_ipload.transport.message.templates import NO_BODY, NONE, Body, Target, Template, encode_body, encode_form
 from pytest_ipload.transport.overrides import has_own_request, overridden, watch_of
 from pytest_ipload.transport.response import LoadResponse
 
@@ -132,9 +132,7 @@ class FastPath:
             self._look_at_cookies()
         body: Body | None = None
         key: _Key = url
-        if type(details) is Body:
-            key, body, details = (url, details.kind), details, None
-        elif details is not None:
+        if details is not None:
             plain = _plain(url, details)
             if plain is None:
                 return None
@@ -144,7 +142,7 @@ class FastPath:
         except (KeyError, TypeError):  # not known yet, or no text
             outgoing = None
         if outgoing is None or (outgoing.valid_until != _FOREVER and time.time() >= outgoing.valid_until):
-            outgoing = self._prepare(session, method, key, url, details or _NO_DETAILS, body or NO_BODY)
+            outgoing = self._prepare(session, method, key, url, details, body)
             if outgoing is None:
                 return None
         if outgoing.adapter.is_patched:
@@ -228,7 +226,7 @@ class FastPath:
             known.clear()
 
     def _prepare(
-        self, session: LoadSession, method: str, key: _Key, url: str, details: Details, body: Body
+        self, session: LoadSession, method: str, key: _Key, url: str, details: Details | Body | None, body: Body | None
     ) -> PreparedCall | None:
         """Prepare a request; None if requests has to do it, or to say what is wrong with it."""
         if type(method) is not str or type(url) not in (str, bytes):
@@ -244,7 +242,7 @@ class FastPath:
         try:
             target = self._target(session, url)
             self._binding.check(target.url)
-            template = self._template(session, method, target, details, body.kind)
+            template = self._template(session, method, target, details, body)
             if template is None:
                 return None
             line = CookieLine(None, _FOREVER)
@@ -282,9 +280,10 @@ class FastPath:
         return target
 
     def _template(
-        self, session: LoadSession, method: str, target: Target, details: Details, kind: str
+        self, session: LoadSession, method: str, target: Target, details: Details | Body | None, body: Body | None
     ) -> Template | None:
-        headers, auth = details.headers, details.auth or session.auth
+        given = details if isinstance(details, Details) else _NO_DETAILS
+        headers, auth, kind = given.headers, given.auth or session.auth, NONE if body is None else body.kind
         key = (method, target.origin, tuple(headers.items()) if headers else None, auth, kind)
         if key not in self._templates:
             header = merge_setting(headers, self._headers, dict_class=CaseInsensitiveDict)
@@ -324,8 +323,10 @@ def _remember(memory: dict[Any, Any], key: Any, value: Any, limit: int = _REMEMB
     memory[key] = value
 
 
-def _plain(url: Any, details: Details) -> tuple[_Key, str, Body] | None:
+def _plain(url: Any, details: Details | Body) -> tuple[_Key, str, Body] | None:
     """A key for what is to be prepared, the URL with its parameters, and the body; None if they are not plain."""
+    if isinstance(details, Body):
+        return (url, details.kind), url, details
     params, data, headers, auth, json = details
     if headers is not None and not (type(headers) is dict and all(map(_is_plain_field, headers.items()))):
         return None

@@ -9,13 +9,14 @@ from typing import Any
 
 from requests.compat import json as complexjson  # type: ignore[attr-defined]  # simplejson, if it is there
 
-_stock_dumps, _stock_maker = json.dumps, json.encoder.c_make_encoder
+_encoding: Any = json.encoder  # with an internal of Python's that is not there everywhere
+_stock_dumps, _stock_maker = json.dumps, getattr(_encoding, "c_make_encoder", None)
 
 
 def json_bytes(content: Any) -> bytes:
     """The same bytes, or the same error (ValueError, TypeError), as ``json.dumps(content, allow_nan=False)``."""
     # Libraries teach Python to write other objects by replacing these.
-    if _encode is not None and complexjson.dumps is _stock_dumps and json.encoder.c_make_encoder is _stock_maker:
+    if _encode is not None and complexjson.dumps is _stock_dumps and _encoding.c_make_encoder is _stock_maker:
         try:
             return "".join(_encode(content, 0)).encode()
         except Exception:  # as in a cycle, which is not looked for here; it is said below what is wrong
@@ -34,11 +35,11 @@ def _encoder() -> Callable[[Any, int], tuple[str, ...]] | None:
     may share the encoder.
     """
     try:
-        basic: Any = json.encoder.c_make_encoder
-        encode = basic(None, _refuse, json.encoder.encode_basestring_ascii, None, ": ", ", ", False, False, False)
+        escape = json.encoder.encode_basestring_ascii
+        encode = _encoding.c_make_encoder(None, _refuse, escape, None, ": ", ", ", False, False, False)
         example = {"a": [1, 2.5, "\xe4", None, True], "b": {}}
         return encode if "".join(encode(example, 0)) == json.dumps(example) else None
-    except Exception:  # it is an internal of Python's
+    except Exception:  # another version of it takes other arguments
         return None
 
 

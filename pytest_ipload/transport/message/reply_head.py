@@ -153,7 +153,8 @@ class Head:
         other.keeps_open, other.content_encoding = self.keeps_open, self.content_encoding
         other.is_redirect, other.is_special, other.cookie_form = self.is_redirect, True, self.cookie_form
         other._has_repeated, other._encoding, other._cut = self._has_repeated, self._encoding, self._cut
-        other.items, other.set_cookies, other.cookie_values = tuple(items), tuple(lines), tuple(values)
+        other.items, other.set_cookies = tuple(items), tuple(lines)
+        other.cookie_values = () if self.cookie_form is None else tuple(values)
         other.raw = received[: position + len(last)]
         return other
 

@@ -90,7 +90,8 @@ def encode_body(data: Any, json: Any) -> Body | None:
         if json is None:
             return NO_BODY
         encoded = json_bytes(json)
-        return _new_body(Body, (JSON, encoded, encoded))
+        body: Body = _new_body(Body, (JSON, encoded, encoded))
+        return body
     if isinstance(data, bytes) and data:
         return Body(RAW, data, data)
     if isinstance(data, str) and data:
