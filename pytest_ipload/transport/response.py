@@ -82,6 +82,8 @@ class LoadResponse(Response):
     head_ns: int | None = None
     """The time to the end of the head, if the body came later."""
     head: Head
+    received: bytes
+    """The whole reply as it came; not a class attribute, as those of an instance are then set more slowly."""
     coded_body: bytes
     """Of the fast path: the body as it came, where there was too much of it to keep it together with the head."""
     outgoing: PreparedCall
@@ -133,9 +135,10 @@ class LoadResponse(Response):
         value = None if self.request is None else self.request.headers.get(HEADER)
         return None if value is None else trace_id_of(str(value))
 
-    @_Lazy
-    def received(self) -> bytes:
-        """Of the fast path: the whole reply as it came; chunks are joined to one, without trailer fields."""
+    def _as_received(self) -> bytes:
+        """The whole reply as it came; the chunks of a body that was kept apart are one, without trailer fields."""
+        if "coded_body" not in vars(self):
+            return self.received
         head, body = self.head, self.coded_body
         if head.length is not None:
             return head.raw + body
@@ -199,7 +202,7 @@ class LoadResponse(Response):
 
     def _fresh_raw(self) -> Any:
         request, outgoing = self.request, self.outgoing
-        raw: Any = replayed_response(self.received, request.method or "", request.path_url)
+        raw: Any = replayed_response(self._as_received(), request.method or "", request.path_url)
         raw.retries, raw._pool = outgoing.adapter.max_retries, outgoing.pool  # as urllib3's pool does
         return raw
 
