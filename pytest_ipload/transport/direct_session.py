@@ -20,7 +20,7 @@ _STOCK_POST = Session.post if is_own(Session.post, sessions, "post") else None
 
 
 class DirectSession(StreamingSession):
-    """A session whose ``get`` and ``post`` do themselves what ``request`` would do, where nobody has a say in it."""
+    """A session whose ``get`` and ``post`` do themselves what ``request`` would do, unless something is replaced."""
 
     _fast_path: FastPath | None
     _record: Callable[[LoadResponse, str | None, Expectation], None]

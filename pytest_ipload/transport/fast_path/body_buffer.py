@@ -33,10 +33,10 @@ class _Source(io.RawIOBase):
 
 
 def read_bytes(first: bytes, wire: FastSocket, length: int) -> tuple[bytes, OSError | None]:
-    """So many bytes, of which ``first`` are here; fewer at the end of the stream, or with the error that ended it.
+    """``length`` bytes, of which ``first`` are here; fewer at the end of the stream, or with the error that ended it.
 
     A ``BufferedReader`` lets its source write into the ``bytes`` that it returns: the system copies into them, and
-    nobody else does. Raises MemoryError, before anything is received, for a length that nobody has room for.
+    that is the only copy. Raises MemoryError, before anything is received, for a length that does not fit into memory.
     """
     source = _Source(first, wire)
     body = io.BufferedReader(source, 1).read(length)

@@ -209,7 +209,7 @@ def test_of_a_large_body_that_is_cut_short_nothing_is_lost(is_chunked: bool, err
     assert reader.all_received() == data
 
 
-def test_a_length_that_nobody_has_room_for_is_left_to_http_client() -> None:
+def test_a_length_that_does_not_fit_into_memory_is_left_to_http_client() -> None:
     data = head("Content-Length: 999999999999999999") + b"hello"
     reader = ReplyReader(FakeWire([data]), b"")
     with pytest.raises(UnusualReply):
