@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import re
 import socket
 import textwrap
@@ -18,8 +19,10 @@ from machine import program
 INSTALL = "apt-get install nginx-light"
 REPLY = "hello, this is the small reply that all tools of the benchmark get"
 """66 bytes; the bodies of the tests look for the word and the length."""
+MEGABYTE = 1 << 20
 
 _CONFIG = """
+{user}
 daemon off;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log;
@@ -41,6 +44,8 @@ http {{
     listen 127.0.0.1:{ports.https} ssl backlog=4096;
     listen 127.0.0.1:{ports.http2} ssl http2 backlog=4096;
     location / {{ return 200 "{reply}"; }}
+    location = /megabyte {{ alias {folder}/megabyte; }}
+    location = /upload {{ client_max_body_size 0; return 200 "{reply}"; }}
     location /cookie {{ add_header Set-Cookie "session=constant; Path=/"; return 200 "{reply}"; }}
     location /cookie-changing {{ add_header Set-Cookie "session=$request_id; Path=/"; return 200 "{reply}"; }}
   }}
@@ -133,8 +138,10 @@ def running_nginx(core: int, folder: Path) -> Iterator[Nginx]:
         raise SystemExit(f"nginx is missing; install it with '{INSTALL}'")
     write_certificates(folder)
     ports = Ports(*free_ports(5))
+    (folder / "megabyte").write_bytes(bytes(MEGABYTE))
     config = folder / "nginx.conf"
-    config.write_text(textwrap.dedent(_CONFIG).format(folder=folder, ports=ports, reply=REPLY))
+    user = "" if os.geteuid() else "user root;"  # else the worker becomes one that may not read the folder
+    config.write_text(textwrap.dedent(_CONFIG).format(folder=folder, ports=ports, reply=REPLY, user=user))
     command = [path, "-p", str(folder), "-c", str(config), "-e", str(folder / "error.log")]
     with running("nginx", command, core, folder) as child:
         nginx = Nginx(child, ports, str(folder / "ca.pem"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 THREE = ("pytest-ipload", "requests", "locust-fast")
 K9 = ("k9-async", "k9-sync")
-TWO = ("pytest-ipload", "requests")
+BODIES = ("pytest-ipload", "requests", "locust-fast", "sockets")
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class Scenario:
     """Which of nginx's servers: ``http``, ``https`` or ``https-connect``."""
     test: str = "get"
     """The body: the name behind ``test_`` in ``load_tests.py``."""
+    users: int | None = None
+    """Fewer users than are asked for, where each needs much memory."""
 
 
 SCENARIOS = (
@@ -43,8 +45,26 @@ SCENARIOS = (
         "/orders",
         test="post",
     ),
-    Scenario("cookie", "GET; each reply sets the same cookie again.", TWO, "/cookie", test="cookie"),
-    Scenario("cookie-changing", "GET; each reply changes the cookie.", TWO, "/cookie-changing", test="cookie_changing"),
+    Scenario("cookie", "GET; each reply sets the same cookie again.", THREE, "/cookie", test="cookie"),
+    Scenario(
+        "cookie-changing", "GET; each reply changes the cookie.", THREE, "/cookie-changing", test="cookie_changing"
+    ),
+    Scenario(
+        "body-1mb",
+        "GET of 1 MiB, 8 users; the body of the test checks the length. Bare sockets receive into one buffer.",
+        BODIES,
+        "/megabyte",
+        test="body",
+        users=8,
+    ),
+    Scenario(
+        "upload",
+        "POST of a file of 10 MB with `files=`, 4 users. Bare sockets send the same bytes, made once.",
+        ("pytest-ipload", "requests", "sockets"),
+        "/upload",
+        test="upload",
+        users=4,
+    ),
     Scenario(
         "https",
         "GET over TLS on kept connections (Locust's FastHttpUser and k9-load do not verify certificates here).",

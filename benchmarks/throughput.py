@@ -73,7 +73,8 @@ class Results:
 def run_scenario(scenario: Scenario, options: argparse.Namespace, nginx: Nginx, cores: Cores, folder: Path) -> Results:
     """All rounds of all tools; one that fails is noted, and the others go on."""
     results = Results(scenario)
-    task = Task(scenario, nginx, options.users, task_seconds(options.seconds))
+    users = min(options.users, scenario.users or options.users)
+    task = Task(scenario, nginx, users, task_seconds(options.seconds))
     for name in scenario.tools:
         if name in options.only:
             missing = TOOLS[name].missing()

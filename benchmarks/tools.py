@@ -108,18 +108,24 @@ def _plugin(task: Task) -> list[str]:
 
 
 def _requests(task: Task) -> list[str]:
-    body = task.scenario.test if task.scenario.test in ("full", "post") else "get"
+    body = task.scenario.test if task.scenario.test in ("full", "post", "body", "upload") else "get"
     ca = () if task.scenario.server == "http" else (f"--ca={task.nginx.certificate}",)
     return requests_command(body, task.url, task.users, task.seconds, *ca)
 
 
 def _locust(kind: str) -> Callable[[Task], list[str]]:
     def command(task: Task) -> list[str]:
-        body = task.scenario.test.title() if task.scenario.test in ("full", "post") else "Get"
+        body = {"cookie": "Cookie", "cookie_changing": "CookieChanging"}.get(task.scenario.test)
+        body = body or (task.scenario.test.title() if task.scenario.test in ("full", "post", "body") else "Get")
         # A second more: its time begins when the first user is spawned.
         return locust_command("locust_users.py", f"{body}{kind}User", task.base_url, task.users, task.seconds + 1)
 
     return command
+
+
+def _sockets(task: Task) -> list[str]:
+    body, threads = "upload" if task.scenario.test == "upload" else "get", str(BODIES / "bare_sockets.py")
+    return [sys.executable, threads, body, task.url, f"--users={task.users}", f"--seconds={task.seconds:g}"]
 
 
 def _hey(task: Task) -> list[str]:
@@ -180,6 +186,7 @@ TOOLS = {
         Tool("k9-plan", "k9-load, plan without Python", _PIP_K9, _has_k9, _k9("plan.py"), k9_complaint),
         Tool("k9-async", "k9-load, async bodies", _PIP_K9, _has_k9, _k9("async_script.py"), k9_complaint),
         Tool("k9-sync", "k9-load, bodies on threads", _PIP_K9, _has_k9, _k9("sync_script.py"), k9_complaint),
+        Tool("sockets", "bare sockets, threads", "", lambda: True, _sockets),
         Tool("hey", "hey", "apt-get install hey", lambda: bool(program("hey")), _hey, hey_complaint),
         Tool("wrk", "wrk", "apt-get install wrk", lambda: bool(program("wrk")), _wrk, wrk_complaint),
     )

@@ -10,6 +10,8 @@ from pytest_ipload import LoadSession
 
 pytestmark = pytest.mark.ipload_threshold("p95 < 5s", "error_rate < 1%")
 
+_UPLOAD = bytes(10_000_000)
+
 
 @pytest.fixture
 def secure_session(ipload_session: LoadSession) -> LoadSession:
@@ -45,6 +47,17 @@ def test_cookie(ipload_session: LoadSession) -> None:
 
 def test_cookie_changing(ipload_session: LoadSession) -> None:
     r = ipload_session.get("/cookie-changing")
+    assert r.status_code == 200
+
+
+def test_body(ipload_session: LoadSession) -> None:
+    r = ipload_session.get("/megabyte")
+    assert r.status_code == 200
+    assert len(r.content) == 1 << 20
+
+
+def test_upload(ipload_session: LoadSession) -> None:
+    r = ipload_session.post("/upload", files={"file": ("data.bin", _UPLOAD)})
     assert r.status_code == 200
 
 

@@ -37,3 +37,25 @@ class PostFastUser(FastHttpUser):
     def post(self) -> None:
         r = self.client.post("/orders", json={"item": 42, "name": "widget", "tags": ["a", "b"]})
         assert r.status_code == 200
+
+
+class CookieFastUser(FastHttpUser):
+    @task
+    def get(self) -> None:
+        r = self.client.get("/cookie")
+        assert r.status_code == 200
+
+
+class CookieChangingFastUser(FastHttpUser):
+    @task
+    def get(self) -> None:
+        r = self.client.get("/cookie-changing")
+        assert r.status_code == 200
+
+
+class BodyFastUser(FastHttpUser):
+    @task
+    def get(self) -> None:
+        r = self.client.get("/megabyte")
+        assert r.status_code == 200
+        assert len(r.content) == 1 << 20

@@ -37,7 +37,21 @@ def post(session: requests.Session, url: str) -> None:
     assert r.status_code == 200
 
 
-BODIES: dict[str, Callable[[requests.Session, str], None]] = {"get": get, "full": full, "post": post}
+def body(session: requests.Session, url: str) -> None:
+    r = session.get(url)
+    assert r.status_code == 200
+    assert len(r.content) == 1 << 20
+
+
+def upload(session: requests.Session, url: str) -> None:
+    r = session.post(url, files={"file": ("data.bin", _UPLOAD)})
+    assert r.status_code == 200
+
+
+_UPLOAD = bytes(10_000_000)
+BODIES: dict[str, Callable[[requests.Session, str], None]] = {
+    "get": get, "full": full, "post": post, "body": body, "upload": upload,
+}  # fmt: skip
 
 
 class Load:

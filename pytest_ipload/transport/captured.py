@@ -50,7 +50,8 @@ def _reply(response: Response) -> Message:
 
 def _reply_headers(response: Response) -> Headers:
     """The header of a reply, with fields that came several times."""
-    received = vars(response).get("received")
+    own = vars(response)
+    received = own["head"].raw if "coded_body" in own else own.get("received")
     if isinstance(received, bytes):  # of the fast path, whose ``raw`` would be made of the whole reply
         lines = received[: received.find(b"\r\n\r\n")].decode("latin-1").split("\r\n")[1:]
         return [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]

@@ -85,7 +85,9 @@ class LoadResponse(Response):
     """The time to the end of the head, if the body came later."""
     head: Head
     received: bytes
-    """The whole reply as it came."""
+    """The whole reply as it came; not a class attribute, as those of an instance are then set more slowly."""
+    coded_body: bytes
+    """Of the fast path: the body as it came, where there was too much of it to keep it together with the head."""
     outgoing: PreparedCall
     body_sent: Body | None
     """What the request was made from, on the fast path."""
@@ -134,6 +136,15 @@ class LoadResponse(Response):
         """The trace that the request's ``traceparent`` named (``--ipload-trace``): 32 hexadecimal digits."""
         value = None if self.request is None else self.request.headers.get(HEADER)
         return None if value is None else trace_id_of(str(value))
+
+    def _as_received(self) -> bytes:
+        """The whole reply as it came; the chunks of a body that was kept apart are one, without trailer fields."""
+        if "coded_body" not in vars(self):
+            return self.received
+        head, body = self.head, self.coded_body
+        if head.length is not None:
+            return head.raw + body
+        return b"%b%x\r\n%b\r\n0\r\n\r\n" % (head.raw, len(body), body)
 
     @_Lazy
     def headers(self) -> Any:
@@ -193,7 +204,7 @@ class LoadResponse(Response):
 
     def _fresh_raw(self) -> Any:
         request, outgoing = self.request, self.outgoing
-        raw: Any = replayed_response(self.received, request.method or "", request.path_url)
+        raw: Any = replayed_response(self._as_received(), request.method or "", request.path_url)
         raw.retries, raw._pool = outgoing.adapter.max_retries, outgoing.pool  # as urllib3's pool does
         return raw
 

@@ -24,6 +24,7 @@ from pytest_ipload.transport.call import USUAL, Call, CurrentCall, Expectation, 
 from pytest_ipload.transport.connect.binding import Binding, Hop
 from pytest_ipload.transport.connect.tls import TlsContexts
 from pytest_ipload.transport.custom_adapters import held_to_allowed_hosts
+from pytest_ipload.transport.direct_session import DirectSession
 from pytest_ipload.transport.fast_path.cookies import SessionCookies
 from pytest_ipload.transport.fast_path.fast_path import Details, FastPath
 from pytest_ipload.transport.fast_path.session_headers import SessionHeaders
@@ -35,7 +36,6 @@ from pytest_ipload.transport.message.templates import Template
 from pytest_ipload.transport.overrides import Adapters
 from pytest_ipload.transport.path_log import FastPathLog
 from pytest_ipload.transport.response import LoadResponse, note_recorded
-from pytest_ipload.transport.streaming_session import StreamingSession
 
 # What a call hands on to requests where it was given: a patch of ``requests.Session.request`` may know no others.
 _SETTINGS = (
@@ -43,7 +43,7 @@ _SETTINGS = (
 )  # fmt: skip
 
 
-class LoadSession(StreamingSession):
+class LoadSession(DirectSession):
     """A ``requests.Session`` that leaves from a source address and hands each call on as a ``Sample``.
 
     ``source_address``
@@ -359,34 +359,3 @@ class LoadSession(StreamingSession):
         for response in redirects:
             yield response
             call.awaits_send = True
-
-    def get(
-        self, url: str | bytes, params: Any = None, *, name: str | None = None, expect: Expected = None, **kwargs: Any
-    ) -> LoadResponse:
-        """GET; see ``request``."""
-        fast_path = self._fast_path
-        if kwargs or params is not None or fast_path is None or not fast_path.is_direct:
-            return self._get_as_requests(url, params, name, expect, kwargs)
-        # What ``request`` would do, for the call that load tests make most.
-        expectation = USUAL if expect is None else Expectation.of(expect)
-        label = None if name is None else label_of(name)
-        try:
-            reply = fast_path.call(self, "GET", url, self.timeout, None)
-        except BaseException as error:
-            self._record_interrupted(fast_path, label, error)
-            raise
-        if reply is None:
-            if not fast_path.is_direct:  # any more: there is a hook
-                return self._get_as_requests(url, None, name, expect, kwargs)
-            self._note_left(fast_path)
-            return self._run(Call(label, expectation, self.names), super().request, "GET", url, timeout=self.timeout)
-        self._record(reply, label, expectation)
-        return reply
-
-    def _get_as_requests(
-        self, url: str | bytes, params: Any, name: str | None, expect: Expected, kwargs: dict[str, Any]
-    ) -> LoadResponse:
-        """The ``get`` of requests, which calls ``request``; or its replacement."""
-        given = {"params": params, "name": name, "expect": expect}  # by their names, which a wrapper may take only
-        kwargs.update((key, value) for key, value in given.items() if value is not None)
-        return super().get(url, **kwargs)  # type: ignore[return-value]  # of ``request``

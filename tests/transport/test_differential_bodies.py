@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,7 @@ from support.replies import LAST, chunk, chunked, head, reply
 from support.scripted_server import OK, Do
 
 TEXT = b"hello, hello, hello"
+LARGE = random.Random(0).randbytes(200_000)
 GZIP = gzip.compress(TEXT, mtime=0)
 ZLIB = zlib.compress(TEXT)
 RAW_DEFLATE = zlib.compress(TEXT)[2:-4]
@@ -206,6 +208,10 @@ CASES = {
         ChunkedEncodingError, head("Content-Encoding: gzip", "Content-Length: 99") + GZIP, Do.CLOSE
     ),
     "encoding, large": replies(reply(gzip.compress(b"a" * 300_000, mtime=0), "Content-Encoding: gzip")),
+    "large": replies(reply(LARGE)),
+    "large, cut off": Case([(reply(LARGE)[:-1], Do.CLOSE)], [get()], [ChunkedEncodingError]),
+    "large, in chunks, cut off": Case([(chunked(chunk(LARGE))[:-99], Do.CLOSE)], [get()], [ChunkedEncodingError]),
+    "large, encoded, in chunks": replies(in_chunks("gzip", gzip.compress(LARGE, mtime=0))),
     "encoding not asked for": Case([(encoded("gzip", GZIP),)], [get(headers={"Accept-Encoding": "identity"})]),
     **{f"type {name}": replies(reply(body, *lines)) for name, (lines, body) in TYPES.items()},
     **{

@@ -54,6 +54,9 @@ class FastSocket(Protocol):
     def receive(self, limit: int = READ_BYTES) -> bytes:
         """Some bytes, or none at the end of the stream. Raises OSError; a timeout is a TimeoutError or EAGAIN's."""
 
+    def receive_into(self, buffer: memoryview) -> int:
+        """The same into a buffer: the number of bytes, 0 at the end of the stream."""
+
     stamp: bytes | None
     """When the last data that ``receive`` returned had arrived, as the kernel writes it; None if unknown."""
 
@@ -85,6 +88,9 @@ class PlainFastSocket:
 
     def receive(self, limit: int = READ_BYTES) -> bytes:
         return self._receive(limit)
+
+    def receive_into(self, buffer: memoryview) -> int:
+        return self._sock.recv_into(buffer)
 
 
 class TimestampingSocket:
@@ -122,6 +128,11 @@ class TimestampingSocket:
         self.stamp = ancillary[0][2] if ancillary else None
         return data
 
+    def receive_into(self, buffer: memoryview) -> int:
+        length, ancillary, _, _ = self._sock.recvmsg_into([buffer], _ANCILLARY_BYTES)
+        self.stamp = ancillary[0][2] if ancillary else None
+        return length
+
 
 class TlsFastSocket:
     """A socket under TLS, with Python's timeouts: OpenSSL waits for the rest of a record in its own way.
@@ -154,13 +165,22 @@ class TlsFastSocket:
         return self._sock.pending() or self._look()
 
     def receive(self, limit: int = READ_BYTES) -> bytes:
+        self._note_arrival()
+        data = self._sock.recv(limit)
+        self._has_read = True
+        return data
+
+    def receive_into(self, buffer: memoryview) -> int:
+        self._note_arrival()
+        length = self._sock.recv_into(buffer)
+        self._has_read = True
+        return length
+
+    def _note_arrival(self) -> None:
         # What TLS has decrypted already is not in the socket any more: looking there would wait for more. What comes
         # first may be the session tickets of TLS 1.3, which say nothing about the reply behind them.
         if self._has_times and self._has_read and not self._sock.pending():
             self.stamp = self._peek_at_stamp()
-        data = self._sock.recv(limit)
-        self._has_read = True
-        return data
 
     def _peek_at_stamp(self) -> bytes | None:
         try:

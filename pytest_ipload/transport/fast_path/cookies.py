@@ -5,7 +5,6 @@ http.cookiejar reads and writes cookies, with all their rules; here its answers 
 
 from __future__ import annotations
 
-import copy
 import re
 import time
 from http.cookiejar import Cookie, CookiePolicy, DefaultCookiePolicy
@@ -14,17 +13,20 @@ from typing import Any, NamedTuple, cast
 from requests.cookies import RequestsCookieJar, extract_cookies_to_jar, get_cookie_header
 
 from pytest_ipload.transport.fast_path.session_headers import Changes
+from pytest_ipload.transport.message.reply_head import CookieForm
 from pytest_ipload.transport.message.templates import NO_BODY, Target, Template
 from pytest_ipload.transport.response import LoadResponse
 
 Place = tuple[str, str, str]
 """Where a jar keeps a cookie: domain, path, name."""
 
-# One cookie whose value needs no thought: no quotes, no spaces.
-_PLAIN = re.compile(r"([A-Za-z0-9_.-]+)=([A-Za-z0-9_.~+/%=!*|:-]*)((?:;.*)?)", re.DOTALL)
 _EXPIRES = re.compile(r";\s*(expires|max-age)\s*=", re.IGNORECASE)
 _REMEMBERED = 64
+_FOREVER = float("inf")
+_new = object.__new__
 _Seen = tuple[tuple[str, ...], tuple[object, ...], int | None]
+"""Lines, the state of the jar behind them, and when that was: None if it does not matter."""
+_NOT_SEEN: tuple[_Seen, None] = ((), (), None), None
 
 
 class SessionCookies(RequestsCookieJar):
@@ -86,11 +88,19 @@ class SessionCookies(RequestsCookieJar):
         """When the next cookie expires, in seconds of ``time.time``; infinite if none does."""
         now = int(time.time())  # http.cookiejar counts in whole seconds
         expiries = [cookie.expires for cookie in self.by_place.values() if cookie.expires is not None]
-        return min((each for each in expiries if each > now), default=float("inf"))
+        return min((each for each in expiries if each > now), default=_FOREVER)
 
 
 def _differ_in_value_only(one: Cookie, other: Cookie) -> bool:
-    return all(vars(other).get(name) == value for name, value in vars(one).items() if name != "value")
+    return {**vars(one), "value": other.value} == vars(other)
+
+
+def _with_value(prototype: Cookie, value: str) -> Cookie:
+    """A copy with another value, as ``copy.copy`` would make it."""
+    cookie = _new(Cookie)
+    vars(cookie).update(vars(prototype))
+    cookie.value = value
+    return cookie
 
 
 class SetCookieMemo:
@@ -98,7 +108,8 @@ class SetCookieMemo:
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[_Seen, RequestsCookieJar | None]] = {}
-        self._prototypes: dict[tuple[str, str, str], list[Cookie]] = {}
+        self._prototypes: dict[tuple[str, CookieForm], list[tuple[int, Cookie]]] = {}
+        """What the lines of a form make at a place: which of the lines, and the cookie; none, if it is refused."""
         self._rules: dict[str, Any] | None = None
 
     def take(self, jar: SessionCookies, response: LoadResponse, where: str) -> None:
@@ -108,34 +119,38 @@ class SetCookieMemo:
             self._last.clear()
             self._prototypes.clear()
             self._rules = rules
-        lines = response.head.set_cookies
-        expire = any(_EXPIRES.search(line) for line in lines)
-        now = int(time.time()) if expire else None  # http.cookiejar counts in whole seconds too
-        seen, cookies = self._last.get(where, (None, None))
-        if seen == (lines, jar.state(), now):
+        head = response.head
+        lines, form = head.set_cookies, head.cookie_form
+        seen, cookies = self._last.get(where, _NOT_SEEN)
+        if seen[0] == lines and seen[1] == jar.state() and (seen[2] is None or seen[2] == int(time.time())):
             response.cookies_then = cookies
             return
-        if expire:
+        prototypes = None if form is None or rules is None else self._prototypes.get((where, form))
+        if prototypes is None:
+            self._take_by_rules(jar, response, where)
+            return
+        version = jar.changes.count
+        for place, prototype in prototypes:
+            jar.set_cookie(_with_value(prototype, head.cookie_values[place]))
+        if jar.changes.count == version:  # else the next reply too is likely to bring other values
+            self._last[where] = (lines, jar.state(), None), None
+
+    def _take_by_rules(self, jar: SessionCookies, response: LoadResponse, where: str) -> None:
+        """Let http.cookiejar take them, and remember what it did."""
+        lines, form = response.head.set_cookies, response.head.cookie_form
+        now = cookies = None
+        if form is None and any(map(_EXPIRES.search, lines)):
+            now = int(time.time())  # http.cookiejar counts in whole seconds too
             response.cookies_then = cookies = RequestsCookieJar()
             extract_cookies_to_jar(cookies, response.request, response.raw)
-        match = _PLAIN.fullmatch(lines[0]) if rules and len(lines) == 1 and not expire else None
-        if match is None:
-            extract_cookies_to_jar(jar, response.request, response.raw)
-        else:
-            name, value, attributes = match.groups()
-            key = (where, name, attributes)
-            prototypes = self._prototypes.get(key)
-            if prototypes is None:
-                extract_cookies_to_jar(jar, response.request, response.raw)
-                scratch = RequestsCookieJar(policy=jar.get_policy())
-                extract_cookies_to_jar(scratch, response.request, response.raw)
-                self._prototypes[key] = list(iter(scratch))  # none, if the policy refuses it
-            else:
-                for prototype in prototypes:
-                    cookie = copy.copy(prototype)
-                    cookie.value = value
-                    jar.set_cookie(cookie)
-        self._last[where] = ((lines, jar.state(), now), cookies if expire else None)
+        extract_cookies_to_jar(jar, response.request, response.raw)
+        if form is not None and self._rules is not None:
+            scratch = RequestsCookieJar(policy=jar.get_policy())
+            extract_cookies_to_jar(scratch, response.request, response.raw)
+            taken = {cookie.name: cookie for cookie in scratch}  # no two of a form have the same name
+            names = [name for name, _ in form]
+            self._prototypes[where, form] = [(names.index(name), taken[name]) for name in names if name in taken]
+        self._last[where] = (lines, jar.state(), now), cookies
 
 
 def _rules(policy: CookiePolicy) -> dict[str, Any] | None:
@@ -156,20 +171,31 @@ class CookieLines:
     def __init__(self) -> None:
         self._places: dict[str, list[Place]] = {}
         self._set_version = -1
-        self._valid_until = float("inf")
+        self._valid_until = _FOREVER
+
+    def known(self, jar: SessionCookies, where: str) -> str | None:
+        """The field's value, if nothing but values changed since it was made for this place, and none expires."""
+        if jar.set_version != self._set_version or self._valid_until != _FOREVER:
+            return None
+        places = self._places.get(where)
+        if places is None:
+            return None
+        if len(places) == 1:
+            place = places[0]
+            return f"{place[2]}={jar.by_place[place].value}"
+        return _written(jar, places)
 
     def line(self, jar: SessionCookies, template: Template, target: Target) -> CookieLine:
         """The field for a request of this kind to this target."""
         if not jar.by_place:
-            return CookieLine(None, float("inf"))
+            return CookieLine(None, _FOREVER)
         if jar.set_version != self._set_version or time.time() >= self._valid_until or len(self._places) > _REMEMBERED:
             self._places.clear()
             self._set_version, self._valid_until = jar.set_version, jar.next_expiry()
         where = template.where(target)
         places = self._places.get(where)
         if places is not None:
-            value = "; ".join(f"{place[2]}={jar.by_place[place].value}" for place in places)
-            return CookieLine(value, self._valid_until)
+            return CookieLine(_written(jar, places), self._valid_until)
         sent = RequestsCookieJar()  # requests too takes them from a copy: the jar's policy has no say in it
         sent.update(jar)
         line = get_cookie_header(sent, template.request(target, None, NO_BODY))
@@ -177,6 +203,11 @@ class CookieLines:
         if places:
             self._places[where] = places
         return CookieLine(line, self._valid_until)
+
+
+def _written(jar: SessionCookies, places: list[Place]) -> str:
+    cookies = jar.by_place
+    return "; ".join([f"{place[2]}={cookies[place].value}" for place in places])
 
 
 def _places_of(value: str | None, jar: SessionCookies) -> list[Place] | None:

@@ -74,10 +74,8 @@ def exchange(
         head = outgoing.last_reply_head
         start = len(head.raw)
         if received[:start] != head.raw:
-            start = received.find(b"\r\n\r\n") + 4
-            head = heads[received[: start - 4]] if start > 4 else None
-            if head is not None and start <= REMEMBERED_LENGTH:
-                outgoing.last_reply_head = head
+            head = _other_head(outgoing, heads, received)
+            start = 0 if head is None else len(head.raw)
         if head is None or len(received) - start != (0 if outgoing.is_head else head.length):
             careful = _Exchange(outgoing, pool, binding, heads, data, timeouts, started, wall_started)
             return careful.read(conn, wire, received, is_kept=True)
@@ -94,6 +92,17 @@ def exchange(
             conn.close()  # what may still arrive on it is unknown
         binding.thread.interrupted = _interrupted(conn, started)
         raise
+
+
+def _other_head(outgoing: PreparedCall, heads: ReplyHeads, received: bytes) -> Head | None:
+    """The head of a reply that does not begin as the last one to this request did; None if it is not ordinary."""
+    head = outgoing.last_reply_head.with_other_cookies(received)
+    if head is None:
+        end = received.find(b"\r\n\r\n")
+        head = heads[received[:end]] if end > 0 else None
+    if head is not None and len(head.raw) <= REMEMBERED_LENGTH:
+        outgoing.last_reply_head = head
+    return head
 
 
 def _interrupted(conn: SourceHTTPConnection | None, started: int) -> Hop:
@@ -211,11 +220,15 @@ class _Exchange:
         try:
             head, body = reader.read(self._heads, is_head=self._method == "HEAD")
         except (UnusualReply, OSError) as error:
-            return self.fail(conn, bytes(reader.received), error, is_kept=is_kept)
+            return self.fail(conn, reader.all_received(), error, is_kept=is_kept)
         except BaseException:
             conn.close()
             raise
-        response = _reply(conn, head, bytes(reader.received), body, self._started, self._wall_started, wire.stamp)
+        whole = b"" if reader.is_apart else bytes(reader.received)
+        response = _reply(conn, head, whole, body, self._started, self._wall_started, wire.stamp)
+        if reader.is_apart:
+            del response.received
+            response.coded_body = body
         response.head_ns = reader.head_ended_ns - self._started
         hop = self._hop
         if hop.connections:

@@ -25,7 +25,7 @@ from pytest_ipload.transport.fast_path.exchange import Timeouts, exchange
 from pytest_ipload.transport.fast_path.prepared_call import PreparedCall
 from pytest_ipload.transport.fast_path.session_headers import Changes, SessionHeaders
 from pytest_ipload.transport.foreign_hooks import DEBUG_LOG, IS_CACHED, Seen, debug_answer, debug_is_logged, hooks_in
-from pytest_ipload.transport.message.templates import NO_BODY, Body, Target, Template, encode_body, encode_form
+from pytest_ipload.transport.message.templates import NO_BODY, NONE, Body, Target, Template, encode_body, encode_form
 from pytest_ipload.transport.overrides import has_own_request, overridden, watch_of
 from pytest_ipload.transport.response import LoadResponse
 
@@ -75,6 +75,8 @@ class FastPath:
         self._cookie_values: list[tuple[Cookie, str | None]] = []
         self._outgoing: dict[str, dict[_Key, PreparedCall]] = {}
         """By method, then by what else makes the request: to find one takes half as long as by a tuple of all."""
+        self._outdated: dict[str, dict[_Key, PreparedCall]] = {}
+        """Those in which nothing but the cookies may have changed."""
         self._templates: dict[_Key, Template | None] = {}
         self._targets: dict[str, Target] = {}
         self._pools: dict[tuple[str, str | None, SourceAdapter], Pool] = {}
@@ -107,9 +109,9 @@ class FastPath:
         return self.is_open and session.before_call is None and has_own_request(session)
 
     def call(
-        self, session: LoadSession, method: str, url: Any, timeout: Any, details: Details | None
+        self, session: LoadSession, method: str, url: Any, timeout: Any, details: Details | Body | None
     ) -> LoadResponse | None:
-        """The final reply to a call. ``session`` is the one that this was made for.
+        """The final reply to a call. ``session`` is the one that this was made for; ``details`` may be a body alone.
 
         None if requests has to make the call, or to go on with it: then something was handed over.
         """
@@ -140,7 +142,7 @@ class FastPath:
         except (KeyError, TypeError):  # not known yet, or no text
             outgoing = None
         if outgoing is None or (outgoing.valid_until != _FOREVER and time.time() >= outgoing.valid_until):
-            outgoing = self._prepare(session, method, key, url, details or _NO_DETAILS, body or NO_BODY)
+            outgoing = self._prepare(session, method, key, url, details, body)
             if outgoing is None:
                 return None
         if outgoing.adapter.is_patched:
@@ -207,12 +209,24 @@ class FastPath:
         """Headers or cookies changed: what was prepared with them is no longer valid."""
         if self._header_changes.count != self._headers_version:
             self._templates.clear()
-        self._outgoing.clear()
+            self._outdated.clear()
+            self._outgoing.clear()
+        else:
+            self._outdate()
         self._cookie_values = [(cookie, cookie.value) for cookie in self._jar.by_place.values()]
         self._headers_version, self._jar_version = self._header_changes.count, self._jar_changes.count
 
+    def _outdate(self) -> None:
+        for method, known in list(self._outgoing.items()):  # other threads may add to them
+            outdated = self._outdated.get(method)
+            if outdated is None or len(outdated) > _REMEMBERED:
+                self._outdated[method] = known.copy()
+            else:
+                outdated.update(known)
+            known.clear()
+
     def _prepare(
-        self, session: LoadSession, method: str, key: _Key, url: str, details: Details, body: Body
+        self, session: LoadSession, method: str, key: _Key, url: str, details: Details | Body | None, body: Body | None
     ) -> PreparedCall | None:
         """Prepare a request; None if requests has to do it, or to say what is wrong with it."""
         if type(method) is not str or type(url) not in (str, bytes):
@@ -220,11 +234,15 @@ class FastPath:
         known = self._outgoing.get(method)
         if known is None:
             _remember(self._outgoing, method, known := {})
+        renewed = self._with_new_cookies(method, key)
+        if renewed is not None:
+            _remember(known, key, renewed)
+            return renewed
         method = method.upper()
         try:
             target = self._target(session, url)
             self._binding.check(target.url)
-            template = self._template(session, method, target, details, body.kind)
+            template = self._template(session, method, target, details, body)
             if template is None:
                 return None
             line = CookieLine(None, _FOREVER)
@@ -240,6 +258,20 @@ class FastPath:
         _remember(known, key, outgoing)
         return outgoing
 
+    def _with_new_cookies(self, method: str, key: _Key) -> PreparedCall | None:
+        """A request that was prepared before, if nothing but values of cookies has changed since."""
+        outdated = self._outdated.get(method)
+        outgoing = None if outdated is None else outdated.pop(key, None)
+        if outgoing is None or self._cookie_lines is None or type(outgoing) is not PreparedCall:
+            return None
+        if outgoing.cookies is None or outgoing.valid_until != _FOREVER:
+            return None
+        value = self._cookie_lines.known(self._jar, outgoing.where)
+        try:
+            return None if value is None else outgoing.with_cookies(value)
+        except ValueError:  # requests finds the same error, and reports it in its way
+            return None
+
     def _target(self, session: LoadSession, url: str) -> Target:
         target = self._targets.get(url)
         if target is None:
@@ -248,9 +280,10 @@ class FastPath:
         return target
 
     def _template(
-        self, session: LoadSession, method: str, target: Target, details: Details, kind: str
+        self, session: LoadSession, method: str, target: Target, details: Details | Body | None, body: Body | None
     ) -> Template | None:
-        headers, auth = details.headers, details.auth or session.auth
+        given = details if isinstance(details, Details) else _NO_DETAILS
+        headers, auth, kind = given.headers, given.auth or session.auth, NONE if body is None else body.kind
         key = (method, target.origin, tuple(headers.items()) if headers else None, auth, kind)
         if key not in self._templates:
             header = merge_setting(headers, self._headers, dict_class=CaseInsensitiveDict)
@@ -290,8 +323,10 @@ def _remember(memory: dict[Any, Any], key: Any, value: Any, limit: int = _REMEMB
     memory[key] = value
 
 
-def _plain(url: Any, details: Details) -> tuple[_Key, str, Body] | None:
+def _plain(url: Any, details: Details | Body) -> tuple[_Key, str, Body] | None:
     """A key for what is to be prepared, the URL with its parameters, and the body; None if they are not plain."""
+    if isinstance(details, Body):
+        return (url, details.kind), url, details
     params, data, headers, auth, json = details
     if headers is not None and not (type(headers) is dict and all(map(_is_plain_field, headers.items()))):
         return None
@@ -308,6 +343,8 @@ def _plain(url: Any, details: Details) -> tuple[_Key, str, Body] | None:
         return None
     if body is None:
         return None
+    if not headers and auth is None:
+        return (url, body.kind), url, body
     return (url, body.kind, tuple(headers.items()) if headers else None, auth), url, body
 
 

@@ -13,6 +13,7 @@ from pytest_ipload.transport.message.templates import Body, Target, Template
 
 NO_FLOOR = 1 << 62
 """No reply is worth keeping."""
+_new = object.__new__
 _NO_REPLY = Head(200, "", (("Content-Length", "0"),))
 _NO_REPLY.raw = b"\0"  # no reply begins so
 
@@ -21,6 +22,7 @@ class PreparedCall:
     """A request that is ready to be sent, but for its body; it holds until headers, cookies or settings change."""
 
     __slots__ = (
+        "_sized",
         "_template",
         "adapter",
         "cookies",
@@ -60,6 +62,8 @@ class PreparedCall:
         """By ``time.time``: then a cookie expires."""
         self.adapter = adapter
         self.head = template.head(target, cookies)
+        self._sized = -1, b""
+        """The length of the last body, and the head for it."""
         self.pool: Pool | None = None
         self.source: str | None = None
         """The pool of connections, and the source address that it is for."""
@@ -75,4 +79,21 @@ class PreparedCall:
 
     def data(self, body: Body) -> bytes:
         """The bytes to send."""
-        return self._template.with_body(self.head, body)
+        encoded = body.encoded
+        length, head = self._sized
+        if len(encoded) != length:
+            head = self._template.sized(self.head, len(encoded))
+            self._sized = len(encoded), head
+        return head + encoded
+
+    def with_cookies(self, cookies: str) -> PreparedCall:
+        """The same request with other cookies; replies still refer to this one. Raises ValueError, as a template."""
+        other = _new(PreparedCall)
+        other._template, other.method, other.is_head = self._template, self.method, self.is_head
+        other.target, other.label, other.where = self.target, self.label, self.where
+        other.cookies, other.valid_until = cookies, self.valid_until
+        other.adapter, other.pool, other.source = self.adapter, self.pool, self.source
+        other.head, other._sized = self._template.head(self.target, cookies), (-1, b"")
+        other.floor_name, other.floor_ns = self.floor_name, self.floor_ns
+        other.last_reply_head = self.last_reply_head
+        return other

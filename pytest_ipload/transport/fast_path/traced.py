@@ -50,7 +50,7 @@ class TracedFastPath(FastPath):
     call_class = TracedCall
 
     def call(
-        self, session: LoadSession, method: str, url: Any, timeout: Any, details: Details | None
+        self, session: LoadSession, method: str, url: Any, timeout: Any, details: Details | Body | None
     ) -> LoadResponse | None:
         """As without tracing; the reply knows the header that its request had."""
         response = super().call(session, method, url, timeout, details)

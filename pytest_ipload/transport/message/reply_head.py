@@ -29,21 +29,37 @@ _ORDINARY = re.compile(
     rb"HTTP/1\.1 ([2-5][0-9][0-9])(?: ([!-~][ -~]*)?)?((?:\r\n[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\xa0-\xff]*)+)"
 )
 _DIGITS = re.compile(r"[0-9]{1,18}")
+# Cookies whose names and values need no thought: no quotes, no spaces.
+_VALUE = "[A-Za-z0-9_.~+/%=!*|:-]*"
+_PLAIN_COOKIE = re.compile(rf"([A-Za-z0-9_.-]+)=({_VALUE})((?:;.*)?)", re.DOTALL)
+_EXPIRES = re.compile(r";\s*(expires|max-age)\s*=", re.IGNORECASE)
+_match_value = re.compile(_VALUE.encode()).match
+_SET_COOKIE = re.compile(rf"\r\nset-cookie:[ \t]*[A-Za-z0-9_.-]+=({_VALUE})(?=;|\r\n)".encode(), re.IGNORECASE)
 _BODILESS = (204, 304)
 _REDIRECTS = (301, 302, 303, 307, 308)
 _SINGLE = ("content-length", "transfer-encoding", "content-encoding", "connection")
 _REMEMBERED_HEADS = 512
 REMEMBERED_LENGTH = 2048
 """Longer heads are not kept."""
+_new = object.__new__
+
+CookieForm = tuple[tuple[str, str], ...]
+"""The names and the attributes of plain cookies, in the order of their lines."""
+_Cut = tuple[tuple[bytes, ...], tuple[tuple[int, str, str, str], ...]]
+"""A head in pieces, with the value of a cookie between each two; and for each of these: the field's place and name,
+and what is before and behind the value."""
 
 
 class Head:
     """The head of one reply. It is shared by replies with the same bytes, so nobody changes it."""
 
     __slots__ = (
+        "_cut",
         "_encoding",
         "_has_repeated",
         "content_encoding",
+        "cookie_form",
+        "cookie_values",
         "is_redirect",
         "is_special",
         "items",
@@ -73,12 +89,17 @@ class Head:
         self.keeps_open = "close" not in fields.get("connection", "").lower()
         self.content_encoding = fields.get("content-encoding", "").lower()
         self.set_cookies = tuple(value for name, (_, value) in zip(lower, items, strict=True) if name == "set-cookie")
+        form, values = _plain_cookies(self.set_cookies) if self.set_cookies else (None, ())
+        self.cookie_form: CookieForm | None = form
+        """What its cookies are but for ``cookie_values``; None if not all of them are plain, or if one expires."""
+        self.cookie_values: tuple[str, ...] = values
         self.is_redirect = status in _REDIRECTS and "location" in fields
         self.raw = b""
         """The bytes that it was read from, with the empty line behind them; of HTTP/1.1 only."""
         self.is_special = bool(self.is_redirect or self.set_cookies or self.content_encoding)
         """Whether there is more to do with the reply than to hand it on."""
         self._encoding: str | bool | None = False
+        self._cut: _Cut | None = None
 
     @staticmethod
     def _body_length(status: int, fields: dict[str, str]) -> int | None:
@@ -90,11 +111,67 @@ class Head:
             return CaseInsensitiveDict(HTTPHeaderDict(self.items))
         return CaseInsensitiveDict(self.items)
 
+    def cut_out_cookies(self) -> None:
+        """Find the values of its cookies in ``raw``, for ``with_other_cookies``."""
+        found = list(_SET_COOKIE.finditer(self.raw))
+        places = [place for place, (name, _) in enumerate(self.items) if name.lower() == "set-cookie"]
+        if len(found) != len(places):
+            return
+        ends = [0, *(match.end() for match in found)]
+        starts = [*(match.start(1) for match in found), len(self.raw)]
+        fields = []
+        for place, match in zip(places, found, strict=True):
+            field, line = self.items[place]
+            name, _, rest = line.partition("=")
+            fields.append((place, field, f"{name}=", rest[len(match[1]) :]))
+        self._cut = tuple(self.raw[end:start] for end, start in zip(ends, starts, strict=True)), tuple(fields)
+
+    def with_other_cookies(self, received: bytes) -> Head | None:
+        """The head of another reply that differs in the values of cookies only; None if it is any other.
+
+        A server that sets a cookie anew in each reply never sends the same head twice.
+        """
+        if self._cut is None:
+            return None
+        (*pieces, last), fields = self._cut
+        position, values, items, lines = 0, [], list(self.items), []
+        for piece, (place, field, before, behind) in zip(pieces, fields, strict=True):
+            if not received.startswith(piece, position):
+                return None
+            position += len(piece)
+            end = _match_value(received, position).end()  # type: ignore[union-attr]  # it may be empty: it matches
+            value = received[position:end].decode()
+            line = f"{before}{value}{behind}"
+            values.append(value)
+            lines.append(line)
+            items[place] = field, line
+            position = end
+        if not received.startswith(last, position):
+            return None
+        other = _new(Head)
+        other.status, other.reason, other.length = self.status, self.reason, self.length
+        other.keeps_open, other.content_encoding = self.keeps_open, self.content_encoding
+        other.is_redirect, other.is_special, other.cookie_form = self.is_redirect, True, self.cookie_form
+        other._has_repeated, other._encoding, other._cut = self._has_repeated, self._encoding, self._cut
+        other.items, other.set_cookies = tuple(items), tuple(lines)
+        other.cookie_values = () if self.cookie_form is None else tuple(values)
+        other.raw = received[: position + len(last)]
+        return other
+
     def encoding(self) -> str | None:
         """The encoding of the text, as requests takes it from the header."""
         if self._encoding is False:
             self._encoding = get_encoding_from_headers(self.headers())
         return self._encoding  # type: ignore[return-value]  # False is gone
+
+
+def _plain_cookies(lines: tuple[str, ...]) -> tuple[CookieForm | None, tuple[str, ...]]:
+    matches = [_PLAIN_COOKIE.fullmatch(line) for line in lines]
+    found = [match.groups() for match in matches if match is not None]
+    is_plain = len({name for name, _, _ in found}) == len(lines) and not any(map(_EXPIRES.search, lines))
+    if not is_plain:
+        return None, ()
+    return tuple((name, attributes) for name, _, attributes in found), tuple(value for _, value, _ in found)
 
 
 def _length(status: int, fields: dict[str, str]) -> int | None:
@@ -125,6 +202,8 @@ def parse_head(head: bytes) -> Head | None:
     except ValueError:
         return None
     parsed.raw = head + b"\r\n\r\n"
+    if parsed.set_cookies:
+        parsed.cut_out_cookies()
     return parsed
 
 

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from requests import PreparedRequest
-from requests.compat import json as complexjson  # type: ignore[attr-defined]  # simplejson, if it is there
 from requests.cookies import RequestsCookieJar
 from requests.hooks import default_hooks
 from requests.structures import CaseInsensitiveDict
 
 from pytest_ipload.transport.foreign_hooks import StockHTTPConnection, StockHTTPSConnection
+from pytest_ipload.transport.message.json_text import json_bytes
 from pytest_ipload.transport.message.replay import request_bytes
 
 NONE, JSON, FORM, RAW = "none", "json", "form", "raw"
@@ -40,6 +40,7 @@ class Body(NamedTuple):
     """As it is sent."""
 
 
+_new_body: Any = tuple.__new__  # half of what the class takes to call
 NO_BODY = Body(NONE, None, b"")
 
 # URLs that requests and urllib3 send as they are: lower-case host, no userinfo, no escapes, no dot segments.
@@ -85,6 +86,12 @@ def encode_body(data: Any, json: Any) -> Body | None:
 
     Raises ValueError and TypeError for what is not JSON.
     """
+    if data is None:
+        if json is None:
+            return NO_BODY
+        encoded = json_bytes(json)
+        body: Body = _new_body(Body, (JSON, encoded, encoded))
+        return body
     if isinstance(data, bytes) and data:
         return Body(RAW, data, data)
     if isinstance(data, str) and data:
@@ -92,12 +99,7 @@ def encode_body(data: Any, json: Any) -> Body | None:
     if type(data) is dict and data:
         form = encode_form(data)
         return Body(FORM, form, form.encode()) if form else None  # one without a pair is sent in chunks
-    if data is not None and type(data) not in (bytes, str, dict):
-        return None
-    if json is None:
-        return NO_BODY
-    encoded: bytes = complexjson.dumps(json, allow_nan=False).encode()
-    return Body(JSON, encoded, encoded)
+    return encode_body(None, json) if type(data) in (bytes, str, dict) else None  # an empty one is none
 
 
 def encode_form(data: dict[Any, Any]) -> str | None:
@@ -167,9 +169,11 @@ class Template:
 
     def with_body(self, head: bytes, body: Body) -> bytes:
         """The whole request. ``head`` is what ``head`` returned."""
-        if not self._length:
-            return head
-        return b"%b%d%b%b" % (head, len(body.encoded), self._after, body.encoded)
+        return self.sized(head, len(body.encoded)) + body.encoded
+
+    def sized(self, head: bytes, length: int) -> bytes:
+        """The head with the length of the body in it. ``head`` is what ``head`` returned."""
+        return b"%b%d%b" % (head, length, self._after) if self._length else head
 
     def request(self, target: Target, cookies: str | None, body: Body) -> PreparedRequest:
         """The same as requests would have prepared it."""

@@ -34,6 +34,7 @@ from pytest_ipload.stats.sample import FAILED, OK, Sample
 from pytest_ipload.transport.adapter import SourceAdapter
 from pytest_ipload.transport.connect.connection import SourceHTTPConnection
 from pytest_ipload.transport.fast_path.fast_path import Details, resolve_timeouts
+from pytest_ipload.transport.fast_path.prepared_call import PreparedCall
 from pytest_ipload.transport.fast_path.session_headers import SessionHeaders
 from pytest_ipload.transport.generator_errors import LoadEnded
 from pytest_ipload.transport.message.reply_head import ReplyHeads
@@ -335,6 +336,24 @@ def test_cookies_of_a_reply_are_sent_from_then_on(make_session: MakeSession, sto
         assert "\r\nCookie: a=1\r\n" in echo(session, target)
         assert "\r\nCookie: a=2\r\n" in echo(session, target)
     assert stock_calls == []
+
+
+def test_requests_with_other_values_of_cookies_are_not_prepared_anew(
+    make_session: MakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script: list[Reply] = [(reply(b"", f"Set-Cookie: a={n}; Path=/"),) for n in range(9)]
+    prepared: list[str] = []
+    with ScriptedServer(script) as target:
+        session = make_session()
+        fields, first = [], session.get(target.url("/one"))
+        for n in range(8):
+            if n == 4:
+                monkeypatch.setattr(PreparedCall, "__init__", lambda *_: prepared.append("again"))
+            session.get(target.url("/one" if n % 2 else "/two"))
+            fields.append(re.findall(r"Cookie: (.*)\r", sent(target)))
+    assert fields == [[f"a={n}"] for n in range(8)]
+    assert prepared == []
+    assert "Cookie" not in first.request.headers
 
 
 def test_cookies_that_http_client_refuses_are_refused(

@@ -46,6 +46,11 @@ class FakeWire:
             self.pieces.insert(0, piece[limit:])
         return piece[:limit]
 
+    def receive_into(self, buffer: memoryview) -> int:
+        data = self.receive(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
 
 def read(*pieces: bytes, is_head: bool = False) -> tuple[int, bytes]:
     """The status and the body; UnusualReply if there is anything left."""
@@ -53,7 +58,7 @@ def read(*pieces: bytes, is_head: bool = False) -> tuple[int, bytes]:
     wire = FakeWire(others)
     reader = ReplyReader(wire, first)
     parsed, body = reader.read(HEADS, is_head=is_head)
-    assert bytes(reader.received) == b"".join(pieces)
+    assert reader.all_received() == b"".join(pieces)
     return parsed.status, body
 
 
@@ -137,7 +142,7 @@ def test_what_http_client_has_to_read_is_given_back_whole(name: str, size: int) 
     with pytest.raises(UnusualReply):
         reader.read(HEADS, is_head=False)
     left = b"".join(piece for piece in wire.pieces if isinstance(piece, bytes))
-    assert bytes(reader.received) + left == data
+    assert reader.all_received() + left == data
 
 
 @pytest.mark.parametrize(
@@ -155,7 +160,7 @@ def test_bytes_behind_the_end_are_unusual(data: bytes) -> None:
         reader = ReplyReader(wire, b"")
         with pytest.raises(UnusualReply):
             reader.read(HEADS, is_head=False)
-        assert bytes(reader.received) == data + extra
+        assert reader.all_received() == data + extra
 
 
 @pytest.mark.parametrize("fields", [("Content-Length: 5",), ("Transfer-Encoding: chunked",)])
@@ -173,17 +178,43 @@ def test_an_error_passes_and_what_came_before_it_is_kept(data: bytes) -> None:
         with pytest.raises(TimeoutError) as raised:
             reader.read(HEADS, is_head=False)
         assert raised.value is error
-        assert bytes(reader.received) == data[:place]
+        assert reader.all_received() == data[:place]
 
 
-@pytest.mark.parametrize("is_chunked", [False, True])
-def test_a_large_body_is_read_in_large_but_bounded_steps(is_chunked: bool) -> None:
+def test_a_large_body_is_received_into_its_own_memory() -> None:
     body = bytes(1_000_000)
-    data = chunked(chunk(body), LAST) if is_chunked else reply(body)
-    wire = FakeWire([data])
+    wire = FakeWire([reply(body)])
+    reader = ReplyReader(wire, b"")
+    assert reader.read(HEADS, is_head=False)[1] == body
+    assert len(wire.limits) == 2
+    assert reader.all_received() == reply(body)
+
+
+def test_a_large_chunk_is_read_in_large_but_bounded_steps() -> None:
+    body = bytes(1_000_000)
+    wire = FakeWire([chunked(chunk(body), LAST)])
     assert ReplyReader(wire, b"").read(HEADS, is_head=False)[1] == body
     assert max(wire.limits) == 1 << 18
     assert len(wire.limits) < 10
+
+
+@pytest.mark.parametrize("error", [None, TimeoutError("timed out")])
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_of_a_large_body_that_is_cut_short_nothing_is_lost(is_chunked: bool, error: OSError | None) -> None:
+    body = b"0123456789" * 20_000
+    data = (chunked(chunk(body), LAST) if is_chunked else reply(body))[:150_000]
+    reader = ReplyReader(FakeWire([data[:90_000], data[90_000:], *([error] if error else [])]), b"")
+    with pytest.raises(TimeoutError if error else UnusualReply):
+        reader.read(HEADS, is_head=False)
+    assert reader.all_received() == data
+
+
+def test_a_length_that_does_not_fit_into_memory_is_left_to_http_client() -> None:
+    data = head("Content-Length: 999999999999999999") + b"hello"
+    reader = ReplyReader(FakeWire([data]), b"")
+    with pytest.raises(UnusualReply):
+        reader.read(HEADS, is_head=False)
+    assert reader.all_received() == data
 
 
 def test_no_more_is_asked_for_than_belongs_to_the_body() -> None:

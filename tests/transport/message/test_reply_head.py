@@ -240,6 +240,37 @@ def test_memory_is_bounded() -> None:
     assert len(long) == 0
 
 
+def attributes_of(parsed: Head | None) -> dict[str, object] | None:
+    return None if parsed is None else {name: getattr(parsed, name) for name in Head.__slots__}
+
+
+COOKIES = ["a=1; Path=/", "b=xyz", "c=; HttpOnly", "d=1; Max-Age=5", "a=other", "e", 'f="1 2"', "g=1 ", ""]
+VALUES = ["", "1", "longer-value", "a=b", "1;", "1; Path=/x", "1 2", '"1"', "1\r\nX-A: b", "\xfc"]
+
+
+@pytest.mark.parametrize("before", COOKIES)
+@pytest.mark.parametrize("other", COOKIES)
+def test_a_head_with_other_cookies_is_the_one_that_would_be_parsed(before: str, other: str) -> None:
+    first = ordinary(f"Set-Cookie: {before}", LENGTH, f"SET-COOKIE:{other}", "X-A: b")
+    for value in VALUES:
+        data = first.raw.replace(b"=1", f"={value}".encode("latin-1")).replace(b"xyz", value.encode("latin-1"))
+        found = first.with_other_cookies(data + b"body")
+        assert found is None or attributes_of(found) == attributes_of(parse_head(found.raw[:-4]))
+        assert found is None or found.raw == data
+    assert first.with_other_cookies(first.raw[:-1]) is None
+    assert first.with_other_cookies(first.raw.replace(b"X-A", b"X-B")) is None
+
+
+def test_only_values_of_plain_cookies_are_cut_out() -> None:
+    found = ordinary("Set-Cookie: a=1; Path=/", "set-cookie: b=2", LENGTH)
+    data = head("Set-Cookie: a=new; Path=/", "set-cookie: b=", LENGTH)
+    other = found.with_other_cookies(data)
+    assert other is not None
+    assert (other.set_cookies, other.cookie_values) == (("a=new; Path=/", "b="), ("new", ""))
+    for lines in (['Set-Cookie: a="1"'], ["Set-Cookie: a=1", "Set-Cookie: b"], []):
+        assert ordinary(*lines, LENGTH).with_other_cookies(head(*lines, LENGTH)) is None
+
+
 def test_stock_refuses_what_has_two_lengths() -> None:
     """The reference of these tests is the real thing: it raises where urllib3 raises."""
     with pytest.raises(HTTPError):

@@ -38,6 +38,9 @@ JSONS = st.recursive(
     max_leaves=6,
 )
 
+CYCLE: list[Any] = []
+CYCLE.append(CYCLE)
+
 
 def prepared_url(url: str) -> str | None:
     request = PreparedRequest()
@@ -168,11 +171,21 @@ def test_other_data_are_left_to_requests(data: Any) -> None:
 
 @pytest.mark.parametrize(
     ("data", "json", "error"),
-    [(None, float("nan"), ValueError), (None, {1, 2}, TypeError), ("\udc80", None, ValueError)],
-)
+    [
+        (None, float("nan"), ValueError), (None, {1, 2}, TypeError), ("\udc80", None, ValueError),
+        (None, CYCLE, ValueError), (None, {(1, 2): 3}, TypeError),
+    ],
+)  # fmt: skip
 def test_what_cannot_be_encoded_raises(data: Any, json: Any, error: type[Exception]) -> None:
     with pytest.raises(error):
         encode_body(data, json)
+
+
+def test_what_python_was_taught_to_write_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stdlib_json.JSONEncoder, "default", lambda self, each: sorted(each))
+    assert encode_body(None, {"a": {2, 1}}) == Body(JSON, *[b'{"a": [1, 2]}'] * 2)
+    monkeypatch.setattr(stdlib_json, "dumps", lambda content, allow_nan: "own")
+    assert encode_body(None, {}) == Body(JSON, b"own", b"own")
 
 
 # --- templates -----------------------------------------------------------------------------------------------------
