@@ -42,6 +42,7 @@ from pytest_ipload.verdict.result import (
     RoundStats,
     ShardStats,
     Traceback,
+    TlsHandshakes,
     UnmeasuredResult,
     UnusedAddresses,
 )
@@ -55,6 +56,7 @@ PARTS = {
     "distribution": LatencyStats,
     "requests": RequestStats,
     "source": SourceStats,
+    "tls_handshakes": TlsHandshakes,
     "unused_addresses": UnusedAddresses,
     "step": StepStats,
     "threshold": ThresholdResult,

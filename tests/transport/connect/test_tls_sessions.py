@@ -5,6 +5,8 @@ from __future__ import annotations
 import pickle
 import ssl
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from support.certificates import Certificates
@@ -12,7 +14,7 @@ from support.handshake_server import HandshakeServer
 from support.programs import running_nginx
 
 from pytest_ipload.base.errors import SettingError
-from pytest_ipload.transport.connect.tls_sessions import HandshakeLog
+from pytest_ipload.transport.connect.tls_sessions import HandshakeLog, TlsSessions
 from pytest_ipload.transport.session import LoadSession
 
 MakeSession = Callable[..., LoadSession]
@@ -67,14 +69,26 @@ def test_a_session_that_was_not_verified_is_not_resumed_with_verification(
     assert server.resumed == [FULL, RESUMED, FULL]
 
 
-def test_a_server_that_takes_each_session_once_is_given_a_new_one_each_time(
-    make_session: MakeSession, server: HandshakeServer, certificates: Certificates
-) -> None:
-    server.context.options |= ssl.OP_NO_TICKET  # sessions are kept by the server, which drops each when it is used
-    session = make_session(tls_resumption=True)
-    for _ in range(6):
-        session.get(server.url, verify=certificates.ca)
-    assert server.resumed == [FULL, RESUMED, FULL, RESUMED, RESUMED, RESUMED]
+class _Socket(ssl.SSLSocket):
+    """Opened by handing in a session; gets a new one from a server that takes each of its sessions once."""
+
+    session = session_reused = None
+
+    def __init__(self, number: int, offered: Any, used: set[Any]) -> None:
+        self.session = SimpleNamespace(number=number, has_ticket=True)
+        self.session_reused = offered is not None and offered.number not in used
+        used.add(offered and offered.number)
+
+
+def test_a_server_that_takes_each_session_once_is_given_a_new_one_each_time() -> None:
+    sessions, context, used, resumed = TlsSessions(), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), set[Any](), []
+    for number in range(6):
+        chosen = sessions.context(context, "localhost", 443)
+        sock = _Socket(number, vars(chosen)["_session"], used)
+        sessions.opened(vars(chosen)["_key"], sock)
+        chosen.keep(sock)
+        resumed.append(sock.session_reused)
+    assert resumed == [FULL, RESUMED, FULL, RESUMED, RESUMED, RESUMED]
 
 
 def test_a_server_that_forgot_its_sessions_gets_a_full_handshake(
@@ -100,7 +114,7 @@ def test_a_pickled_session_resumes_too_but_has_no_sessions_of_its_original(
 
 
 def test_other_versions_of_http_are_refused(make_session: MakeSession) -> None:
-    with pytest.raises(SettingError, match="tls_resumption needs HTTP/1.1; leave out http='2', or tls_resumption"):
+    with pytest.raises(SettingError, match=r"tls_resumption needs HTTP/1\.1; leave out http='2', or tls_resumption"):
         make_session(http="2", tls_resumption=True)
 
 
