@@ -41,8 +41,8 @@ from pytest_ipload.verdict.result import (
     PhaseError,
     RoundStats,
     ShardStats,
-    Traceback,
     TlsHandshakes,
+    Traceback,
     UnmeasuredResult,
     UnusedAddresses,
 )
