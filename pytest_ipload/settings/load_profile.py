@@ -58,6 +58,8 @@ class LoadProfile:
     """Whether plain calls may take the fast path."""
     http: str = "1.1"
     """The version of HTTP: ``1.1``, ``2`` or ``3``."""
+    tls_resumption: bool = False
+    """Whether a user's new connections resume its TLS sessions."""
     ip_binding: str = "user"
     bind_sockets: str = "all"
     """``all``: every Python socket of a user leaves from its address; ``session``: only those of its session."""
@@ -84,6 +86,8 @@ class LoadProfile:
                 f"warmup={format_setting(self.warmup)} leaves nothing to judge: the load is at full level until "
                 f"{format_setting(self.full_until)} after its start; give a shorter warmup"
             )
+        if self.tls_resumption and self.http != "1.1":
+            raise SettingError(f"tls_resumption needs HTTP/1.1; leave out http={self.http!r}, or tls_resumption")
         self._check_addresses()
 
     def _check_open_model(self) -> None:

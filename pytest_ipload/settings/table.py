@@ -254,6 +254,15 @@ SETTINGS = (
         is_compared=True,
     ),
     Setting(
+        "tls_resumption",
+        as_switch,
+        "Whether a user's new connections resume its TLS sessions: on or off. Default: off",
+        "on|off",
+        option=True,
+        ini=True,
+        is_compared=True,
+    ),
+    Setting(
         "suppress_health_check",
         as_check_names,
         "Generator health checks that are neither judged nor shown, one name per line",

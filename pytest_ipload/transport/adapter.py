@@ -107,7 +107,7 @@ class SourceAdapter(HTTPAdapter):
                 tls.pop(name, None)
             tls["cert_reqs"] = "CERT_REQUIRED" if verify else "CERT_NONE"
             try:
-                tls["ssl_context"] = self.tls.get(verify, cert)
+                tls["ssl_context"] = self.tls.get(verify, cert, resumes=self.binding.tls_sessions is not None)
             except SSLError as error:
                 raise requests.exceptions.SSLError(error, request=request) from error
         tls.update(source_keyword(self.binding))  # not that of the adapter's beginning: a session may be bound anew

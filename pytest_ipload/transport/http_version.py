@@ -22,6 +22,8 @@ def adapter_for(http: str, binding: Binding, tls: TlsContexts | None) -> SourceA
         version = as_http_version(http)
     except ValueError as error:
         raise SettingError(f"http: {error}") from None
+    if binding.tls_sessions is not None and version != HTTP_1_1:
+        raise SettingError(f"tls_resumption needs HTTP/1.1; leave out http={http!r}, or tls_resumption")
     from pytest_ipload.transport.curl.curl_adapter import CurlAdapter
 
     return SourceAdapter(binding, tls) if version == HTTP_1_1 else CurlAdapter(version, binding, tls)

@@ -71,6 +71,8 @@ class LoadSession(DirectSession):
     ``http``, ``names``
         the version of HTTP: ``"1.1"``, or ``"2"`` or ``"3"``, which need the extra ``http2`` (pycurl); and templates of
         URLs that name requests: ``["/items/{id}"]``; without one, method and path do.
+    ``tls_resumption``
+        whether new connections resume TLS sessions of earlier ones, as browsers do, for less CPU time on both sides.
     ``fast_path_log``
         records the calls that did not take the fast path because of patches and overrides.
 
@@ -106,6 +108,7 @@ class LoadSession(DirectSession):
         fast: bool = True,
         http: str = HTTP_1_1,
         names: UrlNames | Iterable[str] | None = None,
+        tls_resumption: bool = False,
         fast_path_log: FastPathLog | None = None,
     ) -> None:
         super().__init__()
@@ -125,7 +128,7 @@ class LoadSession(DirectSession):
         self.before_call = before_call
         guard = None if allowed_hosts is None else AllowedHosts(allowed_hosts, self.base_url)
         self._current = CurrentCall()
-        binding = Binding(sequence(source_address), guard)
+        binding = Binding(sequence(source_address), guard, resumes_tls=tls_resumption)
         self.http = str(http)
         adapter = adapter_for(http, binding, tls)
         self.mount("https://", adapter)

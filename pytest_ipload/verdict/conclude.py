@@ -62,6 +62,7 @@ def conclude(part: ShardResult) -> LoadResult:
         failures=part.failures,
         evidence=part.evidence or None,
         traceback=part.traceback,
+        tls_handshakes=part.tls_handshakes,
         unused_addresses=UnusedAddresses(part.unused_count, part.unused_first) if part.unused_count else None,
         generator=_health(part, checks, [check.name for check in found if check.name in suppressed], frame.duration_s),
         shards=part.shards if len(part.shards) > 1 else None,

@@ -65,6 +65,8 @@ def check_values(part: ShardResult) -> None:
     for shard in part.shards:
         _check_natural(shard, ("index", "users", "iterations", "requests", "failed_requests", "pinned_cpu"))
     _check_natural(part, ("evidence_most",))
+    if part.tls_handshakes is not None:
+        _check_natural(part.tls_handshakes, ("full", "resumed"))
     _check_evidence(part)
     if part.round is not None:
         _check_natural(part.round, ("number", "count"))

@@ -122,6 +122,18 @@ class ShardStats:
     """Of which clock."""
 
 
+@dataclass(frozen=True)
+class TlsHandshakes:
+    """The TLS handshakes of all connections that the users' sessions opened, set-up, warm-up and teardown included."""
+
+    full: int
+    resumed: int
+    """Those that continued a TLS session of an earlier connection."""
+
+    def __add__(self, other: TlsHandshakes) -> TlsHandshakes:
+        return TlsHandshakes(self.full + other.full, self.resumed + other.resumed)
+
+
 @dataclass(frozen=True, kw_only=True)
 class RoundStats:
     """One of several rounds of a load."""
@@ -194,6 +206,8 @@ class LoadResult(Summary):
     """The slowest and the first failed requests of each name; None if none are kept."""
     traceback: Traceback | None = None
     """None without failures, and where a failure has no traceback, such as a reply with an error status."""
+    tls_handshakes: TlsHandshakes | None = None
+    """None without ``tls_resumption``."""
     unused_addresses: UnusedAddresses | None = None
     """None without a pool, or where all addresses were used."""
     generator: GeneratorHealth

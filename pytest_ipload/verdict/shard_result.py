@@ -25,7 +25,7 @@ from pytest_ipload.stats.target_readings import merged as merged_readings
 from pytest_ipload.verdict.codec import decode, encode
 from pytest_ipload.verdict.origin import ClockOffset, Origin
 from pytest_ipload.verdict.plausibility import check_values
-from pytest_ipload.verdict.result import FailureSummary, ShardStats, Traceback
+from pytest_ipload.verdict.result import FailureSummary, ShardStats, TlsHandshakes, Traceback
 from pytest_ipload.verdict.rounds import RoundNote
 from pytest_ipload.verdict.threshold.abort import Abort
 from pytest_ipload.verdict.threshold.config import ThresholdConfig, window_lengths
@@ -94,6 +94,8 @@ class ShardResult:
     """The targets on loopback addresses that each of its processes connected to."""
     foreign_names: list[str] = field(default_factory=list)
     """Names of requests that adapters of the user's own sent, in whatever version of HTTP."""
+    tls_handshakes: TlsHandshakes | None = None
+    """None without ``tls_resumption``."""
     target_readings: list[TargetReadings] = field(default_factory=list)
     """The targets' own numbers; each target once."""
     stacks: StackSamples | None = None
@@ -207,6 +209,7 @@ def merge_into(one: ShardResult, other: ShardResult) -> ShardResult:
         error=one.error or other.error,
         targets=[*one.targets, *other.targets],
         foreign_names=[*dict.fromkeys((*one.foreign_names, *other.foreign_names))],
+        tls_handshakes=_handshakes(one.tls_handshakes, other.tls_handshakes),
         target_readings=merged_readings(one.target_readings, other.target_readings),
         stacks=merged_stacks(one.stacks, other.stacks),
         evidence=merged_evidence([*one.evidence, *other.evidence], max(one.evidence_most, other.evidence_most)),
@@ -258,6 +261,10 @@ def _added(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
 
 def _sum(one: int | None, other: int | None) -> int | None:
     return None if one is None or other is None else one + other
+
+
+def _handshakes(one: TlsHandshakes | None, other: TlsHandshakes | None) -> TlsHandshakes | None:
+    return one or other if one is None or other is None else one + other
 
 
 def _checks(one: Iterable[HealthCheck], other: Iterable[HealthCheck]) -> list[HealthCheck]:

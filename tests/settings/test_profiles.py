@@ -23,6 +23,7 @@ TEXTS = {
     "fast": ("off", False),
     "suppress_health_check": ("bare-calls,few-ports", ("bare-calls", "few-ports")),
     "http": ("2", "2"),
+    "tls_resumption": ("on", True),
 }
 
 

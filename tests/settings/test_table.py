@@ -106,11 +106,12 @@ class TestEffects:
 
     def test_every_option_and_ini_key_is_tested_here(self) -> None:
         tested = {"users", "iterations", "duration", "ramp_up", "warmup", "pool", "base_url", "timeout"}
+        in_test_tls = {"tls_resumption"}
         in_test_health = {"suppress_health_check"}
-        assert {setting.key for setting in SETTINGS if setting.ini} == tested | in_test_health
+        assert {setting.key for setting in SETTINGS if setting.ini} == tested | in_test_health | in_test_tls
         options = {setting.key for setting in SETTINGS if setting.option}
         without_ini = {"graceful_stop", "ip_order", "seed", "stages", "arrival_rate", "max_rate", "fast", "http"}
-        assert options == tested | without_ini
+        assert options == tested | without_ini | in_test_tls
 
     def test_of_numbers_of_users_and_iterations(self, pytester: pytest.Pytester) -> None:
         _, test = run(pytester, "--ipload-users=3", "--ipload-iterations=4")

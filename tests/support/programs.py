@@ -84,6 +84,23 @@ def running_postgresql(initdb: str) -> Iterator[Served]:
 
 
 @contextmanager
+def running_nginx(program: str, server: str) -> Iterator[Served]:
+    """nginx in one process; ``server`` is what its only server has besides ``listen``, which is under TLS."""
+    with _folder() as folder:
+        port = free_port()
+        kept = "".join(f"{name}_temp_path {folder}/{name};" for name in ("proxy", "fastcgi", "uwsgi", "scgi"))
+        config = folder / "nginx.conf"
+        config.write_text(
+            f"daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log; events {{}}"
+            f"http {{ access_log off; client_body_temp_path {folder}/body; {kept}"
+            f" server {{ listen 127.0.0.1:{port} ssl; {server} }} }}"
+        )
+        command = [program, "-p", str(folder), "-c", str(config), "-e", str(folder / "error.log")]
+        with _running(command, port, folder) as served:
+            yield served
+
+
+@contextmanager
 def _folder() -> Iterator[Path]:
     """A folder that a server's own user can get at, which it cannot with those of pytest."""
     with tempfile.TemporaryDirectory(prefix="ipload-", ignore_cleanup_errors=True) as folder:

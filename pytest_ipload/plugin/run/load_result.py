@@ -24,7 +24,7 @@ from pytest_ipload.stats.sample import FAILED, ITERATION, REQUEST
 from pytest_ipload.stats.target_readings import TargetReadings
 from pytest_ipload.stats.target_summary import judged_targets
 from pytest_ipload.verdict.origin import ClockOffset
-from pytest_ipload.verdict.result import FailureSummary, FirstFailure, Traceback
+from pytest_ipload.verdict.result import FailureSummary, FirstFailure, TlsHandshakes, Traceback
 from pytest_ipload.verdict.shard_group import Shard
 from pytest_ipload.verdict.shard_result import ShardResult
 from pytest_ipload.verdict.snapshots import SnapshotTaker
@@ -112,8 +112,13 @@ class LoadResults:
             targets=[[f"{address}:{port}" for address, port in self._users.targets.all()]] if is_whole else [],
             stacks=self._stacks.samples,
             foreign_names=list(self._users.fast_path_log.foreign()),
+            tls_handshakes=self._tls_handshakes(),
             target_readings=self._target_readings(is_whole),
         )
+
+    def _tls_handshakes(self) -> TlsHandshakes | None:
+        log = self._users.handshakes
+        return None if log is None else TlsHandshakes(log.full, log.resumed)
 
     def _clock(self) -> ClockOffset | None:
         return None if self._users.meter is None else self._users.meter.offset

@@ -45,6 +45,7 @@ class LoadUsers:
         # Late, as these import the HTTP client; and before the clock of the load starts.
         from pytest_ipload.transport.allowed_hosts import AllowedHosts
         from pytest_ipload.transport.connect.binding import OpenedConnections
+        from pytest_ipload.transport.connect.tls_sessions import HandshakeLog
 
         profile = self._profile = request.profile
         check_http_version(profile.http)
@@ -67,6 +68,7 @@ class LoadUsers:
         self.fast_path_log = FastPathLog()
         self.stream_log = StreamLog()
         self.opened = OpenedConnections()
+        self.handshakes = HandshakeLog() if profile.tls_resumption else None
         self.evidence = LoadEvidence(state)
         self._guard = AllowedHosts(state.settings.allowed_hosts, profile.base_url)
         self.leases = self._open_leases(request.share)
@@ -155,12 +157,15 @@ class LoadUsers:
             fast=self._profile.fast,
             http=self._profile.http,
             names=self._state.names,
+            tls_resumption=self._profile.tls_resumption,
             fast_path_log=self.fast_path_log,
         )
         session.tally_event, session.stream_log = user.tally_event, self.stream_log
         session.evidence, session.tracer = user.evidence, user.tracer
         session.binding.targets = self.targets
         session.binding.opened = self.opened
+        if session.binding.tls_sessions is not None:
+            session.binding.tls_sessions.log = self.handshakes
         session.binding.fail_request = user.fail_request
         if self.meter is not None:
             self.meter.watch(session)

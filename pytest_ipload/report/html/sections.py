@@ -320,6 +320,9 @@ def _facts(result: PlainResult) -> Iterator[Fact]:
     if "dropped_iterations" in result:
         planned = count(result.get("planned_iterations"))
         yield Fact("Never started", count(result["dropped_iterations"]), f"of {planned} planned iterations")
+    if "tls_handshakes" in result:
+        made = result["tls_handshakes"]
+        yield Fact("TLS handshakes resumed", count(made["resumed"]), f"and {count(made['full'])} full ones")
     for name in ("p50", "p95", "p99", "max"):
         if f"{name}_ms" in latency:
             yield Fact(f"Latency {name}", milliseconds(latency[f"{name}_ms"]), _response(result, name))

@@ -117,8 +117,9 @@ def block(
     lines += _evidence_lines(result, verbosity)
     for table in (round_table, source_table, shard_table):
         lines += table(result, verbosity, width)
-    ends = (_sources_line(result), _unused_line(result), _setup_line(result), _generator_line(result, verbosity))
-    return [*lines, *(line for line in ends if line), *_check_lines(result, width, explained)]
+    for end in (_sources_line, _handshakes_line, _unused_line, _setup_line):
+        lines += filter(None, [end(result)])
+    return [*lines, _generator_line(result, verbosity), *_check_lines(result, width, explained)]
 
 
 def reason_lines(result: PlainResult) -> list[str]:
@@ -277,6 +278,14 @@ def _sources_line(result: PlainResult) -> str:
     connections = counted(sum(row["connections"] for row in used), "connection")
     each = f"{fewest}{counted(requests[-1], 'request')}{' each' if len(used) > 1 else ''}"
     return f"sources: {counted(len(used), 'address')} ({', '.join(addresses)}), {each}, {connections}"
+
+
+def _handshakes_line(result: PlainResult) -> str:
+    """How many TLS handshakes resumed a session; empty where none could."""
+    made = result.get("tls_handshakes")
+    if made is None:
+        return ""
+    return f"TLS handshakes: {format_count(made['resumed'])} resumed, {format_count(made['full'])} full"
 
 
 def _unused_line(result: PlainResult) -> str:

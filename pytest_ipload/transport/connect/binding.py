@@ -21,6 +21,7 @@ from pytest_ipload.stats.evidence.evidence import Exchange
 from pytest_ipload.stats.sample import Problem
 from pytest_ipload.transport.allowed_hosts import AllowedHosts
 from pytest_ipload.transport.connect.socket_patch import here
+from pytest_ipload.transport.connect.tls_sessions import TlsSessions
 from pytest_ipload.transport.generator_errors import LoadEnded
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -156,15 +157,21 @@ class Binding:
     """What all connections of one session share: source addresses, allowed hosts, and the sockets that are open.
 
     ``sources`` has at most one address per family; the one of the destination's family is used. Without any, the
-    operating system chooses. Raises SettingError.
+    operating system chooses. ``resumes_tls``: whether new connections resume TLS sessions. Raises SettingError.
     """
 
-    def __init__(self, sources: Sequence[str | SourceAddress] = (), guard: AllowedHosts | None = None) -> None:
+    def __init__(
+        self,
+        sources: Sequence[str | SourceAddress] = (),
+        guard: AllowedHosts | None = None,
+        *,
+        resumes_tls: bool = False,
+    ) -> None:
         self.guard = guard
-        self._restore()
+        self._restore(resumes_tls)
         self.rebind(sources)
 
-    def _restore(self) -> None:
+    def _restore(self, resumes_tls: bool) -> None:
         self.ended = False
         self.thread = ThreadState()
         self.sources: Mapping[int, str] = {}
@@ -173,6 +180,8 @@ class Binding:
         """The first of them."""
         self.freebind: frozenset[str] = frozenset()
         """Those of them that are bound with the free-bind option."""
+        self.tls_sessions = TlsSessions() if resumes_tls else None
+        """Those that may be resumed; None where each connection begins with a full handshake."""
         self.targets: Targets | None = None
         """Where the targets are recorded, if they are needed."""
         self.opened: OpenedConnections | None = None
@@ -184,11 +193,12 @@ class Binding:
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return tuple(SourceAddress(each, each in self.freebind) for each in self.sources.values()), self.guard
+        sources = tuple(SourceAddress(each, each in self.freebind) for each in self.sources.values())
+        return sources, self.guard, self.tls_sessions is not None
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        sources, self.guard = state
-        self._restore()
+        sources, self.guard, resumes_tls = state
+        self._restore(resumes_tls)
         self.rebind(sources)
 
     def rebind(self, sources: Sequence[str | SourceAddress]) -> None:

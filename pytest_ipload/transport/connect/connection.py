@@ -20,6 +20,7 @@ from pytest_ipload.transport.connect.arrival_reader import ArrivalReader
 from pytest_ipload.transport.connect.binding import Binding, Hop, ThreadState, bound_by_itself
 from pytest_ipload.transport.connect.dial import Dialer, Sources
 from pytest_ipload.transport.connect.socket_io import FastSocket, open_fast_socket
+from pytest_ipload.transport.connect.tls_sessions import ResumingContext
 from pytest_ipload.transport.foreign_hooks import (
     StockHTTPConnection,
     StockHTTPSConnection,
@@ -209,6 +210,9 @@ class SourceHTTPSConnection(SourceHTTPConnection, HTTPSConnection):
     @bound_by_itself
     def connect(self) -> None:
         """As in urllib3."""
+        sessions, context = self.binding.tls_sessions, self.ssl_context
+        if sessions is not None and context is not None and self.proxy is None:
+            self.ssl_context = cast(Any, sessions.context(context, self.host, self.port))
         try:
             super().connect()
         finally:
@@ -222,6 +226,12 @@ class SourceHTTPSConnection(SourceHTTPConnection, HTTPSConnection):
         sock = getattr(self.sock, "socket", self.sock)
         if isinstance(sock, socket.socket):
             self.binding.watch(sock)
+
+    def close(self) -> None:
+        """As in urllib3."""
+        if isinstance(self.ssl_context, ResumingContext):
+            self.ssl_context.keep(self.sock)
+        super().close()
 
 
 class IdleConnections:

@@ -143,8 +143,11 @@ class TlsFastSocket:
     def __init__(self, sock: ssl.SSLSocket) -> None:
         self._look = _look_at(sock)
         self.timeout: float | None = _UNSET
-        self.send: Callable[[bytes], None] = sock.sendall
         self._sock = sock
+        self._send = sock.send
+        self.send: Callable[[bytes], None] = self._send_all
+        self._is_drained = False
+        """Whether TLS surely holds no decrypted bytes: nothing was read since it was found to have none."""
         self.stamp: bytes | None = None
         # SSLSocket's own recvmsg refuses to work, as it would hand out encrypted bytes. Those are just looked at here.
         self._peek = functools.partial(socket.socket.recvmsg, sock, 1, _ANCILLARY_BYTES, socket.MSG_PEEK)
@@ -159,28 +162,41 @@ class TlsFastSocket:
 
     def relax(self) -> None:
         self.timeout = _UNSET
+        self._is_drained = False
 
     def unread(self) -> object:
         # What is encrypted may be no more than session tickets; urllib3 opens a new connection for these as well.
-        return self._sock.pending() or self._look()
+        return (not self._is_drained and self._sock.pending()) or self._look()
+
+    def _send_all(self, data: bytes) -> None:
+        # A request that fits into one record is sent by one call; ``sendall`` slices views of it first.
+        sent = self._send(data)
+        if sent < len(data):
+            self._sock.sendall(data[sent:])
 
     def receive(self, limit: int = READ_BYTES) -> bytes:
         self._note_arrival()
         data = self._sock.recv(limit)
-        self._has_read = True
+        self._note_length(len(data), limit)
         return data
 
     def receive_into(self, buffer: memoryview) -> int:
         self._note_arrival()
         length = self._sock.recv_into(buffer)
-        self._has_read = True
+        self._note_length(length, len(buffer))
         return length
+
+    def _note_length(self, length: int, limit: int) -> None:
+        self._has_read = True
+        # TLS hands out what it has of a record, and reads no other one: less than asked for is all that there was.
+        self._is_drained = length < limit
 
     def _note_arrival(self) -> None:
         # What TLS has decrypted already is not in the socket any more: looking there would wait for more. What comes
         # first may be the session tickets of TLS 1.3, which say nothing about the reply behind them.
-        if self._has_times and self._has_read and not self._sock.pending():
+        if self._has_times and self._has_read and (self._is_drained or not self._sock.pending()):
             self.stamp = self._peek_at_stamp()
+        self._is_drained = False
 
     def _peek_at_stamp(self) -> bytes | None:
         try:

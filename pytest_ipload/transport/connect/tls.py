@@ -13,7 +13,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 Verify = bool | str | None
 Cert = str | tuple[str, str] | None
 
-_Key = tuple[str | None, str | None, str | None]
+_Key = tuple[str | None, str | None, str | None, bool]
 
 
 class TlsContexts:
@@ -30,15 +30,16 @@ class TlsContexts:
         # Contexts cannot be pickled; they are made again where they are needed.
         return TlsContexts, ()
 
-    def get(self, verify: Verify, cert: Cert) -> ssl.SSLContext:
+    def get(self, verify: Verify, cert: Cert, *, resumes: bool = False) -> ssl.SSLContext:
         """The context for these settings.
 
         ``verify``: True for requests' own CA bundle, a path to a file or directory of CA certificates, or a false
         value for no verification at all. ``cert``: the path of a client certificate with its key, or a pair of paths.
+        ``resumes``: for connections that resume sessions.
 
         Raises OSError, in requests' words, if a file is missing, and urllib3's SSLError if one cannot be used.
         """
-        key = (ca_location(verify), *cert_files(cert))
+        key = (ca_location(verify), *cert_files(cert), resumes)
         with self._lock:
             context = self._contexts.get(key)
             if context is None:
@@ -68,9 +69,13 @@ def cert_files(cert: Cert) -> tuple[str | None, str | None]:
     return cert_file, key_file
 
 
-def _make_context(ca_location: str | None, cert_file: str | None, key_file: str | None) -> ssl.SSLContext:
+def _make_context(
+    ca_location: str | None, cert_file: str | None, key_file: str | None, resumes: bool
+) -> ssl.SSLContext:
     # With CERT_REQUIRED urllib3's context also checks the host name, with CERT_NONE neither.
     context = create_urllib3_context(cert_reqs=ssl.CERT_NONE if ca_location is None else ssl.CERT_REQUIRED)
+    if resumes:  # urllib3 asks for no tickets of TLS 1.2, as it would not use them
+        context.options &= ~ssl.OP_NO_TICKET
     try:
         if ca_location is not None:
             is_directory = os.path.isdir(ca_location)

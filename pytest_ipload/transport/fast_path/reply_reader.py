@@ -129,8 +129,12 @@ class ReplyReader:
                 raise UnusualReply
             part[1] += body.write(data if len(data) <= missing else memoryview(data)[:missing])
             self.received += memoryview(data)[missing:]
-            if body.tell() > self._most:
-                raise UnusualReply
+            self._limit(body)
+        self._limit(body)
+
+    def _limit(self, body: io.BytesIO) -> None:
+        if body.tell() > self._most:
+            raise UnusualReply
 
     def _trailers(self, position: int) -> int:
         """The position behind the trailer fields, which nobody reads, and the empty line."""

@@ -52,6 +52,7 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("fast", False, False),
     ("fast", "off", False),
     ("fast", "on", True),
+    ("tls_resumption", "on", True),
     *(("http", given, str(given)) for given in ("1.1", 1.1, "2", 2, "3", 3)),
     ("ip_binding", "iteration", "iteration"),
     ("ip_binding", "request", "request"),
@@ -124,6 +125,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("ip_exclusive", 0, "0 is neither True nor False"),
     ("fast", "yes", "'yes' is neither on nor off"),
     ("fast", 0, "0 is neither on nor off"),
+    ("tls_resumption", "yes", "'yes' is neither on nor off"),
     *(
         ("http", given, "is not a version of HTTP that is known here")
         for given in ("", "1.0", "h2", 2.0, 4, True, None)
