@@ -157,9 +157,13 @@ class GeneratorMonitor:
     If the system has no thread left for it, there are no readings, which is a sign by itself.
     """
 
-    def __init__(self, readings: GeneratorReadings, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, readings: GeneratorReadings, clock: Callable[[], int], wait_like_a_user: Callable[[], object] | None = None
+    ) -> None:
+        """``wait_like_a_user`` takes as long as a user now waits for its turn; None where users do not take turns."""
         self._readings = readings
         self._clock = clock
+        self._wait_like_a_user = wait_like_a_user
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="ipload-watcher", daemon=True)
         self._due_ns = 0
@@ -182,6 +186,8 @@ class GeneratorMonitor:
 
     def _watch(self) -> None:
         while not self._stop.wait(max(0, self._due_ns - self._clock()) / NS_PER_S):
+            if self._wait_like_a_user is not None:
+                self._wait_like_a_user()
             now_ns = self._clock()
             self._readings.woke(self._due_ns, now_ns)
             self._due_ns = now_ns + LOOK_NS
