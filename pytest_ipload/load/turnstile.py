@@ -1,15 +1,17 @@
-"""A gate at which thousands of threads may wait: when it opens, they go through one after the other."""
+"""Where thousands of threads may wait: when it is over, they go on one after the other.
+
+Threads that wake up at the same time wait for the interpreter's lock, and keep waking up until they get it. So each one
+lets the next go on when it runs itself.
+"""
 
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 
 
 class Turnstile:
-    """Like ``threading.Event``, which wakes all at once: each one lets the next through when it runs itself.
-
-    Threads that wake up at the same time wait for the interpreter's lock, and keep waking up until they get it.
-    """
+    """A gate, like a ``threading.Event`` without a time limit."""
 
     __slots__ = ("_is_open", "_lock")
 
@@ -33,3 +35,45 @@ class Turnstile:
         if not self._is_open:
             with self._lock:
                 pass
+
+
+class Alarm:
+    """Like ``threading.Event``, for many that wait for a time of their own: that time costs the same for any number.
+
+    (Event keeps those that wait in a list, and looks through it for each whose time is over.)
+    """
+
+    __slots__ = ("_is_set", "_waiting")
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._waiting: set[threading.Lock] = set()
+
+    def is_set(self) -> bool:
+        """Whether it has rung."""
+        return self._is_set
+
+    def set(self) -> None:
+        """Wake all, now and later. For any thread."""
+        self._is_set = True
+        self._wake_one()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait so long, or until it rings; whether it has rung."""
+        if self._is_set:
+            return True
+        lock = threading.Lock()
+        lock.acquire()
+        self._waiting.add(lock)
+        try:
+            if seconds > 0 and not self._is_set:  # it may have rung before this one was among those that wait
+                lock.acquire(timeout=min(seconds, threading.TIMEOUT_MAX))
+        finally:
+            self._waiting.discard(lock)
+            if self._is_set:
+                self._wake_one()  # whoever was woken in the moment in which its time was over wakes the next one too
+        return self._is_set
+
+    def _wake_one(self) -> None:
+        with suppress(KeyError):
+            self._waiting.pop().release()
