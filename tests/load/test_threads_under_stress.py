@@ -10,6 +10,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import chain
 
 import pytest
 from support.scripted_load import Script, run
@@ -110,7 +111,7 @@ def test_shared_iterations_and_arrivals_are_each_taken_once() -> None:
                 quotas[number] += quota.take()
 
     at_once(take)
-    assert Counter(sum(taken, [])) == Counter(range(THREADS * TIMES))
+    assert Counter(chain.from_iterable(taken)) == Counter(range(THREADS * TIMES))
     assert arrivals.started == THREADS * TIMES
     assert sum(quotas) == THREADS * TIMES - 1
     assert quota.over.is_set()

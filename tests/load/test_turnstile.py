@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from pytest_ipload.load.turnstile import Alarm, Turnstile
 
 LONG_S = 30.0
 
 
-def started(count: int, work: object) -> list[threading.Thread]:
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(count)]  # type: ignore[arg-type]
+def started(count: int, work: Callable[[], object]) -> list[threading.Thread]:
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(count)]
     for thread in threads:
         thread.start()
     return threads
@@ -22,7 +23,12 @@ def all_end(threads: list[threading.Thread]) -> bool:
 
 def test_all_go_through_an_open_gate_and_none_before() -> None:
     gate, through = Turnstile(), list[None]()
-    threads = started(50, lambda: (gate.wait(), through.append(None)))
+
+    def pass_through() -> None:
+        gate.wait()
+        through.append(None)
+
+    threads = started(50, pass_through)
     assert not gate.is_set()
     assert not through
     gate.set()

@@ -6,12 +6,11 @@ import select
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from support.scripted_server import OK, ScriptedServer
 
-from pytest_ipload.transport.connect import reply_queue
 from pytest_ipload.transport.connect.reply_queue import MANY_USERS, QueuedSocket, ReplyQueue, queue_for
 from pytest_ipload.transport.connect.socket_io import open_fast_socket
 from pytest_ipload.transport.session import LoadSession
@@ -45,17 +44,18 @@ class Client:
         self.queue = queue
         self.got: list[object] = []
 
-    def ask(self) -> None:
-        """One request and its reply, as an exchange does it."""
-        assert not self.wire.unread()
-        self.wire.send(b"ping")
-        try:
-            self.got.append(self.wire.receive())
-        except OSError as error:
-            self.got.append(error)
+    def ask(self, times: int = 1) -> None:
+        """Requests and their replies, as an exchange does it."""
+        for _ in range(times):
+            assert not self.wire.unread()
+            self.wire.send(b"ping")
+            try:
+                self.got.append(self.wire.receive())
+            except OSError as error:
+                self.got.append(error)
 
-    def in_thread(self, work: Callable[[], object] | None = None) -> threading.Thread:
-        thread = threading.Thread(target=work or self.ask, daemon=True)
+    def in_thread(self, times: int = 1) -> threading.Thread:
+        thread = threading.Thread(target=self.ask, args=(times,), daemon=True)
         thread.start()
         return thread
 
@@ -87,7 +87,7 @@ def test_only_many_users_that_share_the_interpreters_lock_take_turns(
 
 
 def test_each_user_gets_its_own_replies(clients: list[Client]) -> None:
-    threads = [client.in_thread(lambda client=client: [client.ask() for _ in range(5)]) for client in clients]
+    threads = [client.in_thread(5) for client in clients]
     for number in range(5):
         for index, client in enumerate(clients):
             client.answer(b"%d of %d" % (number, index))
@@ -135,7 +135,7 @@ def test_the_end_of_the_connection_ends_the_wait(clients: list[Client]) -> None:
 def test_who_waits_when_the_queue_closes_waits_for_the_socket_and_so_do_later_ones(clients: list[Client]) -> None:
     client = clients[0]
     queue = client.queue
-    thread = client.in_thread(lambda: [client.ask() for _ in range(2)])
+    thread = client.in_thread(2)
     assert client.server.recv(100) == b"ping"
     queue.close()
     client.server.sendall(b"1")
@@ -163,7 +163,7 @@ def test_without_a_thread_for_it_users_read_by_themselves(monkeypatch: pytest.Mo
         raise RuntimeError("can't start new thread")
 
     queue = ReplyQueue()
-    monkeypatch.setattr(reply_queue.threading.Thread, "start", refuse)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
     queue.open()
     assert not queue.is_open
     queue.close()
