@@ -29,7 +29,7 @@ _STUCK_S = 0.05
 
 
 def queue_for(users: int) -> ReplyQueue | None:
-    """The queue for so many users of one process; None where they do better without one."""
+    """The queue for this number of users in one process; None where they do better without one."""
     # Documented in spite of its name, and there from Python 3.13 on: without the lock, all of them can run at once.
     has_lock = getattr(sys, "_is_gil_enabled", lambda: True)
     is_possible = hasattr(select, "epoll") and hasattr(os, "eventfd")
