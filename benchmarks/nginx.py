@@ -28,7 +28,7 @@ pid {folder}/nginx.pid;
 error_log {folder}/error.log;
 worker_processes 1;
 worker_rlimit_nofile 16384;
-events {{ worker_connections 4096; }}
+events {{ worker_connections 8192; }}
 http {{
   access_log off;
   default_type text/plain;

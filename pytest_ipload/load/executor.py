@@ -65,6 +65,7 @@ class Executor:
         holds_users: bool = False,
         surroundings: Surroundings = Surroundings(),  # noqa: B008  # it has no state
         after: Executor | None = None,
+        wait_like_a_user: Callable[[], object] | None = None,
     ) -> None:
         """``slots`` are those of the users of this ``share`` of the load; ``pieces`` is what is measured apart.
 
@@ -73,6 +74,7 @@ class Executor:
         fails is left out and counted; else it ends the load. If it ``holds_users``, ``run`` returns before they are
         torn down, unless something ends it before its time; ``close`` tears them down. It goes on with the users that
         the executor ``after`` which it runs still holds: that was an earlier round of the same load.
+        ``wait_like_a_user`` is the monitor's, see there.
         """
         self._profile = profile
         self._slots = slots
@@ -88,7 +90,7 @@ class Executor:
         self.failures = FailureLog()
         self.record = LoadRecord()
         self.vitals = GeneratorReadings()
-        self._watcher = GeneratorMonitor(self.vitals, clock)
+        self._watcher = GeneratorMonitor(self.vitals, clock, wait_like_a_user)
         self._stop = threading.Event()
         total = profile.total_iterations
         self._quota = IterationQuota(None if total is None else share.size_of(total))

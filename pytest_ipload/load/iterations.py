@@ -14,6 +14,7 @@ from pytest_ipload.load.failure_log import FailureLog
 from pytest_ipload.load.generator.lateness import PunctualUsers
 from pytest_ipload.load.interruption import IterationInterrupted
 from pytest_ipload.load.schedule import Pacer
+from pytest_ipload.load.turnstile import Alarm
 from pytest_ipload.load.user import Iteration, VirtualUser
 from pytest_ipload.load.user_thread import Scenario, UserThread
 from pytest_ipload.settings.load_profile import LoadProfile
@@ -31,10 +32,10 @@ def _any_fraction() -> float:
 class IterationQuota:
     """Iterations that all users share; ``None`` means unlimited."""
 
-    def __init__(self, iterations: int | None, over: threading.Event | None = None) -> None:
+    def __init__(self, iterations: int | None, over: Alarm | None = None) -> None:
         self._left = iterations
         self._lock = threading.Lock()
-        self.over = threading.Event() if over is None else over
+        self.over = Alarm() if over is None else over
         """No iteration starts any more: the last one has been taken, or (who stops the load sets it) the load ends."""
         if self.is_used_up:
             self.over.set()

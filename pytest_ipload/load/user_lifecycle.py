@@ -12,6 +12,7 @@ from pytest_ipload.load.interruption import IterationInterrupted
 from pytest_ipload.load.iterations import UserRun
 from pytest_ipload.load.load_record import LoadRecord
 from pytest_ipload.load.schedule import UserSlot
+from pytest_ipload.load.turnstile import Turnstile
 from pytest_ipload.load.user_contexts import UserContexts
 from pytest_ipload.load.user_factory import UserFactory
 from pytest_ipload.load.user_thread import Phase, Scenario, UserThread
@@ -50,8 +51,8 @@ class UserLifecycle:
         self._tolerates_set_up_errors = tolerates_set_up_errors
         self.stop = stop
         self._holds_users = holds_users
-        self._may_leave = threading.Event()
-        self.gate = threading.Event()
+        self._may_leave = Turnstile()
+        self.gate = Turnstile()
         """Set when the load begins."""
         self.contexts = UserContexts()
         self.changed = threading.Condition()

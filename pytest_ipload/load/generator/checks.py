@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pytest_ipload.base.health_catalogue import HealthCheck, fired, fired_by_message
 from pytest_ipload.base.text import printable
 from pytest_ipload.base.units import NS_PER_S, format_count, format_duration, format_number, format_percent
-from pytest_ipload.load.generator.saturation import USED_BY_OTHERS, saturation_signs
+from pytest_ipload.load.generator.saturation import USED_BY_OTHERS, USERS_PER_WORKER, saturation_signs
 from pytest_ipload.load.user_time import UserTime
 from pytest_ipload.stats.own_summary import checks_of
 from pytest_ipload.stats.sample import CHECK, FAILED, ITERATION, LATENESS, OBSERVED, OK, REQUEST, STEP
@@ -97,7 +97,7 @@ def examine(check_input: CheckInput) -> list[HealthCheck]:
         found.append(fired_by_message("users-not-reached", check_input.record.shortage))
     return [
         *found,
-        *_saturation(check_input.vitals),
+        *_saturation(check_input),
         *_gaps(check_input),
         *_users(check_input.record),
         *_remarks(check_input),
@@ -153,10 +153,20 @@ def _lateness(outcome: Outcome) -> Iterator[HealthCheck]:
             break
 
 
-def _saturation(readings: GeneratorReadings) -> Iterator[HealthCheck]:
-    if seen := saturation_signs(readings):
+def _saturation(check_input: CheckInput) -> Iterator[HealthCheck]:
+    seen, users = saturation_signs(check_input.vitals), check_input.record.users_started
+    if not seen:
+        return
+    advice = ""
+    if seen[-1] == USED_BY_OTHERS:
         advice = "Stop other work on this processor, or pin the load to another one (--ipload-pin)"
-        yield fired("generator-saturated", ", ".join(seen), advice if seen[-1] == USED_BY_OTHERS else "")
+    elif users > USERS_PER_WORKER:
+        advice = (
+            f"Spread the {format_count(users)} users of this process over more workers (pytest -n), at most "
+            f"{USERS_PER_WORKER} in each: beyond that, each request takes more processor time. Or use fewer users or "
+            "more think time, or do less in the body"
+        )
+    yield fired("generator-saturated", ", ".join(seen), advice)
 
 
 def _gaps(check_input: CheckInput) -> Iterator[HealthCheck]:

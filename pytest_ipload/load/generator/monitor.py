@@ -41,7 +41,7 @@ class GeneratorReadings:
     def __init__(self, cpu_ns: Callable[[], int] = time.process_time_ns) -> None:
         self._read_cpu = cpu_ns
         self.late_ns = 0
-        """How late the timer came back in all, each time counted once."""
+        """How late the timer came back in all, each time counted once, without waits for a turn."""
         self.lags = Histogram()
         """How late the timer came back, at regular moments of the judged part of the load."""
         self.judged_ns = 0
@@ -87,8 +87,10 @@ class GeneratorReadings:
         self._cpu_began_ns = self._last_cpu_ns = self._second_cpu_ns = self._read_cpu()
         self._is_watching = True
 
-    def woke(self, due_ns: int, now_ns: int) -> None:
+    def woke(self, due_ns: int, now_ns: int, queued_ns: int = 0) -> None:
         """A timed wait ran out by itself: at ``due_ns`` it should have, at ``now_ns`` it did.
+
+        ``queued_ns`` of that were a wait for a turn: late as well, but not as other processes make a thread late.
 
         While it is late, the readings that were due meanwhile are late too, each by what was left of the time. Without
         them the worst times would have the fewest readings. It is HdrHistogram's correction for coordinated omission
@@ -96,7 +98,7 @@ class GeneratorReadings:
         """
         if not self._is_watching:
             return
-        self.late_ns += max(0, now_ns - due_ns)
+        self.late_ns += max(0, now_ns - due_ns - queued_ns)
         for each_ns in range(due_ns, max(now_ns, due_ns + 1), LOOK_NS):
             if self._from_ns <= each_ns <= self._until_ns:
                 self.lags.record(now_ns - each_ns)
@@ -157,9 +159,16 @@ class GeneratorMonitor:
     If the system has no thread left for it, there are no readings, which is a sign by itself.
     """
 
-    def __init__(self, readings: GeneratorReadings, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        readings: GeneratorReadings,
+        clock: Callable[[], int],
+        wait_like_a_user: Callable[[], object] | None = None,
+    ) -> None:
+        """``wait_like_a_user`` takes as long as a user now waits for its turn; None where users do not take turns."""
         self._readings = readings
         self._clock = clock
+        self._wait_like_a_user = wait_like_a_user
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="ipload-watcher", daemon=True)
         self._due_ns = 0
@@ -182,7 +191,10 @@ class GeneratorMonitor:
 
     def _watch(self) -> None:
         while not self._stop.wait(max(0, self._due_ns - self._clock()) / NS_PER_S):
-            now_ns = self._clock()
-            self._readings.woke(self._due_ns, now_ns)
+            now_ns = woke_ns = self._clock()
+            if self._wait_like_a_user is not None:
+                self._wait_like_a_user()
+                now_ns = self._clock()
+            self._readings.woke(self._due_ns, now_ns, now_ns - woke_ns)
             self._due_ns = now_ns + LOOK_NS
         self._readings.queue_wait_ns = run_queue_wait_ns()

@@ -25,6 +25,8 @@ SHORTEST_NS = LOOK_NS
 MOST_FULL = 0.5
 """The share of the judged time that may be full, looked at from one reading to the next."""
 
+USERS_PER_WORKER = 500
+"""Users of one process from which on a saturated load had better use more of them: benchmarks/many_users.py."""
 USED_BY_OTHERS = "used by other processes"
 
 

@@ -76,6 +76,7 @@ class Load:
             holds_users=request.holds_users,
             surroundings=own.surroundings,
             after=None if after is None else after.executor,
+            wait_like_a_user=None if users.replies is None else users.replies.wait_like_a_user,
         )
         users.evidence.judged_from_ns = lambda: self.executor.measurements.judged_from_ns
         self._sampling = TargetSampling(
@@ -99,11 +100,13 @@ class Load:
             with self._ended_with_session():
                 self.executor.set_up()
         except BaseException:
+            self._users.close()
             self._showing.end_without_load()
             raise
 
     def is_not_run(self) -> None:
         """The users are set up, but a test that the load should run together with is not."""
+        self._users.close()
         self._showing.end_without_load()
 
     def run(self, start_at_ns: int | None = None) -> None:
@@ -125,6 +128,7 @@ class Load:
                 self.executor.run(start_at_ns)
         finally:
             self.tap = None
+            self._users.close()
             if self.has_begun:
                 self._showing.end(self.executor.measurements, self.executor.record.seconds)
             if tap is not None:

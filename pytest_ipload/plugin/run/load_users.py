@@ -45,6 +45,7 @@ class LoadUsers:
         # Late, as these import the HTTP client; and before the clock of the load starts.
         from pytest_ipload.transport.allowed_hosts import AllowedHosts
         from pytest_ipload.transport.connect.binding import OpenedConnections
+        from pytest_ipload.transport.connect.reply_queue import queue_for
         from pytest_ipload.transport.connect.tls_sessions import HandshakeLog
 
         profile = self._profile = request.profile
@@ -78,6 +79,8 @@ class LoadUsers:
         # With stages, users that start later have new numbers: there are more numbers than concurrent users.
         self._feeds = DataFeeds(max(len(user_slots(profile)), profile.most_users), profile.seed, request.folders)
         self._metric_names = MetricNames()
+        self.replies = queue_for(request.share.size_of(profile.most_users))
+        """Where users wait for their replies; None where each does so by itself."""
         self.meetings = RendezvousPoints(profile.most_users, state.settings.disabled, request.share)
 
     def reopen(self) -> None:
@@ -85,6 +88,13 @@ class LoadUsers:
         self.leases.reopen()
         self.meetings.reopen()
         self.evidence.begin_again()
+        if self.replies is not None:
+            self.replies.open()
+
+    def close(self) -> None:
+        """The round has ended, and users that go on do so in the next one."""
+        if self.replies is not None:
+            self.replies.close()
 
     def make_user(self, index: int, recorder: Recorder) -> VirtualUser:
         """A user without a lease."""
@@ -164,6 +174,7 @@ class LoadUsers:
         session.evidence, session.tracer = user.evidence, user.tracer
         session.binding.targets = self.targets
         session.binding.opened = self.opened
+        session.binding.queue = self.replies
         if session.binding.tls_sessions is not None:
             session.binding.tls_sessions.log = self.handshakes
         session.binding.fail_request = user.fail_request

@@ -1,13 +1,14 @@
 """Keeps the slowest and the first failed requests of each name, while the load runs.
 
-All users of a process share one keeper, without locks: an ordinary request costs one comparison with the latency that
-it has to exceed, or had to exceed when its user asked last. That one is never too high, as the latencies of a name's
-heap only grow, and pushing on a heap of tuples is one step of the interpreter.
+All users of a process share one keeper. An ordinary request takes no lock: it costs one comparison with the latency
+that it has to exceed, or had to exceed when its user asked last. That one is never too high, as the latencies of a
+name's heap only grow. Whoever changes a heap or a list holds the lock.
 """
 
 from __future__ import annotations
 
 import heapq
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import NamedTuple, Protocol
@@ -66,6 +67,7 @@ class EvidenceKeeper:
         self._slow: dict[str, list[tuple[int, int, Kept]]] = {}
         self._failed: dict[tuple[str, str], list[Kept]] = {}
         self._numbers = count()
+        self._lock = threading.Lock()
         self._withdrawn: set[tuple[str, int, int]] = set()
 
     def begin_again(self) -> None:
@@ -84,30 +86,35 @@ class EvidenceKeeper:
         """Keep a successful request if it is among the slowest of its name."""
         if sample.latency_ns <= self.floors[sample.name] or not self.is_judged(sample):
             return
-        heap = self._slow.get(sample.name)
-        if heap is None:
-            if len(self._slow) >= self._most_names:
-                self.floors.of_unknown = _NOT_KEPT
-                return
-            heap = self._slow.setdefault(sample.name, [])
         entry = (sample.latency_ns, next(self._numbers), _kept(sample, user, make))
-        if len(heap) < self.most:
-            heapq.heappush(heap, entry)
-        else:
-            heapq.heappushpop(heap, entry)
-        if len(heap) >= self.most:
-            self.floors[sample.name] = heap[0][0]
+        with self._lock:
+            heap = self._slow.get(sample.name)
+            if heap is None:
+                if len(self._slow) >= self._most_names:
+                    self.floors.of_unknown = _NOT_KEPT
+                    return
+                heap = self._slow[sample.name] = []
+            if len(heap) < self.most:
+                heapq.heappush(heap, entry)
+            else:
+                heapq.heappushpop(heap, entry)
+            if len(heap) >= self.most:
+                self.floors[sample.name] = heap[0][0]
 
     def offer_failed(self, sample: Sample, user: Whose, make: MakeExchange | None) -> None:
         """Keep a failed request if it is among the first of its name."""
         key = sample.kind, sample.name
         known = self._failed.get(key)
-        if known is None:
-            if len(self._failed) >= self._most_names:
+        is_full = len(self._failed) >= self._most_names if known is None else len(known) >= self.most
+        if is_full or not (sample.kind == SETUP or self.is_judged(sample)):
+            return
+        kept = _kept(sample, user, make)
+        with self._lock:
+            if key not in self._failed and len(self._failed) >= self._most_names:
                 return
             known = self._failed.setdefault(key, [])
-        if len(known) < self.most and (sample.kind == SETUP or self.is_judged(sample)):
-            known.append(_kept(sample, user, make))
+            if len(known) < self.most:
+                known.append(kept)
 
     def withdraw(self, sample: Sample, user: Whose) -> None:
         """A request that was offered as a success is none."""

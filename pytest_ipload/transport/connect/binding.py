@@ -20,6 +20,7 @@ from pytest_ipload.base.errors import SettingError, TargetNotAllowed
 from pytest_ipload.stats.evidence.evidence import Exchange
 from pytest_ipload.stats.sample import Problem
 from pytest_ipload.transport.allowed_hosts import AllowedHosts
+from pytest_ipload.transport.connect.reply_queue import ReplyQueue
 from pytest_ipload.transport.connect.socket_patch import here
 from pytest_ipload.transport.connect.tls_sessions import TlsSessions
 from pytest_ipload.transport.generator_errors import LoadEnded
@@ -188,6 +189,8 @@ class Binding:
         """Where connections are counted that are not opened for a request; None outside of loads."""
         self.fail_request: Callable[[int, int, Problem, Callable[[], Exchange]], None] | None = None
         """Makes a recorded request of these times a failed one, with what was exchanged; None outside of loads."""
+        self.queue: ReplyQueue | None = None
+        """Where replies are waited for, in a load of many users; None: each thread waits for its own."""
         self._groups: dict[str, Mapping[int, str]] = {}
         self._lock = threading.Lock()
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()

@@ -19,6 +19,7 @@ from pytest_ipload.base.real_time import perf_counter_ns
 from pytest_ipload.transport.connect.arrival_reader import ArrivalReader
 from pytest_ipload.transport.connect.binding import Binding, Hop, ThreadState, bound_by_itself
 from pytest_ipload.transport.connect.dial import Dialer, Sources
+from pytest_ipload.transport.connect.reply_queue import QueuedSocket
 from pytest_ipload.transport.connect.socket_io import FastSocket, open_fast_socket
 from pytest_ipload.transport.connect.tls_sessions import ResumingContext
 from pytest_ipload.transport.foreign_hooks import (
@@ -138,15 +139,19 @@ class SourceHTTPConnection(HTTPConnection):
         """Connect, for the fast path; ``timeout`` is in seconds. Raises what ``connect`` raises."""
         self.timeout = timeout
         self.connect()
-        self.wire = open_fast_socket(self.sock)
+        self.wire = self._open_wire()
         return self.wire
+
+    def _open_wire(self) -> FastSocket:
+        wire, queue = open_fast_socket(self.sock), self.binding.queue
+        return wire if queue is None else QueuedSocket(wire, self.sock, queue)
 
     def fit_wire(self) -> FastSocket | None:
         """The wire, if the connection is open and nothing waits to be read on it; else it is closed, and None."""
         if not self.is_connected:
             self.close()
         elif self.wire is None:  # it was opened by http.client
-            self.wire = open_fast_socket(self.sock)
+            self.wire = self._open_wire()
         return self.wire
 
     def replay(self, sock: ReplaySocket) -> None:

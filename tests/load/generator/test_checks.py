@@ -271,6 +271,18 @@ class TestSaturation:
         assert ("Stop other work on this processor" in check.advice) is others
         assert ("the monitoring thread waited" in check.what) is (waited_ms is not None)
 
+    @pytest.mark.parametrize(("users", "cpu", "is_told"), [(501, 0.95, True), (500, 0.95, False), (501, 0.2, False)])
+    def test_many_users_in_one_process_had_better_be_spread_over_more(
+        self, users: int, cpu: float, is_told: bool
+    ) -> None:
+        record = LoadRecord()
+        record.users_started = users
+        vital = vitals(seconds=10, busy=10, waited_ms=9000, lags_ms={100.0: 10}, cpu=cpu)
+        check = only(signs(record=record, vital=vital))
+        assert ("Spread the 501 users of this process over more workers (pytest -n), at most 500" in check.advice) is (
+            is_told
+        )
+
 
 class TestUsers:
     def test_who_could_not_be_started(self) -> None:

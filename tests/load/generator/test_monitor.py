@@ -146,6 +146,16 @@ class TestTheWholeJudgedPart:
         assert watching(until_s=0.55).wakes(1000).lags.count == 2
 
 
+class Clock:
+    """It stands still unless it is moved."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+
 class TestWatcher:
     def test_it_reads_the_timer_until_it_is_ended_and_leaves_no_thread(self) -> None:
         vitals = GeneratorReadings()
@@ -161,6 +171,23 @@ class TestWatcher:
         assert vitals.lags.count >= 3
         assert vitals.watched_ns >= 3 * LOOK_NS
         assert vitals.queue_wait_ns is None or vitals.queue_wait_ns >= 0
+
+    def test_a_wait_for_a_turn_is_late_too_but_no_other_process_is_to_blame(self) -> None:
+        vitals = GeneratorReadings(lambda: 0)
+        clock = Clock()
+        ended = threading.Event()
+
+        def wait_like_a_user() -> None:
+            clock.now_ns += 300 * MS
+            ended.set()
+
+        watcher = GeneratorMonitor(vitals, clock, wait_like_a_user)
+        vitals.begin(0)
+        watcher.start()
+        assert ended.wait(30)
+        watcher.end()
+        assert (vitals.lags.quantile(0.99) or 0) >= 200 * MS
+        assert vitals.late_ns < 10 * MS
 
     def test_where_no_thread_is_left_there_are_no_readings(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(thread: threading.Thread) -> None:
