@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -14,6 +14,7 @@ from pytest_ipload.load.arrivals import ArrivalQueue
 from pytest_ipload.load.failure_log import FailureLog
 from pytest_ipload.load.iterations import IterationQuota, UserRun
 from pytest_ipload.load.schedule import user_slots
+from pytest_ipload.load.turnstile import Alarm
 from pytest_ipload.load.user import Iteration, VirtualUser
 from pytest_ipload.load.user_thread import Phase, UserThread
 from pytest_ipload.settings.load_profile import LoadProfile
@@ -65,7 +66,7 @@ class Run:
             self.patch.setattr("pytest_ipload.base.real_time.perf_counter_ns", self.clock)
         profile = LoadProfile(**self.settings)
         self.stop = Stop(self)
-        self.budget = IterationQuota(profile.total_iterations, Stop(self))
+        self.budget = IterationQuota(profile.total_iterations, cast(Alarm, Stop(self)))
         self.run = UserRun(profile, self.failures, self.budget, self.stop, self.clock, lambda *_: False, self.arrivals)
         user = VirtualUser(self.index, seed=0, source_addresses=(), record=self.samples.append)
         self.user_thread = UserThread(user_slots(profile)[self.index], user, Recorder(), phase=Phase.ITERATIONS)

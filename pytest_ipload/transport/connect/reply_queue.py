@@ -189,3 +189,9 @@ class QueuedSocket:
         data = self._receive(limit)
         self.stamp = self._wire.stamp
         return data
+
+    def receive_into(self, buffer: memoryview) -> int:
+        """As in ``FastSocket``: the rest of a body, which is not queued for."""
+        length = self._wire.receive_into(buffer)
+        self.stamp = self._wire.stamp
+        return length

@@ -40,7 +40,10 @@ class FastSocket(Protocol):
 
     timeout: float | None
     """Seconds that each send and each receive may take, as they are set now; None: no limit."""
-    send: Callable[[bytes], None]
+
+    @property
+    def send(self) -> Callable[[bytes], object]:
+        """Send all of it."""
 
     def unread(self) -> object:
         """Whether bytes, or the end of the stream, can be read now."""
@@ -145,7 +148,6 @@ class TlsFastSocket:
         self.timeout: float | None = _UNSET
         self._sock = sock
         self._send = sock.send
-        self.send: Callable[[bytes], None] = self._send_all
         self._is_drained = False
         """Whether TLS surely holds no decrypted bytes: nothing was read since it was found to have none."""
         self.stamp: bytes | None = None
@@ -168,7 +170,8 @@ class TlsFastSocket:
         # What is encrypted may be no more than session tickets; urllib3 opens a new connection for these as well.
         return (not self._is_drained and self._sock.pending()) or self._look()
 
-    def _send_all(self, data: bytes) -> None:
+    def send(self, data: bytes) -> None:
+        """All of it."""
         # A request that fits into one record is sent by one call; ``sendall`` slices views of it first.
         sent = self._send(data)
         if sent < len(data):
