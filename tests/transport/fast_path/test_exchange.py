@@ -390,7 +390,7 @@ def fail_to_send(monkeypatch: pytest.MonkeyPatch) -> Callable[[OSError | None], 
                     sock.recv(1, socket.MSG_PEEK)
                 raise error
 
-        wire.send = fail
+        wire.send = fail  # type: ignore[misc]  # only tests replace it
         return wire
 
     monkeypatch.setattr(connection_module, "open_fast_socket", broken)
@@ -633,7 +633,7 @@ def test_whatever_ends_an_exchange_closes_its_connection(
 
 
 def with_send(wire: FastSocket, send: Callable[[bytes], None]) -> FastSocket:
-    wire.send = send
+    wire.send = send  # type: ignore[misc]  # only tests replace it
     return wire
 
 
