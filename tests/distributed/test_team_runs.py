@@ -27,17 +27,33 @@ def shares(test: Mapping[str, Any]) -> list[tuple[str, int, int]]:
 
 
 class TestSharing:
-    def test_users_are_divided_and_there_is_one_outcome(self, pytester: pytest.Pytester) -> None:
-        run = team_run(pytester, LOAD, "-n2")
-        run.expect(0, passed=1)
+    def test_users_and_addresses_are_divided_and_there_is_one_outcome(
+        self, pytester: pytest.Pytester, demo_url: str
+    ) -> None:
+        source = f"""
+            @pytest.mark.ipload(users=1, iterations=3)
+            def test_small(ipload_user):
+                pathlib.Path(worker()).touch()
+
+            @pytest.mark.ipload(users=6, iterations=2, base_url={demo_url!r})
+            def test_sources(ipload_session, ipload_user):
+                assert ipload_session.get("/whoami").json()["address"] == ipload_user.source_address
+        """
+        run = team_run(pytester, dedent(source) + LOAD, "-n2", "--ipload-pool=127.0.3.0/29")
+        run.expect(0, passed=3)
         test = run.tests["test_load"]
         assert shares(test) == [("gw0", 3, 12), ("gw1", 2, 8)]
         assert (test["verdict"], test["users"], test["iterations"], test["requests"]) == ("passed", 5, 20, 20)
         assert sum(row["requests"] for row in test["by_name"]) == test["latency"]["count"] == 20
-        assert run.cases == {"test_load": []}
+        assert run.cases == {"test_small": [], "test_sources": [], "test_load": []}
         assert run.properties["test_load"].count("ipload_verdict") == 1
         run.expect_lines("test_it.py::test_load  PASSED")
         assert run.result.stdout.str().count("test_it.py::test_load  ") == 1
+        users = {row["source_address"]: row["users"] for row in run.tests["test_sources"]["by_source"]}
+        assert users == {f"127.0.3.{number}": 1 for number in range(1, 7)}
+        # With fewer users than workers some only watch.
+        assert run.tests["test_small"]["iterations"] == 3
+        assert [name for name in ("gw0", "gw1") if (pytester.path / name).exists()] == ["gw0"]
 
     def test_all_start_together_and_alone(self, pytester: pytest.Pytester) -> None:
         source = """
@@ -75,17 +91,6 @@ class TestSharing:
                 # Each of two workers and the controller may have been kept waiting; see docs for what is usual.
                 assert 0 <= shard["start_skew_ms"] < 200 + 3000 * stalls.worst_s
 
-    def test_source_addresses_are_divided(self, pytester: pytest.Pytester, demo_url: str) -> None:
-        source = f"""
-            @pytest.mark.ipload(users=6, iterations=2, base_url={demo_url!r})
-            def test_load(ipload_session, ipload_user):
-                assert ipload_session.get("/whoami").json()["address"] == ipload_user.source_address
-        """
-        run = team_run(pytester, source, "-n2", "--ipload-pool=127.0.3.0/29")
-        run.expect(0, passed=1)
-        users = {row["source_address"]: row["users"] for row in run.tests["test_load"]["by_source"]}
-        assert users == {f"127.0.3.{number}": 1 for number in range(1, 7)}
-
     def test_a_users_random_numbers_are_the_same_in_one_process_and_in_many(self, pytester: pytest.Pytester) -> None:
         source = """
             @pytest.mark.ipload(users=5)
@@ -108,18 +113,6 @@ class TestSharing:
         run.expect(0, passed=1)
         assert (run.tests["test_load"]["users"], run.tests["test_load"]["iterations"]) == (5, 20)
         assert "shards" not in run.tests["test_load"]
-
-    def test_with_fewer_users_than_workers_some_only_watch(self, pytester: pytest.Pytester) -> None:
-        source = """
-            @pytest.mark.ipload(users=1, iterations=3)
-            def test_load(ipload_user):
-                pathlib.Path(worker()).touch()
-        """
-        run = team_run(pytester, dedent(source) + LOAD.replace("test_load", "test_other"), "-n2")
-        run.expect(0, passed=2)
-        assert run.tests["test_load"]["iterations"] == 3
-        assert [name for name in ("gw0", "gw1") if (pytester.path / name).exists()] == ["gw0"]
-        assert len(run.tests["test_other"]["shards"]) == 2
 
     def test_shards_limit_those_who_take_part(self, pytester: pytest.Pytester) -> None:
         run = team_run(pytester, LOAD, "-n2", "--ipload-shards=1")
@@ -192,13 +185,6 @@ class TestSharing:
 
 
 class TestOutcomes:
-    def test_a_missed_threshold_is_one_failure(self, pytester: pytest.Pytester) -> None:
-        run = team_run(pytester, LOAD, "-n2", "--ipload-threshold=max < 1ms")
-        run.expect(1, failed=1)
-        assert run.tests["test_load"]["verdict"] == "failed"
-        assert run.cases == {"test_load": ["failure"]}
-        run.expect_lines("max * ms, limit < 1.00 ms (20 requests*")
-
     def test_failures_of_all_workers_are_in_one_message(self, pytester: pytest.Pytester) -> None:
         source = """
             @pytest.mark.ipload(users=4, iterations=2)
@@ -212,7 +198,7 @@ class TestOutcomes:
 
     def test_a_threshold_that_cannot_hold_stops_the_load_everywhere(self, pytester: pytest.Pytester) -> None:
         source = """
-            @pytest.mark.ipload(users=2, duration="60s", think_time="10ms")
+            @pytest.mark.ipload(users=2, duration="20s", think_time="10ms")
             @pytest.mark.ipload_threshold("error_rate < 10%", abort_on_fail=True, delay="1s")
             def test_load(ipload_user):
                 assert ipload_user.index == 0
@@ -221,7 +207,7 @@ class TestOutcomes:
         run.expect(1, failed=1)
         test = run.tests["test_load"]
         assert test["verdict"] == "failed"
-        assert test["aborted_s"] < 30
+        assert test["aborted_s"] < 10
         assert [shard["iterations"] > 0 for shard in test["shards"]] == [True, True]
 
     def test_xfail_takes_the_verdict(self, pytester: pytest.Pytester) -> None:
@@ -230,9 +216,15 @@ class TestOutcomes:
         run.expect(0, xfailed=1)
         assert run.cases == {"test_load": ["skipped"]}
 
-    def test_last_failed_runs_it_again_on_all_workers(self, pytester: pytest.Pytester) -> None:
+    def test_a_missed_threshold_is_one_failure_and_last_failed_runs_it_again_on_all_workers(
+        self, pytester: pytest.Pytester
+    ) -> None:
         source = LOAD + "\ndef test_ordinary(): pass\n"
-        team_run(pytester, source, "-n2", "--ipload-threshold=max < 1ms").expect(1, failed=1, passed=1)
+        run = team_run(pytester, source, "-n2", "--ipload-threshold=max < 1ms")
+        run.expect(1, failed=1, passed=1)
+        assert run.tests["test_load"]["verdict"] == "failed"
+        assert run.cases == {"test_load": ["failure"], "test_ordinary": []}
+        run.expect_lines("max * ms, limit < 1.00 ms (20 requests*")
         run = team_run(pytester, source, "-n2", "--lf")
         run.expect(0, passed=1)
         assert len(run.tests["test_load"]["shards"]) == 2
