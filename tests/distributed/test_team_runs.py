@@ -161,16 +161,14 @@ class TestSharing:
         result.assert_outcomes(passed=4)
         assert (pytester.path / "log").read_text() in ("000000111111", "111111000000")
 
-    @pytest.mark.parametrize("dist", ["loadfile", "loadgroup", "worksteal"])
+    @pytest.mark.parametrize("dist", ["loadfile", "worksteal"])
     def test_ordinary_tests_are_scheduled_as_the_user_says(self, pytester: pytest.Pytester, dist: str) -> None:
         source = """
-            @pytest.mark.xdist_group("one")
             @pytest.mark.parametrize("n", range(6))
             def test_ordinary(n):
                 with pathlib.Path(worker()).open("a") as file:
                     file.write("x")
 
-            @pytest.mark.xdist_group("one")
             @pytest.mark.ipload(users=4)
             def test_load(ipload_user):
                 pass
@@ -179,7 +177,7 @@ class TestSharing:
         run.expect(0, passed=7)
         (test,) = run.tests.values()
         assert [shard["users"] for shard in test["shards"]] == [2, 2]
-        if dist == "loadfile":  # xdist 3.8 does not keep groups together with pytest 9.2
+        if dist == "loadfile":
             counts = [(pytester.path / name).read_text() for name in ("gw0", "gw1") if (pytester.path / name).exists()]
             assert counts == ["xxxxxx"]
 
