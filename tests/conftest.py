@@ -18,6 +18,7 @@ import hypothesis
 import pytest
 from support.collector import look_only_at_what_comes
 from support.demo import running_target
+from support.installed_plugins import looked_for_once
 from support.plugins import without_others
 from support.programs import Served, running_mosquitto, running_postgresql, running_redis
 
@@ -72,6 +73,7 @@ def pytest_runtest_logfinish() -> None:
 def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """pytest's own, with only the plugins that this package needs."""
     monkeypatch.setenv("PYTEST_ADDOPTS", without_others())
+    looked_for_once(monkeypatch)
     return pytester
 
 

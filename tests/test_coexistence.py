@@ -115,7 +115,8 @@ class TestXdist:
 class TestOtherPlugins:
     @requires("pytest_locust")
     def test_locust(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, demo_url: str) -> None:
-        monkeypatch.delenv("PYTEST_ADDOPTS")  # all of them are there, as where somebody has installed them all
+        for name in ("PYTEST_ADDOPTS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTEST_PLUGINS"):
+            monkeypatch.delenv(name)  # all of them are there, as where somebody has installed them all
         pytester.makepyfile(WHO_AM_I.format(url=demo_url, tests=1))
         # locust's plugin imports gevent, which warns when ssl is there already.
         result = pytester.runpytest_subprocess("--ipload-pool=127.0.3.0/29", "-p", "no:randomly", "-W", "ignore")

@@ -158,22 +158,33 @@ def run(pytester: pytest.Pytester, target: RecordingServer, *tests: str, options
     return {test["nodeid"].rpartition("::")[2]: test for test in report["tests"]}
 
 
-@pytest.mark.parametrize("is_first", [True, False], ids=["first", "second"])
-@pytest.mark.parametrize("name", HOOKED)
+@pytest.mark.parametrize(
+    ("name", "order"),
+    [
+        *((name, ("hooked", "plain", "hooked again")) for name in HOOKED if name != "sentry"),
+        *(("sentry", order) for order in (("hooked", "plain"), ("plain", "hooked"))),  # its hooks stay for good
+    ],
+    ids=str,
+)
 def test_a_hook_is_honoured_and_said(
-    pytester: pytest.Pytester, target: RecordingServer, name: str, is_first: bool
+    pytester: pytest.Pytester, target: RecordingServer, name: str, order: tuple[str, ...]
 ) -> None:
     source, remark = HOOKED[name]
-    tests = run(pytester, target, *([source, PLAIN] if is_first else [PLAIN, source]))
-    notes = "\n".join(tests["test_hooked"]["generator"]["notes"])
-    assert (f"4 requests: {remark}" if remark else "") in notes
-    assert ("fast-path-left" in notes) is bool(remark)
-    if not (is_first and name == "sentry"):  # its hooks stay for good
-        assert "fast-path-left" not in "\n".join(tests["test_plain"]["generator"]["notes"])
+    again = source.replace("test_hooked", "test_hooked_again")
+    texts = {"hooked": source, "plain": PLAIN, "hooked again": again}
+    tests = run(pytester, target, *(texts[each] for each in order))
+    plain = tests.pop("test_plain")
+    assert len(tests) == len(order) - 1
+    for hooked in tests.values():
+        notes = "\n".join(hooked["generator"]["notes"])
+        assert (f"4 requests: {remark}" if remark else "") in notes
+        assert ("fast-path-left" in notes) is bool(remark)
+        assert hooked["duration_s"] < 60
+    if order != ("hooked", "plain"):
+        assert "fast-path-left" not in "\n".join(plain["generator"]["notes"])
     paths = [hit.target for hit in target.hits]
     assert paths.count("/echo/plain") == 4
     assert paths.count("/echo/hooked") == 0
-    assert tests["test_hooked"]["duration_s"] < 60
 
 
 @pytest.mark.parametrize("name", ["responses", "vcrpy", "freezegun"])

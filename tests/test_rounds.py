@@ -79,7 +79,7 @@ def test_a_regression_against_another_target_fails_the_test(
         import threading
         import pytest
 
-        @pytest.mark.ipload(users=2, iterations=3, suppress_health_check=["generator-saturated"])  # a busy machine
+        @pytest.mark.ipload(users=2, iterations=2, suppress_health_check=["generator-saturated"])  # a busy machine
         def test_load(ipload_session, ipload_user):
             with ipload_user.step("visit"):
                 ipload_session.get("/")

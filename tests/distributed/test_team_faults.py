@@ -38,15 +38,16 @@ class Fault:
     """Whether it changes a function of ours, for the rest of the process."""
 
 
-def hook(name: str, arguments: str, error: str = "OSError('no room')", child: str = "failure") -> Fault:
-    """A hook of ours raises for one of the tests."""
+def hook(name: str, arguments: str, error: str = "OSError") -> str:
+    """A conftest file in which a hook of ours raises for one of the tests."""
     nodeid = "nodeid" if "nodeid" in arguments else "item.nodeid"
-    lines = (
-        f"def pytest_ipload_{name}({arguments}):",
-        f"    if 'test_load' in {nodeid}:",
-        f"        raise {error}",
-    )
-    return Fault("\n".join(lines), child)
+    return f"""
+import pytest
+
+def pytest_ipload_{name}({arguments}):
+    if "test_{name}" in {nodeid}:
+        raise {error}("no room for {name}")
+"""
 
 
 def broken(module: str, name: str, error: str = "OSError('no room')") -> Fault:
@@ -96,13 +97,14 @@ def all_but_one(self, name):
 
 Coordinator.tests_to_run = all_but_one
 """
-ANYWHERE = {
-    "samples": hook("sample", "item, samples"),
-    "profile": hook("profile", "item", "SystemExit('no room')", "error"),
-    "user": hook("user_start", "user, item", child="error"),
-    "result": hook("result", "nodeid", "SystemExit('no room')"),
-    "folding": broken("pytest_ipload.stats.measurements", "Measurements.add_chunk"),
+HOOKS = {
+    "sample": ("item, samples", "OSError", "failure"),
+    "profile": ("item", "SystemExit", "error"),
+    "user_start": ("user, item", "OSError", "error"),
+    "result": ("nodeid", "SystemExit", "failure"),
 }
+"""Their arguments, what they raise, and what it is in the JUnit report."""
+FOLDING = broken("pytest_ipload.stats.measurements", "Measurements.add_chunk")
 IN_A_TEAM = {
     "part": broken("pytest_ipload.verdict.shard_result", "ShardResult.to_plain"),
     "merge": broken("pytest_ipload.verdict.shard_result", "merge", "pytest.fail.Exception('no room')"),
@@ -114,8 +116,9 @@ IN_A_TEAM = {
     "no report": Fault(NEVER_SENT, "error", "this load test has no outcome: no worker has run it*", replaces=True),
 }
 RUNS = [
-    *(pytest.param(fault, (), id=f"{name} alone") for name, fault in ANYWHERE.items()),
-    *(pytest.param(fault, ("-n2",), id=name) for name, fault in (ANYWHERE | IN_A_TEAM).items()),
+    pytest.param(FOLDING, (), id="folding alone"),
+    pytest.param(FOLDING, ("-n2",), id="folding"),
+    *(pytest.param(fault, ("-n2",), id=name) for name, fault in IN_A_TEAM.items()),
 ]
 
 
@@ -132,9 +135,27 @@ def test_it_is_a_red_test_and_the_next_one_runs(pytester: pytest.Pytester, fault
 
 
 @pytest.mark.usefixtures("xdist")
+@pytest.mark.parametrize("args", [(), ("-n2",)], ids=["alone", "workers"])
+def test_a_hook_that_raises_makes_its_test_red_and_the_next_one_runs(
+    pytester: pytest.Pytester, args: tuple[str, ...]
+) -> None:
+    pytester.makeconftest("".join(hook(name, arguments, error) for name, (arguments, error, _) in HOOKS.items()))
+    source = SOURCE.format(iterations=1, think_time="50ms")
+    first, load, another = source.split("\n\n")
+    loads = [load.replace("test_load", f"test_{name}") for name in HOOKS]
+    run = team_run(pytester, "\n\n".join([first, *loads, another]), *args, "--ipload-progress=log")
+    run.expect(1, passed=2, failed=2, errors=2)
+    red = {f"test_{name}": [child] for name, (_, _, child) in HOOKS.items()}
+    assert run.cases == {"test_ordinary": [], **red, "test_zz_another": []}
+    run.result.stdout.fnmatch_lines_random([f"*no room for {name}*" for name in HOOKS])
+    assert run.tests["test_zz_another"]["verdict"] == "passed"
+
+
+@pytest.mark.usefixtures("xdist")
 def test_a_hook_that_wants_the_session_to_end_ends_it(pytester: pytest.Pytester) -> None:
-    pytester.makeconftest("import pytest\n" + hook("result", "nodeid", "pytest.exit.Exception('no room')").conftest)
-    run = team_run(pytester, SOURCE.format(iterations=1, think_time="50ms"), "-n2")
+    pytester.makeconftest(hook("result", "nodeid", "pytest.exit.Exception"))
+    source = SOURCE.format(iterations=1, think_time="50ms").replace("test_load", "test_result")
+    run = team_run(pytester, source, "-n2")
     run.expect(2, passed=1)
     run.expect_lines("*Exit: no room*")
     assert list(run.cases) == ["test_ordinary"]

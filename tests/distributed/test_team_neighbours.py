@@ -36,16 +36,14 @@ def _reruns(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_reruns")
 class TestRerunFailures:
-    def test_those_who_do_not_take_part_are_no_matter_of_its(self, pytester: pytest.Pytester) -> None:
-        team_run(pytester, SMALL + LOAD, "-n2", deaths=True).expect(0, passed=2)
-
     def test_nor_are_tests_that_are_not_run(self, pytester: pytest.Pytester) -> None:
         run = team_run(pytester, LOAD + ANOTHER, "-n2", "-x", "--ipload-threshold=max < 1ms", deaths=True)
         run.expect(2, failed=1)
 
     def test_an_ordinary_test_that_crashed_is_reported(self, pytester: pytest.Pytester) -> None:
-        run = team_run(pytester, CRASH + LOAD, "-n2", deaths=True)
-        run.expect(1, failed=1, passed=4)
+        """Workers that do not take part in a load are no matter of the plugin's."""
+        run = team_run(pytester, CRASH + SMALL + LOAD, "-n2", deaths=True)
+        run.expect(1, failed=1, passed=5)
         assert len(run.tests["test_load"]["shards"]) == 2
 
     @pytest.mark.parametrize("dist", ["load", "worksteal"])

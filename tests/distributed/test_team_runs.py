@@ -27,17 +27,66 @@ def shares(test: Mapping[str, Any]) -> list[tuple[str, int, int]]:
 
 
 class TestSharing:
-    def test_users_are_divided_and_there_is_one_outcome(self, pytester: pytest.Pytester) -> None:
-        run = team_run(pytester, LOAD, "-n2")
-        run.expect(0, passed=1)
+    WATCHED = """
+        import pathlib, pytest
+
+        @pytest.fixture(scope="module", autouse=True)
+        def shared():
+            yield
+            with pathlib.Path("torn_down").open("a") as file:
+                file.write("x")
+
+        @pytest.mark.parametrize("n", range(4))
+        def test_ordinary(n):
+            pass
+
+        @pytest.mark.ipload(users=1)
+        def test_watched(ipload_user):
+            pass
+        """
+
+    def test_users_and_addresses_are_divided_and_there_is_one_outcome(
+        self, pytester: pytest.Pytester, demo_url: str
+    ) -> None:
+        source = f"""
+            @pytest.mark.ipload(users=1, iterations=3)
+            def test_small(ipload_user):
+                pathlib.Path(worker()).touch()
+
+            @pytest.mark.ipload(users=6, iterations=2, base_url={demo_url!r})
+            def test_sources(ipload_session, ipload_user):
+                assert ipload_session.get("/whoami").json()["address"] == ipload_user.source_address
+
+            @pytest.mark.ipload(users=5)
+            def test_draws(ipload_user):
+                with pathlib.Path(worker()[:2] + "-draws").open("a") as file:
+                    print(ipload_user.index, ipload_user.random.random(), file=file)
+        """
+        pytester.makepyfile(test_a=self.WATCHED)
+        run = team_run(pytester, dedent(source) + LOAD, "-n2", "--ipload-pool=127.0.3.0/29")
+        run.expect(0, passed=9)
         test = run.tests["test_load"]
         assert shares(test) == [("gw0", 3, 12), ("gw1", 2, 8)]
         assert (test["verdict"], test["users"], test["iterations"], test["requests"]) == ("passed", 5, 20, 20)
         assert sum(row["requests"] for row in test["by_name"]) == test["latency"]["count"] == 20
-        assert run.cases == {"test_load": []}
+        assert {name: children for name, children in run.cases.items() if "ordinary" not in name} == {
+            name: [] for name in ("test_watched", "test_small", "test_sources", "test_draws", "test_load")
+        }
         assert run.properties["test_load"].count("ipload_verdict") == 1
         run.expect_lines("test_it.py::test_load  PASSED")
         assert run.result.stdout.str().count("test_it.py::test_load  ") == 1
+        users = {row["source_address"]: row["users"] for row in run.tests["test_sources"]["by_source"]}
+        assert users == {f"127.0.3.{number}": 1 for number in range(1, 7)}
+        # With fewer users than workers some only watch.
+        assert run.tests["test_small"]["iterations"] == 3
+        assert [name for name in ("gw0", "gw1") if (pytester.path / name).exists()] == ["gw0"]
+        # They tear down the fixtures of the module before: the test that they do not run was its next one.
+        assert (pytester.path / "torn_down").read_text() == "xx"
+        # A user's random numbers are the same in one process and in many.
+        team_run(pytester, dedent(source), "-n0", "-k", "test_draws").expect(0, passed=1)
+        drawn = [sorted((pytester.path / f"{name}-draws").read_text().splitlines()) for name in ("gw", "ma")]
+        assert len(drawn[0]) == 5
+        assert drawn[0] == drawn[1]
 
     def test_all_start_together_and_alone(self, pytester: pytest.Pytester) -> None:
         source = """
@@ -75,33 +124,6 @@ class TestSharing:
                 # Each of two workers and the controller may have been kept waiting; see docs for what is usual.
                 assert 0 <= shard["start_skew_ms"] < 200 + 3000 * stalls.worst_s
 
-    def test_source_addresses_are_divided(self, pytester: pytest.Pytester, demo_url: str) -> None:
-        source = f"""
-            @pytest.mark.ipload(users=6, iterations=2, base_url={demo_url!r})
-            def test_load(ipload_session, ipload_user):
-                assert ipload_session.get("/whoami").json()["address"] == ipload_user.source_address
-        """
-        run = team_run(pytester, source, "-n2", "--ipload-pool=127.0.3.0/29")
-        run.expect(0, passed=1)
-        users = {row["source_address"]: row["users"] for row in run.tests["test_load"]["by_source"]}
-        assert users == {f"127.0.3.{number}": 1 for number in range(1, 7)}
-
-    def test_a_users_random_numbers_are_the_same_in_one_process_and_in_many(self, pytester: pytest.Pytester) -> None:
-        source = """
-            @pytest.mark.ipload(users=5)
-            def test_load(ipload_user):
-                with pathlib.Path(os.environ["DRAWS"]).open("a") as file:
-                    print(ipload_user.index, ipload_user.random.random(), file=file)
-        """
-        drawn = []
-        for workers in ("-n0", "-n2"):
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setenv("DRAWS", f"draws{workers}")
-                team_run(pytester, source, workers).expect(0, passed=1)
-            drawn.append(sorted((pytester.path / f"draws{workers}").read_text().splitlines()))
-        assert len(drawn[0]) == 5
-        assert drawn[0] == drawn[1]
-
     @pytest.mark.parametrize("args", [("-n0",), ("-p", "no:xdist"), ("-n1",)])
     def test_one_process_runs_all_users(self, pytester: pytest.Pytester, args: tuple[str, ...]) -> None:
         run = team_run(pytester, LOAD, *args)
@@ -109,46 +131,10 @@ class TestSharing:
         assert (run.tests["test_load"]["users"], run.tests["test_load"]["iterations"]) == (5, 20)
         assert "shards" not in run.tests["test_load"]
 
-    def test_with_fewer_users_than_workers_some_only_watch(self, pytester: pytest.Pytester) -> None:
-        source = """
-            @pytest.mark.ipload(users=1, iterations=3)
-            def test_load(ipload_user):
-                pathlib.Path(worker()).touch()
-        """
-        run = team_run(pytester, dedent(source) + LOAD.replace("test_load", "test_other"), "-n2")
-        run.expect(0, passed=2)
-        assert run.tests["test_load"]["iterations"] == 3
-        assert [name for name in ("gw0", "gw1") if (pytester.path / name).exists()] == ["gw0"]
-        assert len(run.tests["test_other"]["shards"]) == 2
-
     def test_shards_limit_those_who_take_part(self, pytester: pytest.Pytester) -> None:
         run = team_run(pytester, LOAD, "-n2", "--ipload-shards=1")
         run.expect(0, passed=1)
         assert (run.tests["test_load"]["users"], "shards" in run.tests["test_load"]) == (5, False)
-
-    def test_who_watches_tears_down_the_fixtures_of_the_module_before(self, pytester: pytest.Pytester) -> None:
-        """The test that it does not run was the next one of the module, for which they were kept."""
-        pytester.makepyfile(
-            test_a="""
-            import pathlib, pytest
-
-            @pytest.fixture(scope="module", autouse=True)
-            def shared():
-                yield
-                with pathlib.Path("torn_down").open("a") as file:
-                    file.write("x")
-
-            @pytest.mark.parametrize("n", range(4))
-            def test_ordinary(n):
-                pass
-
-            @pytest.mark.ipload(users=1)
-            def test_small(ipload_user):
-                pass
-            """
-        )
-        team_run(pytester, LOAD, "-n2").expect(0, passed=6)
-        assert (pytester.path / "torn_down").read_text() == "xx"
 
     def test_concurrent_load_tests_run_whole_on_one_worker(self, pytester: pytest.Pytester) -> None:
         run = team_run(pytester, LOAD, "-n2", "--ipload-concurrent")
@@ -168,16 +154,14 @@ class TestSharing:
         result.assert_outcomes(passed=4)
         assert (pytester.path / "log").read_text() in ("000000111111", "111111000000")
 
-    @pytest.mark.parametrize("dist", ["loadfile", "loadgroup", "worksteal"])
+    @pytest.mark.parametrize("dist", ["loadfile", "worksteal"])
     def test_ordinary_tests_are_scheduled_as_the_user_says(self, pytester: pytest.Pytester, dist: str) -> None:
         source = """
-            @pytest.mark.xdist_group("one")
             @pytest.mark.parametrize("n", range(6))
             def test_ordinary(n):
                 with pathlib.Path(worker()).open("a") as file:
                     file.write("x")
 
-            @pytest.mark.xdist_group("one")
             @pytest.mark.ipload(users=4)
             def test_load(ipload_user):
                 pass
@@ -186,53 +170,21 @@ class TestSharing:
         run.expect(0, passed=7)
         (test,) = run.tests.values()
         assert [shard["users"] for shard in test["shards"]] == [2, 2]
-        if dist == "loadfile":  # xdist 3.8 does not keep groups together with pytest 9.2
+        if dist == "loadfile":
             counts = [(pytester.path / name).read_text() for name in ("gw0", "gw1") if (pytester.path / name).exists()]
             assert counts == ["xxxxxx"]
 
 
 class TestOutcomes:
-    def test_a_missed_threshold_is_one_failure(self, pytester: pytest.Pytester) -> None:
-        run = team_run(pytester, LOAD, "-n2", "--ipload-threshold=max < 1ms")
-        run.expect(1, failed=1)
-        assert run.tests["test_load"]["verdict"] == "failed"
-        assert run.cases == {"test_load": ["failure"]}
-        run.expect_lines("max * ms, limit < 1.00 ms (20 requests*")
-
-    def test_failures_of_all_workers_are_in_one_message(self, pytester: pytest.Pytester) -> None:
-        source = """
-            @pytest.mark.ipload(users=4, iterations=2)
-            def test_load(ipload_user):
-                assert ipload_user.index > 1
-        """
-        run = team_run(pytester, source, "-n2")
-        run.expect(1, failed=1)
-        run.expect_lines("error_rate 50 %, limit == 0 % (4 of 8 iterations failed)", "  4 x AssertionError at *")
-        assert run.tests["test_load"]["failed_iterations"] == 4
-
-    def test_a_threshold_that_cannot_hold_stops_the_load_everywhere(self, pytester: pytest.Pytester) -> None:
-        source = """
-            @pytest.mark.ipload(users=2, duration="60s", think_time="10ms")
-            @pytest.mark.ipload_threshold("error_rate < 10%", abort_on_fail=True, delay="1s")
-            def test_load(ipload_user):
-                assert ipload_user.index == 0
-        """
-        run = team_run(pytester, source, "-n2")
-        run.expect(1, failed=1)
-        test = run.tests["test_load"]
-        assert test["verdict"] == "failed"
-        assert test["aborted_s"] < 30
-        assert [shard["iterations"] > 0 for shard in test["shards"]] == [True, True]
-
-    def test_xfail_takes_the_verdict(self, pytester: pytest.Pytester) -> None:
-        source = LOAD.replace("@pytest", "@pytest.mark.xfail(strict=True)\n@pytest", 1)
-        run = team_run(pytester, source, "-n2", "--ipload-threshold=max < 1ms")
-        run.expect(0, xfailed=1)
-        assert run.cases == {"test_load": ["skipped"]}
-
-    def test_last_failed_runs_it_again_on_all_workers(self, pytester: pytest.Pytester) -> None:
+    def test_a_missed_threshold_is_one_failure_and_last_failed_runs_it_again_on_all_workers(
+        self, pytester: pytest.Pytester
+    ) -> None:
         source = LOAD + "\ndef test_ordinary(): pass\n"
-        team_run(pytester, source, "-n2", "--ipload-threshold=max < 1ms").expect(1, failed=1, passed=1)
+        run = team_run(pytester, source, "-n2", "--ipload-threshold=max < 1ms")
+        run.expect(1, failed=1, passed=1)
+        assert run.tests["test_load"]["verdict"] == "failed"
+        assert run.cases == {"test_load": ["failure"], "test_ordinary": []}
+        run.expect_lines("max * ms, limit < 1.00 ms (20 requests*")
         run = team_run(pytester, source, "-n2", "--lf")
         run.expect(0, passed=1)
         assert len(run.tests["test_load"]["shards"]) == 2
@@ -249,23 +201,7 @@ class TestOutcomes:
         run.expect(2, failed=1)
         assert (list(run.cases), list(run.tests)) == (["test_load"], ["test_load"])
 
-    @pytest.mark.parametrize("how", ["skip", "xfail"])
-    def test_a_skip_in_one_workers_body_does_not_hide_what_others_did(
-        self, pytester: pytest.Pytester, how: str
-    ) -> None:
-        source = f"""
-            @pytest.mark.ipload(users=2, duration="60s", think_time="10ms")
-            def test_load(ipload_user):
-                if ipload_user.index == 1:
-                    time.sleep(0.5)
-                    pytest.{how}("not here")
-                assert False
-        """
-        run = team_run(pytester, dedent(source) + ANOTHER, "-n2")
-        run.expect(1, failed=1, passed=1)
-        run.expect_lines("worker gw* skipped after * iterations had run on other workers, which is an error: *not here")
-
-    def test_what_ends_a_test_before_or_after_its_load_is_one_outcome_and_the_next_one_runs(
+    def test_whatever_ends_a_test_on_some_workers_is_one_outcome_and_the_next_one_runs(
         self, pytester: pytest.Pytester
     ) -> None:
         source = """
@@ -312,9 +248,33 @@ class TestOutcomes:
             @pytest.mark.ipload(usres=5)
             def test_bad_settings(ipload_user):
                 pass
+
+            @pytest.mark.ipload(users=4, iterations=2)
+            def test_failures_of_all(ipload_user):
+                assert ipload_user.index > 1
+
+            @pytest.mark.parametrize("how", ["skip", "xfail"], ids="{}s".format)
+            @pytest.mark.ipload(users=2, duration="60s", think_time="10ms")
+            def test_body(ipload_user, how):
+                if ipload_user.index == 1:
+                    time.sleep(0.5)
+                    getattr(pytest, how)(f"no {how} here")
+                assert False
+
+            @pytest.mark.ipload(users=2, duration="20s", think_time="10ms")
+            @pytest.mark.ipload_threshold("error_rate < 10%", abort_on_fail=True, delay="1s")
+            def test_cannot_hold(ipload_user):
+                assert ipload_user.index == 0
+
+            @pytest.mark.xfail(strict=True)
+            @pytest.mark.ipload(users=5, iterations=4)
+            @pytest.mark.ipload_threshold("max < 1ms")
+            def test_xfail(ipload_user):
+                with ipload_user.measure("VISIT"):
+                    time.sleep(0.01)
         """
         run = team_run(pytester, dedent(source) + ANOTHER, "-n2", "-rs")
-        run.expect(1, passed=2, skipped=2, errors=6)
+        run.expect(1, passed=2, skipped=2, errors=6, failed=4, xfailed=1)
         assert run.cases == {
             "test_skipped": ["skipped"],
             "test_skipped_on_one": ["error"],
@@ -324,6 +284,11 @@ class TestOutcomes:
             "test_late_set_up[late]": ["error"],
             "test_teardown": ["error"],
             "test_bad_settings": ["error"],
+            "test_failures_of_all": ["failure"],
+            "test_body[skips]": ["failure"],
+            "test_body[xfails]": ["failure"],
+            "test_cannot_hold": ["failure"],
+            "test_xfail": ["skipped"],
             "test_zz_another": [],
         }
         run.result.stdout.fnmatch_lines_random(
@@ -339,8 +304,17 @@ class TestOutcomes:
                 "[[]gw1[]]*",
                 "*no teardown*",
                 "*unknown key 'usres'*",
+                *(
+                    f"worker gw* skipped after * iterations had run on other workers, which is an error: *no {how} here"
+                    for how in ("skip", "xfail")
+                ),
             ]
         )
+        run.expect_lines("error_rate 50 %, limit == 0 % (4 of 8 iterations failed)", "  4 x AssertionError at *")
+        assert run.tests["test_failures_of_all"]["failed_iterations"] == 4
+        stopped = run.tests["test_cannot_hold"]
+        assert (stopped["verdict"], stopped["aborted_s"] < 10) == ("failed", True)
+        assert [shard["iterations"] > 0 for shard in stopped["shards"]] == [True, True]
         test = run.tests["test_skipped_on_one"]
         assert (test["verdict"], test["reason"].partition(";")[0]) == ("error", "skipped on 1 of 2 workers: gw1 only")
 
@@ -349,22 +323,12 @@ class TestOutcomes:
         run = team_run(pytester, LOAD + ANOTHER, "-n2", "--sw")
         run.expect(0, passed=2)
 
-    def test_reruns_are_not_for_shared_loads_and_it_is_said_once(
-        self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        pytest.importorskip("pytest_rerunfailures")
-        monkeypatch.setenv("PYTEST_ADDOPTS", without_others("rerunfailures"))
-        options = ("--reruns=1", "--ipload-threshold=max < 1ms")
-        run = team_run(pytester, LOAD, "-n2", *options, deaths=True)
-        run.expect(1, failed=1)
-        assert "rerun" not in run.result.parseoutcomes()
-        assert run.result.stdout.str().count("--reruns does not rerun load tests") == 1
-
-    def test_a_timeout_of_one_worker_is_one_outcome(
+    def test_a_timeout_of_one_worker_is_one_outcome_and_reruns_are_not_for_shared_loads(
         self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         pytest.importorskip("pytest_timeout")
-        monkeypatch.setenv("PYTEST_ADDOPTS", without_others("timeout"))
+        pytest.importorskip("pytest_rerunfailures")
+        monkeypatch.setenv("PYTEST_ADDOPTS", without_others("timeout", "rerunfailures"))
         source = """
             @pytest.fixture
             def slow():
@@ -373,14 +337,18 @@ class TestOutcomes:
 
             @pytest.mark.timeout(2, method="signal")
             @pytest.mark.ipload(users=4)
-            def test_load(slow, ipload_user):
+            def test_slow(slow, ipload_user):
                 pass
+
+            @pytest.mark.ipload_threshold("max < 1ms")
         """
-        run = team_run(pytester, dedent(source) + ANOTHER, "-n2", deaths=True)
-        run.expect(1, errors=1, passed=1)
+        run = team_run(pytester, dedent(source) + LOAD.strip() + "\n" + ANOTHER, "-n2", "--reruns=1", deaths=True)
+        run.expect(1, errors=1, failed=1, passed=1)
         verdicts = {name: test["verdict"] for name, test in run.tests.items()}
-        assert verdicts == {"test_load": "error", "test_zz_another": "passed"}
+        assert verdicts == {"test_slow": "error", "test_load": "failed", "test_zz_another": "passed"}
         run.expect_lines("*Timeout*2.0*s*")
+        assert "rerun" not in run.result.parseoutcomes()
+        assert run.result.stdout.str().count("--reruns does not rerun load tests") == 1
 
     def test_workers_share_a_segment(self, pytester: pytest.Pytester) -> None:
         source = """
@@ -398,36 +366,77 @@ class TestOutcomes:
 
 
 class TestLostWorkers:
-    def test_during_the_load(self, pytester: pytest.Pytester) -> None:
-        does = 'worker() == "gw1" and ipload_user.iteration > 20 and os.kill(os.getpid(), signal.SIGKILL)'
-        run = team_run(pytester, LONG.format(does=does) + ANOTHER, "-n2", deaths=True)
-        run.expect(1, failed=1, passed=1)
-        test = run.tests["test_load"]
+    def test_each_loss_is_one_outcome_and_the_next_ones_are_shared_with_who_replaces_it(
+        self, pytester: pytest.Pytester
+    ) -> None:
+        source = """
+            @pytest.mark.ipload(users=4, duration="60s", think_time="10ms")
+            def test_during(ipload_user):
+                if worker() == "gw1" and ipload_user.iteration > 20:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+            @pytest.mark.ipload(users=3)
+            def test_during_is_over(ipload_user):
+                pass
+
+            @pytest.fixture
+            def deadly(request):
+                if request.node.name == "test_set_up" and worker() == "gw2":
+                    os._exit(1)
+                yield
+                if worker() == "gw3":
+                    os._exit(1)
+
+            @pytest.mark.ipload(users=4, duration="60s")
+            def test_set_up(deadly, ipload_user):
+                pass
+
+            @pytest.mark.ipload(users=4)
+            def test_teardown(deadly, ipload_user):
+                pass
+
+            @pytest.mark.ipload(users=2, duration="60s", think_time="10ms")
+            def test_all(ipload_user):
+                mine, other = pathlib.Path(worker()), pathlib.Path("gw4")
+                mine.write_text(str(os.getpid()))
+                if mine != other and other.exists() and other.read_text():
+                    os.kill(int(other.read_text()), signal.SIGKILL)
+                    os._exit(1)
+        """
+        run = team_run(pytester, dedent(source) + ANOTHER, "-n2", deaths=True)
+        run.expect(1, failed=3, passed=3, errors=1)
+        assert run.cases == {
+            "test_during": ["failure"],
+            "test_during_is_over": [],
+            "test_set_up": ["failure"],
+            "test_teardown": ["error"],
+            "test_all": ["failure"],
+            "test_zz_another": [],
+        }
+        test = run.tests["test_during"]
         assert test["verdict"] == "invalid"
         assert "lost 1 of 2 workers: gw1: the connection is closed" in test["reason"]
         assert test["iterations"] > 0
-        assert run.cases == {"test_load": ["failure"], "test_zz_another": []}
-        names = {shard["name"] for shard in run.tests["test_zz_another"]["shards"]}
-        assert names == {"gw0", "gw2"}  # the one that replaces it takes part
+        run.result.stdout.fnmatch_lines_random(
+            [
+                "*worker gw2 was lost before the load began: the connection is closed*",
+                "worker gw3 was lost after the load: the connection is closed",
+                "*the load test lost 2 of 2 workers: gw?: the connection is closed; gw?: *",
+            ]
+        )
+        shared_by = {name: {shard["name"] for shard in test.get("shards", ())} for name, test in run.tests.items()}
+        assert shared_by["test_during_is_over"] == {"gw0", "gw2"}
+        assert shared_by["test_zz_another"] == {"gw5", "gw6"}
 
-    def test_one_that_hangs(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-        does = 'worker() == "gw1" and ipload_user.iteration > 20 and os.kill(os.getpid(), signal.SIGSTOP)'
-        source = LONG.format(does=does) + ANOTHER
-        timing = "beat=0.1,heartbeat=2"
-        run = team_run(pytester, source, "-n2", deaths=True, timing=timing, monkeypatch=monkeypatch)
-        run.expect(1, failed=1, passed=1)
-        assert "gw1: no heartbeat for 2 s" in run.tests["test_load"]["reason"]
-
-    def test_one_that_hangs_when_the_verdict_is_too_large_for_its_pipe(
-        self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_those_that_hang_are_replaced(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The second one does when the verdict is too large for its pipe."""
         source = """
             @pytest.mark.ipload(users=2)
-            def test_load(ipload_user):
+            def test_verdict(ipload_user):
                 for number in range(900):
                     with ipload_user.measure(f"a request with a long name, so that there is much to say {number}"):
                         pass
-                if worker() == "gw1":
+                if worker() == "gw2":
                     child = os.fork()
                     if child == 0:  # hangs the worker when its part is on its way
                         time.sleep(0.4)
@@ -436,80 +445,44 @@ class TestLostWorkers:
                 else:
                     time.sleep(1)
         """
+        does = 'worker() == "gw1" and ipload_user.iteration > 20 and os.kill(os.getpid(), signal.SIGSTOP)'
+        source = LONG.format(does=does) + dedent(source) + ANOTHER
         timing = "beat=0.1,heartbeat=2"
-        run = team_run(pytester, dedent(source) + ANOTHER, "-n2", deaths=True, timing=timing, monkeypatch=monkeypatch)
+        run = team_run(pytester, source, "-n2", deaths=True, timing=timing, monkeypatch=monkeypatch)
         assert run.result.ret == 1
-        assert run.cases["test_load"] in (["error"], ["failure"])  # it had delivered its part, or had not
+        assert "gw1: no heartbeat for 2 s" in run.tests["test_load"]["reason"]
+        assert run.cases["test_load"] == ["failure"]
+        assert run.cases["test_verdict"] in (["error"], ["failure"])  # it had delivered its part, or had not
         assert run.cases["test_zz_another"] == []
 
-    def test_in_the_set_up(self, pytester: pytest.Pytester) -> None:
+    def test_one_that_only_waits(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
         source = """
-            @pytest.fixture
-            def deadly():
-                if worker() == "gw1":
-                    os._exit(1)
-
-            @pytest.mark.ipload(users=4, duration="60s")
-            def test_load(deadly, ipload_user):
-                pass
-        """
-        run = team_run(pytester, dedent(source) + ANOTHER, "-n2", deaths=True)
-        run.expect(1, failed=1, passed=1)
-        run.expect_lines("*worker gw1 was lost before the load began: the connection is closed*")
-
-    def test_all_of_them(self, pytester: pytest.Pytester) -> None:
-        source = """
-            @pytest.mark.ipload(users=2, duration="60s", think_time="10ms")
-            def test_load(ipload_user):
-                mine, other = pathlib.Path(worker()), pathlib.Path("gw1")
-                mine.write_text(str(os.getpid()))
-                if mine != other and other.exists() and other.read_text():
-                    os.kill(int(other.read_text()), signal.SIGKILL)
-                    os._exit(1)
-        """
-        run = team_run(pytester, dedent(source) + ANOTHER, "-n2", deaths=True)
-        run.expect(1, failed=1, passed=1)
-        run.expect_lines("*the load test lost 2 of 2 workers: gw?: the connection is closed; gw?: *")
-        assert run.cases["test_load"] == ["failure"]
-
-    def test_in_the_teardown(self, pytester: pytest.Pytester) -> None:
-        source = """
-            @pytest.fixture
-            def deadly():
-                yield
-                if worker() == "gw1":
-                    os._exit(1)
-
-            @pytest.mark.ipload(users=4)
-            def test_load(deadly, ipload_user):
-                pass
-        """
-        run = team_run(pytester, dedent(source) + ANOTHER, "-n2", deaths=True)
-        run.expect(1, passed=2, errors=1)
-        run.expect_lines("worker gw1 was lost after the load: the connection is closed")
-
-    @pytest.mark.parametrize("how", ["SIGKILL", "SIGSTOP"])
-    def test_one_that_only_waits(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
-        source = f"""
-            PID = pathlib.Path("gw1.pid")
-
             @pytest.fixture(scope="session", autouse=True)
             def written():
-                if worker() == "gw1":
-                    PID.write_text(str(os.getpid()))
+                pathlib.Path(worker() + ".pid").write_text(str(os.getpid()))
 
             def test_ordinary_1(): time.sleep(0.5)
             def test_ordinary_2(): time.sleep(0.5)
 
             @pytest.mark.ipload(users=1, iterations=1)
-            def test_load(ipload_user):
-                os.kill(int(PID.read_text()), signal.{how})
+            def test_killed(ipload_user):
+                os.kill(int(pathlib.Path("gw1.pid").read_text()), signal.SIGKILL)
+                time.sleep(1)
+
+            @pytest.mark.ipload(users=3)
+            def test_killed_is_over(ipload_user):
+                pass
+
+            @pytest.mark.ipload(users=1, iterations=1)
+            def test_stopped(ipload_user):
+                os.kill(int(pathlib.Path("gw2.pid").read_text()), signal.SIGSTOP)
                 time.sleep(3)
         """
         timing = "beat=0.1,heartbeat=1.5"
         run = team_run(pytester, dedent(source) + ANOTHER, "-n2", deaths=True, timing=timing, monkeypatch=monkeypatch)
-        run.expect(0, passed=4)
-        assert [shard["name"] for shard in run.tests["test_zz_another"]["shards"]] == ["gw0", "gw2"]
+        run.expect(0, passed=6)
+        for name, others in {"test_killed_is_over": ["gw0", "gw2"], "test_zz_another": ["gw0", "gw3"]}.items():
+            assert [shard["name"] for shard in run.tests[name]["shards"]] == others
 
     def test_in_an_ordinary_test(self, pytester: pytest.Pytester) -> None:
         source = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 from xml.etree import ElementTree
 
@@ -222,14 +223,17 @@ class TestWhileTheLoadRuns:
 @pytest.mark.usefixtures("xdist")
 class TestUnderXdist:
     @pytest.mark.parametrize("options", [["-n2"], ["-n2", "--ipload-concurrent"]])
-    @pytest.mark.parametrize("case", ["a user's fixture", "a shared fixture", "a key of the marker"])
-    def test_it_is_in_every_report_once(self, pytester: pytest.Pytester, case: str, options: list[str]) -> None:
-        source, reason = SET_UP_ERRORS[case]
-        whole_run(pytester, source, *ALL_REPORTS, *options, errors=1)
-        [test] = results_of()
-        assert test["verdict"] == "error"
-        assert test["reason"].startswith(reason)
-        assert heading() == "### Load tests: 1 error"
+    def test_it_is_in_every_report_once(self, pytester: pytest.Pytester, options: list[str]) -> None:
+        cases = [SET_UP_ERRORS[case] for case in ("a user's fixture", "a shared fixture", "a key of the marker")]
+        source = "\n".join(dedent(text).replace("test_it(", f"test_{n}(") for n, (text, _) in enumerate(cases))
+        whole_run(pytester, source, *ALL_REPORTS, *options, errors=3)
+        found = {test["nodeid"]: test for test in results_of()}
+        assert len(found) == 3
+        for number, (_, reason) in enumerate(cases):
+            test = found[f"test_it.py::test_{number}"]
+            assert test["verdict"] == "error"
+            assert test["reason"].startswith(reason)
+        assert heading() == "### Load tests: 3 errors"
 
     def test_a_worker_that_dies_in_the_set_up_leaves_an_error(self, pytester: pytest.Pytester) -> None:
         source = """

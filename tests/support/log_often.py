@@ -16,7 +16,7 @@ _EVERY_S = 0.1
 
 def log_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the sessions to come load this plugin."""
-    monkeypatch.setenv("PYTEST_PLUGINS", __name__)
+    monkeypatch.setenv("PYTEST_PLUGINS", __name__, prepend=",")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
 
 

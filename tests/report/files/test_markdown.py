@@ -206,11 +206,17 @@ class TestSize:
     def test_a_short_one_is_whole(self) -> None:
         assert "did not fit" not in markdown_of(report(*[failed_result()] * 20))
 
-    @pytest.mark.parametrize("limit", [1000, 2000, 5000, 20_000, 60_000])
-    def test_a_long_one_is_shortened_and_says_so(self, limit: int, tmp_path: Path) -> None:
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def results() -> list[dict[str, Any]]:
         good = [load_result(SAMPLES, nodeid=f"a.py::good[{number}]").as_dict() for number in range(150)]
-        bad = [failed_result(f"b.py::bad[{number}]") for number in range(150)]
-        text = markdown_of(report(*good, *bad), limit)
+        return good + [failed_result(f"b.py::bad[{number}]") for number in range(150)]
+
+    @pytest.mark.parametrize("limit", [1000, 2000, 5000, 20_000, 60_000])
+    def test_a_long_one_is_shortened_and_says_so(
+        self, results: list[dict[str, Any]], limit: int, tmp_path: Path
+    ) -> None:
+        text = markdown_of(report(*results), limit)
         assert len(text.encode()) <= limit
         (tmp_path / "out.md").write_text(text, encoding="utf-8")
         summary = read_summary(tmp_path / "out.md")
