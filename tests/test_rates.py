@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -113,28 +114,38 @@ def test_few_iterations_make_no_higher_rate_than_was_asked_for(
     assert test["rps"] == pytest.approx(rate, rel=0.35)  # one may end just after the planned time
 
 
-class TestNobodyWaitsForAnIterationThatIsGone:
-    @pytest.mark.parametrize(
-        "settings",
-        [
-            "users=4, total_iterations=4, think_time='60s'",
-            "users=2, total_iterations=2, pacing='500ms'",
-            "users=1, total_iterations=1, pacing='60s'",
-            "users=2, total_iterations=1, think_time='60s', duration='60s'",
-            "users=20, total_iterations=2, ramp_up='60s', duration='60s'",
-            "users=2, iterations=1, pacing='60s'",
-        ],
+GONE = {
+    "think time": "users=4, total_iterations=4, think_time='60s'",
+    "pacing of two": "users=2, total_iterations=2, pacing='500ms'",
+    "pacing of one": "users=1, total_iterations=1, pacing='60s'",
+    "think time and an end": "users=2, total_iterations=1, think_time='60s', duration='60s'",
+    "ramp-up": "users=20, total_iterations=2, ramp_up='60s', duration='60s'",
+    "pacing and iterations": "users=2, iterations=1, pacing='60s'",
+}
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["one", "two"])
+def test_nobody_waits_for_an_iteration_that_is_gone_whatever_they_pause_for(
+    pytester: pytest.Pytester, options: tuple[str, ...], xdist: None
+) -> None:
+    # Without the ramp-up on two workers: the second one's first user comes three seconds later.
+    cases = {name: settings for name, settings in GONE.items() if not (options and name == "ramp-up")}
+    tests = (
+        f"""
+        @pytest.mark.ipload({settings})
+        def test_{name.replace(" ", "_").replace("-", "_")}(ipload_user):
+            with ipload_user.measure("call"):
+                time.sleep(0.002)
+        """
+        for name, settings in cases.items()
     )
-    @pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["one", "two"])
-    def test_whatever_they_pause_for(
-        self, pytester: pytest.Pytester, settings: str, options: tuple[str, ...], xdist: None
-    ) -> None:
-        if options and "total_iterations=2, ramp" in settings:
-            pytest.skip("the second worker's first user comes three seconds later")
-        result, test = run(pytester, f"@pytest.mark.ipload({settings})", "straggler(ipload_user, 99, 1)", *options)
-        result.assert_outcomes(passed=1)
-        assert test["duration_s"] < 10
-        assert test["rps"] > 0.5
+    pytester.makepyfile("import time\nimport pytest\n" + "".join(map(dedent, tests)))
+    pytester.runpytest("--ipload-json=out.json", *options).assert_outcomes(passed=len(cases))
+    found = json.loads((pytester.path / "out.json").read_text())["tests"]
+    assert len(found) == len(cases)
+    for test in found:
+        assert test["duration_s"] < 10, test["nodeid"]
+        assert test["rps"] > 0.5, test["nodeid"]
 
 
 def test_a_load_that_was_broken_off_has_the_rate_of_the_time_until_then(pytester: pytest.Pytester) -> None:
