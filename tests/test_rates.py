@@ -201,34 +201,37 @@ class TestNamesThatWereNotKept:
     BODY = "with ipload_user.measure(f'GET /item/{ipload_user.index}-{ipload_user.iteration}'): pass"
 
     @pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["one", "two"])
-    def test_thresholds_that_may_mean_them_make_the_measurement_invalid(
+    def test_thresholds_that_may_mean_them_make_the_measurement_invalid_but_windows_keep_what_theirs_choose(
         self, pytester: pytest.Pytester, options: tuple[str, ...], xdist: None
     ) -> None:
-        result, test = run(
-            pytester,
-            "@pytest.mark.ipload(users=2, duration='500ms')\n"
-            "        @pytest.mark.ipload_threshold('p95{GET /item/*} < 1m', 'requests{GET /other} == 0')",
-            self.BODY,
-            *options,
+        pytester.makepyfile(
+            f"""
+            import pytest
+
+            @pytest.mark.ipload(users=2, duration="500ms")
+            @pytest.mark.ipload_threshold("p95{{GET /item/*}} < 1m", "requests{{GET /other}} == 0")
+            def test_gone(ipload_user):
+                {self.BODY}
+
+            @pytest.mark.ipload(users=2, duration="1s")
+            @pytest.mark.ipload_threshold("requests{{GET /item/*}} > 0", "requests{{GET /other}} == 0", window="1s")
+            def test_windows(ipload_user):
+                {self.BODY}
+            """
         )
-        result.assert_outcomes(failed=1)
-        assert test["verdict"] == "invalid"
-        assert "more than 1 000 names" in test["reason"]
-        *thresholds, _ = test["thresholds"]
+        pytester.runpytest("--ipload-json=out.json", *options).assert_outcomes(passed=1, failed=1)
+        found = json.loads((pytester.path / "out.json").read_text())["tests"]
+        gone, windows = sorted(found, key=lambda test: str(test["nodeid"]))
+        assert gone["verdict"] == "invalid"
+        assert "more than 1 000 names" in gone["reason"]
+        *thresholds, _ = gone["thresholds"]
         assert len(thresholds) == 2
         for threshold in thresholds:
             assert (threshold["passed"], threshold["undecidable"], "measured" in threshold) == (False, True, False)
-
-    @pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["one", "two"])
-    def test_windows_keep_what_their_thresholds_choose_under_whatever_name(
-        self, pytester: pytest.Pytester, options: tuple[str, ...], xdist: None
-    ) -> None:
-        marks = "@pytest.mark.ipload(users=2, duration='1s')\n        @pytest.mark.ipload_threshold("
-        expressions = "'requests{GET /item/*} > 0', 'requests{GET /other} == 0', window='1s')"
-        result, test = run(pytester, marks + expressions, self.BODY, *options)
-        result.assert_outcomes(passed=1)
-        items, other, _ = test["thresholds"]
-        assert 1000 < 0.9 * test["requests"] < items["measured"] <= test["requests"]  # what ends later is in no window
+        assert windows["verdict"] == "passed"
+        items, other, _ = windows["thresholds"]
+        # What ends later is in no window.
+        assert 1000 < 0.9 * windows["requests"] < items["measured"] <= windows["requests"]
         assert (other["measured"], other["undecidable"]) == (0, False)
 
     def test_others_are_judged_and_one_that_warns_changes_no_verdict(self, pytester: pytest.Pytester) -> None:
