@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -113,28 +114,38 @@ def test_few_iterations_make_no_higher_rate_than_was_asked_for(
     assert test["rps"] == pytest.approx(rate, rel=0.35)  # one may end just after the planned time
 
 
-class TestNobodyWaitsForAnIterationThatIsGone:
-    @pytest.mark.parametrize(
-        "settings",
-        [
-            "users=4, total_iterations=4, think_time='60s'",
-            "users=2, total_iterations=2, pacing='500ms'",
-            "users=1, total_iterations=1, pacing='60s'",
-            "users=2, total_iterations=1, think_time='60s', duration='60s'",
-            "users=20, total_iterations=2, ramp_up='60s', duration='60s'",
-            "users=2, iterations=1, pacing='60s'",
-        ],
+GONE = {
+    "think time": "users=4, total_iterations=4, think_time='60s'",
+    "pacing of two": "users=2, total_iterations=2, pacing='500ms'",
+    "pacing of one": "users=1, total_iterations=1, pacing='60s'",
+    "think time and an end": "users=2, total_iterations=1, think_time='60s', duration='60s'",
+    "ramp-up": "users=20, total_iterations=2, ramp_up='60s', duration='60s'",
+    "pacing and iterations": "users=2, iterations=1, pacing='60s'",
+}
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["one", "two"])
+def test_nobody_waits_for_an_iteration_that_is_gone_whatever_they_pause_for(
+    pytester: pytest.Pytester, options: tuple[str, ...], xdist: None
+) -> None:
+    # Without the ramp-up on two workers: the second one's first user comes three seconds later.
+    cases = {name: settings for name, settings in GONE.items() if not (options and name == "ramp-up")}
+    tests = (
+        f"""
+        @pytest.mark.ipload({settings})
+        def test_{name.replace(" ", "_").replace("-", "_")}(ipload_user):
+            with ipload_user.measure("call"):
+                time.sleep(0.002)
+        """
+        for name, settings in cases.items()
     )
-    @pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["one", "two"])
-    def test_whatever_they_pause_for(
-        self, pytester: pytest.Pytester, settings: str, options: tuple[str, ...], xdist: None
-    ) -> None:
-        if options and "total_iterations=2, ramp" in settings:
-            pytest.skip("the second worker's first user comes three seconds later")
-        result, test = run(pytester, f"@pytest.mark.ipload({settings})", "straggler(ipload_user, 99, 1)", *options)
-        result.assert_outcomes(passed=1)
-        assert test["duration_s"] < 10
-        assert test["rps"] > 0.5
+    pytester.makepyfile("import time\nimport pytest\n" + "".join(map(dedent, tests)))
+    pytester.runpytest("--ipload-json=out.json", *options).assert_outcomes(passed=len(cases))
+    found = json.loads((pytester.path / "out.json").read_text())["tests"]
+    assert len(found) == len(cases)
+    for test in found:
+        assert test["duration_s"] < 10, test["nodeid"]
+        assert test["rps"] > 0.5, test["nodeid"]
 
 
 def test_a_load_that_was_broken_off_has_the_rate_of_the_time_until_then(pytester: pytest.Pytester) -> None:
@@ -190,34 +201,37 @@ class TestNamesThatWereNotKept:
     BODY = "with ipload_user.measure(f'GET /item/{ipload_user.index}-{ipload_user.iteration}'): pass"
 
     @pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["one", "two"])
-    def test_thresholds_that_may_mean_them_make_the_measurement_invalid(
+    def test_thresholds_that_may_mean_them_make_the_measurement_invalid_but_windows_keep_what_theirs_choose(
         self, pytester: pytest.Pytester, options: tuple[str, ...], xdist: None
     ) -> None:
-        result, test = run(
-            pytester,
-            "@pytest.mark.ipload(users=2, duration='500ms')\n"
-            "        @pytest.mark.ipload_threshold('p95{GET /item/*} < 1m', 'requests{GET /other} == 0')",
-            self.BODY,
-            *options,
+        pytester.makepyfile(
+            f"""
+            import pytest
+
+            @pytest.mark.ipload(users=2, duration="500ms")
+            @pytest.mark.ipload_threshold("p95{{GET /item/*}} < 1m", "requests{{GET /other}} == 0")
+            def test_gone(ipload_user):
+                {self.BODY}
+
+            @pytest.mark.ipload(users=2, duration="1s")
+            @pytest.mark.ipload_threshold("requests{{GET /item/*}} > 0", "requests{{GET /other}} == 0", window="1s")
+            def test_windows(ipload_user):
+                {self.BODY}
+            """
         )
-        result.assert_outcomes(failed=1)
-        assert test["verdict"] == "invalid"
-        assert "more than 1 000 names" in test["reason"]
-        *thresholds, _ = test["thresholds"]
+        pytester.runpytest("--ipload-json=out.json", *options).assert_outcomes(passed=1, failed=1)
+        found = json.loads((pytester.path / "out.json").read_text())["tests"]
+        gone, windows = sorted(found, key=lambda test: str(test["nodeid"]))
+        assert gone["verdict"] == "invalid"
+        assert "more than 1 000 names" in gone["reason"]
+        *thresholds, _ = gone["thresholds"]
         assert len(thresholds) == 2
         for threshold in thresholds:
             assert (threshold["passed"], threshold["undecidable"], "measured" in threshold) == (False, True, False)
-
-    @pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["one", "two"])
-    def test_windows_keep_what_their_thresholds_choose_under_whatever_name(
-        self, pytester: pytest.Pytester, options: tuple[str, ...], xdist: None
-    ) -> None:
-        marks = "@pytest.mark.ipload(users=2, duration='1s')\n        @pytest.mark.ipload_threshold("
-        expressions = "'requests{GET /item/*} > 0', 'requests{GET /other} == 0', window='1s')"
-        result, test = run(pytester, marks + expressions, self.BODY, *options)
-        result.assert_outcomes(passed=1)
-        items, other, _ = test["thresholds"]
-        assert 1000 < 0.9 * test["requests"] < items["measured"] <= test["requests"]  # what ends later is in no window
+        assert windows["verdict"] == "passed"
+        items, other, _ = windows["thresholds"]
+        # What ends later is in no window.
+        assert 1000 < 0.9 * windows["requests"] < items["measured"] <= windows["requests"]
         assert (other["measured"], other["undecidable"]) == (0, False)
 
     def test_others_are_judged_and_one_that_warns_changes_no_verdict(self, pytester: pytest.Pytester) -> None:

@@ -40,23 +40,23 @@ class TestRerunFailures:
         run = team_run(pytester, LOAD + ANOTHER, "-n2", "-x", "--ipload-threshold=max < 1ms", deaths=True)
         run.expect(2, failed=1)
 
-    def test_an_ordinary_test_that_crashed_is_reported(self, pytester: pytest.Pytester) -> None:
+    def test_an_ordinary_test_that_crashed_is_reported_and_the_marker_reruns_no_load_test_which_is_said(
+        self, pytester: pytest.Pytester
+    ) -> None:
         """Workers that do not take part in a load are no matter of the plugin's."""
-        run = team_run(pytester, CRASH + SMALL + LOAD, "-n2", deaths=True)
-        run.expect(1, failed=1, passed=5)
+        marks = '@pytest.mark.flaky(reruns=2)\n@pytest.mark.ipload_threshold("max < 1ms")\n'
+        source = CRASH + SMALL + LOAD.replace("@pytest", f"{marks}@pytest", 1) + ANOTHER
+        run = team_run(pytester, source, "-n2", deaths=True)
+        assert (run.result.ret, run.result.parseoutcomes()) == (1, {"failed": 2, "passed": 5})
+        assert (run.cases["test_crash"], run.cases["test_load"]) == (["error"], ["failure"])
         assert len(run.tests["test_load"]["shards"]) == 2
+        assert run.result.stdout.str().count("rerun load tests that several workers share") == 1
 
     @pytest.mark.parametrize("dist", ["load", "worksteal"])
     def test_an_ordinary_test_that_crashed_is_run_again(self, pytester: pytest.Pytester, dist: str) -> None:
         run = team_run(pytester, CRASH + LOAD, "-n2", "--reruns=1", f"--dist={dist}", deaths=True)
         assert run.result.parseoutcomes() == {"passed": 5, "rerun": 1}
         assert run.result.ret == 0
-
-    def test_a_load_test_with_its_marker_is_not_run_again_which_is_said(self, pytester: pytest.Pytester) -> None:
-        source = LOAD.replace("@pytest", "@pytest.mark.flaky(reruns=2)\n@pytest", 1)
-        run = team_run(pytester, source + ANOTHER, "-n2", "--ipload-threshold=max < 1ms", deaths=True)
-        assert run.result.parseoutcomes() == {"failed": 2}
-        assert run.result.stdout.str().count("rerun load tests that several workers share") == 1
 
 
 def test_a_timeout_of_one_that_only_waits_is_an_error_of_the_test(

@@ -121,64 +121,78 @@ class TestOneClock:
         assert runs == ["GROUP", "ALONE"]
 
 
+LATE = """
+    @pytest.fixture
+    def late(ipload_user):
+        if ipload_user.index == 2:
+            raise ValueError("came too late")
+
+    @together
+    @pytest.mark.ipload(stages="900ms:3,60s:3", set_up="on-arrival")
+    def test_late(ipload_user, late):
+        visit(ipload_user, "LATE")
+        time.sleep(0.01)
+"""
+FAILING = """
+    @together
+    @pytest.mark.ipload(users=2, duration="200ms", think_time="5ms")
+    def test_background(ipload_user):
+        pytest.fail("boo")
+"""
+BREAKS = """
+    @pytest.fixture
+    def {name}_breaks():
+        if worker() == "gw1":
+            {how}
+"""
+GROUPS = {
+    "late": {"browse": "1500ms", "marks": "", "more": LATE},
+    "failing": {"browse": "300ms", "marks": "", "more": FAILING},
+    **{
+        name: {
+            "browse": "300ms",
+            "marks": f'@pytest.mark.usefixtures("{name}_breaks")',
+            "more": BREAKS.format(name=name, how=how),
+        }
+        for name, how in {"skips": "pytest.skip('closed')", "raises": "raise ValueError('broken')"}.items()
+    },
+}
+"""What befalls one test of each."""
+
+
 class TestOutcomes:
-    def test_one_that_ends_early_makes_a_pass_invalid(self, pytester: pytest.Pytester) -> None:
-        more = """
-            @pytest.fixture
-            def late(ipload_user):
-                if ipload_user.index == 2:
-                    raise ValueError("came too late")
-
-            @together
-            @pytest.mark.ipload(stages="900ms:3,60s:3", set_up="on-arrival")
-            def test_late(ipload_user, late):
-                visit(ipload_user, "LATE")
-                time.sleep(0.01)
-        """
-        run = shop(pytester, browse="1500ms", more=more)
+    def test_what_befalls_one_of_a_group_makes_the_others_invalid(self, pytester: pytest.Pytester) -> None:
+        """A group of each kind; their tests and what they note have the name of the group in front."""
+        source = ""
+        for name, parts in GROUPS.items():
+            group = dedent(SHOP) % {"buy": "", **parts} + dedent(parts["more"])
+            for word, own in {"test_": f"test_{name}_", '"BROWSE"': f'"{name}-BROWSE"', '"shop"': f'"{name}"'}.items():
+                group = group.replace(word, own)
+            source += group
+        run = team_run(pytester, source, "-n2")
         assert run.result.ret == 1
-        assert verdicts(run) == {
-            "test_browse": "invalid",
-            "test_buy": "passed",
-            "test_late": "error",
-            "test_alone": "passed",
+        found = verdicts(run)
+        assert {test: verdict for test, verdict in found.items() if "_late_" in test} == {
+            "test_late_browse": "invalid",
+            "test_late_buy": "passed",
+            "test_late_late": "error",
+            "test_late_alone": "passed",
         }
-        assert run.tests["test_browse"]["reason"].count("test_it.py::test_late ended before its time") == 1
-
-    def test_one_whose_iterations_all_fail_makes_a_pass_invalid(self, pytester: pytest.Pytester) -> None:
-        more = """
-            @together
-            @pytest.mark.ipload(users=2, duration="200ms", think_time="5ms")
-            def test_background(ipload_user):
-                pytest.fail("boo")
-        """
-        run = shop(pytester, more=more)
-        assert run.result.ret == 1
-        assert verdicts(run) == {
-            "test_browse": "invalid",
-            "test_buy": "invalid",
-            "test_background": "failed",
-            "test_alone": "passed",
+        assert run.tests["test_late_browse"]["reason"].count("test_it.py::test_late_late ended before its time") == 1
+        assert {test: verdict for test, verdict in found.items() if "_failing_" in test} == {
+            "test_failing_browse": "invalid",
+            "test_failing_buy": "invalid",
+            "test_failing_background": "failed",
+            "test_failing_alone": "passed",
         }
-        assert run.tests["test_buy"]["reason"].count("all iterations of test_it.py::test_background failed") == 1
-
-    @pytest.mark.parametrize("how", ["pytest.skip('closed')", "raise ValueError('broken')"])
-    def test_a_set_up_that_fails_or_skips_on_one_worker(self, pytester: pytest.Pytester, how: str) -> None:
-        more = f"""
-            @pytest.fixture
-            def breaks():
-                if worker() == "gw1":
-                    {how}
-        """
-        run = shop(pytester, marks='@pytest.mark.usefixtures("breaks")', more=more)
-        assert run.result.ret == 1
-        outcomes = run.result.parseoutcomes()
-        assert outcomes["passed"] == 2  # the ordinary one, and the one alone
-        assert "BROWSE" not in [what for _, what in log_of(pytester)]
-        assert run.cases["test_alone"] == []
-        assert run.cases["test_buy"]
-        assert run.cases["test_browse"]
-        assert "error" in run.cases["test_buy"]
+        reason = run.tests["test_failing_buy"]["reason"]
+        assert reason.count("all iterations of test_it.py::test_failing_background failed") == 1
+        noted = {what for _, what in log_of(pytester)}
+        assert {what for what in noted if "BROWSE" in what} == {"late-BROWSE", "failing-BROWSE"}
+        for name in ("skips", "raises"):  # a set-up that does so on one worker
+            assert run.cases[f"test_{name}_ordinary"] == run.cases[f"test_{name}_alone"] == []
+            assert run.cases[f"test_{name}_browse"]
+            assert "error" in run.cases[f"test_{name}_buy"]
 
     def test_a_lost_worker_is_named_by_all(self, pytester: pytest.Pytester) -> None:
         more = """

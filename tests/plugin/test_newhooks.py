@@ -215,34 +215,6 @@ class TestProfile:
         run(pytester, LOAD, "--ipload-disable", hooks=hooks).assert_outcomes(passed=1)
         assert results()[0]["users"] == 1
 
-    @pytest.mark.usefixtures("xdist")
-    def test_workers_share_the_load_that_it_makes(self, pytester: pytest.Pytester) -> None:
-        conftest = """
-            from dataclasses import replace
-
-            def pytest_ipload_profile(profile):
-                return replace(profile, users=5)
-        """
-        source = LOAD.replace("users=3", "users=1")  # too few for two workers
-        run(pytester, source, "-n2", conftest=conftest).assert_outcomes(passed=1)
-        [test] = results()
-        assert [shard["users"] for shard in test["shards"]] == [3, 2]
-        assert test["profile"]["origins"]["users"] == "hook"
-
-    @pytest.mark.usefixtures("xdist")
-    def test_workers_that_answer_differently_are_noticed(self, pytester: pytest.Pytester) -> None:
-        conftest = """
-            from dataclasses import replace
-
-            def pytest_ipload_profile(profile):
-                return replace(profile, warmup=0.01) if WORKER == "gw1" else None
-        """
-        result = run(pytester, LOAD, "-n2", conftest=conftest)
-        result.assert_outcomes(failed=1)
-        result.stdout.fnmatch_lines(
-            ["*the shard results of test_it.py::test_load differ in their warmup (0.0 and 0.01)*"]
-        )
-
 
 class TestUsers:
     def test_it_is_told_in_the_users_thread_round_its_iterations_and_within_its_fixtures(
@@ -346,24 +318,6 @@ class TestUsers:
         )
         run(pytester, source, hooks=hooks).assert_outcomes(passed=1)
         assert sorted(left) == [0, 1, 2]
-
-    @pytest.mark.usefixtures("xdist")
-    def test_each_worker_is_told_of_its_own_users(self, pytester: pytest.Pytester) -> None:
-        conftest = """
-            def note(what, user):
-                with open(f"told-{WORKER}", "a") as file:
-                    file.write(f"{user.index} {what} {WORKER} {threading.current_thread().name}\\n")
-
-            def pytest_ipload_user_start(user):
-                note("start", user)
-
-            def pytest_ipload_user_stop(user):
-                note("stop", user)
-        """
-        run(pytester, LOAD, "-n2", conftest=conftest).assert_outcomes(passed=1)
-        assert lines_of("told-*") == [
-            f"{index} {what} gw{index % 2} ipload-user-{index}" for index in range(3) for what in ("start", "stop")
-        ]
 
 
 class TestSamples:
@@ -490,21 +444,6 @@ class TestSamples:
         assert "KeyError" not in result.stdout.str()
         [test] = results()
         assert (test["reason"], len(test["rounds"])) == ("the load was aborted by ValueError", 2)
-
-    @pytest.mark.usefixtures("xdist")
-    def test_each_worker_has_its_own(self, pytester: pytest.Pytester) -> None:
-        conftest = """
-            def pytest_ipload_sample(item, samples):
-                with open(f"samples-{WORKER}", "a") as file:
-                    for sample in samples:
-                        file.write(f"{sample.kind} {WORKER}\\n")
-        """
-        run(pytester, LOAD, "-n2", conftest=conftest).assert_outcomes(passed=1)
-        counts = {"gw0": 4, "gw1": 2}
-        kinds = ("iteration", "request", "step")
-        assert lines_of("samples-*") == sorted(
-            f"{kind} {name}" for kind in kinds for name in counts for _ in range(counts[name])
-        )
 
     @pytest.mark.usefixtures("xdist")
     def test_an_exception_in_one_worker_ends_the_load_of_all(self, pytester: pytest.Pytester) -> None:
@@ -641,6 +580,53 @@ class TestResult:
         hooks = plugin(pytest_ipload_result=lambda result: seen.append(result.reason))
         assert run(pytester, source, hooks=hooks).ret == pytest.ExitCode.INTERRUPTED
         assert seen == ["the load was aborted by KeyboardInterrupt"]
+
+
+@pytest.mark.usefixtures("xdist")
+def test_each_worker_calls_them_for_its_own_part_of_the_load_and_profiles_are_compared(
+    pytester: pytest.Pytester,
+) -> None:
+    conftest = """
+        from dataclasses import replace
+
+        def pytest_ipload_profile(item, profile):
+            if item.name == "test_more_users":
+                return replace(profile, users=5)
+            return replace(profile, warmup=0.01) if (item.name, WORKER) == ("test_differs", "gw1") else None
+
+        def note(what, user, item):
+            with open(f"told-{item.name}-{WORKER}", "a") as file:
+                file.write(f"{user.index} {what} {WORKER} {threading.current_thread().name}\\n")
+
+        def pytest_ipload_user_start(user, item):
+            note("start", user, item)
+
+        def pytest_ipload_user_stop(user, item):
+            note("stop", user, item)
+
+        def pytest_ipload_sample(item, samples):
+            with open(f"samples-{item.name}-{WORKER}", "a") as file:
+                for sample in samples:
+                    file.write(f"{sample.kind} {WORKER}\\n")
+    """
+    more_users = LOAD.replace("test_load", "test_more_users").replace("users=3", "users=1")  # too few for two workers
+    source = LOAD + more_users + LOAD.replace("test_load", "test_differs")
+    result = run(pytester, source, "-n2", conftest=conftest)
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(
+        ["*the shard results of test_it.py::test_differs differ in their warmup (0.0 and 0.01)*"]
+    )
+    [more] = [test for test in results() if test["nodeid"] == "test_it.py::test_more_users"]
+    assert [shard["users"] for shard in more["shards"]] == [3, 2]
+    assert more["profile"]["origins"]["users"] == "hook"
+    assert lines_of("told-test_load-*") == [
+        f"{index} {what} gw{index % 2} ipload-user-{index}" for index in range(3) for what in ("start", "stop")
+    ]
+    counts = {"gw0": 4, "gw1": 2}
+    kinds = ("iteration", "request", "step")
+    assert lines_of("samples-test_load-*") == sorted(
+        f"{kind} {name}" for kind in kinds for name in counts for _ in range(counts[name])
+    )
 
 
 class TestNobody:

@@ -25,7 +25,7 @@ def local_ports(path: Path = PORT_RANGE) -> int | None:
         reserved = _reserved_ports(path.with_name("ip_local_reserved_ports"))
     except (OSError, ValueError):
         return None
-    return sum(port not in reserved for port in range(low, high + 1))
+    return len(range(low, high + 1)) - sum(low <= port <= high for port in reserved)
 
 
 def _reserved_ports(path: Path) -> set[int]:
