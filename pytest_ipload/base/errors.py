@@ -27,6 +27,7 @@
     │       ├── ComponentRequestsExceeded   requests of a call
     │       ├── ComponentReplyExceeded      bytes of a reply
     │       └── ComponentSocketsExceeded    open sockets
+    ├── ReplyTooLarge              a reply has more bytes than its caller can take
     ├── TargetLost                 what a load reads of its target ended: the process, or its endpoint
     ├── GeneratorLimitError        this process may not open enough files or start enough threads
     └── those of ``transport.generator_errors``, which are errors of requests or urllib3 too

@@ -192,6 +192,7 @@ def pytest_runtest_makereport(
         except BaseException as broken:
             report = phase_reports.substitute(item, call, broken)
         phase_reports.show(report, item, call, test)
+        phase_reports.note_skip(report, call)
         results = phase_reports.attach_results(item, call, report, test)
     if deferral.was_pressed:  # this report is not sent anywhere any more
         state_of(item.config).results[item.nodeid, ""] = results

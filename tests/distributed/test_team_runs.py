@@ -253,7 +253,7 @@ class TestOutcomes:
             def test_failures_of_all(ipload_user):
                 assert ipload_user.index > 1
 
-            @pytest.mark.parametrize("how", ["skip", "xfail"], ids="{}s".format)
+            @pytest.mark.parametrize("how", ["skip", "xfail"])
             @pytest.mark.ipload(users=2, duration="60s", think_time="10ms")
             def test_body(ipload_user, how):
                 if ipload_user.index == 1:
@@ -285,8 +285,8 @@ class TestOutcomes:
             "test_teardown": ["error"],
             "test_bad_settings": ["error"],
             "test_failures_of_all": ["failure"],
-            "test_body[skips]": ["failure"],
-            "test_body[xfails]": ["failure"],
+            "test_body[skip]": ["failure"],
+            "test_body[xfail]": ["failure"],
             "test_cannot_hold": ["failure"],
             "test_xfail": ["skipped"],
             "test_zz_another": [],

@@ -31,7 +31,7 @@ class TestInterruption:
 
         never = threading.Event()
         script = Script(body=spin)
-        executor = run(script, users=2, duration=0.05, graceful_stop=0.1)
+        executor = run(script, users=2, duration=0.5, graceful_stop=0.1)
         assert executor.record.interrupted == 2
         assert executor.measurements.count(ITERATION, outcome=FAILED) == 2
         (group,) = executor.failures.groups()

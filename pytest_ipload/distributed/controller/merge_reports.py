@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_ipload.distributed.controller.shared_load import SharedLoad, Unfinished
-from pytest_ipload.distributed.protocol.slots import FAILED_USERS_KEY
+from pytest_ipload.distributed.protocol.slots import FAILED_USERS_KEY, SKIPPED_KEY
 from pytest_ipload.verdict.result import is_measured
 
 _PHASES = ("setup", "call", "teardown")
@@ -124,7 +124,7 @@ def _look_at_skip(test: SharedLoad, chosen: dict[str, Located], results: Sequenc
     name, report = chosen.get("call", ("", None))
     if report is None or report.outcome != "skipped" or test.conclusion is not None:
         return
-    if "xfail" in report.keywords:  # the marker: the expected failure happened
+    if not vars(report).get(SKIPPED_KEY):  # the marker xfail: the expected failure happened
         return
     iterations = sum(result.get("iterations", 0) for result in results)
     if iterations:

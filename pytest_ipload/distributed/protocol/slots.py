@@ -21,6 +21,8 @@ SLOT_KEY = "ipload_slot"
 
 FAILED_USERS_KEY = "ipload_failed_users"
 """The attribute of a set-up report with the number of a worker's users that failed in it."""
+SKIPPED_KEY = "ipload_skipped"
+"""The attribute of a call report: the body has skipped, by an exception of its own, not by a marker."""
 
 
 class Slots:

@@ -9,6 +9,7 @@ import pytest
 from pytest_ipload.base.interrupts import interrupts_deferred
 from pytest_ipload.base.masking import masked
 from pytest_ipload.distributed.protocol.messages import sendable
+from pytest_ipload.distributed.protocol.slots import SKIPPED_KEY
 from pytest_ipload.distributed.worker.membership import SHARD
 from pytest_ipload.plugin.items.groups import group_of
 from pytest_ipload.plugin.items.outcomes import SKIPS
@@ -64,6 +65,12 @@ def make_error(report: pytest.TestReport, *, in_iteration: bool) -> None:
     if in_iteration:
         path, line, name = report.location
         report.location = (path, line, f"{name} (in an iteration)")
+
+
+def note_skip(report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
+    """Note for the controller that the body has skipped: its report looks like that of an expected failure."""
+    if report.when == "call" and call.excinfo is not None and isinstance(call.excinfo.value, SKIPS):
+        vars(report)[SKIPPED_KEY] = True
 
 
 def attach_results(

@@ -321,9 +321,9 @@ def test_options_and_ini_keys_have_the_names_of_their_keys() -> None:
 def test_the_designed_options_and_ini_keys_are_there() -> None:
     options = (
         "users iterations duration ramp_up stages arrival_rate max_rate warmup graceful_stop pool ip_order base_url "
-        "timeout seed fast http"
+        "timeout seed fast http tls_resumption"
     )
-    inis = "users iterations duration ramp_up warmup pool base_url timeout suppress_health_check"
+    inis = "users iterations duration ramp_up warmup pool base_url timeout suppress_health_check tls_resumption"
     assert {setting.key for setting in SETTINGS if setting.option} == set(options.split())
     assert {setting.key for setting in SETTINGS if setting.ini} == set(inis.split())
 
