@@ -1,4 +1,4 @@
-"""Where thousands of threads may wait: when it is over, they go on one after the other.
+"""Where thousands of threads may wait: when it is over, they do not all go on at the same time.
 
 Threads that wake up at the same time wait for the interpreter's lock, and keep waking up until they get it. So each one
 lets the next go on when it runs itself.
@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
+from itertools import count
+
+_LANES = 100
+"""As many threads go on at the same time: those of usual loads all at once, as their bodies may be busy for long."""
 
 
 class Turnstile:
     """A gate, like a ``threading.Event`` without a time limit."""
 
-    __slots__ = ("_is_open", "_lock")
+    __slots__ = ("_is_open", "_lanes", "_numbers")
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._lock.acquire()
+        self._lanes = tuple(threading.Lock() for _ in range(_LANES))
+        for lane in self._lanes:
+            lane.acquire()
+        self._numbers = count()
         self._is_open = False
 
     def is_set(self) -> bool:
@@ -28,12 +34,13 @@ class Turnstile:
         """Open it; for one thread, the executor's."""
         if not self._is_open:
             self._is_open = True
-            self._lock.release()
+            for lane in self._lanes:
+                lane.release()
 
     def wait(self) -> None:
         """Wait until it is open."""
         if not self._is_open:
-            with self._lock:
+            with self._lanes[next(self._numbers) % _LANES]:
                 pass
 
 
