@@ -149,7 +149,7 @@ def _k9(file: str) -> Callable[[Task], list[str]]:
 
 def k9_complaint(output: str) -> str | None:
     """It warns of failed requests and of exceptions in bodies; its exit code is zero all the same."""
-    match = re.search(r"^(?:WARN|ERROR) .*", output, re.MULTILINE)
+    match = re.search(r"^(?:WARN request failed|ERROR).*", output, re.MULTILINE)
     if match is None and "http_req_failed" not in output:
         return "printed no summary"
     return match and match[0]
