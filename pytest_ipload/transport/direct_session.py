@@ -46,8 +46,7 @@ class DirectSession(StreamingSession):
         if reply is None:
             if not fast_path.is_direct:  # any more: there is a hook
                 return self._get_as_requests(url, None, name, expect, kwargs)
-            self._note_left(fast_path)
-            return self._run(Call(label, expectation, self.names), super().request, "GET", url, timeout=self.timeout)
+            return self._left_to_requests(fast_path, label, expectation, "GET", url)
         self._record(reply, label, expectation)
         return reply
 
@@ -55,9 +54,8 @@ class DirectSession(StreamingSession):
         self, url: str | bytes, params: Any, name: str | None, expect: Expected, kwargs: dict[str, Any]
     ) -> LoadResponse:
         """The ``get`` of requests, which calls ``request``; or its replacement."""
-        given = {"params": params, "name": name, "expect": expect}  # by their names, which a wrapper may take only
-        kwargs.update((key, value) for key, value in given.items() if value is not None)
-        return super().get(url, **kwargs)  # type: ignore[return-value]  # of ``request``
+        given = _given(params=params, name=name, expect=expect)
+        return super().get(url, **kwargs, **given)  # type: ignore[return-value]  # of ``request``
 
     def post(
         self,
@@ -85,10 +83,8 @@ class DirectSession(StreamingSession):
         if reply is None:
             if not fast_path.is_direct:  # any more: there is a hook
                 return self._post_as_requests(url, data, json, name, expect, kwargs)
-            self._note_left(fast_path)
-            call = Call(label, expectation, self.names)
-            given = {key: value for key, value in (("data", data), ("json", json)) if value is not None}
-            return self._run(call, super().request, "POST", url, timeout=self.timeout, **given)
+            given = _given(data=data, json=json)
+            return self._left_to_requests(fast_path, label, expectation, "POST", url, **given)
         self._record(reply, label, expectation)
         return reply
 
@@ -96,9 +92,21 @@ class DirectSession(StreamingSession):
         self, url: str | bytes, data: Any, json: Any, name: str | None, expect: Expected, kwargs: dict[str, Any]
     ) -> LoadResponse:
         """The ``post`` of requests, which calls ``request``; or its replacement."""
-        given = {"data": data, "json": json, "name": name, "expect": expect}
-        kwargs.update((key, value) for key, value in given.items() if value is not None)
-        return super().post(url, **kwargs)
+        given = _given(data=data, json=json, name=name, expect=expect)
+        return super().post(url, **kwargs, **given)  # type: ignore[return-value]  # of ``request``
+
+    def _left_to_requests(
+        self, fast_path: FastPath, label: str | None, expectation: Expectation, method: str, url: Any, **given: Any
+    ) -> LoadResponse:
+        """A call that the fast path has handed over: requests makes it, or goes on with it."""
+        self._note_left(fast_path)
+        call = Call(label, expectation, self.names)
+        return self._run(call, super().request, method, url, timeout=self.timeout, **given)
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    """Those that are not None, by their names: a wrapper may take no others."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _plain_body(data: Any, json: Any) -> Body | None:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from pytest_ipload.base.errors import ReplyTooLarge
 
-
-class ThreadState(Protocol):
-    """What a thread that uses a session is doing."""
-
-    most_reply: int | None
+if TYPE_CHECKING:
+    from pytest_ipload.transport.connect.binding import ThreadState
 
 
 def too_large(most: int) -> ReplyTooLarge:
@@ -50,11 +47,11 @@ class Excess:
 
     def __init__(self, chunks: Sequence[bytes], most: int) -> None:
         self._chunks = chunks
-        self._most = most
+        self.most = most
         self._looked_at = self._size = 0
 
     def __call__(self) -> bool:
         for i in range(self._looked_at, len(self._chunks)):
             self._size += len(self._chunks[i])
         self._looked_at = len(self._chunks)
-        return self._size > self._most
+        return self._size > self.most

@@ -1,7 +1,7 @@
 """The types of a session's methods for one HTTP method each.
 
-They run as requests has them, which hands its keywords on to ``request``: a patch of ``requests.Session.post``, say, is
-one of a load session's ``post`` too.
+They run as requests has them, which hands its keywords on to ``request``: a patch of ``requests.Session.put``, say, is
+one of a load session's ``put`` too. ``get`` and ``post`` are those of the direct session.
 """
 
 from __future__ import annotations
@@ -26,18 +26,6 @@ if TYPE_CHECKING:
             self, url: str | bytes, *, name: str | None = None, expect: Expected = None, **kwargs: Any
         ) -> LoadResponse:
             """HEAD, by default without following redirects; see ``request``."""
-
-        def post(
-            self,
-            url: str | bytes,
-            data: Any = None,
-            json: Any = None,
-            *,
-            name: str | None = None,
-            expect: Expected = None,
-            **kwargs: Any,
-        ) -> LoadResponse:
-            """POST; see ``request``."""
 
         def put(
             self,

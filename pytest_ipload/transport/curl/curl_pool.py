@@ -104,8 +104,8 @@ class CurlPool:
             # As in requests: before the head it is a ReadTimeout, after it another one.
             raise (requests.ConnectionError if head_lines(transfer.lines) else requests.ReadTimeout)(error) from None
         check_head(transfer, target)
-        if most is not None and is_too_much is not None and is_too_much():
-            raise too_large(most)
+        if is_too_much is not None and is_too_much():
+            raise too_large(is_too_much.most)
         if transfer.code:
             raise transfer.opener.raised or requests.exceptions.ChunkedEncodingError(broken_off(transfer))
 

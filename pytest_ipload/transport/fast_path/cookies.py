@@ -5,7 +5,6 @@ http.cookiejar reads and writes cookies, with all their rules; here its answers 
 
 from __future__ import annotations
 
-import re
 import time
 from http.cookiejar import Cookie, CookiePolicy, DefaultCookiePolicy
 from typing import Any, NamedTuple, cast
@@ -13,16 +12,16 @@ from typing import Any, NamedTuple, cast
 from requests.cookies import RequestsCookieJar, extract_cookies_to_jar, get_cookie_header
 
 from pytest_ipload.transport.fast_path.session_headers import Changes
-from pytest_ipload.transport.message.reply_head import CookieForm
+from pytest_ipload.transport.message.reply_head import EXPIRES, CookieForm
 from pytest_ipload.transport.message.templates import NO_BODY, Target, Template
 from pytest_ipload.transport.response import LoadResponse
 
 Place = tuple[str, str, str]
 """Where a jar keeps a cookie: domain, path, name."""
 
-_EXPIRES = re.compile(r";\s*(expires|max-age)\s*=", re.IGNORECASE)
 _REMEMBERED = 64
-_FOREVER = float("inf")
+FOREVER = float("inf")
+"""The expiry of what does not expire."""
 _new = object.__new__
 _Seen = tuple[tuple[str, ...], tuple[object, ...], int | None]
 """Lines, the state of the jar behind them, and when that was: None if it does not matter."""
@@ -88,7 +87,7 @@ class SessionCookies(RequestsCookieJar):
         """When the next cookie expires, in seconds of ``time.time``; infinite if none does."""
         now = int(time.time())  # http.cookiejar counts in whole seconds
         expiries = [cookie.expires for cookie in self.by_place.values() if cookie.expires is not None]
-        return min((each for each in expiries if each > now), default=_FOREVER)
+        return min((each for each in expiries if each > now), default=FOREVER)
 
 
 def _differ_in_value_only(one: Cookie, other: Cookie) -> bool:
@@ -139,7 +138,7 @@ class SetCookieMemo:
         """Let http.cookiejar take them, and remember what it did."""
         lines, form = response.head.set_cookies, response.head.cookie_form
         now = cookies = None
-        if form is None and any(map(_EXPIRES.search, lines)):
+        if form is None and any(map(EXPIRES.search, lines)):
             now = int(time.time())  # http.cookiejar counts in whole seconds too
             response.cookies_then = cookies = RequestsCookieJar()
             extract_cookies_to_jar(cookies, response.request, response.raw)
@@ -171,11 +170,11 @@ class CookieLines:
     def __init__(self) -> None:
         self._places: dict[str, list[Place]] = {}
         self._set_version = -1
-        self._valid_until = _FOREVER
+        self._valid_until = FOREVER
 
     def known(self, jar: SessionCookies, where: str) -> str | None:
         """The field's value, if nothing but values changed since it was made for this place, and none expires."""
-        if jar.set_version != self._set_version or self._valid_until != _FOREVER:
+        if jar.set_version != self._set_version or self._valid_until != FOREVER:
             return None
         places = self._places.get(where)
         if places is None:
@@ -188,7 +187,7 @@ class CookieLines:
     def line(self, jar: SessionCookies, template: Template, target: Target) -> CookieLine:
         """The field for a request of this kind to this target."""
         if not jar.by_place:
-            return CookieLine(None, _FOREVER)
+            return CookieLine(None, FOREVER)
         if jar.set_version != self._set_version or time.time() >= self._valid_until or len(self._places) > _REMEMBERED:
             self._places.clear()
             self._set_version, self._valid_until = jar.set_version, jar.next_expiry()

@@ -20,7 +20,7 @@ from requests.structures import CaseInsensitiveDict
 from pytest_ipload.transport.adapter import POOLS, SourceAdapter
 from pytest_ipload.transport.connect.binding import Fallback, Hop
 from pytest_ipload.transport.connect.connection import Pool
-from pytest_ipload.transport.fast_path.cookies import CookieLine, CookieLines, SessionCookies, SetCookieMemo
+from pytest_ipload.transport.fast_path.cookies import FOREVER, CookieLine, CookieLines, SessionCookies, SetCookieMemo
 from pytest_ipload.transport.fast_path.exchange import Timeouts, exchange
 from pytest_ipload.transport.fast_path.prepared_call import PreparedCall
 from pytest_ipload.transport.fast_path.session_headers import Changes, SessionHeaders
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 _REMEMBERED = 256
 _HAS_QUERY = re.compile(r"[?#]").search
-_FOREVER = float("inf")
 _LONGEST_TIMEOUT = 1e6  # seconds; the system calls take no endless number
 _NOTHING_SEEN: Seen = ((),)
 _Key = str | bytes | tuple[Any, ...]
@@ -141,7 +140,7 @@ class FastPath:
             outgoing = self._outgoing[method][key]
         except (KeyError, TypeError):  # not known yet, or no text
             outgoing = None
-        if outgoing is None or (outgoing.valid_until != _FOREVER and time.time() >= outgoing.valid_until):
+        if outgoing is None or (outgoing.valid_until != FOREVER and time.time() >= outgoing.valid_until):
             outgoing = self._prepare(session, method, key, url, details, body)
             if outgoing is None:
                 return None
@@ -245,7 +244,7 @@ class FastPath:
             template = self._template(session, method, target, details, body)
             if template is None:
                 return None
-            line = CookieLine(None, _FOREVER)
+            line = CookieLine(None, FOREVER)
             if self._jar.by_place and not template.has_own_cookies:
                 self._cookie_lines = self._cookie_lines or CookieLines()
                 line = self._cookie_lines.line(self._jar, template, target)
@@ -264,7 +263,7 @@ class FastPath:
         outgoing = None if outdated is None else outdated.pop(key, None)
         if outgoing is None or self._cookie_lines is None or type(outgoing) is not PreparedCall:
             return None
-        if outgoing.cookies is None or outgoing.valid_until != _FOREVER:
+        if outgoing.cookies is None or outgoing.valid_until != FOREVER:
             return None
         value = self._cookie_lines.known(self._jar, outgoing.where)
         try:

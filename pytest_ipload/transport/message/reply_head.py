@@ -32,7 +32,8 @@ _DIGITS = re.compile(r"[0-9]{1,18}")
 # Cookies whose names and values need no thought: no quotes, no spaces.
 _VALUE = "[A-Za-z0-9_.~+/%=!*|:-]*"
 _PLAIN_COOKIE = re.compile(rf"([A-Za-z0-9_.-]+)=({_VALUE})((?:;.*)?)", re.DOTALL)
-_EXPIRES = re.compile(r";\s*(expires|max-age)\s*=", re.IGNORECASE)
+EXPIRES = re.compile(r";\s*(expires|max-age)\s*=", re.IGNORECASE)
+"""The attributes of a cookie that expires."""
 _match_value = re.compile(_VALUE.encode()).match
 _SET_COOKIE = re.compile(rf"\r\nset-cookie:[ \t]*[A-Za-z0-9_.-]+=({_VALUE})(?=;|\r\n)".encode(), re.IGNORECASE)
 _BODILESS = (204, 304)
@@ -168,7 +169,7 @@ class Head:
 def _plain_cookies(lines: tuple[str, ...]) -> tuple[CookieForm | None, tuple[str, ...]]:
     matches = [_PLAIN_COOKIE.fullmatch(line) for line in lines]
     found = [match.groups() for match in matches if match is not None]
-    is_plain = len({name for name, _, _ in found}) == len(lines) and not any(map(_EXPIRES.search, lines))
+    is_plain = len({name for name, _, _ in found}) == len(lines) and not any(map(EXPIRES.search, lines))
     if not is_plain:
         return None, ()
     return tuple((name, attributes) for name, _, attributes in found), tuple(value for _, value, _ in found)
