@@ -178,8 +178,7 @@ class SharedLoad:
 
     def set_ready(self, worker: Worker, now_ns: int) -> None:
         """A worker's users are set up: those of the first round, or of the next one."""
-        if self.state is State.VERDICT and self.conclusion is not None and not self.conclusion.is_final:
-            self._begin_next_round()
+        self._begin_next_round_if_due()
         self.ready.add(worker.name)
         self.waiting_since_ns = self.waiting_since_ns or now_ns
         if self.aborted is not None:
@@ -189,6 +188,7 @@ class SharedLoad:
 
     def skip(self, worker: Worker, now_ns: int) -> None:
         """A worker goes on without the test, which was skipped there."""
+        self._begin_next_round_if_due()
         self.skipped.add(worker.name)
         self._compare_clocks_when_ready(now_ns)
 
@@ -214,7 +214,10 @@ class SharedLoad:
         is_waiting = self.state is State.SET_UP and self.aborted is None
         return is_waiting and self.ready >= {worker.name for worker in self.workers}
 
-    def _begin_next_round(self) -> None:
+    def _begin_next_round_if_due(self) -> None:
+        """The first that a worker says after the verdict on a round is about the next one, whatever it is."""
+        if self.state is not State.VERDICT or self.conclusion is None or self.conclusion.is_final:
+            return
         self.state, self.conclusion, self.stopped, self.waiting_since_ns = State.SET_UP, None, None, None
         self.is_in_later_round, self.start_after_s = True, 0.0
         for of_last_round in (self.ready, self.parts, self.ended_by, self.snapshots, self.numbers):
@@ -261,6 +264,7 @@ class SharedLoad:
 
     def set_done(self, worker: Worker, done: Done, now_ns: int) -> None:
         """A worker has finished, whether it took part in the load or not."""
+        self._begin_next_round_if_due()
         self.done[worker.name] = done
         self.waiting_since_ns = self.waiting_since_ns or now_ns
         if self.aborted is not None or worker.name in self.skipped:

@@ -211,6 +211,5 @@ class Watch:
             looked_ns = now
             silent_s = (now - self._link.heard_ns) / NS_PER_S
             if silent_s > self._heartbeat_s and silent_s > (allowed_s := self._allowed_s()):
-                for shard in self._link.shards.values():
+                for shard in self._link.shards.values():  # again and again: between two rounds a shard does not heed it
                     shard.abort(f"no heartbeat from the controller for {allowed_s:g} s")
-                return

@@ -850,6 +850,23 @@ def test_a_worker_that_is_lost_between_two_rounds_ends_the_test(is_before: bool)
     assert "gw1 was lost" in (team.test.aborted or "")
 
 
+@pytest.mark.parametrize("is_before", [True, False])
+def test_a_worker_that_fails_between_two_rounds_ends_the_test(is_before: bool) -> None:
+    """As when its users cannot be set up again: the others must not wait for it, whoever is the first."""
+    team = Team()
+    team.start()
+    judged(team, more=True)
+    if is_before:
+        team.done("gw1")
+    team.say("gw0", "ready", nodeid=A)
+    if not is_before:
+        team.done("gw1")
+    assert team.take("abort")[0][0] == "gw0"
+    assert team.test.aborted == "worker gw1 did not reach the start of the load"
+    team.done("gw0")
+    assert team.state is State.CLOSED
+
+
 class TestTogether:
     """A and B run together, B two seconds later."""
 

@@ -331,6 +331,21 @@ class TestPulse:
             assert stopped.wait(WAIT)
         assert member.stop_reason == "no heartbeat from the controller for 0.2 s"
 
+    def test_so_does_one_that_fell_silent_between_two_rounds(self) -> None:
+        _, link, member = team()
+        member.receive("conclusion", {"conclusion": pack(Conclusion("passed", is_final=False).to_plain())})
+        has_looked = threading.Semaphore(0)
+
+        def allowed_s() -> float:
+            has_looked.release()
+            return 0.05
+
+        with Watch(link, beat_s=0.02, heartbeat_s=0.05, allowed_s=allowed_s):
+            for _ in range(2):
+                assert has_looked.acquire(timeout=WAIT)
+            with pytest.raises(LoadAborted, match="no heartbeat"):
+                member.ready()
+
 
 @pytest.mark.parametrize(
     ("wants_names", "looks_on", "names"), [(None, False, False), (False, True, False), (True, True, True)]
