@@ -49,6 +49,8 @@ class Target:
 
 QUEUE = Target("4 workers, 20 ms", 4, 20.0, "40/s", "800/s", "p95 < 150ms")
 BEYOND = Target("64 workers, 5 ms; the body burns 8 ms", 64, 5.0, "40/s", "2000/s", "p95 < 150ms", burn_ms=8.0)
+_PARTS = {"server": QUEUE, "generator": BEYOND}
+"""By the limit that is to be found."""
 
 
 @contextmanager
@@ -119,9 +121,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=count, default=10, metavar="N", help="searches of each kind (default: 10)")
     parser.add_argument("--step", type=amount, default=4.0, metavar="S", help="seconds of a round (default: 4)")
+    parser.add_argument("--only", choices=_PARTS, help="one part instead of both")
     given = parser.parse_args()
     rows = []
-    for target in (QUEUE, BEYOND):
+    for target in _PARTS.values() if given.only is None else (_PARTS[given.only],):
         results = []
         for number in range(given.runs):
             found = search(target, given.step)
