@@ -15,6 +15,7 @@ from support.whole_run import WholeRun, whole_run
 
 from pytest_ipload.capacity.round_judge import outcome_of as OUTCOME_OF
 from pytest_ipload.capacity.search_round import FAILS, RoundOutcome
+from pytest_ipload.plugin.run.load_run import Load
 from pytest_ipload.verdict.result import LoadResult
 
 __all__ = ["fast_search"]
@@ -324,6 +325,42 @@ def test_a_load_beside_a_search_ends_when_the_search_does(pytester: pytest.Pytes
     assert background["duration_s"] < 60
     assert background["together"] == probe["together"] == "shop"
     assert probe["capacity"]["low"] <= 150 <= probe["capacity"]["high"]
+
+
+BROKEN = """
+import os
+from pytest_ipload.plugin.run.load_run import Load
+
+if os.environ.get("PYTEST_XDIST_WORKER") in (None, "gw1"):
+    set_up, loads = Load.set_up, []
+
+    def breaks_down(load):
+        loads.append(load)
+        if len(loads) > 3:
+            raise RuntimeError("broken")
+        return set_up(load)
+
+    Load.set_up = breaks_down
+"""
+
+
+@pytest.mark.parametrize("workers", [[], ["-n2"]])
+@pytest.mark.usefixtures("xdist")
+def test_a_search_that_breaks_down_ends_the_loads_beside_it_on_all_workers(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workers: list[str]
+) -> None:
+    monkeypatch.setattr(Load, "set_up", Load.set_up)  # the conftest of the session changes it
+    run = whole_run(
+        pytester,
+        BESIDE.format(duration="10m").replace("users=1", "users=2").replace('step="1s"', 'step="200ms", settle="50ms"'),
+        *("--ipload-json=out.json", *workers),
+        conftest=BROKEN,
+        failed=2,
+    )
+    run.expect_lines("*RuntimeError: broken*")
+    background, _ = json.loads((pytester.path / "out.json").read_text())["tests"]
+    assert background["verdict"] == "invalid"
+    assert "partner-ended: test_it.py::test_probe ended before its time" in background["reason"]
 
 
 def test_a_load_that_is_shorter_than_the_search_beside_it_makes_it_invalid(

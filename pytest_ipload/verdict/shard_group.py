@@ -50,6 +50,9 @@ class Shard(Protocol):
     def hand_in(self, part: ShardResult) -> None:
         """Hand in what was measured of a load that is being aborted, without waiting for anything."""
 
+    def break_down(self) -> None:
+        """Say that this process will hand in nothing more, while it is still busy with other loads."""
+
     def abort(self, reason: str) -> None:
         """There will be no verdict: ``conclude`` and ``ready`` wait no longer. For any thread."""
 
@@ -89,6 +92,9 @@ class SingleProcess:
 
     def hand_in(self, part: ShardResult) -> None:
         """Discarded: no other process needs it."""
+
+    def break_down(self) -> None:
+        """No other process waits for it."""
 
     def abort(self, reason: str) -> None:
         """Nothing waits for other processes."""

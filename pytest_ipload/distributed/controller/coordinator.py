@@ -248,6 +248,8 @@ class Coordinator:
             test.numbers[worker.name] = _live_numbers(fields["numbers"])
         elif kind == "part":
             test.add_part(worker, fields["part"], fields["ended_by"])
+        elif kind == "broke_down":
+            test.break_down(worker)
         elif kind == "failed":
             test.failed[worker.name] = fields["why"]
         elif kind == "done":

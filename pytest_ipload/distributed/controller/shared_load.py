@@ -267,6 +267,11 @@ class SharedLoad:
         self._begin_next_round_if_due()
         self.done[worker.name] = done
         self.waiting_since_ns = self.waiting_since_ns or now_ns
+        self.break_down(worker)
+
+    def break_down(self, worker: Worker) -> None:
+        """A worker will not deliver what it has not delivered so far: end the test instead of waiting for it."""
+        self._begin_next_round_if_due()
         if self.aborted is not None or worker.name in self.skipped:
             return
         if self.state in (State.SET_UP, State.SYNC):

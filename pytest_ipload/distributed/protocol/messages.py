@@ -18,6 +18,7 @@ A worker sends::
     progress   a snapshot of its measurements, for thresholds that may abort the load
     live       its live numbers, for listeners
     part       its shard result; why its partition ended early, if it did
+    broke_down its load ended without a shard result, while the loads that run together with it go on
     failed     it could not run its partition, or not report it; why
     done       it has finished the test; its reports; whether its partition was called off
     turn_over  it has finished a test that it ran whole
@@ -58,6 +59,7 @@ FROM_WORKER: Mapping[str, Mapping[str, type]] = {
     "progress": {"nodeid": str, "snapshot": bytes},
     "live": {"nodeid": str, "numbers": dict},
     "part": {"nodeid": str, "part": bytes, "ended_by": str},
+    "broke_down": _TEXT,
     "failed": {"nodeid": str, "why": str},
     "done": {"nodeid": str, "reports": list, "aborted": bool},
     "turn_over": _TEXT,

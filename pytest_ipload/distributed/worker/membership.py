@@ -131,6 +131,10 @@ class WorkerShard:
             packed = self._conclusion
         return Conclusion.from_plain(unpack(packed))
 
+    def break_down(self) -> None:
+        """Tell the controller; see ``Shard``."""
+        self._tell("broke_down", nodeid=self.nodeid)
+
     # -- what the controller says -------------------------------------------------------------------------------
 
     def receive(self, kind: str, fields: dict[str, Any]) -> None:

@@ -84,7 +84,7 @@ class CapacityTest(LoadTest):
 
     def _join(self, group: LoadGroup, load: Load) -> None:
         search = Search(partial(self._run_beside, group), self._shard.abort)
-        group.add(self._item.nodeid, load, self._hand_in, search)
+        group.add(self._item.nodeid, load, self._hand_in, self._shard.break_down, search)
 
     def _run_beside(self, group: LoadGroup, start_at_ns: int | None) -> None:
         """Run all rounds while other loads run, in a thread of the group; raises what ended them."""
@@ -105,7 +105,6 @@ class CapacityTest(LoadTest):
         except LoadAborted:
             if not self._is_broken_off:
                 raise
-        group.end_with_search(self._item.nodeid)
 
     def _next_beside(self, group: LoadGroup, load: Load) -> Load:
         """The next load, whose users are set up."""

@@ -52,6 +52,8 @@ class _Member:
     load: Load
     hand_in: Callable[[], object]
     """Sends what this process measured to those that share the load."""
+    break_down: Callable[[], object]
+    """Tells them that nothing more will be handed in."""
     context: Context
     """That of pytest when its users were set up."""
     search: Search | None = None
@@ -59,6 +61,8 @@ class _Member:
     is_over: bool = False
     error: BaseException | None = None
     """What ended it."""
+    ended_with: _Member | None = None
+    """The search that ended it, as it was over itself."""
 
     @property
     def ended_early(self) -> bool:
@@ -126,9 +130,19 @@ class LoadGroup:
         for member in self._members.values():
             member.load.is_not_run()
 
-    def add(self, nodeid: str, load: Load, hand_in: Callable[[], object], search: Search | None = None) -> None:
-        """The users of a load are set up. ``hand_in`` sends its shard result; a ``search`` does so itself."""
-        self._members[nodeid] = _Member(nodeid, load, hand_in, copy_context(), search)
+    def add(
+        self,
+        nodeid: str,
+        load: Load,
+        hand_in: Callable[[], object],
+        break_down: Callable[[], object],
+        search: Search | None = None,
+    ) -> None:
+        """The users of a load are set up. ``hand_in`` sends its shard result; a ``search`` does so itself.
+
+        ``break_down`` says that there will be none.
+        """
+        self._members[nodeid] = _Member(nodeid, load, hand_in, break_down, copy_context(), search)
 
     def go_on(self, nodeid: str, load: Load) -> None:
         """The next load of a search; called in its thread. Raises what ended all loads meanwhile."""
@@ -137,12 +151,13 @@ class LoadGroup:
         if self.interrupted_by is not None:
             raise self.interrupted_by
 
-    def end_with_search(self, nodeid: str) -> None:
+    def _end_with_search(self, search: _Member) -> None:
         """A search is over, and the others are not needed any more, unless one of them is a search; in its thread."""
         with self._changed:
-            running = [each for each in self._members.values() if not each.is_over and each.nodeid != nodeid]
+            running = [each for each in self._members.values() if not each.is_over and each is not search]
         if not any(each.search for each in running):
             for each in running:
+                each.ended_with = search
                 each.load.executor.ask_to_stop("the capacity search that ran together with it is over")
 
     def needs_of_all(self, profile: LoadProfile, own: Capacity) -> Capacity:
@@ -224,6 +239,7 @@ class LoadGroup:
             except RuntimeError as error:
                 member.error = GeneratorLimitError(f"the load could not be started: {error}; use fewer users")
                 member.is_over = True
+                member.break_down()
         while not self._are_all_over():
             try:
                 with self._changed:
@@ -243,11 +259,20 @@ class LoadGroup:
             run(start_at_ns)
         except BaseException as raised:
             error = raised
+            self._say_that_it_broke_down(member, error)
+        if member.search is not None:
+            self._end_with_search(member)
         with self._changed:
             member.error, member.is_over = member.error or error, True
             self._changed.notify_all()
         if error is not None and _ends_session(error):
             self._interrupt(error)
+
+    def _say_that_it_broke_down(self, member: _Member, error: BaseException) -> None:
+        """Now, if its own turn to hand in comes only when the others are over, who may be waiting for it elsewhere."""
+        is_waited_for = member.search is not None or not member.load.has_begun
+        if is_waited_for and not _ends_session(self.interrupted_by or error):
+            member.break_down()
 
     def _interrupt(self, error: BaseException) -> None:
         """End the loads that still run, at once: they were ended by this. If the session ends by it, so were all."""
@@ -274,7 +299,7 @@ class LoadGroup:
         """What the other loads mean for the measurement of this one."""
         own = self._members.get(nodeid)
         found = []
-        if own is not None and not own.ended_early:
+        if own is not None and (not own.ended_early or own.ended_with is not None):
             ended = [each.nodeid for each in self._members.values() if _left_alone(own, each)]
             if ended:
                 found.append(fired("partner-ended", f"{', '.join(ended)} ended before its time"))
@@ -313,6 +338,8 @@ def _left_alone(own: _Member, other: _Member) -> bool:
     """Whether another load ended early while this one was still to start iterations."""
     if other is own or not other.ended_early:
         return False
+    if own.ended_with is not None:
+        return own.ended_with is other
     return other.load.executor.record.stopped_ns < own.planned_end_ns
 
 

@@ -128,7 +128,7 @@ class LoadTest:
         raise own_exception  # raised here so that its own causes are not replaced
 
     def _join(self, group: LoadGroup, load: Load) -> None:
-        group.add(self._item.nodeid, load, self._hand_in)
+        group.add(self._item.nodeid, load, self._hand_in, self._shard.break_down)
 
     def _tear_down(self) -> None:
         """End what still runs, in the teardown phase; raises the error of the first user whose teardown failed."""
