@@ -54,7 +54,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Let no test hold up all of CI, and skip what cannot run here: see ``load/user_lifecycle.py``."""
     if config.pluginmanager.hasplugin("timeout"):  # a test that hangs fails, with the stacks of all threads
         for item in items:
-            item.add_marker(pytest.mark.timeout(300, method="signal"))
+            item.add_marker(pytest.mark.timeout(600, method="signal"))
     if sys.gettrace() is not None and sys.version_info[:2] == (3, 11):
         for item in items:
             if item.get_closest_marker("untraced") is not None:

@@ -54,8 +54,8 @@ class LoadSession(DirectSession):
     ``timeout``
         seconds for connecting and for each read, where a call gives none itself. None: no limit.
     ``allowed_hosts``
-        names and patterns for ``AllowedHosts``; a request to any other host raises TargetNotAllowed, and nothing is
-        sent. None: every host is allowed.
+        names and patterns for ``AllowedHosts``, or one that several sessions share; a request to any other host raises
+        TargetNotAllowed, and nothing is sent. None: every host is allowed.
     ``record``
         is called with one ``Sample`` for each call, in the thread of the call. Redirects and authentication belong
         to the call; a call that a hook makes is one of its own. None: nothing is recorded.
@@ -97,7 +97,7 @@ class LoadSession(DirectSession):
         source_address: str | Sequence[str | SourceAddress] | None = None,
         base_url: str | None = None,
         timeout: float | None = 30,
-        allowed_hosts: Iterable[str] | None = None,
+        allowed_hosts: AllowedHosts | Iterable[str] | None = None,
         record: Callable[[Sample], None] | None = None,
         *,
         tally: Callable[[Key, int, int], None] | None = None,
@@ -126,7 +126,9 @@ class LoadSession(DirectSession):
         self.tally = tally
         self.evidence = self.tracer = None  # of its own: read for each request, and found faster than the class's
         self.before_call = before_call
-        guard = None if allowed_hosts is None else AllowedHosts(allowed_hosts, self.base_url)
+        guard = allowed_hosts
+        if guard is not None and not isinstance(guard, AllowedHosts):
+            guard = AllowedHosts(guard, self.base_url)
         self._current = CurrentCall()
         binding = Binding(sequence(source_address), guard, resumes_tls=tls_resumption)
         self.http = str(http)

@@ -157,7 +157,7 @@ class LoadUsers:
             source_address=user.sources or None,
             base_url=self._profile.base_url,
             timeout=self._profile.timeout,
-            allowed_hosts=self._state.settings.allowed_hosts,
+            allowed_hosts=self._guard,
             record=user.record,
             tally=user.tally,
             tls=self._state.tls,
