@@ -39,7 +39,7 @@ BreakOff = Callable[[str, list[bytes], str], list[dict[str, Any]]]
 Unfinished = Callable[[str, str], Conclusion | None]
 """The earlier rounds' results of a load test that ended in an error, for this reason; None without any."""
 
-_LEAST_LEAD_NS, _MOST_LEAD_NS = 25_000_000, 250_000_000
+_LEAST_LEAD_NS, _MOST_LEAD_NS = 60_000_000, 250_000_000
 """From the order to start until the start: it has to reach every worker before."""
 _LEAD_ROUND_TRIPS = 20
 """The lead as a multiple of a worker's slowest answer, between these two."""
