@@ -188,7 +188,6 @@ class SharedLoad:
 
     def skip(self, worker: Worker, now_ns: int) -> None:
         """A worker goes on without the test, which was skipped there."""
-        self._begin_next_round_if_due()
         self.skipped.add(worker.name)
         self._compare_clocks_when_ready(now_ns)
 
@@ -264,10 +263,9 @@ class SharedLoad:
 
     def set_done(self, worker: Worker, done: Done, now_ns: int) -> None:
         """A worker has finished, whether it took part in the load or not."""
-        self._begin_next_round_if_due()
         self.done[worker.name] = done
-        self.waiting_since_ns = self.waiting_since_ns or now_ns
         self.break_down(worker)
+        self.waiting_since_ns = self.waiting_since_ns or now_ns
 
     def break_down(self, worker: Worker) -> None:
         """A worker will not deliver what it has not delivered so far: end the test instead of waiting for it."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -40,8 +41,9 @@ class Worker:
         self._life = self._live_together() if together else self._live()
         self._go_on(None)
 
-    def receive(self, message: Message) -> None:
+    def take(self) -> None:
         """The next message of the controller has come."""
+        message = self.inbox.popleft()
         if message[0] == "ping":
             self._say("pong", number=message[1]["number"], at_ns=0)
         elif not self.is_through:
@@ -209,19 +211,17 @@ class Session:
 
     def happen(self) -> bool:
         """One of the things that can happen next; False if nothing can."""
-        possible: list[Any] = []
+        possible: list[Callable[[], None]] = []
         for worker in self.workers.values():
             if worker.outbox:
-                possible.append(lambda worker=worker: self._say(worker))
+                possible.append(partial(self._say, worker))
             elif worker.is_dead and worker.name not in self.lost:
-                possible.append(lambda worker=worker: self._lose(worker))
+                possible.append(partial(self._lose, worker))
             if worker.is_setting_up:
                 possible.append(worker.set_up)
             if worker.inbox:
-                possible.append(lambda worker=worker: worker.receive(worker.inbox.popleft()))
-        possible += [
-            lambda test=test: self.coordinator.reported(test.nodeid) for test in self.coordinator.tests_to_report()
-        ]
+                possible.append(worker.take)
+        possible += [partial(self.coordinator.reported, test.nodeid) for test in self.coordinator.tests_to_report()]
         self.question = self.question or self.coordinator.question()
         if self.question is not None:
             possible.append(self._answer)
