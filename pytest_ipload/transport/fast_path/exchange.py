@@ -3,8 +3,8 @@
 It serves replies whose head is ordinary (see ``heads``). At the first sign of anything else (an unusual head, bytes
 behind the body, the end of the stream, a timeout, any error) it stops and hands everything over: requests and urllib3
 take the connection, see the bytes that were received already, and decide what it all means. Nothing is sent twice.
-The one exception is a kept connection that ends before the first byte of a reply: an idempotent request is then sent
-again, once, on a new connection, and counted.
+The one exception is a kept connection that ends before the first byte of a reply, or whose reply had arrived before
+the request was sent: an idempotent request is then sent again, once, on a new connection, and counted.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
 """Methods that may be sent again when a connection swallowed them (RFC 9110, 9.2.2)."""
 CLOCKS_DIFFER_NS = 1_000_000
 """How much two clocks may differ on the time of one exchange, before the wall clock is taken to have been set."""
+LONGEST_TURN_NS = NS_PER_S
+"""How long a thread may wait for its turn between its look at a connection and its send. A time of arrival that is
+earlier yet is on another clock than ours, as under libfaketime."""
 _new = object.__new__
 _read_stamp = TIMESPEC.unpack
 _GONE = (ConnectionError, ssl.SSLEOFError, UnusualReply)
@@ -53,13 +56,16 @@ def exchange(
         conn = take()
     except IndexError:
         conn = None
-    started, wall_started = perf_counter_ns(), time_ns()
+    started = 0
     try:
         wire = None if conn is None else conn.wire
         unread = None if wire is None else wire.unread
         # What waits on a kept connection (an unsolicited response, the server's end of it) came before this request.
         if conn is None or wire is None or unread is None or unread():
+            started, wall_started = perf_counter_ns(), time_ns()
             return _Exchange(outgoing, pool, binding, heads, data, timeouts, started, wall_started).begin(conn)
+        # Read after the look, which gives other threads their turn: what arrives until then is no reply either.
+        started, wall_started = perf_counter_ns(), time_ns()
         is_sent = False
         try:
             if wire.timeout != timeouts[1]:
@@ -71,6 +77,10 @@ def exchange(
         except OSError as error:
             careful = _Exchange(outgoing, pool, binding, heads, data, timeouts, started, wall_started)
             return careful.fail(conn, b"", error, is_kept=True, in_send=not is_sent)
+        latency = _latency(wire.stamp, started, wall_started)
+        if latency is None:
+            careful = _Exchange(outgoing, pool, binding, heads, data, timeouts, started, wall_started)
+            return careful.fail(conn, b"", UnusualReply(), is_kept=True)
         head = outgoing.last_reply_head
         start = len(head.raw)
         if received[:start] != head.raw:
@@ -79,7 +89,7 @@ def exchange(
         if head is None or len(received) - start != (0 if outgoing.is_head else head.length):
             careful = _Exchange(outgoing, pool, binding, heads, data, timeouts, started, wall_started)
             return careful.read(conn, wire, received, is_kept=True)
-        response = _reply(conn, head, received, received[start:], started, wall_started, wire.stamp)
+        response = _reply(conn, head, received, received[start:], started, latency)
         if head.keeps_open:
             give = idle.give
             give(conn)
@@ -108,39 +118,43 @@ def _other_head(outgoing: PreparedCall, heads: ReplyHeads, received: bytes) -> H
 def _interrupted(conn: SourceHTTPConnection | None, started: int) -> Hop:
     """What was measured of an exchange that something was raised in."""
     hop = Hop()
-    hop.started_ns, hop.ended_ns = started, perf_counter_ns()
+    hop.ended_ns = perf_counter_ns()
+    hop.started_ns = started or hop.ended_ns
     hop.source_address = getattr(conn, "local_address", None)
     return hop
 
 
-def _reply(
-    conn: SourceHTTPConnection,
-    head: Head,
-    received: bytes,
-    body: bytes,
-    started: int,
-    wall_started: int,
-    stamp: bytes | None,
-) -> LoadResponse:
-    """The response, with its times. Called as soon as the last byte was read, whose time of arrival is ``stamp``.
+def _latency(stamp: bytes | None, started: int, wall_started: int) -> int | None:
+    """Nanoseconds until the last byte arrived, by its ``stamp``; None if it arrived before the request was sent.
 
-    ``wall_started`` is when the request began by the wall clock, which is the clock of the stamp.
+    Called as soon as that byte was read. ``wall_started`` is when the request began by the wall clock, which is the
+    clock of the stamp.
     """
-    wall_ended = 0 if stamp is None else time_ns()
+    if stamp is None:
+        return perf_counter_ns() - started
+    wall_ended = time_ns()
     latency = perf_counter_ns() - started
-    if stamp is not None:
-        # A thread reads its reply only when it has its turn; the kernel's time of arrival is free of that. But the wall
-        # clock may have been set meanwhile. Then it does not agree on what elapsed, and the stamp is worth nothing.
-        # Where they differ by no more than two clocks do, the time of arrival is counted from the start or back from
-        # the end, whichever makes the latency longer: it is never too short.
-        gained = wall_ended - wall_started - latency
-        if -CLOCKS_DIFFER_NS < gained < CLOCKS_DIFFER_NS:
-            seconds, nanoseconds = _read_stamp(stamp)
-            arrived = seconds * NS_PER_S + nanoseconds - wall_started
-            if gained < 0:
-                arrived -= gained
-            if 0 < arrived < latency:
-                latency = arrived
+    # A thread reads its reply only when it has its turn; the kernel's time of arrival is free of that. But the wall
+    # clock may have been set meanwhile. Then it does not agree on what elapsed, and the stamp is worth nothing.
+    # Where they differ by no more than two clocks do, the time of arrival is counted from the start or back from the
+    # end, whichever makes the latency longer: it is never too short.
+    gained = wall_ended - wall_started - latency
+    if -CLOCKS_DIFFER_NS < gained < CLOCKS_DIFFER_NS:
+        seconds, nanoseconds = _read_stamp(stamp)
+        arrived: int = seconds * NS_PER_S + nanoseconds - wall_started
+        if gained < 0:
+            arrived -= gained
+        if arrived > 0:
+            return arrived if arrived < latency else latency
+        if arrived > -LONGEST_TURN_NS:
+            return None
+    return latency
+
+
+def _reply(
+    conn: SourceHTTPConnection, head: Head, received: bytes, body: bytes, started: int, latency: int
+) -> LoadResponse:
+    """The response, with its times."""
     response = _new(LoadResponse)
     response.status_code = head.status
     response.head = head
@@ -224,8 +238,11 @@ class _Exchange:
         except BaseException:
             conn.close()
             raise
+        latency = _latency(wire.stamp, self._started, self._wall_started)
+        if latency is None:
+            return self.fail(conn, b"", UnusualReply(), is_kept=is_kept)
         whole = b"" if reader.is_apart else bytes(reader.received)
-        response = _reply(conn, head, whole, body, self._started, self._wall_started, wire.stamp)
+        response = _reply(conn, head, whole, body, self._started, latency)
         if reader.is_apart:
             del response.received
             response.coded_body = body

@@ -33,8 +33,7 @@ from pytest_ipload.transport.connect.socket_io import (
 )
 from pytest_ipload.transport.fast_path import exchange as exchange_module
 from pytest_ipload.transport.generator_errors import LoadEnded
-from pytest_ipload.transport.message.reply_head import ReplyHeads, parse_head
-from pytest_ipload.transport.response import LoadResponse
+from pytest_ipload.transport.message.reply_head import ReplyHeads
 from pytest_ipload.transport.session import LoadSession
 
 MakeSession = Callable[..., LoadSession]
@@ -291,6 +290,75 @@ def test_under_tls_a_connection_with_bytes_that_came_unasked_is_not_used_again(
         assert connection.wire.unread()
         assert [session.get(server.url()).content for _ in range(2)] == [b"ok", b"ok"]
         assert requests_of(server) == [(0, "GET"), (1, "GET"), (1, "GET")]
+
+
+HELD: Reply = (Do.HOLD, *OK)
+
+
+@kernel_only
+@pytest.mark.parametrize("late", [reply(b"late"), b"\r\n"])
+def test_what_came_between_the_look_and_the_send_is_no_reply(
+    make_session: MakeSession, serve: Serve, samples: list[Sample], monkeypatch: pytest.MonkeyPatch, late: bytes
+) -> None:
+    server, session = serve((*OK, Do.HOLD, late), HELD, HELD), make_session()
+    session.get(server.url())
+    let_late_bytes_in_after_the_look(connection_of(session, server), server, monkeypatch)
+    assert session.get(server.url()).content == b"ok"
+    assert [(s.connections, s.retries) for s in samples] == [(1, 0), (1, 1)]
+    assert sorted(requests_of(server)) == [(0, "GET"), (0, "GET"), (1, "GET")]
+
+
+@kernel_only
+def test_a_request_that_must_not_be_repeated_gets_the_reply_behind_the_one_that_came_too_early(
+    make_session: MakeSession, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, session = serve((*OK, Do.HOLD, reply(b"late")), HELD), make_session()
+    session.get(server.url())
+    let_late_bytes_in_after_the_look(connection_of(session, server), server, monkeypatch)
+    assert session.post(server.url()).content == b"ok"
+    assert requests_of(server) == [(0, "GET"), (0, "POST")]
+
+
+@kernel_only
+def test_under_tls_what_came_between_the_look_and_the_send_is_no_reply(
+    make_session: MakeSession, certificates: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script: list[Reply] = [OK, (*OK, Do.HOLD, reply(b"late")), HELD, HELD]
+    with ScriptedServer(script, tls=certificates.server_context()) as server:
+        session = make_session()
+        session.verify = certificates.ca
+        for _ in range(2):
+            session.get(server.url())
+        let_late_bytes_in_after_the_look(only_connection_of(session), server, monkeypatch)
+        assert session.get(server.url()).content == b"ok"
+        assert sorted(requests_of(server)) == [(0, "GET"), (0, "GET"), (0, "GET"), (1, "GET")]
+
+
+def let_late_bytes_in_after_the_look(
+    connection: SourceHTTPConnection, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server goes on, and what it sends arrives, when the next look has found nothing.
+
+    The replies proper, which it holds, come when these bytes have been received.
+    """
+    wire: Any = connection.wire
+    look, receive = wire.unread, type(wire).receive
+
+    def look_too_early() -> object:
+        seen = look()
+        server.release()
+        assert wait_for_read(connection.sock, 5)
+        wire.unread = look
+        return seen
+
+    def receive_and_release(some_wire: FastSocket, *limit: int) -> bytes:
+        received: bytes = receive(some_wire, *limit)
+        for _ in range(2):
+            server.release()
+        return received
+
+    wire.unread = look_too_early
+    monkeypatch.setattr(type(wire), "receive", receive_and_release)
 
 
 def test_what_tls_has_decrypted_already_counts_as_unread(certificates: Any, make_session: MakeSession) -> None:
@@ -662,34 +730,37 @@ def test_a_pool_that_is_closed_meanwhile_closes_the_connection(
 
 @pytest.mark.parametrize(
     ("arrived", "latency"),
-    [(400, 400), (1, 1), (999, 999), (0, 1000), (-5, 1000), (1000, 1000), (1500, 1000), (None, 1000)],
+    [
+        (400, 400),
+        (1, 1),
+        (999, 999),
+        (1000, 1000),
+        (1500, 1000),
+        (None, 1000),
+        (0, None),  # it arrived before the request was sent
+        (-(10**9) + 1, None),
+        (-(10**9), 1000),  # on another clock
+    ],
 )
 def test_a_time_of_arrival_counts_if_it_is_between_sending_and_reading(
-    monkeypatch: pytest.MonkeyPatch, arrived: int | None, latency: int
+    monkeypatch: pytest.MonkeyPatch, arrived: int | None, latency: int | None
 ) -> None:
     """All else is a clock that was set meanwhile, or the arrival of something else."""
-    response = reply_at(monkeypatch, 2000, 3000, None if arrived is None else NOW_NS + arrived, NOW_NS + 1000)
-    assert (response.started_ns, response.latency_ns) == (2000, latency)
-
-
-class FakeConnection:
-    local_address = "127.0.0.1"
+    stamp = None if arrived is None else NOW_NS + arrived
+    assert latency_at(monkeypatch, 2000, 3000, stamp, NOW_NS + 1000) == latency
 
 
 NOW_NS = 1_796_000_000 * 10**9
 
 
-def reply_at(
+def latency_at(
     monkeypatch: pytest.MonkeyPatch, started: int, ended: int, arrived: int | None, wall_ended: int
-) -> LoadResponse:
-    """The response to a request that began at ``NOW_NS`` of the wall clock, which reads ``wall_ended`` at its end."""
+) -> int | None:
+    """The latency of a request that began at ``NOW_NS`` of the wall clock, which reads ``wall_ended`` at its end."""
     monkeypatch.setattr(exchange_module, "perf_counter_ns", lambda: ended)
     monkeypatch.setattr(exchange_module, "time_ns", lambda: wall_ended)
-    parsed = parse_head(head("Content-Length: 0")[:-4])
-    assert parsed is not None
     stamp = None if arrived is None else struct.pack("qq", *divmod(arrived, 10**9))
-    conn: Any = FakeConnection()
-    return exchange_module._reply(conn, parsed, b"", b"", started, NOW_NS, stamp)
+    return exchange_module._latency(stamp, started, NOW_NS)
 
 
 @pytest.mark.usefixtures("clocks")
@@ -759,8 +830,8 @@ def test_the_time_of_arrival_counts_unless_the_wall_clock_was_set(
     monkeypatch: pytest.MonkeyPatch, before_ms: float, behind_ms: float, expected_ms: float
 ) -> None:
     arrived = NOW_NS + round(before_ms * MS)
-    response = reply_at(monkeypatch, 0, 30 * MS, arrived, arrived + round(behind_ms * MS))
-    assert response.latency_ns == pytest.approx(expected_ms * MS)
+    latency = latency_at(monkeypatch, 0, 30 * MS, arrived, arrived + round(behind_ms * MS))
+    assert latency == pytest.approx(expected_ms * MS)
 
 
 @kernel_only
