@@ -64,7 +64,7 @@ def exchange(
         if conn is None or wire is None or unread is None or unread():
             started, wall_started = perf_counter_ns(), time_ns()
             return _Exchange(outgoing, pool, binding, heads, data, timeouts, started, wall_started).begin(conn)
-        # Read after the look, which gives other threads their turn: what arrives until then is no reply either.
+        # Read after the look, which gives other threads their turn: what arrives until then is not its reply.
         started, wall_started = perf_counter_ns(), time_ns()
         is_sent = False
         try:
