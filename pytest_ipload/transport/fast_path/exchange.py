@@ -49,8 +49,7 @@ def exchange(
     # The ordinary case is written out here, as it runs for each request of a load. All else is in _Exchange.
     idle = pool.pool
     if not isinstance(idle, IdleConnections):  # closed, one that blocks, or of another version of HTTP
-        response: LoadResponse | None = pool.exchange(binding, heads, outgoing.method, data, timeouts)
-        return response
+        return pool.exchange(binding, heads, outgoing.method, data, timeouts)  # type: ignore[no-any-return]  # of any pool
     take = idle.take  # a function that is an attribute is found twice as fast by its own look-up, here and below
     try:
         conn = take()
@@ -60,11 +59,10 @@ def exchange(
     try:
         wire = None if conn is None else conn.wire
         unread = None if wire is None else wire.unread
-        # What waits on a kept connection (an unsolicited response, the server's end of it) came before this request.
+        # What waits on a kept connection, or arrives until the clock is read behind this look, came before the request.
         if conn is None or wire is None or unread is None or unread():
             started, wall_started = perf_counter_ns(), time_ns()
             return _Exchange(outgoing, pool, binding, heads, data, timeouts, started, wall_started).begin(conn)
-        # Read after the look, which gives other threads their turn: what arrives until then is not its reply.
         started, wall_started = perf_counter_ns(), time_ns()
         is_sent = False
         try:
@@ -74,13 +72,12 @@ def exchange(
             send(data)
             is_sent = True
             received = wire.receive()
-        except OSError as error:
+            latency = _latency(wire.stamp, started, wall_started)
+            if latency is None:
+                raise UnusualReply
+        except (OSError, UnusualReply) as error:
             careful = _Exchange(outgoing, pool, binding, heads, data, timeouts, started, wall_started)
             return careful.fail(conn, b"", error, is_kept=True, in_send=not is_sent)
-        latency = _latency(wire.stamp, started, wall_started)
-        if latency is None:
-            careful = _Exchange(outgoing, pool, binding, heads, data, timeouts, started, wall_started)
-            return careful.fail(conn, b"", UnusualReply(), is_kept=True)
         head = outgoing.last_reply_head
         start = len(head.raw)
         if received[:start] != head.raw:
