@@ -224,3 +224,10 @@ def test_pytest_does_not_rewrite_the_modules_of_the_plugin(tmp_path: Path) -> No
     command = [sys.executable, "-m", "pytest", "-q", "-pearly", "-pno:cacheprovider", "test_modules.py"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout
+
+
+def test_no_finder_of_ours_is_left_when_the_interpreter_ends() -> None:
+    code = "import atexit, sys; atexit.register(lambda: print(*map(str, sys.meta_path))); import pytest_ipload"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "PathFinder" in found
+    assert "pytest_ipload" not in found
