@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from math import comb, sqrt
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 Part = TypeVar("Part", bound=Hashable)
 _SIGNIFICANCE = 0.04
@@ -44,7 +45,8 @@ Marked = Sequence[tuple[bool, Observation[Part]]]
 """Observations; those with True are the second group."""
 
 
-class Growth(NamedTuple, Generic[Part]):
+@dataclass(frozen=True)
+class Growth(Generic[Part]):
     """A part that has a larger share of the second group."""
 
     part: Part

@@ -57,7 +57,8 @@ def test_rounds_of_two_versions_can_differ_beyond_noise_from_five_on() -> None:
 def test_shares_and_interval() -> None:
     [found] = grown([Counter(a=90, b=10)] * 6, [Counter(a=50, b=50)] * 6)
     assert found.part == "b"
-    assert found[1:5] == pytest.approx((0.1, 0.5, 0.4, 0.4))
+    assert (found.share_before, found.share_after) == pytest.approx((0.1, 0.5))
+    assert (found.low, found.high) == pytest.approx((0.4, 0.4))
     assert (found.samples_before, found.samples_after) == (60, 300)
 
 
