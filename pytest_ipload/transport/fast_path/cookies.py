@@ -94,11 +94,11 @@ def _differ_in_value_only(one: Cookie, other: Cookie) -> bool:
     return {**vars(one), "value": other.value} == vars(other)
 
 
-def _with_value(prototype: Cookie, value: str) -> Cookie:
-    """A copy with another value, as ``copy.copy`` would make it."""
-    cookie = _new(Cookie)
-    vars(cookie).update(vars(prototype))
-    cookie.value = value
+def _cookie(attributes: dict[str, Any], value: str) -> Cookie:
+    """A cookie with these attributes, but for its value."""
+    cookie, own = _new(Cookie), attributes.copy()
+    own["value"] = value
+    cookie.__dict__ = own  # one that was made apart is copied and compared in a third of the time
     return cookie
 
 
@@ -107,32 +107,45 @@ class SetCookieMemo:
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[_Seen, RequestsCookieJar | None]] = {}
-        self._prototypes: dict[tuple[str, CookieForm], list[tuple[int, Cookie]]] = {}
-        """What the lines of a form make at a place: which of the lines, and the cookie; none, if it is refused."""
+        self._prototypes: dict[tuple[str, CookieForm], list[tuple[int, dict[str, Any]]]] = {}
+        """What the lines of a form make at a place: which of the lines, and a cookie's attributes; none if refused."""
+        self._policy: dict[str, Any] | None = None
         self._rules: dict[str, Any] | None = None
+        """What is in the jar's policy, of the usual kind; and all of it that matters."""
 
     def take(self, jar: SessionCookies, response: LoadResponse, where: str) -> None:
         """Take a reply's cookies. ``where`` is what they depend on, as ``Template.where`` has it."""
-        rules = _rules(jar.get_policy())
-        if rules != self._rules or rules is None or len(self._last) + len(self._prototypes) > _REMEMBERED:
-            self._last.clear()
-            self._prototypes.clear()
-            self._rules = rules
+        policy = jar.get_policy()
+        if type(policy) is not DefaultCookiePolicy or vars(policy) != self._policy:
+            self._look_at_rules(policy)
+        if len(self._last) + len(self._prototypes) > _REMEMBERED:
+            self._forget()
         head = response.head
         lines, form = head.set_cookies, head.cookie_form
         seen, cookies = self._last.get(where, _NOT_SEEN)
         if seen[0] == lines and seen[1] == jar.state() and (seen[2] is None or seen[2] == int(time.time())):
             response.cookies_then = cookies
             return
-        prototypes = None if form is None or rules is None else self._prototypes.get((where, form))
+        prototypes = None if form is None or self._rules is None else self._prototypes.get((where, form))
         if prototypes is None:
             self._take_by_rules(jar, response, where)
             return
         version = jar.changes.count
-        for place, prototype in prototypes:
-            jar.set_cookie(_with_value(prototype, head.cookie_values[place]))
+        for place, attributes in prototypes:
+            jar.set_cookie(_cookie(attributes, head.cookie_values[place]))
         if jar.changes.count == version:  # else the next reply too is likely to bring other values
             self._last[where] = (lines, jar.state(), None), None
+
+    def _look_at_rules(self, policy: CookiePolicy) -> None:
+        """What was remembered holds for the same rules only."""
+        rules = _rules(policy)
+        if rules != self._rules or rules is None:
+            self._forget()
+        self._rules, self._policy = rules, None if rules is None else {**vars(policy)}
+
+    def _forget(self) -> None:
+        self._last.clear()
+        self._prototypes.clear()
 
     def _take_by_rules(self, jar: SessionCookies, response: LoadResponse, where: str) -> None:
         """Let http.cookiejar take them, and remember what it did."""
@@ -146,7 +159,7 @@ class SetCookieMemo:
         if form is not None and self._rules is not None:
             scratch = RequestsCookieJar(policy=jar.get_policy())
             extract_cookies_to_jar(scratch, response.request, response.raw)
-            taken = {cookie.name: cookie for cookie in scratch}  # no two of a form have the same name
+            taken = {cookie.name: {**vars(cookie)} for cookie in scratch}  # no two of a form have the same name
             names = [name for name, _ in form]
             self._prototypes[where, form] = [(names.index(name), taken[name]) for name in names if name in taken]
         self._last[where] = (lines, jar.state(), now), cookies
