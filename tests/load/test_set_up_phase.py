@@ -98,7 +98,7 @@ class TestBefore:
         assert user_time.planned_ns == pytest.approx((0.5 + 0.45 + 0.4 + 0.35) * 1e9, abs=1e7)
         assert 0.89e9 <= user_time.missing_ns <= 1.2e9
         assert user_time.late_users + user_time.absent_users == 3
-        assert executor.record.late_starts == 3
+        assert executor.record.late_starts == user_time.late_users > 0
 
     def test_some_set_ups_run_at_once_and_their_number_is_shown(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(set_up_module, "SET_UPS_AT_ONCE", 3)
