@@ -1,0 +1,176 @@
+"""TLS sockets whose records pass through memory: Python's socket sends and receives them, and TLS only codes them.
+
+An ``ssl.SSLSocket`` lets OpenSSL read and write the socket itself. That takes seven system calls and a wait for each
+reply, as OpenSSL reads a record's length and its content apart and Python looks at the socket before each call. It also
+hides when the bytes arrived, and has no use for the kernel's timeouts. With the records in memory, a request over TLS
+makes the system calls that one without TLS makes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import socket
+import ssl
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from pytest_ipload.base.real_time import monotonic
+
+Result = TypeVar("Result")
+
+RECORD_BYTES = (1 << 14) + 1024
+"""Bytes of a socket that hold any one record: its content, of 16 KiB at most, and what TLS adds (RFC 8446, 5.2)."""
+TELLS_RESETS = sys.version_info >= (3, 12, 3) or (3, 11, 9) <= sys.version_info < (3, 12)
+"""Whether Python's ``ssl`` says so when a connection is reset after the handshake; else that is an end of the stream
+(https://github.com/python/cpython/issues/115627)."""
+
+
+class TlsSocket(ssl.SSLSocket):
+    """An ``ssl.SSLSocket`` that reads and writes memory, which is filled and emptied as need be.
+
+    Made by ``open_tls_socket``.
+    """
+
+    incoming: ssl.MemoryBIO
+    """Records that were received, and not decrypted yet."""
+    outgoing: ssl.MemoryBIO
+    """Records that are to be sent."""
+
+    def shake_hands(self, session: ssl.SSLSession | None) -> None:
+        """Agree with the server; raises what ``ssl.SSLSocket.do_handshake`` raises."""
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        made: Any = self.context.wrap_bio(
+            self.incoming, self.outgoing, server_hostname=self.server_hostname, session=session
+        )
+        # What OpenSSL has of the connection, in either class: all of SSLSocket's methods ask it.
+        self._sslobj = made._sslobj
+        self.do_handshake()
+
+    @property
+    def below(self) -> Any:
+        """The socket under TLS: the methods that ``ssl.SSLSocket`` replaces."""
+        return super(ssl.SSLSocket, self)
+
+    @property
+    def coder(self) -> Any:
+        """What decrypts by its ``read`` and encrypts by its ``write``."""
+        return self._sslobj
+
+    @property
+    def holds_unread(self) -> bool:
+        """Whether something was received that nobody has read."""
+        return bool(self.pending() or self.incoming.pending)
+
+    def do_handshake(self, block: bool = False) -> None:
+        limit = self.gettimeout()
+        until = None if limit is None else monotonic() + limit
+        try:
+            self._when_possible(super().do_handshake, until)
+            self._flush()
+        finally:
+            self.settimeout(limit)
+
+    def read(self, len: int = 1024, buffer: Any = None) -> Any:
+        return self._when_possible(functools.partial(super().read, len, buffer))
+
+    def write(self, data: Any) -> int:
+        sent = self._when_possible(functools.partial(super().write, data))
+        self._flush()
+        return sent
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        sent = self._when_possible(functools.partial(super().send, data, flags))
+        self._flush()
+        return sent
+
+    def unwrap(self) -> socket.socket:
+        plain = self._when_possible(super().unwrap)
+        self._flush()
+        return plain
+
+    def _when_possible(self, call: Callable[[], Result], until: float | None = None) -> Result:
+        """The call's result, when all that it needs has been received."""
+        while True:
+            try:
+                return call()
+            except ssl.SSLWantReadError:
+                self._flush()
+                self._fill(until)
+            except ssl.SSLError:
+                with contextlib.suppress(OSError):
+                    self._flush()  # the alert that tells the server why
+                raise
+
+    def _flush(self) -> None:
+        if self.outgoing.pending:
+            self.below.sendall(self.outgoing.read())
+
+    def _fill(self, until: float | None) -> None:
+        if until is not None:
+            left = until - monotonic()
+            if left <= 0:
+                raise TimeoutError("The handshake operation timed out")
+            self.settimeout(left)
+        try:
+            data = self.below.recv(RECORD_BYTES)
+        except ConnectionResetError:
+            if TELLS_RESETS or until is not None:
+                raise
+            data = b""
+        except BlockingIOError as error:
+            raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "The operation did not complete (read)") from error
+        if data:
+            self.incoming.write(data)
+        else:
+            self.incoming.write_eof()
+
+
+class TlsSocketContext:
+    """Stands in for a context where urllib3 opens a connection, and makes a ``TlsSocket`` where that is possible."""
+
+    plain: ssl.SSLContext
+
+    def __init__(self, plain: ssl.SSLContext) -> None:
+        vars(self)["plain"] = plain
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.plain, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self.plain, name, value)
+
+    def wrap_socket(self, sock: socket.socket, server_hostname: str | None = None) -> Any:
+        """Shake hands; raises what ``ssl.SSLContext.wrap_socket`` raises."""
+        return open_tls_socket(self.plain, sock, server_hostname)
+
+
+def open_tls_socket(
+    context: ssl.SSLContext, sock: socket.socket, server_hostname: str | None, session: ssl.SSLSession | None = None
+) -> Any:
+    """Shake hands on a connected socket; raises what ``ssl.SSLContext.wrap_socket`` raises.
+
+    The result is a ``TlsSocket``, or what the context makes where it is not Python's own or was hooked into.
+    """
+    if type(sock) is not socket.socket or not _makes_stock_sockets(context):
+        if session is None:  # not every kind of context knows sessions
+            return context.wrap_socket(sock, server_hostname=server_hostname)
+        return context.wrap_socket(sock, server_hostname=server_hostname, session=session)
+    made: TlsSocket = cast(Any, TlsSocket)._create(
+        sock=sock, context=context, server_hostname=server_hostname, do_handshake_on_connect=False
+    )
+    try:
+        made.shake_hands(session)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def _makes_stock_sockets(context: ssl.SSLContext) -> bool:
+    return (
+        type(context) is ssl.SSLContext
+        and context.sslsocket_class is ssl.SSLSocket
+        and ssl.SSLContext.wrap_socket.__code__.co_filename == ssl.__file__
+    )
