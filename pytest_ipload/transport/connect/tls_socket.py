@@ -60,7 +60,7 @@ class TlsSocket(ssl.SSLSocket):
 
     @property
     def holds_unread(self) -> bool:
-        """Whether something was received that nobody has read."""
+        """Whether something was received that has not been read yet."""
         return bool(self.pending() or self.incoming.pending)
 
     def do_handshake(self, block: bool = False) -> None:
@@ -86,9 +86,9 @@ class TlsSocket(ssl.SSLSocket):
         return sent
 
     def unwrap(self) -> socket.socket:
-        plain = self._when_possible(super().unwrap)
+        self._when_possible(super().unwrap)
         self._flush()
-        return plain
+        return self
 
     def _when_possible(self, call: Callable[[], Result], until: float | None = None) -> Result:
         """The call's result, when all that it needs has been received."""
