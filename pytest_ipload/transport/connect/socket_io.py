@@ -21,13 +21,10 @@ from typing import Any, Protocol
 from urllib3.util.wait import wait_for_read
 
 from pytest_ipload.base.units import NS_PER_S, US_PER_S
-from pytest_ipload.transport.connect.tls_socket import RECORD_BYTES, TELLS_RESETS, TlsSocket
+from pytest_ipload.transport.connect.tls_socket import MOST_AT_ONCE, RECORD_BYTES, TELLS_RESETS, TlsSocket
 
 READ_BYTES = 16384
 """Bytes per read. Most responses are smaller, and Python allocates all of it before each read."""
-
-_LARGEST_FETCH = 1 << 18
-"""Bytes per read of a large body under TLS, as records."""
 
 # Linux' number, the same on all architectures that Debian builds for; Python has no name for it before 3.14.
 _SO_TIMESTAMPNS = 35
@@ -150,7 +147,7 @@ class TlsFastSocket:
         self._look = wire.unread
         coder = sock.coder
         self._decrypt: Callable[..., Any] = coder.read
-        self._encrypt: Callable[[bytes], int] = coder.write
+        self._encrypt: Callable[[bytes | memoryview], int] = coder.write
         self._pending: Callable[[], int] = coder.pending
         self._incoming = sock.incoming
         self._read_out = sock.outgoing.read
@@ -174,8 +171,14 @@ class TlsFastSocket:
 
     def send(self, data: bytes) -> None:
         """All of it."""
-        self._encrypt(data)
-        self._wire.send(self._read_out())
+        if len(data) <= MOST_AT_ONCE:
+            self._encrypt(data)
+            self._wire.send(self._read_out())
+            return
+        whole = memoryview(data)
+        for start in range(0, len(whole), MOST_AT_ONCE):
+            self._encrypt(whole[start : start + MOST_AT_ONCE])
+            self._wire.send(self._read_out())
 
     def receive(self, limit: int = READ_BYTES) -> bytes:
         asked = limit if limit < READ_BYTES else READ_BYTES  # no record holds more, and Python allocates all of it
@@ -194,12 +197,12 @@ class TlsFastSocket:
 
     def receive_into(self, buffer: memoryview) -> int:
         if self._is_drained:
-            self._fetch(_LARGEST_FETCH)
+            self._fetch(MOST_AT_ONCE)
         while True:
             try:
                 length: int = self._decrypt(len(buffer), buffer)
             except ssl.SSLWantReadError:
-                self._fetch(_LARGEST_FETCH)
+                self._fetch(MOST_AT_ONCE)
             except ssl.SSLEOFError:
                 return 0
             else:

@@ -22,6 +22,8 @@ Result = TypeVar("Result")
 
 RECORD_BYTES = (1 << 14) + 1024
 """Bytes of a socket that hold any one record: its content, of 16 KiB at most, and what TLS adds (RFC 8446, 5.2)."""
+MOST_AT_ONCE = 1 << 18
+"""Bytes that are encrypted, or received, before any of them are handed on."""
 TELLS_RESETS = sys.version_info >= (3, 12, 3) or (3, 11, 9) <= sys.version_info < (3, 12)
 """Whether Python's ``ssl`` says so when a connection is reset after the handshake; else that is an end of the stream
 (https://github.com/python/cpython/issues/115627)."""
@@ -76,12 +78,12 @@ class TlsSocket(ssl.SSLSocket):
         return self._when_possible(functools.partial(super().read, len, buffer))
 
     def write(self, data: Any) -> int:
-        sent = self._when_possible(functools.partial(super().write, data))
+        sent = self._when_possible(functools.partial(super().write, _beginning(data)))
         self._flush()
         return sent
 
     def send(self, data: Any, flags: int = 0) -> int:
-        sent = self._when_possible(functools.partial(super().send, data, flags))
+        sent = self._when_possible(functools.partial(super().send, _beginning(data), flags))
         self._flush()
         return sent
 
@@ -125,6 +127,10 @@ class TlsSocket(ssl.SSLSocket):
             self.incoming.write(data)
         else:
             self.incoming.write_eof()
+
+
+def _beginning(data: Any) -> memoryview:
+    return memoryview(data).cast("B")[:MOST_AT_ONCE]
 
 
 class TlsSocketContext:
