@@ -172,7 +172,7 @@ class SourceHTTPConnection(HTTPConnection):
         """As in urllib3, where data that waits to be read means that the connection was dropped."""
         if isinstance(self.sock, ReplaySocket):
             return True
-        if isinstance(self.sock, TlsSocket) and self.sock.holds_unread:
+        if isinstance(self.sock, TlsSocket) and self.sock.pending():
             return False
         return super().is_connected and not (self.wire is not None and self.wire.unread())
 

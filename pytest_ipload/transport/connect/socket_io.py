@@ -20,8 +20,15 @@ from typing import Any, Protocol
 
 from urllib3.util.wait import wait_for_read
 
+from pytest_ipload.base.real_time import monotonic
 from pytest_ipload.base.units import NS_PER_S, US_PER_S
-from pytest_ipload.transport.connect.tls_socket import MOST_AT_ONCE, RECORD_BYTES, TELLS_RESETS, TlsSocket
+from pytest_ipload.transport.connect.tls_socket import (
+    MOST_AT_ONCE,
+    RECORD_BYTES,
+    TELLS_RESETS,
+    TlsSocket,
+    as_ssl_has_it,
+)
 
 READ_BYTES = 16384
 """Bytes per read. Most responses are smaller, and Python allocates all of it before each read."""
@@ -150,6 +157,7 @@ class TlsFastSocket:
         self._encrypt: Callable[[bytes | memoryview], int] = coder.write
         self._pending: Callable[[], int] = coder.pending
         self._incoming = sock.incoming
+        self._outgoing = sock.outgoing
         self._read_out = sock.outgoing.read
         self._is_drained = False
         """Whether surely all that was received was read, too."""
@@ -172,47 +180,61 @@ class TlsFastSocket:
     def send(self, data: bytes) -> None:
         """All of it."""
         if len(data) <= MOST_AT_ONCE:
-            self._encrypt(data)
-            self._wire.send(self._read_out())
+            self._send(data)
             return
         whole = memoryview(data)
         for start in range(0, len(whole), MOST_AT_ONCE):
-            self._encrypt(whole[start : start + MOST_AT_ONCE])
-            self._wire.send(self._read_out())
+            self._send(whole[start : start + MOST_AT_ONCE])
 
     def receive(self, limit: int = READ_BYTES) -> bytes:
         asked = limit if limit < READ_BYTES else READ_BYTES  # no record holds more, and Python allocates all of it
-        if self._is_drained:
-            self._fetch(limit)
-        while True:
-            try:
-                data: bytes = self._decrypt(asked)
-            except ssl.SSLWantReadError:
-                self._fetch(limit)
-            except ssl.SSLEOFError:
-                return b""
-            else:
-                self._is_drained = not self._incoming.pending and (len(data) < asked or not self._pending())
-                return data
+        data: bytes = self._read(asked)
+        self._is_drained = bool(data) and not self._incoming.pending and (len(data) < asked or not self._pending())
+        return data
 
     def receive_into(self, buffer: memoryview) -> int:
-        if self._is_drained:
-            self._fetch(MOST_AT_ONCE)
+        length: int = self._read(len(buffer), buffer)
+        self._is_drained = length > 0 and not self._incoming.pending and not self._pending()
+        return length
+
+    def _send(self, data: bytes | memoryview) -> None:
         while True:
             try:
-                length: int = self._decrypt(len(buffer), buffer)
-            except ssl.SSLWantReadError:
-                self._fetch(MOST_AT_ONCE)
-            except ssl.SSLEOFError:
-                return 0
+                self._encrypt(data)
+            except ssl.SSLWantReadError:  # the server wants to agree on something anew first
+                self._fetch()
             else:
-                self._is_drained = not self._incoming.pending and not self._pending()
-                return length
+                self._flush()
+                return
 
-    def _fetch(self, limit: int) -> None:
+    def _read(self, limit: int, *buffer: memoryview) -> Any:
+        if self._is_drained:
+            self._fetch(limit)
+        since = None
+        while True:
+            try:
+                return self._decrypt(limit, *buffer)
+            except ssl.SSLWantReadError:
+                since = since or monotonic()
+                if self.timeout and 0 < self.timeout < monotonic() - since:
+                    raise TimeoutError("timed out") from None
+                self._fetch(limit)
+            except ssl.SSLEOFError:
+                self._is_drained = False
+                return 0 if buffer else b""
+
+    def _flush(self) -> None:
+        try:
+            self._wire.send(self._read_out())
+        except ConnectionError as error:
+            raise as_ssl_has_it(error) from None
+
+    def _fetch(self, limit: int = READ_BYTES) -> None:
+        if self._outgoing.pending:
+            self._flush()
         wire = self._wire
         try:
-            data = wire.receive(max(RECORD_BYTES, limit))
+            data = wire.receive(RECORD_BYTES if limit <= READ_BYTES else MOST_AT_ONCE)
         except ConnectionResetError:
             if TELLS_RESETS:
                 raise

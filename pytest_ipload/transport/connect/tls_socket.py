@@ -14,6 +14,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, TypeVar, cast
 
 from pytest_ipload.base.real_time import monotonic
@@ -22,8 +23,8 @@ Result = TypeVar("Result")
 
 RECORD_BYTES = (1 << 14) + 1024
 """Bytes of a socket that hold any one record: its content, of 16 KiB at most, and what TLS adds (RFC 8446, 5.2)."""
-MOST_AT_ONCE = 1 << 18
-"""Bytes that are encrypted, or received, before any of them are handed on."""
+MOST_AT_ONCE = 1 << 15
+"""Bytes that are encrypted, or received, before they are handed on. The memory for them is kept with the connection."""
 TELLS_RESETS = sys.version_info >= (3, 12, 3) or (3, 11, 9) <= sys.version_info < (3, 12)
 """Whether Python's ``ssl`` says so when a connection is reset after the handshake; else that is an end of the stream
 (https://github.com/python/cpython/issues/115627)."""
@@ -39,16 +40,25 @@ class TlsSocket(ssl.SSLSocket):
     """Records that were received, and not decrypted yet."""
     outgoing: ssl.MemoryBIO
     """Records that are to be sent."""
+    _unsent: bytes
+    """The rest of records that the socket did not take."""
+    _owed: int
+    """Bytes that were encrypted by a ``send`` that could not send them all: it has to be repeated, and counts them."""
+    _is_open: bool
+    """Whether the handshake is over."""
 
     def shake_hands(self, session: ssl.SSLSession | None) -> None:
         """Agree with the server; raises what ``ssl.SSLSocket.do_handshake`` raises."""
+        self._unsent, self._owed, self._is_open = b"", 0, False
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         made: Any = self.context.wrap_bio(
             self.incoming, self.outgoing, server_hostname=self.server_hostname, session=session
         )
         # What OpenSSL has of the connection, in either class: all of SSLSocket's methods ask it.
         self._sslobj = made._sslobj
+        self._sslobj.owner = self
         self.do_handshake()
+        self._is_open = True
 
     @property
     def below(self) -> Any:
@@ -60,65 +70,81 @@ class TlsSocket(ssl.SSLSocket):
         """What decrypts by its ``read`` and encrypts by its ``write``."""
         return self._sslobj
 
-    @property
-    def holds_unread(self) -> bool:
-        """Whether something was received that has not been read yet."""
-        return bool(self.pending() or self.incoming.pending)
+    def pending(self) -> int:
+        """As in ``ssl``; what has not been decrypted yet counts, too, as a look at the socket no longer finds it."""
+        return super().pending() or self.incoming.pending
 
     def do_handshake(self, block: bool = False) -> None:
-        limit = self.gettimeout()
-        until = None if limit is None else monotonic() + limit
-        try:
-            self._when_possible(super().do_handshake, until)
-            self._flush()
-        finally:
-            self.settimeout(limit)
+        self._when_possible(super().do_handshake)
+        self._flush()
 
     def read(self, len: int = 1024, buffer: Any = None) -> Any:
         return self._when_possible(functools.partial(super().read, len, buffer))
 
     def write(self, data: Any) -> int:
-        sent = self._when_possible(functools.partial(super().write, _beginning(data)))
-        self._flush()
-        return sent
+        return self._send(super().write, data)
 
     def send(self, data: Any, flags: int = 0) -> int:
-        sent = self._when_possible(functools.partial(super().send, _beginning(data), flags))
-        self._flush()
-        return sent
+        return self._send(super().send, data, flags)
+
+    def shutdown(self, how: int) -> None:
+        self.below.shutdown(how)  # a thread that reads meanwhile comes to an end, and TLS is needed for that
 
     def unwrap(self) -> socket.socket:
         self._when_possible(super().unwrap)
         self._flush()
         return self
 
-    def _when_possible(self, call: Callable[[], Result], until: float | None = None) -> Result:
-        """The call's result, when all that it needs has been received."""
-        while True:
-            try:
-                return call()
-            except ssl.SSLWantReadError:
-                self._flush()
-                self._fill(until)
-            except ssl.SSLError:
-                with contextlib.suppress(OSError):
-                    self._flush()  # the alert that tells the server why
-                raise
+    def _send(self, call: Callable[..., int], data: Any, *flags: int) -> int:
+        if not self._owed:
+            beginning = memoryview(data).cast("B")[:MOST_AT_ONCE]
+            self._owed = self._when_possible(functools.partial(call, beginning, *flags))
+        self._flush()
+        sent, self._owed = self._owed, 0
+        return sent
+
+    def _when_possible(self, call: Callable[[], Result]) -> Result:
+        """The call's result, when all that it needs has been received: in one timeout, however many pieces that is."""
+        until, limit = None, self.gettimeout()
+        try:
+            while True:
+                try:
+                    return call()
+                except ssl.SSLWantReadError:
+                    self._flush()
+                    if limit and until is not None:
+                        left = until - monotonic()
+                        if left <= 0:
+                            raise TimeoutError("The operation timed out") from None
+                        self.settimeout(left)
+                    elif limit:
+                        until = monotonic() + limit
+                    self._fill()
+                except ssl.SSLError:
+                    with contextlib.suppress(OSError):
+                        self._flush()  # the alert that tells the server why
+                    raise
+        finally:
+            if until is not None:
+                with contextlib.suppress(OSError):  # it was closed meanwhile
+                    self.settimeout(limit)
 
     def _flush(self) -> None:
         if self.outgoing.pending:
-            self.below.sendall(self.outgoing.read())
+            self._unsent += self.outgoing.read()
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[self.below.send(self._unsent) :]
+        except BlockingIOError as error:
+            raise ssl.SSLWantWriteError(ssl.SSL_ERROR_WANT_WRITE, "The operation did not complete (write)") from error
+        except ConnectionError as error:
+            raise (as_ssl_has_it(error) if self._is_open else error) from None
 
-    def _fill(self, until: float | None) -> None:
-        if until is not None:
-            left = until - monotonic()
-            if left <= 0:
-                raise TimeoutError("The handshake operation timed out")
-            self.settimeout(left)
+    def _fill(self) -> None:
         try:
             data = self.below.recv(RECORD_BYTES)
         except ConnectionResetError:
-            if TELLS_RESETS or until is not None:
+            if TELLS_RESETS or not self._is_open:
                 raise
             data = b""
         except BlockingIOError as error:
@@ -129,8 +155,9 @@ class TlsSocket(ssl.SSLSocket):
             self.incoming.write_eof()
 
 
-def _beginning(data: Any) -> memoryview:
-    return memoryview(data).cast("B")[:MOST_AT_ONCE]
+def as_ssl_has_it(error: ConnectionError) -> OSError:
+    """What Python's ``ssl`` raises where a connection turns out to be broken by sending."""
+    return error if TELLS_RESETS else ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "EOF occurred in violation of protocol")
 
 
 class TlsSocketContext:
@@ -159,7 +186,7 @@ def open_tls_socket(
 
     The result is a ``TlsSocket``, or what the context makes where it is not Python's own or was hooked into.
     """
-    if type(sock) is not socket.socket or not _makes_stock_sockets(context):
+    if type(sock) is not socket.socket or sock.gettimeout() == 0 or not _makes_stock_sockets(context):
         if session is None:  # not every kind of context knows sessions
             return context.wrap_socket(sock, server_hostname=server_hostname)
         return context.wrap_socket(sock, server_hostname=server_hostname, session=session)
@@ -175,8 +202,10 @@ def open_tls_socket(
 
 
 def _makes_stock_sockets(context: ssl.SSLContext) -> bool:
+    hook: object = vars(ssl.SSLContext).get("wrap_socket")
     return (
         type(context) is ssl.SSLContext
         and context.sslsocket_class is ssl.SSLSocket
-        and ssl.SSLContext.wrap_socket.__code__.co_filename == ssl.__file__
+        and type(hook) is FunctionType  # a wrapper of another class may show the code of what it wraps
+        and hook.__code__.co_filename == ssl.__file__
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import select
 import socket
 import ssl
 import struct
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -354,3 +356,59 @@ def test_the_end_of_tls_is_nothing(connect: Callable[..., TlsSocket]) -> None:
     wire.set_timeout(5)
     exchange(wire, len(reply(b"")))
     assert wire.receive() == b""
+
+
+def test_the_end_of_tls_without_that_of_the_socket_is_one_each_time(certificates: Certificates) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    near = socket.create_connection(listener.getsockname(), timeout=5)
+    far, _ = listener.accept()
+    ended = threading.Event()
+
+    def serve() -> None:
+        with certificates.server_context().wrap_socket(far, server_side=True) as server:
+            server.recv(100)
+            server.settimeout(0.01)
+            with contextlib.suppress(OSError):
+                server.unwrap()  # says that it is the end, and waits for the client to say so
+            ended.wait(5)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    with listener, open_tls_socket(ssl.create_default_context(cafile=certificates.ca), near, "127.0.0.1") as sock:
+        wire = TlsFastSocket(sock)
+        wire.set_timeout(2)
+        wire.send(GET)
+        assert [wire.receive(), wire.receive(), wire.receive_into(memoryview(bytearray(9)))] == [b"", b"", 0]
+        ended.set()
+        thread.join()
+
+
+def test_a_server_can_ask_for_a_certificate_behind_the_handshake(certificates: Certificates) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    near = socket.create_connection(listener.getsockname(), timeout=5)
+    far, _ = listener.accept()
+    context = certificates.server_context(client_required=True)
+    context.maximum_version, context.verify_mode = ssl.TLSVersion.MAXIMUM_SUPPORTED, ssl.CERT_OPTIONAL
+    context.post_handshake_auth = True
+
+    def serve() -> None:
+        with context.wrap_socket(far, server_side=True) as server:
+            server.settimeout(5)
+            server.recv(100)
+            server.verify_client_post_handshake()
+            server.do_handshake()
+            server.sendall(b"who")  # the client reads what it is asked for before this
+            server.recv(100)
+            server.sendall(b"known" if server.getpeercert(binary_form=True) else b"unknown")
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    client = ssl.create_default_context(cafile=certificates.ca)
+    client.post_handshake_auth = True
+    client.load_cert_chain(*certificates.client)
+    with listener, open_tls_socket(client, near, "127.0.0.1") as sock:
+        wire = TlsFastSocket(sock)
+        wire.set_timeout(5)
+        assert exchange(wire, 3)[0] == b"who"
+        assert exchange(wire, 5)[0] == b"known"
+        thread.join()

@@ -13,7 +13,13 @@ import pytest
 from support.certificates import Certificates
 
 from pytest_ipload.transport.connect import tls_socket
-from pytest_ipload.transport.connect.tls_socket import TELLS_RESETS, TlsSocket, TlsSocketContext, open_tls_socket
+from pytest_ipload.transport.connect.tls_socket import (
+    MOST_AT_ONCE,
+    TELLS_RESETS,
+    TlsSocket,
+    TlsSocketContext,
+    open_tls_socket,
+)
 
 WHOLE = bytes(range(256)) * 1024
 """More than a record holds."""
@@ -88,19 +94,19 @@ def test_all_that_one_side_sends_comes_to_the_other(certificates: Certificates) 
 
 def test_what_nobody_has_read_yet_is_told(certificates: Certificates) -> None:
     with connected(certificates) as (client, server):
-        assert not client.holds_unread
+        assert not client.pending()
         server.sendall(b"one")
         assert client.recv(1) == b"o"
-        assert client.holds_unread  # decrypted
+        assert client.pending()  # decrypted
         assert client.recv(10) == b"ne"
-        assert not client.holds_unread
+        assert not client.pending()
         server.sendall(b"two")
         server.sendall(b"three")
         client.settimeout(0.2)
         with contextlib.suppress(TimeoutError):
             while client.incoming.pending < 2 * len(b"two"):  # both records
                 client.incoming.write(client.below.recv(1000))
-        assert client.holds_unread  # still encrypted
+        assert client.pending()  # still encrypted
 
 
 def test_a_socket_that_must_not_wait_says_what_it_waits_for(certificates: Certificates) -> None:
@@ -139,6 +145,52 @@ def test_a_reset_is_what_it_is_to_ssl(certificates: Certificates) -> None:
             assert client.recv(1) == b""
 
 
+def test_a_thread_that_reads_ends_when_another_one_shuts_the_socket_down(certificates: Certificates) -> None:
+    with connected(certificates) as (client, _):
+        received: list[bytes] = []
+        reader = threading.Thread(target=lambda: received.append(client.recv(1)))
+        reader.start()
+        client.shutdown(socket.SHUT_RDWR)
+        reader.join()
+        assert received == [b""]
+
+
+def test_a_send_that_was_too_long_can_be_repeated(certificates: Certificates) -> None:
+    with connected(certificates) as (client, server):
+        client.setblocking(False)
+        sent = 0
+        with contextlib.suppress(ssl.SSLWantWriteError):
+            while sent < 100 * len(WHOLE):
+                sent += client.send(WHOLE)
+        assert 0 < sent < 100 * len(WHOLE)
+        client.settimeout(5)
+        received: list[bytes] = []
+
+        def read() -> None:
+            while data := server.recv(65536):
+                received.append(data)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        sent += client.send(WHOLE)  # the same again
+        sent += client.send(b"end")
+        client.shutdown(socket.SHUT_WR)
+        reader.join()
+        whole = b"".join(received)
+        assert len(whole) == sent
+        assert whole[-4:] == WHOLE[MOST_AT_ONCE - 1 : MOST_AT_ONCE] + b"end"
+
+
+def test_pieces_of_a_record_have_one_timeout(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> None:
+    with connected(certificates) as (client, server):
+        now = iter((0.0, 5.0))
+        monkeypatch.setattr(tls_socket, "monotonic", lambda: next(now))
+        socket.socket.send(server, b"\x17\x03\x03\x01\x00")
+        with pytest.raises(TimeoutError, match="timed out"):
+            client.recv(1)
+        assert client.gettimeout() == 5
+
+
 def test_the_server_learns_why_it_was_refused(certificates: Certificates) -> None:
     near, served, thread = begin(certificates)
     with pytest.raises(ssl.SSLCertVerificationError, match="CERTIFICATE_VERIFY_FAILED"):
@@ -153,16 +205,16 @@ def test_the_server_learns_why_it_was_refused(certificates: Certificates) -> Non
 
 def test_a_handshake_has_one_timeout_for_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     near, far = socket.socketpair()
-    now = iter((0.0, 3.0, 5.0))
+    now = iter((0.0, 5.0))
     monkeypatch.setattr(tls_socket, "monotonic", lambda: next(now))
     with near, far:
         near.settimeout(5)
         far.sendall(b"\x16\x03\x03")  # the beginning of a record
-        with pytest.raises(TimeoutError, match="handshake"):
+        with pytest.raises(TimeoutError, match="timed out"):
             open_tls_socket(ssl.create_default_context(), near, "127.0.0.1")
 
 
-@pytest.mark.parametrize("lack", ["class of context", "class of sockets", "hook", "class of socket"])
+@pytest.mark.parametrize("lack", ["class of context", "class of sockets", "hook", "wrapper", "class of socket"])
 def test_what_others_have_made_is_used_as_it_is(
     certificates: Certificates, monkeypatch: pytest.MonkeyPatch, lack: str
 ) -> None:
@@ -192,12 +244,27 @@ def test_what_others_have_made_is_used_as_it_is(
             return stock(self, *args, **kwargs)
 
         monkeypatch.setattr(ssl.SSLContext, "wrap_socket", hook)
+    elif lack == "wrapper":
+        monkeypatch.setattr(ssl.SSLContext, "wrap_socket", Wrapper(ssl.SSLContext.wrap_socket, seen))
     client = TlsSocketContext(context).wrap_socket(near, "127.0.0.1")
     thread.join()
     with client, served[0]:
         assert type(client) is (OtherTls if lack == "class of sockets" else ssl.SSLSocket)
-    if lack == "hook":
-        assert context in seen
+    assert bool(seen) is (lack in ("hook", "wrapper"))
+
+
+class Wrapper:
+    """A wrapper as wrapt makes them: it shows the attributes of what it wraps."""
+
+    def __init__(self, wrapped: Any, seen: list[object]) -> None:
+        self._wrapped, self._seen = wrapped, seen
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._wrapped, name)
+
+    def __get__(self, context: object, kind: object) -> Any:
+        self._seen.append(context)
+        return self._wrapped.__get__(context, kind)
 
 
 def test_the_context_behind_it_can_be_read_and_set() -> None:
