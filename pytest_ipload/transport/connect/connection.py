@@ -22,6 +22,7 @@ from pytest_ipload.transport.connect.dial import Dialer, Sources
 from pytest_ipload.transport.connect.reply_queue import QueuedSocket
 from pytest_ipload.transport.connect.socket_io import FastSocket, open_fast_socket
 from pytest_ipload.transport.connect.tls_sessions import ResumingContext
+from pytest_ipload.transport.connect.tls_socket import TlsSocket, TlsSocketContext
 from pytest_ipload.transport.foreign_hooks import (
     StockHTTPConnection,
     StockHTTPSConnection,
@@ -171,6 +172,8 @@ class SourceHTTPConnection(HTTPConnection):
         """As in urllib3, where data that waits to be read means that the connection was dropped."""
         if isinstance(self.sock, ReplaySocket):
             return True
+        if isinstance(self.sock, TlsSocket) and self.sock.pending():
+            return False
         return super().is_connected and not (self.wire is not None and self.wire.unread())
 
     def request(self, *args: Any, **kwargs: Any) -> None:
@@ -216,11 +219,15 @@ class SourceHTTPSConnection(SourceHTTPConnection, HTTPSConnection):
     def connect(self) -> None:
         """As in urllib3."""
         sessions, context = self.binding.tls_sessions, self.ssl_context
-        if sessions is not None and context is not None and self.proxy is None:
+        if context is not None and (sessions is None or self.proxy is not None):
+            self.ssl_context = cast(Any, TlsSocketContext(context))
+        elif context is not None and sessions is not None:
             self.ssl_context = cast(Any, sessions.context(context, self.host, self.port))
         try:
             super().connect()
         finally:
+            if not isinstance(self.ssl_context, ResumingContext):
+                self.ssl_context = context
             if self._plain is not None:
                 self._plain.close()
                 self._plain = None

@@ -154,7 +154,7 @@ class QueuedSocket:
         self.send = wire.send
         self.timeout = wire.timeout
         self.stamp: bytes | None = None
-        self._has_sent = True
+        self._has_sent = not wire.unread()
         """Whether the first bytes of a reply are still to come; the rest is not queued for."""
         self._turn = queue.add(sock.fileno())
 

@@ -20,7 +20,15 @@ from typing import Any, Protocol
 
 from urllib3.util.wait import wait_for_read
 
+from pytest_ipload.base.real_time import monotonic
 from pytest_ipload.base.units import NS_PER_S, US_PER_S
+from pytest_ipload.transport.connect.tls_socket import (
+    MOST_AT_ONCE,
+    RECORD_BYTES,
+    TELLS_RESETS,
+    TlsSocket,
+    as_ssl_has_it,
+)
 
 READ_BYTES = 16384
 """Bytes per read. Most responses are smaller, and Python allocates all of it before each read."""
@@ -66,7 +74,7 @@ class FastSocket(Protocol):
 
 def open_fast_socket(sock: Any) -> FastSocket:
     """The wire for the socket of an open connection."""
-    if isinstance(sock, ssl.SSLSocket):
+    if isinstance(sock, TlsSocket):
         return TlsFastSocket(sock)
     return TimestampingSocket(sock) if type(sock) is socket.socket and kernel_keeps_time() else PlainFastSocket(sock)
 
@@ -75,7 +83,8 @@ class PlainFastSocket:
     """A socket with Python's timeouts. It does not report when data arrived."""
 
     def __init__(self, sock: socket.socket) -> None:
-        self.unread = _look_at(sock)
+        look = _look_at(sock)
+        self.unread = (lambda: sock.pending() or look()) if isinstance(sock, ssl.SSLSocket) else look
         self.timeout: float | None = _UNSET
         self.stamp: bytes | None = None
         self.send: Callable[[bytes], None] = sock.sendall
@@ -138,77 +147,103 @@ class TimestampingSocket:
 
 
 class TlsFastSocket:
-    """A socket under TLS, with Python's timeouts: OpenSSL waits for the rest of a record in its own way.
+    """A socket under TLS: the same, and what it sends and receives is coded in memory."""
 
-    The time of arrival is that of the encrypted bytes, which are looked at before TLS reads them.
-    """
-
-    def __init__(self, sock: ssl.SSLSocket) -> None:
-        self._look = _look_at(sock)
+    def __init__(self, sock: TlsSocket) -> None:
+        self._wire = wire = (TimestampingSocket if kernel_keeps_time() else PlainFastSocket)(sock.below)
+        self._look = wire.unread
+        coder = sock.coder
+        self._decrypt: Callable[..., Any] = coder.read
+        self._encrypt: Callable[[bytes | memoryview], int] = coder.write
+        self._pending: Callable[[], int] = coder.pending
+        self._incoming = sock.incoming
+        self._outgoing = sock.outgoing
+        self._read_out = sock.outgoing.read
+        self._is_drained = False
+        """Whether surely all that was received was read, too."""
         self.timeout: float | None = _UNSET
-        self._sock = sock
-        self._send = sock.send
-        self._is_drained = False
-        """Whether TLS surely holds no decrypted bytes: nothing was read since it was found to have none."""
         self.stamp: bytes | None = None
-        # SSLSocket's own recvmsg refuses to work, as it would hand out encrypted bytes. Those are just looked at here.
-        self._peek = functools.partial(socket.socket.recvmsg, sock, 1, _ANCILLARY_BYTES, socket.MSG_PEEK)
-        self._has_times = kernel_keeps_time()
-        self._has_read = False
-        if self._has_times:
-            ask_for_arrival_times(sock)
-
-    def set_timeout(self, timeout: float | None) -> None:
-        self._sock.settimeout(timeout)
-        self.timeout = timeout
-
-    def relax(self) -> None:
-        self.timeout = _UNSET
-        self._is_drained = False
 
     def unread(self) -> object:
         # What is encrypted may be no more than session tickets; urllib3 opens a new connection for these as well.
-        return (not self._is_drained and self._sock.pending()) or self._look()
+        return (not self._is_drained and (self._pending() or self._incoming.pending)) or self._look()
+
+    def set_timeout(self, timeout: float | None) -> None:
+        self._wire.set_timeout(timeout)
+        self.timeout = timeout
+
+    def relax(self) -> None:
+        self._wire.relax()
+        self.timeout = _UNSET
+        self._is_drained = False
 
     def send(self, data: bytes) -> None:
         """All of it."""
-        # A request that fits into one record is sent by one call; ``sendall`` slices views of it first.
-        sent = self._send(data)
-        if sent < len(data):
-            self._sock.sendall(data[sent:])
+        if len(data) <= MOST_AT_ONCE:
+            self._send(data)
+            return
+        whole = memoryview(data)
+        for start in range(0, len(whole), MOST_AT_ONCE):
+            self._send(whole[start : start + MOST_AT_ONCE])
 
     def receive(self, limit: int = READ_BYTES) -> bytes:
-        self._note_arrival()
-        data = self._sock.recv(limit)
-        self._note_length(len(data), limit)
+        asked = limit if limit < READ_BYTES else READ_BYTES  # no record holds more, and Python allocates all of it
+        data: bytes = self._read(asked)
+        self._is_drained = bool(data) and not self._incoming.pending and (len(data) < asked or not self._pending())
         return data
 
     def receive_into(self, buffer: memoryview) -> int:
-        self._note_arrival()
-        length = self._sock.recv_into(buffer)
-        self._note_length(length, len(buffer))
+        length: int = self._read(len(buffer), buffer)
+        self._is_drained = length > 0 and not self._incoming.pending and not self._pending()
         return length
 
-    def _note_length(self, length: int, limit: int) -> None:
-        self._has_read = True
-        # TLS hands out what it has of a record, and reads no other one: less than asked for is all that there was.
-        self._is_drained = length < limit
+    def _send(self, data: bytes | memoryview) -> None:
+        while True:
+            try:
+                self._encrypt(data)
+            except ssl.SSLWantReadError:  # the server wants to agree on something anew first
+                self._fetch()
+            else:
+                self._flush()
+                return
 
-    def _note_arrival(self) -> None:
-        # What TLS has decrypted already is not in the socket any more: looking there would wait for more. What comes
-        # first may be the session tickets of TLS 1.3, which say nothing about the reply behind them.
-        if self._has_times and self._has_read and (self._is_drained or not self._sock.pending()):
-            self.stamp = self._peek_at_stamp()
-        self._is_drained = False
+    def _read(self, limit: int, *buffer: memoryview) -> Any:
+        if self._is_drained:
+            self._fetch(limit)
+        since = None
+        while True:
+            try:
+                return self._decrypt(limit, *buffer)
+            except ssl.SSLWantReadError:
+                since = since or monotonic()
+                if self.timeout and 0 < self.timeout < monotonic() - since:
+                    raise TimeoutError("timed out") from None
+                self._fetch(limit)
+            except ssl.SSLEOFError:
+                self._is_drained = False
+                return 0 if buffer else b""
 
-    def _peek_at_stamp(self) -> bytes | None:
+    def _flush(self) -> None:
         try:
-            _, ancillary, _, _ = self._peek()
-        except (TimeoutError, BlockingIOError):
-            raise
-        except OSError:  # TLS will come upon it too, and say what it means
-            return None
-        return ancillary[0][2] if ancillary else None
+            self._wire.send(self._read_out())
+        except ConnectionError as error:
+            raise as_ssl_has_it(error) from None
+
+    def _fetch(self, limit: int = READ_BYTES) -> None:
+        if self._outgoing.pending:
+            self._flush()
+        wire = self._wire
+        try:
+            data = wire.receive(RECORD_BYTES if limit <= READ_BYTES else MOST_AT_ONCE)
+        except ConnectionResetError:
+            if TELLS_RESETS:
+                raise
+            data = b""
+        self.stamp = wire.stamp
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
 
 
 def _look_at(sock: socket.socket) -> Callable[[], object]:

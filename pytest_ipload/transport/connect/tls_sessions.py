@@ -14,6 +14,8 @@ import threading
 import weakref
 from typing import Any
 
+from pytest_ipload.transport.connect.tls_socket import TlsSocketContext, open_tls_socket
+
 _Key = tuple[ssl.SSLContext, str, int | None]
 
 
@@ -45,9 +47,9 @@ class TlsSessions:
         self._single: set[_Key] = set()
         """Where a session was not accepted again: a new one is read from each connection."""
 
-    def context(self, context: ssl.SSLContext | ResumingContext, host: str, port: int | None) -> ResumingContext:
+    def context(self, context: ssl.SSLContext | TlsSocketContext, host: str, port: int | None) -> ResumingContext:
         """The context for the next connection to this host and port."""
-        plain = context.plain if isinstance(context, ResumingContext) else context
+        plain = context.plain if isinstance(context, TlsSocketContext) else context
         key = (plain, host, port)
         sock = self._latest[key]() if key in self._latest else None
         if sock is not None:
@@ -80,26 +82,19 @@ class TlsSessions:
         self._latest.pop(key, None)
 
 
-class ResumingContext:
-    """Stands in for a shared context where urllib3 opens one connection."""
-
-    plain: ssl.SSLContext
+class ResumingContext(TlsSocketContext):
+    """Stands in for a shared context where urllib3 opens one connection, and offers a session."""
 
     def __init__(self, sessions: TlsSessions, key: _Key, session: ssl.SSLSession | None) -> None:
-        vars(self).update(plain=key[0], _sessions=sessions, _key=key, _session=session)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.plain, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self.plain, name, value)
+        super().__init__(key[0])
+        vars(self).update(_sessions=sessions, _key=key, _session=session)
 
     def wrap_socket(self, sock: Any, server_hostname: str | None = None) -> ssl.SSLSocket:
         """Shake hands, if possible by resuming; raises what ``ssl.SSLContext.wrap_socket`` raises."""
         own = vars(self)
         sessions: TlsSessions = own["_sessions"]
         try:
-            wrapped = self.plain.wrap_socket(sock, server_hostname=server_hostname, session=own["_session"])
+            wrapped: ssl.SSLSocket = open_tls_socket(self.plain, sock, server_hostname, own["_session"])
         except BaseException:
             sessions.forget(own["_key"])
             raise

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import select
 import socket
 import ssl
 import struct
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -28,6 +30,7 @@ from pytest_ipload.transport.connect.socket_io import (
     kernel_keeps_time,
     open_fast_socket,
 )
+from pytest_ipload.transport.connect.tls_socket import TlsSocket, open_tls_socket
 
 Pair = tuple[socket.socket, socket.socket]
 kernel_only = pytest.mark.skipif(not kernel_keeps_time(), reason="needs a kernel that keeps time (64-bit Linux)")
@@ -255,16 +258,16 @@ def test_where_the_kernel_keeps_no_time_that_is_found_out(lack: str, monkeypatch
 
 
 @pytest.fixture
-def connect(certificates: Certificates) -> Iterator[Callable[..., ssl.SSLSocket]]:
+def connect(certificates: Certificates) -> Iterator[Callable[..., TlsSocket]]:
     """Connects to a server under TLS that plays a script."""
     opened: list[Any] = []
 
-    def connect(*script: Any, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLSocket:
+    def connect(*script: Any, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> TlsSocket:
         server = ScriptedServer(script, tls=certificates.server_context()).__enter__()
         context = ssl.create_default_context(cafile=certificates.ca)
         context.minimum_version = context.maximum_version = version
         plain = socket.create_connection(("127.0.0.1", server.port), timeout=5)
-        sock = context.wrap_socket(plain, server_hostname="127.0.0.1")
+        sock: TlsSocket = open_tls_socket(context, plain, "127.0.0.1")
         opened.extend((functools.partial(server.__exit__, None, None, None), sock.close))
         return sock
 
@@ -288,7 +291,7 @@ def exchange(wire: FastSocket, length: int, limit: int = 16384) -> tuple[bytes, 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("limit", [1, 7, 16384])
 def test_a_reply_in_several_records_is_read_without_waiting(
-    connect: Callable[..., ssl.SSLSocket], version: ssl.TLSVersion, limit: int
+    connect: Callable[..., TlsSocket], version: ssl.TLSVersion, limit: int
 ) -> None:
     wire = open_fast_socket(connect((b"abc", b"defgh", b"ij"), (b"k" * 40_000,), version=version))
     assert type(wire) is TlsFastSocket
@@ -300,18 +303,21 @@ def test_a_reply_in_several_records_is_read_without_waiting(
 
 @kernel_only
 def test_session_tickets_are_not_taken_for_the_reply(
-    connect: Callable[..., ssl.SSLSocket], stamped: TimestampingSocket
+    connect: Callable[..., TlsSocket], stamped: TimestampingSocket
 ) -> None:
     """They come right behind the handshake, long before the first reply; the kernel notes when (``stamped``)."""
     sock = connect((b"first",), (b"second", b"third"))
     wire = TlsFastSocket(sock)
     wire.set_timeout(5)
     wait_until_readable(sock)  # the tickets are here; nothing was asked for yet
-    assert exchange(wire, 5) == (b"first", [None])
+    before = time.time_ns()
+    received, (stamp,) = exchange(wire, 5)
+    assert received == b"first"
+    assert stamp is None or before <= arrival_ns(stamp)
 
 
 @kernel_only
-def test_later_replies_have_times_of_arrival(connect: Callable[..., ssl.SSLSocket]) -> None:
+def test_later_replies_have_times_of_arrival(connect: Callable[..., TlsSocket]) -> None:
     wire = TlsFastSocket(connect(*[(b"reply",)] * 300))
     wire.set_timeout(5)
     exchange(wire, 5)
@@ -326,27 +332,83 @@ def test_later_replies_have_times_of_arrival(connect: Callable[..., ssl.SSLSocke
 
 
 @pytest.mark.usefixtures("without_kernel")
-def test_without_the_kernels_times_tls_has_none(connect: Callable[..., ssl.SSLSocket]) -> None:
+def test_without_the_kernels_times_tls_has_none(connect: Callable[..., TlsSocket]) -> None:
     wire = TlsFastSocket(connect((b"first",), (b"second",)))
     wire.set_timeout(5)
     assert exchange(wire, 5) == (b"first", [None])
     assert exchange(wire, 6) == (b"second", [None])
 
 
-def test_tls_has_pythons_timeouts(connect: Callable[..., ssl.SSLSocket]) -> None:
+def test_what_tls_waits_for_has_a_timeout(connect: Callable[..., TlsSocket]) -> None:
     sock = connect((b"x", Do.STALL))
     wire = TlsFastSocket(sock)
     wire.set_timeout(5)
     exchange(wire, 1)
     wire.set_timeout(0.05)
-    with pytest.raises(TimeoutError, match="timed out"):
+    with pytest.raises((TimeoutError, BlockingIOError)):
         wire.receive()
     wire.relax()
     assert wire.timeout not in (0.05, None)
 
 
-def test_the_end_of_tls_is_nothing(connect: Callable[..., ssl.SSLSocket]) -> None:
+def test_the_end_of_tls_is_nothing(connect: Callable[..., TlsSocket]) -> None:
     wire = TlsFastSocket(connect((reply(b""), Do.CLOSE)))
     wire.set_timeout(5)
     exchange(wire, len(reply(b"")))
     assert wire.receive() == b""
+
+
+def test_the_end_of_tls_without_that_of_the_socket_is_one_each_time(certificates: Certificates) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    near = socket.create_connection(listener.getsockname(), timeout=5)
+    far, _ = listener.accept()
+    ended = threading.Event()
+
+    def serve() -> None:
+        with certificates.server_context().wrap_socket(far, server_side=True) as server:
+            server.recv(100)
+            server.settimeout(0.01)
+            with contextlib.suppress(OSError):
+                server.unwrap()  # says that it is the end, and waits for the client to say so
+            ended.wait(5)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    with listener, open_tls_socket(ssl.create_default_context(cafile=certificates.ca), near, "127.0.0.1") as sock:
+        wire = TlsFastSocket(sock)
+        wire.set_timeout(2)
+        wire.send(GET)
+        assert [wire.receive(), wire.receive(), wire.receive_into(memoryview(bytearray(9)))] == [b"", b"", 0]
+        ended.set()
+        thread.join()
+
+
+def test_a_server_can_ask_for_a_certificate_behind_the_handshake(certificates: Certificates) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    near = socket.create_connection(listener.getsockname(), timeout=5)
+    far, _ = listener.accept()
+    context = certificates.server_context(client_required=True)
+    context.maximum_version, context.verify_mode = ssl.TLSVersion.MAXIMUM_SUPPORTED, ssl.CERT_OPTIONAL
+    context.post_handshake_auth = True
+
+    def serve() -> None:
+        with context.wrap_socket(far, server_side=True) as server:
+            server.settimeout(5)
+            server.recv(100)
+            server.verify_client_post_handshake()
+            server.do_handshake()
+            server.sendall(b"who")  # the client reads what it is asked for before this
+            server.recv(100)
+            server.sendall(b"known" if server.getpeercert(binary_form=True) else b"unknown")
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    client = ssl.create_default_context(cafile=certificates.ca)
+    client.post_handshake_auth = True
+    client.load_cert_chain(*certificates.client)
+    with listener, open_tls_socket(client, near, "127.0.0.1") as sock:
+        wire = TlsFastSocket(sock)
+        wire.set_timeout(5)
+        assert exchange(wire, 3)[0] == b"who"
+        assert exchange(wire, 5)[0] == b"known"
+        thread.join()
