@@ -10,6 +10,5 @@ import pytest_ipload
 
 names = [module.name for module in pkgutil.walk_packages(pytest_ipload.__path__, "pytest_ipload.")]
 for name in names:
-    if not name.endswith("__main__"):
-        importlib.import_module(name)
+    importlib.import_module(name)
 print(f"Python {sys.version.split()[0]}: {len(names)} modules can be imported")

@@ -219,10 +219,10 @@ class SourceHTTPSConnection(SourceHTTPConnection, HTTPSConnection):
     def connect(self) -> None:
         """As in urllib3."""
         sessions, context = self.binding.tls_sessions, self.ssl_context
-        if context is not None and (sessions is None or self.proxy is not None):
-            self.ssl_context = cast(Any, TlsSocketContext(context))
-        elif context is not None and sessions is not None:
-            self.ssl_context = cast(Any, sessions.context(context, self.host, self.port))
+        if context is not None:
+            resumes = sessions if self.proxy is None else None
+            own = resumes.context(context, self.host, self.port) if resumes else TlsSocketContext(context)
+            self.ssl_context = cast(Any, own)
         try:
             super().connect()
         finally:
