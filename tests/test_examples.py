@@ -30,7 +30,7 @@ def run(pytester: pytest.Pytester, *options: str) -> tuple[dict[str, int], list[
     return outcomes, report["tests"]
 
 
-@pytest.mark.parametrize("options", [["--ipload-disable"], ["--ipload-users=50", "-n2"]])
+@pytest.mark.parametrize("options", [["--ipload-disable"], ["--ipload-users=8", "-n2"]])
 @pytest.mark.usefixtures("xdist")
 def test_all_examples_pass(copied_examples: pytest.Pytester, options: list[str]) -> None:
     outcomes, _ = run(copied_examples, *options)
