@@ -94,11 +94,12 @@ class TestSaturated:
         assert block.count("limit < 5.00 ms") == 2  # in the reason and in the table
 
     def test_a_latency_that_holds_holds_all_the_more(self, pytester: pytest.Pytester) -> None:
-        result, test, checks = run(pytester, busy("p95 < 1m"))
+        marker = "@pytest.mark.ipload(suppress_health_check=['users-not-reached'])"  # where other programs are busy
+        result, test, checks = run(pytester, busy("p95 < 1m", marker))
         result.assert_outcomes(passed=1)
         assert (test["verdict"], test["reason"]) == ("passed", "")
         assert "generator-saturated" in checks
-        result.stdout.fnmatch_lines(["generator: not healthy (generator-saturated), *", "  generator-saturated: *"])
+        result.stdout.fnmatch_lines(["generator: not healthy (*generator-saturated*), *", "  generator-saturated: *"])
 
     def test_errors_are_errors(self, pytester: pytest.Pytester) -> None:
         result, test, checks = run(pytester, busy("error_rate < 50%", more="raise ValueError"))
@@ -112,8 +113,9 @@ class TestSaturated:
         result, test, checks = run(pytester, busy("p95 < 5ms", marker), ini=ini)
         result.assert_outcomes(failed=1)
         assert test["verdict"] == "failed"
-        assert (test["generator"]["healthy"], test["generator"]["suppressed"]) == (True, ["generator-saturated"])
+        assert test["generator"]["suppressed"] == ["generator-saturated"]
         assert "generator-saturated" not in checks
+        assert test["generator"]["healthy"] == (not checks)  # users may have been missing, which is told all the same
         result.stdout.no_fnmatch_line("*saturated*")
         assert test["profile"]["suppress_health_check"] == ["generator-saturated"]
         assert test["profile"]["origins"]["suppress_health_check"] == place
