@@ -39,6 +39,18 @@ def change_values(session: Any) -> None:
         cookie.value = "own"
 
 
+def take_values_away(session: Any) -> None:
+    for cookie in session.cookies:
+        cookie.value = None
+
+
+def secure_all(session: Any) -> None:
+    """In place, and then a change that every jar notices."""
+    for cookie in session.cookies:
+        cookie.secure = True
+    session.cookies.set("u", "1")
+
+
 def put_away(session: Any) -> None:
     session.old, session.cookies = session.cookies, cookiejar_from_dict({})
 
@@ -144,6 +156,13 @@ CASES = {
     "value of the cookie changed in place": Case([AGAIN, AGAIN, OK], [get(), do(change_values), get(), get()]),
     "value of the cookie changed in place, later": Case(
         [AGAIN, OK, OK, OK], [get(), get(), do(change_values), get(), get()]
+    ),
+    "value of the cookie taken away in place": Case(
+        [AGAIN, OK, OK, OK], [get(), get(), do(take_values_away), get(), get()]
+    ),
+    "attribute of the cookie changed in place": Case(
+        [sets(f"a={number}") for number in range(6)],
+        [get(), get(), get(), do(secure_all), get(), get(), get()],
     ),
     "deleted by the user, later": Case([AGAIN], [get(), get(), do(lambda s: s.cookies.clear()), get(), get()]),
     "set by the user, later": Case([AGAIN], [get(), get(), do(lambda s: s.cookies.set("u", "1")), get(), get()]),

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, cast
 
 from requests.cookies import RequestsCookieJar, extract_cookies_to_jar, get_cookie_header
 
+from pytest_ipload.transport.fast_path.prepared_call import FOREVER
 from pytest_ipload.transport.fast_path.session_headers import Changes
 from pytest_ipload.transport.message.reply_head import EXPIRES, CookieForm
 from pytest_ipload.transport.message.templates import NO_BODY, Target, Template
@@ -20,8 +21,6 @@ Place = tuple[str, str, str]
 """Where a jar keeps a cookie: domain, path, name."""
 
 _REMEMBERED = 64
-FOREVER = float("inf")
-"""The expiry of what does not expire."""
 _new = object.__new__
 _Seen = tuple[tuple[str, ...], tuple[object, ...], int | None]
 """Lines, the state of the jar behind them, and when that was: None if it does not matter."""
@@ -75,9 +74,18 @@ class SessionCookies(RequestsCookieJar):
         """A value that stays equal as long as nothing changes, not even a cookie referenced elsewhere."""
         return self.changes.count, *[cookie.value for cookie in self.by_place.values()]
 
-    def value_changed(self) -> None:
+    def renew(self, cookie: Cookie, place: Place) -> None:
+        """Set a cookie that differs from the one at its place in its value only."""
+        super().set_cookie(cookie)
+        self.by_place[place] = cookie
+        self.value_changed()
+
+    def value_changed(self, value: object = "") -> None:
         """The value of a cookie is another one: also for who changes the cookie itself."""
-        self.changes.count += 1
+        if type(value) is str:
+            self.changes.count += 1
+        else:  # without a value, a cookie is written in another way
+            self._changed()
 
     def _changed(self) -> None:
         self.changes.count += 1
@@ -102,13 +110,38 @@ def _cookie(attributes: dict[str, Any], value: str) -> Cookie:
     return cookie
 
 
+class _Prototype:
+    """What a line of a form makes: a cookie that is the same each time, but for its value."""
+
+    __slots__ = ("_attributes", "_last", "_line", "_place", "_set_version")
+
+    def __init__(self, line: int, attributes: dict[str, Any]) -> None:
+        """``line`` is its number among those of the form."""
+        self._line, self._attributes = line, attributes
+        self._place = (attributes["domain"], attributes["path"], attributes["name"])
+        self._last: Cookie | None = None
+        self._set_version = -1
+        """The last cookie, and the version of the set of cookies since which nothing but values has changed."""
+
+    def take(self, jar: SessionCookies, values: tuple[str, ...]) -> None:
+        """Set the cookie with its value of these."""
+        cookie = _cookie(self._attributes, values[self._line])
+        last = jar.by_place.get(self._place)
+        if last is self._last is not None and jar.set_version == self._set_version and last.value != cookie.value:
+            jar.renew(cookie, self._place)
+        else:
+            jar.set_cookie(cookie)
+            self._set_version = jar.set_version
+        self._last = cookie
+
+
 class SetCookieMemo:
     """Takes the cookies of replies into a jar; the same again, or only another value, is taken at once."""
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[_Seen, RequestsCookieJar | None]] = {}
-        self._prototypes: dict[tuple[str, CookieForm], list[tuple[int, dict[str, Any]]]] = {}
-        """What the lines of a form make at a place: which of the lines, and a cookie's attributes; none if refused."""
+        self._prototypes: dict[tuple[str, CookieForm], list[_Prototype]] = {}
+        """What the lines of a form make at a place; nothing for those that are refused."""
         self._policy: dict[str, Any] | None = None
         self._rules: dict[str, Any] | None = None
         """What is in the jar's policy, of the usual kind; and all of it that matters."""
@@ -131,8 +164,8 @@ class SetCookieMemo:
             self._take_by_rules(jar, response, where)
             return
         version = jar.changes.count
-        for place, attributes in prototypes:
-            jar.set_cookie(_cookie(attributes, head.cookie_values[place]))
+        for prototype in prototypes:
+            prototype.take(jar, head.cookie_values)
         if jar.changes.count == version:  # else the next reply too is likely to bring other values
             self._last[where] = (lines, jar.state(), None), None
 
@@ -161,7 +194,9 @@ class SetCookieMemo:
             extract_cookies_to_jar(scratch, response.request, response.raw)
             taken = {cookie.name: {**vars(cookie)} for cookie in scratch}  # no two of a form have the same name
             names = [name for name, _ in form]
-            self._prototypes[where, form] = [(names.index(name), taken[name]) for name in names if name in taken]
+            self._prototypes[where, form] = [
+                _Prototype(line, taken[name]) for line, name in enumerate(names) if name in taken
+            ]
         self._last[where] = (lines, jar.state(), now), cookies
 
 

@@ -20,9 +20,9 @@ from requests.structures import CaseInsensitiveDict
 from pytest_ipload.transport.adapter import POOLS, SourceAdapter
 from pytest_ipload.transport.connect.binding import Fallback, Hop
 from pytest_ipload.transport.connect.connection import Pool
-from pytest_ipload.transport.fast_path.cookies import FOREVER, CookieLine, CookieLines, SessionCookies, SetCookieMemo
+from pytest_ipload.transport.fast_path.cookies import CookieLine, CookieLines, SessionCookies, SetCookieMemo
 from pytest_ipload.transport.fast_path.exchange import Timeouts, exchange
-from pytest_ipload.transport.fast_path.prepared_call import PreparedCall
+from pytest_ipload.transport.fast_path.prepared_call import FOREVER, PreparedCall
 from pytest_ipload.transport.fast_path.session_headers import Changes, SessionHeaders
 from pytest_ipload.transport.foreign_hooks import DEBUG_LOG, IS_CACHED, Seen, debug_answer, debug_is_logged, hooks_in
 from pytest_ipload.transport.message.templates import NO_BODY, NONE, Body, Target, Template, encode_body, encode_form
@@ -71,11 +71,11 @@ class FastPath:
         self._jar_changes: Changes = getattr(self._jar, "changes", None) or Changes()
         self._headers_version = self._jar_version = -1
         """The number of changes that what is remembered holds for."""
+        self._jar_state = object()
+        """Another one whenever the jar has changed: to compare two objects takes less than to compare two numbers."""
         self._cookie_values: list[tuple[Cookie, str | None]] = []
         self._outgoing: dict[str, dict[_Key, PreparedCall]] = {}
         """By method, then by what else makes the request: to find one takes half as long as by a tuple of all."""
-        self._outdated: dict[str, dict[_Key, PreparedCall]] = {}
-        """Those in which nothing but the cookies may have changed."""
         self._templates: dict[_Key, Template | None] = {}
         self._targets: dict[str, Target] = {}
         self._pools: dict[tuple[str, str | None, SourceAdapter], Pool] = {}
@@ -127,7 +127,7 @@ class FastPath:
             return self._leave(DEBUG_LOG)
         if self._header_changes.count != self._headers_version or self._jar_changes.count != self._jar_version:
             self._forget()
-        if self._cookie_values:
+        elif self._cookie_values:
             self._look_at_cookies()
         body: Body | None = None
         key: _Key = url
@@ -140,8 +140,8 @@ class FastPath:
             outgoing = self._outgoing[method][key]
         except (KeyError, TypeError):  # not known yet, or no text
             outgoing = None
-        if outgoing is None or (outgoing.valid_until != FOREVER and time.time() >= outgoing.valid_until):
-            outgoing = self._prepare(session, method, key, url, details, body)
+        if outgoing is None or outgoing.holds_for is not self._jar_state:
+            outgoing = self._renewed(outgoing, method, key) or self._prepare(session, method, key, url, details, body)
             if outgoing is None:
                 return None
         if outgoing.adapter.is_patched:
@@ -200,7 +200,7 @@ class FastPath:
         """A cookie's value can be changed in place, too."""
         for cookie, value in self._cookie_values:
             if cookie.value is not value:
-                self._jar.value_changed()
+                self._jar.value_changed(cookie.value)
                 self._forget()
                 return
 
@@ -208,21 +208,10 @@ class FastPath:
         """Headers or cookies changed: what was prepared with them is no longer valid."""
         if self._header_changes.count != self._headers_version:
             self._templates.clear()
-            self._outdated.clear()
             self._outgoing.clear()
-        else:
-            self._outdate()
         self._cookie_values = [(cookie, cookie.value) for cookie in self._jar.by_place.values()]
         self._headers_version, self._jar_version = self._header_changes.count, self._jar_changes.count
-
-    def _outdate(self) -> None:
-        for method, known in list(self._outgoing.items()):  # other threads may add to them
-            outdated = self._outdated.get(method)
-            if outdated is None or len(outdated) > _REMEMBERED:
-                self._outdated[method] = known.copy()
-            else:
-                outdated.update(known)
-            known.clear()
+        self._jar_state = object()
 
     def _prepare(
         self, session: LoadSession, method: str, key: _Key, url: str, details: Details | Body | None, body: Body | None
@@ -233,11 +222,7 @@ class FastPath:
         known = self._outgoing.get(method)
         if known is None:
             _remember(self._outgoing, method, known := {})
-        renewed = self._with_new_cookies(method, key)
-        if renewed is not None:
-            _remember(known, key, renewed)
-            return renewed
-        method = method.upper()
+        method, jar_state = method.upper(), self._jar_state
         try:
             target = self._target(session, url)
             self._binding.check(target.url)
@@ -252,24 +237,32 @@ class FastPath:
             if not isinstance(adapter, SourceAdapter):
                 return None
             outgoing = self.call_class(template, method, target, *line, adapter, session.names)
+            outgoing.set_state(jar_state)
         except Exception:  # requests finds the same error, and reports it in its way
             return None
         _remember(known, key, outgoing)
         return outgoing
 
-    def _with_new_cookies(self, method: str, key: _Key) -> PreparedCall | None:
-        """A request that was prepared before, if nothing but values of cookies has changed since."""
-        outdated = self._outdated.get(method)
-        outgoing = None if outdated is None else outdated.pop(key, None)
-        if outgoing is None or self._cookie_lines is None or type(outgoing) is not PreparedCall:
+    def _renewed(self, outgoing: PreparedCall | None, method: str, key: _Key) -> PreparedCall | None:
+        """A known request as it has to be now; None if more has changed than values of cookies."""
+        if outgoing is None:
             return None
-        if outgoing.cookies is None or outgoing.valid_until != FOREVER:
+        jar_state = self._jar_state
+        if outgoing.valid_until != FOREVER:
+            return outgoing if outgoing.made_for is jar_state and time.time() < outgoing.valid_until else None
+        if outgoing.cookies is None or self._cookie_lines is None or type(outgoing) is not PreparedCall:
             return None
         value = self._cookie_lines.known(self._jar, outgoing.where)
+        if value is None:
+            return None
         try:
-            return None if value is None else outgoing.with_cookies(value)
+            renewed = outgoing.with_cookies(value, jar_state)
         except ValueError:  # requests finds the same error, and reports it in its way
             return None
+        known = self._outgoing.get(method)
+        if known is not None and known.get(key) is outgoing:  # else another thread has forgotten it meanwhile
+            known[key] = renewed
+        return renewed
 
     def _target(self, session: LoadSession, url: str) -> Target:
         target = self._targets.get(url)

@@ -11,6 +11,8 @@ from pytest_ipload.transport.connect.connection import Pool
 from pytest_ipload.transport.message.reply_head import Head
 from pytest_ipload.transport.message.templates import Body, Target, Template
 
+FOREVER = float("inf")
+"""The expiry of what does not expire."""
 NO_FLOOR = 1 << 62
 """No reply is worth keeping."""
 _new = object.__new__
@@ -29,9 +31,11 @@ class PreparedCall:
         "floor_name",
         "floor_ns",
         "head",
+        "holds_for",
         "is_head",
         "label",
         "last_reply_head",
+        "made_for",
         "method",
         "pool",
         "source",
@@ -58,6 +62,10 @@ class PreparedCall:
         self.label = label or masked(f"{method} {target.path}")
         self.where = template.where(target)
         self.cookies = cookies
+        self.made_for: object = None
+        self.holds_for: object = None
+        """The state of the session's jar that its cookies are from, and in which it can be sent without a look at the
+        clock."""
         self.valid_until = valid_until
         """By ``time.time``: then a cookie expires."""
         self.adapter = adapter
@@ -86,12 +94,18 @@ class PreparedCall:
             self._sized = len(encoded), head
         return head + encoded
 
-    def with_cookies(self, cookies: str) -> PreparedCall:
+    def set_state(self, jar_state: object) -> None:
+        """Say which state of the session's jar the cookies are from."""
+        self.made_for = jar_state
+        self.holds_for = jar_state if self.valid_until == FOREVER else None
+
+    def with_cookies(self, cookies: str, jar_state: object) -> PreparedCall:
         """The same request with other cookies; replies still refer to this one. Raises ValueError, as a template."""
         other = _new(PreparedCall)
         other._template, other.method, other.is_head = self._template, self.method, self.is_head
         other.target, other.label, other.where = self.target, self.label, self.where
         other.cookies, other.valid_until = cookies, self.valid_until
+        other.made_for = other.holds_for = jar_state
         other.adapter, other.pool, other.source = self.adapter, self.pool, self.source
         other.head, other._sized = self._template.head(self.target, cookies), (-1, b"")
         other.floor_name, other.floor_ns = self.floor_name, self.floor_ns

@@ -124,7 +124,8 @@ class Template:
         self.has_own_cookies = "Cookie" in prepared.headers
         self._host = prepared.headers.get("Host")
         split = len(lines) - (len(prepared.headers) - fields)
-        self._before = b"".join(line + b"\r\n" for line in lines[:split])
+        self._method = (prepared.method or "").encode() + b" "
+        self._before = b"".join(line + b"\r\n" for line in (b" HTTP/1.1", *lines[:split]))
         self._length, self._after = b"", b"\r\n".join([*lines[split:], b"", b""])
         if kind != NONE:
             self._length, self._after = b"Content-Length: ", b"\r\n".join([b"", *lines[split + 1 :], b"", b""])
@@ -160,12 +161,12 @@ class Template:
 
         Raises ValueError if the cookies are more than one line, or not Latin-1.
         """
-        if cookies is not None and ("\r" in cookies or "\n" in cookies):
-            raise ValueError(f"invalid cookies {cookies!r}")
-        field = b"" if cookies is None else b"Cookie: %b\r\n" % cookies.encode("latin-1")
-        method = (self._prepared.method or "").encode()
-        start = b"%b %b HTTP/1.1\r\n%b%b%b" % (method, target.target, self._before, field, self._length)
-        return start if self._length else start + self._after
+        field = b""
+        if cookies is not None:
+            if "\r" in cookies or "\n" in cookies:
+                raise ValueError(f"invalid cookies {cookies!r}")
+            field = b"Cookie: " + cookies.encode("latin-1") + b"\r\n"
+        return b"".join((self._method, target.target, self._before, field, self._length or self._after))
 
     def with_body(self, head: bytes, body: Body) -> bytes:
         """The whole request. ``head`` is what ``head`` returned."""
