@@ -17,6 +17,7 @@ from pytest_ipload.base.code_location import place_of_frame
 from pytest_ipload.base.errors import IploadError, ReplyTooLarge, SettingError
 from pytest_ipload.base.masking import masked
 from pytest_ipload.base.traceparent import HEADER, trace_id_of
+from pytest_ipload.base.units import NS_PER_US
 from pytest_ipload.stats.evidence.evidence import Exchange
 from pytest_ipload.stats.fault_text import note_url
 from pytest_ipload.stats.sample import FAILED, OK, Problem, Sample
@@ -228,10 +229,11 @@ class LoadResponse(Response):
     @property
     def elapsed(self) -> timedelta:
         """From sending the request until its head was read, as requests documents it."""
-        value: timedelta | None = vars(self).get("elapsed")
+        own = vars(self)
+        value: timedelta | None = own.get("elapsed")
         if value is None:
             nanoseconds = self.latency_ns if self.head_ns is None else min(self.head_ns, self.latency_ns)
-            value = vars(self)["elapsed"] = timedelta(microseconds=nanoseconds / 1000)
+            value = own["elapsed"] = timedelta(0, 0, round(nanoseconds / NS_PER_US))  # of a float it takes much longer
         return value
 
     @elapsed.setter

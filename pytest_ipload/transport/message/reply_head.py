@@ -17,6 +17,7 @@ would not.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_encoding_from_headers
@@ -58,6 +59,7 @@ class Head:
         "_cut",
         "_encoding",
         "_has_repeated",
+        "_made_of",
         "content_encoding",
         "cookie_form",
         "cookie_values",
@@ -100,6 +102,8 @@ class Head:
         self.is_special = bool(self.is_redirect or self.set_cookies or self.content_encoding)
         """Whether there is more to do with the reply than to hand it on."""
         self._encoding: str | bool | None = False
+        self._made_of: dict[str, Any] | None = None
+        """What is in a header that was made: to copy it takes a tenth of the time that making one takes."""
         self._cut: _Cut | None = None
 
     @staticmethod
@@ -108,9 +112,12 @@ class Head:
 
     def headers(self) -> CaseInsensitiveDict[str]:
         """The header as a response has it: the values of a repeated field are joined, as urllib3 joins them."""
-        if self._has_repeated:
-            return CaseInsensitiveDict(HTTPHeaderDict(self.items))
-        return CaseInsensitiveDict(self.items)
+        if self._made_of is None:
+            self._made_of = vars(CaseInsensitiveDict(HTTPHeaderDict(self.items) if self._has_repeated else self.items))
+        header = _new(CaseInsensitiveDict)
+        for name, value in self._made_of.items():
+            setattr(header, name, value.copy())
+        return header
 
     def cut_out_cookies(self) -> None:
         """Find the values of its cookies in ``raw``, for ``with_other_cookies``."""
@@ -154,6 +161,7 @@ class Head:
         other.keeps_open, other.content_encoding = self.keeps_open, self.content_encoding
         other.is_redirect, other.is_special, other.cookie_form = self.is_redirect, True, self.cookie_form
         other._has_repeated, other._encoding, other._cut = self._has_repeated, self._encoding, self._cut
+        other._made_of = None
         other.items, other.set_cookies = tuple(items), tuple(lines)
         other.cookie_values = () if self.cookie_form is None else tuple(values)
         other.raw = received[: position + len(last)]
