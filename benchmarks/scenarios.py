@@ -28,8 +28,8 @@ class Scenario:
 SCENARIOS = (
     Scenario(
         "get",
-        "GET of 66 bytes on kept connections; the body checks the status. Bare sockets find the end of the head in what "
-        "they received, and nothing else.",
+        "GET of 66 bytes on kept connections; the body checks the status. Bare sockets find the end of the head and "
+        "the length, and do nothing else.",
         ("pytest-ipload", "requests", "locust-http", "locust-fast", "k9-plan", *K9, "hey", "wrk", "sockets"),
     ),
     Scenario(

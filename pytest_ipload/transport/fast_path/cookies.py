@@ -127,11 +127,11 @@ class _Prototype:
         """Set the cookie with its value of these."""
         cookie = _cookie(self._attributes, values[self._line])
         last = jar.by_place.get(self._place)
-        if last is self._last is not None and jar.set_version == self._set_version and last.value != cookie.value:
-            jar.renew(cookie, self._place)
-        else:
+        if last is None or last is not self._last or jar.set_version != self._set_version or last.value == cookie.value:
             jar.set_cookie(cookie)
             self._set_version = jar.set_version
+        else:
+            jar.renew(cookie, self._place)
         self._last = cookie
 
 
