@@ -115,7 +115,8 @@ class TestSaturated:
         assert test["verdict"] == "failed"
         assert test["generator"]["suppressed"] == ["generator-saturated"]
         assert "generator-saturated" not in checks
-        assert test["generator"]["healthy"] == (not checks)  # users may have been missing, which is told all the same
+        # On a busy machine users may have been missing, or samples too few: that is told all the same.
+        assert test["generator"]["healthy"] == all(check["severity"] == "remark" for check in checks.values())
         result.stdout.no_fnmatch_line("*saturated*")
         assert test["profile"]["suppress_health_check"] == ["generator-saturated"]
         assert test["profile"]["origins"]["suppress_health_check"] == place

@@ -153,6 +153,7 @@ def test_headers_cookies_and_subprotocols(echo_session: LoadSession, echo: EchoS
     with echo_session.websocket("/", headers={"X-Mine": "yes"}, subprotocols=["chat"], name="open") as ws:
         assert ws.subprotocol == "chat"
         assert ws.name == "open"
+        assert ws.request("x") == "X"  # by then the server has noted the headers
     (headers,) = echo.headers
     wanted = ("Authorization", "Cookie", "X-Mine")
     assert [headers[name] for name in wanted] == ["Bearer secret", "a=b", "yes"]
