@@ -26,7 +26,7 @@ BUSY = """
         while time.thread_time() < until:
             pass
 
-    @pytest.mark.ipload(users=20, duration="1300ms")
+    @pytest.mark.ipload(users=20, duration="{duration}")
     @pytest.mark.ipload_threshold({threshold!r})
     {markers}
     def test_busy(ipload_user):
@@ -34,6 +34,9 @@ BUSY = """
             burn(5)
         {more}
 """
+
+LONG = "5s"
+"""In which all users get on, and there are samples enough, also where other programs take most of the processor."""
 
 SERVER = """
     import http.server, threading, pytest, requests
@@ -68,8 +71,8 @@ def run(
     return result, test, {check["name"]: check for check in test["generator"]["checks"]}
 
 
-def busy(threshold: str, markers: str = "", more: str = "") -> str:
-    return BUSY.format(threshold=threshold, markers=markers, more=more)
+def busy(threshold: str, markers: str = "", more: str = "", duration: str = "1300ms") -> str:
+    return BUSY.format(threshold=threshold, markers=markers, more=more, duration=duration)
 
 
 class TestSaturated:
@@ -94,12 +97,11 @@ class TestSaturated:
         assert block.count("limit < 5.00 ms") == 2  # in the reason and in the table
 
     def test_a_latency_that_holds_holds_all_the_more(self, pytester: pytest.Pytester) -> None:
-        marker = "@pytest.mark.ipload(suppress_health_check=['users-not-reached'])"  # where other programs are busy
-        result, test, checks = run(pytester, busy("p95 < 1m", marker))
+        result, test, checks = run(pytester, busy("p95 < 1m", duration=LONG))
         result.assert_outcomes(passed=1)
         assert (test["verdict"], test["reason"]) == ("passed", "")
         assert "generator-saturated" in checks
-        result.stdout.fnmatch_lines(["generator: not healthy (*generator-saturated*), *", "  generator-saturated: *"])
+        result.stdout.fnmatch_lines(["generator: not healthy (generator-saturated), *", "  generator-saturated: *"])
 
     def test_errors_are_errors(self, pytester: pytest.Pytester) -> None:
         result, test, checks = run(pytester, busy("error_rate < 50%", more="raise ValueError"))
@@ -110,13 +112,11 @@ class TestSaturated:
     def test_who_suppresses_it_gets_the_verdict_of_the_thresholds(self, pytester: pytest.Pytester, place: str) -> None:
         marker = "@pytest.mark.ipload(suppress_health_check=['generator-saturated'])" if place == "marker" else ""
         ini = "ipload_suppress_health_check = generator-saturated" if place == "ini" else ""
-        result, test, checks = run(pytester, busy("p95 < 5ms", marker), ini=ini)
+        result, test, checks = run(pytester, busy("p95 < 5ms", marker, duration=LONG), ini=ini)
         result.assert_outcomes(failed=1)
         assert test["verdict"] == "failed"
-        assert test["generator"]["suppressed"] == ["generator-saturated"]
+        assert (test["generator"]["healthy"], test["generator"]["suppressed"]) == (True, ["generator-saturated"])
         assert "generator-saturated" not in checks
-        # On a busy machine users may have been missing, or samples too few: that is told all the same.
-        assert test["generator"]["healthy"] == all(check["severity"] == "remark" for check in checks.values())
         result.stdout.no_fnmatch_line("*saturated*")
         assert test["profile"]["suppress_health_check"] == ["generator-saturated"]
         assert test["profile"]["origins"]["suppress_health_check"] == place

@@ -54,10 +54,10 @@ class SessionCookies(RequestsCookieJar):
         place = (cookie.domain, cookie.path, cookie.name)
         known = self.by_place.get(place)
         self.by_place[place] = cookie
-        if known is None or type(cookie.value) is not str or not _differ_in_value_only(known, cookie):
+        if known is None or not _differ_in_value_only(known, cookie):
             self._changed()
         elif known.value != cookie.value:
-            self.value_changed()
+            self.value_changed(cookie.value)
 
     def clear(self, *args: Any, **kwargs: Any) -> None:
         """As in http.cookiejar, where each removal ends here."""
@@ -78,10 +78,10 @@ class SessionCookies(RequestsCookieJar):
         """Set a cookie that differs from the one at its place in its value only."""
         super().set_cookie(cookie)
         self.by_place[place] = cookie
-        self.value_changed()
+        self.value_changed(cookie.value)
 
-    def value_changed(self, value: object = "") -> None:
-        """The value of a cookie is another one: also for who changes the cookie itself."""
+    def value_changed(self, value: str | None) -> None:
+        """The value of a cookie is now this one: also for who changes the cookie itself."""
         if type(value) is str:
             self.changes.count += 1
         else:  # without a value, a cookie is written in another way
@@ -120,8 +120,9 @@ class _Prototype:
         self._line, self._attributes = line, attributes
         self._place = (attributes["domain"], attributes["path"], attributes["name"])
         self._last: Cookie | None = None
+        """The last cookie that it made."""
         self._set_version = -1
-        """The last cookie, and the version of the set of cookies since which nothing but values has changed."""
+        """The jar's when it last had to compare that with the cookie before."""
 
     def take(self, jar: SessionCookies, values: tuple[str, ...]) -> None:
         """Set the cookie with its value of these."""

@@ -236,8 +236,7 @@ class FastPath:
             adapter = session.get_adapter(target.url)
             if not isinstance(adapter, SourceAdapter):
                 return None
-            outgoing = self.call_class(template, method, target, *line, adapter, session.names)
-            outgoing.set_state(jar_state)
+            outgoing = self.call_class(template, method, target, *line, adapter, session.names, jar_state)
         except Exception:  # requests finds the same error, and reports it in its way
             return None
         _remember(known, key, outgoing)

@@ -53,7 +53,9 @@ class PreparedCall:
         valid_until: float,
         adapter: SourceAdapter,
         names: UrlNames | None = None,
+        jar_state: object = None,
     ) -> None:
+        """``jar_state`` is the state of the session's jar that the cookies are from."""
         self._template = template
         self.method = method
         self.is_head = method == "HEAD"
@@ -62,12 +64,11 @@ class PreparedCall:
         self.label = label or masked(f"{method} {target.path}")
         self.where = template.where(target)
         self.cookies = cookies
-        self.made_for: object = None
-        self.holds_for: object = None
-        """The state of the session's jar that its cookies are from, and in which it can be sent without a look at the
-        clock."""
         self.valid_until = valid_until
         """By ``time.time``: then a cookie expires."""
+        self.made_for = jar_state
+        self.holds_for = jar_state if valid_until == FOREVER else None
+        """The state of the jar in which it can be sent without a look at the clock."""
         self.adapter = adapter
         self.head = template.head(target, cookies)
         self._sized = -1, b""
@@ -94,13 +95,11 @@ class PreparedCall:
             self._sized = len(encoded), head
         return head + encoded
 
-    def set_state(self, jar_state: object) -> None:
-        """Say which state of the session's jar the cookies are from."""
-        self.made_for = jar_state
-        self.holds_for = jar_state if self.valid_until == FOREVER else None
-
     def with_cookies(self, cookies: str, jar_state: object) -> PreparedCall:
-        """The same request with other cookies; replies still refer to this one. Raises ValueError, as a template."""
+        """The same request with other cookies, none of which expires; replies still refer to this one.
+
+        Raises ValueError, as a template.
+        """
         other = _new(PreparedCall)
         other._template, other.method, other.is_head = self._template, self.method, self.is_head
         other.target, other.label, other.where = self.target, self.label, self.where

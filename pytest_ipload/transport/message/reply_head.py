@@ -103,7 +103,7 @@ class Head:
         """Whether there is more to do with the reply than to hand it on."""
         self._encoding: str | bool | None = False
         self._made_of: dict[str, Any] | None = None
-        """What is in a header that was made: to copy it takes a tenth of the time that making one takes."""
+        """What is in a header that was made: to copy it takes a fraction of the time that making one takes."""
         self._cut: _Cut | None = None
 
     @staticmethod
